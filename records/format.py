@@ -13,6 +13,7 @@ from ..config.registry import Registry
 from .entries.entries import Entries
 from .entries.entry import Kind
 from .errors import RecordError, RecordFormatError
+from .header.file_index import FileIndex
 from .io.sink import Progress, Sink
 from .io.source import Source, digest_of_bytes
 from .precision import RecordPrecision
@@ -54,6 +55,8 @@ class Format(ABC):
     planed: ClassVar[frozenset[torch.dtype]] = frozenset()
     """Dtypes whose payloads it wants in planes, for compression: some of
     `records.byte_planes.PLANED`."""
+    has_index: ClassVar[bool] = False
+    """Whether a file may have its payloads in others beside it (`encode_index`)."""
     has_sums: ClassVar[bool] = True
     """Whether its files have a checksum for each payload. If not, they can be verified
     by their framing only, and reports say so."""
@@ -79,6 +82,12 @@ class Format(ABC):
         library's own, where it is a defect. (Those return records, whose payloads
         know more ways of lying in a file.)
         """
+
+    def encode_index(
+        self, contents: Contents, index: FileIndex, sink: Sink, options: WriteOptions
+    ) -> None:
+        """Write ``contents`` without payloads, which lie where ``index`` says."""
+        raise NotImplementedError(f"{self.name} has no files without payloads")
 
     def digest(self, source: Source) -> bytes:
         """Return what tells the content of ``source`` from any other.

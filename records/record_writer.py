@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
@@ -27,12 +27,14 @@ from .format import (
     suffixes,
     write_record,
 )
+from .header.file_index import FileIndex
 from .header.metadata import combine_metadata
 from .io.compression import Codec, codec_named, compressed_names
 from .io.save_handle import join_saves
 from .io.sink import Destination, File, Progress, Sink, StreamSink, open_sink
 from .nest import check_precision
 from .precision import Precision, PrecisionLike, RecordPrecision
+from .writing.contents import Contents
 
 
 class SaveOptions(TypedDict, total=False):
@@ -241,6 +243,26 @@ class WritableRecord:
                 precision=self.precision,
                 progress=progress,
             )
+
+    def contents(self) -> Contents:
+        """Return what its format would be handed, to be hashed."""
+        form, _ = self.writer.parts()
+        return Contents(self.entries, form, self.precision, None)
+
+    def write_index(self, contents: Contents, index: FileIndex, file: File) -> None:
+        """Write ``contents`` to ``file`` without payloads, which lie beside it."""
+        form, _ = self.writer.parts()
+        options = WriteOptions(level=self.writer.level)
+        with open_sink(file) as sink:
+            form.encode_index(contents, index, sink, options)
+
+    def part(self, entries: list[Entry]) -> "WritableRecord":
+        """Return some of the entries as a record, which says no more than theirs."""
+        ours = {"library": LIBRARY, "type": self.entries.type_name}
+        part = self.entries.replaced(
+            entries=entries, tree={}, metadata={"burnish": ours}
+        )
+        return replace(self, entries=part)
 
     def with_entries(self, entries: list[Entry]) -> "WritableRecord":
         """Return the same record over ``entries``, which are as the file has them."""

@@ -8,7 +8,7 @@ import numpy as np
 import zstandard
 
 from ..errors import RecordChecksumError, RecordFormatError
-from ..io.source import Source, check_extent, fresh_memory
+from ..io.source import Source, check_extent, fresh_memory, source_beside
 from .zstd_frames import MARK, MOST_CONTENT, decompressor, read_table
 
 _MOST_KEPT = 4
@@ -58,6 +58,10 @@ class FrameSource:
             n_done += length
             number += 1
         return out
+
+    def beside(self, name: str) -> "FrameSource":
+        """Return the content of the file ``name`` of the same folder."""
+        return FrameSource(source_beside(self._inner, name))
 
     def view(self, offset: int, count: int) -> memoryview:
         """Return the same: compressed content cannot be mapped."""

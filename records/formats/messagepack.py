@@ -25,15 +25,18 @@ from ..errors import (
 )
 from ..format import Format, WriteOptions
 from ..header.columns import Column, are_sizes, is_size
+from ..header.file_index import FileIndex
 from ..header.header import plain_of, record_of_header
 from ..io.lazy_payload import LazyPayload
 from ..io.sink import Sink
-from ..io.source import Source
+from ..io.source import Maps, Source
 from ..limits import allowance
 from ..source_errors import wrong_size
 from ..tensors.byte_planes import PLANED
 from ..writing.contents import Contents
+from . import document_index
 from .bounded_msgpack import MessagePackReader, is_small, pack_bounded
+from .document_index import add_index, open_files, place_entries
 from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, pieces_of
 
 MAX_HEADER = 100_000_000
@@ -56,6 +59,7 @@ class MessagePack(Format):
     name = "mpk"
     suffixes = (".mpk",)
     magic = MAGIC
+    has_index = True
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write one document: the header first, the sums of the payloads last."""
@@ -74,6 +78,12 @@ class MessagePack(Format):
         with paused_collection():
             return read_document(source)
 
+    def encode_index(
+        self, contents: Contents, index: FileIndex, sink: Sink, options: WriteOptions
+    ) -> None:
+        """Write one document whose payloads lie beside it."""
+        sink.write(index_document(contents, index, planes=()))
+
     def digest(self, source: Source) -> bytes:
         """Return the sums of the header and of the payloads' sums."""
         return document_digest(source)
@@ -86,6 +96,27 @@ def document_head(
     header = contents.header
     header["tensors"]["offset"] = layout.starts
     header["tensors"]["planes"] = list(planes)
+    return _head(header, layout.n_items, VERSION)
+
+
+def index_document(
+    contents: Contents, index: FileIndex, *, planes: Sequence[int]
+) -> bytes:
+    """Return the document of ``contents`` whose payloads lie where ``index`` says.
+
+    Raises RecordError if no reader would take it.
+    """
+    header = contents.header
+    add_index(header, index)
+    header["tensors"]["planes"] = list(planes)
+    head = _head(header, 0, document_index.VERSION)
+    tail = document_tail(b"".join(place.sum for place in index.places))
+    check_readable(head, len(head) + len(tail), 0)
+    return head + tail
+
+
+def _head(header: dict[str, Any], n_items: int, version: int) -> bytes:
+    """Return a document up to its first pad."""
     header["pad"] = b""
     packed = pack_bounded(header, MAX_HEADER)
     # The pad is the header's last value: it brings `data` to a multiple of 64.
@@ -94,14 +125,14 @@ def document_head(
     return b"".join(
         (
             MAGIC,
-            bytes([VERSION]),
+            bytes([version]),
             _HEADER,
             struct.pack(">I", len(packed)),
             packed,
             _HEADER_SUM,
             xxhash.xxh3_64_digest(packed),
             _DATA,
-            struct.pack(">I", layout.n_items),
+            struct.pack(">I", n_items),
         )
     )
 
@@ -112,11 +143,12 @@ def check_readable(head: bytes, size: int, n_entries: int) -> None:
     ``head`` is what `document_head` returned.
     """
     packed = memoryview(head)[_BEFORE_HEADER : -_AFTER_HEADER - 4]
+    is_index = head[len(MAGIC)] == document_index.VERSION
     limit = allowance(size, _payloads(n_entries, size))
     if is_small(packed, limit):
         return
     try:
-        plain_of(MessagePackReader(packed, "", limit), "", _COLUMNS)
+        plain_of(MessagePackReader(packed, "", limit), "", _columns(is_index))
     except RecordFormatError as error:
         raise RecordError(
             "more metadata or plain data than a reader takes, for a file of "
@@ -139,7 +171,11 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     ``budget`` is how many bytes the header, and again its values, may take beyond
     what every file may; the default is the size of the source.
     """
-    header, data = _read_header(source, source.size if budget is None else budget)
+    is_index = bytes(source.read(0, min(source.size, len(MAGIC) + 1))) == _INDEX
+    budget = source.size if budget is None else budget
+    header, data = _read_header(source, budget, is_index=is_index)
+    if is_index:
+        return _read_index(header, source, data)
     record = record_of_header(header, source.name, added=_COLUMNS)
     entries = record.entries()
     layout = _checked_layout(header["tensors"], entries, source, data)
@@ -161,6 +197,46 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     return record
 
 
+def _read_index(header: Any, source: Source, data: int) -> Entries:
+    """Return the record of a document whose payloads lie beside it."""
+    files = header.pop(document_index.FILES, None)
+    record = record_of_header(header, source.name, added=_columns(is_index=True))
+    entries = record.entries()
+    sums = _sums_of_index(source, data, len(entries))
+    sources = open_files(files, source, document_digest)
+    planes = _checked_planes(header["tensors"]["planes"], entries, source.name)
+    table = header["tensors"]
+    place_entries(entries, table, sources, sums, planes, source.name)
+
+    def check(maps: Maps) -> None:
+        for other in sources:
+            _read_beside(maps.of(other)).check(maps)
+
+    record.hold(source, check)
+    return record
+
+
+def _sums_of_index(source: Source, data: int, n_entries: int) -> bytes:
+    size = data + 5 + len(document_tail(b"")) + 8 * n_entries
+    if size != source.size:
+        raise wrong_size(source, size)
+    if bytes(source.read(data, 5)) != _DATA[-1:] + bytes(4):
+        raise RecordFormatError(source.name, "payloads in a file that says it has none")
+    tail = bytes(source.read(data + 5, source.size - data - 5))
+    sums = tail[len(_SUMS) + 4 : len(_SUMS) + 4 + 8 * n_entries]
+    if tail != document_tail(sums):
+        raise RecordChecksumError(source.name, "the checksums")
+    return sums
+
+
+def _read_beside(source: Source) -> Entries:
+    if bytes(source.read(0, min(source.size, len(MAGIC) + 1))) == _INDEX:
+        raise RecordFormatError(
+            source.name, "no payloads, but names of other files", "payloads"
+        )
+    return read_document(source)
+
+
 def document_digest(source: Source) -> bytes:
     """Return the two sums of the document in ``source`` that cover all of it."""
     length = int.from_bytes(source.read(_BEFORE_HEADER - 4, 4), "big")
@@ -168,7 +244,9 @@ def document_digest(source: Source) -> bytes:
     return bytes(of_header) + bytes(source.read(source.size - 8, 8))
 
 
-def _read_header(source: Source, budget: int) -> tuple[Any, int]:
+def _read_header(
+    source: Source, budget: int, *, is_index: bool = False
+) -> tuple[Any, int]:
     """Return the header and where `data` begins."""
     packed, data = _packed_header(source, budget)
     n_items = int.from_bytes(source.read(data + 1, 4), "big")
@@ -177,7 +255,7 @@ def _read_header(source: Source, budget: int) -> tuple[Any, int]:
     if reader.is_small:
         header = reader.value()
     else:
-        header = plain_of(reader, source.name, _COLUMNS)
+        header = plain_of(reader, source.name, _columns(is_index))
     reader.end()
     if not isinstance(header, dict):
         raise RecordFormatError(source.name, "a header that is no map")
@@ -223,8 +301,9 @@ def _header_length(head: bytes | memoryview, source: Source) -> int:
     if len(head) < _BEFORE_HEADER:
         raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
     version = head[len(MAGIC)]
-    if version != VERSION:
-        raise RecordVersionError(source.name, version, VERSION, "the file's format")
+    if version not in (VERSION, document_index.VERSION):
+        newest = document_index.VERSION
+        raise RecordVersionError(source.name, version, newest, "the file's format")
     if bytes(head[len(MAGIC) + 1 : _BEFORE_HEADER - 4]) != _HEADER:
         raise RecordFormatError(source.name, "no header after the version")
     return int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
@@ -299,5 +378,12 @@ _COLUMNS = {
     "offset": Column("offset", are_sizes, is_size),
     "planes": Column("number among the planes", are_sizes, is_size),
 }
+
+_INDEX = MAGIC + bytes([document_index.VERSION])
+
+
+def _columns(is_index: bool) -> dict[str, Column]:
+    return {**_COLUMNS, **document_index.COLUMNS} if is_index else _COLUMNS
+
 
 MessagePack.register()

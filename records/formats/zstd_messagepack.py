@@ -11,6 +11,7 @@ import torch
 
 from ..entries.entries import Entries
 from ..format import Format, WriteOptions
+from ..header.file_index import FileIndex
 from ..io.sink import Sink
 from ..io.source import Source
 from ..tensors.byte_planes import PLANED
@@ -22,6 +23,7 @@ from .messagepack import (
     document_digest,
     document_head,
     document_tail,
+    index_document,
     read_document,
 )
 from .zstd_frames import MARK, FrameWriter, compressor, literal_compressor
@@ -44,6 +46,7 @@ class ZstdMessagePack(Format):
     suffixes = (".mpk.zst",)
     magic = MARK
     planed = PLANED
+    has_index = True
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write the document frame by frame, and the table of frames last."""
@@ -61,6 +64,15 @@ class ZstdMessagePack(Format):
     def decode(self, source: Source) -> Entries:
         """Return the record; what is not touched stays compressed."""
         return read_document(FrameSource(source), budget=MOST_RATIO * source.size)
+
+    def encode_index(
+        self, contents: Contents, index: FileIndex, sink: Sink, options: WriteOptions
+    ) -> None:
+        """Write a document whose payloads lie beside it, in frames."""
+        planes = [i for i, dtype in enumerate(contents.dtypes) if dtype in PLANED]
+        writer = _Writer(sink, _LEVEL if options.level is None else options.level)
+        writer.surroundings(index_document(contents, index, planes=planes))
+        writer.close()
 
     def digest(self, source: Source) -> bytes:
         """Return that of the document, whatever frames it is in."""

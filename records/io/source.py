@@ -52,6 +52,23 @@ class ClosedFileError(ValueError):
     """A read after the file was closed, which says nothing of what the file holds."""
 
 
+def source_beside(source: Source, name: str) -> Source:
+    """Return the file ``name`` in the folder of ``source``; it is closed with that.
+
+    RecordFormatError where the source is no file of a folder, or the other is missing.
+    """
+    beside: Any = getattr(source, "beside", None)
+    if beside is None:
+        raise RecordFormatError(
+            source.name,
+            f"values that lie in {name}, in the folder of the file",
+            "the path of the file",
+            "Open it by its path, in the folder where it was saved.",
+        )
+    other: Source = beside(name)
+    return other
+
+
 def digest_of_bytes(source: Source) -> bytes:
     """Return the xxh3-128 sum of all bytes of ``source``."""
     total = xxhash.xxh3_128()
@@ -112,6 +129,29 @@ class FileSource:
         self.size, self._device = status.st_size, status.st_dev
         self._state = (status.st_size, status.st_mtime_ns)
         self._map_file = map_file
+        self._beside: list[FileSource] = []
+
+    def beside(self, name: str) -> "FileSource":
+        """Return the file ``name`` of the same folder; it is closed with this one.
+
+        FileNotFoundError if this file itself is not there any more, and
+        RecordFormatError if the other alone is not.
+        """
+        path = os.path.join(os.path.dirname(self.name), name)
+        try:
+            other = FileSource(path, verify=self.verify, map_file=self._map_file)
+        except FileNotFoundError:
+            # A writer may have removed the folder, or put another in its place.
+            if not os.path.samestat(os.fstat(self._open_fd()), os.stat(self.name)):
+                raise
+            raise RecordFormatError(
+                self.name,
+                f"values that lie in {name}, which is not beside it",
+                "all files that were saved with it",
+                "Copy the whole folder again, or use an older one.",
+            ) from None
+        self._beside.append(other)
+        return other
 
     @cached_property
     def may_map(self) -> bool:
@@ -164,6 +204,8 @@ class FileSource:
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
         self._file.close()
+        for other in self._beside:
+            other.close()
 
     def __getstate__(self) -> None:
         raise TypeError(

@@ -24,14 +24,21 @@ def joined(raw: bytes, dtype: str) -> bytes:
 
 def read(file: Path) -> dict[str, torch.Tensor]:
     document = msgpack.unpackb(file.read_bytes())
-    assert document["burnish"] == 1
+    assert document["burnish"] in (1, 2)
     assert xxhash.xxh3_64_digest(document["header"]) == document["header_xxh3"]
-    table, found = msgpack.unpackb(document["header"])["tensors"], {}
+    header, found = msgpack.unpackb(document["header"]), {}
+    table, files = header["tensors"], header.get("files")
     payloads, ties = iter(document["data"][1::2]), dict(table["ties"])
     for i, (path, dtype) in enumerate(zip(table["path"], table["dtype"], strict=True)):
-        shape, kind, raw = table["shape"][i], getattr(torch, dtype), next(payloads)
-        while len(raw) < int(np.prod(shape, dtype=object)) * kind.itemsize:
-            raw += next(payloads)
+        shape, kind = table["shape"][i], getattr(torch, dtype)
+        size = int(np.prod(shape, dtype=object)) * kind.itemsize
+        if files is None:
+            raw = next(payloads)
+            while len(raw) < size:
+                raw += next(payloads)
+        else:
+            beside = (file.parent / files[table["file"][i]][0]).read_bytes()
+            raw = beside[table["offset"][i] :][:size]
         assert xxhash.xxh3_64_digest(raw) == document["checksums"][8 * i : 8 * i + 8]
         raw = bytearray(joined(raw, dtype) if i in table["planes"] else raw)
         flat = torch.frombuffer(raw, dtype=kind) if raw else torch.empty(0, dtype=kind)

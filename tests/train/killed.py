@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-CALLS = ("rename", "replace", "fsync", "mkdir", "unlink", "rmdir", "open")
+CALLS = ("rename", "replace", "fsync", "mkdir", "unlink", "rmdir", "open", "link")
 
 
 def killed_everywhere(prepare: Callable[[], Callable[[], object]]) -> Iterator[int]:

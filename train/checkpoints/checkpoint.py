@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,12 +49,19 @@ class Checkpoint(os.PathLike[str]):
         values: Mapping[str, Number],
         *,
         info: Mapping[str, Any] | None = None,
+        save: Callable[[PartRecord, Path], None] | None = None,
     ) -> None:
-        """Write one record per part into ``folder``, then what it holds."""
+        """Write one record per part into ``folder``, then what it holds.
+
+        ``save`` writes the record of a part to its file, in another way than whole.
+        """
         rows: dict[str, PartRow] = {}
         for part in parts:
             file = folder / part.file
-            part.record.save(file)
+            if save is None:
+                part.record.save(file)
+            else:
+                save(part, file)
             rows[part.name] = PartRow(
                 part.file, part.kind, digest_of(file), part.left_out
             )

@@ -27,6 +27,7 @@ from .distributed import (
 )
 from .end_signal import EndSignal
 from .folders import Folders
+from .linked_parts import LinkedParts
 from .manifest import FILE, Manifest
 from .part_kinds import PartRecord, part_records
 from .rng import Generators
@@ -55,6 +56,11 @@ class Checkpoints:
     in `burnish.save_record`, or such patterns by the name of a part. A restore fills
     what was saved, leaves the rest of the module as it is, and warns that it did.
 
+    ``unchanged="link"`` writes no tensor again whose values are those of the checkpoint
+    before: files that hold it are shared by hard links, or written where these do not
+    work. Each folder stays complete whatever becomes of the others; damage to a shared
+    file damages all checkpoints that share it.
+
     With ``wait=False`` a save copies its parts, and a thread writes them while the run
     goes on; what it returns has ``wait()``. One save goes on at a time, and one copy is
     in memory, which serves all saves. What looks at the folder waits for it, and so
@@ -75,6 +81,7 @@ class Checkpoints:
         suffix: str = ".mpk",
         only: PatternsOfParts | None = None,
         exclude: PatternsOfParts | None = None,
+        unchanged: Literal["write", "link"] = "write",
         wait: bool = True,
         on_signal: int | None = None,
     ) -> None:
@@ -86,6 +93,7 @@ class Checkpoints:
         self.keep_best = None if keep_best is None else _ranking(keep_best)
         self.suffix = suffix
         self._choice = Choice(only, exclude)
+        self._links = LinkedParts(_checked_unchanged(unchanged, suffix))
         self._folders = Folders(root=local_folder(folder), marker=FILE)
         self._wait = wait
         self._signal = None if on_signal is None else EndSignal(on_signal)
@@ -319,8 +327,10 @@ class Checkpoints:
     ) -> Manifest:
         """Write a checkpoint; once it is there, remove what need not be kept."""
         with self._folders.new(self._folders.name(number)) as scratch:
-            Checkpoint.write(scratch, number, parts, values)
+            save = self._links.saver(self._folders)
+            Checkpoint.write(scratch, number, parts, values, save=save)
             manifest = Manifest.read(scratch)
+        self._links.last_number = number
         self._forget(number)
         return manifest
 
@@ -361,6 +371,17 @@ class Checkpoints:
             f"keep_best ranks by {name!r}, but the numbers given are "
             f"{', '.join(values)}.{did_you_mean(name, values)}"
         )
+
+
+def _checked_unchanged(unchanged: object, suffix: str) -> bool:
+    """Return whether what is unchanged is linked."""
+    if unchanged not in ("write", "link"):
+        raise ValueError(f"unchanged is 'write' or 'link', got {unchanged!r:.60}")
+    if unchanged == "link" and suffix not in (".mpk", ".mpk.zst"):
+        raise ValueError(
+            f"unchanged='link' needs the suffix '.mpk' or '.mpk.zst', got {suffix!r}"
+        )
+    return unchanged == "link"
 
 
 def _ranking(keep_best: Any) -> tuple[str, int, str]:

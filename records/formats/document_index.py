@@ -1,0 +1,116 @@
+"""A document without payloads, whose values lie in others beside it (docs/format.md).
+
+Its header names these files, each pinned by its digest, and the table says for every
+entry in which of them its payload lies, and where. It has the sums of all.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..entries.entry import Entry
+from ..errors import RecordFormatError
+from ..header.columns import Column, are_sizes, is_size
+from ..header.file_index import FileIndex, NamedFile
+from ..header.header import Plain
+from ..io.lazy_payload import LazyPayload
+from ..io.source import Source, source_beside
+from .layout import pieces_of
+
+VERSION = 2
+"""Of such a document."""
+
+FILES = "files"
+"""The key of the header that has the files."""
+
+COLUMNS = {"file": Column("number of a file", are_sizes, is_size)}
+"""What its table has beside the columns of a document with payloads."""
+
+_DIGEST = 16
+
+
+def add_index(header: Plain, index: FileIndex) -> None:
+    """Say in ``header`` where the payloads lie."""
+    header[FILES] = [[file.name, file.digest.hex()] for file in index.files]
+    header["tensors"]["file"] = [place.file for place in index.places]
+    header["tensors"]["offset"] = [place.offset for place in index.places]
+
+
+def open_files(
+    value: Any, source: Source, digest_of: Callable[[Source], bytes]
+) -> list[Source]:
+    """Return the files that a header names, opened, if they are what was saved."""
+    sources: list[Source] = []
+    for file in _checked_files(value, source.name):
+        other = source_beside(source, file.name)
+        if digest_of(other) != file.digest:
+            raise RecordFormatError(
+                source.name,
+                f"{file.name} beside it, with another content",
+                "the file that was saved with it",
+                "Copy the whole folder again, or use an older one.",
+            )
+        sources.append(other)
+    return sources
+
+
+def place_entries(
+    entries: Sequence[Entry],
+    table: dict[str, Any],
+    sources: Sequence[Source],
+    sums: bytes,
+    planes: set[int],
+    file: str,
+) -> None:
+    """Give every entry its payload; RecordFormatError where one cannot lie."""
+    numbers, offsets = table["file"], table["offset"]
+    if len(numbers) != len(entries) or len(offsets) != len(entries):
+        raise RecordFormatError(file, "columns of different lengths")
+    n_bytes = [0] * len(sources)
+    for i, entry in enumerate(entries):
+        number = numbers[i]
+        if number >= len(sources):
+            raise RecordFormatError(
+                file, f"{entry.path!r:.80} in a file that it does not name"
+            )
+        other = sources[number]
+        n_bytes[number] += entry.nbytes
+        pieces = pieces_of(offsets[i], entry.nbytes)
+        # As in a document with payloads, no two entries lie in the same bytes, so that
+        # what is read takes no more memory than there are bytes.
+        if n_bytes[number] > other.size or sum(pieces[-1]) > other.size:
+            raise RecordFormatError(
+                other.name, f"{other.size:,} bytes, in which {entry.path!r:.80} is not"
+            )
+        entry.source = LazyPayload(
+            other,
+            entry.path,
+            entry.dtype,
+            entry.shape,
+            pieces,
+            sums[8 * i : 8 * i + 8],
+            i in planes,
+        )
+
+
+def _checked_files(value: Any, file: str) -> list[NamedFile]:
+    files: list[NamedFile] = []
+    try:
+        for name, digest in value:
+            if not _is_name(name):
+                raise ValueError(f"{name!r:.80} is no name of a file")
+            files.append(NamedFile(name, bytes.fromhex(digest)))
+            if len(files[-1].digest) != _DIGEST:
+                raise ValueError(f"the digest {digest!r:.80} is too short or too long")
+    except (TypeError, ValueError) as error:
+        raise RecordFormatError(file, f"a damaged list of files ({error})") from error
+    if len({each.name for each in files}) != len(files):
+        raise RecordFormatError(file, "a file that is named twice")
+    return files
+
+
+def _is_name(name: object) -> bool:
+    """Return whether ``name`` is that of a file in a folder, and no path elsewhere."""
+    if not isinstance(name, str) or name in ("", ".", "..") or "\0" in name:
+        return False
+    return Path(name).name == name

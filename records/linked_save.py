@@ -1,0 +1,241 @@
+"""save_linked: a record in a file, and what is unchanged in links to older files.
+
+A file of `save_linked` is either a whole record, or an index (docs/format.md) of
+whole records beside it, named after what they hold. These stay as they are written,
+and folders share them by hard links: each folder is complete whatever happens to the
+others.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import xxhash
+
+from .errors import RecordError
+from .header.file_index import FileIndex, NamedFile, Place
+from .io.lazy_payload import LazyPayload
+from .open import digest_of
+from .readable import entries_in
+from .record_writer import WritableRecord
+from .writing.contents import Contents
+
+LEAST = 1 << 16
+"""Bytes that are worth a file of their own."""
+
+MOST_FILES = 16
+"""Files of one record that are linked; the smallest are written anew."""
+
+
+@dataclass(slots=True)
+class Linked:
+    """What a save did not have to write."""
+
+    n_bytes: int = 0
+    """Of the payloads that lie in older files."""
+    problem: OSError | None = None
+    """Why older files could not be linked, so that their content was written."""
+    files: list[Path] = field(default_factory=list[Path])
+    """The files beside the index; none if the record is in one file."""
+
+
+def save_linked(record: WritableRecord, file: Path, earlier: Path | None) -> Linked:
+    """Write ``record`` to ``file``, with links to what ``earlier`` has of it.
+
+    An entry is unchanged if its path, dtype, shape, length and checksum are those in
+    the older file, which lies in another folder of the same file system. Where that
+    cannot be linked, everything is written. ``file`` and its links appear one by one.
+    """
+    known_rows = _rows_of(earlier) if earlier is not None else {}
+    save = _LinkedSave(record, file)
+    if known_rows:
+        save.link_unchanged(known_rows)
+    save.write()
+    return save.linked
+
+
+class _Row(NamedTuple):
+    """What an older file says of a payload."""
+
+    file: Path
+    offset: int
+    sum: bytes
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    is_planes: bool
+
+
+class _LinkedSave:
+    """One save, whose rows are given places one after the other."""
+
+    def __init__(self, record: WritableRecord, file: Path) -> None:
+        self.linked = Linked()
+        self._record, self._file = record, file
+        self._entries = record.entries.entries()
+        self._contents: Contents | None = None
+        self._index = FileIndex([], [Place(0, 0, b"")] * len(self._entries))
+        self._groups: list[list[int]] = [[*range(len(self._entries))]]
+        """Numbers of the rows that are yet to be written, a file for each list."""
+
+    def link_unchanged(self, known_rows: Mapping[str, _Row]) -> None:
+        """Link the files that hold mostly what is unchanged; group what is to write."""
+        self._contents = _hashed(self._record)
+        unchanged = self._unchanged(known_rows)
+        by_file: dict[Path, list[int]] = {}
+        for i, row in unchanged.items():
+            by_file.setdefault(row.file, []).append(i)
+        linked: set[int] = set()
+        for file in self._worthwhile(by_file):
+            if self._link(file, by_file[file], unchanged):
+                linked.update(by_file[file])
+        stable = [i for i in unchanged if i not in linked]
+        if self._size(stable) < LEAST:
+            stable = []
+        apart = linked.union(stable)
+        changed = [i for i in range(len(self._entries)) if i not in apart]
+        # What did not change this time may not change the next time either: in a file
+        # of its own it can be linked then.
+        self._groups = [group for group in (changed, stable) if group]
+
+    def write(self) -> None:
+        """Write what is not linked, and then the record or an index of its files."""
+        if not self.linked.files and len(self._groups) < 2:
+            self._record.save(self._file)
+            return
+        assert self._contents is not None  # it was hashed to be grouped
+        for group in self._groups:
+            self._write_group(group)
+        try:
+            self._record.write_index(self._contents, self._index, self._file)
+        except RecordError:
+            # What it says beside its tensors is more than a reader takes of a file
+            # without payloads.
+            self._start_over()
+            self._record.save(self._file)
+
+    def _start_over(self) -> None:
+        for file in self.linked.files:
+            file.unlink()
+        self.linked = Linked()
+
+    def _unchanged(self, known_rows: Mapping[str, _Row]) -> dict[int, _Row]:
+        assert self._contents is not None
+        sums, stored = self._contents.sums, self._contents.rows
+        return {
+            i: known
+            for i, row in enumerate(stored)
+            if (known := known_rows.get(row.path)) is not None
+            and (known.sum, known.dtype) == (sums[8 * i : 8 * i + 8], row.dtype)
+            and known.shape == tuple(row.shape)
+            and known.is_planes == (row.layout == "planes")
+        }
+
+    def _worthwhile(self, by_file: Mapping[Path, Sequence[int]]) -> list[Path]:
+        """Return the older files of which at least half is used."""
+        sizes = {file: self._size(rows) for file, rows in by_file.items()}
+        # Compressed files are a little smaller than what is in them.
+        files = [
+            file
+            for file, size in sizes.items()
+            if size >= LEAST and 2 * size >= _size_of(file)
+        ]
+        return sorted(files, key=lambda file: -sizes[file])[:MOST_FILES]
+
+    def _link(
+        self, file: Path, rows: Sequence[int], unchanged: Mapping[int, _Row]
+    ) -> bool:
+        """Link an older file, and say that rows lie there; False if that fails."""
+        try:
+            digest = digest_of(file)
+            name = self._name(digest)
+            os.link(file, self._file.with_name(name))
+        except FileNotFoundError:
+            return False  # another writer has removed the older checkpoint meanwhile
+        except OSError as error:
+            self.linked.problem = error
+            return False
+        self._add(name, digest, {i: unchanged[i] for i in rows})
+        self.linked.n_bytes += self._size(rows)
+        return True
+
+    def _write_group(self, rows: Sequence[int]) -> None:
+        """Write rows into a file of their own, and say that they lie there."""
+        stem, suffix = _parts_of(self._file.name)
+        scratch = self._file.with_name(f"{stem}.new{suffix}")
+        self._record.part([self._entries[i] for i in rows]).save(scratch)
+        digest = digest_of(scratch)
+        name = self._name(digest)
+        written_rows = _rows_of(scratch)
+        os.rename(scratch, self._file.with_name(name))
+        self._add(name, digest, {i: written_rows[self._entries[i].path] for i in rows})
+
+    def _add(self, name: str, digest: str, rows: Mapping[int, _Row]) -> None:
+        for i, row in rows.items():
+            place = Place(len(self._index.files), row.offset, row.sum)
+            self._index.places[i] = place
+        self._index.files.append(NamedFile(name, bytes.fromhex(digest)))
+        self.linked.files.append(self._file.with_name(name))
+
+    def _name(self, digest: str) -> str:
+        """Return the name of a file of this record: what it holds says which."""
+        stem, suffix = _parts_of(self._file.name)
+        return f"{stem}.{xxhash.xxh3_64_hexdigest(digest.encode())}{suffix}"
+
+    def _size(self, rows: Sequence[int]) -> int:
+        assert self._contents is not None
+        return sum(self._contents.sizes[i] for i in rows)
+
+
+def _hashed(record: WritableRecord) -> Contents:
+    """Return the contents of ``record`` with the sums that its file would have."""
+    contents = record.contents()
+    if any(row.layout == "planes" for row in contents.rows):
+        for payload in contents.payloads():
+            for _ in payload:
+                pass  # the last chunk completes the sum
+    else:
+        contents.hash_ahead()
+    return contents
+
+
+def _rows_of(file: Path) -> dict[str, _Row]:
+    """Return what ``file`` says of its payloads, by path; nothing of a damaged one."""
+    rows: dict[str, _Row] = {}
+    try:
+        with entries_in(file) as record:
+            for entry in record.entries():
+                payload = entry.source
+                if isinstance(payload, LazyPayload):
+                    rows[entry.path] = _row_of(payload)
+    except (OSError, RecordError):
+        return {}
+    return rows
+
+
+def _row_of(payload: LazyPayload) -> _Row:
+    source, sum_ = payload.source, payload.sum
+    digest = bytes(source.read(sum_, 8)) if isinstance(sum_, int) else sum_ or b""
+    return _Row(
+        Path(source.name),
+        payload.pieces[0][0],
+        digest,
+        payload.dtype,
+        tuple(payload.shape),
+        payload.is_planes,
+    )
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return os.stat(file).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _parts_of(name: str) -> tuple[str, str]:
+    """Return ``model`` and ``.mpk.zst`` of ``model.mpk.zst``."""
+    stem, dot, ending = name.partition(".")
+    return stem, dot + ending
