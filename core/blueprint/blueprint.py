@@ -17,6 +17,7 @@ from .parts import Parts
 from .selection import Selection, Session
 from .stored.provenance import note_provenance
 from .stored.serialization import (
+    another_class,
     batches,
     check_class,
     decode_definition,
@@ -199,6 +200,8 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         for batch in batches(definition.edits):
             # A method is looked up once what comes before it has chosen its class.
             blueprint._session.replay([resolve_method(draft, edit) for edit in batch])
+        if module_class not in (None, definition.cls, draft.tree.cls):
+            raise another_class(data, module_class)
         return blueprint
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from torch import nn
 
@@ -190,8 +191,7 @@ class Draft:
         # A log may come from a file: names and types are checked in the final tree.
         for edit in (e for e in edits if isinstance(e, SetArguments)):
             for node in draft.match(edit.target):
-                node_edits = _until_wrapped(node.edits, edit)
-                check_arguments(edited_call_of(node, node_edits), node.path, edit)
+                _check_replayed(node, edit)
         self.become(draft)
 
     def refresh(self) -> None:
@@ -414,6 +414,21 @@ class Draft:
 
 def _parent_paths(path: str) -> Iterator[str]:
     return (path[:i] for i, character in enumerate(path) if character == ".")
+
+
+def _check_replayed(node: ConstructionNode, edit: SetArguments) -> None:
+    """Raise `SettingError` for arguments that no class of ``node`` takes.
+
+    The class that ``edit`` was made for may have come before it, or after it, where
+    the log was shortened, and later edits may have chosen another one since.
+    """
+    edits = _until_wrapped(node.edits, edit)
+    begin = next((i for i, e in enumerate(edits) if e is edit), 0) + 1
+    for end in range(begin, len(edits)):
+        with suppress(SettingError):
+            check_arguments(edited_call_of(node, edits[:end]), node.path, edit)
+            return
+    check_arguments(edited_call_of(node, edits), node.path, edit)
 
 
 def _until_wrapped(edits: Sequence[Edit], edit: Edit) -> Sequence[Edit]:

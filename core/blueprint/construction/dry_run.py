@@ -19,7 +19,7 @@ from ...modules.signature import spread
 from ...state.uninitialized.streams import Streams
 from ...state.uninitialized.uninitialized import call_filled, call_unfilled
 from ..edits.computed import computed_in
-from ..edits.edits import Edit, SetArguments, with_replacements
+from ..edits.edits import ChangeItems, Edit, SetArguments, with_replacements
 from ..errors import (
     BlueprintError,
     ConstructionError,
@@ -40,7 +40,7 @@ from ..tree.construction_node import (
     is_repeatable,
     tree_difference,
 )
-from ..tree.edit_log import EditIndex
+from ..tree.edit_log import EditIndex, ends_of_names
 from ..tree.infer_sizes import missing_sizes, placeholder_sizes
 from ..tree.module_values import build_values
 from .construction_run import ConstructionRun, ConstructionRuns
@@ -295,8 +295,14 @@ def constructor_error(
 
 
 def assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
-    """Give every construction its edits; return whether any has others than before."""
+    """Give every construction its edits; return whether any has others than before.
+
+    Where a part is new, wrapped, or a list whose items are changed, what is inside
+    stands elsewhere after the next run, and keeps the edits that it has until then.
+    """
     has_changed, wrapped_by = False, dict[str, list[Edit]]()
+    edits_by_node: list[tuple[ConstructionNode, tuple[Edit, ...]]] = []
+    unsettled: set[str] = set()
     for node in root.walk():
         edits = () if node.is_foreign else edit_index.of(node)
         # A pattern that means a part may mean its place inside of what wraps it, too.
@@ -308,12 +314,34 @@ def assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
                 inner_path = join(node.path, edit.wraps_at)
                 outer_edits = [*wrapped_by.get(node.path, ()), edit]
                 wrapped_by.setdefault(inner_path, []).extend(outer_edits)
-        has_changed = has_changed or edits != node.edits
-        node.edits = edits
+        if edits != node.edits:
+            has_changed = True
+            edits_by_node.append((node, edits))
+            if _changes_inside(edits) != _changes_inside(node.edits):
+                unsettled.update(node.paths)
         if node.inner_tree is not None:
             inner_index = EditIndex(node.inner_tree.edits)
             has_changed |= assign_edits(node.inner_tree.tree, inner_index)
+    for node, edits in edits_by_node:
+        if not unsettled or not _is_inside_any(node, unsettled):
+            node.edits = edits
     return has_changed
+
+
+def _changes_inside(edits: Sequence[Edit]) -> list[Edit]:
+    """Return those of ``edits`` that decide which parts a part has at which paths."""
+    return [
+        edit
+        for edit in edits
+        if isinstance(edit, ChangeItems)
+        or (isinstance(edit, SetArguments) and edit.cls is not None)
+    ]
+
+
+def _is_inside_any(node: ConstructionNode, paths: set[str]) -> bool:
+    return any(
+        path[:i] in paths for path in node.paths for i in ends_of_names(path) if path
+    )
 
 
 def _where(runs: ConstructionRuns) -> str:

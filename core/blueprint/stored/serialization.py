@@ -151,13 +151,30 @@ def _class_of(data: Mapping[str, Any], cls: type[nn.Module] | None) -> type[nn.M
         stored_cls = class_named(data)
     except UnknownClassError:
         stored_cls = None
-    if stored_cls is None or not issubclass(cls, stored_cls):
-        raise FormatError(
-            "",
-            f"this is a blueprint of {data.get(NAME)!r:.80}, not of "
-            f"{cls.__qualname__}. Use its own class, or Blueprint.from_dict(data).",
-        )
-    return cls
+    if stored_cls is not None and issubclass(cls, stored_cls):
+        return cls
+    if stored_cls is None or not _exchanges_the_whole(data.get("tape")):
+        raise another_class(data, cls)
+    return stored_cls
+
+
+def another_class(data: object, cls: type[nn.Module]) -> FormatError:
+    """Return the error for ``data`` of a blueprint that makes no ``cls``."""
+    name = data.get(NAME) if isinstance(data, Mapping) else data
+    return FormatError(
+        "",
+        f"this is a blueprint of {name!r:.80}, not of {cls.__qualname__}. Use its own "
+        "class, or Blueprint.from_dict(data).",
+    )
+
+
+def _exchanges_the_whole(tape: object) -> bool:
+    """Return whether an edit chooses another class for the whole."""
+    edits: list[object] = tape if isinstance(tape, list) else []
+    return any(
+        isinstance(edit, Mapping) and edit.get("at") == "" and "class" in edit
+        for edit in edits
+    )
 
 
 def _encode_edit(edit: Edit) -> dict[str, Any]:

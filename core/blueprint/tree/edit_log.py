@@ -133,12 +133,13 @@ def _is_inside(target: Target, outer_target: Target) -> bool:
     if isinstance(target, str) and is_pattern(target):
         return False
     return all(
-        any(target_matches(outer_target, path[:i]) for i in _ends_of_names(path))
+        any(target_matches(outer_target, path[:i]) for i in ends_of_names(path))
         for path in paths_of(target)
     )
 
 
-def _ends_of_names(path: str) -> list[int]:
+def ends_of_names(path: str) -> list[int]:
+    """Return where the paths end inside of which ``path`` lies, the whole too."""
     ends = [i for i, character in enumerate(path) if character == "."]
     return [0, *ends] if path else []
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import burnish
 from burnish.core import allow_classes
 from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import FormatError, SettingError
@@ -98,3 +99,70 @@ def nested(depth: int) -> Any:
 def test_another_class_than_the_one_in_hand_is_refused() -> None:
     with pytest.raises(FormatError, match="blueprint of 'Coder', not of Net"):
         Blueprint.from_dict(changed().to_dict(), Net)  # type: ignore[arg-type]  # another class, on purpose
+
+
+class Repeated(nn.Module):
+    """Blocks, of the last of which the constructor asks for the width."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        blocks = [nn.Sequential(nn.Linear(width, width), nn.ReLU()) for _ in range(2)]
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(self.blocks[-1][0].out_features, 2)
+
+
+def moved_then_wrapped(bp: Blueprint[Any]) -> None:
+    bp.blocks.insert(0, Blueprint(nn.Identity))
+    bp.wrap("blocks.1.0", lambda part: Blueprint(nn.Sequential, part))
+
+
+def moved_then_replaced(bp: Blueprint[Any]) -> None:
+    bp.blocks.insert(0, Blueprint(nn.Identity))
+    bp.replace("blocks.1.0", nn.Identity)
+
+
+def replaced_then_meant_by_a_pattern(bp: Blueprint[Any]) -> None:
+    bp.replace("blocks.0.1", Blueprint(nn.Linear, 4, 4))
+    bp.configure("blocks.*.1", nn.GELU)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        moved_then_wrapped,
+        moved_then_replaced,
+        replaced_then_meant_by_a_pattern,
+    ],
+)
+def test_whatever_can_be_built_can_be_read_from_its_data(edit: Any) -> None:
+    with allow_classes(Repeated):
+        bp = Blueprint(Repeated)
+        edit(bp)
+
+        again: Any = Blueprint.from_dict(bp.to_dict())
+
+        assert str(again) == str(bp)
+        assert again.to_dict() == bp.to_dict()
+        assert str(again.create()) == str(bp.create())
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_blueprint_of_which_the_whole_was_exchanged_is_one_of_what_it_makes(
+    *, is_replaced: bool
+) -> None:
+    with allow_classes(Repeated):
+        bp = Blueprint(Repeated)
+        if is_replaced:
+            bp.replace("", Blueprint(nn.Linear, 2, 3))
+        else:
+            bp.configure(nn.Linear, in_features=2, out_features=3)
+        module = bp.build()
+
+        data = burnish.save_record(module)
+        hparams = burnish.open_record(data).metadata["burnish"]["hparams"]
+
+        linear = burnish.from_hyperparameters(hparams, nn.Linear)
+        assert (linear.in_features, linear.out_features) == (2, 3)
+        burnish.load_record(nn.Linear(2, 3), data)
+        with pytest.raises(FormatError, match="blueprint of 'Repeated', not of ReLU"):
+            Blueprint.from_dict(bp.to_dict(), nn.ReLU)
