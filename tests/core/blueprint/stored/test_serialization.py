@@ -108,7 +108,8 @@ class Repeated(nn.Module):
         super().__init__()
         blocks = [nn.Sequential(nn.Linear(width, width), nn.ReLU()) for _ in range(2)]
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(self.blocks[-1][0].out_features, 2)
+        last: Any = self.blocks[-1]
+        self.head = nn.Linear(last[0].out_features, 2)
 
 
 def moved_then_wrapped(bp: Blueprint[Any]) -> None:
