@@ -143,7 +143,8 @@ class _Head:
         inputs = dict(zip(layout.tensors, ins[2:], strict=True))
         head = cls(
             compute=tensor.dtype,
-            ops=tape.ops,
+            # A copy: the step goes on to write into that of the tape.
+            ops=[*tape.ops],
             tensor=tensor,
             grad=grad,
             state_type=state_type,
