@@ -1,5 +1,6 @@
 """The one way from a raw tree to an object: upgrade, override, prepare, check."""
 
+import enum
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ from ..classes.fields import (
     is_model,
     is_sequence,
     is_struct,
+    literals,
     members,
 )
 from ..classes.union_choice import is_choice
@@ -21,6 +23,9 @@ from ..versioned import Rules, has_versions, upgrade
 from .normalize import Place, Preparation, Step
 from .overrides import apply_overrides, override_texts
 from .pydantic_check import check, validator_of
+
+_PLAIN: tuple[object, ...] = (str, int, float, bool)
+"""Kinds of values that pydantic tells apart as we do."""
 
 _has_versions = cache(has_versions)
 
@@ -123,8 +128,8 @@ def _is_strict_among(annotation: object, n_field_types: int) -> bool:
 
 def _strict(annotation: object, visited: set[object]) -> bool:
     kinds = members(annotation)
-    # Which class of several is meant is ours to say, and the same for every format.
-    if is_choice(annotation):
+    # What of several is meant is ours to say, and the same for every format.
+    if is_choice(annotation) or not _is_plain_union(kinds):
         return False
     for member in kinds:
         if is_field_type(member):
@@ -144,3 +149,15 @@ def _strict(annotation: object, visited: set[object]) -> bool:
             if not all(_strict(field.annotation, visited) for field in fields):
                 return False
     return True
+
+
+def _is_plain_union(kinds: tuple[object, ...]) -> bool:
+    """Return whether pydantic chooses among ``kinds`` as `build` does.
+
+    A text may be the value or the name of an enum's member, and a dict a struct.
+    """
+    values = [value for kind in kinds for value in literals(kind)]
+    if any(isinstance(value, enum.Enum | bytes) for value in values):
+        return False
+    real_kinds = [kind for kind in kinds if kind not in (None, type(None))]
+    return len(real_kinds) <= 1 or all(k in _PLAIN or literals(k) for k in real_kinds)

@@ -1,11 +1,12 @@
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from burnish.config import ConfigError
+from burnish.config import ConfigError, loads
 from burnish.config.validation.overrides import override_texts
 from burnish.config.validation.validate import build, build_plain
 
@@ -16,6 +17,27 @@ class Optimizer(BaseModel):
     lr: float = 0.1
     betas: tuple[float, float] = (0.9, 0.99)
     steps: int | None = None
+
+
+class Size(Enum):
+    SMALL = "small"
+    LARGE = "l"
+
+
+class Unions(BaseModel):
+    """Fields whose value may be several things."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: Size | str = "none"
+    literal: Literal[Size.SMALL, "small"] = "small"
+    sizes: list[Size | str] = []
+    options: Optimizer | dict[str, int] = {}
+    widths: list[int] | dict[str, int] | None = None
+    number: int | float = 1
+    word: int | str | None = None
+    rate: float | Literal["auto"] = "auto"
+    flag: bool | str = False
 
 
 class Config(BaseModel):
@@ -55,9 +77,25 @@ TREES = st.fixed_dictionaries(
 )
 
 
+ANY_VALUE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.sampled_from([0.5, 2.0, float("inf"), 10**30]),
+    st.sampled_from(["small", "SMALL", "l", "LARGE", "auto", "1", "1.5", "true", ""]),
+    st.sampled_from(["1 -> 0 in 5", "Optimizer", "none"]),
+    st.lists(st.sampled_from(["small", "LARGE", "x", 1]), max_size=2),
+    st.dictionaries(st.sampled_from(["lr", "steps", "other"]), st.integers(0, 2)),
+)
+UNION_TREES = st.dictionaries(
+    st.sampled_from(list(Unions.model_fields)), ANY_VALUE, max_size=3
+)
+
+
 def outcome(call: Any) -> tuple[str, object]:
     try:
-        return "config", call().model_dump()
+        # As text: 1 is neither 1.0 nor True.
+        return "config", repr(call())
     except ConfigError as error:
         return "problems", [str(problem) for problem in error.problems]
 
@@ -71,6 +109,32 @@ def test_overrides_of_a_plain_tree_mean_what_they_mean_everywhere(
     quick = outcome(lambda: build_plain(Config, tree, "", overrides))
 
     assert quick == outcome(lambda: build(Config, tree, overrides=overrides))
+
+
+@given(UNION_TREES)
+@example({"size": "small"})
+@example({"size": "LARGE"})
+@example({"sizes": ["small", "x"]})
+@example({"literal": "small"})
+@example({"options": {"other": 1}})
+def test_a_union_of_a_plain_tree_means_what_it_means_everywhere(
+    tree: dict[str, object],
+) -> None:
+    quick = outcome(lambda: build_plain(Unions, tree, ""))
+
+    assert quick == outcome(lambda: build(Unions, tree))
+
+
+def test_a_member_of_an_enum_is_one_in_every_format() -> None:
+    texts = {
+        "json": '{"size": "small"}',
+        "yaml": "size: small",
+        "ron": '(size:"small")',
+    }
+
+    sizes = [loads(Unions, text, format=form).size for form, text in texts.items()]
+
+    assert sizes == [Size.SMALL] * 3
 
 
 def test_a_tree_that_was_given_stays_as_it_was() -> None:
