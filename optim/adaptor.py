@@ -328,6 +328,11 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         for name in ("state", "param_groups"):
             if name in attributes:
                 setattr(self, name, attributes.pop(name))
+        # Tensors of a pickle lie where it made each. A block is what lies together,
+        # and where that ends, half precision rounds otherwise.
+        states = dict(self._bound.states)
+        housed = self._bound.housed(states, adopt=True)
+        self._bound.replace_states(states | housed)
         if "_runner" not in attributes:
             self._runner = StepRunner(self._bound, self.fused)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from burnish.optim import LBFGS, AdamW
+from burnish.optim import LBFGS, SGD, AdamW, RAdam, RMSprop
 
 from .nets import set_grads, values
 
@@ -170,3 +170,30 @@ def test_a_copy_of_lbfgs_refuses_a_replaced_layer_as_the_original_does(
     other.second = nn.Linear(4, 2)
     with pytest.raises(RuntimeError, match=r"second\.weight was replaced"):
         copied.step(closure)
+
+
+def narrow_layers() -> nn.Sequential:
+    torch.manual_seed(0)
+    pairs = [(nn.Linear(7, 9), nn.Linear(9, 7)) for _ in range(10)]
+    return nn.Sequential(*(layer for pair in pairs for layer in pair)).bfloat16()
+
+
+@WAYS
+@pytest.mark.parametrize("simple", [SGD(momentum=0.9), RMSprop(), RAdam()], ids=repr)
+def test_a_copy_in_half_precision_goes_on_with_the_bits_of_the_original(
+    way: Callable[[Any], Any], simple: Any
+) -> None:
+    # Blocks of memory end where states do: elsewhere, they would round otherwise.
+    net = narrow_layers()
+    optimizer = simple.bind(net, lr=1e-2)
+    set_grads(net, 0)
+    optimizer.step()
+
+    other, copied = way((net, optimizer))
+    for seed in range(1, 6):
+        for module, steps in ((net, optimizer), (other, copied)):
+            set_grads(module, seed)
+            steps.step()
+
+    for param, other_param in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.equal(param, other_param)
