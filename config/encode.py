@@ -214,9 +214,9 @@ def _mapping(
     tree: dict[object, object] = {}
     source_items = {} if elide is None else elide.of_items()
     for key, item, declared in declared_items(annotation, obj):
-        text = _key(key, path)
+        text = encoded_key(key, path)
         below = elide and source_items.get(str(text), _OF_DEFAULTS)
-        tree[text] = _value(item, declared, child(path, key), below, depth + 1)
+        tree[text] = _value(item, declared, child(path, text), below, depth + 1)
     if len(tree) < len(obj):
         raise _unwritable(path, "two of its keys are written alike")
     return tree
@@ -292,10 +292,11 @@ def _says_nothing(field: ClassField, value: object, encoded: object) -> bool:
     return not field.has_default or is_default(field, value)
 
 
-def _key(key: object, path: str) -> Any:
+def encoded_key(key: object, path: str) -> Any:
+    """Return ``key`` of the dict at ``path`` as trees have it: an enum's value, say."""
     key = member_value(key, _PLAIN) if isinstance(key, enum.Enum) else key
     if isinstance(key, tuple):
-        return tuple(_key(part, path) for part in key)
+        return tuple(encoded_key(part, path) for part in key)
     return key if type(key) in _PLAIN else _leaf(key, path)
 
 

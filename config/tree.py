@@ -183,6 +183,17 @@ def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
 
 
+def with_item(container: Any, key: Any, value: object) -> Any:
+    """Return ``container`` with ``value`` at ``key``: itself, or another tuple."""
+    if isinstance(container, tuple):
+        items: list[object] = list(container)
+        items[key] = value
+        # A named tuple takes its items one by one.
+        return getattr(type(container), "_make", type(container))(items)
+    container[key] = value
+    return container
+
+
 def is_items(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
     """Return whether ``value`` is a list or a tuple, of unchecked data."""
     return isinstance(value, list | tuple)

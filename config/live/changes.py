@@ -1,7 +1,8 @@
 """What is different between two configs, path by path, and whether it may be."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from ..classes.editable import editable_paths, is_editable
@@ -12,13 +13,13 @@ from ..classes.fields import (
     stored_fields,
 )
 from ..classes.pydantic_internals import extra_values
-from ..encode import encode
+from ..encode import encode, encoded_key
 from ..errors import ConfigError, Problem
 from ..path import child, item_index, parts
 from ..ron import read, write
 from ..schedule.number import schedule_text
 from ..short_text import first_names
-from ..tree import is_dict, is_items, is_mapping_value
+from ..tree import is_dict, is_items, is_mapping_value, with_item
 from ..validation.validate import build
 
 C = TypeVar("C")
@@ -68,10 +69,10 @@ def apply_changes(config: C, changes: Iterable[Change], ctx: Ctx | None = None) 
     ``ctx`` is what `Serializable.deserialize` gets. Raises ConfigError, with its path,
     for one that does not fit.
     """
-    root: dict[str, Any] = {"": encode(config)}
+    tree = encode(config)
     for change in changes:
-        _put(root, change)
-    return build(type(config), root[""], ctx=ctx)  # type: ignore[no-any-return]  # of its class
+        tree = _put(tree, change)
+    return build(type(config), tree, ctx=ctx)  # type: ignore[no-any-return]  # of its class
 
 
 def marked_values(config: object) -> dict[str, str]:
@@ -100,8 +101,13 @@ def unwritten_fields(config: object, tree: object, path: str = "") -> Iterator[s
                 value = getattr(config, field.attribute)
                 yield from unwritten_fields(value, names[name], below)
     elif is_mapping_value(config) and is_dict(tree):
-        for key in config.keys() & tree.keys():
-            yield from unwritten_fields(config[key], tree[key], child(path, key))
+        # All keys are texts in JSON.
+        items = {str(key): item for key, item in tree.items()}
+        for key, value in config.items():
+            name = encoded_key(key, path)
+            if str(name) in items:
+                below = child(path, name)
+                yield from unwritten_fields(value, items[str(name)], below)
     elif is_items(config) and is_items(tree):
         for i, (value, item) in enumerate(zip(config, tree, strict=False)):
             yield from unwritten_fields(value, item, child(path, i))
@@ -119,7 +125,7 @@ def _marked_values(
             yield from _marked_values(item, field.annotation, below, marked)
     elif is_mapping_value(value) or is_items(value):
         for key, item, kind in declared_items(annotation, value):
-            below = child(path, key)
+            below = child(path, encoded_key(key, path))
             yield from _marked_values(item, kind, below, is_editable(kind))
 
 
@@ -144,7 +150,7 @@ def _differences(
         yield from _of_fields(before, after, path, is_marked)
     elif _has_same_items(before, after):
         for key, item, kind in declared_items(annotation, before):
-            below = child(path, key)
+            below = child(path, encoded_key(key, path))
             marked = is_marked or is_editable(kind)
             yield from _differences(item, after[key], kind, below, marked)
     else:
@@ -210,12 +216,27 @@ def _unmarked(path: str, before: tuple[object, object], cls: Any) -> Problem:
     )
 
 
-def _put(root: dict[str, Any], change: Change) -> None:
-    container, key = root, ""
-    for name in parts(change.path):
-        container = container[key]
-        key = _key(container, name, change.path)
-    container[key] = read(change.after)
+def _put(tree: object, change: Change) -> Any:
+    after = read(change.after)
+    key_of = partial(_key, path=change.path)
+    return with_change(tree, parts(change.path), key_of, lambda _: after)
+
+
+def with_change(
+    tree: Any,
+    names: Sequence[str],
+    key_of: Callable[[Any, str], Any],
+    change: Callable[[Any], object],
+) -> Any:
+    """Return ``tree`` with what ``change`` makes of the value that ``names`` lead to.
+
+    Dicts and lists are changed, tuples replaced. ``key_of`` finds a name among items.
+    """
+    if not names:
+        return change(tree)
+    key = key_of(tree, names[0])
+    item = tree.get(key) if is_dict(tree) else tree[key]
+    return with_item(tree, key, with_change(item, names[1:], key_of, change))
 
 
 def _key(container: Any, name: str, path: str) -> Any:

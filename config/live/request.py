@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from ..storage.opening import read_file
 from ..storage.replacement import write_text
 from ..tree import is_dict, unshared
 from ..validation.overrides import override_texts, split_override
-from ..validation.parse_value import from_text
-from .changes import key_in
+from ..validation.parse_value import NONES, from_text
+from .changes import key_in, with_change
 from .edit_lock import edit_lock
 from .live_config import REFUSED, config_file
 from .request_note import RequestNote
@@ -93,7 +94,7 @@ def _edited(tree: Any, overrides: Iterable[str], file: Path) -> Any:
     edited, problems = unshared(tree), list[Problem]()
     for override in override_texts(overrides):
         try:
-            _put(edited, override)
+            edited = _put(edited, override)
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -101,21 +102,24 @@ def _edited(tree: Any, overrides: Iterable[str], file: Path) -> Any:
     return edited
 
 
-def _put(tree: Any, override: str) -> None:
-    """Put one value where the file has another. ConfigError if there is none."""
+def _put(tree: Any, override: str) -> Any:
+    """Return ``tree`` with another value in it. ConfigError if the file has none."""
     path, equals, value = split_override(override)
     names = parts(path) if equals else ()
     if not names:
         message = f"override {override!r:.60}: expected field.name=value"
         raise ConfigError("", [Problem("", message)])
-    container: Any = None
-    key: Any = None
-    node = tree
-    for name in _whole_path(tree, names):
-        container, key = node, _key(node, name, path)
-        node = container[key]
-    # A text stays one, whatever it looks like.
-    container[key] = from_text(str if isinstance(node, str) else Any, value, path)
+    key_of, change = partial(_key, path=path), partial(_value, text=value, path=path)
+    return with_change(tree, _whole_path(tree, names), key_of, change)
+
+
+def _value(before: object, text: str, path: str) -> object:
+    """Return what ``text`` stands for where the file has ``before``."""
+    if not isinstance(before, str):
+        return from_text(Any, text, path)
+    # A text stays one, whatever it looks like. But whether it may be None only the
+    # run's class knows, and that refuses None where a text has to be.
+    return None if text.strip() in NONES else from_text(str, text, path)
 
 
 def _whole_path(tree: Any, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ _BOOLS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
     **dict.fromkeys(("false", "False", "FALSE", "f", "F", "0"), False),
 }
-_NONES = ("None", "null")
+NONES = ("None", "null")
+"""Words for None."""
 _NUMBERS: tuple[object, ...] = (int, float, bool)
 
 
@@ -41,7 +42,7 @@ def from_text(annotation: object, text: str, path: str) -> object:
     if kinds == [str] and not allows_none(annotation):
         return text
     bare = text.strip()
-    if allows_none(annotation) and bare in _NONES:
+    if allows_none(annotation) and bare in NONES:
         return None
     if bool in kinds and bare in _BOOLS and not _is_number(kinds, bare):
         return _BOOLS[bare]
@@ -52,7 +53,7 @@ def from_text(annotation: object, text: str, path: str) -> object:
 
 def _own_type_text(annotation: object, text: str, path: str) -> object:
     bare = text.strip()
-    if allows_none(annotation) and bare in _NONES:
+    if allows_none(annotation) and bare in NONES:
         return None
     as_ron = from_text(Any, text, path)
     registered = field_types_in(annotation)
@@ -101,7 +102,7 @@ def _fitting(kinds: list[object], bare: str, text: str, path: str) -> object:
 
 
 def _ident(kinds: list[object], word: Ident) -> object:
-    if Any in kinds and (word in _BOOLS or word in _NONES):
+    if Any in kinds and (word in _BOOLS or word in NONES):
         return _BOOLS.get(word)
     return word
 

@@ -18,7 +18,7 @@ from ..classes.fields import (
 from ..classes.union_choice import is_choice
 from ..errors import ConfigError
 from ..schedule.number import scheduled
-from ..tree import is_mapping_value
+from ..tree import is_mapping_value, with_item
 from ..versioned import Rules, has_versions, upgrade
 from .normalize import Place, Preparation, Step
 from .overrides import apply_overrides, override_texts
@@ -104,15 +104,9 @@ def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
             value.__dict__[attribute] = changed_value
         else:
             object.__setattr__(value, attribute, changed_value)
-    elif is_mapping_value(value):
-        key: object = list(value)[step]
-        value[key] = _put(value[key], later_steps, place)  # type: ignore[index]  # a fresh dict
-    elif isinstance(value, tuple):
-        items: list[object] = list(value)
-        items[step] = _put(items[step], later_steps, place)
-        return getattr(type(value), "_make", type(value))(items)
     else:
-        value[step] = _put(value[step], later_steps, place)
+        key: Any = list(value)[step] if is_mapping_value(value) else step
+        return with_item(value, key, _put(value[key], later_steps, place))
     return value
 
 

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from enum import Enum, IntEnum
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,6 +13,7 @@ from burnish.config.live.changes import (
     apply_changes,
     changes_between,
     key_in,
+    marked_values,
     unwritten_fields,
 )
 
@@ -122,16 +125,86 @@ def test_keys_with_dots_and_of_other_types_are_found_again() -> None:
     assert apply_changes(before, changes_between(before, after)) == after
 
 
+def test_items_of_tuples_may_be_edited() -> None:
+    class Pair(NamedTuple):
+        first: float
+        second: float
+
+    @dataclass
+    class Tuples:
+        betas: Editable[tuple[float, float]]
+        pair: Editable[Pair]
+        heads: tuple[Sgd, ...]
+
+    before = Tuples((0.9, 0.99), Pair(1.0, 2.0), (Sgd(), Sgd()))
+    after = Tuples((0.9, 0.5), Pair(1.5, 2.0), (Sgd(), Sgd(lr=0.5)))
+
+    changes = changes_between(before, after)
+    edited = apply_changes(before, changes)
+
+    assert [c.path for c in changes] == ["betas[1]", "pair[0]", "heads[1].lr"]
+    assert edited == after
+    assert isinstance(edited.pair, Pair)
+    assert before.betas == (0.9, 0.99)
+
+
+def test_keys_are_called_as_files_call_them() -> None:
+    class Part(Enum):
+        BODY = "body"
+        HEAD = (1, 2)
+
+    class Level(IntEnum):
+        LOW = 1
+
+    @dataclass
+    class Rates:
+        parts: Editable[dict[Part, float]]
+        levels: Editable[dict[Level, float]]
+        heads: dict[Part, Sgd]
+        times: Editable[dict[datetime, float]]
+
+    noon = datetime(2026, 1, 2, 12)
+    before = Rates(
+        {Part.BODY: 1.0, Part.HEAD: 1.0},
+        {Level.LOW: 1.0},
+        {Part.BODY: Sgd()},
+        {noon: 1},
+    )
+    after = Rates(
+        {Part.BODY: 2.0, Part.HEAD: 3.0},
+        {Level.LOW: 2.0},
+        {Part.BODY: Sgd(lr=0.5)},
+        {noon: 2},
+    )
+
+    changes = changes_between(before, after)
+
+    assert [c.path for c in changes] == [
+        "parts.body",
+        "parts.HEAD",
+        "levels[1]",
+        "heads.body.lr",
+        "times.2026-01-02T12:00:00",
+    ]
+    assert apply_changes(before, changes) == after
+    assert [*marked_values(before)] == [c.path for c in changes]
+    tree = {"parts": {}, "levels": {}, "heads": {"body": {"lr": 0.5}}, "times": {}}
+    assert [*unwritten_fields(before, tree)] == ["heads.body.momentum"]
+
+
 def test_changes_that_do_not_fit_are_told_with_their_path() -> None:
     change = changes_between(config(), config("optim.lr=0.5"))[0]
     wrong = type(change)(path="optim.lr", before="0.1", after="-1.0")
     lost = type(change)(path="stages[7]", before="0", after="1")
+    gone = type(change)(path="heads.gone.lr", before="0", after="1")
     before = config()
 
     with pytest.raises(ConfigError, match=r"optim\.lr.*greater than 0"):
         apply_changes(before, [wrong])
     with pytest.raises(ConfigError, match=r"stages\[7\]: no such place"):
         apply_changes(before, [lost])
+    with pytest.raises(ConfigError, match=r"heads\.gone\.lr: no such place"):
+        apply_changes(before, [gone])
     assert before == config()
 
 
@@ -146,6 +219,9 @@ def test_fields_that_a_file_leaves_out_are_listed() -> None:
         "name",
         "steps",
     ]
+    by_number: Any = {1: Sgd()}
+    as_json: Any = {"1": {"lr": 0.1}}
+    assert [*unwritten_fields(by_number, as_json)] == ["[1].momentum"]
     assert [*unwritten_fields(loads(Sgd, "()"), ())] == ["lr", "momentum"]
 
 

@@ -32,6 +32,29 @@ def test_values_are_written_into_the_file_at_the_top(run: Path) -> None:
     assert "a test" in (run / "config.ron.set").read_text()
 
 
+def test_items_of_tuples_in_the_file_are_written(tmp_path: Path) -> None:
+    text = '(betas: (0.9, 0.99), heads: ((lr: 0.1), (lr: 0.2)), parts: {"a.b": 1})'
+    (tmp_path / "config.ron").write_text(text)
+
+    overrides = ["betas.1=0.5", "heads[1].lr=0.3", 'parts["a.b"]=2']
+    tree = read_tree(request_edit(tmp_path, overrides, "a test"))[0]
+
+    assert tree["betas"] == (0.9, 0.5)
+    assert [head["lr"] for head in tree["heads"]] == [0.1, 0.3]
+    assert tree["parts"] == {"a.b": 2}
+
+
+@pytest.mark.parametrize("word", ["None", "null", " None "])
+def test_none_is_none_where_the_file_has_a_text(tmp_path: Path, word: str) -> None:
+    (tmp_path / "config.ron").write_text('(note: "a", name: "b", title: "c")')
+
+    overrides = [f"note={word}", "name=none", 'title="lion"']
+    file = request_edit(tmp_path, overrides, "a test")
+
+    tree = read_tree(file)[0]
+    assert tree == {"note": None, "name": "none", "title": '"lion"'}
+
+
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
