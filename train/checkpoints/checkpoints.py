@@ -26,7 +26,7 @@ from .distributed import (
     refuse_sharded,
 )
 from .end_signal import EndSignal
-from .folders import Folders
+from .folders import Folders, check_count
 from .linked_parts import LinkedParts
 from .manifest import FILE, Manifest
 from .part_kinds import PartRecord, part_records
@@ -85,8 +85,7 @@ class Checkpoints:
         wait: bool = True,
         on_signal: int | None = None,
     ) -> None:
-        if keep_last is not None and keep_last < 1:
-            raise ValueError(f"keep_last must be at least 1 or None, got {keep_last}")
+        check_count("keep_last", keep_last, may_be_none=True)
         if not suffix.startswith((".mpk", ".json")):
             raise ValueError(f"suffix is '.mpk', '.mpk.zst' or '.json', got {suffix!r}")
         self.keep_last = keep_last

@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from ...config.process.interrupts import uninterrupted
@@ -42,6 +43,15 @@ _OF_ANOTHER_WRITER = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
 
 _RETIRED = ".old"
 _RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old", re.DOTALL)
+
+
+def check_count(name: str, count: object, *, may_be_none: bool = False) -> None:
+    """Raise ValueError if the argument ``name`` is no whole number from 1 on."""
+    if count is None and may_be_none:
+        return
+    if not isinstance(count, Integral) or int(count) < 1:
+        expected = "at least 1 or None" if may_be_none else "at least 1"
+        raise ValueError(f"{name} must be {expected}, got {count!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +104,16 @@ class Folders:
         """Remove a folder: first its name, then what it holds."""
         remove_folder(folder)
 
-    def retire(self, newest: Path, *, keep: int) -> None:
-        """Take ``latest-`` from all names but ``newest``'s; remove all but ``keep``."""
+    def retire(self, newest: Path, *, keep_last: int | None) -> None:
+        """Take ``latest-`` from all names but ``newest``'s.
+
+        Remove all but the newest ``keep_last``, none for None.
+        """
         self.remove(newest.with_name(newest.name.removeprefix(LATEST)))
         with self.locked() as folders:
             older = [folder for folder in folders.values() if folder != newest]
-            n_removed = max(len(older) - keep, 0)
+            n_kept = len(older) if keep_last is None else keep_last - 1
+            n_removed = max(len(older) - n_kept, 0)
             for folder in older[:n_removed]:
                 self.remove(folder)
             for folder in older[n_removed:]:

@@ -27,7 +27,7 @@ from ..checkpoints.distributed import (
     n_processes,
     refuse_sharded,
 )
-from ..checkpoints.folders import LATEST, Folders
+from ..checkpoints.folders import LATEST, Folders, check_count
 from ..checkpoints.process_generators import gathered_generators
 from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
@@ -63,17 +63,14 @@ class HyperState(Generic[C, S]):
         state: S,
         *,
         folders: Folders | None = None,
-        keep_last: int = 1,
+        keep_last: int | None = 1,
         every: int = 1,
         rng: bool = True,
         edits: LiveEdits[C] | None = None,
         ctx: Ctx | None = None,
         wait: bool = True,
     ) -> None:
-        if keep_last < 1 or every < 1:
-            raise ValueError(
-                f"keep_last and every are from 1 on, got {keep_last}, {every}"
-            )
+        _check_counts(keep_last, every)
         self.state = state
         self._source, self._rng, self._ctx = config, rng, ctx
         self._keep_last, self._every = keep_last, every
@@ -106,7 +103,7 @@ class HyperState(Generic[C, S]):
         ignore_extra: bool = False,
         ctx: dict[str, Any] | None = None,
         *,
-        keep_last: int = 1,
+        keep_last: int | None = 1,
         every: int = 1,
         rng: bool = True,
         hyperparameters: Literal["compare", "ignore"] | None = None,
@@ -121,8 +118,9 @@ class HyperState(Generic[C, S]):
         stays as it is. ``checkpoint_key`` is the path of the int in the state that
         names checkpoints ("step"). ``overrides`` (``"optimizer.lr=0.1"``) hold for
         begun and resumed runs alike; ``ignore_extra`` drops stored fields that the
-        classes do not have. The newest ``keep_last`` stay; `step` writes at each
-        multiple of ``every``; with ``rng`` the random generators are kept too.
+        classes do not have. The newest ``keep_last`` stay (None: all); `step`
+        writes at each multiple of ``every``; with ``rng`` the random generators are
+        kept too.
         Modules and optimizers of a resumed run are those that were stored: an
         override, or an edit of the stored config, under which the run would begin with
         a module of other hyperparameters is an error; one that would change an
@@ -142,6 +140,7 @@ class HyperState(Generic[C, S]):
 
         def request_of_call() -> Request[C]:
             check_config_class(config_cls, "HyperState.load(Config, State, begin)")
+            _check_counts(keep_last, every, edit_every)
             return Request(
                 config_cls=config_cls,
                 state_cls=state_cls,
@@ -253,7 +252,7 @@ class HyperState(Generic[C, S]):
         with folders.new(name) as scratch:
             files.write(scratch)
         files.move_pending(folders.root / name)
-        folders.retire(folders.root / name, keep=self._keep_last - 1)
+        folders.retire(folders.root / name, keep_last=self._keep_last)
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -353,6 +352,12 @@ class HyperState(Generic[C, S]):
                 f"found {step!r:.60}.{hint}"
             )
         return step
+
+
+def _check_counts(keep_last: int | None, every: int, edit_every: int = 1) -> None:
+    check_count("keep_last", keep_last, may_be_none=True)
+    check_count("every", every)
+    check_count("edit_every", edit_every)
 
 
 def _state(

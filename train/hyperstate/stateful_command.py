@@ -40,7 +40,7 @@ def stateful_command(
     *,
     ignore_extra: bool = False,
     ctx: dict[str, Any] | None = None,
-    keep_last: int = 1,
+    keep_last: int | None = 1,
     every: int = 1,
     rng: bool = True,
     hyperparameters: Literal["compare", "ignore"] | None = None,

@@ -163,6 +163,37 @@ def test_an_error_while_saving_leaves_the_last_checkpoint(tmp_path: Path) -> Non
     assert load(tmp_path).state.step == 1
 
 
+def test_all_of_them_are_kept_for_none(tmp_path: Path) -> None:
+    run = load(tmp_path, keep_last=None)
+
+    for step in (1, 2, 3, 4):
+        advance(run, step)
+
+    assert len(os.listdir(tmp_path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep_last": 0}, "keep_last must be at least 1 or None, got 0"),
+        ({"keep_last": "3"}, "keep_last must be at least 1 or None, got '3'"),
+        ({"every": 0}, "every must be at least 1, got 0"),
+        ({"every": None}, "every must be at least 1, got None"),
+        ({"edit_every": 0}, "edit_every must be at least 1, got 0"),
+    ],
+)
+def test_counts_that_are_none_are_told_before_the_run_begins(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    n_calls = len(calls)
+
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        load(tmp_path / "run", **options)
+
+    assert len(calls) == n_calls
+    assert not (tmp_path / "run").exists()
+
+
 def test_every_nth_step_can_be_kept(tmp_path: Path) -> None:
     run = load(tmp_path, every=10, keep_last=5)
 
