@@ -133,6 +133,8 @@ def _in_mapping(
     ):
         if first_misread(keys, key, key_again, "") is not None:
             return _misread(key, key_again, path, "key ")
+        if _is_same_plain(item, item_again):
+            continue
         below = first_misread(item_type(kind, key), item, item_again, child(path, key))
         if below is not None:
             return below
@@ -151,6 +153,8 @@ def _in_items(
         return _misread(value, again, path)
     kind = sequence_in(annotation)
     for i, (item, item_again) in enumerate(zip(value, again, strict=True)):
+        if _is_same_plain(item, item_again):
+            continue
         below = first_misread(item_type(kind, i), item, item_again, child(path, i))
         if below is not None:
             return below

@@ -36,6 +36,7 @@ from .field_marks import PENDING, Lazy
 from .lazy_fields import Deferred, Origin, View, value_in_state
 from .legacy_objects import read_legacy_object
 from .state_objects import open_object, restore_object, serializable_class
+from .state_text import is_blob_field
 
 
 @dataclass(slots=True)
@@ -173,7 +174,7 @@ class Restoring:
     def _collect(self, annotation: Any, tree: Any, path: str) -> None:
         """Note where objects belong, so that one can ask for another."""
         if is_marker(tree):
-            if str not in members(annotation):
+            if str not in members(annotation) or is_blob_field(annotation):
                 self._places[path] = (
                     checked_file(tree, path, self.folder),
                     annotation,
@@ -199,7 +200,6 @@ class Restoring:
         waiting: dict[str, Deferred] = {}
         problems = self._unknown(cls, tree, path)
         absent: list[ClassField] = []
-        names = {part.attribute: part.name for part in fields_of(cls).values()}
         for part in fields_of(cls).values():
             below = child(path, part.name)
             if part.name not in tree:
@@ -209,7 +209,7 @@ class Restoring:
                     problems.append(Problem(below, "missing value"))
                 continue
             item = tree[part.name]
-            if issubclass(cls, Lazy) and has_blobs(item):
+            if self._waits(cls, item):
                 load = partial(self.value, part.annotation, item, below)
                 waiting[part.attribute] = Deferred(load, item, self.origin)
                 continue
@@ -219,10 +219,25 @@ class Restoring:
                 problems += error.problems
         if problems:
             raise ConfigError(str(self.folder / "state.ron"), problems)
+        return self._instance(cls, values, waiting, absent)
+
+    def _waits(self, cls: Any, item: Any) -> bool:
+        """Return whether a field of ``cls`` is read when it is first touched."""
+        return issubclass(cls, Lazy) and has_blobs(item)
+
+    def _instance(
+        self,
+        cls: Any,
+        values: dict[str, Any],
+        waiting: dict[str, Deferred],
+        absent: list[ClassField],
+    ) -> Any:
+        """Return the ``cls`` of ``values``; those of ``waiting`` come later."""
+        if waiting:
+            return _lazy(cls, values, waiting, absent)
+        names = {part.attribute: part.name for part in fields_of(cls).values()}
         # A constructor knows its defaults, those that are made of other fields too.
-        if not waiting:
-            return cls(**{names[key]: value for key, value in values.items()})
-        return _lazy(cls, values, waiting, absent)
+        return cls(**{names[key]: value for key, value in values.items()})
 
     def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
         fields = fields_of(cls)

@@ -28,6 +28,7 @@ from .lazy_fields import Deferred, Origin
 from .restoring import Restoring
 from .saved_with import SavedWith
 from .state_objects import FILLED, beside_filled, description_of
+from .state_readback import check_state_read_back
 from .state_text import Split
 from .stored_files import CONFIG, RNG, STATE, StoredFiles
 
@@ -90,6 +91,8 @@ def state_files(
     if any(description.kind == FILLED for description in descriptions.values()):
         descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
     form = config_format_named("ron")
+    text = form.write(tree)
+    check_state_read_back(state, split, form.read(text), descriptions, ctx)
     config_text = check_text(config, form, elide_defaults=False, ctx=ctx)
     beside = SavedWith(config_text, generators is not None).metadata()
 
@@ -100,7 +103,7 @@ def state_files(
         if generators is not None:
             yield RNG, writer_for(RNG).prepare(record_of(generators))
 
-    return StateFiles(config_text, form.write(tree), records(), split.pending, edits)
+    return StateFiles(config_text, text, records(), split.pending, edits)
 
 
 def read_state(

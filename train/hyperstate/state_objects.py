@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_origin
 
 import numpy as np
 import torch
@@ -153,6 +153,13 @@ class ObjectKind(ABC):
     def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
         """Return the object anew, or what the program made, filled."""
 
+    def why_not_restored(self, value: object, annotation: object) -> str | None:
+        """Return why a field that declares ``annotation`` could not get ``value`` back.
+
+        None if it could.
+        """
+        return None
+
     def beside_filled(self, description: Description) -> Description:
         """Return how an object comes back beside one that only the program can make.
 
@@ -173,6 +180,12 @@ class _Serialized(ObjectKind):
         if not isinstance(value, Serializable):
             return None
         return Description(SERIALIZED, VALUE)
+
+    def why_not_restored(self, value: object, annotation: object) -> str | None:
+        cls = _class(annotation, object)
+        make = getattr(cls, "deserialize", None)
+        is_abstract = make is None or getattr(make, "__isabstractmethod__", False)
+        return _undeclared(value, object if is_abstract else cls)
 
     def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
         data, file = value_of(source.record), source.record.reading.file
@@ -199,6 +212,10 @@ class _OwnType(ObjectKind):
         if registered_type_of(type(value)) is None:
             return None
         return Description(OWN_TYPE, VALUE)
+
+    def why_not_restored(self, value: object, annotation: object) -> str | None:
+        kinds = field_types_in(annotation)
+        return _undeclared(value, *(kinds[:1] or [object]))
 
     def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
         kinds = field_types_in(source.annotation)
@@ -244,6 +261,13 @@ class _Module(ObjectKind):
     ) -> Description | None:
         is_built = part == MODULE and _builds_itself(value)
         return Description(MODULE, part) if is_built else None
+
+    def why_not_restored(self, value: object, annotation: object) -> str | None:
+        cls = _class(annotation, nn.Module)
+        is_declared = isinstance(value, cls) or (
+            isinstance(value, nn.Module) and isinstance(unwrapped(value), cls)
+        )
+        return None if is_declared else _undeclared(value, cls)
 
     def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
         record, cls = source.record, _class(source.annotation, nn.Module)
@@ -357,6 +381,30 @@ def description_of(value: object, modules: Modules) -> Description:
 def beside_filled(description: Description) -> Description:
     """Return how an object comes back beside one that only the program can make."""
     return _KIND_NAMED[description.kind].beside_filled(description)
+
+
+def why_not_restored(
+    description: Description, value: object, annotation: object
+) -> str | None:
+    """Return why a field of ``annotation`` could not get ``value`` back, None if so."""
+    kind = _KIND_NAMED[description.kind]
+    return kind.why_not_restored(value, annotation)
+
+
+def _undeclared(value: object, cls: object) -> str | None:
+    """Return why ``cls``, the one that the field declares, makes no such ``value``."""
+    cls, name = get_origin(cls) or cls, type(value).__qualname__
+    if cls is not object and isinstance(cls, type):
+        if isinstance(value, cls):
+            return None
+        return (
+            f"the {name} could not be made again, since {cls.__qualname__} is the "
+            f"class that the field declares, and the first one counts. Declare {name}"
+        )
+    return (
+        f"the {name} could not be made again, since nothing declares its class here. "
+        f"Declare it, as dict[str, {name}] or a field of its own does"
+    )
 
 
 def restore_object(

@@ -32,6 +32,10 @@ class Split:
     """Fields of lazy states that were not touched since they were restored."""
     files: dict[int, str] = field(default_factory=dict[int, str])
     """The file of each object met, so that one in two places is stored once."""
+    plain: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the text is to say at each path; the object itself where a marker stands."""
+    waiting: set[str] = field(default_factory=set[str])
+    """The paths of the fields in ``pending``."""
 
     def tree(self, state: object) -> Any:
         """Return ``state`` as a tree for a text, a marker in the place of each blob."""
@@ -39,7 +43,12 @@ class Split:
 
     def _without_blobs(self, value: object, path: str, annotation: object) -> Any:
         if is_blob_field(annotation) or is_blob(value):
+            self.plain[path] = value
             return self._marker(value, path)
+        node = self.plain[path] = self._plain(value, path, annotation)
+        return node
+
+    def _plain(self, value: object, path: str, annotation: object) -> Any:
         if isinstance(value, np.generic):
             return value.item()
         if is_struct_value(value):
@@ -68,6 +77,7 @@ class Split:
             deferred = waiting.get(part.attribute)
             if deferred is not None and not deferred.is_made:
                 self.pending.append(deferred)
+                self.waiting.add(below)
                 node = deferred.tree
             else:
                 item = getattr(value, part.attribute)

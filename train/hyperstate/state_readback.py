@@ -1,0 +1,162 @@
+"""The text of a state is read back before it counts as written.
+
+It is read as restoring reads it, with the objects that are about to be stored in the
+place of their records: no file is touched, and no class that holds objects is called.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_origin
+
+from ...config.classes.field_types import Ctx
+from ...config.classes.fields import ClassField, allows_none, is_struct_value
+from ...config.errors import ConfigError, Problem
+from ...config.tree import is_dict
+from ...config.validation.readback import first_misread
+from ...config.versioned import has_versions, upgrade
+from ..checkpoints.rng import restored_generators
+from .blob_markers import is_marker
+from .lazy_fields import Deferred, Origin
+from .restoring import Restoring
+from .state_objects import Description, why_not_restored
+from .state_text import Split
+from .stored_files import STATE, StoredFiles
+
+
+def check_state_read_back(
+    state: object,
+    split: Split,
+    tree: Any,
+    descriptions: Mapping[str, Description],
+    ctx: Ctx | None,
+) -> None:
+    """Raise ConfigError unless ``tree``, read from the text, is restored as ``state``.
+
+    ``descriptions`` are those of the objects of ``split``, by their path. A record's
+    content is not looked at, and neither is a field that waits to be read.
+    """
+    cls: Any = type(state)
+    if has_versions(cls):
+        tree = upgrade(cls, tree)
+    _Rehearsal(
+        Origin(StoredFiles(Path())),
+        config=None,
+        initial_state=None,
+        ctx=dict(ctx or {}),
+        split=split,
+        descriptions=descriptions,
+    ).check(cls, tree)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Rehearsal(Restoring):
+    """Restores without files and without objects, and notes what would go wrong."""
+
+    split: Split
+    descriptions: Mapping[str, Description]
+    _problems: list[Problem] = field(default_factory=list[Problem])
+    _restored: set[str] = field(default_factory=set[str])
+
+    def check(self, cls: Any, tree: Any) -> None:
+        """Raise ConfigError with every problem and its path."""
+        try:
+            # Defaults and classes of users may draw numbers that no other run draws.
+            with restored_generators():
+                self.state(cls, tree)
+        except ConfigError as error:
+            self._problems += [_unreadable(problem) for problem in error.problems]
+        if self._problems:
+            raise ConfigError(STATE, self._problems)
+
+    def value(self, annotation: Any, tree: Any, path: str) -> Any:
+        # What waits is copied as it stands, with its files.
+        if path in self.split.waiting:
+            return None
+        return Restoring.value(self, annotation, tree, path)
+
+    def blob(self, path: str) -> Any:
+        file, annotation = self._places[path]
+        objects = {self.split.files[id(v)]: p for p, v in self.split.blobs.items()}
+        if file not in objects:
+            text = f"the text {self.split.plain[path]!r:.60} would be read as an object"
+            self._problems.append(Problem(path, f"{text}; write another text"))
+        # The place that is restored first makes the object, and others get the same.
+        elif file not in self._restored:
+            self._restored.add(file)
+            value = self.split.blobs[objects[file]]
+            reason = why_not_restored(
+                self.descriptions[objects[file]], value, annotation
+            )
+            if reason is not None:
+                self._problems.append(Problem(path, reason))
+        return None
+
+    def _waits(self, cls: Any, item: Any) -> bool:
+        return False
+
+    def _instance(
+        self,
+        cls: Any,
+        values: dict[str, Any],
+        waiting: dict[str, Deferred],
+        absent: list[ClassField],
+    ) -> Any:
+        return None
+
+    def _struct(self, cls: Any, tree: Any, path: str) -> Any:
+        value = self.split.plain.get(path)
+        if type(value) is not (get_origin(cls) or cls):
+            self._problems.append(_other_class(value, cls.__qualname__, path))
+            return None
+        return Restoring._struct(self, cls, tree, path)
+
+    def _container(self, annotation: Any, tree: Any, path: str) -> Any:
+        value = self.split.plain.get(path)
+        if is_struct_value(value):
+            self._problems.append(_other_class(value, "dict", path))
+            return None
+        again = Restoring._container(self, annotation, tree, path)
+        if is_dict(tree) and isinstance(value, Mapping):
+            pair = dict.fromkeys(value), dict.fromkeys(tree)
+        else:
+            pair = _empty(value), _empty(tree)
+        self._note(first_misread(Any, *pair, path))
+        return again
+
+    def _checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
+        value = self.split.plain.get(path)
+        if is_marker(tree) and not isinstance(value, str):
+            kind = type(value).__qualname__
+            text = f"the {kind} would be read as the text {tree!r:.60}"
+            self._problems.append(Problem(path, f"{text}; declare its class alone"))
+            return None
+        try:
+            again = Restoring._checked_plain_data(self, annotation, tree, path)
+        except ConfigError as error:
+            is_absent = value is None and not allows_none(annotation)
+            cure = ". Declare the field as `... | None`" if is_absent else ""
+            problems = [Problem(p.path, p.message + cure) for p in error.problems]
+            raise ConfigError("", problems) from None
+        self._note(first_misread(annotation or Any, value, again, path))
+        return again
+
+    def _note(self, problem: Problem | None) -> None:
+        if problem is not None:
+            message = problem.message.removesuffix(", or write RON")
+            self._problems.append(Problem(problem.path, message))
+
+
+def _other_class(value: object, name: str, path: str) -> Problem:
+    kind = type(value).__qualname__
+    text = f"the {kind} would be read as a {name}. Declare a field of class {kind}"
+    return Problem(path, text)
+
+
+def _empty(items: Any) -> Any:
+    """Return what stands for the kind of a container whose items were looked at."""
+    return () if isinstance(items, tuple) else []
+
+
+def _unreadable(problem: Problem) -> Problem:
+    return Problem(problem.path, f"cannot be read again: {problem.message}")
