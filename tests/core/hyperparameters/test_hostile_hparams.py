@@ -27,7 +27,7 @@ from burnish.config.validation import validate
 # none of the dictionary's doing.
 from_hyperparameters(hostile_hparams.LINEAR)
 for cls in torch_classes():
-    declared.hints_of(cls)
+    declared.argument_hints(cls)
 seen, watching = [], False
 FORBIDDEN = ("import", "open", "exec", "compile", "os.", "subprocess.", "socket.",
              "ctypes.", "pickle.", "shutil.", "marshal.", "webbrowser.", "code.")

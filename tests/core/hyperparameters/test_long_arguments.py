@@ -29,7 +29,7 @@ def vocabulary(size: int) -> Vocabulary:
     return Vocabulary(words, counts, tuple(map(float, range(size))), [*words, 1, None])
 
 
-@pytest.mark.parametrize("function", ["needs_class", "takes", "item_hint"])
+@pytest.mark.parametrize("function", ["needs_class", "allows_kinds", "item_hint"])
 def test_hints_are_asked_once_for_a_container_and_not_for_each_item(
     function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
