@@ -123,10 +123,10 @@ class _LinkedSave:
 
     def _unchanged(self, known_rows: Mapping[str, _Row]) -> dict[int, _Row]:
         assert self._contents is not None
-        sums, stored = self._contents.sums, self._contents.rows
+        sums = self._contents.sums
         return {
             i: known
-            for i, row in enumerate(stored)
+            for i, row in enumerate(self._contents.rows)
             if (known := known_rows.get(row.path)) is not None
             and (known.sum, known.dtype) == (sums[8 * i : 8 * i + 8], row.dtype)
             and known.shape == tuple(row.shape)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import torch
 
+from ..io.helpers import start_helper
+
 _PIECE = 4 << 20
 """Bytes that a thread copies at once."""
 
@@ -39,25 +41,19 @@ def copy_rows(rows: Sequence[RowCopy], alive: object) -> None:
             while True:
                 ctypes.memmove(*pieces.popleft())
 
-    helpers = _helpers(rows)
-    threads = [
-        threading.Thread(target=work, name="burnish copy", daemon=True)
-        for _ in range(helpers)
-    ]
+    threads: list[threading.Thread] = []
     try:
         # Where the process has as many threads as it may have, fewer do.
-        with suppress(RuntimeError):
-            for thread in threads:
-                thread.start()
+        for _ in range(_n_helpers(rows)):
+            start_helper(work, threads)
         work()
     finally:
         pieces.clear()
     for thread in threads:
-        if thread.ident is not None:
-            thread.join()
+        thread.join()
 
 
-def _helpers(rows: Sequence[RowCopy]) -> int:
+def _n_helpers(rows: Sequence[RowCopy]) -> int:
     """Return how many threads help the one that calls."""
     size = sum(row.size for row in rows)
     return min(torch.get_num_threads() - 1, size // _FEW)

@@ -2,8 +2,11 @@
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
 
 LONG = 60.0
 """Seconds after which something that should happen is taken not to."""
@@ -43,6 +46,21 @@ class GatedCall:
         if self.error is not None:
             raise self.error
         return self._function(*args, **kwargs)
+
+
+@contextmanager
+def gate_at(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> Generator[GatedCall]:
+    """Put a gate before the method ``name`` of ``owner``; it is open at the end."""
+    gated = GatedCall(getattr(owner, name))
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return gated(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, call)
+    yield gated
+    gated.gate.open()
 
 
 def full_disk() -> OSError:

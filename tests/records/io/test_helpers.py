@@ -14,13 +14,13 @@ from burnish.records.io.helpers import (
     thread_count,
 )
 
+from ..threads import torch_threads
+
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(2):
+        yield
 
 
 def test_as_many_threads_are_used_as_torch_computes_with() -> None:

@@ -16,6 +16,8 @@ from burnish.records import Record, RecordChecksumError
 from burnish.records.io.source import ClosedFileError
 from burnish.records.io.sums_ahead import SumsAhead
 
+from ..threads import torch_threads
+
 
 class Net(nn.Module):
     """Two layers of 8 MiB, and what a test wants to happen in between."""
@@ -29,11 +31,8 @@ class Net(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    assert not [t for t in threading.enumerate() if t.name.startswith("burnish")]
-    torch.set_num_threads(before)
+    with torch_threads(2):
+        yield
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from burnish.records.io import sink as sinks
 from burnish.records.tensors.torch_internals import without_subclasses
 from burnish.records.writing.pipeline import Pipeline
 
+from ..threads import torch_threads
+
 MANY = {
     **{f"small.{i}": torch.randn(64, 64) for i in range(600)},
     "large": torch.randn(3_000_000),
@@ -34,11 +36,8 @@ class Watched(Tensor):
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    assert not [t for t in threading.enumerate() if t.name.startswith("burnish")]
-    torch.set_num_threads(before)
+    with torch_threads(2):
+        yield
 
 
 def dumps(record: FlatRecord, n_threads: int, **options: Any) -> bytes:

@@ -9,15 +9,15 @@ import torch
 
 from burnish.records.writing.row_copies import RowCopy, copy_rows
 
+from ..threads import torch_threads
+
 SIZES = (1 << 20, 9 << 20, 4 << 20, 1, (16 << 20) + 5)
 
 
 @pytest.fixture(autouse=True)
 def _three_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(3):
+        yield
 
 
 class Tensors:

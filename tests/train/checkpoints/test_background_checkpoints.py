@@ -17,7 +17,7 @@ from burnish.records.io.save_handle import SaveHandle
 from burnish.records.writing.staging import Staging
 from burnish.train import Checkpoint, Checkpoints
 
-from ...records.gates import LONG, Gate, GatedCall, full_disk
+from ...records.gates import LONG, Gate, GatedCall, full_disk, gate_at
 from ..forked_processes import in_two_processes
 from ..killed import killed_everywhere
 from .runs import filled, net, same
@@ -27,10 +27,8 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedCall]:
-    gated = GatedCall(Checkpoint.write)
-    monkeypatch.setattr(Checkpoint, "write", gated)
-    yield gated
-    gated.gate.open()
+    with gate_at(monkeypatch, Checkpoint, "write") as gated:
+        yield gated
 
 
 def test_a_checkpoint_holds_the_run_as_it_was_at_the_call(

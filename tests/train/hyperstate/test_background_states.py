@@ -13,7 +13,7 @@ from burnish.records.io.save_handle import SaveHandle
 from burnish.train import HyperState
 from burnish.train.hyperstate.state_folder import StateFiles
 
-from ...records.gates import LONG, Gate, GatedCall, full_disk
+from ...records.gates import LONG, Gate, GatedCall, full_disk, gate_at
 from .states import Config, LazyState, advance, begin_lazy, load, train, weights
 
 torch.set_num_threads(1)
@@ -21,14 +21,8 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedCall]:
-    gated = GatedCall(StateFiles.write)
-
-    def write(files: StateFiles, folder: Path) -> None:
-        gated(files, folder)
-
-    monkeypatch.setattr(StateFiles, "write", write)
-    yield gated
-    gated.gate.open()
+    with gate_at(monkeypatch, StateFiles, "write") as gated:
+        yield gated
 
 
 def test_a_state_is_saved_as_it_was_at_the_step(

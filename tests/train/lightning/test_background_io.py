@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from burnish.train import Checkpoint, RecordCheckpoint, RecordIO, load_lightning
 from burnish.train.lightning.record_io import is_checkpoint
 
-from ...records.gates import LONG, Gate, GatedCall, full_disk
+from ...records.gates import LONG, Gate, GatedCall, full_disk, gate_at
 from .models import SHORT_RUNS, Plain, trainer
 
 torch.set_num_threads(1)
@@ -24,10 +24,8 @@ pytestmark = SHORT_RUNS
 
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedCall]:
-    gated = GatedCall(Checkpoint.write)
-    monkeypatch.setattr(Checkpoint, "write", gated)
-    yield gated
-    gated.gate.open()
+    with gate_at(monkeypatch, Checkpoint, "write") as gated:
+        yield gated
 
 
 def tree(value: float) -> dict[str, Any]:
