@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import burnish
 
 from ..formats_of_records import SUFFIXES
-from .awkward import ZOO, example  # noqa: TID251  # a neighbour, not the package
+from .awkward import ZOO, example
 
 NOT_IN_SAFETENSORS = {"BufferFromParameter", "Complex", "ExtraState"}
 """Modules whose transient buffers, complex numbers or extra state would be lost."""
