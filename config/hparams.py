@@ -16,7 +16,7 @@ from .files import DumpOptions, dump, dumps, load, loads
 from .schedule.number import ScheduledFloat, ScheduledInt
 from .spelling import did_you_mean
 from .tree import is_dict, is_mapping_value
-from .validation.normalize import Place, Preparation
+from .validation.normalize import Preparation, SchedulePlace
 from .validation.readback import check_read_back
 from .validation.validate import put_back
 
@@ -185,7 +185,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         """Fill this object from ``values``; return False if no schedule is in them."""
         preparation = Preparation()
         prepared = preparation.value(type(self), values)
-        places: list[Place] = preparation.schedules
+        places: list[SchedulePlace] = preparation.schedules
         if not places or preparation.problems:
             return False
         validator_of_model(self).validate_python(prepared, self_instance=self)

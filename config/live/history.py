@@ -61,7 +61,7 @@ class Edit:
 
 
 @dataclass(slots=True)
-class History:
+class EditHistory:
     """The edits of one run, in the order in which they happened."""
 
     file: Path | None

@@ -18,7 +18,7 @@ from ..storage.replacement import write_text
 from ..validation.validate import build
 from .changes import Change, apply_changes, changes_between, unwritten_fields
 from .edit_lock import edit_lock
-from .history import HISTORY, Edit, History, edits_ahead, read_history
+from .history import HISTORY, Edit, EditHistory, edits_ahead, read_history
 from .live_file import FileReading, LiveFile
 from .request_note import RequestNote
 
@@ -80,7 +80,7 @@ class LiveConfig(Generic[C]):
         self._file = LiveFile(start_file or folder / f"{NAME}{suffix}")
         edits = read_history(folder / HISTORY)
         last_id = max((edit.id for edit in (*edits, *past)), default=0)
-        self.history = History(folder / HISTORY, [*past], last_id)
+        self.history = EditHistory(folder / HISTORY, [*past], last_id)
         folder.mkdir(parents=True, exist_ok=True)
         before = edits_ahead(edits, past)
         begun = self._note("begun", step, overrides=tuple(overrides))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from .descriptor import Descriptor, open_folder
-from .scratch import Scratch, remove_abandoned
+from .scratch import ScratchPath, remove_abandoned
 
 _MOST_LINKS = 40
 
@@ -160,11 +160,11 @@ def _place(file: str) -> tuple[Descriptor, str]:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
 
 
-def _scratch(folder: Descriptor, name: str) -> Scratch:
+def _scratch(folder: Descriptor, name: str) -> ScratchPath:
     def remove(scratch: str) -> None:
         os.unlink(scratch, dir_fd=folder.fd)
 
-    return Scratch(folder, name, remove)
+    return ScratchPath(folder, name, remove)
 
 
 def _opener(folder: Descriptor, *, is_new: bool) -> Callable[[str], Descriptor]:

@@ -43,7 +43,7 @@ def any_scratch(names: str) -> re.Pattern[str]:
     return re.compile(rf"\.(?:{names}){_ENDING}", re.DOTALL)
 
 
-class Scratch:
+class ScratchPath:
     """A locked temporary for ``final``, which is a file or folder of another name.
 
     Its name is noted before it is made: whatever interrupts its writer, `discard`
@@ -97,9 +97,9 @@ def lock_scratch(
     final: str,
     make: Callable[[str], Descriptor],
     remove: Callable[[str], object],
-) -> Generator[Scratch]:
+) -> Generator[ScratchPath]:
     """Give a temporary, which is removed after the block unless it was renamed."""
-    scratch = Scratch(folder, final, remove)
+    scratch = ScratchPath(folder, final, remove)
     # An interrupt may replace one call of `discard`: the other is still made.
     try:
         try:

@@ -59,7 +59,7 @@ Step = str | int
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SchedulePlace:
     """Where a schedule was taken out."""
 
     steps: tuple[Step, ...]
@@ -75,7 +75,7 @@ class Preparation:
     ctx: Ctx = field(default_factory=lambda: {})
     """What `Serializable.deserialize` gets beside the data."""
     problems: list[Problem] = field(default_factory=lambda: [])
-    schedules: list[Place] = field(default_factory=lambda: [])
+    schedules: list[SchedulePlace] = field(default_factory=lambda: [])
 
     def value(
         self,
@@ -320,7 +320,7 @@ class Preparation:
                 self.problems.append(Problem(path, str(error)))
                 return 0
         kind = float if float in members(annotation) else int
-        self.schedules.append(Place(steps, schedule, kind))
+        self.schedules.append(SchedulePlace(steps, schedule, kind))
         # A number that already follows its schedule stays where it is.
         now = text if isinstance(text, int | float) else start_of(schedule)
         return as_kind(schedule, kind, now)

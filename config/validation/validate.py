@@ -20,7 +20,7 @@ from ..errors import ConfigError
 from ..schedule.number import scheduled
 from ..tree import is_mapping_value, with_item
 from ..versioned import Rules, has_versions, upgrade
-from .normalize import Place, Preparation, Step
+from .normalize import Preparation, SchedulePlace, Step
 from .overrides import apply_overrides, override_texts
 from .pydantic_check import check, validator_of
 
@@ -85,7 +85,7 @@ def build_plain(
     return build(annotation, tree, source=source, overrides=overrides, ctx=ctx)
 
 
-def put_back(config: object, places: Iterable[Place]) -> Any:
+def put_back(config: object, places: Iterable[SchedulePlace]) -> Any:
     """Return ``config`` with its schedules in place again, in the same object."""
     # Pydantic turns a scheduled number into a bare one, so it is replaced afterwards.
     for place in places:
@@ -93,7 +93,7 @@ def put_back(config: object, places: Iterable[Place]) -> Any:
     return config
 
 
-def _put(value: Any, steps: tuple[Step, ...], place: Place) -> Any:
+def _put(value: Any, steps: tuple[Step, ...], place: SchedulePlace) -> Any:
     if not steps:
         return scheduled(place.schedule, place.kind, value)
     step, later_steps = steps[0], steps[1:]

@@ -37,7 +37,7 @@ from .values import (
     KINDS,
     HparamsDict,
     is_node,
-    is_plain,
+    is_plain_value,
 )
 
 TYPES_OF_KINDS: Mapping[str, Any] = {
@@ -104,7 +104,7 @@ class PlainItems:
     def has(self, item: object) -> bool:
         """Return whether ``item`` is a value of its hint as it stands."""
         return (
-            is_plain(item)
+            is_plain_value(item)
             and self._has_numbers
             and (self._has_texts or type(item) is not str)
         )

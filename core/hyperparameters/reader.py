@@ -58,7 +58,7 @@ from .values import (
     RESERVED,
     TENSOR,
     is_child,
-    is_plain,
+    is_plain_value,
     restored_key,
     restored_sequence,
     restored_value,
@@ -410,7 +410,7 @@ def _function(value: Mapping[str, object], path: str) -> Callable[..., Any]:
         )
     function, keywords = function_named(names, path), names.get(KEYWORDS, {})
     if not isinstance(keywords, Mapping) or not all(
-        isinstance(key, str) and is_plain(item) for key, item in keywords.items()
+        isinstance(key, str) and is_plain_value(item) for key, item in keywords.items()
     ):
         raise HyperparameterError(
             join(path, KEYWORDS),

@@ -125,7 +125,7 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
     raise _no_plain_data(value, where)
 
 
-def is_plain(value: object) -> bool:
+def is_plain_value(value: object) -> bool:
     """Return whether ``value`` stands for itself, whatever is declared of it."""
     cls = type(value)
     return cls in AS_THEY_ARE and (cls is not str or value not in DTYPES)

@@ -63,7 +63,7 @@ from .values import (
     HparamsDict,
     check_declared,
     description,
-    is_plain,
+    is_plain_value,
     named_default,
     plain_key,
     plain_value,
@@ -346,7 +346,7 @@ class Writer:
         # Most items are plain: computing their paths and hints would take longest.
         return [
             item
-            if is_plain(item)
+            if is_plain_value(item)
             else self.value(item, item_hint(hint, i), join(path, i), depth + 1)
             for i, item in enumerate(ordered)
         ]
@@ -357,7 +357,7 @@ class Writer:
         plain_items = HparamsDict()
         for key, item in mapping.items():
             name = plain_key(key, hint, path)
-            if is_plain(item):
+            if is_plain_value(item):
                 plain_items[name] = item
                 continue
             inner_hint = item_hint(hint, key)
@@ -431,7 +431,7 @@ def _function_node(value: object, path: str) -> HparamsDict | None:
         return None
     node = HparamsDict(names)
     if partial is not None:
-        if partial.args or not all(map(is_plain, partial.keywords.values())):
+        if partial.args or not all(map(is_plain_value, partial.keywords.values())):
             raise TypeError(
                 f"{path}: a partial of a function keeps numbers and texts, by keyword"
             )

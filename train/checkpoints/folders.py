@@ -16,7 +16,7 @@ from ...config.process.interrupts import uninterrupted
 from ...config.storage.descriptor import Descriptor, open_folder
 from ...config.storage.replacement import explain_os_error, sync_folder
 from ...config.storage.scratch import (
-    Scratch,
+    ScratchPath,
     any_scratch,
     find_abandoned,
     is_too_long,
@@ -298,7 +298,7 @@ def _recover(parent: Descriptor, root: Path, name: str) -> None:
                 _settle(root / name, root / match[1])
 
 
-def _put(scratch: Scratch, parent: Descriptor, folder: Path) -> None:
+def _put(scratch: ScratchPath, parent: Descriptor, folder: Path) -> None:
     """Rename ``scratch`` to ``folder``, whatever others put there or take away."""
     for n_more_tries in reversed(range(_TRIES)):
         try:
@@ -314,7 +314,7 @@ def _put(scratch: Scratch, parent: Descriptor, folder: Path) -> None:
     sync_folder(parent)
 
 
-def _replace(scratch: Scratch, folder: Path) -> None:
+def _replace(scratch: ScratchPath, folder: Path) -> None:
     """Rename ``scratch`` to ``folder``; the older one waits under another name."""
     retired = folder.with_name(
         scratch_name(folder.name).removesuffix(".tmp") + _RETIRED

@@ -8,7 +8,7 @@ import pytest
 from burnish.config.live.changes import Change
 from burnish.config.live.history import (
     Edit,
-    History,
+    EditHistory,
     edits_ahead,
     read_history,
     standing_overrides,
@@ -27,7 +27,7 @@ def begun(n: int, *overrides: str) -> Edit:
 
 
 def test_lines_are_read_as_they_were_written(tmp_path: Path) -> None:
-    history = History(tmp_path / "edits.jsonl")
+    history = EditHistory(tmp_path / "edits.jsonl")
 
     history.add("begun", 0, overrides=("optim.lr=0.1",))
     history.add("applied", 3, by="config.ron", changes=(LR,))
@@ -49,11 +49,11 @@ def test_a_line_that_a_kill_cut_off_is_left_out_and_takes_no_other(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "edits.jsonl"
-    History(file).add("applied", 1, changes=(LR,))
+    EditHistory(file).add("applied", 1, changes=(LR,))
     whole = file.read_bytes()
     file.write_bytes(whole + whole[:20])
 
-    History(file, last_id=1).add("applied", 2, changes=(DECAY,))
+    EditHistory(file, last_id=1).add("applied", 2, changes=(DECAY,))
 
     assert [edit.step for edit in read_history(file)] == [1, 2]
 
@@ -88,7 +88,7 @@ def test_lines_that_are_no_edits_are_left_out(tmp_path: Path, line: str) -> None
 
 def test_what_the_disk_did_not_take_is_written_with_the_next(tmp_path: Path) -> None:
     file = tmp_path / "gone" / "edits.jsonl"
-    history = History(file)
+    history = EditHistory(file)
     with pytest.raises(FileNotFoundError):
         history.add("applied", 1, changes=(LR,))
     file.parent.mkdir()

@@ -6,7 +6,7 @@ from typing import Any
 
 from burnish.config import Editable, load
 from burnish.config.live.changes import Change, marked_values
-from burnish.config.live.history import Edit, History
+from burnish.config.live.history import Edit, EditHistory
 from burnish.config.live.resumption import (
     edited_values,
     resume_config,
@@ -38,7 +38,7 @@ def change(path: str, before: str, after: str) -> Change:
 
 def run(*changes: tuple[int, Change], begun: Config | None = None) -> list[Edit]:
     """Return the history of a run with an edit at each of some steps."""
-    history = History(None)
+    history = EditHistory(None)
     history.add("begun", 0, overrides=words_of(begun or config()))
     for step, item in changes:
         history.add("applied", step, changes=(item,))
