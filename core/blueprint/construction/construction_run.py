@@ -147,9 +147,11 @@ class ConstructionRun:
         for prefix_with_dot, part in places:
             path = prefix_with_dot[:-1]
             self.modules_by_path[path] = part
-            parent_path = path.rpartition(".")[0]
-            n_children[parent_path] = index = n_children.get(parent_path, -1) + 1
-            ranks[path] = (*ranks.get(parent_path, rank), index) if path else rank
+            ranks[path] = rank
+            if path:
+                parent_path = path.rpartition(".")[0]
+                n_children[parent_path] = index = n_children.get(parent_path, -1) + 1
+                ranks[path] = (*ranks.get(parent_path, rank), index)
             serial = part.__dict__.get(SERIAL, first_serial)
             if serial < first_serial:
                 raise NotRepeatedError(join(prefix, path), _FROM_EARLIER_RUN)

@@ -43,6 +43,7 @@ from ..tree.edit_log import (
 )
 from ..tree.infer_sizes import missing_sizes
 from .dry_run import LeafCache, dry_run
+from .part_cache import PartCache
 
 
 class Draft:
@@ -76,6 +77,7 @@ class Draft:
         """The number of paths below each that has some; None until it is asked for."""
         self._nodes_by_target: dict[Target, list[ConstructionNode]] = {}
         self._leaves = LeafCache()
+        self._parts = PartCache()
         self._has_computed = False
         """Whether arguments are computed, of those of any other part."""
         self._dry_run_if_complete(self.tree, [])
@@ -295,9 +297,7 @@ class Draft:
         # A dry run writes into the nodes it is given: if it raises, the tree is whole.
         new_subtree = None
         if subtree is not self.tree:
-            new_subtree = dry_run(
-                subtree.copy(), concerning(edits, subtree.path), self.known_classes
-            )
+            new_subtree = self._edited_part(subtree, concerning(edits, subtree.path))
         if new_subtree is None or has_computed(new_subtree):
             # What is computed may be of parts that only the whole has.
             self._dry_run_if_complete(self.tree.copy(), edits)
@@ -305,6 +305,16 @@ class Draft:
             _check_names(new_subtree)
             self._replace_subtree(subtree, new_subtree)
         self.edits = edits
+
+    def _edited_part(
+        self, part: ConstructionNode, edits: list[Edit]
+    ) -> ConstructionNode:
+        """Return ``part`` as its constructors make it with ``edits``."""
+        edited_part = self._parts.edited_part(part, edits)
+        if edited_part is None:
+            edited_part = dry_run(part.copy(), edits, self.known_classes)
+            self._parts.add(edited_part)
+        return edited_part
 
     def _dry_run_if_complete(self, tree: ConstructionNode, edits: list[Edit]) -> None:
         call = edited_call_of(tree, EditIndex(edits).of(tree))

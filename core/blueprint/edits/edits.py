@@ -259,6 +259,8 @@ def with_replacements(
     edits: Sequence[Edit], replacements: Mapping[int, Edit | None]
 ) -> list[Edit]:
     """Return ``edits`` with replacements by identity; for None an edit is left out."""
+    if not replacements:
+        return [*edits]
     replaced_edits = (replacements.get(id(edit), edit) for edit in edits)
     return [edit for edit in replaced_edits if edit is not None]
 

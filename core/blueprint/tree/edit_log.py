@@ -105,22 +105,21 @@ def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | Non
     if not isinstance(latest, SetArguments) or latest.wraps_at:
         return {}
     replacements: dict[int, Edit | None] = {}
-    # Edits before a part was wrapped are those of the part; the same target means what
-    # is around it since then.
-    n_wrapped = max((i + 1 for i, edit in enumerate(edits) if _wraps(edit)), default=0)
-    begin = 0 if latest.is_replacement else n_wrapped
-    for edit in edits[begin:]:
+    is_replacement = latest.is_replacement
+    for edit in reversed(edits):
+        # Edits before a part was wrapped are those of the part; the same target means
+        # what is around it since then.
+        if _wraps(edit) and not is_replacement:
+            break
         # An edit that a call made comes and goes with the call, and replaces no other.
         if edit.is_logged != latest.is_logged:
             continue
-        if latest.is_replacement and _is_inside(edit.target, latest.target):
+        if is_replacement and _is_inside(edit.target, latest.target):
             replacements[id(edit)] = None
-            continue
-        if not isinstance(edit, SetArguments) or edit.target != latest.target:
-            continue
-        remainder = _remainder(edit, latest)
-        if remainder is not edit:
-            replacements[id(edit)] = remainder
+        elif edit.target == latest.target and isinstance(edit, SetArguments):
+            remainder = _remainder(edit, latest)
+            if remainder is not edit:
+                replacements[id(edit)] = remainder
     return replacements
 
 

@@ -1,0 +1,114 @@
+"""What dry runs made of parts, for equal parts at other paths."""
+
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ....config.path import join
+from ..edits.edits import CallMethod, ChangeItems, Edit, SetArguments
+from ..tree.construction_node import ConstructionNode
+from ..tree.edit_log import EditIndex
+
+_MAX_PARTS = 100
+"""How many parts a cache holds before it starts anew."""
+
+_BY_VALUE = (bool, int, float, str, types.NoneType)
+_BY_IDENTITY = (type, torch.dtype, types.FunctionType, types.BuiltinFunctionType)
+
+
+class PartCache:
+    """Keeps parts as a dry run made them, so that equal ones need no run.
+
+    A part that is constructed alone is made of its class, its arguments and the edits
+    in it. If something else decides too, as a number that its class counts, that shows
+    when the makers run again, as it does for a part that ran.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[object, ConstructionNode] = {}
+
+    def add(self, part: ConstructionNode) -> None:
+        """Keep ``part``, which a dry run made and which is not changed any more."""
+        key = _key(part, part.edits)
+        if key is None or not all(map(_is_plain, part.walk())):
+            return
+        if len(self._parts) >= _MAX_PARTS:
+            self._parts.clear()
+        self._parts[key] = part.copy()
+
+    def edited_part(
+        self, part: ConstructionNode, edits: Sequence[Edit]
+    ) -> ConstructionNode | None:
+        """Return new nodes of ``part`` after ``edits``, None if it has to run."""
+        edit_index = EditIndex(edits)
+        key = _key(part, edit_index.of(part))
+        like = None if key is None else self._parts.get(key)
+        if like is None:
+            return None
+        copy = _moved(like, like, part)
+        for node, node_like in zip(copy.walk(), like.walk(), strict=True):
+            node.edits = edit_index.of(node)
+            if _edits_key(node.edits) != _edits_key(node_like.edits):
+                return None
+        return copy
+
+
+def _moved(
+    node: ConstructionNode, old_root: ConstructionNode, root: ConstructionNode
+) -> ConstructionNode:
+    """Return a copy of ``node`` that stands in ``root`` as it does in ``old_root``."""
+    copy = node.without_children()
+    n_characters, n_ranks = len(old_root.path) + 1, len(old_root.rank)
+    copy.paths = tuple([join(root.path, path[n_characters:]) for path in node.paths])
+    copy.ranks = tuple([(*root.rank, *rank[n_ranks:]) for rank in node.ranks])
+    copy.children = [_moved(child, old_root, root) for child in node.children]
+    return copy
+
+
+def _is_plain(node: ConstructionNode) -> bool:
+    """Return whether nothing but arguments and edits made ``node`` what it is."""
+    is_of_another = node.is_inside_another or node.is_foreign or node.inner_tree
+    return not (is_of_another or node.inner_edits or node.computed)
+
+
+def _key(part: ConstructionNode, edits: Iterable[Edit]) -> object:
+    """Return what equal parts have in common, None if nothing says so."""
+    arguments_key, edits_key = _values_key(part.passed_arguments), _edits_key(edits)
+    if arguments_key is None or edits_key is None:
+        return None
+    return part.original_cls, arguments_key, edits_key
+
+
+def _edits_key(edits: Iterable[Edit]) -> tuple[object, ...] | None:
+    """Return what ``edits`` do to a construction; None where only a run tells."""
+    keys: list[object] = []
+    for edit in edits:
+        if isinstance(edit, SetArguments):
+            values_key = _values_key(edit.arguments)
+            if values_key is None or edit.wraps_at:
+                return None
+            keys.append((edit.cls, edit.keeps_arguments, values_key))
+        elif isinstance(edit, ChangeItems) or (
+            isinstance(edit, CallMethod) and edit.moment == "after_init"
+        ):
+            return None
+    return tuple(keys)
+
+
+def _values_key(values: Mapping[str, Any]) -> tuple[object, ...] | None:
+    keys = [(name, _value_key(value)) for name, value in values.items()]
+    return None if any(key is None for _, key in keys) else tuple(keys)
+
+
+def _value_key(value: Any) -> tuple[object, ...] | None:
+    """Return what tells ``value`` from all others, None where nothing does for sure."""
+    kind = type(value)
+    if kind in _BY_VALUE:
+        # The kind matters: 1 equals True.
+        return kind, value
+    if kind in (tuple, list):
+        keys = list(map(_value_key, value))
+        return None if None in keys else (kind, *keys)
+    return (value,) if isinstance(value, _BY_IDENTITY) else None
