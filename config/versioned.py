@@ -16,7 +16,7 @@ from .classes.fields import (
 )
 from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
-from .path import child, path_below
+from .path import child, join, parts, path_below
 from .rewriting.rewrite_rule import RewriteRule
 from .short_text import short_repr
 from .tree import (
@@ -102,6 +102,39 @@ def written_part(annotation: object, tree: object) -> Any:
         return _Upgrade({}, supplies=False).value(annotation, unshared(tree), "")
     except Exception:  # a user's rule may count on a default of one before it
         return upgrade(annotation, tree)
+
+
+def current_path(annotation: object, path: Sequence[str]) -> tuple[str, ...] | None:
+    """Return where rules have moved what stood at ``path`` in files of before.
+
+    None if no class has such a place now. The rules of all versions have their turn,
+    so that a name that is in use again goes astray: ask for names that are not.
+    """
+    if not path:
+        return ()
+    for member in members(annotation):
+        names: Sequence[str] | None = path
+        below: object = None
+        if is_struct(member):
+            names = _renamed(member, path) if is_versioned(member) else path
+            field = fields_of(member).get(names[0]) if names else None
+            below = None if field is None else field.annotation
+        elif is_mapping(member) or is_sequence(member):
+            below = item_type(member, 0 if is_sequence(member) else path[0])
+        if names and below is not None:
+            rest = current_path(below, names[1:])
+            if rest is not None:
+                return (names[0], *rest)
+    return None
+
+
+def _renamed(cls: type[Versioned], path: Sequence[str]) -> Sequence[str] | None:
+    """Return ``path`` after all rules of ``cls``, None if one of them deletes it."""
+    text: str | None = join(*path)
+    for _, rules in sorted(upgrade_rules_of(cls).items()):
+        for rule in rules:
+            text = None if text is None else rule.rename(text)
+    return None if text is None else parts(text)
 
 
 def has_versions(annotation: object) -> bool:

@@ -1,6 +1,7 @@
 """What is different between two configs, path by path, and whether it may be."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from ..schedule.number import schedule_text
 from ..short_text import first_names
 from ..tree import is_dict, is_items, is_mapping_value, with_item
 from ..validation.validate import build
+from ..versioned import config_version_of, is_versioned
 
 C = TypeVar("C")
 
@@ -88,18 +90,64 @@ def values_within(path: str, text: str) -> dict[str, str]:
     return dict(_leaves(path, read(text)))
 
 
-def unwritten_fields(config: object, tree: object, path: str = "") -> Iterator[str]:
+def unwritten_fields(config: object, tree: object) -> Iterator[str]:
     """Yield the paths of fields of ``config`` that the file ``tree`` leaves out."""
+    for path, struct, names in _written_structs(config, tree, ""):
+        for field in stored_fields(type(struct)):
+            if not field.names & names.keys():
+                yield child(path, field.name)
+
+
+def is_of_now(config: object, tree: object) -> bool:
+    """Return whether the file ``tree`` says all of ``config`` as it is dumped today.
+
+    One of an older version is read, but by other names, and of other values.
+    """
+    return not any(unwritten_fields(config, tree)) and all(
+        names.get("version", 0) == (config_version_of(type(struct)) or 0)
+        for _, struct, names in _written_structs(config, tree, "")
+        if is_versioned(type(struct))
+    )
+
+
+def has_place(config: object, path: str) -> bool:
+    """Return whether something stands at ``path`` in ``config``."""
+    try:
+        _tree_at(encode(config), path)
+    except (LookupError, ConfigError):
+        return False
+    return True
+
+
+def with_values_of(config: C, other: C, paths: Iterable[str], ctx: Ctx | None) -> C:
+    """Return ``config`` with what ``other`` has at ``paths``, where that fits."""
+    tree = encode(other)
+    for path in paths:
+        with suppress(ConfigError, LookupError):
+            text = write(_tree_at(tree, path))
+            change = Change(path=path, before="", after=text)
+            config = apply_changes(config, [change], ctx)
+    return config
+
+
+def _tree_at(tree: Any, path: str) -> Any:
+    """Return what stands at ``path``. LookupError for nothing."""
+    for name in parts(path):
+        tree = tree[key_in(tree, name)]
+    return tree
+
+
+def _written_structs(
+    config: object, tree: object, path: str
+) -> Iterator[tuple[str, object, dict[Any, Any]]]:
+    """Yield the structs in ``config`` that ``tree`` has, with what it says of them."""
     if is_struct_value(config) and (is_dict(tree) or tree == ()):
         names = tree if is_dict(tree) else {}
+        yield path, config, names
         for field in stored_fields(type(config)):
-            name = next((n for n in field.names if n in names), None)
-            below = child(path, field.name)
-            if name is None:
-                yield below
-            else:
+            for name in field.names & names.keys():
                 value = getattr(config, field.attribute)
-                yield from unwritten_fields(value, names[name], below)
+                yield from _written_structs(value, names[name], child(path, field.name))
     elif is_mapping_value(config) and is_dict(tree):
         # All keys are texts in JSON.
         items = {str(key): item for key, item in tree.items()}
@@ -107,10 +155,10 @@ def unwritten_fields(config: object, tree: object, path: str = "") -> Iterator[s
             name = encoded_key(key, path)
             if str(name) in items:
                 below = child(path, name)
-                yield from unwritten_fields(value, items[str(name)], below)
+                yield from _written_structs(value, items[str(name)], below)
     elif is_items(config) and is_items(tree):
         for i, (value, item) in enumerate(zip(config, tree, strict=False)):
-            yield from unwritten_fields(value, item, child(path, i))
+            yield from _written_structs(value, item, child(path, i))
 
 
 def _marked_values(

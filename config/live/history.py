@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..path import parts
+from ..path import join, parts
 from ..storage.opening import read_file
 from ..storage.replacement import write_all, write_file
 from ..validation.overrides import split_override
-from .changes import Change
+from ..versioned import current_path
+from .changes import Change, has_place
 
 HISTORY = "edits.jsonl"
 """The file, at the top of the run's folder and in each of its checkpoints."""
@@ -136,6 +137,24 @@ def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
         elif edit.verdict == "applied" and edit.id not in ids | dropped:
             ahead.append(edit)
     return [edit for edit in ahead if edit.changes]
+
+
+def edits_of_now(config: object, edits: Iterable[Edit]) -> list[Edit]:
+    """Return ``edits``, each change at the path that the class of ``config`` has now.
+
+    A change whose place is nowhere stays as it is, and is refused where it is met.
+    """
+    return [
+        replace(edit, changes=tuple(_change_of_now(config, c) for c in edit.changes))
+        for edit in edits
+    ]
+
+
+def _change_of_now(config: object, change: Change) -> Change:
+    if has_place(config, change.path):
+        return change
+    moved = current_path(type(config), parts(change.path))
+    return change if moved is None else replace(change, path=join(*moved))
 
 
 def last_overrides(edits: Iterable[Edit]) -> tuple[str, ...]:

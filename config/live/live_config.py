@@ -16,9 +16,24 @@ from ..process.user_traceback import error_text
 from ..short_text import first_names
 from ..storage.replacement import write_text
 from ..validation.validate import build
-from .changes import Change, apply_changes, changes_between, unwritten_fields
+from ..versioned import upgrade
+from .changes import (
+    Change,
+    apply_changes,
+    changes_between,
+    is_of_now,
+    unwritten_fields,
+    with_values_of,
+)
 from .edit_lock import edit_lock
-from .history import HISTORY, Edit, EditHistory, edits_ahead, read_history
+from .history import (
+    HISTORY,
+    Edit,
+    EditHistory,
+    edits_ahead,
+    edits_of_now,
+    read_history,
+)
 from .live_file import FileReading, LiveFile
 from .request_note import RequestNote
 
@@ -78,7 +93,7 @@ class LiveConfig(Generic[C]):
         # One that is named is in force, whatever else lies in the folder.
         start_file = file or config_file(folder)
         self._file = LiveFile(start_file or folder / f"{NAME}{suffix}")
-        edits = read_history(folder / HISTORY)
+        edits = edits_of_now(config, read_history(folder / HISTORY))
         last_id = max((edit.id for edit in (*edits, *past)), default=0)
         self.history = EditHistory(folder / HISTORY, [*past], last_id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +182,7 @@ class LiveConfig(Generic[C]):
     def _proposal(self, tree: Any, text: str) -> Proposal | None:
         """Return what the file changes. Raises ConfigError for what it may not."""
         config = build(type(self.config), tree, ctx=self._ctx)
-        missing = [*unwritten_fields(config, tree)]
+        missing = [*unwritten_fields(config, upgrade(type(self.config), tree))]
         if missing:
             raise ConfigError("", [_missing(missing)])
         # A file that says what the edits ahead will bring is as this run left it.
@@ -192,17 +207,29 @@ class LiveConfig(Generic[C]):
         try:
             tree = reading.tree
             config: C = build(type(self.config), tree, ctx=self._ctx)
-            is_whole = not [*unwritten_fields(config, tree)]
+            is_current = is_of_now(config, tree)
+            config = self._completed(config, tree)
         except Exception:  # a user's class may raise anything, and `look` tells it
             return
         is_final = not _differ(config, final)
         if _differ(config, left_behind) and not is_final:
+            if not is_current:
+                self._write(config)
             return
         self._remove_refusal()
-        if is_final and is_whole:
+        if is_final and is_current:
             self._file.skip()
         else:
             self._write(final)
+
+    def _completed(self, config: C, tree: Any) -> C:
+        """Return ``config`` with what is in force where the file ``tree`` is silent.
+
+        The file is whole by what the class was when it was written: nobody writes it
+        for a run that begins.
+        """
+        missing = unwritten_fields(config, upgrade(type(config), tree))
+        return with_values_of(config, self.config, missing, self._ctx)
 
     def _final(self, ahead: Iterable[Edit]) -> C:
         """Return the config after edits that lie ahead, but for those that fail."""

@@ -9,7 +9,7 @@ from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from .change import Change, Severity
 from .compare import StructComparison, compare
-from .derive import limits_values, schema_of
+from .derive import limits_values, own_types_in, schema_of
 from .fixes import fixes
 from .judging import judge
 from .storage import load_schema
@@ -20,6 +20,12 @@ NOT_JUDGED = (
     "are not judged"
 )
 """What a verdict leaves open for a class that has such."""
+
+OWN_DATA = (
+    "the schema cannot tell whether {name} still reads all that it once wrote; only "
+    "defaults were tried"
+)
+"""What a verdict leaves open for fields of types of one's own."""
 
 
 class SchemaChecker:
@@ -77,6 +83,8 @@ class SchemaChecker:
             yield "Schema compatible"
             if limits_values(self.cls):
                 yield f"({NOT_JUDGED})"
+            for path, name in own_types_in(self.cls).items():
+                yield f"({path}: {OWN_DATA.format(name=name)})"
         else:
             yield "Schema incompatible"
             yield ""

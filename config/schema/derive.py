@@ -1,14 +1,16 @@
 """From a class or an annotation to its type as data."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 from ..classes.docstrings import docs_of
 from ..classes.editable import EDITABLE
+from ..classes.field_types import is_field_type
 from ..classes.fields import (
     MISSING,
     ClassField,
+    class_of,
     extra_of,
     fields_of,
     is_mapping,
@@ -22,6 +24,7 @@ from ..classes.fields import (
 from ..classes.pydantic_internals import has_validators
 from ..encode import encode, to_plain
 from ..errors import ConfigError
+from ..path import join
 from ..rewriting import schema_types as t
 from ..versioned import config_version_of
 
@@ -39,6 +42,26 @@ def type_of(annotation: object) -> t.Type:
 def limits_values(annotation: object) -> bool:
     """Return whether a value may be refused that is of the type: bounds, validators."""
     return _limits(annotation, set())
+
+
+def own_types_in(cls: type) -> dict[str, str]:
+    """Return the paths at which fields are of types of one's own, with their names."""
+    return dict(_own_types(cls, (), ()))
+
+
+def _own_types(
+    annotation: object, path: tuple[str, ...], above: tuple[object, ...]
+) -> Iterator[tuple[str, str]]:
+    for member in members(annotation):
+        if is_field_type(member):
+            yield join(*path), class_of(member).__qualname__
+        elif is_struct(member) and member not in above:
+            for field in fields_of(member).values():
+                below = (*path, field.name)
+                yield from _own_types(field.annotation, below, (*above, member))
+        elif is_mapping(member) or is_sequence(member):
+            for arg in get_args(member):
+                yield from _own_types(arg, (*path, "*"), above)
 
 
 def _limits(annotation: object, visited: set[object]) -> bool:

@@ -9,11 +9,12 @@ from ..patterns import wildcard_values
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from ..short_text import short_repr
+from ..validation.own_types import OWN_TYPE
 from ..validation.readback import first_misread
 from ..validation.validate import build
 from ..versioned import Rules
 from .meaning import Path, expected, means, value_at
-from .samples import Sample, as_json, samples_of
+from .samples import Sample, as_json, is_known, samples_of
 
 _OF_VALUES = frozenset(
     {
@@ -118,6 +119,11 @@ class Trial:
     def _failures(self, problems: Sequence[Problem]) -> Iterator[Finding]:
         for problem in problems:
             path = error_path(problem.path)
+            if problem.kind == OWN_TYPE:
+                # Of such data only defaults are known; all else was made up.
+                if self._is_old_default(path) and not self._refuses_itself(path):
+                    yield Finding(path, problem.message)
+                continue
             # The number of a tuple's items is its type, that of a list's a bound.
             is_type = problem.kind not in _OF_VALUES or "Tuple" in problem.message
             if is_type and not self._is_mapped(path) and not self._is_as_before(path):
@@ -185,6 +191,29 @@ class Trial:
             old_kind, new_kind = before.type, now.type
         return old_kind == new_kind
 
+    def _is_old_default(self, path: Path) -> bool:
+        """Return whether old files have a default at ``path`` whose type is not known.
+
+        Its data is what the old class wrote.
+        """
+        places = map(self._new_path, _places_of_unknown_defaults(self.old, ()))
+        is_there = any(place is not None and _is_under(place, path) for place in places)
+        return is_there and not self._is_mapped(path)
+
+    def _refuses_itself(self, path: Path) -> bool:
+        """Return whether the class does not read its own defaults at ``path`` either.
+
+        It may ask for a ``ctx`` that only a program has, so nothing follows.
+        """
+        for sample in samples_of(self.new):
+            try:
+                build(self.cls, as_json(sample).meaning)
+            except ConfigError as error:
+                return any(error_path(p.path) == path for p in error.problems)
+            except Exception:  # a user's validator may raise anything
+                return True
+        return False
+
     def _is_mapped(self, path: Path) -> bool:
         """Return whether a user's function has computed the value at ``path``.
 
@@ -196,6 +225,23 @@ class Trial:
 def error_path(path: str) -> Path:
     """Return the parts of an error's path."""
     return parts(path) if path else ()
+
+
+def _places_of_unknown_defaults(kind: t.Type, path: Path) -> Iterator[Path]:
+    """Yield where defaults stand of which no other values can be made up."""
+    match kind:
+        case t.Struct():
+            for name, below in kind.fields.items():
+                place = (*path, name)
+                yield from _places_of_unknown_defaults(below.type, place)
+                if below.has_default and not is_known(below.type):
+                    yield place
+        case t.Option(inner):
+            yield from _places_of_unknown_defaults(inner, path)
+        case t.List(inner) | t.Dict(_, inner):
+            yield from _places_of_unknown_defaults(inner, (*path, "*"))
+        case _:
+            return
 
 
 def _has_union(kind: t.Type) -> bool:

@@ -11,6 +11,9 @@ from ..path import path_below
 from ..short_text import short_repr
 from ..tree import bare
 
+OWN_TYPE = "own_type"
+"""The kind of all problems that classes have with the data of their objects."""
+
 _OBJECT_OF_A_STATE = "<blob:"
 """How a text of a state begins that stands for a file beside it."""
 
@@ -67,7 +70,8 @@ def _decoded(kind: object, data: object, path: str, ctx: Ctx) -> object:
         return decoded(kind, data, ctx)
     except ConfigError as error:
         problems = [
-            Problem(path_below(path, p.path), p.message, p.kind) for p in error.problems
+            Problem(path_below(path, p.path), p.message, OWN_TYPE)
+            for p in error.problems
         ]
         raise ConfigError("", problems) from error
     except Exception as error:  # users' code, on data of a file
@@ -83,8 +87,7 @@ def _refusal(kind: object, data: object, path: str, error: Exception) -> Problem
         message = (
             f"{message}. It stands for a file beside the text of a state; {reader}"
         )
-    # A problem of a value: what a check of schemas made up, a class may well refuse.
-    return Problem(path, message, "value_error")
+    return Problem(path, message, OWN_TYPE)
 
 
 def _stands_for(data: object, obj: object) -> bool:

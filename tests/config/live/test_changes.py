@@ -213,11 +213,11 @@ def test_fields_that_a_file_leaves_out_are_listed() -> None:
     text = {"optim": {"lr": 0.1}, "heads": {"a": {"lr": 1.0}}, "stages": [1, 2]}
 
     assert [*unwritten_fields(whole, text)] == [
-        "optim.momentum",
-        "heads.a.momentum",
         "other",
         "name",
         "steps",
+        "optim.momentum",
+        "heads.a.momentum",
     ]
     by_number: Any = {1: Sgd()}
     as_json: Any = {"1": {"lr": 0.1}}

@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from burnish.config import ConfigError, Editable, Hparams, dump, load
+from burnish.config import (
+    ConfigError,
+    Editable,
+    Hparams,
+    RenameField,
+    Versioned,
+    dump,
+    load,
+)
 from burnish.config.live import live_config
 from burnish.config.live.changes import apply_changes
 from burnish.config.live.history import HISTORY, Edit, read_history
@@ -453,3 +461,90 @@ def test_applied_edits_are_told_at_info(
     look(live, 1, clocks)
 
     assert "optim.lr: 0.1 -> 0.2" in caplog.text
+
+
+class OldRun(Hparams, Versioned):
+    lr: Editable[float] = 0.1
+    steps: int = 10
+
+    @classmethod
+    def version(cls) -> int:
+        return 0
+
+
+class NewRun(Hparams, Versioned):
+    rate: Editable[float] = 0.1
+    steps: int = 10
+    decay: Editable[float] = 0.5
+
+    @classmethod
+    def version(cls) -> int:
+        return 1
+
+    @classmethod
+    def upgrade_rules(cls) -> Any:
+        return {0: [RenameField("lr", "rate")]}
+
+
+@pytest.mark.parametrize("suffix", [".ron", ".yaml", ".json"])
+def test_a_file_that_the_run_wrote_with_an_older_class_is_written_anew(
+    tmp_path: Path, suffix: str, clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = LiveConfig(tmp_path, OldRun(lr=0.3), suffix=suffix).file
+
+    live = LiveConfig(tmp_path, NewRun(rate=0.3), suffix=suffix)
+    clocks.pass_by(1.0)
+
+    assert live.look(lambda: 1) is None
+    assert load(NewRun, file) == NewRun(rate=0.3)
+    assert "rate" in file.read_text()
+    assert "lr" not in file.read_text()
+    assert not caplog.records
+
+
+def test_an_edit_of_a_file_of_an_older_class_is_made(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    file = LiveConfig(tmp_path, OldRun(lr=0.3)).file
+    file.write_text(file.read_text().replace("0.3", "0.2"))
+
+    live = LiveConfig(tmp_path, NewRun(rate=0.3, decay=0.7))
+    clocks.pass_by(1.0)
+    proposal = live.look(lambda: 1)
+
+    assert proposal is not None
+    assert [str(change) for change in proposal.changes] == ["rate: 0.3 -> 0.2"]
+    assert load(NewRun, file) == NewRun(rate=0.2, decay=0.7)
+
+
+def test_a_file_of_an_older_class_is_read_while_the_run_goes_on(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    live = LiveConfig(tmp_path, NewRun())
+    live.file.write_text("OldRun(lr: 0.2, steps: 10, decay: 0.5)")
+    clocks.pass_by(1.0)
+
+    proposal = live.look(lambda: 1)
+
+    assert proposal is not None
+    assert [str(change) for change in proposal.changes] == ["rate: 0.1 -> 0.2"]
+
+
+def test_an_edit_ahead_follows_its_field_to_another_name(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    old = LiveConfig(tmp_path, OldRun())
+    old.file.write_text("OldRun(lr: 0.2, steps: 10)")
+    clocks.pass_by(1.0)
+    proposal = old.look(lambda: 7)
+    assert proposal is not None
+    old.accept(7, proposal, OldRun(lr=0.2))
+
+    again = LiveConfig(tmp_path, NewRun(), step=4)
+    clocks.pass_by(1.0)
+
+    assert again.look(lambda: 5) is None
+    assert load(NewRun, again.file) == NewRun(rate=0.2)
+    replayed = again.look(lambda: 7)
+    assert replayed is not None
+    assert [c.path for c in replayed.changes] == ["rate"]

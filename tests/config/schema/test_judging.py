@@ -10,6 +10,7 @@ from burnish.config import (
     ConfigError,
     Hparam,
     Hparams,
+    Serializable,
     Versioned,
     dumps,
     loads,
@@ -123,6 +124,95 @@ def test_a_verdict_says_that_values_are_not_judged() -> None:
 
     assert report.startswith("Schema compatible\n(")
     assert "bounds, patterns, lengths and validators of values are not judged" in report
+
+
+class Span(Serializable):
+    """From one step to another, as a list."""
+
+    def __init__(self, start: int = 0, end: int = 1) -> None:
+        self.start, self.end = start, end
+
+    def serialize(self) -> Any:
+        return [self.start, self.end]
+
+    @classmethod
+    def deserialize(cls, data: Any, ctx: Any) -> "Span":
+        start, end = data
+        return cls(start, end)
+
+
+class SpanOfKeys(Span):
+    """The same in another form, which does not read the older one."""
+
+    def serialize(self) -> Any:
+        return {"start": self.start, "end": self.end}
+
+    @classmethod
+    def deserialize(cls, data: Any, ctx: Any) -> "SpanOfKeys":
+        return cls(data["start"], data["end"])
+
+
+class SpanOfBoth(SpanOfKeys):
+    """One that reads both forms."""
+
+    @classmethod
+    def deserialize(cls, data: Any, ctx: Any) -> "SpanOfBoth":
+        if isinstance(data, dict):
+            return cls(data["start"], data["end"])
+        return cls(*data)
+
+
+class SpanOfTable(Span):
+    """One that needs what only a program has."""
+
+    @classmethod
+    def deserialize(cls, data: Any, ctx: Any) -> "SpanOfTable":
+        return cls(ctx["table"][data[0]], data[1])
+
+
+SpanOfKeys.__qualname__ = SpanOfBoth.__qualname__ = SpanOfTable.__qualname__ = "Span"
+SpanOfKeys.__name__ = SpanOfBoth.__name__ = SpanOfTable.__name__ = "Span"
+
+
+def _of_spans(span: type[Span], place: str) -> type:
+    kinds: dict[str, Any] = {
+        "alone": (span, field(default_factory=span)),
+        "in a list": (list[span], field(default_factory=lambda: [span()])),  # type: ignore[valid-type]
+        "in a dict": (dict[str, span], field(default_factory=lambda: {"a": span()})),  # type: ignore[valid-type]
+        "without default": (span, field()),
+        "no default of it": (span | None, None),
+    }
+    return make_dataclass("Config", [("span", *kinds[place])])
+
+
+@pytest.mark.parametrize("place", ["alone", "in a list", "in a dict"])
+def test_a_default_that_its_own_class_no_longer_reads_is_incompatible(
+    place: str,
+) -> None:
+    old, new = _of_spans(Span, place), _of_spans(SpanOfKeys, place)
+
+    checker = check(old, new)
+
+    assert not checker.compatible
+    assert "[0, 1] is no Span: TypeError" in checker.report()
+    assert "- write rules by hand for:\n    span" in checker.report()
+
+
+@pytest.mark.parametrize("place", ["alone", "without default", "no default of it"])
+def test_of_data_that_only_its_class_knows_the_verdict_says_that_it_cannot_tell(
+    place: str,
+) -> None:
+    old, new = _of_spans(Span, place), _of_spans(SpanOfBoth, place)
+
+    report = check(old, new).report()
+
+    assert "(span: the schema cannot tell whether Span still reads" in report
+
+
+def test_a_class_that_asks_for_a_ctx_is_not_taken_for_incompatible() -> None:
+    old, new = _of_spans(Span, "alone"), _of_spans(SpanOfTable, "alone")
+
+    assert check(old, new).compatible
 
 
 def test_extra_fields_that_are_forbidden_now_are_an_error(tmp_path: Any) -> None:
