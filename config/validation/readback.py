@@ -8,7 +8,7 @@ import enum
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, get_args, get_origin
 
-from ..classes.field_types import Ctx, is_field_type
+from ..classes.field_types import Ctx, encoded, is_field_type
 from ..classes.fields import (
     declared_as,
     is_abstract,
@@ -30,6 +30,10 @@ from ..tree import NamedStruct, is_mapping_value
 from .validate import build, build_plain
 
 _HINT = "Declare a type that tells them apart (a Literal field does for classes)"
+_DATA_HINT = (
+    "Have the class write numbers, texts, None, lists and dicts, or make again what it "
+    "wrote"
+)
 _ITEMS = (list, tuple)
 _PLAIN = frozenset([type(None), bool, int, float, str])
 
@@ -76,6 +80,8 @@ def first_misread(
     if is_struct_value(value):
         return _in_struct(annotation, value, again, path)
     if is_field_type(type(value)):
+        if type(value) is type(again):
+            return _in_data(value, again, path)
         is_same = _is_same_scalar(annotation, value, again)
         return None if is_same else _misread(value, again, path)
     if is_mapping_value(value) and is_mapping_value(again):
@@ -107,6 +113,24 @@ def _in_struct(
     # Nearly no class has extra fields, and a comparison of nothing takes time too.
     has_extra = extra or extra_again
     return _in_mapping(Any, extra, extra_again, path) if has_extra else None
+
+
+def _in_data(value: object, again: object, path: str) -> Problem | None:
+    """Return where the data of two objects of a type of one's own differs.
+
+    As the class has it: text holds a list for a set, which the class may make again.
+    """
+    name = type(value).__qualname__
+    try:
+        data, data_again = encoded(value), encoded(again)
+    except Exception as error:  # users' code
+        message = f"a {name} cannot be written: {type(error).__name__}: {error!s:.200}"
+        return Problem(path, message)
+    problem = first_misread(Any, data, data_again, path)
+    if problem is None:
+        return None
+    message = problem.message.removesuffix(", or write RON").partition(f". {_HINT}")[0]
+    return Problem(problem.path, f"{message}, in the data of a {name}. {_DATA_HINT}")
 
 
 def _is_same_plain(value: object, again: object) -> bool:
@@ -172,10 +196,7 @@ def _same_sets(value: Set[object], again: Set[object]) -> bool:
 def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
     """Return whether two values without items are one, as far as the field says."""
     if type(value) is type(again):
-        # Objects may be equal to none but themselves, so their data is compared.
-        pair = (value, again)
-        is_own = is_field_type(type(value))
-        return _equal(*map(encode, pair) if is_own else pair)
+        return _equal(value, again)
     is_number = isinstance(value, int | float) and isinstance(again, int | float)
     if is_number and not isinstance(value, enum.Enum):
         return type(value) not in members(annotation) and value == again

@@ -1,6 +1,7 @@
 """Types of one's own as fields of configs, told by a pair of functions or by a base."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -25,6 +26,10 @@ from burnish.config import (
 from burnish.config.classes.editable import Editable
 from burnish.config.live.changes import apply_changes, changes_between
 from burnish.config.schema import assert_compatible, dump_schema
+
+
+class Side(Enum):
+    LEFT = "left"
 
 
 class Color:
@@ -343,7 +348,16 @@ def test_what_a_class_writes_and_does_not_read_is_refused(name: str) -> None:
     ("data", "problem"),
     [
         (object(), r"moody\.a: .*, in the data of a Moody"),
-        ({1, 2}, None),
+        (
+            {1, 2},
+            r"moody\.a: the set \{1, 2\} would be read as the list \[1, 2\], in th",
+        ),
+        (3 + 4j, r"moody\.a: the complex \(3\+4j\) would be read as the str .*make ag"),
+        (b"x", r"moody\.a: the bytes b'x' would be read as the str"),
+        (Path("x"), r"moody\.a: the PosixPath .* would be read as the str"),
+        ({Side.LEFT: 1}, r"moody\.a: the key Side .* would be read as the str"),
+        ([Color(1, 2, 3)], r"moody\.a\[0\]: the Color .* would be read as the str"),
+        ({"b": {"x": 1.5, "y": [None, True, ["z"]]}}, None),
         (ValueError("no"), r"moody: a Moody cannot be written: ValueError: no"),
     ],
 )
@@ -354,11 +368,43 @@ def test_data_that_is_no_data_is_refused_with_its_path(
     class Holder:
         moody: Moody
 
-    if problem is None:
-        dumps(Holder(Moody(data)))
-        return
-    with pytest.raises(ConfigError, match=problem):
-        dumps(Holder(Moody(data)))
+    for form in ("ron", "yaml", "json"):
+        if problem is None:
+            text = dumps(Holder(Moody(data)), form)
+            assert loads(Holder, text, form).moody.data == data
+            continue
+        with pytest.raises(ConfigError, match=problem):
+            dumps(Holder(Moody(data)), form)
+
+
+class Sets(Serializable):
+    """Makes again what text has no form for."""
+
+    def __init__(self, items: set[int], factor: complex, colors: list[Color]) -> None:
+        self.items, self.factor, self.colors = items, factor, colors
+
+    def serialize(self) -> Any:
+        return {"items": self.items, "factor": self.factor, "colors": self.colors}
+
+    @classmethod
+    def deserialize(cls, data: Any, ctx: Any) -> "Sets":
+        colors = [*map(color_of, data["colors"])]
+        return cls(set(data["items"]), complex(data["factor"]), colors)
+
+
+@pytest.mark.parametrize("format", ["ron", "yaml", "json"])
+def test_data_without_a_form_as_text_is_written_where_the_class_makes_it_again(
+    format: str,
+) -> None:
+    @dataclass
+    class Holder:
+        sets: Sets
+
+    text = dumps(Holder(Sets({2, 1}, 3 + 4j, [Color(1, 2, 3)])), format)
+
+    again = loads(Holder, text, format).sets
+    assert (again.items, again.factor) == ({1, 2}, 3 + 4j)
+    assert again.colors[0].parts == (1, 2, 3)
 
 
 class Moody(Serializable):
