@@ -24,6 +24,7 @@ from .dry_run import assign_edits, call_reseeded, call_root_constructor
 from .forward_hooks import Logs, add_hooks
 from .forward_parts import connect
 from .init_hooks import call_observed
+from .initialization import initialize
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,60 +214,12 @@ def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:
         (part, edit) for part, edit in edits_by_module if isinstance(edit, AddHook)
     ]
     add_hooks(run.modules_by_path[""], hooks, logs)
-    _initialize(run.modules_by_path[""], deferred_edits, edits_by_module)
+    initialize(run.modules_by_path[""], deferred_edits, edits_by_module)
     # The calls run in the order in which they were asked for, whatever their parts.
     for edit in deferred_edits:
         for part, module_edit in edits_by_module:
             if module_edit is edit and isinstance(edit, CallMethod):
                 edit.function(part, *edit.args, **edit.kwargs)
-
-
-def _initialize(
-    root: nn.Module,
-    log: Sequence[Edit],
-    edits_by_module: Sequence[tuple[nn.Module, Edit]],
-) -> None:
-    """Give parameters their values, each once, by the last edit that means it.
-
-    They are drawn in the order of the module, so that the same seed gives the same
-    values whatever was asked for first.
-    """
-    edit_by_id: dict[int, Initialize] = {}
-    for edit in log:
-        if isinstance(edit, Initialize):
-            parts = [part for part, part_edit in edits_by_module if part_edit is edit]
-            edit_by_id.update((id(p), edit) for p in _meant_parameters(parts, edit))
-    with no_grad():
-        for path, parameter in root.named_parameters() if edit_by_id else ():
-            last_edit = edit_by_id.get(id(parameter))
-            if last_edit is not None:
-                _fill(path, parameter, last_edit)
-
-
-def _fill(path: str, parameter: nn.Parameter, edit: Initialize) -> None:
-    try:
-        edit.function(parameter, *edit.args, **edit.kwargs)
-    except Exception as error:  # a user's function may raise anything
-        shape, reason = tuple(parameter.shape), f"{type(error).__name__}: {error}"
-        message = f"{edit} raised {reason} (for a parameter of {shape})"
-        raise SettingError(path, message) from error
-
-
-def _meant_parameters(
-    parts: Sequence[nn.Module], edit: Initialize
-) -> list[nn.Parameter]:
-    names_and_parameters = [
-        (path.rpartition(".")[2], parameter)
-        for part in parts
-        for path, parameter in part.named_parameters(remove_duplicate=False)
-    ]
-    parameters = [p for name, p in names_and_parameters if name in edit.tensors]
-    # A pattern that means no part by now is for those that come later.
-    if parts and not parameters:
-        target = edit.target if isinstance(edit.target, str) else edit.target[0]
-        names = sorted({name for name, _ in names_and_parameters}) or "none"
-        raise SettingError(target, f"{edit} means no parameter; there are {names}.")
-    return parameters
 
 
 def _is_later(edit: Edit) -> bool:

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from torch import nn
 
@@ -42,7 +43,8 @@ from ..tree.edit_log import (
     target_matches,
 )
 from ..tree.infer_sizes import missing_sizes
-from .dry_run import LeafCache, dry_run
+from .dry_run import LeafCache, dry_modules, dry_run
+from .initialization import check_names
 from .part_cache import PartCache
 
 
@@ -137,6 +139,8 @@ class Draft:
         nodes = self.find(edit.target)
         if not nodes and not allow_empty:
             raise self.nothing_at(edit.target)
+        if isinstance(edit, Initialize) and nodes and not is_replayed:
+            edit = self._checked(edit)
         path_shifts = [self._shift(edit, nodes)] if edit.moves_paths else []
         replacements = replacements_by(self.edits, edit)
         for shift in path_shifts:
@@ -153,6 +157,19 @@ class Draft:
         else:
             self._edit_with_dry_run(nodes, replacements, edit)
         self.path_shifts = (*self.path_shifts, *path_shifts)
+
+    def _checked(self, edit: Initialize) -> Initialize:
+        """Return ``edit`` once its names are those of parameters; `SettingError`.
+
+        What lacks arguments has no parameters yet, and the build checks them.
+        """
+        if not self.is_complete:
+            return edit
+        self.refresh()
+        modules = dry_modules(self.tree, self.known_classes)
+        paths = [path for node in self.find(edit.target) for path in node.paths]
+        check_names([modules[path] for path in paths if path in modules], edit)
+        return replace(edit, is_checked=True)
 
     def add_all(
         self,

@@ -4,7 +4,7 @@ import itertools
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -124,6 +124,37 @@ def _run_once(
     initializing: _Initializing,
 ) -> tuple[ConstructionNode, bool]:
     """Return what one run makes, and whether Python or numpy drew numbers for it."""
+    run, has_drawn = _run(expected, runs, known_classes, initializing)
+    tree = run.root
+    # The run described modules and iterators among the arguments of the root, but
+    # the next run needs the values themselves.
+    tree.passed_arguments = expected.passed_arguments
+    return tree, has_drawn
+
+
+def dry_modules(
+    tree: ConstructionNode, known_classes: set[type[nn.Module]]
+) -> Mapping[str, nn.Module]:
+    """Return what a ``tree`` that is up to date makes, by path, without values.
+
+    Raises `ConstructionError`.
+    """
+    runs = ConstructionRuns(is_described=True)
+    try:
+        run, _ = _run(tree.copy(), runs, known_classes, call_unfilled)
+    except ConstructionError:
+        # As in a dry run: compiled code may read values.
+        runs = ConstructionRuns(is_described=True)
+        run, _ = _run(tree.copy(), runs, known_classes, call_filled)
+    return run.modules_by_path
+
+
+def _run(
+    expected: ConstructionNode,
+    runs: ConstructionRuns,
+    known_classes: set[type[nn.Module]],
+    initializing: _Initializing,
+) -> tuple[ConstructionRun, bool]:
     run = ConstructionRun(expected)
 
     def construct() -> tuple[nn.Module, bool]:
@@ -137,11 +168,7 @@ def _run_once(
     # The numbers stay on the modules: one that a later run meets with an old number
     # was kept in a class or a global.
     run.place(module, runs.first_serial)
-    tree = run.root
-    # The run described modules and iterators among the arguments of the root, but
-    # the next run needs the values themselves.
-    tree.passed_arguments = expected.passed_arguments
-    return tree, has_drawn
+    return run, has_drawn
 
 
 def _check_chance(

@@ -174,6 +174,8 @@ class Initialize(Edit):
     tensors: tuple[str, ...] = ("weight",)
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    is_checked: bool = False
+    """Whether it meant parameters when it was made, all its names did."""
 
     def __str__(self) -> str:
         name = getattr(self.function, "__name__", short(self.function))

@@ -255,6 +255,7 @@ def _decode_edit(item: object, decoder: Decoder, path: str) -> Edit:
             tensors=tuple(str(name) for name in _list(item, "tensors", path)),
             args=args,
             kwargs=kwargs,
+            is_checked=True,
         )
     if do in _HOOK_KINDS:
         return _decode_hook(item, do, target, by, path)

@@ -1,4 +1,3 @@
-import json
 from typing import Any
 
 import pytest
@@ -6,9 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.core.blueprint import Blueprint
-from burnish.core.blueprint.errors import FormatError, SettingError
-
-from ..models import Coder
+from burnish.core.blueprint.errors import SettingError
 
 
 def sequence(*parts: Any) -> Any:
@@ -137,92 +134,3 @@ def test_an_example_completes_the_layers_around_a_lazy_one() -> None:
 
     assert module[1].in_features == 3
     assert isinstance(module[0], nn.LazyLinear)
-
-
-def values_of(tensor: Tensor) -> list[float]:
-    return sorted(set(tensor.flatten().tolist()))
-
-
-class TestInitialize:
-    def test_selected_parts_and_all_inside_get_the_values(self) -> None:
-        bp = Blueprint(Coder, depth=2)
-        bp.isinstance(nn.Linear).initialize(nn.init.constant_, 0.5)
-        bp.encoder.initialize(nn.init.ones_, tensors=("weight", "bias"))
-
-        state = bp.create().state_dict()
-
-        assert values_of(state["decoder.1.layer.weight"]) == [0.5]
-        assert values_of(state["encoder.1.layer.weight"]) == [1.0]
-        assert values_of(state["encoder.1.layer.bias"]) == [1.0]
-        assert len(values_of(state["decoder.1.layer.bias"])) > 1
-
-    def test_the_same_seed_gives_the_same_values_in_any_order(self) -> None:
-        states = []
-        for names in (["encoder", "decoder"], ["decoder", "encoder"]):
-            bp = Blueprint(Coder, depth=2)
-            for name in names:
-                bp[name].initialize(nn.init.kaiming_normal_, nonlinearity="relu")
-            torch.manual_seed(0)
-            states.append(bp.create().state_dict())
-
-        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-    def test_a_pattern_means_what_comes_later_too(self) -> None:
-        bp = Blueprint(Coder, depth=1)
-        bp["**.layer"].initialize(nn.init.zeros_)
-
-        state = bp.configure(depth=3).create().state_dict()
-
-        assert not state["encoder.2.layer.weight"].any()
-
-    def test_it_is_data_in_which_functions_are_those_of_torch(self) -> None:
-        bp = Blueprint(nn.Linear, 2, 2).initialize(nn.init.constant_, 3.0)
-        own = Blueprint(nn.Linear, 2, 2).initialize(lambda tensor: tensor.fill_(4.0))
-
-        data = json.loads(json.dumps(bp.to_dict()))
-
-        read: Any = Blueprint.from_dict(data)
-        assert values_of(read.create().weight) == [3.0]
-        assert values_of(bp.new().create().weight) == [3.0]
-        assert values_of(own.create().weight) == [4.0]
-        with pytest.raises(TypeError, match=r"only those of torch\.nn\.init"):
-            own.to_dict()
-        data["tape"][0]["name"] = "__loader__"
-        with pytest.raises(FormatError, match="no initializer '__loader__'"):
-            Blueprint.from_dict(data)
-
-    def test_what_has_no_such_parameter_is_named(self) -> None:
-        bp = Blueprint(Coder, depth=1)
-        bp["encoder.0.activation"].initialize(nn.init.zeros_)
-        other = Blueprint(Coder, depth=1).initialize(nn.init.zeros_, tensors="wieght")
-
-        with pytest.raises(SettingError, match=r"^encoder.0.activation: .*none"):
-            bp.create()
-        with pytest.raises(SettingError, match=r"means no parameter.*'weight'"):
-            other.create()
-
-    def test_no_function_is_refused_at_once(self) -> None:
-        with pytest.raises(TypeError, match=r"of torch\.nn\.init, got 'zeros_'"):
-            Blueprint(nn.Linear, 2, 2).initialize("zeros_")  # type: ignore[arg-type]  # no function
-
-    def test_arguments_that_it_does_not_take_are_refused_at_once(self) -> None:
-        bp = Blueprint(nn.Linear, 2, 2)
-        calls: list[tuple[Any, Any]]
-        calls = [(("weight",), {}), ((), {"targets": nn.Linear})]
-
-        for args, kwargs in calls:
-            with pytest.raises(TypeError, match="parts are selected before"):
-                bp.initialize(nn.init.zeros_, *args, **kwargs)
-
-        assert bp.create()
-
-    def test_what_it_raises_comes_with_the_parameter(self) -> None:
-        bp = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
-        bp.initialize(nn.init.kaiming_normal_, tensors=("weight", "bias"))
-
-        with pytest.raises(SettingError) as refused:
-            bp.create()
-
-        assert str(refused.value).startswith("0.bias: initialize(kaiming_normal_")
-        assert "raised ValueError: Fan in" in str(refused.value)
-        assert "a parameter of (2,)" in str(refused.value)

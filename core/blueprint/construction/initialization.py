@@ -1,0 +1,83 @@
+"""Values for parameters of selected parts: what an edit means, and who fills what."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ....config.short_text import first_names
+from ....records.tensors.grad_mode import no_grad
+from ..edits.edits import Edit, Initialize
+from ..errors import SettingError
+
+
+def initialize(
+    root: nn.Module,
+    log: Sequence[Edit],
+    edits_by_module: Sequence[tuple[nn.Module, Edit]],
+) -> None:
+    """Give parameters their values, each once, by the last edit that means it.
+
+    They are drawn in the order of the module, so that the same seed gives the same
+    values whatever was asked for first.
+    """
+    edit_by_id: dict[int, Initialize] = {}
+    for edit in log:
+        if isinstance(edit, Initialize):
+            parts = [part for part, part_edit in edits_by_module if part_edit is edit]
+            edit_by_id.update((id(p), edit) for p in _meant_parameters(parts, edit))
+    with no_grad():
+        for path, parameter in root.named_parameters() if edit_by_id else ():
+            last_edit = edit_by_id.get(id(parameter))
+            if last_edit is not None:
+                _fill(path, parameter, last_edit)
+
+
+def _fill(path: str, parameter: nn.Parameter, edit: Initialize) -> None:
+    try:
+        edit.function(parameter, *edit.args, **edit.kwargs)
+    except Exception as error:  # a user's function may raise anything
+        shape, reason = tuple(parameter.shape), f"{type(error).__name__}: {error}"
+        message = f"{edit} raised {reason} (for a parameter of {shape})"
+        raise SettingError(path, message) from error
+
+
+def check_names(parts: Sequence[nn.Module], edit: Initialize) -> None:
+    """Raise `SettingError` if a name in ``edit`` is that of no parameter in ``parts``.
+
+    A misspelt one of several would leave its parameters as they are.
+    """
+    names = {name for name, _ in _names_and_parameters(parts)}
+    for name in edit.tensors or ("",):
+        if name not in names:
+            raise _means_nothing(edit, names, name)
+
+
+def _meant_parameters(
+    parts: Sequence[nn.Module], edit: Initialize
+) -> list[nn.Parameter]:
+    names_and_parameters = _names_and_parameters(parts)
+    parameters = [p for name, p in names_and_parameters if name in edit.tensors]
+    # What was checked and means nothing now was taken out by an edit since then, and
+    # a pattern that means no part by now is for those that come later.
+    if parts and not parameters and not edit.is_checked:
+        raise _means_nothing(edit, {name for name, _ in names_and_parameters})
+    return parameters
+
+
+def _names_and_parameters(
+    parts: Sequence[nn.Module],
+) -> list[tuple[str, nn.Parameter]]:
+    return [
+        (path.rpartition(".")[2], parameter)
+        for part in parts
+        for path, parameter in part.named_parameters(remove_duplicate=False)
+    ]
+
+
+def _means_nothing(edit: Initialize, names: set[str], name: str = "") -> SettingError:
+    target = edit.target if isinstance(edit.target, str) else first_names(edit.target)
+    what = f"{name!r} is the name of no parameter" if name else "it means no parameter"
+    known = ", ".join(map(repr, sorted(names))) or "none"
+    return SettingError(
+        target, f"{edit}: {what} in what is selected; there are {known}."
+    )
