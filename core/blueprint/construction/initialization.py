@@ -75,7 +75,9 @@ def _names_and_parameters(
 
 
 def _means_nothing(edit: Initialize, names: set[str], name: str = "") -> SettingError:
-    target = edit.target if isinstance(edit.target, str) else first_names(edit.target)
+    target = (
+        edit.target if isinstance(edit.target, str) else first_names(edit.target, 8)
+    )
     what = f"{name!r} is the name of no parameter" if name else "it means no parameter"
     known = ", ".join(map(repr, sorted(names))) or "none"
     return SettingError(
