@@ -92,7 +92,7 @@ class RecordView(ReadByName, Entries):
 
     def __getitem__(self, path: str | int) -> Any:
         path = str(path)
-        entry = self.by_path().get(path)
+        entry = self.entry_at(path)
         if entry is not None and not (self.is_typed and self._branch.has(path)):
             return entry.tensor()
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
 import torch
 
@@ -45,11 +45,23 @@ class Reading:
     """Path in the file to the path that a rename gave it."""
 
 
+class EntryTable(Protocol):
+    """What a file says of its entries, each made when it is asked for."""
+
+    def at(self, path: str) -> Entry | None:
+        """Return the entry that has ``path``; None if none does."""
+        ...
+
+    def all(self) -> list[Entry]:
+        """Return all of them; always one list."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class _Content:
     """What entries consist of; records of several types may share it."""
 
-    entries: list[Entry]
+    entries: list[Entry] | EntryTable
     tree: Node
     metadata: dict[str, Any]
     type_name: str
@@ -73,7 +85,7 @@ class Entries:
     @classmethod
     def of(
         cls,
-        entries: list[Entry],
+        entries: list[Entry] | EntryTable,
         *,
         tree: Node = None,
         metadata: dict[str, Any] | None = None,
@@ -110,7 +122,15 @@ class Entries:
 
     def entries(self) -> list[Entry]:
         """Return the entries in the order in which they are stored."""
-        return self._content.entries
+        entries = self._content.entries
+        return entries if isinstance(entries, list) else entries.all()
+
+    def entry_at(self, path: str) -> Entry | None:
+        """Return the entry that has ``path``, by a tie of it too; None if none does."""
+        entries = self._content.entries
+        if isinstance(entries, list) or "_by_path" in self.__dict__:
+            return self.by_path().get(path)
+        return entries.at(path)
 
     @property
     def tree(self) -> Node:

@@ -1,23 +1,25 @@
 """Which names the entries of one file may have."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ..errors import RecordFormatError
-from .entry import Entry, ParamId
 
 _MOST_PATH_BYTES = 4096
 
 
-def check_names(entries: Sequence[Entry], file: str) -> None:
-    """Raise `RecordFormatError` unless paths and IDs are good and all different."""
-    if not _are_fine([e.path for e in entries], [e.id for e in entries if e.id]) or any(
-        e.ties for e in entries
-    ):
-        _check_each_name(entries, file)
+def check_names(table: Mapping[str, Any], file: str) -> None:
+    """Raise `RecordFormatError` unless paths and IDs are good and all different.
+
+    ``table`` has columns of them, and rows of the ties of those that have some.
+    """
+    paths, ids, ties = table["path"], table["id"], table["ties"]
+    if ties or not _are_fine(paths, [i for i in ids if i is not None]):
+        _check_each_name(paths, ids, ties, file)
 
 
-def _are_fine(paths: list[str], ids: list[ParamId]) -> bool:
+def _are_fine(paths: list[str], ids: list[str]) -> bool:
     """Return whether all names are good and different, at the price of three joins."""
     try:
         joined = "\n".join(paths)
@@ -33,11 +35,17 @@ def _are_fine(paths: list[str], ids: list[ParamId]) -> bool:
     )
 
 
-def _check_each_name(entries: Sequence[Entry], file: str) -> None:
+def _check_each_name(
+    own_paths: Iterable[str],
+    own_ids: Iterable[str | None],
+    ties: Iterable[tuple[int, Sequence[str]]],
+    file: str,
+) -> None:
     paths: set[str] = set()
     ids: set[str] = set()
-    for entry in entries:
-        for path in (entry.path, *entry.ties):
+    ties_of = dict(ties)
+    for i, (own_path, own_id) in enumerate(zip(own_paths, own_ids, strict=True)):
+        for path in (own_path, *ties_of.get(i, ())):
             if type(path) is not str or not path or "\0" in path or _has_gap(path):
                 raise RecordFormatError(file, f"an entry called {path!r:.80}")
             if (
@@ -50,12 +58,12 @@ def _check_each_name(entries: Sequence[Entry], file: str) -> None:
             if path in paths:
                 raise RecordFormatError(file, f"two entries called {path!r:.80}")
             paths.add(path)
-        if entry.id is not None:
-            if entry.id in ids:
+        if own_id is not None:
+            if own_id in ids:
                 raise RecordFormatError(
-                    file, f"two entries with the ID {entry.id} ({entry.path!r:.80})"
+                    file, f"two entries with the ID {own_id} ({own_path!r:.80})"
                 )
-            ids.add(entry.id)
+            ids.add(own_id)
 
 
 def _has_gap(path: str) -> bool:

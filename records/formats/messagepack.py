@@ -26,7 +26,8 @@ from ..errors import (
 from ..format import Format, WriteOptions
 from ..header.columns import Column, are_sizes, is_size
 from ..header.file_index import FileIndex
-from ..header.header import plain_of, record_of_header
+from ..header.header import plain_of, stored_record
+from ..header.stored_entries import StoredEntries
 from ..io.lazy_payload import LazyPayload
 from ..io.sink import Sink
 from ..io.source import Maps, Source
@@ -176,23 +177,23 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     header, data = _read_header(source, budget, is_index=is_index)
     if is_index:
         return _read_index(header, source, data)
-    record = record_of_header(header, source.name, added=_COLUMNS)
-    entries = record.entries()
+    record, entries = stored_record(header, source.name, added=_COLUMNS)
     layout = _checked_layout(header["tensors"], entries, source, data)
-    planes = _checked_planes(header["tensors"]["planes"], entries, source.name)
+    planes = _checked_planes(header["tensors"], entries, source.name)
     sums = data + layout.end + len(_SUMS) + 4
-    for i, entry in enumerate(entries):
-        start, size = data + layout.starts[i], layout.sizes[i]
-        pieces = pieces_of(start, size)
-        entry.source = LazyPayload(
+
+    def payload_of(i: int, entry: Entry) -> LazyPayload:
+        return LazyPayload(
             source,
             entry.path,
             entry.dtype,
             entry.shape,
-            pieces,
+            pieces_of(data + layout.starts[i], layout.sizes[i]),
             sums + 8 * i,
             i in planes,
         )
+
+    entries.place(payload_of)
     record.hold(source, lambda maps: _check_framing(maps.of(source), layout, data))
     return record
 
@@ -200,13 +201,13 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
 def _read_index(header: Any, source: Source, data: int) -> Entries:
     """Return the record of a document whose payloads lie beside it."""
     files = header.pop(document_index.FILES, None)
-    record = record_of_header(header, source.name, added=_columns(is_index=True))
-    entries = record.entries()
+    record, table = stored_record(header, source.name, added=_columns(is_index=True))
+    entries = table.all()
     sums = _sums_of_index(source, data, len(entries))
     sources = open_files(files, source, document_digest)
-    planes = _checked_planes(header["tensors"]["planes"], entries, source.name)
-    table = header["tensors"]
-    place_entries(entries, table, sources, sums, planes, source.name)
+    columns = header["tensors"]
+    planes = _checked_planes(columns, table, source.name)
+    place_entries(entries, columns, sources, sums, planes, source.name)
 
     def check(maps: Maps) -> None:
         for other in sources:
@@ -318,9 +319,9 @@ def _payloads(n_entries: int, size: int) -> int:
 
 
 def _checked_layout(
-    table: dict[str, Any], entries: Sequence[Entry], source: Source, data: int
+    table: dict[str, Any], entries: StoredEntries, source: Source, data: int
 ) -> DocumentLayout:
-    sizes = [entry.nbytes for entry in entries]
+    sizes = entries.sizes
     if sum(sizes) > source.size:
         raise RecordFormatError(
             source.name,
@@ -338,15 +339,17 @@ def _checked_layout(
     return layout
 
 
-def _checked_planes(planes: Any, entries: Sequence[Entry], file: str) -> set[int]:
+def _checked_planes(
+    table: dict[str, Any], entries: StoredEntries, file: str
+) -> set[int]:
     numbers: set[int] = set()
-    for number in planes:
+    dtypes = entries.dtypes if table["planes"] else []
+    for number in table["planes"]:
         if number >= len(entries) or number in numbers:
             raise RecordFormatError(file, "a damaged column of planes")
-        if entries[number].dtype not in PLANED:
-            raise RecordFormatError(
-                file, f"{entries[number].path!r:.80} in planes, with its dtype"
-            )
+        if dtypes[number] not in PLANED:
+            path = table["path"][number]
+            raise RecordFormatError(file, f"{path!r:.80} in planes, with its dtype")
         numbers.add(number)
     return numbers
 

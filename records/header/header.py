@@ -14,7 +14,7 @@ from ...config.plain.codec import Node
 from ...config.tree import MAX_DEPTH
 from ..entries.encoder import Encoder
 from ..entries.entries import Entries
-from ..entries.entry import Entry, ParamId
+from ..entries.entry import Entry
 from ..entries.nodes import LEAVES, decode, tag_of
 from ..entries.path_checks import check_names
 from ..entries.wrapped_tensors import make_wrapper
@@ -29,6 +29,7 @@ from .columns import (
 )
 from .header_checks import check_arrays, check_columns, check_memory_formats
 from .metadata import check_metadata
+from .stored_entries import StoredEntries
 
 Plain = dict[str, Any]
 
@@ -79,8 +80,8 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
         "tensors": _columns(entries, dtypes),
     }
     try:
-        check_names(entries, "record")
-        check_columns(header["tensors"], entries)
+        check_names(header["tensors"], "record")
+        check_columns(header["tensors"])
         check_metadata(record.metadata, "record")
         check_tree(record.tree, len(entries), is_typed=record.is_typed)
     except RecordFormatError as error:
@@ -130,10 +131,17 @@ def record_of_header(
 
     ``added`` are the columns of one format alone. Raises `RecordFormatError`.
     """
+    return stored_record(header, file, added=added)[0]
+
+
+def stored_record(
+    header: Node, file: str, *, added: Mapping[str, Column]
+) -> tuple[Entries, StoredEntries]:
+    """Return the same, and its entries that may be given their payloads unmade."""
     table = _checked_table(header, file, added)
-    entries = _entries(table)
-    _add_sparse(entries, table, file)
-    check_names(entries, file)
+    entries = StoredEntries(table)
+    _check_sparse(table, len(entries), file)
+    check_names(table, file)
     is_typed = header["kind"] == "record"
     try:
         check_tree(header["tree"], len(entries), is_typed=is_typed)
@@ -141,13 +149,14 @@ def record_of_header(
     except (ValueError, RecursionError) as error:
         raise RecordFormatError(file, f"damaged plain data: {error}") from error
     check_metadata(metadata, file)
-    return Entries.of(
+    record = Entries.of(
         entries,
         tree=header["tree"],
         metadata=metadata,
         type_name=header["type"],
         typed=is_typed,
     )
+    return record, entries
 
 
 def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
@@ -231,37 +240,12 @@ def _read_table(reader: Reader, file: str, schema: Mapping[str, Column]) -> Tabl
     return table
 
 
-def _entries(table: Table) -> list[Entry]:
-    dtypes = [BY_NAME[name] for name in table["dtype"]]
-    ids = [None if i is None else ParamId(i) for i in table["id"]]
-    shapes = map(tuple, table["shape"])
-    return [
-        Entry(path, kind, dtype, shape, NOWHERE, id_, grad)
-        for path, kind, dtype, shape, id_, grad in zip(
-            table["path"],
-            table["kind"],
-            dtypes,
-            shapes,
-            ids,
-            table["requires_grad"],
-            strict=True,
-        )
-    ]
-
-
-def _add_sparse(entries: list[Entry], table: Table, file: str) -> None:
+def _check_sparse(table: Table, n_entries: int, file: str) -> None:
     for column in ("ties", "memory_format"):
-        numbers: set[int] = set()
-        for number, value in table[column]:
-            if number >= len(entries) or number in numbers:
-                raise RecordFormatError(file, f"a damaged row in the column {column}")
-            numbers.add(number)
-            entry = entries[number]
-            if column == "ties":
-                entry.ties = tuple(value)
-            else:
-                entry.memory_format = value
-    check_memory_formats(table["memory_format"], entries, file)
+        numbers = [number for number, _ in table[column]]
+        if len(set(numbers)) < len(numbers) or max(numbers, default=-1) >= n_entries:
+            raise RecordFormatError(file, f"a damaged row in the column {column}")
+    check_memory_formats(table, file)
 
 
 def _names_of(dtypes: Sequence[torch.dtype], entries: Sequence[Entry]) -> list[str]:
@@ -280,12 +264,3 @@ def _no_leaf(tag: str, number: int) -> object:
 
 
 _SCALARS = {type(None), bool, int, float, str}
-
-
-class _Nowhere:
-    def load(self, maps: object = None) -> torch.Tensor:
-        """Raise: a format must give each entry its source."""
-        raise RuntimeError("an entry was read before its format gave it a source")
-
-
-NOWHERE = _Nowhere()

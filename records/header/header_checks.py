@@ -7,14 +7,13 @@ from typing import Any
 import torch
 
 from ..entries.entries import Entries
-from ..entries.entry import Entry
 from ..entries.nodes import entry_numbers
 from ..errors import RecordError, RecordFormatError
 from ..tensors.arrays import WITHOUT_ARRAYS
 from .columns import COLUMNS, MEMORY_FORMATS, MOST_DIMENSIONS, checked_column
 
 
-def check_columns(table: Mapping[str, Any], entries: Sequence[Entry]) -> None:
+def check_columns(table: Mapping[str, Any]) -> None:
     """Raise `RecordFormatError` for what an entry says and no reader would take."""
     # Sizes of values in memory are fine; torch has no limit to their number, and
     # hardly one to those of a tensor without values.
@@ -24,15 +23,15 @@ def check_columns(table: Mapping[str, Any], entries: Sequence[Entry]) -> None:
     doubtful = ["kind", "id", "requires_grad", "memory_format"]
     for name in [*doubtful, "shape"] if are_doubtful else doubtful:
         checked_column(name, COLUMNS[name], table[name], table["path"], "record")
-    check_memory_formats(table["memory_format"], entries, "record")
+    check_memory_formats(table, "record")
 
 
-def check_memory_formats(pairs: list[Any], entries: Sequence[Entry], file: str) -> None:
+def check_memory_formats(table: Mapping[str, Any], file: str) -> None:
     """Raise `RecordFormatError` for a format of other dimensions than an entry's."""
-    for number, name in pairs:
-        entry = entries[number]
-        if MEMORY_FORMATS[name] != len(entry.shape):
-            raise RecordFormatError(file, f"memory format of {entry.path!r:.80}")
+    for number, name in table["memory_format"]:
+        if MEMORY_FORMATS[name] != len(table["shape"][number]):
+            path = table["path"][number]
+            raise RecordFormatError(file, f"memory format of {path!r:.80}")
 
 
 def check_arrays(record: Entries, dtypes: Sequence[torch.dtype]) -> None:

@@ -1,0 +1,110 @@
+"""StoredEntries: what a file's table says of entries, which are made when asked for."""
+
+import math
+import threading
+from collections.abc import Callable
+
+import torch
+
+from ..entries.entry import Entry, ParamId, Payload
+from ..tensors.dtypes import BY_NAME
+from .columns import Table
+
+
+class StoredEntries:
+    """The entries of a file: a row of its table each, until somebody wants to see it.
+
+    Of thousands, a reader may want one. An entry is made once, whoever asks for it, so
+    that all see the tensor of the first who touched it.
+    """
+
+    def __init__(self, table: Table) -> None:
+        """``table`` has been checked."""
+        self._table = table
+        self._ties = dict(table["ties"])
+        self._memory_formats = dict(table["memory_format"])
+        self._numbers: dict[str, int] = {}
+        self._entries: dict[int, Entry] = {}
+        self._all: list[Entry] = []
+        self._lock = threading.Lock()
+        self._payload_of: Callable[[int, Entry], Payload] | None = None
+
+    def __len__(self) -> int:
+        return len(self._table["path"])
+
+    @property
+    def dtypes(self) -> list[torch.dtype]:
+        """The dtype of each, as it is stored."""
+        return [BY_NAME[name] for name in self._table["dtype"]]
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many bytes the values of each take."""
+        items = {name: dtype.itemsize for name, dtype in BY_NAME.items()}
+        shapes, dtypes = self._table["shape"], self._table["dtype"]
+        return [
+            math.prod(shape) * items[name]
+            for shape, name in zip(shapes, dtypes, strict=True)
+        ]
+
+    def place(self, payload_of: Callable[[int, Entry], Payload]) -> None:
+        """Say what the payload of each is, by its number; before any is asked for."""
+        self._payload_of = payload_of
+
+    def at(self, path: str) -> Entry | None:
+        """Return the entry that has ``path``, by a tie of it too; None if none does."""
+        if not self._numbers:
+            numbers = {path: i for i, path in enumerate(self._table["path"])}
+            numbers.update((tie, i) for i, ties in self._ties.items() for tie in ties)
+            # Kept once it is complete: another thread may be reading it.
+            self._numbers = numbers
+        number = self._numbers.get(path)
+        if number is None:
+            return None
+        with self._lock:
+            return self._entry(number)
+
+    def all(self) -> list[Entry]:
+        """Return all of them, in the order of the file; always one list."""
+        with self._lock:
+            if not self._all:
+                self._all = [self._entry(i) for i in range(len(self))]
+                # What it says has become entries, and is in memory once.
+                self._table = Table(path=[])
+                self._entries = {}
+            return self._all
+
+    def _entry(self, number: int) -> Entry:
+        if self._all:
+            return self._all[number]
+        entry = self._entries.get(number)
+        if entry is None:
+            entry = self._entries[number] = self._new_entry(number)
+        return entry
+
+    def _new_entry(self, number: int) -> Entry:
+        table, i = self._table, number
+        param_id = table["id"][i]
+        entry = Entry(
+            table["path"][i],
+            table["kind"][i],
+            BY_NAME[table["dtype"][i]],
+            tuple(table["shape"][i]),
+            NOWHERE,
+            None if param_id is None else ParamId(param_id),
+            table["requires_grad"][i],
+            tuple(self._ties.get(i, ())),
+            self._memory_formats.get(i),
+        )
+        if self._payload_of is not None:
+            entry.source = self._payload_of(i, entry)
+        return entry
+
+
+class _Nowhere:
+    def load(self, maps: object = None) -> torch.Tensor:
+        """Raise: a format must give each entry its source."""
+        raise RuntimeError("an entry was read before its format gave it a source")
+
+
+NOWHERE = _Nowhere()

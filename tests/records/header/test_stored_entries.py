@@ -1,0 +1,72 @@
+"""Entries of a file's table: one is made without the others, and only once."""
+
+from typing import Any
+
+import torch
+
+from burnish.records.entries.entry import Entry, ParamId
+from burnish.records.header.columns import Table
+from burnish.records.header.stored_entries import StoredEntries
+
+ID = ParamId.draw()
+
+
+def stored() -> StoredEntries:
+    columns: dict[str, list[Any]] = {
+        "path": ["a", "b", "c"],
+        "kind": ["parameter", "buffer", "buffer"],
+        "id": [str(ID), None, None],
+        "dtype": ["float32", "int64", "float16"],
+        "shape": [[2, 3], [], [1, 2, 1, 1]],
+        "requires_grad": [True, False, False],
+        "ties": [[0, ["tied"]]],
+        "memory_format": [[2, "channels_last"]],
+    }
+    return StoredEntries(Table(columns))
+
+
+def test_an_entry_has_what_its_row_says() -> None:
+    a, b, c = stored().all()
+
+    assert (a.path, a.kind, a.dtype, a.shape) == (
+        "a",
+        "parameter",
+        torch.float32,
+        (2, 3),
+    )
+    assert isinstance(a.id, ParamId)
+    assert (a.id, a.requires_grad, a.ties) == (ID, True, ("tied",))
+    assert (b.id, b.requires_grad, b.ties, b.shape) == (None, False, (), ())
+    assert (b.memory_format, c.memory_format) == (None, "channels_last")
+
+
+def test_an_entry_is_the_same_object_whoever_asks_for_it() -> None:
+    entries = stored()
+
+    first = entries.at("a")
+    all_of_them = entries.all()
+
+    assert first is all_of_them[0] is entries.at("a") is entries.at("tied")
+    assert entries.all() is all_of_them
+    assert entries.at("b") is all_of_them[1]
+
+
+def test_one_entry_is_made_without_the_others() -> None:
+    entries, placed = stored(), list[str]()
+
+    def payload_of(_: int, entry: Entry) -> Any:
+        placed.append(entry.path)
+        return torch.ones(1)
+
+    entries.place(payload_of)
+
+    assert entries.at("nothing") is None
+    assert placed == []
+    entries.at("b")
+    assert placed == ["b"]
+    entries.all()
+    assert placed == ["b", "a", "c"]
+
+
+def test_sizes_are_those_of_the_stored_values() -> None:
+    assert stored().sizes == [24, 8, 4]
