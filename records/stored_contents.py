@@ -120,5 +120,5 @@ def _lazy_payload(
 ) -> LazyPayload:
     is_planes = row.layout == "planes"
     return LazyPayload(
-        source, row.path, row.dtype, row.shape, (place,), digest, is_planes
+        source, row.path, row.dtype, row.shape, place.offset, digest, is_planes
     )

@@ -138,9 +138,9 @@ def _table_of(groups: list[list[BurnTensor]]) -> dict[str, Any]:
 
 def _payload(entry: Entry, tensor: BurnTensor, source: Source) -> Payload:
     """Return what reads the bytes of ``tensor`` when they are asked for."""
-    start, size = place = (tensor.start, tensor.end - tensor.start)
+    start, size = tensor.start, tensor.end - tensor.start
     if tensor.dtype != WIDE_BOOL:
-        return LazyPayload(source, entry.path, entry.dtype, entry.shape, (place,), None)
+        return LazyPayload(source, entry.path, entry.dtype, entry.shape, start, None)
     row = Row(entry.path, entry.dtype, entry.shape, "rows", entry.nbytes)
     return Decoded(source, row, _NarrowBooleans(source, start, size), None)
 

@@ -15,7 +15,7 @@ from ..header.file_index import FileIndex, NamedFile
 from ..header.header import Plain
 from ..io.lazy_payload import LazyPayload
 from ..io.source import Source, source_beside
-from .layout import pieces_of
+from .layout import pieces_of, place_of
 
 VERSION = 2
 """Of such a document."""
@@ -87,7 +87,7 @@ def place_entries(
             entry.path,
             entry.dtype,
             entry.shape,
-            pieces,
+            place_of(offsets[i], entry.nbytes),
             sums[8 * i : 8 * i + 8],
             i in planes,
         )

@@ -1,6 +1,8 @@
 """Where each payload of an `.mpk` document lies."""
 
 import struct
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -23,12 +25,13 @@ _FRAME = 7
 class DocumentLayout:
     """Where each payload of a document lies, counted from the start of `data`."""
 
-    sizes: list[int]
-    starts: list[int]
+    sizes: "array[int]"
+    """In bytes; of a record with many entries, a list would be five times as large."""
+    starts: "array[int]"
     end: int
 
     @classmethod
-    def of(cls, sizes: list[int]) -> "DocumentLayout":
+    def of(cls, sizes: Sequence[int]) -> "DocumentLayout":
         """Return the layout of payloads of ``sizes`` bytes, in their order."""
         # Thousands pass here at every save and load: each step is one pass in C.
         steps = [(size + _FRAME + ALIGN - 1) // ALIGN * ALIGN for size in sizes]
@@ -37,7 +40,7 @@ class DocumentLayout:
             steps = [(n + _FRAME + ALIGN - 1) // ALIGN * ALIGN for n in extents]
         *starts, _ = accumulate(steps, initial=ALIGN)
         end = starts[-1] + _extent(sizes[-1]) if sizes else _ARRAY
-        return cls(sizes, starts, end)
+        return cls(array("q", sizes), array("q", starts), end)
 
     def frames(self) -> list[bytes]:
         """Return the pad and the head before each payload."""
@@ -69,6 +72,11 @@ class DocumentLayout:
     def n_items(self) -> int:
         """How many pads and payloads there are in `data`."""
         return 2 * (len(self.sizes) + sum(map(len, self.parts().values())))
+
+
+def place_of(start: int, size: int) -> int | tuple[tuple[int, int], ...]:
+    """Return what a `LazyPayload` takes for the place of a payload."""
+    return start if size <= LONGEST_BIN else pieces_of(start, size)
 
 
 def pieces_of(start: int, size: int) -> tuple[tuple[int, int], ...]:

@@ -38,7 +38,7 @@ from ..writing.contents import Contents
 from . import document_index
 from .bounded_msgpack import MessagePackReader, is_small, pack_bounded
 from .document_index import add_index, open_files, place_entries
-from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, pieces_of
+from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, place_of
 
 MAX_HEADER = 100_000_000
 
@@ -95,7 +95,7 @@ def document_head(
 ) -> bytes:
     """Return the document up to its first pad; ``planes`` are the entries in planes."""
     header = contents.header
-    header["tensors"]["offset"] = layout.starts
+    header["tensors"]["offset"] = layout.starts.tolist()
     header["tensors"]["planes"] = list(planes)
     return _head(header, layout.n_items, VERSION)
 
@@ -188,7 +188,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             entry.path,
             entry.dtype,
             entry.shape,
-            pieces_of(data + layout.starts[i], layout.sizes[i]),
+            place_of(data + layout.starts[i], layout.sizes[i]),
             sums + 8 * i,
             i in planes,
         )
@@ -253,7 +253,7 @@ def _read_header(
     n_items = int.from_bytes(source.read(data + 1, 4), "big")
     limit = allowance(budget, _payloads(n_items // 2, budget))
     reader = MessagePackReader(packed, source.name, limit)
-    if reader.is_small:
+    if reader.is_small and len(packed) < _COLUMNWISE:
         header = reader.value()
     else:
         header = plain_of(reader, source.name, _columns(is_index))
@@ -277,12 +277,11 @@ def _packed_header(source: Source, budget: int) -> tuple[memoryview, int]:
             f"a header of {length:,} bytes in a file of {source.size:,}",
             cure=TRUNCATED,
         )
-    remainder = (
-        b"" if data + 5 <= len(head) else source.read(len(head), data + 5 - len(head))
-    )
-    whole_head = memoryview(b"".join((head, remainder)))
-    packed = whole_head[_BEFORE_HEADER : _BEFORE_HEADER + length]
-    after = bytes(whole_head[_BEFORE_HEADER + length : data])
+    if data + 5 > len(head):
+        # Read again rather than joined: a second copy of a long header is memory.
+        head = source.read(0, data + 5)
+    packed = head[_BEFORE_HEADER : _BEFORE_HEADER + length]
+    after = bytes(head[_BEFORE_HEADER + length : data])
     if (
         after[: len(_HEADER_SUM)] != _HEADER_SUM
         or after[-len(_DATA) + 1 :] != _DATA[:-1]
@@ -329,7 +328,8 @@ def _checked_layout(
             cure=TRUNCATED,
         )
     layout = DocumentLayout.of(sizes)
-    if table["offset"] != layout.starts:
+    # The column is of use no more: it goes before there are entries.
+    if table.pop("offset") != layout.starts.tolist():
         raise RecordFormatError(
             source.name, "payloads at other places than they must be"
         )
@@ -376,6 +376,8 @@ def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:
 
 
 _FIRST_READ = 4096
+_COLUMNWISE = 1 << 20
+"""A header of so many bytes is read column by column, each made small at once."""
 
 _COLUMNS = {
     "offset": Column("offset", are_sizes, is_size),

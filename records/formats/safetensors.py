@@ -85,13 +85,13 @@ class SafeTensors(Format):
             record = foreign_record(tensors, metadata, source)
         for entry in record.entries():
             name = _name((entry.path, *entry.ties)) if is_ours else entry.path
-            start, end = tensors[name][2]
+            start, _ = tensors[name][2]
             entry.source = LazyPayload(
                 source,
                 entry.path,
                 entry.dtype,
                 entry.shape,
-                ((data + start, end - start),),
+                data + start,
                 sums.get(name),
             )
         record.hold(source, has_sums=is_ours)

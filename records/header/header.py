@@ -231,13 +231,25 @@ def _read_table(reader: Reader, file: str, schema: Mapping[str, Column]) -> Tabl
         before = reader.spent
         values = reader.value()
         paths = table.get("path")
-        table[name] = checked_column(name, schema[name], values, paths, file)
-        if name in SHARED:
-            table[name] = [SHARED[name][value] for value in values]
+        table[name] = _compact(
+            name, checked_column(name, schema[name], values, paths, file)
+        )
+        # What has another form now is in memory no more while the next is read.
+        del values
         if name not in ("ties", "memory_format"):
             # What is kept of these is the entries, which every file may have.
             reader.settle(before)
     return table
+
+
+def _compact(name: str, values: list[Any]) -> list[Any]:
+    """Return a column with one object for all values that are equal."""
+    if name in SHARED:
+        return [SHARED[name][value] for value in values]
+    if name == "shape":
+        shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        return [shapes.setdefault(shape, shape) for shape in map(tuple, values)]
+    return values
 
 
 def _check_sparse(table: Table, n_entries: int, file: str) -> None:

@@ -67,12 +67,21 @@ class StoredEntries:
     def all(self) -> list[Entry]:
         """Return all of them, in the order of the file; always one list."""
         with self._lock:
-            if not self._all:
-                self._all = [self._entry(i) for i in range(len(self))]
+            if not self._all and len(self):
+                self._all = self._all_entries()
                 # What it says has become entries, and is in memory once.
                 self._table = Table(path=[])
                 self._entries = {}
             return self._all
+
+    def _all_entries(self) -> list[Entry]:
+        # The texts of IDs go first: beside entries they would be the most memory that
+        # a record of many ever takes.
+        ids = self._table["id"]
+        self._table["id"] = [None if i is None else ParamId(i) for i in ids]
+        del ids
+        existing = self._entries
+        return [existing.get(i) or self._new_entry(i) for i in range(len(self))]
 
     def _entry(self, number: int) -> Entry:
         if self._all:
@@ -91,7 +100,9 @@ class StoredEntries:
             BY_NAME[table["dtype"][i]],
             tuple(table["shape"][i]),
             NOWHERE,
-            None if param_id is None else ParamId(param_id),
+            param_id
+            if param_id is None or isinstance(param_id, ParamId)
+            else ParamId(param_id),
             table["requires_grad"][i],
             tuple(self._ties.get(i, ())),
             self._memory_formats.get(i),

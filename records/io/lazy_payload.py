@@ -1,5 +1,6 @@
 """The payload of an entry in a file, read and verified when it is asked for."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,17 +14,27 @@ from .source import Maps, Source, fresh_memory
 
 @dataclass(slots=True, eq=False)
 class LazyPayload:
-    """Bytes of one entry: where they lie, what they are, and their sum."""
+    """Bytes of one entry: where they lie, what they are, and their sum.
+
+    A record has one for each of its entries, so that every object in it counts.
+    """
 
     source: Source
     path: str
     dtype: torch.dtype
     shape: tuple[int, ...]
-    pieces: tuple[tuple[int, int], ...]
-    """Offset and length of each part; nearly always one."""
+    place: int | tuple[tuple[int, int], ...]
+    """Where all of them lie; of a payload in parts, offset and length of each."""
     sum: int | bytes | None
     """The xxh3-64 sum, or where its 8 bytes lie; None for formats without sums."""
     is_planes: bool = False
+
+    @property
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        """Offset and length of each part; nearly always one."""
+        if isinstance(self.place, int):
+            return ((self.place, math.prod(self.shape) * self.dtype.itemsize),)
+        return self.place
 
     def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the tensor; its memory is its own or a part of a private map."""
@@ -57,18 +68,19 @@ class LazyPayload:
             raise RecordChecksumError(source.name, self.path)
 
     def _bytes(self, source: Source) -> memoryview:
-        if len(self.pieces) == 1:
-            offset, count = self.pieces[0]
-            return source.view(offset, count)
-        data, n_done = fresh_memory(sum(n for _, n in self.pieces)), 0
-        for offset, count in self.pieces:
+        pieces = self.pieces
+        if len(pieces) == 1:
+            return source.view(*pieces[0])
+        data, n_done = fresh_memory(sum(n for _, n in pieces)), 0
+        for offset, count in pieces:
             data[n_done : n_done + count] = source.read(offset, count)
             n_done += count
         return data
 
     def _joined(self, source: Source) -> torch.Tensor:
         """Return the values of planes, block by block: none is held twice."""
-        size = sum(count for _, count in self.pieces)
+        pieces = self.pieces
+        size = sum(count for _, count in pieces)
         if not size:
             return torch.empty(self.shape, dtype=self.dtype)
         flat, n_done = torch.frombuffer(fresh_memory(size), dtype=self.dtype), 0
@@ -76,7 +88,7 @@ class LazyPayload:
         total = xxhash.xxh3_64() if source.verify else None
         blocks = [
             (at, min(step, offset + count - at))
-            for offset, count in self.pieces
+            for offset, count in pieces
             for at in range(offset, offset + count, step)
         ]
         for data in parallel_map(lambda block: source.view(*block), blocks):

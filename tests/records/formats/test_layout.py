@@ -42,7 +42,7 @@ def test_frames_lead_from_one_payload_to_the_next_and_to_the_end(kind: str) -> N
 
     found = walk(layout)
 
-    assert [pieces[0][0] for pieces in found] == layout.starts
+    assert [pieces[0][0] for pieces in found] == layout.starts.tolist()
     assert [sum(n for _, n in pieces) for pieces in found] == SIZES[kind]
     assert all(at % 64 == 0 for pieces in found for at, _ in pieces)
     assert layout.n_items == 2 * sum(map(len, found))
