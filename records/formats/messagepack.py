@@ -202,11 +202,11 @@ def _read_index(header: Any, source: Source, data: int) -> Entries:
     """Return the record of a document whose payloads lie beside it."""
     files = header.pop(document_index.FILES, None)
     record, table = stored_record(header, source.name, added=_columns(is_index=True))
-    entries = table.all()
-    sums = _sums_of_index(source, data, len(entries))
+    sums = _sums_of_index(source, data, len(table))
     sources = open_files(files, source, document_digest)
     columns = header["tensors"]
     planes = _checked_planes(columns, table, source.name)
+    entries = table.all()
     place_entries(entries, columns, sources, sums, planes, source.name)
 
     def check(maps: Maps) -> None:

@@ -20,7 +20,7 @@ class StoredEntries:
 
     def __init__(self, table: Table) -> None:
         """``table`` has been checked."""
-        self._table = table
+        self._table, self._count = table, len(table["path"])
         self._ties = dict(table["ties"])
         self._memory_formats = dict(table["memory_format"])
         self._numbers: dict[str, int] = {}
@@ -30,7 +30,7 @@ class StoredEntries:
         self._payload_of: Callable[[int, Entry], Payload] | None = None
 
     def __len__(self) -> int:
-        return len(self._table["path"])
+        return self._count
 
     @property
     def dtypes(self) -> list[torch.dtype]:
@@ -54,7 +54,9 @@ class StoredEntries:
     def at(self, path: str) -> Entry | None:
         """Return the entry that has ``path``, by a tie of it too; None if none does."""
         if not self._numbers:
-            numbers = {path: i for i, path in enumerate(self._table["path"])}
+            # Entries that were made all at once have the place of their table.
+            paths = [e.path for e in self._all] or self._table["path"]
+            numbers = {path: i for i, path in enumerate(paths)}
             numbers.update((tie, i) for i, ties in self._ties.items() for tie in ties)
             # Kept once it is complete: another thread may be reading it.
             self._numbers = numbers

@@ -70,3 +70,21 @@ def test_one_entry_is_made_without_the_others() -> None:
 
 def test_sizes_are_those_of_the_stored_values() -> None:
     assert stored().sizes == [24, 8, 4]
+
+
+def test_paths_lead_to_entries_after_all_were_made() -> None:
+    entries = stored()
+    all_of_them = entries.all()
+
+    assert entries.at("c") is all_of_them[2]
+    assert entries.at("tied") is all_of_them[0]
+    assert len(entries) == 3
+
+
+def test_an_empty_table_has_no_entries() -> None:
+    columns = ("path", "kind", "id", "dtype", "shape", "requires_grad")
+    names = (*columns, "ties", "memory_format")
+    empty = StoredEntries(Table({name: [] for name in names}))
+
+    assert empty.all() == [] == empty.all()
+    assert empty.at("a") is None
