@@ -16,6 +16,7 @@ from typing import (
 from torch import nn
 
 from ..config.patterns import Patterns, as_patterns, matchers
+from ..records.background_saves import STAGING, SnapshotKind
 from ..records.calls import explain_calls
 from .blueprint.lightning import reopen_blueprints
 from .hyperparameters.capture import ask_back, capture
@@ -81,6 +82,8 @@ class _Methods:
         file: "File",
         *,
         wait: Literal[False],
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
         **options: "Unpack[ModuleSaveOptions]",
     ) -> "SaveHandle[Path]": ...
     @method_of_modules
@@ -90,6 +93,8 @@ class _Methods:
         file: "Destination" = ...,
         *,
         wait: bool = True,
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
         **options: "Unpack[ModuleSaveOptions]",
     ) -> "bytes | SaveHandle[Path] | None":
         """Write the record to ``file``, or return it as bytes when that is left out.
@@ -98,7 +103,7 @@ class _Methods:
         """
         module, save = cast(nn.Module, self), cast(Any, _save_record)
         saved: bytes | SaveHandle[Path] | None = save(
-            module, file, wait=wait, **options
+            module, file, wait=wait, snapshot=snapshot, staging=staging, **options
         )
         return saved
 

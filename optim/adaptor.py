@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from ..config.process.transaction import Transaction
 from ..records.calls import explain_calls
+from ..records.tensors.optimizer_steps import (
+    OURS,
+    has_hooks_of_others,
+    note_optimizer,
+)
 from ..records.tensors.torch_internals import (
     is_profiling,
     post_hooks_of_all,
@@ -113,6 +118,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         values = GroupOptions(optimizer).values()
         defaults = {"lr": first_rate(lr), **values, "maximize": maximize}
         super().__init__([group.param_group() for group in placed_groups], defaults)
+        note_optimizer(self)
 
     def _ask_for_states(self, groups: Sequence[PlacedGroup]) -> None:
         """Let init() refuse a parameter that it does not take before all else."""
@@ -193,6 +199,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         return self._plain_step(closure)
 
     step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
+    setattr(step, OURS, True)
 
     def _plain_step(self, closure: Callable[[], Any] | None) -> Any:
         if not (is_profiling() or self._has_hooks()):
@@ -335,6 +342,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self._bound.replace_states(states | housed)
         if "_runner" not in attributes:
             self._runner = StepRunner(self._bound, self.fused)
+        note_optimizer(self)
 
     def __repr__(self) -> str:
         simples = [repr(group["optimizer"]) for group in self.param_groups]
@@ -348,7 +356,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     def _has_hooks(self) -> bool:
         before, after = step_hooks(self)
-        return bool(before or after or pre_hooks_of_all or post_hooks_of_all)
+        return bool(before or after or has_hooks_of_others() or post_hooks_of_all)
 
     def _hooked_step(self, *args: Any, **kwargs: Any) -> Any:
         before, after = step_hooks(self)

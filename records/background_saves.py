@@ -2,19 +2,67 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar
+
+from torch import Tensor
 
 from .header.header import header_of
-from .io.save_handle import SaveHandle
+from .io.save_handle import SaveHandle, SnapshotReport
 from .io.sink import Destination, Progress, check_destination
 from .record_writer import WritableRecord
+from .tensors.optimizer_steps import call_before_steps
+from .writing.held_records import HeldRecords
+from .writing.lazy_snapshot import LazySnapshot, SpareMemory, settle_snapshots
 from .writing.payload import saved_from_snapshot
-from .writing.staging import StagedRecord, Staging
+from .writing.staging import Copies, StagedRecord, Staging
 
 T = TypeVar("T")
 
 Records = Sequence[WritableRecord]
+
+SnapshotKind: TypeAlias = Literal["copy", "lazy"]
+"""Whether all is copied by the call, or what optimizers step only before they do."""
+
+STAGING = 64 << 20
+"""Bytes that are copied before a step, where nobody says how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOptions:
+    """How a save that nobody waits for keeps the values of the call."""
+
+    kind: SnapshotKind = "copy"
+    staging: int = STAGING
+    """At most so many bytes are copied before a step, if ``kind`` is lazy; from 0."""
+
+    @classmethod
+    def checked(cls, snapshot: object, staging: object, *, wait: bool) -> Self:
+        """Return what ``snapshot=`` and ``staging=`` say beside ``wait=``.
+
+        ValueError for what is none, or where it would say nothing.
+        """
+        if snapshot not in ("copy", "lazy"):
+            raise ValueError(f"snapshot is 'copy' or 'lazy', got {snapshot!r:.60}")
+        if type(staging) is not int or staging < 0:
+            raise ValueError(
+                f"staging is a number of bytes from 0 on, got {staging!r:.60}"
+            )
+        if snapshot == "lazy" and wait:
+            raise ValueError(
+                "snapshot='lazy' is for saves that nobody waits for; add wait=False"
+            )
+        if snapshot == "copy" and staging != STAGING:
+            raise ValueError(
+                "staging= limits the copies of snapshot='lazy'; with 'copy' all is "
+                "copied"
+            )
+        if snapshot == "lazy":
+            # Optimizers that step from now on are known to the first save.
+            call_before_steps(settle_snapshots)
+        return cls("lazy" if snapshot == "lazy" else "copy", staging)
 
 
 class BackgroundSaves:
@@ -23,56 +71,95 @@ class BackgroundSaves:
     The next one waits for the one before, and raises its error if nobody has seen it.
     """
 
-    def __init__(self, *, keeps_memory: bool) -> None:
+    def __init__(
+        self, *, keeps_memory: bool, options: SnapshotOptions | None = None
+    ) -> None:
         """``keeps_memory`` from save to save, where the same things are saved again."""
+        self._options = options or SnapshotOptions()
         self._staging, self._keeps_memory = Staging(), keeps_memory
+        self._later = SpareMemory(self._options.staging)
         self._last: SaveHandle[Any] | None = None
 
     def prepare(self, records: Records) -> None:
         """Have memory ready for a snapshot of ``records``, which takes a while."""
         self.join()
-        self._staging.prepare([_staged(record) for record in records])
+        staged = [_staged(record) for record in records]
+        if self._options.kind == "lazy":
+            held = HeldRecords(staged)
+            self._later.prepare(held.size)
+            staged = held.to_copy
+        self._staging.prepare(staged)
 
     def free(self) -> None:
         """Let go of the memory, where no save goes on, until the next one."""
         self._staging.free()
+        self._later.free()
 
     def begin(
         self,
         records: Records,
         write: Callable[[Records], T],
         place: str | os.PathLike[str],
+        options: SnapshotOptions | None = None,
     ) -> SaveHandle[T]:
         """Copy ``records``, and have a thread ``write`` the copies to ``place``.
 
         What is changed after this returns is in none of them. Raises what is wrong with
-        the records, and nothing has begun then.
+        the records, and nothing has begun then. ``options`` are those of this save.
         """
         self.finish()
-        staged = [_staged(record) for record in records]
-        copies, memory = self._staging.copy(staged)
-        snapshot = [r.with_entries(c) for r, c in zip(records, copies, strict=True)]
-        for record in records:
-            record.precision.warn_of_zeroed()
-
-        def write_snapshot() -> T:
-            try:
-                with saved_from_snapshot():
-                    return write(snapshot)
-            finally:
-                snapshot.clear()
-                if self._keeps_memory:
-                    self._staging.give_back(memory)
-
-        handle = self._last = SaveHandle(write_snapshot, place)
-        handle.start()
+        chosen, report = options or self._options, SnapshotReport()
+        lazy = LazySnapshot(self._room_of(chosen), report)
+        try:
+            if chosen.kind == "lazy":
+                entries, memory = self._hold([*map(_staged, records)], lazy)
+            else:
+                entries, memory = self._staging.copy([*map(_staged, records)])
+            report.n_copied_at_once = _n_bytes(entries) - report.n_held
+            for record in records:
+                record.precision.warn_of_zeroed()
+            snapshot = [
+                record.with_entries(its_entries)
+                for record, its_entries in zip(records, entries, strict=True)
+            ]
+            save = _Save(snapshot, write, lazy, partial(self._take_back, memory))
+            handle = self._last = SaveHandle(save, place, report)
+            del snapshot, entries, memory, save
+            handle.start()
+        except BaseException:
+            # Steps would wait for a writer that never comes.
+            lazy.abandon()
+            raise
         return handle
+
+    def _hold(
+        self, staged: list[StagedRecord], lazy: LazySnapshot
+    ) -> tuple[Copies, Tensor]:
+        """Return entries over what stays in its place and over copies, and these."""
+        with lazy.taken():
+            records = HeldRecords(staged)
+            held = records.hold(lazy)
+            copies, memory = self._staging.copy(records.to_copy)
+            return records.join(held, copies), memory
+
+    def _room_of(self, options: SnapshotOptions) -> SpareMemory:
+        """Return where copies before steps go."""
+        return self._later if self._keeps_memory else SpareMemory(options.staging)
+
+    def _take_back(self, memory: Tensor) -> None:
+        if self._keeps_memory:
+            self._staging.give_back(memory)
 
     def finish(self) -> None:
         """Wait for the last save; raise its error, unless somebody has seen it."""
         self.join()
         if self._last is not None and self._last.has_unseen_error:
             self._last.wait()
+
+    @property
+    def report(self) -> SnapshotReport | None:
+        """What the last save has copied and held up; None before the first."""
+        return None if self._last is None else self._last.report
 
     @property
     def ended_well(self) -> bool:
@@ -87,8 +174,35 @@ class BackgroundSaves:
             self._last.join()
 
 
+class _Save(Generic[T]):
+    """What the thread of a save does: once, and it keeps nothing afterwards."""
+
+    def __init__(
+        self,
+        snapshot: list[WritableRecord],
+        write: Callable[[Records], T],
+        lazy: LazySnapshot,
+        take_back: Callable[[], object],
+    ) -> None:
+        self._snapshot, self._write = snapshot, write
+        self._lazy, self._take_back = lazy, take_back
+
+    def __call__(self) -> T:
+        try:
+            with saved_from_snapshot():
+                self._lazy.hash_ahead()
+                return self._write(self._snapshot)
+        finally:
+            self._lazy.end()
+            self._snapshot.clear()
+            self._take_back()
+
+
 def save_in_background(
-    record: WritableRecord, file: Destination, progress: Progress | None
+    record: WritableRecord,
+    file: Destination,
+    progress: Progress | None,
+    options: SnapshotOptions | None = None,
 ) -> SaveHandle[Path]:
     """Write ``record`` as it is now to the path ``file``, after this has returned.
 
@@ -111,11 +225,15 @@ def save_in_background(
         snapshot[0].save(place, progress)
         return place
 
-    return _saves.begin([record], write, place)
+    return _saves.begin([record], write, place, options)
 
 
 _saves = BackgroundSaves(keeps_memory=False)
 """Those of single files, whose memory is given back: no next one may come."""
+
+
+def _n_bytes(entries: Copies) -> int:
+    return sum(entry.nbytes for its_entries in entries for entry in its_entries)
 
 
 def _staged(record: WritableRecord) -> StagedRecord:

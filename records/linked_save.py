@@ -193,6 +193,7 @@ def _hashed(record: WritableRecord) -> Contents:
     """Return the contents of ``record`` with the sums that its file would have."""
     contents = record.contents()
     if any(row.layout == "planes" for row in contents.rows):
+        contents.expect_readings()
         for payload in contents.payloads():
             for _ in payload:
                 pass  # the last chunk completes the sum

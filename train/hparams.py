@@ -69,6 +69,15 @@ class CheckpointHparams(Hparams):
     wait: bool = Hparam(
         default=True, description="whether training waits until each is written"
     )
+    snapshot: Literal["copy", "lazy"] = Hparam(
+        default="copy",
+        description="with wait=False: whether all is copied at once, or before a step",
+    )
+    staging: int = Hparam(
+        default=64 << 20,
+        ge=0,
+        description="with snapshot=lazy: at most so many bytes are copied at a step",
+    )
 
 
 class EarlyStoppingHparams(Hparams):

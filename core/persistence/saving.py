@@ -12,7 +12,12 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
-from ...records.background_saves import save_in_background
+from ...records.background_saves import (
+    STAGING,
+    SnapshotKind,
+    SnapshotOptions,
+    save_in_background,
+)
 from ...records.calls import explain_calls
 from ...records.entries.encoder import Storable
 from ...records.entries.select import selected
@@ -128,6 +133,8 @@ def save_record(
     file: File,
     *,
     wait: Literal[False],
+    snapshot: SnapshotKind = "copy",
+    staging: int = STAGING,
     **options: Unpack[ModuleSaveOptions],
 ) -> SaveHandle[Path]: ...
 @explain_calls("burnish.save_record(module, file{})", "write")
@@ -142,6 +149,8 @@ def save_record(
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     wait: bool = True,
+    snapshot: SnapshotKind = "copy",
+    staging: int = STAGING,
 ) -> bytes | SaveHandle[Path] | None:
     """Write the record of ``module`` to ``file``, or return it as bytes without one.
 
@@ -158,7 +167,13 @@ def save_record(
     while the program goes on: what is changed later is not in the file. Returned is a
     handle, whose ``wait()`` raises what went wrong; so does the next such save. One of
     them goes on at a time, and the program does not end before it has.
+
+    ``snapshot="lazy"`` copies nothing at once that optimizers hold: before a step of
+    one, and before `load_record`, up to ``staging`` bytes of what is not yet written
+    are copied, and the rest is waited for; the handle's ``report`` says for how long.
+    Other changes before that fail the save, and the older file stays.
     """
+    chosen = SnapshotOptions.checked(snapshot, staging, wait=wait)
     if not _is_data(module):
         check_module(module, "save_record")
     writer = writer_for(file, recorder)
@@ -171,7 +186,7 @@ def save_record(
             record = _record_of(module, only, exclude)
     if not wait:
         writable = writer.prepare(record, precision=precision, metadata=metadata)
-        return save_in_background(writable, file, progress)
+        return save_in_background(writable, file, progress, chosen)
     return save_with(
         writer, record, file, precision=precision, metadata=metadata, progress=progress
     )

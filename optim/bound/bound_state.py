@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...config.process.user_warning import warn_user
 from ...records.tensors.torch_internals import untraced
+from ...records.writing.lazy_snapshot import settle_snapshots
 from ..clipping import Clip, ClippedGroup, clip_by_group
 from ..engines.loop import state_of
 from ..engines.memory.tensor_form import stepped_tensor
@@ -200,6 +201,7 @@ class BoundState:
         """Move the parameters to where they are trained, or evaluated."""
         if self.is_training is to_train:
             return
+        settle_snapshots()
         for group in self.current_groups():
             simple = self.optimizer_of(group)
             move = simple.to_train if to_train else simple.to_eval
@@ -237,6 +239,8 @@ class BoundState:
 
         ``adopt`` takes large ones over as they are, where nothing else refers to them.
         """
+        # A state may get the room of an older one.
+        settle_snapshots()
         groups = [group["params"] for group in self.groups]
         return self.initial_states.house(groups, states, adopt=adopt)
 

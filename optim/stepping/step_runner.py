@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...config.short_text import first_names
 from ...records.tensors.torch_internals import set_grad_enabled
+from ...records.writing.lazy_snapshot import settle_snapshots
 from ..bound.bound_params import warn_apart
 from ..bound.bound_state import BoundState, GroupGrads
 from ..engines.memory.tensor_form import is_sharded
@@ -38,6 +39,7 @@ class StepRunner:
                 "the parameters stand where they are evaluated; call optim.train() "
                 "before optim.step()"
             )
+        settle_snapshots()
         # torch.no_grad() costs a tenth of a small step.
         was_enabled = torch.is_grad_enabled()
         set_grad_enabled(False)

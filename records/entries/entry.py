@@ -152,13 +152,22 @@ class Entry:
 
     def with_tensor(self, tensor: "Tensor") -> "Entry":
         """Return the same entry with ``tensor`` instead of what it has."""
+        return self._with(tensor.dtype, tuple(tensor.shape), tensor)
+
+    def with_payload(self, payload: Payload) -> "Entry":
+        """Return the same entry with ``payload``, which gives the same tensor."""
+        return self._with(self.dtype, self.shape, payload)
+
+    def _with(
+        self, dtype: torch.dtype, shape: tuple[int, ...], source: "Tensor | Payload"
+    ) -> "Entry":
         # A snapshot makes one of every entry, and `replace` takes five times as long.
         return Entry(
             self.path,
             self.kind,
-            tensor.dtype,
-            tuple(tensor.shape),
-            tensor,
+            dtype,
+            shape,
+            source,
             self.id,
             self.requires_grad,
             self.ties,

@@ -6,10 +6,25 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class SnapshotReport:
+    """What a save copied, and for how long it held up whoever wanted to go on."""
+
+    n_copied_at_once: int = 0
+    """Bytes that the call itself copied, before it returned."""
+    n_held: int = 0
+    """Bytes that were left where they are, to be written from there."""
+    n_copied_later: int = 0
+    """Bytes of these that were copied before a step or a load."""
+    seconds_held_up: float = 0.0
+    """For how long steps and loads waited in all: for the copies, and for the file."""
 
 
 class SaveHandle(Generic[T]):
@@ -19,9 +34,16 @@ class SaveHandle(Generic[T]):
     nobody asks, it is printed when the program ends.
     """
 
-    def __init__(self, write: Callable[[], T], place: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        write: Callable[[], T],
+        place: str | os.PathLike[str],
+        report: SnapshotReport | None = None,
+    ) -> None:
         self.place = os.path.realpath(place)
         """The file or folder that is written."""
+        self.report = report or SnapshotReport()
+        """What was copied, and who was held up by that."""
         self._write: Callable[[], T] | None = write
         self._result: T | None = None
         self._error: BaseException | None = None

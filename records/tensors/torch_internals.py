@@ -154,6 +154,11 @@ pre_hooks_of_all: dict[int, Any] = _optimizers._global_optimizer_pre_hooks
 post_hooks_of_all: dict[int, Any] = _optimizers._global_optimizer_post_hooks
 """The hooks of every optimizer; torch adds to these dicts and never replaces them."""
 
+step_wrapper: Any = torch.optim.Optimizer.profile_hook_step(
+    lambda optimizer: None  # never called
+).__code__
+"""The code in which torch wraps the ``step`` of a class, to call the hooks."""
+
 lbfgs_params: Callable[[Any], list[Tensor]] = attrgetter("_params")
 """The parameters that torch's LBFGS steps together."""
 

@@ -15,6 +15,7 @@ from ..io.sink import Buffer
 from ..precision import RecordPrecision
 from ..tensors.conversion import convert
 from ..tensors.memory import ORDINARY
+from .lazy_snapshot import HeldTensor
 from .payload import (
     CHUNK,
     Scratch,
@@ -78,6 +79,8 @@ class BatchWriter:
         address = row_of(tensor) if type(tensor) in ORDINARY else 0
         if address:
             self._add(number, entry, tensor, address, dtype, size, frame)
+        elif isinstance(tensor, HeldTensor):
+            self._write_parts(number, entry, dtype, size, (frame,))
         else:
             add = partial(self._add_stored, number, entry, dtype, size, frame)
             self._where_it_can_be_read(entry, add)
@@ -107,7 +110,8 @@ class BatchWriter:
 
         Modes and streams are a thread's own, and a subclass is code of users.
         """
-        if not self._pipeline.has_helper or is_plain(entry.source):
+        is_held = isinstance(entry.source, HeldTensor)
+        if is_held or not self._pipeline.has_helper or is_plain(entry.source):
             write()
             return
         self.flush()

@@ -16,6 +16,7 @@ from ..precision import RecordPrecision
 from ..tensors.byte_planes import BLOCK, blocks, planes_of
 from ..tensors.memory import ORDINARY
 from .batches import BatchWriter
+from .lazy_snapshot import HeldTensor
 from .payload import Layout, Row, Traits, byte_view, pieces, stored_size
 from .pipeline import Pipeline
 from .sums import Sums
@@ -131,9 +132,16 @@ class Contents:
         chunk is given out.
         """
         progress, self._progress = self._progress, None
+        self.expect_readings()
         self.write_payloads(_Nowhere())
         self._progress = progress
         self._sums.expect()
+
+    def expect_readings(self) -> None:
+        """Say that payloads may be read again after the next reading."""
+        for entry in self._entries:
+            if isinstance(entry.source, HeldTensor):
+                entry.source.read_again()
 
     def check_complete(self) -> None:
         """Raise `RecordError` for what the format has left out of the file."""

@@ -17,6 +17,7 @@ from ..precision import RecordPrecision
 from ..tensors.conversion import convert
 from ..tensors.grad_mode import ordinary_tensors
 from ..tensors.memory import ORDINARY, unreadable, values_of
+from .lazy_snapshot import HeldTensor
 
 CHUNK = 1 << 20
 """Bytes of output that are converted at once: they fit a core's own cache."""
@@ -89,11 +90,14 @@ def pieces(
     that either, so that it may be the entry's own memory where no other thread could
     write to it.
     """
+    scratch = scratch or Scratch()
+    if isinstance(entry.source, HeldTensor):
+        yield from entry.source.pieces(scratch.take)
+        return
     tensor = stored_tensor(entry)
     if not tensor.numel():
         return
     limit = CHUNK // dtype.itemsize
-    scratch = scratch or Scratch()
     # Values that are stored as they are need no conversion, and perhaps no copy.
     if tensor.dtype is dtype and row_of(tensor) and dtype is not torch.bool:
         for piece in torch.split(tensor.detach().view(-1), limit):

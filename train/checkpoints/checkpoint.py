@@ -16,8 +16,9 @@ from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.io.save_handle import SaveHandle
+from ...records.io.save_handle import SaveHandle, SnapshotReport
 from ...records.open import digest_of, open_record, verify_file
+from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain import value_of
 from .manifest import FILE, Manifest, PartRow
 from .part_kinds import VALUE, PartRecord, fill, other_flags
@@ -90,6 +91,11 @@ class Checkpoint(os.PathLike[str]):
         return isinstance(self.source, Manifest) or self.source.done()
 
     @property
+    def report(self) -> SnapshotReport | None:
+        """What its save copied and held up, if this is what a save has returned."""
+        return None if isinstance(self.source, Manifest) else self.source.report
+
+    @property
     def step(self) -> int:
         """The step at which it was saved."""
         return self.manifest.step
@@ -133,6 +139,8 @@ class Checkpoint(os.PathLike[str]):
 
         All files are read and verified before anything is changed.
         """
+        # A load of somebody else's writes into modules as it likes.
+        settle_snapshots()
         records = {name: self._open_part(name, hyperparameters) for name in parts}
         # Payloads are read when they are touched: damage in the last part would show
         # when the others are filled already.

@@ -11,7 +11,13 @@ from torch import nn
 
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.spelling import did_you_mean
-from ...records.background_saves import BackgroundSaves, Records
+from ...records.background_saves import (
+    STAGING,
+    BackgroundSaves,
+    Records,
+    SnapshotKind,
+    SnapshotOptions,
+)
 from ...records.calls import explain_calls
 from ...records.errors import RecordFormatError
 from ...records.io.save_handle import SaveHandle, join_saves
@@ -67,6 +73,11 @@ class Checkpoints:
     does the end of the program. `wait`, and the end of ``with Checkpoints(...)``, raise
     the error of a save that failed; else the next save does. Several processes wait.
 
+    With ``snapshot="lazy"`` such a save copies nothing that optimizers hold. Before
+    their next step, and before a record is loaded, up to ``staging`` bytes of what is
+    not yet written are copied, and the rest is waited for: what `save` returns has a
+    ``report``. If anything else changes what is saved before that, the save fails.
+
     ``on_signal=signal.SIGTERM`` notes that signal: the next save is waited for, and
     ends the program with SystemExit. A loop that saves rarely asks `is_ending`.
     """
@@ -83,6 +94,8 @@ class Checkpoints:
         exclude: PatternsOfParts | None = None,
         unchanged: Literal["write", "link"] = "write",
         wait: bool = True,
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
         on_signal: int | None = None,
     ) -> None:
         check_count("keep_last", keep_last, may_be_none=True)
@@ -95,8 +108,9 @@ class Checkpoints:
         self._links = LinkedParts(_checked_unchanged(unchanged, suffix))
         self._folders = Folders(root=local_folder(folder), marker=FILE)
         self._wait = wait
+        kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
         self._signal = None if on_signal is None else EndSignal(on_signal)
-        self._saves = BackgroundSaves(keeps_memory=True)
+        self._saves = BackgroundSaves(keeps_memory=True, options=kind)
 
     @property
     def folder(self) -> Path:
@@ -179,8 +193,8 @@ class Checkpoints:
         _check_rng(rng)
         values = {n: v for n, p in parts.items() if (v := _as_number(p)) is not None}
         objects = {n: p for n, p in parts.items() if n not in values}
-        for name in parts:
-            _check_name(name)
+        for name, part in parts.items():
+            _check_name(name, part)
         if not parts and not rng:
             raise TypeError(
                 "a checkpoint of nothing restores nothing; name what it should hold, "
@@ -419,7 +433,7 @@ def _as_number(part: object) -> int | float | None:
     return part if isinstance(part, int | float) else None
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, value: object) -> None:
     if name in ("only", "exclude"):
         raise TypeError(
             f"checkpoints.save takes no {name!r}; what of modules is saved is said "
@@ -436,6 +450,11 @@ def _check_name(name: str) -> None:
         raise TypeError(
             "checkpoints.save takes no 'wait'; whether saves are waited for is said "
             "once: burnish.Checkpoints(folder, wait=False)"
+        )
+    if name == "snapshot" and isinstance(value, str) and value in ("copy", "lazy"):
+        raise TypeError(
+            "checkpoints.save takes no 'snapshot'; how saves copy is said once: "
+            "burnish.Checkpoints(folder, wait=False, snapshot='lazy')"
         )
     if name == "hyperparameters":
         raise ValueError(

@@ -17,9 +17,15 @@ from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
 from ...config.spelling import did_you_mean
 from ...config.validation.overrides import override_texts
-from ...records.background_saves import BackgroundSaves, Records
+from ...records.background_saves import (
+    STAGING,
+    BackgroundSaves,
+    Records,
+    SnapshotKind,
+    SnapshotOptions,
+)
 from ...records.calls import explain_calls
-from ...records.io.save_handle import join_saves
+from ...records.io.save_handle import SnapshotReport, join_saves
 from ..checkpoints.agreement import agreed
 from ..checkpoints.distributed import (
     is_writer,
@@ -69,13 +75,17 @@ class HyperState(Generic[C, S]):
         edits: LiveEdits[C] | None = None,
         ctx: Ctx | None = None,
         wait: bool = True,
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
     ) -> None:
         _check_counts(keep_last, every)
         self.state = state
         self._source, self._rng, self._ctx = config, rng, ctx
         self._keep_last, self._every = keep_last, every
         self._folders = folders
-        self._wait, self._saves = wait, BackgroundSaves(keeps_memory=True)
+        kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
+        self._wait = wait
+        self._saves = BackgroundSaves(keeps_memory=True, options=kind)
         self._edits = edits
         self._bound = BoundOptimizers()
         self._origin: Path | None = None
@@ -110,6 +120,8 @@ class HyperState(Generic[C, S]):
         on_edit: OnEdit | None = None,
         edit_every: int = 20,
         wait: bool = True,
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
     ) -> "HyperState[C, S]":
         """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
 
@@ -132,7 +144,8 @@ class HyperState(Generic[C, S]):
         file is looked at every ``edit_every`` numbers of the state; the first process
         reads what the others get, and all return or raise the same.
         With ``wait=False`` a save copies the state, and a thread writes the copy while
-        the run goes on, as `Checkpoints` does; `wait` raises what went wrong.
+        the run goes on, as `Checkpoints` does, with ``snapshot="lazy"`` and
+        ``staging`` too; `wait` raises what went wrong, `report` says what was copied.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
@@ -140,6 +153,7 @@ class HyperState(Generic[C, S]):
 
         def request_of_call() -> Request[C]:
             check_config_class(config_cls, "HyperState.load(Config, State, begin)")
+            SnapshotOptions.checked(snapshot, staging, wait=wait)
             _check_counts(keep_last, every, edit_every)
             return Request(
                 config_cls=config_cls,
@@ -166,6 +180,8 @@ class HyperState(Generic[C, S]):
                     folders=request.folders,
                     ctx=context,
                     wait=wait,
+                    snapshot=snapshot,
+                    staging=staging,
                     **options,
                 )
             )
@@ -232,6 +248,14 @@ class HyperState(Generic[C, S]):
     def wait(self) -> None:
         """Return once the last save is on the disk; raise its error, if that is new."""
         self._saves.finish()
+
+    @property
+    def report(self) -> SnapshotReport | None:
+        """What the last save copied, and for how long it held up steps; None at first.
+
+        For saves that nobody waits for.
+        """
+        return self._saves.report
 
     def _write(self, folders: Folders, name: str, files: StateFiles) -> None:
         """Write a checkpoint, or begin to, if saves are not waited for."""

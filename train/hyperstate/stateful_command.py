@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ...config.command_line import CommandLine, CommandOption, Program, ProgramKind
+from ...records.background_saves import STAGING, SnapshotKind
 from ...records.errors import RecordError
 from ..checkpoints.distributed import is_writer
 from ..checkpoints.process_group import launched_process_group
@@ -47,6 +48,8 @@ def stateful_command(
     on_edit: OnEdit | None = None,
     edit_every: int = 20,
     wait: bool = True,
+    snapshot: SnapshotKind = "copy",
+    staging: int = STAGING,
 ) -> Callable[[Callable[[HyperState[C, S]], R]], Program[HyperState[C, S], R]]:
     """Make a function of a `HyperState` a program that can be killed and goes on.
 
@@ -74,6 +77,8 @@ def stateful_command(
             on_edit=on_edit,
             edit_every=edit_every,
             wait=wait,
+            snapshot=snapshot,
+            staging=staging,
         )
         _tell_origin(run, line)
         return run

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...config.spelling import did_you_mean
 from ...core.hyperparameters.record_metadata import recorded_hparams
 from ...core.persistence.meaning import check_meaning
+from ...records.background_saves import STAGING, SnapshotKind, SnapshotOptions
 from ..checkpoints.distributed import n_processes
 from ..checkpoints.rng import Generators
 from ..resumable_loader import ResumableLoader
@@ -31,7 +32,8 @@ class RecordCheckpoint(ModelCheckpoint):
 
     Without ``filename`` the best are named after epoch and monitored value. It makes
     the trainer read and write records, so that resuming needs nothing else. With
-    ``wait=False`` training goes on while a copy is written, as `RecordIO` says.
+    ``wait=False`` training goes on while a copy is written, and with
+    ``snapshot="lazy"`` before it is copied, as `RecordIO` says.
     """
 
     FILE_EXTENSION = ""
@@ -43,6 +45,8 @@ class RecordCheckpoint(ModelCheckpoint):
         monitor: str | None = None,
         *,
         wait: bool = True,
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
         **options: Any,
     ) -> None:
         if filename is None and monitor is not None:
@@ -50,7 +54,9 @@ class RecordCheckpoint(ModelCheckpoint):
             filename = f"epoch={{epoch}}-{name}={{{monitor}:.4f}}"
             options["auto_insert_metric_name"] = False
         super().__init__(dirpath, filename, monitor, **options)
-        self._wait = wait
+        SnapshotOptions.checked(snapshot, staging, wait=wait)
+        self._wait, self._staging = wait, staging
+        self._snapshot: SnapshotKind = snapshot
         self._generators: dict[str, Any] | None = None
         self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
@@ -60,7 +66,9 @@ class RecordCheckpoint(ModelCheckpoint):
         strategy: Any = trainer.strategy
         # Another plugin was chosen on purpose.
         if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
-            strategy.checkpoint_io = RecordIO(wait=self._wait)
+            strategy.checkpoint_io = RecordIO(
+                wait=self._wait, snapshot=self._snapshot, staging=self._staging
+            )
         super().setup(trainer, pl_module, stage)
 
     def on_save_checkpoint(

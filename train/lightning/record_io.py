@@ -10,8 +10,14 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
-from ...records.background_saves import BackgroundSaves, Records
-from ...records.io.save_handle import join_saves
+from ...records.background_saves import (
+    STAGING,
+    BackgroundSaves,
+    Records,
+    SnapshotKind,
+    SnapshotOptions,
+)
+from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.record import Record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.distributed import n_processes
@@ -43,11 +49,20 @@ class RecordIO(CheckpointIO):
     With ``wait=False`` a save copies the checkpoint, and a thread writes the copy while
     training goes on. The next save, a load and the end of the trainer's run wait for
     it, and raise its error; what is to be removed goes once a save has ended well.
-    Several processes wait for each save.
+    Several processes wait for each save. ``snapshot`` and ``staging`` are those of
+    `Checkpoints`.
     """
 
-    def __init__(self, *, wait: bool = True) -> None:
-        self._wait, self._saves = wait, BackgroundSaves(keeps_memory=True)
+    def __init__(
+        self,
+        *,
+        wait: bool = True,
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
+    ) -> None:
+        kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
+        self._wait = wait
+        self._saves = BackgroundSaves(keeps_memory=True, options=kind)
         self._unneeded: list[Path] = []
         self._saving: Path | None = None
 
@@ -100,6 +115,14 @@ class RecordIO(CheckpointIO):
         self._saving = None
         if self._saves.ended_well:
             self._remove_unneeded()
+
+    @property
+    def report(self) -> SnapshotReport | None:
+        """What the last save copied, and for how long it held up steps; None at first.
+
+        For saves that nobody waits for.
+        """
+        return self._saves.report
 
     def is_saving(self, path: object) -> bool:
         """Return whether ``path`` is a checkpoint that may not be there yet."""

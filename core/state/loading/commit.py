@@ -10,6 +10,7 @@ from torch import Tensor
 from ....config.process.transaction import Transaction, Undo
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.torch_internals import n_tensors_on
+from ....records.writing.lazy_snapshot import settle_snapshots
 from ..tensor_writes import assign, copy_into
 from ..uninitialized.build import UnfilledBuild
 
@@ -29,6 +30,7 @@ def copy_all(
     whose values somebody will look; all other copies cannot fail and come last. A
     tensor whose dtype is to change gets new memory, and stays the same object.
     """
+    settle_snapshots()
     sure: list[Filling] = []
     for i, (tensors, values) in enumerate(fillings):
         if i not in early and _cannot_fail(tensors, values):

@@ -1,0 +1,97 @@
+"""What optimizers will change, and a call before they do."""
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from .memory import storage_of
+from .torch_internals import pre_hooks_of_all, step_wrapper, untraced
+
+OURS = "calls_before_steps"
+"""The attribute of a ``step`` that makes the call itself, without torch's wrapper."""
+
+_calls: list[Callable[[], object]] = []
+_optimizers: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""Those that are known, by `id`: one may be equal to another, or have no hash."""
+
+
+def call_before_steps(function: Callable[[], object]) -> None:
+    """Have ``function`` called before every step of an optimizer, from now on.
+
+    It stays: torch forbids that hooks go while another thread's step calls them.
+    """
+    if function in _calls:
+        return
+    _calls.append(function)
+    if len(_calls) == 1:
+        register_optimizer_step_pre_hook(_before_step)
+        # Those that are made later are met at their first step.
+        for value in gc.get_objects():
+            # Proxies answer isinstance with code of their own.
+            if issubclass(type(value), torch.optim.Optimizer):
+                note_optimizer(value)
+
+
+def note_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Know an optimizer before its first step."""
+    with suppress(TypeError):  # one with slots that nobody can refer to weakly
+        _optimizers[id(optimizer)] = optimizer
+
+
+def has_hooks_of_others() -> bool:
+    """Return whether somebody else has a call before every step of an optimizer."""
+    return len(pre_hooks_of_all) > bool(_calls)
+
+
+def stepped_storages(least: int) -> set[int]:
+    """Return the memory, by `storage_of`, that nobody changes without that call.
+
+    So are parameters and states of optimizers whose step makes it. Tensors of less
+    than ``least`` bytes are left out.
+    """
+    storages = set[int]()
+    for reference in _optimizers.valuerefs():
+        optimizer = reference()
+        # One that somebody wrote may have groups and states as they like.
+        with suppress(Exception):
+            if optimizer is not None and _makes_call(optimizer):
+                tensors = [*_tensors_of(optimizer)]
+                storages.update(storage_of(t) for t in tensors if t.nbytes >= least)
+    return storages - {0}
+
+
+def _makes_call(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether its ``step`` is in torch's wrapper, or is one of ours."""
+    step = type(optimizer).step
+    wrapper_code = getattr(step, "__code__", None)
+    return wrapper_code is step_wrapper or getattr(step, OURS, False) is True
+
+
+def _tensors_of(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    for group in optimizer.param_groups:
+        yield from group["params"]
+    yield from _tensors_in(list(optimizer.state.values()))
+
+
+def _tensors_in(values: Iterable[object]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _tensors_in(list(value.values()))
+        elif isinstance(value, list | tuple):
+            yield from _tensors_in(value)
+
+
+@untraced
+def _before_step(optimizer: torch.optim.Optimizer, *arguments: object) -> None:
+    if id(optimizer) not in _optimizers:
+        note_optimizer(optimizer)
+    for call in _calls:
+        call()

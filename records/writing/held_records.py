@@ -1,0 +1,101 @@
+"""HeldRecords: which entries may stay where they are while they are saved."""
+
+from collections.abc import Sequence
+from itertools import compress
+
+import torch
+
+from ..entries.entry import Entry
+from ..tensors.memory import ORDINARY, storage_of
+from ..tensors.optimizer_steps import stepped_storages
+from .lazy_snapshot import HeldTensor, LazySnapshot
+from .payload import row_of, stored_size
+from .staging import Copies, StagedRecord
+
+LEAST = 64 << 10
+"""Tensors of fewer bytes are copied: to watch them would take as long."""
+
+
+class HeldRecords:
+    """The entries of several records: those that may stay, and those to be copied.
+
+    An entry may stay if nothing changes it unnoticed: a tensor in main memory, its
+    values in a row, that is stored as it is and belongs to an optimizer whose steps
+    announce themselves. Buffers, tensors of inference mode, those that processes share
+    and those of no such optimizer are copied.
+    """
+
+    def __init__(self, records: Sequence[StagedRecord]) -> None:
+        self._records = records
+        storages = stepped_storages(LEAST)
+        self._stay = [
+            [
+                _may_stay(e, d, storages)
+                for e, d in zip(r.entries, r.dtypes, strict=True)
+            ]
+            for r in records
+        ]
+
+    @property
+    def to_copy(self) -> list[StagedRecord]:
+        """What is left of each record to be copied."""
+        rest: list[StagedRecord] = []
+        for record, stay in zip(self._records, self._stay, strict=True):
+            goes = [not stays for stays in stay]
+            entries = [*compress(record.entries, goes)]
+            dtypes = [*compress(record.dtypes, goes)]
+            rest.append(record._replace(entries=entries, dtypes=dtypes))
+        return rest
+
+    @property
+    def size(self) -> int:
+        """How many bytes may stay."""
+        return sum(
+            stored_size(entry, dtype)
+            for record, stay in zip(self._records, self._stay, strict=True)
+            for entry, dtype in compress(
+                zip(record.entries, record.dtypes, strict=True), stay
+            )
+        )
+
+    def hold(self, snapshot: LazySnapshot) -> list[list[HeldTensor]]:
+        """Have ``snapshot`` hold what may stay of each record."""
+        return [
+            [
+                snapshot.hold(entry.path, entry.source)  # type: ignore[arg-type]  # a tensor, or it may not stay
+                for entry in compress(record.entries, stay)
+            ]
+            for record, stay in zip(self._records, self._stay, strict=True)
+        ]
+
+    def join(self, held: list[list[HeldTensor]], copies: Copies) -> Copies:
+        """Return all entries of each record, over what is held and over copies."""
+        joined: Copies = []
+        for record, stay, tensors, rest in zip(
+            self._records, self._stay, held, copies, strict=True
+        ):
+            kept, copied = iter(tensors), iter(rest)
+            joined.append(
+                [
+                    entry.with_payload(next(kept)) if stays else next(copied)
+                    for entry, stays in zip(record.entries, stay, strict=True)
+                ]
+            )
+        return joined
+
+
+def _may_stay(entry: Entry, dtype: torch.dtype, storages: set[int]) -> bool:
+    if stored_size(entry, dtype) < LEAST or entry.kind in ("buffer", "transient"):
+        return False
+    tensor = entry.source
+    return (
+        isinstance(tensor, torch.Tensor)
+        and type(tensor) in ORDINARY
+        and tensor.dtype is dtype
+        and dtype is not torch.bool
+        and tuple(tensor.shape) == entry.shape
+        and row_of(tensor) != 0
+        and not tensor.is_inference()
+        and not tensor.untyped_storage().is_shared()
+        and storage_of(tensor) in storages
+    )

@@ -1,0 +1,401 @@
+"""LazySnapshot: tensors that stay where they are until they are written or changed."""
+
+import ctypes
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+import xxhash
+
+from ..errors import RecordError
+from ..io.save_handle import SnapshotReport
+from ..tensors.grad_mode import ordinary_tensors
+from ..tensors.memory import contiguous_address
+from ..tensors.torch_internals import tensor_version
+
+if TYPE_CHECKING:
+    from ..io.source import Maps
+
+Take: TypeAlias = Callable[[torch.dtype, int], torch.Tensor]
+"""Gives room for so many values of a dtype."""
+
+SEGMENT = 1 << 20
+"""Bytes that are read, or copied out of the way, at once."""
+
+
+class LazySnapshot:
+    """Values of one moment that are not copied until somebody is about to change them.
+
+    A writer reads each held tensor segment by segment. Whoever is about to change
+    values calls `settle`, which copies what is not yet read, as far as there is room,
+    and waits for the writer to read the rest. What is changed without that call is
+    noticed, and the writer gets an error.
+    """
+
+    def __init__(self, memory: "SpareMemory", report: SnapshotReport) -> None:
+        self.report = report
+        self.lock = threading.Condition()
+        """Held while values are read or copied, and while what is known of that
+        changes."""
+        self.error: RecordError | None = None
+        """Why the values of that moment are no more to be had."""
+        self.is_settled = False
+        """Whether values may change: what is left to read is in copies."""
+        self._spare = memory
+        self._memory: Memory | None = None
+        self._held: list[HeldTensor] = []
+        self._n_closed = 0
+        self._is_awaited, self._is_over = False, False
+        # A step in the thread that holds tensors would wait for itself.
+        self._turn = threading.RLock()
+        self._writer: threading.Thread | None = None
+
+    def hold(self, path: str, tensor: torch.Tensor) -> "HeldTensor":
+        """Return what reads the values that an ordinary ``tensor`` has now."""
+        held = HeldTensor(self, path, tensor)
+        self._held.append(held)
+        self.report.n_held += held.size
+        return held
+
+    @contextmanager
+    def taken(self) -> Generator[None]:
+        """Hold tensors in the block; from its beginning on, changes wait for its end.
+
+        If it raises, nobody waits for anything any more.
+        """
+        try:
+            with self._turn:
+                _pending.append(self)
+                yield
+        except BaseException:
+            self.abandon()
+            raise
+
+    def hash_ahead(self) -> None:
+        """Hash all that is held, until somebody waits: what changes later is noticed.
+
+        For the thread that reads the values afterwards.
+        """
+        self._writer = threading.current_thread()
+        for held in self._held:
+            if not held.hash_ahead():
+                return
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for values to be read, or nobody reads any more."""
+        return self._is_awaited or self._is_over
+
+    def settle(self) -> None:
+        """Return once what is held may change."""
+        if self.is_settled:
+            return
+        begun = time.perf_counter()
+        # A step in another thread waits for the copies of the first one.
+        with self._turn:
+            if not self.is_settled:
+                self._is_awaited = True
+                self._copy_unread()
+                self._wait_for_reads()
+            self.report.seconds_held_up += time.perf_counter() - begun
+
+    def abandon(self) -> None:
+        """Say that nobody waits for changes any more: the writer must not go on."""
+        with self.lock:
+            self.error = self.error or RecordError("the save was interrupted")
+            self._close()
+
+    def end(self) -> None:
+        """Let go of all; nobody reads any more."""
+        with self.lock:
+            self._close()
+            self._held.clear()
+        if self._memory is not None:
+            self._spare.give_back(self._memory)
+            self._memory = None
+
+    def _close(self) -> None:
+        self._is_over = self.is_settled = True
+        if self in _pending:
+            _pending.remove(self)
+        self.lock.notify_all()
+
+    def _copy_unread(self) -> None:
+        """Copy from the end, while the writer comes from the beginning."""
+        with self.lock:
+            needed = sum(held.n_unread for held in self._held)
+        room = self._room(needed)
+        for held in reversed(self._held):
+            while room is not None and self._copy_last(held, room):
+                pass
+
+    def _copy_last(self, held: "HeldTensor", room: "Memory") -> bool:
+        """Copy a segment, if one is needed and there is room for it."""
+        with self.lock:
+            size = 0 if self._is_over else held.last_segment
+            target = room.take(size) if size else None
+            if target is None:
+                return False
+            held.copy_last(target)
+            self.report.n_copied_later += size
+            return True
+
+    def _room(self, needed: int) -> "Memory | None":
+        if self._memory is None:
+            # A writer that steps would wait for itself.
+            is_writer = threading.current_thread() is self._writer
+            self._memory = self._spare.take(needed, is_limited=not is_writer)
+        return self._memory
+
+    def _wait_for_reads(self) -> None:
+        with self.lock:
+            while not self._is_over and not self._are_closed():
+                self.lock.wait()
+            self.is_settled = True
+
+    def _are_closed(self) -> bool:
+        """Return whether all is read or copied; what is stays so."""
+        held = self._held
+        while self._n_closed < len(held) and not held[self._n_closed].n_unread:
+            self._n_closed += 1
+        return self._n_closed == len(held)
+
+
+class HeldTensor:
+    """The values that a tensor had when it was held, for a writer that reads them once.
+
+    It is the source of an entry. The memory stays, whatever becomes of the tensor.
+    """
+
+    is_live = True
+    """Other programs may have the memory; see `Payload.load`."""
+
+    def __init__(self, snapshot: LazySnapshot, path: str, tensor: torch.Tensor) -> None:
+        self.path = path
+        # It has the memory and the version of the tensor, also after `tensor.data = x`.
+        self._tensor = tensor.detach()
+        self._address, self.size = self._tensor.data_ptr(), self._tensor.nbytes
+        self._version_then = tensor_version(self._tensor)
+        self._snapshot = snapshot
+        self._n_segments = -(-self.size // SEGMENT)
+        self._position, self._n_readings = 0, 1
+        self._copied_from, self._copies = self._n_segments, dict[int, int]()
+        self._first_hash: bytes | None = None
+
+    def load(self, maps: "Maps | None" = None) -> torch.Tensor:
+        """Return the values in memory that nobody else has."""
+        with ordinary_tensors():
+            pieces = [*self.pieces(_new_room)]
+        return torch.cat(pieces).view(self._tensor.shape)
+
+    def read_again(self) -> None:
+        """Say that a reading is not the last one."""
+        with self._snapshot.lock:
+            self._n_readings += 1
+
+    def pieces(self, take: Take) -> Iterator[torch.Tensor]:
+        """Return the values as flat tensors of a segment each, in what ``take`` gives.
+
+        RecordError for values that are no more to be had.
+        """
+        self._position, digest = 0, xxhash.xxh3_64()
+        itemsize = self._tensor.dtype.itemsize
+        for i in range(self._n_segments):
+            size = self._size_of(i)
+            out = take(self._tensor.dtype, size // itemsize)
+            self._read(i, out.data_ptr())
+            digest.update(_bytes_at(out.data_ptr(), size))
+            if i == self._n_segments - 1:
+                self._compare(digest.digest())
+            yield out
+
+    def hash_ahead(self) -> bool:
+        """Hash the values; False if somebody waits for them to be read."""
+        digest = xxhash.xxh3_64()
+        for i in range(self._n_segments):
+            with self._snapshot.lock:
+                if self._snapshot.is_awaited:
+                    return False
+                self._check()
+                digest.update(_bytes_at(self._address + i * SEGMENT, self._size_of(i)))
+        self._first_hash = digest.digest()
+        return True
+
+    @property
+    def n_unread(self) -> int:
+        """How many bytes a writer has yet to read from the tensor itself."""
+        stop = min(self._copied_from * SEGMENT, self.size)
+        return max(0, stop - self._next * SEGMENT)
+
+    @property
+    def last_segment(self) -> int:
+        """How many bytes `copy_last` would copy; 0 if none are needed."""
+        last = self._copied_from - 1
+        return 0 if last < self._next else self._size_of(last)
+
+    def copy_last(self, target: int) -> None:
+        """Copy to ``target`` the last segment that is in no copy; errors are kept."""
+        last = self._copied_from - 1
+        try:
+            self._copy(last, target)
+        except RecordError as error:
+            # The writer raises it: whoever steps has done nothing wrong.
+            self._snapshot.error = self._snapshot.error or error
+        self._copies[last] = target
+        self._copied_from = last
+
+    @property
+    def _next(self) -> int:
+        """The first segment that is still needed."""
+        if self._n_readings == 1:
+            return self._position
+        return 0 if self._n_readings else self._n_segments
+
+    def _read(self, i: int, target: int) -> None:
+        with self._snapshot.lock:
+            if i in self._copies:
+                self._raise_error()
+                ctypes.memmove(target, self._copies[i], self._size_of(i))
+            else:
+                self._copy(i, target)
+            self._position = i + 1
+            if self._position == self._n_segments:
+                self._n_readings = max(0, self._n_readings - 1)
+                self._position = 0
+            self._snapshot.lock.notify_all()
+
+    def _copy(self, i: int, target: int) -> None:
+        """Copy a segment of the tensor's own memory; RecordError if it was changed."""
+        self._check()
+        ctypes.memmove(target, self._address + i * SEGMENT, self._size_of(i))
+        self._check()
+
+    def _check(self) -> None:
+        self._raise_error()
+        if self._snapshot.is_settled:
+            raise RecordError(
+                f"{self.path}: its values are asked for once more, after a step or a "
+                "load for which they were not kept. Save with snapshot='copy'"
+            )
+        tensor = self._tensor
+        # Memory that was freed or resized must not be read.
+        address = contiguous_address(tensor)
+        if (address, tensor.nbytes) != (self._address, self.size):
+            raise self._changed("its memory was freed or resized")
+        version = tensor_version(tensor)
+        if version != self._version_then:
+            raise self._changed(
+                "it was written to, its version is "
+                f"{version} and was {self._version_then}"
+            )
+
+    def _compare(self, digest: bytes) -> None:
+        if self._first_hash not in (None, digest):
+            raise self._changed("its bytes are others than at the first look")
+
+    def _raise_error(self) -> None:
+        if self._snapshot.error is not None:
+            raise self._snapshot.error
+
+    def _changed(self, how: str) -> RecordError:
+        return RecordError(
+            f"{self.path}: its values changed before they were in the file ({how}). "
+            "With snapshot='lazy' only steps of optimizers and load_record may change "
+            "what is being saved; wait() for the save before anything else does, or "
+            "save with snapshot='copy'. What was saved there before is unchanged"
+        )
+
+    def _size_of(self, i: int) -> int:
+        return min(SEGMENT, self.size - i * SEGMENT)
+
+
+class Memory:
+    """Room for copies, which are given out one behind the other."""
+
+    def __init__(self, size: int) -> None:
+        # No tensor: whoever steps may have torch in a mode that fakes them.
+        self._map = mmap.mmap(-1, size)
+        self._start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self.size, self._n_taken = size, 0
+
+    def take(self, size: int) -> int | None:
+        """Return the address of ``size`` bytes; None if there are no more."""
+        if self._n_taken + size > self.size:
+            return None
+        self._n_taken += size
+        return self._start + self._n_taken - size
+
+    def clear(self) -> None:
+        """Give out all of it once more."""
+        self._n_taken = 0
+
+    def touch(self) -> None:
+        """Have the system give every page."""
+        ctypes.memset(self._start, 0, self.size)
+
+
+class SpareMemory:
+    """Memory for at most ``limit`` bytes of copies, used again from save to save."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._spare: list[Memory] = []
+
+    def take(self, size: int, *, is_limited: bool = True) -> Memory | None:
+        """Return room for ``size`` bytes, or for the limit; None if there is none."""
+        if is_limited:
+            size = min(size, self.limit)
+        memory = self._spare.pop() if self._spare else None
+        if memory is not None and memory.size >= size:
+            memory.clear()
+            return memory
+        try:
+            return Memory(size) if size else None
+        except (OSError, ValueError, MemoryError):
+            return None  # whoever steps waits for the file instead
+
+    def prepare(self, size: int) -> None:
+        """Have room for ``size`` bytes, or for the limit, every page of it touched."""
+        memory = self.take(size)
+        if memory is not None:
+            memory.touch()
+            self.give_back(memory)
+
+    def give_back(self, memory: Memory) -> None:
+        """Keep ``memory`` for the next copies."""
+        self._spare[:] = [memory]
+
+    def free(self) -> None:
+        """Let go of memory that nobody has."""
+        self._spare.clear()
+
+
+def settle_snapshots() -> None:
+    """Return once no save needs the values of now: for whoever is about to change any.
+
+    Where no lazy save goes on, that is at once.
+    """
+    if _pending:
+        for snapshot in tuple(_pending):
+            snapshot.settle()
+
+
+_pending: list[LazySnapshot] = []
+"""Those that a writer reads."""
+
+
+# The writers are their parent's, in a process that was forked while one was at work.
+os.register_at_fork(after_in_child=_pending.clear)
+
+
+def _new_room(dtype: torch.dtype, count: int) -> torch.Tensor:
+    return torch.empty(count, dtype=dtype, device="cpu")
+
+
+def _bytes_at(address: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
