@@ -50,6 +50,8 @@ class Measured:
     """Largest difference that the precision explains."""
     score: float
     """Share of right answers of the loaded module."""
+    promises: str = ""
+    """What a save and a load do besides moving the values; empty in a table without."""
 
     def problems(self, *, least: float) -> list[str]:
         """Return what was lost beyond what the precision and ``least`` explain."""
@@ -110,6 +112,8 @@ def show(title: str, rows: Sequence[Measured], *, score: str, memory: bool) -> N
     names = ["size", "save,\nms", "load,\nms", "largest\ndifference", score]
     if memory:
         names += ["memory\nto save", "memory\nto load", "memory\nto hold"]
+    if any(row.promises for row in rows):
+        names.append("the disk\nand damage")
     table = Table(title=title, title_justify="left")
     for name in ("format", "precision"):
         table.add_column(name, no_wrap=True)
@@ -120,7 +124,7 @@ def show(title: str, rows: Sequence[Measured], *, score: str, memory: bool) -> N
         table.add_row(*_cells(row, memory=memory), end_section=is_last)
     console = Console()
     # A line that the terminal breaks is easier to read than cells without their ends.
-    console.width = max(console.width, 120)
+    console.width = max(console.width, 160)
     console.print(table)
 
 
@@ -136,7 +140,7 @@ def _cells(row: Measured, *, memory: bool) -> list[str]:
     ]
     if memory:
         cells += map(_size, (row.save.memory, row.load.memory, row.load.own))
-    return cells
+    return [*cells, row.promises] if row.promises else cells
 
 
 def _size(count: int) -> str:
