@@ -11,12 +11,13 @@ from collections.abc import (
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from ..config.path import join
 from ..config.plain.codec import Node
 from ..config.short_text import first_names
 from ..config.spelling import did_you_mean
 from .entries.entries import Entries, leaf_value
 from .entries.entry import Entry
-from .entries.nodes import decode, tag_of
+from .entries.nodes import decode, entry_numbers, escape, tag_of
 from .entries.part import below, part_below
 from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import wrapper_in
@@ -263,6 +264,26 @@ def _branch_at(record: RecordView, parts: tuple[str, ...]) -> Branch:
     for part in parts:
         branch = branch[part]
     return branch
+
+
+def plain_leaves(record: RecordView) -> Iterator[tuple[str, Any]]:
+    """Yield the plain data of ``record``, value by value, each with its path.
+
+    Lists, tuples and dicts are gone through, as paths do; no tensor, array or bytes are
+    read. Of a record with declared fields that holds others, theirs are among them.
+    """
+    branch = record._branch  # pyright: ignore[reportPrivateUsage]  # a part of it
+    waiting = [("", branch._index)]  # pyright: ignore[reportPrivateUsage]  # as above
+    while waiting:
+        path, item = waiting.pop()
+        if isinstance(item, dict):
+            children = [(join(path, escape(key)), item[key]) for key in item]
+            waiting += reversed(children)
+        elif isinstance(item, _PlainNode):
+            if not [*entry_numbers(item.node)]:
+                yield path, branch._value(item, [])  # pyright: ignore[reportPrivateUsage]  # as above
+        elif not isinstance(item, Entry | NodeOfLeaf):
+            yield path, item
 
 
 def entries_of_branch(branch: Branch) -> Entries:

@@ -45,7 +45,15 @@ OPTIMIZERS = {
 
 FLOORS = {
     "config": [
-        ("errors", "lazy_exports", "process", "registry", "short_text", "spelling"),
+        (
+            "errors",
+            "lazy_exports",
+            "printable",
+            "process",
+            "registry",
+            "short_text",
+            "spelling",
+        ),
         ("path", "patterns", "storage", "tree"),
         ("plain",),
         ("classes", "rewriting", "ron"),
@@ -64,7 +72,7 @@ FLOORS = {
         ("io",),
         ("entries", "special_types"),
         ("field_hints", "header", "precision", "report"),
-        ("nest",),
+        ("inspection", "nest"),
         ("record_view",),
         ("assembly", "writing"),
         ("stored_contents",),
@@ -132,12 +140,13 @@ FLOORS = {
         ("plain",),
         ("checkpoints",),
         ("hyperstate", "lightning"),
-        ("fit",),
+        ("fit", "inspection"),
         ("__init__",),
     ],
     "cli": [
-        ("main", "target", "termination"),
-        ("hydra_app", "schema", "set_config", "upgrade"),
+        ("json_output", "main", "target", "terminal", "termination", "words"),
+        ("facts", "tensor_table"),
+        ("hydra_app", "schema", "set_config", "show", "upgrade"),
         ("fit", "profile"),
         ("__init__",),
     ],
@@ -203,6 +212,10 @@ TESTED_IN = {
         for name in sorted(OPTIMIZERS)
         if not (ROOT / f"tests/optim/test_{name}.py").exists()
     },
+    "cli/facts.py": "cli/test_show.py",
+    "cli/json_output.py": "cli/test_show.py",
+    "cli/tensor_table.py": "cli/test_show.py",
+    "cli/words.py": "cli/test_main.py",
     "config/classes/docstrings.py": "config/test_help_text.py",
     "config/classes/field_aliases.py": "config/test_hparams.py",
     "config/classes/fields.py": "config/classes/test_annotations.py",
@@ -282,6 +295,7 @@ TESTED_IN = {
     "train/fit/run_fit.py": "cli/test_fit.py",
     "train/fit/stored_edits.py": "train/fit/test_live_run.py",
     "train/fit/trainer_limits.py": "train/fit/test_live_run.py",
+    "train/inspection/part_view.py": "cli/test_show.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",
     "train/hyperstate/saved_with.py": "train/hyperstate/test_digests.py",

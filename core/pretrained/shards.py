@@ -1,5 +1,6 @@
 """Weights in several files with an index, as the ecosystem has them."""
 
+import dataclasses
 import json
 import os
 import re
@@ -131,11 +132,11 @@ def read_index(file: str) -> dict[str, Any]:
     return index
 
 
-def open_shards(folder: str, file: str, **reading: Any) -> FlatRecord:
+def open_shards(folder: str, file: str, **options: Any) -> FlatRecord:
     """Return one record over all the shards that the index ``file`` names."""
     index = read_index(file)
     parts = [
-        open_record(os.path.join(folder, name), **reading)
+        open_record(os.path.join(folder, name), **options)
         for name in shard_names(index)
     ]
     if not parts:
@@ -144,7 +145,10 @@ def open_shards(folder: str, file: str, **reading: Any) -> FlatRecord:
     _check_same(index["weight_map"], parts, file)
     metadata = {k: v for k, v in index["metadata"].items() if k != "total_size"}
     tree = {path: node for part in parts for path, node in (part.tree or {}).items()}
-    joined = parts[0].replaced(entries=entries, tree=tree, metadata=metadata)
+    reading = dataclasses.replace(parts[0].reading, file=file)
+    joined = parts[0].replaced(
+        entries=entries, tree=tree, metadata=metadata, reading=reading
+    )
     has_sums = all(part.verified != "none" for part in parts)
     joined.hold(_Joined(parts, file), partial(_check_all, parts), has_sums=has_sums)
     return joined

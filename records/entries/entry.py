@@ -5,6 +5,7 @@ import hashlib
 import math
 import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
@@ -18,7 +19,8 @@ from typing import (
 
 import torch
 
-from ..tensors.memory import snapshot
+from ..tensors.flat_pieces import flat_pieces
+from ..tensors.memory import snapshot, values_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,6 +102,9 @@ class Payload(Protocol):
         the load that the call is a part of; without, it stands alone. A payload that
         is ``is_live`` may give a load what others have too, for the load to copy.
 
+        A payload may have ``blocks()`` as well, which yields the values as
+        `Entry.blocks` does; without, a tensor is read whole for them.
+
         Raises `RecordChecksumError` or `RecordFormatError`.
         """
         ...
@@ -144,6 +149,19 @@ class Entry:
         """Return what the file has, whatever became of it since it was touched."""
         source = self.source
         return source if isinstance(source, torch.Tensor) else source.load(maps)
+
+    def blocks(self) -> "Iterator[Tensor]":
+        """Yield the stored values as flat tensors of about 1 MiB, keeping none.
+
+        Each is valid until the next. Raises as a read does, of a sum that does not fit
+        after the last one.
+        """
+        source = self.source
+        in_pieces = getattr(source, "blocks", None)
+        if in_pieces is not None:
+            yield from in_pieces()
+            return
+        yield from flat_pieces(values_of(self.read_stored(), self.path).detach())
 
     def read_own(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the values in memory that nobody else has."""

@@ -60,55 +60,81 @@ class Text:
     def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the tensor that the text says, compared with its sum."""
         try:
-            values = self._decoded() if self.is_base64 else self._parsed()
+            self._check_length()
+        except ValueError as error:
+            raise self._damage(error) from error
+        values, n_done = torch.empty(self._count, dtype=self.dtype), 0
+        for block in self.blocks():
+            values[n_done : n_done + len(block)] = block
+            n_done += len(block)
+        return values.view(self.shape)
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yield the values as flat tensors of a few MiB at most, then compare the sum.
+
+        Raises what `load` raises.
+        """
+        total = xxhash.xxh3_64()
+        try:
+            self._check_length()
+            pieces = self._decoded() if self.is_base64 else self._parsed()
+            for values in pieces:
+                total.update(byte_view(values))
+                yield values
         except ClosedFileError:
             raise
         except (ValueError, binascii.Error) as error:
-            raise RecordFormatError(
-                self.source.name, f"damaged values of {self.path!r:.80}: {error}"
-            ) from error
-        if self.source.verify and self.sum is not None:
-            self._check(values)
-        return values.view(self.shape)
-
-    def _check(self, values: torch.Tensor) -> None:
-        if xxhash.xxh3_64_digest(byte_view(values)) != self.sum:
+            raise self._damage(error) from error
+        is_checked = self.source.verify and self.sum is not None
+        if is_checked and total.digest() != self.sum:
             raise RecordChecksumError(self.source.name, self.path)
 
-    def _decoded(self) -> torch.Tensor:
-        size = self._count * self.dtype.itemsize
-        if self.end - self.start != 4 * -(-size // 3):
-            raise ValueError(f"base64 of another length than {size:,} bytes have")
-        values = torch.empty(self._count, dtype=self.dtype)
-        out, n_done = byte_view(values), 0
-        for text in self._pieces():
-            data = binascii.a2b_base64(text, strict_mode=True)
-            out[n_done : n_done + len(data)] = data
-            n_done += len(data)
-        if self.dtype is torch.bool and size and max(out) > 1:
-            raise ValueError("a byte that is no boolean")
-        return values
+    def _damage(self, error: Exception) -> RecordFormatError:
+        return RecordFormatError(
+            self.source.name, f"damaged values of {self.path!r:.80}: {error}"
+        )
 
-    def _parsed(self) -> torch.Tensor:
-        count = self._count * (2 if self.dtype.is_complex else 1)
-        # A number takes a digit and a comma: so memory stays in proportion to the text.
-        if 2 * count - 1 > self.end - self.start:
-            raise ValueError(f"fewer than {count:,} numbers")
+    def _check_length(self) -> None:
+        """Raise ValueError for a text that is too short for its values.
+
+        So memory stays in proportion to the text: a number takes a digit and a comma.
+        """
+        length = self.end - self.start
+        size = self._count * self.dtype.itemsize
+        if self.is_base64 and length != 4 * -(-size // 3):
+            raise ValueError(f"base64 of another length than {size:,} bytes have")
+        if not self.is_base64 and 2 * self._n_numbers - 1 > length:
+            raise ValueError(f"fewer than {self._n_numbers:,} numbers")
+
+    def _decoded(self) -> Iterator[torch.Tensor]:
+        carry, step = bytearray(), self.dtype.itemsize
+        for text in self._pieces():
+            carry += binascii.a2b_base64(text, strict_mode=True)
+            if self.dtype is torch.bool and carry and max(carry) > 1:
+                raise ValueError("a byte that is no boolean")
+            n_whole = len(carry) - len(carry) % step
+            # A slice of a bytearray is a copy: no view keeps it from growing.
+            data, carry = carry[:n_whole], carry[n_whole:]
+            if data:
+                yield torch.frombuffer(data, dtype=self.dtype)
+
+    def _parsed(self) -> Iterator[torch.Tensor]:
+        count = self._n_numbers
         dtype = self.dtype.to_real() if self.dtype.is_complex else self.dtype
-        values, n_done = torch.empty(count, dtype=dtype), 0
+        n_done, rest = 0, torch.empty(0, dtype=dtype)
         for text in self._number_texts():
             numbers = numbers_of(text, dtype)
-            if len(numbers) > count - n_done:
-                raise ValueError(f"more than {count:,} numbers")
-            values[n_done : n_done + len(numbers)] = numbers
             n_done += len(numbers)
+            if n_done > count:
+                raise ValueError(f"more than {count:,} numbers")
+            if self.dtype.is_complex:
+                numbers = torch.cat((rest, numbers))
+                n_whole = len(numbers) - len(numbers) % 2
+                numbers, rest = numbers[:n_whole], numbers[n_whole:]
+                numbers = torch.view_as_complex(numbers.view(-1, 2))
+            yield numbers
         if n_done != count:
             raise ValueError(f"{n_done:,} numbers instead of {count:,}")
-        return (
-            torch.view_as_complex(values.view(-1, 2))
-            if self.dtype.is_complex
-            else values
-        )
 
     def _number_texts(self) -> Iterator[bytes]:
         """Return the text in pieces that end where a comma was."""
@@ -128,6 +154,10 @@ class Text:
     def _pieces(self) -> Iterator[bytes]:
         for at in range(self.start, self.end, _PIECE):
             yield bytes(self.source.read(at, min(_PIECE, self.end - at)))
+
+    @property
+    def _n_numbers(self) -> int:
+        return self._count * (2 if self.dtype.is_complex else 1)
 
     @property
     def _count(self) -> int:

@@ -1,11 +1,13 @@
 """A payload that lies in torch's map of its own file, which torch writes in place."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..errors import RecordFormatError
 from ..io.source import FileSource, Maps
+from ..tensors.flat_pieces import flat_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,22 @@ class MappedTensor:
         Raises `RecordFormatError` for a file that was written over meanwhile, whose
         pages would end the process.
         """
+        self._check_unchanged()
+        return self.tensor.clone() if maps is None else self.tensor
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the values in order, as views of the file's pages where they lie so.
+
+        Raises `RecordFormatError` as `load` does.
+        """
+        for piece in flat_pieces(self.tensor):
+            self._check_unchanged()
+            yield piece
+
+    def _check_unchanged(self) -> None:
         if self.source.was_changed():
             raise RecordFormatError(
                 self.source.name,
                 "a file that was written over after it was opened",
                 cure="Open it again, or open it with mmap=False, into memory.",
             )
-        return self.tensor.clone() if maps is None else self.tensor

@@ -1,13 +1,15 @@
 """The payload of an entry in a file, read and verified when it is asked for."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import xxhash
 
-from ..errors import RecordChecksumError, RecordFormatError
+from ..errors import RecordChecksumError, RecordError, RecordFormatError
 from ..tensors.byte_planes import BLOCK, planes_of
+from ..tensors.flat_pieces import PIECE
 from .parallel_map import parallel_map
 from .source import Maps, Source, fresh_memory
 
@@ -53,13 +55,48 @@ class LazyPayload:
                 self._compare(digest, self.sum, source)
             return tensor_of(data, self)
         except RecordChecksumError as error:
-            # Compressed content knows its frames, and not whose they are.
-            if source.verify:
-                raise RecordChecksumError(source.name, self.path) from error
-            raise RecordFormatError(
-                source.name,
-                f"compressed bytes of {self.path!r:.80} that are damaged",
-            ) from error
+            raise self._error_of(error, source) from error
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yield the values as flat tensors of at most 1 MiB, each valid until the next.
+
+        They are compared with their sum after the last one.
+        """
+        source = self.source
+        total = xxhash.xxh3_64() if source.verify and self.sum is not None else None
+        out = torch.empty(BLOCK if self.is_planes else 0, dtype=self.dtype)
+        try:
+            for data in self._data_of_blocks(source):
+                if total is not None:
+                    total.update(data)
+                yield self._values(data, out)
+            if total is not None and self.sum is not None:
+                self._compare(total.digest(), self.sum, source)
+        except RecordChecksumError as error:
+            raise self._error_of(error, source) from error
+
+    def _data_of_blocks(self, source: Source) -> Iterator[memoryview]:
+        """Yield the stored bytes: whole blocks of planes, or else whole values."""
+        step = BLOCK * self.dtype.itemsize if self.is_planes else PIECE
+        for offset, count in self.pieces:
+            for at in range(offset, offset + count, step):
+                yield source.view(at, min(step, offset + count - at))
+
+    def _values(self, data: memoryview, out: torch.Tensor) -> torch.Tensor:
+        if not self.is_planes:
+            return tensor_of(data, self, is_flat=True)
+        values = out[: len(data) // self.dtype.itemsize]
+        planes_of(self.dtype).join(torch.frombuffer(data, dtype=torch.uint8), values)
+        return values
+
+    def _error_of(self, damage: RecordChecksumError, source: Source) -> RecordError:
+        # Compressed content knows its frames, and not whose they are.
+        if source.verify:
+            return RecordChecksumError(source.name, self.path)
+        return RecordFormatError(
+            source.name,
+            f"compressed bytes of {self.path!r:.80} that are damaged",
+        )
 
     def _compare(self, digest: bytes, expected: int | bytes, source: Source) -> None:
         if isinstance(expected, int):
@@ -102,13 +139,17 @@ class LazyPayload:
         return flat.view(self.shape)
 
 
-def tensor_of(data: memoryview, payload: LazyPayload) -> torch.Tensor:
+def tensor_of(
+    data: memoryview, payload: LazyPayload, *, is_flat: bool = False
+) -> torch.Tensor:
     """Return ``data`` as a tensor of the stored dtype and shape, without a copy.
 
-    Raises `RecordFormatError` for bytes that are no booleans.
+    If ``is_flat`` it is a piece of the values, of one dimension. Raises
+    `RecordFormatError` for bytes that are no booleans.
     """
+    shape = (len(data) // payload.dtype.itemsize,) if is_flat else payload.shape
     if not len(data):
-        return torch.empty(payload.shape, dtype=payload.dtype)
+        return torch.empty(shape, dtype=payload.dtype)
     if payload.dtype is torch.bool:
         raw = torch.frombuffer(data, dtype=torch.uint8)
         if int(raw.max()) > 1:
@@ -118,4 +159,4 @@ def tensor_of(data: memoryview, payload: LazyPayload) -> torch.Tensor:
     tensor = torch.frombuffer(data, dtype=payload.dtype)
     if tensor.data_ptr() % payload.dtype.itemsize:
         tensor = torch.frombuffer(data, dtype=torch.uint8).clone().view(payload.dtype)
-    return tensor.view(payload.shape)
+    return tensor.view(shape)

@@ -1,0 +1,142 @@
+"""What is said of a record above its table: format, author, class, arguments."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..config.printable import printable
+from ..config.short_text import short_repr
+from ..records.entries.show import show_size
+from ..train.inspection.part_view import PartView
+from ..train.inspection.stored_parts import StoredParts
+
+_MOST = 8
+"""Arguments and metadata that are told; the rest is counted."""
+
+_LONGEST = 48
+"""Characters of one value."""
+
+
+def lines_of_source(stored: StoredParts) -> Iterator[str]:
+    """Yield what is said of a folder: what it is, its step, its numbers."""
+    facts = stored.facts
+    if stored.kind == "record":
+        return
+    yield f"{printable(stored.source)}: {_WHAT[stored.kind]}{_step(facts)}"
+    if facts.get("values"):
+        yield f"  {pairs_text(facts['values'])}"
+    if facts.get("info"):
+        yield f"  info: {pairs_text(facts['info'])}"
+    if "config" in facts and "__module__" not in facts["config"]:
+        # The names that people look for come first, whatever the order of the file.
+        config: Mapping[str, Any] = facts["config"]
+        first = {k: config[k] for k in ("model_type", "architectures") if k in config}
+        yield f"  config: {pairs_text({**first, **config})}"
+    if facts.get("texts"):
+        yield f"  texts: {', '.join(facts['texts'])}"
+    steps = facts.get("steps", ())
+    if len(steps) > 1:
+        names = ", ".join(str(step) for step in steps[-6:])
+        more = "..., " if len(steps) > 6 else ""
+        yield f"  the newest of {len(steps)} checkpoints: {more}{names}"
+
+
+def lines_of_part(view: PartView) -> Iterator[str]:
+    """Yield what is said of one record, the first line its name and format."""
+    part, library = view.part, view.library
+    words = [f"format {view.record.reading.format}"]
+    if view.record.type_name:
+        words.append(f"record of {printable(view.record.type_name)}")
+    if "library" in library:
+        words.append(f"written by {printable(library['library'])}")
+    if library.get("precision"):
+        words.append(f"precision {printable(library['precision'])}")
+    if library.get("version"):
+        words.append(f"version {library['version']} of the class")
+    words.append("with checksums" if view.has_sums else "no checksums")
+    yield f"{printable(part.name or part.file)}: {', '.join(words)}"
+    if view.hparams is not None:
+        yield f"  {call_text(view.hparams)}"
+        yield from _blueprint_lines(view.hparams)
+    for i, group in enumerate(view.groups):
+        call = f"{printable(group.kind)}({pairs_text(group.hyperparameters)})"
+        yield f"  group {i}: {call}, {view.n_params[i]} parameters, {group.engine}"
+    if view.users_metadata:
+        yield f"  metadata: {pairs_text(view.users_metadata)}"
+
+
+def totals_text(view: PartView) -> str:
+    """Return how many tensors, numbers and bytes there are."""
+    sizes = view.nbytes_by_dtype()
+    n_values = sum(leaf.n_values for leaf in view.leaves())
+    n_params = sum(
+        leaf.n_values
+        for leaf in view.leaves()
+        if leaf.entry is not None and leaf.entry.kind == "parameter"
+    )
+    kinds = f", {n_params:,} of them parameters" if 0 < n_params < n_values else ""
+    what = "parameters" if n_params == n_values and n_params else "numbers"
+    text = f"{len(view.entries):,} tensors, {n_values:,} {what}{kinds}, "
+    text += show_size(sum(sizes.values()))
+    if len(sizes) > 1:
+        parts = ", ".join(f"{n} {show_size(s)}" for n, s in sizes.most_common())
+        text += f" ({parts})"
+    return text
+
+
+def call_text(hparams: Mapping[str, Any]) -> str:
+    """Return hyperparameters as the call that they are: ``Net(width=32)``."""
+    name = printable(str(hparams.get("__name__", "")))
+    arguments = {k: v for k, v in hparams.items() if not k.startswith("__")}
+    return f"{name}({pairs_text(arguments)})"
+
+
+def pairs_text(pairs: Mapping[str, Any]) -> str:
+    """Return ``a=1, b='x'``, the first few of them, each value cut short."""
+    texts = [f"{printable(k)}={_value(v)}" for k, v in [*pairs.items()][:_MOST]]
+    more = f", and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
+    return ", ".join(texts) + more
+
+
+def _value(value: object) -> str:
+    text = _text_of(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _text_of(value: object) -> str:
+    """Return a value as people write it; classes and modules by their names."""
+    if isinstance(value, Mapping):
+        of_class: Any = value.get("__class__")
+        if isinstance(of_class, Mapping) and "__name__" in of_class:
+            return printable(str(of_class["__name__"]))
+        return call_text(value) if "__name__" in value else _braced(value)
+    if isinstance(value, list | tuple):
+        items = ", ".join(_value(item) for item in value[:4])
+        return f"[{items}{', ...' * (len(value) > 4)}]"
+    return printable(short_repr(value, _LONGEST))
+
+
+def _braced(value: Mapping[Any, object]) -> str:
+    items = [*value.items()][:4]
+    texts = ", ".join(f"{printable(str(k))}: {_value(v)}" for k, v in items)
+    return f"{{{texts}{', ...' * (len(value) > 4)}}}"
+
+
+def _blueprint_lines(hparams: Mapping[str, Any]) -> Iterator[str]:
+    blueprint = hparams.get("__blueprint__")
+    if isinstance(blueprint, Mapping):
+        tape = blueprint.get("tape")
+        n = len(tape) if isinstance(tape, list) else 0
+        yield f"  built from a blueprint with {n} edit{'s' * (n != 1)}"
+
+
+def _step(facts: Mapping[str, Any]) -> str:
+    return f" of step {facts['step']}" if "step" in facts else ""
+
+
+_WHAT = {
+    "pretrained folder": "a pretrained folder",
+    "shards": "weights in several files",
+    "checkpoint": "a checkpoint",
+    "hyperstate": "a checkpoint of HyperState",
+    "folder": "a folder of records",
+}

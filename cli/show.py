@@ -1,0 +1,249 @@
+"""``burnish show``: what a file or a folder holds, without code or classes."""
+
+import hashlib
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from .words import add_json, parser
+
+ABOUT = "look into a checkpoint: what it is, its tensors by module, their statistics"
+
+_EXAMPLES = """
+burnish show model.safetensors
+burnish show runs/x 'optim.**.exp_avg' --stats
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Show what ``argv`` names, and return the exit status."""
+    options = _parser().parse_intermixed_args(argv)
+    from ..records.errors import RecordError
+    from ..train.inspection.stored_parts import stored_parts
+
+    try:
+        with stored_parts(options.file) as stored:
+            return _show(stored, options)
+    except (RecordError, OSError, ValueError, KeyError) as error:
+        return refuse(error)
+
+
+def refuse(error: BaseException) -> int:
+    """Tell an error as the command does, and return the exit status of it."""
+    from ..config.printable import printable
+    from ..config.process.user_traceback import error_text
+
+    text = "\n".join(map(printable, error_text(error).splitlines()))
+    print(f"error: {text}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> ArgumentParser:
+    words = parser("show", ABOUT, _EXAMPLES)
+    words.add_argument("file", help="a file of any format, a folder, or a URL")
+    about = "tensors to show, as layers.0 or **.bias; of a checkpoint, PART.PATTERN"
+    words.add_argument("pattern", nargs="*", help=about)
+    about = "mean, std, min, max, zeros, NaN and infinities of every tensor"
+    words.add_argument("--stats", action="store_true", help=about)
+    words.add_argument("--values", metavar="PATH", help="the values of one tensor")
+    about = "every line, and no blocks that repeat as one"
+    words.add_argument("--all", action="store_true", help=about)
+    about = "the SHA-256 sum of the file, which nobody can imitate"
+    words.add_argument("--digest", action="store_true", help=about)
+    add_json(words)
+    return words
+
+
+def _show(stored: Any, options: Namespace) -> int:
+    from ..train.inspection.part_view import PartView, part_view
+
+    views: list[PartView] = _chosen(map(part_view, stored.parts), options.pattern)
+    if options.values is not None:
+        return _show_values(views, options.values)
+    digests = [_sha256(view.part.file) for view in views] if options.digest else []
+    if options.json:
+        return _print_json(stored, views, digests, options)
+    _print_tables(stored, views, digests, options)
+    return 0
+
+
+def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
+    """Return the views with what the patterns choose; without patterns all of them.
+
+    A pattern may begin with the name of a part. ValueError where nothing matches.
+    """
+    all_views = [*views]
+    if not patterns:
+        return all_views
+    chosen: list[Any] = []
+    errors: list[ValueError] = []
+    for view in all_views:
+        name = view.part.name
+        if name and name in patterns:
+            chosen.append(view)
+            continue
+        texts = [p.removeprefix(f"{name}.") if name else p for p in patterns]
+        try:
+            chosen.append(view.chosen(texts))
+        except ValueError as error:
+            errors.append(error)
+    if not chosen:
+        raise errors[0]
+    return chosen
+
+
+def _print_tables(
+    stored: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
+) -> None:
+    from ..config.printable import printable
+    from .facts import lines_of_part, lines_of_source, totals_text
+    from .tensor_table import tensor_table
+    from .terminal import console, print_line
+
+    output = console()
+    for line in lines_of_source(stored):
+        print_line(output, line)
+    for i, view in enumerate(views):
+        if i or stored.kind != "record":
+            output.print()
+        for line in lines_of_part(view):
+            print_line(output, line)
+        if digests:
+            print_line(output, f"  sha256 {digests[i]}")
+        print_line(output, f"  {totals_text(view)}")
+        output.print()
+        stats = _stats(view) if options.stats else None
+        table = tensor_table(
+            _tree(view, options), output.width, stats=stats, is_whole=options.all
+        )
+        output.print(table)
+        for text, paths in _oddities(stats or {}).items():
+            names = ", ".join(map(printable, paths[:6])) + ", ..." * (len(paths) > 6)
+            output.print(f"{text}: {len(paths)} ({names})")
+
+
+def _tree(view: Any, options: Namespace) -> Any:
+    from ..records.inspection.tree import tree_of
+
+    is_collapsed = not (options.all or options.stats)
+    return tree_of(view.leaves(), view.split(), is_collapsed=is_collapsed)
+
+
+def _stats(view: Any) -> Mapping[str, Any]:
+    """Return the statistics of each tensor by its path, one read after the other."""
+    from ..config.printable import printable
+    from ..records.inspection.statistics import stats_of
+    from .terminal import progress_bar
+
+    entries = [e for e in view.entries if e.kind != "extra"]
+    total = sum(entry.nbytes for entry in entries)
+    stats: dict[str, Any] = {}
+    name = os.path.basename(view.part.file)
+    with progress_bar(f"reading {printable(name)}", total) as advance:
+        for entry in entries:
+            stats[entry.path] = stats_of(_counted(entry.blocks(), advance))
+    return stats
+
+
+def _counted(blocks: Any, advance: Any) -> Iterator[Any]:
+    for block in blocks:
+        yield block
+        advance(block.nbytes)
+
+
+def _oddities(stats: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what is odd in words, with the paths of the tensors that are so."""
+    from .tensor_table import flags_text
+
+    paths: dict[str, list[str]] = {}
+    for path, values in stats.items():
+        for flag in filter(None, flags_text(values).split(", ")):
+            paths.setdefault(flag, []).append(path)
+    return {
+        f"tensors that {'are ' if flag.startswith('all') else ''}"
+        f"{flag.replace('has', 'have')}": found
+        for flag, found in paths.items()
+    }
+
+
+def _show_values(views: Sequence[Any], path: str) -> int:
+    from ..config.printable import printable
+
+    for view in views:
+        prefix = f"{view.part.name}." if view.part.name else ""
+        for entry in view.entries:
+            if path in (entry.path, prefix + entry.path, *entry.ties):
+                print(entry.read())
+                return 0
+        for name, value in view.plain:
+            if path in (name, prefix + name):
+                print(printable(repr(value)))
+                return 0
+    from ..config.spelling import did_you_mean
+
+    paths = [leaf.path for view in views for leaf in view.leaves()]
+    raise ValueError(f"nothing is stored at {path!r}.{did_you_mean(path, paths)}")
+
+
+def _sha256(file: str) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _print_json(
+    stored: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
+) -> int:
+    from .json_output import print_json
+
+    parts = [_part_as_data(view, options) for view in views]
+    for part, digest in zip(parts, digests, strict=False):
+        part["sha256"] = digest
+    content = {
+        "file": stored.source,
+        "kind": stored.kind,
+        "facts": stored.facts,
+        "parts": parts,
+    }
+    print_json("show", content)
+    return 0
+
+
+def _part_as_data(view: Any, options: Namespace) -> dict[str, Any]:
+    stats = _stats(view) if options.stats else {}
+    record, library = view.record, view.library
+    return {
+        "name": view.part.name,
+        "file": view.part.file,
+        "kind": view.part.kind,
+        "format": record.reading.format,
+        "type": record.type_name,
+        "library": library.get("library"),
+        "checksums": view.has_sums,
+        "hyperparameters": view.hparams,
+        "groups": [group.fields() for group in view.groups],
+        "metadata": view.users_metadata,
+        "n_tensors": len(view.entries),
+        "n_bytes": sum(entry.nbytes for entry in view.entries),
+        "bytes_by_dtype": dict(view.nbytes_by_dtype()),
+        "tensors": [_entry_as_data(entry, stats) for entry in view.entries],
+        "data": dict(view.plain),
+    }
+
+
+def _entry_as_data(entry: Any, stats: Mapping[str, Any]) -> dict[str, Any]:
+    data = {
+        "path": entry.path,
+        "kind": entry.kind,
+        "id": entry.id,
+        "dtype": str(entry.dtype).removeprefix("torch."),
+        "shape": list(entry.shape),
+        "n_bytes": entry.nbytes,
+        "requires_grad": entry.requires_grad,
+        "ties": list(entry.ties),
+    }
+    if entry.path in stats:
+        data["stats"] = asdict(stats[entry.path])
+    return data

@@ -1,0 +1,200 @@
+"""The tree of a record as a table: a line for each module and each tensor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from ..config.printable import printable
+from ..config.short_text import short_repr
+from ..records.entries.show import show_size
+from ..records.inspection.statistics import TensorStats
+from ..records.inspection.tree import Leaf, Node
+from ..records.tensors.dtypes import name_of_dtype
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Stats = Mapping[str, TensorStats]
+"""By the path of each tensor."""
+
+MOST_LINES = 1000
+"""Lines of a table, unless all are asked for."""
+
+_MOST_CHILDREN = 40
+
+
+def tensor_table(
+    root: Node, width: int, *, stats: Stats | None = None, is_whole: bool = False
+) -> "Table":
+    """Return the table of what stands below ``root``, fitting ``width`` columns.
+
+    ``stats`` are shown in place of IDs.
+    Of very many lines some are left out unless ``is_whole``.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    columns: Sequence[Column] = _STATS if stats is not None else _FACTS
+    rows = [*_rows(root, stats, is_whole)]
+    if len(rows) > MOST_LINES and not is_whole:
+        n_hidden = len(rows) - MOST_LINES
+        note = f"... {n_hidden:,} more lines: name a PATTERN, or all by --all"
+        rows = [*rows[:MOST_LINES], _Row(note, (), False)]
+    columns = _fitting(columns, rows, width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", overflow="fold")
+    for name, _, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=True)
+    for row in rows:
+        cells = [row.cells[i] if row.cells else "" for _, i, _ in columns]
+        label = Text(row.label, style="bold" if row.is_module else "")
+        table.add_row(label, *map(Text, cells))
+    return table
+
+
+class _Row:
+    __slots__ = ("cells", "is_module", "label")
+
+    def __init__(self, label: str, cells: Sequence[str], is_module: bool) -> None:
+        self.label, self.cells, self.is_module = label, cells, is_module
+
+
+Column: TypeAlias = tuple[str, int, Literal["left", "right"]]
+"""Head of a column, its place in the cells of a row, and where its text stands."""
+
+_FACTS: Sequence[Column] = (
+    ("shape", 0, "left"),
+    ("dtype", 1, "left"),
+    ("numbers", 2, "right"),
+    ("size", 3, "right"),
+    ("ID", 4, "left"),
+    ("", 5, "left"),
+)
+_STATS: Sequence[Column] = (
+    ("shape", 0, "left"),
+    ("dtype", 1, "left"),
+    ("mean", 6, "right"),
+    ("std", 7, "right"),
+    ("min", 8, "right"),
+    ("max", 9, "right"),
+    ("zeros", 10, "right"),
+    ("NaN", 11, "right"),
+    ("inf", 12, "right"),
+    ("", 5, "left"),
+)
+
+_DISPENSABLE = (2, 1, 7)
+"""Places of columns that are left out in a narrow terminal, the first one first."""
+
+
+def _fitting(
+    columns: Sequence[Column], rows: Sequence[_Row], width: int
+) -> Sequence[Column]:
+    """Return the columns that have something in them and fit beside the names."""
+    widths = {
+        place: max([len(name), *(len(r.cells[place]) for r in rows if r.cells)])
+        for name, place, _ in columns
+    }
+    columns = [c for c in columns if any(r.cells and r.cells[c[1]] for r in rows)]
+    names = min(max((len(r.label) for r in rows), default=0), max(24, width // 3))
+    for place in _DISPENSABLE:
+        if names + sum(widths[p] + 2 for _, p, _ in columns) <= width:
+            break
+        columns = [c for c in columns if c[1] != place]
+    return columns
+
+
+def _rows(node: Node, stats: Stats | None, is_whole: bool) -> Iterator[_Row]:
+    if node.name:
+        yield from _node_rows(node, 0, False, stats, is_whole)
+        return
+    yield from _child_rows(node, 0, False, stats, is_whole)
+
+
+def _node_rows(
+    node: Node, depth: int, is_repeated: bool, stats: Stats | None, is_whole: bool
+) -> Iterator[_Row]:
+    label = "  " * depth + printable(node.name)
+    if node.leaf is not None and node.leaf.entry is None:
+        label += f" = {printable(short_repr(node.leaf.value, 40))}"
+    is_repeated = is_repeated or node.n_alike > 1
+    if node.leaf is not None:
+        cells = _leaf_cells(node.leaf, is_repeated, node.n_alike, stats)
+    else:
+        cells = _module_cells(node)
+    yield _Row(label, cells, node.leaf is None)
+    yield from _child_rows(node, depth + 1, is_repeated, stats, is_whole)
+
+
+def _child_rows(
+    node: Node, depth: int, is_repeated: bool, stats: Stats | None, is_whole: bool
+) -> Iterator[_Row]:
+    children, n_hidden = node.children, 0
+    if len(children) > _MOST_CHILDREN and not is_whole and stats is None:
+        n_hidden = len(children) - 30
+    for child in children[:24] if n_hidden else children:
+        yield from _node_rows(child, depth, is_repeated, stats, is_whole)
+    if n_hidden:
+        yield _Row("  " * depth + f"... {n_hidden:,} more (--all)", (), False)
+        for child in children[-6:]:
+            yield from _node_rows(child, depth, is_repeated, stats, is_whole)
+
+
+def _module_cells(node: Node) -> list[str]:
+    n_values = n_bytes = 0
+    for leaf, n in node.leaves:
+        n_values += leaf.n_values * n
+        n_bytes += leaf.nbytes * n
+    note = f"{node.n_alike:,} alike" if node.n_alike > 1 else ""
+    return _cells("", "", f"{n_values:,}", show_size(n_bytes), "", note)
+
+
+def _leaf_cells(
+    leaf: Leaf, is_repeated: bool, n_alike: int, stats: Stats | None
+) -> list[str]:
+    note = f"{n_alike:,} alike" if n_alike > 1 else ""
+    entry = leaf.entry
+    if entry is None:
+        return _cells("", "", "", "", "", note)
+    shape = "x".join(map(str, entry.shape)) or "scalar"
+    dtype = name_of_dtype(entry.dtype)
+    if leaf.tied_to is not None:
+        return _cells(shape, dtype, "", "", "", f"is {printable(leaf.tied_to)}")
+    identity = "" if is_repeated or entry.id is None else entry.id
+    notes = ", ".join(text for text in (note, _note(leaf)) if text)
+    size = show_size(entry.nbytes)
+    cells = _cells(shape, dtype, f"{leaf.n_values:,}", size, identity, notes)
+    values = stats.get(leaf.path) if stats is not None else None
+    if values is None:
+        return cells
+    flags = ", ".join(text for text in (notes, flags_text(values)) if text)
+    return [*cells[:5], flags, *_stats_cells(values)]
+
+
+def flags_text(values: TensorStats) -> str:
+    """Return in words what is odd about the values; nothing for what is not."""
+    flags = ["has NaN"] * bool(values.n_nan) + ["has inf"] * bool(values.n_inf)
+    if values.is_dead:
+        flags.append("all 0" if values.min == 0 else "all the same")
+    return ", ".join(flags)
+
+
+def _note(leaf: Leaf) -> str:
+    entry = leaf.entry
+    if entry is None or entry.kind in ("tensor", "extra"):
+        return ""
+    if entry.kind == "parameter":
+        return "" if entry.requires_grad else "frozen"
+    return "buffer" if entry.kind == "buffer" else "buffer, not in state dicts"
+
+
+def _cells(*texts: str) -> list[str]:
+    return [*texts, *[""] * (13 - len(texts))]
+
+
+def _stats_cells(values: TensorStats) -> list[str]:
+    numbers = [values.mean, values.std, values.min, values.max]
+    counts = [values.n_zeros, values.n_nan, values.n_inf]
+    return [
+        *("" if number is None else f"{number:.3g}" for number in numbers),
+        *(f"{count:,}" if count else "" for count in counts),
+    ]

@@ -1,0 +1,95 @@
+"""The terminal as rich sees it: its width, and a bar for what takes long."""
+
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_UNBOUNDED = 10_000
+"""Columns of what is no terminal: a file and a pipe take lines of any length."""
+
+_PATIENCE = 1.0
+"""Seconds before a bar is shown."""
+
+
+def console() -> "Console":
+    """Return the output as a console that shows text as it is, without markup."""
+    from rich.console import Console
+
+    is_sized = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return Console(
+        file=sys.stdout,
+        width=None if is_sized else _UNBOUNDED,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+
+
+def print_line(output: "Console", line: str) -> None:
+    """Print a line of facts, the rest of a long one set in; heads are bold."""
+    is_head = not line.startswith(" ")
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    rows = textwrap.wrap(
+        line, output.width, subsequent_indent=indent, break_on_hyphens=False
+    )
+    for row in rows:
+        output.print(row, style="bold" if is_head else "", soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(label: str, total: int) -> Generator[Callable[[int], None]]:
+    """Give a function that takes how many bytes more are done.
+
+    The bar is drawn once that takes over a second, if a person looks at it.
+    """
+    if not (sys.stderr.isatty() and total):
+        yield lambda count: None
+        return
+    bar = _Bar(label, total)
+    try:
+        yield bar.advance
+    finally:
+        bar.end()
+
+
+class _Bar:
+    def __init__(self, label: str, total: int) -> None:
+        self._label, self._total, self._done = label, total, 0
+        self._begun = time.monotonic()
+        self._end: Callable[[], None] | None = None
+        self._update: Callable[[int], None] | None = None
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._update is None and time.monotonic() - self._begun > _PATIENCE:
+            self._show()
+        if self._update is not None:
+            self._update(self._done)
+
+    def end(self) -> None:
+        if self._end is not None:
+            self._end()
+
+    def _show(self) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        bar = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.DownloadColumn(binary_units=True),
+            progress.TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            transient=True,
+        )
+        task = bar.add_task(self._label, total=self._total)
+        bar.start()
+        self._end = bar.stop
+        self._update = lambda done: bar.update(task, completed=done)

@@ -1,0 +1,26 @@
+"""The words of a command: its parser, with examples and exit codes in its help."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+EXIT_CODES = (
+    "exit codes: 0 fine, 1 the answer is no (differs, damaged, incompatible), 2 could "
+    "not\nbe answered (wrong use, a missing or foreign file), 130 ended by Ctrl-C"
+)
+
+
+def parser(name: str, about: str, examples: str) -> ArgumentParser:
+    """Return the parser of ``burnish name``; ``examples`` are lines of its help."""
+    lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+    return ArgumentParser(
+        prog=f"burnish {name}",
+        description=about[:1].upper() + about[1:] + ".",
+        epilog=f"examples:\n{lines}\n\n{EXIT_CODES}",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+
+
+def add_json(words: ArgumentParser) -> None:
+    """Let a command be asked for ``--json``."""
+    words.add_argument(
+        "--json", action="store_true", help="one JSON document, for programs"
+    )

@@ -1,0 +1,17 @@
+"""Names from files as a terminal may show them: what would steer it is spelled out."""
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` on one line, with an escape for each character that is unseen.
+
+    Control characters, line ends, marks of direction and halves of surrogates, with
+    which a name could move the cursor or pose as another one, become ``\x1b``,
+    ``\n``, ``\u202e``. Letters of every alphabet stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

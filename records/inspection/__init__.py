@@ -1,0 +1,1 @@
+"""What a record looks like: statistics of its values, and its tree."""

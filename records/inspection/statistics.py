@@ -1,0 +1,94 @@
+"""Statistics of one tensor's values, gathered a piece at a time."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorStats:
+    """What the values of a tensor are like; of complex ones, their absolute values."""
+
+    n_values: int
+    mean: float | None
+    """Of the finite values, as are ``std``, ``min`` and ``max``; None: there are none.
+    """
+    std: float | None
+    """As ``Tensor.std`` has it, with n - 1; 0 for a single value."""
+    min: float | None
+    max: float | None
+    n_zeros: int
+    n_nan: int
+    n_inf: int
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether there are values, and all are the same."""
+        return self.min is not None and self.min == self.max and self.n_values > 1
+
+
+def stats_of(blocks: Iterable[Tensor]) -> TensorStats:
+    """Return the statistics of the values in ``blocks``, flat tensors of one dtype."""
+    moments = _Moments()
+    for block in blocks:
+        moments.add(block)
+    return moments.result()
+
+
+class _Moments:
+    """Counts, extremes and sums of squares, to which blocks are added."""
+
+    def __init__(self) -> None:
+        self.n_values = self.n_finite = self.n_zeros = self.n_nan = self.n_inf = 0
+        self.mean = self.squares = 0.0
+        self.least, self.largest = math.inf, -math.inf
+
+    def add(self, block: Tensor) -> None:
+        values = _as_float64(block)
+        self.n_values += values.numel()
+        self.n_zeros += int((values == 0).sum())
+        is_finite = values.isfinite()
+        if not is_finite.all():
+            n_nan = int(values.isnan().sum())
+            self.n_nan += n_nan
+            values = values[is_finite]
+            self.n_inf += block.numel() - values.numel() - n_nan
+        if values.numel():
+            self._add_finite(values)
+
+    def _add_finite(self, values: Tensor) -> None:
+        n, before = values.numel(), self.n_finite
+        mean = float(values.mean())
+        # Sums of two groups are put together by the distance of their means, which
+        # keeps the digits that a sum of squares would lose (Chan et al., 1979).
+        distance = mean - self.mean
+        self.n_finite = before + n
+        self.squares += float((values - mean).square().sum())
+        self.squares += distance * distance * before * n / self.n_finite
+        self.mean += distance * n / self.n_finite
+        self.least = min(self.least, float(values.min()))
+        self.largest = max(self.largest, float(values.max()))
+
+    def result(self) -> TensorStats:
+        has_values = self.n_finite > 0
+        deviation = math.sqrt(self.squares / max(1, self.n_finite - 1))
+        return TensorStats(
+            n_values=self.n_values,
+            mean=self.mean if has_values else None,
+            std=deviation if has_values else None,
+            min=self.least if has_values else None,
+            max=self.largest if has_values else None,
+            n_zeros=self.n_zeros,
+            n_nan=self.n_nan,
+            n_inf=self.n_inf,
+        )
+
+
+def _as_float64(block: Tensor) -> Tensor:
+    if block.is_complex():
+        # Half of a complex32 has no absolute value of its own in torch.
+        return block.to(torch.complex128).abs()
+    return block.to(torch.float64)

@@ -1,0 +1,250 @@
+"""``burnish show`` of every kind of file, folder and wish."""
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import burnish
+from burnish.cli.main import main
+from burnish.records import Record
+
+from .stored_files import Net, stepped_optimizer
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return tmp_path
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    status = main(["show", *words])
+    output = capsys.readouterr()
+    assert status == 0, output.err
+    assert "\x1b" not in output.out
+    return output.out
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    return json.loads(shown(capsys, *words, "--json"))
+
+
+@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors", "mpk.gz"])
+def test_a_record_is_told_with_class_arguments_and_writer(
+    suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Net(depth=3).save_record(f"net.{suffix}", metadata={"epoch": 7})
+
+    text = shown(capsys, f"net.{suffix}")
+
+    assert "record of Net, written by burnish" in text
+    assert "with checksums" in text
+    assert "Net(width=4, depth=3)" in text
+    assert "metadata: epoch=7" in text
+    assert "layers.{0...2}" in text
+    assert "3 alike" in text
+    assert "8 tensors, 75 parameters, 300 B" in text
+
+
+def test_a_file_of_torch_and_a_stranger_s_file_have_no_checksums(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"state_dict": Net().state_dict(), "epoch": 3}, "net.pt")
+
+    text = shown(capsys, "net.pt")
+
+    assert "format torch" in text
+    assert "no checksums" in text
+    assert "head" in text
+
+
+def test_the_state_of_an_optimizer_stands_under_names_with_its_groups(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stepped_optimizer(Net()).save_record("optim.mpk")
+
+    text = shown(capsys, "optim.mpk")
+
+    assert "group 0: AdamW(betas=[0.9, 0.999], eps=1e-08, weight_decay=0.01" in text
+    assert "8 parameters, " in text or "6 parameters, " in text
+    assert "head" in text
+    assert "exp_avg_sq" in text
+    assert "step = 1" in text
+
+
+def test_a_blueprint_and_what_it_changed_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net.blueprint(width=5).configure("head", bias=False).build()  # type: ignore[attr-defined]
+    net.save_record("net.mpk")
+
+    assert "built from a blueprint with 1 edit" in shown(capsys, "net.mpk")
+
+
+def test_a_checkpoint_shows_all_parts_and_its_numbers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net()
+    run = burnish.Checkpoints("run")
+    run.save(2, model=net, optim=stepped_optimizer(net), loss=0.25)
+
+    text = shown(capsys, "run")
+
+    assert "a checkpoint of step 2" in text
+    assert "loss=0.25" in text
+    assert "model: format mpk" in text
+    assert "optim: format mpk" in text
+    assert "exp_avg" not in shown(capsys, "run", "model")
+    assert "head" not in shown(capsys, "run", "optim.layers.0")
+
+
+def test_a_pattern_chooses_tensors_and_all_below_a_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("net.mpk")
+
+    assert "2 tensors" in shown(capsys, "net.mpk", "head")
+    assert "3 tensors" in shown(capsys, "net.mpk", "**.bias")
+    assert main(["show", "net.mpk", "haed"]) == 2
+    assert "Did you mean 'head" in capsys.readouterr().err
+
+
+def test_statistics_tell_what_is_odd(capsys: pytest.CaptureFixture[str]) -> None:
+    Record.from_state_dict(
+        {
+            "fine": torch.arange(5.0),
+            "dead": torch.zeros(3),
+            "nan": torch.tensor([1.0, math.nan, math.inf]),
+        }
+    ).save("x.mpk")
+
+    text = shown(capsys, "x.mpk", "--stats")
+
+    assert "all 0" in text
+    assert "tensors that have NaN: 1 (nan)" in text
+    assert "tensors that have inf: 1 (nan)" in text
+    stats = {
+        t["path"]: t["stats"]
+        for t in as_json(capsys, "x.mpk", "--stats")["parts"][0]["tensors"]
+    }
+    assert stats["fine"] == {
+        "n_values": 5,
+        "mean": 2.0,
+        "std": pytest.approx(math.sqrt(2.5)),
+        "min": 0.0,
+        "max": 4.0,
+        "n_zeros": 1,
+        "n_nan": 0,
+        "n_inf": 0,
+    }
+
+
+def test_values_of_one_tensor_and_of_plain_data(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.save_record({"w": torch.tensor([1.5, 2.5]), "epoch": 3}, "x.mpk")
+
+    assert "1.5000, 2.5000" in shown(capsys, "x.mpk", "--values", "w")
+    assert shown(capsys, "x.mpk", "--values", "epoch") == "3\n"
+    assert main(["show", "x.mpk", "--values", "epok"]) == 2
+    assert "Did you mean 'epoch'" in capsys.readouterr().err
+
+
+def test_the_digest_is_that_of_the_whole_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("net.mpk")
+    digest = hashlib.sha256(Path("net.mpk").read_bytes()).hexdigest()
+
+    assert digest in shown(capsys, "net.mpk", "--digest")
+    assert as_json(capsys, "net.mpk", "--digest")["parts"][0]["sha256"] == digest
+
+
+def test_json_has_a_schema_a_version_and_every_tensor(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net(depth=3)
+    net.save_record("net.mpk")
+
+    document = as_json(capsys, "net.mpk")
+
+    assert [document[key] for key in ("burnish", "version", "kind")] == [
+        "show",
+        1,
+        "record",
+    ]
+    (part,) = document["parts"]
+    assert part["hyperparameters"]["depth"] == 3
+    assert part["checksums"] is True
+    assert [t["path"] for t in part["tensors"]] == [*dict(net.named_parameters())]
+    assert part["tensors"][0]["shape"] == [4, 4]
+
+
+def test_names_with_escapes_are_never_printed_raw(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evil = "\x1b[2J\u202eevil"
+    burnish.save_record(
+        {evil: torch.ones(2), "note": f"{evil}\n"}, "x.mpk", metadata={evil: evil}
+    )
+
+    text = shown(capsys, "x.mpk", "--stats")
+
+    assert r"\x1b[2J\u202eevil" in text
+    assert "\u202e" not in text
+    shown(capsys, "x.mpk", "--json")
+    assert main(["show", "x.mpk", f"{evil}2"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_very_many_different_names_are_left_out_unless_all_are_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tensors = {f"n{i:x}": torch.ones(1) for i in range(2000)}
+    Record.from_state_dict(tensors).save("x.safetensors")
+
+    assert "1,970 more" in shown(capsys, "x.safetensors")
+    assert shown(capsys, "x.safetensors", "--all").count("\n") > 2000
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_no_line_is_wider_than_the_terminal(
+    columns: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    stepped_optimizer(Net()).save_record("optim.mpk", metadata={"note": "x" * 99})
+
+    for words in (["optim.mpk"], ["optim.mpk", "--stats"]):
+        assert max(map(len, shown(capsys, *words).splitlines())) <= int(columns)
+
+
+LIMITED = """
+import resource, sys
+from burnish.cli.main import main
+assert main(["show", "small." + sys.argv[1], "--stats"]) == 0
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert main(["show", "large." + sys.argv[1], "--stats"]) == 0
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "safetensors"])
+def test_a_large_tensor_is_read_in_pieces(suffix: str) -> None:
+    for name, n in (("small", 1 << 18), ("large", 24 << 20)):
+        Record.from_state_dict({"w": torch.randn(n)}).save(f"{name}.{suffix}")
+
+    command = [sys.executable, "-c", LIMITED, suffix]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    grown = int(ended.stdout.splitlines()[-1])
+    assert grown < 32, f"{grown} MiB for a file of 96 MiB"

@@ -1,0 +1,71 @@
+import torch
+
+from burnish.records.entries.entry import Entry
+from burnish.records.inspection.tree import Leaf, Node, leaves_of, tree_of
+
+
+def entry(path: str, *shape: int, ties: tuple[str, ...] = ()) -> Entry:
+    return Entry(path, "tensor", torch.float32, shape, torch.empty(shape), ties=ties)
+
+
+def names(node: Node) -> list[str]:
+    return [child.name for child in node.children]
+
+
+def test_blocks_that_repeat_are_one_node_of_the_first() -> None:
+    entries = [entry(f"h.{i}.{n}.w", 2, 3) for i in range(12) for n in "ab"]
+
+    tree = tree_of(leaves_of(entries))
+
+    assert (tree.name, tree.n_alike) == ("h.{0...11}", 12)
+    assert names(tree) == ["a.w", "b.w"]
+    assert sum(leaf.n_values * n for leaf, n in tree.leaves) == 12 * 2 * 6
+
+
+def test_a_block_of_another_shape_stands_alone() -> None:
+    entries = [entry(f"h.{i}.w", 3 if i != 2 else 4) for i in range(5)]
+
+    tree = tree_of(leaves_of(entries))
+
+    assert names(tree) == ["{0...1}.w", "2.w", "{3...4}.w"]
+
+
+def test_numbers_are_in_their_order_however_the_file_sorts_them() -> None:
+    entries = [entry(f"h.{i}.w", i + 1) for i in (0, 1, 10, 11, 2)]
+
+    tree = tree_of(leaves_of(entries))
+
+    assert names(tree) == ["0.w", "1.w", "2.w", "10.w", "11.w"]
+
+
+def test_a_hole_in_the_numbers_ends_a_block() -> None:
+    tree = tree_of(leaves_of([entry(f"h.{i}.w", 3) for i in (0, 1, 5)]))
+
+    assert names(tree) == ["{0...1}.w", "5.w"]
+
+
+def test_without_collapsing_every_block_is_there() -> None:
+    tree = tree_of(
+        leaves_of([entry(f"h.{i}.w", 3) for i in range(3)]), is_collapsed=False
+    )
+
+    assert names(tree) == ["0.w", "1.w", "2.w"]
+
+
+def test_a_tied_tensor_stands_at_each_path_and_is_counted_once() -> None:
+    leaves = leaves_of([entry("wte.weight", 5, ties=("head.weight",))])
+
+    assert [leaf.tied_to for leaf in leaves] == [None, "wte.weight"]
+    assert sum(leaf.n_values for leaf in leaves) == 5
+
+
+def test_a_list_of_plain_data_is_one_leaf() -> None:
+    tree = tree_of([Leaf("a.b.0", value=1), Leaf("a.b.1", value="x"), Leaf("a.c.0")])
+
+    assert tree.children[0].leaf == Leaf("a.b", value=[1, "x"])
+
+
+def test_names_of_thousands_of_parts_are_no_deep_tree() -> None:
+    tree = tree_of(leaves_of([entry("a." * 3000 + "w", 2), entry("b", 1)]))
+
+    assert sum(1 for _ in tree.leaves) == 2

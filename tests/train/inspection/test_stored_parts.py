@@ -1,0 +1,108 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.config import Hparams
+from burnish.records import RecordError
+from burnish.train import Checkpoints, HyperState
+from burnish.train.inspection.stored_parts import stored_parts
+
+
+class Config(Hparams):
+    lr: float = 0.1
+
+
+@dataclass
+class State:
+    net: nn.Linear = field(default_factory=lambda: nn.Linear(2, 2))
+    step: int = 0
+
+
+def names(source: Path) -> list[str]:
+    with stored_parts(source) as stored:
+        return [part.name for part in stored.parts]
+
+
+@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors"])
+def test_a_file_is_one_part_without_a_name(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"net.{suffix}"
+    burnish.save_record(nn.Linear(2, 2), file)
+
+    with stored_parts(file) as stored:
+        assert (stored.kind, stored.source) == ("record", str(file))
+        assert [len(part.record.entries()) for part in stored.parts] == [2]
+
+
+def test_a_run_shows_its_newest_checkpoint_and_names_the_others(tmp_path: Path) -> None:
+    net = nn.Linear(2, 2)
+    checkpoints = Checkpoints(tmp_path / "run")
+    for step in (1, 2):
+        checkpoints.save(step, net=net, loss=0.5)
+
+    with stored_parts(tmp_path / "run") as stored:
+        assert stored.kind == "checkpoint"
+        assert stored.facts["steps"] == [1, 2]
+        assert stored.facts["step"] == 2
+        assert stored.facts["values"] == {"loss": 0.5}
+        assert [(p.name, p.kind) for p in stored.parts] == [("net", "module")]
+
+    with stored_parts(checkpoints[1].folder) as stored:
+        assert stored.facts["step"] == 1
+
+
+def test_a_pretrained_folder_is_one_record_over_its_shards(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    burnish.save_pretrained(net, tmp_path, max_shard_size=300)
+
+    with stored_parts(tmp_path) as stored:
+        assert stored.kind == "pretrained folder"
+        assert len(stored.parts[0].record.entries()) == 4
+    with stored_parts(tmp_path / "model.safetensors.index.json") as stored:
+        assert len(stored.parts[0].record.entries()) == 4
+    (tmp_path / "config.json").unlink()
+    with stored_parts(tmp_path) as stored:
+        assert stored.kind == "shards"
+
+
+def test_a_folder_of_hyperstate_has_a_part_for_each_record(tmp_path: Path) -> None:
+    run = HyperState.load(
+        Config, State, lambda config: State(), checkpoint_dir=tmp_path / "run"
+    )
+    run.state.step += 1
+    run.step()
+
+    with stored_parts(tmp_path / "run") as stored:
+        assert stored.kind == "hyperstate"
+        assert [part.name for part in stored.parts] == ["rng", "state.net"]
+        assert "state.ron" in stored.facts["texts"]
+
+
+def test_a_folder_of_records_has_a_part_for_each(tmp_path: Path) -> None:
+    burnish.save_record(nn.Linear(1, 1), tmp_path / "a.mpk")
+    torch.save(nn.Linear(1, 1).state_dict(), tmp_path / "b.pt")
+    (tmp_path / "notes.txt").write_text("x")
+
+    assert names(tmp_path) == ["a.mpk", "b.pt"]
+
+
+def test_what_holds_no_records_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+
+    with pytest.raises(IsADirectoryError, match=r"notes\.txt"):
+        stored_parts(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        stored_parts(tmp_path / "nothing.mpk")
+    with pytest.raises(RecordError):
+        stored_parts(tmp_path / "notes.txt")
+
+
+def test_one_damaged_file_leaves_none_open(tmp_path: Path) -> None:
+    burnish.save_record(nn.Linear(1, 1), tmp_path / "a.mpk")
+    (tmp_path / "b.mpk").write_bytes(b"\x85\xa7burnish damaged")
+
+    with pytest.raises(RecordError, match=r"b\.mpk"):
+        stored_parts(tmp_path)

@@ -1,0 +1,1 @@
+"""What stands in any file or folder that a person points at."""

@@ -1,0 +1,129 @@
+"""One stored record as people and programs look at it: names, facts, entries."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...config.patterns import as_patterns, matchers
+from ...config.spelling import did_you_mean
+from ...optim.stored.by_param_name import state_by_param_name
+from ...optim.stored.record_types import GroupState
+from ...records.entries.entries import library_part
+from ...records.entries.entry import Entry
+from ...records.entries.select import data_entry, selected
+from ...records.flat_record import FlatRecord
+from ...records.inspection.tree import Leaf, leaves_of
+from ...records.record_view import names_on_path, plain_leaves
+from .stored_parts import StoredPart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartView:
+    """What is seen of one record; an optimizer's state is under parameters' names."""
+
+    part: StoredPart
+    entries: list[Entry]
+    plain: list[tuple[str, object]]
+    """Plain data beside the entries, by path."""
+    groups: list[GroupState]
+    """Of an optimizer; else none."""
+    n_params: list[int]
+    """How many parameters each of its groups has a state of."""
+
+    @property
+    def record(self) -> FlatRecord:
+        """The record itself."""
+        return self.part.record
+
+    @property
+    def library(self) -> Mapping[str, Any]:
+        """What the library that wrote it says of it."""
+        return library_part(self.record.metadata)
+
+    @property
+    def hparams(self) -> Mapping[str, Any] | None:
+        """The hyperparameters of the class, where they are stored."""
+        hparams: Mapping[str, Any] | None = self.library.get("hparams")
+        return hparams
+
+    @property
+    def users_metadata(self) -> dict[str, Any]:
+        """What else stands in the metadata, without what is told elsewhere."""
+        skipped = {"burnish", *(["optimizer"] if self.groups else [])}
+        return {k: v for k, v in self.record.metadata.items() if k not in skipped}
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether each entry has a checksum."""
+        return self.record.verified != "none"
+
+    def leaves(self) -> list[Leaf]:
+        """Return all that has a name."""
+        return leaves_of(self.entries, self.plain)
+
+    def split(self) -> Callable[[str], list[str]]:
+        """Return what takes a path of the record apart."""
+        is_escaped = self.record.is_typed and not self.groups
+        return names_on_path if is_escaped else lambda path: path.split(".")
+
+    def nbytes_by_dtype(self) -> Counter[str]:
+        """Return how many bytes the entries of each dtype take."""
+        sizes: Counter[str] = Counter()
+        for entry in self.entries:
+            sizes[str(entry.dtype).removeprefix("torch.")] += entry.nbytes
+        return sizes
+
+    def chosen(self, patterns: Sequence[str]) -> "PartView":
+        """Return the view with what the patterns match alone, or what lies below that.
+
+        ValueError, with the nearest name, where one matches nothing.
+        """
+        if not patterns:
+            return self
+        paths = [leaf.path for leaf in self.leaves()]
+        every = [*as_patterns(patterns), *(f"{p}.**" for p in patterns)]
+        for pattern in patterns:
+            _check_matches(pattern, paths)
+        return PartView(
+            part=self.part,
+            entries=[e for e in self.entries if selected(e, every, None)],
+            plain=[
+                (path, value)
+                for path, value in self.plain
+                if selected(data_entry(path), every, None)
+            ],
+            groups=self.groups,
+            n_params=self.n_params,
+        )
+
+
+def part_view(part: StoredPart) -> PartView:
+    """Return the view of a record. Raises `RecordError` for a damaged optimizer's."""
+    state = state_by_param_name(part.record)
+    if state is not None:
+        return PartView(
+            part=part,
+            entries=state.entries,
+            plain=state.numbers,
+            groups=state.groups,
+            n_params=state.n_params,
+        )
+    plain = [*plain_leaves(part.record)]
+    entries = part.record.entries()
+    return PartView(part=part, entries=entries, plain=plain, groups=[], n_params=[])
+
+
+def _check_matches(pattern: str, paths: Sequence[str]) -> None:
+    """Raise ValueError unless ``pattern`` is of a path, or of what others lie below."""
+    tests = [*matchers(pattern), *matchers(f"{pattern}.**")]
+    if any(test(path, None) for test in tests for path in paths):
+        return
+    names = {
+        path[:end]
+        for path in paths
+        for end in (*(i for i, c in enumerate(path) if c == "."), len(path))
+    }
+    raise ValueError(
+        f"the pattern {pattern!r} matches nothing.{did_you_mean(pattern, names)}"
+    )

@@ -1,0 +1,202 @@
+"""What a person points at, as records with names: a file, or a folder of any kind."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
+from ...core.pretrained.shards import INDEX, open_shards
+from ...records.flat_record import FlatRecord
+from ...records.format import format_of_suffix, suffix_of, suffixes
+from ...records.open import open_record
+from ...records.readable import Readable
+from ...records.source_errors import folder_error
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.checkpoints import Checkpoints
+from ..checkpoints.manifest import FILE as MANIFEST
+from ..hyperstate.stored_files import STATE
+
+Kind: TypeAlias = Literal[
+    "record", "pretrained folder", "shards", "checkpoint", "hyperstate", "folder"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One record of what is stored, and its name there."""
+
+    name: str
+    """Empty for what is stored alone."""
+    file: str
+    record: FlatRecord
+    kind: str = ""
+    """What a checkpoint says that it is: a module, a record, a state."""
+
+
+@dataclass(slots=True)
+class StoredParts:
+    """Records that belong together; a context manager that closes them."""
+
+    source: str
+    """What was pointed at."""
+    kind: Kind
+    parts: list[StoredPart]
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What else is said there: a step, numbers, a configuration, other steps."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for part in self.parts:
+            part.record.close()
+
+
+def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
+    """Return the records in ``source``, none of their tensors read yet.
+
+    It is whatever `open_record` takes, or a folder: pretrained, with shards or without;
+    a checkpoint, or a run, of which the newest one is opened; a folder of records.
+    Raises `RecordError` for what is damaged, and OSError for what is missing or is a
+    folder without records.
+    """
+    if isinstance(source, str | os.PathLike) and "://" not in os.fspath(source):
+        path = os.fspath(source)
+        if os.path.isdir(path):
+            return _in_folder(Path(os.fsdecode(path)), verify)
+        if path.endswith(INDEX):
+            folder = os.path.dirname(path) or "."
+            record = open_shards(folder, path, verify=verify)
+            return StoredParts(path, "shards", [StoredPart("", path, record)])
+    record = open_record(source, verify=verify)
+    file = record.reading.file
+    return StoredParts(file, "record", [StoredPart("", file, record)])
+
+
+def _in_folder(folder: Path, verify: bool) -> StoredParts:
+    for is_there, read in _READERS:
+        if is_there(folder):
+            return read(folder, verify)
+    return _records_in(folder, verify)
+
+
+def _checkpoint(folder: Path, verify: bool) -> StoredParts:
+    checkpoint = Checkpoint.read(folder)
+    rows = checkpoint.manifest.parts
+    parts = _opened(
+        [(name, folder / row.file) for name, row in rows.items()],
+        verify,
+        {name: row.kind for name, row in rows.items()},
+    )
+    manifest = checkpoint.manifest
+    facts: dict[str, Any] = {"step": manifest.step, "values": dict(manifest.values)}
+    if manifest.info:
+        facts["info"] = manifest.info
+    return StoredParts(str(folder), "checkpoint", parts, facts)
+
+
+def _run(folder: Path, verify: bool) -> StoredParts:
+    checkpoints = Checkpoints(folder)
+    newest = _checkpoint(checkpoints["latest"].folder, verify)
+    newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
+    return newest
+
+
+def _hyperstate(folder: Path, verify: bool) -> StoredParts:
+    files = [
+        (name.removesuffix(suffix_of(name, suffixes())), folder / name)
+        for name in sorted(os.listdir(folder))
+        if format_of_suffix(name) is not None
+    ]
+    texts = [name for name in ("config.ron", STATE) if (folder / name).is_file()]
+    return StoredParts(
+        str(folder), "hyperstate", _opened(files, verify), {"texts": texts}
+    )
+
+
+def _hyperstate_run(folder: Path, verify: bool) -> StoredParts:
+    states = sorted(file.parent.name for file in folder.glob(f"*/{STATE}"))
+    latest = [name for name in states if name.startswith("latest")] or states
+    newest = _hyperstate(folder / latest[-1], verify)
+    newest.facts["run"], newest.facts["steps"] = str(folder), states
+    return newest
+
+
+def _pretrained(folder: Path, verify: bool) -> StoredParts:
+    content = read_folder(str(folder), verify=verify)
+    record = content.record
+    part = StoredPart("", record.reading.file, record)
+    facts = {"config": content.config}
+    return StoredParts(str(folder), "pretrained folder", [part], facts)
+
+
+def _shards(folder: Path, verify: bool) -> StoredParts:
+    index = str(folder / INDEX)
+    record = open_shards(str(folder), index, verify=verify)
+    return StoredParts(str(folder), "shards", [StoredPart("", index, record)])
+
+
+def _records_in(folder: Path, verify: bool) -> StoredParts:
+    names = [n for n in sorted(os.listdir(folder)) if _may_be_record(folder / n)]
+    if not names:
+        raise folder_error(str(folder))
+    files = [(name, folder / name) for name in names]
+    return StoredParts(str(folder), "folder", _opened(files, verify))
+
+
+def _may_be_record(file: Path) -> bool:
+    is_settings = file.name.endswith("config.json") or file.name.startswith("tokenizer")
+    return (
+        file.is_file() and not is_settings and format_of_suffix(file.name) is not None
+    )
+
+
+def _opened(
+    files: Iterable[tuple[str, Path]],
+    verify: bool,
+    kinds: Mapping[str, str] | None = None,
+) -> list[StoredPart]:
+    """Return all files opened, or none of them: what was opened is closed again."""
+    with ExitStack() as opened:
+        parts: list[StoredPart] = []
+        for name, file in files:
+            record = opened.enter_context(open_record(file, verify=verify))
+            parts.append(
+                StoredPart(name, str(file), record, (kinds or {}).get(name, ""))
+            )
+        opened.pop_all()
+        return parts
+
+
+def _has(*names: str) -> Callable[[Path], bool]:
+    return lambda folder: any((folder / name).is_file() for name in names)
+
+
+def _has_below(name: str) -> Callable[[Path], bool]:
+    return lambda folder: any(True for _ in folder.glob(f"*/{name}"))
+
+
+def _is_pretrained(folder: Path) -> bool:
+    return _has(CONFIG)(folder) and _has(*KINDS)(folder)
+
+
+_READERS: Sequence[
+    tuple[Callable[[Path], bool], Callable[[Path, bool], StoredParts]]
+] = (
+    (_has(MANIFEST), _checkpoint),
+    (_has(STATE), _hyperstate),
+    (_is_pretrained, _pretrained),
+    (_has(INDEX), _shards),
+    (_has_below(MANIFEST), _run),
+    (_has_below(STATE), _hyperstate_run),
+)
+"""Kinds of folders, those first that are told by more."""
