@@ -273,7 +273,7 @@ def plain_leaves(record: RecordView) -> Iterator[tuple[str, Any]]:
     read. Of a record with declared fields that holds others, theirs are among them.
     """
     branch = record._branch  # pyright: ignore[reportPrivateUsage]  # a part of it
-    waiting = [("", branch._index)]  # pyright: ignore[reportPrivateUsage]  # as above
+    waiting: list[tuple[str, Any]] = [("", branch._index)]  # pyright: ignore[reportPrivateUsage]  # as above
     while waiting:
         path, item = waiting.pop()
         if isinstance(item, dict):

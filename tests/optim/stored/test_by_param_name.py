@@ -24,7 +24,7 @@ def test_states_stand_under_the_names_of_their_parameters() -> None:
         "0.weight.exp_avg",
         "0.weight.exp_avg_sq",
     ]
-    assert state.entries[0].id in record.entries()[0].path
+    assert str(state.entries[0].id) in record.entries()[0].path
     assert ("1.bias.step", 1) in state.numbers
     assert state.n_params == [4]
     assert state.groups[0].hyperparameters["lr"] == 0.1
