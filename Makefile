@@ -6,7 +6,7 @@ CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
 TESTS := -n $(CPUS) --dist worksteal -q
 
-.PHONY: demo test check bench docs crash fuzz models mutate resume wheel-test format clean
+.PHONY: demo test check bench gpu docs crash fuzz models mutate resume wheel-test format clean
 
 demo: $(READY)
 	$(PY) examples/digits.py
@@ -24,6 +24,11 @@ check: $(READY)
 
 bench: $(READY)
 	$(PY) benches/run.py
+
+# The tests and the bench that need a GPU of Nvidia; without one they say so.
+gpu: $(READY)
+	$(PY) -m pytest -q -rs -m cuda tests
+	$(PY) benches/run.py gpu
 
 # The pages of docs/ are Markdown; their examples run as tests.
 docs: $(READY)

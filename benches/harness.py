@@ -27,6 +27,11 @@ PAIRS = 9
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of malloc.h."""
 
+
+class Unmeasured(Exception):
+    """What a bench needs is not on this machine; its text says what."""
+
+
 Clock: TypeAlias = Callable[[], float]
 
 

@@ -13,9 +13,9 @@ def save_safetensors(tensors: dict[str, Tensor], file: str) -> None:
     safetensors.torch.save_file(tensors, file)  # pyright: ignore[reportUnknownMemberType]  # PathLike without its argument
 
 
-def load_safetensors(file: str) -> dict[str, Tensor]:
-    """Return all tensors, mapped."""
-    return safetensors.torch.load_file(file)  # pyright: ignore[reportUnknownMemberType]  # PathLike without its argument
+def load_safetensors(file: str, device: str = "cpu") -> dict[str, Tensor]:
+    """Return all tensors, mapped, or copied to a device."""
+    return safetensors.torch.load_file(file, device)  # pyright: ignore[reportUnknownMemberType]  # PathLike without its argument
 
 
 def one_of_safetensors(file: str, path: str) -> Tensor:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from harness import Row
-from results import table, write_section
+from harness import Row, Unmeasured
+from results import table, write_section, write_unmeasured
 
 _HERE = Path(__file__).parent
 
@@ -52,7 +52,12 @@ def run_here(name: str, question: str) -> None:
     """Run one bench in this process, print its table, and write it down."""
     began = time.perf_counter()
     run = cast("Callable[[], list[Row]]", importlib.import_module(name).run)
-    rows = run()
+    try:
+        rows = run()
+    except Unmeasured as reason:
+        write_unmeasured(name, question, str(reason))
+        print(f"\n{name}: {question}  not measured: {reason}")
+        return
     write_section(name, question, rows)
     missed = sum(row.met is False for row in rows)
     seconds = time.perf_counter() - began

@@ -23,6 +23,19 @@ def _interruptible() -> Generator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that need a GPU where torch finds none."""
+    on_gpu = [item for item in items if item.get_closest_marker("cuda")]
+    if not on_gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        reason = f"torch {torch.__version__} finds no GPU on this machine"
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture
 def quiet_lightning() -> Generator[None]:
     import torch

@@ -17,6 +17,7 @@ from ..precision import RecordPrecision
 from ..tensors.conversion import convert
 from ..tensors.grad_mode import ordinary_tensors
 from ..tensors.memory import ORDINARY, unreadable, values_of
+from .device_copies import in_main_memory
 from .lazy_snapshot import HeldTensor
 
 CHUNK = 1 << 20
@@ -110,7 +111,8 @@ def pieces(
                 ctypes.memmove(out.data_ptr(), piece.data_ptr(), piece.nbytes)
                 yield out
         return
-    for piece in row_major_pieces(tensor.detach(), limit):
+    parts = row_major_pieces(tensor.detach(), limit)
+    for piece in in_main_memory(parts, tensor.device):
         out = scratch.take(dtype, piece.numel())
         convert_piece(piece, out, entry, tensor, precision)
         yield out
@@ -131,7 +133,8 @@ def convert_piece(
     # The range is checked before the conversion, so both must see one state of the
     # values, whatever another thread writes meanwhile.
     values = piece.reshape(-1)
-    if not (is_undisturbed() and is_private(tensor)):
+    # What came from a device is a copy already.
+    if piece.device == tensor.device and not (is_undisturbed() and is_private(tensor)):
         values = values.clone()
     n_zeroed = convert(values, out, entry.path, precision.rounding(entry))
     precision.count_zeroed(entry.path, n_zeroed)

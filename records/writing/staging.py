@@ -16,6 +16,7 @@ from ..precision import RecordPrecision
 from ..tensors.grad_mode import no_grad, ordinary_tensors
 from ..tensors.memory import ORDINARY
 from ..tensors.torch_internals import copy_tensors
+from .device_copies import in_main_memory
 from .payload import (
     CHUNK,
     convert_piece,
@@ -149,7 +150,8 @@ class _Filling:
                 tensor = stored_tensor(entry)
             if tensor.shape != entry.shape:
                 raise resized(entry, tensor)
-            if tensor.dtype is not dtype:
+            is_far = not tensor.is_cpu and tensor.nbytes > _SHORT
+            if tensor.dtype is not dtype or is_far:
                 _convert(entry, tensor, row, record.precision)
             elif entry.is_stored:
                 # What was read from a file is let go of at once.
@@ -180,7 +182,8 @@ def _convert(
 ) -> None:
     """Convert a tensor into ``row``, as much at a time as fits a core's cache."""
     start = 0
-    for piece in row_major_pieces(tensor.detach(), CHUNK // row.itemsize):
+    pieces = row_major_pieces(tensor.detach(), CHUNK // row.itemsize)
+    for piece in in_main_memory(pieces, tensor.device):
         out = row[start : start + piece.numel()]
         convert_piece(piece, out, entry, tensor, precision)
         start += piece.numel()

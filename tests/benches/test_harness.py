@@ -120,3 +120,36 @@ def test_every_bench_asks_one_question_and_has_a_run() -> None:
     for name, question in benches.items():
         assert question.count("?") == 1
         assert "\ndef run() -> list[Row]:\n" in (BENCHES / f"{name}.py").read_text()
+
+
+def test_what_cannot_be_measured_says_so_and_keeps_older_figures(
+    harness: Any, results: Any
+) -> None:
+    row = harness.Row.bounded("size", "all", 1, "MiB", at_most=8)
+
+    results.write_unmeasured("a", "How large is a?", "there is no a")
+    assert "Not measured: there is no a." in results.FILE.read_text()
+    results.write_section("a", "How large is a?", [row])
+    measured = results.FILE.read_text()
+    assert "Not measured" not in measured
+    results.write_unmeasured("a", "How large is a?", "there is no a any more")
+
+    assert results.FILE.read_text() == measured
+
+
+def test_a_bench_without_its_device_ends_well(
+    harness: Any,
+    results: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, gpu = importlib.import_module("run"), importlib.import_module("gpu")
+
+    def refuse() -> None:
+        raise harness.Unmeasured("there is none")
+
+    monkeypatch.setattr(gpu, "check_device", refuse)
+    run.run_here("gpu", "How fast?")
+
+    assert "not measured: there is none" in capsys.readouterr().out
+    assert "## How fast?\n\nNot measured: there is none." in results.FILE.read_text()

@@ -83,7 +83,7 @@ def test_elementwise_steps_run_on_lists_on_an_accelerator(mode: FakeTensorMode) 
     assert engine_names(adaptor) == {"foreach"}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 @pytest.mark.parametrize("simple", [UserAdamW(), AdamW(), Muon()])
 @pytest.mark.parametrize("fused", [False, None])
 def test_a_run_goes_on_on_a_gpu(
