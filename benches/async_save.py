@@ -3,11 +3,14 @@
 Peers, in the same race: the save that is waited for; `async_save` of
 torch.distributed.checkpoint, with a staging memory that is reused as ours is; and a
 thread around `torch.save` of a copied state dict. GPT-2 and its AdamW, 1.5 GB, in
-memory and without fsync, since the peers call none; two threads.
+memory and without fsync, since the peers call none; two threads. A lazy save holds up
+nobody before the next step: where that comes at once, the row has the call's time and
+what the step waited.
 """
 
 import copy
 import shutil
+import statistics
 import threading
 import time
 import warnings
@@ -33,12 +36,18 @@ def run() -> list[Row]:
     warnings.filterwarnings("ignore", "torch.distributed is disabled")
     # Of many small tensors Python's own work is most of either save.
     return [
-        *rows_of(gpt2(), "GPT-2 and AdamW, 1.5 GB", at_most=0.3),
+        *rows_of(gpt2(), "GPT-2 and AdamW, 1.5 GB", at_most=0.3, lazy_at_most=0.05),
         *rows_of(ManyLinear(), "5,000 of 64x64 and AdamW, 246 MB"),
     ]
 
 
-def rows_of(net: nn.Module, case: str, *, at_most: float | None = None) -> list[Row]:
+def rows_of(
+    net: nn.Module,
+    case: str,
+    *,
+    at_most: float | None = None,
+    lazy_at_most: float | None = None,
+) -> list[Row]:
     """Return the answers for a module and its AdamW."""
     # A forked process, in which memory is measured, has none of torch's threads.
     torch.set_num_threads(1)
@@ -51,8 +60,10 @@ def rows_of(net: nn.Module, case: str, *, at_most: float | None = None) -> list[
         samples = race(runs.runners(), pairs=PAIRS, before=runs.settle)
         whole = race(runs.whole_runners(), pairs=PAIRS, before=runs.settle)
         runs.settle()
+        at_once = runs.lazy_saves_before_a_step()
     blocked = blocked_rows(samples, case, at_most)
-    return [*blocked, whole_row(whole, case), first, memory]
+    lazy = lazy_rows(samples, at_once, case, lazy_at_most)
+    return [*blocked, *lazy, *whole_rows(whole, case), first, memory]
 
 
 def stepped(net: nn.Module) -> torch.optim.Optimizer:
@@ -73,6 +84,9 @@ class Runs:
         self._folder, self._net, self._optim = folder, net, optim
         self._waiting = Checkpoints(folder / "waiting", keep_last=1)
         self._ours = Checkpoints(folder / "ours", keep_last=1, wait=False)
+        self._lazy = Checkpoints(
+            folder / "lazy", keep_last=1, wait=False, snapshot="lazy"
+        )
         self._pending: list[Callable[[], object]] = []
         options = StagingOptions(
             use_pinned_memory=False,
@@ -87,6 +101,7 @@ class Runs:
         return {
             "waiting": lambda: self._save(self._waiting),
             "ours": lambda: self._save(self._ours),
+            "lazy": lambda: self._save(self._lazy),
             "dcp": self._save_dcp,
             "thread": self._save_thread,
         }
@@ -96,11 +111,26 @@ class Runs:
         return {
             "waiting": lambda: self._save(self._waiting),
             "ours": lambda: self._save(self._ours).wait(),
+            "lazy": lambda: self._save(self._lazy).wait(),
         }
+
+    def lazy_saves_before_a_step(self) -> Samples:
+        """Return for how long a lazy save holds up what is a step at once."""
+        samples = Samples()
+        for _ in range(PAIRS):
+            begun = time.perf_counter()
+            saved = self._save(self._lazy)
+            seconds = time.perf_counter() - begun
+            self._optim.step()
+            saved.wait()
+            samples.wall.append(seconds + saved.report.seconds_held_up)
+            self.settle()
+        return samples
 
     def settle(self) -> None:
         """Wait for what goes on, and remove what was saved."""
         self._ours.wait()
+        self._lazy.wait()
         for wait in self._pending:
             wait()
         self._pending.clear()
@@ -147,9 +177,42 @@ def blocked_rows(
     ]
 
 
-def whole_row(samples: dict[str, Samples], case: str) -> Row:
-    ours, waiting = samples["ours"], samples["waiting"]
-    return Row.timed("begun and waited for", case, ours, waiting, by="wall")
+def lazy_rows(
+    samples: dict[str, Samples], at_once: Samples, case: str, at_most: float | None
+) -> list[Row]:
+    waiting = samples["waiting"]
+    at_once_ms, waiting_ms = (
+        1e3 * statistics.median(times.wall) for times in (at_once, waiting)
+    )
+    peers = {"waiting": waiting, "DCP": samples["dcp"], "a thread": samples["thread"]}
+    return [
+        *(
+            Row.timed(
+                f"lazy, no step comes: blocked, against {name}",
+                case,
+                samples["lazy"],
+                peer,
+                at_most=at_most if peer is waiting else None,
+                by="wall",
+            )
+            for name, peer in peers.items()
+        ),
+        Row.sized(
+            "lazy, a step at once: blocked, against waiting",
+            case,
+            at_once_ms,
+            waiting_ms,
+            "ms wall",
+        ),
+    ]
+
+
+def whole_rows(samples: dict[str, Samples], case: str) -> list[Row]:
+    waiting = samples["waiting"]
+    return [
+        Row.timed("begun and waited for", case, samples["ours"], waiting, by="wall"),
+        Row.timed("lazy, and waited for", case, samples["lazy"], waiting, by="wall"),
+    ]
 
 
 def first_row(

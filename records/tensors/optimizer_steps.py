@@ -90,8 +90,35 @@ def _tensors_in(values: Iterable[object]) -> Iterator[Tensor]:
 
 
 @untraced
-def _before_step(optimizer: torch.optim.Optimizer, *arguments: object) -> None:
+def _before_step(
+    optimizer: torch.optim.Optimizer, args: Any, kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]] | None:
+    """Make the calls, or return arguments with a closure that makes them."""
     if id(optimizer) not in _optimizers:
         note_optimizer(optimizer)
+    closure = kwargs.get("closure", args[1] if len(args) == 2 else None)
+    if closure is None or not _begins_with_closure(optimizer):
+        _make_calls()
+        return None
+
+    # Lightning runs forward and backward passes in there, which change no parameter.
+    def closure_and_calls() -> Any:
+        result = closure()
+        _make_calls()
+        return result
+
+    return args[:1], {**kwargs, "closure": closure_and_calls}
+
+
+def _make_calls() -> None:
     for call in _calls:
         call()
+
+
+def _begins_with_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether nothing is changed before the closure has returned.
+
+    So are the steps of torch's own optimizers; others may do as they like.
+    """
+    step = getattr(type(optimizer).step, "__wrapped__", None)
+    return str(getattr(step, "__module__", "")).startswith("torch.optim.")

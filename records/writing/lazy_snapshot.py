@@ -190,7 +190,7 @@ class HeldTensor:
     def load(self, maps: "Maps | None" = None) -> torch.Tensor:
         """Return the values in memory that nobody else has."""
         with ordinary_tensors():
-            pieces = [*self.pieces(_new_room)]
+            pieces = [*self.pieces(_new_room, SEGMENT)]
         return torch.cat(pieces).view(self._tensor.shape)
 
     def read_again(self) -> None:
@@ -198,19 +198,22 @@ class HeldTensor:
         with self._snapshot.lock:
             self._n_readings += 1
 
-    def pieces(self, take: Take) -> Iterator[torch.Tensor]:
-        """Return the values as flat tensors of a segment each, in what ``take`` gives.
+    def pieces(self, take: Take, most: int) -> Iterator[torch.Tensor]:
+        """Return the values as flat tensors of ``most`` bytes, in what ``take`` gives.
+
+        Only the last one is shorter. ``most`` are whole segments.
 
         RecordError for values that are no more to be had.
         """
         self._position, digest = 0, xxhash.xxh3_64()
         itemsize = self._tensor.dtype.itemsize
-        for i in range(self._n_segments):
-            size = self._size_of(i)
+        for start in range(0, self.size, most):
+            size = min(most, self.size - start)
             out = take(self._tensor.dtype, size // itemsize)
-            self._read(i, out.data_ptr())
+            for offset in range(0, size, SEGMENT):
+                self._read((start + offset) // SEGMENT, out.data_ptr() + offset)
             digest.update(_bytes_at(out.data_ptr(), size))
-            if i == self._n_segments - 1:
+            if start + size == self.size:
                 self._compare(digest.digest())
             yield out
 

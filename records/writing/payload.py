@@ -93,7 +93,7 @@ def pieces(
     """
     scratch = scratch or Scratch()
     if isinstance(entry.source, HeldTensor):
-        yield from entry.source.pieces(scratch.take)
+        yield from entry.source.pieces(scratch.take, CHUNK)
         return
     tensor = stored_tensor(entry)
     if not tensor.numel():

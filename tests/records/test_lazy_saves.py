@@ -202,10 +202,8 @@ def test_a_load_makes_room_as_a_step_does(tmp_path: Path, reads: GatedCall) -> N
 @pytest.mark.parametrize("name", OWN_RECORDERS)
 @pytest.mark.parametrize("precision", [None, "half"])
 def test_the_file_is_to_the_byte_the_one_that_is_waited_for(
-    name: str, precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, precision: Any, tmp_path: Path
 ) -> None:
-    # Lines of JSON and blocks of planes end where chunks do.
-    monkeypatch.setattr(lazy_snapshot, "SEGMENT", 1 << 20)
     module = nn.Sequential(net(), nn.Linear(520, 520))
     optim = ready_to_step(module)
     options: dict[str, Any] = {

@@ -57,6 +57,49 @@ def test_a_step_of_any_optimizer_of_torch_makes_the_call(calls: list[str]) -> No
     assert len(calls) >= 2
 
 
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.LBFGS])
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_closure_of_torchs_optimizers_comes_before_the_call(
+    kind: Any, by_name: bool, calls: list[str]
+) -> None:
+    net = nn.Linear(2, 2)
+    optim = kind(net.parameters(), lr=0.1)
+    before = net.weight.detach().clone()
+
+    def closure() -> Tensor:
+        if not calls:
+            assert torch.equal(net.weight, before)
+        loss: Tensor = net(torch.ones(1, 2)).square().sum()
+        loss.backward()
+        calls.append("closure")
+        return loss.detach()
+
+    optim.step(closure=closure) if by_name else optim.step(closure)
+
+    assert calls[:2] == ["closure", "step"]
+    assert not torch.equal(net.weight, before)
+
+
+class Perturbed(torch.optim.SGD):
+    """Changes parameters before it asks for the loss, as sharpness-aware ones do."""
+
+    def step(self, closure: Any = None) -> Any:
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                parameter.add_(1)
+        return closure()
+
+
+def test_a_closure_of_an_optimizer_of_users_comes_after_the_call(
+    calls: list[str],
+) -> None:
+    optim = Perturbed(nn.Linear(2, 2).parameters())
+
+    optim.step(lambda: calls.append("closure"))
+
+    assert calls == ["step", "closure"]
+
+
 def test_parameters_and_states_of_optimizers_are_stepped() -> None:
     net = nn.Linear(4, 4)
     optim = stepped(torch.optim.Adam(net.parameters()), net)

@@ -45,7 +45,8 @@ def test_values_come_in_segments_and_the_last_one_is_shorter() -> None:
     tensor = torch.arange(40.0)
     held = snapshot().hold("w", tensor)
 
-    assert [len(piece) for piece in held.pieces(room)] == [16, 16, 8]
+    assert [len(piece) for piece in held.pieces(room, SEGMENT)] == [16, 16, 8]
+    assert [len(piece) for piece in held.pieces(room, 2 * SEGMENT)] == [32, 8]
     assert torch.equal(held.load(), tensor)
 
 
@@ -57,14 +58,14 @@ def test_once_settled_values_are_those_of_before() -> None:
     lazy.settle()
     tensor.fill_(1)
 
-    assert values(held.pieces(room)) == [0.0] * 40
+    assert values(held.pieces(room, SEGMENT)) == [0.0] * 40
     assert lazy.report.n_copied_later == tensor.nbytes
 
 
 def test_what_was_read_is_not_copied() -> None:
     lazy = snapshot()
     held = lazy.hold("w", torch.zeros(40))
-    pieces = held.pieces(room)
+    pieces = held.pieces(room, SEGMENT)
     next(pieces)
 
     lazy.settle()
@@ -77,23 +78,23 @@ def test_what_is_read_more_than_once_is_copied_whole_until_the_last_time() -> No
     tensor, lazy = torch.zeros(40), snapshot()
     held = lazy.hold("w", tensor)
     held.read_again()
-    values(held.pieces(room))
+    values(held.pieces(room, SEGMENT))
 
     lazy.settle()
     tensor.fill_(1)
 
-    assert values(held.pieces(room)) == [0.0] * 40
+    assert values(held.pieces(room, SEGMENT)) == [0.0] * 40
 
 
 def test_more_readings_than_were_announced_fail_after_a_step() -> None:
     tensor, lazy = torch.zeros(40), snapshot()
     held = lazy.hold("w", tensor)
-    values(held.pieces(room))
+    values(held.pieces(room, SEGMENT))
     lazy.settle()
     tensor.fill_(1)
 
     with pytest.raises(RecordError, match="w: its values are asked for once more"):
-        values(held.pieces(room))
+        values(held.pieces(room, SEGMENT))
 
 
 def test_an_abandoned_snapshot_gives_no_values() -> None:
@@ -105,7 +106,7 @@ def test_an_abandoned_snapshot_gives_no_values() -> None:
 
     settle_snapshots()
     with pytest.raises(RecordError, match="interrupted"):
-        values(held.pieces(room))
+        values(held.pieces(room, SEGMENT))
 
 
 def test_a_write_between_hash_and_reading_is_noticed_whatever_made_it() -> None:
@@ -116,7 +117,7 @@ def test_a_write_between_hash_and_reading_is_noticed_whatever_made_it() -> None:
     ctypes.memset(tensor.data_ptr() + 100, 7, 1)
 
     with pytest.raises(RecordError, match="its bytes are others than at the first"):
-        values(held.pieces(room))
+        values(held.pieces(room, SEGMENT))
 
 
 def test_a_write_between_hash_and_step_is_noticed_in_the_copy() -> None:
@@ -129,7 +130,7 @@ def test_a_write_between_hash_and_step_is_noticed_in_the_copy() -> None:
     tensor.fill_(0)
 
     with pytest.raises(RecordError, match="its bytes are others than at the first"):
-        values(held.pieces(room))
+        values(held.pieces(room, SEGMENT))
 
 
 def test_no_piece_of_a_changed_tensor_is_the_last_one() -> None:
@@ -138,7 +139,7 @@ def test_no_piece_of_a_changed_tensor_is_the_last_one() -> None:
     held = lazy.hold("w", tensor)
     lazy.hash_ahead()
     tensor.data[0] = 1
-    pieces, n_values = held.pieces(room), list[int]()
+    pieces, n_values = held.pieces(room, SEGMENT), list[int]()
 
     with pytest.raises(RecordError):
         n_values.extend(len(piece) for piece in pieces)
@@ -153,7 +154,7 @@ def test_without_memory_for_copies_nothing_is_lost(
 
     lazy = snapshot()
     held = lazy.hold("w", torch.zeros(40))
-    values(held.pieces(room))
+    values(held.pieces(room, SEGMENT))
     monkeypatch.setattr(lazy_snapshot, "Memory", refuse)
     other = snapshot()
     other.hold("w", torch.zeros(4))

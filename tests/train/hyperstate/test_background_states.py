@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from burnish.records.io.save_handle import SaveHandle
+from burnish.records.writing import held_records
 from burnish.train import HyperState
 from burnish.train.hyperstate.state_folder import StateFiles
 
@@ -42,6 +43,26 @@ def test_a_state_is_saved_as_it_was_at_the_step(
     assert again.state.step == 2
     assert again.state.seen == []
     assert weights(again.state.net) == expected
+
+
+def test_a_lazy_save_is_of_the_step_too(
+    tmp_path: Path, gated: GatedCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_records, "LEAST", 1)
+    run = load(tmp_path, wait=False, snapshot="lazy")
+    train(run.state, 2)
+    expected = weights(run.state.net)
+
+    run.step()
+    gated.gate.wait_for_arrival()
+    train(run.state, 3)
+    gated.gate.open()
+
+    again = load(tmp_path)
+    assert again.state.step == 2
+    assert weights(again.state.net) == expected
+    assert run.report is not None
+    assert run.report.n_copied_later == run.report.n_held > 0
 
 
 def test_the_folder_is_to_the_byte_the_one_that_is_waited_for(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from burnish.records.writing import held_records
 from burnish.train import Checkpoint, RecordCheckpoint, RecordIO, load_lightning
 from burnish.train.lightning.record_io import is_checkpoint
 
@@ -141,6 +142,43 @@ def test_a_run_is_saved_and_resumed_as_one_that_waits(
     assert resumed.current_epoch == 4
     assert Path(callback.best_model_path).name in names(tmp_path)
     assert len([name for name in names(tmp_path) if name.startswith("epoch")]) == 1
+
+
+class Noting(RecordCheckpoint):
+    """Knows the weights of each checkpoint as they are when it is saved."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.weights: dict[str, torch.Tensor] = {}
+        self.n_held = 0
+
+    def _save_checkpoint(self, trainer: Any, filepath: str) -> None:
+        weight: Any = trainer.lightning_module.layer.weight
+        self.weights[filepath] = weight.detach().clone()
+        super()._save_checkpoint(trainer, filepath)
+        self.n_held += trainer.strategy.checkpoint_io.report.n_held
+
+
+def test_lazy_saves_of_each_step_are_of_that_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_records, "LEAST", 1)
+    callback = Noting(
+        tmp_path,
+        "{step}",
+        save_top_k=-1,
+        every_n_train_steps=1,
+        wait=False,
+        snapshot="lazy",
+        staging=64,
+    )
+    loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
+    trainer(tmp_path, 2, callbacks=[callback]).fit(Plain(4), loader)
+
+    assert len(callback.weights) == 8
+    assert callback.n_held > 0
+    for file, weight in callback.weights.items():
+        assert torch.equal(load_lightning(Plain, file).layer.weight, weight)
 
 
 def test_the_end_of_a_run_raises_the_error_of_its_last_save(
