@@ -8,6 +8,7 @@ from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from ...config.storage.replacement import replacement, write_all
+from .writeback import Writeback
 
 Buffer: TypeAlias = Any
 """Bytes, a memoryview or a ctypes array whose length is its number of bytes."""
@@ -46,6 +47,7 @@ class FileSink:
         """Where writing began; None for pipes and the like."""
         with suppress(OSError):
             self.start = os.lseek(fd, 0, os.SEEK_CUR)
+        self._writeback = Writeback(fd, self.start or 0)
 
     def patch(self, offset: int, buffer: bytes) -> None:
         """Replace what was written at ``offset`` of the file."""
@@ -57,6 +59,7 @@ class FileSink:
     def write(self, buffer: Buffer) -> None:
         """Write all of ``buffer``."""
         write_all(self._fd, buffer)
+        self._writeback.advance(len(buffer))
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``, in order, in as few system calls as possible."""
@@ -66,6 +69,7 @@ class FileSink:
             # A length per buffer would cost more than the call; c_char arrays have it.
             if n_written != sum(map(len, batch)):
                 self._finish(batch, n_written)
+            self._writeback.advance(n_written)
 
     def _finish(self, batch: Sequence[Buffer], n_written: int) -> None:
         for buffer in batch:
