@@ -10,8 +10,9 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar
 from torch import Tensor
 
 from .header.header import header_of
+from .io.progress import Progress
 from .io.save_handle import SaveHandle, SnapshotReport
-from .io.sink import Destination, Progress, check_destination
+from .io.sink import Destination, check_destination
 from .record_writer import WritableRecord
 from .tensors.optimizer_steps import call_before_steps
 from .writing.held_records import HeldRecords

@@ -14,7 +14,8 @@ from .entries.entries import Entries
 from .entries.entry import Kind
 from .errors import RecordError, RecordFormatError
 from .header.file_index import FileIndex
-from .io.sink import Progress, Sink
+from .io.progress import Progress
+from .io.sink import Sink
 from .io.source import Source, digest_of_bytes
 from .precision import RecordPrecision
 from .stored_contents import StoredContents

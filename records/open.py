@@ -16,6 +16,7 @@ from .entries.entry import Entry, Payload
 from .entries.renaming import Renames, rename_record
 from .errors import MissingChecksumError
 from .flat_record import FlatRecord, flat_record
+from .io.progress import Progress, Tally, progress_call
 from .io.source import Maps, digest_of_bytes
 from .readable import Readable, entries_in, recognized_format, source_of
 from .tensors.memory import snapshot, values_of
@@ -34,6 +35,7 @@ def open_record(
     device: torch.device | str | int | None = None,
     hyperparameters: Literal["compare", "ignore"] | None = None,
     convention: Convention | None = None,
+    progress: Progress | None = None,
 ) -> FlatRecord:
     """Return the record in ``file``, lazily: a tensor is read when it is touched.
 
@@ -44,13 +46,16 @@ def open_record(
     the file's own), ``device`` where tensors go. With ``hyperparameters="ignore"`` a
     module need not be what the file says of its own. ``convention`` says whose names
     and orders of tensors the file has, "torch" or "burn" (None: Burn's in `.bpk` and in
-    Burn's `.mpk`, unless they say torch's). Raises `RecordError` for a damaged file,
+    Burn's `.mpk`, unless they say torch's). ``progress`` is called by what loads all of
+    it, with (bytes done, bytes in all, path of the entry); True: a line on stderr once
+    that takes longer than a second. Raises `RecordError` for a damaged file,
     OSError for a missing one, ValueError for a device that is not there.
     """
     if hyperparameters not in (None, "compare", "ignore"):
         raise ValueError(
             f"hyperparameters is 'compare' or 'ignore', got {hyperparameters!r:.60}"
         )
+    progress_call(progress)
     record = flat_record(entries_in(file, verify=verify, map_file=mmap))
     check_convention(convention)
     if convention is not None:
@@ -74,30 +79,34 @@ def open_record(
         exclude=exclude if exclude is not None else before.exclude,
         hyperparameters=hyperparameters or before.hyperparameters,
         renamed=renamed,
+        progress=before.progress if progress is None else progress,
     )
     return record.replaced(reading=reading)
 
 
 @explain_calls("burnish.verify_file(file{})", "read", is_home=False)
-def verify_file(file: Readable, *, strict: bool = False) -> "Verified":
+def verify_file(
+    file: Readable, *, strict: bool = False, progress: Progress | None = None
+) -> "Verified":
     """Check every byte of ``file`` against its checksums, and build nothing.
 
     Raises `RecordError` that names the damaged entry. A file without checksums is
-    ``verified == "none"``, or if ``strict`` a `RecordChecksumError`.
+    ``verified == "none"``, or if ``strict`` a `RecordChecksumError`. ``progress`` is
+    that of `open_record`.
     """
     maps = Maps()
-    record = open_record(file)
+    record = open_record(file, progress=progress)
     # An opened record is its owner's to close.
     with nullcontext() if isinstance(file, Storable) else record:
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
         record.check(maps)
-        size = 0
+        size = sum(entry.nbytes for entry in record.entries())
+        tally = Tally(record.reading.progress, size)
         for entry in record.entries():
             # Not kept, nor ever whole: a tensor may be larger than memory.
-            for _ in entry.blocks():
-                pass
-            size += entry.nbytes
+            for block in entry.blocks():
+                tally.add(block.nbytes, entry.path)
         sums = record.verified
     has_sums = sums in ("touched", "all")
     checked: Literal["all", "none"] = "all" if has_sums else "none"

@@ -30,8 +30,9 @@ from .format import (
 from .header.file_index import FileIndex
 from .header.metadata import combine_metadata
 from .io.compression import Codec, codec_named, compressed_names
+from .io.progress import Progress
 from .io.save_handle import join_saves
-from .io.sink import Destination, File, Progress, Sink, StreamSink, open_sink
+from .io.sink import Destination, File, Sink, StreamSink, open_sink
 from .nest import check_precision
 from .precision import Precision, PrecisionLike, RecordPrecision
 from .writing.contents import Contents
@@ -47,7 +48,8 @@ class SaveOptions(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     """Plain data to keep with the record, beside what it already has."""
     progress: Progress | None
-    """Called with (bytes done, bytes in all, path of the entry)."""
+    """Called with (bytes done, bytes in all, path of the entry); True: a line on
+    stderr once it takes longer than a second."""
 
 
 LIBRARY = f"burnish {__version__}"

@@ -24,6 +24,7 @@ from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
+from ...records.io.progress import Progress
 from ...records.io.source import Maps
 from ...records.io.sums_ahead import SumsAhead
 from ...records.nest import state_dict_within
@@ -61,6 +62,7 @@ class ModuleLoadOptions(TypedDict, total=False):
     allow_unexpected: Patterns | None
     allow_empty: bool
     hyperparameters: Literal["compare", "ignore"] | None
+    progress: Progress | None
 
 
 @explain_calls(
@@ -75,6 +77,7 @@ def load_record(
     allow_unexpected: Patterns | None = None,
     allow_empty: bool = False,
     hyperparameters: Literal["compare", "ignore"] | None = None,
+    progress: Progress | None = None,
 ) -> LoadReport:
     """Fill ``module`` with the record, or raise and leave it exactly as it was.
 
@@ -85,10 +88,12 @@ def load_record(
     does). A module whose hyperparameters are others than the stored ones is refused,
     unless ``hyperparameters="ignore"``. State-dict hooks of the module are not run, and
     a state dict whose values they would convert is refused.
+    ``progress`` is called with (bytes done, bytes in all, path of the entry) before
+    anything is changed; True: a line on stderr once it takes longer than a second.
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")
-    record = module_record(source, hyperparameters)
+    record = module_record(source, hyperparameters, progress)
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     return all_or_nothing(partial(fill_module, module, record, allowed))
 
@@ -167,6 +172,7 @@ def from_record(
     allow_unexpected: Patterns | None = None,
     allow_empty: bool = False,
     hyperparameters: Literal["compare", "ignore"] | None = None,
+    progress: Progress | None = None,
 ) -> M:
     """Return what ``factory`` builds, filled from the record without initializing it.
 
@@ -175,11 +181,13 @@ def from_record(
     are frozen as they were stored, if the file is one of ours. If
     ``factory`` fails when nothing is initialized, it is called once more as ever.
     The draws that are not made leave torch's generators where they were: seed after
-    loading if what follows must be reproducible. Raises as `load_record` does.
+    loading if what follows must be reproducible. ``progress`` is that of `load_record`.
+    Raises as that does.
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_callable(factory)
-    return build_from_record(factory, module_record(source, hyperparameters), allowed)
+    record = module_record(source, hyperparameters, progress)
+    return build_from_record(factory, record, allowed)
 
 
 def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) -> M:
@@ -254,12 +262,17 @@ def _left_out(record: Entries) -> Callable[[Entry | str], bool]:
 
 
 def module_record(
-    source: Readable, hyperparameters: Literal["compare", "ignore"] | None = None
+    source: Readable,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
+    progress: Progress | None = None,
 ) -> FlatRecord:
     """Return the record of a module in ``source``; of plain data, of its state dict."""
-    if isinstance(source, FlatRecord) and hyperparameters is None:
+    is_as_asked = hyperparameters is None and progress is None
+    if isinstance(source, FlatRecord) and is_as_asked:
         return state_dict_within(source)
-    return state_dict_within(open_record(source, hyperparameters=hyperparameters))
+    return state_dict_within(
+        open_record(source, hyperparameters=hyperparameters, progress=progress)
+    )
 
 
 def _plan_filling(

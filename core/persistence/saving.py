@@ -22,8 +22,9 @@ from ...records.calls import explain_calls
 from ...records.entries.encoder import Storable
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord, flat_record
+from ...records.io.progress import Progress
 from ...records.io.save_handle import SaveHandle
-from ...records.io.sink import Destination, File, Progress
+from ...records.io.sink import Destination, File
 from ...records.nest import record_of_data
 from ...records.precision import PrecisionLike
 from ...records.readable import entries_in

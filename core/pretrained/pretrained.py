@@ -14,7 +14,7 @@ from ...records.entries.entries import library_part
 from ...records.entries.renaming import Renames
 from ...records.flat_record import FlatRecord
 from ...records.header.metadata import combine_metadata
-from ...records.io.sink import Progress
+from ...records.io.progress import Progress
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.recorder import Recorder

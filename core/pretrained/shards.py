@@ -16,7 +16,7 @@ from ...records.entries.nodes import unique_map
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ...records.header.metadata import check_metadata
-from ...records.io.sink import Progress
+from ...records.io.progress import Progress
 from ...records.io.source import Maps
 from ...records.open import open_record
 from ...records.precision import Precision, PrecisionLike

@@ -8,6 +8,7 @@ import torch
 
 from ...config.patterns import Patterns
 from ...config.plain.codec import Node
+from ..io.progress import Progress, Tally
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
 from .nodes import entry_numbers, renumbered
@@ -43,6 +44,8 @@ class Reading:
     """Whether a module that is loaded has to be what the record says it is of."""
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Path in the file to the path that a rename gave it."""
+    progress: Progress | None = None
+    """Who is told how far a load of it has come."""
 
 
 class EntryTable(Protocol):
@@ -287,10 +290,12 @@ class Entries:
         """
         from ..io.source import Maps
 
-        maps = Maps()
+        maps, entries = Maps(), self.entries()
+        tally = Tally(self.reading.progress, sum(entry.nbytes for entry in entries))
         self.check(maps)
-        for entry in self.entries():
+        for entry in entries:
             entry.tensor(maps)
+            tally.add(entry.nbytes, entry.path)
         if self.verified == "touched":
             self._content.verified = "all"
 
@@ -308,8 +313,12 @@ class Entries:
     def __getstate__(self) -> dict[str, Any]:
         # A file that is open cannot be copied, so its tensors are read for the copy.
         entries = [entry.with_tensor(entry.tensor()) for entry in self.entries()]
+        # Nor can whoever watches a load of it.
+        reading = replace(self.reading, progress=None)
         return {
-            "_flat": replace(self._content, entries=entries, source=None, check=None)
+            "_flat": replace(
+                self._content, entries=entries, source=None, check=None, reading=reading
+            )
         }
 
 

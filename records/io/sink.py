@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
@@ -18,9 +18,6 @@ File: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 Destination: TypeAlias = File | EllipsisType
 """A file; left out: bytes are returned."""
-
-Progress: TypeAlias = Callable[[int, int, str], object]
-"""Called with (bytes done, bytes in all, path of the entry)."""
 
 _MOST_BUFFERS = 1024
 """How many buffers one writev takes (IOV_MAX of Linux and macOS)."""

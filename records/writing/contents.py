@@ -11,7 +11,8 @@ from ..entries.entries import Entries
 from ..errors import RecordError
 from ..header.header import Plain, header_of
 from ..io.helpers import may_have_help
-from ..io.sink import Buffer, FileSink, Progress, Sink
+from ..io.progress import Progress, progress_call
+from ..io.sink import Buffer, FileSink, Sink
 from ..precision import RecordPrecision
 from ..tensors.byte_planes import BLOCK, blocks, planes_of
 from ..tensors.memory import ORDINARY
@@ -46,7 +47,7 @@ class Contents:
         self.sizes = list(map(stored_size, entries, self.dtypes))
         """Of each payload, in bytes."""
         self._record, self._entries, self._form = record, entries, form
-        self._precision, self._progress = precision, progress
+        self._precision, self._progress = precision, progress_call(progress)
         self._sums = Sums(entries)
         self._n_told, self._n_done, self._n_bytes = 0, 0, sum(self.sizes)
 

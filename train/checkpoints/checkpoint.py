@@ -16,6 +16,7 @@ from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ...records.io.progress import Progress, below
 from ...records.io.save_handle import SaveHandle, SnapshotReport
 from ...records.open import digest_of, open_record, verify_file
 from ...records.writing.lazy_snapshot import settle_snapshots
@@ -51,6 +52,7 @@ class Checkpoint(os.PathLike[str]):
         *,
         info: Mapping[str, Any] | None = None,
         save: Callable[[PartRecord, Path], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Write one record per part into ``folder``, then what it holds.
 
@@ -60,7 +62,7 @@ class Checkpoint(os.PathLike[str]):
         for part in parts:
             file = folder / part.file
             if save is None:
-                part.record.save(file)
+                part.record.save(file, below(part.name, progress))
             else:
                 save(part, file)
             rows[part.name] = PartRow(
@@ -134,14 +136,20 @@ class Checkpoint(os.PathLike[str]):
         parts: Mapping[str, object],
         *,
         hyperparameters: Literal["compare", "ignore"] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Fill every one of ``parts``, or raise and leave all of them as they were.
 
-        All files are read and verified before anything is changed.
+        All files are read and verified before anything is changed. ``progress`` is
+        called meanwhile with (bytes done, bytes in all, path) of one part after the
+        other; True: a line on stderr.
         """
         # A load of somebody else's writes into modules as it likes.
         settle_snapshots()
-        records = {name: self._open_part(name, hyperparameters) for name in parts}
+        records = {
+            name: self._open_part(name, hyperparameters, below(name, progress))
+            for name in parts
+        }
         # Payloads are read when they are touched: damage in the last part would show
         # when the others are filled already.
         for record in records.values():
@@ -168,6 +176,7 @@ class Checkpoint(os.PathLike[str]):
         self,
         name: str,
         hyperparameters: Literal["compare", "ignore"] | None = None,
+        progress: Progress | None = None,
     ) -> FlatRecord:
         if name not in self.manifest.parts:
             part_names = ", ".join(self.manifest.parts) or "nothing"
@@ -177,7 +186,9 @@ class Checkpoint(os.PathLike[str]):
                 [f"{name}: not in the checkpoint, which holds {part_names}.{hint}"],
             )
         try:
-            return open_record(self.file(name), hyperparameters=hyperparameters)
+            return open_record(
+                self.file(name), hyperparameters=hyperparameters, progress=progress
+            )
         except FileNotFoundError:
             if not (self.folder / FILE).exists():
                 raise  # the whole checkpoint was removed meanwhile

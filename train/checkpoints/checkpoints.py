@@ -20,6 +20,7 @@ from ...records.background_saves import (
 )
 from ...records.calls import explain_calls
 from ...records.errors import RecordFormatError
+from ...records.io.progress import Progress, progress_call
 from ...records.io.save_handle import SaveHandle, join_saves
 from .agreement import agreed
 from .checkpoint import Checkpoint, Number
@@ -80,6 +81,12 @@ class Checkpoints:
 
     ``on_signal=signal.SIGTERM`` notes that signal: the next save is waited for, and
     ends the program with SystemExit. A loop that saves rarely asks `is_ending`.
+
+    ``progress`` is called by saves and restores with (bytes done, bytes in all, path),
+    of one part after the other; True: a line on stderr once a part takes longer than a
+    second. Where saves are not waited for, the thread that writes calls it. What it
+    raises ends the save or the restore, which then has changed nothing. Files that
+    ``unchanged="link"`` writes are not told of.
     """
 
     @explain_calls("burnish.Checkpoints(folder{})", "write", is_home=False)
@@ -97,6 +104,7 @@ class Checkpoints:
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
         on_signal: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         check_count("keep_last", keep_last, may_be_none=True)
         if not suffix.startswith((".mpk", ".json")):
@@ -107,7 +115,8 @@ class Checkpoints:
         self._choice = Choice(only, exclude)
         self._links = LinkedParts(_checked_unchanged(unchanged, suffix))
         self._folders = Folders(root=local_folder(folder), marker=FILE)
-        self._wait = wait
+        progress_call(progress)
+        self._wait, self._progress = wait, progress
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
         self._signal = None if on_signal is None else EndSignal(on_signal)
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
@@ -280,7 +289,9 @@ class Checkpoints:
                 return 0
             checkpoint = self[step]
             try:
-                checkpoint.restore(filled, hyperparameters=hyperparameters)
+                checkpoint.restore(
+                    filled, hyperparameters=hyperparameters, progress=self._progress
+                )
             except FileNotFoundError:
                 if not n_more_tries or (
                     step not in ("latest", "best") and step not in self
@@ -341,7 +352,9 @@ class Checkpoints:
         """Write a checkpoint; once it is there, remove what need not be kept."""
         with self._folders.new(self._folders.name(number)) as scratch:
             save = self._links.saver(self._folders)
-            Checkpoint.write(scratch, number, parts, values, save=save)
+            Checkpoint.write(
+                scratch, number, parts, values, save=save, progress=self._progress
+            )
             manifest = Manifest.read(scratch)
         self._links.last_number = number
         self._forget(number)

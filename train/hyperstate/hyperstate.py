@@ -25,6 +25,7 @@ from ...records.background_saves import (
     SnapshotOptions,
 )
 from ...records.calls import explain_calls
+from ...records.io.progress import Progress, progress_call
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ..checkpoints.agreement import agreed
 from ..checkpoints.distributed import (
@@ -77,6 +78,7 @@ class HyperState(Generic[C, S]):
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
+        progress: Progress | None = None,
     ) -> None:
         _check_counts(keep_last, every)
         self.state = state
@@ -84,7 +86,8 @@ class HyperState(Generic[C, S]):
         self._keep_last, self._every = keep_last, every
         self._folders = folders
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
-        self._wait = wait
+        progress_call(progress)
+        self._wait, self._progress = wait, progress
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
         self._edits = edits
         self._bound = BoundOptimizers()
@@ -122,6 +125,7 @@ class HyperState(Generic[C, S]):
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
+        progress: Progress | None = None,
     ) -> "HyperState[C, S]":
         """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
 
@@ -146,6 +150,8 @@ class HyperState(Generic[C, S]):
         With ``wait=False`` a save copies the state, and a thread writes the copy while
         the run goes on, as `Checkpoints` does, with ``snapshot="lazy"`` and
         ``staging`` too; `wait` raises what went wrong, `report` says what was copied.
+        ``progress`` is called by saves, as that of `Checkpoints` is; what is restored
+        is read when it is first touched, and not told of.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
@@ -182,6 +188,7 @@ class HyperState(Generic[C, S]):
                     wait=wait,
                     snapshot=snapshot,
                     staging=staging,
+                    progress=progress,
                     **options,
                 )
             )
@@ -274,7 +281,7 @@ class HyperState(Generic[C, S]):
     def _commit(self, folders: Folders, name: str, files: StateFiles) -> None:
         """Write a checkpoint; once it is there, retire the older ones."""
         with folders.new(name) as scratch:
-            files.write(scratch)
+            files.write(scratch, self._progress)
         files.move_pending(folders.root / name)
         folders.retire(folders.root / name, keep_last=self._keep_last)
 

@@ -16,6 +16,7 @@ from ...config.live.history import HISTORY, Edit, write_history
 from ...config.storage.replacement import write_text
 from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
+from ...records.io.progress import Progress, below
 from ...records.open import digest_of, open_record
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.agreement import agreed
@@ -49,12 +50,12 @@ class StateFiles:
     edits: Sequence[Edit] | None
     """What was edited up to now, where this process knows it."""
 
-    def write(self, folder: Path) -> None:
-        """Write all files into ``folder``."""
+    def write(self, folder: Path, progress: Progress | None = None) -> None:
+        """Write all files into ``folder``; ``progress`` is told of records."""
         write_text(folder / CONFIG, self.config)
         digests: dict[str, str] = {}
         for file, record in self.records:
-            record.save(folder / file)
+            record.save(folder / file, below(file, progress))
             digests[file] = digest_of(folder / file)
         for deferred in self.pending:
             for file in deferred.files():

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ....records.entries.entries import Entries
 from ....records.errors import RecordError, RecordMismatchError
+from ....records.io.progress import Tally
 from ....records.io.source import Maps
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import values_of
@@ -35,6 +36,8 @@ def read_fillings(
     targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
     fillings: list[Filling] = []
     read: dict[int, Tensor] = {}
+    unread = {id(e): e.nbytes for e in (s.stored for s in plan.steps) if not e.is_live}
+    tally = Tally(record.reading.progress, sum(unread.values()))
     with no_grad():
         for step in plan.steps:
             entry, tensor = step.stored, step.tensors[0]
@@ -45,6 +48,8 @@ def read_fillings(
                 if is_live:
                     values = values_of(values, entry.path).detach()
                 read[id(entry)] = values
+                if not is_live:
+                    tally.add(unread.pop(id(entry), 0), entry.path)
             new_values = convert_values(values, entry, step.dtype)
             if new_values.device != tensor.device and not tensor.is_meta:
                 new_values = new_values.to(tensor.device)

@@ -155,3 +155,36 @@ def test_a_lazy_field_waits_for_the_save_that_moves_its_file(
 
     assert reads == [expected]
     assert os.listdir(tmp_path) == ["latest-step000000000002"]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_save_tells_its_progress_with_the_file_before_the_path(
+    tmp_path: Path, wait: bool
+) -> None:
+    calls: list[tuple[int, int, str]] = []
+    run = load(tmp_path, wait=wait, progress=lambda *call: calls.append(call))
+    train(run.state, 1)
+
+    run.step()
+    run.wait()
+
+    assert calls
+    assert all(0 <= n_done <= n_bytes for n_done, n_bytes, _ in calls)
+    assert any(".mpk." in path for _, _, path in calls)
+
+
+def test_a_progress_that_raises_leaves_the_older_state(tmp_path: Path) -> None:
+    def stop(*call: object) -> None:
+        raise RuntimeError("that is enough")
+
+    run = load(tmp_path)
+    train(run.state, 1)
+    run.step()
+    before = os.listdir(tmp_path)
+    stopped = load(tmp_path, progress=stop)
+    train(stopped.state, 1)
+
+    with pytest.raises(RuntimeError, match="that is enough"):
+        stopped.step()
+
+    assert os.listdir(tmp_path) == before

@@ -1,0 +1,94 @@
+"""How far a save or a load has come, for who asked to be told."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO, TypeAlias
+
+ProgressCall: TypeAlias = Callable[[int, int, str], object]
+"""Called with (bytes done, bytes in all, path of the entry)."""
+
+Progress: TypeAlias = ProgressCall | bool
+"""Such a function; True: a line on stderr, once it takes longer than a second."""
+
+
+class Tally:
+    """Counts the bytes that were moved, and tells a progress of them."""
+
+    def __init__(self, progress: Progress | None, n_bytes: int) -> None:
+        """``n_bytes`` are all that there are. TypeError for what is no progress."""
+        self._call, self._n_bytes, self._n_done = progress_call(progress), n_bytes, 0
+
+    def add(self, n_bytes: int, path: str) -> None:
+        """Say that an entry was moved; raises what the progress raises."""
+        self._n_done += n_bytes
+        if self._call is not None:
+            self._call(self._n_done, self._n_bytes, path)
+
+
+def progress_call(progress: Progress | None) -> ProgressCall | None:
+    """Return what to call; None for nothing. TypeError for what cannot be called."""
+    if progress is None or progress is False:
+        return None
+    if progress is True:
+        return ProgressLine()
+    if not callable(progress):  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
+        raise TypeError(
+            "progress is True, or a function that is called with (bytes done, bytes in "
+            f"all, path of the entry), got {progress!r:.60}"
+        )
+    return progress
+
+
+def below(name: str, progress: Progress | None) -> Progress | None:
+    """Return ``progress`` for a part, before whose paths stands ``name``."""
+    call = progress_call(progress)
+    if call is None:
+        return None
+    return lambda n_done, n_bytes, path: call(n_done, n_bytes, f"{name}.{path}")
+
+
+class ProgressLine:
+    """One line on stderr that says how far it is; none for what takes no second."""
+
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
+        self._start = clock()
+        # In a log, a line stays, so there are few of them.
+        self._is_terminal = self._stream.isatty()
+        self._pause = 0.1 if self._is_terminal else 10.0
+        self._next = self._start + max(1.0, self._pause)
+        self._has_said = False
+
+    def __call__(self, n_done: int, n_bytes: int, path: str) -> None:
+        """Write the line anew, if it is time to."""
+        now = self._clock()
+        is_last = n_done >= n_bytes
+        if now < self._next and not (is_last and self._has_said):
+            return
+        self._next, self._has_said = now + self._pause, True
+        share = n_done / n_bytes if n_bytes else 1.0
+        speed = n_done / max(now - self._start, 1e-9)
+        text = f"{share:4.0%} of {_amount(n_bytes)}, {_amount(speed)}/s, {_last(path)}"
+        if self._is_terminal:
+            # To the end of the line, so that nothing of a longer one is left.
+            print(f"\r{text}\x1b[K", end="\n" if is_last else "", file=self._stream)
+        else:
+            print(text, file=self._stream)
+        self._stream.flush()
+
+
+def _last(path: str) -> str:
+    """Return the end of a path, as much as fits on a line."""
+    return path if len(path) <= _WIDTH else f"...{path[3 - _WIDTH :]}"
+
+
+def _amount(n_bytes: float) -> str:
+    mib = n_bytes / (1 << 20)
+    return f"{mib:,.1f} MiB" if mib < 1024 else f"{mib / 1024:,.2f} GiB"
+
+
+_WIDTH = 40
