@@ -56,13 +56,16 @@ def rows_of(
         memory = memory_row(Path(folder), net, optim, case)
         torch.set_num_threads(THREADS)
         first = first_row(Path(folder), net, optim, case)
-        runs = Runs(Path(folder), net, optim)
+        # Small tensors are copied, lazy or not.
+        runs = Runs(Path(folder), net, optim, has_lazy=lazy_at_most is not None)
         samples = race(runs.runners(), pairs=PAIRS, before=runs.settle)
         whole = race(runs.whole_runners(), pairs=PAIRS, before=runs.settle)
         runs.settle()
-        at_once = runs.lazy_saves_before_a_step()
+        lazy: list[Row] = []
+        if lazy_at_most is not None:
+            at_once = runs.lazy_saves_before_a_step()
+            lazy = lazy_rows(samples, at_once, case, lazy_at_most)
     blocked = blocked_rows(samples, case, at_most)
-    lazy = lazy_rows(samples, at_once, case, lazy_at_most)
     return [*blocked, *lazy, *whole_rows(whole, case), first, memory]
 
 
@@ -79,8 +82,14 @@ class Runs:
     """The ways to save one run, and what each of them leaves going on."""
 
     def __init__(
-        self, folder: Path, net: nn.Module, optim: torch.optim.Optimizer
+        self,
+        folder: Path,
+        net: nn.Module,
+        optim: torch.optim.Optimizer,
+        *,
+        has_lazy: bool,
     ) -> None:
+        self._has_lazy = has_lazy
         self._folder, self._net, self._optim = folder, net, optim
         self._waiting = Checkpoints(folder / "waiting", keep_last=1)
         self._ours = Checkpoints(folder / "ours", keep_last=1, wait=False)
@@ -98,21 +107,28 @@ class Runs:
 
     def runners(self) -> dict[str, Callable[[], object]]:
         """Return each way to begin a save; what is timed is how long that takes."""
-        return {
+        runners: dict[str, Callable[[], object]] = {
             "waiting": lambda: self._save(self._waiting),
             "ours": lambda: self._save(self._ours),
             "lazy": lambda: self._save(self._lazy),
             "dcp": self._save_dcp,
             "thread": self._save_thread,
         }
+        return self._chosen(runners)
 
     def whole_runners(self) -> dict[str, Callable[[], object]]:
         """Return the saves of ours to their end, with nothing that goes on beside."""
-        return {
+        runners: dict[str, Callable[[], object]] = {
             "waiting": lambda: self._save(self._waiting),
             "ours": lambda: self._save(self._ours).wait(),
             "lazy": lambda: self._save(self._lazy).wait(),
         }
+        return self._chosen(runners)
+
+    def _chosen(
+        self, runners: dict[str, Callable[[], object]]
+    ) -> dict[str, Callable[[], object]]:
+        return {k: v for k, v in runners.items() if k != "lazy" or self._has_lazy}
 
     def lazy_saves_before_a_step(self) -> Samples:
         """Return for how long a lazy save holds up what is a step at once."""
@@ -178,7 +194,7 @@ def blocked_rows(
 
 
 def lazy_rows(
-    samples: dict[str, Samples], at_once: Samples, case: str, at_most: float | None
+    samples: dict[str, Samples], at_once: Samples, case: str, at_most: float
 ) -> list[Row]:
     waiting = samples["waiting"]
     at_once_ms, waiting_ms = (
@@ -209,9 +225,11 @@ def lazy_rows(
 
 def whole_rows(samples: dict[str, Samples], case: str) -> list[Row]:
     waiting = samples["waiting"]
+    names = {"ours": "begun and waited for", "lazy": "lazy, and waited for"}
     return [
-        Row.timed("begun and waited for", case, samples["ours"], waiting, by="wall"),
-        Row.timed("lazy, and waited for", case, samples["lazy"], waiting, by="wall"),
+        Row.timed(question, case, samples[name], waiting, by="wall")
+        for name, question in names.items()
+        if name in samples
     ]
 
 

@@ -51,8 +51,8 @@ class LazySnapshot:
         self._held: list[HeldTensor] = []
         self._n_closed = 0
         self._is_awaited, self._is_over = False, False
-        # A step in the thread that holds tensors would wait for itself.
-        self._turn = threading.RLock()
+        self._turn = threading.Lock()
+        self._taker: threading.Thread | None = None
         self._writer: threading.Thread | None = None
 
     def hold(self, path: str, tensor: torch.Tensor) -> "HeldTensor":
@@ -70,8 +70,10 @@ class LazySnapshot:
         """
         try:
             with self._turn:
+                self._taker = threading.current_thread()
                 _pending.append(self)
                 yield
+                self._taker = None
         except BaseException:
             self.abandon()
             raise
@@ -95,12 +97,16 @@ class LazySnapshot:
         """Return once what is held may change."""
         if self.is_settled:
             return
+        if threading.current_thread() is self._taker:
+            raise RuntimeError("a step or a load inside of save_record, which copies")
         begun = time.perf_counter()
         # A step in another thread waits for the copies of the first one.
         with self._turn:
             if not self.is_settled:
                 self._is_awaited = True
                 self._copy_unread()
+                if threading.current_thread() is self._writer:
+                    self._check_room()
                 self._wait_for_reads()
             self.report.seconds_held_up += time.perf_counter() - begun
 
@@ -151,6 +157,12 @@ class LazySnapshot:
             is_writer = threading.current_thread() is self._writer
             self._memory = self._spare.take(needed, is_limited=not is_writer)
         return self._memory
+
+    def _check_room(self) -> None:
+        """Raise MemoryError if the thread that reads would wait for itself."""
+        with self.lock:
+            if not self._are_closed():
+                raise MemoryError("no memory to copy what is being saved")
 
     def _wait_for_reads(self) -> None:
         with self.lock:
@@ -212,9 +224,11 @@ class HeldTensor:
             out = take(self._tensor.dtype, size // itemsize)
             for offset in range(0, size, SEGMENT):
                 self._read((start + offset) // SEGMENT, out.data_ptr() + offset)
-            digest.update(_bytes_at(out.data_ptr(), size))
-            if start + size == self.size:
-                self._compare(digest.digest())
+            # Where somebody waited before the first hash, there is nothing to compare.
+            if self._first_hash is not None:
+                digest.update(_bytes_at(out.data_ptr(), size))
+                if start + size == self.size:
+                    self._compare(digest.digest())
             yield out
 
     def hash_ahead(self) -> bool:
@@ -298,7 +312,7 @@ class HeldTensor:
             )
 
     def _compare(self, digest: bytes) -> None:
-        if self._first_hash not in (None, digest):
+        if self._first_hash != digest:
             raise self._changed("its bytes are others than at the first look")
 
     def _raise_error(self) -> None:

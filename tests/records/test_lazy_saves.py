@@ -1,6 +1,9 @@
 """Saves that copy nothing until a step comes: what was there at the call is written."""
 
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -534,6 +537,77 @@ def test_ctrl_c_while_a_step_waits_leaves_the_parameters_and_the_save(
     optim.step()
 
     assert handle.wait(LONG).read_bytes() == expected
+
+
+def in_a_process(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    begin = """
+        import os, torch, burnish
+        from burnish.records.writing import held_records, lazy_snapshot
+        held_records.LEAST = lazy_snapshot.SEGMENT = 1 << 10
+        net = torch.nn.Linear(64, 64)
+        optim = torch.optim.SGD(net.parameters(), lr=1.0)
+        net.weight.grad = -torch.ones(64, 64)
+        net.weight.data.zero_()
+        def lazily(**options):
+            return burnish.save_record(
+                net, "net.mpk", wait=False, snapshot="lazy", **options
+            )
+    """
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(begin) + textwrap.dedent(code)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_program_ends_after_a_lazy_save(tmp_path: Path) -> None:
+    code = """
+        import threading
+        is_ending = threading.Event()
+        lazily(staging=0, progress=lambda *_: is_ending.wait(60))
+        threading.Thread(target=lambda: (
+            threading.main_thread().join(), is_ending.set(), optim.step()
+        )).start()
+        del net
+    """
+
+    ended = in_a_process(code, tmp_path)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert burnish.open_record(tmp_path / "net.mpk")["weight"].count_nonzero() == 0
+
+
+def test_a_kill_leaves_the_file_of_before(tmp_path: Path) -> None:
+    code = """
+        lazily().wait()
+        optim.step()
+        lazily(progress=lambda *_: os._exit(9)).wait()
+    """
+
+    ended = in_a_process(code, tmp_path)
+
+    assert ended.returncode == 9
+    assert burnish.open_record(tmp_path / "net.mpk")["weight"].count_nonzero() == 0
+
+
+def test_a_fork_waits_for_a_lazy_save_and_the_child_steps_alone(
+    tmp_path: Path,
+) -> None:
+    code = """
+        lazily(staging=0)
+        child = os.fork()
+        optim.step()
+        if not child:
+            os._exit(int(net.weight[0, 0].item()))
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+
+    ended = in_a_process(code, tmp_path)
+
+    assert ended.returncode == 1
+    assert burnish.open_record(tmp_path / "net.mpk")["weight"].count_nonzero() == 0
 
 
 def test_lazy_saves_are_for_those_that_nobody_waits_for(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_closure_of_torchs_optimizers_comes_before_the_call(
         if not calls:
             assert torch.equal(net.weight, before)
         loss: Tensor = net(torch.ones(1, 2)).square().sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # of torch
         calls.append("closure")
         return loss.detach()
 

@@ -164,6 +164,38 @@ def test_without_memory_for_copies_nothing_is_lost(
     assert SpareMemory(100).take(10) is None
 
 
+def test_the_thread_that_reads_does_not_wait_for_itself() -> None:
+    tensor, lazy = torch.zeros(40), snapshot(staging=0)
+    held = lazy.hold("w", tensor)
+    lazy.hash_ahead()
+
+    lazy.settle()
+    tensor.fill_(1)
+
+    assert values(held.pieces(room, SEGMENT)) == [0.0] * 40
+
+
+def test_the_thread_that_reads_is_told_where_it_would_wait_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lazy = snapshot(staging=0)
+    lazy.hold("w", torch.zeros(40))
+    lazy.hash_ahead()
+    monkeypatch.setattr(SpareMemory, "take", lambda *args, **options: None)
+
+    with pytest.raises(MemoryError, match="no memory to copy"):
+        lazy.settle()
+
+
+def test_a_change_inside_of_the_call_is_refused() -> None:
+    lazy = snapshot()
+
+    with pytest.raises(RuntimeError, match="inside of save_record"), lazy.taken():
+        settle_snapshots()
+
+    settle_snapshots()
+
+
 def test_memory_serves_again_where_it_is_large_enough() -> None:
     spare = SpareMemory(1000)
     first = spare.take(500)
