@@ -82,7 +82,8 @@ class _LinkedSave:
 
     def link_unchanged(self, known_rows: Mapping[str, _Row]) -> None:
         """Link the files that hold mostly what is unchanged; group what is to write."""
-        self._contents = _hashed(self._record)
+        self._contents = self._record.contents()
+        self._contents.hash_ahead()
         unchanged = self._unchanged(known_rows)
         by_file: dict[Path, list[int]] = {}
         for i, row in unchanged.items():
@@ -189,38 +190,29 @@ class _LinkedSave:
         return sum(self._contents.sizes[i] for i in rows)
 
 
-def _hashed(record: WritableRecord) -> Contents:
-    """Return the contents of ``record`` with the sums that its file would have."""
-    contents = record.contents()
-    if any(row.layout == "planes" for row in contents.rows):
-        contents.expect_readings()
-        for payload in contents.payloads():
-            for _ in payload:
-                pass  # the last chunk completes the sum
-    else:
-        contents.hash_ahead()
-    return contents
-
-
 def _rows_of(file: Path) -> dict[str, _Row]:
     """Return what ``file`` says of its payloads, by path; nothing of a damaged one."""
     rows: dict[str, _Row] = {}
+    files: dict[str, Path] = {}
     try:
         with entries_in(file) as record:
             for entry in record.entries():
                 payload = entry.source
                 if isinstance(payload, LazyPayload):
-                    rows[entry.path] = _row_of(payload)
+                    name = payload.source.name
+                    if name not in files:
+                        files[name] = Path(name)
+                    rows[entry.path] = _row_of(payload, files[name])
     except (OSError, RecordError):
         return {}
     return rows
 
 
-def _row_of(payload: LazyPayload) -> _Row:
+def _row_of(payload: LazyPayload, file: Path) -> _Row:
     source, sum_ = payload.source, payload.sum
     digest = bytes(source.read(sum_, 8)) if isinstance(sum_, int) else sum_ or b""
     return _Row(
-        Path(source.name),
+        file,
         payload.pieces[0][0],
         digest,
         payload.dtype,

@@ -6,8 +6,8 @@ that of zstd's seekable format, a skippable frame at the file's end.
 
 import struct
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import xxhash
@@ -29,6 +29,29 @@ _FOOT = struct.Struct("<IBI")
 _LONGEST_BLOCK = 1 << 17
 
 
+class Frame(NamedTuple):
+    """A frame that is ready to be written."""
+
+    buffers: Sequence[Buffer]
+    n_content: int
+    """Bytes of its content."""
+
+    @classmethod
+    def raw(cls, content: memoryview) -> "Frame":
+        """Return ``content`` uncompressed, and not copied."""
+        return cls(raw_frame(content), len(content))
+
+    @classmethod
+    def of_literals(cls, content: memoryview) -> "Frame":
+        """Return Huffman codes of the bytes of ``content``: it has no repetitions."""
+        return cls((literal_compressor().compress(content),), len(content))
+
+    @classmethod
+    def of_matches(cls, content: memoryview, level: int) -> "Frame":
+        """Return ``content`` compressed at ``level``."""
+        return cls((compressor(level).compress(content),), len(content))
+
+
 class FrameWriter:
     """Writes frames, and remembers their sizes for the table."""
 
@@ -37,22 +60,20 @@ class FrameWriter:
         self._sizes = [(len(MARK), 0)]
         sink.write(MARK)
 
+    def add(self, frame: Frame) -> None:
+        """Write a frame."""
+        self._sink.writev(frame.buffers)
+        self._sizes.append((sum(map(len, frame.buffers)), frame.n_content))
+
     def raw(self, content: Buffer) -> None:
         """Write ``content`` uncompressed."""
-        data = memoryview(content).cast("B")
-        for start in range(0, len(data), MOST_CONTENT):
-            part = data[start : start + MOST_CONTENT]
-            buffers = raw_frame(part)
-            self._sink.writev(buffers)
-            self._sizes.append((sum(map(len, buffers)), len(part)))
-
-    def literals(self, content: Buffer) -> None:
-        """Write ``content`` as Huffman codes of its bytes: it has no repetitions."""
-        self._write(content, literal_compressor().compress)
+        for part in _parts(content):
+            self.add(Frame.raw(part))
 
     def matches(self, content: Buffer) -> None:
         """Write ``content`` compressed at the writer's level."""
-        self._write(content, compressor(self._level).compress)
+        for part in _parts(content):
+            self.add(Frame.of_matches(part, self._level))
 
     def close(self) -> int:
         """Write the table; return how many bytes were written in all."""
@@ -63,13 +84,12 @@ class FrameWriter:
         self._sink.write(table)
         return int(sizes[:, 0].sum(dtype=np.int64)) + len(table)
 
-    def _write(self, content: Buffer, compress: Callable[[Any], bytes]) -> None:
-        data = memoryview(content).cast("B")
-        for start in range(0, len(data), MOST_CONTENT):
-            part = data[start : start + MOST_CONTENT]
-            frame = compress(part)
-            self._sink.write(frame)
-            self._sizes.append((len(frame), len(part)))
+
+def _parts(content: Buffer) -> Iterator[memoryview]:
+    """Return ``content`` as frames may hold it."""
+    data = memoryview(content).cast("B")
+    for start in range(0, len(data), MOST_CONTENT):
+        yield data[start : start + MOST_CONTENT]
 
 
 def raw_frame(content: memoryview) -> list[Buffer]:

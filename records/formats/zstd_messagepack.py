@@ -6,6 +6,7 @@ framed as it is, so that this is faster and smaller than zstd on the whole.
 
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 
@@ -15,7 +16,7 @@ from ..header.file_index import FileIndex
 from ..io.sink import Sink
 from ..io.source import Source
 from ..tensors.byte_planes import PLANED
-from ..writing.contents import Contents, RowPayload
+from ..writing.contents import Contents
 from .frame_source import FrameSource
 from .layout import PART, DocumentLayout
 from .messagepack import (
@@ -26,7 +27,7 @@ from .messagepack import (
     index_document,
     read_document,
 )
-from .zstd_frames import MARK, FrameWriter, compressor, literal_compressor
+from .zstd_frames import MARK, Frame, FrameWriter, compressor, literal_compressor
 
 MOST_RATIO = 16
 """What is no payload may be this much longer than the file, and 1 MiB more."""
@@ -55,9 +56,7 @@ class ZstdMessagePack(Format):
         head = document_head(contents, layout, planes=planes)
         writer = _Writer(sink, _LEVEL if options.level is None else options.level)
         writer.surroundings(head)
-        frames, parts = layout.frames(), layout.parts()
-        for i, payload in enumerate(contents.payloads()):
-            writer.payload(payload, (frames[i], *parts.get(i, ())))
+        writer.payloads(contents, layout)
         writer.surroundings(document_tail(contents.sums))
         check_readable(head, MOST_RATIO * writer.close(), len(layout.sizes))
 
@@ -98,54 +97,41 @@ class _Writer:
             else:
                 self._frames.matches(part)
 
-    def payload(self, payload: RowPayload, frames: Sequence[bytes]) -> None:
-        """Write a payload, framed as the document has it."""
-        dtype, following = payload.row.dtype, iter(frames)
-        room = PART if len(frames) > 1 else sys.maxsize
-        self._gather(next(following))
-        for data in payload:
-            # A block of planes never lies in two parts: their size is a multiple of it.
-            while len(data) > room:
-                self._write(data[:room], dtype)
+    def payloads(self, contents: Contents, layout: DocumentLayout) -> None:
+        """Write all payloads, framed as the document has them."""
+        dtypes, frames, parts = contents.dtypes, layout.frames(), layout.parts()
+
+        def code(i: int, chunk: memoryview) -> list["_Piece"]:
+            return _coded(chunk, dtypes[i], self._level)
+
+        row, room, following = -1, 0, iter(frames)
+        for i, chunk, coded in contents.coded_chunks(code):
+            if i != row:
+                row, following = i, iter((frames[i], *parts.get(i, ())))
+                room = PART if i in parts else sys.maxsize
                 self._gather(next(following))
-                data, room = data[room:], PART
-            self._write(data, dtype)
-            room -= len(data)
+            # A block of planes never lies in two parts: their size is a multiple of it.
+            while len(chunk) > room:
+                self._write(code(i, chunk[:room]))
+                self._gather(next(following))
+                chunk, room = chunk[room:], PART
+                coded = code(i, chunk)
+            self._write(coded)
+            room -= len(chunk)
 
     def close(self) -> int:
         """Write the table; return how many bytes the file has."""
         self._flush()
         return self._frames.close()
 
-    def _write(self, data: memoryview, dtype: torch.dtype) -> None:
-        n = len(data) // dtype.itemsize
-        if n < _FEW:
-            self._gather(data)
-        elif dtype in PLANED:
-            self._flush()
-            self._frames.literals(data[:n])
-            self._write_rest(data[n : 2 * n])
-            self._write_rest(data[2 * n :])
-        else:
-            self._flush()
-            if dtype.is_floating_point and dtype.itemsize == 1:
-                self._frames.literals(data)
+    def _write(self, pieces: Sequence["_Piece"]) -> None:
+        for piece in pieces:
+            if isinstance(piece, Frame):
+                self._flush()
+                self._frames.add(piece)
             else:
-                self._frames.matches(data)
-
-    def _write_rest(self, plane: memoryview) -> None:
-        middle = len(plane) // 2
-        sample = plane[middle : middle + _SAMPLE]
-        if len(literal_compressor().compress(sample)) < len(sample) * 7 // 8:
-            # Rounded values, or zeros: then this plane too has something to gain.
-            self._flush()
-            self._frames.literals(plane)
-        elif len(plane) > _SMALL:
-            self._flush()
-            self._frames.raw(plane)
-        else:
-            self._n_raw += len(plane)
-            self._gather(plane)
+                self._n_raw += len(piece.content) * piece.is_raw
+                self._gather(piece.content)
 
     def _gather(self, content: bytes | memoryview) -> None:
         self._gathered += content
@@ -158,6 +144,42 @@ class _Writer:
         else:
             self._frames.matches(self._gathered)
         self._gathered, self._n_raw = bytearray(), 0
+
+
+class _Gathered(NamedTuple):
+    """What is too short for a frame of its own."""
+
+    content: memoryview
+    is_raw: bool
+    """Whether nothing is gained by compressing it."""
+
+
+_Piece: TypeAlias = Frame | _Gathered
+
+
+def _coded(chunk: memoryview, dtype: torch.dtype, level: int) -> list[_Piece]:
+    """Return the frames of a payload's chunk, and what goes into those of others."""
+    n = len(chunk) // dtype.itemsize
+    if n < _FEW:
+        return [_Gathered(chunk, is_raw=False)]
+    if dtype in PLANED:
+        planes = [chunk[n : 2 * n], *([chunk[2 * n :]] if len(chunk) > 2 * n else [])]
+        return [Frame.of_literals(chunk[:n]), *map(_coded_rest, planes)]
+    if dtype.is_floating_point and dtype.itemsize == 1:
+        return [Frame.of_literals(chunk)]
+    return [Frame.of_matches(chunk, level)]
+
+
+def _coded_rest(plane: memoryview) -> _Piece:
+    """Return a plane that is random in most weights."""
+    middle = len(plane) // 2
+    sample = plane[middle : middle + _SAMPLE]
+    if len(literal_compressor().compress(sample)) < len(sample) * 7 // 8:
+        # Rounded values, or zeros: then this plane too has something to gain.
+        return Frame.of_literals(plane)
+    if len(plane) > _SMALL:
+        return Frame.raw(plane)
+    return _Gathered(plane, is_raw=True)
 
 
 ZstdMessagePack.register()

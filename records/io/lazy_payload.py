@@ -1,7 +1,7 @@
 """The payload of an entry in a file, read and verified when it is asked for."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -120,23 +120,37 @@ class LazyPayload:
         size = sum(count for _, count in pieces)
         if not size:
             return torch.empty(self.shape, dtype=self.dtype)
-        flat, n_done = torch.frombuffer(fresh_memory(size), dtype=self.dtype), 0
-        codec, step = planes_of(self.dtype), BLOCK * self.dtype.itemsize
+        memory, step = fresh_memory(size), BLOCK * self.dtype.itemsize
         total = xxhash.xxh3_64() if source.verify else None
-        blocks = [
-            (at, min(step, offset + count - at))
-            for offset, count in pieces
-            for at in range(offset, offset + count, step)
-        ]
-        for data in parallel_map(lambda block: source.view(*block), blocks):
+
+        def joined(block: tuple[int, int, int]) -> memoryview:
+            at, count, place = block
+            data = source.view(at, count)
+            # Made in the thread that writes them, in whose mode of torch they may be.
+            values = torch.frombuffer(memory[place : place + count], dtype=self.dtype)
+            planes_of(self.dtype).join(
+                torch.frombuffer(data, dtype=torch.uint8), values
+            )
+            return data
+
+        for data in parallel_map(joined, _blocks(pieces, step)):
             if total is not None:
                 total.update(data)
-            values = flat[n_done : n_done + len(data) // self.dtype.itemsize]
-            codec.join(torch.frombuffer(data, dtype=torch.uint8), values)
-            n_done += len(values)
         if total is not None and self.sum is not None:
             self._compare(total.digest(), self.sum, source)
-        return flat.view(self.shape)
+        return torch.frombuffer(memory, dtype=self.dtype).view(self.shape)
+
+
+def _blocks(
+    pieces: Sequence[tuple[int, int]], step: int
+) -> Iterator[tuple[int, int, int]]:
+    """Return where each block lies, how long it is, and where its values go."""
+    place = 0
+    for offset, count in pieces:
+        for at in range(offset, offset + count, step):
+            length = min(step, offset + count - at)
+            yield at, length, place
+            place += length
 
 
 def tensor_of(

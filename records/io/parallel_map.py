@@ -1,53 +1,154 @@
 """parallel_map: work for several threads, results in order, few of them waiting."""
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
 
-from .helpers import thread_count
+from ...config.process.interrupts import uninterrupted
+from ..tensors.torch_internals import computing_in_this_thread_alone
+from .helpers import may_have_help, start_helper, thread_count
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-_FEW = 32
-"""Up to so many items are not worth the start of threads."""
+
+def n_ahead() -> int:
+    """Return how many items are taken, at most, before the result of one is due."""
+    return 2 * thread_count() if may_have_help() else 0
 
 
-def parallel_map(work: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[_R]:
-    """Return ``work`` of each item, in order; threads do the next ones meanwhile.
+def parallel_map(
+    work: Callable[[_T], _R],
+    items: Iterable[_T],
+    *,
+    is_long: Callable[[_T], bool] = lambda _: True,
+    ahead: int | None = None,
+) -> Iterator[_R]:
+    """Return ``work`` of each item, in order; helpers do the next ones meanwhile.
 
-    For work that lets go of Python's lock. An exception of ``work`` is raised when its
-    result is due, and the rest is not begun.
+    For work that lets go of Python's lock. This thread takes the items, ``ahead`` of
+    them (None: `n_ahead`) before a result is asked for, and works too where it would
+    wait; it does all that ``is_long`` denies, which is not worth to be handed over. An
+    exception of ``work`` is raised when its result is due.
     """
-    n_threads = thread_count()
-    if len(items) <= _FEW or n_threads < 2:
+    ahead = n_ahead() if ahead is None else ahead
+    if not ahead:
         yield from map(work, items)
         return
-    # A pool of its own: one that outlives this call would be dead after a fork.
-    with ThreadPoolExecutor(n_threads, "burnish") as pool:
-        waiting: deque[Future[_R]] = deque()
-        try:
-            for item in items:
-                waiting.append(_begun(pool, work, item))
-                if len(waiting) > n_threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _begun(
-    pool: ThreadPoolExecutor, work: Callable[[_T], _R], item: _T
-) -> "Future[_R]":
-    """Return ``work`` of ``item`` as the pool does it, or done here if it cannot."""
+    jobs = _Jobs(work, is_long, ahead)
     try:
-        return pool.submit(work, item)
-    except RuntimeError:
-        # The process has as many threads as it may have, or Python is ending, and what
-        # goes on in the background until then finds no pool that begins anything.
-        future: Future[_R] = Future()
-        future.set_result(work(item))
-        return future
+        yield from jobs.results(items)
+    finally:
+        jobs.end()
+
+
+class _Job(Generic[_T]):
+    """An item, and what was made of it."""
+
+    __slots__ = ("_claims", "end", "error", "item", "result")
+
+    def __init__(self, item: _T, end: threading.Event | None) -> None:
+        self.item, self.end = item, end
+        self.result: list[object] = []
+        self.error: BaseException | None = None
+        self._claims = [None]
+
+    def claim(self) -> bool:
+        """Return True to the first thread that asks."""
+        try:
+            # One step, which no other thread can split.
+            self._claims.pop()
+        except IndexError:
+            return False
+        return True
+
+
+class _Jobs(Generic[_T, _R]):
+    """The items that were taken and whose results are not due yet."""
+
+    def __init__(
+        self, work: Callable[[_T], _R], is_long: Callable[[_T], bool], ahead: int
+    ) -> None:
+        self._work, self._is_long, self._ahead = work, is_long, ahead
+        self._waiting: SimpleQueue[_Job[_T] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._n_long, self._n_threads = 0, thread_count()
+        self._is_over = False
+
+    def results(self, items: Iterable[_T]) -> Generator[_R]:
+        begun: deque[_Job[_T]] = deque()
+        iterator = iter(items)
+        while True:
+            # A team of torch's threads would take the cores that helpers work on.
+            with computing_in_this_thread_alone():
+                job = self._begin_next(iterator)
+            if job is not None:
+                begun.append(job)
+            if not begun:
+                return
+            if job is None or len(begun) > self._ahead:
+                yield self._result(begun.popleft())
+
+    def end(self) -> None:
+        """Have the helpers end, and wait for that."""
+        self._is_over = True
+        with uninterrupted():
+            for _ in self._threads:
+                self._waiting.put(None)
+            for thread in self._threads:
+                thread.join()
+
+    def _begin_next(self, items: Iterator[_T]) -> "_Job[_T] | None":
+        for item in items:
+            if not self._is_long(item):
+                return _Job(item, None)
+            job = _Job(item, threading.Event())
+            self._waiting.put(job)
+            self._n_long += 1
+            # The first one is this thread's.
+            if 1 < self._n_long <= self._n_threads:
+                start_helper(self._help, self._threads)
+            return job
+        return None
+
+    def _result(self, job: _Job[_T]) -> _R:
+        with computing_in_this_thread_alone():
+            if job.claim():
+                self._do(job)
+            while job.end is not None and not job.end.is_set():
+                self._do_another_while_waiting(job, job.end)
+        if job.error is not None:
+            raise job.error
+        result: _R = job.result[0]  # type: ignore[assignment]  # what work returned
+        return result
+
+    def _do_another_while_waiting(self, job: _Job[_T], end: threading.Event) -> None:
+        try:
+            other = self._waiting.get_nowait()
+        except Empty:
+            # No helper runs in a process that was forked.
+            if not end.wait(_PATIENCE) and not any(t.is_alive() for t in self._threads):
+                self._do(job)
+            return
+        if other is not None and other.claim():
+            self._do(other)
+
+    def _help(self) -> None:
+        while (job := self._waiting.get()) is not None and not self._is_over:
+            if job.claim():
+                self._do(job)
+
+    def _do(self, job: _Job[_T]) -> None:
+        try:
+            job.result.append(self._work(job.item))
+        except BaseException as error:
+            job.error = error
+        finally:
+            if job.end is not None:
+                job.end.set()
+
+
+_PATIENCE = 0.05
+"""Seconds after which whoever waits for a helper looks whether it still runs."""

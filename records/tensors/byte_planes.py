@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
+from .grad_mode import ordinary_tensors
+
 BLOCK = 256 << 10
 """Values in a block: the planes of float32 fill 1 MiB, a core's own cache."""
 
@@ -32,12 +34,14 @@ class Planes:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self._split, self._join = _CODECS[dtype]
-        # Kept for all blocks, so that splitting one allocates nothing.
-        self._wide = torch.empty(
-            BLOCK if dtype.itemsize == 4 else 0, dtype=torch.int32, device="cpu"
-        )
-        self._half = torch.empty(2, BLOCK, dtype=torch.int16, device="cpu")
-        self._byte = torch.empty(BLOCK, dtype=torch.uint8, device="cpu")
+        # Kept for all blocks, so that splitting one allocates nothing; and for those
+        # outside of `torch.inference_mode`, which may be on now.
+        with ordinary_tensors():
+            self._wide = torch.empty(
+                BLOCK if dtype.itemsize == 4 else 0, dtype=torch.int32, device="cpu"
+            )
+            self._half = torch.empty(2, BLOCK, dtype=torch.int16, device="cpu")
+            self._byte = torch.empty(BLOCK, dtype=torch.uint8, device="cpu")
 
     def split(self, values: torch.Tensor, out: torch.Tensor) -> None:
         """Write the planes of at most `BLOCK` ``values`` into the bytes of ``out``."""

@@ -9,8 +9,9 @@ as well, are the only ones that are read where they are needed.
 """
 
 import ctypes
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -134,9 +135,37 @@ def compute_in_this_thread_alone() -> None:
     """
     # Torch sets the number of a new thread when it is first asked for it.
     torch.get_num_threads()
-    # A build of torch without OpenMP has a pool that all threads share.
+    _set_threads_of_this_thread(1)
+
+
+@contextmanager
+def computing_in_this_thread_alone() -> Generator[None]:
+    """Let a block of the calling thread compute so; it has its team back after that."""
+    before = torch.get_num_threads()
+    try:
+        _set_threads_of_this_thread(1)
+        yield
+    finally:
+        _set_threads_of_this_thread(before)
+
+
+def _set_threads_of_this_thread(count: int) -> None:
+    set_threads = _omp_set_num_threads()
+    if set_threads is not None:
+        set_threads(count)
+
+
+@cache
+def _omp_set_num_threads() -> Callable[[int], object] | None:
+    """Return that function of OpenMP, if torch was built with it.
+
+    A build without OpenMP has a pool that all threads share.
+    """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(torch._C.__file__).omp_set_num_threads(1)
+        function: Callable[[int], object]
+        function = ctypes.CDLL(torch._C.__file__).omp_set_num_threads
+        return function
+    return None
 
 
 fused_adam: Callable[..., Any] = vars(torch)["_fused_adam_"]

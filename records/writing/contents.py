@@ -1,8 +1,10 @@
 """Contents: a record on its way into a file, as formats get to see it."""
 
+import ctypes
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import xxhash
@@ -11,6 +13,7 @@ from ..entries.entries import Entries
 from ..errors import RecordError
 from ..header.header import Plain, header_of
 from ..io.helpers import may_have_help
+from ..io.parallel_map import n_ahead, parallel_map
 from ..io.progress import Progress, progress_call
 from ..io.sink import Buffer, FileSink, Sink
 from ..precision import RecordPrecision
@@ -18,9 +21,22 @@ from ..tensors.byte_planes import BLOCK, blocks, planes_of
 from ..tensors.memory import ORDINARY
 from .batches import BatchWriter
 from .lazy_snapshot import HeldTensor
-from .payload import Layout, Row, Traits, byte_view, pieces, stored_size
+from .payload import (
+    Layout,
+    Row,
+    Scratch,
+    Traits,
+    byte_view,
+    is_plain,
+    pieces,
+    resized,
+    row_of,
+    stored_size,
+)
 from .pipeline import Pipeline
 from .sums import Sums
+
+_R = TypeVar("_R")
 
 
 class Contents:
@@ -73,6 +89,27 @@ class Contents:
     def payloads(self) -> Iterator["RowPayload"]:
         """Return every payload, in the order of the rows."""
         return map(self.payload, range(len(self._entries)))
+
+    def coded_chunks(
+        self, code: Callable[[int, memoryview], _R]
+    ) -> Iterator[tuple[int, memoryview, _R]]:
+        """Return row number and chunk of all payloads, with what ``code`` makes of it.
+
+        As `payloads` gives them, but helpers prepare and code the next ones meanwhile.
+        A payload without values has one chunk without bytes.
+        """
+        ahead = n_ahead() if self._n_bytes >= _FEW else 0
+        memory = _Memory(ahead + 1)
+        rows = range(len(self._entries))
+        items = (item for i in rows for item in self._items(i, memory))
+
+        def prepare(item: _Item) -> tuple[int, memoryview, _R]:
+            chunk = self._chunk(item)
+            return item.row, chunk, code(item.row, chunk)
+
+        yield from self._summed(
+            parallel_map(prepare, items, is_long=lambda item: item.is_long, ahead=ahead)
+        )
 
     def write_payloads(
         self,
@@ -134,7 +171,18 @@ class Contents:
         """
         progress, self._progress = self._progress, None
         self.expect_readings()
-        self.write_payloads(_Nowhere())
+        if any(dtype in self._form.planed for dtype in self.dtypes):
+            for _ in self.coded_chunks(lambda row, chunk: None):
+                pass  # the last chunk of each completes its sum
+        else:
+            rows = range(len(self._entries))
+            in_place = [i for i in rows if self._lies_as_it_is_stored(i)]
+            # Some are a hundred times as long as others, and no item takes memory.
+            ahead = len(in_place) if n_ahead() else 0
+            digests = parallel_map(self._digest_in_place, in_place, ahead=ahead)
+            self._sums.add_all(zip(in_place, digests, strict=True))
+            apart = set(in_place)
+            self.write_payloads(_Nowhere(), order=[i for i in rows if i not in apart])
         self._progress = progress
         self._sums.expect()
 
@@ -159,34 +207,84 @@ class Contents:
                 "False in its class"
             )
 
+    def _lies_as_it_is_stored(self, i: int) -> bool:
+        """Return whether any thread may hash a long payload where it lies."""
+        entry, dtype = self._entries[i], self.dtypes[i]
+        tensor: Any = entry.source
+        return (
+            self.sizes[i] >= _LONG
+            and is_plain(tensor)
+            and tensor.dtype is dtype
+            # Views of booleans may have other bytes than files.
+            and dtype is not torch.bool
+            and row_of(tensor) != 0
+        )
+
+    def _digest_in_place(self, i: int) -> bytes:
+        """Return the sum of such a payload, of which nobody needs a copy."""
+        tensor: Any = self._entries[i].source
+        if tensor.shape != self._entries[i].shape:
+            raise resized(self._entries[i], tensor)
+        total, data = xxhash.xxh3_64(), byte_view(tensor.detach())
+        for start in range(0, len(data), _AT_ONCE):
+            total.update(data[start : start + _AT_ONCE])
+        return total.digest()
+
     def _row(self, i: int) -> Row:
         entry, dtype = self._entries[i], self.dtypes[i]
         layout: Layout = "planes" if dtype in self._form.planed else "rows"
         return Row(entry.path, dtype, entry.shape, layout, self.sizes[i])
 
     def _read(self, i: int) -> Iterator[memoryview]:
-        total, n_left = xxhash.xxh3_64(), self.sizes[i]
-        for chunk in self._chunks(i):
+        memory = _Memory(1)
+        chunks = ((i, self._chunk(item), None) for item in self._items(i, memory))
+        for _, chunk, _ in self._summed(chunks):
+            if len(chunk):
+                yield chunk
+
+    def _summed(
+        self, chunks: Iterable[tuple[int, memoryview, _R]]
+    ) -> Iterator[tuple[int, memoryview, _R]]:
+        """Hand on what comes, and note each payload's sum before its last chunk."""
+        row, n_left, total = -1, 0, xxhash.xxh3_64()
+        for i, chunk, result in chunks:
+            if i != row:
+                row, n_left, total = i, self.sizes[i], xxhash.xxh3_64()
             total.update(chunk)
             n_left -= len(chunk)
             if not n_left:
                 self._sums.add(i, total.digest())
-            yield chunk
-        if not self.sizes[i]:
-            self._sums.add(i, total.digest())
-        if self._progress is not None:
-            self._advance(i)
+            yield i, chunk, result
+            if not n_left and self._progress is not None:
+                self._advance(i)
 
-    def _chunks(self, i: int) -> Iterator[memoryview]:
-        """Return the payload's bytes, which nobody else can change."""
-        entry, dtype = self._entries[i], self.dtypes[i]
-        if dtype in self._form.planed:
-            values = pieces(entry, dtype, self._precision, at_once=True)
-            # What is no longer than a block comes in one piece.
-            is_short = self.sizes[i] <= BLOCK * dtype.itemsize
-            return _planes(values if is_short else blocks(values), dtype)
-        values = pieces(entry, dtype, self._precision, at_once=False)
-        return map(byte_view, values)
+    def _items(self, i: int, memory: "_Memory") -> Iterator["_Item"]:
+        """Return a payload's values, as many at once as come in one chunk.
+
+        Nobody else can change them, nor the bytes that `_chunk` makes of them, before
+        ``memory`` was asked for as many more as it keeps.
+        """
+        entry, dtype, size = self._entries[i], self.dtypes[i], self.sizes[i]
+        if not size:
+            yield _Item(i, None, None)
+            return
+        is_planed = dtype in self._form.planed
+        # Planes are made before anybody else's code runs; so are copies.
+        at_once = is_planed or memory.n_kept > 1
+        values = pieces(entry, dtype, self._precision, at_once=at_once)
+        # What is no longer than a block comes in one piece.
+        is_short = size <= BLOCK * dtype.itemsize
+        for block in values if is_short or not is_planed else blocks(values):
+            yield _Item(i, *memory.take(block, has_planes=is_planed))
+
+    def _chunk(self, item: "_Item") -> memoryview:
+        """Return values as the file has them; planes if there is memory for these."""
+        if item.values is None:
+            return memoryview(b"")
+        if item.planes is None:
+            return byte_view(item.values)
+        planes_of(item.values.dtype).split(item.values, item.planes)
+        return byte_view(item.planes)
 
     def _sum_of(self, i: int) -> bytes:
         self._n_told += 1
@@ -224,16 +322,46 @@ class RowPayload:
         return self._contents._sum_of(self._number)  # pyright: ignore[reportPrivateUsage]  # a part of it
 
 
-def _planes(values: Iterator[torch.Tensor], dtype: torch.dtype) -> Iterator[memoryview]:
-    """Return the planes of each block; valid until the next."""
-    codec, scratch = planes_of(dtype), torch.empty(0, dtype=torch.uint8, device="cpu")
-    for block in values:
-        if not len(scratch):
-            # The first block is as long as any.
-            scratch = torch.empty(block.nbytes, dtype=torch.uint8, device="cpu")
-        planes = scratch[: block.numel() * dtype.itemsize]
-        codec.split(block, planes)
-        yield byte_view(planes)
+class _Memory:
+    """Memory for chunks, which stay in it until ``n_kept`` more were made."""
+
+    def __init__(self, n_kept: int) -> None:
+        self.n_kept = n_kept
+        self._values, self._planes = Scratch(n_kept), Scratch(n_kept)
+
+    def take(
+        self, values: torch.Tensor, *, has_planes: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the values as they stay, and memory for their planes."""
+        if self.n_kept > 1:
+            copy = self._values.take(values.dtype, values.numel())
+            ctypes.memmove(copy.data_ptr(), values.data_ptr(), values.nbytes)
+            values = copy
+        if not has_planes:
+            return values, None
+        return values, self._planes.take(torch.uint8, values.nbytes)
+
+
+class _Item(NamedTuple):
+    """Values that become one chunk."""
+
+    row: int
+    values: torch.Tensor | None
+    """None where the payload has none."""
+    planes: torch.Tensor | None
+    """Memory for their planes, if the format wants these."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a helper is worth its while."""
+        return self.values is not None and self.values.nbytes >= _LONG
+
+
+_LONG = 1 << 16
+"""Bytes that take longer to code or to hash than to hand over."""
+
+_AT_ONCE = 8 << 20
+"""Bytes that are hashed before an interrupt is looked at."""
 
 
 class _Nowhere:

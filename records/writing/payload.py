@@ -69,11 +69,12 @@ class Scratch:
         self._number = (self._number + 1) % len(self._buffers)
         size = count * dtype.itemsize
         buffer = self._buffers[self._number]
-        if buffer is None or len(buffer) < size:
-            with ordinary_tensors():
+        # What is made in inference mode could not be written to outside of it.
+        with ordinary_tensors():
+            if buffer is None or len(buffer) < size:
                 buffer = torch.empty(size, dtype=torch.uint8, device="cpu")
-            self._buffers[self._number] = buffer
-        return buffer[:size].view(dtype)
+                self._buffers[self._number] = buffer
+            return buffer[:size].view(dtype)
 
 
 def pieces(

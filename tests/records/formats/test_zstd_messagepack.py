@@ -11,9 +11,15 @@ import msgpack  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import torch
 
-from burnish.records import Record, RecordChecksumError, open_record
+from burnish.records import (
+    PrecisionError,
+    Record,
+    RecordChecksumError,
+    open_record,
+)
 from burnish.records.recorder import Recorder
 
+from ..threads import torch_threads
 from .zstd_files import ZST, Same, Tensors, content_of, saved
 
 TINY = Path(__file__).parents[1] / "tiny_reader.py"
@@ -107,6 +113,60 @@ def test_equal_records_give_equal_bytes() -> None:
     tensors = {"a": torch.arange(500.0), "b": torch.ones(3)}
 
     assert saved(tensors) == saved({k: v.clone() for k, v in tensors.items()})
+
+
+def mixed_tensors() -> Tensors:
+    """Return what is coded in every way, with chunks that no block begins with."""
+    draw = torch.Generator().manual_seed(0)
+    return {
+        "wide": torch.randn(3000, 1000, generator=draw),
+        "turned": torch.randn(513, 777, generator=draw).t(),
+        "numbers": torch.arange(1 << 20),
+        "none": torch.empty(0, 3),
+        "half": torch.randn(900, 900, generator=draw).to(torch.bfloat16),
+        "rounded": torch.randn(1 << 19, generator=draw).bfloat16().float(),
+        "float8": torch.randn(1 << 20, generator=draw).to(torch.float8_e4m3fn),
+        **{f"s{i}": torch.randn(64, 64, generator=draw) for i in range(20)},
+        "last": torch.randn(1 << 20, generator=draw),
+    }
+
+
+@pytest.mark.parametrize("precision", [None, "half"])
+def test_any_number_of_threads_gives_the_same_bytes(precision: Any, same: Same) -> None:
+    record = Record.from_state_dict(mixed_tensors())
+    files: set[bytes] = set()
+    for count in (1, 2, 4, 4):
+        with torch_threads(count):
+            files.add(ZST.dumps(record, precision=precision))
+            if precision is None:
+                with open_record(max(files)) as opened:
+                    opened.load_all()
+                    loaded = {path: opened[path] for path in mixed_tensors()}
+                assert all(
+                    same(loaded[path], tensor)
+                    for path, tensor in mixed_tensors().items()
+                )
+
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_save_in_inference_mode_leaves_nothing_that_later_ones_stumble_over(
+    count: int, same: Same
+) -> None:
+    tensors = {"w": torch.randn(3 << 20)}
+    with torch_threads(count):
+        with torch.inference_mode():
+            assert same(open_record(saved(tensors))["w"], tensors["w"])
+        assert same(open_record(saved(tensors))["w"], tensors["w"])
+        with torch.inference_mode():
+            assert same(open_record(saved(tensors))["w"], tensors["w"])
+
+
+def test_an_error_of_a_conversion_by_helpers_names_its_entry() -> None:
+    tensors = mixed_tensors() | {"last": torch.full((1 << 20,), 1e30)}
+    with torch_threads(2), pytest.raises(PrecisionError, match="last"):
+        ZST.dumps(Record.from_state_dict(tensors), precision="half")
 
 
 def test_a_level_applies_to_what_is_no_float() -> None:
