@@ -73,7 +73,7 @@ def test_an_error_of_the_items_is_raised_and_nothing_is_left_behind() -> None:
         raise ValueError("no more")
 
     with pytest.raises(ValueError, match="no more"):
-        [*parallel_map(str, items())]
+        list(parallel_map(str, items()))
 
 
 def test_results_that_nobody_asks_for_are_left_alone() -> None:
@@ -90,12 +90,12 @@ def test_an_interrupt_of_the_work_ends_all(error: type[BaseException]) -> None:
         return i
 
     with pytest.raises(error):
-        [*parallel_map(work, range(100))]
+        list(parallel_map(work, range(100)))
 
 
 def test_torch_computes_with_as_many_threads_afterwards() -> None:
     before = torch.get_num_threads()
-    [*parallel_map(str, range(100))]
+    list(parallel_map(str, range(100)))
     for _ in parallel_map(str, range(100)):
         assert torch.get_num_threads() == before
 
