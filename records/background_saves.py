@@ -110,7 +110,7 @@ class BackgroundSaves:
         """
         self.finish()
         chosen, report = options or self._options, SnapshotReport()
-        lazy = LazySnapshot(self._room_of(chosen), report)
+        lazy, handle = LazySnapshot(self._room_of(chosen), report), None
         try:
             if chosen.kind == "lazy":
                 entries, memory = self._hold([*map(_staged, records)], lazy)
@@ -128,8 +128,9 @@ class BackgroundSaves:
             del snapshot, entries, memory, save
             handle.start()
         except BaseException:
-            # Steps would wait for a writer that never comes.
-            lazy.abandon()
+            if handle is None or not handle.has_begun:
+                # Steps would wait for a writer that never comes.
+                lazy.abandon()
             raise
         return handle
 
@@ -137,11 +138,14 @@ class BackgroundSaves:
         self, staged: list[StagedRecord], lazy: LazySnapshot
     ) -> tuple[Copies, Tensor]:
         """Return entries over what stays in its place and over copies, and these."""
-        with lazy.taken():
+
+        def hold() -> tuple[Copies, Tensor]:
             records = HeldRecords(staged)
             held = records.hold(lazy)
             copies, memory = self._staging.copy(records.to_copy)
             return records.join(held, copies), memory
+
+        return lazy.take(hold)
 
     def _room_of(self, options: SnapshotOptions) -> SpareMemory:
         """Return where copies before steps go."""

@@ -4,11 +4,14 @@ import atexit
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+
+from ...config.process.interrupts import uninterrupted
 
 T = TypeVar("T")
 
@@ -49,22 +52,32 @@ class SaveHandle(Generic[T]):
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
         self._pid = os.getpid()
-        self._end = threading.Event()
+        self._has_ended = False
+        # An Event is written in Python, where Ctrl-C may leave it locked for ever.
+        self._going_on = threading.Lock()
         self._thread = _SaveThread(self)
 
     def start(self) -> None:
         """Begin to write; where no thread can be had, write before this returns."""
+        self._going_on.acquire()
         try:
-            self._thread.start()
+            # Interrupted, the new thread could not tell that it has begun.
+            with uninterrupted():
+                self._thread.start()
         except RuntimeError:
             # The process has as many as it may have, or Python is ending.
             self.run()
             if not isinstance(self._error, Exception | None):
                 self.wait()  # an interrupt, which is the caller's
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a thread writes, or has written."""
+        return self._thread.ident is not None or self._has_ended
+
     def done(self) -> bool:
         """Return whether the save has ended, well or not."""
-        return self._end.is_set()
+        return self._has_ended
 
     def wait(self, timeout: float | None = None) -> T:
         """Return once all is on the disk, or raise the error of the save.
@@ -73,9 +86,9 @@ class SaveHandle(Generic[T]):
         process that was forked while it went on: the save is its parent's.
         """
         self.join(timeout)
-        if not self._end.is_set() and timeout is None:
+        if not self.has_begun and timeout is None:
             raise RuntimeError(f"{self.place}: the save never began; save again")
-        if not self._end.is_set():
+        if not self._has_ended:
             raise TimeoutError(
                 f"{self.place}: not yet written after {timeout:g} s; the save goes on"
             )
@@ -97,9 +110,16 @@ class SaveHandle(Generic[T]):
             )
         if threading.current_thread() is self._thread:
             raise RuntimeError(f"{self.place}: a save cannot wait for itself to end")
+        end = None if timeout is None else time.monotonic() + timeout
         # An interrupt may have come before its thread began.
-        if self._thread.ident is not None:
-            self._end.wait(timeout)
+        while self.has_begun and not self._has_ended:
+            seconds = _LOOK if end is None else min(_LOOK, end - time.monotonic())
+            # One who is interrupted between these two calls leaves it locked: the
+            # others look again.
+            if self._going_on.acquire(timeout=max(0.0, seconds)):
+                self._going_on.release()
+            elif seconds < _LOOK:
+                return
 
     @property
     def has_unseen_error(self) -> bool:
@@ -109,12 +129,12 @@ class SaveHandle(Generic[T]):
     @property
     def succeeded(self) -> bool:
         """Whether the save has ended, and all is on the disk."""
-        return self._end.is_set() and self._error is None
+        return self._has_ended and self._error is None
 
     @property
     def is_parents(self) -> bool:
         """Whether this process was forked while the save went on in its parent."""
-        return not self._end.is_set() and os.getpid() != self._pid
+        return not self._has_ended and os.getpid() != self._pid
 
     def __repr__(self) -> str:
         state = "going on" if not self.done() else "failed" if self._error else "done"
@@ -133,7 +153,8 @@ class SaveHandle(Generic[T]):
         del write
         if self._error is not None:
             _unseen_failures.add(self)
-        self._end.set()
+        self._has_ended = True
+        self._going_on.release()
         # At the end of a program somebody may still ask until its main thread ends.
         if self._error is not None and not threading.main_thread().is_alive():
             self.print_error()
@@ -147,6 +168,10 @@ class SaveHandle(Generic[T]):
                 file=sys.stderr,
             )
             traceback.print_exception(self._error)
+
+
+_LOOK = 1.0
+"""Seconds after which whoever waits looks whether the save has ended unheard."""
 
 
 def join_saves(place: str | os.PathLike[str]) -> None:

@@ -5,9 +5,9 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import torch
 import xxhash
@@ -20,6 +20,8 @@ from ..tensors.torch_internals import tensor_version
 
 if TYPE_CHECKING:
     from ..io.source import Maps
+
+T = TypeVar("T")
 
 Take: TypeAlias = Callable[[torch.dtype, int], torch.Tensor]
 """Gives room for so many values of a dtype."""
@@ -39,7 +41,8 @@ class LazySnapshot:
 
     def __init__(self, memory: "SpareMemory", report: SnapshotReport) -> None:
         self.report = report
-        self.lock = threading.Condition()
+        # A Condition is written in Python, where Ctrl-C may leave it locked.
+        self.lock = threading.Lock()
         """Held while values are read or copied, and while what is known of that
         changes."""
         self.error: RecordError | None = None
@@ -51,6 +54,8 @@ class LazySnapshot:
         self._held: list[HeldTensor] = []
         self._n_closed = 0
         self._is_awaited, self._is_over = False, False
+        self._news: SimpleQueue[None] = SimpleQueue()
+        """For whoever waits: something was read, or nobody reads any more."""
         self._turn = threading.Lock()
         self._taker: threading.Thread | None = None
         self._writer: threading.Thread | None = None
@@ -62,21 +67,17 @@ class LazySnapshot:
         self.report.n_held += held.size
         return held
 
-    @contextmanager
-    def taken(self) -> Generator[None]:
-        """Hold tensors in the block; from its beginning on, changes wait for its end.
+    def take(self, hold: Callable[[], T]) -> T:
+        """Return what ``hold`` does; whoever is about to change values waits for it.
 
-        If it raises, nobody waits for anything any more.
+        From its end on they wait for a writer: `abandon` this if there will be none.
         """
-        try:
-            with self._turn:
-                self._taker = threading.current_thread()
-                _pending.append(self)
-                yield
-                self._taker = None
-        except BaseException:
-            self.abandon()
-            raise
+        with self._turn:
+            self._taker = threading.current_thread()
+            _pending.append(self)
+            result = hold()
+            self._taker = None
+            return result
 
     def hash_ahead(self) -> None:
         """Hash all that is held, until somebody waits: what changes later is noticed.
@@ -129,7 +130,12 @@ class LazySnapshot:
         self._is_over = self.is_settled = True
         if self in _pending:
             _pending.remove(self)
-        self.lock.notify_all()
+        self._news.put(None)
+
+    def tell(self) -> None:
+        """Say that something was read, while the lock is held."""
+        if self._is_awaited:
+            self._news.put(None)
 
     def _copy_unread(self) -> None:
         """Copy from the end, while the writer comes from the beginning."""
@@ -165,10 +171,13 @@ class LazySnapshot:
                 raise MemoryError("no memory to copy what is being saved")
 
     def _wait_for_reads(self) -> None:
+        while not self._has_settled():
+            self._news.get()
+
+    def _has_settled(self) -> bool:
         with self.lock:
-            while not self._is_over and not self._are_closed():
-                self.lock.wait()
-            self.is_settled = True
+            self.is_settled = self._is_over or self._are_closed()
+            return self.is_settled
 
     def _are_closed(self) -> bool:
         """Return whether all is read or copied; what is stays so."""
@@ -284,7 +293,7 @@ class HeldTensor:
             if self._position == self._n_segments:
                 self._n_readings = max(0, self._n_readings - 1)
                 self._position = 0
-            self._snapshot.lock.notify_all()
+            self._snapshot.tell()
 
     def _copy(self, i: int, target: int) -> None:
         """Copy a segment of the tensor's own memory; RecordError if it was changed."""

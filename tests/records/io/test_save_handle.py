@@ -63,6 +63,23 @@ def test_a_handle_returns_what_was_written_once_that_is_done(gate: Gate) -> None
     assert handle.wait() == 7
 
 
+def test_who_was_interrupted_while_waiting_keeps_nobody_else_from_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(save_handle, "_LOOK", 0.001)
+    # As Ctrl-C leaves it that comes behind the end of `acquire`.
+    other = started(lambda: 7)
+    other.wait(LONG)
+    other._going_on.acquire()  # pyright: ignore[reportPrivateUsage]  # nobody else sees it
+    other._has_ended = False  # pyright: ignore[reportPrivateUsage]
+    waiter = threading.Thread(target=other.wait)
+    waiter.start()
+    other._has_ended = True  # pyright: ignore[reportPrivateUsage]
+    waiter.join(LONG)
+
+    assert not waiter.is_alive()
+
+
 def test_an_error_is_raised_to_all_who_wait_and_is_then_no_news() -> None:
     handle = started(lambda: 1 / 0)
     handle.join()

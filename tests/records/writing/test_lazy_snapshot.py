@@ -3,7 +3,6 @@
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -101,8 +100,7 @@ def test_an_abandoned_snapshot_gives_no_values() -> None:
     lazy = snapshot()
     held = lazy.hold("w", torch.zeros(40))
 
-    with suppress(KeyboardInterrupt), lazy.taken():
-        raise KeyboardInterrupt
+    lazy.abandon()
 
     settle_snapshots()
     with pytest.raises(RecordError, match="interrupted"):
@@ -190,9 +188,10 @@ def test_the_thread_that_reads_is_told_where_it_would_wait_for_itself(
 def test_a_change_inside_of_the_call_is_refused() -> None:
     lazy = snapshot()
 
-    with pytest.raises(RuntimeError, match="inside of save_record"), lazy.taken():
-        settle_snapshots()
+    with pytest.raises(RuntimeError, match="inside of save_record"):
+        lazy.take(settle_snapshots)
 
+    lazy.abandon()
     settle_snapshots()
 
 
@@ -228,8 +227,7 @@ def test_memory_is_prepared_and_freed() -> None:
 
 def test_a_forked_process_waits_for_no_writer_of_its_parent() -> None:
     lazy = snapshot(staging=0)
-    with lazy.taken():
-        lazy.hold("w", torch.zeros(40))
+    lazy.take(lambda: lazy.hold("w", torch.zeros(40)))
 
     child = os.fork()
     if not child:
