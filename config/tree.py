@@ -53,11 +53,12 @@ class Rounded(float):
 def finite(digits: str) -> float:
     """Return the float that is written in digits. Raises `BeyondFloatError`."""
     value = float(digits)
+    # Up to 15 digits in this range are what the float shows, and make no whole number.
+    if len(digits) <= 15 and 1e-300 < abs(value) < 1e15:
+        return value
     if math.isinf(value):
         raise BeyondFloatError.of(digits)
-    # Up to 15 digits in this range are what the float shows, and make no whole number.
-    is_exact = len(digits) <= 15 and 1e-300 < abs(value) < 1e15
-    return value if is_exact or _is_exact(digits, value) else Rounded(digits)
+    return value if _is_exact(digits, value) else Rounded(digits)
 
 
 def _is_exact(digits: str, value: float) -> bool:

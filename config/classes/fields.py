@@ -28,7 +28,7 @@ from typing import (
     get_origin,
 )
 
-from .field_types import is_field_type
+from .field_types import is_field_type, n_registered
 from .pydantic_internals import is_complete
 
 if TYPE_CHECKING:
@@ -260,7 +260,15 @@ def is_mapping(annotation: object) -> bool:
 
 def structs_in(annotation: object) -> list[type]:
     """Return the classes with fields among the alternatives, in order."""
+    # Every value of a config is asked for, and most declare a class or a number.
+    if isinstance(annotation, type):
+        return [*_structs_in(annotation, n_registered())]
     return [member for member in members(annotation) if is_struct(member)]
+
+
+@cache
+def _structs_in(annotation: object, n_field_types: int) -> tuple[type, ...]:
+    return tuple(member for member in members(annotation) if is_struct(member))
 
 
 def field_types_in(annotation: object) -> list[object]:
