@@ -70,7 +70,12 @@ def _from_files(file: Path) -> list[Row]:
         row("/ json and pydantic", times["burnish"], times["json"], at_most=2),
         row("/ model_validate_json", times["burnish"], times["pydantic"]),
         row("/ OmegaConf structured", slow["burnish"], slow["omegaconf"], at_most=0.5),
-        row("with an override / json", with_options["burnish"], with_options["json"]),
+        row(
+            "with an override / json",
+            with_options["burnish"],
+            with_options["json"],
+            at_most=2,
+        ),
     ]
 
 

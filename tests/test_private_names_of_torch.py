@@ -34,6 +34,9 @@ PLACES = {
     "torch._C.DisableTorchFunction": "past modes and subclasses",
     "torch._C.DisableTorchFunctionSubclass": "past subclasses",
     "torch._C._dynamo.guards.TensorGuards": "whether gradients changed form",
+    "torch._C._dynamo.guards._torchinductor_pyobject_tensor_data_ptr": (
+        "asks thousands of tensors for their address in one call"
+    ),
     "torch._C._functorch.is_functorch_wrapped_tensor": "tensors without memory",
     "torch._C._set_grad_enabled": "turns gradients off for a step",
     "torch._C._storage_Use_Count": "sees who else stands on the memory of a parameter",

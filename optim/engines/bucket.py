@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...records.tensors.torch_internals import guard_of
+from .memory.kept_places import KeptPlaces
 from .memory.ranges import do_ranges_meet
 from .renewals import Renewals
 from .tracing.extended_state import ROUNDING_KEY, ROUNDING_STEP
@@ -90,9 +91,8 @@ class Bucket:
     _kept: list[Tensor] = field(init=False)
     _loose: list[tuple[dict[str, Any], str, Any]] = field(init=False)
     """Fields of states without columns: their tensors, or the types of the others."""
-    _is_placed: bool = field(init=False)
-    _kept_at: list[int] = field(init=False)
-    """Where the tensors of the states are; others may move their storage."""
+    _places: KeptPlaces | None = field(init=False)
+    """Where the states are, if the engine keeps that: others may move their storage."""
     _fields: Callable[[Any], Any] = field(init=False)
     _lengths: list[int] = field(init=False)
     _forms: list[tuple[Any, ...]] = field(init=False)
@@ -110,8 +110,8 @@ class Bucket:
         columns = zip(*self.columns, strict=True)
         self._kept = [tensor for row in columns for tensor in row]
         self._loose = [] if self.columns else [*self._fields_now()]
-        self._is_placed = self.engine.keeps_addresses
-        self._kept_at = self._places()
+        is_placed = self.engine.keeps_addresses
+        self._places = KeptPlaces(self._kept) if is_placed else None
 
     def keys(self) -> Any:
         """Return from what the random bits of each parameter are made, as integers."""
@@ -158,7 +158,7 @@ class Bucket:
                 return False
             # A tensor that was planned for may have other memory by now, while the
             # engine still has the addresses of before.
-            if self._is_placed and self._places() != self._kept_at:
+            if self._places is not None and not self._places.are_unchanged():
                 return False
             # count() compares in C: every step asks this of every state.
             for name, value in self.scalars.items():
@@ -177,12 +177,6 @@ class Bucket:
         """Return whether ``state`` is one of its own, and had fields."""
         pairs = zip(self.states, self._lengths, strict=True)
         return any(candidate is state and length for candidate, length in pairs)
-
-    def _places(self) -> list[int]:
-        """Return the addresses of the states, where the engine keeps them."""
-        if not self._is_placed:
-            return []
-        return list(map(_address, self._kept))
 
     def keeps(self) -> bool:
         """Return whether the parameters still have their dtypes, shapes, devices."""

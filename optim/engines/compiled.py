@@ -13,6 +13,7 @@ from .bucket import Bucket, Job
 from .codegen.c_code import c_source
 from .codegen.compiler import CompileError, load_library
 from .codegen.program import program_of
+from .memory.kept_places import ask_by
 from .renewals import Renewals
 from .self_check import agrees
 from .tracing.extended_state import ROUNDING_STEP
@@ -120,9 +121,11 @@ def _compile(
     """Return the program, or in words why there is none."""
     try:
         master = None if layout.master is None else layout.master + 2
-        run = load_library(c_source(program_of(trace.tape, trace.outs), master)).run
+        library = load_library(c_source(program_of(trace.tape, trace.outs), master))
     except (NotElementwise, CompileError) as problem:
         return _warned_of(str(problem))
+    ask_by(library)
+    run = library.run
     run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
     run.argtypes += [ctypes.c_void_p, ctypes.c_uint64]
     run.restype = None

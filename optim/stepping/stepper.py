@@ -1,6 +1,7 @@
 """Stepper: from gradients to jobs; it makes states and plans where they are lacking."""
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 import torch
@@ -117,7 +118,7 @@ class Stepper:
     ) -> Plan:
         params: list[Tensor] = self.bound.groups[index]["params"]
         missing = [g is None for g in grads]
-        fields = list(map(self.bound.states.get, params))
+        fields = self._fields(params)
         plan = self.plans.get(index)
         # From cheap to dear: this runs at each step, for all parameters of the group.
         if (
@@ -135,6 +136,14 @@ class Stepper:
         settle()
         plan = self.plans[index] = self._plan_anew(index, params, grads, call)
         return plan
+
+    def _fields(self, params: list[Tensor]) -> list[Fields | None]:
+        states = self.bound.states
+        # A tensor's hash is a call of Python. Most optimizers have one group, and its
+        # states in the order of their parameters.
+        if len(states) == len(params) and all(map(is_, states, params)):
+            return list(states.values())
+        return list(map(states.get, params))
 
     @leaving_nothing_open
     def _plan_anew(

@@ -205,3 +205,9 @@ def guard_of(tensors: list[Tensor]) -> Any:
     strides = [list(t.stride()) for t in tensors]
     guards: Any = torch._C._dynamo.guards.TensorGuards  # pyright: ignore[reportAttributeAccessIssue]  # has no types
     return guards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides)
+
+
+address_in_c: int | None = vars(torch._C._dynamo.guards).get(  # pyright: ignore[reportAttributeAccessIssue]  # has no types
+    "_torchinductor_pyobject_tensor_data_ptr"
+)
+"""Where the function of C is that takes a tensor's object and returns its address."""

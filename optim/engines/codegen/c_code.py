@@ -7,6 +7,7 @@ IEEE-rounded, which torch's own on CPU are not always.
 
 import torch
 
+from ..memory.kept_places import SOURCE
 from ..tracing.recording import NotElementwise
 from ..tracing.stochastic_rounding import (
     GOLDEN,
@@ -50,6 +51,7 @@ def c_source(program: Program, master: int | None = None) -> str:
         "body": "\n    ".join(_statements(program, master)),
         "arguments": _arguments(program),
         "width": width,
+        "addresses": SOURCE,
     }
 
 
@@ -307,6 +309,7 @@ static inline uint16_t to_float16(float x) {
   return (uint16_t)(h | ((s >> 16) & 0x8000));
 }
 %(rounding)s
+%(addresses)s
 static void block(%(pointers)s, int64_t count, uint64_t stream, int64_t at,
                   const double *c, int64_t *renewed) {
   %(constants)s
