@@ -44,6 +44,6 @@ def durable_rows(folder: str, case: str, save: Save) -> list[Row]:
     times = race({"ours": lambda: save(mine), "peer": peer}, before=settle)
     ours, other = times["ours"], times["peer"]
     return [
-        Row.timed("durable save", case, ours, other, at_most=1.15, by="wall"),
+        Row.timed("durable save", case, ours, other, at_most=1.25, by="wall"),
         Row.timed("durable save", case, ours, other, by="cpu"),
     ]

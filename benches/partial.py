@@ -1,6 +1,7 @@
 """What does one tensor of 1,000 cost, read from a disk that has not cached it?
 
-Peer: `safetensors.safe_open`. Both files lie on a disk, out of its cache.
+Peer: `safetensors.safe_open`. Both files lie on a disk, out of its cache. The floor is
+three reads: of the header's length, of the header, and of the tensor.
 """
 
 import os
@@ -33,7 +34,8 @@ def run() -> list[Row]:
             drop_cache(mine)
             drop_cache(theirs)
 
-        cold, warm = race(runners, before=cool), race(runners)
+        cold = race({**runners, "floor": lambda: three_reads(mine)}, before=cool)
+        warm = race(runners)
         requested = bytes_requested(lambda: ours(mine))
         if not torch.equal(ours(mine), tensors[PATH]):
             raise RuntimeError("the tensor that was read differs from the one saved")
@@ -43,10 +45,24 @@ def run() -> list[Row]:
     limit = (header + tensor + 4096) / 1024
     return [
         Row.bounded("bytes requested", case, requested / 1024, "KiB", at_most=limit),
-        Row.timed("cold", case, cold["ours"], cold["peer"], at_most=0.2, by="wall"),
+        Row.timed("cold", case, cold["ours"], cold["peer"], at_most=0.12, by="wall"),
+        Row.timed("cold: floor", case, cold["floor"], cold["peer"], by="wall"),
         Row.timed("cold", case, cold["ours"], cold["peer"], by="cpu"),
         Row.timed("warm", case, warm["ours"], warm["peer"], by="cpu"),
     ]
+
+
+def three_reads(file: str) -> bytes:
+    """Return the bytes of a tensor in the middle, by the fewest reads that find it."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        header = size - COUNT * SIZE * SIZE * 4
+        os.pread(descriptor, 4096, 0)
+        os.pread(descriptor, header - 4096, 4096)
+        return os.pread(descriptor, SIZE * SIZE * 4, size // 2)
+    finally:
+        os.close(descriptor)
 
 
 def ours(file: str) -> Tensor:

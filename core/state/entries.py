@@ -22,7 +22,6 @@ from ...records.tensors.memory import (
     ORDINARY,
     address_of,
     alike,
-    contiguous_address,
     is_distributed,
     unreadable,
 )
@@ -310,20 +309,6 @@ def _check_form(
             problems.append(f"{path}: {problem}")
     if problems:
         raise RecordError("\n".join(problems))
-
-
-def check_fillable(targets: Iterable[Entry]) -> None:
-    """Raise `RecordError` that names every tensor whose memory cannot be filled."""
-    problems = [
-        f"{entry.path}: {problem}"
-        for entry in targets
-        if isinstance(entry.source, Tensor)
-        and not (type(entry.source) in ORDINARY and contiguous_address(entry.source))
-        and not is_distributed(entry.source)
-        and (problem := unreadable(entry.source))
-    ]
-    if problems:
-        raise RecordError("\n".join([*problems, "The module is as it was."]))
 
 
 class _Skips:

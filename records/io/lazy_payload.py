@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import xxhash
@@ -30,6 +31,9 @@ class LazyPayload:
     sum: int | bytes | None
     """The xxh3-64 sum, or where its 8 bytes lie; None for formats without sums."""
     is_planes: bool = False
+
+    is_live: ClassVar[bool] = False
+    """Asked of every entry by every load: an attribute is found sooner than none."""
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:

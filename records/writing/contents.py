@@ -150,7 +150,18 @@ class Contents:
 
     def _pays_help(self, sink: Sink) -> bool:
         """Return whether a second thread makes a save into ``sink`` shorter."""
-        if self._n_bytes < _FEW or isinstance(sink, _Nowhere) or not may_have_help():
+        if isinstance(sink, _Nowhere) or not may_have_help():
+            return False
+        # A sum takes less time than to hand the bytes over to another core, which then
+        # reads them from memory once more; a conversion takes as long as the write.
+        n_converted = sum(
+            size
+            for entry, dtype, size in zip(
+                self._entries, self.dtypes, self.sizes, strict=True
+            )
+            if entry.dtype is not dtype
+        )
+        if n_converted < _FEW:
             return False
         # What only the caller's thread may read, the helper waits for.
         n_ordinary = sum(type(entry.source) in ORDINARY for entry in self._entries)
@@ -297,7 +308,7 @@ class Contents:
 
 
 _FEW = 8 << 20
-"""Fewer bytes are written before a thread has begun."""
+"""Fewer bytes are converted before a thread has begun."""
 
 
 class RowPayload:

@@ -9,10 +9,9 @@ from ....records.io.progress import Tally
 from ....records.io.source import Maps
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import values_of
-from ..entries import check_fillable
 from .commit import Filling
 from .conversion import convert_values
-from .overlaps import Memory, find_overwritten
+from .overlaps import Memory, Span, fillable_spans, find_overwritten
 from .plan import LoadPlan
 
 
@@ -24,10 +23,11 @@ def read_fillings(
     ``maps`` are those of this load, and no other has read from them. With ``is_kept``
     the values become somebody's memory, and are nobody else's.
     """
-    check_fillable(step.target for step in plan.steps)
+    spans = fillable_spans(step.target for step in plan.steps)
     _check_readable(record)
     record.check(maps)
-    are_live = any(step.stored.is_live for step in plan.steps)
+    live = [step.stored.is_live for step in plan.steps]
+    are_live = any(live)
     if record.verified in ("touched", "all"):
         # A tensor that somebody has may be another by now than the one that was read.
         plan.report.verified = "live" if are_live else "all"
@@ -39,9 +39,8 @@ def read_fillings(
     unread = {id(e): e.nbytes for e in (s.stored for s in plan.steps) if not e.is_live}
     tally = Tally(record.reading.progress, sum(unread.values()))
     with no_grad():
-        for step in plan.steps:
+        for step, is_live in zip(plan.steps, live, strict=True):
             entry, tensor = step.stored, step.tensors[0]
-            is_live = entry.is_live
             values = read.get(id(entry)) if step.is_repeated else None
             if values is None:
                 values = entry.read(maps)
@@ -64,7 +63,7 @@ def read_fillings(
                 # It would be overwritten before its turn, or while it is copied.
                 new_values = new_values.clone()
             fillings.append((step.tensors, new_values))
-        return _without_overwritten(plan, fillings, record)
+        return _without_overwritten(plan, fillings, spans, record)
 
 
 def _check_readable(record: Entries) -> None:
@@ -78,14 +77,14 @@ def _check_readable(record: Entries) -> None:
 
 
 def _without_overwritten(
-    plan: LoadPlan, fillings: list[Filling], record: Entries
+    plan: LoadPlan, fillings: list[Filling], spans: list[Span], record: Entries
 ) -> list[Filling]:
     """Refuse values that cannot all be in memory that their targets share.
 
     Those of non-persistent buffers are left out of ``plan`` and ``fillings`` instead.
     """
     targets = [step.target for step in plan.steps]
-    numbers = set(find_overwritten(targets, fillings))
+    numbers = set(find_overwritten(targets, fillings, spans))
     if not numbers:
         return fillings
     problems = [

@@ -2,17 +2,22 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ....records.entries.entry import Entry
+from ....records.errors import RecordError
 from ....records.tensors.memory import (
     ORDINARY,
     address_of,
+    contiguous_address,
     is_distributed,
     same_bits,
     spanned_bytes,
+    unreadable,
 )
 from ....records.tensors.torch_internals import (
     local_part,
@@ -22,18 +27,44 @@ from ....records.tensors.torch_internals import (
 from ..tensor_writes import copy_into
 from .commit import Filling
 
+Span: TypeAlias = tuple[int, int]
+"""From which address up to which one values lie; (0, 0) where there are none."""
+
+
+def fillable_spans(targets: Iterable[Entry]) -> list[Span]:
+    """Return where the values of each lie, of whose tensors all can be filled.
+
+    Raises `RecordError` that names every tensor whose memory cannot be.
+    """
+    spans: list[Span] = []
+    problems: list[str] = []
+    # Thousands pass here at every load: the usual kind is asked one question.
+    for entry in targets:
+        tensor: Tensor = entry.source  # type: ignore[assignment]  # a module's are live
+        address = contiguous_address(tensor) if type(tensor) in ORDINARY else 0
+        if address:
+            spans.append((address, address + tensor.nbytes) if tensor.nbytes else _NONE)
+            continue
+        problem = None if is_distributed(tensor) else unreadable(tensor)
+        if problem is not None:
+            problems.append(f"{entry.path}: {problem}")
+        spans.append(_span(tensor))
+    if problems:
+        raise RecordError("\n".join([*problems, "The module is as it was."]))
+    return spans
+
 
 def find_overwritten(
-    targets: Sequence[Entry], fillings: Sequence[Filling]
+    targets: Sequence[Entry], fillings: Sequence[Filling], spans: Sequence[Span]
 ) -> list[int]:
     """Return the numbers of the targets that would not hold their values at the end.
 
     The values of non-persistent buffers give way to all others.
     """
     numbers: list[int] = []
-    for group in _groups(fillings):
+    for group in _groups(spans):
         group.sort(key=lambda i: (targets[i].kind != "transient", i))
-        numbers += _overwritten_in(group, fillings)
+        numbers += _overwritten_in(group, fillings, spans)
     return numbers
 
 
@@ -75,13 +106,25 @@ def _storage_span(tensor: Tensor) -> tuple[int, int]:
         return 0, 0
 
 
-def _groups(fillings: Sequence[Filling]) -> list[list[int]]:
+_NONE: Span = (0, 0)
+
+
+def _span(tensor: Tensor) -> Span:
+    try:
+        start = address_of(tensor)
+        if not start or not tensor.numel():
+            return _NONE
+        return start, start + spanned_bytes(tensor)
+    except RuntimeError:
+        return _NONE
+
+
+def _groups(spans: Sequence[Span]) -> list[list[int]]:
     """Return the numbers of targets whose addresses run into each other."""
-    spans = sorted([(*_span(f[0][0]), i) for i, f in enumerate(fillings)])
     groups: list[list[int]] = []
     reach = previous = 0
     group: list[int] | None = None
-    for start, end, i in spans:
+    for (start, end), i in sorted(zip(spans, count(), strict=False)):
         if start >= reach:
             group = None
         elif group is None:
@@ -93,32 +136,18 @@ def _groups(fillings: Sequence[Filling]) -> list[list[int]]:
     return groups
 
 
-def _span(tensor: Tensor) -> tuple[int, int]:
-    """Return at which addresses the values lie; (0, 0) where there are none."""
-    # Thousands pass here at every load: the usual kind is asked directly.
-    try:
-        is_usual = type(tensor) in ORDINARY and tensor.is_contiguous()
-        start = tensor.data_ptr() if is_usual else address_of(tensor)
-    except RuntimeError:
-        return 0, 0
-    if not start or not tensor.numel():
-        return 0, 0
-    if is_usual:
-        return start, start + tensor.nbytes
-    return start, start + spanned_bytes(tensor)
-
-
-def _overwritten_in(group: list[int], fillings: Sequence[Filling]) -> list[int]:
+def _overwritten_in(
+    group: list[int], fillings: Sequence[Filling], spans: Sequence[Span]
+) -> list[int]:
     """Try it on a copy of the memory: the values say whether the order matters."""
-    spans = [_span(fillings[i][0][0]) for i in group]
-    base_address = min(start for start, _ in spans)
+    base_address = min(spans[i][0] for i in group)
     base_address -= base_address % 16  # so that every dtype stays aligned
     device = fillings[group[0]][0][0].device
-    size = max(end for _, end in spans) - base_address
+    size = max(spans[i][1] for i in group) - base_address
     scratch = torch.empty(size, dtype=torch.uint8, device=device)
     views: list[Tensor] = []
-    for i, (start, end) in zip(group, spans, strict=True):
-        target, values = fillings[i][0][0], fillings[i][1]
+    for i in group:
+        (start, end), target, values = spans[i], fillings[i][0][0], fillings[i][1]
         piece = scratch[start - base_address : end - base_address].view(target.dtype)
         view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
         # Numbers may lie there conjugated or negated, and the view turns them back.

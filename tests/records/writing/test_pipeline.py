@@ -42,6 +42,8 @@ def _two_threads() -> Iterator[None]:
 
 def dumps(record: FlatRecord, n_threads: int, **options: Any) -> bytes:
     torch.set_num_threads(n_threads)
+    # Without a conversion there is no helper.
+    options.setdefault("precision", "half")
     content = record.save(**options)
     assert isinstance(content, bytes)
     return content
@@ -73,7 +75,7 @@ def test_two_threads_write_the_bytes_of_one(
         record.save(file, precision=precision)
 
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert True in saves
+    assert (True in saves) is (precision is not None)
 
 
 @pytest.mark.parametrize("format", ["mpk", "safetensors"])
@@ -155,7 +157,9 @@ def test_an_error_of_progress_ends_the_save(tmp_path: Path) -> None:
             raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        Record.from_state_dict(MANY).save(tmp_path / "x.mpk", progress=progress)
+        Record.from_state_dict(MANY).save(
+            tmp_path / "x.mpk", precision="half", progress=progress
+        )
 
     assert [*tmp_path.iterdir()] == []
 
@@ -177,7 +181,7 @@ def test_a_tensor_without_values_is_refused_as_by_one_thread(tmp_path: Path) -> 
     tensors["zz"].untyped_storage().resize_(0)
 
     with pytest.raises(RecordError, match="zz"):
-        record.save(tmp_path / "x.mpk")
+        record.save(tmp_path / "x.mpk", precision="half")
 
     assert [*tmp_path.iterdir()] == []
 
@@ -188,7 +192,7 @@ def test_a_full_disk_is_an_error_of_the_save(
     fail_after(monkeypatch, 3, OSError(28, "No space left on device"))
 
     with pytest.raises(OSError, match="disk is full"):
-        Record.from_state_dict(MANY).save(tmp_path / "x.mpk")
+        Record.from_state_dict(MANY).save(tmp_path / "x.mpk", precision="half")
 
     assert [*tmp_path.iterdir()] == []
 
@@ -201,7 +205,7 @@ def test_ctrl_c_leaves_the_old_file_and_no_thread(
     fail_after(monkeypatch, 3, KeyboardInterrupt())
 
     with pytest.raises(KeyboardInterrupt):
-        Record.from_state_dict(MANY).save(file)
+        Record.from_state_dict(MANY).save(file, precision="half")
 
     assert [*tmp_path.iterdir()] == [file]
     assert file.read_bytes() == b"old"
