@@ -6,7 +6,7 @@ CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
 TESTS := -n $(CPUS) --dist worksteal -q
 
-.PHONY: demo test check bench gpu docs crash fuzz models mutate resume wheel-test format clean
+.PHONY: demo test check bench gpu docs crash fuzz models mutate limits resume wheel-test format clean
 
 demo: $(READY)
 	$(PY) examples/digits.py
@@ -49,6 +49,10 @@ resume: $(READY)
 # Models of transformers, torchvision and timm, rebuilt and compared, for about an hour.
 models: $(READY)
 	$(PY) -m tests.campaigns.models
+
+# The largest records and modules: memory, and time beside half the size; ten minutes.
+limits: $(READY)
+	$(PY) -m tests.campaigns.limits
 
 # Small errors put into the loaders, and whether a test notices.
 mutate: $(READY)

@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,10 @@ from unittest import mock
 
 MIB = 1 << 20
 PAIRS = 9
+FEWEST = 5
+"""Rounds after which a race may end, where all that it measured is narrow by then."""
+NARROW = 0.02
+"""Between the quartiles of a ratio, as a part of its median."""
 
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of malloc.h."""
@@ -146,7 +150,8 @@ def race(
     ``before`` is called ahead of each run, untimed. ``clock`` is that of the CPU:
     `time.thread_time` leaves other threads out. With ``isolated``, each run has a
     forked process of its own, which has imported what this one has, and no more.
-    Garbage is collected during a run only if ``collecting``, as users have it.
+    Garbage is collected during a run only if ``collecting``, as users have it. A race
+    ends after `FEWEST` rounds or more once the ratios of all its runners are narrow.
     """
     samples = {name: Samples() for name in runners}
     for round_ in range(pairs + 1):
@@ -157,7 +162,26 @@ def race(
             if round_:
                 samples[name].cpu.append(cpu)
                 samples[name].wall.append(wall)
+        if round_ >= FEWEST and _are_narrow([*samples.values()]):
+            break
     return samples
+
+
+def _are_narrow(samples: Sequence[Samples]) -> bool:
+    """Return whether every runner's ratio to the first one is known by now."""
+    first, *others = samples
+    pairs = [(s.cpu, first.cpu) for s in others] + [
+        (s.wall, first.wall) for s in others
+    ]
+    return bool(pairs) and all(_is_narrow(left, right) for left, right in pairs)
+
+
+def _is_narrow(left: Sequence[float], right: Sequence[float]) -> bool:
+    if not all(right):
+        return False
+    ratios = [a / b for a, b in zip(left, right, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return high - low <= NARROW * middle
 
 
 def _timed(

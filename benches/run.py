@@ -30,11 +30,23 @@ def main() -> int:
         for name in names:
             run_here(name, known[name])
         return 0
-    command = [sys.executable, __file__, "--here"]
-    broken = [name for name in names if subprocess.run([*command, name]).returncode]
+    seconds = {name: run_apart(name) for name in names}
+    spent = [s for s in seconds.values() if s is not None]
+    print(f"\n{len(names)} benches took {sum(spent) / 60:.1f} minutes; the longest:")
+    for name, s in sorted(seconds.items(), key=lambda item: -(item[1] or 0))[:8]:
+        print(f"{s or 0:6.0f} s  {name}")
+    broken = [name for name, s in seconds.items() if s is None]
     if broken:
         print(f"broken: {', '.join(broken)}", file=sys.stderr)
     return int(bool(broken))
+
+
+def run_apart(name: str) -> float | None:
+    """Run a bench in a process of its own; return its seconds, None if it broke."""
+    began = time.perf_counter()
+    command = [sys.executable, __file__, "--here", name]
+    code = subprocess.run(command, check=False).returncode
+    return None if code else time.perf_counter() - began
 
 
 def questions() -> dict[str, str]:

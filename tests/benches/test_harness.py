@@ -153,3 +153,31 @@ def test_a_bench_without_its_device_ends_well(
 
     assert "not measured: there is none" in capsys.readouterr().out
     assert "## How fast?\n\nNot measured: there is none." in results.FILE.read_text()
+
+
+def counted(harness: Any, monkeypatch: pytest.MonkeyPatch, times: list[float]) -> int:
+    """Return how many rounds a race takes whose runs take ``times`` in turn."""
+    n_runs = 0
+
+    def timed(*_: object) -> tuple[float, float]:
+        nonlocal n_runs
+        seconds = times[n_runs % len(times)]
+        n_runs += 1
+        return seconds, seconds
+
+    monkeypatch.setattr(harness, "_timed", timed)
+    harness.race({"ours": lambda: None, "peer": lambda: None}, pairs=9)
+    return n_runs // 2
+
+
+def test_a_race_ends_early_where_its_ratios_are_narrow(
+    harness: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A warm-up, and as few rounds as there may be.
+    assert counted(harness, monkeypatch, [1.0]) == 1 + harness.FEWEST
+
+
+def test_a_race_takes_all_rounds_where_its_ratios_differ(
+    harness: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert counted(harness, monkeypatch, [1.0, 1.5, 1.2, 1.0, 1.7, 1.1]) == 1 + 9
