@@ -11,6 +11,7 @@ from ..config.process.user_traceback import error_text
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("show", "look into a checkpoint: what it is, its tensors by module"),
+    "diff": ("diff", "compare two checkpoints: names, shapes, values, arguments"),
     "fit": ("fit", "train the model that a file describes"),
     "profile": ("profile", "tell where the time of a training step goes"),
     "set": ("set_config", "change editable fields in the config of a run that goes on"),

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from .errors import answering
 from .words import add_json, parser
 
 ABOUT = "look into a checkpoint: what it is, its tensors by module, their statistics"
@@ -21,24 +21,7 @@ burnish show runs/x 'optim.**.exp_avg' --stats
 def main(argv: Sequence[str]) -> int:
     """Show what ``argv`` names, and return the exit status."""
     options = _parser().parse_intermixed_args(argv)
-    from ..records.errors import RecordError
-    from ..train.inspection.stored_parts import stored_parts
-
-    try:
-        with stored_parts(options.file) as stored:
-            return _show(stored, options)
-    except (RecordError, OSError, ValueError, KeyError) as error:
-        return refuse(error)
-
-
-def refuse(error: BaseException) -> int:
-    """Tell an error as the command does, and return the exit status of it."""
-    from ..config.printable import printable
-    from ..config.process.user_traceback import error_text
-
-    text = "\n".join(map(printable, error_text(error).splitlines()))
-    print(f"error: {text}", file=sys.stderr)
-    return 2
+    return answering(lambda: _run(options))
 
 
 def _parser() -> ArgumentParser:
@@ -55,6 +38,13 @@ def _parser() -> ArgumentParser:
     words.add_argument("--digest", action="store_true", help=about)
     add_json(words)
     return words
+
+
+def _run(options: Namespace) -> int:
+    from ..train.inspection.stored_parts import stored_parts
+
+    with stored_parts(options.file) as stored:
+        return _show(stored, options)
 
 
 def _show(stored: Any, options: Namespace) -> int:

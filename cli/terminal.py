@@ -59,6 +59,23 @@ def progress_bar(label: str, total: int) -> Generator[Callable[[int], None]]:
         bar.end()
 
 
+@contextmanager
+def saving_bar(label: str) -> Generator[Callable[[int, int, str], None] | None]:
+    """Give a ``progress=`` that draws as `progress_bar` does; None for nobody."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bar = _Bar(label, 0)
+
+    def progress(done: int, total: int, path: str) -> None:
+        bar.set(done, total)
+
+    try:
+        yield progress
+    finally:
+        bar.end()
+
+
 class _Bar:
     def __init__(self, label: str, total: int) -> None:
         self._label, self._total, self._done = label, total, 0
@@ -67,7 +84,10 @@ class _Bar:
         self._update: Callable[[int], None] | None = None
 
     def advance(self, count: int) -> None:
-        self._done += count
+        self.set(self._done + count, self._total)
+
+    def set(self, done: int, total: int) -> None:
+        self._done, self._total = done, total
         if self._update is None and time.monotonic() - self._begun > _PATIENCE:
             self._show()
         if self._update is not None:

@@ -144,9 +144,9 @@ FLOORS = {
         ("__init__",),
     ],
     "cli": [
-        ("json_output", "main", "target", "terminal", "termination", "words"),
+        ("errors", "json_output", "main", "target", "terminal", "termination", "words"),
         ("facts", "tensor_table"),
-        ("hydra_app", "schema", "set_config", "show", "upgrade"),
+        ("diff", "hydra_app", "schema", "set_config", "show", "upgrade"),
         ("fit", "profile"),
         ("__init__",),
     ],
@@ -212,6 +212,7 @@ TESTED_IN = {
         for name in sorted(OPTIMIZERS)
         if not (ROOT / f"tests/optim/test_{name}.py").exists()
     },
+    "cli/errors.py": "cli/test_bad_input.py",
     "cli/facts.py": "cli/test_show.py",
     "cli/json_output.py": "cli/test_show.py",
     "cli/tensor_table.py": "cli/test_show.py",
@@ -295,6 +296,7 @@ TESTED_IN = {
     "train/fit/run_fit.py": "cli/test_fit.py",
     "train/fit/stored_edits.py": "train/fit/test_live_run.py",
     "train/fit/trainer_limits.py": "train/fit/test_live_run.py",
+    "train/inspection/pairing.py": "train/inspection/test_diff.py",
     "train/inspection/part_view.py": "cli/test_show.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .hyperstate.hyperstate import HyperState
     from .hyperstate.load_state import load_state
     from .hyperstate.stateful_command import stateful_command
+    from .inspection.diff import Diff, diff
     from .lightning.data_module import DataModule
     from .lightning.load_module import load_lightning
     from .lightning.model import Model
@@ -36,6 +37,7 @@ __all__ = [
     "DataHparams",
     "DataLoaderHparams",
     "DataModule",
+    "Diff",
     "EarlyStoppingHparams",
     "HyperState",
     "Lazy",
@@ -48,6 +50,7 @@ __all__ = [
     "ResumableSampler",
     "SchedulerHparams",
     "Serializable",
+    "diff",
     "load_lightning",
     "load_state",
     "register_named",
@@ -63,6 +66,7 @@ _HOME = {
     "DataLoaderHparams": "hparams",
     "DataModule": "lightning.data_module",
     "EarlyStoppingHparams": "hparams",
+    "Diff": "inspection.diff",
     "HyperState": "hyperstate.hyperstate",
     "Lazy": "hyperstate.field_marks",
     "Model": "lightning.model",
@@ -74,6 +78,7 @@ _HOME = {
     "ResumableSampler": "resumable_loader",
     "SchedulerHparams": "hparams",
     "Serializable": ".config.classes.serializable",
+    "diff": "inspection.diff",
     "load_lightning": "lightning.load_module",
     "load_state": "hyperstate.load_state",
     "register_named": "class_lookup",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         thaw,
     )
     from .records import Record, open_record, trainable, verify_file
-    from .train import Checkpoints
+    from .train import Checkpoints, diff
 
 __version__ = "0.1.0"
 
@@ -44,6 +44,7 @@ __all__ = [
     "cli",
     "config",
     "core",
+    "diff",
     "freeze",
     "from_hyperparameters",
     "from_pretrained",
@@ -75,6 +76,7 @@ _PACKAGES = ("cli", "config", "core", "optim", "records", "train")
 _HOME = {
     "Checkpoints": "train",
     "Record": "records",
+    "diff": "train",
     "open_record": "records",
     "trainable": "records",
     "verify_file": "records",

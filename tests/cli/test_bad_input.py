@@ -47,6 +47,8 @@ LINES: dict[str, list[str]] = {
     "profile": ["profile", "--config-path", ".", "--config-name", "BAD"],
     "profile in": ["profile", "--config-path", "BAD", "--config-name", "x"],
     "set": ["set", "BAD", "lr=1"],
+    "diff": ["diff", "BAD", "good.mpk"],
+    "diff with": ["diff", "good.mpk", "BAD", "--json"],
     "show": ["show", "BAD"],
     "show --stats --json": ["show", "BAD", "--stats", "--json"],
 }

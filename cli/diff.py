@@ -1,0 +1,179 @@
+"""``burnish diff``: what differs between two checkpoints, and by how much."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from .errors import answering
+from .words import add_json, parser
+
+ABOUT = "compare two checkpoints: names, shapes, dtypes, values, hyperparameters"
+
+_EXAMPLES = """
+burnish diff base.safetensors tuned.mpk       # which layers moved?
+burnish diff run/ hub_folder/ --rtol 1e-3     # the same model, to a tolerance?
+"""
+
+_MOST = 40
+"""Tensors that are shown, unless all are asked for."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Compare what ``argv`` names, and return the exit status."""
+    options = _parser().parse_args(argv)
+    return answering(lambda: _run(options))
+
+
+def _parser() -> ArgumentParser:
+    words = parser("diff", ABOUT, _EXAMPLES)
+    words.add_argument("a", help="a file of any format, a folder, or a URL")
+    words.add_argument("b", help="another one")
+    about = "a difference of at most ATOL + RTOL * abs(b) is none"
+    words.add_argument("--rtol", type=float, help=about)
+    words.add_argument("--atol", type=float, help="see --rtol")
+    words.add_argument("--all", action="store_true", help="every tensor that differs")
+    add_json(words)
+    return words
+
+
+def _run(options: Namespace) -> int:
+    from ..train.inspection.diff import diff
+    from .terminal import saving_bar
+
+    label = f"comparing with {os.path.basename(options.b)}"
+    with saving_bar(label) as progress:
+        result = diff(
+            options.a,
+            options.b,
+            rtol=options.rtol,
+            atol=options.atol,
+            progress=progress,
+        )
+    if options.json:
+        from .json_output import print_json
+
+        print_json("diff", _as_data(result))
+    else:
+        _print(result, is_whole=options.all)
+    return 0 if result.same else 1
+
+
+def _print(result: Any, *, is_whole: bool) -> None:
+    from ..config.printable import printable
+    from ..train.inspection.diff import dtype_text, shape_text, value_text
+    from .terminal import console, print_line
+
+    output = console()
+    print_line(output, f"A: {printable(result.a)}")
+    print_line(output, f"B: {printable(result.b)}")
+    shapes = {
+        p: f"{shape_text(a)} -> {shape_text(b)}"
+        for p, (a, b) in result.reshaped.items()
+    }
+    dtypes = {p: dtype_text(pair) for p, pair in result.retyped.items()}
+    sections: list[tuple[str, list[str]]] = [
+        ("hyperparameters", [value_text(c) for c in result.hyperparameters]),
+        ("plain data", [value_text(c) for c in result.data]),
+        ("only in A", [printable(path) for path in result.only_a]),
+        ("only in B", [printable(path) for path in result.only_b]),
+        ("another shape", [f"{printable(p)}: {t}" for p, t in shapes.items()]),
+        ("another dtype", _grouped(dtypes)),
+        (
+            "renamed",
+            [f"{printable(a)} -> {printable(b)}" for a, b in result.renamed.items()],
+        ),
+    ]
+    for title, lines in sections:
+        most = len(lines) if is_whole else 12
+        if lines:
+            output.print()
+            print_line(output, f"{title}:")
+            for line in lines[:most]:
+                print_line(output, f"  {line}")
+            if len(lines) > most:
+                print_line(output, f"  ... {len(lines) - most:,} more (--all)")
+    if result.changed:
+        output.print()
+        output.print(_table(result.changed if is_whole else result.changed[:_MOST]))
+        if len(result.changed) > _MOST and not is_whole:
+            print_line(output, f"... {len(result.changed) - _MOST:,} more (--all)")
+    output.print()
+    print_line(output, result.summary())
+
+
+def _grouped(texts: dict[str, str]) -> list[str]:
+    """Return lines of paths with their dtypes; of many that are alike, one line."""
+    from ..config.printable import printable
+
+    if len(texts) > 6 and len({*texts.values()}) == 1:
+        first = next(iter(texts))
+        return [f"{texts[first]}: {len(texts):,} tensors, {printable(first)}, ..."]
+    return [f"{printable(path)}: {text}" for path, text in texts.items()]
+
+
+def _table(changes: Sequence[Any]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..config.printable import printable
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("values that differ", overflow="fold")
+    for name in ("moved", "max abs", "max rel", "cosine", "changed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for change in changes:
+        d = change.distance
+        cosine = "" if d.cosine is None else _cosine_text(d.cosine)
+        cells = (
+            f"{d.moved:.3g}",
+            f"{d.max_abs:.3g}",
+            f"{d.max_rel:.3g}",
+            cosine,
+            f"{d.changed_share:.1%}",
+        )
+        table.add_row(Text(printable(change.path)), *map(Text, cells))
+    return table
+
+
+def _cosine_text(cosine: float) -> str:
+    # A cosine that is rounded to 1 would tell that nothing turned.
+    text = f"{cosine:.4f}"
+    return f">{0.9999}" if text == "1.0000" and cosine < 1 else text
+
+
+def _as_data(result: Any) -> dict[str, Any]:
+    from ..train.inspection.diff import ABSENT
+
+    def change(item: Any) -> dict[str, Any]:
+        sides = {"a": item.a, "b": item.b}
+        return {
+            "path": item.path,
+            **{k: v for k, v in sides.items() if v is not ABSENT},
+        }
+
+    return {
+        "a": result.a,
+        "b": result.b,
+        "same": result.same,
+        "only_a": result.only_a,
+        "only_b": result.only_b,
+        "reshaped": {p: {"a": a, "b": b} for p, (a, b) in result.reshaped.items()},
+        "retyped": {
+            p: {"a": str(a).removeprefix("torch."), "b": str(b).removeprefix("torch.")}
+            for p, (a, b) in result.retyped.items()
+        },
+        "renamed": result.renamed,
+        "n_equal": result.n_equal,
+        "changed": [
+            {
+                "path": c.path,
+                **asdict(c.distance),
+                "changed_share": c.distance.changed_share,
+            }
+            for c in result.changed
+        ],
+        "hyperparameters": [change(c) for c in result.hyperparameters],
+        "data": [change(c) for c in result.data],
+    }

@@ -1,0 +1,29 @@
+"""Errors as the commands tell them: in words, with a status."""
+
+import sys
+from collections.abc import Callable
+
+
+def answering(act: Callable[[], int]) -> int:
+    """Return the status that ``act`` returns, or tell its error and return 2."""
+    from ..records.errors import RecordError
+
+    try:
+        return act()
+    except (RecordError, OSError, ValueError, KeyError, ImportError) as error:
+        return refuse(error)
+
+
+def refuse(error: BaseException) -> int:
+    """Tell an error as commands do, and return the status of no answer."""
+    tell(error)
+    return 2
+
+
+def tell(error: BaseException) -> None:
+    """Print an error; names in it never steer the terminal."""
+    from ..config.printable import printable
+    from ..config.process.user_traceback import error_text
+
+    text = "\n".join(map(printable, error_text(error).splitlines()))
+    print(f"error: {text}", file=sys.stderr)

@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import burnish
+from burnish.cli.main import main
+
+from .stored_files import Net, stepped_optimizer
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    net = Net()
+    net.save_record("base.mpk")
+    with torch.no_grad():
+        net.head.weight.add_(0.5)
+    net.save_record("tuned.safetensors")
+    return tmp_path
+
+
+def compared(capsys: pytest.CaptureFixture[str], *words: str, status: int = 1) -> str:
+    assert main(["diff", *words]) == status
+    output = capsys.readouterr()
+    assert not output.err
+    assert "\x1b" not in output.out
+    return output.out
+
+
+def test_a_fine_tune_is_told_by_what_moved(capsys: pytest.CaptureFixture[str]) -> None:
+    text = compared(capsys, "base.mpk", "tuned.safetensors")
+
+    assert "head.weight" in text
+    assert "layers" not in text
+    assert "100.0%" in text
+    assert text.splitlines()[-1] == "1 of 6 tensors have other values"
+
+
+def test_the_same_is_0(capsys: pytest.CaptureFixture[str]) -> None:
+    Net.from_record("base.mpk").save_record("copy.json")
+
+    text = compared(capsys, "base.mpk", "copy.json", status=0)
+
+    assert text.splitlines()[-1] == "the same"
+
+
+def test_a_tolerance_gives_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("base.mpk", "tuned.safetensors", "--atol")
+
+    compared(capsys, *words, "0.51", status=0)
+    compared(capsys, *words, "0.49", status=1)
+
+
+def test_json_has_a_schema_and_every_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document: Any = json.loads(
+        compared(capsys, "base.mpk", "tuned.safetensors", "--json")
+    )
+
+    assert (document["burnish"], document["version"]) == ("diff", 1)
+    assert document["same"] is False
+    (change,) = document["changed"]
+    assert change["path"] == "head.weight"
+    assert change["max_abs"] == pytest.approx(0.5)
+    assert change["changed_share"] == 1
+    assert document["n_equal"] == 5
+
+
+def test_many_differences_are_left_out_unless_all_are_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    a = {f"\x1b{i}": torch.ones(2) for i in range(99)}
+    burnish.save_record(a, "a.mpk")
+    burnish.save_record({k: v + 1 for k, v in a.items()} | {"new": a["\x1b1"]}, "b.mpk")
+
+    assert "59 more (--all)" in compared(capsys, "a.mpk", "b.mpk")
+    assert "more" not in compared(capsys, "a.mpk", "b.mpk", "--all")
+
+
+def test_settings_of_optimizers_are_compared(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net()
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        optim = stepped_optimizer(net)
+        optim.param_groups[0]["lr"] = lr
+        optim.save_record(f"{name}.mpk")
+
+    assert "groups.0.lr: 0.1 -> 0.2" in compared(capsys, "a.mpk", "b.mpk")
+
+
+def test_a_tolerance_that_is_none_is_wrong_use(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["diff", "base.mpk", "base.mpk", "--rtol", "-1"]) == 2
+    assert "rtol" in capsys.readouterr().err
+
+
+def test_damage_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(Path("base.mpk").read_bytes())
+    data[-100] ^= 1
+    Path("bad.mpk").write_bytes(data)
+
+    assert main(["diff", "base.mpk", "bad.mpk"]) == 2
+    assert "bad.mpk" in capsys.readouterr().err

@@ -1,0 +1,206 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.optim import AdamW
+from burnish.records import Record, RecordChecksumError
+from burnish.train import Checkpoints, Diff
+
+
+class Net(burnish.Module):
+    def __init__(self, width: int = 4, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.head = nn.Linear(width, 3)
+
+
+def tuned(net: Net) -> Net:
+    """Return a copy of ``net`` whose head moved, and layer 1 a little."""
+    other = Net.from_record(net.into_record().clone())
+    with torch.no_grad():
+        other.head.weight.mul_(2)
+        other.layers[1].bias.add_(1e-3)
+    return other
+
+
+def test_it_tells_which_tensors_moved_the_most_first(tmp_path: Path) -> None:
+    net = Net()
+    net.save_record(tmp_path / "a.mpk")
+    tuned(net).save_record(tmp_path / "b.safetensors")
+
+    result = burnish.diff(tmp_path / "a.mpk", tmp_path / "b.safetensors")
+
+    assert [c.path for c in result.changed] == ["head.weight", "layers.1.bias"]
+    assert result.changed[0].distance.moved == pytest.approx(1)
+    assert result.n_equal == 6
+    assert not result.same
+    assert "head.weight: moved 100.00%" in repr(result)
+    assert "2 of 8 tensors have other values" in result.summary()
+
+
+@pytest.mark.parametrize("suffix", [".mpk.zst", ".json", ".safetensors"])
+def test_one_model_in_two_formats_is_the_same(suffix: str, tmp_path: Path) -> None:
+    net = Net()
+    net.save_record(tmp_path / "a.mpk")
+    net.save_record(tmp_path / f"b{suffix}")
+
+    result = burnish.diff(tmp_path / "a.mpk", tmp_path / f"b{suffix}")
+
+    assert result.same, result
+    assert result.summary() == "the same"
+
+
+def test_modules_records_and_state_dicts_are_compared_as_they_are_now() -> None:
+    net = Net()
+
+    assert burnish.diff(net, net.into_record()).same
+    assert burnish.diff(net, net.state_dict()).same
+    other = Net.from_record(net.into_record().clone())
+    with torch.no_grad():
+        other.head.bias.add_(1)
+    assert [c.path for c in burnish.diff(net, other).changed] == ["head.bias"]
+
+
+def test_what_only_one_has_and_other_shapes_are_listed() -> None:
+    a = {"x": torch.ones(2), "old": torch.ones(5), "w": torch.ones(2, 3)}
+    b = {"x": torch.ones(2), "new": torch.ones(7), "w": torch.ones(3, 2)}
+
+    result = burnish.diff(a, b)
+
+    assert (result.only_a, result.only_b) == (["old"], ["new"])
+    assert result.reshaped == {"w": ((2, 3), (3, 2))}
+    assert not result.same
+
+
+def test_another_dtype_is_a_difference_unless_a_tolerance_is_given(
+    tmp_path: Path,
+) -> None:
+    net = Net()
+    net.save_record(tmp_path / "a.mpk")
+    net.save_record(tmp_path / "b.mpk", precision="half")
+
+    exact = burnish.diff(tmp_path / "a.mpk", tmp_path / "b.mpk")
+    close = burnish.diff(tmp_path / "a.mpk", tmp_path / "b.mpk", rtol=1e-3, atol=1e-6)
+
+    assert exact.retyped["head.bias"] == (torch.float32, torch.float16)
+    assert not exact.same
+    assert close.same
+    assert "within the tolerance" in close.summary()
+
+
+def test_a_renamed_parameter_is_recognized_by_its_id() -> None:
+    net = Net()
+    record = burnish.open_record(
+        net.into_record().clone(), rename={"head": "classifier"}
+    )
+
+    result = burnish.diff(net, record)
+
+    assert result.renamed == {
+        "head.weight": "classifier.weight",
+        "head.bias": "classifier.bias",
+    }
+    assert not result.only_a
+    assert not result.only_b
+    assert not result.changed
+
+
+def test_a_renamed_tensor_of_a_stranger_is_recognized_by_its_values() -> None:
+    values = torch.randn(3, 3)
+
+    result = burnish.diff({"a": values, "x": torch.ones(3)}, {"b": values.clone()})
+
+    assert result.renamed == {"a": "b"}
+    assert result.only_a == ["x"]
+
+
+def test_a_beginning_that_all_names_got_is_recognized_though_values_changed() -> None:
+    net = Net()
+    wrapped = {f"model.{k}": v + 1 for k, v in net.state_dict().items()}
+
+    result = burnish.diff(net.state_dict(), wrapped)
+
+    assert result.renamed["head.weight"] == "model.head.weight"
+    assert len(result.changed) == 8
+    assert not result.only_b
+
+
+def test_hyperparameters_and_plain_values_are_compared(tmp_path: Path) -> None:
+    a, b = Net(dropout=0.1), Net(dropout=0.5)
+
+    result = burnish.diff(a, b)
+
+    (change,) = result.hyperparameters
+    assert (change.path, change.a, change.b) == ("dropout", 0.1, 0.5)
+    burnish.save_record({"w": torch.ones(1), "epoch": 3}, tmp_path / "a.mpk")
+    burnish.save_record({"w": torch.ones(1), "epoch": 4}, tmp_path / "b.mpk")
+    (data,) = burnish.diff(tmp_path / "a.mpk", tmp_path / "b.mpk").data
+    assert (data.path, data.a, data.b) == ("epoch", 3, 4)
+
+
+def test_optimizers_are_compared_by_names_and_settings(tmp_path: Path) -> None:
+    net = Net()
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        optim = AdamW().bind(net, lr=lr)
+        net.head(torch.ones(1, 4)).sum().backward()
+        optim.step()
+        optim.save_record(tmp_path / f"{name}.mpk")
+
+    result = burnish.diff(tmp_path / "a.mpk", tmp_path / "b.mpk")
+
+    assert [c.path for c in result.hyperparameters] == ["groups.0.lr"]
+    assert "head.weight.exp_avg" in {c.path for c in result.changed}
+
+
+def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
+    net = Net()
+    runs = Checkpoints(tmp_path / "run")
+    runs.save(1, model=net, rng=True)
+    with torch.no_grad():
+        net.head.bias.add_(1)
+    runs.save(2, model=net, rng=True)
+    net.save_record(tmp_path / "net.mpk")
+
+    result = burnish.diff(runs[1], runs[2])
+
+    assert [c.path for c in result.changed] == ["model.head.bias"]
+    assert burnish.diff(tmp_path / "net.mpk", tmp_path / "run").same
+
+
+def test_damage_is_an_error_and_no_difference(tmp_path: Path) -> None:
+    Record.from_state_dict({"w": torch.full((100,), 7.0)}).save(tmp_path / "a.mpk")
+    data = bytearray((tmp_path / "a.mpk").read_bytes())
+    data[data.index(b"\0\0\xe0\x40" * 9) + 2] ^= 1
+    (tmp_path / "b.mpk").write_bytes(data)
+
+    with pytest.raises(RecordChecksumError, match="w"):
+        burnish.diff(tmp_path / "a.mpk", tmp_path / "b.mpk")
+
+
+def test_progress_is_told_to_the_end() -> None:
+    calls: list[tuple[int, int, str]] = []
+
+    burnish.diff(Net(), Net(), progress=lambda *call: calls.append(call))
+
+    assert calls[-1][:2] == (300, 300)
+
+
+def test_a_tolerance_is_a_number_from_0_on() -> None:
+    for bad in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="rtol"):
+            burnish.diff({}, {}, rtol=bad)
+
+
+def test_the_repr_is_one_screen_and_never_raw() -> None:
+    a = {f"\x1b[{i}m": torch.ones(1) for i in range(99)}
+    b = {name: values + 1 for name, values in a.items()}
+
+    text = repr(burnish.diff(a, b))
+
+    assert isinstance(burnish.diff(a, b), Diff)
+    assert len(text.splitlines()) <= 24
+    assert "\x1b" not in text

@@ -1,0 +1,376 @@
+"""burnish.diff: what only one of two has, and how far the rest is apart."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from ...config.path import join
+from ...config.printable import printable
+from ...config.short_text import short_repr
+from ...core.persistence.saving import into_record
+from ...records.entries.entry import Entry
+from ...records.flat_record import FlatRecord
+from ...records.inspection.comparison import Distance, content_sum, distance_of
+from ...records.io.sink import Progress
+from ...records.readable import Readable
+from ...records.tensors.dtypes import name_of_dtype
+from .pairing import Pairing, pair_entries
+from .part_view import PartView, part_view
+from .stored_parts import StoredPart, StoredParts, stored_parts
+
+Comparable: TypeAlias = "Readable | nn.Module | Mapping[str, Any]"
+"""A file, a folder, a URL, a record, a module, a state dict."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorChange:
+    """A tensor that both have, and how far its values are apart."""
+
+    path: str
+    """In the first one."""
+    distance: Distance
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """Plain data that differs: a hyperparameter, a number beside the tensors."""
+
+    path: str
+    a: object
+    b: object
+    """`ABSENT` where one of them has none."""
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = _Absent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """What `diff` returns; `same` is the verdict."""
+
+    a: str
+    b: str
+    only_a: list[str]
+    only_b: list[str]
+    reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    """Shapes of what both have, where they differ; values are not compared then."""
+    retyped: dict[str, tuple[torch.dtype, torch.dtype]]
+    """Dtypes, where they differ; the values are compared all the same."""
+    renamed: dict[str, str]
+    changed: list[TensorChange]
+    """Tensors with other values, the one that moved most first."""
+    n_equal: int
+    """How many tensors have the same values."""
+    hyperparameters: list[ValueChange]
+    data: list[ValueChange]
+    """Plain data beside the tensors: extra state, counters."""
+    has_tolerance: bool
+    """Whether ``rtol`` or ``atol`` was given, which then decides."""
+
+    @property
+    def same(self) -> bool:
+        """Whether both hold the same: names, shapes, values within the tolerance.
+
+        Without a tolerance dtypes and plain data are the same too. Hyperparameters
+        count where both have some; a rename alone is no difference of values, and is
+        one of names.
+        """
+        names = self.only_a or self.only_b or self.reshaped or self.renamed
+        if names or self.hyperparameters:
+            return False
+        if self.has_tolerance:
+            return all(change.distance.is_close for change in self.changed)
+        return not (self.changed or self.retyped or self.data)
+
+    def summary(self) -> str:
+        """Return in one line how much differs."""
+        n = len(self.changed) + self.n_equal
+        texts = [f"{len(self.changed):,} of {n:,} tensors have other values"]
+        for paths, name in ((self.only_a, self.a), (self.only_b, self.b)):
+            if paths:
+                texts.append(f"{len(paths):,} only in {printable(name)}")
+        for items, text in (
+            (self.reshaped, "of another shape"),
+            (self.retyped, "of another dtype"),
+            (self.renamed, "renamed"),
+            (self.hyperparameters, "hyperparameters differ"),
+            (self.data, "plain values differ"),
+        ):
+            if items:
+                texts.append(f"{len(items):,} {text}")
+        if self.same:
+            is_equal = not (self.changed or self.retyped or self.data)
+            return (
+                "the same"
+                if is_equal
+                else f"the same within the tolerance: {'; '.join(texts)}"
+            )
+        return "; ".join(texts)
+
+    def __repr__(self) -> str:
+        lines = [f"Diff({self.summary()})", *self._lines()]
+        shown = lines if len(lines) <= 24 else [*lines[:23], "  ..."]
+        return "\n".join(shown)
+
+    def _lines(self) -> Iterator[str]:
+        for change in self.hyperparameters:
+            yield f"  {value_text(change)}"
+        yield from (f"  - {printable(path)}" for path in self.only_a[:6])
+        yield from (f"  + {printable(path)}" for path in self.only_b[:6])
+        for path, (old, new) in self.reshaped.items():
+            yield f"  {printable(path)}: shape {shape_text(old)}, {shape_text(new)}"
+        for change in self.changed[:12]:
+            d = change.distance
+            yield (
+                f"  {printable(change.path)}: moved {d.moved:.2%}, at most "
+                f"{d.max_abs:.3g}, {d.changed_share:.1%} of the values"
+            )
+
+
+def diff(
+    a: Comparable,
+    b: Comparable,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    progress: Progress | None = None,
+) -> Diff:
+    """Return what differs between two checkpoints, files, records or modules.
+
+    Folders are opened as `burnish show` opens them, optimizers compared by the names
+    of parameters. A tensor that has another name is recognized by its ID, its values,
+    or a beginning that all names got. Without ``rtol`` and ``atol`` every value
+    counts; with one of them a difference of at most ``atol + rtol * abs(b)`` is none.
+    Tensors are read a piece at a time. ``progress`` is called as by saves. Raises
+    `RecordError` for damage, OSError for what is missing.
+    """
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance is not None and not 0 <= tolerance < math.inf:
+            raise ValueError(f"{name} is a number from 0 on, got {tolerance!r}")
+    with ExitStack() as opened:
+        stored_a, stored_b = (_stored(side, opened) for side in (a, b))
+        views_a, views_b = _views(stored_a), _views(stored_b)
+        return _compared(
+            (stored_a.source, _matched(views_a, views_b)),
+            (stored_b.source, _matched(views_b, views_a)),
+            rtol=rtol,
+            atol=atol,
+            progress=progress,
+        )
+
+
+def _stored(side: Any, opened: ExitStack) -> StoredParts:
+    if isinstance(side, nn.Module):
+        return _of_record(into_record(side), type(side).__name__)
+    if isinstance(side, Mapping) and not isinstance(side, FlatRecord):
+        return _of_record(FlatRecord.from_state_dict(side), "state dict")
+    if isinstance(side, StoredParts):
+        return side
+    stored = stored_parts(side)
+    if isinstance(side, str) or hasattr(side, "__fspath__"):
+        opened.enter_context(stored)
+    return stored
+
+
+def _of_record(record: FlatRecord, name: str) -> StoredParts:
+    return StoredParts(name, "record", [StoredPart("", name, record)])
+
+
+def _views(stored: StoredParts) -> dict[str, PartView]:
+    return {part.name: part_view(part) for part in stored.parts}
+
+
+def _matched(
+    views: Mapping[str, PartView], others: Mapping[str, PartView]
+) -> dict[str, PartView]:
+    """Return the parts under the names by which they are compared.
+
+    What is stored alone is compared with the only module of a checkpoint.
+    """
+    if len(views) > 1 and [*others] == [""]:
+        modules = [v for v in views.values() if v.part.kind == "module"]
+        if len(modules) == 1:
+            return {"": modules[0]}
+    if len(views) == len(others) == 1:
+        return {"": next(iter(views.values()))}
+    return dict(views)
+
+
+def _compared(
+    a: tuple[str, dict[str, PartView]],
+    b: tuple[str, dict[str, PartView]],
+    *,
+    rtol: float | None,
+    atol: float | None,
+    progress: Progress | None,
+) -> Diff:
+    pairing, views_a, views_b = Pairing(), a[1], b[1]
+    names = dict.fromkeys([*views_a, *views_b])
+    hyperparameters: list[ValueChange] = []
+    data: list[ValueChange] = []
+    prefixes: dict[int, str] = {}
+    for name in names:
+        left, right = views_a.get(name), views_b.get(name)
+        found = pair_entries(_entries(left), _entries(right), _sum_of)
+        for entry in (*(x for x, _ in found.pairs), *found.only_a, *found.only_b):
+            prefixes[id(entry)] = f"{name}." if name else ""
+        pairing.pairs += found.pairs
+        pairing.only_a += found.only_a
+        pairing.only_b += found.only_b
+        pairing.renamed |= {
+            join(name, old): join(name, new) for old, new in found.renamed.items()
+        }
+        hyperparameters += _changes(name, _settings(left), _settings(right))
+        data += _changes(name, _plain(left), _plain(right))
+    distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
+    distances.add(pairing.pairs)
+    return Diff(
+        a=a[0],
+        b=b[0],
+        only_a=[prefixes[id(e)] + e.path for e in pairing.only_a],
+        only_b=[prefixes[id(e)] + e.path for e in pairing.only_b],
+        reshaped=distances.reshaped,
+        retyped=distances.retyped,
+        renamed=pairing.renamed,
+        changed=sorted(distances.changed, key=_by_movement),
+        n_equal=distances.n_equal,
+        hyperparameters=hyperparameters,
+        data=data,
+        has_tolerance=rtol is not None or atol is not None,
+    )
+
+
+class _Distances:
+    """What is found of pairs, one after the other."""
+
+    def __init__(
+        self,
+        rtol: float,
+        atol: float,
+        progress: Progress | None,
+        prefixes: Mapping[int, str],
+    ) -> None:
+        self.rtol, self.atol = rtol, atol
+        self._progress, self._prefixes = progress, prefixes
+        self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
+        self.changed: list[TensorChange] = []
+        self.n_equal = self._done = 0
+
+    def add(self, pairs: list[tuple[Entry, Entry]]) -> None:
+        total = sum(a.nbytes for a, _ in pairs)
+        for a, b in pairs:
+            path = self._prefixes.get(id(a), "") + a.path
+            if a.shape != b.shape:
+                self.reshaped[path] = a.shape, b.shape
+                continue
+            if a.dtype is not b.dtype:
+                self.retyped[path] = a.dtype, b.dtype
+            blocks = self._counted(_values(a), total, path)
+            distance = distance_of(blocks, _values(b), rtol=self.rtol, atol=self.atol)
+            if distance.n_changed:
+                self.changed.append(TensorChange(path, distance))
+            else:
+                self.n_equal += 1
+
+    def _counted(
+        self, blocks: Iterable[Tensor], total: int, path: str
+    ) -> Iterator[Tensor]:
+        for block in blocks:
+            yield block
+            self._done += block.nbytes
+            if self._progress is not None:
+                self._progress(self._done, total, path)
+
+
+def _values(entry: Entry) -> Iterator[Tensor]:
+    """Yield what the entry holds now: of a live one the tensor, else the file."""
+    return (block.detach() for block in entry.blocks())
+
+
+def _sum_of(entry: Entry) -> bytes:
+    return content_sum(_values(entry))
+
+
+def _by_movement(change: TensorChange) -> tuple[float, float]:
+    return -change.distance.moved, -change.distance.max_abs
+
+
+def _entries(view: PartView | None) -> list[Entry]:
+    return [] if view is None else view.entries
+
+
+def _settings(view: PartView | None) -> dict[str, object] | None:
+    """Return hyperparameters and the settings of groups by path; None for none."""
+    if view is None:
+        return None
+    settings: dict[str, object] = {}
+    if view.hparams is not None:
+        settings |= _flat(view.hparams, "")
+    for i, group in enumerate(view.groups):
+        options = {"kind": group.kind, **group.hyperparameters}
+        settings |= _flat(options, f"groups.{i}")
+    return settings or None
+
+
+def _plain(view: PartView | None) -> dict[str, object]:
+    return {} if view is None else dict(view.plain)
+
+
+def _flat(tree: Any, path: str) -> dict[str, object]:
+    """Return the values in ``tree`` by path."""
+    children = (
+        tree.items()
+        if isinstance(tree, Mapping)
+        else enumerate(tree)
+        if isinstance(tree, list | tuple)
+        else ()
+    )
+    values: dict[str, object] = {}
+    for key, item in children:
+        values |= _flat(item, join(path, str(key)))
+    return values if values else {path: tree}
+
+
+def _changes(
+    part: str, a: Mapping[str, object] | None, b: Mapping[str, object] | None
+) -> list[ValueChange]:
+    """Return what differs; where one side tells nothing, nothing is compared."""
+    if a is None or b is None:
+        return []
+    return [
+        ValueChange(join(part, path), a.get(path, ABSENT), b.get(path, ABSENT))
+        for path in dict.fromkeys([*a, *b])
+        if not _is_equal(a.get(path, ABSENT), b.get(path, ABSENT))
+    ]
+
+
+def _is_equal(a: object, b: object) -> bool:
+    # A text says what a value is, NaN and numbers of different types among them.
+    return a is b or repr(a) == repr(b)
+
+
+def value_text(change: ValueChange) -> str:
+    """Return ``path: a, b`` as a person reads it."""
+    a, b = (printable(short_repr(side, 40)) for side in (change.a, change.b))
+    return f"{printable(change.path)}: {a} -> {b}"
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return ``3x4``, or ``scalar``."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def dtype_text(dtypes: tuple[torch.dtype, torch.dtype]) -> str:
+    """Return ``float32 -> float16``."""
+    return " -> ".join(map(name_of_dtype, dtypes))

@@ -1,0 +1,148 @@
+"""Which tensor of one record is which of another: by name, ID, values or prefix."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ...records.entries.entry import Entry
+from ...records.inspection.comparison import content_sum
+
+Sum = Callable[[Entry], bytes]
+
+
+@dataclass(slots=True)
+class Pairing:
+    """Entries in pairs, and those that stand alone."""
+
+    pairs: list[tuple[Entry, Entry]] = field(default_factory=list[tuple[Entry, Entry]])
+    """By name first, then those that were renamed."""
+    renamed: dict[str, str] = field(default_factory=dict[str, str])
+    """Path in the first to path in the second."""
+    only_a: list[Entry] = field(default_factory=list[Entry])
+    only_b: list[Entry] = field(default_factory=list[Entry])
+
+
+def pair_entries(
+    a: Sequence[Entry],
+    b: Sequence[Entry],
+    sum_of: Sum = lambda entry: content_sum(entry.blocks()),
+) -> Pairing:
+    """Return which entries belong together.
+
+    What has no namesake is looked for by its ID, then by equal values, then by the
+    change of names that these show, or that all other names do (``model.`` before
+    each). Values are read, by ``sum_of``, only where shapes and dtypes leave a choice.
+    """
+    result = Pairing()
+    by_path = {path: entry for entry in b for path in (entry.path, *entry.ties)}
+    left: list[Entry] = []
+    taken: set[int] = set()
+    for entry in a:
+        namesake = next(
+            (by_path[p] for p in (entry.path, *entry.ties) if p in by_path), None
+        )
+        if namesake is None:
+            left.append(entry)
+        else:
+            result.pairs.append((entry, namesake))
+            taken.add(id(namesake))
+    right = [entry for entry in b if id(entry) not in taken]
+    for find in (_by_id, _by_values(sum_of), _by_prefix(result.renamed)):
+        matches = [*find(left, right)] if left and right else []
+        result.pairs += matches
+        result.renamed.update((x.path, y.path) for x, y in matches)
+        gone = {id(entry) for pair in matches for entry in pair}
+        left = [entry for entry in left if id(entry) not in gone]
+        right = [entry for entry in right if id(entry) not in gone]
+    result.only_a, result.only_b = left, right
+    return result
+
+
+_Finder = Callable[[Sequence[Entry], Sequence[Entry]], Iterable[tuple[Entry, Entry]]]
+
+
+def _by_id(
+    left: Sequence[Entry], right: Sequence[Entry]
+) -> Iterator[tuple[Entry, Entry]]:
+    def key(entry: Entry) -> object:
+        # Of an optimizer's state several tensors have the ID of one parameter.
+        last = entry.path.rpartition(".")[2] if entry.kind == "tensor" else ""
+        return (entry.id, last) if entry.id is not None else None
+
+    yield from _unique(left, right, key)
+
+
+def _by_values(sum_of: Sum) -> _Finder:
+    def find(
+        left: Sequence[Entry], right: Sequence[Entry]
+    ) -> Iterator[tuple[Entry, Entry]]:
+        forms = {_form(e) for e in left} & {_form(e) for e in right}
+        sums: dict[int, object] = {
+            id(e): (_form(e), sum_of(e)) for e in (*left, *right) if _form(e) in forms
+        }
+        yield from _unique(left, right, lambda entry: sums.get(id(entry)))
+
+    return find
+
+
+def _form(entry: Entry) -> object:
+    return entry.dtype, entry.shape
+
+
+def _unique(
+    left: Sequence[Entry], right: Sequence[Entry], key: Callable[[Entry], object]
+) -> Iterator[tuple[Entry, Entry]]:
+    """Yield pairs with one key; of several with it, in their order if as many are."""
+    groups: dict[object, tuple[list[Entry], list[Entry]]] = defaultdict(
+        lambda: ([], [])
+    )
+    for side, entries in enumerate((left, right)):
+        for entry in entries:
+            if (value := key(entry)) is not None:
+                groups[value][side].append(entry)
+    for lefts, rights in groups.values():
+        if len(lefts) == len(rights):
+            yield from zip(lefts, rights, strict=True)
+
+
+def _by_prefix(renamed: Mapping[str, str]) -> _Finder:
+    def find(
+        left: Sequence[Entry], right: Sequence[Entry]
+    ) -> Iterator[tuple[Entry, Entry]]:
+        by_path = {entry.path: entry for entry in right}
+        changes = Counter(map(_change_of, renamed.items()))
+        changes.update(_changes_of_beginnings(left, by_path))
+        rest = [*left]
+        for (old, new), _ in changes.most_common(8):
+            for entry in [e for e in rest if e.path.startswith(old)]:
+                twin = by_path.get(new + entry.path.removeprefix(old))
+                if twin is not None and twin.shape == entry.shape:
+                    del by_path[twin.path]
+                    rest.remove(entry)
+                    yield entry, twin
+
+    return find
+
+
+def _change_of(names: tuple[str, str]) -> tuple[str, str]:
+    """Return the beginnings in which two names differ, whole parts of them."""
+    old, new = (name.split(".") for name in names)
+    while old and new and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    return "".join(f"{p}." for p in old), "".join(f"{p}." for p in new)
+
+
+def _changes_of_beginnings(
+    left: Sequence[Entry], right: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield what goes before where a name ends as a whole name of the other side."""
+    lefts = {entry.path for entry in left}
+    rights = set(right)
+    for names, others, is_swapped in ((rights, lefts, False), (lefts, rights, True)):
+        for name in names:
+            parts = name.split(".")
+            for i in range(1, len(parts)):
+                if ".".join(parts[i:]) in others:
+                    beginning = "".join(f"{p}." for p in parts[:i])
+                    yield (beginning, "") if is_swapped else ("", beginning)
+                    break
