@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
+from ...config.printable import printable
+
 ProgressCall: TypeAlias = Callable[[int, int, str], object]
 """Called with (bytes done, bytes in all, path of the entry)."""
 
@@ -82,7 +84,8 @@ class ProgressLine:
 
 
 def _last(path: str) -> str:
-    """Return the end of a path, as much as fits on a line."""
+    """Return the end of a path, as much as fits on a line, and nothing that steers."""
+    path = printable(path)
     return path if len(path) <= _WIDTH else f"...{path[3 - _WIDTH :]}"
 
 

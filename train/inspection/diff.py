@@ -16,7 +16,7 @@ from ...core.persistence.saving import into_record
 from ...records.entries.entry import Entry
 from ...records.flat_record import FlatRecord
 from ...records.inspection.comparison import Distance, content_sum, distance_of
-from ...records.io.sink import Progress
+from ...records.io.progress import Progress, Tally
 from ...records.readable import Readable
 from ...records.tensors.dtypes import name_of_dtype
 from .pairing import Pairing, pair_entries
@@ -265,10 +265,10 @@ class _Distances:
         self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
         self.changed: list[TensorChange] = []
-        self.n_equal = self._done = 0
+        self.n_equal = 0
 
     def add(self, pairs: list[tuple[Entry, Entry]]) -> None:
-        total = sum(a.nbytes for a, _ in pairs)
+        tally = Tally(self._progress, sum(a.nbytes for a, _ in pairs))
         for a, b in pairs:
             path = self._prefixes.get(id(a), "") + a.path
             if a.shape != b.shape:
@@ -276,21 +276,18 @@ class _Distances:
                 continue
             if a.dtype is not b.dtype:
                 self.retyped[path] = a.dtype, b.dtype
-            blocks = self._counted(_values(a), total, path)
+            blocks = _counted(_values(a), tally, path)
             distance = distance_of(blocks, _values(b), rtol=self.rtol, atol=self.atol)
             if distance.n_changed:
                 self.changed.append(TensorChange(path, distance))
             else:
                 self.n_equal += 1
 
-    def _counted(
-        self, blocks: Iterable[Tensor], total: int, path: str
-    ) -> Iterator[Tensor]:
-        for block in blocks:
-            yield block
-            self._done += block.nbytes
-            if self._progress is not None:
-                self._progress(self._done, total, path)
+
+def _counted(blocks: Iterable[Tensor], tally: Tally, path: str) -> Iterator[Tensor]:
+    for block in blocks:
+        yield block
+        tally.add(block.nbytes, path)
 
 
 def _values(entry: Entry) -> Iterator[Tensor]:

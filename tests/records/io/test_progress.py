@@ -176,3 +176,13 @@ def test_parts_stand_before_their_paths() -> None:
 
     assert calls == [(1, 2, "model.w")]
     assert below("model", None) is None is progress_call(False)
+
+
+def test_a_name_never_steers_the_terminal() -> None:
+    stream = io.StringIO()
+    line = ProgressLine(stream, iter([0.0, 99.0, 199.0]).__next__)
+
+    line(1, 2, "\x1b[2Jname")
+
+    assert "\x1b" not in stream.getvalue()
+    assert r"\x1b[2Jname" in stream.getvalue()
