@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import xxhash
@@ -70,7 +71,8 @@ def content_sum(blocks: Iterable[Tensor]) -> bytes:
     """Return a sum of the values' bytes, equal for equal tensors of one dtype."""
     total = xxhash.xxh3_128()
     for block in blocks:
-        total.update(memoryview(block.contiguous().view(torch.uint8).numpy()))
+        data: Any = block.contiguous().view(torch.uint8).numpy()
+        total.update(data)
     return total.digest()
 
 

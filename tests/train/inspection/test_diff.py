@@ -21,9 +21,11 @@ class Net(burnish.Module):
 def tuned(net: Net) -> Net:
     """Return a copy of ``net`` whose head moved, and layer 1 a little."""
     other = Net.from_record(net.into_record().clone())
+    layer = other.layers[1]
+    assert isinstance(layer, nn.Linear)
     with torch.no_grad():
         other.head.weight.mul_(2)
-        other.layers[1].bias.add_(1e-3)
+        layer.bias.add_(1e-3)
     return other
 
 
