@@ -1,12 +1,14 @@
-"""Clipping: gradients made smaller before a step; the gradients themselves stay."""
+"""Clipping: gradients made smaller before a step; the gradients themselves stay.
+
+Norms are those of whole gradients, over however many processes these are spread.
+"""
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from .checks import check_range
-from .engines.memory.tensor_form import is_sharded
+from .norms import norms, total_norm
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,9 @@ class ClipNorm:
 
     def clip(self, grads: list[Tensor]) -> "Clipped":
         """Return gradients of which the long ones are shortened copies."""
-        _refuse_sharded(grads)
-        lengths = [float(torch.linalg.vector_norm(_dense(g))) for g in grads]
         clipped = [
             g if n <= self.max_norm else g * (self.max_norm / n)
-            for g, n in zip(grads, lengths, strict=True)
+            for g, n in zip(grads, norms(grads), strict=True)
         ]
         return Clipped(clipped)
 
@@ -63,9 +63,7 @@ class ClipGlobalNorm:
         """Return the gradients, and what the step multiplies them by."""
         if not grads:
             return Clipped(grads, scale=1.0)
-        _refuse_sharded(grads)
-        norm = float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
-        factor = self.max_norm / (norm + 1e-6)
+        factor = self.max_norm / (total_norm(grads) + 1e-6)
         # A factor of 1 is told too: whether a step is scaled must not depend on its
         # gradients, or they would choose the engine. NaN stays NaN.
         return Clipped(grads, scale=1.0 if factor >= 1.0 else factor)
@@ -109,16 +107,3 @@ def clip_by_group(
             group_grads = [None if g is None else next(remaining) for g in grads[i]]
             results[i] = (group_grads, clipped.scale, clipped.limit)
     return [results[i] for i in range(len(grads))]
-
-
-def _refuse_sharded(grads: list[Tensor]) -> None:
-    if any(map(is_sharded, grads)):
-        raise ValueError(
-            "the gradients are sharded over several processes, and clip= would take "
-            "the norm of this process's part; call torch.nn.utils.clip_grad_norm_ "
-            "before the step, which takes that of all"
-        )
-
-
-def _dense(grad: Tensor) -> Tensor:
-    return grad.coalesce().values() if grad.is_sparse else grad

@@ -68,7 +68,7 @@ FLOORS = {
     ],
     "records": [
         ("calls", "errors"),
-        ("limits", "tensors"),
+        ("limits", "processes", "tensors"),
         ("io",),
         ("entries", "special_types"),
         ("field_hints", "header", "precision", "report"),
@@ -102,7 +102,7 @@ FLOORS = {
         ("__init__",),
     ],
     "optim": [
-        ("checks", "engines", "gradients", "tensor_optimizer"),
+        ("checks", "engines", "gradients", "norms", "tensor_optimizer"),
         ("clipping", "errors", "schedulers"),
         ("groups",),
         ("bound",),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..engines.memory.tensor_form import is_sharded
+from ...records.tensors.shares import is_sharded
 
 
 class ParamWatch:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from ...config.short_text import first_names
+from ...records.processes.messages import is_any, united
+from ...records.tensors.shares import groups_of, own_share
 from ...records.tensors.torch_internals import set_grad_enabled
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..bound.bound_params import warn_apart
 from ..bound.bound_state import BoundState, GroupGrads
-from ..engines.memory.tensor_form import is_sharded
 from ..engines.plan import Plan
 from ..engines.portions import StepFailed
 from ..errors import NonFiniteGradientError
@@ -157,25 +158,24 @@ class StepRunner:
         if bound.states or any(group["lr"] != 0.0 for group in bound.groups):
             return False
         present = [g for group_grads in grads for g in group_grads if g is not None]
-        return bool(present) and not any(bool(g.any()) for g in present)
+        if not present:
+            return False
+        has_values = any(bool(own_share(g).any()) for g in present)
+        return not is_any(has_values, groups=groups_of(present))
 
     def _are_finite(self, grads: GroupGrads) -> bool:
         """Return whether all gradients are finite; raise if the policy is an error."""
         pairs = self._params_with_grads(grads)
-        if any(is_sharded(grad) for _, grad in pairs):
-            raise ValueError(
-                f"nonfinite={self.bound.nonfinite!r} looks at the gradients of this "
-                "process, and they are sharded over several: one would step and "
-                "another not. Look at the loss, which all have, before the step"
-            )
-        paths = [
-            self.bound.params.path_of(param)
-            for param, grad in pairs
-            if not is_finite(grad)
-        ]
-        if paths and self.bound.nonfinite == "error":
-            raise NonFiniteGradientError(paths)
-        return not paths
+        groups = groups_of(grad for _, grad in pairs)
+        infinite = [param for param, grad in pairs if not is_finite(grad)]
+        # All processes have to decide alike, or one steps and another does not.
+        if not is_any(bool(infinite), groups=groups):
+            return True
+        if self.bound.nonfinite == "error":
+            paths = list(map(self.bound.params.path_of, infinite))
+            all_paths = united(paths, groups=groups) if groups else paths
+            raise NonFiniteGradientError(all_paths)
+        return False
 
 
 def _from_author(traceback: TracebackType | None) -> TracebackType | None:
@@ -192,6 +192,7 @@ _OURS = __name__.rsplit(".", 2)[0]
 
 
 def is_finite(grad: Tensor) -> bool:
-    """Return whether a gradient holds neither infinities nor NaN."""
+    """Return whether this process's share of a gradient has no infinities or NaN."""
+    grad = own_share(grad)
     values = grad.coalesce().values() if grad.is_sparse else grad
     return bool(torch.isfinite(values).all())

@@ -1,9 +1,12 @@
-"""The share of a tensor that one process keeps where every process has the whole."""
+"""Tensors that are spread over processes (DTensors), and the share of each process."""
 
+from collections.abc import Iterable
 from inspect import signature
 from typing import Any
 
 from torch import Tensor
+
+from .torch_internals import local_part
 
 
 def share_of(tensor: Tensor, like: Any) -> Any:
@@ -23,3 +26,28 @@ def share_of(tensor: Tensor, like: Any) -> Any:
     return DTensor.from_local(tensor, mesh, everywhere, run_check=False).redistribute(
         mesh, placements
     )
+
+
+def is_sharded(tensor: Any) -> bool:
+    """Return whether ``tensor`` lies on more than one process (a DTensor)."""
+    mesh = getattr(tensor, "device_mesh", None)
+    return mesh is not None and mesh.size() > 1
+
+
+def own_share(tensor: Tensor) -> Tensor:
+    """Return what this process has of ``tensor``, in its own memory."""
+    return local_part(tensor) if hasattr(tensor, "device_mesh") else tensor
+
+
+def groups_of(tensors: Iterable[Any]) -> list[Any]:
+    """Return the groups of processes that ``tensors`` are spread over, each once.
+
+    They come in the order of the tensors, which is the same on all processes.
+    """
+    meshes = dict.fromkeys(t.device_mesh for t in tensors if is_sharded(t))
+    return [
+        mesh.get_group(dim)
+        for mesh in meshes
+        for dim in range(mesh.ndim)
+        if mesh.size(dim) > 1
+    ]

@@ -22,14 +22,13 @@ from ...records.calls import explain_calls
 from ...records.errors import RecordFormatError
 from ...records.io.progress import Progress, progress_call
 from ...records.io.save_handle import SaveHandle, join_saves
-from .agreement import agreed
+from ...records.processes.agreement import agreed
+from ...records.processes.messages import n_processes
 from .checkpoint import Checkpoint, Number
 from .choice import Choice, PatternsOfParts
 from .distributed import (
-    check_generators,
     is_writer,
     local_folder,
-    n_processes,
     refuse_sharded,
 )
 from .end_signal import EndSignal
@@ -37,7 +36,7 @@ from .folders import Folders, check_count
 from .linked_parts import LinkedParts
 from .manifest import FILE, Manifest
 from .part_kinds import PartRecord, part_records
-from .rng import Generators
+from .process_generators import ProcessGenerators
 
 RNG = "rng"
 """The name under which the random generators are kept."""
@@ -191,9 +190,10 @@ class Checkpoints:
         """Write ``parts`` as the checkpoint of ``step``, in one atomic commit.
 
         Numbers (``loss=loss``) are kept for ranking and reading; ``rng=True`` keeps
-        the random generators. A step that is there already is replaced. Then older
-        checkpoints beyond what is to be kept are removed. A failed or killed save
-        leaves all others as they were. TypeError names the path of what is no data.
+        the random generators, those of each process. A step that is there already is
+        replaced. Then older checkpoints beyond what is to be kept are removed. A failed
+        or killed save leaves all others as they were. TypeError names the path of what
+        is no data.
 
         Where saves are not waited for, this returns once a copy is made, and raises
         the error of the save before if nobody has seen it; nothing is saved then.
@@ -213,7 +213,7 @@ class Checkpoints:
         self._choice.check([n for n, p in objects.items() if isinstance(p, nn.Module)])
         refuse_sharded(objects.items())
         if rng:
-            objects[RNG] = Generators()
+            objects[RNG] = ProcessGenerators.gathered()
         self._finish_saves()
         checkpoint = self._save(number, objects, values)
         if self._signal is not None and self._signal.has_come():
@@ -236,7 +236,7 @@ class Checkpoints:
         """
         objects = {n: p for n, p in parts.items() if _as_number(p) is None}
         if rng:
-            objects[RNG] = Generators()
+            objects[RNG] = ProcessGenerators()
         parts_of_copy = part_records(objects, self.suffix, self._choice)
         self._saves.prepare([part.record for part in parts_of_copy])
 
@@ -282,7 +282,7 @@ class Checkpoints:
         if step not in ("latest", "best"):
             _step(step, "restore")
         # Loading may draw random numbers, so the generators come last.
-        filled = {**parts, **({RNG: Generators()} if rng else {})}
+        filled = {**parts, **({RNG: ProcessGenerators()} if rng else {})}
         for n_more_tries in reversed(range(_TRIES)):
             join_saves(self.folder)
             if step == "latest" and not self._folders.complete():
@@ -485,4 +485,3 @@ def _check_rng(rng: object) -> None:
             "rng=True keeps the random generators of the process; give a generator of "
             f"your own under another name, got {rng!r:.60}"
         )
-    check_generators(rng)

@@ -5,7 +5,7 @@ import signal
 import threading
 from typing import Any
 
-from .distributed import is_any
+from ...records.processes.messages import is_any
 
 
 class EndSignal:

@@ -2,12 +2,12 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from ...records.errors import RecordMismatchError
 from ...records.open import open_record
+from ...records.processes.messages import gathered, n_processes, rank
 from ..plain import record_of, value_of
-from .distributed import gathered, n_processes, rank
 from .rng import Generators
 
 _PROCESSES = "processes"
@@ -45,6 +45,36 @@ def state_of_process(stored_states: Mapping[str, Any], file: str) -> dict[str, A
         )
     state: dict[str, Any] = states[rank()]
     return state
+
+
+class ProcessGenerators:
+    """The random generators of every process of the group, as one thing with a state.
+
+    Each process takes back its own.
+    """
+
+    def __init__(self, states: Mapping[str, Any] | None = None) -> None:
+        self._states = states
+
+    @classmethod
+    def gathered(cls) -> Self:
+        """Return them as they stand now; every process of the group calls this."""
+        return cls(gathered_generators())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was gathered; otherwise what this process alone knows."""
+        if self._states is not None:
+            return dict(self._states)
+        state = Generators().state_dict()
+        states = [state if i == rank() else {} for i in range(n_processes())]
+        return state if n_processes() == 1 else {_PROCESSES: states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Put the generators of this process where they stood.
+
+        RecordMismatchError if there were more processes, or fewer.
+        """
+        Generators().load_state_dict(state_of_process(state_dict, "rng"))
 
 
 @contextmanager

@@ -22,14 +22,14 @@ from ...config.live.history import (
 )
 from ...config.schema.derive import type_of
 from ...config.validation.validate import build
-from ..checkpoints.agreement import agreed
-from ..checkpoints.distributed import (
+from ...records.processes.agreement import agreed
+from ...records.processes.messages import (
     broadcast_text,
     is_any,
-    is_writer,
     n_processes,
     rank,
 )
+from ..checkpoints.distributed import is_writer
 from ..checkpoints.folders import LATEST, Folders
 from ..checkpoints.process_generators import generators_after_success
 from .digests import FILE as DIGESTS

@@ -27,11 +27,11 @@ from ...records.background_saves import (
 from ...records.calls import explain_calls
 from ...records.io.progress import Progress, progress_call
 from ...records.io.save_handle import SnapshotReport, join_saves
-from ..checkpoints.agreement import agreed
+from ...records.processes.agreement import agreed
+from ...records.processes.messages import n_processes
 from ..checkpoints.distributed import (
     is_writer,
     local_folder,
-    n_processes,
     refuse_sharded,
 )
 from ..checkpoints.folders import LATEST, Folders, check_count

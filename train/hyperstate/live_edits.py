@@ -11,7 +11,7 @@ from ...config.live.history import Edit
 from ...config.live.live_config import LOG, LiveConfig, Proposal
 from ...config.process.transaction import Undo, undo_all
 from ...config.process.user_traceback import error_text
-from ..checkpoints.distributed import broadcast_text, is_any, n_processes
+from ...records.processes.messages import broadcast_text, is_any, n_processes
 
 C = TypeVar("C")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ...config.storage.descriptor import Descriptor
 from ...config.storage.opening import open_regular
-from ..checkpoints.agreement import agreed
-from ..checkpoints.distributed import (
+from ...records.processes.agreement import agreed
+from ...records.processes.messages import (
     broadcast_into,
     broadcast_text,
-    is_writer,
     n_processes,
 )
+from ..checkpoints.distributed import is_writer
 from .stored_files import StoredFiles
 
 _MOST_BYTES = 16 << 20

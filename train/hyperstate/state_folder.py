@@ -18,8 +18,8 @@ from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
 from ...records.io.progress import Progress, below
 from ...records.open import digest_of, open_record
+from ...records.processes.agreement import agreed
 from ...records.record_writer import WritableRecord, writer_for
-from ..checkpoints.agreement import agreed
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
 from ..plain import record_of, value_of

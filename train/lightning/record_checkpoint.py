@@ -13,7 +13,7 @@ from ...config.spelling import did_you_mean
 from ...core.hyperparameters.record_metadata import recorded_hparams
 from ...core.persistence.meaning import check_meaning
 from ...records.background_saves import STAGING, SnapshotKind, SnapshotOptions
-from ..checkpoints.distributed import n_processes
+from ...records.processes.messages import n_processes
 from ..checkpoints.rng import Generators
 from ..resumable_loader import ResumableLoader
 from .record_io import STORED, ReadingIO, RecordIO

@@ -18,9 +18,9 @@ from ...records.background_saves import (
     SnapshotOptions,
 )
 from ...records.io.save_handle import SnapshotReport, join_saves
+from ...records.processes.messages import n_processes
 from ...records.record import Record
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.distributed import n_processes
 from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.manifest import FILE
 from ..checkpoints.part_kinds import PartRecord, part_records

@@ -20,12 +20,6 @@ def is_plain_tensor(tensor: Tensor) -> bool:
     return type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
 
 
-def is_sharded(tensor: Any) -> bool:
-    """Return whether ``tensor`` lies on more than one process (a DTensor)."""
-    mesh = getattr(tensor, "device_mesh", None)
-    return mesh is not None and mesh.size() > 1
-
-
 def has_form_of(param: Tensor, value: Tensor) -> bool:
     """Return whether ``value`` can lie in memory as ``param`` does."""
     return (

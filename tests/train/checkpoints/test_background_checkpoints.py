@@ -17,8 +17,8 @@ from burnish.records.io.save_handle import SaveHandle
 from burnish.records.writing.staging import Staging
 from burnish.train import Checkpoint, Checkpoints
 
+from ...forked_processes import in_two_processes
 from ...records.gates import LONG, Gate, GatedCall, full_disk, gate_at
-from ..forked_processes import in_two_processes
 from ..killed import killed_everywhere
 from .runs import filled, net, same
 

@@ -1,38 +1,30 @@
 """With several processes: the same numbers, or an error in words on each."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from burnish.train import Checkpoints, HyperState
 
-from ..forked_processes import in_two_processes
+from ...forked_processes import in_two_processes
+from ...sharded_nets import needs_sharding
+from .two_processes import check_refusals, check_resume, check_training
 
 
-@pytest.mark.skipif(
-    not hasattr(torch.cpu.Stream, "record_event"),
-    reason="this torch cannot shard a module on the CPU",
-)
-def test_two_processes_train_alike_and_are_refused_alike(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("two_processes.py")
-    meeting = f"file://{tmp_path / 'meeting'}"
-    run = [sys.executable, "-W", "ignore", str(script)]
+@needs_sharding
+@pytest.mark.filterwarnings("ignore")
+def test_two_processes_are_refused_alike_what_one_cannot_write(tmp_path: Path) -> None:
+    in_two_processes(lambda rank: check_refusals(tmp_path), tmp_path / "processes")
 
-    processes = [
-        subprocess.Popen(
-            [*run, str(rank), meeting, str(tmp_path)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=200)[1] for process in processes]
 
-    assert [process.returncode for process in processes] == [0, 0], errors
+@pytest.mark.filterwarnings("ignore")
+def test_two_processes_train_and_resume_alike(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        check_training(rank)
+        check_resume(rank, tmp_path)
+
+    in_two_processes(act, tmp_path / "processes")
 
 
 def test_a_save_that_fails_is_the_same_error_on_all_and_the_next_one_works(

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from burnish.records import RecordMismatchError
+from burnish.records.processes.messages import united
+from burnish.train import Checkpoints
 from burnish.train.checkpoints.process_generators import (
     gathered_generators,
     generators_after_success,
@@ -14,7 +16,7 @@ from burnish.train.checkpoints.process_generators import (
 )
 from burnish.train.checkpoints.rng import Generators
 
-from ..forked_processes import in_two_processes
+from ...forked_processes import in_two_processes
 
 
 def drawn() -> list[float]:
@@ -60,3 +62,38 @@ def test_generators_stay_where_they_were_if_something_fails() -> None:
     with pytest.raises(ValueError, match=r"^$"):
         draw_and_fail()
     assert drawn() == expected
+
+
+def test_checkpoints_keep_the_generators_of_each_process(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        random.seed(rank)
+        checkpoints = Checkpoints(tmp_path / "run")
+        checkpoints.save(1, rng=True, x=[1])
+        expected = drawn()
+
+        assert checkpoints.restore(rng=True) == 1
+        assert drawn() == expected
+        assert len(set(united([str(expected)]))) == 2
+
+    in_two_processes(act, tmp_path / "processes")
+
+    before = drawn()
+    with pytest.raises(RecordMismatchError, match=r"of 2 processes, expected those"):
+        Checkpoints(tmp_path / "run").restore(rng=True)
+    assert drawn() != before
+
+
+def test_generators_of_a_process_stay_where_another_part_does_not_fit(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        checkpoints = Checkpoints(tmp_path / "run")
+        checkpoints.save(1, rng=True, net=torch.nn.Linear(2, 2))
+        other = torch.nn.Linear(3, 2)
+        before = Generators().state_dict()["torch"].clone()
+        with pytest.raises(RecordMismatchError, match="net"):
+            checkpoints.restore(rng=True, net=other)
+
+        assert torch.equal(before, Generators().state_dict()["torch"])
+
+    in_two_processes(act, tmp_path / "processes")

@@ -8,7 +8,7 @@ from torch import distributed as dist
 
 from burnish.train.checkpoints.process_group import launched_process_group
 
-from ..forked_processes import in_two_processes
+from ...forked_processes import in_two_processes
 
 
 def test_one_process_alone_has_no_group(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from burnish.train import HyperState
 
-from ..forked_processes import in_two_processes
+from ...forked_processes import in_two_processes
 from .states import Config, State, begin
 
 torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from burnish.records import RecordError
 from burnish.train import HyperState
 from burnish.train.hyperstate import sent_files
 
-from ..forked_processes import in_two_processes
+from ...forked_processes import in_two_processes
 from .states import (
     Config,
     LazyState,

@@ -6,25 +6,26 @@ time is over, and go on from another state than it does.
 
 import builtins
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from ...config import errors as config_errors
 from ...config.errors import Problem
-from ...records import errors as record_errors
-from .distributed import broadcast_text, lowest, n_processes, rank
+from .. import errors as record_errors
+from .messages import broadcast_text, lowest, n_processes, rank
 
 T = TypeVar("T")
 
 
-def agreed(act: Callable[[], T]) -> T:
+def agreed(act: Callable[[], T], *, groups: Sequence[Any] = (None,)) -> T:
     """Return what ``act`` returns here, once it has returned on every process.
 
     If it raises on some of them, all raise the error of the first of these. ``act``
     may not wait for other processes. Whoever calls this has waited for all.
+    ``groups`` are those that this process belongs to; None is that of all processes.
     """
-    if n_processes() == 1:
+    if all(n_processes(group) == 1 for group in groups):
         return act()
     error: Exception | None = None
     result: Any = None
@@ -32,14 +33,28 @@ def agreed(act: Callable[[], T]) -> T:
         result = act()
     except Exception as raised:  # whatever it is, the others have to hear of it
         error = raised
-    failed = lowest(rank() if error is not None else n_processes())
-    if failed == n_processes():
+    failed = _NOBODY if error is None else rank()
+    failed, text = _first_failure(failed, "" if error is None else _text(error), groups)
+    if failed == _NOBODY:
         returned: T = result
         return returned
-    text = broadcast_text("" if error is None else _text(error), source=failed)
     if error is not None and failed == rank():
         raise error
     raise _error(text, failed) from error
+
+
+_NOBODY = 1 << 31
+"""The number of no process."""
+
+
+def _first_failure(failed: int, text: str, groups: Sequence[Any]) -> tuple[int, str]:
+    """Return which of all processes failed first, and its text, on each of them."""
+    for group in groups:
+        n = n_processes(group)
+        failed, source = divmod(lowest(failed * n + rank(group), group=group), n)
+        if failed != _NOBODY:
+            text = broadcast_text(text, source=source, group=group)
+    return failed, text
 
 
 def _text(error: Exception) -> str:

@@ -15,9 +15,9 @@ from burnish.records.errors import (
     RecordMismatchError,
     RecordVersionError,
 )
-from burnish.train.checkpoints.agreement import agreed
+from burnish.records.processes.agreement import agreed
 
-from ..forked_processes import in_two_processes
+from ...forked_processes import in_two_processes
 
 
 class OwnError(ValueError):

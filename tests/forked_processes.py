@@ -1,10 +1,11 @@
-"""Runs something in two processes of one group, forked from the test."""
+"""Runs something in several processes of one group, forked from the test."""
 
 import os
 import signal
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,31 +14,36 @@ from torch import distributed as dist
 _SECONDS = 20
 
 
-def in_two_processes(act: Callable[[int], object], folder: Path) -> None:
-    """Call ``act`` with 0 and with 1, each in a process of its own, and wait.
+def in_processes(act: Callable[[int], object], folder: Path, n: int) -> None:
+    """Call ``act`` with 0 to ``n`` - 1, each in a process of its own, and wait.
 
     AssertionError with the traceback of each process in which it raised. What waits
     for a process that never comes is an error too.
     """
-    folder.mkdir(exist_ok=True)
-    children = [_forked(act, rank, folder) for rank in range(2)]
+    folder.mkdir(exist_ok=True, parents=True)
+    children = [_forked(act, rank, folder, n) for rank in range(n)]
     statuses = [os.waitpid(child, 0)[1] for child in children]
     reports = [file.read_text() for file in sorted(folder.glob("error*.txt"))]
-    assert statuses == [0, 0], "\n".join(reports) or statuses
+    assert statuses == [0] * n, "\n".join(reports) or statuses
 
 
-def _forked(act: Callable[[int], object], rank: int, folder: Path) -> int:
+in_two_processes = partial(in_processes, n=2)
+
+
+def _forked(act: Callable[[int], object], rank: int, folder: Path, n: int) -> int:
     child = os.fork()
     if child:
         return child
     signal.alarm(_SECONDS)
     status = 1
     try:
+        # The threads that torch computed with before the fork are not here.
+        torch.set_num_threads(1)
         dist.init_process_group(
             "gloo",
             init_method=f"file://{folder}/meeting",
             rank=rank,
-            world_size=2,
+            world_size=n,
             timeout=timedelta(seconds=_SECONDS - 5),
         )
         torch.manual_seed(rank)

@@ -1,0 +1,1 @@
+"""Several processes that save, load or step together."""
