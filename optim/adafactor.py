@@ -1,6 +1,7 @@
 """Adafactor (Shazeer and Stern, 2018): second moments of matrices as two vectors."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class AdafactorState(Record):
 @dataclass(frozen=True, kw_only=True)
 class Adafactor(SimpleOptimizer[AdafactorState]):
     """Adam's denominator in the memory of a row and a column."""
+
+    _knows_shares: ClassVar[bool] = True
 
     beta2_decay: float = -0.8
     """How the share of a new square falls with the steps, at most 0."""

@@ -1,6 +1,7 @@
 """LAMB (You et al., 2020, "Large Batch Optimization for Deep Learning")."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ class LAMB(SimpleOptimizer[LAMBState]):
     The first moment alone is bias-corrected, and a layer counts as at most 10 large,
     as in the authors' later code.
     """
+
+    _knows_shares: ClassVar[bool] = True
 
     betas: tuple[float, float] = (0.9, 0.999)
     """Shares of the first and second moment that are kept, each in [0, 1)."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..records.record import Record
+from ..records.tensors.shares import is_sharded, share_of
 from .checks import check_range
 from .simple import SimpleOptimizer
 
@@ -29,6 +30,7 @@ class Muon(SimpleOptimizer[MuonState]):
     """
 
     batched: ClassVar[bool] = True
+    _knows_shares: ClassVar[bool] = True
 
     weight_decay: float = 0.1
     """Weights shrink by this times the learning rate; at least 0."""
@@ -96,6 +98,14 @@ def orthogonalized(
         raise ValueError(
             f"Newton-Schulz iteration requires 2D tensors, got {matrix.ndim}D"
         )
+    if is_sharded(matrix):
+        # Products of cut matrices are wrong in torch (2.13, addmm): of the step, this
+        # alone takes the whole.
+        whole: Tensor = matrix.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
+        update: Tensor = share_of(
+            orthogonalized(whole, coefficients, steps, eps), matrix
+        )
+        return update
     a, b, c = coefficients
     multiply_add = torch.addmm if matrix.ndim == 2 else torch.baddbmm
     tall = matrix.size(-2) > matrix.size(-1)

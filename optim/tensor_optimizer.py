@@ -28,6 +28,9 @@ class TensorOptimizer(Generic[State]):
     """Whether `step` also takes stacks of matrices; small equal ones then go in one."""
     _fused_kernel: ClassVar[str | None] = None
     """Which fused kernel of torch does this very `step`; subclasses do not inherit."""
+    _knows_shares: ClassVar[bool] = False
+    """Whether this very `step` is right on DTensors as they are, for it gathers what it
+    needs; subclasses do not inherit. Any other one gets whole tensors."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

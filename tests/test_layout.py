@@ -119,8 +119,8 @@ FLOORS = {
         ("renewals",),
         ("bucket", "codegen", "self_check"),
         ("agreement", "blocks", "foreach", "portions", "torch_fused"),
-        ("compiled", "loop"),
-        ("choice", "stacked"),
+        ("compiled", "loop", "shares"),
+        ("choice", "gathered", "stacked"),
         ("plan",),
     ],
     "core/blueprint": [
@@ -247,6 +247,7 @@ TESTED_IN = {
     "config/validation/normalize.py": "config/validation/test_overrides.py",
     "config/validation/parse_value.py": "config/validation/test_overrides.py",
     "config/validation/pydantic_check.py": "config/validation/test_overrides.py",
+    "optim/engines/gathered.py": "optim/engines/test_shares.py",
     "core/blueprint/tree/computed_values.py": "core/blueprint/edits/test_computed.py",
     "core/errors.py": "core/hyperparameters/test_reader.py",
     "core/evolution/record_changes.py": "core/evolution/test_record_check.py",

@@ -25,6 +25,8 @@ class EngineChoice:
     reads_shape: bool = False
     may_change: bool = False
     """Whether the next step might be recorded, though this one cannot be."""
+    draws: bool = False
+    """Whether it may draw random numbers."""
 
 
 def choose(
@@ -74,12 +76,12 @@ def _recorded(
         recorded = trace(step, layout, numbers)
     except NotElementwise as reason:
         draws = watch.has_drawn() or drawing_in(step.simple.step, step.simple)
-        return EngineChoice(None, str(reason), may_change=not draws)
+        return EngineChoice(None, str(reason), may_change=not draws, draws=bool(draws))
     if watch.has_drawn():
-        return EngineChoice(None, "it draws random numbers")
+        return EngineChoice(None, "it draws random numbers", draws=True)
     name = drawing_in(step.simple.step, step.simple)
     if name is not None:
-        return EngineChoice(None, f"it may draw random numbers ({name})")
+        return EngineChoice(None, f"it may draw random numbers ({name})", draws=True)
     reads_shape = recorded.reads_shape or recorded.tape.has_tensors
     try:
         if layout.like.device.type != "cpu":

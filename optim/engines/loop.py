@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...records.tensors.shares import spread_as
 from .bucket import Bucket, Job
 from .memory.tensor_form import owned, stepped_tensor
 from .portions import Portion, StepFailed, Write, job_of, memory_of
@@ -42,6 +43,10 @@ def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
         result, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise StepFailed(param) from error
+    # Messages are sent now: all processes compute in one order, and write as each may.
+    result = spread_as(tensor, result)
+    for name, value in vars(new_state).items() if new_state is not None else ():
+        vars(new_state)[name] = spread_as(fields.get(name), value)
     if any(memory_of(result) == m for m in _homes(fields)):
         result = result.clone()  # or writing the state would change it
     has_master = MASTER in kept_names(bucket.layout.state_type)

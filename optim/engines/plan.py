@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
-from .choice import choose, is_elementwise, usable_kernel
+from .choice import EngineChoice, choose, is_elementwise, usable_kernel
+from .gathered import Gathered
 from .loop import Loop, checked, matching_grad, state_of
 from .memory.entangled import entangled
 from .memory.tensor_form import is_plain_tensor, stepped_tensor
 from .portions import StepFailed
+from .shares import OnShares, Share, share_of_step
 from .stacked import SIDE, Stacked
 from .torch_fused import TorchFused
 from .tracing.extended_state import ROUNDING_KEY, rounds
@@ -83,12 +85,14 @@ class Plan:
 
 def _keeps_kernel(bucket: Bucket, step: StepCall, fused: bool | None) -> bool:
     # The loop runs any step as it is written: no hyperparameter makes it wrong.
-    if bucket.unrecorded is None and isinstance(bucket.engine, Loop):
+    if bucket.unrecorded is None and isinstance(bucket.engine, Loop | Gathered):
         return True
     # A bucket of the loop has a bare layout, without the tensors of the state that a
     # kernel is chosen by.
     layout = bucket.layout if bucket.unrecorded is None else bucket.unrecorded
     engine = bucket.engine
+    if isinstance(engine, OnShares):
+        engine = engine.engine
     kernel = engine.kernel if isinstance(engine, TorchFused) else None
     return usable_kernel(_called(bucket, step), layout, fused) is kernel
 
@@ -117,6 +121,8 @@ class Slot:
     state_type: type | None
     compute: torch.dtype | None
     """The dtype to compute in, where it is not the parameter's."""
+    share: Share | None = None
+    """What this process has of it, where several have a share."""
 
 
 @dataclass(slots=True)
@@ -128,6 +134,8 @@ class _Kind:
     reason: str
     """Why only the loop can step them; empty where that is not known yet."""
     compute: torch.dtype | None
+    is_sharded: bool = False
+    """Whether the parameters are spread over processes."""
     positions: list[int] = field(default_factory=list[int])
     slots: list[Slot] = field(default_factory=list[Slot])
 
@@ -148,6 +156,19 @@ class _Kind:
         )
         bucket.compute = self.compute
         return bucket
+
+    def on_shares(self, engine: Engine, why: str) -> Bucket:
+        """Return a bucket of all the slots whose shares ``engine`` steps."""
+        shares = [slot.share for slot in self.slots if slot.share is not None]
+        layout = replace(self.layout, like=shares[0].param)
+        columns = [[s.fields[name] for s in shares] for name in layout.tensors]
+        params = [share.param for share in shares]
+        states = [slot.state for slot in self.slots]
+        local = Bucket(
+            layout, params, self.positions, states, columns, self.numbers, engine, why
+        )
+        why = f"{why}, on the shares of this process"
+        return self.bucket(OnShares(engine, local), why, layout)
 
     def grads(self) -> list[Tensor]:
         """Return the gradients of the slots, which all have one."""
@@ -186,7 +207,14 @@ class BucketPlanner:
             if slot.grad is None:
                 continue
             fields = declared(slot.state_type, slot.state)
-            reason, is_passing = _obstacle(slot.param, slot.grad, fields)
+            is_sharded = hasattr(slot.param, "device_mesh")
+            like = Share(slot.param, slot.grad, fields)
+            if is_sharded:
+                slot.share = share_of_step(slot.param, slot.grad, fields)
+                like = slot.share or like
+            reason, is_passing = _obstacle(like.param, like.grad, like.fields)
+            if is_sharded and rounds(slot.state_type):
+                reason = "rounding counts the elements of the whole"
             if rounds(slot.state_type) and not (reason or slot.param.is_contiguous()):
                 reason = "rounding counts elements in another order than they lie in"
             # Gradients are other tensors at each step, so what one of them forbids, or
@@ -196,13 +224,15 @@ class BucketPlanner:
                 # All in one bucket, whatever else is said of them: each has to see
                 # what the steps before it wrote.
                 reason = "tensors share memory"
-            layout, numbers = _layout(slot.param, slot.grad, fields, slot.state_type)
+            layout, numbers = _layout(
+                like.param, like.grad, like.fields, slot.state_type
+            )
             # The loop takes one parameter after the other: those it steps need a state
             # of one type, and no equal layouts or numbers.
             key = _key(layout, numbers) if not reason else (slot.state_type, reason)
-            key = (*key, slot.compute)
+            key = (*key, slot.compute, is_sharded)
             if key not in kinds:
-                kinds[key] = _Kind(layout, numbers, reason, slot.compute)
+                kinds[key] = _Kind(layout, numbers, reason, slot.compute, is_sharded)
             kinds[key].positions.append(i)
             kinds[key].slots.append(slot)
         for kind in kinds.values():
@@ -215,12 +245,11 @@ class BucketPlanner:
         return plan
 
     def _buckets(self, kind: _Kind, step: StepCall, *, is_dry: bool) -> list[Bucket]:
+        if kind.is_sharded:
+            return [self._sharded(kind, step, is_dry)]
         if kind.reason or self.fused is False:
             return [self._looped(kind, kind.reason or "fused=False", step, is_dry)]
-        try:
-            choice = choose(step, kind.layout, kind.numbers, self.fused)
-        except ImpureStepError as error:
-            raise StepFailed(kind.slots[0].param) from error
+        choice = self._choice(kind, step)
         engine, why = choice.engine, choice.why
         if engine is None:
             if step.simple.batched and _are_small(kind):
@@ -251,6 +280,48 @@ class BucketPlanner:
             # The first step takes the addresses as new, and makes its table of them.
             bucket.addresses = []
         return buckets
+
+    def _choice(self, kind: _Kind, step: StepCall) -> EngineChoice:
+        try:
+            return choose(step, kind.layout, kind.numbers, self.fused)
+        except ImpureStepError as error:
+            raise StepFailed(kind.slots[0].param) from error
+
+    def _sharded(self, kind: _Kind, step: StepCall, is_dry: bool) -> Bucket:
+        """Return the bucket of parameters that are spread over processes.
+
+        Whether they are gathered follows from what all processes know alike, and never
+        from how their shares lie: a process that gathers alone waits for ever.
+        """
+        choice = self._choice(kind, step)
+        engine, why = choice.engine, choice.why
+        is_elementwise = engine is not None and not choice.reads_shape
+        if is_elementwise or choice.draws or _knows_shares(step):
+            reason = kind.reason or ("fused=False" if self.fused is False else "")
+            if engine is None or not is_elementwise or reason:
+                return self._looped(kind, reason or why, step, is_dry)
+            return self._on_shares(kind, engine, why, step, is_dry)
+        bucket = self._looped(kind, why, step, is_dry=True)
+        bucket.engine = Gathered()
+        if choice.may_change:
+            bucket.unrecorded = kind.layout
+        return bucket
+
+    def _on_shares(
+        self, kind: _Kind, engine: Engine, why: str, step: StepCall, is_dry: bool
+    ) -> Bucket:
+        of_bucket = engine if isinstance(engine, TorchFused) else type(engine)()
+        bucket = kind.on_shares(of_bucket, why)
+        on_shares = bucket.engine
+        if is_dry or not isinstance(on_shares, OnShares):
+            return bucket
+        try:
+            on_shares.fits(bucket, kind.grads())
+            on_shares.shares.locate()
+        except Unfit as unfit:
+            return self._looped(kind, str(unfit), step, is_dry)
+        on_shares.shares.addresses = []
+        return bucket
 
     def _looped(
         self, kind: _Kind, why: str, step: StepCall, is_dry: bool
@@ -341,6 +412,12 @@ def _have_merged(kinds: list[tuple[Any, Bucket]]) -> bool:
     """
     counted = [(kind, *b.scalars.items()) for kind, b in kinds if b.scalars]
     return len(set(counted)) < len(counted)
+
+
+def _knows_shares(step: StepCall) -> bool:
+    """Return whether the step is right on DTensors, and gathers what it has to."""
+    # A subclass does not inherit it, for it may override `step`.
+    return bool(vars(type(step.simple)).get("_knows_shares"))
 
 
 def _are_small(kind: _Kind) -> bool:

@@ -16,7 +16,7 @@ class EngineRow:
     optimizer: str
     n_params: int
     engine: str
-    """One of: compiled, torch_fused, blocks, foreach, stacked, loop."""
+    """One of: compiled, torch_fused, blocks, foreach, stacked, gathered, loop."""
     why: str
     n_renewed: int = 0
     """How many elements of the group's master weights began anew, since the weight

@@ -14,11 +14,13 @@ from ..bound.bound_state import BoundState
 from ..bound.initial_states import Fields
 from ..bound.state_check import check_values
 from ..engines.bucket import Bucket, Engine, Job, Unfit
+from ..engines.gathered import Gathered
 from ..engines.loop import Loop
 from ..engines.memory.entangled import Entanglement
 from ..engines.plan import BucketPlanner, Plan, Slot
 from ..engines.portions import StepFailed
 from ..engines.renewals import Renewals
+from ..engines.shares import OnShares
 from ..engines.tracing.extended_state import KEPT
 from ..engines.tracing.generators import watched_generators
 from ..engines.tracing.recording import ImpureStepError, NotElementwise
@@ -238,6 +240,8 @@ def _grads_of(bucket: Bucket, grads: Grads) -> list[Tensor]:
 
 
 def _fits(bucket: Bucket, grads: Grads) -> bool:
-    if isinstance(bucket.engine, Loop):
+    if isinstance(bucket.engine, Loop | Gathered):
         return bucket.keeps()
+    if isinstance(bucket.engine, OnShares):
+        return bucket.engine.fits(bucket, _grads_of(bucket, grads))
     return bucket.fits(_grads_of(bucket, grads))

@@ -39,6 +39,31 @@ def own_share(tensor: Tensor) -> Tensor:
     return local_part(tensor) if hasattr(tensor, "device_mesh") else tensor
 
 
+def spread_as(like: Any, tensor: Any) -> Any:
+    """Return ``tensor`` spread over the processes as ``like`` is, if both are."""
+    before, after = (
+        getattr(tensor, "placements", None),
+        getattr(like, "placements", None),
+    )
+    if before is None or after is None or before == after:
+        return tensor
+    return tensor.redistribute(like.device_mesh, after)
+
+
+def spread(share: Tensor, like: Any) -> Any:
+    """Return a DTensor like ``like``, of which this process has ``share``."""
+    from torch.distributed.tensor import DTensor
+
+    return DTensor.from_local(
+        share,
+        like.device_mesh,
+        like.placements,
+        run_check=False,
+        shape=like.shape,
+        stride=like.stride(),
+    )
+
+
 def groups_of(tensors: Iterable[Any]) -> list[Any]:
     """Return the groups of processes that ``tensors`` are spread over, each once.
 

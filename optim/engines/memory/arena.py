@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ....records.tensors.memory import is_dense
+from ....records.tensors.shares import own_share, spread
 from .tensor_form import copied, is_plain_tensor
 
 BLOCK = 128 * 1024
@@ -33,7 +34,7 @@ class Arena:
         self.given = set[tuple[Tensor, tuple[Any, ...]]]()
         """The rooms that are in use; what was there before may be someone else's."""
         for param in params:
-            self._place(param, param.numel())
+            self._place(param, own_share(param).numel())
 
     def _place(self, param: Tensor, count: int) -> None:
         if count >= SMALL:
@@ -58,24 +59,29 @@ class Arena:
         for name, value in fields.items():
             if value is None:
                 continue
-            if not isinstance(value, Tensor) or not _is_like(param, value):
+            like = own_share(param)
+            own_value = _own_value(param, value)
+            if own_value is None or not _is_like(like, own_value):
                 housed[name] = copied(param, value)
             elif (
-                adopt and param not in self.places and value.stride() == param.stride()
+                adopt
+                and param not in self.places
+                and own_value.stride() == like.stride()
             ):
                 housed[name] = value
             else:
-                housed[name] = self._room(name, param, value).copy_(value)
+                room = self._room(name, param, like, own_value).copy_(own_value)
+                housed[name] = room if own_value is value else spread(room, value)
         return housed
 
-    def _room(self, name: str, param: Tensor, value: Tensor) -> Tensor:
-        shape, stride = param.shape, param.stride()
-        dtype, device = value.dtype, param.device
+    def _room(self, name: str, param: Tensor, like: Tensor, value: Tensor) -> Tensor:
+        shape, stride = like.shape, like.stride()
+        dtype, device = value.dtype, like.device
         number, start, count = self.places.get(param, (0, 0, -1))
         key = (number, name, dtype, device)
         # A parameter that has another size by now would run into the next one's room,
         # and a room that was given may still be read by a state that was replaced.
-        if count != param.numel() or (param, key) in self.given:
+        if count != like.numel() or (param, key) in self.given:
             return torch.empty_strided(shape, stride, dtype=dtype, device=device)
         self.given.add((param, key))
         # The block is made whole for the first of its rooms: the others keep their
@@ -86,6 +92,14 @@ class Arena:
         # Engines read tensor and state as flat memory, so the elements of both have to
         # lie in the same order.
         return self.blocks[key].as_strided(shape, stride, start)
+
+
+def _own_value(param: Any, value: Any) -> Tensor | None:
+    """Return what this process has of a tensor that is spread as ``param`` is."""
+    if not isinstance(value, Tensor):
+        return None
+    is_alike = getattr(value, "placements", None) == getattr(param, "placements", None)
+    return own_share(value) if is_alike and value.shape == param.shape else None
 
 
 def _is_like(param: Tensor, value: Tensor) -> bool:

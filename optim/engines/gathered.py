@@ -1,0 +1,77 @@
+"""Gathered: parameters spread over processes, brought together one after the other.
+
+For steps that look at more than one element, and know nothing of processes: each
+process computes the step of the whole, and keeps its share.
+"""
+
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from ...records.tensors.shares import own_share, share_of
+from .bucket import Bucket, Job
+from .loop import checked, keep, matching_grad, state_of
+from .memory.tensor_form import stepped_tensor
+from .portions import Portion, StepFailed, Write, job_of
+from .tracing.step_call import StepCall
+
+
+class Gathered:
+    """Runs the step on each whole parameter, of which all processes have a share."""
+
+    name = "gathered"
+    keeps_addresses = False
+    computes_ahead = True
+
+    def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
+        """Return what writes the step; see `Engine`. Raises StepFailed."""
+        portions = [
+            Portion([bucket.params[i]], partial(_computed, bucket, i, grad, step))
+            for i, grad in enumerate(grads)
+        ]
+        return job_of(portions, [*bucket.params, *grads], _nbytes(bucket))
+
+
+def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
+    """Return what writes this process's share of the step of one parameter."""
+    param, fields = bucket.params[i], bucket.states[i]
+    target = stepped_tensor(param)
+    tensor = _whole(target)
+    whole_fields = {name: _whole(value) for name, value in fields.items()}
+    state = state_of(bucket.layout.state_type, whole_fields)
+    try:
+        whole_grad = matching_grad(_whole(grad), tensor)
+        result, new_state = checked(step, tensor, whole_grad, state)
+    except Exception as error:
+        raise StepFailed(param) from error
+    share = _share(result, target)
+    if new_state is not None:
+        for name, value in vars(new_state).items():
+            vars(new_state)[name] = _share(value, fields.get(name))
+
+    def write() -> None:
+        keep(fields, new_state, target)
+        own_share(target).copy_(own_share(share))
+
+    return write
+
+
+def _whole(value: Any) -> Any:
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def _share(value: Any, like: Any) -> Any:
+    """Return of a whole value what this process has of ``like``, in its own memory."""
+    if not (isinstance(value, Tensor) and hasattr(like, "device_mesh")):
+        return value
+    share = share_of(value, like)
+    # A view would keep the whole alive until the last parameter is written.
+    return share.clone()
+
+
+def _nbytes(bucket: Bucket) -> int:
+    """Return how large the shares of the results are."""
+    states = (t for state in bucket.states for t in state.values())
+    tensors = [*bucket.params, *(t for t in states if isinstance(t, Tensor))]
+    return sum(own_share(t).nbytes for t in tensors)

@@ -1,0 +1,218 @@
+"""Parameters that are spread over processes are stepped as one process steps them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish import Record
+from burnish.optim import (
+    LAMB,
+    SGD,
+    Adafactor,
+    AdamW,
+    Lion,
+    Muon,
+    SimpleOptimizer,
+    engine_report,
+)
+
+from ...forked_processes import in_processes, in_two_processes
+from ...sharded_nets import (
+    backward,
+    fsdp,
+    mesh_of,
+    needs_sharding,
+    plain_net,
+    tensor_parallel,
+    whole,
+    whole_values,
+)
+
+pytestmark = needs_sharding
+
+
+class Whitening(Record):
+    """A matrix of another shape than the parameter's."""
+
+    gram: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whitened(SimpleOptimizer[Whitening]):
+    """A step of whole matrices, whose author knows nothing of processes."""
+
+    def init(self, tensor: torch.Tensor) -> Whitening:
+        rows = tensor.shape[0]
+        return Whitening(torch.eye(rows, dtype=tensor.dtype, device=tensor.device))
+
+    def step(
+        self, lr: float, tensor: torch.Tensor, grad: torch.Tensor, state: Whitening
+    ) -> tuple[torch.Tensor, Whitening]:
+        flat = grad.reshape(grad.shape[0], -1)
+        gram = torch.addmm(state.gram, flat, flat.mT)
+        update = torch.linalg.solve(gram, flat).reshape(grad.shape)
+        return tensor - lr * update, Whitening(gram)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centered(SimpleOptimizer[None]):
+    """A step that asks for the shape, which no share has."""
+
+    def step(
+        self, lr: float, tensor: torch.Tensor, grad: torch.Tensor, state: None
+    ) -> tuple[torch.Tensor, None]:
+        return tensor - lr / tensor.shape[0] * grad, None
+
+
+ENGINES: list[tuple[Any, bool | None, str]] = [
+    (AdamW(weight_decay=0.1), None, "torch_fused"),
+    (AdamW(weight_decay=0.1), True, "compiled"),
+    (AdamW(weight_decay=0.1), False, "loop"),
+    (Lion(), None, "blocks"),
+    (SGD(momentum=0.9), None, "torch_fused"),
+    (LAMB(), None, "loop"),
+    (Adafactor(), None, "loop"),
+    (Whitened(), None, "gathered"),
+    (Whitened(), False, "gathered"),
+    (Centered(), None, "gathered"),
+]
+
+
+@pytest.mark.parametrize("shard", [fsdp, tensor_parallel])
+@pytest.mark.parametrize(("simple", "fused", "engine"), ENGINES)
+def test_a_spread_module_is_stepped_as_a_whole_one(
+    simple: Any, fused: bool | None, engine: str, shard: Any, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        net, plain = shard(plain_net()), plain_net()
+        ours = simple.bind(net, lr=1e-2, fused=fused)
+        theirs = simple.bind(plain, lr=1e-2, fused=fused)
+        for _ in range(4):
+            for module, optim in ((net, ours), (plain, theirs)):
+                backward(module)
+                optim.step()
+        for name, values in whole_values(net).items():
+            expected = plain.get_parameter(name)
+            assert torch.allclose(values, expected, rtol=0, atol=3e-7), name
+        row = engine_report(ours)[0]
+        assert row.engine == engine
+        assert is_spread_alike(ours, net[0].weight)
+
+    in_two_processes(act, tmp_path)
+
+
+def is_spread_alike(optim: Any, param: Any) -> bool:
+    """Return whether the state is cut as the parameter is, where it has its shape."""
+    return all(
+        value.placements == param.placements
+        for value in optim.state[param].values()
+        if isinstance(value, torch.Tensor) and value.shape == param.shape
+    )
+
+
+@pytest.mark.parametrize("simple", [AdamW(), SGD(momentum=0.9), Lion()])
+def test_shares_have_the_bits_of_the_whole(simple: Any, tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        from torch.distributed.tensor import Shard, distribute_tensor
+
+        torch.manual_seed(0)
+        values, grads = torch.randn(9, 40), torch.randn(3, 9, 40)
+        mesh = mesh_of()
+        share: Any = nn.Parameter(distribute_tensor(values, mesh, [Shard(0)]))
+        plain = nn.Parameter(values.clone())
+        ours = simple.bind(nn.ParameterList([share]), lr=1e-2)
+        theirs = simple.bind(nn.ParameterList([plain]), lr=1e-2)
+        for grad in grads:
+            share.grad = distribute_tensor(grad, mesh, [Shard(0)])
+            plain.grad = grad.clone()
+            ours.step()
+            theirs.step()
+
+        assert torch.equal(whole(share), plain)
+
+    in_two_processes(act, tmp_path)
+
+
+def test_muon_on_shares_is_muon_and_torchs_own_is_not(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        results: list[torch.Tensor] = []
+        for shard in (fsdp, lambda net: net):
+            torch.manual_seed(0)
+            net = shard(nn.Sequential(nn.Linear(6, 6, bias=False)))
+            optim = Muon().bind(net, lr=1e-2)
+            for _ in range(3):
+                backward(net)
+                optim.step()
+            results.append(whole(net[0].weight))
+
+        assert torch.equal(*results)
+
+    in_two_processes(act, tmp_path)
+
+
+def test_a_grid_of_processes_and_a_mixed_module_are_stepped_alike(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        mesh = mesh_of(2, 2, names=("dp", "tp"))
+        net = fsdp(tensor_parallel(plain_net(), mesh["tp"]), mesh["dp"])
+        plain = plain_net()
+        for simple in (AdamW(), LAMB(), Whitened()):
+            ours, theirs = simple.bind(net, lr=1e-2), simple.bind(plain, lr=1e-2)
+            for _ in range(2):
+                for module, optim in ((net, ours), (plain, theirs)):
+                    backward(module)
+                    optim.step()
+        for name, values in whole_values(net).items():
+            expected = plain.get_parameter(name)
+            assert torch.allclose(values, expected, rtol=0, atol=1e-6), name
+
+    in_processes(act, tmp_path, 4)
+
+
+def test_the_state_of_one_process_is_taken_by_several_and_steps_on(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        plain = plain_net()
+        theirs = AdamW().bind(plain, lr=1e-2)
+        for _ in range(3):
+            backward(plain)
+            theirs.step()
+        net: Any = plain_net()
+        net.load_state_dict(plain.state_dict())
+        fsdp(net)
+        ours = AdamW().bind(net, lr=1e-2)
+
+        ours.load_record(theirs.save_record())
+
+        assert is_spread_alike(ours, net[0].weight)
+        for module, optim in ((net, ours), (plain, theirs)):
+            backward(module)
+            optim.step()
+        for name, values in whole_values(net).items():
+            expected = plain.get_parameter(name)
+            assert torch.allclose(values, expected, rtol=0, atol=3e-7), name
+        assert engine_report(ours)[0].engine == "torch_fused"
+
+    in_two_processes(act, tmp_path)
+
+
+def test_a_share_that_was_replaced_is_stepped_where_it_is_now(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        net, plain = fsdp(plain_net()), plain_net()
+        ours, theirs = AdamW().bind(net, lr=1e-2), AdamW().bind(plain, lr=1e-2)
+        for _ in range(3):
+            for module, optim in ((net, ours), (plain, theirs)):
+                backward(module)
+                optim.step()
+            ours.load_state_dict(ours.state_dict())
+        for name, values in whole_values(net).items():
+            expected = plain.get_parameter(name)
+            assert torch.allclose(values, expected, rtol=0, atol=3e-7), name
+
+    in_two_processes(act, tmp_path)
