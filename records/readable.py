@@ -67,7 +67,13 @@ def _open_url(url: str) -> BinaryIO:
         import fsspec
     except ImportError:
         raise ImportError(f"reading {url} needs fsspec: pip install fsspec") from None
-    return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]  # untyped
+    storage, path = fsspec.core.url_to_fs(url)
+    # Some storages read 50 MiB ahead, whatever is asked for.
+    return storage.open(path, "rb", block_size=_READ_AHEAD)  # type: ignore[no-any-return]  # untyped
+
+
+_READ_AHEAD = 1 << 20
+"""Bytes that are fetched behind those that are asked for."""
 
 
 def _read(source: Source, file: object) -> Entries:

@@ -5,7 +5,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Literal, TypedDict, TypeVar
+from itertools import chain
+from typing import Any, Literal, TypedDict, TypeVar
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -29,9 +30,11 @@ from ...records.io.source import Maps
 from ...records.io.sums_ahead import SumsAhead
 from ...records.nest import state_dict_within
 from ...records.open import open_record
+from ...records.processes.agreement import agreed
 from ...records.readable import Readable
 from ...records.report import LoadReport
 from ...records.tensors.dtypes import name_of_dtype
+from ...records.tensors.shares import groups_of
 from ..evolution.upgrading import upgrade_record
 from ..hyperparameters.record_metadata import is_part
 from ..modules.module_argument import check_module
@@ -87,15 +90,28 @@ def load_record(
     wrong shape is never allowed, nor a record of which nothing fits (``allow_empty``
     does). A module whose hyperparameters are others than the stored ones is refused,
     unless ``hyperparameters="ignore"``. State-dict hooks of the module are not run, and
-    a state dict whose values they would convert is refused.
+    a state dict whose values they would convert is refused. All processes that share a
+    module call this: where it raises on one of them, it does on all, and changes none.
     ``progress`` is called with (bytes done, bytes in all, path of the entry) before
     anything is changed; True: a line on stderr once it takes longer than a second.
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")
-    record = module_record(source, hyperparameters, progress)
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
-    return all_or_nothing(partial(fill_module, module, record, allowed))
+
+    def fill(transaction: Transaction) -> LoadReport:
+        record = module_record(source, hyperparameters, progress)
+        return fill_module(module, record, allowed, transaction)
+
+    groups = groups_of_module(module)
+    return all_or_nothing(
+        lambda transaction: agreed(partial(fill, transaction), groups=groups)
+    )
+
+
+def groups_of_module(module: nn.Module) -> list[Any]:
+    """Return the groups of processes that have shares of the module's tensors."""
+    return groups_of(chain(module.parameters(), module.buffers()))
 
 
 def fill_module(

@@ -61,13 +61,9 @@ class OnShares:
 
     def __init__(self, engine: Engine, shares: Bucket) -> None:
         self.engine, self.shares = engine, shares
+        self.name = engine.name
         self.computes_ahead = engine.computes_ahead
         self._states = [t for column in shares.columns for t in column]
-
-    @property
-    def name(self) -> str:
-        """The engine that runs."""
-        return self.engine.name
 
     def fits(self, bucket: Bucket, grads: list[Tensor]) -> bool:
         """Return whether tensors and gradients are still spread and laid as planned."""
@@ -102,7 +98,5 @@ class OnShares:
 
 
 def _is_spread_as(param: Any, grad: Any) -> bool:
-    return (
-        getattr(grad, "placements", None) == param.placements
-        and grad.device_mesh == param.device_mesh
-    )
+    is_alike: bool = getattr(grad, "placements", None) == param.placements
+    return is_alike and bool(grad.device_mesh == param.device_mesh)

@@ -9,9 +9,11 @@ from ...config.process.gc_pause import paused_collection
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord, flat_record
+from ...records.processes.agreement import agreed
 from ...records.readable import entries_in
 from ...records.report import LoadReport
 from ...records.tensors.grad_mode import ordinary_tensors
+from ...records.tensors.shares import groups_of
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.nested_records import as_dicts
@@ -91,15 +93,18 @@ def load_optimizer_record(
         raise ValueError(
             f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
         )
+    fill = partial(
+        fill_optimizer,
+        runner,
+        source,
+        is_restoring=hyperparameters == "restore",
+        rename=rename,
+        strict=strict,
+    )
+    groups = groups_of(p for g in runner.bound.groups for p in g["params"])
+    # If it raises on one process of a mesh, none of them may go on with the new state.
     return all_or_nothing(
-        partial(
-            fill_optimizer,
-            runner,
-            source,
-            is_restoring=hyperparameters == "restore",
-            rename=rename,
-            strict=strict,
-        )
+        lambda transaction: agreed(partial(fill, transaction), groups=groups)
     )
 
 

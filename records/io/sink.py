@@ -122,13 +122,28 @@ def open_sink(file: File) -> Generator[Sink]:
     elif isinstance(file, io.TextIOBase):
         raise TypeError("the file is open for text; open it with mode 'wb'")
     elif hasattr(file, "write"):
-        yield StreamSink(file)
+        try:
+            yield StreamSink(file)
+        except BaseException:
+            _discard(file)
+            raise
     else:
         raise TypeError(
             "a record is written to a path or to a binary file that is open, got "
             f"{file!r:.80}"
             + ("; os.fsdecode makes a path of bytes" if isinstance(file, bytes) else "")
         )
+
+
+def _discard(file: Any) -> None:
+    """Have a file of fsspec that is being uploaded leave the old object as it is.
+
+    Closing it, which the end of its ``with`` block does, would commit what is there.
+    """
+    if hasattr(file, "_upload_chunk") and getattr(file, "autocommit", False):
+        file.autocommit = False
+        file.discard()
+        file.closed = True
 
 
 def check_destination(file: File) -> None:

@@ -25,7 +25,7 @@ def agreed(act: Callable[[], T], *, groups: Sequence[Any] = (None,)) -> T:
     may not wait for other processes. Whoever calls this has waited for all.
     ``groups`` are those that this process belongs to; None is that of all processes.
     """
-    if all(n_processes(group) == 1 for group in groups):
+    if all(n_processes(group) == 1 for group in groups):  # or there are none
         return act()
     error: Exception | None = None
     result: Any = None

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from burnish.records import (
+    Record,
     RecordFormatError,
     open_record,
 )
@@ -51,3 +52,19 @@ def test_missing_files_folders_and_text_files_say_what_they_are(tmp_path: Path) 
         open_record(io.StringIO("x"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what is tested
     with pytest.raises(TypeError, match="got 3"):
         open_record(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what is tested
+
+
+def test_a_small_tensor_of_an_object_takes_no_more_than_a_mebibyte_around_it() -> None:
+    pytest.importorskip("fsspec")
+    from .object_storage import CountingStorage
+
+    large = {f"a{i}": torch.full((1 << 20,), float(i)) for i in range(8)}
+    data = Record.from_state_dict({**large, "bias": torch.ones(1024)}).save()
+    CountingStorage.objects["net.mpk"] = data
+    CountingStorage.fetched.clear()
+
+    bias = open_record("counting://net.mpk")["bias"]
+
+    assert torch.equal(bias, torch.ones(1024))
+    assert sum(end - start for start, end in CountingStorage.fetched) < 4 << 20
+    assert len(CountingStorage.fetched) < 12

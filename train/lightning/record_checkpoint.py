@@ -64,6 +64,7 @@ class RecordCheckpoint(ModelCheckpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
         strategy: Any = trainer.strategy
+        _refuse_own_format(strategy)
         # Another plugin was chosen on purpose.
         if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
             strategy.checkpoint_io = RecordIO(
@@ -175,3 +176,22 @@ def _loader_states(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
     loop: Any = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
     states: list[dict[str, Any]] = loop.get("combined_loader", [])
     return [state for state in states if state.keys() >= {"epoch", "position", "seed"}]
+
+
+def _refuse_own_format(strategy: Any) -> None:
+    """Raise ValueError for a strategy that would write no records, but pickles.
+
+    Where several processes have shares of a module, it asks no CheckpointIO.
+    """
+    options = vars(strategy)
+    name, cure = type(strategy).__name__, ""
+    if options.get("_save_distributed_checkpoint", False):
+        cure = f"{name}(..., save_distributed_checkpoint=False)"
+    elif options.get("_state_dict_type") == "sharded":
+        cure = f"{name}(..., state_dict_type='full')"
+    if cure:
+        raise ValueError(
+            f"{name} writes the shares of each process in torch's own format, which "
+            f"holds pickles, and no record. Pass {cure}, and the first process writes "
+            "a record of the whole"
+        )

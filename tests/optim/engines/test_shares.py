@@ -107,11 +107,12 @@ def test_a_spread_module_is_stepped_as_a_whole_one(
 
 def is_spread_alike(optim: Any, param: Any) -> bool:
     """Return whether the state is cut as the parameter is, where it has its shape."""
-    return all(
-        value.placements == param.placements
+    values: list[Any] = [
+        value
         for value in optim.state[param].values()
         if isinstance(value, torch.Tensor) and value.shape == param.shape
-    )
+    ]
+    return all(value.placements == param.placements for value in values)
 
 
 @pytest.mark.parametrize("simple", [AdamW(), SGD(momentum=0.9), Lion()])
@@ -140,9 +141,10 @@ def test_shares_have_the_bits_of_the_whole(simple: Any, tmp_path: Path) -> None:
 def test_muon_on_shares_is_muon_and_torchs_own_is_not(tmp_path: Path) -> None:
     def act(rank: int) -> None:
         results: list[torch.Tensor] = []
-        for shard in (fsdp, lambda net: net):
+        for is_sharded in (True, False):
             torch.manual_seed(0)
-            net = shard(nn.Sequential(nn.Linear(6, 6, bias=False)))
+            net: Any = nn.Sequential(nn.Linear(6, 6, bias=False))
+            net = fsdp(net) if is_sharded else net
             optim = Muon().bind(net, lr=1e-2)
             for _ in range(3):
                 backward(net)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -273,3 +274,28 @@ def test_a_url_is_not_taken_for_a_folder(
         record(1.0).save("memory://w.mpk")
 
     assert not [*(tmp_path / "memory:").iterdir()]
+
+
+def test_an_upload_that_fails_leaves_the_object_that_was_there() -> None:
+    fsspec: Any = pytest.importorskip("fsspec")
+    from ..object_storage import CountingStorage
+
+    url = "counting://run/net.mpk"
+    large = Record.from_state_dict({f"a{i}": torch.ones(1 << 19) for i in range(4)})
+    with fsspec.open(url, "wb") as file:
+        large.save(file)
+    before = CountingStorage.objects["run/net.mpk"]
+
+    def fail(done: int, total: int, path: str) -> None:
+        if done == total:
+            raise ValueError("at the end")
+
+    def overwrite() -> None:
+        with fsspec.open(url, "wb") as file:
+            record(2.0, 1 << 22).save(file, progress=fail)
+
+    with pytest.raises(ValueError, match="at the end"):
+        overwrite()
+
+    assert CountingStorage.objects["run/net.mpk"] == before
+    assert torch.equal(open_record(url)["a3"], torch.ones(1 << 19))

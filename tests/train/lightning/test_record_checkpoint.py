@@ -82,3 +82,20 @@ def test_checkpoints_of_any_monitor_can_be_configured() -> None:
 
     assert isinstance(made, RecordCheckpoint)
     assert made.filename == "epoch={epoch}-a_b={a/b:.4f}"
+
+
+def test_a_strategy_that_would_write_pickles_by_itself_is_refused(
+    tmp_path: Path,
+) -> None:
+    from lightning.pytorch.strategies import ModelParallelStrategy
+
+    run = trainer(tmp_path, 1)
+    callback = RecordCheckpoint()
+    run._accelerator_connector.strategy = ModelParallelStrategy()  # type: ignore[attr-defined]  # of the trainer
+
+    with pytest.raises(ValueError, match=r"save_distributed_checkpoint=False\), and"):
+        callback.setup(run, Net({}), "fit")
+    run._accelerator_connector.strategy = ModelParallelStrategy(  # type: ignore[attr-defined]  # of the trainer
+        save_distributed_checkpoint=False
+    )
+    callback.setup(run, Net({}), "fit")
