@@ -1,0 +1,69 @@
+"""Is a step of AdamW on FSDP2's parameters as fast as torch's fused one?"""
+
+import os
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from harness import Row, Samples, forked, race, scratch
+from torch import distributed as dist
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+
+from burnish.optim import AdamW
+
+SIZES = {"200 of 32": (32, 100), "16 of 1024x1024": (1024, 8)}
+
+
+def run() -> list[Row]:
+    with scratch() as folder:
+        other = os.fork()
+        if not other:
+            try:
+                measured(1, folder)
+            finally:
+                os._exit(0)
+        samples = forked(lambda: measured(0, folder))
+        os.waitpid(other, 0)
+    return [
+        Row.timed(
+            "step / torch fused, 2 processes",
+            f"{case}, 1 thread each",
+            Samples(**times["burnish"]),
+            Samples(**times["torch"]),
+            at_most=1,
+        )
+        for case, times in samples.items()
+    ]
+
+
+def measured(rank: int, folder: str) -> dict[str, Any]:
+    """Return the times of one of two processes, while the other does the same."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    samples: dict[str, Any] = {}
+    for case, (width, depth) in SIZES.items():
+        runners = {name: stepped(name, width, depth) for name in ("burnish", "torch")}
+        times = race(runners, pairs=20, before=dist.barrier, clock=time.thread_time)
+        samples[case] = {name: asdict(sample) for name, sample in times.items()}
+    dist.destroy_process_group()
+    return samples
+
+
+def stepped(name: str, width: int, depth: int) -> Any:
+    """Return a call that steps a sharded module, whose state is there already."""
+    layers: Any = nn.Sequential(*(nn.Linear(width, width) for _ in range(depth)))
+    net = fully_shard(layers)
+    optim: Any
+    if name == "burnish":
+        optim = AdamW().bind(net, lr=1e-3)
+    else:
+        optim = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=True)
+    for param in net.parameters():
+        param.grad = torch.ones_like(param)
+    for _ in range(2):
+        optim.step()
+    return optim.step
