@@ -4,6 +4,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
+OF_WHEEL := tests/test_exports.py tests/test_packaging.py tests/docs tests/examples tests/cli
 TESTS := -n $(CPUS) --dist worksteal -q
 
 .PHONY: demo test check bench gpu docs crash fuzz models mutate limits resume wheel-test format clean
@@ -30,8 +31,10 @@ gpu: $(READY)
 	$(PY) -m pytest -q -rs -m cuda tests
 	$(PY) benches/run.py gpu
 
-# The pages of docs/ are Markdown; their examples run as tests.
+# The site in site/, built without network; then the examples of its pages run.
 docs: $(READY)
+	$(PY) tools/plot_results.py
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 	$(PY) -m pytest -q tests/docs
 
 # What ends a save or a load halfway, for about an hour; writes docs/reliability.md.
@@ -58,13 +61,13 @@ limits: $(READY)
 mutate: $(READY)
 	$(PY) -m tests.campaigns.mutate
 
-# The tests once more, against the wheel as a user installs it.
+# What users touch once more, against the wheel as they install it.
 wheel-test: $(READY)
 	rm -rf dist .wheel
 	$(PY) -m build --wheel --outdir dist . > /dev/null
 	$(PY) -m pip install --quiet --no-deps --target .wheel dist/*.whl
 	cd / && PYTHONPATH=$(WHEEL) $(CURDIR)/$(PY) -c "import burnish; assert burnish.__file__.startswith('$(WHEEL)')"
-	PYTHONPATH=$(WHEEL) $(PY) -m pytest -o pythonpath= $(TESTS)
+	PYTHONPATH=$(WHEEL) $(PY) -m pytest -o pythonpath= $(TESTS) $(OF_WHEEL)
 
 format: $(READY)
 	.venv/bin/ruff format

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Literal
 import torch
 
 from ..config.patterns import Patterns
+from ..config.process.log import LOG
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, with_convention
 from .entries.encoder import Storable
@@ -80,6 +81,13 @@ def open_record(
         hyperparameters=hyperparameters or before.hyperparameters,
         renamed=renamed,
         progress=before.progress if progress is None else progress,
+    )
+    LOG.debug(
+        "%s: opened as %s, %d entries, verify=%s",
+        before.file,
+        before.format,
+        len(record.entries()),
+        verify,
     )
     return record.replaced(reading=reading)
 

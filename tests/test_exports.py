@@ -69,3 +69,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_names_that_are_elsewhere_are_told(name: str, home: str) -> None:
     with pytest.raises(AttributeError, match=home):
         getattr(importlib.import_module("burnish"), name)
+
+
+def test_the_public_surface_is_the_one_that_was_written_down() -> None:
+    from tools.public_surface import FILE, surface
+
+    assert surface() == FILE.read_text(), "python tools/public_surface.py renews it"

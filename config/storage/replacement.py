@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
+from ..process.log import LOG
 from .descriptor import Descriptor, open_folder
 from .scratch import ScratchPath, remove_abandoned
 
@@ -49,6 +50,7 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 # In the same folder, so this is atomic: there is the old or the new.
                 scratch.rename()
                 sync_folder(folder)
+                LOG.debug("%s: written", file)
             finally:
                 scratch.discard()
         finally:

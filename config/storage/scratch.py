@@ -5,7 +5,6 @@ has left behind.
 """
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -14,6 +13,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from .descriptor import Descriptor
+
+try:
+    import fcntl
+except ImportError as error:
+    raise ImportError(
+        "burnish reads and writes files on POSIX systems (Linux, macOS) only, and this "
+        "Python has no fcntl; on Windows, run it within WSL 2"
+    ) from error
 
 _MOST_BYTES = 255
 """Of the name of a file, on every file system in use."""

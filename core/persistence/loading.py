@@ -14,6 +14,7 @@ from torch import nn
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
 from ...config.process.interrupts import call_with_end
+from ...config.process.log import LOG
 from ...config.process.transaction import (
     Transaction,
     Undo,
@@ -173,6 +174,7 @@ def _fill(
     extra.hand_over(current_extra, extra_undos)
     adopt(places, plan.ids, transaction)
     _report_views(plan, parted_numbers)
+    _log_load(module, record, plan.report)
     return plan.report
 
 
@@ -263,6 +265,7 @@ def _from_record(
     if plan.missing or content.is_partial:
         plan.report.initialized = _not_supplied(places, content, fillings)
     _reports[module] = plan.report
+    _log_load(module, record, plan.report)
     return module
 
 
@@ -311,6 +314,16 @@ def _plan_filling(
         comparison, record, is_ignored=is_ignored, is_new=is_new
     )
     return plan
+
+
+def _log_load(module: nn.Module, record: Entries, report: LoadReport) -> None:
+    LOG.debug(
+        "%s: %d tensors loaded into a %s, verified: %s",
+        record.reading.file,
+        len(report.loaded),
+        type(module).__name__,
+        report.verified,
+    )
 
 
 def _report_views(plan: LoadPlan, numbers: Iterable[int]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...config.process.log import LOG
 from ...config.process.user_warning import warn_user
 from .blocks import Blocks
 from .bucket import Bucket, Job
@@ -147,6 +148,7 @@ def _compile(
 
 
 def _warned_of(reason: str) -> str:
+    LOG.debug("a step is not compiled: %s", reason)
     if reason not in _warned:
         _warned.add(reason)
         warn_user(

@@ -1,17 +1,15 @@
 """LinkedParts: parts of a checkpoint share what is unchanged with the one before."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...config.process.log import LOG
 from ...records.errors import RecordError
 from ...records.linked_save import save_linked
 from .folders import Folders
 from .manifest import Manifest
 from .part_kinds import PartRecord
-
-_LOG = logging.getLogger("burnish")
 
 
 @dataclass(slots=True)
@@ -49,7 +47,7 @@ class LinkedParts:
     def _tell(self, root: Path, problem: OSError) -> None:
         if not self._has_told:
             self._has_told = True
-            _LOG.warning(
+            LOG.warning(
                 "%s: what is unchanged is written again, since older files cannot be "
                 "linked there (%s)",
                 root,

@@ -11,6 +11,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from ....config.process.log import LOG
 from ....config.storage.opening import read_file
 from ....config.storage.replacement import write_file
 
@@ -50,6 +51,7 @@ def load_library(source: str) -> ctypes.CDLL:
     file = folder / f"{_key(source, compiler)}.so"
     if not _is_whole(file):
         _compile(compiler, source, file)
+        LOG.debug("%s: compiled by %s", file, compiler)
     try:
         return ctypes.CDLL(str(file))
     except OSError as error:

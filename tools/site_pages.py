@@ -1,0 +1,81 @@
+"""What `mkdocs` asks while it builds the site: pages that do not lie in docs/.
+
+Files at the top of the repository become pages, links to them lead there, and the
+references list the public names of each package as `__all__` has them.
+"""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    "ARCHITECTURE.md": "ARCHITECTURE.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "SECURITY.md": "SECURITY.md",
+    "RESULTS.md": "benches/RESULTS.md",
+}
+"""From a page of the site to its file in the repository."""
+
+PACKAGES = {
+    "burnish": "burnish",
+    "records": "burnish.records",
+    "optim": "burnish.optim",
+    "schedulers": "burnish.optim.schedulers",
+    "config": "burnish.config",
+    "schema": "burnish.config.schema",
+    "core": "burnish.core",
+    "blueprint": "burnish.core.blueprint",
+    "train": "burnish.train",
+}
+"""From a page under api/ to its package."""
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made of other files."""
+    for page, file in PAGES.items():
+        text = (ROOT / file).read_text()
+        files.append(File.generated(config, page, content=_moved_links(text)))
+    for page, package in PACKAGES.items():
+        text = _reference(package)
+        files.append(File.generated(config, f"api/{page}.md", content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Let links to files of the repository lead to their pages."""
+    return _moved_links(markdown)
+
+
+def _reference(package: str) -> str:
+    """Return the page of a package: a heading, and a directive for each name."""
+    module = importlib.import_module(package)
+    lines = [f"# {package}", "", (module.__doc__ or "").strip(), ""]
+    for name in module.__all__:
+        target = _defined_at(getattr(module, name))
+        if target is not None:
+            lines += [f"::: {target}", ""]
+    return "\n".join(lines)
+
+
+def _defined_at(value: object) -> str | None:
+    """Return where a class or function stands; None for what is listed elsewhere."""
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return None
+    is_ours = value.__module__.startswith("burnish")
+    return f"{value.__module__}.{value.__qualname__}" if is_ours else None
+
+
+def _moved_links(text: str) -> str:
+    for page, file in PAGES.items():
+        text = re.sub(
+            rf"\]\((\.\./)?{re.escape(file)}(#[^)]*)?\)", rf"]({page}\2)", text
+        )
+    text = re.sub(r"\]\(docs/", "](", text)
+    # What else lies in the repository is named, not linked: the site stands alone.
+    return re.sub(r"\[([^\]]+)\]\((\.\./|examples/|benches/)[^)]*\)", r"\1", text)
