@@ -12,6 +12,10 @@ from ..config.process.user_traceback import error_text
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("show", "look into a checkpoint: what it is, its tensors by module"),
     "diff": ("diff", "compare two checkpoints: names, shapes, values, arguments"),
+    "convert": ("convert", "write records in another format or precision"),
+    "verify": ("verify", "compare every byte with its checksum, repair from a copy"),
+    "schedule": ("schedule", "draw a schedule of a number"),
+    "doctor": ("doctor", "print versions, engines, the compiler; test itself"),
     "fit": ("fit", "train the model that a file describes"),
     "profile": ("profile", "tell where the time of a training step goes"),
     "set": ("set_config", "change editable fields in the config of a run that goes on"),

@@ -1,0 +1,116 @@
+"""``burnish convert``: a record in another format, precision or with other names."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .errors import answering
+from .target import find_target
+from .words import add_json, parser
+
+ABOUT = "write records in another format, precision, or with other names"
+
+_EXAMPLES = """
+burnish convert model.pt model.safetensors --precision half
+burnish convert runs/*.ckpt converted/ --suffix .mpk.zst
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Convert what ``argv`` names, and return the exit status."""
+    words = _parser()
+    options = words.parse_args(argv)
+    if options.shards is not None and len(options.sources) > 1:
+        words.error("--shards writes one record into a folder")
+    return answering(lambda: _run(options))
+
+
+def _parser() -> ArgumentParser:
+    words = parser("convert", ABOUT, _EXAMPLES)
+    words.add_argument("sources", nargs="+", metavar="source", help="files or folders")
+    about = "a file, whose suffix is its format; for several sources a folder"
+    words.add_argument("target", help=about)
+    about = "full, half, bfloat16 or double, of parameters"
+    words.add_argument("--precision", help=about)
+    for name, about in (("only", "alone are written"), ("exclude", "are left out")):
+        text = f"patterns of tensors that {about}"
+        words.add_argument(f"--{name}", action="append", metavar="PATTERN", help=text)
+    about = "a path, or what paths begin with, and its new name"
+    words.add_argument("--rename", action="append", metavar="OLD=NEW", help=about)
+    about = "apply the rules of a class: file.py:Name or module:Name"
+    words.add_argument("--upgrade", metavar="CLASS", help=about)
+    about = "a folder of safetensors of at most SIZE each, as 5GB"
+    words.add_argument("--shards", metavar="SIZE", help=about)
+    about = "the format of files that go into a folder (.mpk)"
+    words.add_argument("--suffix", default=".mpk", help=about)
+    words.add_argument("--force", action="store_true", help="replace what is there")
+    add_json(words)
+    return words
+
+
+def _run(options: Namespace) -> int:
+    from ..config.printable import printable
+    from ..train.inspection.conversion import convert
+    from .terminal import saving_bar
+
+    reading = _reading(options)
+    results: list[dict[str, Any]] = []
+    for source, target in _pairs(options):
+        name = printable(os.path.basename(source))
+        with saving_bar(f"converting {name}") as progress:
+            n = convert(source, target, progress=progress, **reading)
+        size = os.path.getsize(target) if os.path.isfile(target) else None
+        row = {"source": source, "target": target, "n_entries": n, "n_bytes": size}
+        results.append(row)
+        if not options.json:
+            print(f"{printable(target)}: {n:,} entries of {printable(source)}")
+    if options.json:
+        from .json_output import print_json
+
+        print_json("convert", {"files": results})
+    return 0
+
+
+def _reading(options: Namespace) -> dict[str, Any]:
+    target = None if options.upgrade is None else find_target(options.upgrade)
+    return {
+        "precision": options.precision,
+        "only": options.only,
+        "exclude": options.exclude,
+        "rename": None if options.rename is None else dict(_renames(options.rename)),
+        "shards": options.shards,
+        "upgrade": target,
+        "is_replacing": options.force,
+    }
+
+
+def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        old, equals, new = text.partition("=")
+        if not equals or not old:
+            raise ValueError(f"--rename is OLD=NEW, got {text!r:.80}")
+        yield old, new
+
+
+def _pairs(options: Namespace) -> list[tuple[str, str]]:
+    """Return each source with its target; ValueError for two of one name."""
+    sources, target = options.sources, options.target
+    is_folder = len(sources) > 1 or target.endswith(("/", os.sep))
+    is_folder = (is_folder or os.path.isdir(target)) and options.shards is None
+    if not is_folder:
+        return [(sources[0], target)]
+    os.makedirs(target, exist_ok=True)
+    pairs = [(s, os.path.join(target, _stem(s) + options.suffix)) for s in sources]
+    names = [name for _, name in pairs]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"two sources would become {min(twice)}")
+    return pairs
+
+
+def _stem(file: str) -> str:
+    from ..records.format import suffix_of, suffixes
+
+    name = os.path.basename(file.rstrip("/"))
+    return name.removesuffix(suffix_of(name.lower(), suffixes()))

@@ -1,0 +1,162 @@
+"""``burnish doctor``: what is installed here, and whether it works."""
+
+import importlib.metadata
+import platform
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from .words import add_json, parser
+
+ABOUT = "print versions, optional parts, engines and the compiler, and test itself"
+
+_EXAMPLES = """
+burnish doctor
+burnish doctor --json > report.json     # for a bug report
+"""
+
+PACKAGES = {
+    "torch": "",
+    "numpy": "",
+    "msgpack": "",
+    "zstandard": "",
+    "xxhash": "",
+    "orjson": "",
+    "pydantic": "",
+    "rich": "",
+    "ruamel.yaml": "yaml",
+    "lightning": "train",
+    "hydra-core": "train",
+    "omegaconf": "train",
+    "matplotlib": "plot",
+    "huggingface_hub": "hub",
+    "wandb": "wandb",
+    "fsspec": "",
+    "safetensors": "",
+    "transformers": "",
+}
+"""What may be installed, and the extra of this package that it belongs to."""
+
+_NEEDED = frozenset([*PACKAGES][:8])
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the report, and return 0 if all that is needed works, else 1."""
+    options = _parser().parse_args(argv)
+    found, facts = versions(), torch_facts()
+    tests = [test(name, act) for name, act in _TESTS.items()]
+    if options.json:
+        from .json_output import print_json
+
+        print_json("doctor", {"versions": found, "torch": facts, "tests": tests})
+    else:
+        _print(found, facts, tests)
+    is_whole = all(found.get(name) for name in _NEEDED)
+    return 0 if is_whole and all(result["works"] for result in tests) else 1
+
+
+def _parser() -> ArgumentParser:
+    words = parser("doctor", ABOUT, _EXAMPLES)
+    add_json(words)
+    return words
+
+
+def versions() -> dict[str, str | None]:
+    """Return the version of each package by name; None for what is not installed."""
+    from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
+
+    found: dict[str, str | None] = {
+        "burnish": __version__,
+        "python": platform.python_version(),
+    }
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def torch_facts() -> dict[str, object]:
+    """Return what torch computes with here."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name(0) if cuda else None,
+    }
+
+
+def test(name: str, act: Callable[[], str]) -> dict[str, object]:
+    """Return whether ``act`` works, what it tells, and how long it took."""
+    begun = time.monotonic()
+    try:
+        told, works = act(), True
+    except Exception as error:  # whatever is wrong here is the answer
+        told, works = f"{type(error).__name__}: {error}", False
+    seconds = round(time.monotonic() - begun, 3)
+    return {"test": name, "works": works, "says": told, "seconds": seconds}
+
+
+def _save_and_load() -> str:
+    import torch
+    from torch import nn
+
+    from ..core.persistence.loading import load_record
+    from ..core.persistence.saving import save_record
+
+    net, other = nn.Linear(64, 64), nn.Linear(64, 64)
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (".mpk", ".mpk.zst", ".json", ".safetensors"):
+            save_record(net, Path(folder) / f"net{suffix}")
+            load_record(other, Path(folder) / f"net{suffix}")
+            if not torch.equal(net.weight, other.weight):
+                raise ValueError(f"{suffix} gave other values back")
+    return "mpk, mpk.zst, json, safetensors"
+
+
+def _engines(fused: bool | None) -> str:
+    import torch
+    from torch import nn
+
+    from ..optim.adamw import AdamW
+    from ..optim.adaptor import engine_report
+
+    net = nn.Linear(32, 32)
+    optim = AdamW().bind(net, lr=0.1, fused=fused)
+    net(torch.ones(1, 32)).sum().backward()
+    optim.step()
+    return str(engine_report(optim)).strip().splitlines()[0]
+
+
+_TESTS: dict[str, Callable[[], str]] = {
+    "records are written and read": _save_and_load,
+    "a step by default": lambda: _engines(None),
+    "a step that is compiled (fused=True)": lambda: _engines(True),
+    "a step by the plain loop (fused=False)": lambda: _engines(False),
+}
+
+
+def _print(
+    found: Mapping[str, str | None],
+    facts: Mapping[str, object],
+    tests: Sequence[Mapping[str, object]],
+) -> None:
+    from .terminal import console, print_line
+
+    output = console()
+    for name, version in found.items():
+        extra = PACKAGES.get(name, "")
+        cure = f" (pip install 'burnish[{extra}]')" if extra else ""
+        missing = "MISSING" if name in _NEEDED else f"not installed{cure}"
+        print_line(output, f"  {name:<16} {version or missing}")
+    for name, fact in facts.items():
+        print_line(output, f"  {name:<16} {'none' if fact is None else fact}")
+    for result in tests:
+        verdict = "works" if result["works"] else "FAILS"
+        text = f"{result['test']}: {verdict}, {result['says']} ({result['seconds']} s)"
+        print_line(output, f"  {text}")

@@ -1,0 +1,173 @@
+"""``burnish verify``: every checksum of files and folders, and repair from a copy."""
+
+import hashlib
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .errors import answering
+from .words import add_json, parser
+
+ABOUT = "compare every byte of records with its checksums, and repair from a copy"
+
+_EXAMPLES = """
+burnish verify runs/x model.safetensors
+burnish verify broken.mpk --repair-from backup.mpk --out whole.mpk
+"""
+
+_NO_SUMS = "it has no checksums; only what surrounds the values was checked"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Verify what ``argv`` names, and return the exit status."""
+    words = _parser()
+    options = words.parse_args(argv)
+    if (options.repair_from is None) != (options.out is None):
+        words.error("--repair-from and --out belong together: OTHER, and a new file")
+    one_file = len(options.files) == 1
+    if not one_file and (options.out is not None or options.sha256 is not None):
+        words.error("--repair-from and --sha256 are for one file")
+    if options.out is not None:
+        return answering(lambda: _repair(options))
+    return answering(lambda: _verify_all(options))
+
+
+def _parser() -> ArgumentParser:
+    words = parser("verify", ABOUT, _EXAMPLES)
+    words.add_argument("files", nargs="+", help="files of any format, or folders")
+    about = "a file without checksums is a failure"
+    words.add_argument("--strict", action="store_true", help=about)
+    about = "the sum that the file must have, which nobody can imitate"
+    words.add_argument("--sha256", metavar="HEX", help=about)
+    about = "a second copy, of which the damaged entries are taken"
+    words.add_argument("--repair-from", metavar="OTHER", help=about)
+    words.add_argument("--out", metavar="NEW", help="where the repaired file goes")
+    add_json(words)
+    return words
+
+
+def _verify_all(options: Namespace) -> int:
+    results = [r for file in options.files for r in _results(file, options)]
+    if options.json:
+        from .json_output import print_json
+
+        print_json("verify", {"files": results})
+    else:
+        _print(results)
+    statuses = {_STATUS[result["verdict"]] for result in results}
+    # What is damaged is an answer, whatever else could not be read.
+    return 1 if 1 in statuses else max(statuses)
+
+
+_STATUS = {"fine": 0, "no checksums": 0, "damaged": 1, "unreadable": 2}
+
+
+def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
+    """Yield for each file what is told of it, whatever is wrong with it."""
+    from ..records.errors import RecordError
+    from ..train.inspection.stored_files import files_of, problems_of
+
+    try:
+        if options.sha256 is not None:
+            yield from _wrong_digest(file, options.sha256)
+        files = files_of(file)
+        for name, problem in problems_of(file):
+            yield {"file": name, "verdict": "damaged", "problem": problem}
+    except (RecordError, OSError, ValueError, KeyError) as error:
+        yield _failure(file, error)
+        return
+    for name in files:
+        yield _result(name, options)
+
+
+def _result(file: str, options: Namespace) -> dict[str, Any]:
+    from ..config.printable import printable
+    from ..records.errors import RecordError
+    from ..records.open import verify_file
+    from .terminal import saving_bar
+
+    try:
+        with saving_bar(f"verifying {printable(os.path.basename(file))}") as progress:
+            checked = verify_file(file, progress=progress)
+    except (RecordError, OSError, ValueError) as error:
+        return _failure(file, error)
+    verdict = "fine" if checked.verified == "all" else "no checksums"
+    if verdict != "fine" and options.strict:
+        verdict = "damaged"
+    return {
+        "file": file,
+        "verdict": verdict,
+        "n_entries": checked.n_entries,
+        "n_bytes": checked.nbytes,
+        "problem": "" if checked.verified == "all" else _NO_SUMS,
+    }
+
+
+def _failure(file: str, error: Exception) -> dict[str, Any]:
+    from ..config.process.user_traceback import error_text
+    from ..records.errors import RecordChecksumError, RecordError, RecordVersionError
+
+    is_damaged = isinstance(error, RecordError) and _is_ours(file)
+    is_damaged = is_damaged and not isinstance(error, RecordVersionError)
+    is_damaged = is_damaged or isinstance(error, RecordChecksumError)
+    return {
+        "file": file,
+        "verdict": "damaged" if is_damaged else "unreadable",
+        "problem": error_text(error),
+    }
+
+
+def _is_ours(file: str) -> bool:
+    """Return whether the file begins as one of a known format does, or says so."""
+    from ..records.format import format_of_suffix
+
+    return os.path.isdir(file) or format_of_suffix(file) is not None
+
+
+def _wrong_digest(file: str, expected: str) -> Iterator[dict[str, Any]]:
+    if len(expected) != 64 or not set(expected.lower()) <= set("0123456789abcdef"):
+        raise ValueError(f"--sha256 is 64 hexadecimal digits, got {expected!r:.80}")
+    with open(file, "rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected.lower():
+        problem = f"its SHA-256 is {found}, expected {expected.lower()}"
+        yield {"file": file, "verdict": "damaged", "problem": problem}
+
+
+def _print(results: Sequence[dict[str, Any]]) -> None:
+    from ..config.printable import printable
+    from ..records.entries.show import show_size
+    from .terminal import console, print_line
+
+    output = console()
+    for result in results:
+        file, verdict = printable(result["file"]), result["verdict"]
+        if verdict == "fine":
+            size = show_size(result["n_bytes"])
+            print_line(output, f"{file}: fine, {result['n_entries']:,} entries, {size}")
+            continue
+        for i, line in enumerate(result["problem"].splitlines() or [""]):
+            head = f"{file}: {verdict}: " if not i else "  "
+            text = printable(line).removeprefix(f"{file}: ")
+            print_line(output, f"{head}{text}")
+    bad = [r for r in results if r["verdict"] in ("damaged", "unreadable")]
+    if len(results) > 1:
+        text = f"{len(bad)} of {len(results)} files are not fine" if bad else "all fine"
+        print_line(output, text)
+
+
+def _repair(options: Namespace) -> int:
+    from ..config.printable import printable
+    from ..train.inspection.repair import repair
+
+    (file,) = options.files
+    repaired = repair(file, options.repair_from, options.out)
+    if options.json:
+        from .json_output import print_json
+
+        print_json("repair", {"file": options.out, "repaired": repaired})
+        return 0
+    names = ", ".join(map(printable, repaired)) or "nothing was damaged"
+    print(f"{printable(options.out)}: taken from the copy: {names}")
+    return 0

@@ -1,0 +1,148 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.cli.main import main
+from burnish.records import open_record
+
+from .stored_files import Net, stepped_optimizer
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Net().save_record("net.mpk", metadata={"epoch": 3})
+    return tmp_path
+
+
+def converted(*words: str, status: int = 0) -> None:
+    assert main(["convert", *words]) == status
+
+
+@pytest.mark.parametrize("suffix", [".mpk.zst", ".json", ".safetensors"])
+def test_the_suffix_is_the_format_and_nothing_is_lost(suffix: str) -> None:
+    converted("net.mpk", f"new{suffix}")
+
+    assert burnish.diff("net.mpk", f"new{suffix}").same
+    with open_record(f"new{suffix}") as new, open_record("net.mpk") as old:
+        assert new.metadata["epoch"] == 3
+        assert [e.id for e in new.entries()] == [e.id for e in old.entries()]
+
+
+def test_a_file_of_torch_becomes_one_with_checksums() -> None:
+    torch.save(nn.Linear(2, 2).state_dict(), "x.pt")
+
+    converted("x.pt", "x.mpk")
+
+    assert burnish.verify_file("x.mpk").verified == "all"
+
+
+def test_entries_are_chosen_renamed_and_converted() -> None:
+    converted(
+        "net.mpk",
+        "new.mpk",
+        *("--only", "classifier.**", "--rename", "head=classifier"),
+        *("--precision", "half"),
+    )
+
+    with open_record("new.mpk") as record:
+        assert {e.path: e.dtype for e in record.entries()} == {
+            "classifier.weight": torch.float16,
+            "classifier.bias": torch.float16,
+        }
+
+
+def test_many_files_go_into_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    Net().save_record("other.safetensors")
+
+    converted("net.mpk", "other.safetensors", "out", "--suffix", ".mpk.zst", "--json")
+
+    assert sorted(p.name for p in Path("out").iterdir()) == [
+        "net.mpk.zst",
+        "other.mpk.zst",
+    ]
+    document: Any = json.loads(capsys.readouterr().out)
+    assert [f["n_entries"] for f in document["files"]] == [6, 6]
+
+
+def test_shards_are_a_folder_with_an_index() -> None:
+    converted("net.mpk", "folder", "--shards", "100B")
+
+    assert len([*Path("folder").glob("*.safetensors")]) > 1
+    assert burnish.diff("net.mpk", "folder").same
+
+
+def test_what_a_format_cannot_hold_is_refused_and_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = nn.BatchNorm1d(2)
+    net.register_buffer("cache", torch.ones(2), persistent=False)
+    burnish.save_record(net, "norm.mpk")
+    stepped_optimizer(Net()).save_record("optim.mpk")
+
+    converted("norm.mpk", "norm.safetensors", status=2)
+    assert "cache" in capsys.readouterr().err
+    converted("norm.mpk", "norm.safetensors", "--exclude", "cache")
+    converted("optim.mpk", "optim.safetensors", status=2)
+    assert not Path("optim.safetensors").exists()
+
+
+def test_a_value_beyond_the_precision_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net()
+    with torch.no_grad():
+        net.head.bias.fill_(1e9)
+    net.save_record("large.mpk")
+
+    converted("large.mpk", "half.mpk", "--precision", "half", status=2)
+
+    assert "head.bias" in capsys.readouterr().err
+    assert not Path("half.mpk").exists()
+
+
+def test_what_is_there_is_replaced_only_on_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("new.mpk")
+    before = Path("new.mpk").read_bytes()
+
+    converted("net.mpk", "new.mpk", status=2)
+    assert "--force" in capsys.readouterr().err
+    assert Path("new.mpk").read_bytes() == before
+    converted("net.mpk", "new.mpk", "--force")
+    assert burnish.diff("net.mpk", "new.mpk").same
+
+
+def test_a_checkpoint_of_several_records_names_its_files(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.Checkpoints("run").save(1, model=Net(), rng=True)
+
+    converted("run", "new.mpk", status=2)
+
+    assert "model.mpk" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["net.mpk", "new.unknown"],
+        ["net.mpk", "new.mpk", "--precision", "quarter"],
+        ["net.mpk", "new.mpk", "--only", "nothing"],
+        ["net.mpk", "new.mpk", "--rename", "head"],
+        ["net.mpk", "other/net.mpk", "out/"],
+    ],
+)
+def test_wrong_words_are_told(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    converted(*words, status=2)
+
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not Path("new.mpk").exists()

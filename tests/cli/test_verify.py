@@ -1,0 +1,171 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.cli.main import main
+from burnish.records import open_record
+
+from .stored_files import Net
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    Net().save_record("net.mpk")
+    return tmp_path
+
+
+def damage(file: str, entry: str) -> None:
+    """Change a byte of one entry's values."""
+    with open_record(file) as record:
+        values = record[entry].contiguous().numpy().tobytes()
+    data = bytearray(Path(file).read_bytes())
+    data[data.index(values) + 1] ^= 1
+    Path(file).write_bytes(data)
+
+
+def verified(capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> str:
+    assert main(["verify", *words]) == status
+    output = capsys.readouterr()
+    assert not output.err
+    return output.out
+
+
+def test_a_whole_file_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verified(capsys, "net.mpk") == "net.mpk: fine, 6 entries, 220 B\n"
+
+
+def test_damage_is_told_with_the_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    damage("net.mpk", "head.weight")
+
+    text = verified(capsys, "net.mpk", status=1)
+
+    assert "net.mpk: damaged" in text
+    assert "head.weight" in text
+
+
+def test_a_stranger_s_file_is_fine_with_a_note_unless_strict(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save(nn.Linear(2, 2).state_dict(), "x.pt")
+
+    assert "no checksums" in verified(capsys, "x.pt")
+    assert "no checksums" in verified(capsys, "x.pt", "--strict", status=1)
+
+
+def test_what_cannot_be_read_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing.mpk" in verified(capsys, "nothing.mpk", status=2)
+    Path("notes.txt").write_text("hello")
+    verified(capsys, "net.mpk", "notes.txt", status=2)
+
+
+def test_damage_outweighs_what_could_not_be_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage("net.mpk", "head.bias")
+
+    text = verified(capsys, "nothing.mpk", "net.mpk", status=1)
+
+    assert text.splitlines()[-1] == "2 of 2 files are not fine"
+
+
+def test_a_run_is_verified_whole_with_its_manifests(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = burnish.Checkpoints("run")
+    for step in (1, 2):
+        run.save(step, model=Net(), rng=True)
+    assert verified(capsys, "run").splitlines()[-1] == "all fine"
+
+    Net().save_record(run[1].folder / "model.mpk")
+
+    assert "'model' in model.mpk is not what was saved" in verified(
+        capsys, "run", status=1
+    )
+    (run[2].folder / "model.mpk").unlink()
+    assert "'model' in model.mpk is missing" in verified(capsys, "run", status=1)
+
+
+def test_a_shard_that_is_missing_is_damage(capsys: pytest.CaptureFixture[str]) -> None:
+    burnish.save_pretrained(Net(), "folder", max_shard_size=100)
+    verified(capsys, "folder")
+    next(Path("folder").glob("model-00002*")).unlink()
+
+    assert "model.safetensors.index.json: damaged" in verified(
+        capsys, "folder", status=1
+    )
+
+
+def test_a_sha256_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    digest = hashlib.sha256(Path("net.mpk").read_bytes()).hexdigest()
+
+    verified(capsys, "net.mpk", "--sha256", digest.upper())
+    text = verified(capsys, "net.mpk", "--sha256", "0" * 64, status=1)
+    assert digest in text
+    assert "64 hexadecimal digits" in verified(
+        capsys, "net.mpk", "--sha256", "0", status=2
+    )
+
+
+def test_json_has_a_schema_and_a_row_for_each_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document: Any = json.loads(
+        verified(capsys, "net.mpk", "nothing.mpk", "--json", status=2)
+    )
+
+    assert (document["burnish"], document["version"]) == ("verify", 1)
+    assert [f["verdict"] for f in document["files"]] == ["fine", "unreadable"]
+    assert document["files"][0]["n_entries"] == 6
+
+
+def test_damaged_entries_are_taken_from_a_second_copy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = Path("net.mpk").read_bytes()
+    Path("copy.mpk").write_bytes(whole)
+    damage("net.mpk", "layers.0.bias")
+    damage("copy.mpk", "head.weight")
+
+    text = verified(capsys, "net.mpk", "--repair-from", "copy.mpk", "--out", "new.mpk")
+
+    assert "taken from the copy: layers.0.bias" in text
+    assert Path("new.mpk").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("out", "copy", "words"),
+    [
+        ("copy.mpk", "copy.mpk", "name a new one"),
+        ("new.mpk", "other.mpk", "It is no copy"),
+        ("new.mpk", "net.mpk", "checksum"),
+    ],
+)
+def test_a_repair_that_could_lose_something_is_refused(
+    out: str, copy: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("copy.mpk").write_bytes(Path("net.mpk").read_bytes())
+    Net().save_record("other.mpk")
+    damage("net.mpk", "layers.0.bias")
+
+    assert main(["verify", "net.mpk", "--repair-from", copy, "--out", out]) == 2
+    assert words in capsys.readouterr().err
+    assert not Path("new.mpk").exists()
+
+
+def test_repair_needs_a_new_file_and_one_source(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words in (
+        ["net.mpk", "--repair-from", "x.mpk"],
+        ["net.mpk", "b.mpk", "--repair-from", "x.mpk", "--out", "y.mpk"],
+    ):
+        assert main(["verify", *words]) == 2
+    assert "belong together" in capsys.readouterr().err

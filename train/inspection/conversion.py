@@ -1,0 +1,112 @@
+"""A stored record written in another format, streamed, and nothing lost on the way."""
+
+import errno
+import os
+from collections.abc import Mapping
+
+from ...config.patterns import Patterns
+from ...config.short_text import first_names
+from ...core.evolution.record_check import upgrade_file
+from ...core.evolution.record_schema import Target
+from ...core.pretrained.shards import entries_by_shard, size_of, write_shards
+from ...records.errors import RecordError
+from ...records.flat_record import FlatRecord
+from ...records.format import format_named, format_of_suffix
+from ...records.io.progress import Progress
+from ...records.open import open_record
+from ...records.precision import PrecisionLike
+from ...records.source_errors import what_to_read
+from .stored_parts import StoredParts, stored_parts
+
+
+def convert(
+    source: str,
+    target: str,
+    *,
+    precision: PrecisionLike = None,
+    only: Patterns | None = None,
+    exclude: Patterns | None = None,
+    rename: Mapping[str, str] | None = None,
+    shards: int | str | None = None,
+    upgrade: Target | None = None,
+    is_replacing: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write the record in ``source`` to ``target``; return how many entries it has.
+
+    The suffix of ``target`` is its format; with ``shards``, the most bytes of a file,
+    it is a folder of safetensors. ``upgrade`` applies the rules of a class first.
+    Raises `RecordError` for what the format cannot hold, naming it; FileExistsError
+    for a target that is there, unless ``is_replacing``.
+    """
+    if os.path.lexists(target) and not is_replacing:
+        raise FileExistsError(
+            errno.EEXIST, "there is a file already; --force replaces it", target
+        )
+    if upgrade is not None:
+        _check_alone(only, exclude, rename, shards, precision)
+        upgrade_file(source, upgrade, target)
+        with open_record(target) as written:
+            return len(written.entries())
+    with stored_parts(source) as stored:
+        record = open_record(
+            _only_record(stored), only=only, exclude=exclude, rename=rename
+        )
+        if shards is not None:
+            _write_shards(record, target, shards, precision, progress)
+        else:
+            _check_nothing_lost(record, target)
+            record.save(target, precision=precision, progress=progress)
+        return len(record.entries())
+
+
+def _only_record(stored: StoredParts) -> FlatRecord:
+    if len(stored.parts) == 1:
+        return stored.parts[0].record
+    files = first_names([part.file for part in stored.parts], 6)
+    raise RecordError(
+        f"{stored.source} holds {len(stored.parts)} records, and one file holds one: "
+        f"convert them one by one, {files}"
+    )
+
+
+def _check_alone(*others: object) -> None:
+    if any(other is not None for other in others):
+        raise ValueError(
+            "--upgrade goes alone: its rules are for the whole record as it is. "
+            "Convert what it writes once more"
+        )
+
+
+def _check_nothing_lost(record: FlatRecord, target: str) -> None:
+    """Raise RecordError, which names them, for entries that the format leaves out."""
+    known = format_of_suffix(target)
+    if known is None:
+        return  # saving says which suffixes there are
+    form = format_named(known[0])
+    lost = [e.path for e in record.entries() if e.kind in form.omits]
+    if lost:
+        raise RecordError(
+            f"{form.name} files hold no buffers that modules make anew "
+            f"(persistent=False), and {len(lost)} of them would be lost: "
+            f"{first_names(lost, 6)}. Leave them out by --exclude, or write .mpk"
+        )
+
+
+def _write_shards(
+    record: FlatRecord,
+    folder: str,
+    most: int | str,
+    precision: PrecisionLike,
+    progress: Progress | None,
+) -> None:
+    if os.path.isdir(folder) and os.listdir(folder):
+        raise FileExistsError(
+            errno.ENOTEMPTY, f"the folder is not empty, {what_to_read(folder)}", folder
+        )
+    if record.is_typed:
+        raise RecordError("only records of modules are written in shards")
+    _check_nothing_lost(record, "x.safetensors")
+    os.makedirs(folder, exist_ok=True)
+    groups = entries_by_shard(record, size_of(most), precision)
+    write_shards(record, groups, folder, precision=precision, progress=progress)

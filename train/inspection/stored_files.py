@@ -1,0 +1,81 @@
+"""The files of records in a folder, and whether they are those that were saved."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...core.pretrained.shards import INDEX, open_shards
+from ...records.errors import RecordError
+from ...records.format import format_of_suffix
+from ...records.open import digest_of
+from ...records.source_errors import folder_error
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.manifest import FILE as MANIFEST
+
+
+def files_of(source: str) -> list[str]:
+    """Return every file of a record in a folder, at any depth; a file itself.
+
+    OSError for a folder without any.
+    """
+    if not os.path.isdir(source):
+        return [source]
+    files = [
+        os.path.join(folder, name)
+        for folder, _, names in sorted(os.walk(source))
+        for name in sorted(names)
+        if _is_record(os.path.join(folder, name))
+    ]
+    if not files:
+        raise folder_error(source)
+    return files
+
+
+def problems_of(source: str) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with folders as wholes: the file that says so, and what.
+
+    A part that a checkpoint names is missing, or is another record than was saved; a
+    shard that an index names is missing.
+    """
+    for folder, _, names in sorted(os.walk(source)):
+        if MANIFEST in names:
+            manifest = os.path.join(folder, MANIFEST)
+            yield from ((manifest, text) for text in _wrong_parts(Path(folder)))
+        if INDEX in names:
+            index = os.path.join(folder, INDEX)
+            try:
+                open_shards(folder, index).close()
+            except (RecordError, OSError) as error:
+                yield index, str(error)
+
+
+def _wrong_parts(folder: Path) -> Iterator[str]:
+    try:
+        rows = Checkpoint.read(folder).manifest.parts
+    except RecordError as error:
+        yield str(error)
+        return
+    for name, row in rows.items():
+        if not (folder / row.file).is_file():
+            yield f"the part {name!r} in {row.file} is missing"
+        elif row.digest is not None and _digest(folder / row.file) != row.digest:
+            yield f"the part {name!r} in {row.file} is not what was saved with it"
+
+
+def _digest(file: Path) -> str:
+    try:
+        return digest_of(file)
+    except RecordError:
+        return "damaged"
+
+
+def _is_record(file: str) -> bool:
+    if format_of_suffix(file) is None or os.path.basename(file) == MANIFEST:
+        return False
+    if file.endswith(("config.json", ".index.json")):
+        return False
+    if not file.endswith(".json"):
+        return os.path.isfile(file)
+    # Other libraries have their settings in JSON, beside the weights.
+    with open(file, "rb") as stream:
+        return b'"burnish"' in stream.read(64)
