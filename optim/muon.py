@@ -100,12 +100,12 @@ def orthogonalized(
         )
     if is_sharded(matrix):
         # Products of cut matrices are wrong in torch (2.13, addmm): of the step, this
-        # alone takes the whole.
-        whole: Tensor = matrix.full_tensor()  # type: ignore[attr-defined]  # of a DTensor
-        update: Tensor = share_of(
+        # alone takes the whole, in the dtype of the iterations.
+        whole: Tensor = matrix.bfloat16().full_tensor()  # type: ignore[attr-defined]  # of a DTensor
+        share: Tensor = share_of(
             orthogonalized(whole, coefficients, steps, eps), matrix
         )
-        return update
+        return share.to(matrix.dtype)
     a, b, c = coefficients
     multiply_add = torch.addmm if matrix.ndim == 2 else torch.baddbmm
     tall = matrix.size(-2) > matrix.size(-1)
