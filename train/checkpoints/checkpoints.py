@@ -33,7 +33,7 @@ from .distributed import (
 )
 from .end_signal import EndSignal
 from .folders import Folders, check_count
-from .linked_parts import LinkedParts
+from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest
 from .part_kinds import PartRecord, part_records
 from .process_generators import ProcessGenerators
@@ -98,7 +98,7 @@ class Checkpoints:
         suffix: str = ".mpk",
         only: PatternsOfParts | None = None,
         exclude: PatternsOfParts | None = None,
-        unchanged: Literal["write", "link"] = "write",
+        unchanged: Unchanged = "write",
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
@@ -112,7 +112,7 @@ class Checkpoints:
         self.keep_best = None if keep_best is None else _ranking(keep_best)
         self.suffix = suffix
         self._choice = Choice(only, exclude)
-        self._links = LinkedParts(_checked_unchanged(unchanged, suffix))
+        self._links = LinkedParts.checked(unchanged, suffix)
         self._folders = Folders(root=local_folder(folder), marker=FILE)
         progress_call(progress)
         self._wait, self._progress = wait, progress
@@ -397,17 +397,6 @@ class Checkpoints:
             f"keep_best ranks by {name!r}, but the numbers given are "
             f"{', '.join(values)}.{did_you_mean(name, values)}"
         )
-
-
-def _checked_unchanged(unchanged: object, suffix: str) -> bool:
-    """Return whether what is unchanged is linked."""
-    if unchanged not in ("write", "link"):
-        raise ValueError(f"unchanged is 'write' or 'link', got {unchanged!r:.60}")
-    if unchanged == "link" and suffix not in (".mpk", ".mpk.zst"):
-        raise ValueError(
-            f"unchanged='link' needs the suffix '.mpk' or '.mpk.zst', got {suffix!r}"
-        )
-    return unchanged == "link"
 
 
 def _ranking(keep_best: Any) -> tuple[str, int, str]:

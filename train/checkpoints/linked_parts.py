@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from ...config.process.log import LOG
 from ...records.errors import RecordError
@@ -10,6 +11,12 @@ from ...records.linked_save import save_linked
 from .folders import Folders
 from .manifest import Manifest
 from .part_kinds import PartRecord
+
+Unchanged: TypeAlias = Literal["write", "link"]
+"""What becomes of tensors whose values are those of the checkpoint before."""
+
+SavePart: TypeAlias = Callable[[PartRecord, Path], None]
+"""Writes the record of a part to its file."""
 
 
 @dataclass(slots=True)
@@ -21,20 +28,37 @@ class LinkedParts:
     """Of the checkpoint that was saved last, which may not be the highest."""
     _has_told: bool = False
 
-    def saver(self, folders: Folders) -> Callable[[PartRecord, Path], None] | None:
+    @classmethod
+    def checked(cls, unchanged: object, suffix: str) -> "LinkedParts":
+        """Return what ``unchanged=`` says. ValueError for what cannot be linked."""
+        if unchanged not in ("write", "link"):
+            raise ValueError(f"unchanged is 'write' or 'link', got {unchanged!r:.60}")
+        if unchanged == "link" and suffix not in (".mpk", ".mpk.zst"):
+            raise ValueError(
+                "unchanged='link' needs the suffix '.mpk' or '.mpk.zst', got "
+                f"{suffix!r}"
+            )
+        return cls(unchanged == "link")
+
+    def saver(self, folders: Folders) -> SavePart | None:
         """Return what writes a part beside links to the last checkpoint's files.
 
         None where parts are written whole.
         """
         if not self.is_on:
             return None
-        last = self._last(folders)
+        return self.saver_after(self._last(folders), folders.root)
+
+    def saver_after(self, last: Path | None, root: Path) -> SavePart | None:
+        """Return the same where the last checkpoint is known, or that there is none."""
+        if not self.is_on:
+            return None
         files = {} if last is None else _files_of(last)
 
         def save(part: PartRecord, file: Path) -> None:
             linked = save_linked(part.record, file, files.get(part.name))
             if linked.problem is not None:
-                self._tell(folders.root, linked.problem)
+                self._tell(root, linked.problem)
 
         return save
 

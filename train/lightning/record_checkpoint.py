@@ -14,9 +14,10 @@ from ...core.hyperparameters.record_metadata import recorded_hparams
 from ...core.persistence.meaning import check_meaning
 from ...records.background_saves import STAGING, SnapshotKind, SnapshotOptions
 from ...records.processes.messages import n_processes
+from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.rng import Generators
 from ..resumable_loader import ResumableLoader
-from .record_io import STORED, ReadingIO, RecordIO
+from .record_io import STORED, SUFFIX, ReadingIO, RecordIO
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 
@@ -33,7 +34,8 @@ class RecordCheckpoint(ModelCheckpoint):
     Without ``filename`` the best are named after epoch and monitored value. It makes
     the trainer read and write records, so that resuming needs nothing else. With
     ``wait=False`` training goes on while a copy is written, and with
-    ``snapshot="lazy"`` before it is copied, as `RecordIO` says.
+    ``snapshot="lazy"`` before it is copied; with ``unchanged="link"`` what is unchanged
+    is not written again, as `RecordIO` says.
     """
 
     FILE_EXTENSION = ""
@@ -47,6 +49,7 @@ class RecordCheckpoint(ModelCheckpoint):
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
+        unchanged: Unchanged = "write",
         **options: Any,
     ) -> None:
         if filename is None and monitor is not None:
@@ -57,6 +60,8 @@ class RecordCheckpoint(ModelCheckpoint):
         SnapshotOptions.checked(snapshot, staging, wait=wait)
         self._wait, self._staging = wait, staging
         self._snapshot: SnapshotKind = snapshot
+        LinkedParts.checked(unchanged, SUFFIX)
+        self._unchanged: Unchanged = unchanged
         self._generators: dict[str, Any] | None = None
         self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
@@ -68,7 +73,10 @@ class RecordCheckpoint(ModelCheckpoint):
         # Another plugin was chosen on purpose.
         if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
             strategy.checkpoint_io = RecordIO(
-                wait=self._wait, snapshot=self._snapshot, staging=self._staging
+                wait=self._wait,
+                snapshot=self._snapshot,
+                staging=self._staging,
+                unchanged=self._unchanged,
             )
         super().setup(trainer, pl_module, stage)
 

@@ -22,6 +22,7 @@ from ...records.processes.messages import n_processes
 from ...records.record import Record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
+from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import FILE
 from ..checkpoints.part_kinds import PartRecord, part_records
 
@@ -50,7 +51,8 @@ class RecordIO(CheckpointIO):
     training goes on. The next save, a load and the end of the trainer's run wait for
     it, and raise its error; what is to be removed goes once a save has ended well.
     Several processes wait for each save. ``snapshot`` and ``staging`` are those of
-    `Checkpoints`.
+    `Checkpoints`, and so is ``unchanged``: with "link" what has the values of the
+    checkpoint that was saved or loaded before is shared with that one.
     """
 
     def __init__(
@@ -59,7 +61,10 @@ class RecordIO(CheckpointIO):
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
+        unchanged: Unchanged = "write",
     ) -> None:
+        self._links = LinkedParts.checked(unchanged, SUFFIX)
+        self._last: Path | None = None
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
         self._wait = wait
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
@@ -143,7 +148,9 @@ class RecordIO(CheckpointIO):
         about: Mapping[str, Any],
     ) -> None:
         with atomic_folder(folder) as scratch:
-            Checkpoint.write(scratch, step, parts, {}, info=about)
+            save = self._links.saver_after(self._last, folder.parent)
+            Checkpoint.write(scratch, step, parts, {}, info=about, save=save)
+        self._last = folder
         self._remove_unneeded()
 
     def _remove_unneeded(self) -> None:
@@ -162,6 +169,8 @@ class RecordIO(CheckpointIO):
         self.finish()
         if not is_checkpoint(path) and Path(path).is_dir():
             raise FileNotFoundError(f"{path} is a folder without {FILE}")
+        if is_checkpoint(path):
+            self._last = Path(path).resolve()
         return ReadingIO().load_checkpoint(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: Any) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 import burnish
 from burnish.optim import SGD, AdamW
-from burnish.records import RecordChecksumError
+from burnish.records import RecordChecksumError, RecordError
 from burnish.train import Checkpoints
 
 from ..killed import killed_everywhere
@@ -262,6 +262,106 @@ def test_what_was_chosen_can_be_linked_too(tmp_path: Path) -> None:
     assert n_written(saved.folder) < 4000
     with saved["model"] as record:
         assert [*record.by_path()] == ["base.weight", "base.bias", "up.weight"]
+
+
+class Adapter(nn.Module):
+    """A layer of GPT-2 with an adapter of rank 8 beside it."""
+
+    def __init__(self, base: nn.Module, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.base = base
+        self.down = nn.Linear(n_in, 8, bias=False)
+        self.up = nn.Linear(8, n_out, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        base: torch.Tensor = self.base(x)
+        low: torch.Tensor = self.up(self.down(x))
+        return base + low
+
+
+def adapted_gpt2() -> Any:
+    """Return a small GPT-2 with adapters, the same each time."""
+    transformers: Any = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        n_layer=2,
+        n_embd=64,
+        n_head=2,
+        vocab_size=512,
+        n_positions=64,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    net = transformers.GPT2LMHeadModel(config)
+    burnish.freeze(net)
+    for block in net.transformer.h:
+        weight = block.attn.c_attn.weight
+        block.attn.c_attn = Adapter(block.attn.c_attn, *weight.shape)
+    return net
+
+
+def train_gpt2(net: Any, optim: torch.optim.Optimizer) -> None:
+    optim.zero_grad()
+    tokens = torch.arange(16)[None]
+    net(input_ids=tokens, labels=tokens).loss.backward()
+    optim.step()
+
+
+def saved_gpt2(folder: Path, n: int) -> tuple[Any, Any]:
+    """Return a GPT-2 and its optimizer after ``n`` steps, each of them saved."""
+    net = adapted_gpt2()
+    optim, run = AdamW().bind(net, lr=0.01), linked(folder, keep_last=2)
+    for step in range(n):
+        train_gpt2(net, optim)
+        run.save(step, model=net, optim=optim, rng=True)
+    return net, optim
+
+
+def test_gpt2_with_adapters_is_whole_after_pruning_in_each_copy_and_goes_on(
+    tmp_path: Path,
+) -> None:
+    net, optim = saved_gpt2(tmp_path / "run", 5)
+    run = linked(tmp_path / "run")
+    assert run.steps == [3, 4]
+    base = sum(p.nbytes for p in net.parameters() if not p.requires_grad)
+    assert n_written(run[4].folder) < base
+
+    for step in run.steps:
+        place = tmp_path / str(step)
+        shutil.copytree(run[step].folder, place / run[step].folder.name)
+        for part in ("model", "optim"):
+            burnish.verify_file(Checkpoints(place)[step].file(part))
+    shutil.rmtree(tmp_path / "run")
+    train_gpt2(net, optim)
+    again = adapted_gpt2()
+    new_optim = AdamW().bind(again, lr=0.01)
+    assert linked(tmp_path / "4").restore(model=again, optim=new_optim, rng=True) == 4
+    train_gpt2(again, new_optim)
+    assert same(again, net)
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_gpt2_of_which_a_shared_file_is_gone_or_damaged_says_what_to_do(
+    how: str, tmp_path: Path
+) -> None:
+    net, _ = saved_gpt2(tmp_path, 3)
+    run = linked(tmp_path)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    files = run[2].folder.glob("model.*.mpk")
+    shared = max(files, key=lambda file: file.stat().st_size)
+    if how == "missing":
+        shared.unlink()
+    else:
+        content = bytearray(shared.read_bytes())
+        content[len(content) // 2] ^= 1
+        shared.write_bytes(content)
+
+    words = "not beside it.*older" if how == "missing" else "checksum.*older"
+    with pytest.raises(RecordError, match=f"(?s){words}"):
+        burnish.verify_file(run[2].file("model"))
+    with pytest.raises(RecordError, match=f"(?s){words}"):
+        run.restore(2, model=net)
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
 
 
 @pytest.mark.parametrize(

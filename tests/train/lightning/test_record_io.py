@@ -12,9 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from burnish.records import RecordChecksumError, RecordFormatError
-from burnish.train import (
-    load_lightning,
-)
+from burnish.train import RecordCheckpoint, RecordIO, load_lightning
 
 from ..killed import killed_everywhere
 from .models import SHORT_RUNS, Net, Plain, data, trainer
@@ -60,8 +58,6 @@ def test_checkpoints_that_lightning_wrote_are_read(tmp_path: Path) -> None:
 def test_what_is_no_data_is_named_and_the_last_checkpoint_stays(
     tmp_path: Path,
 ) -> None:
-    from burnish.train import RecordIO
-
     tree = {"state_dict": {"w": torch.ones(2)}, "global_step": 3}
     RecordIO().save_checkpoint(tree, tmp_path / "last")
 
@@ -75,8 +71,6 @@ def test_what_is_no_data_is_named_and_the_last_checkpoint_stays(
 
 
 def test_a_kill_while_the_last_is_replaced_leaves_one_of_both(tmp_path: Path) -> None:
-    from burnish.train import RecordIO
-
     folder = tmp_path / "run"
 
     def prepare() -> Any:
@@ -96,8 +90,6 @@ def test_a_kill_while_the_last_is_replaced_leaves_one_of_both(tmp_path: Path) ->
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
-    from burnish.train import RecordIO
-
     tree = {"state_dict": {"w": torch.arange(100.0)}, "global_step": 3}
     RecordIO().save_checkpoint(tree, tmp_path / "last")
     data = bytearray((tmp_path / "last/model.mpk").read_bytes())
@@ -106,3 +98,47 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
 
     with pytest.raises((RecordChecksumError, RecordFormatError), match=r"model\.mpk"):
         RecordIO().load_checkpoint(tmp_path / "last")
+
+
+def tree_of(base: torch.Tensor, step: int) -> dict[str, Any]:
+    weights = {"base": base, "head": torch.full((3,), float(step))}
+    return {"global_step": step, "state_dict": weights}
+
+
+def n_written(folder: Path) -> int:
+    statuses = [file.stat() for file in folder.iterdir()]
+    return sum(status.st_size for status in statuses if status.st_nlink == 1)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_is_unchanged_is_linked_and_each_folder_is_whole(
+    wait: bool, tmp_path: Path
+) -> None:
+    base, writer = torch.randn(1 << 16), RecordIO(unchanged="link", wait=wait)
+    for step in range(3):
+        writer.save_checkpoint(tree_of(base, step), tmp_path / str(step))
+    writer.finish()
+    assert all(n_written(tmp_path / str(step)) < base.nbytes // 8 for step in (1, 2))
+
+    writer.remove_checkpoint(tmp_path / "0")
+    writer.remove_checkpoint(tmp_path / "1")
+    loaded = RecordIO().load_checkpoint(tmp_path / "2")["state_dict"]
+    assert torch.equal(loaded["base"], base)
+    assert loaded["head"].tolist() == [2.0] * 3
+
+
+def test_a_run_that_goes_on_links_to_what_it_loaded(tmp_path: Path) -> None:
+    base = torch.randn(1 << 16)
+    RecordIO().save_checkpoint(tree_of(base, 1), tmp_path / "1")
+    writer = RecordIO(unchanged="link")
+    writer.load_checkpoint(tmp_path / "1")
+    writer.save_checkpoint(tree_of(base, 2), tmp_path / "2")
+
+    assert n_written(tmp_path / "2") < base.nbytes // 8
+
+
+def test_unchanged_is_write_or_link() -> None:
+    with pytest.raises(ValueError, match="'write' or 'link', got 'copy'"):
+        RecordIO(unchanged="copy")  # type: ignore[arg-type]  # a mistake
+    with pytest.raises(ValueError, match="'write' or 'link', got 'copy'"):
+        RecordCheckpoint(unchanged="copy")  # type: ignore[arg-type]  # a mistake
