@@ -1,8 +1,7 @@
 """How small and how fast is .mpk.zst against zstd level 1 on the bytes themselves?
 
 Normally distributed weights, 64 MiB each; the peer compresses all bytes at once and
-writes them to a file. A speed of 1.3x is a ratio of the times of 1 / 1.3. The peer of two
-threads is one.
+writes them to a file. A speed of 1.3x is a ratio of the times of 1 / 1.3.
 """
 
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from harness import MIB, Row, no_fsync, race, scratch
 from torch import Tensor
 
 import burnish
-from burnish.records.flat_record import FlatRecord
 
 SIZES = {torch.float32: 0.835, torch.bfloat16: 0.665, torch.float16: 0.845}
 SPEEDS = {torch.float32: 1.3}
@@ -50,34 +48,7 @@ def rows_of(
         Row.sized("size of zstd 1", case, packed, theirs.stat().st_size / MIB, "MiB"),
         Row.timed("encode", case, encode["ours"], encode["peer"], at_most=slowest),
         Row.timed("decode", case, decode["ours"], decode["peer"]),
-        *rows_of_threads(record, mine, case),
     ]
-
-
-def rows_of_threads(record: FlatRecord, file: Path, case: str) -> list[Row]:
-    """Return how long two threads take of what one does."""
-    by_two = {
-        "encode, 2 threads": lambda: record.save(file),
-        "decode, 2 threads": lambda: read_all(file),
-    }
-    rows: list[Row] = []
-    for question, work in by_two.items():
-        times = race({"two": with_threads(2, work), "one": with_threads(1, work)})
-        rows.append(
-            Row.timed(
-                question, case, times["two"], times["one"], at_most=0.6, by="wall"
-            )
-        )
-    torch.set_num_threads(1)
-    return rows
-
-
-def with_threads(count: int, work: Callable[[], object]) -> Callable[[], object]:
-    def run() -> object:
-        torch.set_num_threads(count)
-        return work()
-
-    return run
 
 
 def weights(dtype: torch.dtype, count: int = 16) -> dict[str, Tensor]:

@@ -137,12 +137,18 @@ class LazyPayload:
             )
             return data
 
-        for data in parallel_map(joined, _blocks(pieces, step)):
+        # For a few blocks helpers are slower than one thread.
+        ahead = None if size > _FEW * step else 0
+        for data in parallel_map(joined, _blocks(pieces, step), ahead=ahead):
             if total is not None:
                 total.update(data)
         if total is not None and self.sum is not None:
             self._compare(total.digest(), self.sum, source)
         return torch.frombuffer(memory, dtype=self.dtype).view(self.shape)
+
+
+_FEW = 32
+"""Blocks that one thread puts together."""
 
 
 def _blocks(

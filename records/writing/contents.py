@@ -1,6 +1,5 @@
 """Contents: a record on its way into a file, as formats get to see it."""
 
-import ctypes
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -95,21 +94,15 @@ class Contents:
     ) -> Iterator[tuple[int, memoryview, _R]]:
         """Return row number and chunk of all payloads, with what ``code`` makes of it.
 
-        As `payloads` gives them, but helpers prepare and code the next ones meanwhile.
-        A payload without values has one chunk without bytes.
+        As `payloads` gives them, each valid until the next. A payload without values
+        has one chunk without bytes.
         """
-        ahead = n_ahead() if self._n_bytes >= _FEW else 0
-        memory = _Memory(ahead + 1)
-        rows = range(len(self._entries))
+        # In one thread: planes are many short calls of torch, and helpers that made them
+        # were measured to be slower for some dtypes, since threads wait for each other.
+        memory, rows = Scratch(), range(len(self._entries))
         items = (item for i in rows for item in self._items(i, memory))
-
-        def prepare(item: _Item) -> tuple[int, memoryview, _R]:
-            chunk = self._chunk(item)
-            return item.row, chunk, code(item.row, chunk)
-
-        yield from self._summed(
-            parallel_map(prepare, items, is_long=lambda item: item.is_long, ahead=ahead)
-        )
+        chunks = ((item.row, self._chunk(item)) for item in items)
+        yield from self._summed((i, chunk, code(i, chunk)) for i, chunk in chunks)
 
     def write_payloads(
         self,
@@ -247,7 +240,7 @@ class Contents:
         return Row(entry.path, dtype, entry.shape, layout, self.sizes[i])
 
     def _read(self, i: int) -> Iterator[memoryview]:
-        memory = _Memory(1)
+        memory = Scratch()
         chunks = ((i, self._chunk(item), None) for item in self._items(i, memory))
         for _, chunk, _ in self._summed(chunks):
             if len(chunk):
@@ -269,24 +262,24 @@ class Contents:
             if not n_left and self._progress is not None:
                 self._advance(i)
 
-    def _items(self, i: int, memory: "_Memory") -> Iterator["_Item"]:
+    def _items(self, i: int, memory: Scratch) -> Iterator["_Item"]:
         """Return a payload's values, as many at once as come in one chunk.
 
         Nobody else can change them, nor the bytes that `_chunk` makes of them, before
-        ``memory`` was asked for as many more as it keeps.
+        the next ones are asked for; planes are in ``memory``.
         """
         entry, dtype, size = self._entries[i], self.dtypes[i], self.sizes[i]
         if not size:
             yield _Item(i, None, None)
             return
         is_planed = dtype in self._form.planed
-        # Planes are made before anybody else's code runs; so are copies.
-        at_once = is_planed or memory.n_kept > 1
-        values = pieces(entry, dtype, self._precision, at_once=at_once)
+        # Planes are made before anybody else's code runs.
+        values = pieces(entry, dtype, self._precision, at_once=is_planed)
         # What is no longer than a block comes in one piece.
         is_short = size <= BLOCK * dtype.itemsize
         for block in values if is_short or not is_planed else blocks(values):
-            yield _Item(i, *memory.take(block, has_planes=is_planed))
+            planes = memory.take(torch.uint8, block.nbytes) if is_planed else None
+            yield _Item(i, block, planes)
 
     def _chunk(self, item: "_Item") -> memoryview:
         """Return values as the file has them; planes if there is memory for these."""
@@ -333,26 +326,6 @@ class RowPayload:
         return self._contents._sum_of(self._number)  # pyright: ignore[reportPrivateUsage]  # a part of it
 
 
-class _Memory:
-    """Memory for chunks, which stay in it until ``n_kept`` more were made."""
-
-    def __init__(self, n_kept: int) -> None:
-        self.n_kept = n_kept
-        self._values, self._planes = Scratch(n_kept), Scratch(n_kept)
-
-    def take(
-        self, values: torch.Tensor, *, has_planes: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the values as they stay, and memory for their planes."""
-        if self.n_kept > 1:
-            copy = self._values.take(values.dtype, values.numel())
-            ctypes.memmove(copy.data_ptr(), values.data_ptr(), values.nbytes)
-            values = copy
-        if not has_planes:
-            return values, None
-        return values, self._planes.take(torch.uint8, values.nbytes)
-
-
 class _Item(NamedTuple):
     """Values that become one chunk."""
 
@@ -362,14 +335,9 @@ class _Item(NamedTuple):
     planes: torch.Tensor | None
     """Memory for their planes, if the format wants these."""
 
-    @property
-    def is_long(self) -> bool:
-        """Whether a helper is worth its while."""
-        return self.values is not None and self.values.nbytes >= _LONG
-
 
 _LONG = 1 << 16
-"""Bytes that take longer to code or to hash than to hand over."""
+"""Bytes that take longer to hash than to hand over."""
 
 _AT_ONCE = 8 << 20
 """Bytes that are hashed before an interrupt is looked at."""

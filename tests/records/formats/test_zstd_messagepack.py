@@ -163,7 +163,7 @@ def test_a_save_in_inference_mode_leaves_nothing_that_later_ones_stumble_over(
             assert same(open_record(saved(tensors))["w"], tensors["w"])
 
 
-def test_an_error_of_a_conversion_by_helpers_names_its_entry() -> None:
+def test_an_error_of_a_conversion_names_its_entry() -> None:
     tensors = mixed_tensors() | {"last": torch.full((1 << 20,), 1e30)}
     with torch_threads(2), pytest.raises(PrecisionError, match="last"):
         ZST.dumps(Record.from_state_dict(tensors), precision="half")
