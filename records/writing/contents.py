@@ -97,8 +97,8 @@ class Contents:
         As `payloads` gives them, each valid until the next. A payload without values
         has one chunk without bytes.
         """
-        # In one thread: planes are many short calls of torch, and helpers that made them
-        # were measured to be slower for some dtypes, since threads wait for each other.
+        # In one thread: planes are many short calls of torch, between which threads
+        # wait for each other, and two were slower than one for some dtypes.
         memory, rows = Scratch(), range(len(self._entries))
         items = (item for i in rows for item in self._items(i, memory))
         chunks = ((item.row, self._chunk(item)) for item in items)
