@@ -48,6 +48,7 @@ from ..state.loading.commit import Filling, assign_all, copy_all, is_shown
 from ..state.loading.fillings import read_fillings
 from ..state.loading.plan import LoadPlan, plan_load
 from ..state.loading.stored_extra import StoredExtra
+from ..state.uninitialized.build import UnfilledBuild
 from ..state.uninitialized.factories import arguments_go_to_lambda, check_callable
 from ..state.uninitialized.memory import BLANK
 from ..state.uninitialized.uninitialized import build_unfilled, rebuild
@@ -243,6 +244,21 @@ def _from_record(
             f"the factory returned a {type(module).__name__}, expected an nn.Module; "
             "pass a function without arguments: lambda: Net(width=128)"
         )
+    fill = partial(_filled, factory, module, build, record, allowed, maps, transaction)
+    # A process that has no module must not let the others wait for it in training.
+    return agreed(fill, groups=groups_of_module(module))
+
+
+def _filled(
+    factory: Callable[[], M],
+    module: M,
+    build: UnfilledBuild | None,
+    record: Entries,
+    allowed: Allowed,
+    maps: Maps,
+    transaction: Transaction,
+) -> M:
+    """Return ``module``, which ``factory`` built, with the values of ``record``."""
     stored_record = record
     record, places, allowed = _fit_to(module, record, allowed)
     materialize_lazy(places, record, transaction)

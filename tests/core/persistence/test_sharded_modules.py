@@ -91,6 +91,20 @@ def test_a_load_that_fails_on_one_process_leaves_all_as_they_were(
     in_two_processes(act, tmp_path)
 
 
+def test_no_process_has_a_module_that_another_one_could_not_build(
+    record: Path, tmp_path: Path
+) -> None:
+    other = damaged(record)
+
+    def act(rank: int) -> None:
+        with pytest.raises(RecordError, match="damage"):
+            burnish.from_record(
+                lambda: fsdp(plain_net()), other if rank == 1 else record
+            )
+
+    in_two_processes(act, tmp_path)
+
+
 def test_a_state_that_fails_on_one_process_leaves_all_optimizers_as_they_were(
     tmp_path: Path,
 ) -> None:
