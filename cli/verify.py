@@ -147,14 +147,19 @@ def _print(results: Sequence[dict[str, Any]]) -> None:
             size = show_size(result["n_bytes"])
             print_line(output, f"{file}: fine, {result['n_entries']:,} entries, {size}")
             continue
+        if verdict == "no checksums":
+            print_line(output, f"{file}: {_NO_SUMS.removeprefix('it has ')}")
+            continue
         for i, line in enumerate(result["problem"].splitlines() or [""]):
             head = f"{file}: {verdict}: " if not i else "  "
             text = printable(line).removeprefix(f"{file}: ")
             print_line(output, f"{head}{text}")
     bad = [r for r in results if r["verdict"] in ("damaged", "unreadable")]
     if len(results) > 1:
+        n_bare = sum(result["verdict"] == "no checksums" for result in results)
+        bare = f", {n_bare} of {len(results)} without checksums" if n_bare else ""
         text = f"{len(bad)} of {len(results)} files are not fine" if bad else "all fine"
-        print_line(output, text)
+        print_line(output, text + bare)
 
 
 def _repair(options: Namespace) -> int:

@@ -13,6 +13,7 @@ from .classes.hparam import Hparam
 from .classes.pydantic_internals import keep_fast_construction, validator_of_model
 from .encode import encode, to_plain, without_names
 from .files import DumpOptions, dump, dumps, load, loads
+from .html import folded_html
 from .schedule.number import ScheduledFloat, ScheduledInt
 from .spelling import did_you_mean
 from .tree import is_dict, is_mapping_value
@@ -47,6 +48,10 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
                 self._fill_scheduled(values)
 
     keep_fast_construction(__init__)
+
+    def _repr_html_(self) -> str:
+        fields = [f"{name}: {value!r}" for name, value in self.items()]
+        return folded_html("\n".join([type(self).__qualname__, *fields]))
 
     @classmethod
     def load(

@@ -13,6 +13,7 @@ from typing import (
 )
 
 from ..config.classes.annotations import annotations_of
+from ..config.html import FoldedHtml
 from ..config.plain.codec import Node
 from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass_transform(eq_default=False)
-class Record(Storable):
+class Record(Storable, FoldedHtml):
     """What is stored: tensors and plain data, each field by its name.
 
     A subclass is a dataclass: ``class AdamState(Record): t: int; m: Tensor``. Fields

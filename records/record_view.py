@@ -11,6 +11,7 @@ from collections.abc import (
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from ..config.html import FoldedHtml
 from ..config.path import join
 from ..config.plain.codec import Node
 from ..config.short_text import first_names
@@ -88,7 +89,7 @@ def _cannot_be_removed(name: object) -> str:
     )
 
 
-class RecordView(ReadByName, Entries):
+class RecordView(ReadByName, FoldedHtml, Entries):
     """Entries that are read by name: as attributes, as items, and like a dict."""
 
     def __getitem__(self, path: str | int) -> Any:

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..config.html import FoldedHtml
+from ..config.printable import printable
 from .entries.entries import VerifiedBy
 from .tensors.dtypes import name_of_dtype
 
 
 @dataclass(slots=True)
-class LoadReport:
+class LoadReport(FoldedHtml):
     """What was loaded and what was not; unpacks as torch's (missing, unexpected)."""
 
     loaded: list[str] = field(default_factory=list[str])
@@ -81,4 +83,4 @@ def _listed(name: str, items: list[str]) -> list[str]:
     if not items:
         return []
     more = f", and {len(items) - 6} more" if len(items) > 6 else ""
-    return [f"  {name} ({len(items)}): {', '.join(items[:6])}{more}"]
+    return [f"  {name} ({len(items)}): {', '.join(map(printable, items[:6]))}{more}"]

@@ -47,6 +47,7 @@ FLOORS = {
     "config": [
         (
             "errors",
+            "html",
             "lazy_exports",
             "printable",
             "process",

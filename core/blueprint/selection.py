@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from torch import nn
 
+from ...config.html import folded_html
 from ...config.spelling import did_you_mean
 from ..modules.signature import parameters_of
 from .configure_call import edits_for, swap
@@ -312,6 +313,9 @@ class Selection:
 
     def __bool__(self) -> bool:
         return bool(self._parts.paths)
+
+    def _repr_html_(self) -> str:
+        return folded_html(str(self))
 
     def __repr__(self) -> str:
         return f"Selection({', '.join(map(repr, self._parts.paths))})"

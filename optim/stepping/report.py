@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...config.html import FoldedHtml
 from ..engines.plan import Plan
 from ..engines.tracing.extended_state import is_extended
 
@@ -32,7 +33,7 @@ class EngineRow:
         return f"{text}; {self.n_renewed} elements of master weights began anew"
 
 
-class EngineReport(tuple[EngineRow, ...]):
+class EngineReport(tuple[EngineRow, ...], FoldedHtml):
     """The rows; its repr is one line each."""
 
     __slots__ = ()

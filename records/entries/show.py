@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...config.printable import printable
 from ..tensors.dtypes import name_of_dtype
 from .entry import Entry
 from .nodes import tag_of
@@ -19,7 +20,7 @@ def show_entries(record: "Entries") -> str:
     """Return a table of the record's entries: path, dtype, shape, kind."""
     entries = record.entries()
     size = sum(entry.nbytes for entry in entries)
-    name = record.type_name or "Record"
+    name = printable(record.type_name) or "Record"
     head = f"{name}: {len(entries)} entries, {show_size(size)}"
     visible = entries if len(entries) <= _ROWS else [*entries[:16], *entries[-6:]]
     width = max((len(entry.path) for entry in visible), default=0)
@@ -47,7 +48,7 @@ def _row(entry: Entry, width: int) -> str:
     shape = "x".join(map(str, entry.shape)) or "scalar"
     ties = f"  = {', '.join(entry.ties)}" if entry.ties else ""
     kind = f"{name_of_dtype(entry.dtype):<9} {shape:<14} {entry.kind}"
-    return f"  {entry.path:<{width}}  {kind}{ties}"
+    return f"  {printable(entry.path):<{width}}  {kind}{printable(ties)}"
 
 
 def _plain_rows(record: "Entries", width: int) -> list[str]:

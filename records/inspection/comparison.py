@@ -22,7 +22,8 @@ class Distance:
     max_rel: float
     """The largest difference by the larger one of its two values: 0 to 2."""
     moved: float
-    """The norm of the difference by that of the first tensor, of finite values."""
+    """The norm of the difference by that of the first tensor; infinity where only one
+    value is NaN or infinite."""
     cosine: float | None
     """Of the angle between both, of finite values; None where one of them is zero."""
     is_close: bool
@@ -119,6 +120,9 @@ class _Sums:
     def result(self) -> Distance:
         norm = math.sqrt(self.squares_a)
         change = math.sqrt(self.squares_of_change)
+        if math.isinf(self.max_abs):
+            # What became NaN or infinite is far away, though no sum has it.
+            change = math.inf
         lengths = norm * math.sqrt(self.squares_b)
         return Distance(
             n_values=self.n_values,

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ...config.html import FoldedHtml
 from ...config.path import join
 from ...config.printable import printable
 from ...config.short_text import short_repr
@@ -55,7 +56,7 @@ ABSENT = _Absent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diff:
+class Diff(FoldedHtml):
     """What `diff` returns; `same` is the verdict."""
 
     a: str

@@ -40,7 +40,7 @@ def test_a_value_that_became_nan_is_an_infinite_difference() -> None:
     distance = distance_of([torch.tensor([1.0, 2.0])], [torch.tensor([1.0, NAN])])
 
     assert distance.n_changed == 1
-    assert distance.max_abs == math.inf
+    assert distance.max_abs == distance.moved == math.inf
     assert distance.max_rel == 2
     assert not distance.is_close
 
