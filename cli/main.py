@@ -8,6 +8,7 @@ from importlib import import_module
 from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
 from ..config.process.streams import run_command
 from ..config.process.user_traceback import error_text
+from .words import EXIT_CODES
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("show", "look into a checkpoint: what it is, its tensors by module"),
@@ -16,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("verify", "compare every byte with its checksum, repair from a copy"),
     "schedule": ("schedule", "draw a schedule of a number"),
     "doctor": ("doctor", "print versions, engines, the compiler; test itself"),
+    "completion": ("completion", "print what a shell completes words with"),
     "fit": ("fit", "train the model that a file describes"),
     "profile": ("profile", "tell where the time of a training step goes"),
     "set": ("set_config", "change editable fields in the config of a run that goes on"),
@@ -75,7 +77,17 @@ def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {about}" for name, (_, about) in COMMANDS.items()]
     head = "usage: burnish COMMAND ...\n\ncommands (each has --help):\n"
-    return head + "\n".join(lines)
+    return "\n".join([head + "\n".join(lines), "", *_MORE])
+
+
+_MORE = (
+    "examples:",
+    "  burnish show model.safetensors --stats",
+    "  burnish diff base.mpk tuned.mpk",
+    "",
+    EXIT_CODES,
+    'shell completion: eval "$(burnish completion bash)" in ~/.bashrc; zsh, fish alike',
+)
 
 
 def _unknown(word: str) -> str:

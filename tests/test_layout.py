@@ -145,9 +145,11 @@ FLOORS = {
         ("__init__",),
     ],
     "cli": [
-        ("errors", "json_output", "main", "target", "terminal", "termination", "words"),
+        ("words",),
+        ("errors", "json_output", "main", "target", "terminal", "termination"),
         ("facts", "tensor_table"),
         (
+            "completion",
             "convert",
             "diff",
             "doctor",

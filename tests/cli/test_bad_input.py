@@ -49,6 +49,7 @@ LINES: dict[str, list[str]] = {
     "set": ["set", "BAD", "lr=1"],
     "diff": ["diff", "BAD", "good.mpk"],
     "diff with": ["diff", "good.mpk", "BAD", "--json"],
+    "completion": ["completion", "BAD"],
     "convert": ["convert", "BAD", "out.json"],
     "convert, folder": ["convert", "BAD", "good.mpk", "out/"],
     "doctor": ["doctor", "BAD"],

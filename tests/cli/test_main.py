@@ -38,7 +38,7 @@ def test_a_command_is_imported_only_when_it_is_asked_for() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
 
-    assert done.stdout.splitlines()[-1] == "['burnish.cli.main']"
+    assert done.stdout.splitlines()[-1] == "['burnish.cli.words', 'burnish.cli.main']"
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
