@@ -88,7 +88,16 @@ def test_the_core_asks_for_torch_and_small_packages_only(wheel: Path) -> None:
 
 def build(kind: str, source: Path, folder: Path) -> Path:
     """Return the one file that a build of ``source`` leaves in ``folder``."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", folder]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        kind,
+        "-d",
+        str(folder),
+    ]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (file,) = (path for path in folder.iterdir() if path.is_file())

@@ -124,8 +124,7 @@ class Diff(FoldedHtml):
         return "\n".join(shown)
 
     def _lines(self) -> Iterator[str]:
-        for change in self.hyperparameters:
-            yield f"  {value_text(change)}"
+        yield from (f"  {value_text(change)}" for change in self.hyperparameters)
         yield from (f"  - {printable(path)}" for path in self.only_a[:6])
         yield from (f"  + {printable(path)}" for path in self.only_b[:6])
         for path, (old, new) in self.reshaped.items():
