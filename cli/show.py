@@ -90,7 +90,7 @@ def _print_tables(
 ) -> None:
     from ..config.printable import printable
     from .facts import lines_of_part, lines_of_source, totals_text
-    from .tensor_table import tensor_table
+    from .tensor_table import MOST_LINES, table_lines, tensor_table
     from .terminal import console, print_line
 
     output = console()
@@ -106,10 +106,14 @@ def _print_tables(
         print_line(output, f"  {totals_text(view)}")
         output.print()
         stats = _stats(view) if options.stats else None
-        table = tensor_table(
-            _tree(view, options), output.width, stats=stats, is_whole=options.all
-        )
-        output.print(table)
+        tree = _tree(view, options)
+        if options.all and len(view.entries) > MOST_LINES:
+            for line in table_lines(tree, stats=stats):
+                print(line)
+        else:
+            output.print(
+                tensor_table(tree, output.width, stats=stats, is_whole=options.all)
+            )
         for text, paths in _oddities(stats or {}).items():
             names = ", ".join(map(printable, paths[:6])) + ", ..." * (len(paths) > 6)
             output.print(f"{text}: {len(paths)} ({names})")
