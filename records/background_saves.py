@@ -40,11 +40,13 @@ class SnapshotOptions:
     """At most so many bytes are copied before a step, if ``kind`` is lazy; from 0."""
 
     @classmethod
-    def checked(cls, snapshot: object, staging: object, *, wait: bool) -> Self:
+    def checked(cls, snapshot: object, staging: object, *, wait: object) -> Self:
         """Return what ``snapshot=`` and ``staging=`` say beside ``wait=``.
 
         ValueError for what is none, or where it would say nothing.
         """
+        if type(wait) is not bool:
+            raise ValueError(f"wait is True or False, got {wait!r:.60}")
         if snapshot not in ("copy", "lazy"):
             raise ValueError(f"snapshot is 'copy' or 'lazy', got {snapshot!r:.60}")
         if type(staging) is not int or staging < 0:

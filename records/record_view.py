@@ -24,6 +24,12 @@ from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import wrapper_in
 from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
+_METHODS = {
+    "state_dict": " It is to_state_dict().",
+    "to_dict": " It is to_data(), or to_state_dict() for tensors alone.",
+}
+"""What other libraries call the methods of a record, to ours."""
+
 
 class ReadByName:
     """The methods of a mapping that only shows, over ``self[name]`` and iteration.
@@ -118,7 +124,7 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         try:
             return self._branch[name]
         except KeyError:
-            hint = did_you_mean(name, self._branch)
+            hint = did_you_mean(name, self._branch) or _METHODS.get(name, "")
             raise AttributeError(
                 f"the record has no {name!r}.{hint}", name=name, obj=self
             ) from None

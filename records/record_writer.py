@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
+from ..config.spelling import nearest
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
@@ -383,8 +384,8 @@ def writer_of_suffix(file: str) -> RecordWriter:
     content = format_of_suffix(file)
     if content is None:
         raise ValueError(
-            f"{file}: the name must say the format. Write {_proposal(file)!r} for "
-            f"MessagePack; there are {_writable_suffixes()}. With recorder= any name "
+            f"{file}: the name must say the format. Write {_proposal(file)!r}; "
+            f"there are {_writable_suffixes()}. With recorder= any name "
             "goes."
         )
     name, codec = content
@@ -410,5 +411,9 @@ def _proposal(file: str) -> str:
     """Return a name like ``file`` that says a format."""
     if file.endswith(("/", os.sep)):
         return f"{file}net.mpk"
-    stem, dot, codec = file.rpartition(".")
-    return f"{stem}.mpk.{codec}" if dot and codec in CODECS else f"{file}.mpk"
+    stem, dot, ending = file.rpartition(".")
+    if dot and ending in CODECS:
+        return f"{stem}.mpk.{ending}"
+    writable = [e for e, name in suffixes().items() if format_named(name).is_writable]
+    meant = nearest(f".{ending.lower()}", writable) if os.path.basename(stem) else None
+    return f"{file}.mpk" if meant is None else f"{stem}{meant}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 import torch
 
 from ...config.patterns import Patterns, as_patterns, matchers
+from ...config.short_text import first_names
 from ...config.spelling import did_you_mean
 from .entry import Entry
 
@@ -57,7 +58,14 @@ def check_selection(
     """Raise ValueError for a pattern that chooses nothing: it is a typing error."""
     for name, patterns in (("only", only), ("exclude", exclude)):
         for pattern, hint in unmatched(patterns, paths):
-            raise ValueError(f"{name}={pattern!r} matches nothing.{hint}")
+            raise ValueError(
+                f"{name}={pattern!r} matches nothing.{hint or _examples(paths)}"
+            )
+
+
+def _examples(paths: Sequence[str]) -> str:
+    """Return some of the names that a pattern could have matched."""
+    return f" There are {first_names(paths, 6)}." if paths else ""
 
 
 def unmatched(

@@ -100,6 +100,9 @@ def __getattr__(name: str) -> "Any":
 _ELSEWHERE = {
     "save": "burnish.save_record(module, file)",
     "load": "burnish.load_record(module, file), or burnish.open_record(file)",
+    "open": "burnish.open_record(file)",
+    "verify": "burnish.verify_file(file), or burnish verify in a shell",
+    "show": "print(burnish.open_record(file)), or burnish show in a shell",
     "unfreeze": "burnish.thaw(module)",
     "Blueprint": "burnish.core.blueprint.Blueprint",
 }

@@ -74,3 +74,10 @@ def test_a_record_of_a_file_shows_its_numbers_and_texts_too() -> None:
 
     lines = repr(open_record(data)).splitlines()
     assert [line.split() for line in lines[2:]] == [["step", "3"], ["name", "'x'"]]
+
+
+def test_a_method_of_other_libraries_is_told_by_its_name_here() -> None:
+    record = Record.from_state_dict({"weight": torch.ones(2)})
+
+    with pytest.raises(AttributeError, match=r"'state_dict'. It is to_state_dict\(\)"):
+        _ = open_record(record).state_dict

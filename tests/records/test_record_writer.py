@@ -18,7 +18,7 @@ from burnish.records import (
     RecordFormatError,
     open_record,
 )
-from burnish.records.record_writer import PRESETS
+from burnish.records.record_writer import PRESETS, writer_of_suffix
 
 from ..formats_of_records import OWN_RECORDERS
 from .recorders import example
@@ -38,7 +38,7 @@ def test_the_presets_are_what_their_names_say(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["model", "model.v1", ".mpk", "model.mpkk"])
+@pytest.mark.parametrize("name", ["model", "model.v1", ".mpk"])
 def test_a_name_that_says_no_format_is_refused_with_a_proposal(
     name: str, tmp_path: Path
 ) -> None:
@@ -183,3 +183,18 @@ def test_a_preset_is_the_recorder_of_its_name(name: str) -> None:
     assert [getattr(recorder, field) for field in fields] == [
         getattr(PRESETS[name], field) for field in fields
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("net.mkp", "net.mpk"),
+        ("net.safetensor", "net.safetensors"),
+        ("net.v2", "net.v2.mpk"),
+    ],
+)
+def test_a_mistyped_suffix_is_told_by_the_one_that_is_meant(
+    name: str, meant: str
+) -> None:
+    with pytest.raises(ValueError, match=f"Write '{meant}'"):
+        writer_of_suffix(name)

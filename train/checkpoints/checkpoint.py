@@ -180,7 +180,11 @@ class Checkpoint(os.PathLike[str]):
     ) -> FlatRecord:
         if name not in self.manifest.parts:
             part_names = ", ".join(self.manifest.parts) or "nothing"
-            hint = did_you_mean(name, self.manifest.parts) or _home(name)
+            hint = (
+                did_you_mean(name, self.manifest.parts)
+                or _home(name)
+                or self._cure_of_absence(name)
+            )
             raise RecordMismatchError(
                 str(self.folder),
                 [f"{name}: not in the checkpoint, which holds {part_names}.{hint}"],
@@ -198,6 +202,14 @@ class Checkpoint(os.PathLike[str]):
                 "the files that were saved with it",
                 "Restore an older step, or a copy of the folder.",
             ) from None
+
+    def _cure_of_absence(self, name: str) -> str:
+        """Return what to do about a part that was not saved, or was as a number."""
+        if name in self.values:
+            return (
+                f" It is a number, which is read: checkpoints[{self.step}][{name!r}]."
+            )
+        return " What was not saved begins anew: restore the others without it."
 
     def _check_digest(self, name: str) -> None:
         """Raise RecordFormatError if a part's file is whole, and not what was saved."""

@@ -44,6 +44,18 @@ RNG = "rng"
 _TRIES = 16
 """How often a reader looks again for what a writer has removed meanwhile."""
 
+_COUNTS = (
+    "keep_last=3 keeps the newest, keep_best=('loss', 1) the one with the lowest loss."
+)
+_FREQUENCY = "The loop says when: if step % 100 == 0: checkpoints.save(step, ...)."
+_OF_OTHERS = {
+    **dict.fromkeys(("dirpath", "directory", "path"), "The folder comes first."),
+    **dict.fromkeys(("max_to_keep", "save_top_k", "monitor", "mode"), _COUNTS),
+    **dict.fromkeys(("every", "every_n_epochs", "every_n_train_steps"), _FREQUENCY),
+    **dict.fromkeys(("async_save", "blocking"), "wait=False saves in a thread."),
+}
+"""Keywords of others that keep checkpoints, and what says the same here."""
+
 _OF_SAVE_RECORD = frozenset({"precision", "recorder"})
 """Options of `burnish.save_record` that would else be stored as parts."""
 
@@ -88,7 +100,12 @@ class Checkpoints:
     ``unchanged="link"`` writes are not told of.
     """
 
-    @explain_calls("burnish.Checkpoints(folder{})", "write", is_home=False)
+    @explain_calls(
+        "burnish.Checkpoints(folder{})",
+        "write",
+        cure=lambda _args, name: _OF_OTHERS.get(name),
+        is_home=False,
+    )
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -114,6 +131,7 @@ class Checkpoints:
         self._choice = Choice(only, exclude)
         self._links = LinkedParts.checked(unchanged, suffix)
         self._folders = Folders(root=local_folder(folder), marker=FILE)
+        _refuse_one_checkpoint(self._folders)
         progress_call(progress)
         self._wait, self._progress = wait, progress
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
@@ -154,7 +172,11 @@ class Checkpoints:
         available = (
             f"there are {', '.join(map(str, folders))}" if folders else "none is"
         )
-        raise KeyError(f"{self.folder}: nothing is saved as {step!r}; {available}")
+        unranked = step == "best" and self.keep_best is None
+        cure = "; keep_best=('loss', 1) says by what number" if unranked else ""
+        raise KeyError(
+            f"{self.folder}: nothing is saved as {step!r}; {available}{cure}"
+        )
 
     @staticmethod
     def _read(folder: Path, number: int) -> Checkpoint:
@@ -418,10 +440,29 @@ def _step(step: Any, verb: str) -> int:
             f"{verb} takes parts by name, after the step: "
             f"checkpoints.{verb}(100, model=net), got a {type(step).__name__} first"
         )
+    if isinstance(step, Mapping):
+        names = ", ".join(f"{name}=..." for name in [*step][:3])
+        raise TypeError(
+            f"{verb} takes parts by name and not in a dict: "
+            f"checkpoints.{verb}(100, {names})"
+        )
     value = step.item() if isinstance(step, torch.Tensor) else step
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 0:
-        raise ValueError(f"a step is a whole number from 0 on, got {step!r:.60}")
+        words = ", or 'latest' or 'best'" if verb == "restore" else ""
+        raise ValueError(f"a step is a whole number from 0 on{words}, got {step!r:.60}")
     return int(value)
+
+
+def _refuse_one_checkpoint(folders: Folders) -> None:
+    """Raise ValueError for the folder of one step, which would look like a new run."""
+    root = folders.root
+    digits = root.name.removeprefix("step")
+    if digits.isdecimal() and (root / FILE).is_file():
+        run = str(root.parent)
+        raise ValueError(
+            f"{root} is one checkpoint of a run, expected the folder of the run: "
+            f"burnish.Checkpoints({run!r}).restore({int(digits)}, ...)"
+        )
 
 
 def _as_number(part: object) -> int | float | None:

@@ -16,8 +16,8 @@ class EndSignal:
     """
 
     def __init__(self, number: int) -> None:
-        """ValueError outside of the main thread, or for what is no signal."""
-        self.number = signal.Signals(number)
+        """ValueError outside of the main thread, or for what no program can note."""
+        self.number = _signal(number)
         if threading.current_thread() is not threading.main_thread():
             raise ValueError(
                 f"on_signal={self.number.name}: Python lets the main thread alone say "
@@ -48,3 +48,14 @@ class EndSignal:
             self.has_come_here = True
         else:
             os.kill(os.getpid(), number)
+
+
+def _signal(number: object) -> signal.Signals:
+    unnotable = (signal.SIGKILL, signal.SIGSTOP)
+    if number in unnotable or number not in [*signal.Signals]:
+        why = "no program can note it" if number in unnotable else "it is no signal"
+        raise ValueError(
+            f"on_signal={number!r:.60}: {why}; schedulers of jobs send "
+            "on_signal=signal.SIGTERM, and one signal is noted"
+        )
+    return signal.Signals(number)

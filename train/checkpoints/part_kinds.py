@@ -256,6 +256,8 @@ class _StatePart(Part):
                 transaction, lambda snapshot: write_state(value_of(snapshot))
             )
         write_state(state)
+        if isinstance(self.value, torch.optim.Optimizer):
+            _check_settings(self.name, self.value, record)
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
         accessors = _accessors(self.value)
@@ -310,6 +312,27 @@ class _ValuePart(Part):
         self.value.clear()
         is_dict = isinstance(self.value, dict)
         self.value.update(content) if is_dict else self.value.extend(content)
+
+
+def _check_settings(
+    name: str, optimizer: torch.optim.Optimizer, record: FlatRecord
+) -> None:
+    """Raise RecordMismatchError where groups lack what the optimizer steps by.
+
+    torch takes over the groups of any other optimizer, and the next step fails.
+    """
+    for group in optimizer.param_groups:
+        absent = [setting for setting in optimizer.defaults if setting not in group]
+        if absent:
+            raise RecordMismatchError(
+                record.reading.file,
+                [
+                    f"{name}: found the state of another optimizer, without "
+                    f"{', '.join(absent)}, expected that of {type(optimizer).__name__}"
+                ],
+                "Nothing was changed. Restore into the optimizer that was saved, or "
+                "restore the other parts alone: then this one begins anew.",
+            )
 
 
 def _warn_of_left_out(name: str, paths: Sequence[str]) -> None:

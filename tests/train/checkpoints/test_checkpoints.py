@@ -18,6 +18,7 @@ from burnish.optim import AdamW
 from burnish.records import (
     RecordChecksumError,
     RecordFormatError,
+    RecordMismatchError,
 )
 from burnish.train import Checkpoint, Checkpoints
 
@@ -264,7 +265,9 @@ def test_wrong_arguments_of_checkpoints_are_answered_with_an_example(
     new: Any = Checkpoints
     save: Any = Checkpoints(tmp_path).save
 
-    with pytest.raises(TypeError, match=r"takes no 'max_to_keep'\. It takes keep_last"):
+    with pytest.raises(TypeError, match=r"takes no 'async_'\. It takes keep_last"):
+        new(tmp_path, async_=3)
+    with pytest.raises(TypeError, match=r"takes no 'max_to_keep'\. keep_last=3"):
         new(tmp_path, max_to_keep=3)
     with pytest.raises(TypeError, match=r"Write checkpoints\.save\(step, model=net\)"):
         save(step=5, model=nn.Linear(2, 2))
@@ -423,3 +426,28 @@ def test_a_run_that_changes_its_directory_goes_on_with_the_same_checkpoints(
     assert not [*elsewhere.iterdir()]
     weight = model.get_parameter("0.weight")
     assert torch.equal(by_path["model"]["0.weight"], weight)
+
+
+def test_the_folder_of_one_step_is_no_run(tmp_path: Path) -> None:
+    saved = Checkpoints(tmp_path).save(5, model=net())
+
+    with pytest.raises(ValueError, match=r"one checkpoint of a run.*\.restore\(5"):
+        Checkpoints(saved.folder)
+
+
+def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(5, model=net(), epoch=3)
+
+    with pytest.raises(RecordMismatchError, match=r"begins anew: restore the others"):
+        checkpoints.restore(model=net(), rng=True)
+    with pytest.raises(RecordMismatchError, match=r"a number.*\[5\]\['epoch'\]"):
+        checkpoints.restore(model=net(), epoch=0)
+    with pytest.raises(ValueError, match="or 'latest' or 'best', got 'newest'"):
+        checkpoints.restore("newest", model=net())  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="keep_best="):
+        checkpoints.restore("best", model=net())
+    with pytest.raises(TypeError, match=r"restore\(100, model=\.\.\.\)"):
+        checkpoints.restore({"model": net()})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="wait is True or False, got None"):
+        Checkpoints(tmp_path, wait=None)  # type: ignore[arg-type]

@@ -76,3 +76,14 @@ def test_another_thread_cannot_say_what_a_signal_does() -> None:
 def test_what_is_no_signal_is_refused() -> None:
     with pytest.raises(ValueError, match="999"):
         EndSignal(999)
+
+
+def test_a_name_and_a_signal_that_nobody_can_note_are_refused_in_words() -> None:
+    with pytest.raises(
+        ValueError, match=r"'SIGTERM': it is no signal.*signal\.SIGTERM"
+    ):
+        EndSignal("SIGTERM")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no program can note it"):
+        EndSignal(signal.SIGKILL)
+    with pytest.raises(ValueError, match="one signal is noted"):
+        EndSignal([15, 10])  # type: ignore[arg-type]

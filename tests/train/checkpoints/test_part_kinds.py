@@ -175,3 +175,16 @@ def test_records_and_containers_are_filled_in_place(tmp_path: Path) -> None:
 
     assert (other.epoch, other.seen) == (3, [1, 2])
     assert emptied == history
+
+
+def test_the_state_of_another_optimizer_of_torch_is_refused(tmp_path: Path) -> None:
+    model = net()
+    adam = torch.optim.AdamW(model.parameters())
+    Checkpoints(tmp_path).save(1, optim=adam)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.25)
+
+    with pytest.raises(RecordMismatchError, match=r"without .*momentum.* of SGD"):
+        Checkpoints(tmp_path).restore(optim=sgd)
+
+    assert sgd.param_groups[0]["lr"] == 0.25
+    assert Checkpoints(tmp_path).restore(optim=torch.optim.AdamW(model.parameters()))
