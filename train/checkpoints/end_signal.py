@@ -50,7 +50,7 @@ class EndSignal:
             os.kill(os.getpid(), number)
 
 
-def _signal(number: object) -> signal.Signals:
+def _signal(number: int) -> signal.Signals:
     unnotable = (signal.SIGKILL, signal.SIGSTOP)
     if number in unnotable or number not in [*signal.Signals]:
         why = "no program can note it" if number in unnotable else "it is no signal"
