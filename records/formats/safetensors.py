@@ -5,7 +5,7 @@ text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..header.header import Plain
 from ..io.lazy_payload import LazyPayload
 from ..io.sink import Sink, can_write_over, write_over
 from ..io.source import MemorySource, Source
-from ..limits import allowance
+from ..limits import LIST, MEMBER, NUMBER, TEXT, WORD, allowance
 from ..writing.contents import Contents
 from .json_reader import most_memory
 from .json_text import plain_text
@@ -65,10 +65,15 @@ class SafeTensors(Format):
         else:
             contents.hash_ahead()
             sums = contents.sums
-        text, place = _header_text(contents, header, names, order, sums)
-        if most_memory(text) > allowance(0):
-            _check_readable(text, sum(contents.sizes))
-        sink.write(text)
+        n_ties = sum(len(ties) for _, ties in header["tensors"]["ties"])
+        n_texts = 2 + len(header["metadata"]) + n_ties
+        pieces, place = _header_pieces(contents, header, names, order, sums)
+        length = sum(map(len, pieces))
+        if _memory_of_reader(pieces[1:], header, n_texts) > allowance(length):
+            _check_readable(b"".join(pieces), sum(contents.sizes))
+        for piece in pieces:
+            sink.write(piece)
+        del pieces, names
         contents.write_payloads(sink, order=order)
         if can_patch:
             write_over(sink, place, _sums_text(contents.sums))
@@ -85,14 +90,14 @@ class SafeTensors(Format):
             record = foreign_record(tensors, metadata, source)
         for entry in record.entries():
             name = _name((entry.path, *entry.ties)) if is_ours else entry.path
-            start, _ = tensors[name][2]
+            start = tensors.pop(name)[2]
             entry.source = LazyPayload(
                 source,
                 entry.path,
                 entry.dtype,
                 entry.shape,
                 data + start,
-                sums.get(name),
+                sums.pop(name, None),
             )
         record.hold(source, has_sums=is_ours)
         return record
@@ -135,15 +140,18 @@ def _sums_text(sums: bytes) -> bytes:
     return plain_text(plain_text(texts).decode())[1:-1]
 
 
-def _header_text(
+def _header_pieces(
     contents: Contents,
     ours: Plain,
     names: list[str],
     order: list[int],
     sums: bytes,
-) -> tuple[bytes, int]:
-    """Return the header with its length before it, and where its sums stand."""
-    texts, tensors = {"format": "pt"}, dict[str, Any]()
+) -> tuple[list[bytes], int]:
+    """Return the header with its length before it, and where its sums stand.
+
+    In pieces: joined it would be in memory twice.
+    """
+    texts = {"format": "pt"}
     table = ours["tensors"]
     ties = dict(table["ties"])
     reserved = {"format", OURS, *table["path"], *chain.from_iterable(ties.values())}
@@ -154,27 +162,72 @@ def _header_text(
     for i, name in enumerate(names):
         paths = (table["path"][i], *ties.get(i, ()))
         texts.update({alias: name for alias in paths if alias != name})
-    at = 0
-    for i in order:
-        end = at + contents.sizes[i]
-        tensors[names[i]] = {
-            "dtype": _NAMES[contents.dtypes[i]],
-            "shape": table["shape"][i],
-            "data_offsets": [at, end],
-        }
-        at = end
     table["xxh3"] = [sums[8 * i : 8 * i + 8].hex() for i in range(len(names))]
     texts[OURS] = plain_text({OURS: VERSION, **ours}).decode()
+    del table["xxh3"]
     metadata = plain_text({METADATA: texts})[:-1]
-    text = metadata + (b"," if tensors else b"") + orjson.dumps(tensors)[1:]
-    text += b" " * (-len(text) % 8)
-    if len(text) > MAX_HEADER:
+    texts.clear()
+    # They are the last thing in the metadata, whatever a user's texts look like.
+    place = 8 + metadata.rindex(_sums_text(sums))
+    pieces = [metadata]
+    for row in _rows(contents, table, names, order):
+        pieces += (b",", row)
+    pieces.append(b"}")
+    pieces.append(b" " * (-sum(map(len, pieces)) % 8))
+    length = sum(map(len, pieces))
+    if length > MAX_HEADER:
         raise RecordError(
-            f"the header would take {len(text):,} bytes, and .safetensors files may "
+            f"the header would take {length:,} bytes, and .safetensors files may "
             f"have {MAX_HEADER:,}; write .mpk"
         )
-    # They are the last thing in the metadata, whatever a user's texts look like.
-    return struct.pack("<Q", len(text)) + text, 8 + metadata.rindex(_sums_text(sums))
+    return [struct.pack("<Q", length), *pieces], place
+
+
+def _rows(
+    contents: Contents, table: dict[str, Any], names: list[str], order: list[int]
+) -> Iterator[bytes]:
+    """Yield what the header says of the tensors, as members of its map.
+
+    A thousand at once: beside their text, the maps of all would be the most memory
+    that a save takes.
+    """
+    at = 0
+    for first in range(0, len(order), _ROWS):
+        tensors: dict[str, Any] = {}
+        for i in order[first : first + _ROWS]:
+            end = at + contents.sizes[i]
+            tensors[names[i]] = {
+                "dtype": _NAMES[contents.dtypes[i]],
+                "shape": table["shape"][i],
+                "data_offsets": [at, end],
+            }
+            at = end
+        yield orjson.dumps(tensors)[1:-1]
+
+
+_ROWS = 1024
+
+
+def _memory_of_reader(pieces: list[bytes], ours: Plain, n_texts: int) -> int:
+    """Return what a reader of a header spends at most, without looking at each value.
+
+    It keeps no row of a tensor and no column of the table for long, so that the largest
+    column counts, and the other plain data. ``n_texts`` is how many texts the metadata
+    has at most.
+    """
+    table = ours["tensors"]
+    sparse = {name: table[name] for name in ("ties", "memory_format")}
+    plain = most_memory(plain_text({**ours, "tensors": sparse}))
+    n_sizes = sum(map(len, table["shape"]))
+    column = len(table["shape"]) * (LIST + 2 * NUMBER) + n_sizes * NUMBER
+    texts = n_texts * (MEMBER + 2 * (TEXT + WORD))
+    width = 1 if all(map(bytes.isascii, pieces)) else 4
+    length = sum(map(len, pieces))
+    return plain + column + texts + length * width + _ROW
+
+
+_ROW = 1 << 14
+"""What one tensor takes of the header, beside its name: at most 64 sizes."""
 
 
 def _check_readable(header: bytes, size: int) -> None:

@@ -1,6 +1,7 @@
 """The header of a `.safetensors` file: read, and checked before anything is."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -41,8 +42,8 @@ DTYPES: dict[str, torch.dtype] = {
     if hasattr(torch, dtype)
 }
 
-Tensor = tuple[torch.dtype, list[int], tuple[int, int]]
-"""Dtype, shape, and where the bytes begin and end, counted from the header's end."""
+Tensor = tuple[torch.dtype, tuple[int, ...], int]
+"""Dtype, shape, and where the bytes begin, counted from the header's end."""
 
 
 METADATA = "__metadata__"
@@ -70,13 +71,16 @@ def read_header(
         if isinstance(quick, dict)
         else _members(text, source.name, budget)
     )
+    # One object for all dtypes and shapes that are equal: a file has thousands.
+    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for key, value in members:
         if key == METADATA:
             metadata = _checked_metadata(value, source.name)
         else:
-            tensors[key] = _checked_tensor(key, value, source.name)
+            dtype, shape, start = _checked_tensor(key, value, source.name)
+            tensors[key] = dtype, shapes.setdefault(shape, shape), start
     return tensors, metadata, 8 + length
 
 
@@ -125,24 +129,32 @@ def _checked_tensor(name: str, value: object, file: str) -> Tensor:
     place = fields["data_offsets"]
     if not is_shape(place) or len(place) != 2 or place[0] > place[1]:
         raise RecordFormatError(file, f"{subject} has the offsets {place!r:.80}")
-    size = dtype.itemsize
-    for n in fields["shape"]:
-        size *= n
+    size = _size(dtype, fields["shape"])
     if place[1] - place[0] != size:
         raise RecordFormatError(
             file,
             f"{subject} has {place[1] - place[0]:,} bytes",
             f"{size:,}, by its shape",
         )
-    return dtype, fields["shape"], (place[0], place[1])
+    return dtype, tuple(fields["shape"]), place[0]
+
+
+def in_order(tensors: dict[str, Tensor]) -> list[str]:
+    """Return the names in the order in which they lie in the file."""
+
+    def place(name: str) -> tuple[int, int]:
+        # Of those that begin together, the empty ones come first.
+        dtype, shape, start = tensors[name]
+        return start, _size(dtype, shape)
+
+    return sorted(tensors, key=place)
 
 
 def check_places(tensors: dict[str, Tensor], source: Source, data: int) -> None:
     """Raise unless the tensors lie one after the other and fill the file."""
     at = 0
-    for name, (_, _, (start, end)) in sorted(
-        tensors.items(), key=lambda item: item[1][2]
-    ):
+    for name in in_order(tensors):
+        dtype, shape, start = tensors[name]
         if start != at:
             problem = (
                 "overlaps the one before it"
@@ -150,6 +162,10 @@ def check_places(tensors: dict[str, Tensor], source: Source, data: int) -> None:
                 else "leaves a hole before it"
             )
             raise RecordFormatError(source.name, f"{name!r:.80} {problem}")
-        at = end
+        at = start + _size(dtype, shape)
     if data + at != source.size:
         raise wrong_size(source, data + at)
+
+
+def _size(dtype: torch.dtype, shape: Sequence[int]) -> int:
+    return math.prod(shape) * dtype.itemsize

@@ -12,7 +12,7 @@ from ..header.header import plain_of, record_of_header
 from ..io.source import Source
 from ..tensors.dtypes import NAME_OF
 from .json_reader import JsonReader, quick_value
-from .safetensors_header import METADATA, Tensor
+from .safetensors_header import METADATA, Tensor, in_order
 
 VERSION = 1
 OURS = "burnish"
@@ -35,9 +35,12 @@ def our_record(
     if type(version) is not int or version != VERSION:
         raise RecordFormatError(file, "damaged metadata under the key 'burnish'")
     record = record_of_header(fields, file, added=_COLUMNS)
+    texts = fields["tensors"]["xxh3"]
+    # The table becomes entries, and is in memory no more beside them.
+    del fields
     names = _stored_names(record.entries(), tensors, file)
     for name, entry in zip(names, record.entries(), strict=True):
-        if tensors[name][:2] != (entry.dtype, list(entry.shape)):
+        if tensors[name][:2] != (entry.dtype, entry.shape):
             raise RecordFormatError(
                 file, f"another dtype or shape of {name!r:.80} than was written"
             )
@@ -45,7 +48,7 @@ def our_record(
     for key, value in metadata.items():
         if key not in aliases and key not in ("format", OURS):
             record.metadata[key] = value
-    return record, _sums(names, fields["tensors"]["xxh3"], file)
+    return record, _sums(names, texts, file)
 
 
 def _our_fields(text: bytes, file: str, budget: int) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def foreign_record(
     tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
 ) -> Entries:
     """Return the record of another library's file, ties as it has them."""
-    names = sorted(tensors, key=lambda name: tensors[name][2])
+    names = in_order(tensors)
     ties: dict[str, list[str]] = {}
     for alias, name in metadata.items():
         # save_model of the library says so which name it left out for which.
@@ -97,7 +100,7 @@ def foreign_record(
         "kind": ["tensor"] * len(names),
         "id": [None] * len(names),
         "dtype": [NAME_OF[tensors[name][0]] for name in names],
-        "shape": [tensors[name][1] for name in names],
+        "shape": [list(tensors[name][1]) for name in names],
         "requires_grad": [False] * len(names),
         "ties": [[i, ties[name]] for i, name in enumerate(names) if name in ties],
         "memory_format": [],
