@@ -73,7 +73,7 @@ class SafeTensors(Format):
             _check_readable(b"".join(pieces), sum(contents.sizes))
         for piece in pieces:
             sink.write(piece)
-        del pieces, names
+        del pieces
         contents.write_payloads(sink, order=order)
         if can_patch:
             write_over(sink, place, _sums_text(contents.sums))

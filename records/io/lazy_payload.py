@@ -114,8 +114,11 @@ class LazyPayload:
             return source.view(*pieces[0])
         data, n_done = fresh_memory(sum(n for _, n in pieces)), 0
         for offset, count in pieces:
-            data[n_done : n_done + count] = source.read(offset, count)
-            n_done += count
+            # A part is 1 GiB, and would be in memory twice.
+            for at in range(offset, offset + count, PIECE):
+                piece = source.read(at, min(PIECE, offset + count - at))
+                data[n_done : n_done + len(piece)] = piece
+                n_done += len(piece)
         return data
 
     def _joined(self, source: Source) -> torch.Tensor:

@@ -11,6 +11,8 @@ from burnish.records import (
     open_record,
     verify_file,
 )
+from burnish.records.io.lazy_payload import LazyPayload
+from burnish.records.io.source import MemorySource
 
 from ...formats_of_records import SUFFIXES
 from ..opened import TENSORS
@@ -77,3 +79,22 @@ def test_what_is_read_from_a_closed_stream_is_no_damage(
 
     with pytest.raises(ValueError, match="was closed; read what you need before that"):
         _ = record["steps"]
+
+
+def test_parts_are_put_together_without_reading_one_whole() -> None:
+    class Spy(MemorySource):
+        largest = 0
+
+        def read(self, offset: int, count: int) -> memoryview:
+            self.largest = max(self.largest, count)
+            return super().read(offset, count)
+
+    values = torch.arange(3 << 18, dtype=torch.int32)
+    source = Spy(values.numpy().tobytes())
+    first, last = 5 << 18, 7 << 18
+    payload = LazyPayload(
+        source, "w", torch.int32, (3 << 18,), ((0, first), (first, last)), None
+    )
+
+    assert torch.equal(payload.load(), values)
+    assert source.largest == 1 << 20
