@@ -51,16 +51,21 @@ def below(name: str, progress: Progress | None) -> Progress | None:
 
 
 class ProgressLine:
-    """One line on stderr that says how far it is; none for what takes no second."""
+    """One line on stderr that says how far it is; none for what takes no second.
+
+    Where nobody can read it (no stderr, a closed one, a pipe whose reader has gone)
+    there is no line, and what it tells of goes on.
+    """
 
     def __init__(
         self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        # A program without a console has no stderr.
+        self._stream: TextIO | None = sys.stderr if stream is None else stream
         self._clock = clock
         self._start = clock()
         # In a log, a line stays, so there are few of them.
-        self._is_terminal = self._stream.isatty()
+        self._is_terminal = _is_terminal(self._stream)
         self._pause = 0.1 if self._is_terminal else 10.0
         self._next = self._start + max(1.0, self._pause)
         self._has_said = False
@@ -75,12 +80,25 @@ class ProgressLine:
         share = n_done / n_bytes if n_bytes else 1.0
         speed = n_done / max(now - self._start, 1e-9)
         text = f"{share:4.0%} of {_amount(n_bytes)}, {_amount(speed)}/s, {_last(path)}"
-        if self._is_terminal:
-            # To the end of the line, so that nothing of a longer one is left.
-            print(f"\r{text}\x1b[K", end="\n" if is_last else "", file=self._stream)
-        else:
-            print(text, file=self._stream)
-        self._stream.flush()
+        # To the end of the line, so that nothing of a longer one is left.
+        line = f"\r{text}\x1b[K" if self._is_terminal else text
+        self._write(line if self._is_terminal and not is_last else f"{line}\n")
+
+    def _write(self, line: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._stream = None
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except (OSError, ValueError):
+        return False  # it is closed
 
 
 def _last(path: str) -> str:

@@ -186,3 +186,29 @@ def test_a_name_never_steers_the_terminal() -> None:
 
     assert "\x1b" not in stream.getvalue()
     assert r"\x1b[2Jname" in stream.getvalue()
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+class NobodyReads(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, text: str, /) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("stderr", [None, closed(), NobodyReads()])
+def test_a_save_goes_on_where_nobody_can_read_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stderr: Any
+) -> None:
+    file, clock = tmp_path / "net.mpk", iter(range(0, 10_000, 20))
+    monkeypatch.setattr("sys.stderr", stderr)
+    burnish.save_record(net(), file, progress=True)
+
+    line = ProgressLine(clock=lambda: next(clock))
+    burnish.save_record(net(), file, progress=line)
+    burnish.verify_file(file, progress=line)
