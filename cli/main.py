@@ -1,5 +1,6 @@
 """The ``burnish`` command: one word, and what follows goes to that word's module."""
 
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -93,7 +94,10 @@ _MORE = (
 def _unknown(word: str) -> str:
     from ..config.spelling import did_you_mean
 
-    return f"error: unknown command {word!r}.{did_you_mean(word, COMMANDS)}\n{_usage()}"
+    hint = did_you_mean(word, COMMANDS)
+    if not hint and (word in ("info", "inspect", "ls", "cat") or os.path.exists(word)):
+        hint = " To look into a file: burnish show FILE."
+    return f"error: unknown command {word!r}.{hint}\n{_usage()}"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def _parser() -> ArgumentParser:
     words = parser("show", ABOUT, _EXAMPLES)
     words.add_argument("file", help="a file of any format, a folder, or a URL")
     about = "tensors to show, as layers.0 or **.bias; of a checkpoint, PART.PATTERN"
-    words.add_argument("pattern", nargs="*", help=about)
+    words.add_argument("pattern", nargs="*", default=[], help=about)
     about = "mean, std, min, max, zeros, NaN and infinities of every tensor"
     words.add_argument("--stats", action="store_true", help=about)
     words.add_argument("--values", metavar="PATH", help="the values of one tensor")

@@ -28,6 +28,21 @@ def test_an_unknown_command_is_told_the_nearest(
     assert "'shcema'. Did you mean 'schema'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("word", ["info", __file__])
+def test_a_file_in_the_place_of_a_command_is_told_how_to_look_into_it(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word]) == 2
+    assert "To look into a file: burnish show FILE." in capsys.readouterr().err
+
+
+def test_show_without_a_file_asks_for_the_file_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["show"]) == 2
+    assert "required: file\n" in capsys.readouterr().err
+
+
 def test_a_command_is_imported_only_when_it_is_asked_for() -> None:
     code = (
         "import sys; from burnish.cli.main import main; main(['--help']);"
