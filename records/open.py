@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from contextlib import nullcontext
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import torch
 
@@ -19,8 +19,12 @@ from .errors import MissingChecksumError
 from .flat_record import FlatRecord, flat_record
 from .io.progress import Progress, Tally, progress_call
 from .io.source import Maps, digest_of_bytes
+from .nest import is_nest
 from .readable import Readable, entries_in, recognized_format, source_of
 from .tensors.memory import snapshot, values_of
+
+if TYPE_CHECKING:
+    from .precision import Precision
 
 
 @explain_calls("burnish.open_record(file{})", "read")
@@ -232,6 +236,8 @@ def _converted(
     from .precision import Precision
 
     precision = Precision(param=None if dtype == "stored" else dtype).of_record(record)
+    if dtype is not None and dtype != "stored":
+        _check_parameters(record, precision, dtype)
     entries: list[Entry] = []
     for entry in record.entries():
         target = precision.stored_dtype(entry)
@@ -241,3 +247,24 @@ def _converted(
         source: Payload = _Converted(entry, target, device)
         entries.append(dataclasses.replace(entry, dtype=target, source=source))
     return record.replaced(entries=entries)
+
+
+def _check_parameters(
+    record: FlatRecord, precision: "Precision", dtype: torch.dtype
+) -> None:
+    """Raise ValueError if no tensor of plain data becomes one of ``dtype``.
+
+    Nothing says of them that they are parameters, so all would stay as they are.
+    """
+    if not is_nest(record):
+        return
+    tensors = [entry for entry in record.entries() if entry.dtype.is_floating_point]
+    are_others = tensors and all(entry.dtype is not dtype for entry in tensors)
+    if not are_others:
+        return
+    if all(precision.stored_dtype(entry) is entry.dtype for entry in tensors):
+        raise ValueError(
+            f"dtype= is that of parameters, and nothing says that tensors of this "
+            f"{record.type_name} are any ({record.reading.file}). Leave dtype= out, "
+            "and convert what you choose of open_record(file).to_data()."
+        )

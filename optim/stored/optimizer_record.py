@@ -7,8 +7,9 @@ from typing import Any
 
 from ...config.process.gc_pause import paused_collection
 from ...config.process.transaction import Transaction, all_or_nothing
-from ...records.errors import RecordMismatchError
+from ...records.errors import RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord, flat_record
+from ...records.nest import is_nest
 from ...records.processes.agreement import agreed
 from ...records.readable import entries_in
 from ...records.report import LoadReport
@@ -152,6 +153,15 @@ def fill_optimizer(
 def _read(source: Any) -> OptimizerRecord:
     """Return the record in ``source``, all of it read and verified."""
     entries = entries_in(source)
+    if is_nest(entries):
+        file = entries.reading.file
+        raise RecordFormatError(
+            file,
+            "plain data",
+            "the record of an optimizer, as optim.save_record writes it",
+            "A state dict in it is loaded by optim.load_state_dict("
+            f"burnish.open_record({file!r}).to_data()), or an item of that.",
+        )
     # One map of the file serves all states: thousands of small ones have no reads of
     # their own.
     entries.load_all()

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import safetensors.torch
@@ -213,6 +214,19 @@ def test_a_dtype_that_is_none_is_told_of_stored(dtype: object) -> None:
 
     with pytest.raises(ValueError, match=r"'stored' for the file's own, got"):
         open_record(data, dtype=dtype)  # type: ignore[arg-type]  # the test
+
+
+def test_a_dtype_that_no_tensor_would_get_is_refused(tmp_path: Path) -> None:
+    nest = {"model": {"w": torch.ones(2)}, "epoch": 3}
+    burnish.save_record(nest, tmp_path / "nest.mpk")
+
+    with pytest.raises(ValueError, match=r"parameters, and nothing says that .*nest"):
+        open_record(tmp_path / "nest.mpk", dtype=torch.bfloat16)
+
+    stored: Literal["stored"] = "stored"
+    for dtype in (torch.float32, stored):
+        again: Any = open_record(tmp_path / "nest.mpk", dtype=dtype).to_data()
+        assert torch.equal(again["model"]["w"], torch.ones(2))
 
 
 def test_a_branch_is_copied_and_what_is_an_open_file_is_not(file: Path) -> None:

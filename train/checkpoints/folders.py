@@ -124,13 +124,10 @@ class Folders:
     def prepare(self) -> None:
         """Make the root if there is none; remove what killed saves left half-written.
 
-        NotADirectoryError if something else stands in its place.
+        NotADirectoryError if something else stands in its place, and another OSError,
+        in words, where no folder can be made.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, FileNotFoundError, NotADirectoryError):
-            refuse_obstacle(self.root)
-            raise
+        make_folder(self.root)
         self._recover()
         sweep(self.root, rf"(?:{LATEST})?{re.escape(self.key)}\d+")
 
@@ -186,6 +183,43 @@ class Folders:
         """Give a replaced folder its name back if its replacement never got there."""
         with suppress(OSError):
             recover(self.root)
+
+
+def make_folder(root: Path) -> None:
+    """Make the folder ``root`` of a run, which may be there; OSError that says why not.
+
+    A folder that takes no files counts as none: the first save would fail, later.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
+            refuse_obstacle(root)
+        # A folder that the system itself keeps, /proc say, knows no new names.
+        reason = "no folder can be made there"
+        if error.errno != errno.ENOENT:
+            reason = f"{reason}: {error.strerror}"
+        raise OSError(error.errno, f"{reason}; {_ANOTHER}", str(root)) from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        reason = "no file can be written there, as a run has to"
+        raise PermissionError(errno.EACCES, f"{reason}; {_ANOTHER}", str(root))
+
+
+@contextmanager
+def made_folder(root: Path) -> Generator[None]:
+    """Make the folder, as `make_folder` does; if the block raises, nothing is left."""
+    was_there = os.path.lexists(root)
+    make_folder(root)
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            with suppress(OSError):  # somebody else has put a file there
+                os.rmdir(root)
+        raise
+
+
+_ANOTHER = "name another folder for the run"
 
 
 def refuse_obstacle(root: Path) -> None:

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.folders import make_folder
 from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from ..lightning.record_checkpoint import RecordCheckpoint
@@ -26,7 +27,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     config.yaml, which may be edited meanwhile, checkpoints, logs and report.html; the
     report is written too if training ends with an error, which is raised again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     beginning = FitBeginning.of(config, folder)
     resumed = beginning.checkpoint
     if config.run.seed is not None:
@@ -86,7 +87,7 @@ def profile(config: FitConfig, folder: Path) -> Path:
     """Run one training and one validation batch, and return the file with the times."""
     from lightning.pytorch.profilers import SimpleProfiler
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     before = {*folder.iterdir()}
     data = config.data_class(config.data)
     model = config.model_class(config.model.model_copy(update={"checkpoint": None}))
@@ -117,7 +118,7 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
         return False
     if logger.save_dir is not None:
         folder = Path(logger.save_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     if logger.kind == "csv":
         name = _unused(folder, "logs")
         return loggers.CSVLogger(folder, name=name, version=logger.version or "")

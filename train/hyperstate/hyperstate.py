@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from ..checkpoints.distributed import (
     local_folder,
     refuse_sharded,
 )
-from ..checkpoints.folders import LATEST, Folders, check_count
+from ..checkpoints.folders import LATEST, Folders, check_count, made_folder
 from ..checkpoints.process_generators import gathered_generators
 from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
@@ -156,12 +157,13 @@ class HyperState(Generic[C, S]):
         """
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
         key, context = checkpoint_key or "step", dict(ctx or {})
+        attempt = ExitStack()
 
         def request_of_call() -> Request[C]:
             check_config_class(config_cls, "HyperState.load(Config, State, begin)")
             SnapshotOptions.checked(snapshot, staging, wait=wait)
             _check_counts(keep_last, every, edit_every)
-            return Request(
+            request = Request(
                 config_cls=config_cls,
                 state_cls=state_cls,
                 path=None if path is None else Path(path),
@@ -172,6 +174,10 @@ class HyperState(Generic[C, S]):
                 options={**options, "edit_every": edit_every},
                 ctx=context,
             )
+            # Else the first save says that there is no folder, when a step is lost.
+            if request.folders is not None and is_writer():
+                attempt.enter_context(made_folder(request.folders.root))
+            return request
 
         request = agreed(request_of_call)
         initial = InitialState(initial_state, state_cls, context)
@@ -196,7 +202,8 @@ class HyperState(Generic[C, S]):
             agreed(lambda: run._watch(request, beginning, edit_every, on_edit))
             return run
 
-        return with_beginning(request, run_from)
+        with attempt:
+            return with_beginning(request, run_from)
 
     @property
     def config(self) -> C:

@@ -36,6 +36,7 @@ from burnish.optim import (
 from burnish.records import (
     Precision,
     PrecisionError,
+    RecordFormatError,
     RecordMismatchError,
     open_record,
 )
@@ -474,3 +475,15 @@ def test_an_error_names_the_file_of_a_record_and_shows_no_bytes(tmp_path: Path) 
         with pytest.raises(RecordMismatchError) as caught:
             other.load_record(source)
         assert str(caught.value).startswith(f"{name}: 6 problems")
+
+
+def test_a_state_dict_that_was_saved_as_data_is_told_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    net = torch.nn.Linear(2, 2)
+    optim = AdamW().bind(net, lr=0.1)
+    state_dict = torch.optim.AdamW(net.parameters()).state_dict()
+    burnish.save_record({"optim": state_dict}, tmp_path / "state.mpk")
+
+    with pytest.raises(RecordFormatError, match=r"plain data.*optim\.load_state_d"):
+        optim.load_record(tmp_path / "state.mpk")

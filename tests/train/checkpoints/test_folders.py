@@ -1,5 +1,6 @@
 """Folders that take the place of others: whole, or not at all."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from burnish.config.storage.descriptor import open_folder
 from burnish.train.checkpoints import folders
 from burnish.train.checkpoints.folders import (
     atomic_folder,
+    make_folder,
     recover,
     remove_folder,
     turn,
@@ -161,3 +163,34 @@ def test_a_turn_is_over_although_a_forked_process_has_its_descriptor(
     os.close(reading)
 
     assert is_alone
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(NotADirectoryError, match="this is a file; move it away"):
+            make_folder(place)
+
+    for code, words in [
+        (errno.EACCES, "no folder can be made there: Permission denied; name another"),
+        (errno.EROFS, "no folder can be made there: Read-only file system; name anoth"),
+        (errno.ENOENT, "no folder can be made there; name another folder for the run"),
+    ]:
+
+        def refuse(*args: Any, code: int = code, **kwargs: Any) -> None:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, "mkdir", refuse)
+        with pytest.raises(OSError, match=words):
+            make_folder(tmp_path / "run")
+
+
+def test_a_folder_that_takes_no_files_is_told_before_the_first_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *args: False)
+
+    with pytest.raises(PermissionError, match="no file can be written there"):
+        make_folder(tmp_path)

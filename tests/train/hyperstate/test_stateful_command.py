@@ -1,5 +1,7 @@
 """A function of a run is a program that goes on where it was."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -205,3 +207,21 @@ def test_arguments_of_load_are_those_of_the_decorator(tmp_path: Path) -> None:
 
     assert names == ["latest-step000000000006", "step000000000004"]
     assert not (tmp_path / "run/latest-step000000000006/rng.mpk").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_before_anything_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "mkdir", _refuse)
+
+    code, told = failure(capsys, "--checkpoint-dir", tmp_path / "run", "width=4")
+
+    assert code == 1
+    assert told == (
+        f"error: {tmp_path / 'run'}: no folder can be made there: Read-only file "
+        "system; name another folder for the run\n"
+    )
+
+
+def _refuse(*args: Any, **kwargs: Any) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
