@@ -24,7 +24,7 @@ from .readable import Readable, entries_in, recognized_format, source_of
 from .tensors.memory import snapshot, values_of
 
 if TYPE_CHECKING:
-    from .precision import Precision
+    from .precision import RecordPrecision
 
 
 @explain_calls("burnish.open_record(file{})", "read")
@@ -250,7 +250,7 @@ def _converted(
 
 
 def _check_parameters(
-    record: FlatRecord, precision: "Precision", dtype: torch.dtype
+    record: FlatRecord, precision: "RecordPrecision", dtype: torch.dtype
 ) -> None:
     """Raise ValueError if no tensor of plain data becomes one of ``dtype``.
 
