@@ -86,13 +86,8 @@ def open_record(
         renamed=renamed,
         progress=before.progress if progress is None else progress,
     )
-    LOG.debug(
-        "%s: opened as %s, %d entries, verify=%s",
-        before.file,
-        before.format,
-        len(record.entries()),
-        verify,
-    )
+    # Entries are not counted: those of a file are made when somebody asks for them.
+    LOG.debug("%s: opened as %s, verify=%s", before.file, before.format, verify)
     return record.replaced(reading=reading)
 
 

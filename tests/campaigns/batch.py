@@ -18,6 +18,7 @@ SMALL_BLOCK = 64
 
 _NAMES = [
     "run",
+    "addresses",
     "range",
     "block",
     "steal",
@@ -83,7 +84,10 @@ def compiled_together(sources: list[str]) -> Generator[None]:
 
     def load(source: str) -> object:
         k = places.get(source)
-        return usual(source) if k is None else SimpleNamespace(run=programs[f"run_{k}"])
+        if k is None:
+            return usual(source)
+        own = {name: programs[f"{name}_{k}"] for name in ("run", "addresses")}
+        return SimpleNamespace(**own)
 
     with (
         mock.patch.object(compiled, "load_library", load),

@@ -28,7 +28,8 @@ def ask_by(library: ctypes.CDLL) -> None:
     if not _passes and address_in_c is not None:
         # PYFUNCTYPE keeps the interpreter's lock, since Python's objects are read.
         kind = ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 4)
-        _passes.append(kind(("addresses", library)))
+        place = ctypes.cast(library.addresses, ctypes.c_void_p).value
+        _passes.append(kind(place or 0))
 
 
 class KeptPlaces:

@@ -37,6 +37,6 @@ def test_a_save_and_a_load_tell_file_format_and_verification(
 
     assert caplog.messages == [
         f"{file}: written",
-        f"{file}: opened as mpk, 2 entries, verify=True",
+        f"{file}: opened as mpk, verify=True",
         f"{file}: 2 tensors loaded into a Linear, verified: all",
     ]
