@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from ..config.patterns import Patterns
 from ..records.entries.entry import Kind, ParamId
+from ..records.entries.wrapped_tensors import tensors_within
 from ..records.tensors.dtypes import name_of_dtype
 from ..records.tensors.memory import Ties
+from ..records.tensors.tensor_classes import is_wrapper
 from .modules.module_argument import check_module
 from .modules.tree import Places, places_of, unwrapped
-from .state.entries import named_tensors
+from .state.entries import held_tensors
 from .state.identity import identify
 from .state.param_selection import select_params
 
@@ -212,7 +214,7 @@ def _tensor_rows(places: Places) -> list[TensorRow]:
     ids = identify(places)
     first_paths = Ties[str]()
     rows: list[TensorRow] = []
-    for path, kind, tensor in named_tensors(places):
+    for path, kind, tensor in held_tensors(places):
         if not isinstance(tensor, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # a module may hold anything
             continue
         first_path = first_paths.owner(tensor)
@@ -238,11 +240,17 @@ def _row(
         dtype=name_of_dtype(tensor.dtype),
         shape=shape,
         n_elements=count,
-        n_bytes=count * tensor.dtype.itemsize,
+        n_bytes=_n_bytes(tensor, path) if count else 0,
         id=ids.get(id(tensor)) if kind == "parameter" else None,
         is_trainable=kind == "parameter" and tensor.requires_grad,
         shared_with=shared_with,
     )
+
+
+def _n_bytes(tensor: Tensor, path: str) -> int:
+    """Return what the values take; of a tensor that wraps others, what theirs do."""
+    within = [part for _, part in tensors_within(tensor, path) if not is_wrapper(part)]
+    return sum(part.numel() * part.dtype.itemsize for part in within)
 
 
 def _any_param(param: object) -> bool:

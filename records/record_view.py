@@ -20,8 +20,9 @@ from .entries.entries import Entries, leaf_value
 from .entries.entry import Entry
 from .entries.nodes import decode, entry_numbers, escape, tag_of
 from .entries.part import below, part_below
+from .entries.stored_wrappers import StoredWrappers
 from .entries.wrapped_tensors import make_wrapper
-from .entries.wrapper_forms import wrapper_in
+from .entries.wrapper_forms import is_form, wrapper_in
 from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
 _METHODS = {
@@ -238,11 +239,18 @@ class Branch(ReadByName):
         if isinstance(item, Entry):
             return item.tensor()
         if isinstance(item, _PlainNode):
-            wrap = partial(make_wrapper, file=self._record.reading.file)
-            return decode(item.node, self._leaf, wrap, self._nested)
+            return self._plain_value(item.node, join(self._path, *parts))
         if isinstance(item, NodeOfLeaf):
             return self._leaf(item.tag, item.number)
         return item
+
+    def _plain_value(self, node: Node, path: str) -> object:
+        """Return what ``node`` says: plain data, or a tensor that wraps others."""
+        wrap = partial(make_wrapper, file=self._record.reading.file)
+        value = decode(node, self._leaf, wrap, self._nested)
+        if is_form(value) and not self._record.is_typed:
+            return StoredWrappers(self._record).tensor(path, Entry.tensor)
+        return value
 
     def _leaf(self, tag: str, number: int) -> object:
         return leaf_value(self._record.entries(), tag, number)

@@ -174,21 +174,25 @@ def named_tensors(
     Of one that wraps others these are returned, as buffers; ``forms`` gets what is said
     of it.
     """
+    rows = held_tensors(places)
+    has_wrappers = any(type(tensor) not in ORDINARY for _, _, tensor in rows)
+    return _unwrapped_rows(rows, forms) if has_wrappers else rows
+
+
+def held_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
+    """Return every parameter and buffer, one that wraps others as the module has it."""
     rows: list[tuple[str, Kind, Tensor]] = []
-    has_wrappers = False
     for prefix, owner in places:
         for name, parameter in owner._parameters.items():
             if parameter is not None:
                 rows.append((prefix + name, "parameter", parameter))
-                has_wrappers = has_wrappers or type(parameter) not in ORDINARY
         if owner._buffers:
             transient = transient_buffers(owner)
             for name, buffer in owner._buffers.items():
                 if buffer is not None:
                     kind: Kind = "transient" if name in transient else "buffer"
                     rows.append((prefix + name, kind, buffer))
-                    has_wrappers = has_wrappers or type(buffer) not in ORDINARY
-    return _unwrapped_rows(rows, forms) if has_wrappers else rows
+    return rows
 
 
 def _unwrapped_rows(

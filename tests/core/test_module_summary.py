@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.wrapper_tensor import Int8
 from torch import nn
 
 import burnish
@@ -138,3 +139,16 @@ def test_rich_prints_it_as_a_table() -> None:
 def test_what_is_no_module_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"summary: .*Linear is a class"):
         burnish.summary(nn.Linear)  # type: ignore[arg-type]  # the point
+
+
+def test_a_weight_that_wraps_others_is_one_parameter_in_every_count() -> None:
+    net = nn.Linear(4, 3)
+    quantized = Int8.of(torch.randn(3, 4))
+    net.weight = nn.Parameter(quantized, requires_grad=False)
+
+    summary = burnish.summary(net)
+
+    assert summary.n_params == burnish.num_params(net) == 15
+    assert summary.n_trainable == 3
+    assert summary.n_buffers == 0
+    assert [row.n_bytes for row in summary.rows] == [12 + 3 * 4, 3 * 4]

@@ -1,7 +1,6 @@
 """The random generators of all processes of a run, kept together."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Self
 
 from ...records.errors import RecordMismatchError
@@ -75,15 +74,3 @@ class ProcessGenerators:
         RecordMismatchError if there were more processes, or fewer.
         """
         Generators().load_state_dict(state_of_process(state_dict, "rng"))
-
-
-@contextmanager
-def generators_after_success() -> Generator[None]:
-    """Leave every generator as it was before the block if the block raises."""
-    generators = Generators()
-    before = generators.state_dict()
-    try:
-        yield
-    except BaseException:
-        generators.load_state_dict(before)
-        raise

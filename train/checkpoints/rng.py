@@ -60,13 +60,16 @@ class Generators:
 
 
 @contextmanager
-def restored_generators() -> Generator[None]:
-    """Leave every generator after the block where it was before."""
+def restored_generators(*, if_it_raises: bool = False) -> Generator[None]:
+    """Leave each generator where it was before the block, or only if that raises."""
     generators = Generators()
     before = generators.state_dict()
     try:
         yield
-    finally:
+    except BaseException:
+        generators.load_state_dict(before)
+        raise
+    if not if_it_raises:
         generators.load_state_dict(before)
 
 

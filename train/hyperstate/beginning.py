@@ -31,7 +31,7 @@ from ...records.processes.messages import (
 )
 from ..checkpoints.distributed import is_writer
 from ..checkpoints.folders import LATEST, Folders
-from ..checkpoints.process_generators import generators_after_success
+from ..checkpoints.rng import restored_generators
 from .digests import FILE as DIGESTS
 from .saved_with import text_before_edit
 from .stored_files import CONFIG, STATE, StoredFiles, check_texts
@@ -135,7 +135,7 @@ def with_beginning(request: Request[C], act: Callable[[Beginning[C]], T]) -> T:
     for n_more_tries in reversed(range(TRIES)):
         beginning = shared_beginning(request)
         try:
-            with generators_after_success():
+            with restored_generators(if_it_raises=True):
                 return act(beginning)
         except Exception:
             if not n_more_tries or not beginning.is_outdated():

@@ -87,7 +87,8 @@ def _warn_of_optimizer(
                 warn_user(
                     f"{path}: the config now makes {name} {after[name]} in group "
                     f"{index} (before: {before.get(name)}), and the optimizer goes on "
-                    "with what the checkpoint stores; to change it, set "
+                    "with what the checkpoint stores, unless run.bind_optimizer(...) "
+                    "lets it follow the config; to change it by hand, set "
                     f"run.state.{path}.param_groups[{index}][{name!r}]",
                     RuntimeWarning,
                 )

@@ -241,3 +241,21 @@ def test_a_wrapper_is_not_stored_without_a_part_of_it() -> None:
 
     assert "first.weight" not in record.extra()
     assert "first.weight.data_" in record
+
+
+def test_a_record_shows_a_wrapper_under_its_name_if_its_class_is_allowed(
+    tmp_path: Path,
+) -> None:
+    net = nn.Sequential(nn.Linear(4, 3))
+    values = Int8.of(torch.randn(3, 4))
+    net[0].weight = nn.Parameter(values, requires_grad=False)
+    burnish.save_record(net, tmp_path / "net.mpk")
+    record = open_record(tmp_path / "net.mpk")
+
+    with allow_classes(Int8):
+        shown = [record["0.weight"], record[0].weight, record["0"]["weight"]]
+
+    assert all(type(tensor) is Int8 for tensor in shown)
+    assert torch.equal(shown[0].dequantized(), values.dequantized())
+    with pytest.raises(RecordMismatchError, match=r"allow_classes\(Int8\)"):
+        _ = record["0.weight"]
