@@ -90,6 +90,7 @@ CONSTANTS = {
 OF_OTHERS = frozenset(
     {
         "_FIELD_INITVAR",  # dataclasses
+        "_actions",  # argparse: the options of a parser
         "_current_frames",  # sys
         "_field_type",  # dataclasses
         "_option_string_actions",  # argparse: the parser is one of Hydra's

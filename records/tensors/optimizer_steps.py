@@ -17,6 +17,9 @@ OURS = "calls_before_steps"
 """The attribute of a ``step`` that makes the call itself, without torch's wrapper."""
 
 _calls: list[Callable[[], object]] = []
+_hooks: list[Any] = []
+"""The one hook that makes them, once there is one."""
+
 _optimizers: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """Those that are known, by `id`: one may be equal to another, or have no hash."""
 
@@ -29,8 +32,8 @@ def call_before_steps(function: Callable[[], object]) -> None:
     if function in _calls:
         return
     _calls.append(function)
-    if len(_calls) == 1:
-        register_optimizer_step_pre_hook(_before_step)
+    if not _hooks:
+        _hooks.append(register_optimizer_step_pre_hook(_before_step))
         # Those that are made later are met at their first step.
         for value in gc.get_objects():
             # Proxies answer isinstance with code of their own.
@@ -46,7 +49,7 @@ def note_optimizer(optimizer: torch.optim.Optimizer) -> None:
 
 def has_hooks_of_others() -> bool:
     """Return whether somebody else has a call before every step of an optimizer."""
-    return len(pre_hooks_of_all) > bool(_calls)
+    return len(pre_hooks_of_all) > len(_hooks)
 
 
 def stepped_storages(least: int) -> set[int]:

@@ -54,6 +54,15 @@ LINES: dict[str, tuple[int, list[str]]] = {
     "help of set": (0, ["set", "--help"]),
     "set, no run": (2, ["set", "gone", "lr=1"]),
     "fit, no file": (2, ["fit", "--config-path", ".", "--config-name", "gone"]),
+    "help of show": (0, ["show", "--help"]),
+    "show": (0, ["show", "net.mpk"]),
+    "diff of one": (0, ["diff", "net.mpk", "net.mpk"]),
+    "convert": (0, ["convert", "net.mpk", "net.json", "--force"]),
+    "verify": (0, ["verify", "net.mpk"]),
+    "verify, no file": (2, ["verify", "gone.mpk"]),
+    "schedule": (0, ["schedule", "step: 0.1@0 cos 0.0@10"]),
+    "help of doctor": (0, ["doctor", "--help"]),
+    "completion": (0, ["completion", "bash"]),
     "profile, no file": (2, ["profile", "--config-path", ".", "--config-name", "x"]),
 }
 """Each line of words, and the exit status that it ends with."""

@@ -32,7 +32,7 @@ from .distributed import (
     refuse_sharded,
 )
 from .end_signal import EndSignal
-from .folders import Folders, check_count, refuse_obstacle
+from .folders import Folders, check_count
 from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest
 from .part_kinds import PartRecord, part_records
@@ -131,7 +131,6 @@ class Checkpoints:
         self._choice = Choice(only, exclude)
         self._links = LinkedParts.checked(unchanged, suffix)
         self._folders = Folders(root=local_folder(folder), marker=FILE)
-        refuse_obstacle(self._folders.root)
         _refuse_one_checkpoint(self._folders)
         progress_call(progress)
         self._wait, self._progress = wait, progress

@@ -255,9 +255,11 @@ class _StatePart(Part):
             self.prepare_for_code_of_others(
                 transaction, lambda snapshot: write_state(value_of(snapshot))
             )
+        groups = getattr(self.value, "param_groups", [])
+        settings = [set(group) for group in groups]
         write_state(state)
         if isinstance(self.value, torch.optim.Optimizer):
-            _check_settings(self.name, self.value, record)
+            _check_settings(self.name, self.value, settings, record)
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
         accessors = _accessors(self.value)
@@ -315,14 +317,17 @@ class _ValuePart(Part):
 
 
 def _check_settings(
-    name: str, optimizer: torch.optim.Optimizer, record: FlatRecord
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    settings: list[set[str]],
+    record: FlatRecord,
 ) -> None:
-    """Raise RecordMismatchError where groups lack what the optimizer steps by.
+    """Raise RecordMismatchError where groups lack ``settings`` that they had before.
 
     torch takes over the groups of any other optimizer, and the next step fails.
     """
-    for group in optimizer.param_groups:
-        absent = [setting for setting in optimizer.defaults if setting not in group]
+    for before, group in zip(settings, optimizer.param_groups, strict=False):
+        absent = sorted(before - group.keys())
         if absent:
             raise RecordMismatchError(
                 record.reading.file,

@@ -112,13 +112,22 @@ def moves(draw: st.DrawFn) -> Moves:
     )
 
 
+def _taken_by(kind: Any) -> tuple[Any, ...]:
+    """Return the types whose values a field of ``kind`` takes as well."""
+    wider = {float: (int,), str: (Literal["adam", "sgd"],), int | None: (int,)}
+    return (kind, *wider.get(kind, ()))
+
+
 def _is_anybodys(drawn: Moves, name: str) -> bool:
     """Return whether nothing can tell which of two fields goes by a name now.
 
     A field of the same type had the name before, or another one of that type and
-    default has moved as well.
+    default has moved as well; or its own name goes on, with a type that takes it.
     """
     by_name = {name: rest for name, *rest in drawn.fields}
+    heirs = [old for old, new in drawn.names.items() if new == name and old != name]
+    if heirs and by_name[name][0] in _taken_by(by_name[heirs[0]][0]):
+        return True
     before = by_name.get(drawn.names[name])
     if before is not None and before[0] == by_name[name][0]:
         return True

@@ -1,7 +1,7 @@
 """Types of one's own in fields of records, by a pair of functions."""
 
-import datetime
 import enum
+import ipaddress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -53,9 +53,7 @@ register_field_type(
     encode=lambda f: (f.numerator, f.denominator),
     decode=lambda pair: Fraction(*pair),
 )
-register_field_type(
-    datetime.date, encode=datetime.date.isoformat, decode=datetime.date.fromisoformat
-)
+register_field_type(ipaddress.IPv4Address, encode=str, decode=ipaddress.IPv4Address)
 register_field_type(Moody, encode=lambda moody: moody.data, decode=Moody)
 
 
@@ -63,7 +61,7 @@ class Scene(Record):
     camera: Rotation | None = None
     parts: dict[int, Rotation] | None = None
     shares: list[Fraction] | None = None
-    day: datetime.date | None = None
+    host: ipaddress.IPv4Address | None = None
     moody: Moody | None = None
     anything: Any = None
 
@@ -74,7 +72,7 @@ def test_values_of_a_registered_type_come_back_as_that(form: str) -> None:
         camera=Rotation(torch.eye(2), "front"),
         parts={3: Rotation(torch.ones(2, 2))},
         shares=[Fraction(1, 3), Fraction(2)],
-        day=datetime.date(2024, 2, 29),
+        host=ipaddress.IPv4Address("10.0.0.1"),
     )
 
     stored = Scene.load(scene.save(recorder=Recorder(form)))
@@ -85,7 +83,7 @@ def test_values_of_a_registered_type_come_back_as_that(form: str) -> None:
     assert stored.parts is not None
     assert torch.equal(stored.parts[3].matrix, torch.ones(2, 2))
     assert stored.shares == scene.shares
-    assert stored.day == scene.day
+    assert stored.host == scene.host
 
 
 def test_tensors_of_a_type_of_ones_own_are_entries_of_the_record() -> None:
@@ -118,7 +116,7 @@ def test_a_program_without_the_class_reads_its_data() -> None:
         ({"camera": Rotation(torch.ones(3))}, r"camera: .*ValueError: a rotation is"),
         ({"anything": Fraction(1)}, r"anything: a Fraction would come back as plain"),
         ({"anything": [{"a": Fraction(1)}]}, r"anything\.0\.a: a Fraction would come"),
-        ({"day": Fraction(1)}, r"day: found .*expected"),
+        ({"host": Fraction(1)}, r"host: found .*expected"),
         ({"moody": Moody(Mode.FAST)}, r"moody: <Mode.FAST: 1> would come back as a t"),
         ({"moody": Moody([Fraction(1)])}, r"moody\.0: a Fraction would come back as"),
         ({"moody": Moody({1: 2})}, r"moody: a dict needs str keys here"),
@@ -134,13 +132,13 @@ def test_what_would_not_come_back_is_refused_with_its_path(
 
 def test_data_of_a_file_that_the_class_does_not_take_is_a_mismatch() -> None:
     class Plain(Record):
-        day: Any
+        host: Any
 
     class Dated(Record):
-        day: datetime.date
+        host: ipaddress.IPv4Address
 
-    with pytest.raises(RecordMismatchError, match=r"day: found 'soon' \(ValueError"):
-        _ = Dated.load(Plain("soon").save()).day
+    with pytest.raises(RecordMismatchError, match=r"host: found 'soon' \(Address"):
+        _ = Dated.load(Plain("soon").save()).host
 
 
 def test_a_decoder_that_returns_something_else_is_told_at_the_save() -> None:
