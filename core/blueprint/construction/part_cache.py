@@ -47,7 +47,7 @@ class PartCache:
         like = None if key is None else self._parts.get(key)
         if like is None:
             return None
-        copy = _moved(like, like, part)
+        copy = _copy_at(like, like, part)
         for node, node_like in zip(copy.walk(), like.walk(), strict=True):
             node.edits = edit_index.of(node)
             if _edits_key(node.edits) != _edits_key(node_like.edits):
@@ -55,7 +55,7 @@ class PartCache:
         return copy
 
 
-def _moved(
+def _copy_at(
     node: ConstructionNode, old_root: ConstructionNode, root: ConstructionNode
 ) -> ConstructionNode:
     """Return a copy of ``node`` that stands in ``root`` as it does in ``old_root``."""
@@ -63,7 +63,7 @@ def _moved(
     n_characters, n_ranks = len(old_root.path) + 1, len(old_root.rank)
     copy.paths = tuple([join(root.path, path[n_characters:]) for path in node.paths])
     copy.ranks = tuple([(*root.rank, *rank[n_ranks:]) for rank in node.ranks])
-    copy.children = [_moved(child, old_root, root) for child in node.children]
+    copy.children = [_copy_at(child, old_root, root) for child in node.children]
     return copy
 
 
@@ -106,8 +106,8 @@ def _value_key(value: Any) -> tuple[object, ...] | None:
     """Return what tells ``value`` from all others, None where nothing does for sure."""
     kind = type(value)
     if kind in _BY_VALUE:
-        # The kind matters: 1 equals True.
-        return kind, value
+        # The kind matters, since 1 equals True, and so does the sign of a zero.
+        return kind, repr(value) if kind is float else value
     if kind in (tuple, list):
         keys = list(map(_value_key, value))
         return None if None in keys else (kind, *keys)

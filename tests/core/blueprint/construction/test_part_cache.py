@@ -1,5 +1,6 @@
 """Equal parts are constructed once: what comes of them is what a run of each makes."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -100,6 +101,29 @@ def test_parts_are_what_a_run_of_the_whole_makes_of_them(change: Change) -> None
         == Blueprint.from_dict(blueprint.to_dict(), Net).list_names()
     )
     blueprint.build()
+
+
+class Signed(nn.Module):
+    def __init__(self, slope: float = 1.0) -> None:
+        super().__init__()
+        self.layer = nn.ReLU() if math.copysign(1.0, slope) > 0 else nn.Tanh()
+
+
+class SignedNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Signed() for _ in range(2))
+
+
+def test_zeros_of_either_sign_make_parts_of_their_own() -> None:
+    blueprint: Any = Blueprint(SignedNet)
+    blueprint.configure("blocks.0", slope=0.0).configure("blocks.1", slope=-0.0)
+    nodes = [*_described(blueprint._session.draft.tree)]
+
+    blueprint._session.draft.refresh()
+
+    assert nodes == [*_described(blueprint._session.draft.tree)]
+    assert {nn.ReLU, nn.Tanh} <= {cls for _, _, cls, *_ in nodes}
 
 
 def _described(tree: ConstructionNode) -> Iterator[tuple[object, ...]]:
