@@ -62,7 +62,8 @@ def _run(options: Namespace) -> int:
 
 def _print(result: Any, *, is_whole: bool) -> None:
     from ..config.printable import printable
-    from ..train.inspection.diff import dtype_text, shape_text, value_text
+    from ..records.entries.show import shape_text
+    from ..train.inspection.diff import dtype_text, value_text
     from .terminal import console, print_line
 
     output = console()
@@ -144,6 +145,7 @@ def _cosine_text(cosine: float) -> str:
 
 
 def _as_data(result: Any) -> dict[str, Any]:
+    from ..records.tensors.dtypes import name_of_dtype
     from ..train.inspection.diff import ABSENT
 
     def change(item: Any) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def _as_data(result: Any) -> dict[str, Any]:
         "only_b": result.only_b,
         "reshaped": {p: {"a": a, "b": b} for p, (a, b) in result.reshaped.items()},
         "retyped": {
-            p: {"a": str(a).removeprefix("torch."), "b": str(b).removeprefix("torch.")}
+            p: {"a": name_of_dtype(a), "b": name_of_dtype(b)}
             for p, (a, b) in result.retyped.items()
         },
         "renamed": result.renamed,

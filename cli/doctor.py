@@ -17,15 +17,20 @@ burnish doctor
 burnish doctor --json > report.json     # for a bug report
 """
 
+NEEDED = (
+    "torch",
+    "numpy",
+    "msgpack",
+    "zstandard",
+    "xxhash",
+    "orjson",
+    "pydantic",
+    "rich",
+)
+"""What the library does not work without."""
+
 PACKAGES = {
-    "torch": "",
-    "numpy": "",
-    "msgpack": "",
-    "zstandard": "",
-    "xxhash": "",
-    "orjson": "",
-    "pydantic": "",
-    "rich": "",
+    **dict.fromkeys(NEEDED, ""),
     "ruamel.yaml": "yaml",
     "lightning": "train",
     "hydra-core": "train",
@@ -39,21 +44,19 @@ PACKAGES = {
 }
 """What may be installed, and the extra of this package that it belongs to."""
 
-_NEEDED = frozenset([*PACKAGES][:8])
-
 
 def main(argv: Sequence[str]) -> int:
     """Print the report, and return 0 if all that is needed works, else 1."""
     options = _parser().parse_args(argv)
-    found, facts = versions(), torch_facts()
+    packages, facts = versions(), torch_facts()
     tests = [test(name, act) for name, act in _TESTS.items()]
     if options.json:
         from .json_output import print_json
 
-        print_json("doctor", {"versions": found, "torch": facts, "tests": tests})
+        print_json("doctor", {"versions": packages, "torch": facts, "tests": tests})
     else:
-        _print(found, facts, tests)
-    is_whole = all(found.get(name) for name in _NEEDED)
+        _print(packages, facts, tests)
+    is_whole = all(packages.get(name) for name in NEEDED)
     return 0 if is_whole and all(result["works"] for result in tests) else 1
 
 
@@ -67,16 +70,16 @@ def versions() -> dict[str, str | None]:
     """Return the version of each package by name; None for what is not installed."""
     from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
 
-    found: dict[str, str | None] = {
+    packages: dict[str, str | None] = {
         "burnish": __version__,
         "python": platform.python_version(),
     }
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            packages[name] = None
+    return packages
 
 
 def torch_facts() -> dict[str, object]:
@@ -95,11 +98,11 @@ def test(name: str, act: Callable[[], str]) -> dict[str, object]:
     """Return whether ``act`` works, what it tells, and how long it took."""
     begun = time.monotonic()
     try:
-        told, works = act(), True
+        answer, works = act(), True
     except Exception as error:  # whatever is wrong here is the answer
-        told, works = f"{type(error).__name__}: {error}", False
+        answer, works = f"{type(error).__name__}: {error}", False
     seconds = round(time.monotonic() - begun, 3)
-    return {"test": name, "works": works, "says": told, "seconds": seconds}
+    return {"test": name, "works": works, "says": answer, "seconds": seconds}
 
 
 def _save_and_load() -> str:
@@ -142,17 +145,17 @@ _TESTS: dict[str, Callable[[], str]] = {
 
 
 def _print(
-    found: Mapping[str, str | None],
+    packages: Mapping[str, str | None],
     facts: Mapping[str, object],
     tests: Sequence[Mapping[str, object]],
 ) -> None:
     from .terminal import console, print_line
 
     output = console()
-    for name, version in found.items():
+    for name, version in packages.items():
         extra = PACKAGES.get(name, "")
         cure = f" (pip install 'burnish[{extra}]')" if extra else ""
-        missing = "MISSING" if name in _NEEDED else f"not installed{cure}"
+        missing = "MISSING" if name in NEEDED else f"not installed{cure}"
         print_line(output, f"  {name:<16} {version or missing}")
     for name, fact in facts.items():
         print_line(output, f"  {name:<16} {'none' if fact is None else fact}")

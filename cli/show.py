@@ -1,12 +1,12 @@
 """``burnish show``: what a file or a folder holds, without code or classes."""
 
-import hashlib
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from .digest import sha256_of
 from .errors import answering
 from .words import add_json, parser
 
@@ -43,20 +43,20 @@ def _parser() -> ArgumentParser:
 def _run(options: Namespace) -> int:
     from ..train.inspection.stored_parts import stored_parts
 
-    with stored_parts(options.file) as stored:
-        return _show(stored, options)
+    with stored_parts(options.file) as source:
+        return _show(source, options)
 
 
-def _show(stored: Any, options: Namespace) -> int:
+def _show(source: Any, options: Namespace) -> int:
     from ..train.inspection.part_view import PartView, part_view
 
-    views: list[PartView] = _chosen(map(part_view, stored.parts), options.pattern)
+    views: list[PartView] = _chosen(map(part_view, source.parts), options.pattern)
     if options.values is not None:
         return _show_values(views, options.values)
-    digests = [_sha256(view.part.file) for view in views] if options.digest else []
+    digests = [sha256_of(view.part.file) for view in views] if options.digest else []
     if options.json:
-        return _print_json(stored, views, digests, options)
-    _print_tables(stored, views, digests, options)
+        return _print_json(source, views, digests, options)
+    _print_tables(source, views, digests, options)
     return 0
 
 
@@ -86,7 +86,7 @@ def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
 
 
 def _print_tables(
-    stored: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
+    source: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
 ) -> None:
     from ..config.printable import printable
     from .facts import lines_of_part, lines_of_source, totals_text
@@ -94,10 +94,10 @@ def _print_tables(
     from .terminal import console, print_line
 
     output = console()
-    for line in lines_of_source(stored):
+    for line in lines_of_source(source):
         print_line(output, line)
     for i, view in enumerate(views):
-        if i or stored.kind != "record":
+        if i or source.kind != "record":
             output.print()
         for line in lines_of_part(view):
             print_line(output, line)
@@ -158,8 +158,8 @@ def _oddities(stats: Mapping[str, Any]) -> dict[str, list[str]]:
             paths.setdefault(flag, []).append(path)
     return {
         f"tensors that {'are ' if flag.startswith('all') else ''}"
-        f"{flag.replace('has', 'have')}": found
-        for flag, found in paths.items()
+        f"{flag.replace('has', 'have')}": those_paths
+        for flag, those_paths in paths.items()
     }
 
 
@@ -182,13 +182,8 @@ def _show_values(views: Sequence[Any], path: str) -> int:
     raise ValueError(f"nothing is stored at {path!r}.{did_you_mean(path, paths)}")
 
 
-def _sha256(file: str) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _print_json(
-    stored: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
+    source: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
 ) -> int:
     from .json_output import print_json
 
@@ -196,9 +191,9 @@ def _print_json(
     for part, digest in zip(parts, digests, strict=False):
         part["sha256"] = digest
     content = {
-        "file": stored.source,
-        "kind": stored.kind,
-        "facts": stored.facts,
+        "file": source.source,
+        "kind": source.kind,
+        "facts": source.facts,
         "parts": parts,
     }
     print_json("show", content)
@@ -228,11 +223,13 @@ def _part_as_data(view: Any, options: Namespace) -> dict[str, Any]:
 
 
 def _entry_as_data(entry: Any, stats: Mapping[str, Any]) -> dict[str, Any]:
+    from ..records.tensors.dtypes import name_of_dtype
+
     data = {
         "path": entry.path,
         "kind": entry.kind,
         "id": entry.id,
-        "dtype": str(entry.dtype).removeprefix("torch."),
+        "dtype": name_of_dtype(entry.dtype),
         "shape": list(entry.shape),
         "n_bytes": entry.nbytes,
         "requires_grad": entry.requires_grad,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..config.printable import printable
 from ..config.short_text import short_repr
-from ..records.entries.show import show_size
+from ..records.entries.show import shape_text, show_size
 from ..records.inspection.statistics import TensorStats
 from ..records.inspection.tree import Leaf, Node
 from ..records.tensors.dtypes import name_of_dtype
@@ -178,7 +178,7 @@ def _leaf_cells(
     entry = leaf.entry
     if entry is None:
         return _cells("", "", "", "", "", note)
-    shape = "x".join(map(str, entry.shape)) or "scalar"
+    shape = shape_text(entry.shape)
     dtype = name_of_dtype(entry.dtype)
     if leaf.tied_to is not None:
         return _cells(shape, dtype, "", "", "", f"is {printable(leaf.tied_to)}")

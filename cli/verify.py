@@ -1,11 +1,11 @@
 """``burnish verify``: every checksum of files and folders, and repair from a copy."""
 
-import hashlib
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .digest import sha256_of
 from .errors import answering
 from .words import add_json, parser
 
@@ -128,10 +128,9 @@ def _is_ours(file: str) -> bool:
 def _wrong_digest(file: str, expected: str) -> Iterator[dict[str, Any]]:
     if len(expected) != 64 or not set(expected.lower()) <= set("0123456789abcdef"):
         raise ValueError(f"--sha256 is 64 hexadecimal digits, got {expected!r:.80}")
-    with open(file, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected.lower():
-        problem = f"its SHA-256 is {found}, expected {expected.lower()}"
+    digest = sha256_of(file)
+    if digest != expected.lower():
+        problem = f"its SHA-256 is {digest}, expected {expected.lower()}"
         yield {"file": file, "verdict": "damaged", "problem": problem}
 
 

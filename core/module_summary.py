@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..config.patterns import Patterns
 from ..records.entries.entry import Kind, ParamId
+from ..records.entries.show import shape_text
 from ..records.entries.wrapped_tensors import tensors_within
 from ..records.tensors.dtypes import name_of_dtype
 from ..records.tensors.memory import Ties
@@ -205,7 +206,7 @@ def _prefixes(path: str) -> list[str]:
 
 
 def _line(name: str, row: TensorRow) -> tuple[str, ...]:
-    shape = "?" if row.shape is None else "x".join(map(str, row.shape)) or "scalar"
+    shape = "?" if row.shape is None else shape_text(row.shape)
     counted = f"{row.n_elements:,}" if row.shared_with is None else ""
     return name, shape, row.dtype, counted, row.id or "", row.note
 

@@ -88,9 +88,9 @@ class BackgroundSaves:
         self.join()
         staged = [_staged(record) for record in records]
         if self._options.kind == "lazy":
-            held = HeldRecords(staged)
-            self._later.prepare(held.size)
-            staged = held.to_copy
+            records_in_place = HeldRecords(staged)
+            self._later.prepare(records_in_place.size)
+            staged = records_in_place.to_copy
         self._staging.prepare(staged)
 
     def free(self) -> None:
@@ -143,9 +143,9 @@ class BackgroundSaves:
 
         def hold() -> tuple[Copies, Tensor]:
             records = HeldRecords(staged)
-            held = records.hold(lazy)
+            tensors = records.hold(lazy)
             copies, memory = self._staging.copy(records.to_copy)
-            return records.join(held, copies), memory
+            return records.join(tensors, copies), memory
 
         return lazy.take(hold)
 

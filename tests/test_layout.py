@@ -145,7 +145,7 @@ FLOORS = {
         ("__init__",),
     ],
     "cli": [
-        ("words",),
+        ("digest", "words"),
         ("errors", "json_output", "main", "target", "terminal", "termination"),
         ("facts", "tensor_table"),
         (

@@ -153,8 +153,8 @@ def edits_of_now(config: object, edits: Iterable[Edit]) -> list[Edit]:
 def _change_of_now(config: object, change: Change) -> Change:
     if has_place(config, change.path):
         return change
-    moved = current_path(type(config), parts(change.path))
-    return change if moved is None else replace(change, path=join(*moved))
+    path = current_path(type(config), parts(change.path))
+    return change if path is None else replace(change, path=join(*path))
 
 
 def last_overrides(edits: Iterable[Edit]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ...records.tensors.shares import own_share, share_of
 from .bucket import Bucket, Job
 from .loop import checked, keep, matching_grad, state_of
 from .memory.tensor_form import stepped_tensor
-from .portions import Portion, StepFailed, Write, job_of
+from .portions import StepFailed, Write, job_of_each
 from .tracing.step_call import StepCall
 
 
@@ -26,14 +26,10 @@ class Gathered:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`. Raises StepFailed."""
-        portions = [
-            Portion([bucket.params[i]], partial(_computed, bucket, i, grad, step))
-            for i, grad in enumerate(grads)
-        ]
-        return job_of(portions, [*bucket.params, *grads], _nbytes(bucket))
+        return job_of_each(bucket, grads, partial(_computed, step), _nbytes)
 
 
-def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
+def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
     """Return what writes this process's share of the step of one parameter."""
     param, fields = bucket.params[i], bucket.states[i]
     target = stepped_tensor(param)
@@ -70,8 +66,6 @@ def _share(value: Any, like: Any) -> Any:
     return share.clone()
 
 
-def _nbytes(bucket: Bucket) -> int:
-    """Return how large the shares of the results are."""
-    states = (t for state in bucket.states for t in state.values())
-    tensors = [*bucket.params, *(t for t in states if isinstance(t, Tensor))]
-    return sum(own_share(t).nbytes for t in tensors)
+def _nbytes(tensor: Tensor) -> int:
+    """Return how large the share of a result is."""
+    return own_share(tensor).nbytes

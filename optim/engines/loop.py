@@ -9,7 +9,7 @@ from torch import Tensor
 from ...records.tensors.shares import spread_as
 from .bucket import Bucket, Job
 from .memory.tensor_form import owned, stepped_tensor
-from .portions import Portion, StepFailed, Write, job_of, memory_of
+from .portions import StepFailed, Write, job_of_each, memory_of
 from .tracing.extended_state import MASTER, kept_names
 from .tracing.recording import ImpureStepError
 from .tracing.state_fields import field_names, fields_of_state
@@ -25,14 +25,10 @@ class Loop:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`. Raises StepFailed."""
-        portions = [
-            Portion([bucket.params[i]], partial(_computed, bucket, i, grad, step))
-            for i, grad in enumerate(grads)
-        ]
-        return job_of(portions, [*bucket.params, *grads], _nbytes(bucket))
+        return job_of_each(bucket, grads, partial(_computed, step), _nbytes)
 
 
-def _computed(bucket: Bucket, i: int, grad: Tensor, step: StepCall) -> Write:
+def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
     """Return what writes the step of one parameter."""
     param, fields = bucket.params[i], bucket.states[i]
     tensor = stepped_tensor(param)
@@ -74,11 +70,8 @@ def checked(
     return result, new_state
 
 
-def _nbytes(bucket: Bucket) -> int:
-    """Return how large the results of a bucket are."""
-    states = (t for state in bucket.states for t in state.values())
-    tensors = [*bucket.params, *(t for t in states if isinstance(t, Tensor))]
-    return sum(t.numel() * t.element_size() for t in tensors)
+def _nbytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _homes(fields: dict[str, Any]) -> list[Any]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...records.tensors.torch_internals import storage_address
-from .bucket import Job
+from .bucket import Bucket, Job
 
 ROOM = 64 * 1024 * 1024
 """How many bytes of results are kept before the first is written."""
@@ -50,6 +51,27 @@ class InTurn:
         for portion in self.portions:
             portion.compute()()
             self.moved += portion.params
+
+
+def job_of_each(
+    bucket: Bucket,
+    grads: list[Tensor],
+    compute: Callable[[Bucket, int, Tensor], Write],
+    nbytes_of: Callable[[Any], int],
+) -> Job:
+    """Return what writes the steps of all parameters, each a portion of its own.
+
+    ``compute`` is given the position of a parameter and its gradient; ``nbytes_of``
+    says how large the result for a tensor is.
+    """
+    portions = [
+        Portion([bucket.params[i]], partial(compute, bucket, i, grad))
+        for i, grad in enumerate(grads)
+    ]
+    states = (t for state in bucket.states for t in state.values())
+    tensors = [*bucket.params, *(t for t in states if isinstance(t, Tensor))]
+    nbytes = sum(map(nbytes_of, tensors))
+    return job_of(portions, [*bucket.params, *grads], nbytes)
 
 
 def job_of(portions: list[Portion], tensors: Sequence[Any], nbytes: int) -> Job:

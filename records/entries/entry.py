@@ -172,7 +172,7 @@ class Entry:
         """Return the same entry with ``tensor`` instead of what it has."""
         return self._with(tensor.dtype, tuple(tensor.shape), tensor)
 
-    def with_payload(self, payload: Payload) -> "Entry":
+    def with_payload(self, payload: "Tensor | Payload") -> "Entry":
         """Return the same entry with ``payload``, which gives the same tensor."""
         return self._with(self.dtype, self.shape, payload)
 

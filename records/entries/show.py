@@ -1,5 +1,6 @@
 """A record on one screen."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,8 +45,13 @@ def show_size(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 
+def shape_text(shape: Iterable[int]) -> str:
+    """Return ``3x4``, or ``scalar``."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
 def _row(entry: Entry, width: int) -> str:
-    shape = "x".join(map(str, entry.shape)) or "scalar"
+    shape = shape_text(entry.shape)
     ties = f"  = {', '.join(entry.ties)}" if entry.ties else ""
     kind = f"{name_of_dtype(entry.dtype):<9} {shape:<14} {entry.kind}"
     return f"  {printable(entry.path):<{width}}  {kind}{printable(ties)}"

@@ -43,8 +43,8 @@ def distance_of(
     ``rtol`` and ``atol`` decide what is close, as in ``torch.isclose``.
     """
     sums = _Sums(rtol, atol)
-    for left, right in aligned(a, b):
-        sums.add(left, right)
+    for block_a, block_b in aligned(a, b):
+        sums.add(block_a, block_b)
     return sums.result()
 
 
@@ -53,19 +53,19 @@ def aligned(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield pieces of both of the same length; their blocks may be of any."""
     ends = torch.empty(0), torch.empty(0)
-    left, right = ends
-    lefts, rights = iter(a), iter(b)
+    block_a, block_b = ends
+    blocks_a, blocks_b = iter(a), iter(b)
     while True:
-        left = left if left.numel() else next(lefts, ends[0])
-        right = right if right.numel() else next(rights, ends[1])
-        n = min(left.numel(), right.numel())
+        block_a = block_a if block_a.numel() else next(blocks_a, ends[0])
+        block_b = block_b if block_b.numel() else next(blocks_b, ends[1])
+        n = min(block_a.numel(), block_b.numel())
         if not n:
             # Both are read to their ends, where their sums are compared.
-            for _ in (*lefts, *rights):
+            for _ in (*blocks_a, *blocks_b):
                 pass
             return
-        yield left[:n], right[:n]
-        left, right = left[n:], right[n:]
+        yield block_a[:n], block_b[:n]
+        block_a, block_b = block_a[n:], block_b[n:]
 
 
 def content_sum(blocks: Iterable[Tensor]) -> bytes:

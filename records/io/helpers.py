@@ -11,11 +11,32 @@ import torch
 from ...config.process.interrupts import uninterrupted
 from ..tensors.torch_internals import compute_in_this_thread_alone
 
+PATIENCE = 0.05
+"""Seconds after which whoever waits for a helper looks whether it still runs."""
+
 _MOST_THREADS = 4
 """Disks and memory are busy with as many."""
 
 _helpers: set[int] = set()
 """Those that run, as Python numbers threads."""
+
+
+class Claim:
+    """Work that several threads may come to, and one does."""
+
+    __slots__ = ("_chances",)
+
+    def __init__(self) -> None:
+        self._chances = [None]
+
+    def claim(self) -> bool:
+        """Return True to the first thread that asks."""
+        try:
+            # One step, which no other thread can split.
+            self._chances.pop()
+        except IndexError:
+            return False
+        return True
 
 
 def thread_count() -> int:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from ...config.process.interrupts import uninterrupted
 from ..tensors.torch_internals import computing_in_this_thread_alone
-from .helpers import may_have_help, start_helper, thread_count
+from .helpers import PATIENCE, Claim, may_have_help, start_helper, thread_count
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -44,25 +44,16 @@ def parallel_map(
         jobs.end()
 
 
-class _Job(Generic[_T]):
+class _Job(Claim, Generic[_T]):
     """An item, and what was made of it."""
 
-    __slots__ = ("_claims", "end", "error", "item", "result")
+    __slots__ = ("end", "error", "item", "result")
 
     def __init__(self, item: _T, end: threading.Event | None) -> None:
+        super().__init__()
         self.item, self.end = item, end
         self.result: list[object] = []
         self.error: BaseException | None = None
-        self._claims = [None]
-
-    def claim(self) -> bool:
-        """Return True to the first thread that asks."""
-        try:
-            # One step, which no other thread can split.
-            self._claims.pop()
-        except IndexError:
-            return False
-        return True
 
 
 class _Jobs(Generic[_T, _R]):
@@ -129,7 +120,7 @@ class _Jobs(Generic[_T, _R]):
             other = self._waiting.get_nowait()
         except Empty:
             # No helper runs in a process that was forked.
-            if not end.wait(_PATIENCE) and not any(t.is_alive() for t in self._threads):
+            if not end.wait(PATIENCE) and not any(t.is_alive() for t in self._threads):
                 self._do(job)
             return
         if other is not None and other.claim():
@@ -148,7 +139,3 @@ class _Jobs(Generic[_T, _R]):
         finally:
             if job.end is not None:
                 job.end.set()
-
-
-_PATIENCE = 0.05
-"""Seconds after which whoever waits for a helper looks whether it still runs."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import xxhash
 
 from ...config.process.interrupts import uninterrupted
-from .helpers import may_have_help, start_helper, thread_count
+from .helpers import PATIENCE, Claim, may_have_help, start_helper, thread_count
 from .lazy_payload import LazyPayload
 from .source import Maps
 
@@ -57,7 +57,7 @@ class SumsAhead:
             # As long as there is something else to do, this thread does that.
             other = self._next(from_end=True)
             if other is None:
-                job.has_digest.wait(_PATIENCE)
+                job.has_digest.wait(PATIENCE)
             else:
                 self._hash(other)
         return job.digest or xxhash.xxh3_64_digest(data)
@@ -111,26 +111,13 @@ class SumsAhead:
         return any(thread.is_alive() for thread in self._threads)
 
 
-class _Job:
+class _Job(Claim):
     """The bytes of a payload, and their sum once it is known."""
 
-    __slots__ = ("_claims", "data", "digest", "has_digest")
+    __slots__ = ("data", "digest", "has_digest")
 
     def __init__(self, data: memoryview) -> None:
+        super().__init__()
         self.data = data
         self.digest: bytes | None = None
         self.has_digest = threading.Event()
-        self._claims = [None]
-
-    def claim(self) -> bool:
-        """Return True to the first thread that asks."""
-        try:
-            # One step, which no other thread can split.
-            self._claims.pop()
-        except IndexError:
-            return False
-        return True
-
-
-_PATIENCE = 0.05
-"""Seconds after which whoever waits for a helper looks whether it still runs."""

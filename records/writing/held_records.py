@@ -68,16 +68,16 @@ class HeldRecords:
             for record, stay in zip(self._records, self._stay, strict=True)
         ]
 
-    def join(self, held: list[list[HeldTensor]], copies: Copies) -> Copies:
+    def join(self, tensors_in_place: list[list[HeldTensor]], copies: Copies) -> Copies:
         """Return all entries of each record, over what is held and over copies."""
         joined: Copies = []
         for record, stay, tensors, rest in zip(
-            self._records, self._stay, held, copies, strict=True
+            self._records, self._stay, tensors_in_place, copies, strict=True
         ):
-            kept, copied = iter(tensors), iter(rest)
+            in_place, copied = iter(tensors), iter(rest)
             joined.append(
                 [
-                    entry.with_payload(next(kept)) if stays else next(copied)
+                    entry.with_payload(next(in_place)) if stays else next(copied)
                     for entry, stays in zip(record.entries, stay, strict=True)
                 ]
             )

@@ -51,7 +51,7 @@ class LazySnapshot:
         """Whether values may change: what is left to read is in copies."""
         self._spare = memory
         self._memory: Memory | None = None
-        self._held: list[HeldTensor] = []
+        self._sources: list[HeldTensor] = []
         self._n_closed = 0
         self._is_awaited, self._is_over = False, False
         self._news: SimpleQueue[None] = SimpleQueue()
@@ -62,10 +62,10 @@ class LazySnapshot:
 
     def hold(self, path: str, tensor: torch.Tensor) -> "HeldTensor":
         """Return what reads the values that an ordinary ``tensor`` has now."""
-        held = HeldTensor(self, path, tensor)
-        self._held.append(held)
-        self.report.n_held += held.size
-        return held
+        source = HeldTensor(self, path, tensor)
+        self._sources.append(source)
+        self.report.n_held += source.size
+        return source
 
     def take(self, hold: Callable[[], T]) -> T:
         """Return what ``hold`` does; whoever is about to change values waits for it.
@@ -85,8 +85,8 @@ class LazySnapshot:
         For the thread that reads the values afterwards.
         """
         self._writer = threading.current_thread()
-        for held in self._held:
-            if not held.hash_ahead():
+        for source in self._sources:
+            if not source.hash_ahead():
                 return
 
     @property
@@ -121,7 +121,7 @@ class LazySnapshot:
         """Let go of all; nobody reads any more."""
         with self.lock:
             self._close()
-            self._held.clear()
+            self._sources.clear()
         if self._memory is not None:
             self._spare.give_back(self._memory)
             self._memory = None
@@ -140,20 +140,20 @@ class LazySnapshot:
     def _copy_unread(self) -> None:
         """Copy from the end, while the writer comes from the beginning."""
         with self.lock:
-            needed = sum(held.n_unread for held in self._held)
+            needed = sum(source.n_unread for source in self._sources)
         room = self._room(needed)
-        for held in reversed(self._held):
-            while room is not None and self._copy_last(held, room):
+        for source in reversed(self._sources):
+            while room is not None and self._copy_last(source, room):
                 pass
 
-    def _copy_last(self, held: "HeldTensor", room: "Memory") -> bool:
+    def _copy_last(self, source: "HeldTensor", room: "Memory") -> bool:
         """Copy a segment, if one is needed and there is room for it."""
         with self.lock:
-            size = 0 if self._is_over else held.last_segment
+            size = 0 if self._is_over else source.last_segment
             target = room.take(size) if size else None
             if target is None:
                 return False
-            held.copy_last(target)
+            source.copy_last(target)
             self.report.n_copied_later += size
             return True
 
@@ -181,10 +181,10 @@ class LazySnapshot:
 
     def _are_closed(self) -> bool:
         """Return whether all is read or copied; what is stays so."""
-        held = self._held
-        while self._n_closed < len(held) and not held[self._n_closed].n_unread:
+        sources = self._sources
+        while self._n_closed < len(sources) and not sources[self._n_closed].n_unread:
             self._n_closed += 1
-        return self._n_closed == len(held)
+        return self._n_closed == len(sources)
 
 
 class HeldTensor:

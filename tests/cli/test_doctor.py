@@ -47,7 +47,7 @@ def test_what_is_missing_is_told_with_its_cure(
 ) -> None:
     monkeypatch.setattr(doctor, "_TESTS", {})
     monkeypatch.setattr(doctor, "PACKAGES", {"torch": "", "no_such_package": "yaml"})
-    monkeypatch.setattr(doctor, "_NEEDED", frozenset(["torch"]))
+    monkeypatch.setattr(doctor, "NEEDED", ("torch",))
 
     assert main(["doctor"]) == 0
     assert "pip install 'burnish[yaml]'" in capsys.readouterr().out

@@ -48,9 +48,9 @@ def convert(
         upgrade_file(source, upgrade, target)
         with open_record(target) as written:
             return len(written.entries())
-    with stored_parts(source) as stored:
+    with stored_parts(source) as parts:
         record = open_record(
-            _only_record(stored), only=only, exclude=exclude, rename=rename
+            _only_record(parts), only=only, exclude=exclude, rename=rename
         )
         if shards is not None:
             _write_shards(record, target, shards, precision, progress)
@@ -60,12 +60,12 @@ def convert(
         return len(record.entries())
 
 
-def _only_record(stored: StoredParts) -> FlatRecord:
-    if len(stored.parts) == 1:
-        return stored.parts[0].record
-    files = first_names([part.file for part in stored.parts], 6)
+def _only_record(source: StoredParts) -> FlatRecord:
+    if len(source.parts) == 1:
+        return source.parts[0].record
+    files = first_names([part.file for part in source.parts], 6)
     raise RecordError(
-        f"{stored.source} holds {len(stored.parts)} records, and one file holds one: "
+        f"{source.source} holds {len(source.parts)} records, and one file holds one: "
         f"convert them one by one, {files}"
     )
 

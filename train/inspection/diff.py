@@ -15,6 +15,7 @@ from ...config.printable import printable
 from ...config.short_text import short_repr
 from ...core.persistence.saving import into_record
 from ...records.entries.entry import Entry
+from ...records.entries.show import shape_text
 from ...records.flat_record import FlatRecord
 from ...records.inspection.comparison import Distance, content_sum, distance_of
 from ...records.io.progress import Progress, Tally
@@ -120,8 +121,9 @@ class Diff(FoldedHtml):
 
     def __repr__(self) -> str:
         lines = [f"Diff({self.summary()})", *self._lines()]
-        shown = lines if len(lines) <= 24 else [*lines[:23], "  ..."]
-        return "\n".join(shown)
+        if len(lines) > 24:
+            lines[23:] = ["  ..."]
+        return "\n".join(lines)
 
     def _lines(self) -> Iterator[str]:
         yield from (f"  {value_text(change)}" for change in self.hyperparameters)
@@ -158,36 +160,36 @@ def diff(
         if tolerance is not None and not 0 <= tolerance < math.inf:
             raise ValueError(f"{name} is a number from 0 on, got {tolerance!r}")
     with ExitStack() as opened:
-        stored_a, stored_b = (_stored(side, opened) for side in (a, b))
-        views_a, views_b = _views(stored_a), _views(stored_b)
+        source_a, source_b = (_parts_of(side, opened) for side in (a, b))
+        views_a, views_b = _views(source_a), _views(source_b)
         return _compared(
-            (stored_a.source, _matched(views_a, views_b)),
-            (stored_b.source, _matched(views_b, views_a)),
+            (source_a.source, _matched(views_a, views_b)),
+            (source_b.source, _matched(views_b, views_a)),
             rtol=rtol,
             atol=atol,
             progress=progress,
         )
 
 
-def _stored(side: Any, opened: ExitStack) -> StoredParts:
+def _parts_of(side: Any, opened: ExitStack) -> StoredParts:
     if isinstance(side, nn.Module):
         return _of_record(into_record(side), type(side).__name__)
     if isinstance(side, Mapping) and not isinstance(side, FlatRecord):
         return _of_record(FlatRecord.from_state_dict(side), "state dict")
     if isinstance(side, StoredParts):
         return side
-    stored = stored_parts(side)
+    parts = stored_parts(side)
     if isinstance(side, str) or hasattr(side, "__fspath__"):
-        opened.enter_context(stored)
-    return stored
+        opened.enter_context(parts)
+    return parts
 
 
 def _of_record(record: FlatRecord, name: str) -> StoredParts:
     return StoredParts(name, "record", [StoredPart("", name, record)])
 
 
-def _views(stored: StoredParts) -> dict[str, PartView]:
-    return {part.name: part_view(part) for part in stored.parts}
+def _views(source: StoredParts) -> dict[str, PartView]:
+    return {part.name: part_view(part) for part in source.parts}
 
 
 def _matched(
@@ -220,18 +222,18 @@ def _compared(
     data: list[ValueChange] = []
     prefixes: dict[int, str] = {}
     for name in names:
-        left, right = views_a.get(name), views_b.get(name)
-        found = pair_entries(_entries(left), _entries(right), _sum_of)
-        for entry in (*(x for x, _ in found.pairs), *found.only_a, *found.only_b):
+        view_a, view_b = views_a.get(name), views_b.get(name)
+        of_part = pair_entries(_entries(view_a), _entries(view_b), _sum_of)
+        for entry in (*(x for x, _ in of_part.pairs), *of_part.only_a, *of_part.only_b):
             prefixes[id(entry)] = f"{name}." if name else ""
-        pairing.pairs += found.pairs
-        pairing.only_a += found.only_a
-        pairing.only_b += found.only_b
+        pairing.pairs += of_part.pairs
+        pairing.only_a += of_part.only_a
+        pairing.only_b += of_part.only_b
         pairing.renamed |= {
-            join(name, old): join(name, new) for old, new in found.renamed.items()
+            join(name, old): join(name, new) for old, new in of_part.renamed.items()
         }
-        hyperparameters += _changes(name, _settings(left), _settings(right))
-        data += _changes(name, _plain(left), _plain(right))
+        hyperparameters += _changes(name, _settings(view_a), _settings(view_b))
+        data += _changes(name, _plain(view_a), _plain(view_b))
     distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
     distances.add(pairing.pairs)
     return Diff(
@@ -361,11 +363,6 @@ def value_text(change: ValueChange) -> str:
     """Return ``path: a, b`` as a person reads it."""
     a, b = (printable(short_repr(side, 40)) for side in (change.a, change.b))
     return f"{printable(change.path)}: {a} -> {b}"
-
-
-def shape_text(shape: Iterable[int]) -> str:
-    """Return ``3x4``, or ``scalar``."""
-    return "x".join(map(str, shape)) or "scalar"
 
 
 def dtype_text(dtypes: tuple[torch.dtype, torch.dtype]) -> str:

@@ -35,26 +35,26 @@ def pair_entries(
     """
     result = Pairing()
     by_path = {path: entry for entry in b for path in (entry.path, *entry.ties)}
-    left: list[Entry] = []
-    taken: set[int] = set()
+    rest_a: list[Entry] = []
+    ids_of_namesakes: set[int] = set()
     for entry in a:
         namesake = next(
             (by_path[p] for p in (entry.path, *entry.ties) if p in by_path), None
         )
         if namesake is None:
-            left.append(entry)
+            rest_a.append(entry)
         else:
             result.pairs.append((entry, namesake))
-            taken.add(id(namesake))
-    right = [entry for entry in b if id(entry) not in taken]
+            ids_of_namesakes.add(id(namesake))
+    rest_b = [entry for entry in b if id(entry) not in ids_of_namesakes]
     for find in (_by_id, _by_values(sum_of), _by_prefix(result.renamed)):
-        matches = [*find(left, right)] if left and right else []
+        matches = [*find(rest_a, rest_b)] if rest_a and rest_b else []
         result.pairs += matches
         result.renamed.update((x.path, y.path) for x, y in matches)
         gone = {id(entry) for pair in matches for entry in pair}
-        left = [entry for entry in left if id(entry) not in gone]
-        right = [entry for entry in right if id(entry) not in gone]
-    result.only_a, result.only_b = left, right
+        rest_a = [entry for entry in rest_a if id(entry) not in gone]
+        rest_b = [entry for entry in rest_b if id(entry) not in gone]
+    result.only_a, result.only_b = rest_a, rest_b
     return result
 
 
@@ -112,13 +112,13 @@ def _by_prefix(renamed: Mapping[str, str]) -> _Finder:
         by_path = {entry.path: entry for entry in right}
         changes = Counter(map(_change_of, renamed.items()))
         changes.update(_changes_of_beginnings(left, by_path))
-        rest = [*left]
+        unpaired = {id(entry): entry for entry in left}
         for (old, new), _ in changes.most_common(8):
-            for entry in [e for e in rest if e.path.startswith(old)]:
+            for entry in [e for e in unpaired.values() if e.path.startswith(old)]:
                 twin = by_path.get(new + entry.path.removeprefix(old))
                 if twin is not None and twin.shape == entry.shape:
                     del by_path[twin.path]
-                    rest.remove(entry)
+                    del unpaired[id(entry)]
                     yield entry, twin
 
     return find

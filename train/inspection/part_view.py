@@ -15,6 +15,7 @@ from ...records.entries.select import data_entry, selected
 from ...records.flat_record import FlatRecord
 from ...records.inspection.tree import Leaf, leaves_of
 from ...records.record_view import names_on_path, plain_leaves
+from ...records.tensors.dtypes import name_of_dtype
 from .stored_parts import StoredPart
 
 
@@ -71,7 +72,7 @@ class PartView:
         """Return how many bytes the entries of each dtype take."""
         sizes: Counter[str] = Counter()
         for entry in self.entries:
-            sizes[str(entry.dtype).removeprefix("torch.")] += entry.nbytes
+            sizes[name_of_dtype(entry.dtype)] += entry.nbytes
         return sizes
 
     def chosen(self, patterns: Sequence[str]) -> "PartView":

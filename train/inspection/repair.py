@@ -38,7 +38,9 @@ def repair(
                 repaired.append(entry.path)
             elif _sum_or_none(twin) not in (value, None):
                 raise _no_copy(copy, f"{entry.path}: it has other values there")
-            entries.append(entry if value is not None else _as(entry, twin))
+            # The values of the twin are read when they are written.
+            whole_entry = entry.with_payload(twin.source) if value is None else entry
+            entries.append(whole_entry)
         record.replaced(entries=entries).save(Path(target))
     return repaired
 
@@ -59,21 +61,6 @@ def _twin(entry: Entry, twin: Entry | None, copy: str | os.PathLike[str]) -> Ent
     if (twin.shape, twin.dtype, twin.id) != (entry.shape, entry.dtype, entry.id):
         raise _no_copy(copy, f"{entry.path}: it has another shape, dtype or ID there")
     return twin
-
-
-def _as(entry: Entry, twin: Entry) -> Entry:
-    """Return ``entry`` with the values of ``twin``, which are read when written."""
-    return Entry(
-        entry.path,
-        entry.kind,
-        entry.dtype,
-        entry.shape,
-        twin.source,
-        entry.id,
-        entry.requires_grad,
-        entry.ties,
-        entry.memory_format,
-    )
 
 
 def _sum_or_none(entry: Entry) -> bytes | None:
