@@ -16,8 +16,9 @@ from .io.sink import Destination, check_destination
 from .record_writer import WritableRecord
 from .tensors.optimizer_steps import call_before_steps
 from .writing.held_records import HeldRecords
-from .writing.lazy_snapshot import LazySnapshot, SpareMemory, settle_snapshots
+from .writing.lazy_snapshot import LazySnapshot, settle_snapshots
 from .writing.payload import saved_from_snapshot
+from .writing.spare_memory import SpareMemory
 from .writing.staging import Copies, StagedRecord, Staging
 
 T = TypeVar("T")

@@ -69,6 +69,13 @@ def whole_values(net: nn.Module) -> dict[str, torch.Tensor]:
     return {name: whole(tensor) for name, tensor in net.state_dict().items()}
 
 
+def assert_same_values(net: nn.Module, plain: nn.Module, tolerance: float) -> None:
+    """Compare what is spread over processes with the parameters of one process."""
+    for name, values in whole_values(net).items():
+        expected = plain.get_parameter(name)
+        assert torch.allclose(values, expected, rtol=0, atol=tolerance), name
+
+
 def example(width: int = 6) -> torch.Tensor:
     """Return the same input on every process."""
     return torch.arange(4.0 * width).reshape(4, width) / (4 * width)

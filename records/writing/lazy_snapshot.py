@@ -1,7 +1,6 @@
 """LazySnapshot: tensors that stay where they are until they are written or changed."""
 
 import ctypes
-import mmap
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from ..io.save_handle import SnapshotReport
 from ..tensors.grad_mode import ordinary_tensors
 from ..tensors.memory import contiguous_address
 from ..tensors.torch_internals import tensor_version
+from .spare_memory import Memory, SpareMemory
 
 if TYPE_CHECKING:
     from ..io.source import Maps
@@ -39,7 +39,7 @@ class LazySnapshot:
     noticed, and the writer gets an error.
     """
 
-    def __init__(self, memory: "SpareMemory", report: SnapshotReport) -> None:
+    def __init__(self, memory: SpareMemory, report: SnapshotReport) -> None:
         self.report = report
         # A Condition is written in Python, where Ctrl-C may leave it locked.
         self.lock = threading.Lock()
@@ -146,7 +146,7 @@ class LazySnapshot:
             while room is not None and self._copy_last(source, room):
                 pass
 
-    def _copy_last(self, source: "HeldTensor", room: "Memory") -> bool:
+    def _copy_last(self, source: "HeldTensor", room: Memory) -> bool:
         """Copy a segment, if one is needed and there is room for it."""
         with self.lock:
             size = 0 if self._is_over else source.last_segment
@@ -157,7 +157,7 @@ class LazySnapshot:
             self.report.n_copied_later += size
             return True
 
-    def _room(self, needed: int) -> "Memory | None":
+    def _room(self, needed: int) -> Memory | None:
         if self._memory is None:
             # A writer that steps would wait for itself.
             is_writer = threading.current_thread() is self._writer
@@ -338,67 +338,6 @@ class HeldTensor:
 
     def _size_of(self, i: int) -> int:
         return min(SEGMENT, self.size - i * SEGMENT)
-
-
-class Memory:
-    """Room for copies, which are given out one behind the other."""
-
-    def __init__(self, size: int) -> None:
-        # No tensor: whoever steps may have torch in a mode that fakes them.
-        self._map = mmap.mmap(-1, size)
-        self._start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        self.size, self._n_taken = size, 0
-
-    def take(self, size: int) -> int | None:
-        """Return the address of ``size`` bytes; None if there are no more."""
-        if self._n_taken + size > self.size:
-            return None
-        self._n_taken += size
-        return self._start + self._n_taken - size
-
-    def clear(self) -> None:
-        """Give out all of it once more."""
-        self._n_taken = 0
-
-    def touch(self) -> None:
-        """Have the system give every page."""
-        ctypes.memset(self._start, 0, self.size)
-
-
-class SpareMemory:
-    """Memory for at most ``limit`` bytes of copies, used again from save to save."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._spare: list[Memory] = []
-
-    def take(self, size: int, *, is_limited: bool = True) -> Memory | None:
-        """Return room for ``size`` bytes, or for the limit; None if there is none."""
-        if is_limited:
-            size = min(size, self.limit)
-        memory = self._spare.pop() if self._spare else None
-        if memory is not None and memory.size >= size:
-            memory.clear()
-            return memory
-        try:
-            return Memory(size) if size else None
-        except (OSError, ValueError, MemoryError):
-            return None  # whoever steps waits for the file instead
-
-    def prepare(self, size: int) -> None:
-        """Have room for ``size`` bytes, or for the limit, every page of it touched."""
-        memory = self.take(size)
-        if memory is not None:
-            memory.touch()
-            self.give_back(memory)
-
-    def give_back(self, memory: Memory) -> None:
-        """Keep ``memory`` for the next copies."""
-        self._spare[:] = [memory]
-
-    def free(self) -> None:
-        """Let go of memory that nobody has."""
-        self._spare.clear()
 
 
 def settle_snapshots() -> None:

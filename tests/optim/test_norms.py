@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from burnish.optim import (
     SGD,
@@ -18,6 +17,7 @@ from burnish.optim.norms import norms
 
 from ..forked_processes import in_two_processes
 from ..sharded_nets import (
+    assert_same_values,
     backward,
     fsdp,
     mesh_of,
@@ -28,11 +28,6 @@ from ..sharded_nets import (
 )
 
 pytestmark = needs_sharding
-
-
-def same(a: nn.Module, b: nn.Module) -> None:
-    for name, values in whole_values(a).items():
-        assert torch.allclose(values, b.get_parameter(name), rtol=0, atol=1e-6), name
 
 
 @pytest.mark.parametrize("clip", [ClipNorm(1e-3), ClipGlobalNorm(1e-2)])
@@ -48,7 +43,7 @@ def test_clipping_of_shares_takes_the_norm_of_whole_gradients(
             for _ in range(3):
                 backward(module)
                 optim.step()
-        same(net, plain)
+        assert_same_values(net, plain, 1e-6)
 
     in_two_processes(act, tmp_path)
 
@@ -65,7 +60,7 @@ def test_clips_of_groups_take_plain_and_spread_gradients_of_several_meshes(
             optim = SGD().bind(module, lr=1.0, clip=ClipGlobalNorm(1e-2), groups=groups)
             backward(module)
             optim.step()
-        same(net, plain)
+        assert_same_values(net, plain, 1e-6)
 
     in_two_processes(act, tmp_path)
 

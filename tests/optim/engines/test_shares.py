@@ -22,6 +22,7 @@ from burnish.optim import (
 
 from ...forked_processes import in_processes, in_two_processes
 from ...sharded_nets import (
+    assert_same_values,
     backward,
     fsdp,
     mesh_of,
@@ -29,7 +30,6 @@ from ...sharded_nets import (
     plain_net,
     tensor_parallel,
     whole,
-    whole_values,
 )
 
 pytestmark = needs_sharding
@@ -95,9 +95,7 @@ def test_a_spread_module_is_stepped_as_a_whole_one(
             for module, optim in ((net, ours), (plain, theirs)):
                 backward(module)
                 optim.step()
-        for name, values in whole_values(net).items():
-            expected = plain.get_parameter(name)
-            assert torch.allclose(values, expected, rtol=0, atol=3e-7), name
+        assert_same_values(net, plain, 3e-7)
         row = engine_report(ours)[0]
         assert row.engine == engine
         assert is_spread_alike(ours, net[0].weight)
@@ -169,9 +167,7 @@ def test_a_grid_of_processes_and_a_mixed_module_are_stepped_alike(
                 for module, optim in ((net, ours), (plain, theirs)):
                     backward(module)
                     optim.step()
-        for name, values in whole_values(net).items():
-            expected = plain.get_parameter(name)
-            assert torch.allclose(values, expected, rtol=0, atol=1e-6), name
+        assert_same_values(net, plain, 1e-6)
 
     in_processes(act, tmp_path, 4)
 
@@ -196,9 +192,7 @@ def test_the_state_of_one_process_is_taken_by_several_and_steps_on(
         for module, optim in ((net, ours), (plain, theirs)):
             backward(module)
             optim.step()
-        for name, values in whole_values(net).items():
-            expected = plain.get_parameter(name)
-            assert torch.allclose(values, expected, rtol=0, atol=3e-7), name
+        assert_same_values(net, plain, 3e-7)
         assert engine_report(ours)[0].engine == "torch_fused"
 
     in_two_processes(act, tmp_path)
@@ -213,8 +207,6 @@ def test_a_share_that_was_replaced_is_stepped_where_it_is_now(tmp_path: Path) ->
                 backward(module)
                 optim.step()
             ours.load_state_dict(ours.state_dict())
-        for name, values in whole_values(net).items():
-            expected = plain.get_parameter(name)
-            assert torch.allclose(values, expected, rtol=0, atol=3e-7), name
+        assert_same_values(net, plain, 3e-7)
 
     in_two_processes(act, tmp_path)

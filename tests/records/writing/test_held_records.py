@@ -13,11 +13,8 @@ from burnish.records.io.save_handle import SnapshotReport
 from burnish.records.precision import Precision
 from burnish.records.writing import held_records
 from burnish.records.writing.held_records import HeldRecords
-from burnish.records.writing.lazy_snapshot import (
-    HeldTensor,
-    LazySnapshot,
-    SpareMemory,
-)
+from burnish.records.writing.lazy_snapshot import HeldTensor, LazySnapshot
+from burnish.records.writing.spare_memory import SpareMemory
 from burnish.records.writing.staging import StagedRecord, Staging
 
 SIDE = 8

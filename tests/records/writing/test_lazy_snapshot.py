@@ -3,7 +3,6 @@
 import ctypes
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
@@ -11,13 +10,9 @@ from torch import Tensor
 
 from burnish.records import RecordError
 from burnish.records.io.save_handle import SnapshotReport
-from burnish.records.writing import lazy_snapshot
-from burnish.records.writing.lazy_snapshot import (
-    LazySnapshot,
-    Memory,
-    SpareMemory,
-    settle_snapshots,
-)
+from burnish.records.writing import lazy_snapshot, spare_memory
+from burnish.records.writing.lazy_snapshot import LazySnapshot, settle_snapshots
+from burnish.records.writing.spare_memory import Memory, SpareMemory
 
 SEGMENT = 64
 """Bytes, which are 16 values."""
@@ -153,7 +148,7 @@ def test_without_memory_for_copies_nothing_is_lost(
     lazy = snapshot()
     held = lazy.hold("w", torch.zeros(40))
     values(held.pieces(room, SEGMENT))
-    monkeypatch.setattr(lazy_snapshot, "Memory", refuse)
+    monkeypatch.setattr(spare_memory, "Memory", refuse)
     other = snapshot()
     other.hold("w", torch.zeros(4))
 
@@ -193,36 +188,6 @@ def test_a_change_inside_of_the_call_is_refused() -> None:
 
     lazy.abandon()
     settle_snapshots()
-
-
-def test_memory_serves_again_where_it_is_large_enough() -> None:
-    spare = SpareMemory(1000)
-    first = spare.take(500)
-    assert first is not None
-    assert first.size == 500
-    assert first.take(500) is not None
-    assert first.take(1) is None
-    spare.give_back(first)
-
-    assert spare.take(400) is first
-    assert first.take(400) is not None
-    spare.give_back(first)
-    larger = spare.take(5000)
-    assert larger is not None
-    assert larger.size == 1000
-
-
-def test_memory_is_prepared_and_freed() -> None:
-    spare = SpareMemory(1000)
-
-    spare.prepare(100)
-    memory: Any = spare.take(100)
-    assert memory.size == 100
-    spare.give_back(memory)
-    spare.free()
-
-    assert spare.take(100) is not memory
-    spare.prepare(0)
 
 
 def test_a_forked_process_waits_for_no_writer_of_its_parent() -> None:

@@ -1,0 +1,65 @@
+"""SpareMemory: room for copies that a step may need at once, used again."""
+
+import ctypes
+import mmap
+
+
+class Memory:
+    """Room for copies, which are given out one behind the other."""
+
+    def __init__(self, size: int) -> None:
+        # No tensor: whoever steps may have torch in a mode that fakes them.
+        self._map = mmap.mmap(-1, size)
+        self._start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self.size, self._n_taken = size, 0
+
+    def take(self, size: int) -> int | None:
+        """Return the address of ``size`` bytes; None if there are no more."""
+        if self._n_taken + size > self.size:
+            return None
+        self._n_taken += size
+        return self._start + self._n_taken - size
+
+    def clear(self) -> None:
+        """Give out all of it once more."""
+        self._n_taken = 0
+
+    def touch(self) -> None:
+        """Have the system give every page."""
+        ctypes.memset(self._start, 0, self.size)
+
+
+class SpareMemory:
+    """Memory for at most ``limit`` bytes of copies, used again from save to save."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._spare: list[Memory] = []
+
+    def take(self, size: int, *, is_limited: bool = True) -> Memory | None:
+        """Return room for ``size`` bytes, or for the limit; None if there is none."""
+        if is_limited:
+            size = min(size, self.limit)
+        memory = self._spare.pop() if self._spare else None
+        if memory is not None and memory.size >= size:
+            memory.clear()
+            return memory
+        try:
+            return Memory(size) if size else None
+        except (OSError, ValueError, MemoryError):
+            return None  # whoever steps waits for the file instead
+
+    def prepare(self, size: int) -> None:
+        """Have room for ``size`` bytes, or for the limit, every page of it touched."""
+        memory = self.take(size)
+        if memory is not None:
+            memory.touch()
+            self.give_back(memory)
+
+    def give_back(self, memory: Memory) -> None:
+        """Keep ``memory`` for the next copies."""
+        self._spare[:] = [memory]
+
+    def free(self) -> None:
+        """Let go of memory that nobody has."""
+        self._spare.clear()
