@@ -1,5 +1,7 @@
 """Memory for copies serves again from save to save, and is given back when asked."""
 
+from typing import Any
+
 from burnish.records.writing.spare_memory import SpareMemory
 
 
