@@ -100,23 +100,18 @@ class _Writer:
     def payloads(self, contents: Contents, layout: DocumentLayout) -> None:
         """Write all payloads, framed as the document has them."""
         dtypes, frames, parts = contents.dtypes, layout.frames(), layout.parts()
-
-        def code(i: int, chunk: memoryview) -> list["_Piece"]:
-            return _coded(chunk, dtypes[i], self._level)
-
         row, room, following = -1, 0, iter(frames)
-        for i, chunk, coded in contents.coded_chunks(code):
+        for i, chunk in contents.chunks():
             if i != row:
                 row, following = i, iter((frames[i], *parts.get(i, ())))
                 room = PART if i in parts else sys.maxsize
                 self._gather(next(following))
             # A block of planes never lies in two parts: their size is a multiple of it.
             while len(chunk) > room:
-                self._write(code(i, chunk[:room]))
+                self._write(_coded(chunk[:room], dtypes[i], self._level))
                 self._gather(next(following))
                 chunk, room = chunk[room:], PART
-                coded = code(i, chunk)
-            self._write(coded)
+            self._write(_coded(chunk, dtypes[i], self._level))
             room -= len(chunk)
 
     def close(self) -> int:

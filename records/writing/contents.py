@@ -1,9 +1,9 @@
 """Contents: a record on its way into a file, as formats get to see it."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import torch
 import xxhash
@@ -34,8 +34,6 @@ from .payload import (
 )
 from .pipeline import Pipeline
 from .sums import Sums
-
-_R = TypeVar("_R")
 
 
 class Contents:
@@ -89,20 +87,18 @@ class Contents:
         """Return every payload, in the order of the rows."""
         return map(self.payload, range(len(self._entries)))
 
-    def coded_chunks(
-        self, code: Callable[[int, memoryview], _R]
-    ) -> Iterator[tuple[int, memoryview, _R]]:
-        """Return row number and chunk of all payloads, with what ``code`` makes of it.
+    def chunks(self) -> Iterator[tuple[int, memoryview]]:
+        """Return row number and chunk of all payloads.
 
         As `payloads` gives them, each valid until the next. A payload without values
         has one chunk without bytes.
         """
         # In one thread: planes are many short calls of torch, between which threads
         # wait for each other, and two were slower than one for some dtypes.
-        memory, rows = Scratch(), range(len(self._entries))
-        items = (item for i in rows for item in self._items(i, memory))
-        chunks = ((item.row, self._chunk(item)) for item in items)
-        yield from self._summed((i, chunk, code(i, chunk)) for i, chunk in chunks)
+        memory = Scratch()
+        for i in range(len(self._entries)):
+            for chunk in self._summed(i, memory):
+                yield i, chunk
 
     def write_payloads(
         self,
@@ -176,7 +172,7 @@ class Contents:
         progress, self._progress = self._progress, None
         self.expect_readings()
         if any(dtype in self._form.planed for dtype in self.dtypes):
-            for _ in self.coded_chunks(lambda row, chunk: None):
+            for _ in self.chunks():
                 pass  # the last chunk of each completes its sum
         else:
             rows = range(len(self._entries))
@@ -240,55 +236,41 @@ class Contents:
         return Row(entry.path, dtype, entry.shape, layout, self.sizes[i])
 
     def _read(self, i: int) -> Iterator[memoryview]:
-        memory = Scratch()
-        chunks = ((i, self._chunk(item), None) for item in self._items(i, memory))
-        for _, chunk, _ in self._summed(chunks):
-            if len(chunk):
-                yield chunk
+        return filter(len, self._summed(i, Scratch()))
 
-    def _summed(
-        self, chunks: Iterable[tuple[int, memoryview, _R]]
-    ) -> Iterator[tuple[int, memoryview, _R]]:
-        """Hand on what comes, and note each payload's sum before its last chunk."""
-        row, n_left, total = -1, 0, xxhash.xxh3_64()
-        for i, chunk, result in chunks:
-            if i != row:
-                row, n_left, total = i, self.sizes[i], xxhash.xxh3_64()
+    def _summed(self, i: int, memory: Scratch) -> Iterator[memoryview]:
+        """Return the chunks of a payload, whose sum is noted before the last one."""
+        n_left, total = self.sizes[i], xxhash.xxh3_64()
+        for chunk in self._chunks(i, memory):
             total.update(chunk)
             n_left -= len(chunk)
             if not n_left:
                 self._sums.add(i, total.digest())
-            yield i, chunk, result
-            if not n_left and self._progress is not None:
-                self._advance(i)
+            yield chunk
+        if self._progress is not None:
+            self._advance(i)
 
-    def _items(self, i: int, memory: Scratch) -> Iterator["_Item"]:
-        """Return a payload's values, as many at once as come in one chunk.
+    def _chunks(self, i: int, memory: Scratch) -> Iterator[memoryview]:
+        """Return a payload's values as the file has them; planes are in ``memory``.
 
-        Nobody else can change them, nor the bytes that `_chunk` makes of them, before
-        the next ones are asked for; planes are in ``memory``.
+        Nobody else can change a chunk before the next one is asked for.
         """
         entry, dtype, size = self._entries[i], self.dtypes[i], self.sizes[i]
         if not size:
-            yield _Item(i, None, None)
+            yield memoryview(b"")
             return
         is_planed = dtype in self._form.planed
         # Planes are made before anybody else's code runs.
         values = pieces(entry, dtype, self._precision, at_once=is_planed)
+        if not is_planed:
+            yield from map(byte_view, values)
+            return
         # What is no longer than a block comes in one piece.
         is_short = size <= BLOCK * dtype.itemsize
-        for block in values if is_short or not is_planed else blocks(values):
-            planes = memory.take(torch.uint8, block.nbytes) if is_planed else None
-            yield _Item(i, block, planes)
-
-    def _chunk(self, item: "_Item") -> memoryview:
-        """Return values as the file has them; planes if there is memory for these."""
-        if item.values is None:
-            return memoryview(b"")
-        if item.planes is None:
-            return byte_view(item.values)
-        planes_of(item.values.dtype).split(item.values, item.planes)
-        return byte_view(item.planes)
+        for block in values if is_short else blocks(values):
+            planes = memory.take(torch.uint8, block.nbytes)
+            planes_of(dtype).split(block, planes)
+            yield byte_view(planes)
 
     def _sum_of(self, i: int) -> bytes:
         self._n_told += 1
@@ -324,16 +306,6 @@ class RowPayload:
     def sum(self) -> bytes:
         """The xxh3-64 sum of its bytes, 8 of them, once it was read to its end."""
         return self._contents._sum_of(self._number)  # pyright: ignore[reportPrivateUsage]  # a part of it
-
-
-class _Item(NamedTuple):
-    """Values that become one chunk."""
-
-    row: int
-    values: torch.Tensor | None
-    """None where the payload has none."""
-    planes: torch.Tensor | None
-    """Memory for their planes, if the format wants these."""
 
 
 _LONG = 1 << 16
