@@ -109,7 +109,7 @@ def verify_file(
             raise MissingChecksumError(record.reading.file)
         record.check(maps)
         size = sum(entry.nbytes for entry in record.entries())
-        tally = Tally(record.reading.progress, size)
+        tally = Tally(record.reading.progress, [size])
         for entry in record.entries():
             # Not kept, nor ever whole: a tensor may be larger than memory.
             for block in entry.blocks():

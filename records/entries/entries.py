@@ -291,7 +291,7 @@ class Entries:
         from ..io.source import Maps
 
         maps, entries = Maps(), self.entries()
-        tally = Tally(self.reading.progress, sum(entry.nbytes for entry in entries))
+        tally = Tally(self.reading.progress, (entry.nbytes for entry in entries))
         self.check(maps)
         for entry in entries:
             entry.tensor(maps)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TextIO, TypeAlias
 
 from ...config.printable import printable
@@ -17,9 +17,18 @@ Progress: TypeAlias = ProgressCall | bool
 class Tally:
     """Counts the bytes that were moved, and tells a progress of them."""
 
-    def __init__(self, progress: Progress | None, n_bytes: int) -> None:
-        """``n_bytes`` are all that there are. TypeError for what is no progress."""
-        self._call, self._n_bytes, self._n_done = progress_call(progress), n_bytes, 0
+    def __init__(self, progress: Progress | None, sizes: Iterable[int]) -> None:
+        """``sizes`` are those of all that there is. TypeError for what is no progress.
+
+        Where nobody is told of them they are not looked at.
+        """
+        self._call, self._n_done = progress_call(progress), 0
+        self._n_bytes = 0 if self._call is None else sum(sizes)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is anybody who wants to know."""
+        return self._call is not None
 
     def add(self, n_bytes: int, path: str) -> None:
         """Say that an entry was moved; raises what the progress raises."""

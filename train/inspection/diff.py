@@ -270,7 +270,7 @@ class _Distances:
         self.n_equal = 0
 
     def add(self, pairs: list[tuple[Entry, Entry]]) -> None:
-        tally = Tally(self._progress, sum(a.nbytes for a, _ in pairs))
+        tally = Tally(self._progress, (a.nbytes for a, _ in pairs))
         for a, b in pairs:
             path = self._prefixes.get(id(a), "") + a.path
             if a.shape != b.shape:

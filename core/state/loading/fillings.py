@@ -1,9 +1,12 @@
 """The values of a load, read and checked before any of them is written."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from ....records.entries.entries import Entries
+from ....records.entries.entry import Entry
 from ....records.errors import RecordError, RecordMismatchError
 from ....records.io.progress import Tally
 from ....records.io.source import Maps
@@ -12,7 +15,7 @@ from ....records.tensors.memory import values_of
 from .commit import Filling
 from .conversion import convert_values
 from .overlaps import Memory, Span, fillable_spans, find_overwritten
-from .plan import LoadPlan
+from .plan import LoadPlan, LoadStep
 
 
 def read_fillings(
@@ -35,20 +38,11 @@ def read_fillings(
     may_overlap = are_live and not is_kept
     targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
     fillings: list[Filling] = []
-    read: dict[int, Tensor] = {}
-    unread = {id(e): e.nbytes for e in (s.stored for s in plan.steps) if not e.is_live}
-    tally = Tally(record.reading.progress, sum(unread.values()))
+    reader = _Reader(plan, record, maps)
     with no_grad():
         for step, is_live in zip(plan.steps, live, strict=True):
             entry, tensor = step.stored, step.tensors[0]
-            values = read.get(id(entry)) if step.is_repeated else None
-            if values is None:
-                values = entry.read(maps)
-                if is_live:
-                    values = values_of(values, entry.path).detach()
-                read[id(entry)] = values
-                if not is_live:
-                    tally.add(unread.pop(id(entry), 0), entry.path)
+            values = reader.values_of(step, is_live)
             new_values = convert_values(values, entry, step.dtype)
             if new_values.device != tensor.device and not tensor.is_meta:
                 new_values = new_values.to(tensor.device)
@@ -64,6 +58,38 @@ def read_fillings(
                 new_values = new_values.clone()
             fillings.append((step.tensors, new_values))
         return _without_overwritten(plan, fillings, spans, record)
+
+
+class _Reader:
+    """Reads each entry once, and tells how far that has come."""
+
+    def __init__(self, plan: LoadPlan, record: Entries, maps: Maps) -> None:
+        self._maps = maps
+        self._read: dict[int, Tensor] = {}
+        self._tally = Tally(record.reading.progress, _sizes(plan))
+
+    def values_of(self, step: LoadStep, is_live: bool) -> Tensor:
+        """Return what is stored for a step."""
+        entry = step.stored
+        values = self._read.get(id(entry)) if step.is_repeated else None
+        if values is None:
+            values = entry.read(self._maps)
+            if is_live:
+                values = values_of(values, entry.path).detach()
+            elif self._tally.is_told:
+                self._tell(entry)
+            self._read[id(entry)] = values
+        return values
+
+    def _tell(self, entry: Entry) -> None:
+        is_first = id(entry) not in self._read
+        self._tally.add(entry.nbytes if is_first else 0, entry.path)
+
+
+def _sizes(plan: LoadPlan) -> Iterator[int]:
+    """Yield how long each entry is that is read from a file, each once."""
+    entries = {id(step.stored): step.stored for step in plan.steps}
+    yield from (entry.nbytes for entry in entries.values() if not entry.is_live)
 
 
 def _check_readable(record: Entries) -> None:
