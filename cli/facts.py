@@ -16,12 +16,12 @@ _LONGEST = 48
 """Characters of one value."""
 
 
-def lines_of_source(stored: StoredParts) -> Iterator[str]:
+def lines_of_source(source: StoredParts) -> Iterator[str]:
     """Yield what is said of a folder: what it is, its step, its numbers."""
-    facts = stored.facts
-    if stored.kind == "record":
+    facts = source.facts
+    if source.kind == "record":
         return
-    yield f"{printable(stored.source)}: {_WHAT[stored.kind]}{_step(facts)}"
+    yield f"{printable(source.source)}: {_WHAT[source.kind]}{_step(facts)}"
     if facts.get("values"):
         yield f"  {pairs_text(facts['values'])}"
     if facts.get("info"):

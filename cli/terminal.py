@@ -67,8 +67,8 @@ def saving_bar(label: str) -> Generator[Callable[[int, int, str], None] | None]:
         return
     bar = _Bar(label, 0)
 
-    def progress(done: int, total: int, path: str) -> None:
-        bar.set(done, total)
+    def progress(n_done: int, total: int, path: str) -> None:
+        bar.set(n_done, total)
 
     try:
         yield progress
@@ -78,20 +78,20 @@ def saving_bar(label: str) -> Generator[Callable[[int, int, str], None] | None]:
 
 class _Bar:
     def __init__(self, label: str, total: int) -> None:
-        self._label, self._total, self._done = label, total, 0
+        self._label, self._total, self._n_done = label, total, 0
         self._begun = time.monotonic()
         self._end: Callable[[], None] | None = None
         self._update: Callable[[int], None] | None = None
 
     def advance(self, count: int) -> None:
-        self.set(self._done + count, self._total)
+        self.set(self._n_done + count, self._total)
 
-    def set(self, done: int, total: int) -> None:
-        self._done, self._total = done, total
+    def set(self, n_done: int, total: int) -> None:
+        self._n_done, self._total = n_done, total
         if self._update is None and time.monotonic() - self._begun > _PATIENCE:
             self._show()
         if self._update is not None:
-            self._update(self._done)
+            self._update(self._n_done)
 
     def end(self) -> None:
         if self._end is not None:
@@ -112,4 +112,4 @@ class _Bar:
         task = bar.add_task(self._label, total=self._total)
         bar.start()
         self._end = bar.stop
-        self._update = lambda done: bar.update(task, completed=done)
+        self._update = lambda n_done: bar.update(task, completed=n_done)

@@ -62,25 +62,27 @@ _Finder = Callable[[Sequence[Entry], Sequence[Entry]], Iterable[tuple[Entry, Ent
 
 
 def _by_id(
-    left: Sequence[Entry], right: Sequence[Entry]
+    entries_a: Sequence[Entry], entries_b: Sequence[Entry]
 ) -> Iterator[tuple[Entry, Entry]]:
     def key(entry: Entry) -> object:
         # Of an optimizer's state several tensors have the ID of one parameter.
         last = entry.path.rpartition(".")[2] if entry.kind == "tensor" else ""
         return (entry.id, last) if entry.id is not None else None
 
-    yield from _unique(left, right, key)
+    yield from _unique(entries_a, entries_b, key)
 
 
 def _by_values(sum_of: Sum) -> _Finder:
     def find(
-        left: Sequence[Entry], right: Sequence[Entry]
+        entries_a: Sequence[Entry], entries_b: Sequence[Entry]
     ) -> Iterator[tuple[Entry, Entry]]:
-        forms = {_form(e) for e in left} & {_form(e) for e in right}
+        forms = {_form(e) for e in entries_a} & {_form(e) for e in entries_b}
         sums: dict[int, object] = {
-            id(e): (_form(e), sum_of(e)) for e in (*left, *right) if _form(e) in forms
+            id(e): (_form(e), sum_of(e))
+            for e in (*entries_a, *entries_b)
+            if _form(e) in forms
         }
-        yield from _unique(left, right, lambda entry: sums.get(id(entry)))
+        yield from _unique(entries_a, entries_b, lambda entry: sums.get(id(entry)))
 
     return find
 
@@ -90,29 +92,31 @@ def _form(entry: Entry) -> object:
 
 
 def _unique(
-    left: Sequence[Entry], right: Sequence[Entry], key: Callable[[Entry], object]
+    entries_a: Sequence[Entry],
+    entries_b: Sequence[Entry],
+    key: Callable[[Entry], object],
 ) -> Iterator[tuple[Entry, Entry]]:
     """Yield pairs with one key; of several with it, in their order if as many are."""
     groups: dict[object, tuple[list[Entry], list[Entry]]] = defaultdict(
         lambda: ([], [])
     )
-    for side, entries in enumerate((left, right)):
+    for side, entries in enumerate((entries_a, entries_b)):
         for entry in entries:
             if (value := key(entry)) is not None:
                 groups[value][side].append(entry)
-    for lefts, rights in groups.values():
-        if len(lefts) == len(rights):
-            yield from zip(lefts, rights, strict=True)
+    for group_a, group_b in groups.values():
+        if len(group_a) == len(group_b):
+            yield from zip(group_a, group_b, strict=True)
 
 
 def _by_prefix(renamed: Mapping[str, str]) -> _Finder:
     def find(
-        left: Sequence[Entry], right: Sequence[Entry]
+        entries_a: Sequence[Entry], entries_b: Sequence[Entry]
     ) -> Iterator[tuple[Entry, Entry]]:
-        by_path = {entry.path: entry for entry in right}
+        by_path = {entry.path: entry for entry in entries_b}
         changes = Counter(map(_change_of, renamed.items()))
-        changes.update(_changes_of_beginnings(left, by_path))
-        unpaired = {id(entry): entry for entry in left}
+        changes.update(_changes_of_beginnings(entries_a, by_path))
+        unpaired = {id(entry): entry for entry in entries_a}
         for (old, new), _ in changes.most_common(8):
             for entry in [e for e in unpaired.values() if e.path.startswith(old)]:
                 twin = by_path.get(new + entry.path.removeprefix(old))
@@ -133,12 +137,15 @@ def _change_of(names: tuple[str, str]) -> tuple[str, str]:
 
 
 def _changes_of_beginnings(
-    left: Sequence[Entry], right: Iterable[str]
+    entries_a: Sequence[Entry], other_paths: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield what goes before where a name ends as a whole name of the other side."""
-    lefts = {entry.path for entry in left}
-    rights = set(right)
-    for names, others, is_swapped in ((rights, lefts, False), (lefts, rights, True)):
+    paths_a = {entry.path for entry in entries_a}
+    paths_b = set(other_paths)
+    for names, others, is_swapped in (
+        (paths_b, paths_a, False),
+        (paths_a, paths_b, True),
+    ):
         for name in names:
             parts = name.split(".")
             for i in range(1, len(parts)):
