@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 PIECE = 1 << 19
@@ -15,11 +16,23 @@ def flat_pieces(tensor: Tensor) -> Iterator[Tensor]:
     at a time is copied.
     """
     most = max(1, PIECE // tensor.dtype.itemsize)
+    return (piece.reshape(-1) for piece in row_major_pieces(tensor, most))
+
+
+def row_major_pieces(tensor: Tensor, limit: int) -> Iterator[Tensor]:
+    """Return the tensor in row-major order as parts of at most ``limit`` values."""
+    if tensor.numel() <= limit or not tensor.ndim:
+        if tensor.numel():
+            yield tensor
+        return
     if tensor.is_contiguous():
-        flat = tensor.reshape(-1)
-        yield from (flat[i : i + most] for i in range(0, flat.numel(), most))
-    elif tensor.numel() <= most:
-        yield tensor.reshape(-1)
-    else:
-        for row in tensor:
-            yield from flat_pieces(row)
+        yield from torch.split(tensor.view(-1), limit)
+        return
+    # A view is copied to become flat, so it is cut along its first dimension until a
+    # part fits: no more than one part is ever in memory twice.
+    row = tensor.numel() // tensor.shape[0]
+    if row > limit:
+        for part in tensor.unbind(0):
+            yield from row_major_pieces(part, limit)
+        return
+    yield from torch.split(tensor, max(1, limit // row))

@@ -15,6 +15,7 @@ from ..errors import RecordError
 from ..io.helpers import is_only_thread
 from ..precision import RecordPrecision
 from ..tensors.conversion import convert
+from ..tensors.flat_pieces import row_major_pieces
 from ..tensors.grad_mode import ordinary_tensors
 from ..tensors.memory import ORDINARY, unreadable, values_of
 from .device_copies import in_main_memory
@@ -227,22 +228,3 @@ def is_private(tensor: torch.Tensor) -> bool:
     # Torch refuses to resize what it does not own: arrays of numpy, maps of files.
     storage = tensor.untyped_storage()
     return storage.resizable() and not storage.is_shared()
-
-
-def row_major_pieces(tensor: torch.Tensor, limit: int) -> Iterator[torch.Tensor]:
-    """Return the tensor in row-major order as parts of at most ``limit`` values."""
-    if tensor.numel() <= limit or not tensor.ndim:
-        if tensor.numel():
-            yield tensor
-        return
-    if tensor.is_contiguous():
-        yield from torch.split(tensor.view(-1), limit)
-        return
-    # A view is copied to become flat, so it is cut along its first dimension until a
-    # part fits: no more than one part is ever in memory twice.
-    row = tensor.numel() // tensor.shape[0]
-    if row > limit:
-        for part in tensor.unbind(0):
-            yield from row_major_pieces(part, limit)
-        return
-    yield from torch.split(tensor, max(1, limit // row))

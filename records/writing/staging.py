@@ -13,6 +13,7 @@ from torch import Tensor
 from ..entries.entry import Entry
 from ..errors import RecordError
 from ..precision import RecordPrecision
+from ..tensors.flat_pieces import row_major_pieces
 from ..tensors.grad_mode import no_grad, ordinary_tensors
 from ..tensors.memory import ORDINARY
 from ..tensors.torch_internals import copy_tensors
@@ -21,7 +22,6 @@ from .payload import (
     CHUNK,
     convert_piece,
     resized,
-    row_major_pieces,
     row_of,
     stored_size,
     stored_tensor,

@@ -25,5 +25,20 @@ def test_pieces_are_the_values_in_order(tensor: torch.Tensor) -> None:
     assert torch.equal(together, tensor.reshape(-1))
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        LARGE.view(2, -1).t(),
+        LARGE.view(-1, 8, 2).transpose(0, 2),
+        torch.ones(3, 1).expand(3, PIECE),
+        LARGE[::2],
+    ],
+)
+def test_of_any_strides_there_are_few_pieces(tensor: torch.Tensor) -> None:
+    n_full = -(-tensor.numel() * tensor.itemsize // PIECE)
+
+    assert len([*flat_pieces(tensor)]) <= 2 * n_full
+
+
 def test_pieces_of_a_contiguous_tensor_are_views() -> None:
     assert next(flat_pieces(LARGE)).data_ptr() == LARGE.data_ptr()
