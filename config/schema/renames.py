@@ -64,6 +64,7 @@ def taken_names(before: t.Struct, after: t.Struct) -> TakenNames:
     _add_circles(moves, before, after, changed, clashing)
     _add_chains(moves, before, after, changed)
     _add_single_moves(moves, before, after, clashing)
+    _add_doubts(moves, before, after, changed)
     return moves
 
 
@@ -104,6 +105,17 @@ def _add_single_moves(
         is_told = {source, target} & names and _is_telling(before.fields[source])
         if is_told and not {source, target} & moves.names:
             moves.new_names[source] = target
+
+
+def _add_doubts(
+    moves: TakenNames, before: t.Struct, after: t.Struct, changed: Set[str]
+) -> None:
+    """Add fields of another type whose old one, and default, one new field has."""
+    names = changed - moves.names
+    pairs = _unique_pairs(before, after, names, _is_same_field, with_others=True)
+    for source, target in pairs.items():
+        if source in names and target not in before.fields:
+            moves.in_doubt[source] = target
 
 
 def _unique_pairs(

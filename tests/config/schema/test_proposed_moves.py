@@ -155,6 +155,14 @@ def _is_anybodys(drawn: Moves, name: str) -> bool:
         "top",
     )
 )
+@example(
+    Moves(
+        [("depth", int), ("lr", int, 0), ("steps", float)],
+        {"depth": "lr", "lr": "steps", "steps": "note"},
+        {"depth": 1, "lr": 0, "steps": 0.0},
+        "top",
+    )
+)
 def test_each_value_arrives_where_it_belongs_or_the_report_says_of_it(
     drawn: Moves,
 ) -> None:
