@@ -126,11 +126,12 @@ def _is_ours(file: str) -> bool:
 
 
 def _wrong_digest(file: str, expected: str) -> Iterator[dict[str, Any]]:
-    if len(expected) != 64 or not set(expected.lower()) <= set("0123456789abcdef"):
-        raise ValueError(f"--sha256 is 64 hexadecimal digits, got {expected!r:.80}")
+    from ..records.io.pinned import check_sha256
+
+    expected = check_sha256(expected, "--sha256")
     digest = sha256_of(file)
-    if digest != expected.lower():
-        problem = f"its SHA-256 is {digest}, expected {expected.lower()}"
+    if digest != expected:
+        problem = f"its SHA-256 is {digest}, expected {expected}"
         yield {"file": file, "verdict": "damaged", "problem": problem}
 
 

@@ -5,7 +5,8 @@ RecordError
 ├── RecordVersionError      written by a newer version of the format or of the class
 ├── RecordMismatchError     the content does not fit what it is loaded into
 ├── RecordChecksumError     the bytes are not those that were written
-│   └── MissingChecksumError    nothing says what was written
+│   ├── MissingChecksumError    nothing says what was written
+│   └── PinnedDigestError       the file is not the one whose SHA-256 was given
 └── PrecisionError          a value does not fit the dtype asked for
 
 A wrong argument is a ValueError or a TypeError; a missing file stays an OSError.
@@ -98,6 +99,22 @@ class MissingChecksumError(RecordChecksumError):
             f"{self.file}: it has no checksum for each tensor, so nothing says what "
             "was written. Save it again as .mpk, .json or .safetensors, or verify it "
             "without strict=True."
+        )
+
+
+class PinnedDigestError(RecordChecksumError):
+    """A file is not the one whose SHA-256 the reader knows; nothing of it was used."""
+
+    def __init__(self, file: str, sha256: str, expected: str) -> None:
+        RecordError.__init__(self, file, sha256, expected)
+        self.file, self.where = file, "the file"
+        self.sha256, self.expected = sha256, expected
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: its SHA-256 is {self.sha256}, expected {self.expected}. It "
+            "is not the file that was pinned, and nothing of it was used. Get that one "
+            "again, or pin the new sum if its publisher says that the file changed."
         )
 
 

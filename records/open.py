@@ -32,6 +32,7 @@ def open_record(
     file: Readable,
     *,
     verify: bool = True,
+    sha256: str | None = None,
     mmap: bool | None = None,
     only: Patterns | None = None,
     exclude: Patterns | None = None,
@@ -45,9 +46,11 @@ def open_record(
     """Return the record in ``file``, lazily: a tensor is read when it is touched.
 
     A context manager, and accepted wherever a file is. The content decides which
-    format it is. ``verify`` compares what is read with its checksums; ``mmap`` maps
-    the file (None: unless it lies on a network). ``only`` and ``exclude`` are patterns
-    of the names after ``rename``. ``dtype`` is that of floating parameters ("stored":
+    format it is. ``verify`` compares what is read with its checksums, which find
+    accidents; ``sha256`` is the sum of the whole file as its publisher tells it (64
+    hexadecimal digits), compared before anything is used. ``mmap`` maps the file (None:
+    unless it lies on a network). ``only`` and ``exclude`` are patterns of the names
+    after ``rename``. ``dtype`` is that of floating parameters ("stored":
     the file's own), ``device`` where tensors go. With ``hyperparameters="ignore"`` a
     module need not be what the file says of its own. ``convention`` says whose names
     and orders of tensors the file has, "torch" or "burn" (None: Burn's in `.bpk` and in
@@ -61,7 +64,7 @@ def open_record(
             f"hyperparameters is 'compare' or 'ignore', got {hyperparameters!r:.60}"
         )
     progress_call(progress)
-    record = flat_record(entries_in(file, verify=verify, map_file=mmap))
+    record = flat_record(entries_in(file, verify=verify, map_file=mmap, sha256=sha256))
     check_convention(convention)
     if convention is not None:
         record = with_convention(record, convention)
@@ -93,16 +96,20 @@ def open_record(
 
 @explain_calls("burnish.verify_file(file{})", "read", is_home=False)
 def verify_file(
-    file: Readable, *, strict: bool = False, progress: Progress | None = None
+    file: Readable,
+    *,
+    strict: bool = False,
+    sha256: str | None = None,
+    progress: Progress | None = None,
 ) -> "Verified":
     """Check every byte of ``file`` against its checksums, and build nothing.
 
     Raises `RecordError` that names the damaged entry. A file without checksums is
-    ``verified == "none"``, or if ``strict`` a `RecordChecksumError`. ``progress`` is
-    that of `open_record`.
+    ``verified == "none"``, or if ``strict`` a `RecordChecksumError`. ``sha256`` and
+    ``progress`` are those of `open_record`.
     """
     maps = Maps()
-    record = open_record(file, progress=progress)
+    record = open_record(file, sha256=sha256, progress=progress)
     # An opened record is its owner's to close.
     with nullcontext() if isinstance(file, Storable) else record:
         if strict and record.verified in ("none", "live"):

@@ -8,6 +8,7 @@ from .entries.encoder import Storable
 from .entries.entries import Entries, Reading
 from .errors import RecordFormatError
 from .format import Format, disagreement, formats, read_record
+from .io.pinned import check_sha256, pinned
 from .io.source import FileSource, MemorySource, Source, StreamSource
 from .record_view import Branch, entries_of_branch
 from .source_errors import empty_source, folder_error, not_readable, unknown_content
@@ -27,17 +28,34 @@ Readable: TypeAlias = (
 
 
 def entries_in(
-    file: Readable, *, verify: bool = True, map_file: bool | None = None
+    file: Readable,
+    *,
+    verify: bool = True,
+    map_file: bool | None = None,
+    sha256: str | None = None,
 ) -> Entries:
     """Return the entries that ``file`` holds, none of them read yet.
 
-    Raises `RecordError` for a damaged file, and OSError for a missing one.
+    Raises `RecordError` for a damaged file, one whose SHA-256 is not ``sha256``
+    included, and OSError for a missing one.
     """
-    if isinstance(file, Storable):
-        return file.flat()
-    if isinstance(file, Branch):
-        return entries_of_branch(file)
-    return _read(source_of(file, verify=verify, map_file=map_file), file)
+    if isinstance(file, Storable | Branch):
+        if sha256 is not None:
+            raise _already_read(file)
+        return file.flat() if isinstance(file, Storable) else entries_of_branch(file)
+    if sha256 is not None:
+        check_sha256(sha256)
+    source = source_of(file, verify=verify, map_file=map_file)
+    # Before anything looks at what the bytes mean.
+    return _read(source if sha256 is None else pinned(source, sha256), file)
+
+
+def _already_read(record: object) -> ValueError:
+    return ValueError(
+        f"sha256= is the sum of a file, and this is a {type(record).__name__}, which "
+        "is read already. Give it where the file is opened: "
+        "burnish.open_record(file, sha256=...)."
+    )
 
 
 def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:

@@ -67,6 +67,7 @@ class ModuleLoadOptions(TypedDict, total=False):
     allow_unexpected: Patterns | None
     allow_empty: bool
     hyperparameters: Literal["compare", "ignore"] | None
+    sha256: str | None
     progress: Progress | None
 
 
@@ -82,6 +83,7 @@ def load_record(
     allow_unexpected: Patterns | None = None,
     allow_empty: bool = False,
     hyperparameters: Literal["compare", "ignore"] | None = None,
+    sha256: str | None = None,
     progress: Progress | None = None,
 ) -> LoadReport:
     """Fill ``module`` with the record, or raise and leave it exactly as it was.
@@ -91,7 +93,8 @@ def load_record(
     ``strict=False`` allows missing and unexpected entries, a pattern some of them; a
     wrong shape is never allowed, nor a record of which nothing fits (``allow_empty``
     does). A module whose hyperparameters are others than the stored ones is refused,
-    unless ``hyperparameters="ignore"``. State-dict hooks of the module are not run, and
+    unless ``hyperparameters="ignore"``, and so is a file whose SHA-256 is not
+    ``sha256``, as `open_record` does. State-dict hooks of the module are not run, and
     a state dict whose values they would convert is refused. All processes that share a
     module call this: where it raises on one of them, it does on all, and changes none.
     ``progress`` is called with (bytes done, bytes in all, path of the entry) before
@@ -102,7 +105,7 @@ def load_record(
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
 
     def fill(transaction: Transaction) -> LoadReport:
-        record = module_record(source, hyperparameters, progress)
+        record = module_record(source, hyperparameters, sha256, progress)
         return fill_module(module, record, allowed, transaction)
 
     groups = groups_of_module(module)
@@ -191,6 +194,7 @@ def from_record(
     allow_unexpected: Patterns | None = None,
     allow_empty: bool = False,
     hyperparameters: Literal["compare", "ignore"] | None = None,
+    sha256: str | None = None,
     progress: Progress | None = None,
 ) -> M:
     """Return what ``factory`` builds, filled from the record without initializing it.
@@ -200,12 +204,12 @@ def from_record(
     are frozen as they were stored, if the file is one of ours. If
     ``factory`` fails when nothing is initialized, it is called once more as ever.
     The draws that are not made leave torch's generators where they were: seed after
-    loading if what follows must be reproducible. ``progress`` is that of `load_record`.
-    Raises as that does.
+    loading if what follows must be reproducible. ``sha256`` and ``progress`` are those
+    of `load_record`. Raises as that does.
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_callable(factory)
-    record = module_record(source, hyperparameters, progress)
+    record = module_record(source, hyperparameters, sha256, progress)
     return build_from_record(factory, record, allowed)
 
 
@@ -299,14 +303,17 @@ def _left_out(record: Entries) -> Callable[[Entry | str], bool]:
 def module_record(
     source: Readable,
     hyperparameters: Literal["compare", "ignore"] | None = None,
+    sha256: str | None = None,
     progress: Progress | None = None,
 ) -> FlatRecord:
     """Return the record of a module in ``source``; of plain data, of its state dict."""
-    is_as_asked = hyperparameters is None and progress is None
+    is_as_asked = hyperparameters is None and sha256 is None and progress is None
     if isinstance(source, FlatRecord) and is_as_asked:
         return state_dict_within(source)
     return state_dict_within(
-        open_record(source, hyperparameters=hyperparameters, progress=progress)
+        open_record(
+            source, hyperparameters=hyperparameters, sha256=sha256, progress=progress
+        )
     )
 
 

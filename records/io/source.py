@@ -129,6 +129,8 @@ class FileSource:
         self.size, self._device = status.st_size, status.st_dev
         self._state = (status.st_size, status.st_mtime_ns)
         self._map_file = map_file
+        self.is_alone = False
+        """Whether nobody vouches for the files beside it, so that none is read."""
         self._beside: list[FileSource] = []
 
     def beside(self, name: str) -> "FileSource":
@@ -137,6 +139,13 @@ class FileSource:
         FileNotFoundError if this file itself is not there any more, and
         RecordFormatError if the other alone is not.
         """
+        if self.is_alone:
+            raise RecordFormatError(
+                self.name,
+                f"values that lie in {name}, which its SHA-256 says nothing of",
+                "a file that holds all of its values, since sha256= is the sum of one",
+                "Save the record with its values in the file, and pin that.",
+            )
         path = os.path.join(os.path.dirname(self.name), name)
         try:
             other = FileSource(path, verify=self.verify, map_file=self._map_file)

@@ -1,0 +1,57 @@
+"""Files that must have a SHA-256 which the reader knows from elsewhere."""
+
+import hashlib
+from typing import Any
+
+from ..errors import PinnedDigestError
+from .source import FileSource, MemorySource, Source
+
+_BLOCK = 1 << 20
+
+
+def check_sha256(digest: Any, name: str = "sha256") -> str:
+    """Return ``digest`` in lower case; ``name`` is what users call it.
+
+    TypeError if it is no text, ValueError unless it is 64 hexadecimal digits.
+    """
+    cure = "`sha256sum FILE`, and `burnish show --digest FILE`, print one"
+    if not isinstance(digest, str):
+        kind = type(digest).__name__
+        raise TypeError(f"{name} is a str of 64 hexadecimal digits, got {kind}; {cure}")
+    if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
+        n = len(digest)
+        raise ValueError(
+            f"{name} is 64 hexadecimal digits, got {digest!r:.80} ({n} characters); "
+            f"{cure}"
+        )
+    return digest.lower()
+
+
+def pinned(source: Source, sha256: str) -> Source:
+    """Return a source of the bytes of ``source``, all of which were hashed.
+
+    A file stays as it is, and takes no other file beside it for its own from now on.
+    What a stream gave is held in memory: a server may answer otherwise the next time.
+    Raises `PinnedDigestError` if the sum is another, with ``source`` closed.
+    """
+    expected = check_sha256(sha256)
+    try:
+        if not isinstance(source, FileSource):
+            content = source.read(0, source.size)
+            source = MemorySource(content, name=source.name, verify=source.verify)
+        digest = _sha256_of(source)
+        if digest != expected:
+            raise PinnedDigestError(source.name, digest, expected)
+        if isinstance(source, FileSource):
+            source.is_alone = True
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def _sha256_of(source: Source) -> str:
+    total = hashlib.sha256()
+    for start in range(0, source.size, _BLOCK):
+        total.update(source.read(start, min(_BLOCK, source.size - start)))
+    return total.hexdigest()
