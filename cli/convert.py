@@ -110,7 +110,7 @@ def _pairs(options: Namespace) -> list[tuple[str, str]]:
 
 
 def _stem(file: str) -> str:
-    from ..records.format import suffix_of, suffixes
+    from ..records.format_names import suffix_of, suffixes
 
     name = os.path.basename(file.rstrip("/"))
     return name.removesuffix(suffix_of(name.lower(), suffixes()))

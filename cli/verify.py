@@ -120,7 +120,7 @@ def _failure(file: str, error: Exception) -> dict[str, Any]:
 
 def _is_ours(file: str) -> bool:
     """Return whether the file begins as one of a known format does, or says so."""
-    from ..records.format import format_of_suffix
+    from ..records.format_names import format_of_suffix
 
     return os.path.isdir(file) or format_of_suffix(file) is not None
 

@@ -16,7 +16,7 @@ from torch import nn
 from ..config.classes.field_types import registered_type_of
 from ..config.classes.fields import members
 from ..config.path import join
-from ..config.plain.codec import Node
+from ..config.plain.node import Node
 from .entries.encoder import UNDECLARED_ENUM, Encoder, Storable
 from .entries.entries import Entries
 from .entries.field_types import UNDECLARED_TYPE

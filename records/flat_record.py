@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
-from ..config.plain.codec import Node
+from ..config.plain.node import Node
 from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
 from .entries.entries import Entries

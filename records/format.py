@@ -1,9 +1,8 @@
 """Format: the contract of a file format, and the table of those that there are."""
 
 import importlib
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +12,12 @@ from ..config.registry import Registry
 from .entries.entries import Entries
 from .entries.entry import Kind
 from .errors import RecordError, RecordFormatError
+from .format_names import (
+    BUILT_IN,
+    check_format_name,
+    format_of_suffix,
+    registered_suffixes,
+)
 from .header.file_index import FileIndex
 from .io.progress import Progress
 from .io.sink import Sink
@@ -108,6 +113,7 @@ class Format(ABC):
         if missing:
             raise TypeError(_advice(cls, missing))
         _formats.register(cls.name, value=cls())
+        registered_suffixes.register(cls.name, value=cls.suffixes)
 
 
 def _advice(cls: type[Format], missing: list[str]) -> str:
@@ -132,7 +138,7 @@ def read_record(form: Format, source: Source) -> Entries:
         raise
     except Exception as error:
         # A file may lead an author's code anywhere, our own nowhere.
-        if form.name in _BUILT_IN:
+        if form.name in BUILT_IN:
             raise
         raise RecordFormatError(
             source.name, f"damaged content in the format {form.name} ({error})"
@@ -160,8 +166,8 @@ def write_record(
 
 def formats() -> Iterator[Format]:
     """Return every format, users' own first; built-in ones are imported on the way."""
-    yield from (form for name, form in _formats.items() if name not in _BUILT_IN)
-    for name in _BUILT_IN:
+    yield from (form for name, form in _formats.items() if name not in BUILT_IN)
+    for name in BUILT_IN:
         yield format_named(name)
 
 
@@ -169,39 +175,8 @@ def format_named(name: str) -> Format:
     """Return the format called ``name``; ValueError lists those that there are."""
     check_format_name(name)
     if name not in _formats:
-        importlib.import_module(f".formats.{_BUILT_IN[name][0]}", __package__)
+        importlib.import_module(f".formats.{BUILT_IN[name].module}", __package__)
     return _formats[name]
-
-
-def check_format_name(name: str) -> None:
-    """Raise ValueError, which lists those that there are, for an unknown format."""
-    if name not in _formats and name not in _BUILT_IN:
-        names = ", ".join(sorted({*_formats, *_BUILT_IN}))
-        raise ValueError(f"there is no format {name!r}; there are {names}")
-
-
-def suffixes() -> dict[str, str]:
-    """Return the name of the format of each suffix, without importing any format."""
-    built_in = {end: name for name, (_, ends) in _BUILT_IN.items() for end in ends}
-    return built_in | {
-        end: form.name for form in _formats.values() for end in form.suffixes
-    }
-
-
-def format_of_suffix(file: str) -> tuple[str, str | None] | None:
-    """Return the format's name and the outer compression; None if the name says none.
-
-    ``model.json.gz`` is ``("json", "gz")``; ``.mpk.zst`` is a format of its own.
-    """
-    name = os.path.basename(file).lower()
-    stem, _, codec = name.rpartition(".")
-    names = suffixes()
-    ending = suffix_of(name, names)
-    if ending:
-        return names[ending], None
-    if codec in CODECS and (ending := suffix_of(stem, names)):
-        return names[ending], codec
-    return None
 
 
 def disagreement(
@@ -224,24 +199,4 @@ def disagreement(
     return content, f"{name}, compressed as {codec}" if codec else name
 
 
-def suffix_of(name: str, suffixes: Iterable[str]) -> str:
-    """Return the longest of ``suffixes`` that ``name`` has after something."""
-    endings = [s for s in suffixes if name.endswith(s) and len(name) > len(s)]
-    return max(endings, key=len, default="")
-
-
-CODECS = ("gz", "zst")
-"""Endings of files that are compressed as a whole."""
-
 _formats: Registry[str, Format] = Registry()
-
-# Imported when first asked for, so that reading .mpk does not pay for JSON.
-_BUILT_IN: dict[str, tuple[str, tuple[str, ...]]] = {
-    "mpk": ("messagepack", (".mpk",)),
-    "mpk.zst": ("zstd_messagepack", (".mpk.zst",)),
-    "safetensors": ("safetensors", (".safetensors",)),
-    "json": ("json", (".json",)),
-    "torch": ("torch_archive", (".pt", ".pth", ".bin", ".ckpt")),
-    "bpk": ("burnpack", (".bpk",)),
-    "burn": ("named_mpk", ()),
-}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.plain.codec import Node
+from ..config.plain.node import Node
 from .errors import RecordError
 
 FREE = 48 << 20

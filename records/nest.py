@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import torch
 
 from ..config.path import join
-from ..config.plain.codec import Decoding, Encoding, Kind, Language, Node
+from ..config.plain.codec import Decoding, Encoding, Kind, Language
 from ..config.plain.kinds import lists, making
+from ..config.plain.node import Node
 from .entries.encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
 from .entries.entries import Entries, leaf_value
 from .entries.entry import Entry

@@ -14,7 +14,7 @@ from typing import (
 
 from ..config.classes.annotations import annotations_of
 from ..config.html import FoldedHtml
-from ..config.plain.codec import Node
+from ..config.plain.node import Node
 from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
 from .entries.entries import Entries

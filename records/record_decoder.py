@@ -14,8 +14,8 @@ from torch import nn
 
 from ..config.classes.field_types import FieldType, registered_type_of
 from ..config.path import join
-from ..config.plain.codec import Node
 from ..config.plain.enums import member_of
+from ..config.plain.node import Node
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, leaf_value

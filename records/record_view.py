@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from ..config.html import FoldedHtml
 from ..config.path import join
-from ..config.plain.codec import Node
+from ..config.plain.node import Node
 from ..config.short_text import first_names
 from ..config.spelling import did_you_mean
 from .entries.entries import Entries, leaf_value

@@ -16,17 +16,13 @@ from .entries.encoder import Storable
 from .entries.entries import Entries
 from .entries.entry import Entry
 from .errors import RecordError
-from .format import (
+from .format import Format, WriteOptions, disagreement, format_named, write_record
+from .format_names import (
     CODECS,
-    Format,
-    WriteOptions,
     check_format_name,
-    disagreement,
-    format_named,
     format_of_suffix,
     suffix_of,
     suffixes,
-    write_record,
 )
 from .header.file_index import FileIndex
 from .header.metadata import combine_metadata

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from ..config.short_text import first_names
 from .errors import TRUNCATED, RecordFormatError
-from .format import format_of_suffix, suffixes
+from .format_names import format_of_suffix, suffixes
 from .io.foreign import HEAD, foreign_kind
 from .io.source import Source, StreamSource
 

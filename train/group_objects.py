@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from ..config.path import join
-from ..config.plain.codec import Decoding, Encoding, Kind, Node
+from ..config.plain.codec import Decoding, Encoding, Kind
 from ..config.plain.kinds import making
+from ..config.plain.node import Node
 from ..config.spelling import did_you_mean
 from ..optim.clipping import Clip
 from ..optim.schedulers.scheduler import Scheduler, is_findable, scheduler_of

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config.plain.codec import Encoding, Kind, Language, Node
+from ..config.plain.codec import Encoding, Kind, Language
 from ..config.plain.kinds import unmarked
+from ..config.plain.node import Node
 from ..records.entries.encoder import Storable
 from ..records.entries.plain_data import (
     DICTS,

@@ -6,16 +6,13 @@ stands for it there. The kinds that Python itself has are in `kinds`; each layer
 those that it knows.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..path import join
 from ..tree import MAX_DEPTH
-
-Node: TypeAlias = Any
-"""Plain data of some language; unknown until it is read."""
+from .node import AS_THEY_ARE, Node
 
 TAGGED_DEPTH = MAX_DEPTH // 2
 """How deep values nest where tags stand around them.
@@ -23,12 +20,6 @@ TAGGED_DEPTH = MAX_DEPTH // 2
 A tagged value takes up to three levels of the text, and JSON libraries refuse more than
 about 250. Readers go on to `MAX_DEPTH`.
 """
-
-NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-"""The floats that JSON has no digits for, by the names that files give them."""
-
-AS_THEY_ARE: frozenset[type] = frozenset({type(None), bool, int, float, str})
-"""What every language's parser gives as it is."""
 
 _MIN_INT, _END_INT = -(2**63), 2**63
 """Integers that every format has; larger ones may need a kind."""

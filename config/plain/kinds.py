@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .codec import Decode, Decoding, Encoding, Kind, Node
+from .codec import Decode, Decoding, Encoding, Kind
+from .node import Node
 
 
 class PlainDecoding(Decoding):

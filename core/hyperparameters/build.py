@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ...config.path import join
-from ...config.plain.codec import AS_THEY_ARE
+from ...config.plain.node import AS_THEY_ARE
 from ...config.short_text import short_repr
 from ..errors import HyperparameterError
 from ..modules.signature import call

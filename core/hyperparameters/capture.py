@@ -16,8 +16,8 @@ from torch import nn
 from ...config.classes.fields import is_struct_value
 from ...config.registry import Registry
 from ...config.short_text import short_repr
+from .descriptions import description
 from .torch_layers import is_torch_layer, layer_arguments
-from .values import description
 
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")

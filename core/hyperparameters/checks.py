@@ -14,13 +14,13 @@ from ..errors import HyperparameterError
 from ..modules.registry import Node
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from .declared import computed_fields
+from .descriptions import named_default
 from .values import (
     ALL,
     DEFAULTS,
     RESERVED,
     UNSTORED,
     is_child,
-    named_default,
 )
 
 

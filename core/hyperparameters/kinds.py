@@ -12,7 +12,7 @@ from torch import nn
 
 from ...config.classes.fields import members
 from ...config.path import join
-from ...config.plain.codec import AS_THEY_ARE
+from ...config.plain.node import AS_THEY_ARE
 from ...config.short_text import short_repr
 from ...config.tree import MAX_DEPTH
 from ...records.errors import RecordError

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ...config.plain.codec import AS_THEY_ARE
+from ...config.plain.node import AS_THEY_ARE
 from ..modules.registry import Node
 from .torch_layers import Values
 

@@ -20,6 +20,7 @@ from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
 from ..modules.versions import version_of
 from .capture import ARGUMENTS, builder_of
+from .descriptions import description
 from .module_plan import PassedArgument
 from .reader import planned
 from .structure import is_storable, note_of_changes
@@ -33,7 +34,6 @@ from .values import (
     RESERVED,
     UNSTORED,
     VERSION,
-    description,
     is_child,
 )
 from .writer import Writer

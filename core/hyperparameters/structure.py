@@ -25,8 +25,9 @@ from ..modules.classes import by_class, declared_class
 from ..modules.registry import MODULE, NAME, names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of
+from .descriptions import description
 from .torch_layers import is_torch_layer
-from .values import ATTRIBUTES, CHANGED, description
+from .values import ATTRIBUTES, CHANGED
 
 STRUCTURE = "_burnish_structure"
 """Where a module keeps its `Structure`."""

@@ -12,7 +12,6 @@ dict stand for something else, and each has a key that no other dict may have::
 """
 
 import enum
-import functools
 import os
 import types
 import typing
@@ -24,8 +23,8 @@ from torch import nn
 
 from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import is_struct_value, members
-from ...config.plain.codec import AS_THEY_ARE
 from ...config.plain.enums import member_value
+from ...config.plain.node import AS_THEY_ARE
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
@@ -229,34 +228,6 @@ NOT_CAPTURED = (
 """What is said of an instance of a decorated class whose arguments nobody noted."""
 
 NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
-
-
-def description(value: object) -> str:
-    """Return what ``value`` is in words that are the same in every process."""
-    if isinstance(value, functools.partial):
-        return f"a partial of {description(value.func)}"
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if isinstance(name, str) and callable(value):
-        kind = "the class" if isinstance(value, type) else "the function"
-        return f"{kind} {getattr(value, '__module__', None)}.{name}"[:200]
-    described = getattr(value, "burnish_description", None)
-    if isinstance(described, str):
-        return described
-    return f"an object of {type(value).__module__}.{type(value).__qualname__}"[:200]
-
-
-def named_default(value: object) -> str | None:
-    """Return what an untouched default was, if another may be told from it by name.
-
-    The module of a function is left out: it may move and stay the same function.
-    """
-    if isinstance(value, functools.partial):
-        name = named_default(value.func)
-        return None if name is None else f"a partial of {name}"
-    if not callable(value):
-        return None
-    name = getattr(value, "__name__", None)
-    return name[:200] if isinstance(name, str) else None
 
 
 class HparamsDict(dict[str, Any]):

@@ -39,6 +39,7 @@ from .declared import (
     item_hint,
     list_of,
 )
+from .descriptions import description, named_default
 from .kinds import kind_spec, spec_of
 from .reader import planned_value
 from .torch_layers import Template, Values
@@ -62,9 +63,7 @@ from .values import (
     VERSION,
     HparamsDict,
     check_declared,
-    description,
     is_plain_value,
-    named_default,
     plain_key,
     plain_value,
 )

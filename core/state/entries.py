@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matchers
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ...records.entries.encoder import Encoder
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.entries.nodes import renumbered

@@ -12,10 +12,9 @@ from ...config.process.user_warning import warn_user
 from ...records.tensors.torch_internals import untraced
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..clipping import Clip, ClippedGroup, clip_by_group
-from ..engines.loop import state_of
 from ..engines.memory.tensor_form import stepped_tensor
 from ..engines.tracing.extended_state import MASTER, kept_names, opened
-from ..engines.tracing.state_fields import fields_of_state
+from ..engines.tracing.state_fields import fields_of_state, state_of
 from ..engines.tracing.step_call import StepCall, cast_state
 from ..schedulers.scheduler import Scheduler
 from ..tensor_optimizer import TensorOptimizer

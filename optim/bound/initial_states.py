@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engines.loop import follow
 from ..engines.memory.arena import Arena
 from ..engines.memory.entangled import overlaps_itself
 from ..engines.memory.tensor_form import (
@@ -16,7 +15,7 @@ from ..engines.memory.tensor_form import (
     stepped_tensor,
 )
 from ..engines.tracing.generators import watched_generators
-from ..engines.tracing.state_fields import fields_of_state
+from ..engines.tracing.state_fields import fields_of_state, follow
 from ..engines.tracing.step_call import StepFunctions
 from .state_check import check_held
 from .weight_precision import WeightPrecision

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ...records.tensors.shares import own_share, share_of
 from .bucket import Bucket, Job
-from .loop import checked, keep, matching_grad, state_of
+from .loop import checked, keep, matching_grad
 from .memory.tensor_form import stepped_tensor
 from .portions import StepFailed, Write, job_of_each
+from .tracing.state_fields import state_of
 from .tracing.step_call import StepCall
 
 

@@ -12,7 +12,7 @@ from .memory.tensor_form import owned, stepped_tensor
 from .portions import StepFailed, Write, job_of_each, memory_of
 from .tracing.extended_state import MASTER, kept_names
 from .tracing.recording import ImpureStepError
-from .tracing.state_fields import field_names, fields_of_state
+from .tracing.state_fields import fields_of_state, follow, state_of
 from .tracing.step_call import CHANGED_IN_PLACE, StepCall, versions
 
 
@@ -78,13 +78,6 @@ def _homes(fields: dict[str, Any]) -> list[Any]:
     return [memory_of(t) for t in fields.values() if isinstance(t, Tensor)]
 
 
-def follow(fields: dict[str, Any], device: torch.device) -> None:
-    """Move the tensors of a state to ``device``."""
-    for name, value in fields.items():
-        if isinstance(value, Tensor) and value.device != device:
-            fields[name] = value.to(device)
-
-
 def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
     """Return a gradient that goes with a parameter's `stepped_tensor`: dense and real.
 
@@ -107,15 +100,6 @@ def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
     if grad.dtype != dtype or grad.device != param.device:
         grad = grad.to(param.device, dtype)
     return grad
-
-
-def state_of(state_type: type | None, fields: dict[str, Any]) -> Any:
-    """Return a state with the stored fields; a field that is not stored is None."""
-    if state_type is None:
-        return None
-    state: Any = object.__new__(state_type)
-    vars(state).update({name: fields.get(name) for name in field_names(state_type)})
-    return state
 
 
 def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:

@@ -11,7 +11,7 @@ from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
 from .choice import EngineChoice, choose, is_elementwise, usable_kernel
 from .gathered import Gathered
-from .loop import Loop, checked, matching_grad, state_of
+from .loop import Loop, checked, matching_grad
 from .memory.entangled import entangled
 from .memory.tensor_form import is_plain_tensor, stepped_tensor
 from .portions import StepFailed
@@ -20,7 +20,7 @@ from .stacked import SIDE, Stacked
 from .torch_fused import TorchFused
 from .tracing.extended_state import ROUNDING_KEY, rounds
 from .tracing.recording import ImpureStepError
-from .tracing.state_fields import declared, field_names
+from .tracing.state_fields import declared, field_names, state_of
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout
 

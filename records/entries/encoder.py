@@ -10,10 +10,11 @@ import torch
 
 from ...config.classes.field_types import registered_type_of
 from ...config.path import join
-from ...config.plain.codec import TAGGED_DEPTH, Encode, Encoding, Kind, Language, Node
+from ...config.plain.codec import TAGGED_DEPTH, Encode, Encoding, Kind, Language
 from ...config.plain.digits import digits_of
 from ...config.plain.enums import member_name
 from ...config.plain.kinds import lists, unmarked
+from ...config.plain.node import Node
 from ..tensors.arrays import tensor_of_array
 from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 import torch
 
 from ...config.patterns import Patterns
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ..io.progress import Progress, Tally
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...config.path import join
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry

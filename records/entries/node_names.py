@@ -1,6 +1,6 @@
 """What nodes are called in errors, and the error of one that does not fit."""
 
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ..errors import RecordMismatchError
 from .nodes import scalar, tag_of
 from .wrapper_forms import wrapper_in

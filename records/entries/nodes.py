@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...config.path import join
-from ...config.plain.codec import NON_FINITE, Decode, Decoding, Node
+from ...config.plain.codec import Decode, Decoding
 from ...config.plain.digits import integer_of, is_digits
+from ...config.plain.node import NON_FINITE, Node
 from .wrapper_forms import Wrap, wrapper_in
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ...config.patterns import Patterns
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from .entries import Entries, library_part, selection
 from .entry import Entry
 from .select import selected

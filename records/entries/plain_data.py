@@ -13,13 +13,7 @@ from typing import Any
 import torch
 
 from ...config.path import join
-from ...config.plain.codec import (
-    TAGGED_DEPTH,
-    Encoding,
-    Kind,
-    Language,
-    Node,
-)
+from ...config.plain.codec import TAGGED_DEPTH, Encoding, Kind, Language
 from ...config.plain.kinds import (
     FACTORIES,
     PlainDecoding,
@@ -28,6 +22,7 @@ from ...config.plain.kinds import (
     tagged,
     text,
 )
+from ...config.plain.node import Node
 from ..errors import RecordFormatError
 from ..tensors.dtypes import dtype_named, name_of_dtype
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ...config.short_text import short_repr
 from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper
@@ -15,19 +15,9 @@ from .entries import Entries
 from .entry import Entry
 from .extra_state import extra_state
 from .nodes import renumbered
+from .state_dict_search import USUAL_NAMES
 from .stored_wrappers import StoredWrappers
 from .wrapped_tensors import form_of, tensors_within
-
-USUAL_NAMES = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "module",
-    "params_ema",
-    "params",
-)
-"""Where checkpoints of other programs have their state dict."""
-
 
 EXTRA_STATE = "_extra_state"
 """How torch calls what a module keeps beside its tensors; it may be any data."""

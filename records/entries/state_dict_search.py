@@ -8,7 +8,16 @@ import torch
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
 from ..errors import RecordFormatError
-from .state_dict import USUAL_NAMES
+
+USUAL_NAMES = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "params_ema",
+    "params",
+)
+"""Where checkpoints of other programs have their state dict."""
 
 _Keys: TypeAlias = tuple[Any, ...]
 """The keys on the way to something inside a file, which need not be texts."""

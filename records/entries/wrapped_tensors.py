@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ...config.path import join
-from ...config.plain.codec import Encoding, Kind, Language, Node
+from ...config.plain.codec import Encoding, Kind, Language
 from ...config.plain.kinds import PlainDecoding, lists, text
+from ...config.plain.node import Node
 from ...config.short_text import short_repr
 from ..errors import RecordError, RecordMismatchError
 from ..tensors.dtypes import ALL as DTYPES

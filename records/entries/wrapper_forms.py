@@ -6,7 +6,7 @@ Reading plain data needs no more of wrappers than this; `wrapped_tensors` makes 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ...config.short_text import short_repr
 
 CLASS = "__tensor_class__"

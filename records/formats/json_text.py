@@ -4,7 +4,7 @@ import math
 
 import orjson
 
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ..errors import RecordError
 from ..limits import odd_text, unstorable_text
 

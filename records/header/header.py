@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ...config.tree import MAX_DEPTH
 from ..entries.encoder import Encoder
 from ..entries.entries import Entries

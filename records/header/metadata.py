@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...config.plain.codec import Node
+from ...config.plain.node import Node
 from ..errors import RecordFormatError
 from .columns import is_size, is_text
 

@@ -15,7 +15,8 @@ from burnish.core.hyperparameters.capture import builder_of
 from burnish.core.modules.registry import known_classes, names_of
 from burnish.optim.schedulers import Scheduler
 from burnish.optim.schedulers.scheduler import scheduler_of
-from burnish.records.format import Format, formats, suffixes
+from burnish.records.format import Format, formats
+from burnish.records.format_names import registered_suffixes, suffixes
 from burnish.train.class_lookup import optimizer_named, register_named
 
 
@@ -131,3 +132,4 @@ def _formats_as_before() -> Any:
     yield
     for name in [name for name in _formats if name.startswith("f")]:
         _formats.forget(name)
+        registered_suffixes.forget(name)

@@ -28,6 +28,7 @@ from burnish.records import (
     verify_file,
 )
 from burnish.records import format as formats
+from burnish.records.format_names import BUILT_IN, registered_suffixes
 from burnish.records.io.sink import Sink
 from burnish.records.io.source import Source
 from burnish.records.tensors.byte_planes import PLANED
@@ -145,8 +146,9 @@ def registered() -> Iterator[None]:
         form.register()
     reads.clear()
     yield
-    for name in set(table) - known - set(formats._BUILT_IN):  # pyright: ignore[reportPrivateUsage]  # these stay
+    for name in set(table) - known - set(BUILT_IN):
         table.forget(name)
+        registered_suffixes.forget(name)
 
 
 class State(Record):

@@ -17,6 +17,7 @@ from burnish.records import (
     WriteOptions,
     open_record,
 )
+from burnish.records.format_names import registered_suffixes
 from burnish.records.io.sink import Sink
 from burnish.records.io.source import Source
 from burnish.records.record_writer import LIBRARY
@@ -123,6 +124,7 @@ def lines() -> Iterator[None]:
 
     Lines.register()
     yield
+    registered_suffixes.forget("lines")
     formats._formats.forget("lines")  # pyright: ignore[reportPrivateUsage]  # undo the registration
 
 

@@ -11,7 +11,8 @@ from ...core.evolution.record_schema import Target
 from ...core.pretrained.shards import entries_by_shard, size_of, write_shards
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
-from ...records.format import format_named, format_of_suffix
+from ...records.format import format_named
+from ...records.format_names import format_of_suffix
 from ...records.io.progress import Progress
 from ...records.open import open_record
 from ...records.precision import PrecisionLike

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.errors import RecordError
-from ...records.format import format_of_suffix
+from ...records.format_names import format_of_suffix
 from ...records.open import digest_of
 from ...records.source_errors import folder_error
 from ..checkpoints.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeAlias
 from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.flat_record import FlatRecord
-from ...records.format import format_of_suffix, suffix_of, suffixes
+from ...records.format_names import format_of_suffix, suffix_of, suffixes
 from ...records.open import open_record
 from ...records.readable import Readable
 from ...records.source_errors import folder_error

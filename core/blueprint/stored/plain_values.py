@@ -17,8 +17,9 @@ from torch import nn
 from ....config.classes.field_types import is_field_type
 from ....config.classes.fields import is_struct_value
 from ....config.path import join
-from ....config.plain.codec import NON_FINITE, Decoding, Encoding, Kind, Language, Node
+from ....config.plain.codec import Decoding, Encoding, Kind, Language
 from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text
+from ....config.plain.node import NON_FINITE, Node
 from ....config.tree import MAX_DEPTH
 from ....records.tensors.dtypes import ALL
 from ...hyperparameters.declared import argument_hints

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -24,6 +25,22 @@ None is the type of no state, which stores nothing.
 def fields_of_state(state: Any) -> dict[str, Any]:
     """Return the fields of a state by name."""
     return {name: getattr(state, name) for name in field_names(type(state))}
+
+
+def state_of(state_type: type | None, fields: dict[str, Any]) -> Any:
+    """Return a state with the stored fields; a field that is not stored is None."""
+    if state_type is None:
+        return None
+    state: Any = object.__new__(state_type)
+    vars(state).update({name: fields.get(name) for name in field_names(state_type)})
+    return state
+
+
+def follow(fields: dict[str, Any], device: torch.device) -> None:
+    """Move the tensors of a state to ``device``."""
+    for name, value in fields.items():
+        if isinstance(value, Tensor) and value.device != device:
+            fields[name] = value.to(device)
 
 
 def declared(state_type: type | None, fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.config.plain.codec import NON_FINITE
 from burnish.config.plain.kinds import by_value, float_name, in_order
+from burnish.config.plain.node import NON_FINITE
 
 
 @given(st.floats())

@@ -1,0 +1,31 @@
+"""What files say of arguments that they cannot hold, in place of their values."""
+
+import functools
+
+
+def description(value: object) -> str:
+    """Return what ``value`` is in words that are the same in every process."""
+    if isinstance(value, functools.partial):
+        return f"a partial of {description(value.func)}"
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if isinstance(name, str) and callable(value):
+        kind = "the class" if isinstance(value, type) else "the function"
+        return f"{kind} {getattr(value, '__module__', None)}.{name}"[:200]
+    described = getattr(value, "burnish_description", None)
+    if isinstance(described, str):
+        return described
+    return f"an object of {type(value).__module__}.{type(value).__qualname__}"[:200]
+
+
+def named_default(value: object) -> str | None:
+    """Return what an untouched default was, if another may be told from it by name.
+
+    The module of a function is left out: it may move and stay the same function.
+    """
+    if isinstance(value, functools.partial):
+        name = named_default(value.func)
+        return None if name is None else f"a partial of {name}"
+    if not callable(value):
+        return None
+    name = getattr(value, "__name__", None)
+    return name[:200] if isinstance(name, str) else None
