@@ -7,8 +7,10 @@ options and returns the figures by name; other campaigns of the same kind join t
 """
 
 import argparse
+import json
 import random
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -25,6 +27,8 @@ from burnish import open_record
 from burnish.records import Record, RecordError, limits
 from burnish.records.formats import json_reader
 
+from ..optim import every_function
+from ..optim.every_function import DTYPES, SPACES
 from ..records.hostile_files import FILES, SUMMED, said
 from .afterwards import misuse
 from .configs import CASES, configs
@@ -194,6 +198,21 @@ def beside_torch(options: Options) -> tuple[Figures, Outcomes]:
     return oracles()
 
 
+def functions_of_torch(options: Options) -> tuple[Figures, Outcomes]:
+    """Return how every function of torch was recorded, in each dtype."""
+    outcomes, calls = Outcomes(), 0
+    for dtype in DTYPES:
+        file = str(every_function.__file__)
+        words = [sys.executable, file, dtype, *SPACES]
+        printed = subprocess.run(words, capture_output=True, text=True, check=True)
+        results = json.loads(printed.stdout.splitlines()[-1])
+        calls += results["calls"]
+        for ending, name in (("recorded", "r"), ("wrong", "w")):
+            for number in range(len(results[ending])):
+                outcomes.add(number, name, {"r": "recorded, and right"})
+    return {"calls": calls, **outcomes.counts}, outcomes
+
+
 def sanitized(options: Options) -> tuple[Figures, Outcomes]:
     """Return how the C of drawn optimizers ran under sanitizers."""
     return sanitizers(max(options.n // 10, 10), options.seed)
@@ -206,6 +225,7 @@ PARTS: dict[str, Part] = {
     **{f"configs: {name}": partial(drawn, name) for name in CASES},
     "constructors by hand and by blueprint": built,
     "steps on every engine": stepped,
+    "functions of torch in a step": functions_of_torch,
     "their C under sanitizers": sanitized,
     "optimizers beside torch's": beside_torch,
     "200,000 entries in a file": many_entries,

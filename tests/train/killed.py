@@ -9,12 +9,16 @@ from unittest import mock
 CALLS = ("rename", "replace", "fsync", "mkdir", "unlink", "rmdir", "open", "link")
 
 
-def killed_everywhere(prepare: Callable[[], Callable[[], object]]) -> Iterator[int]:
+def killed_everywhere(
+    prepare: Callable[[], Callable[[], object]], stride: int = 1
+) -> Iterator[int]:
     """Yield after each kill: at the first call, the second, until none is left.
+
+    With a ``stride`` of 3 it is the first, the fourth, the seventh.
 
     ``prepare`` is called afresh before each, and what it returns runs in the child.
     """
-    for n in range(1, 1000):
+    for n in range(1, 1000, stride):
         action = prepare()
         child = os.fork()
         if not child:

@@ -121,7 +121,7 @@ def test_a_megabyte_is_read_soon() -> None:
     assert time.process_time() - start < 10
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     refused: ConfigSyntaxError | None = None
@@ -160,7 +160,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(trees)
 def test_reading_what_was_written_gives_it_back(tree: Any) -> None:
     again = read(write(tree))

@@ -137,7 +137,7 @@ def _is_anybodys(drawn: Moves, name: str) -> bool:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(moves())
 @example(
     Moves(

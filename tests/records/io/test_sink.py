@@ -203,7 +203,7 @@ while True:
 def test_a_killed_writer_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
     file = tmp_path / "model.mpk"
     record(0.0, 300_000).save(file)
-    for round_ in range(6):
+    for round_ in range(3):
         child = subprocess.Popen(
             [sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE
         )
