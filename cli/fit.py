@@ -1,19 +1,30 @@
 """``burnish fit``: train a model that a file describes."""
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
 from .hydra_app import run_on_hydra
+from .hydra_words import hydra_parser
 from .main import main as command
 from .termination import Terminated
 
-ABOUT = "Train the model that a file describes; the run's folder holds all results."
+ABOUT = "train the model that a file describes; the run's folder holds all results"
+
+_EXAMPLES = """
+burnish fit --config-name digits max_epochs=3 hydra.run.dir=runs/first
+burnish fit -m --config-name digits optimizer.kwargs.lr=0.1,0.01 width=32,64
+"""
 
 
 def main(argv: Sequence[str]) -> int:
     """Train as the words of ``argv`` say, and return the exit status."""
-    return run_on_hydra("burnish fit", ABOUT, argv, _fit)
+    return run_on_hydra(_parser(), argv, _fit)
+
+
+def _parser() -> ArgumentParser:
+    return hydra_parser("fit", ABOUT, _EXAMPLES)
 
 
 def _fit(tree: dict[str, object], folder: Path) -> None:

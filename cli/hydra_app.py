@@ -12,27 +12,25 @@ from typing import Any
 
 from ..config.process.user_traceback import error_text
 from ..config.spelling import did_you_mean
+from .hydra_keys import complete_keys
+from .hydra_words import FOLDER_VARIABLE, HydraWords
 from .termination import STATUS, Terminated, raised_termination
 
 Task = Callable[[dict[str, Any], Path], None]
 """Called with the composed configuration, resolved, and the folder of the run."""
 
-FOLDER_VARIABLE = "HYDRA_CONFIG_PATH"
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
-_SECTIONS = ("model_config", "data_config", "data_config.loader", "run_config")
-_PLACES = (*_SECTIONS, "run_config.trainer", "run_config.logger")
 _LOGGERS = (None, "lightning", "lightning.pytorch", "lightning.fabric")
-_SHORT = {"model": ("model_config",), "data": ("data_config", "data_config.loader")}
 
 
-def run_on_hydra(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
+def run_on_hydra(parser: ArgumentParser, argv: Sequence[str], task: Task) -> int:
     """Compose what ``argv`` asks for, run ``task`` with it, and return the status.
 
-    Words are Hydra's: ``--config-name X a.b=v +new=v``. Keys may leave out the section
-    that they are in: ``optimizer.kwargs.lr=0.1`` is
-    ``model_config.optimizer.kwargs.lr=0.1``.
+    Words are Hydra's, in any order: ``a.b=v --config-name X +new=v -m``; ``parser``
+    prints the help.
     """
+    prog = parser.prog
     try:
         import_module("hydra")
     except ImportError:
@@ -40,21 +38,18 @@ def run_on_hydra(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
             f"error: {prog} needs hydra: pip install 'burnish[train]'", file=sys.stderr
         )
         return 2
-    options, words = _parser(prog, about).parse_known_args([*argv])
-    # Unlike Path.resolve, it takes links to themselves for what is not there.
-    where = options.config_path or os.environ.get(FOLDER_VARIABLE) or "."
-    folder = Path(os.path.realpath(where))
+    folder = Path()
     try:
-        _check_dashes(words)
-        name = _config_name(options.config_name, folder)
-        _check_readable(folder / f"{name}.yaml")
-        # Classes of the user's are named relative to where the program is run.
-        for place in (os.getcwd(), str(folder)):
-            if place not in sys.path:
-                sys.path.append(place)
+        words = HydraWords.of(argv)
+        if words.is_help:
+            parser.print_help()
+            if words.config_name is None:
+                return 0
+        # Unlike Path.resolve, it takes links to themselves for what is not there.
+        where = words.config_path or os.environ.get(FOLDER_VARIABLE) or "."
+        folder = Path(os.path.realpath(where))
         with _hydra_errors_raised(), raised_termination():
-            words = _complete_keys(folder, name, words)
-            return _run_hydra(prog, folder, name, words, task)
+            return _run_words(prog, folder, words, task)
     except Terminated as ending:
         print(f"error: {prog} was {ending}", file=sys.stderr)
         return STATUS
@@ -63,35 +58,25 @@ def run_on_hydra(prog: str, about: str, argv: Sequence[str], task: Task) -> int:
         return 2
 
 
-def _parser(prog: str, about: str) -> ArgumentParser:
-    parser = ArgumentParser(
-        prog=prog,
-        description=about,
-        epilog=(
-            f"The file is looked for in --config-path, or {FOLDER_VARIABLE}, or here. "
-            "Keys may leave out their section: optimizer.kwargs.lr=0.0005 "
-            "data.batch_size=64 max_epochs=3; +key=value adds one. Other words are "
-            "Hydra's, such as --multirun and hydra.run.dir=FOLDER."
-        ),
-        usage="%(prog)s --config-name NAME [--config-path FOLDER] [key=value ...]",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config-name", "-cn", help="the file, without .yaml")
-    parser.add_argument("--config-path", "-cp", help="the folder of the file")
-    return parser
-
-
-def _check_dashes(words: Sequence[str]) -> None:
-    """Raise ValueError for a key with dashes, at which Hydra shows usage of its own."""
-    from hydra._internal.utils import get_args_parser
-
-    # The words that Hydra knows are told by nothing public.
-    options = get_args_parser()._option_string_actions
-    for word in words:
-        name, equals, _ = word.partition("=")
-        if equals and word.startswith("--") and name not in options:
-            key = word.lstrip("-")
-            raise ValueError(f"unknown option {name}; a key has no dashes: {key}")
+def _run_words(prog: str, folder: Path, words: HydraWords, task: Task) -> int:
+    name = _config_name(words.config_name, folder)
+    _check_readable(folder / f"{name}.yaml")
+    # Classes of the user's are named relative to where the program is run.
+    for place in (os.getcwd(), str(folder)):
+        if place not in sys.path:
+            sys.path.append(place)
+    overrides = words.overrides
+    if overrides:
+        overrides = complete_keys(
+            overrides, folder=folder, name=name, more_groups=words.config_dir
+        )
+    first, options = [f"hydra.job.name={prog.split()[-1]}"], words.options
+    if words.is_help:
+        # Hydra's help follows ours: the groups of the file, and what it says.
+        first += ["hydra.help.header=''", "hydra.help.footer=''"]
+        options = ["--help"]
+    # Hydra takes words that set something side by side only.
+    return _run_hydra([prog, *first, *overrides, *options], folder, name, task)
 
 
 def _config_name(name: str | None, folder: Path) -> str:
@@ -119,61 +104,7 @@ def _check_readable(file: Path) -> None:
         raise ValueError(f"{file} cannot be read as YAML: {error}") from error
 
 
-def _complete_keys(folder: Path, name: str, words: Sequence[str]) -> list[str]:
-    """Return ``words`` with the full keys of those that leave out their section."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
-
-    keys = [w for w in words if "=" in w and w[0] not in "+~-"]
-    if not keys:
-        return [*words]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        config = compose(name, return_hydra_config=True)
-    tree: Any = OmegaConf.to_container(config, resolve=False)
-    return [_complete(word, tree) if word in keys else word for word in words]
-
-
-def _complete(word: str, tree: dict[str, Any]) -> str:
-    from ..train.fit.fit_config import known_names, known_path
-
-    key, _, value = word.partition("=")
-    head, _, tail = key.partition(".")
-    candidates = [key, *(f"{place}.{key}" for place in _PLACES)]
-    candidates += [f"{place}.{tail}" for place in _SHORT.get(head, ()) if tail]
-    for candidate in candidates:
-        if _is_in(tree, candidate):
-            return f"{candidate}={value}"
-    for candidate in candidates:
-        if known_path(tree, candidate) is not False:
-            return f"++{candidate}={value}"
-    if head == "hydra":
-        return word
-    names = known_names(tree)
-    shorter = {name.partition(".")[2]: name for name in names}
-    hint = did_you_mean(key, [*names, *shorter])
-    raise ValueError(
-        f"unknown key {key!r}.{hint} +{word} adds a key of your own, and "
-        "--help tells how keys are written"
-    )
-
-
-def _is_setting(word: str) -> bool:
-    return word.startswith("~") or ("=" in word and not word.startswith("-"))
-
-
-def _is_in(tree: object, path: str) -> bool:
-    for part in path.split("."):
-        if not isinstance(tree, dict) or part not in tree:
-            return False
-        tree = tree[part]
-    return True
-
-
-def _run_hydra(
-    prog: str, folder: Path, name: str, words: Sequence[str], task: Task
-) -> int:
+def _run_hydra(argv: Sequence[str], folder: Path, name: str, task: Task) -> int:
     import hydra
 
     status = 0
@@ -184,7 +115,7 @@ def _run_hydra(
         status = max(status, _status_of_task(task, config, folder))
 
     try:
-        with _hydra_argv(prog, words), _own_logging():
+        with _hydra_argv(argv), _own_logging():
             decorate = hydra.main(
                 version_base="1.3", config_path=str(folder), config_name=name
             )
@@ -219,16 +150,12 @@ def _status_of_task(task: Task, config: Any, folder: Path) -> int:
 
 
 @contextmanager
-def _hydra_argv(prog: str, words: Sequence[str]) -> Generator[None]:
-    """Let Hydra, which reads the program's arguments, find ``words`` there."""
+def _hydra_argv(argv: Sequence[str]) -> Generator[None]:
+    """Let Hydra, which reads the program's arguments, find ``argv`` there."""
     from hydra.core.global_hydra import GlobalHydra
 
     before = sys.argv
-    # Hydra takes words that set something side by side only.
-    settings = [word for word in words if _is_setting(word)]
-    options = [word for word in words if not _is_setting(word)]
-    job = f"hydra.job.name={prog.split()[-1]}"
-    sys.argv = [prog, *options, job, *settings]
+    sys.argv = [*argv]
     GlobalHydra.instance().clear()
     try:
         yield

@@ -1,18 +1,29 @@
 """``burnish profile``: where the time of one training and one validation batch goes."""
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
 from .hydra_app import run_on_hydra
+from .hydra_words import hydra_parser
 from .main import main as command
 
-ABOUT = "Run one training and one validation batch, and tell where their time goes."
+ABOUT = "run one training and one validation batch, and tell where their time goes"
+
+_EXAMPLES = """
+burnish profile --config-name digits
+burnish profile --config-name digits data.batch_size=256 hydra.run.dir=profiles/256
+"""
 
 
 def main(argv: Sequence[str]) -> int:
     """Profile what the words of ``argv`` say, and return the exit status."""
-    return run_on_hydra("burnish profile", ABOUT, argv, _profile)
+    return run_on_hydra(_parser(), argv, _profile)
+
+
+def _parser() -> ArgumentParser:
+    return hydra_parser("profile", ABOUT, _EXAMPLES)
 
 
 def _profile(tree: dict[str, object], folder: Path) -> None:

@@ -147,6 +147,7 @@ FLOORS = {
     "cli": [
         ("digest", "words"),
         ("errors", "json_output", "main", "target", "terminal", "termination"),
+        ("hydra_keys", "hydra_words"),
         ("facts", "tensor_table"),
         (
             "completion",

@@ -93,7 +93,6 @@ OF_OTHERS = frozenset(
         "_actions",  # argparse: the options of a parser
         "_current_frames",  # sys
         "_field_type",  # dataclasses
-        "_option_string_actions",  # argparse: the parser is one of Hydra's
         "_trainer",  # Lightning
     }
 )

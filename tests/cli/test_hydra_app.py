@@ -108,6 +108,46 @@ def test_a_key_with_dashes_is_told_in_our_words(
     )
 
 
+def test_a_sweep_is_asked_for_by_the_last_word_as_by_the_first(
+    failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["optimizer.kwargs.lr=0.1,0.2", "hydra.sweep.dir=sweep"]
+
+    assert main(["fit", *failing, *sweep, "-m"]) == 0
+
+    assert capsys.readouterr().out.count("results: ") == 2
+    assert sorted(f.name for f in Path("sweep").glob("[0-9]")) == ["0", "1"]
+
+
+def test_the_configuration_is_printed_and_nothing_runs(
+    failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--cfg", "job", "-p", "run_config", "max_epochs=7"]
+
+    assert main(["fit", *words, *failing]) == 0
+
+    assert "max_epochs: 7" in capsys.readouterr().out
+    assert not Path("run").exists()
+
+
+def test_help_tells_the_words_and_those_of_the_file(
+    failing: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group/one.yaml").write_text("a: 1")
+
+    assert main(["fit", "--help"]) == 0
+    without_file = capsys.readouterr().out
+    assert main(["fit", "--help", *failing]) == 0
+    with_file = capsys.readouterr().out
+
+    assert "--multirun" in without_file
+    assert "exit codes" in without_file
+    assert with_file.startswith(without_file)
+    assert "group: one" in with_file
+    assert "module_name: failing_net.Net" in with_file
+
+
 @pytest.mark.parametrize("section", ["model_config", "data_config"])
 def test_a_section_that_is_empty_is_called_so(
     section: str, capsys: pytest.CaptureFixture[str]

@@ -1,0 +1,140 @@
+"""Keys of overrides that leave out the section that they are in."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..config.spelling import did_you_mean
+
+_SECTIONS = ("model_config", "data_config", "data_config.loader", "run_config")
+_PLACES = (*_SECTIONS, "run_config.trainer", "run_config.logger")
+_SHORT = {"model": ("model_config",), "data": ("data_config", "data_config.loader")}
+_CLASSES = ("model_config.module_name", "data_config.module_name")
+
+
+def complete_keys(
+    words: Sequence[str], *, folder: Path, name: str, more_groups: str | None = None
+) -> list[str]:
+    """Return ``words`` with the full keys of those that leave out their section.
+
+    ``optimizer.kwargs.lr=1`` is ``model_config.optimizer.kwargs.lr=1``; a field that
+    the file lacks, and the classes know, is added by ``++``. Choices of groups stay as
+    they are. Raises ValueError for a key that nothing knows, unless ``+`` adds it.
+    """
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    with _hydra(folder, more_groups) as loader:
+        # Which keys there are depends on the groups and classes that are chosen.
+        choices = [word for word in words if _is_choice(word, loader)]
+        first = [_first_value(word, loader) for word in choices]
+        config = compose(name, overrides=first, return_hydra_config=True)
+    tree: Any = OmegaConf.to_container(config, resolve=False)
+    kept = {*choices, *(w for w in words if _is_of_hydra(w, tree))}
+    return [word if word in kept else _complete(word, tree) for word in words]
+
+
+@contextmanager
+def _hydra(folder: Path, more_groups: str | None) -> Generator[Any]:
+    """Yield Hydra's loader of configurations in ``folder``, until the block ends."""
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
+    from hydra.core.global_hydra import GlobalHydra
+
+    # initialize_config_dir, which does the same, takes one folder only.
+    GlobalHydra.instance().clear()
+    places: Any = create_config_search_path(str(folder))
+    if more_groups is not None:
+        place = Path(more_groups).absolute()
+        if not place.is_dir():
+            raise ValueError(f"--config-dir {more_groups}: no folder is there")
+        # The last place is that of schemas, to Hydra.
+        before = SearchPathQuery(provider="schema")
+        places.prepend("command-line", f"file://{place}", before)
+    try:
+        yield Hydra.create_main_hydra2("complete_keys", places).config_loader
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _split(word: str) -> tuple[str, str, str]:
+    """Return what stands before the key, the key, and what stands behind it."""
+    key, equals, value = word.partition("=")
+    bare = key.lstrip("+~")
+    return key[: len(key) - len(bare)], bare, equals + value
+
+
+def _is_choice(word: str, loader: Any) -> bool:
+    """Return whether ``word`` chooses of a group, or a class that has its own keys."""
+    _, key, _ = _split(word)
+    if "/" in key or key in _CLASSES:
+        return True
+    is_name = key.replace("_", "").replace("-", "").partition("@")[0].isalnum()
+    return is_name and bool(loader.get_group_options(key.partition("@")[0]))
+
+
+def _first_value(word: str, loader: Any) -> str:
+    """Return what the first run of a sweep has of ``word``."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    # Taken as one of several, it knows the groups that glob(*) chooses from.
+    [override] = OverridesParser.create(config_loader=loader).parse_overrides([word])
+    if not override.is_discrete_sweep():
+        return word
+    value = next(iter(override.sweep_string_iterator()), "")
+    return f"{override.get_key_element()}={value}"
+
+
+def _is_of_hydra(word: str, tree: dict[str, Any]) -> bool:
+    """Return whether the key is Hydra's own, a group's, or no key at all."""
+    _, key, value = _split(word)
+    groups = tree["hydra"]["runtime"]["choices"]
+    is_key = bool(value) or word.startswith("~")
+    return not is_key or key.partition(".")[0] == "hydra" or key in groups
+
+
+def _complete(word: str, tree: dict[str, Any]) -> str:
+    from ..train.fit.fit_config import known_path
+
+    prefix, key, value = _split(word)
+    candidates = _candidates(key)
+    for candidate in candidates:
+        if _is_in(tree, candidate):
+            return f"{prefix}{candidate}{value}"
+    if prefix == "~":
+        return word
+    for candidate in candidates:
+        if known_path(tree, candidate) is not False:
+            return f"{prefix or '++'}{candidate}{value}"
+    if prefix:
+        return word
+    raise ValueError(_unknown(key, word, tree))
+
+
+def _candidates(key: str) -> list[str]:
+    head, _, tail = key.partition(".")
+    short = [f"{place}.{tail}" for place in _SHORT.get(head, ()) if tail]
+    return [key, *(f"{place}.{key}" for place in _PLACES), *short]
+
+
+def _unknown(key: str, word: str, tree: dict[str, Any]) -> str:
+    from ..train.fit.fit_config import known_names
+
+    names = known_names(tree)
+    shorter = {name.partition(".")[2]: name for name in names}
+    groups = [g for g in tree["hydra"]["runtime"]["choices"] if g[:6] != "hydra/"]
+    hint = did_you_mean(key, [*names, *shorter, *groups])
+    return (
+        f"unknown key {key!r}.{hint} +{word} adds a key of your own, and "
+        "--help tells how keys are written"
+    )
+
+
+def _is_in(tree: object, path: str) -> bool:
+    for part in path.split("."):
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
