@@ -323,6 +323,7 @@ TESTED_IN = {
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",
     "train/hyperstate/saved_with.py": "train/hyperstate/test_digests.py",
+    "train/hyperstate/state_tree.py": "train/hyperstate/test_restoring.py",
     "train/hyperstate/stored_files.py": "train/hyperstate/test_sent_files.py",
 }
 """Source files whose behavior stands in a test of another name, below ``tests``.

@@ -1,6 +1,8 @@
 """What a state says about how its fields are stored: Blob and Lazy."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from ...config.classes.fields import members
 
 T = TypeVar("T")
 
@@ -19,6 +21,15 @@ Blob = Annotated[T, MARK]
 
 Tensors, arrays, modules, optimizers and the like always are; large plain data may be.
 """
+
+
+def is_blob_field(annotation: object) -> bool:
+    """Return whether ``annotation`` is a ``Blob[T]``, or an optional one."""
+    if get_origin(annotation) is Annotated:
+        return any(mark is MARK for mark in get_args(annotation)[1:])
+    return any(
+        is_blob_field(a) for a in get_args(annotation) if a is not type(None)
+    ) and (len(members(annotation)) > 1)
 
 
 class Lazy:

@@ -3,59 +3,40 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
-from ...config.classes.fields import (
-    ClassField,
-    allows_none,
-    field_types_in,
-    fields_of,
-    is_struct,
-    item_type,
-    members,
-)
+from ...config.classes.fields import ClassField, fields_of
 from ...config.classes.serializable import deserialized
-from ...config.classes.union_choice import struct_for
-from ...config.errors import ConfigError, Problem
-from ...config.path import child, path_below
 from ...config.spelling import did_you_mean
-from ...config.tree import is_dict, is_items
-from ...config.validation.normalize import Preparation
-from ...config.validation.pydantic_check import check
-from ...config.validation.validate import put_back
 from ...records.errors import RecordMismatchError
 from ...records.io.save_handle import join_saves
 from ..checkpoints.rng import restored_generators
-from .blob_markers import LEGACY_SUFFIX, checked_file, has_blobs, is_marker
+from .blob_markers import LEGACY_SUFFIX, has_blobs
 from .digests import check_digest
 from .field_marks import PENDING, Lazy
 from .lazy_fields import Deferred, Origin, View, value_in_state
 from .legacy_objects import read_legacy_object
 from .state_objects import open_object, restore_object, serializable_class
-from .state_text import is_blob_field
+from .state_tree import StateTree, Waiting
 
 
-@dataclass(slots=True)
-class Restoring:
+@dataclass(slots=True, kw_only=True)
+class Restoring(StateTree):
     """Makes the objects of one checkpoint, each once, those that it needs first."""
 
     origin: Origin
     config: Any
     initial_state: Callable[[], Any] | None
     """Makes a state anew; None where no program is there to do it."""
-    ctx: dict[str, Any]
-    ignore_extra: bool = False
     hyperparameters: Literal["compare", "ignore"] | None = None
     """Whether modules may have other hyperparameters than their records."""
     view: Any = None
     """What ``deserialize`` is given as the state."""
     n_loaded: int = 0
     """How many objects were read."""
-    _places: dict[str, tuple[str, Any]] = field(default_factory=lambda: {})
     _active: list[str] = field(default_factory=lambda: [])
     _template: Any = None
 
@@ -71,25 +52,9 @@ class Restoring:
 
     def state(self, cls: Any, tree: Any) -> Any:
         """Return the state that ``tree`` describes, its versions upgraded already."""
-        self._collect(cls, tree, "")
         if self.view is None:
             self.view = View(self.value, cls, tree)
-        return self.value(cls, tree, "")
-
-    def value(self, annotation: Any, tree: Any, path: str) -> Any:
-        """Return what stands at ``path``. ConfigError has the path of what is wrong."""
-        if is_marker(tree) and path in self._places:
-            return self.blob(path)
-        if field_types_in(annotation):
-            return self._checked_plain_data(annotation, tree, path)
-        cls = struct_for(annotation, tree) if not is_marker(tree) else None
-        if cls is not None and (has_blobs(tree) or _holds_objects(cls)):
-            return self._struct(cls, tree, path)
-        if has_blobs(tree):
-            return self._container(annotation, tree, path)
-        if tree is None and allows_none(annotation):
-            return None
-        return self._checked_plain_data(annotation, tree, path)
+        return StateTree.state(self, cls, tree)
 
     def blob(self, path: str) -> Any:
         """Return the object at ``path``, made now unless it was before."""
@@ -171,118 +136,27 @@ class Restoring:
             )
         return target
 
-    def _collect(self, annotation: Any, tree: Any, path: str) -> None:
-        """Note where objects belong, so that one can ask for another."""
-        if is_marker(tree):
-            if str not in members(annotation) or is_blob_field(annotation):
-                self._places[path] = (
-                    checked_file(tree, path, self.folder),
-                    annotation,
-                )
-        elif field_types_in(annotation):
-            # Its data is its own affair, texts that look like markers too.
-            return
-        elif is_dict(tree):
-            cls = struct_for(annotation, tree)
-            fields = {} if cls is None else fields_of(cls)
-            for key, item in tree.items():
-                hint = fields[key].annotation if key in fields else None
-                if cls is None:
-                    hint = _item(annotation, key)
-                if cls is None or key in fields:
-                    self._collect(hint, item, child(path, key))
-        elif is_items(tree):
-            for i, item in enumerate(tree):
-                self._collect(_item(annotation, i), item, child(path, i))
-
-    def _struct(self, cls: Any, tree: Any, path: str) -> Any:
-        values: dict[str, Any] = {}
-        waiting: dict[str, Deferred] = {}
-        problems = self._unknown(cls, tree, path)
-        absent: list[ClassField] = []
-        for part in fields_of(cls).values():
-            below = child(path, part.name)
-            if part.name not in tree:
-                if part.has_default:
-                    absent.append(part)
-                else:
-                    problems.append(Problem(below, "missing value"))
-                continue
-            item = tree[part.name]
-            if self._waits(cls, item):
-                load = partial(self.value, part.annotation, item, below)
-                waiting[part.attribute] = Deferred(load, item, self.origin)
-                continue
-            try:
-                values[part.attribute] = self.value(part.annotation, item, below)
-            except ConfigError as error:
-                problems += error.problems
-        if problems:
-            raise ConfigError(str(self.folder / "state.ron"), problems)
-        return self._instance(cls, values, waiting, absent)
-
-    def _waits(self, cls: Any, item: Any) -> bool:
-        """Return whether a field of ``cls`` is read when it is first touched."""
+    def waits(self, cls: Any, item: Any) -> bool:
+        """Return whether a lazy state keeps the objects in ``item`` for later."""
         return issubclass(cls, Lazy) and has_blobs(item)
 
-    def _instance(
+    def instance(
         self,
         cls: Any,
         values: dict[str, Any],
-        waiting: dict[str, Deferred],
+        waiting: dict[str, Waiting],
         absent: list[ClassField],
     ) -> Any:
-        """Return the ``cls`` of ``values``; those of ``waiting`` come later."""
+        """Return the ``cls`` of ``values``; reading ``waiting`` is put off."""
         if waiting:
-            return _lazy(cls, values, waiting, absent)
+            deferred = {
+                name: Deferred(load, item, self.origin)
+                for name, (load, item) in waiting.items()
+            }
+            return _lazy(cls, values, deferred, absent)
         names = {part.attribute: part.name for part in fields_of(cls).values()}
         # A constructor knows its defaults, those that are made of other fields too.
         return cls(**{names[key]: value for key, value in values.items()})
-
-    def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
-        fields = fields_of(cls)
-        if self.ignore_extra:
-            return []
-        return [
-            Problem(
-                child(path, str(name)),
-                f"unknown field for {cls.__name__}.{did_you_mean(str(name), fields)}",
-            )
-            for name in tree
-            if name not in fields
-        ]
-
-    def _container(self, annotation: Any, tree: Any, path: str) -> Any:
-        if is_dict(tree):
-            return {
-                key: self.value(_item(annotation, key), item, child(path, key))
-                for key, item in tree.items()
-            }
-        if not is_items(tree):
-            return self._checked_plain_data(annotation, tree, path)
-        items = [
-            self.value(_item(annotation, i), item, child(path, i))
-            for i, item in enumerate(tree)
-        ]
-        return tuple(items) if isinstance(tree, tuple) else items
-
-    def _checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
-        """Return plain data, checked against its type as configurations are."""
-        if annotation is None:
-            annotation = Any
-        preparation = Preparation(ignore_extra=self.ignore_extra, ctx=self.ctx)
-        try:
-            prepared = preparation.value(annotation, tree)
-            checked = check(annotation, prepared, preparation.problems)
-        except ConfigError as error:
-            problems = [
-                Problem(path_below(path, p.path), p.message) for p in error.problems
-            ]
-            raise ConfigError("", problems) from None
-        except TypeError:
-            # A type that no text has, such as a list of modules that is empty.
-            return tree
-        return put_back(checked, preparation.schedules)
 
 
 def _lazy(
@@ -311,21 +185,3 @@ def _lazy(
     if dataclasses.is_dataclass(cls) and hasattr(state, "__post_init__"):
         state.__post_init__(*init_only)
     return state
-
-
-def _holds_objects(cls: Any) -> bool:
-    """Return whether a field's type is one that no text has."""
-    try:
-        check(cls, {}, ())
-    except ConfigError:
-        return False
-    except TypeError:
-        return True
-    return False
-
-
-def _item(annotation: Any, key: Any) -> Any:
-    for member in members(annotation) if annotation is not None else ():
-        if not is_struct(member) and getattr(member, "__args__", None):
-            return item_type(member, key)
-    return None

@@ -129,12 +129,12 @@ def read_state(
     if has_versions(cls):
         tree = upgrade(cls, tree)
     restoring = Restoring(
-        Origin(files, digests=read_digests(files)),
-        config,
-        begin,
-        ctx,
-        ignore_extra,
-        hyperparameters,
+        origin=Origin(files, digests=read_digests(files)),
+        config=config,
+        initial_state=begin,
+        ctx=ctx,
+        ignore_extra=ignore_extra,
+        hyperparameters=hyperparameters,
     )
     state: S = restoring.state(cls, tree)
     if begin is not None and begin_before is not None:

@@ -17,11 +17,10 @@ from ...config.validation.readback import first_misread
 from ...config.versioned import has_versions, upgrade
 from ..checkpoints.rng import restored_generators
 from .blob_markers import is_marker
-from .lazy_fields import Deferred, Origin
-from .restoring import Restoring
 from .state_objects import Description, why_not_restored
 from .state_text import Split
-from .stored_files import STATE, StoredFiles
+from .state_tree import StateTree, Waiting
+from .stored_files import STATE
 
 
 def check_state_read_back(
@@ -39,24 +38,22 @@ def check_state_read_back(
     cls: Any = type(state)
     if has_versions(cls):
         tree = upgrade(cls, tree)
-    _Rehearsal(
-        Origin(StoredFiles(Path())),
-        config=None,
-        initial_state=None,
-        ctx=dict(ctx or {}),
-        split=split,
-        descriptions=descriptions,
-    ).check(cls, tree)
+    rehearsal = _Rehearsal(ctx=dict(ctx or {}), split=split, descriptions=descriptions)
+    rehearsal.check(cls, tree)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Rehearsal(Restoring):
+class _Rehearsal(StateTree):
     """Restores without files and without objects, and notes what would go wrong."""
 
     split: Split
     descriptions: Mapping[str, Description]
     _problems: list[Problem] = field(default_factory=list[Problem])
     _restored: set[str] = field(default_factory=set[str])
+
+    @property
+    def folder(self) -> Path:
+        return Path()
 
     def check(self, cls: Any, tree: Any) -> None:
         """Raise ConfigError with every problem and its path."""
@@ -73,7 +70,7 @@ class _Rehearsal(Restoring):
         # What waits is copied as it stands, with its files.
         if path in self.split.waiting:
             return None
-        return Restoring.value(self, annotation, tree, path)
+        return StateTree.value(self, annotation, tree, path)
 
     def blob(self, path: str) -> Any:
         file, annotation = self._places[path]
@@ -92,31 +89,28 @@ class _Rehearsal(Restoring):
                 self._problems.append(Problem(path, reason))
         return None
 
-    def _waits(self, cls: Any, item: Any) -> bool:
-        return False
-
-    def _instance(
+    def instance(
         self,
         cls: Any,
         values: dict[str, Any],
-        waiting: dict[str, Deferred],
+        waiting: dict[str, Waiting],
         absent: list[ClassField],
     ) -> Any:
         return None
 
-    def _struct(self, cls: Any, tree: Any, path: str) -> Any:
+    def struct(self, cls: Any, tree: Any, path: str) -> Any:
         value = self.split.plain.get(path)
         if type(value) is not (get_origin(cls) or cls):
             self._problems.append(_other_class(value, cls.__qualname__, path))
             return None
-        return Restoring._struct(self, cls, tree, path)
+        return StateTree.struct(self, cls, tree, path)
 
-    def _container(self, annotation: Any, tree: Any, path: str) -> Any:
+    def container(self, annotation: Any, tree: Any, path: str) -> Any:
         value = self.split.plain.get(path)
         if is_struct_value(value):
             self._problems.append(_other_class(value, "dict", path))
             return None
-        again = Restoring._container(self, annotation, tree, path)
+        again = StateTree.container(self, annotation, tree, path)
         if is_dict(tree) and isinstance(value, Mapping):
             pair = dict.fromkeys(value), dict.fromkeys(tree)
         else:
@@ -124,7 +118,7 @@ class _Rehearsal(Restoring):
         self._note(first_misread(Any, *pair, path))
         return again
 
-    def _checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
+    def checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
         value = self.split.plain.get(path)
         if is_marker(tree) and not isinstance(value, str):
             kind = type(value).__qualname__
@@ -132,7 +126,7 @@ class _Rehearsal(Restoring):
             self._problems.append(Problem(path, f"{text}; declare its class alone"))
             return None
         try:
-            again = Restoring._checked_plain_data(self, annotation, tree, path)
+            again = StateTree.checked_plain_data(self, annotation, tree, path)
         except ConfigError as error:
             is_absent = value is None and not allows_none(annotation)
             cure = ". Declare the field as `... | None`" if is_absent else ""

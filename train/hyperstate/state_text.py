@@ -4,7 +4,7 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -17,7 +17,7 @@ from ...config.encode import encode
 from ...config.path import child
 from ..checkpoints.part_kinds import VALUE, kind_of
 from .blob_markers import marker_of
-from .field_marks import MARK, PENDING, Lazy
+from .field_marks import PENDING, Lazy, is_blob_field
 
 SUFFIX = ".mpk"
 
@@ -121,15 +121,6 @@ def _holds_arrays(data: object) -> bool:
     if isinstance(data, list | tuple):
         return any(map(_holds_arrays, data))
     return isinstance(data, torch.Tensor | np.ndarray | np.generic | bytes | bytearray)
-
-
-def is_blob_field(annotation: object) -> bool:
-    """Return whether ``annotation`` is a ``Blob[T]``, or an optional one."""
-    if get_origin(annotation) is Annotated:
-        return any(mark is MARK for mark in get_args(annotation)[1:])
-    return any(
-        is_blob_field(a) for a in get_args(annotation) if a is not type(None)
-    ) and (len(members(annotation)) > 1)
 
 
 def _item(annotation: object, key: object) -> Any:

@@ -1,0 +1,207 @@
+"""The walk over the text of a state, with what its class declares at each place."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ...config.classes.fields import (
+    ClassField,
+    allows_none,
+    field_types_in,
+    fields_of,
+    is_struct,
+    item_type,
+    members,
+)
+from ...config.classes.union_choice import struct_for
+from ...config.errors import ConfigError, Problem
+from ...config.path import child, path_below
+from ...config.spelling import did_you_mean
+from ...config.tree import is_dict, is_items
+from ...config.validation.normalize import Preparation
+from ...config.validation.pydantic_check import check
+from ...config.validation.validate import put_back
+from .blob_markers import checked_file, has_blobs, is_marker
+from .field_marks import is_blob_field
+
+Waiting: TypeAlias = tuple[Callable[[], Any], Any]
+"""What reads a field that is not needed yet, and its part of the text."""
+
+
+@dataclass(slots=True, kw_only=True)
+class StateTree(ABC):
+    """Makes a state of its text; a subclass says what objects and instances come to be.
+
+    Where a marker stands is an object, whose place is noted before the walk: any of
+    them may ask for another. All else is checked as configurations are.
+    """
+
+    ctx: dict[str, Any]
+    """What `Serializable` values are made again with."""
+    ignore_extra: bool = False
+    _places: dict[str, tuple[str, Any]] = field(default_factory=lambda: {})
+    """The file of each object, and what is declared there, by its path."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where the records lie, as errors tell it."""
+
+    @abstractmethod
+    def blob(self, path: str) -> Any:
+        """Return the object at ``path``."""
+
+    @abstractmethod
+    def instance(
+        self,
+        cls: Any,
+        values: dict[str, Any],
+        waiting: dict[str, Waiting],
+        absent: list[ClassField],
+    ) -> Any:
+        """Return the ``cls`` of ``values``; those of ``waiting`` come later.
+
+        ``absent`` have a default, and the text says nothing of them.
+        """
+
+    def waits(self, cls: Any, item: Any) -> bool:
+        """Return whether a field of ``cls`` is read when it is first touched."""
+        return False
+
+    def state(self, cls: Any, tree: Any) -> Any:
+        """Return the state that ``tree`` describes, its versions upgraded already."""
+        self._collect(cls, tree, "")
+        return self.value(cls, tree, "")
+
+    def value(self, annotation: Any, tree: Any, path: str) -> Any:
+        """Return what stands at ``path``. ConfigError has the path of what is wrong."""
+        if is_marker(tree) and path in self._places:
+            return self.blob(path)
+        if field_types_in(annotation):
+            return self.checked_plain_data(annotation, tree, path)
+        cls = struct_for(annotation, tree) if not is_marker(tree) else None
+        if cls is not None and (has_blobs(tree) or _holds_objects(cls)):
+            return self.struct(cls, tree, path)
+        if has_blobs(tree):
+            return self.container(annotation, tree, path)
+        if tree is None and allows_none(annotation):
+            return None
+        return self.checked_plain_data(annotation, tree, path)
+
+    def _collect(self, annotation: Any, tree: Any, path: str) -> None:
+        """Note where objects belong, so that one can ask for another."""
+        if is_marker(tree):
+            if str not in members(annotation) or is_blob_field(annotation):
+                self._places[path] = (
+                    checked_file(tree, path, self.folder),
+                    annotation,
+                )
+        elif field_types_in(annotation):
+            # Its data is its own affair, texts that look like markers too.
+            return
+        elif is_dict(tree):
+            cls = struct_for(annotation, tree)
+            fields = {} if cls is None else fields_of(cls)
+            for key, item in tree.items():
+                hint = fields[key].annotation if key in fields else None
+                if cls is None:
+                    hint = _item(annotation, key)
+                if cls is None or key in fields:
+                    self._collect(hint, item, child(path, key))
+        elif is_items(tree):
+            for i, item in enumerate(tree):
+                self._collect(_item(annotation, i), item, child(path, i))
+
+    def struct(self, cls: Any, tree: Any, path: str) -> Any:
+        """Return the instance of ``cls`` whose fields ``tree`` says."""
+        values: dict[str, Any] = {}
+        waiting: dict[str, Waiting] = {}
+        problems = self._unknown(cls, tree, path)
+        absent: list[ClassField] = []
+        for part in fields_of(cls).values():
+            below = child(path, part.name)
+            if part.name not in tree:
+                if part.has_default:
+                    absent.append(part)
+                else:
+                    problems.append(Problem(below, "missing value"))
+                continue
+            item = tree[part.name]
+            if self.waits(cls, item):
+                load = partial(self.value, part.annotation, item, below)
+                waiting[part.attribute] = (load, item)
+                continue
+            try:
+                values[part.attribute] = self.value(part.annotation, item, below)
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(str(self.folder / "state.ron"), problems)
+        return self.instance(cls, values, waiting, absent)
+
+    def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
+        fields = fields_of(cls)
+        if self.ignore_extra:
+            return []
+        return [
+            Problem(
+                child(path, str(name)),
+                f"unknown field for {cls.__name__}.{did_you_mean(str(name), fields)}",
+            )
+            for name in tree
+            if name not in fields
+        ]
+
+    def container(self, annotation: Any, tree: Any, path: str) -> Any:
+        """Return the list, tuple or dict in which objects are."""
+        if is_dict(tree):
+            return {
+                key: self.value(_item(annotation, key), item, child(path, key))
+                for key, item in tree.items()
+            }
+        if not is_items(tree):
+            return self.checked_plain_data(annotation, tree, path)
+        items = [
+            self.value(_item(annotation, i), item, child(path, i))
+            for i, item in enumerate(tree)
+        ]
+        return tuple(items) if isinstance(tree, tuple) else items
+
+    def checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
+        """Return plain data, checked against its type as configurations are."""
+        if annotation is None:
+            annotation = Any
+        preparation = Preparation(ignore_extra=self.ignore_extra, ctx=self.ctx)
+        try:
+            prepared = preparation.value(annotation, tree)
+            checked = check(annotation, prepared, preparation.problems)
+        except ConfigError as error:
+            problems = [
+                Problem(path_below(path, p.path), p.message) for p in error.problems
+            ]
+            raise ConfigError("", problems) from None
+        except TypeError:
+            # A type that no text has, such as a list of modules that is empty.
+            return tree
+        return put_back(checked, preparation.schedules)
+
+
+def _holds_objects(cls: Any) -> bool:
+    """Return whether a field's type is one that no text has."""
+    try:
+        check(cls, {}, ())
+    except ConfigError:
+        return False
+    except TypeError:
+        return True
+    return False
+
+
+def _item(annotation: Any, key: Any) -> Any:
+    for member in members(annotation) if annotation is not None else ():
+        if not is_struct(member) and getattr(member, "__args__", None):
+            return item_type(member, key)
+    return None
