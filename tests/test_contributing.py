@@ -19,7 +19,7 @@ def test_a_step_names_files_that_are_there(step: str) -> None:
 
     assert names
     for name in names:
-        assert (ROOT / name).exists() or (ROOT / name).parent.exists() and "<" in name
+        assert (ROOT / name).exists() or ((ROOT / name).parent.exists() and "<" in name)
 
 
 @pytest.mark.parametrize("step", STEPS)
