@@ -74,6 +74,8 @@ def data_of(record: Entries) -> Any:
     if not record.is_typed:
         return state_dict_of(record)
 
+    record.announce(record.entries())
+
     def leaf(tag: str, number: int) -> object:
         return leaf_value(record.entries(), tag, number)
 

@@ -114,6 +114,7 @@ def verify_file(
     with nullcontext() if isinstance(file, Storable) else record:
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
+        record.announce(record.entries(), in_blocks=True)
         record.check(maps)
         size = sum(entry.nbytes for entry in record.entries())
         tally = Tally(record.reading.progress, [size])
@@ -210,6 +211,11 @@ class _Converted:
         self, entry: Entry, dtype: torch.dtype, device: torch.device | None
     ) -> None:
         self._entry, self._dtype, self._device = entry, dtype, device
+
+    @property
+    def origin(self) -> object:
+        """The payload that is converted."""
+        return self._entry.source
 
     @property
     def is_live(self) -> bool:

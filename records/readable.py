@@ -9,6 +9,9 @@ from .entries.entries import Entries, Reading
 from .errors import RecordFormatError
 from .format import Format, disagreement, formats, read_record
 from .io.pinned import check_sha256, pinned
+from .io.remote.address import Address, local_or_url
+from .io.remote.remote_source import RemoteSource
+from .io.remote.stored_object import StoredObject
 from .io.source import FileSource, MemorySource, Source, StreamSource
 from .record_view import Branch, entries_of_branch
 from .source_errors import empty_source, folder_error, not_readable, unknown_content
@@ -62,13 +65,13 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
     """Return where the bytes of ``file`` come from, which are not looked at yet."""
     if isinstance(file, bytes | bytearray | memoryview):
         return MemorySource(file, verify=verify)
-    if isinstance(file, str) and "://" in file:
-        return StreamSource(_open_url(file), verify=verify, name=file)
     if isinstance(file, str | os.PathLike):
-        path: str | bytes = os.fspath(file)
-        if os.path.isdir(path):
-            raise folder_error(os.fsdecode(path))
-        return FileSource(os.fsdecode(path), verify=verify, map_file=map_file)
+        place = local_or_url(file)
+        if isinstance(place, Address):
+            return RemoteSource(StoredObject(place), verify=verify)
+        if os.path.isdir(place):
+            raise folder_error(place)
+        return FileSource(place, verify=verify, map_file=map_file)
     if not hasattr(file, "read"):
         raise not_readable(file)
     if isinstance(file, io.TextIOBase):
@@ -80,30 +83,25 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
     )
 
 
-def _open_url(url: str) -> BinaryIO:
-    try:
-        import fsspec
-    except ImportError:
-        raise ImportError(f"reading {url} needs fsspec: pip install fsspec") from None
-    storage, path = fsspec.core.url_to_fs(url)
-    # Some storages read 50 MiB ahead, whatever is asked for.
-    return storage.open(path, "rb", block_size=_READ_AHEAD)  # type: ignore[no-any-return]  # untyped
-
-
-_READ_AHEAD = 1 << 20
-"""Bytes that are fetched behind those that are asked for."""
-
-
 def _read(source: Source, file: object) -> Entries:
     form, content = _format_of(source)
     if isinstance(file, str | os.PathLike):
         _check_suffix(os.fspath(file), form, compressed=content is not source)
     try:
         record = read_record(form, content)
+        if isinstance(source, RemoteSource):
+            _confirm(source, has_sums=record.verified != "none")
     except BaseException:
         source.close()
         raise
     return record.replaced(reading=Reading(file=source.name, format=form.name))
+
+
+def _confirm(source: RemoteSource, *, has_sums: bool) -> None:
+    """Raise unless all that was read until now is of one object."""
+    source.confirm()
+    if not has_sums:
+        source.confirm_every_read()
 
 
 def _format_of(source: Source) -> tuple[Format, Source]:

@@ -8,7 +8,9 @@ import torch
 
 from ...config.patterns import Patterns
 from ...config.plain.node import Node
+from ..io.lazy_payload import announce
 from ..io.progress import Progress, Tally
+from ..io.source import Maps, is_remote
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
 from .nodes import entry_numbers, renumbered
@@ -18,7 +20,7 @@ from .wrapper_forms import CLASS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..io.source import Maps, Source
+    from ..io.source import Source
 
 VerifiedBy: TypeAlias = Literal["live", "all", "touched", "none"]
 """Not stored; every byte was checked; each entry is when it is touched; no sums."""
@@ -210,11 +212,13 @@ class Entries:
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
         """Return the same record with ``fn`` applied once to every stored tensor."""
+        self.announce(self.entries())
         mapped = [entry.with_tensor(fn(entry.tensor())) for entry in self.entries()]
         return self.replaced(entries=mapped)
 
     def clone(self) -> Self:
         """Return a snapshot: the same record in memory of its own, ties kept."""
+        self.announce(self.entries())
         copies = [entry.with_tensor(entry.read_own()) for entry in self.entries()]
         return self.replaced(entries=copies)
 
@@ -282,16 +286,31 @@ class Entries:
         if content.source.verify:
             content.check(maps)
 
+    def announce(
+        self,
+        entries: "Iterable[Entry]",
+        maps: "Maps | None" = None,
+        *,
+        in_blocks: bool = False,
+    ) -> None:
+        """Say that these will be read now, which saves requests to a remote storage.
+
+        ``maps`` are those of the load that reads them; with ``in_blocks`` it is by
+        `Entry.blocks`.
+        """
+        if is_remote(self._content.source):
+            stored = (entry.source for entry in entries if not entry.is_live)
+            announce(stored, maps, in_blocks=in_blocks)
+
     def load_all(self) -> None:
         """Read and verify every entry, and all that lies between them.
 
         For loads that use all of a file: mapped where possible, so that no byte is
         copied. Raises `RecordChecksumError` or `RecordFormatError`.
         """
-        from ..io.source import Maps
-
         maps, entries = Maps(), self.entries()
         tally = Tally(self.reading.progress, (entry.nbytes for entry in entries))
+        self.announce(entries, maps)
         self.check(maps)
         for entry in entries:
             entry.tensor(maps)
@@ -312,6 +331,7 @@ class Entries:
 
     def __getstate__(self) -> dict[str, Any]:
         # A file that is open cannot be copied, so its tensors are read for the copy.
+        self.announce(self.entries())
         entries = [entry.with_tensor(entry.tensor()) for entry in self.entries()]
         # Nor can whoever watches a load of it.
         reading = replace(self.reading, progress=None)

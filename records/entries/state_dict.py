@@ -163,6 +163,7 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
     with_class_versions(state, versions)
     wrappers = StoredWrappers(record)
     owners = wrappers.outermost()
+    record.announce(record.entries())
     for entry in record.entries():
         if entry.kind in ("transient", "extra"):
             continue

@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,37 @@ class FrameSource:
         """Return the content of the file ``name`` of the same folder."""
         return FrameSource(source_beside(self._inner, name))
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether frames come from another machine, and are better announced."""
+        return bool(getattr(self._inner, "is_remote", False))
+
+    def expect(
+        self, ranges: Iterable[tuple[int, int]], *, in_blocks: bool = False
+    ) -> None:
+        """Announce content that will be read: the frames that hold it are fetched."""
+        frames: set[tuple[int, int]] = set()
+        for offset, count in ranges:
+            first = int(np.searchsorted(self._contents, offset, "right")) - 1
+            end = int(np.searchsorted(self._contents, offset + count, "left"))
+            frames.update(self._extent(number) for number in range(first, end))
+        self._remote.expect(sorted(frames))
+
+    def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
+        """Do nothing: each frame has a sum, which is compared when it is decoded."""
+
+    def confirm(self) -> None:
+        """Raise `RecordFormatError` if the file was replaced by another one."""
+        self._remote.confirm()
+
+    @property
+    def _remote(self) -> Any:
+        return self._inner
+
+    def _extent(self, number: int) -> tuple[int, int]:
+        start, end = int(self._frames[number]), int(self._frames[number + 1])
+        return start, end - start
+
     def view(self, offset: int, count: int) -> memoryview:
         """Return the same: compressed content cannot be mapped."""
         return self.read(offset, count)
@@ -82,9 +114,8 @@ class FrameSource:
         for cached_start, content in self._kept:
             if cached_start == content_start:
                 return content
-        start, end = int(self._frames[number]), int(self._frames[number + 1])
         with self._lock:
-            frame = self._inner.read(start, end - start)
+            frame = self._inner.read(*self._extent(number))
         content = _decoded(
             frame, int(self._contents[number + 1]) - content_start, self.name
         )

@@ -19,7 +19,7 @@ from ..header.columns import is_text
 from ..header.header import record_of_header
 from ..io.foreign import foreign_json
 from ..io.sink import Sink
-from ..io.source import MemorySource, Source
+from ..io.source import MemorySource, Source, at_hand
 from ..limits import TEXT, WORD, allowance
 from ..writing.contents import Contents, RowPayload
 from .json_reader import JsonReader, most_memory
@@ -77,6 +77,7 @@ class Json(Format):
 
     def decode(self, source: Source) -> Entries:
         """Return the record; the text is read to its end, the numbers when touched."""
+        source = at_hand(source)
         reader = JsonReader(source)
         header: dict[str, Any] = {}
         texts: list[Text] = []

@@ -8,7 +8,7 @@ Every byte is covered by a sum or has one legal value. Payloads start at multipl
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import xxhash
@@ -30,7 +30,7 @@ from ..header.header import plain_of, stored_record
 from ..header.stored_entries import StoredEntries
 from ..io.lazy_payload import LazyPayload
 from ..io.sink import Sink
-from ..io.source import Maps, Source
+from ..io.source import Maps, Source, is_remote
 from ..limits import allowance
 from ..source_errors import wrong_size
 from ..tensors.byte_planes import PLANED
@@ -181,6 +181,9 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     layout = _checked_layout(header["tensors"], entries, source, data)
     planes = _checked_planes(header["tensors"], entries, source.name)
     sums = data + layout.end + len(_SUMS) + 4
+    # What is read later of an object is compared with the sums of now, so that one
+    # that has taken its place is noticed.
+    known = _checked_sums(source, layout, data) if is_remote(source) else None
 
     def payload_of(i: int, entry: Entry) -> LazyPayload:
         return LazyPayload(
@@ -189,7 +192,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             entry.dtype,
             entry.shape,
             place_of(data + layout.starts[i], layout.sizes[i]),
-            sums + 8 * i,
+            sums + 8 * i if known is None else known[8 * i : 8 * i + 8],
             i in planes,
         )
 
@@ -359,20 +362,34 @@ def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:
     items = struct.pack(">BI", _DATA[-1], layout.n_items)
     if bytes(source.read(data, 5)) != items:
         raise RecordFormatError(source.name, "another number of payloads than it says")
+    if is_remote(source):
+        source.expect_surroundings([*_frames(layout, data)])
+        return  # the sums were compared when it was opened
+    for at, frame, problem in _frames(layout, data):
+        if bytes(source.read(at, len(frame))) != frame:
+            raise RecordFormatError(source.name, problem)
+    _checked_sums(source, layout, data)
+
+
+def _frames(layout: DocumentLayout, data: int) -> Iterator[tuple[int, bytes, str]]:
+    """Yield each frame with its place, and what is wrong where it is not there."""
     parts = layout.parts()
     for i, (start, frame) in enumerate(
         zip(layout.starts, layout.frames(), strict=True)
     ):
-        if bytes(source.read(data + start - len(frame), len(frame))) != frame:
-            raise RecordFormatError(source.name, f"damage before payload {i}")
+        problem = f"damage before payload {i}"
+        yield data + start - len(frame), frame, problem
         for n, more in enumerate(parts.get(i, ()), 1):
-            at = data + start + n * (PART + ALIGN) - ALIGN
-            if bytes(source.read(at, len(more))) != more:
-                raise RecordFormatError(source.name, f"damage before payload {i}")
+            yield data + start + n * (PART + ALIGN) - ALIGN, more, problem
+
+
+def _checked_sums(source: Source, layout: DocumentLayout, data: int) -> bytes:
+    """Return the sums of the payloads, compared with their own."""
     tail = bytes(source.read(data + layout.end, source.size - data - layout.end))
     sums = tail[len(_SUMS) + 4 : len(_SUMS) + 4 + 8 * len(layout.sizes)]
     if tail != document_tail(sums):
         raise RecordChecksumError(source.name, "the checksums")
+    return sums
 
 
 _FIRST_READ = 4096

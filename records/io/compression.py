@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import TRUNCATED, RecordError, RecordFormatError
 from .sink import Sink, StreamSink
-from .source import MemorySource, Source
+from .source import MemorySource, Source, at_hand
 
 MOST_RATIO = 1100
 """Content may be this much longer than its file, and 32 MiB more; a bomb is longer.
@@ -82,7 +82,7 @@ def decompressed(source: Source) -> Source | None:
     for codec in CODECS:
         if head.startswith(codec.magic):
             limit = _FREE + MOST_RATIO * source.size
-            content = codec.reader(source, limit)
+            content = codec.reader(at_hand(source), limit)
             return MemorySource(content, name=source.name, verify=source.verify)
     return None
 

@@ -1,7 +1,7 @@
 """The payload of an entry in a file, read and verified when it is asked for."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from ..errors import RecordChecksumError, RecordError, RecordFormatError
 from ..tensors.byte_planes import BLOCK, planes_of
 from ..tensors.flat_pieces import PIECE
 from .parallel_map import parallel_map
-from .source import Maps, Source, fresh_memory
+from .source import Maps, RemoteLike, Source, fresh_memory, is_remote
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +45,8 @@ class LazyPayload:
     def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the tensor; its memory is its own or a part of a private map."""
         source = self.source if maps is None else maps.of(self.source)
+        if maps is None:
+            self._announce_parts(source)
         try:
             if self.is_planes:
                 return self._joined(source)
@@ -61,12 +63,19 @@ class LazyPayload:
         except RecordChecksumError as error:
             raise self._error_of(error, source) from error
 
+    def _announce_parts(self, source: Source) -> None:
+        """Say that all of it will be read, where it is not by one read."""
+        if is_remote(source) and (self.is_planes or len(self.pieces) > 1):
+            source.expect(self.pieces)
+
     def blocks(self) -> Iterator[torch.Tensor]:
         """Yield the values as flat tensors of at most 1 MiB, each valid until the next.
 
         They are compared with their sum after the last one.
         """
         source = self.source
+        if is_remote(source):
+            source.expect(self.pieces, in_blocks=True)
         total = xxhash.xxh3_64() if source.verify and self.sum is not None else None
         out = torch.empty(BLOCK if self.is_planes else 0, dtype=self.dtype)
         try:
@@ -94,6 +103,9 @@ class LazyPayload:
         return values
 
     def _error_of(self, damage: RecordChecksumError, source: Source) -> RecordError:
+        if is_remote(source):
+            # Other bytes than were written may be those of another object.
+            source.confirm()
         # Compressed content knows its frames, and not whose they are.
         if source.verify:
             return RecordChecksumError(source.name, self.path)
@@ -148,6 +160,26 @@ class LazyPayload:
         if total is not None and self.sum is not None:
             self._compare(total.digest(), self.sum, source)
         return torch.frombuffer(memory, dtype=self.dtype).view(self.shape)
+
+
+def announce(
+    payloads: Iterable[object], maps: Maps | None = None, *, in_blocks: bool = False
+) -> None:
+    """Say which payloads will be read soon, for storages that fetch many at once.
+
+    With ``in_blocks`` it is by `LazyPayload.blocks`, one after the other.
+    """
+    pieces: dict[int, tuple[RemoteLike, list[tuple[int, int]]]] = {}
+    for payload in payloads:
+        payload = getattr(payload, "origin", payload)
+        if isinstance(payload, LazyPayload) and is_remote(payload.source):
+            source = payload.source
+            row = pieces.setdefault(id(source), (source, []))
+            row[1].extend(payload.pieces)
+    for source, ranges in pieces.values():
+        reader: Source = source if maps is None else maps.of(source)
+        if is_remote(reader):
+            reader.expect(ranges, in_blocks=in_blocks)
 
 
 _FEW = 32

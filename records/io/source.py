@@ -3,9 +3,10 @@
 import io
 import os
 import threading
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -46,6 +47,29 @@ class Source(Protocol):
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
         ...
+
+
+class RemoteLike(Source, Protocol):
+    """A source that fetches what it is told of beforehand in few requests."""
+
+    def expect(
+        self, ranges: Iterable[tuple[int, int]], *, in_blocks: bool = False
+    ) -> None:
+        """Announce what will be read, each range (offset, length) once and soon."""
+        ...
+
+    def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
+        """Say what stands at places around payloads, and what is wrong otherwise."""
+        ...
+
+    def confirm(self) -> None:
+        """Raise `RecordFormatError` if other content stands there by now."""
+        ...
+
+
+def is_remote(source: object) -> TypeGuard[RemoteLike]:
+    """Return whether the bytes are on another machine, behind requests."""
+    return getattr(source, "is_remote", False)
 
 
 class ClosedFileError(ValueError):
@@ -281,6 +305,17 @@ class MemorySource:
 
     def close(self) -> None:
         """Do nothing: memory has no handle."""
+
+
+def at_hand(source: Source) -> Source:
+    """Return the same bytes in memory, if they are on another machine.
+
+    For what reads all of them anyway, bit by bit.
+    """
+    if not is_remote(source):
+        return source
+    content = source.read(0, source.size)
+    return MemorySource(content, name=source.name, verify=source.verify)
 
 
 class StreamSource:

@@ -28,6 +28,7 @@ def read_fillings(
     """
     spans = fillable_spans(step.target for step in plan.steps)
     _check_readable(record)
+    record.announce((step.stored for step in plan.steps), maps)
     record.check(maps)
     live = [step.stored.is_live for step in plan.steps]
     are_live = any(live)

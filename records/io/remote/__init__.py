@@ -1,0 +1,1 @@
+"""Objects of a storage behind a URL, through fsspec: read by ranges, written whole."""

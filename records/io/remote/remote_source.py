@@ -1,0 +1,234 @@
+"""RemoteSource: the bytes of an object behind a URL, fetched by ranges."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from ...errors import RecordFormatError
+from ..source import ClosedFileError, check_extent, fresh_memory
+from .runs import Runs
+from .stored_object import StoredObject
+
+HEAD = 128 << 10
+"""Bytes of the first request: nearly every header, and the whole of a small object."""
+PAGE = 64 << 10
+"""A shorter read that is no payload fetches so much, and that is kept."""
+_MOST_PAGES = 8
+_AHEAD = 64 << 20
+"""Bytes of announced payloads that are fetched together."""
+
+
+class RemoteSource:
+    """An object of a storage, for any number of threads.
+
+    A payload is fetched as it is. Of what is announced by `expect`, neighbours come in
+    one request, with the bytes between them where these are 64 KiB at most. Other
+    short reads fetch 64 KiB, the first one 128.
+    """
+
+    def __init__(self, stored: StoredObject, *, verify: bool) -> None:
+        self.name, self.size, self.verify = stored.name, stored.size, verify
+        self._stored = stored
+        self._pages = _Pages(stored)
+        self._runs = Runs()
+        self._lock = threading.Lock()
+        self._is_confirmed_by_sums = True
+        self._beside: list[RemoteSource] = []
+        self._is_closed = False
+
+    is_remote = True
+
+    def read(self, offset: int, count: int) -> memoryview:
+        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
+        self._check(offset, count)
+        if count < PAGE:
+            page = self._pages.part(offset, count)
+            if page is not None:
+                return page
+        taken = self._taken(offset, count)
+        if taken is not None:
+            return taken
+        if count < PAGE:
+            return self._pages.fetched(offset, count)
+        return self._fetched(offset, count)
+
+    def view(self, offset: int, count: int) -> memoryview:
+        """Return the same as memory that nobody else has."""
+        self._check(offset, count)
+        taken = self._taken(offset, count)
+        if taken is not None:
+            return taken
+        page = self._pages.part(offset, count)
+        return self._fetched(offset, count) if page is None else page
+
+    def mapped(self) -> "RemoteSource":
+        """Return the same object for one load, which announces its own payloads."""
+        source = RemoteSource(self._stored, verify=self.verify)
+        source._pages = self._pages
+        source._is_confirmed_by_sums = self._is_confirmed_by_sums
+        return source
+
+    def expect(
+        self, ranges: Iterable[tuple[int, int]], *, in_blocks: bool = False
+    ) -> None:
+        """Announce what will be read, each range (offset, length) once and soon.
+
+        With ``in_blocks`` it is read in pieces, in order.
+        """
+        new = [r for r in ranges if not self._pages.holds(*r)]
+        with self._lock:
+            self._runs.add(new, in_blocks=in_blocks)
+
+    def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
+        """Say what stands at places around payloads, and what is wrong otherwise.
+
+        It is compared when what is announced comes, without a request of its own.
+        """
+        self._pages.surroundings = sorted(rows)
+        for start, content in self._pages.all:
+            self._compare(start, content)
+
+    def confirm(self) -> None:
+        """Raise `RecordFormatError` if another object stands there by now."""
+        self._stored.confirm()
+
+    def confirm_every_read(self) -> None:
+        """Have each request ask whether the object is still the same.
+
+        For content without checksums, which tell it without asking.
+        """
+        self._is_confirmed_by_sums = False
+
+    def beside(self, name: str) -> "RemoteSource":
+        """Return the object ``name`` of the same folder.
+
+        FileNotFoundError if this object itself is not there any more, and
+        RecordFormatError if the other alone is not.
+        """
+        try:
+            other = RemoteSource(self._stored.beside(name), verify=self.verify)
+        except FileNotFoundError:
+            self.confirm()
+            raise RecordFormatError(
+                self.name,
+                f"values that lie in {name}, which is not beside it",
+                "all files that were saved with it",
+                "Copy the whole folder again, or use an older one.",
+            ) from None
+        self._beside.append(other)
+        return other
+
+    def close(self) -> None:
+        """Refuse further reads; views that were returned stay valid."""
+        self._is_closed = True
+        self._runs = Runs()
+        for other in self._beside:
+            other.close()
+
+    def __getstate__(self) -> None:
+        raise TypeError(
+            f"{self.name}: an object that is open can be neither pickled nor copied. "
+            "Pickle or copy the whole record, or a tensor of it, or open the URL again "
+            "there."
+        )
+
+    def _check(self, offset: int, count: int) -> None:
+        if self._is_closed:
+            raise ClosedFileError(
+                f"{self.name} is closed; read what you need before that"
+            )
+        check_extent(self, offset, count)
+
+    def _taken(self, offset: int, count: int) -> memoryview | None:
+        """Return bytes that were announced, with what follows them fetched as well."""
+        with self._lock:
+            run = self._runs.at(offset, count)
+            if run is None:
+                return None
+            if run.content is None:
+                batch = self._runs.batch(run, _AHEAD)
+                parts = self._stored.fetch([(each.start, each.end) for each in batch])
+                for each, content in zip(batch, parts, strict=True):
+                    self._compare(each.start, content)
+                    each.content = content
+                self._confirm_unless_sums()
+            return self._runs.take(run, offset, count)
+
+    def _fetched(self, offset: int, count: int) -> memoryview:
+        (content,) = self._stored.fetch([(offset, offset + count)])
+        self._confirm_unless_sums()
+        return content
+
+    def _confirm_unless_sums(self) -> None:
+        if not self._is_confirmed_by_sums:
+            self._stored.confirm()
+
+    def _compare(self, start: int, content: memoryview) -> None:
+        rows, end = self._pages.surroundings, start + len(content)
+        for number in range(bisect_left(rows, (start,)), len(rows)):
+            at, expected, problem = rows[number]
+            if at >= end:
+                break
+            is_whole = at + len(expected) <= end
+            if is_whole and bytes(content[at - start :][: len(expected)]) != expected:
+                self._stored.confirm()
+                raise RecordFormatError(self.name, problem)
+
+
+class _Pages:
+    """Parts of an object that stand around its payloads: its head and its end."""
+
+    def __init__(self, stored: StoredObject) -> None:
+        self._stored = stored
+        self._pages: list[tuple[int, memoryview]] = []
+        self.surroundings: list[tuple[int, bytes, str]] = []
+        """What has to stand between payloads, by place; all readers compare it."""
+
+    @property
+    def all(self) -> list[tuple[int, memoryview]]:
+        """The pages that are here, each with its place."""
+        return self._pages
+
+    def holds(self, offset: int, count: int) -> bool:
+        """Return whether so many bytes are in a page that was fetched before."""
+        return self._page(offset, count) is not None
+
+    def part(self, offset: int, count: int) -> memoryview | None:
+        """Return a copy of bytes of a page that was fetched before."""
+        page = self._page(offset, count)
+        if page is None:
+            return None
+        start, content = page
+        return _copy(content[offset - start :][:count])
+
+    def fetched(self, offset: int, count: int) -> memoryview:
+        """Return bytes of a page that is fetched now."""
+        start, end = self._extent(offset, count)
+        (content,) = self._stored.fetch([(start, end)])
+        # Replaced, never changed: another thread may be looking through it. The head
+        # is asked for more often than all others.
+        head = [page for page in self._pages if page[0] == 0]
+        others = [page for page in self._pages if page[0] != 0]
+        self._pages = [*head, (start, content), *others[: _MOST_PAGES - 1]]
+        return _copy(content[offset - start :][:count])
+
+    def _page(self, offset: int, count: int) -> tuple[int, memoryview] | None:
+        for start, content in self._pages:
+            if start <= offset and offset + count <= start + len(content):
+                return start, content
+        return None
+
+    def _extent(self, offset: int, count: int) -> tuple[int, int]:
+        size = self._stored.size
+        if offset + count <= HEAD:
+            return 0, min(size, HEAD if size > HEAD + PAGE else size)
+        start = max(0, size - PAGE) if offset >= size - PAGE else offset
+        return start, min(size, start + PAGE)
+
+
+def _copy(content: memoryview) -> memoryview:
+    if not len(content):
+        return content
+    copy = fresh_memory(len(content))
+    copy[:] = content
+    return copy

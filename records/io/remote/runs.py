@@ -1,0 +1,101 @@
+"""Runs: ranges that will be read, put together so that few requests fetch them."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+GAP = 64 << 10
+"""So many bytes between two ranges are fetched with them: a request costs more."""
+RUN = 16 << 20
+"""Ranges are put together up to so many bytes."""
+_BEFORE = 128
+"""Bytes before a run that are fetched with it: the frame of the first payload."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Bytes that are fetched together, and what of them nobody has read yet."""
+
+    start: int
+    end: int
+    n_left: int
+    content: memoryview | None = None
+    read: set[int] = field(default_factory=set[int])
+    """Where ranges begin that were handed out: their memory is their reader's."""
+
+
+class Runs:
+    """The runs of one reader, by place."""
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+        self._starts: list[int] = []
+
+    def add(self, ranges: Iterable[tuple[int, int]], *, in_blocks: bool) -> None:
+        """Add ranges (offset and length) that will be read, each once.
+
+        With ``in_blocks`` they are read piece by piece, and long ones are runs of
+        their own length no more.
+        """
+        known = [r for r in ranges if r[1] and self.at(*r) is None]
+        pieces = known if not in_blocks else [*_cut(known)]
+        self._runs = sorted([*self._runs, *_runs_of(pieces)], key=lambda run: run.start)
+        self._starts = [run.start for run in self._runs]
+
+    def at(self, offset: int, count: int) -> Run | None:
+        """Return the run in which so many bytes lie that were not handed out yet."""
+        number = bisect_right(self._starts, offset) - 1
+        if number < 0:
+            return None
+        run = self._runs[number]
+        is_inside = offset + count <= run.end and offset not in run.read
+        return run if is_inside else None
+
+    def batch(self, first: Run, limit: int) -> list[Run]:
+        """Return ``first`` and what follows it unfetched, ``limit`` bytes or a run."""
+        number, size = self._runs.index(first), 0
+        batch: list[Run] = []
+        for run in self._runs[number:]:
+            size += run.end - run.start
+            if batch and size > limit:
+                break
+            if run.content is None:
+                batch.append(run)
+        return batch
+
+    def take(self, run: Run, offset: int, count: int) -> memoryview:
+        """Return bytes of a run that has its content; they are the caller's alone."""
+        content = run.content
+        if content is None:
+            raise RuntimeError("a run is read before it is fetched")
+        run.read.add(offset)
+        run.n_left -= count
+        if run.n_left <= 0:
+            number = self._runs.index(run)
+            del self._runs[number], self._starts[number]
+        at = offset - run.start
+        return content[at : at + count]
+
+
+def _cut(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    for offset, count in ranges:
+        for at in range(offset, offset + count, RUN):
+            yield at, min(RUN, offset + count - at)
+
+
+def _runs_of(ranges: Sequence[tuple[int, int]]) -> Iterator[Run]:
+    """Yield the runs of ranges, in order of place."""
+    last: Run | None = None
+    for offset, count in sorted(set(ranges)):
+        end = offset + count
+        is_near = last is not None and 0 <= offset - last.end <= GAP
+        if last is not None and is_near and end - last.start <= RUN:
+            last.end, last.n_left = end, last.n_left + count
+            continue
+        if last is not None:
+            yield last
+        # What lies between two payloads is compared too, so no gap is left out.
+        before = last.end if last is not None and is_near else max(0, offset - _BEFORE)
+        last = Run(before, end, count)
+    if last is not None:
+        yield last

@@ -1,0 +1,144 @@
+"""StoredObject: what stands at a URL, fetched by ranges, and whether it is the same."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...errors import TRUNCATED, RecordFormatError
+from ..source import fresh_memory
+from .address import Address
+
+REQUEST = 16 << 20
+"""The most bytes of one request: longer ranges are fetched by several at a time."""
+_AT_ONCE = 8
+"""Requests that are under way together, so that they take 128 MiB at most."""
+_ALIGN = 64
+
+_IDENTITY = (
+    "ETag",
+    "etag",
+    "generation",
+    "VersionId",
+    "version_id",
+    "md5Hash",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "created",
+    "size",
+)
+"""What storages say of an object that another one in its place would not have."""
+
+_EXACT = {"cache_type": "none"}
+"""Files of a storage would else read ahead, whatever is asked for."""
+
+_lock = threading.Lock()
+"""Storages that are not asynchronous may have one place for all readers of a file."""
+
+
+class StoredObject:
+    """An object as it was when it was opened; any number of threads may read it."""
+
+    def __init__(self, address: Address) -> None:
+        self.name, self.address = address.url, address
+        self._storage, self._path = address.storage, address.path
+        info = self._info()
+        self._identity = _identity(info)
+        self.size: int = _size(info, self.name)
+
+    def fetch(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """Return the bytes from each start to each end, in memory of their own.
+
+        They lie in memory as in the object, modulo 64. Raises `RecordFormatError` for
+        an object that was replaced, and what the storage raises.
+        """
+        memories = [_memory(start, end - start) for start, end in ranges]
+        pieces = [
+            (at, min(at + REQUEST, end), memory[at - start :])
+            for (start, end), memory in zip(ranges, memories, strict=True)
+            for at in range(start, end, REQUEST)
+        ]
+        for n in range(0, len(pieces), _AT_ONCE):
+            self._fetch_some(pieces[n : n + _AT_ONCE])
+        return memories
+
+    def confirm(self) -> None:
+        """Raise `RecordFormatError` if another object stands there by now."""
+        try:
+            is_same = _identity(self._info()) == self._identity
+        except FileNotFoundError:
+            raise self._changed("no object any more") from None
+        if not is_same:
+            raise self._changed("another object than was opened: it was replaced")
+
+    def beside(self, name: str) -> "StoredObject":
+        """Return the object ``name`` of the same folder."""
+        return StoredObject(self.address.beside(name))
+
+    def _changed(self, problem: str) -> RecordFormatError:
+        cure = "Open it again. What was read of it until now was as it was opened."
+        return RecordFormatError(self.name, problem, cure=cure)
+
+    def _info(self) -> dict[str, Any]:
+        # What was listed before says what was there then.
+        self._storage.invalidate_cache(self._path)
+        info: dict[str, Any] = self._storage.info(self._path)
+        if info.get("type") == "directory":
+            raise IsADirectoryError(f"{self.name!r} is a folder; name an object in it")
+        return info
+
+    def _fetch_some(self, pieces: Sequence[tuple[int, int, memoryview]]) -> None:
+        try:
+            parts = self._cat([(start, end) for start, end, _ in pieces])
+        except Exception:
+            self.confirm()
+            raise
+        for (start, end, memory), part in zip(pieces, parts, strict=True):
+            if len(part) != end - start:
+                self.confirm()
+                raise RecordFormatError(
+                    self.name, "an end while it was read", cure=TRUNCATED
+                )
+            memory[: end - start] = part
+
+    def _cat(self, ranges: Sequence[tuple[int, int]]) -> Iterable[bytes]:
+        storage, path = self._storage, self._path
+        if getattr(storage, "async_impl", False):
+            parts: list[bytes] = storage.cat_ranges(
+                [path] * len(ranges),
+                [start for start, _ in ranges],
+                [end for _, end in ranges],
+                on_error="raise",
+            )
+            return parts
+        exact = {} if _has_own_cat(storage) else {**_EXACT, "size": self.size}
+        with _lock:
+            return [storage.cat_file(path, *each, **exact) for each in ranges]
+
+
+def _has_own_cat(storage: Any) -> bool:
+    from fsspec.spec import AbstractFileSystem
+
+    return type(storage).cat_file is not AbstractFileSystem.cat_file
+
+
+def _identity(info: dict[str, Any]) -> dict[str, object]:
+    return {key: info[key] for key in _IDENTITY if info.get(key) is not None}
+
+
+def _size(info: dict[str, Any], url: str) -> int:
+    size = info.get("size")
+    if not isinstance(size, int):
+        raise RecordFormatError(
+            url,
+            "an object whose size the storage does not say",
+            cure="Copy it to a file, or open it with fsspec and read its bytes.",
+        )
+    return size
+
+
+def _memory(start: int, count: int) -> memoryview:
+    """Return memory in which values lie as in the object, so that none is copied."""
+    before = start % _ALIGN
+    return fresh_memory(before + count)[before:]

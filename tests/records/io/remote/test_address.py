@@ -1,0 +1,49 @@
+"""Where a URL leads, and what is said of one that leads nowhere."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from burnish.records.io.remote.address import (
+    Address,
+    address_of,
+    is_url,
+    local_or_url,
+)
+
+
+def test_a_url_is_told_from_a_path() -> None:
+    assert is_url("s3://bucket/net.mpk")
+    assert not is_url("C:/net.mpk")
+    assert not is_url(Path("memory:/net.mpk"))
+    assert not is_url(b"s3://bucket/net.mpk")
+
+
+def test_a_url_of_this_machine_is_its_path(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+
+    assert local_or_url(f"file://{tmp_path}/a.mpk") == f"{tmp_path}/a.mpk"
+    assert local_or_url(tmp_path / "a.mpk") == f"{tmp_path}/a.mpk"
+    assert isinstance(local_or_url("memory://a.mpk"), Address)
+
+
+def test_what_lies_beside_an_object_has_its_folder() -> None:
+    pytest.importorskip("fsspec")
+
+    other = address_of("memory://run/1/model.mpk").beside("optim.mpk")
+
+    assert (other.url, other.path) == ("memory://run/1/optim.mpk", "/run/1/optim.mpk")
+
+
+def test_a_url_that_nothing_knows_and_a_package_that_lacks_are_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("fsspec")
+    with pytest.raises(ValueError, match="nowhere"):
+        address_of("nowhere://a.mpk")
+
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+
+    with pytest.raises(ImportError, match=r"s3://b/a\.mpk needs fsspec: pip install"):
+        address_of("s3://b/a.mpk")

@@ -1,0 +1,81 @@
+"""An object in a storage: fetched by ranges, and known again."""
+
+from typing import Any
+
+import pytest
+
+from burnish.records import RecordFormatError
+from burnish.records.io.remote.address import Address, address_of
+from burnish.records.io.remote.stored_object import REQUEST, StoredObject
+
+fsspec: Any = pytest.importorskip("fsspec")
+from ...object_storage import CountingStorage  # noqa: E402
+
+
+def memory_object(data: bytes) -> StoredObject:
+    fsspec.filesystem("memory").pipe_file("/stored/object", data)
+    return StoredObject(address_of("memory://stored/object"))
+
+
+def test_ranges_come_in_memory_of_their_own_as_they_are_aligned() -> None:
+    data = bytes(range(256)) * 4
+    stored = memory_object(data)
+
+    first, second, none = stored.fetch([(3, 100), (64, 200), (5, 5)])
+
+    assert (bytes(first), bytes(second), bytes(none)) == (
+        data[3:100],
+        data[64:200],
+        b"",
+    )
+    first[:] = bytes(97)
+    assert bytes(stored.fetch([(3, 100)])[0]) == data[3:100]
+
+
+def test_a_long_range_is_several_requests() -> None:
+    url = CountingStorage.put("long", bytes(REQUEST + 5))
+
+    (content,) = StoredObject(address_of(url)).fetch([(0, REQUEST + 5)])
+
+    assert bytes(content) == bytes(REQUEST + 5)
+    assert CountingStorage.fetched == [(0, REQUEST), (REQUEST, REQUEST + 5)]
+
+
+@pytest.mark.parametrize("data", [b"another", b"same size!!"])
+def test_another_object_in_its_place_is_noticed(data: bytes) -> None:
+    url = CountingStorage.put("one", b"first bytes")
+    stored = StoredObject(address_of(url))
+    stored.confirm()
+    CountingStorage.put("one", data)
+
+    with pytest.raises(RecordFormatError, match="it was replaced"):
+        stored.confirm()
+
+
+def test_an_object_of_a_storage_that_says_only_times_is_noticed_too() -> None:
+    stored = memory_object(b"first")
+    memory_object(b"other")
+
+    with pytest.raises(RecordFormatError, match="it was replaced"):
+        stored.confirm()
+
+
+def test_fewer_bytes_than_there_were_are_no_content() -> None:
+    url = CountingStorage.put("short", bytes(100))
+    stored = StoredObject(address_of(url))
+    stored.size = 200
+
+    with pytest.raises(RecordFormatError, match="an end while it was read"):
+        stored.fetch([(50, 150)])
+
+
+def test_a_storage_that_knows_no_size_and_a_folder_are_refused() -> None:
+    class Sizeless(CountingStorage):
+        def info(self, path: str, **options: Any) -> dict[str, Any]:
+            return {"name": path, "size": None, "type": "file"}
+
+    with pytest.raises(RecordFormatError, match="size the storage does not say"):
+        StoredObject(Address("odd://a", Sizeless(), "a"))
+    memory_object(b"x")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        StoredObject(address_of("memory://stored"))
