@@ -204,7 +204,7 @@ def test_what_an_object_has_as_it_was_when_it_was_replaced_is_still_right() -> N
     module = net()
     record = open_record(stored(module))
     with torch.no_grad():
-        layer(module, 5).bias += 1
+        layer(module, 5).bias.add_(1)
     stored(module)
 
     assert torch.equal(record["4.bias"], layer(module, 4).bias)
@@ -259,7 +259,7 @@ def test_two_loads_share_no_memory() -> None:
 
     first, second = (burnish.from_record(net, record) for _ in range(2))
     with torch.no_grad():
-        layer(first, 3).weight += 1
+        layer(first, 3).weight.add_(1)
 
     assert not torch.equal(layer(first, 3).weight, layer(second, 3).weight)
     assert torch.equal(record["3.weight"], layer(second, 3).weight)
@@ -296,7 +296,7 @@ def test_linked_files_are_found_beside_an_index(tmp_path: Path) -> None:
     checkpoints = burnish.Checkpoints(tmp_path, unchanged="link")
     checkpoints.save(1, model=module)
     with torch.no_grad():
-        layer(module, 2).bias += 1
+        layer(module, 2).bias.add_(1)
     folder = checkpoints.save(2, model=module).folder
     memory = fsspec.filesystem("memory")
     for file in folder.iterdir():
