@@ -13,7 +13,7 @@ from ..config.plain.codec import Decoding, Encoding, Kind, Language
 from ..config.plain.kinds import lists, making
 from ..config.plain.node import Node
 from .entries.encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
-from .entries.entries import Entries, leaf_value
+from .entries.entries import Entries, announce_entries, leaf_value
 from .entries.entry import Entry
 from .entries.nodes import decode
 from .entries.plain_data import (
@@ -74,7 +74,7 @@ def data_of(record: Entries) -> Any:
     if not record.is_typed:
         return state_dict_of(record)
 
-    record.announce(record.entries())
+    announce_entries(record, record.entries())
 
     def leaf(tag: str, number: int) -> object:
         return leaf_value(record.entries(), tag, number)

@@ -12,7 +12,7 @@ from ..config.process.log import LOG
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, with_convention
 from .entries.encoder import Storable
-from .entries.entries import Reading
+from .entries.entries import Reading, announce_entries
 from .entries.entry import Entry, Payload
 from .entries.renaming import Renames, rename_record
 from .errors import MissingChecksumError
@@ -114,7 +114,7 @@ def verify_file(
     with nullcontext() if isinstance(file, Storable) else record:
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
-        record.announce(record.entries(), in_blocks=True)
+        announce_entries(record, record.entries(), in_blocks=True)
         record.check(maps)
         size = sum(entry.nbytes for entry in record.entries())
         tally = Tally(record.reading.progress, [size])

@@ -212,13 +212,13 @@ class Entries:
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
         """Return the same record with ``fn`` applied once to every stored tensor."""
-        self.announce(self.entries())
+        announce_entries(self, self.entries())
         mapped = [entry.with_tensor(fn(entry.tensor())) for entry in self.entries()]
         return self.replaced(entries=mapped)
 
     def clone(self) -> Self:
         """Return a snapshot: the same record in memory of its own, ties kept."""
-        self.announce(self.entries())
+        announce_entries(self, self.entries())
         copies = [entry.with_tensor(entry.read_own()) for entry in self.entries()]
         return self.replaced(entries=copies)
 
@@ -286,22 +286,6 @@ class Entries:
         if content.source.verify:
             content.check(maps)
 
-    def announce(
-        self,
-        entries: "Iterable[Entry]",
-        maps: "Maps | None" = None,
-        *,
-        in_blocks: bool = False,
-    ) -> None:
-        """Say that these will be read now, which saves requests to a remote storage.
-
-        ``maps`` are those of the load that reads them; with ``in_blocks`` it is by
-        `Entry.blocks`.
-        """
-        if is_remote(self._content.source):
-            stored = (entry.source for entry in entries if not entry.is_live)
-            announce(stored, maps, in_blocks=in_blocks)
-
     def load_all(self) -> None:
         """Read and verify every entry, and all that lies between them.
 
@@ -310,7 +294,7 @@ class Entries:
         """
         maps, entries = Maps(), self.entries()
         tally = Tally(self.reading.progress, (entry.nbytes for entry in entries))
-        self.announce(entries, maps)
+        announce_entries(self, entries, maps)
         self.check(maps)
         for entry in entries:
             entry.tensor(maps)
@@ -331,7 +315,7 @@ class Entries:
 
     def __getstate__(self) -> dict[str, Any]:
         # A file that is open cannot be copied, so its tensors are read for the copy.
-        self.announce(self.entries())
+        announce_entries(self, self.entries())
         entries = [entry.with_tensor(entry.tensor()) for entry in self.entries()]
         # Nor can whoever watches a load of it.
         reading = replace(self.reading, progress=None)
@@ -340,6 +324,23 @@ class Entries:
                 self._content, entries=entries, source=None, check=None, reading=reading
             )
         }
+
+
+def announce_entries(
+    record: Entries,
+    entries: Iterable[Entry],
+    maps: Maps | None = None,
+    *,
+    in_blocks: bool = False,
+) -> None:
+    """Say which entries of ``record`` will be read now: a remote storage is asked less.
+
+    ``maps`` are those of the load that reads them; with ``in_blocks`` it is by
+    `Entry.blocks`.
+    """
+    if is_remote(record._content.source):
+        stored = (entry.source for entry in entries if not entry.is_live)
+        announce(stored, maps, in_blocks=in_blocks)
 
 
 def selection(

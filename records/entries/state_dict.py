@@ -11,7 +11,7 @@ from ...config.short_text import short_repr
 from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper
 from .encoder import Encoder
-from .entries import Entries
+from .entries import Entries, announce_entries
 from .entry import Entry
 from .extra_state import extra_state
 from .nodes import renumbered
@@ -163,7 +163,7 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
     with_class_versions(state, versions)
     wrappers = StoredWrappers(record)
     owners = wrappers.outermost()
-    record.announce(record.entries())
+    announce_entries(record, record.entries())
     for entry in record.entries():
         if entry.kind in ("transient", "extra"):
             continue
