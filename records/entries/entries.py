@@ -338,7 +338,7 @@ def announce_entries(
     ``maps`` are those of the load that reads them; with ``in_blocks`` it is by
     `Entry.blocks`.
     """
-    if is_remote(record._content.source):
+    if is_remote(record._content.source):  # pyright: ignore[reportPrivateUsage]  # of this file
         stored = (entry.source for entry in entries if not entry.is_live)
         announce(stored, maps, in_blocks=in_blocks)
 
