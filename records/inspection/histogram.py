@@ -1,0 +1,85 @@
+"""How often which values occur, in memory that no number of values exceeds."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array: TypeAlias = Any
+"""A numpy array of numbers."""
+
+_N_BUCKETS = 1 << 16
+_LARGEST = float(torch.finfo(torch.float32).max)
+
+
+class Histogram:
+    """Counts of finite values by the first 16 bits that they have as float32.
+
+    Each bucket is less than one percent wide, so that the bulk of the values is told
+    apart however far away an outlier lies. It takes 512 KiB.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Array = np.zeros(_N_BUCKETS, np.int64)
+
+    def add(self, block: Tensor) -> None:
+        """Count the values of a flat tensor; of complex ones, their absolute values."""
+        values = block.to(torch.complex64).abs() if block.is_complex() else block
+        values = values if values.dtype is torch.float64 else values.to(torch.float32)
+        is_finite = values.isfinite()
+        values = values if bool(is_finite.all()) else values[is_finite]
+        if values.dtype is torch.float64:
+            # What float32 has no number for is counted at its end.
+            values = values.clamp(-_LARGEST, _LARGEST).to(torch.float32)
+        bits: Array = values.contiguous().numpy().view(np.uint32) >> 16
+        self._counts += np.bincount(bits, minlength=_N_BUCKETS)
+
+    def spread(self) -> "Spread | None":
+        """Return what is counted, in the order of the values; None for no values."""
+        half = _N_BUCKETS // 2
+        # Of negative numbers those with the largest bits are the smallest.
+        order: Array = np.concatenate(
+            [np.arange(_N_BUCKETS - 1, half - 1, -1), np.arange(half)]
+        )
+        order = order[self._counts[order] > 0].astype(np.uint32)
+        if not len(order):
+            return None
+        near, far = ((order << 16 | rest).view(np.float32) for rest in (0, 0xFFFF))
+        edges: Array = np.sort(np.stack([near, far]).astype(np.float64), axis=0)
+        return Spread(edges[0], edges[1], self._counts[order])
+
+
+class Spread:
+    """Values in buckets without gaps in their order: how many lie below which value."""
+
+    def __init__(self, low: Array, high: Array, counts: Array) -> None:
+        self._low, self._high, self._counts = low, high, counts
+        self._ends: Array = np.cumsum(counts)
+        self.n_values = int(self._ends[-1])
+
+    @property
+    def most_common_share(self) -> float:
+        """The share of the values in the fullest bucket, 0 to 1."""
+        return float(self._counts.max()) / self.n_values
+
+    def value_at(self, n_below: float) -> float:
+        """Return the value below which ``n_below`` of the values lie."""
+        i = int(np.searchsorted(self._ends, n_below))
+        i = min(i, len(self._ends) - 1)
+        share = 1 - (self._ends[i] - n_below) / self._counts[i]
+        share = min(1.0, max(0.0, float(share)))
+        return float(self._low[i] + share * (self._high[i] - self._low[i]))
+
+    def n_below(self, value: float) -> float:
+        """Return how many values are smaller, about as many within a bucket."""
+        places = np.stack([self._low, self._high], axis=1).reshape(-1)
+        starts = self._ends - self._counts
+        n_below: Array = np.stack([starts, self._ends], axis=1).reshape(-1)
+        return float(np.interp(value, places, n_below))
+
+    def counts(self, low: float, high: float, n_bins: int) -> list[float]:
+        """Return how many values lie in each of ``n_bins`` of equal width."""
+        width = (high - low) / n_bins
+        ends = [self.n_below(low + i * width) for i in range(n_bins)]
+        return np.diff([*ends, self.n_below(high)]).tolist()

@@ -1,0 +1,72 @@
+"""Histograms in little memory: of any values, however far out some lie."""
+
+import math
+
+import pytest
+import torch
+
+from burnish.records.inspection.histogram import Histogram, Spread
+from burnish.records.tensors.flat_pieces import flat_pieces
+
+
+def spread_of(values: torch.Tensor) -> Spread:
+    histogram = Histogram()
+    for piece in flat_pieces(values):
+        histogram.add(piece)
+    spread = histogram.spread()
+    assert spread is not None
+    return spread
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_quantiles_are_those_of_the_values_to_a_percent(dtype: torch.dtype) -> None:
+    values = torch.randn(200_000).to(dtype)
+
+    spread = spread_of(values)
+
+    for q in (0.005, 0.3, 0.9, 0.995):
+        exact = float(torch.quantile(values.double()[:100_000], q))
+        assert spread.value_at(q * 200_000) == pytest.approx(exact, abs=0.05)
+    assert spread.n_values == 200_000
+
+
+def test_an_outlier_does_not_blur_the_others() -> None:
+    values = torch.rand(10_000)
+    values[17] = 1e30
+
+    counts = spread_of(values).counts(0.0, 1.0, 10)
+
+    assert sum(counts) == pytest.approx(9_999, abs=1)
+    assert all(800 < count < 1200 for count in counts)
+
+
+def test_signs_and_zeros_are_in_order() -> None:
+    spread = spread_of(torch.tensor([-3.0, -1.0, -0.0, 0.0, 2.0, 4.0]))
+
+    assert [spread.n_below(x) for x in (-2.0, -0.5, 1.0, 3.0, 9.0)] == [1, 2, 4, 5, 6]
+
+
+def test_what_is_not_finite_is_left_out_and_what_is_too_large_counted_at_the_end() -> (
+    None
+):
+    values = torch.tensor([math.nan, math.inf, 1.0, 1e300], dtype=torch.float64)
+
+    spread = spread_of(values)
+
+    assert spread.n_values == 2
+    assert spread.n_below(1e38) == 1
+    assert Histogram().spread() is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        torch.arange(-5, 5),
+        torch.tensor([True, False]),
+        torch.complex(torch.ones(3), torch.ones(3)),
+        torch.tensor([0.5, 1.0]).to(torch.float8_e4m3fn),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_every_dtype_is_counted(values: torch.Tensor) -> None:
+    assert spread_of(values).n_values == values.numel()

@@ -1,0 +1,72 @@
+"""What is called odd, and what is not: fresh and trained weights are fine."""
+
+import math
+
+import pytest
+import torch
+
+from burnish.records.inspection.histogram import Histogram
+from burnish.records.inspection.oddities import RULES, oddities_of
+from burnish.records.inspection.statistics import stats_of
+
+
+def kinds_of(values: torch.Tensor) -> list[str]:
+    histogram = Histogram()
+    histogram.add(values.reshape(-1))
+    oddities = oddities_of(
+        stats_of([values.reshape(-1)]),
+        histogram.spread(),
+        values.shape,
+        is_floating=values.is_floating_point(),
+    )
+    assert all(oddity.kind in RULES for oddity in oddities)
+    return [oddity.kind for oddity in oddities]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        torch.randn(300, 300),
+        torch.rand(64),
+        torch.distributions.Laplace(0.0, 1.0).sample(torch.Size([10_000])),
+        torch.nn.functional.dropout(torch.randn(100, 100), 0.9),
+        torch.tensor([3.0]),
+        torch.tensor([0.0, 0.0, 900.0]),
+        torch.zeros(4, 4, dtype=torch.int64),
+        torch.ones(8, 8).tril().bool(),
+        torch.empty(0, 4),
+    ],
+    ids=["normal", "few", "laplace", "sparse", "one", "three", "ints", "mask", "empty"],
+)
+def test_ordinary_values_are_not_odd(values: torch.Tensor) -> None:
+    assert kinds_of(values) == []
+
+
+def test_a_matrix_of_one_value_is_dead_and_a_vector_constant() -> None:
+    assert kinds_of(torch.zeros(4, 4)) == ["dead"]
+    assert kinds_of(torch.full((2, 3, 3), 0.5)) == ["dead"]
+    assert kinds_of(torch.ones(7)) == ["constant"]
+    assert kinds_of(torch.ones(1, 7)) == ["constant"]
+
+
+@pytest.mark.parametrize("n", [10, 100, 100_000])
+def test_one_value_far_out_is_an_outlier_among_few_and_many(n: int) -> None:
+    values = torch.randn(n)
+    values[3] = -500
+
+    assert kinds_of(values) == ["outliers"]
+
+
+def test_nan_and_infinities_come_first() -> None:
+    values = torch.randn(100)
+    values[:2] = torch.tensor([math.nan, math.inf])
+    values[2] = 1e6
+
+    assert kinds_of(values) == ["NaN", "infinite", "outliers"]
+
+
+def test_values_of_which_nearly_all_are_the_same_are_said_to_be_so() -> None:
+    values = torch.zeros(1000)
+    values[5] = 1
+
+    assert kinds_of(values) == ["almost constant"]
