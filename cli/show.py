@@ -8,6 +8,7 @@ from typing import Any
 
 from .digest import sha256_of
 from .errors import answering
+from .html_file import add_html, write_html
 from .words import add_json, parser
 
 ABOUT = "look into a checkpoint: what it is, its tensors by module, their statistics"
@@ -15,6 +16,7 @@ ABOUT = "look into a checkpoint: what it is, its tensors by module, their statis
 _EXAMPLES = """
 burnish show model.safetensors
 burnish show runs/x 'optim.**.exp_avg' --stats
+burnish show model.safetensors --html model.html
 """
 
 
@@ -36,6 +38,7 @@ def _parser() -> ArgumentParser:
     words.add_argument("--all", action="store_true", help=about)
     about = "the SHA-256 sum of the file, which nobody can imitate"
     words.add_argument("--digest", action="store_true", help=about)
+    add_html(words)
     add_json(words)
     return words
 
@@ -53,11 +56,30 @@ def _show(source: Any, options: Namespace) -> int:
     views: list[PartView] = _chosen(map(part_view, source.parts), options.pattern)
     if options.values is not None:
         return _show_values(views, options.values)
+    if options.html is not None:
+        _write_page(source, views, options)
     digests = [sha256_of(view.part.file) for view in views] if options.digest else []
     if options.json:
         return _print_json(source, views, digests, options)
-    _print_tables(source, views, digests, options)
+    if options.html is None:
+        _print_tables(source, views, digests, options)
     return 0
+
+
+def _write_page(source: Any, views: Sequence[Any], options: Namespace) -> None:
+    from ..config.printable import printable
+    from ..train.pages.record_page import record_page
+    from .facts import lines_of_part, lines_of_source
+    from .terminal import saving_bar
+
+    name = os.path.basename(source.source.rstrip("/")) or source.source
+    lines = [*lines_of_source(source), *(x for v in views for x in lines_of_part(v))]
+    if source.kind == "record":
+        # The page has the name of the file as its title.
+        lines[0] = lines[0].removeprefix(f"{printable(source.source)}: ")
+    with saving_bar(f"reading {printable(name)}") as progress:
+        page = record_page(name, views, lines, progress)
+    write_html(options.html, page, is_quiet=options.json)
 
 
 def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:

@@ -33,7 +33,8 @@ def test_the_wheel_holds_every_file_of_the_library_and_no_other(wheel: Path) -> 
     expected = {
         f"burnish/{file.relative_to(ROOT)}"
         for layer in LAYERS
-        for file in (ROOT / layer).rglob("*.py")
+        for suffix in ("py", "css", "js")
+        for file in (ROOT / layer).rglob(f"*.{suffix}")
     }
     expected |= {f"burnish/{name}" for name in ("__init__.py", "__main__.py")}
     expected.add("burnish/py.typed")

@@ -1,5 +1,6 @@
 """How often which values occur, in memory that no number of values exceeds."""
 
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,18 +11,23 @@ Array: TypeAlias = Any
 """A numpy array of numbers."""
 
 _N_BUCKETS = 1 << 16
+_MOST_FEW = 1 << 16
+"""Values that are kept as they are."""
+
 _LARGEST = float(torch.finfo(torch.float32).max)
 
 
 class Histogram:
-    """Counts of finite values by the first 16 bits that they have as float32.
+    """Counts of finite values: of few each, of many by their first 16 bits as float32.
 
-    Each bucket is less than one percent wide, so that the bulk of the values is told
-    apart however far away an outlier lies. It takes 512 KiB.
+    Such a bucket is less than one percent wide, so that the bulk of the values is told
+    apart however far away an outlier lies. It takes 768 KiB at most.
     """
 
     def __init__(self) -> None:
-        self._counts: Array = np.zeros(_N_BUCKETS, np.int64)
+        self._few: list[Array] = []
+        self._n_few = 0
+        self._counts: Array | None = None
 
     def add(self, block: Tensor) -> None:
         """Count the values of a flat tensor; of complex ones, their absolute values."""
@@ -32,22 +38,40 @@ class Histogram:
         if values.dtype is torch.float64:
             # What float32 has no number for is counted at its end.
             values = values.clamp(-_LARGEST, _LARGEST).to(torch.float32)
-        bits: Array = values.contiguous().numpy().view(np.uint32) >> 16
-        self._counts += np.bincount(bits, minlength=_N_BUCKETS)
+        self._add_numbers(np.array(values.numpy()))
+
+    def _add_numbers(self, numbers: Array) -> None:
+        if self._counts is None and self._n_few + len(numbers) <= _MOST_FEW:
+            self._few.append(numbers)
+            self._n_few += len(numbers)
+            return
+        if self._counts is None:
+            self._counts = np.zeros(_N_BUCKETS, np.int64)
+        for part in (*self._few, numbers):
+            self._counts += np.bincount(
+                part.view(np.uint32) >> 16, minlength=_N_BUCKETS
+            )
+        self._few = []
 
     def spread(self) -> "Spread | None":
         """Return what is counted, in the order of the values; None for no values."""
+        if self._counts is not None:
+            return self._spread_of_buckets(self._counts)
+        if not self._n_few:
+            return None
+        values, counts = np.unique(np.concatenate(self._few), return_counts=True)
+        return Spread(values.astype(np.float64), values.astype(np.float64), counts)
+
+    def _spread_of_buckets(self, counts: Array) -> "Spread":
         half = _N_BUCKETS // 2
         # Of negative numbers those with the largest bits are the smallest.
         order: Array = np.concatenate(
             [np.arange(_N_BUCKETS - 1, half - 1, -1), np.arange(half)]
         )
-        order = order[self._counts[order] > 0].astype(np.uint32)
-        if not len(order):
-            return None
+        order = order[counts[order] > 0].astype(np.uint32)
         near, far = ((order << 16 | rest).view(np.float32) for rest in (0, 0xFFFF))
         edges: Array = np.sort(np.stack([near, far]).astype(np.float64), axis=0)
-        return Spread(edges[0], edges[1], self._counts[order])
+        return Spread(edges[0], edges[1], counts[order])
 
 
 class Spread:
@@ -73,13 +97,18 @@ class Spread:
 
     def n_below(self, value: float) -> float:
         """Return how many values are smaller, about as many within a bucket."""
-        places = np.stack([self._low, self._high], axis=1).reshape(-1)
-        starts = self._ends - self._counts
-        n_below: Array = np.stack([starts, self._ends], axis=1).reshape(-1)
-        return float(np.interp(value, places, n_below))
+        i = int(np.searchsorted(self._high, value))
+        if i == len(self._ends):
+            return float(self.n_values)
+        n_before = float(self._ends[i] - self._counts[i])
+        if self._low[i] >= value:
+            return n_before
+        width = self._high[i] - self._low[i]
+        return n_before + float(self._counts[i] * (value - self._low[i]) / width)
 
     def counts(self, low: float, high: float, n_bins: int) -> list[float]:
         """Return how many values lie in each of ``n_bins`` of equal width."""
         width = (high - low) / n_bins
         ends = [self.n_below(low + i * width) for i in range(n_bins)]
-        return np.diff([*ends, self.n_below(high)]).tolist()
+        ends.append(self.n_below(high))
+        return [end - start for start, end in pairwise(ends)]

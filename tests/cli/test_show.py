@@ -248,3 +248,42 @@ def test_a_large_tensor_is_read_in_pieces(suffix: str) -> None:
 
     grown = int(ended.stdout.splitlines()[-1])
     assert grown < 32, f"{grown} MiB for a file of 96 MiB"
+
+
+def test_a_page_is_written_in_place_of_tables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("net.mpk")
+
+    text = shown(capsys, "net.mpk", "layers", "--html", "net.html")
+
+    assert text.startswith("net.html: ")
+    page = Path("net.html").read_text()
+    assert "layers.0.weight" in page
+    assert "head.weight" not in page
+
+
+def test_a_page_of_a_checkpoint_has_all_its_parts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net()
+    burnish.Checkpoints("run").save(2, model=net, optim=stepped_optimizer(net))
+
+    shown(capsys, "run", "--html", "run.html", "--json")
+
+    page = Path("run.html").read_text()
+    assert "model.head.weight" in page
+    assert "optim.head.weight.exp_avg" in page
+
+
+def test_a_page_takes_the_place_of_no_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("net.mpk")
+    content = Path("net.mpk").read_bytes()
+
+    assert main(["show", "net.mpk", "--html", "net.mpk"]) == 2
+    assert "a page is named OUT.html, got 'net.mpk'" in capsys.readouterr().err
+    assert main(["show", "net.mpk", "--html", "no/net.html"]) == 2
+    assert "the folder no does not exist" in capsys.readouterr().err
+    assert Path("net.mpk").read_bytes() == content

@@ -30,14 +30,23 @@ def test_quantiles_are_those_of_the_values_to_a_percent(dtype: torch.dtype) -> N
     assert spread.n_values == 200_000
 
 
-def test_an_outlier_does_not_blur_the_others() -> None:
-    values = torch.rand(10_000)
+@pytest.mark.parametrize("n", [10_000, 500_000])
+def test_an_outlier_does_not_blur_the_others(n: int) -> None:
+    values = torch.rand(n)
     values[17] = 1e30
 
     counts = spread_of(values).counts(0.0, 1.0, 10)
 
-    assert sum(counts) == pytest.approx(9_999, abs=1)
-    assert all(800 < count < 1200 for count in counts)
+    assert sum(counts) == pytest.approx(n - 1, abs=1)
+    assert all(0.08 * n < count < 0.12 * n for count in counts)
+
+
+def test_few_values_are_told_apart_however_near_they_are() -> None:
+    values = 1 + torch.arange(64) / 1e5
+
+    counts = spread_of(values).counts(1.0, 1.0 + 64e-5, 8)
+
+    assert all(7 <= count <= 9 for count in counts)
 
 
 def test_signs_and_zeros_are_in_order() -> None:

@@ -1,0 +1,64 @@
+"""One page for a browser, in one file: it asks nobody for anything and runs no name."""
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["record", "diff", "run"]
+"""What a page is of; the script of this name draws it."""
+
+
+def page_text(kind: Kind, title: str, content: Mapping[str, Any]) -> str:
+    """Return the page that draws ``content``, plain data, under ``title``.
+
+    Texts in it stay texts: they are put into the page as characters and never parsed,
+    and the page tells the browser to run no script but its own two, by their sums.
+    Its texts are to be `printable`. ValueError for a NaN or an infinity.
+    """
+    style, scripts = _file("page.css"), [_file("page.js"), _file(f"{kind}.js")]
+    rules = (
+        f"default-src 'none'; style-src {_sum_of(style)}; "
+        f"script-src {' '.join(map(_sum_of, scripts))}; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    return "\n".join(
+        (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{rules}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{html.escape(title)}</title>\n<style>{style}</style>\n</head>",
+            f"<body>\n<header><h1>{html.escape(title)}</h1>",
+            '<button type="button" id="theme">auto</button></header>',
+            f"<main></main>\n<noscript>{_NO_SCRIPT}</noscript>",
+            f'<script type="application/json" id="data">{_json(content)}</script>',
+            *(f"<script>{script}</script>" for script in scripts),
+            "</body>\n</html>\n",
+        )
+    )
+
+
+_NO_SCRIPT = (
+    "This page is drawn by a script of its own, which is switched off here. "
+    "The command prints the same without --html."
+)
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _sum_of(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    """Return JSON without a character that could end the script around it."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

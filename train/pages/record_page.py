@@ -1,0 +1,180 @@
+"""The page of a record: a map of sizes, a histogram of each tensor, what is odd."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ...config.printable import printable
+from ...records.entries.entry import Entry
+from ...records.entries.show import shape_text
+from ...records.inspection.histogram import Histogram, Spread
+from ...records.inspection.oddities import RULES, Oddity, bulk_of, oddities_of
+from ...records.inspection.statistics import TensorStats, stats_of
+from ...records.io.progress import Progress, Tally
+from ...records.tensors.dtypes import name_of_dtype
+from ..inspection.part_view import PartView
+from .page import page_text
+
+_MOST = 4000
+"""Tensors that are drawn, those that take most bytes; what is odd beyond is listed."""
+
+_MOST_ODD = 500
+
+_N_BINS = 48
+_LONGEST_NAME = 400
+
+_GRAVE = {"NaN", "infinite", "dead", "outliers"}
+_NOTES = {"constant"}
+
+
+def record_page(
+    title: str,
+    views: Sequence[PartView],
+    lines: Sequence[str],
+    progress: Progress | None = None,
+) -> str:
+    """Return the page of all tensors in ``views``, each read once, a piece at a time.
+
+    ``lines`` are what is said of them above. Raises what reading raises.
+    """
+    entries = [
+        (_name(view, entry), entry)
+        for view in views
+        for entry in view.entries
+        if entry.kind != "extra"
+    ]
+    rows, n_hidden = _rows(entries, Tally(progress, (e.nbytes for _, e in entries)))
+    sizes = sum((view.nbytes_by_dtype() for view in views), Counter[str]())
+    content = {
+        "lines": [printable(line) for line in lines],
+        "nTensors": len(entries),
+        "nValues": sum(leaf.n_values for view in views for leaf in view.leaves()),
+        "nBytes": sum(sizes.values()),
+        "dtypes": ", ".join(dtype for dtype, _ in sizes.most_common(3)),
+        "nMarkedHidden": n_hidden,
+        "tensors": rows,
+        "rules": [*RULES.items()],
+        "note": _note(len(rows), len(entries), n_hidden),
+    }
+    return page_text("record", printable(title), content)
+
+
+def _name(view: PartView, entry: Entry) -> str:
+    name = printable(f"{view.part.name}.{entry.path}" if view.part.name else entry.path)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME // 2]}...{name[-_LONGEST_NAME // 2 :]}"
+
+
+def _note(n_drawn: int, n_tensors: int, n_hidden: int) -> str:
+    if n_drawn == n_tensors:
+        return ""
+    text = f"{n_drawn:,} of {n_tensors:,} tensors are on this page, the largest ones"
+    hidden = f"; {n_hidden:,} more stand out" if n_hidden else ""
+    return f"{text} and those that stand out{hidden}. Name a PATTERN to see others."
+
+
+def _rows(
+    entries: Sequence[tuple[str, Entry]], tally: Tally
+) -> tuple[list[dict[str, Any]], int]:
+    """Return what is drawn of the tensors, and how many odd ones are left out."""
+    is_drawn = _largest(entries)
+    rows: list[dict[str, Any]] = []
+    n_odd = n_hidden = 0
+    for i, (name, entry) in enumerate(entries):
+        stats, spread = _read(entry, tally)
+        oddities = oddities_of(
+            stats, spread, entry.shape, is_floating=entry.dtype.is_floating_point
+        )
+        is_odd = any(oddity.kind not in _NOTES for oddity in oddities)
+        if i not in is_drawn and is_odd:
+            n_odd += 1
+            n_hidden += n_odd > _MOST_ODD
+        if i in is_drawn or (is_odd and n_odd <= _MOST_ODD):
+            rows.append(_row(name, entry, stats, spread, oddities))
+    return rows, n_hidden
+
+
+def _largest(entries: Sequence[tuple[str, Entry]]) -> set[int]:
+    """Return the places of the tensors that are drawn whatever their values."""
+    order = sorted(range(len(entries)), key=lambda i: -entries[i][1].nbytes)
+    return set(order[:_MOST])
+
+
+def _read(entry: Entry, tally: Tally) -> tuple[TensorStats, Spread | None]:
+    histogram = Histogram()
+    watchers = (histogram.add, lambda block: tally.add(block.nbytes, entry.path))
+    stats = stats_of(_watched(entry.blocks(), watchers))
+    return stats, histogram.spread()
+
+
+def _watched(
+    blocks: Iterator[Tensor], watchers: Sequence[Callable[[Tensor], object]]
+) -> Iterator[Tensor]:
+    for block in blocks:
+        yield block
+        for watch in watchers:
+            watch(block)
+
+
+def _row(
+    name: str,
+    entry: Entry,
+    stats: TensorStats,
+    spread: Spread | None,
+    oddities: Sequence[Oddity],
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": name,
+        "shape": shape_text(entry.shape),
+        "dtype": name_of_dtype(entry.dtype),
+        "n": stats.n_values,
+        "bytes": entry.nbytes,
+        **{key: _rounded(getattr(stats, key)) for key in ("mean", "std", "min", "max")},
+        "zeros": stats.n_zeros,
+    }
+    if oddities:
+        row["odd"] = [_oddity(oddity) for oddity in oddities]
+    return row | _picture(stats, spread)
+
+
+def _oddity(oddity: Oddity) -> dict[str, Any]:
+    return {
+        "kind": oddity.kind,
+        "text": oddity.text,
+        "isGrave": oddity.kind in _GRAVE,
+        "isNote": oddity.kind in _NOTES,
+    }
+
+
+def _picture(stats: TensorStats, spread: Spread | None) -> dict[str, Any]:
+    """Return bars of 0 to 100 over the middle of the values, and what lies beyond."""
+    if spread is None or stats.min is None or stats.max is None or stats.is_dead:
+        return {}
+    median, reach = bulk_of(spread)
+    low, high = max(stats.min, median - 4 * reach), min(stats.max, median + 4 * reach)
+    if not low < high:
+        low, high = stats.min, stats.max
+    if not low < high:
+        return {}
+    counts = spread.counts(low, high, _N_BINS)
+    n_below, n_above = spread.n_below(low), spread.n_values - spread.n_below(high)
+    # The ends lie within buckets: what is counted there beyond them is not.
+    if low == stats.min:
+        counts[0], n_below = counts[0] + n_below, 0
+    if high == stats.max:
+        counts[-1], n_above = counts[-1] + n_above, 0
+    most = max(counts)
+    # What is rare is drawn one pixel high: it is there.
+    bins = [round(100 * n / most) or (3 if n >= 0.5 else 0) for n in counts]
+    return {
+        "bins": bins,
+        "ends": [_rounded(low), _rounded(high)],
+        "beyond": [round(n_below), round(n_above)],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
