@@ -45,12 +45,11 @@ class Histogram:
             self._few.append(numbers)
             self._n_few += len(numbers)
             return
-        if self._counts is None:
-            self._counts = np.zeros(_N_BUCKETS, np.int64)
+        counts: Array = self._counts
+        if counts is None:
+            counts = self._counts = np.zeros(_N_BUCKETS, np.int64)
         for part in (*self._few, numbers):
-            self._counts += np.bincount(
-                part.view(np.uint32) >> 16, minlength=_N_BUCKETS
-            )
+            counts += np.bincount(part.view(np.uint32) >> 16, minlength=_N_BUCKETS)
         self._few = []
 
     def spread(self) -> "Spread | None":

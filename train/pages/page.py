@@ -48,7 +48,8 @@ _NO_SCRIPT = (
 
 
 def _file(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    folder = files(__name__.rpartition(".")[0])
+    return folder.joinpath(name).read_text("utf-8")
 
 
 def _sum_of(text: str) -> str:
