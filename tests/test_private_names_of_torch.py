@@ -38,6 +38,7 @@ PLACES = {
         "asks thousands of tensors for their address in one call"
     ),
     "torch._C._functorch.is_functorch_wrapped_tensor": "tensors without memory",
+    "torch._C._len_torch_dispatch_stack": "copies no layers in a mode that fakes them",
     "torch._C._set_grad_enabled": "turns gradients off for a step",
     "torch._C._storage_Use_Count": "sees who else stands on the memory of a parameter",
     "torch._disable_dynamo": "breaks the graph of torch.compile at a step",
@@ -55,9 +56,13 @@ PLACES = {
     "torch.nn.Module._load_from_state_dict": "who converts what it loads",
     "torch.nn.Module._save_to_state_dict": "who writes more than it has",
     "torch.nn.Module._version": "which form of a state dict a class writes",
+    "torch.nn.init._calculate_fan_in_and_fan_out": "what constructors of layers call",
     "torch.nn.init._no_grad_trunc_normal_": "an initializer that reads",
     "torch.nn.modules.batchnorm._BatchNorm": "layers SyncBatchNorm replaces",
     "torch.nn.modules.batchnorm._NormBase": "layers that count batches",
+    "torch.nn.modules.module._global_parameter_registration_hooks": (
+        "copies no layers whose parameters somebody watches"
+    ),
     "torch.optim.optimizer._global_optimizer_post_hooks": "hooks on all optimizers",
     "torch.optim.optimizer._global_optimizer_pre_hooks": "hooks on all optimizers",
     "torch.overrides._get_current_function_mode_stack": "puts modes back after Ctrl-C",

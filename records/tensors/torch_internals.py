@@ -62,11 +62,21 @@ modes_in_force: Callable[[], list[Any]]
 modes_in_force = torch.overrides._get_current_function_mode_stack
 """The function modes of this thread, the innermost last."""
 
+n_dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+"""How many modes of this thread fake or watch what torch computes."""
+
+parameter_hooks_of_all: Mapping[int, Any]
+parameter_hooks_of_all = torch.nn.modules.module._global_parameter_registration_hooks
+"""What is called when any module gets a parameter."""
+
 pop_mode: Callable[[], Any] = torch.overrides._pop_mode
 push_mode: Callable[[Any], None] = torch.overrides._push_mode
 
 TRUNCATED_NORMAL = "_no_grad_trunc_normal_"
 """What ``torch.nn.init.trunc_normal_`` calls: it reads what it has just drawn."""
+
+FANS = "_calculate_fan_in_and_fan_out"
+"""What initializers of ``torch.nn.init`` ask for the size of a weight."""
 
 transient_buffers: Callable[[Any], set[str]] = attrgetter("_non_persistent_buffers_set")
 """The names of a module's buffers that its state dict leaves out."""

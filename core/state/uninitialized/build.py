@@ -2,6 +2,7 @@
 # Torch makes subclasses by a private function, and ours have private parts.
 """Build without init: the unfilled tensors that are made while one module is built."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 from weakref import ref
 
@@ -13,6 +14,7 @@ from ....records.tensors.torch_internals import (
     make_subclass,
     n_tensors_on,
 )
+from .layer_copies import Call, LayerCopies
 from .memory import (
     BLANK_TENSOR,
     can_require_grad,
@@ -36,6 +38,7 @@ class UnfilledBuild:
         self.waiting: list[Tape] = []
         """Tapes on which something was noted."""
         self.n_noted = 0
+        self.layers = LayerCopies()
         self._tapes: list[Tape] = []
         self._drawn: list[Tape] = []
         self._owners: dict[int, Tape] = {}
@@ -66,6 +69,17 @@ class UnfilledBuild:
             tape.body = data.detach()
             self._cover(data, tape, UnfilledView)
         return self._shell(tape, tape.body, requires_grad)
+
+    def parameter_like(
+        self, form: Tensor, requires_grad: bool, calls: Iterable[Call]
+    ) -> nn.Parameter:
+        """Return a new parameter of the shape and dtype of ``form``, with its calls."""
+        body = torch.empty_like(form)
+        tape = Tape(self, body)
+        self._tapes.append(tape)
+        for function, args, kwargs in calls:
+            tape.note(function, body, args, kwargs)
+        return self._shell(tape, body, requires_grad)
 
     def alias(self, data: object, requires_grad: bool) -> nn.Parameter | None:
         """Return an unfilled tensor as one more parameter on its memory and tape."""
@@ -191,6 +205,7 @@ class UnfilledBuild:
         for tape, parameters in pending_draws:
             self._look_at_holders(tape, sum(ref() is not None for ref in parameters))
         self._tapes.clear()
+        self.layers.clear()
         self._blanks.clear()
         self._is_finished = True
 

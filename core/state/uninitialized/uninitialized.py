@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from ....config.process.interrupts import call_with_end, uninterrupted
 from ....records.tensors.torch_internals import TRUNCATED_NORMAL
 from .build import UnfilledBuild
 from .draws import NotedDraws
+from .layer_copies import LAYERS
 from .modes import call_under, construct_on
 from .past_python import blanks_guarded, call_guarded
 from .patches import Function, patch_function
@@ -117,6 +119,8 @@ def _install() -> None:
     patch_function(nn.init, TRUNCATED_NORMAL, _noting_truncated_normal)
     for owner in (torch, torch.random):
         patch_function(owner, "set_rng_state", _watched_state)
+    for cls in LAYERS:
+        patch_function(cls, "__init__", partial(_copying_init, cls))
     _calibrate()
 
 
@@ -162,6 +166,20 @@ def _asking_new(constructor: Function) -> Function:
         return parameter
 
     return __new__
+
+
+def _copying_init(cls: type[nn.Module], constructor: Function) -> Function:
+    """Let a build that has constructed an equal layer copy that."""
+
+    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        build = _current.get()
+        # A subclass has more to do; what is over or no build makes nothing unfilled.
+        if type(build) is UnfilledBuild and not build.is_over and type(self) is cls:
+            build.layers.construct(build, self, constructor, args, kwargs)
+        else:
+            constructor(self, *args, **kwargs)
+
+    return __init__
 
 
 def _noting_truncated_normal(initializer: Function) -> Function:
