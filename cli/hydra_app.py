@@ -14,14 +14,13 @@ from ..config.process.user_traceback import error_text
 from ..config.spelling import did_you_mean
 from .hydra_keys import complete_keys
 from .hydra_words import FOLDER_VARIABLE, HydraWords
+from .lightning_output import LOGGERS, lightning_output
 from .termination import STATUS, Terminated, raised_termination
 
 Task = Callable[[dict[str, Any], Path], None]
 """Called with the composed configuration, resolved, and the folder of the run."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-
-_LOGGERS = (None, "lightning", "lightning.pytorch", "lightning.fabric")
 
 
 def run_on_hydra(parser: ArgumentParser, argv: Sequence[str], task: Task) -> int:
@@ -132,8 +131,8 @@ def _status_of_task(task: Task, config: Any, folder: Path) -> int:
 
     try:
         tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        _silence_lightning()
-        task(tree, Path(HydraConfig.get().runtime.output_dir))
+        with lightning_output():
+            task(tree, Path(HydraConfig.get().runtime.output_dir))
     except KeyboardInterrupt:
         raise
     except SystemExit as ending:
@@ -167,7 +166,7 @@ def _hydra_argv(argv: Sequence[str]) -> Generator[None]:
 @contextmanager
 def _own_logging() -> Generator[None]:
     """Leave the program's logging after the block as it was before."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     settings = [(logger, [*logger.handlers], logger.level) for logger in loggers]
     try:
         yield
@@ -177,13 +176,6 @@ def _own_logging() -> Generator[None]:
                 handler.close()
             logger.handlers[:] = handlers
             logger.setLevel(level)
-
-
-def _silence_lightning() -> None:
-    """Take away Lightning's own output: Hydra prints what it says."""
-    import_module("lightning.pytorch")
-    for name in _LOGGERS[1:]:
-        logging.getLogger(name).handlers.clear()
 
 
 @contextmanager

@@ -149,7 +149,7 @@ FLOORS = {
     "cli": [
         ("digest", "html_file", "words"),
         ("errors", "json_output", "main", "target", "terminal", "termination"),
-        ("hydra_keys", "hydra_words"),
+        ("hydra_keys", "hydra_words", "lightning_output"),
         ("facts", "tensor_table"),
         (
             "completion",

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ def test_a_run_folder_holds_all_that_there_is_to_know(
         ("resume_from_checkpoint=gone", "no checkpoint is there"),
         ("logger.kind=wandb", "pip install 'burnish\\[wandb\\]'"),
         ("optimizer.module_name=torch.optim.Adm", "Did you mean 'Adam'"),
+        ("optimizer.kwargs.lrr=1", r"optimizer.kwargs.lrr: AdamW has no such argument"),
+        ("~scheduler.kwargs.T_max", r"kwargs.T_max: missing: CosineAnnealingLR needs"),
     ],
 )
 def test_mistakes_end_with_an_error_that_tells_the_cure(
@@ -281,3 +284,53 @@ def test_a_run_that_is_resumed_beyond_its_end_says_that_nothing_is_left(
 
     said = "nothing was left to do: 1 epochs and 2 steps are done"
     assert said in capsys.readouterr().out
+
+
+def with_a_tracer(act: Callable[[], int]) -> int:
+    """Return what ``act`` returns under a tracer, as debuggers set one."""
+    before = sys.gettrace()
+    sys.settrace(lambda *event: None)
+    try:
+        return act()
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("is_debugged", [False, True])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            ["optimizer.kwargs.momentun=1"],
+            "error: configuration: model_config.optimizer.kwargs.momentun: SGD has no "
+            "such argument. Did you mean 'momentum'? It has lr, momentum, ",
+        ),
+        (
+            ["resume_from_checkpoint=auto", "max_epochs=1"],
+            "error: run_config.trainer.max_epochs=1: ",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_under_a_debugger_too(
+    is_debugged: bool,
+    wrong: list[str],
+    told: str,
+    failing: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checkpoint = "++model_config.checkpoint={monitor:null,save_top_k:1}"
+    run = ["fit", *failing, checkpoint]
+    assert main([*run, "max_epochs=3"]) == 0
+    before = Path("run/config.yaml").read_text()
+    capsys.readouterr()
+
+    def go_on() -> int:
+        return main([*run, *wrong])
+
+    status = with_a_tracer(go_on) if is_debugged else go_on()
+
+    error = capsys.readouterr().err
+    assert status == 2
+    assert error.startswith(told)
+    assert error.count("\n") == 1
+    assert Path("run/config.yaml").read_text() == before

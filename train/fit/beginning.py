@@ -52,7 +52,8 @@ class FitBeginning:
         """Return where the run begins, with its config in ``folder``."""
         place = config.run.resume_from_checkpoint
         checkpoint = checkpoint_of(place, folder)
-        past = [] if checkpoint is None else _past(checkpoint)
+        training = _training_state(checkpoint)
+        past = stored_edits(training)
         is_same_run = place == "auto" or _is_in(checkpoint, folder)
         composed = config.file()
         with edit_lock(folder, wait_seconds=_MOST_SECONDS):
@@ -60,6 +61,7 @@ class FitBeginning:
                 _forget(folder / HISTORY)
             edits = read_history(folder / HISTORY)
             start = resume_config(composed, past, edits)
+            _check_end(checkpoint, training, start.config[RUN].trainer.max_epochs)
             on_disk = start.final
             if is_same_run and edits:
                 on_disk = _with_edits(on_disk, edits, folder / FILE)
@@ -116,11 +118,29 @@ def _refuse_other(place: Path) -> None:
         )
 
 
-def _past(checkpoint: str) -> list[Edit]:
-    """Return what was edited up to a checkpoint; Lightning's own files do not tell."""
-    if not is_checkpoint(checkpoint):
-        return []
-    return stored_edits(dict(Checkpoint.read(checkpoint)[TRAINING]))
+def _training_state(checkpoint: str | None) -> dict[str, Any]:
+    """Return all but the model; nothing of Lightning's own files, which do not tell."""
+    if checkpoint is None or not is_checkpoint(checkpoint):
+        return {}
+    return dict(Checkpoint.read(checkpoint)[TRAINING])
+
+
+def _check_end(
+    checkpoint: str | None, training: dict[str, Any], max_epochs: int | None
+) -> None:
+    """Raise ValueError for a run that would end before its checkpoint.
+
+    Lightning would do so too, once all data are read.
+    """
+    epoch = training.get("epoch")
+    if not isinstance(epoch, int) or max_epochs in (None, -1):
+        return
+    if epoch > max_epochs:
+        raise ValueError(
+            f"{RUN}.trainer.max_epochs={max_epochs}: {checkpoint} was saved in epoch "
+            f"{epoch}, counted from 0; give {epoch + 2} or more to go on, or another "
+            "checkpoint"
+        )
 
 
 def _is_in(checkpoint: str | None, folder: Path) -> bool:

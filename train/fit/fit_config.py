@@ -12,6 +12,7 @@ from ...config.hparams import Hparam, Hparams, define_hparams
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..class_lookup import optimizer_named, scheduler_named, user_class
+from .argument_names import argument_problems
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
@@ -72,6 +73,8 @@ class TrainerHparams(Hparams):
             name: value
             for name, value in {**self}.items()
             if name in known_names or value != getattr(defaults, name)
+            # Lightning logs a line for each limit that is none. 1 is one batch.
+            if not (name.startswith("limit_") and value == 1 and type(value) is float)
         }
 
 
@@ -127,7 +130,7 @@ class FitConfig:
         self.run = _section(RunHparams, tree, RUN, source)
         self.model = _section(self.model_class.hparams_schema, tree, MODEL, source)
         self.data = _section(self.data_class.hparams_schema, tree, DATA, source)
-        _check_names(self.model, source)
+        _check_names(self.model, source, self._is_made_by_us())
         extra = {key: value for key, value in tree.items() if key not in SECTIONS}
         self.extra: dict[str, Any] = extra
         """What a user added for purposes of their own."""
@@ -149,12 +152,18 @@ class FitConfig:
         model = self.model.model_copy(update={"optimizer": complete})
         return cls(**{MODEL: model, DATA: self.data, RUN: self.run, **self.extra})
 
+    def _is_made_by_us(self) -> bool:
+        """Return whether the optimizer is made of the config, not by the model."""
+        from ..lightning.model import Model
+
+        ours: bool = self.model_class.configure_optimizers is Model.configure_optimizers
+        return ours
+
     def _default_numbers(self) -> dict[str, Any]:
         """Return the numbers among the defaults of the optimizer's arguments."""
-        from ..lightning.model import Model, default_rate
+        from ..lightning.model import default_rate
 
-        if self.model_class.configure_optimizers is not Model.configure_optimizers:
-            # It may make its optimizer of anything.
+        if not self._is_made_by_us():
             return {}
         cls = optimizer_named(self.model.optimizer.module_name, may_import=True)
         defaults = {n: p.default for n, p in signature(cls).parameters.items()}
@@ -175,17 +184,25 @@ def _is_numbers(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(map(_is_number, value))
 
 
-def _check_names(model: Any, source: str) -> None:
-    """Find what the model names now, before any data are read."""
+def _check_names(model: Any, source: str, is_made_of_it: bool) -> None:
+    """Find what the model names now, before any data are read.
+
+    Where the optimizer is made of the config, arguments have to fit it too.
+    """
     chosen = [("optimizer", model.optimizer, optimizer_named)]
     if model.scheduler is not None and model.scheduler.module_name is not None:
         chosen.append(("scheduler", model.scheduler, scheduler_named))
-    for path, hparams, find in chosen:
+    for role, hparams, find in chosen:
+        path = f"{MODEL}.{role}"
         try:
-            find(hparams.module_name, may_import=True)
+            cls = find(hparams.module_name, may_import=True)
         except (ValueError, TypeError) as error:
-            problem = Problem(f"{MODEL}.{path}.module_name", str(error))
+            problem = Problem(f"{path}.module_name", str(error))
             raise ConfigError(source, [problem]) from error
+        problems = argument_problems(cls, hparams.kwargs) if is_made_of_it else []
+        if problems:
+            places = [Problem(f"{path}.kwargs.{p.path}", p.message) for p in problems]
+            raise ConfigError(source, places)
 
 
 def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
