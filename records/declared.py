@@ -17,9 +17,8 @@ from ..config.classes.field_types import registered_type_of
 from ..config.classes.fields import members
 from ..config.path import join
 from ..config.plain.node import Node
-from .entries.encoder import UNDECLARED_ENUM, Encoder, Storable
+from .entries.encoder import UNDECLARED_ENUM, UNDECLARED_TYPE, Encoder, Storable
 from .entries.entries import Entries
-from .entries.field_types import UNDECLARED_TYPE
 from .entries.keys import check_text_key, key_of_text
 from .entries.nodes import escape
 from .errors import RecordMismatchError

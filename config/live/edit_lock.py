@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..storage.descriptor import Descriptor, open_folder
+from ..storage.opening import Descriptor, open_folder
 from ..storage.scratch import lock, unlock
 from .history import HISTORY
 

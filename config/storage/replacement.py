@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from ..process.log import LOG
-from .descriptor import Descriptor, open_folder
+from .opening import Descriptor, open_folder
 from .scratch import ScratchPath, remove_abandoned
 
 _MOST_LINKS = 40

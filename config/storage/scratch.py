@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from .descriptor import Descriptor
+from .opening import Descriptor
 
 try:
     import fcntl

@@ -20,7 +20,6 @@ from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper
 from .entries import Entries
 from .entry import Entry
-from .field_types import UNDECLARED_TYPE, registered
 from .keys import by_texts, check_text_key
 from .nodes import escape
 from .wrapped_tensors import form_of, parts_by_name
@@ -34,6 +33,12 @@ UNDECLARED_ENUM = (
 UNDECLARED_RECORD = (
     "would not come back as that, since nothing declares what it is; store it in a "
     "field that declares its class (as list[{0}] does), or store its fields()"
+)
+
+
+UNDECLARED_TYPE = (
+    "would come back as plain data, since nothing declares what it is; store it in a "
+    "field of a record that declares the class"
 )
 
 
@@ -182,6 +187,15 @@ def _undeclared_record(encoder: Encoder, value: object, path: str, depth: int) -
     raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
 
 
+class _RegisteredKind(Kind):
+    """Values of exactly the classes that users have registered."""
+
+    __slots__ = ()
+
+    def takes(self, cls: type) -> bool:
+        return registered_type_of(cls) is not None
+
+
 def _registered(encoder: Encoder, value: object, path: str, depth: int) -> Node:
     field_type = registered_type_of(type(value))
     if field_type is None:
@@ -251,7 +265,7 @@ def _language(
     """Return the language of records; what is not plain needs a field to declare it."""
     return Language(
         [
-            registered(own_types),
+            _RegisteredKind(types=(), encode=own_types, is_deep=True),
             Kind(types=enum.Enum, encode=enums),
             *LEAVES_AND_NUMBERS,
             Kind(types=(dict, Mapping), encode=dicts, is_deep=True),

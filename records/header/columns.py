@@ -1,7 +1,7 @@
 """What the columns of a file's table must hold."""
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, TypeGuard
 
@@ -150,3 +150,24 @@ SHARED = {
     for name, names in (("kind", _KINDS), ("dtype", BY_NAME))
 }
 """One text of each name, for the thousands that a file says."""
+
+
+def check_columns(table: Mapping[str, Any]) -> None:
+    """Raise `RecordFormatError` for what an entry says and no reader would take."""
+    # Sizes of values in memory are fine; torch has no limit to their number, and
+    # hardly one to those of a tensor without values.
+    shapes = table["shape"]
+    are_doubtful = max(map(len, shapes), default=0) > MOST_DIMENSIONS
+    are_doubtful = are_doubtful or 0 in chain.from_iterable(shapes)
+    doubtful = ["kind", "id", "requires_grad", "memory_format"]
+    for name in [*doubtful, "shape"] if are_doubtful else doubtful:
+        checked_column(name, COLUMNS[name], table[name], table["path"], "record")
+    check_memory_formats(table, "record")
+
+
+def check_memory_formats(table: Mapping[str, Any], file: str) -> None:
+    """Raise `RecordFormatError` for a format of other dimensions than an entry's."""
+    for number, name in table["memory_format"]:
+        if MEMORY_FORMATS[name] != len(table["shape"][number]):
+            path = table["path"][number]
+            raise RecordFormatError(file, f"memory format of {path!r:.80}")

@@ -15,19 +15,21 @@ from ...config.tree import MAX_DEPTH
 from ..entries.encoder import Encoder
 from ..entries.entries import Entries
 from ..entries.entry import Entry
-from ..entries.nodes import LEAVES, decode, tag_of
+from ..entries.nodes import LEAVES, decode, entry_numbers, tag_of
 from ..entries.path_checks import check_names
 from ..entries.wrapped_tensors import make_wrapper
 from ..errors import RecordError, RecordFormatError
+from ..tensors.arrays import WITHOUT_ARRAYS
 from ..tensors.dtypes import BY_NAME, NAME_OF
 from .columns import (
     COLUMNS,
     SHARED,
     Column,
     Table,
+    check_columns,
+    check_memory_formats,
     checked_column,
 )
-from .header_checks import check_arrays, check_columns, check_memory_formats
 from .metadata import check_metadata
 from .stored_entries import StoredEntries
 
@@ -90,7 +92,7 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
         raise RecordError(text) from None
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
-    check_arrays(record, dtypes)
+    _check_arrays(record, dtypes)
     return header
 
 
@@ -276,3 +278,17 @@ def _no_leaf(tag: str, number: int) -> object:
 
 
 _SCALARS = {type(None), bool, int, float, str}
+
+
+def _check_arrays(record: Entries, dtypes: Sequence[torch.dtype]) -> None:
+    """Raise `RecordError` for an array that no field would take back."""
+    if not record.tree or WITHOUT_ARRAYS.isdisjoint(dtypes):
+        return
+    for number in entry_numbers(record.tree, frozenset({"$array"})):
+        if dtypes[number] in WITHOUT_ARRAYS:
+            path = record.entries()[number].path
+            raise RecordError(
+                f"{path}: an array of numpy cannot be stored as {dtypes[number]}, "
+                "which numpy does not have. Leave it as it is with "
+                f"Precision(keep={path!r}), or declare a tensor."
+            )

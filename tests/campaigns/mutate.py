@@ -52,7 +52,7 @@ TESTS = (
     *(
         f"tests/records/test_{name}.py"
         for name in (
-            *("bounded_msgpack", "columns", "header", "header_checks", "hostile"),
+            *("bounded_msgpack", "columns", "header", "hostile"),
             *("limits", "loader_checks", "recorder", "released_files"),
         )
     ),

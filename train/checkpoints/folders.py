@@ -13,7 +13,7 @@ from numbers import Integral
 from pathlib import Path
 
 from ...config.process.interrupts import uninterrupted
-from ...config.storage.descriptor import Descriptor, open_folder
+from ...config.storage.opening import Descriptor, open_folder
 from ...config.storage.replacement import explain_os_error, sync_folder
 from ...config.storage.scratch import (
     ScratchPath,

@@ -5,8 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from ...config.storage.descriptor import Descriptor
-from ...config.storage.opening import open_regular
+from ...config.storage.opening import Descriptor, open_regular
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import (
     broadcast_into,

@@ -10,8 +10,7 @@ from typing import Any, BinaryIO, cast
 from ...config.errors import ConfigSyntaxError
 from ...config.files import text_of
 from ...config.formats import config_format_of
-from ...config.storage.descriptor import Descriptor, open_folder
-from ...config.storage.opening import read_file
+from ...config.storage.opening import Descriptor, open_folder, read_file
 from ...records.errors import RecordFormatError
 
 CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"

@@ -19,11 +19,10 @@ from ..entries import ModuleContent
 from ..grouping import group_paths
 from ..wrapped_tensors import form_problems
 from .allowed import Allowed
-from .conversion import misfit, misfit_of_dtype
+from .conversion import Resizing, misfit, misfit_of_dtype
 from .cures import IGNORE, cure_of, cure_of_typed
 from .derived import Derived, source_entries
 from .loading_code import CURE, conversions
-from .resizing import Resizing
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ def test_a_history_that_may_only_be_read_is_locked_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from burnish.config.live import edit_lock as module
-    from burnish.config.storage.descriptor import Descriptor
+    from burnish.config.storage.opening import Descriptor
 
     def of_another_user(path: str, flags: int) -> Descriptor:
         if flags & 3:

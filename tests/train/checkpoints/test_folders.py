@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from burnish.config.storage.descriptor import open_folder
+from burnish.config.storage.opening import open_folder
 from burnish.train.checkpoints import folders
 from burnish.train.checkpoints.folders import (
     atomic_folder,
