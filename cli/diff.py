@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .errors import answering
+from .html_file import add_html, write_html
 from .words import add_json, parser
 
 ABOUT = "compare two checkpoints: names, shapes, dtypes, values, hyperparameters"
@@ -14,6 +15,7 @@ ABOUT = "compare two checkpoints: names, shapes, dtypes, values, hyperparameters
 _EXAMPLES = """
 burnish diff base.safetensors tuned.mpk       # which layers moved?
 burnish diff run/ hub_folder/ --rtol 1e-3     # the same model, to a tolerance?
+burnish diff base.mpk tuned.mpk --html moved.html
 """
 
 _MOST = 40
@@ -34,6 +36,7 @@ def _parser() -> ArgumentParser:
     words.add_argument("--rtol", type=float, help=about)
     words.add_argument("--atol", type=float, help="see --rtol")
     words.add_argument("--all", action="store_true", help="every tensor that differs")
+    add_html(words)
     add_json(words)
     return words
 
@@ -51,10 +54,16 @@ def _run(options: Namespace) -> int:
             atol=options.atol,
             progress=progress,
         )
+    if options.html is not None:
+        from ..train.pages.diff_page import diff_page
+
+        write_html(options.html, diff_page(result), is_quiet=options.json)
     if options.json:
         from .json_output import print_json
 
         print_json("diff", _as_data(result))
+    elif options.html is not None:
+        print(result.summary())
     else:
         _print(result, is_whole=options.all)
     return 0 if result.same else 1
@@ -95,6 +104,9 @@ def _print(result: Any, *, is_whole: bool) -> None:
                 print_line(output, f"  {line}")
             if len(lines) > most:
                 print_line(output, f"  ... {len(lines) - most:,} more (--all)")
+    if len(result.layers) > 1:
+        output.print()
+        _print_layers(output, result.layers, is_whole=is_whole)
     if result.changed:
         output.print()
         output.print(_table(result.changed if is_whole else result.changed[:_MOST]))
@@ -102,6 +114,21 @@ def _print(result: Any, *, is_whole: bool) -> None:
             print_line(output, f"... {len(result.changed) - _MOST:,} more (--all)")
     output.print()
     print_line(output, result.summary())
+
+
+def _print_layers(output: Any, layers: Sequence[Any], *, is_whole: bool) -> None:
+    from ..config.printable import printable
+    from .terminal import print_line
+
+    most = len(layers) if is_whole else 6
+    print_line(output, "layers that moved most:")
+    width = max(len(printable(layer.path)) for layer in layers[:most])
+    for layer in layers[:most]:
+        tensors = f"{layer.n_changed} of {layer.n_tensors} tensors"
+        name = printable(layer.path).ljust(width)
+        print_line(output, f"  {name}  {layer.moved:>8.3g}  {tensors}")
+    if len(layers) > most:
+        print_line(output, f"  ... {len(layers) - most:,} more (--all)")
 
 
 def _grouped(texts: dict[str, str]) -> list[str]:
@@ -168,6 +195,7 @@ def _as_data(result: Any) -> dict[str, Any]:
         },
         "renamed": result.renamed,
         "n_equal": result.n_equal,
+        "layers": [asdict(layer) for layer in result.layers],
         "changed": [
             {
                 "path": c.path,

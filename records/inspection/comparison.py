@@ -24,6 +24,10 @@ class Distance:
     moved: float
     """The norm of the difference by that of the first tensor; infinity where only one
     value is NaN or infinite."""
+    norm: float
+    """Of the first tensor, its finite values."""
+    norm_of_change: float
+    """Of the difference; infinity where only one value is NaN or infinite."""
     cosine: float | None
     """Of the angle between both, of finite values; None where one of them is zero."""
     is_close: bool
@@ -130,6 +134,8 @@ class _Sums:
             max_abs=self.max_abs,
             max_rel=self.max_rel,
             moved=change / norm if norm else math.inf if change else 0.0,
+            norm=norm,
+            norm_of_change=change,
             cosine=max(-1.0, min(1.0, self.dot / lengths)) if lengths else None,
             is_close=self.is_close,
         )

@@ -108,3 +108,34 @@ def test_damage_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["diff", "base.mpk", "bad.mpk"]) == 2
     assert "bad.mpk" in capsys.readouterr().err
+
+
+def test_layers_are_told_the_one_that_moved_most_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net.from_record("base.mpk")
+    with torch.no_grad():
+        net.layers[1].weight.mul_(2)
+        net.layers[0].bias.add_(1e-3)
+    net.save_record("net.mpk")
+
+    text = compared(capsys, "base.mpk", "net.mpk")
+
+    layers = text.partition("layers that moved most:")[2].splitlines()[1:3]
+    assert layers[0].split()[0] == "layers.1"
+    assert layers[0].endswith("1 of 2 tensors")
+    document: Any = json.loads(compared(capsys, "base.mpk", "net.mpk", "--json"))
+    assert [layer["path"] for layer in document["layers"]] == ["layers.1", "layers.0"]
+
+
+def test_a_page_is_written_in_place_of_tables_and_the_verdict_stays(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("base.mpk", "tuned.safetensors", "--html", "moved.html")
+
+    text = compared(capsys, *words)
+
+    assert text.startswith("moved.html: ")
+    assert text.splitlines()[-1] == "1 of 6 tensors have other values"
+    assert "head.weight" in Path("moved.html").read_text()
+    compared(capsys, "base.mpk", "base.mpk", "--html", "same.html", status=0)

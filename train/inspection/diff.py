@@ -21,6 +21,7 @@ from ...records.inspection.comparison import Distance, content_sum, distance_of
 from ...records.io.progress import Progress, Tally
 from ...records.readable import Readable
 from ...records.tensors.dtypes import name_of_dtype
+from .layers import LayerChange, LayerChanges
 from .pairing import Pairing, pair_entries
 from .part_view import PartView, part_view
 from .stored_parts import StoredPart, StoredParts, stored_parts
@@ -71,13 +72,20 @@ class Diff(FoldedHtml):
     renamed: dict[str, str]
     changed: list[TensorChange]
     """Tensors with other values, the one that moved most first."""
-    n_equal: int
-    """How many tensors have the same values."""
+    equal: list[str]
+    """Tensors with the same values, as they are named in the first one."""
+    layers: list[LayerChange]
+    """Layers with other values, the one that moved most first."""
     hyperparameters: list[ValueChange]
     data: list[ValueChange]
     """Plain data beside the tensors: extra state, counters."""
     has_tolerance: bool
     """Whether ``rtol`` or ``atol`` was given, which then decides."""
+
+    @property
+    def n_equal(self) -> int:
+        """How many tensors have the same values."""
+        return len(self.equal)
 
     @property
     def same(self) -> bool:
@@ -131,6 +139,9 @@ class Diff(FoldedHtml):
         yield from (f"  + {printable(path)}" for path in self.only_b[:6])
         for path, (old, new) in self.reshaped.items():
             yield f"  {printable(path)}: shape {shape_text(old)}, {shape_text(new)}"
+        if len(self.layers) > 1:
+            layer = self.layers[0]
+            yield f"  {printable(layer.path)} moved most: {layer.moved:.2%} in all"
         for change in self.changed[:12]:
             d = change.distance
             yield (
@@ -245,7 +256,8 @@ def _compared(
         retyped=distances.retyped,
         renamed=pairing.renamed,
         changed=sorted(distances.changed, key=_by_movement),
-        n_equal=distances.n_equal,
+        equal=distances.equal,
+        layers=distances.layers.changed(),
         hyperparameters=hyperparameters,
         data=data,
         has_tolerance=rtol is not None or atol is not None,
@@ -267,7 +279,8 @@ class _Distances:
         self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
         self.changed: list[TensorChange] = []
-        self.n_equal = 0
+        self.equal: list[str] = []
+        self.layers = LayerChanges()
 
     def add(self, pairs: list[tuple[Entry, Entry]]) -> None:
         tally = Tally(self._progress, (a.nbytes for a, _ in pairs))
@@ -280,10 +293,11 @@ class _Distances:
                 self.retyped[path] = a.dtype, b.dtype
             blocks = _counted(_values(a), tally, path)
             distance = distance_of(blocks, _values(b), rtol=self.rtol, atol=self.atol)
+            self.layers.add(path, distance)
             if distance.n_changed:
                 self.changed.append(TensorChange(path, distance))
             else:
-                self.n_equal += 1
+                self.equal.append(path)
 
 
 def _counted(blocks: Iterable[Tensor], tally: Tally, path: str) -> Iterator[Tensor]:

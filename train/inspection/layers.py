@@ -1,0 +1,68 @@
+"""Which layers moved: the changes of tensors put together by layer."""
+
+import math
+from dataclasses import dataclass
+
+from ...records.inspection.comparison import Distance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerChange:
+    """How far the tensors of a layer are apart, all those that both have together."""
+
+    path: str
+    """Up to the first number in it, as ``model.layers.7``; else that of the module."""
+    moved: float
+    """The norm of the difference by that of the first one, of all values together."""
+    n_changed: int
+    """How many tensors have other values."""
+    n_tensors: int
+
+
+class LayerChanges:
+    """What is known of each layer, while tensors are compared."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, _Sums] = {}
+
+    def add(self, path: str, distance: Distance) -> None:
+        """Count a tensor that both have in one shape."""
+        self._sums.setdefault(layer_of(path), _Sums()).add(distance)
+
+    def changed(self) -> list[LayerChange]:
+        """Return the layers with other values, the one that moved most first."""
+        layers = [sums.result(path) for path, sums in self._sums.items()]
+        changed = [layer for layer in layers if layer.n_changed]
+        return sorted(changed, key=lambda layer: -layer.moved)
+
+
+class _Sums:
+    __slots__ = ("n_changed", "n_tensors", "squares", "squares_of_change")
+
+    def __init__(self) -> None:
+        self.n_tensors = self.n_changed = 0
+        self.squares = self.squares_of_change = 0.0
+
+    def add(self, distance: Distance) -> None:
+        self.n_tensors += 1
+        self.n_changed += distance.n_changed > 0
+        self.squares += distance.norm**2
+        self.squares_of_change += distance.norm_of_change**2
+
+    def result(self, path: str) -> LayerChange:
+        norm = math.sqrt(self.squares)
+        change = math.sqrt(self.squares_of_change)
+        moved = change / norm if norm else math.inf if change else 0.0
+        return LayerChange(
+            path=path,
+            moved=moved,
+            n_changed=self.n_changed,
+            n_tensors=self.n_tensors,
+        )
+
+
+def layer_of(path: str) -> str:
+    """Return the part of a path that names a layer: up to the first number in it."""
+    parts = path.split(".")
+    ends = (i + 1 for i, part in enumerate(parts[:-1]) if part.isdecimal())
+    return ".".join(parts[: next(ends, max(1, len(parts) - 1))])
