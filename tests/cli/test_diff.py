@@ -114,9 +114,10 @@ def test_layers_are_told_the_one_that_moved_most_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     net = Net.from_record("base.mpk")
+    params = dict(net.named_parameters())
     with torch.no_grad():
-        net.layers[1].weight.mul_(2)
-        net.layers[0].bias.add_(1e-3)
+        params["layers.1.weight"].mul_(2)
+        params["layers.0.bias"].add_(1e-3)
     net.save_record("net.mpk")
 
     text = compared(capsys, "base.mpk", "net.mpk")
