@@ -4,7 +4,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -35,6 +35,14 @@ class WriteOptions:
     """Of the format's compression; None is the format's own choice."""
     payload: str | None = None
     """JSON's "numbers" or "base64"; None is the format's own choice."""
+
+
+class FolderIndex(Protocol):
+    """What an index says of the files beside it."""
+
+    def add_to(self, header: dict[str, Any]) -> None:
+        """Say it in the header of a document."""
+        ...
 
 
 class Format(ABC):
@@ -94,6 +102,12 @@ class Format(ABC):
     ) -> None:
         """Write ``contents`` without payloads, which lie where ``index`` says."""
         raise NotImplementedError(f"{self.name} has no files without payloads")
+
+    def encode_folder_index(
+        self, contents: Contents, index: FolderIndex, sink: Sink
+    ) -> None:
+        """Write ``contents`` without payloads, which lie in the parts of a folder."""
+        raise NotImplementedError(f"{self.name} has no folders of parts")
 
     def digest(self, source: Source) -> bytes:
         """Return what tells the content of ``source`` from any other.

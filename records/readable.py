@@ -9,11 +9,13 @@ from .entries.entries import Entries, Reading
 from .errors import RecordFormatError
 from .format import Format, disagreement, formats, read_record
 from .io.pinned import check_sha256, pinned
-from .io.remote.address import Address, local_or_url
+from .io.remote.address import Address, is_url, local_or_url
 from .io.remote.remote_source import RemoteSource
 from .io.remote.stored_object import StoredObject
 from .io.source import FileSource, MemorySource, Source, StreamSource
 from .record_view import Branch, entries_of_branch
+from .sharded.folder import is_record_folder
+from .sharded.shard_index import INDEX
 from .source_errors import empty_source, folder_error, not_readable, unknown_content
 
 Readable: TypeAlias = (
@@ -66,11 +68,15 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
     if isinstance(file, bytes | bytearray | memoryview):
         return MemorySource(file, verify=verify)
     if isinstance(file, str | os.PathLike):
+        if is_url(file) and file.endswith("/"):
+            file += INDEX
         place = local_or_url(file)
         if isinstance(place, Address):
             return RemoteSource(StoredObject(place), verify=verify)
         if os.path.isdir(place):
-            raise folder_error(place)
+            if not is_record_folder(place):
+                raise folder_error(place)
+            place = os.path.join(place, INDEX)
         return FileSource(place, verify=verify, map_file=map_file)
     if not hasattr(file, "read"):
         raise not_readable(file)

@@ -283,7 +283,7 @@ def _filled(
     plan.report.requires_grad = plan.take_over_flags()
     adopt(places, plan.ids, transaction)
     if plan.missing or content.is_partial:
-        plan.report.initialized = _not_supplied(places, content, fillings)
+        plan.report.initialized = _not_supplied(places, content, plan)
     _reports[module] = plan.report
     _log_load(module, record, plan.report)
     return module
@@ -359,11 +359,9 @@ def _report_views(plan: LoadPlan, numbers: Iterable[int]) -> None:
         )
 
 
-def _not_supplied(
-    places: Places, content: ModuleContent, fillings: Iterable[Filling]
-) -> list[str]:
+def _not_supplied(places: Places, content: ModuleContent, plan: LoadPlan) -> list[str]:
     """Return the paths of parameters and buffers that are not from the record."""
-    supplied = {id(tensor) for tensors, _ in fillings for tensor in tensors}
+    supplied = {id(tensor) for step in plan.steps for tensor in step.tensors}
     paths = [
         entry.path
         for entry in content.entries

@@ -1,6 +1,6 @@
 """The ways out of a module: its record, and its record in a file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from ...records.io.save_handle import SaveHandle
 from ...records.io.sink import Destination, File
 from ...records.nest import record_of_data
 from ...records.precision import PrecisionLike
+from ...records.processes.agreement import agreed
 from ...records.readable import entries_in
 from ...records.record_view import Branch
 from ...records.record_writer import (
@@ -35,13 +36,19 @@ from ...records.record_writer import (
     save_with,
     writer_for,
 )
+from ...records.sharded.folder import folder_named
+from ...records.sharded.saving import (
+    FolderSaveOptions,
+    save_to_folder,
+    writer_of_folder,
+)
 from ..hyperparameters.record_metadata import PART, recorded_hparams
 from ..modules.classes import is_decorated
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
 from ..modules.versions import recorded_versions, version_of
 from ..state.entries import content_of
-from ..state.identity import identify
+from ..state.identity import identify, share_ids
 from .burn_convention import to_burn
 
 
@@ -177,20 +184,54 @@ def save_record(
     chosen = SnapshotOptions.checked(snapshot, staging, wait=wait)
     if not _is_data(module):
         check_module(module, "save_record")
+    folder = folder_named(file)
+    if folder is not None:
+        writer = writer_of_folder(folder, recorder)
+        chosen_precision = writer.precision if precision is None else precision
+        _save_to_folder(
+            folder,
+            partial(_record_to_save, module, writer, only, exclude),
+            module,
+            precision=chosen_precision,
+            metadata=metadata,
+            progress=progress,
+        )
+        return None
     writer = writer_for(file, recorder)
-    with paused_collection():
-        if not isinstance(module, nn.Module):
-            record = _record_of_data(module, only, exclude)
-        elif writer.written_convention == "burn":
-            record = to_burn(_record_of(module, only, exclude), places_of(module))
-        else:
-            record = _record_of(module, only, exclude)
+    record = _record_to_save(module, writer, only, exclude)
     if not wait:
         writable = writer.prepare(record, precision=precision, metadata=metadata)
         return save_in_background(writable, file, progress, chosen)
     return save_with(
         writer, record, file, precision=precision, metadata=metadata, progress=progress
     )
+
+
+@paused_collection()
+def _record_to_save(
+    module: Savable,
+    writer: RecordWriter,
+    only: Patterns | None,
+    exclude: Patterns | None,
+) -> FlatRecord:
+    if not isinstance(module, nn.Module):
+        return _record_of_data(module, only, exclude)
+    record = _record_of(module, only, exclude)
+    if writer.written_convention == "burn":
+        return to_burn(record, places_of(module))
+    return record
+
+
+def _save_to_folder(
+    folder: str,
+    record_of: Callable[[], FlatRecord],
+    module: Savable,
+    **options: Unpack[FolderSaveOptions],
+) -> None:
+    """Save with all processes, in which parameters get the IDs of the first."""
+    if isinstance(module, nn.Module):
+        share_ids(places_of(module))
+    save_to_folder(agreed(record_of), folder, **options)
 
 
 # What type checkers take for a float may be an int.

@@ -4,12 +4,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
+import xxhash
 from torch import nn
 
 from ...config.process.transaction import Transaction
 from ...records.entries.entry import Param, ParamId
+from ...records.processes.messages import broadcast_text, gathered
 from ...records.tensors.grad_mode import no_grad, ordinary_tensors
 from ...records.tensors.memory import storage_of
 from ...records.tensors.torch_internals import have_one_implementation
@@ -126,6 +129,29 @@ def identify(places: Places) -> dict[int, ParamId]:
                 pending.append((owner_ids, name, key))
     _draw(ids, pending)
     return ids  # type: ignore[return-value]  # every None has been replaced
+
+
+def share_ids(places: Places, group: Any = None) -> None:
+    """Have the parameters of all processes of ``group`` the IDs of the first.
+
+    Each process draws its own, and records of them would know no parameter of others.
+    Of other parameters than the first process has, IDs stay; saves refuse them.
+    """
+    params = [
+        (owner, name)
+        for _, owner in places
+        for name, parameter in owner._parameters.items()
+        if parameter is not None
+    ]
+    identify(places)
+    ids = [owner.__dict__[IDS][name] for owner, name in params]
+    message = xxhash.xxh3_64_digest("".join(ids).encode())
+    if len(set(gathered(message, group=group))) == 1:
+        return
+    firsts = broadcast_text(" ".join(ids), group=group).split()
+    if len(firsts) == len(ids):
+        for (owner, name), first in zip(params, firsts, strict=True):
+            owner.__dict__[IDS][name] = ParamId(first)
 
 
 def adopt(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...records.tensors.grad_mode import no_grad
 from ...records.tensors.memory import same_bits
-from ...records.tensors.shares import share_of
+from ...records.tensors.shares import own_share, share_of
 
 
 def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
@@ -77,5 +77,11 @@ def _is_constant(values: Tensor, dims: list[int]) -> bool:
 
 
 def _scatter_into(tensor: Any, values: Tensor) -> None:
-    """Keep this process's share of ``values``, which every process has whole."""
+    """Keep this process's share of ``values``, which every process has whole.
+
+    Values that are spread as the tensor is are shares already.
+    """
+    if hasattr(values, "device_mesh"):
+        tensor.to_local().copy_(own_share(values))
+        return
     tensor.to_local().copy_(share_of(values, tensor).to_local())

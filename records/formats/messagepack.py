@@ -23,7 +23,7 @@ from ..errors import (
     RecordFormatError,
     RecordVersionError,
 )
-from ..format import Format, WriteOptions
+from ..format import FolderIndex, Format, WriteOptions
 from ..header.columns import Column, are_sizes, is_size
 from ..header.file_index import FileIndex
 from ..header.header import plain_of, stored_record
@@ -35,7 +35,7 @@ from ..limits import allowance
 from ..source_errors import wrong_size
 from ..tensors.byte_planes import PLANED
 from ..writing.contents import Contents
-from . import document_index
+from . import document_index, document_parts
 from .bounded_msgpack import MessagePackReader, is_small, pack_bounded
 from .document_index import add_index, open_files, place_entries
 from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, place_of
@@ -85,6 +85,14 @@ class MessagePack(Format):
         """Write one document whose payloads lie beside it."""
         sink.write(index_document(contents, index, planes=()))
 
+    def encode_folder_index(
+        self, contents: Contents, index: FolderIndex, sink: Sink
+    ) -> None:
+        """Write one document whose payloads lie in the parts of a folder."""
+        header = contents.header
+        index.add_to(header)
+        sink.write(_without_payloads(header, document_parts.VERSION, b""))
+
     def digest(self, source: Source) -> bytes:
         """Return the sums of the header and of the payloads' sums."""
         return document_digest(source)
@@ -110,8 +118,12 @@ def index_document(
     header = contents.header
     add_index(header, index)
     header["tensors"]["planes"] = list(planes)
-    head = _head(header, 0, document_index.VERSION)
-    tail = document_tail(b"".join(place.sum for place in index.places))
+    sums = b"".join(place.sum for place in index.places)
+    return _without_payloads(header, document_index.VERSION, sums)
+
+
+def _without_payloads(header: dict[str, Any], version: int, sums: bytes) -> bytes:
+    head, tail = _head(header, 0, version), document_tail(sums)
     check_readable(head, len(head) + len(tail), 0)
     return head + tail
 
@@ -144,12 +156,12 @@ def check_readable(head: bytes, size: int, n_entries: int) -> None:
     ``head`` is what `document_head` returned.
     """
     packed = memoryview(head)[_BEFORE_HEADER : -_AFTER_HEADER - 4]
-    is_index = head[len(MAGIC)] == document_index.VERSION
     limit = allowance(size, _payloads(n_entries, size))
     if is_small(packed, limit):
         return
+    columns = _COLUMNS_OF[head[len(MAGIC)]]
     try:
-        plain_of(MessagePackReader(packed, "", limit), "", _columns(is_index))
+        plain_of(MessagePackReader(packed, "", limit), "", columns)
     except RecordFormatError as error:
         raise RecordError(
             "more metadata or plain data than a reader takes, for a file of "
@@ -172,11 +184,14 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     ``budget`` is how many bytes the header, and again its values, may take beyond
     what every file may; the default is the size of the source.
     """
-    is_index = bytes(source.read(0, min(source.size, len(MAGIC) + 1))) == _INDEX
+    version = _version_of(source)
     budget = source.size if budget is None else budget
-    header, data = _read_header(source, budget, is_index=is_index)
-    if is_index:
+    header, data = _read_header(source, budget, version)
+    if version == document_index.VERSION:
         return _read_index(header, source, data)
+    if version == document_parts.VERSION:
+        _sums_of_index(source, data, 0)
+        return document_parts.read_index(header, source, _read_beside, document_digest)
     record, entries = stored_record(header, source.name, added=_COLUMNS)
     layout = _checked_layout(header["tensors"], entries, source, data)
     planes = _checked_planes(header["tensors"], entries, source.name)
@@ -204,7 +219,8 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
 def _read_index(header: Any, source: Source, data: int) -> Entries:
     """Return the record of a document whose payloads lie beside it."""
     files = header.pop(document_index.FILES, None)
-    record, table = stored_record(header, source.name, added=_columns(is_index=True))
+    columns = _COLUMNS_OF[document_index.VERSION]
+    record, table = stored_record(header, source.name, added=columns)
     sums = _sums_of_index(source, data, len(table))
     sources = open_files(files, source, document_digest)
     columns = header["tensors"]
@@ -233,8 +249,14 @@ def _sums_of_index(source: Source, data: int, n_entries: int) -> bytes:
     return sums
 
 
+def _version_of(source: Source) -> int:
+    """Return the version that the document says; 1 if it is none."""
+    head = bytes(source.read(0, min(source.size, len(MAGIC) + 1)))
+    return head[-1] if head[:-1] == MAGIC else VERSION
+
+
 def _read_beside(source: Source) -> Entries:
-    if bytes(source.read(0, min(source.size, len(MAGIC) + 1))) == _INDEX:
+    if _version_of(source) != VERSION:
         raise RecordFormatError(
             source.name, "no payloads, but names of other files", "payloads"
         )
@@ -249,7 +271,7 @@ def document_digest(source: Source) -> bytes:
 
 
 def _read_header(
-    source: Source, budget: int, *, is_index: bool = False
+    source: Source, budget: int, version: int = VERSION
 ) -> tuple[Any, int]:
     """Return the header and where `data` begins."""
     packed, data = _packed_header(source, budget)
@@ -259,7 +281,7 @@ def _read_header(
     if reader.is_small and len(packed) < _COLUMNWISE:
         header = reader.value()
     else:
-        header = plain_of(reader, source.name, _columns(is_index))
+        header = plain_of(reader, source.name, _COLUMNS_OF[version])
     reader.end()
     if not isinstance(header, dict):
         raise RecordFormatError(source.name, "a header that is no map")
@@ -304,8 +326,8 @@ def _header_length(head: bytes | memoryview, source: Source) -> int:
     if len(head) < _BEFORE_HEADER:
         raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
     version = head[len(MAGIC)]
-    if version not in (VERSION, document_index.VERSION):
-        newest = document_index.VERSION
+    if version not in _COLUMNS_OF:
+        newest = document_parts.VERSION
         raise RecordVersionError(source.name, version, newest, "the file's format")
     if bytes(head[len(MAGIC) + 1 : _BEFORE_HEADER - 4]) != _HEADER:
         raise RecordFormatError(source.name, "no header after the version")
@@ -401,11 +423,12 @@ _COLUMNS = {
     "planes": Column("number among the planes", are_sizes, is_size),
 }
 
-_INDEX = MAGIC + bytes([document_index.VERSION])
-
-
-def _columns(is_index: bool) -> dict[str, Column]:
-    return {**_COLUMNS, **document_index.COLUMNS} if is_index else _COLUMNS
+_COLUMNS_OF: dict[int, dict[str, Column]] = {
+    VERSION: _COLUMNS,
+    document_index.VERSION: {**_COLUMNS, **document_index.COLUMNS},
+    document_parts.VERSION: document_parts.COLUMNS,
+}
+"""What the table of each version has beside the columns of every record."""
 
 
 MessagePack.register()

@@ -65,5 +65,6 @@ _OURS: dict[str, Callable[[Any], bool]] = {
     "hparams": lambda v: isinstance(v, dict),
     "convention": lambda v: v in ("torch", "burn"),
     "scalars": lambda v: isinstance(v, dict),
+    "differing": lambda v: isinstance(v, list) and all(map(is_text, v)),
 }
 """What we write under the key "burnish", if we write it."""

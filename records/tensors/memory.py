@@ -159,8 +159,9 @@ def unreadable(tensor: Tensor) -> str | None:
     memory = _memory(tensor)
     if is_distributed(tensor) and _is_spread(tensor):
         return (
-            "a DTensor whose values are in several processes. Gather it in all of "
-            "them (full_tensor()) and save the plain tensor in one."
+            "a DTensor whose values are in several processes. Save it to a folder, in "
+            "all of them: save_record(net, 'net/'). For a single file, gather it in "
+            "all of them (full_tensor()) and save the plain tensor in one."
         )
     for hinders, problem in _HINDRANCES:
         if hinders(memory):

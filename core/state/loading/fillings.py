@@ -10,8 +10,11 @@ from ....records.entries.entry import Entry
 from ....records.errors import RecordError, RecordMismatchError
 from ....records.io.progress import Tally
 from ....records.io.source import Maps
+from ....records.sharded.pieces import rows_of
+from ....records.sharded.placement import rectangle_of
 from ....records.tensors.grad_mode import no_grad
-from ....records.tensors.memory import values_of
+from ....records.tensors.memory import is_distributed, values_of
+from ....records.tensors.shares import own_share, spread
 from .commit import Filling
 from .conversion import convert_values
 from .overlaps import Memory, Span, fillable_spans, find_overwritten
@@ -43,6 +46,11 @@ def read_fillings(
     with no_grad():
         for step, is_live in zip(plan.steps, live, strict=True):
             entry, tensor = step.stored, step.tensors[0]
+            if not is_live and is_distributed(tensor):
+                filling = reader.share_of(step)
+                if filling is not None:
+                    fillings.append(filling)
+                    continue
             values = reader.values_of(step, is_live)
             new_values = convert_values(values, entry, step.dtype)
             if new_values.device != tensor.device and not tensor.is_meta:
@@ -81,6 +89,31 @@ class _Reader:
                 self._tell(entry)
             self._read[id(entry)] = values
         return values
+
+    def share_of(self, step: LoadStep) -> Filling | None:
+        """Return what this process has of a DTensor, and its values; None if unknown.
+
+        Of a folder, nothing else is read.
+        """
+        entry, tensor = step.stored, step.tensors[0]
+        rectangle = rectangle_of(tensor, step.target.path)
+        if rectangle is None or entry.shape != tuple(tensor.shape):
+            return None
+        read_rectangle = getattr(entry.source, "rectangle", None)
+        if read_rectangle is None:
+            values = rows_of(self.values_of(step, is_live=False), rectangle)
+        else:
+            values = read_rectangle(rectangle, self._maps)
+            if self._tally.is_told:
+                self._tell(entry)
+            self._read[id(entry)] = values
+        share = own_share(tensor.detach())
+        values = convert_values(values, entry, step.dtype)
+        if values.device != share.device and not share.is_meta:
+            values = values.to(share.device)
+        if step.dtype is not tensor.dtype:
+            return step.tensors, spread(values, tensor)
+        return [share, *(own_share(t.detach()) for t in step.tensors[1:])], values
 
     def _tell(self, entry: Entry) -> None:
         is_first = id(entry) not in self._read

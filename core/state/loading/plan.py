@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ....config.spelling import did_you_mean
-from ....records.entries.entries import Entries, wrappers_in
+from ....records.entries.entries import Entries, library_part, wrappers_in
 from ....records.entries.entry import Entry, ParamId
 from ....records.entries.select import selected
 from ....records.errors import RecordMismatchError
@@ -367,6 +368,13 @@ def _finish_report(plan: LoadPlan, record: Entries) -> None:
         if isinstance(step.stored.source, Derived)
     }
     report.verified = record.verified
+    differing: Any = library_part(record.metadata).get("differing", ())
+    report.changed += [
+        f"{path}: the processes that saved it had different values; these are of the "
+        "first"
+        for path in differing
+        if path in record.by_path()
+    ]
     report.converted = {
         step.target.path: (step.stored.dtype, step.dtype)
         for step in plan.steps

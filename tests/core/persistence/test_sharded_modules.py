@@ -164,7 +164,7 @@ def test_one_process_that_saves_alone_is_told_so_and_waits_for_nobody(
         backward(net)
         optim.step()
         if rank == 0:
-            with pytest.raises(RecordError, match="Gather it in all of them"):
+            with pytest.raises(RecordError, match="Save it to a folder"):
                 burnish.save_record(net, tmp_path / "net.mpk")
             with pytest.raises(RecordError, match="values are in several processes"):
                 optim.save_record(tmp_path / "optim.mpk")

@@ -1,0 +1,1 @@
+"""Records in folders: a file for each process that saves, and an index of them."""

@@ -1,0 +1,146 @@
+"""RecordFolder: the files of a record in a folder, and who writes them.
+
+All that reads or writes them goes through here, but for the reads of an index that is
+open (``PartFiles``).
+"""
+
+import os
+import re
+import stat
+from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+from ...config.storage.descriptor import Descriptor, open_folder
+from ...config.storage.scratch import lock_scratch, scratch_pattern, taken_over
+from ..format import format_named
+from ..io.sink import Sink, check_destination, open_sink
+from ..io.source import FileSource
+from .shard_index import INDEX, PartFile, save_id_of
+
+
+class RecordFolder:
+    """A folder of this machine."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        check_destination(os.fsdecode(path))
+        # The program may go to another folder while it is saved.
+        self.path = os.path.abspath(os.fsdecode(path))
+
+    def file(self, name: str) -> str:
+        """Return the path of a file in it."""
+        return os.path.join(self.path, name)
+
+    def make(self) -> None:
+        """Make the folder, if it is not there."""
+        os.makedirs(self.path, exist_ok=True)
+
+    def sink(self, name: str) -> AbstractContextManager[Sink]:
+        """Open a file for writing, which appears whole at the end or not at all."""
+        return open_sink(self.file(name))
+
+    def part(self, name: str) -> PartFile:
+        """Return what pins a part, as it is now."""
+        source = FileSource(self.file(name), map_file=False)
+        try:
+            return PartFile(name, source.size, format_named("mpk").digest(source))
+        finally:
+            source.close()
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.file(name))
+
+    def remove_parts(self, parts: Iterable[PartFile | None]) -> None:
+        """Remove parts, but for those that the index has all the same."""
+        current = self._named_in_index()
+        for part in parts:
+            if part is not None and part.name not in current:
+                with suppress(OSError):
+                    self.remove(part.name)
+
+    @contextmanager
+    def claim(self, save_id: str) -> Generator[None]:
+        """Say that a save is alive, until the block ends or the process does."""
+        folder = open_folder(self.path)
+
+        def make(name: str) -> Descriptor:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            return Descriptor(name, flags, dir_fd=folder.fd)
+
+        def remove(name: str) -> None:
+            os.unlink(name, dir_fd=folder.fd)
+
+        try:
+            with lock_scratch(folder, _claim(save_id), make, remove):
+                yield
+        finally:
+            folder.close()
+
+    def remove_old(self, save_id: str) -> None:
+        """Remove the parts of other saves that are over, and not those of the index.
+
+        Whose writer lives stay: another save may go on at the same time. What cannot
+        be removed is left for the next save.
+        """
+        with suppress(OSError):
+            self._remove_old(save_id)
+
+    def _remove_old(self, save_id: str) -> None:
+        names = os.listdir(self.path)
+        ids = {other for name in names if (other := save_id_of(name)) is not None}
+        dead = {other for other in ids - {save_id} if not self._is_alive(other, names)}
+        # Read after the writers were asked: one that ended meanwhile has written it.
+        current = self._named_in_index()
+        for name in names:
+            if save_id_of(name) in dead and name not in current:
+                with suppress(OSError):
+                    self.remove(name)
+
+    def _is_alive(self, save_id: str, names: list[str]) -> bool:
+        """Return whether the first process of a save still runs; forget one that died.
+
+        On a file system without locks nobody can tell, and none is taken for dead.
+        """
+        pattern = scratch_pattern(_claim(save_id))
+        for name in filter(pattern.fullmatch, names):
+            folder = open_folder(self.path)
+            try:
+                with taken_over(folder, name, stat.S_ISREG) as is_free:
+                    if not is_free:
+                        return True
+                    os.unlink(name, dir_fd=folder.fd)
+            except FileNotFoundError:
+                pass  # it has ended since the folder was listed
+            finally:
+                folder.close()
+        return False
+
+    def _named_in_index(self) -> set[str]:
+        """Return the names of parts that the index has; perhaps a few more."""
+        try:
+            with open(self.file(INDEX), "rb") as file:
+                content = file.read()
+        except FileNotFoundError:
+            return set()
+        return {match.decode() for match in _NAMES.findall(content)}
+
+
+_NAMES = re.compile(rb"part-\d{5,}-of-\d{5,}\.[0-9a-f]{8}\.mpk")
+
+
+def _claim(save_id: str) -> str:
+    return f"save.{save_id}"
+
+
+def is_record_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether a record lies in the folder ``path``."""
+    return os.path.isfile(os.path.join(os.fsdecode(path), INDEX))
+
+
+def folder_named(file: object) -> str | None:
+    """Return the folder that ``file`` names: by a slash, or since a record is in it."""
+    if not isinstance(file, str | os.PathLike):
+        return None
+    path = os.fsdecode(file)
+    return path if path.endswith(("/", os.sep)) or is_record_folder(path) else None

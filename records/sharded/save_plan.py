@@ -1,0 +1,162 @@
+"""SavePlan: what one of several processes writes of a record, and what the index says.
+
+Every process computes the same index from meshes and placements alone. Where these do
+not say it, each tells the others which rectangles it holds.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import xxhash
+
+from ..entries.entry import Entry
+from ..errors import RecordError
+from ..tensors.dtypes import name_of_dtype
+from ..tensors.shares import own_share
+from .layout import Chunk, Layout, Rectangle
+from .placement import layout_of, rectangle_by_torch, rectangle_of
+from .shard_index import IN_CHUNKS, IN_FIRST, ShardIndex, is_cover
+
+
+@dataclass(slots=True)
+class SavePlan:
+    """An index without parts, and the entries of this process's own part."""
+
+    index: ShardIndex
+    own_entries: list[Entry] = field(default_factory=list[Entry])
+
+    @property
+    def digest(self) -> bytes:
+        """Return 8 bytes that are the same where the index is."""
+        layouts = [(e.grid, e.parts, e.cuts) for e in self.index.layouts]
+        return digest_of([layouts, self.index.numbers])
+
+
+def is_spread(entry: Entry) -> bool:
+    """Return whether the entry is a DTensor, of which processes have parts."""
+    return hasattr(entry.source, "device_mesh")
+
+
+def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
+    """Return what follows from meshes and placements; None where they do not say it.
+
+    What is no DTensor is written by process 0.
+    """
+    plan = SavePlan(ShardIndex([]))
+    numbers: dict[Layout, int] = {}
+    for row, entry in enumerate(entries):
+        if not is_spread(entry):
+            plan.index.numbers.append(IN_FIRST)
+            if rank == 0:
+                plan.own_entries.append(_own_entry(entry))
+            continue
+        tensor: Any = entry.source
+        layout = layout_of(tensor, entry.path)
+        if layout is None or rectangle_of(tensor, entry.path) is None:
+            return None
+        if layout not in numbers:
+            numbers[layout] = plan.index.number_of(layout)
+        plan.index.numbers.append(numbers[layout])
+        share = own_share(tensor)
+        place = tensor.device_mesh.get_coordinate()
+        if share.numel() and layout.writes(row, place):
+            plan.own_entries.append(_own_entry(entry))
+    return plan
+
+
+def own_rectangles(entries: Sequence[Entry]) -> bytes:
+    """Return which rectangles of all DTensors this process holds, as a message."""
+    rectangles: list[Any] = []
+    for entry in entries:
+        if is_spread(entry):
+            known = rectangle_of(entry.source, entry.path)
+            rectangle = known or rectangle_by_torch(entry.source, entry.path)
+            is_here = entry.source.device_mesh.get_coordinate() is not None  # type: ignore[union-attr]  # a DTensor
+            rectangles.append(rectangle if is_here and rectangle.n_values else None)
+    return json.dumps(rectangles, separators=(",", ":")).encode()
+
+
+def plan_by_rectangles(
+    entries: Sequence[Entry], messages: Sequence[bytes], rank: int
+) -> SavePlan:
+    """Return the plan that follows from what every process told of its rectangles.
+
+    Those that hold the same take turns. RecordError for some that overlap.
+    """
+    plan = SavePlan(ShardIndex([]))
+    held = [json.loads(message) for message in messages]
+    n_spread = 0
+    for row, entry in enumerate(entries):
+        if not is_spread(entry):
+            plan.index.numbers.append(IN_FIRST)
+            if rank == 0:
+                plan.own_entries.append(_own_entry(entry))
+            continue
+        holders: dict[Rectangle, list[int]] = {}
+        for process, rectangles in enumerate(held):
+            if rectangles[n_spread] is not None:
+                offsets, sizes = map(tuple, rectangles[n_spread])
+                holders.setdefault(Rectangle(offsets, sizes), []).append(process)
+        n_spread += 1
+        chunks = [
+            Chunk(processes[row % len(processes)], rectangle)
+            for rectangle, processes in holders.items()
+        ]
+        if not is_cover(chunks, entry.shape):
+            raise RecordError(
+                f"{entry.path}: what the processes hold of it, {sorted(holders)}, is "
+                f"not every value of {entry.shape} once; nothing was written"
+            )
+        plan.index.numbers.append(IN_CHUNKS)
+        plan.index.chunks[row] = chunks
+        if any(chunk.part == rank for chunk in chunks):
+            plan.own_entries.append(_own_entry(entry))
+    return plan
+
+
+def digest_of(value: object) -> bytes:
+    """Return 8 bytes that tell plain data from any other."""
+    return xxhash.xxh3_64_digest(json.dumps(value).encode())
+
+
+def rows_of(entries: Sequence[Entry], dtypes: Sequence[torch.dtype]) -> list[list[Any]]:
+    """Return what all processes must say alike of their entries."""
+    return [
+        [entry.path, entry.kind, name_of_dtype(dtype), *entry.shape, is_spread(entry)]
+        for entry, dtype in zip(entries, dtypes, strict=True)
+    ]
+
+
+def difference(rows: Sequence[Any], other: Sequence[Any], process: int) -> RecordError:
+    """Return the error of two processes that hold different records."""
+    n_equal = next(
+        (i for i, (a, b) in enumerate(zip(rows, other, strict=False)) if a != b),
+        min(len(rows), len(other)),
+    )
+    ours, theirs = (
+        _in_words(each[n_equal]) if n_equal < len(each) else "nothing more"
+        for each in (rows, other)
+    )
+    return RecordError(
+        f"the processes hold different records: entry {n_equal} is {ours} in process "
+        f"0, {theirs} in process {process}. All save the same module; nothing was "
+        "written"
+    )
+
+
+def _in_words(row: Sequence[Any]) -> str:
+    path, kind, dtype, *shape, is_dtensor = row
+    spread = ", a DTensor" if is_dtensor else ""
+    return f"{path!r:.80} ({kind} {dtype} {tuple(shape)}{spread})"
+
+
+def _own_entry(entry: Entry) -> Entry:
+    """Return what this process writes of an entry: its own share."""
+    share = entry.source
+    if isinstance(share, torch.Tensor) and is_spread(entry):
+        share = own_share(share.detach())
+    shape = tuple(share.shape) if isinstance(share, torch.Tensor) else entry.shape
+    return Entry(entry.path, entry.kind, entry.dtype, shape, share, ties=entry.ties)

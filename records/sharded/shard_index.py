@@ -1,0 +1,245 @@
+"""ShardIndex: what the index of a folder says of its parts, and how it is checked."""
+
+import math
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import RecordFormatError
+from ..header.columns import Column, are_sizes, is_size
+from .layout import Chunk, Layout, Rectangle
+
+INDEX = "index.mpk"
+"""The file of a folder that says what all others are."""
+
+PARTS, LAYOUTS, CHUNKS = "parts", "layouts", "chunks"
+"""The keys of the header that an index has beside those of any document."""
+
+COLUMNS = {"layout": Column("number of a layout", are_sizes, is_size)}
+"""What its table has beside the columns of a document with payloads."""
+
+DIGEST = 16
+"""Bytes of what pins a part."""
+
+IN_FIRST = 0
+"""The layout of a tensor that lies whole in the first part."""
+
+IN_CHUNKS = 1
+"""That of a tensor of which the index lists every rectangle."""
+
+_FIRST_LISTED = 2
+
+_NAME = re.compile(r"part-(\d{5,})-of-(\d{5,})\.([0-9a-f]{8})\.mpk")
+
+
+def new_save_id() -> str:
+    """Return what the names of one save's parts have in common, and no other's."""
+    return secrets.token_hex(4)
+
+
+def part_name(number: int, n_parts: int, save_id: str) -> str:
+    """Return the name of a part."""
+    return f"part-{number:05d}-of-{n_parts:05d}.{save_id}.mpk"
+
+
+def save_id_of(name: str) -> str | None:
+    """Return of which save a part is, by its name; None if it is the name of none."""
+    match = _NAME.fullmatch(name)
+    return match[3] if match else None
+
+
+class PartFile(NamedTuple):
+    """A part as its index pins it."""
+
+    name: str
+    size: int
+    digest: bytes
+    """Of its content: one number for all its payloads."""
+
+
+@dataclass(slots=True)
+class ShardIndex:
+    """The parts of a folder, and where in them each tensor lies, by its number."""
+
+    parts: list[PartFile | None]
+    """By the number of the process that wrote it; None where it had nothing."""
+    layouts: list[Layout] = field(default_factory=list[Layout])
+    numbers: list[int] = field(default_factory=list[int])
+    """The layout of each tensor; those of the list count from 2."""
+    chunks: dict[int, list[Chunk]] = field(default_factory=dict[int, list[Chunk]])
+    """The rectangles of those whose layout is `IN_CHUNKS`."""
+
+    def number_of(self, layout: Layout) -> int:
+        """Return the number of a layout, which is listed if it was not."""
+        if layout not in self.layouts:
+            self.layouts.append(layout)
+        return self.layouts.index(layout) + _FIRST_LISTED
+
+    def chunks_of(
+        self, row: int, shape: Sequence[int], wanted: Rectangle
+    ) -> Iterator[Chunk]:
+        """Yield what is stored of a tensor, of which ``wanted`` has rows."""
+        number = self.numbers[row]
+        if number >= _FIRST_LISTED:
+            layout = self.layouts[number - _FIRST_LISTED]
+            yield from layout.chunks(row, shape, wanted)
+        elif number == IN_CHUNKS:
+            yield from self.chunks[row]
+        else:
+            yield Chunk(0, Rectangle((0,) * len(shape), tuple(shape)))
+
+    def add_to(self, header: dict[str, Any]) -> None:
+        """Say all of it in the header of a document."""
+        header[PARTS] = [None if part is None else list(part) for part in self.parts]
+        header[LAYOUTS] = [
+            [list(each.grid), list(each.parts), [list(cut) for cut in each.cuts]]
+            for each in self.layouts
+        ]
+        header[CHUNKS] = [
+            [row, [_plain_chunk(chunk) for chunk in chunks]]
+            for row, chunks in self.chunks.items()
+        ]
+        header["tensors"]["layout"] = self.numbers
+
+
+def take_index(header: dict[str, Any], file: str) -> ShardIndex:
+    """Take out of ``header`` what `ShardIndex.add_to` put there, checked.
+
+    Raises RecordFormatError. The layouts of its table are not looked at yet.
+    """
+    try:
+        parts = [_part(row) for row in _list(header.pop(PARTS, None))]
+        layouts = [_layout(row, len(parts)) for row in _list(header.pop(LAYOUTS, None))]
+        chunks = {
+            _size(row): [_chunk(chunk, len(parts)) for chunk in _list(rows)]
+            for row, rows in _pairs(header.pop(CHUNKS, None))
+        }
+        names = [part.name for part in parts if part is not None]
+        if len(set(names)) < len(names):
+            raise ValueError("a part that is named twice")
+    except (TypeError, ValueError) as error:
+        raise RecordFormatError(file, f"a damaged list of parts ({error})") from error
+    return ShardIndex(parts, layouts, [], chunks)
+
+
+def check_places(
+    index: ShardIndex, numbers: Sequence[int], shapes: Sequence[Any], file: str
+) -> None:
+    """Take the layout of every tensor into ``index``; RecordFormatError if damaged.
+
+    After this the chunks of each tensor cover all of it, each value once.
+    """
+    n_layouts = len(index.layouts) + _FIRST_LISTED
+    if len(numbers) != len(shapes):
+        raise RecordFormatError(file, "columns of different lengths")
+    in_chunks = {i for i, number in enumerate(numbers) if number == IN_CHUNKS}
+    if in_chunks != index.chunks.keys():
+        raise RecordFormatError(file, "rectangles of other tensors than it says")
+    for i, number in enumerate(numbers):
+        if number >= n_layouts:
+            raise RecordFormatError(file, f"layout {number} of {n_layouts}")
+        if number >= _FIRST_LISTED:
+            cuts = index.layouts[number - _FIRST_LISTED].cuts
+            if any(dim >= len(shapes[i]) for _, dim in cuts):
+                raise RecordFormatError(file, f"a layout that cuts tensor {i} nowhere")
+        elif number == IN_CHUNKS and not is_cover(index.chunks[i], shapes[i]):
+            raise RecordFormatError(file, f"rectangles that are not all of tensor {i}")
+        elif number == IN_FIRST and not index.parts and math.prod(shapes[i]):
+            raise RecordFormatError(file, "tensors, and no parts")
+    index.numbers = list(numbers)
+
+
+def _plain_chunk(chunk: Chunk) -> list[Any]:
+    offsets, sizes = chunk.rectangle
+    return [chunk.part, chunk.number, list(offsets), list(sizes)]
+
+
+def _part(row: Any) -> PartFile | None:
+    if row is None:
+        return None
+    name, size, digest = row
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r:.80} is no name of a part")
+    if not isinstance(digest, bytes) or len(digest) != DIGEST:
+        raise ValueError(f"the digest {digest!r:.80} is too short or too long")
+    return PartFile(name, _size(size), digest)
+
+
+def _layout(row: Any, n_parts: int) -> Layout:
+    grid, parts, cuts = row
+    grid, parts = tuple(map(_size, grid)), tuple(map(_size, parts))
+    pairs = tuple((_size(a), _size(b)) for a, b in cuts)
+    if 0 in grid or math.prod(grid) != len(parts) or len(set(parts)) < len(parts):
+        raise ValueError("a grid that is not made of its parts")
+    if max(parts) >= n_parts:
+        raise ValueError(f"part {max(parts)} of {n_parts}")
+    cutting = [grid_dim for grid_dim, _ in pairs]
+    if len(set(cutting)) < len(cutting) or max(cutting, default=-1) >= len(grid):
+        raise ValueError("a grid that cuts along other dimensions than it has")
+    return Layout(grid, parts, pairs)
+
+
+def _chunk(row: Any, n_parts: int) -> Chunk:
+    part, number, offsets, sizes = row
+    rectangle = Rectangle(tuple(map(_size, offsets)), tuple(map(_size, sizes)))
+    if len(rectangle.offsets) != len(rectangle.sizes):
+        raise ValueError("a rectangle of two numbers of dimensions")
+    if _size(part) >= n_parts:
+        raise ValueError(f"part {part} of {n_parts}")
+    return Chunk(part, rectangle, _size(number))
+
+
+def is_cover(chunks: Sequence[Chunk], shape: Sequence[int]) -> bool:
+    """Return whether the rectangles have every value of a tensor once."""
+    rectangles = [chunk.rectangle for chunk in chunks]
+    if not math.prod(shape):
+        return not rectangles
+    for rectangle in rectangles:
+        is_inside = len(rectangle.sizes) == len(shape) and all(
+            size > 0 and end <= length
+            for size, end, length in zip(
+                rectangle.sizes, rectangle.ends, shape, strict=True
+            )
+        )
+        if not is_inside:
+            return False
+    if sum(rectangle.n_values for rectangle in rectangles) != math.prod(shape):
+        return False
+    return _have_no_overlap(rectangles, len(shape))
+
+
+def _have_no_overlap(rectangles: Sequence[Rectangle], n_dims: int) -> bool:
+    if len(rectangles) < 2:
+        return True
+    begin = np.array([r.offsets for r in rectangles]).reshape(len(rectangles), n_dims)
+    end = np.array([r.ends for r in rectangles]).reshape(len(rectangles), n_dims)
+    for i in range(len(rectangles) - 1):
+        starts = np.maximum(begin[i], begin[i + 1 :])
+        ends = np.minimum(end[i], end[i + 1 :])
+        if bool((starts < ends).all(axis=1).any()):
+            return False
+    return True
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.80} is no list")
+    return value  # pyright: ignore[reportUnknownVariableType]  # of anything
+
+
+def _pairs(value: Any) -> list[tuple[Any, Any]]:
+    pairs = [(row, rows) for row, rows in _list(value)]
+    if len({_size(row) for row, _ in pairs}) < len(pairs):
+        raise ValueError("a tensor whose rectangles are listed twice")
+    return pairs
+
+
+def _size(value: Any) -> int:
+    if not is_size(value):
+        raise ValueError(f"{value!r:.80} counts nothing")
+    size: int = value
+    return size

@@ -1,0 +1,117 @@
+"""An index that is damaged, or made to harm, is refused before anything is read."""
+
+from typing import Any
+
+import pytest
+
+from burnish.records import RecordFormatError
+from burnish.records.sharded.layout import Chunk, Layout, Rectangle
+from burnish.records.sharded.shard_index import (
+    PartFile,
+    ShardIndex,
+    check_places,
+    is_cover,
+    part_name,
+    save_id_of,
+    take_index,
+)
+
+PARTS = [PartFile(part_name(i, 2, "0123abcd"), 500, bytes(16)) for i in range(2)]
+
+
+def index() -> ShardIndex:
+    result = ShardIndex([*PARTS])
+    result.numbers = [0, result.number_of(Layout((2,), (0, 1), ((0, 0),))), 1]
+    result.chunks = {
+        2: [
+            Chunk(0, Rectangle((0, 0), (2, 1))),
+            Chunk(1, Rectangle((0, 1), (2, 1)), 3),
+        ]
+    }
+    return result
+
+
+SHAPES = [[3], [4, 2], [2, 2]]
+
+
+def header_of(index: ShardIndex) -> dict[str, Any]:
+    header: dict[str, Any] = {"tensors": {}}
+    index.add_to(header)
+    return header
+
+
+def checked(header: dict[str, Any]) -> ShardIndex:
+    result = take_index(header, "index.mpk")
+    check_places(result, header["tensors"]["layout"], SHAPES, "index.mpk")
+    return result
+
+
+def test_what_is_said_comes_back() -> None:
+    header = header_of(index())
+
+    assert checked(header) == index()
+    assert header.keys() == {"tensors"}
+
+
+def test_names_of_parts_say_their_save() -> None:
+    assert PARTS[1].name == "part-00001-of-00002.0123abcd.mpk"
+    assert save_id_of(PARTS[0].name) == "0123abcd"
+    assert save_id_of("part-1.mpk") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("parts", None),
+        ("parts", [["../net.mpk", 5, bytes(16)]] * 2),
+        ("parts", [[PARTS[0].name, -5, bytes(16)]] * 2),
+        ("parts", [[PARTS[0].name, 5, bytes(8)]] * 2),
+        ("parts", [[PARTS[0].name, 5, bytes(16)]] * 2),
+        ("parts", [[PARTS[0].name, 5, bytes(16)]]),
+        ("parts", []),
+        ("layouts", 5),
+        ("layouts", [[[2], [0, 1], [[0, 5]]]]),
+        ("layouts", [[[2], [0, 1], [[1, 0]]]]),
+        ("layouts", [[[2], [0, 1], [[0, 0], [0, 1]]]]),
+        ("layouts", [[[2], [0, 0], []]]),
+        ("layouts", [[[2], [0, 9], []]]),
+        ("layouts", [[[0], [], []]]),
+        ("layouts", [[[2], [0, 1]]]),
+        ("layouts", []),
+        ("chunks", []),
+        ("chunks", [[2, []]]),
+        ("chunks", [[2, [[0, 0, [0, 0], [2, 2]]]], [2, [[0, 0, [0, 0], [2, 2]]]]]),
+        ("chunks", [[2, [[9, 0, [0, 0], [2, 2]]]]]),
+        ("chunks", [[2, [[0, 0, [0, 0], [2, 2, 1]]]]]),
+        ("chunks", [[2, [[0, 0, [0, 0], [2, 1]]]]]),
+        ("chunks", [[2, [[0, 0, [0, 0], [2, 1]], [1, 0, [0, 0], [2, 1]]]]]),
+        ("chunks", [[2, [[0, 0, [0, 0], [4, 1]]]]]),
+        ("chunks", [[1, [[0, 0, [0, 0], [4, 2]]]], [2, [[0, 0, [0, 0], [2, 2]]]]]),
+    ],
+)
+def test_a_damaged_index_is_refused(key: str, value: Any) -> None:
+    header = header_of(index())
+    header[key] = value
+
+    with pytest.raises(RecordFormatError):
+        checked(header)
+
+
+@pytest.mark.parametrize("numbers", [[0, 2], [0, 3, 1], [0, 1, 1], [2, 2, 0]])
+def test_layouts_that_are_not_there_are_refused(numbers: list[int]) -> None:
+    header = header_of(index())
+    header["tensors"]["layout"] = numbers
+
+    with pytest.raises(RecordFormatError):
+        checked(header)
+
+
+def test_rectangles_cover_a_tensor_if_each_value_is_in_one() -> None:
+    halves = [Chunk(0, Rectangle((0,), (2,))), Chunk(1, Rectangle((2,), (1,)))]
+
+    assert is_cover(halves, (3,))
+    assert is_cover([], (0, 4))
+    assert is_cover([Chunk(0, Rectangle((), ()))], ())
+    assert not is_cover(halves, (4,))
+    assert not is_cover([*halves, halves[1]], (4,))
+    assert not is_cover([], ())
