@@ -10,7 +10,7 @@ import stat
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from ...config.storage.descriptor import Descriptor, open_folder
+from ...config.storage.opening import Descriptor, open_folder
 from ...config.storage.scratch import lock_scratch, scratch_pattern, taken_over
 from ..format import format_named
 from ..io.sink import Sink, check_destination, open_sink
