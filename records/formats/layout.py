@@ -19,6 +19,8 @@ _ARRAY = 5
 """Bytes of the head of the array of pads and payloads."""
 _FRAME = 7
 """Bytes of an empty pad and of the head of a payload."""
+_TO_NEXT = _FRAME + ALIGN - 1
+"""What is added to a payload's bytes and rounded down to the start of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,9 @@ class DocumentLayout:
     def of(cls, sizes: Sequence[int]) -> "DocumentLayout":
         """Return the layout of payloads of ``sizes`` bytes, in their order."""
         # Thousands pass here at every save and load: each step is one pass in C.
-        steps = [(size + _FRAME + ALIGN - 1) // ALIGN * ALIGN for size in sizes]
+        steps = [(size + _TO_NEXT) & -ALIGN for size in sizes]
         if max(sizes, default=0) > LONGEST_BIN:
-            extents = map(_extent, sizes)
-            steps = [(n + _FRAME + ALIGN - 1) // ALIGN * ALIGN for n in extents]
+            steps = [(n + _TO_NEXT) & -ALIGN for n in map(_extent, sizes)]
         *starts, _ = accumulate(steps, initial=ALIGN)
         end = starts[-1] + _extent(sizes[-1]) if sizes else _ARRAY
         return cls(array("q", sizes), array("q", starts), end)

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
+from operator import mul
 
 import torch
 
@@ -24,6 +25,7 @@ class StoredEntries:
         self._ties = dict(table["ties"])
         self._memory_formats = dict(table["memory_format"])
         self._numbers: dict[str, int] = {}
+        self._was_searched = False
         self._entries: dict[int, Entry] = {}
         self._all: list[Entry] = []
         self._lock = threading.Lock()
@@ -40,12 +42,9 @@ class StoredEntries:
     @property
     def sizes(self) -> list[int]:
         """How many bytes the values of each take."""
-        items = {name: dtype.itemsize for name, dtype in BY_NAME.items()}
-        shapes, dtypes = self._table["shape"], self._table["dtype"]
-        return [
-            math.prod(shape) * items[name]
-            for shape, name in zip(shapes, dtypes, strict=True)
-        ]
+        counts = map(math.prod, self._table["shape"])
+        # One pass in C: whoever reads one tensor of thousands waits for it.
+        return [*map(mul, counts, map(_ITEM_SIZES.__getitem__, self._table["dtype"]))]
 
     def place(self, payload_of: Callable[[int, Entry], Payload]) -> None:
         """Say what the payload of each is, by its number; before any is asked for."""
@@ -53,18 +52,26 @@ class StoredEntries:
 
     def at(self, path: str) -> Entry | None:
         """Return the entry that has ``path``, by a tie of it too; None if none does."""
-        if not self._numbers:
-            # Entries that were made all at once have the place of their table.
-            paths = [e.path for e in self._all] or self._table["path"]
-            numbers = {path: i for i, path in enumerate(paths)}
-            numbers.update((tie, i) for i, ties in self._ties.items() for tie in ties)
-            # Kept once it is complete: another thread may be reading it.
-            self._numbers = numbers
-        number = self._numbers.get(path)
+        number = self._number_of(path)
         if number is None:
             return None
         with self._lock:
             return self._entry(number)
+
+    def _number_of(self, path: str) -> int | None:
+        if self._numbers:
+            return self._numbers.get(path)
+        # Entries that were made all at once have the place of their table.
+        paths = [e.path for e in self._all] or self._table["path"]
+        # A reader of one looks through the list sooner than it makes a dict.
+        if not self._was_searched and path in paths:
+            self._was_searched = True
+            return paths.index(path)
+        numbers = {path: i for i, path in enumerate(paths)}
+        numbers.update((tie, i) for i, ties in self._ties.items() for tie in ties)
+        # Kept once it is complete: another thread may be reading it.
+        self._numbers = numbers
+        return numbers.get(path)
 
     def all(self) -> list[Entry]:
         """Return all of them, in the order of the file; always one list."""
@@ -112,6 +119,9 @@ class StoredEntries:
         if self._payload_of is not None:
             entry.source = self._payload_of(i, entry)
         return entry
+
+
+_ITEM_SIZES = {name: dtype.itemsize for name, dtype in BY_NAME.items()}
 
 
 class _Nowhere:

@@ -18,6 +18,8 @@ from .private_map import GRANULARITY, private_map
 
 _WINDOW = 1 << 20
 """From this size on, a file or a single tensor is mapped rather than read."""
+_FIRST, _LAST = 1 << 16, 1 << 14
+"""So far the header and the sums of a thousand tensors reach."""
 
 
 class Source(Protocol):
@@ -153,6 +155,7 @@ class FileSource:
         self.size, self._device = status.st_size, status.st_dev
         self._state = (status.st_size, status.st_mtime_ns)
         self._map_file = map_file
+        _read_ahead(self._file.fd, self.size)
         self.is_alone = False
         """Whether nobody vouches for the files beside it, so that none is read."""
         self._beside: list[FileSource] = []
@@ -360,6 +363,20 @@ class StreamSource:
 
     def close(self) -> None:
         """Do nothing: who opened the file closes it."""
+
+
+def _read_ahead(fd: int, size: int) -> None:
+    """Have a disk read both ends of a file while its header is looked at.
+
+    At the first stands the header, at the last stand sums; asked for by the steps that
+    need them, each would wait for the disk.
+    """
+    # Not every system and file system has it, and nothing depends on it.
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(fd, 0, min(size, _FIRST), os.POSIX_FADV_WILLNEED)
+            if size > _FIRST + _LAST:
+                os.posix_fadvise(fd, size - _LAST, _LAST, os.POSIX_FADV_WILLNEED)
 
 
 def _early_end(file: str) -> RecordFormatError:
