@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from .hydra_app import run_on_hydra
+from .hydra_app import Job, run_on_hydra
 from .hydra_words import hydra_parser
 from .main import main as command
 from .termination import Terminated
@@ -20,7 +20,19 @@ burnish fit -m --config-name digits optimizer.kwargs.lr=0.1,0.01 width=32,64
 
 def main(argv: Sequence[str]) -> int:
     """Train as the words of ``argv`` say, and return the exit status."""
-    return run_on_hydra(_parser(), argv, _fit)
+    pages: dict[Path, int] = {}
+
+    def note(job: Job) -> None:
+        from ..train.fit.sweep import note_run
+
+        page = note_run(job.sweep, job.folder, job.overrides, job.problem)
+        pages[page] = pages.get(page, 0) + 1
+
+    try:
+        return run_on_hydra(_parser(), argv, _fit, after_job=note)
+    finally:
+        for page, n_runs in pages.items():
+            print(f"compared: {page}, {n_runs} run{'s' * (n_runs != 1)}")
 
 
 def _parser() -> ArgumentParser:

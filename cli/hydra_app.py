@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,35 @@ from .termination import STATUS, Terminated, raised_termination
 Task = Callable[[dict[str, Any], Path], None]
 """Called with the composed configuration, resolved, and the folder of the run."""
 
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of a sweep, when it has ended."""
+
+    sweep: Path
+    """The folder of all jobs."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+    problem: str
+    """What went wrong, empty if nothing did."""
+
+
+Watcher = Callable[[Job], object]
+
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
-def run_on_hydra(parser: ArgumentParser, argv: Sequence[str], task: Task) -> int:
+def run_on_hydra(
+    parser: ArgumentParser,
+    argv: Sequence[str],
+    task: Task,
+    after_job: Watcher = lambda job: None,
+) -> int:
     """Compose what ``argv`` asks for, run ``task`` with it, and return the status.
 
     Words are Hydra's, in any order: ``a.b=v --config-name X +new=v -m``; ``parser``
-    prints the help.
+    prints the help, and ``after_job`` is called with each job of a sweep.
     """
     prog = parser.prog
     try:
@@ -48,7 +70,7 @@ def run_on_hydra(parser: ArgumentParser, argv: Sequence[str], task: Task) -> int
         where = words.config_path or os.environ.get(FOLDER_VARIABLE) or "."
         folder = Path(os.path.realpath(where))
         with _hydra_errors_raised(), raised_termination():
-            return _run_words(prog, folder, words, task)
+            return _run_words(prog, folder, words, task, after_job)
     except Terminated as ending:
         print(f"error: {prog} was {ending}", file=sys.stderr)
         return STATUS
@@ -57,7 +79,9 @@ def run_on_hydra(parser: ArgumentParser, argv: Sequence[str], task: Task) -> int
         return 2
 
 
-def _run_words(prog: str, folder: Path, words: HydraWords, task: Task) -> int:
+def _run_words(
+    prog: str, folder: Path, words: HydraWords, task: Task, after_job: Watcher
+) -> int:
     name = _config_name(words.config_name, folder)
     _check_readable(folder / f"{name}.yaml")
     # Classes of the user's are named relative to where the program is run.
@@ -75,7 +99,8 @@ def _run_words(prog: str, folder: Path, words: HydraWords, task: Task) -> int:
         first += ["hydra.help.header=''", "hydra.help.footer=''"]
         options = ["--help"]
     # Hydra takes words that set something side by side only.
-    return _run_hydra([prog, *first, *overrides, *options], folder, name, task)
+    all_words = [prog, *first, *overrides, *options]
+    return _run_hydra(all_words, folder, name, task, after_job)
 
 
 def _config_name(name: str | None, folder: Path) -> str:
@@ -103,15 +128,22 @@ def _check_readable(file: Path) -> None:
         raise ValueError(f"{file} cannot be read as YAML: {error}") from error
 
 
-def _run_hydra(argv: Sequence[str], folder: Path, name: str, task: Task) -> int:
+def _run_hydra(
+    argv: Sequence[str], folder: Path, name: str, task: Task, after_job: Watcher
+) -> int:
     import hydra
 
     status = 0
 
     def run_task(config: Any) -> None:
         nonlocal status
+        problem = "ended early"
+        try:
+            problem = _problem_of_task(task, config, folder)
+        finally:
+            _tell(after_job, problem)
         # One job of a sweep that failed is a failure of the sweep.
-        status = max(status, _status_of_task(task, config, folder))
+        status = max(status, 2 if problem else 0)
 
     try:
         with _hydra_argv(argv), _own_logging():
@@ -124,8 +156,24 @@ def _run_hydra(argv: Sequence[str], folder: Path, name: str, task: Task) -> int:
     return status
 
 
-def _status_of_task(task: Task, config: Any, folder: Path) -> int:
-    """Run the task with a configuration of Hydra, and return the program's status."""
+def _tell(after_job: Watcher, problem: str) -> None:
+    """Call ``after_job`` for a job of a sweep; what it raises ends no other job."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    config = HydraConfig.get()
+    if config.mode != RunMode.MULTIRUN:
+        return
+    folder = Path(config.runtime.output_dir)
+    sweep = Path(config.runtime.cwd) / config.sweep.dir
+    try:
+        after_job(Job(sweep, folder, tuple(config.overrides.task), problem))
+    except (OSError, ValueError) as error:
+        print(f"error: {_text(error, folder)}", file=sys.stderr)
+
+
+def _problem_of_task(task: Task, config: Any, folder: Path) -> str:
+    """Run the task with a configuration of Hydra, and return what went wrong."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
@@ -141,11 +189,11 @@ def _status_of_task(task: Task, config: Any, folder: Path) -> int:
             raise ending.__context__ from None
         # A status of 0 would tell that all was done, and the task is not.
         print(f"error: the model ended the program: {ending!r}", file=sys.stderr)
-        return 2
+        return f"the model ended the program: {ending!r}"
     except Exception as error:  # a user's model may raise anything
         print(f"error: {_text(error, folder)}", file=sys.stderr)
-        return 2
-    return 0
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 @contextmanager

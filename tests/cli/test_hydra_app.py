@@ -94,6 +94,8 @@ def test_each_job_of_a_sweep_is_run_and_one_that_fails_is_in_the_status(
     assert status == 2
     assert "LookupError: no such thing" in told.err
     assert "results: " in told.out
+    assert f"compared: {Path('sweep/sweep.html').absolute()}, 2 runs" in told.out
+    assert "LookupError: no such thing" in Path("sweep/sweep.html").read_text()
 
 
 def test_a_key_with_dashes_is_told_in_our_words(

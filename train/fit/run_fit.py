@@ -19,6 +19,7 @@ from .fit_config import FitConfig, LoggerHparams
 from .history import History
 from .html_report import write_report
 from .live_run import LiveRun
+from .summary import write_summary
 
 
 def fit(config: FitConfig, folder: Path) -> Trainer:
@@ -60,6 +61,18 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
             config=file_text(live.config),
             problem=problem,
             edits=live.edits,
+        )
+        write_summary(
+            folder,
+            curves=history.curves,
+            facts={
+                "parameters": model.num_params,
+                "epochs": trainer.current_epoch,
+                "steps": trainer.global_step,
+                "seconds": round(time.monotonic() - started, 3),
+            },
+            results=_test_results(trainer),
+            problem=problem,
         )
     return trainer
 
@@ -201,8 +214,12 @@ def _checkpoint_facts(trainer: Trainer) -> dict[str, str]:
 
 
 def _test_facts(trainer: Trainer) -> dict[str, str]:
+    return {name: f"{value:.6g}" for name, value in _test_results(trainer).items()}
+
+
+def _test_results(trainer: Trainer) -> dict[str, float]:
     return {
-        name: f"{float(value):.6g}"
+        name: float(value)
         for name, value in trainer.callback_metrics.items()
         if name.startswith("test/")
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["record", "diff", "run"]
+Kind: TypeAlias = Literal["record", "diff", "run", "sweep"]
 """What a page is of; the script of this name draws it."""
 
 

@@ -27,7 +27,7 @@ def test_texts_come_back_as_they_were_and_are_never_markup() -> None:
     assert page.count("</script>") == 3
 
 
-@pytest.mark.parametrize("kind", ["record", "diff", "run"])
+@pytest.mark.parametrize("kind", ["record", "diff", "run", "sweep"])
 def test_a_page_names_nothing_outside_itself(kind: str) -> None:
     page = page_text(kind, "x", {})  # type: ignore[arg-type]  # one of three texts
 
@@ -49,6 +49,7 @@ def test_the_browser_is_told_to_run_the_scripts_of_the_page_alone() -> None:
 
 def test_scripts_put_no_text_into_the_page_as_markup() -> None:
     page = page_text("record", "x", {}) + page_text("diff", "x", {})
+    page += page_text("sweep", "x", {})
 
     for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval("):
         assert word not in page

@@ -1,0 +1,42 @@
+"""Runs of a sweep are added to its page one by one, under short names of settings."""
+
+from pathlib import Path
+
+from burnish.train.fit.sweep import note_run
+
+from ..pages.test_page import data_of
+from .test_summary import write
+
+
+def test_the_page_has_each_run_with_what_was_set_for_it(tmp_path: Path) -> None:
+    for i in range(3):
+        write(tmp_path / str(i), 1.0 + i)
+        words = [
+            f"model_config.optimizer.kwargs.lr=0.{i}",
+            "++run_config.trainer.max_epochs=2",
+            "~model_config.scheduler",
+        ]
+        note_run(tmp_path, tmp_path / str(i), words, "")
+
+    page = tmp_path / "sweep.html"
+    content = data_of(page.read_text())
+
+    assert isinstance(content, dict)
+    assert content["params"] == ["optimizer.kwargs.lr"]
+    assert content["same"] == [
+        ["max_epochs", "2"],
+        ["~model_config.scheduler", "deleted"],
+    ]
+    assert [run["params"] for run in content["runs"]] == [[0.0], [0.1], [0.2]]
+    assert {run["report"] for run in content["runs"]} == {None}
+
+
+def test_a_run_that_never_began_is_on_the_page(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+
+    page = note_run(tmp_path, tmp_path / "0", ["width=-1"], "ConfigError: width")
+
+    content = data_of(page.read_text())
+    assert isinstance(content, dict)
+    [run] = content["runs"]
+    assert (run["name"], run["problem"]) == ("0", "ConfigError: width")

@@ -1,0 +1,82 @@
+"""summary.json: what a run came to, for programs, and for the page of its sweep."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...config.storage.replacement import write_text
+
+NAME = "summary.json"
+_VERSION = 1
+_DEPTH = 4
+"""How many folders a run may lie below its sweep."""
+
+
+def write_summary(
+    folder: Path,
+    *,
+    curves: Mapping[str, tuple[Sequence[int], Sequence[float]]],
+    facts: Mapping[str, int | float],
+    results: Mapping[str, float],
+    problem: str,
+) -> None:
+    """Write numbers of a run: of each curve the last one, and the ends of its range.
+
+    ``results`` are metrics without a curve, those of a test. A NaN or an infinity is a
+    text, ``"nan"`` say, since JSON has none.
+    """
+    metrics = {name: _ends(values) for name, (_, values) in curves.items() if values}
+    metrics |= {name: _ends([value]) for name, value in results.items()}
+    _write(folder / NAME, {**facts, "metrics": metrics, "problem": problem})
+
+
+def note_in_sweep(folder: Path, settings: Mapping[str, str], problem: str) -> None:
+    """Add to a run's summary what the sweep set for it, and how it ended if badly.
+
+    Where the run that failed wrote none itself, an older one in its folder is dropped.
+    """
+    summary = read_summary(folder / NAME) or {}
+    if problem and not summary.get("problem"):
+        summary = {"metrics": {}, "problem": problem}
+    _write(folder / NAME, {**summary, "settings": dict(settings)})
+
+
+def read_summary(file: Path) -> dict[str, Any] | None:
+    """Return a summary, or None where there is none that can be read."""
+    try:
+        summary = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_ours = isinstance(summary, dict) and summary.get("burnish") == "run"
+    return summary if is_ours and isinstance(summary.get("metrics"), dict) else None
+
+
+def summaries_below(folder: Path, depth: int = _DEPTH) -> Iterator[tuple[Path, Any]]:
+    """Yield the folder of each run below ``folder``, and its summary."""
+    for place in sorted(folder.iterdir()):
+        if not place.is_dir() or place.is_symlink():
+            continue
+        summary = read_summary(place / NAME)
+        if summary is not None:
+            yield place, summary
+        elif depth > 1:
+            yield from summaries_below(place, depth - 1)
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    document = {**content, "burnish": "run", "version": _VERSION}
+    write_text(file, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def _ends(values: Sequence[float]) -> dict[str, float | str]:
+    finite = [value for value in values if math.isfinite(value)]
+    ends = {"last": values[-1]}
+    if finite:
+        ends |= {"lowest": min(finite), "highest": max(finite)}
+    return {name: _plain(value) for name, value in ends.items()}
+
+
+def _plain(value: float) -> float | str:
+    return value if math.isfinite(value) else repr(value)

@@ -1,0 +1,37 @@
+"""sweep.html: the runs of a sweep beside each other, written anew after each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...config.storage.replacement import write_text
+from ..pages.sweep_page import SweepRun, sweep_page
+from .fit_config import SECTIONS
+from .summary import note_in_sweep, summaries_below
+
+NAME = "sweep.html"
+
+
+def note_run(sweep: Path, folder: Path, overrides: Sequence[str], problem: str) -> Path:
+    """Add the run in ``folder`` to the page of its sweep, and return the page."""
+    note_in_sweep(folder, dict(map(_setting, overrides)), problem)
+    runs = [
+        SweepRun(
+            name=place.relative_to(sweep).as_posix(),
+            has_report=(place / "report.html").exists(),
+            summary=summary,
+        )
+        for place, summary in summaries_below(sweep)
+    ]
+    write_text(sweep / NAME, sweep_page(sweep.name, runs))
+    return sweep / NAME
+
+
+def _setting(word: str) -> tuple[str, str]:
+    """Return the key and the value of an override, without its section."""
+    key, equals, value = word.partition("=")
+    if key.startswith("~"):
+        return key, "deleted"
+    key = key.lstrip("+")
+    for section in (f"{SECTIONS[-1]}.trainer", *SECTIONS):
+        key = key.removeprefix(f"{section}.")
+    return key, value if equals else ""
