@@ -13,7 +13,7 @@ ABOUT = "write records in another format, precision, or with other names"
 
 _EXAMPLES = """
 burnish convert model.pt model.safetensors --precision half
-burnish convert runs/*.ckpt converted/ --suffix .mpk.zst
+burnish convert runs/*.ckpt converted/ --suffix .mpk.zst --weights-only
 """
 
 
@@ -44,6 +44,8 @@ def _parser() -> ArgumentParser:
     words.add_argument("--shards", metavar="SIZE", help=about)
     about = "the format of files that go into a folder (.mpk)"
     words.add_argument("--suffix", default=".mpk", help=about)
+    about = "of files of torch the state dict, without what stands beside it"
+    words.add_argument("--weights-only", action="store_true", help=about)
     words.add_argument("--force", action="store_true", help="replace what is there")
     add_json(words)
     return words
@@ -82,6 +84,7 @@ def _reading(options: Namespace) -> dict[str, Any]:
         "shards": options.shards,
         "upgrade": target,
         "is_replacing": options.force,
+        "weights_only": options.weights_only,
     }
 
 

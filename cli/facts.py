@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..config.printable import printable
-from ..config.short_text import short_repr
+from ..config.short_text import first_names, short_repr
 from ..records.entries.show import show_size
 from ..train.inspection.part_view import PartView
 from ..train.inspection.stored_parts import StoredParts
@@ -43,7 +43,10 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
 def lines_of_part(view: PartView) -> Iterator[str]:
     """Yield what is said of one record, the first line its name and format."""
     part, library = view.part, view.library
-    words = [f"format {view.record.reading.format}"]
+    reading = view.record.reading
+    words = [f"format {reading.format}"]
+    if reading.version is not None:
+        words[0] += f" version {reading.version}"
     if view.record.type_name:
         words.append(f"record of {printable(view.record.type_name)}")
     if "library" in library:
@@ -60,6 +63,9 @@ def lines_of_part(view: PartView) -> Iterator[str]:
     for i, group in enumerate(view.groups):
         call = f"{printable(group.kind)}({pairs_text(group.hyperparameters)})"
         yield f"  group {i}: {call}, {view.n_params[i]} parameters, {group.engine}"
+    if reading.beside:
+        names = printable(first_names(reading.beside, 6))
+        yield f"  beside the state dict, and not read: {names}"
     if view.users_metadata:
         yield f"  metadata: {pairs_text(view.users_metadata)}"
 

@@ -8,6 +8,12 @@ from typing import Any
 from ..config.classes.fields import is_struct
 from ..config.schema.commands import COMMANDS, run_schema_command
 from .target import TargetError, find_target
+from .words import parser
+
+_EXAMPLES = """
+burnish schema dump train.py:Config config.schema.json
+burnish schema check net.py:Net net.schema.json
+"""
 
 ABOUT = "keep a class, of configs or of modules, and its older files together"
 
@@ -26,8 +32,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="burnish schema", description=ABOUT.capitalize() + ".")
-    commands = parser.add_subparsers(dest="command", required=True)
+    words = parser("schema", ABOUT, _EXAMPLES)
+    commands = words.add_subparsers(dest="command", required=True)
     for name, (about, add_arguments, _) in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about)
         target_help = "a config class or a module, as file.py:Name or module:Name"
@@ -35,7 +41,7 @@ def _parser() -> ArgumentParser:
         add_arguments(command)
         about = "JSON with the arguments of a module's class, such as a config.json"
         command.add_argument("--hparams", help=about)
-    return parser
+    return words
 
 
 def _run_for_module(target: Any, options: Namespace) -> int:

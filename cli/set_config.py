@@ -5,6 +5,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from .words import parser
+
+_EXAMPLES = """
+burnish set runs/x optimizer.lr=1e-4
+burnish set runs/x optimizer.lr=1e-4 'note=lower, it diverged'
+"""
+
 ABOUT = "change editable fields in the config of a run that goes on"
 
 
@@ -37,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="burnish set", description=ABOUT.capitalize() + ".")
-    parser.add_argument("run", help="the folder of the run, as checkpoint_dir")
-    parser.add_argument("overrides", nargs="+", help="as in optimizer.lr=1e-4")
-    return parser
+    words = parser("set", ABOUT, _EXAMPLES)
+    words.add_argument("run", help="the folder of the run, as checkpoint_dir")
+    words.add_argument("overrides", nargs="+", help="as in optimizer.lr=1e-4")
+    return words

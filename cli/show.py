@@ -4,7 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from .digest import sha256_of
 from .errors import answering
@@ -12,6 +12,9 @@ from .html_file import add_html, write_html
 from .words import add_json, parser
 
 ABOUT = "look into a checkpoint: what it is, its tensors by module, their statistics"
+
+Digests: TypeAlias = Sequence[Mapping[str, str]]
+"""Of each record the sums by file."""
 
 _EXAMPLES = """
 burnish show model.safetensors
@@ -58,7 +61,7 @@ def _show(source: Any, options: Namespace) -> int:
         return _show_values(views, options.values)
     if options.html is not None:
         _write_page(source, views, options)
-    digests = [sha256_of(view.part.file) for view in views] if options.digest else []
+    digests = [_digests(view) for view in views] if options.digest else []
     if options.json:
         return _print_json(source, views, digests, options)
     if options.html is None:
@@ -80,6 +83,20 @@ def _write_page(source: Any, views: Sequence[Any], options: Namespace) -> None:
     with saving_bar(f"reading {printable(name)}") as progress:
         page = record_page(name, views, lines, progress)
     write_html(options.html, page, is_quiet=options.json)
+
+
+def _digests(view: Any) -> dict[str, str]:
+    """Return the sum of each file of a record, which may lie in several."""
+    from ..config.printable import printable
+    from ..train.inspection.stored_files import files_of_record
+    from .terminal import progress_bar
+
+    sums: dict[str, str] = {}
+    for file in files_of_record(view.record):
+        name = printable(os.path.basename(file))
+        with progress_bar(f"hashing {name}", os.path.getsize(file)) as advance:
+            sums[file] = sha256_of(file, advance)
+    return sums
 
 
 def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
@@ -108,7 +125,7 @@ def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
 
 
 def _print_tables(
-    source: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
+    source: Any, views: Sequence[Any], digests: Digests, options: Namespace
 ) -> None:
     from ..config.printable import printable
     from .facts import lines_of_part, lines_of_source, totals_text
@@ -123,8 +140,9 @@ def _print_tables(
             output.print()
         for line in lines_of_part(view):
             print_line(output, line)
-        if digests:
-            print_line(output, f"  sha256 {digests[i]}")
+        for file, digest in digests[i].items() if digests else ():
+            name = f" {printable(file)}" if len(digests[i]) > 1 else ""
+            print_line(output, f"  sha256 {digest}{name}")
         print_line(output, f"  {totals_text(view)}")
         output.print()
         stats = _stats(view) if options.stats else None
@@ -205,13 +223,15 @@ def _show_values(views: Sequence[Any], path: str) -> int:
 
 
 def _print_json(
-    source: Any, views: Sequence[Any], digests: Sequence[str], options: Namespace
+    source: Any, views: Sequence[Any], digests: Digests, options: Namespace
 ) -> int:
     from .json_output import print_json
 
     parts = [_part_as_data(view, options) for view in views]
     for part, digest in zip(parts, digests, strict=False):
-        part["sha256"] = digest
+        part["sha256_by_file"] = digest
+        if len(digest) == 1:
+            (part["sha256"],) = digest.values()
     content = {
         "file": source.source,
         "kind": source.kind,
@@ -230,6 +250,8 @@ def _part_as_data(view: Any, options: Namespace) -> dict[str, Any]:
         "file": view.part.file,
         "kind": view.part.kind,
         "format": record.reading.format,
+        "format_version": record.reading.version,
+        "beside": list(record.reading.beside),
         "type": record.type_name,
         "library": library.get("library"),
         "checksums": view.has_sums,

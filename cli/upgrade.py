@@ -6,6 +6,12 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from .target import TargetError, find_target
+from .words import parser
+
+_EXAMPLES = """
+burnish upgrade -m net.py:Net runs/x/*.mpk
+burnish upgrade -m mypackage.nets:Net old.safetensors
+"""
 
 ABOUT = "rewrite records at the newest version of their classes"
 
@@ -38,12 +44,10 @@ def _check_no_class_among(files: Sequence[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="burnish upgrade", description=ABOUT.capitalize() + "."
-    )
+    words = parser("upgrade", ABOUT, _EXAMPLES)
     about = (
         "the module's class, or a function that makes one: file.py:Name, module:Name"
     )
-    parser.add_argument("--module", "-m", help=about)
-    parser.add_argument("files", nargs="+", help="records of any format and version")
-    return parser
+    words.add_argument("--module", "-m", help=about)
+    words.add_argument("files", nargs="+", help="records of any format and version")
+    return words

@@ -165,9 +165,11 @@ def _print(results: Sequence[dict[str, Any]]) -> None:
 def _repair(options: Namespace) -> int:
     from ..config.printable import printable
     from ..train.inspection.repair import repair
+    from .terminal import saving_bar
 
     (file,) = options.files
-    repaired = repair(file, options.repair_from, options.out)
+    with saving_bar(f"repairing {printable(os.path.basename(file))}") as progress:
+        repaired = repair(file, options.repair_from, options.out, progress)
     if options.json:
         from .json_output import print_json
 

@@ -12,7 +12,7 @@ from ..config.process.log import LOG
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, with_convention
 from .entries.encoder import Storable
-from .entries.entries import Reading, announce_entries
+from .entries.entries import announce_entries
 from .entries.entry import Entry, Payload
 from .entries.renaming import Renames, rename_record
 from .errors import MissingChecksumError
@@ -78,9 +78,8 @@ def open_record(
     target_dtype = dtype if dtype is not None else before.dtype
     if (target_dtype is not None and target_dtype != "stored") or target is not None:
         record = _converted(record, target_dtype, target)
-    reading = Reading(
-        file=before.file,
-        format=before.format,
+    reading = dataclasses.replace(
+        before,
         dtype=target_dtype,
         device=target,
         only=only if only is not None else before.only,

@@ -2,10 +2,11 @@
 
 import io
 import os
+from dataclasses import replace
 from typing import Any, BinaryIO, TypeAlias
 
 from .entries.encoder import Storable
-from .entries.entries import Entries, Reading
+from .entries.entries import Entries
 from .errors import RecordFormatError
 from .format import Format, disagreement, formats, read_record
 from .io.pinned import check_sha256, pinned
@@ -100,7 +101,9 @@ def _read(source: Source, file: object) -> Entries:
     except BaseException:
         source.close()
         raise
-    return record.replaced(reading=Reading(file=source.name, format=form.name))
+    return record.replaced(
+        reading=replace(record.reading, file=source.name, format=form.name)
+    )
 
 
 def _confirm(source: RemoteSource, *, has_sums: bool) -> None:

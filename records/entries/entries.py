@@ -34,6 +34,10 @@ class Reading:
     """The file's name, for messages."""
     format: str = ""
     """What the format of its content is called; empty if it was never stored."""
+    version: int | None = None
+    """The number of the format's version; None where a file says none of ours."""
+    beside: tuple[str, ...] = ()
+    """What else stands in the file and is not part of the record."""
     dtype: torch.dtype | Literal["stored"] | None = None
     """Of floating parameters; None leaves the choice to the module that is loaded."""
     device: torch.device | None = None
@@ -228,9 +232,18 @@ class Entries:
         check: "Callable[[Maps], None] | None" = None,
         *,
         has_sums: bool = True,
+        version: int | None = None,
+        beside: Sequence[str] = (),
     ) -> None:
-        """Say where the entries lie; ``check`` raises for damage between payloads."""
+        """Say where the entries lie; ``check`` raises for damage between payloads.
+
+        ``version`` is that of the format, ``beside`` what else stands in the file.
+        """
         content = self._content
+        if version is not None or beside:
+            content.reading = replace(
+                content.reading, version=version, beside=(*beside,)
+            )
         content.source, content.check = source, check
         content.verified = "touched" if has_sums and source.verify else "none"
 

@@ -1,6 +1,6 @@
 """The state dict that stands somewhere in what a checkpoint holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -23,6 +23,8 @@ _Keys: TypeAlias = tuple[Any, ...]
 """The keys on the way to something inside a file, which need not be texts."""
 
 _DEEPEST = 4
+
+_PLAIN = (str, bytes, Mapping, list, tuple, set)
 
 
 def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
@@ -65,6 +67,29 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
     raise RecordFormatError(
         file, f"a {type(content).__name__} without a state dict", "names and tensors"
     )
+
+
+def names_beside(
+    content: object, state_dict: object, path: _Keys = ()
+) -> Iterator[str]:
+    """Yield what stands in ``content`` outside of ``state_dict`` and is not empty."""
+    if not isinstance(content, Mapping) or content is state_dict:
+        return
+    for key, value in cast("Mapping[Any, Any]", content).items():
+        below = (*path, key)
+        if len(below) <= _DEEPEST and _leads_to(value, state_dict, _DEEPEST):
+            yield from names_beside(value, state_dict, below)
+        elif value is not None and not (isinstance(value, _PLAIN) and not value):
+            yield _dotted(below)
+
+
+def _leads_to(value: object, state_dict: object, depth: int) -> bool:
+    if value is state_dict:
+        return True
+    if depth == 0 or not isinstance(value, Mapping):
+        return False
+    items = cast("Mapping[Any, Any]", value).values()
+    return any(_leads_to(item, state_dict, depth - 1) for item in items)
 
 
 def _dotted(path: _Keys) -> str:

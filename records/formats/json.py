@@ -107,7 +107,8 @@ class Json(Format):
         for entry, text in zip(record.entries(), texts, strict=True):
             text.dtype, text.shape = entry.dtype, entry.shape
             entry.source = text
-        record.hold(source, has_sums=all(text.sum is not None for text in texts))
+        has_sums = all(text.sum is not None for text in texts)
+        record.hold(source, has_sums=has_sums, version=VERSION)
         return record
 
 

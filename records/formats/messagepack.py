@@ -212,7 +212,11 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
         )
 
     entries.place(payload_of)
-    record.hold(source, lambda maps: _check_framing(maps.of(source), layout, data))
+    record.hold(
+        source,
+        lambda maps: _check_framing(maps.of(source), layout, data),
+        version=VERSION,
+    )
     return record
 
 
@@ -232,7 +236,7 @@ def _read_index(header: Any, source: Source, data: int) -> Entries:
         for other in sources:
             _read_beside(maps.of(other)).check(maps)
 
-    record.hold(source, check)
+    record.hold(source, check, version=document_index.VERSION)
     return record
 
 

@@ -99,7 +99,7 @@ class SafeTensors(Format):
                 data + start,
                 sums.pop(name, None),
             )
-        record.hold(source, has_sums=is_ours)
+        record.hold(source, has_sums=is_ours, version=VERSION if is_ours else None)
         return record
 
 

@@ -17,7 +17,7 @@ from ...config.process.user_warning import warn_user
 from ..entries.entries import Entries
 from ..entries.entry import Entry
 from ..entries.state_dict import record_of_state_dict
-from ..entries.state_dict_search import state_dict_in
+from ..entries.state_dict_search import names_beside, state_dict_in
 from ..errors import TRUNCATED, RecordError, RecordFormatError
 from ..format import Format, WriteOptions
 from ..io.foreign import foreign_archive
@@ -61,7 +61,8 @@ class TorchArchive(Format):
         try:
             content, is_mapped = _load(source)
             read = f"torch.load({source.name!r}, weights_only=True)"
-            record = record_of_state_dict(state_dict_in(content, source.name, read))
+            state_dict = state_dict_in(content, source.name, read)
+            record = record_of_state_dict(state_dict)
             record.metadata.update(_lightning_metadata(content, source.name))
         except (TypeError, RecursionError) as error:
             raise RecordFormatError(
@@ -71,7 +72,8 @@ class TorchArchive(Format):
             _check(entry, source.name)
             if is_mapped and isinstance(source, FileSource):
                 entry.source = MappedTensor(entry.tensor(), source)
-        record.hold(source, has_sums=False)
+        beside = [*names_beside(content, state_dict)]
+        record.hold(source, has_sums=False, beside=beside)
         return record
 
 

@@ -146,3 +146,20 @@ def test_wrong_words_are_told(
 
     assert capsys.readouterr().err.startswith("error: ")
     assert not Path("new.mpk").exists()
+
+
+def test_what_stands_beside_a_state_dict_is_named_and_not_lost_in_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = nn.Linear(2, 2)
+    content = {"epoch": 3, "state_dict": net.state_dict(), "optimizer_states": [{1: 2}]}
+    torch.save({**content, "callbacks": {}}, "run.ckpt")
+
+    assert main(["convert", "run.ckpt", "x.mpk"]) == 2
+    error = capsys.readouterr().err
+    assert "epoch, optimizer_states would be lost" in error
+    assert "callbacks" not in error
+    assert not Path("x.mpk").exists()
+
+    assert main(["convert", "run.ckpt", "x.mpk", "--weights-only"]) == 0
+    assert [*burnish.open_record("x.mpk").to_state_dict()] == ["weight", "bias"]

@@ -88,3 +88,14 @@ def test_help_for_a_reader_that_stops_early_is_silent_and_fine(
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_every_command_has_examples_and_exit_codes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--help"]) == 0
+
+    text = capsys.readouterr().out
+    assert text.partition("examples:")[2].count(f"burnish {name}") >= 2
+    assert "130 ended by Ctrl-C" in text

@@ -287,3 +287,31 @@ def test_a_page_takes_the_place_of_no_checkpoint(
     assert main(["show", "net.mpk", "--html", "no/net.html"]) == 2
     assert "the folder no does not exist" in capsys.readouterr().err
     assert Path("net.mpk").read_bytes() == content
+
+
+def test_the_version_of_the_format_and_what_stands_beside_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("net.mpk")
+    torch.save({"state_dict": Net().state_dict(), "epoch": 3}, "net.pt")
+
+    assert "format mpk version 1, record of Net" in shown(capsys, "net.mpk")
+    assert "beside the state dict, and not read: epoch" in shown(capsys, "net.pt")
+    part = as_json(capsys, "net.pt")["parts"][0]
+    assert (part["format_version"], part["beside"]) == (None, ["epoch"])
+
+
+def test_every_shard_has_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    net = Net(width=64)
+    net.save_record("net.mpk")
+    assert main(["convert", "net.mpk", "folder", "--shards", "20KB"]) == 0
+    capsys.readouterr()
+
+    part = as_json(capsys, "folder", "--digest")["parts"][0]
+
+    files = sorted(Path("folder").iterdir())
+    assert len(files) > 2
+    assert part["sha256_by_file"] == {
+        str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }
+    assert "model-00001-of" in shown(capsys, "folder", "--digest")

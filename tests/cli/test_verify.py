@@ -169,3 +169,32 @@ def test_repair_needs_a_new_file_and_one_source(
     ):
         assert main(["verify", *words]) == 2
     assert "belong together" in capsys.readouterr().err
+
+
+def test_a_damaged_header_is_taken_from_a_copy_that_is_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = Path("net.mpk").read_bytes()
+    Path("copy.mpk").write_bytes(whole)
+    Path("net.mpk").write_bytes(whole[:40] + bytes([whole[40] ^ 255]) + whole[41:])
+
+    text = verified(capsys, "net.mpk", "--repair-from", "copy.mpk", "--out", "new.mpk")
+
+    assert "taken from the copy: header" in text
+    assert Path("new.mpk").read_bytes() == whole
+
+
+def test_a_damaged_header_is_taken_from_no_other_file_and_from_no_damaged_copy(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = Path("net.mpk").read_bytes()
+    Path("copy.mpk").write_bytes(whole)
+    burnish.save_record({"x": torch.randn(5000)}, "other.mpk")
+    damage("copy.mpk", "head.weight")
+    Path("net.mpk").write_bytes(whole[:40] + bytes([whole[40] ^ 255]) + whole[41:])
+
+    for copy, words in (("other.mpk", "no copy"), ("copy.mpk", "checksum")):
+        arguments = ["net.mpk", "--repair-from", copy, "--out", "new.mpk"]
+        assert main(["verify", *arguments]) == 2
+        assert words in capsys.readouterr().err
+    assert not Path("new.mpk").exists()

@@ -31,12 +31,14 @@ def convert(
     shards: int | str | None = None,
     upgrade: Target | None = None,
     is_replacing: bool = False,
+    weights_only: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Write the record in ``source`` to ``target``; return how many entries it has.
 
     The suffix of ``target`` is its format; with ``shards``, the most bytes of a file,
-    it is a folder of safetensors. ``upgrade`` applies the rules of a class first.
+    it is a folder of safetensors. ``upgrade`` applies the rules of a class first. Of a
+    file of torch what stands beside its state dict is left out with ``weights_only``.
     Raises `RecordError` for what the format cannot hold, naming it; FileExistsError
     for a target that is there, unless ``is_replacing``.
     """
@@ -50,9 +52,10 @@ def convert(
         with open_record(target) as written:
             return len(written.entries())
     with stored_parts(source) as parts:
-        record = open_record(
-            _only_record(parts), only=only, exclude=exclude, rename=rename
-        )
+        stored = _only_record(parts)
+        if not weights_only:
+            _check_nothing_beside(stored)
+        record = open_record(stored, only=only, exclude=exclude, rename=rename)
         if shards is not None:
             _write_shards(record, target, shards, precision, progress)
         else:
@@ -69,6 +72,18 @@ def _only_record(source: StoredParts) -> FlatRecord:
         f"{source.source} holds {len(source.parts)} records, and one file holds one: "
         f"convert them one by one, {files}"
     )
+
+
+def _check_nothing_beside(record: FlatRecord) -> None:
+    """Raise RecordError for what stands in a file of torch beside its state dict."""
+    beside = record.reading.beside
+    if beside:
+        raise RecordError(
+            f"{record.reading.file} holds more than a state dict, which is all that is "
+            f"read of files of torch: {first_names(beside, 8)} would be lost. "
+            "--weights-only writes the state dict alone; torch.load(file, "
+            "weights_only=True) has the rest, and burnish.save_record takes it whole"
+        )
 
 
 def _check_alone(*others: object) -> None:

@@ -4,20 +4,33 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
+
 from ...records.entries.entry import Entry
-from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
+from ...records.errors import (
+    RecordError,
+    RecordFormatError,
+    RecordMismatchError,
+    RecordVersionError,
+)
+from ...records.format import format_of_suffix
 from ...records.inspection.comparison import content_sum
-from ...records.open import open_record
+from ...records.io.progress import Progress, Tally
+from ...records.open import open_record, verify_file
+
+_PIECE = 1 << 20
 
 
 def repair(
     file: str | os.PathLike[str],
     copy: str | os.PathLike[str],
     target: str | os.PathLike[str],
+    progress: Progress | None = None,
 ) -> list[str]:
     """Write ``file`` to ``target`` with its damaged entries out of ``copy``.
 
-    Returns their paths. ``target`` is a new file, in the format of its suffix. Raises
+    Returns their paths; "header" where that is damaged: ``copy`` is to be whole then,
+    and is what is written. ``target`` is a new file, its suffix the format. Raises
     `RecordMismatchError` if ``copy`` is none: it lacks an entry, or has another value
     where ``file`` is whole; `RecordError` if ``copy`` is damaged there as well, or the
     header of ``file`` is; FileExistsError for a target that is there already.
@@ -26,14 +39,19 @@ def repair(
         raise FileExistsError(
             errno.EEXIST, "there is a file; name a new one", os.fspath(target)
         )
+    if _is_header_damaged(file):
+        _take_whole(file, copy, target, progress)
+        return ["header"]
     _check_has_sums(file)
     with open_record(file) as record, open_record(copy) as whole:
+        tally = Tally(progress, (2 * e.nbytes for e in record.entries()))
         twins = whole.by_path()
         entries: list[Entry] = []
         repaired: list[str] = []
         for entry in record.entries():
             twin = _twin(entry, twins.get(entry.path), copy)
             value = _sum_or_none(entry)
+            tally.add(entry.nbytes, entry.path)
             if value is None:
                 repaired.append(entry.path)
             elif _sum_or_none(twin) not in (value, None):
@@ -41,8 +59,64 @@ def repair(
             # The values of the twin are read when they are written.
             whole_entry = entry.with_payload(twin.source) if value is None else entry
             entries.append(whole_entry)
-        record.replaced(entries=entries).save(Path(target))
+        record.replaced(entries=entries).save(Path(target), progress=_rest_of(tally))
     return repaired
+
+
+def _rest_of(tally: Tally) -> Progress | None:
+    """Return what tells of a save as the second half of all that is to be done."""
+    n_before = 0
+
+    def progress(n_done: int, total: int, path: str) -> None:
+        nonlocal n_before
+        tally.add(n_done - n_before, path)
+        n_before = n_done
+
+    return progress if tally.is_told else None
+
+
+def _is_header_damaged(file: str | os.PathLike[str]) -> bool:
+    """Return whether the file cannot even be opened, and is named as a record."""
+    try:
+        open_record(file).close()
+    except RecordVersionError:
+        raise
+    except RecordError:
+        return format_of_suffix(os.fspath(file)) is not None
+    return False
+
+
+def _take_whole(
+    file: str | os.PathLike[str],
+    copy: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    progress: Progress | None,
+) -> None:
+    """Write ``copy``, all of which is verified, if ``file`` was the same once."""
+    verify_file(copy, progress=progress)
+    n_equal, n_bytes = _equal_bytes(file, copy)
+    # Files of other values have few bytes in common, wherever these are.
+    if 2 * n_equal <= n_bytes:
+        problem = f"its header is damaged, and {n_equal:,} of {n_bytes:,} bytes equal"
+        raise _no_copy(copy, problem)
+    with open_record(copy) as whole:
+        whole.save(Path(target))
+
+
+def _equal_bytes(
+    file: str | os.PathLike[str], copy: str | os.PathLike[str]
+) -> tuple[int, int]:
+    """Return how many bytes of both are equal at their places, and of how many."""
+    n_equal = n_bytes = 0
+    with open(file, "rb") as first, open(copy, "rb") as second:
+        while True:
+            piece, other = first.read(_PIECE), second.read(_PIECE)
+            if not (piece or other):
+                return n_equal, n_bytes
+            n_bytes += max(len(piece), len(other))
+            n = min(len(piece), len(other))
+            a, b = (np.frombuffer(x, np.uint8, n) for x in (piece, other))
+            n_equal += int(np.count_nonzero(a == b))
 
 
 def _check_has_sums(file: str | os.PathLike[str]) -> None:

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...core.pretrained.shards import INDEX, open_shards
+from ...core.pretrained.shards import INDEX, open_shards, read_index, shard_names
 from ...records.errors import RecordError
+from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix
 from ...records.open import digest_of
 from ...records.source_errors import folder_error
@@ -29,6 +30,16 @@ def files_of(source: str) -> list[str]:
     if not files:
         raise folder_error(source)
     return files
+
+
+def files_of_record(record: FlatRecord) -> list[str]:
+    """Return the files that a record lies in: the index of shards, and these."""
+    file = record.reading.file
+    if not file.endswith(".index.json"):
+        return [file]
+    folder = os.path.dirname(file)
+    names = shard_names(read_index(file))
+    return [file, *(os.path.join(folder, name) for name in names)]
 
 
 def problems_of(source: str) -> Iterator[tuple[str, str]]:
