@@ -75,7 +75,8 @@ def names_beside(
     """Yield what stands in ``content`` outside of ``state_dict`` and is not empty."""
     if not isinstance(content, Mapping) or content is state_dict:
         return
-    for key, value in cast("Mapping[Any, Any]", content).items():
+    items: Mapping[Any, Any] = content
+    for key, value in items.items():
         below = (*path, key)
         if len(below) <= _DEEPEST and _leads_to(value, state_dict, _DEEPEST):
             yield from names_beside(value, state_dict, below)
@@ -88,8 +89,8 @@ def _leads_to(value: object, state_dict: object, depth: int) -> bool:
         return True
     if depth == 0 or not isinstance(value, Mapping):
         return False
-    items = cast("Mapping[Any, Any]", value).values()
-    return any(_leads_to(item, state_dict, depth - 1) for item in items)
+    items: Mapping[Any, Any] = value
+    return any(_leads_to(item, state_dict, depth - 1) for item in items.values())
 
 
 def _dotted(path: _Keys) -> str:

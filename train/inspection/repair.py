@@ -13,7 +13,7 @@ from ...records.errors import (
     RecordMismatchError,
     RecordVersionError,
 )
-from ...records.format import format_of_suffix
+from ...records.format_names import format_of_suffix
 from ...records.inspection.comparison import content_sum
 from ...records.io.progress import Progress, Tally
 from ...records.open import open_record, verify_file
