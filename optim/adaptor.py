@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..config.process.transaction import Transaction
 from ..records.calls import explain_calls
+from ..records.sharded.folder import folder_named
 from ..records.tensors.optimizer_steps import (
     OURS,
     has_hooks_of_others,
@@ -249,8 +250,13 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     def save_record(self, file: "Destination", **options: object) -> None: ...
 
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
-        """Write `into_record` to a file, or return bytes, as `Record.save` does."""
+        """Write `into_record` to a file, or return bytes, as `Record.save` does.
+
+        To a folder all processes that share the parameters save together.
+        """
         warn_of_left_out(self.param_groups)
+        if folder_named(kwargs.get("file", args[0] if args else None)) is not None:
+            self._bound.params.share_ids()
         payload: bytes | None = self.into_record().save(*args, **kwargs)
         return payload
 

@@ -15,7 +15,8 @@ from .entries.state_dict import record_of_state_dict, state_dict_of
 from .nest import data_of, state_dict_within
 from .readable import Readable, entries_in
 from .record_view import RecordView
-from .record_writer import SaveOptions, save
+from .record_writer import SaveOptions
+from .sharded.saving import save_record_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +108,7 @@ class FlatRecord(RecordView, Storable):
         The options are those of `SaveOptions`. Raises `PrecisionError` for a finite
         value that would become infinite.
         """
-        return save(self, file, **options)
+        return save_record_to(self, file, **options)
 
     def flat(self) -> "FlatRecord":
         """Return the record itself."""

@@ -186,9 +186,9 @@ class Record(Storable, FoldedHtml):
         The options are those of `SaveOptions`. Raises `PrecisionError` for a finite
         value that would become infinite.
         """
-        from .record_writer import save
+        from .sharded.saving import save_record_to
 
-        return save(self.flat(), file, **options)
+        return save_record_to(self.flat(), file, **options)
 
     @classmethod
     @explain_calls("Record.load(file{})", "read", is_home=False)

@@ -12,7 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
-from ...core.state.identity import named_params
+from ...core.modules.tree import places_of
+from ...core.state.identity import named_params, share_ids
 from ...records.entries.entry import Param, ParamId
 from .param_watch import ParamWatch
 
@@ -109,6 +110,12 @@ class BoundParams:
                 if param.tensor in self.by_tensor:
                     self.by_tensor[param.tensor] = param
         return list(self.by_tensor.values())
+
+    def share_ids(self) -> None:
+        """Give the parameters of all processes the IDs that the first one has."""
+        self._find_module()
+        if self.module is not None:
+            share_ids(places_of(self.module))
 
     def add(self, tensor: Tensor) -> None:
         """Hold a parameter that was added later; its path is looked up."""

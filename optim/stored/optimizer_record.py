@@ -24,6 +24,7 @@ from ..stepping.step_runner import StepRunner
 from .matching import Matching, Rename, match_states
 from .module_layout import ModuleLayout
 from .record_types import GroupState, OptimizerRecord, ParamState
+from .state_shares import with_state_shares
 from .stored_groups import StoredGroups, settle_groups, stored_groups_of
 from .taken_states import TakenStates
 
@@ -127,7 +128,7 @@ def fill_optimizer(
     bound = runner.bound
     bound.current_groups()
     is_record = isinstance(source, OptimizerRecord)
-    record = source if is_record else _read(source)
+    record = source if is_record else _read(source, bound)
     report = LoadReport(verified="live" if is_record else "all")
     problems = _Problems(_name_of(source), record.kind)
     matching = match_states(bound.params, record, rename, problems.file)
@@ -150,8 +151,8 @@ def fill_optimizer(
     return report
 
 
-def _read(source: Any) -> OptimizerRecord:
-    """Return the record in ``source``, all of it read and verified."""
+def _read(source: Any, bound: BoundState) -> OptimizerRecord:
+    """Return the record in ``source``, all that is of use read and verified."""
     entries = entries_in(source)
     if is_nest(entries):
         file = entries.reading.file
@@ -162,10 +163,11 @@ def _read(source: Any) -> OptimizerRecord:
             "A state dict in it is loaded by optim.load_state_dict("
             f"burnish.open_record({file!r}).to_data()), or an item of that.",
         )
+    entries = with_state_shares(flat_record(entries), bound)
     # One map of the file serves all states: thousands of small ones have no reads of
     # their own.
     entries.load_all()
-    return flat_record(entries).typed(OptimizerRecord)
+    return entries.typed(OptimizerRecord)
 
 
 @dataclass(slots=True)

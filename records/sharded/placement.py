@@ -33,6 +33,16 @@ def rectangle_of(tensor: Any, path: str) -> Rectangle | None:
     return rectangle if rectangle.sizes == tuple(own_share(tensor).shape) else None
 
 
+def is_alike(tensor: Any, other: Any) -> bool:
+    """Return whether two DTensors are spread alike; False for what is none."""
+    return (
+        hasattr(tensor, "device_mesh")
+        and hasattr(other, "device_mesh")
+        and tuple(tensor.placements) == tuple(other.placements)
+        and bool(tensor.device_mesh == other.device_mesh)
+    )
+
+
 def rectangle_by_torch(tensor: Any, path: str) -> Rectangle:
     """Return the same of what no layout says, as torch computes it."""
     from torch.distributed.tensor._utils import (

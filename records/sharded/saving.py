@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import torch
 import xxhash
 
+from ..calls import explain_calls
 from ..entries.encoder import Storable
 from ..entries.entries import Entries
 from ..entries.entry import Entry
@@ -16,13 +17,20 @@ from ..format import format_named
 from ..header.header import header_of
 from ..io.progress import Progress
 from ..io.save_handle import join_saves
+from ..io.sink import Destination
 from ..precision import PrecisionLike
 from ..processes.agreement import agreed
 from ..processes.messages import gathered, n_processes, rank
-from ..record_writer import LIBRARY, RecordWriter, WritableRecord, writer_for
+from ..record_writer import (
+    LIBRARY,
+    RecordWriter,
+    WritableRecord,
+    save_with,
+    writer_for,
+)
 from ..tensors.memory import values_of
 from ..writing.contents import Contents
-from .folder import RecordFolder
+from .folder import RecordFolder, folder_named
 from .save_plan import (
     SavePlan,
     difference,
@@ -37,6 +45,42 @@ from .shard_index import DIGEST, INDEX, PartFile, new_save_id, part_name
 
 DIFFERING = "differing"
 """The key of our metadata with the paths of what processes had different values of."""
+
+
+@explain_calls("record.save(file{})", "write", is_home=False)
+def save_record_to(
+    record: Storable,
+    file: Destination = ...,
+    *,
+    precision: PrecisionLike = None,
+    recorder: RecordWriter | str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> bytes | None:
+    """Write ``record`` to a file as `record_writer.save` does, or to a folder.
+
+    The latter with all processes, each of which calls this.
+    """
+    folder = folder_named(file)
+    if folder is None:
+        writer = writer_for(file, recorder)
+        return save_with(
+            writer,
+            record,
+            file,
+            precision=precision,
+            metadata=metadata,
+            progress=progress,
+        )
+    writer = writer_of_folder(folder, recorder)
+    save_to_folder(
+        record,
+        folder,
+        precision=writer.precision if precision is None else precision,
+        metadata=metadata,
+        progress=progress,
+    )
+    return None
 
 
 class FolderSaveOptions(TypedDict, total=False):

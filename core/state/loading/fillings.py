@@ -10,8 +10,8 @@ from ....records.entries.entry import Entry
 from ....records.errors import RecordError, RecordMismatchError
 from ....records.io.progress import Tally
 from ....records.io.source import Maps
-from ....records.sharded.pieces import rows_of
-from ....records.sharded.placement import rectangle_of
+from ....records.sharded.placement import is_alike, rectangle_of
+from ....records.sharded.share_payload import rectangle_values
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import is_distributed, values_of
 from ....records.tensors.shares import own_share, spread
@@ -46,8 +46,8 @@ def read_fillings(
     with no_grad():
         for step, is_live in zip(plan.steps, live, strict=True):
             entry, tensor = step.stored, step.tensors[0]
-            if not is_live and is_distributed(tensor):
-                filling = reader.share_of(step)
+            if is_distributed(tensor):
+                filling = reader.share_of(step, is_live)
                 if filling is not None:
                     fillings.append(filling)
                     continue
@@ -90,7 +90,7 @@ class _Reader:
             self._read[id(entry)] = values
         return values
 
-    def share_of(self, step: LoadStep) -> Filling | None:
+    def share_of(self, step: LoadStep, is_live: bool) -> Filling | None:
         """Return what this process has of a DTensor, and its values; None if unknown.
 
         Of a folder, nothing else is read.
@@ -99,14 +99,16 @@ class _Reader:
         rectangle = rectangle_of(tensor, step.target.path)
         if rectangle is None or entry.shape != tuple(tensor.shape):
             return None
-        read_rectangle = getattr(entry.source, "rectangle", None)
-        if read_rectangle is None:
-            values = rows_of(self.values_of(step, is_live=False), rectangle)
-        else:
-            values = read_rectangle(rectangle, self._maps)
+        if not is_live:
+            values = rectangle_values(entry, rectangle, self._maps)
             if self._tally.is_told:
                 self._tell(entry)
             self._read[id(entry)] = values
+        elif is_alike(entry.read(self._maps), tensor):
+            # Somebody has asked for this process's share of it before.
+            values = own_share(entry.read(self._maps).detach())
+        else:
+            return None
         share = own_share(tensor.detach())
         values = convert_values(values, entry, step.dtype)
         if values.device != share.device and not share.is_meta:
