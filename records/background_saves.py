@@ -11,8 +11,9 @@ from torch import Tensor
 
 from .header.header import header_of
 from .io.progress import Progress
+from .io.remote.address import is_url
 from .io.save_handle import SaveHandle, SnapshotReport
-from .io.sink import Destination, check_destination
+from .io.sink import Destination
 from .record_writer import WritableRecord
 from .tensors.optimizer_steps import call_before_steps
 from .writing.held_records import HeldRecords
@@ -211,10 +212,10 @@ def save_in_background(
     file: Destination,
     progress: Progress | None,
     options: SnapshotOptions | None = None,
-) -> SaveHandle[Path]:
+) -> SaveHandle[Path | str]:
     """Write ``record`` as it is now to the path ``file``, after this has returned.
 
-    ValueError for what is no path: nobody would know when it may be closed.
+    A URL is one. ValueError for a file object: nobody would know when to close it.
     """
     if not isinstance(file, str | os.PathLike):
         raise ValueError(
@@ -225,11 +226,10 @@ def save_in_background(
                 else f"save to {file!r:.80} without it"
             )
         )
-    check_destination(file)
     # The program may be in another folder when the file is opened.
-    place = Path(os.getcwd(), os.fsdecode(file))
+    place = file if is_url(file) else Path(os.getcwd(), os.fsdecode(file))
 
-    def write(snapshot: Records) -> Path:
+    def write(snapshot: Records) -> Path | str:
         snapshot[0].save(place, progress)
         return place
 

@@ -1,6 +1,7 @@
 """RecordWriter: which format, compression and precision a record is written with."""
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -28,6 +29,7 @@ from .header.file_index import FileIndex
 from .header.metadata import combine_metadata
 from .io.compression import Codec, codec_named, compressed_names
 from .io.progress import Progress
+from .io.remote.address import is_url
 from .io.save_handle import join_saves
 from .io.sink import Destination, File, Sink, StreamSink, open_sink
 from .nest import check_precision
@@ -221,12 +223,24 @@ class WritableRecord:
     def save(self, file: File, progress: Progress | None = None) -> None:
         """Write to ``file``; a path stays as it was if that fails."""
         try:
-            with open_sink(file) as sink:
+            with open_sink(file, self._about_size(file)) as sink:
                 self.write(sink, progress)
         except RecordError as error:
             if self.note:
                 error.add_note(self.note)
             raise
+
+    def _about_size(self, file: File) -> int:
+        """Return how long the file will be about, where that has to be known."""
+        if not is_url(file):
+            return 0
+        entries = self.entries.entries()
+        dtypes = self.precision.stored_dtypes(entries)
+        sizes = (
+            math.prod(entry.shape) * dtype.itemsize
+            for entry, dtype in zip(entries, dtypes, strict=True)
+        )
+        return sum(sizes) + _AROUND * (len(entries) + 1)
 
     def write(self, sink: Sink, progress: Progress | None = None) -> None:
         """Write to ``sink``, converting on the way."""
@@ -272,6 +286,8 @@ class WritableRecord:
 
 
 _AS_IT_IS = Precision()
+_AROUND = 512
+"""Bytes that a file may have around each payload."""
 
 PRESETS = {
     "default": RecordWriter(),

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from ...config.process.interrupts import uninterrupted
+from .remote.address import is_url
 
 T = TypeVar("T")
 
@@ -43,8 +44,8 @@ class SaveHandle(Generic[T]):
         place: str | os.PathLike[str],
         report: SnapshotReport | None = None,
     ) -> None:
-        self.place = os.path.realpath(place)
-        """The file or folder that is written."""
+        self.place = _place(place)
+        """The file or folder that is written, or the URL."""
         self.report = report or SnapshotReport()
         """What was copied, and who was held up by that."""
         self._write: Callable[[], T] | None = write
@@ -178,10 +179,15 @@ def join_saves(place: str | os.PathLike[str]) -> None:
     """Return once nothing is being written to ``place``; errors stay with saves."""
     handles = _handles()
     if handles:
-        file = os.path.realpath(place)
+        file = _place(place)
         for handle in handles:
             if handle.place == file:
                 handle.join()
+
+
+def _place(file: str | os.PathLike[str]) -> str:
+    """Return the one name of a place that may have several."""
+    return file if is_url(file) else os.path.realpath(file)
 
 
 def _clear_frames(error: BaseException) -> None:

@@ -8,13 +8,15 @@ from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from ...config.storage.replacement import replacement, write_all
+from .remote.address import Address, local_or_url
+from .remote.upload import uploading
 from .writeback import Writeback
 
 Buffer: TypeAlias = Any
 """Bytes, a memoryview or a ctypes array whose length is its number of bytes."""
 
 File: TypeAlias = str | os.PathLike[str] | BinaryIO
-"""A path, or a binary file that is open for writing."""
+"""A path, a URL, or a binary file that is open for writing."""
 
 Destination: TypeAlias = File | EllipsisType
 """A file; left out: bytes are returned."""
@@ -81,7 +83,7 @@ class FileSink:
 class StreamSink:
     """Writes to a binary file object."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
 
     def write(self, buffer: Buffer) -> None:
@@ -113,11 +115,18 @@ def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
 
 
 @contextmanager
-def open_sink(file: File) -> Generator[Sink]:
-    """Open ``file`` for writing; a path appears whole at the end or stays as it was."""
-    check_destination(file)
+def open_sink(file: File, size: int = 0) -> Generator[Sink]:
+    """Open ``file`` for writing; a path appears whole at the end or stays as it was.
+
+    So does what stands at a URL, of which ``size`` bytes are expected.
+    """
     if isinstance(file, str | os.PathLike):
-        with replacement(file) as fd:
+        place = local_or_url(file)
+        if isinstance(place, Address):
+            with uploading(place, size) as upload:
+                yield StreamSink(upload)
+            return
+        with replacement(place) as fd:
             yield FileSink(fd)
     elif isinstance(file, io.TextIOBase):
         raise TypeError("the file is open for text; open it with mode 'wb'")
@@ -144,13 +153,3 @@ def _discard(file: Any) -> None:
         file.autocommit = False
         file.discard()
         file.closed = True
-
-
-def check_destination(file: File) -> None:
-    """Raise ValueError for a URL."""
-    if isinstance(file, str) and "://" in file:
-        raise ValueError(
-            f"{file}: a record is written to a path of this machine, or to a binary "
-            "file that is open. Open the URL for writing (with fsspec.open(url, 'wb') "
-            "as file), and save to that file."
-        )

@@ -267,11 +267,11 @@ def test_progress_is_told_bytes_and_paths() -> None:
 def test_a_url_is_not_taken_for_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("fsspec")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "memory:").mkdir()
 
-    with pytest.raises(ValueError, match=r"^memory://w\.mpk: .*fsspec"):
-        record(1.0).save("memory://w.mpk")
+    record(1.0).save("memory://w.mpk")
 
     assert not [*(tmp_path / "memory:").iterdir()]
 

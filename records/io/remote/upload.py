@@ -1,0 +1,175 @@
+"""Uploads: an object that is replaced as a whole, once all of it is there."""
+
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from .address import Address
+
+PART = 8 << 20
+"""The least bytes of a part; what is shorter is one request."""
+_MOST_PARTS = 9_000
+"""S3 takes 10,000, and a record may come out a little longer than was thought."""
+
+
+class Upload:
+    """A file object whose bytes are not seen before `commit`."""
+
+    def __init__(self, address: Address, size: int) -> None:
+        self.name = address.url
+        self._address = address
+        self._part = max(PART, -(-size // _MOST_PARTS))
+        self._first = bytearray()
+        self._stream: _Stream | None = None
+
+    def write(self, data: Any) -> int:
+        """Take all of ``data``, and send parts that are complete."""
+        view = memoryview(data).cast("B")
+        if self._stream is None and len(self._first) + len(view) <= self._part:
+            self._first += view
+            return len(view)
+        with self._explained():
+            if self._stream is None:
+                self._stream = _stream_to(self._address, self._part)
+                self._stream.write(self._first)
+                self._first = bytearray()
+            self._stream.write(view)
+        return len(view)
+
+    def commit(self) -> None:
+        """Have what was written be the object."""
+        with self._explained():
+            if self._stream is None and _puts_whole(self._address.storage):
+                self._address.storage.pipe_file(self._address.path, bytes(self._first))
+                return
+            if self._stream is None:
+                self._stream = _stream_to(self._address, self._part)
+                self._stream.write(self._first)
+            self._stream.commit()
+
+    def discard(self) -> None:
+        """Have the old object stay, and forget what was sent."""
+        if self._stream is not None:
+            # Whoever discards has an error to tell, which this must not take over.
+            with suppress(Exception):
+                self._stream.discard()
+
+    @contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as error:
+            number = getattr(error, "errno", None) or _ERRNO.get(type(error), errno.EIO)
+            text = f"{error or type(error).__name__}; what was saved there before stays"
+            raise OSError(number, text, self.name) from error
+
+
+_ERRNO: dict[type[Exception], int] = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+}
+
+
+@contextmanager
+def uploading(address: Address, size: int) -> Generator[Upload]:
+    """Give a file to write about ``size`` bytes to, which is the object in the end.
+
+    If the block raises, the old object is as it was. A process that is killed leaves
+    parts that nobody sees, which the storage's own rules remove. Raises OSError, in
+    words of the storage.
+    """
+    upload = Upload(address, size)
+    try:
+        yield upload
+        upload.commit()
+    except BaseException:
+        upload.discard()
+        raise
+
+
+class _Stream:
+    """A file of a storage that shows its content when it is told to."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, data: Any) -> None:
+        self._file.write(data)
+
+    def commit(self) -> None:
+        self._file.close()
+        self._file.commit()
+
+    def discard(self) -> None:
+        # Closing it would send the rest first.
+        if not self._file.closed:
+            _abandon(self._file)
+        self._file.discard()
+
+
+class _ScratchStream:
+    """A file under another name, which gets the right one in the end."""
+
+    def __init__(self, file: Any, address: Address, scratch: str) -> None:
+        self._file, self._address, self._scratch = file, address, scratch
+
+    def write(self, data: Any) -> None:
+        self._file.write(data)
+
+    def commit(self) -> None:
+        self._file.close()
+        self._address.storage.mv(self._scratch, self._address.path)
+
+    def discard(self) -> None:
+        with suppress(Exception):
+            self._file.close()
+        self._address.storage.rm_file(self._scratch)
+
+
+def _stream_to(address: Address, part: int) -> Any:
+    """Return what takes the bytes of a long object."""
+    storage, path = address.storage, address.path
+    # Whether a storage waits with what it shows is seen of a file alone, and opening
+    # the object itself might empty it.
+    scratch = f"{path}.{os.urandom(6).hex()}.part"
+    file = storage.open(scratch, "wb", autocommit=False, block_size=part)
+    if not _waits(file):
+        return _ScratchStream(file, address, scratch)
+    _abandon(file)
+    return _Stream(storage.open(path, "wb", autocommit=False, block_size=part))
+
+
+def _abandon(file: Any) -> None:
+    """Have a file that is being written send nothing more."""
+    from fsspec.spec import AbstractBufferedFile
+
+    if isinstance(file, AbstractBufferedFile):
+        file.closed = True
+        return
+    with suppress(Exception):
+        file.close()
+        file.discard()
+
+
+def _waits(file: Any) -> bool:
+    """Return whether content is seen at `commit` alone."""
+    from fsspec.implementations.memory import MemoryFile
+    from fsspec.spec import AbstractBufferedFile
+
+    if isinstance(file, AbstractBufferedFile):
+        kind, base = type(file), AbstractBufferedFile
+        return kind.commit is not base.commit and kind.discard is not base.discard
+    # Files in memory have both, and stand in the place of the old one when opened.
+    has_both = hasattr(file, "commit") and hasattr(file, "discard")
+    return has_both and not isinstance(file, MemoryFile)
+
+
+def _puts_whole(storage: Any) -> bool:
+    """Return whether bytes in memory become an object by one request."""
+    from fsspec.spec import AbstractFileSystem
+
+    # Those that are asynchronous have it of each object, not of the class.
+    is_own = type(storage).pipe_file is not AbstractFileSystem.pipe_file
+    return is_own or bool(getattr(storage, "async_impl", False))
