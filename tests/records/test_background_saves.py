@@ -277,8 +277,6 @@ def test_what_cannot_be_saved_is_said_by_the_call_and_nothing_begins(
         burnish.save_record(record, file, precision="half", wait=False)
     with pytest.raises(TypeError, match="metadata"):
         burnish.save_record(net(), file, metadata={"a": object()}, wait=False)
-    with pytest.raises(ValueError, match="a path of this machine"):
-        burnish.save_record(net(), "s3://bucket/net.mpk", wait=False)
 
     assert os.listdir(tmp_path) == []
 
