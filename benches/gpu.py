@@ -63,7 +63,7 @@ def save_rows(folder: str, net: nn.Module) -> list[Row]:
             handles.pop().wait()
         remove(mine, theirs)
 
-    handles: list[burnish.SaveHandle[Path | str]] = []
+    handles: list[burnish.SaveHandle[Path]] = []
     full = timed(
         {
             "ours": save,

@@ -85,7 +85,7 @@ class _Methods:
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
         **options: "Unpack[ModuleSaveOptions]",
-    ) -> "SaveHandle[Path | str]": ...
+    ) -> "SaveHandle[Path]": ...
     @method_of_modules
     @explain_calls("net.save_record(file{})", "write", is_home=False)
     def save_record(
@@ -96,13 +96,13 @@ class _Methods:
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
         **options: "Unpack[ModuleSaveOptions]",
-    ) -> "bytes | SaveHandle[Path | str] | None":
+    ) -> "bytes | SaveHandle[Path] | None":
         """Write the record to ``file``, or return it as bytes when that is left out.
 
         The options are those of `burnish.save_record`.
         """
         module, save = cast(nn.Module, self), cast(Any, _save_record)
-        saved: bytes | SaveHandle[Path | str] | None = save(
+        saved: bytes | SaveHandle[Path] | None = save(
             module, file, wait=wait, snapshot=snapshot, staging=staging, **options
         )
         return saved

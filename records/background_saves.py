@@ -212,10 +212,11 @@ def save_in_background(
     file: Destination,
     progress: Progress | None,
     options: SnapshotOptions | None = None,
-) -> SaveHandle[Path | str]:
+) -> SaveHandle[Path]:
     """Write ``record`` as it is now to the path ``file``, after this has returned.
 
-    A URL is one. ValueError for a file object: nobody would know when to close it.
+    So to a URL, which then is the result, as text. ValueError for a file object:
+    nobody would know when to close it.
     """
     if not isinstance(file, str | os.PathLike):
         raise ValueError(
@@ -227,11 +228,13 @@ def save_in_background(
             )
         )
     # The program may be in another folder when the file is opened.
-    place = file if is_url(file) else Path(os.getcwd(), os.fsdecode(file))
+    # Typed as what nearly all saves are to: no path can hold a URL.
+    place: Any = file if is_url(file) else Path(os.getcwd(), os.fsdecode(file))
 
-    def write(snapshot: Records) -> Path | str:
+    def write(snapshot: Records) -> Path:
         snapshot[0].save(place, progress)
-        return place
+        result: Path = place
+        return result
 
     return _saves.begin([record], write, place, options)
 

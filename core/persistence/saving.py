@@ -144,7 +144,7 @@ def save_record(
     snapshot: SnapshotKind = "copy",
     staging: int = STAGING,
     **options: Unpack[ModuleSaveOptions],
-) -> SaveHandle[Path | str]: ...
+) -> SaveHandle[Path]: ...
 @explain_calls("burnish.save_record(module, file{})", "write")
 def save_record(
     module: Savable,
@@ -159,7 +159,7 @@ def save_record(
     wait: bool = True,
     snapshot: SnapshotKind = "copy",
     staging: int = STAGING,
-) -> bytes | SaveHandle[Path | str] | None:
+) -> bytes | SaveHandle[Path] | None:
     """Write the record of ``module`` to ``file``, or return it as bytes without one.
 
     ``precision`` concerns floating parameters and is applied chunk by chunk while

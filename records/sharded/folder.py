@@ -13,16 +13,27 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from ...config.storage.opening import Descriptor, open_folder
 from ...config.storage.scratch import lock_scratch, scratch_pattern, taken_over
 from ..format import format_named
-from ..io.sink import Sink, check_destination, open_sink
+from ..io.remote.address import is_url
+from ..io.sink import Sink, open_sink
 from ..io.source import FileSource
 from .shard_index import INDEX, PartFile, save_id_of
+
+
+def refuse_url(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError for a URL."""
+    if is_url(path):
+        raise ValueError(
+            f"{path}: a record in a folder is written to a folder of this machine. "
+            "Save a file to a URL, one whose name ends in .mpk, or save the folder here "
+            "and copy it there, with index.mpk last."
+        )
 
 
 class RecordFolder:
     """A folder of this machine."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        check_destination(os.fsdecode(path))
+        refuse_url(path)
         # The program may go to another folder while it is saved.
         self.path = os.path.abspath(os.fsdecode(path))
 

@@ -54,7 +54,7 @@ def ready_to_step(
     return optim
 
 
-def lazily(module: Any, file: Path, **options: Any) -> SaveHandle[Path | str]:
+def lazily(module: Any, file: Path, **options: Any) -> SaveHandle[Path]:
     return burnish.save_record(module, file, wait=False, snapshot="lazy", **options)
 
 

@@ -55,12 +55,12 @@ def test_loading_gives_what_was_asked_for() -> None:
 def test_saves_that_nobody_waits_for_give_a_handle(tmp_path: Path) -> None:
     net, file = Net(), tmp_path / "net.mpk"
 
-    handle = assert_type(net.save_record(file, wait=False), SaveHandle[Path | str])
-    assert_type(burnish.save_record(net, file, wait=False), SaveHandle[Path | str])
+    handle = assert_type(net.save_record(file, wait=False), SaveHandle[Path])
+    assert_type(burnish.save_record(net, file, wait=False), SaveHandle[Path])
     saved = burnish.Checkpoints(tmp_path, wait=False).save(1, net=net)
     assert_type(saved.wait(), Checkpoint)
 
-    assert assert_type(handle.wait(), Path | str) == file
+    assert assert_type(handle.wait(), Path) == file
 
 
 def test_parameters_come_with_their_ids() -> None:

@@ -158,7 +158,7 @@ def test_a_url_may_be_saved_to_while_the_program_goes_on() -> None:
 
     handle = burnish.save_record(module, url, wait=False)
 
-    assert handle.wait() == url
+    assert str(handle.wait()) == url
     assert torch.equal(burnish.open_record(url)["weight"], module.weight)
     assert handle.place == url
 
