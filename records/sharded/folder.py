@@ -24,8 +24,8 @@ def refuse_url(path: str | os.PathLike[str]) -> None:
     if is_url(path):
         raise ValueError(
             f"{path}: a record in a folder is written to a folder of this machine. "
-            "Save a file to a URL, one whose name ends in .mpk, or save the folder here "
-            "and copy it there, with index.mpk last."
+            "Save one file to a URL, named *.mpk, or save the folder here and copy it "
+            "there, with index.mpk last."
         )
 
 
