@@ -20,22 +20,19 @@ class Upload:
     def __init__(self, address: Address, size: int) -> None:
         self.name = address.url
         self._address = address
-        self._part = max(PART, -(-size // _MOST_PARTS))
+        self.part = max(PART, -(-size // _MOST_PARTS))
+        """Bytes of each part."""
         self._first = bytearray()
-        self._stream: _Stream | None = None
+        self._stream: _Stream | _ScratchStream | None = None
 
     def write(self, data: Any) -> int:
         """Take all of ``data``, and send parts that are complete."""
         view = memoryview(data).cast("B")
-        if self._stream is None and len(self._first) + len(view) <= self._part:
+        if self._stream is None and len(self._first) + len(view) <= self.part:
             self._first += view
             return len(view)
         with self._explained():
-            if self._stream is None:
-                self._stream = _stream_to(self._address, self._part)
-                self._stream.write(self._first)
-                self._first = bytearray()
-            self._stream.write(view)
+            self._opened().write(view)
         return len(view)
 
     def commit(self) -> None:
@@ -44,10 +41,7 @@ class Upload:
             if self._stream is None and _puts_whole(self._address.storage):
                 self._address.storage.pipe_file(self._address.path, bytes(self._first))
                 return
-            if self._stream is None:
-                self._stream = _stream_to(self._address, self._part)
-                self._stream.write(self._first)
-            self._stream.commit()
+            self._opened().commit()
 
     def discard(self) -> None:
         """Have the old object stay, and forget what was sent."""
@@ -55,6 +49,14 @@ class Upload:
             # Whoever discards has an error to tell, which this must not take over.
             with suppress(Exception):
                 self._stream.discard()
+
+    def _opened(self) -> "_Stream | _ScratchStream":
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = _stream_to(self._address, self.part)
+            stream.write(self._first)
+            self._first = bytearray()
+        return stream
 
     @contextmanager
     def _explained(self) -> Generator[None]:
@@ -128,7 +130,7 @@ class _ScratchStream:
         self._address.storage.rm_file(self._scratch)
 
 
-def _stream_to(address: Address, part: int) -> Any:
+def _stream_to(address: Address, part: int) -> "_Stream | _ScratchStream":
     """Return what takes the bytes of a long object."""
     storage, path = address.storage, address.path
     # Whether a storage waits with what it shows is seen of a file alone, and opening
