@@ -389,24 +389,29 @@ def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:
     if bytes(source.read(data, 5)) != items:
         raise RecordFormatError(source.name, "another number of payloads than it says")
     if is_remote(source):
-        source.expect_surroundings([*_frames(layout, data)])
+        source.expect_surroundings(
+            [(at, frame, _damage(i)) for at, frame, i in _frames(layout, data)]
+        )
         return  # the sums were compared when it was opened
-    for at, frame, problem in _frames(layout, data):
+    for at, frame, i in _frames(layout, data):
         if bytes(source.read(at, len(frame))) != frame:
-            raise RecordFormatError(source.name, problem)
+            raise RecordFormatError(source.name, _damage(i))
     _checked_sums(source, layout, data)
 
 
-def _frames(layout: DocumentLayout, data: int) -> Iterator[tuple[int, bytes, str]]:
-    """Yield each frame with its place, and what is wrong where it is not there."""
+def _damage(number: int) -> str:
+    return f"damage before payload {number}"
+
+
+def _frames(layout: DocumentLayout, data: int) -> Iterator[tuple[int, bytes, int]]:
+    """Yield each frame with its place, and the number of its payload."""
     parts = layout.parts()
     for i, (start, frame) in enumerate(
         zip(layout.starts, layout.frames(), strict=True)
     ):
-        problem = f"damage before payload {i}"
-        yield data + start - len(frame), frame, problem
+        yield data + start - len(frame), frame, i
         for n, more in enumerate(parts.get(i, ()), 1):
-            yield data + start + n * (PART + ALIGN) - ALIGN, more, problem
+            yield data + start + n * (PART + ALIGN) - ALIGN, more, i
 
 
 def _checked_sums(source: Source, layout: DocumentLayout, data: int) -> bytes:

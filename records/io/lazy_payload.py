@@ -121,11 +121,14 @@ class LazyPayload:
             raise RecordChecksumError(source.name, self.path)
 
     def _bytes(self, source: Source) -> memoryview:
-        pieces = self.pieces
-        if len(pieces) == 1:
-            return source.view(*pieces[0])
-        data, n_done = fresh_memory(sum(n for _, n in pieces)), 0
-        for offset, count in pieces:
+        place = self.place
+        if isinstance(place, int):
+            # Thousands pass here at every load.
+            return source.view(place, math.prod(self.shape) * self.dtype.itemsize)
+        if len(place) == 1:
+            return source.view(*place[0])
+        data, n_done = fresh_memory(sum(n for _, n in place)), 0
+        for offset, count in place:
             # A part is 1 GiB, and would be in memory twice.
             for at in range(offset, offset + count, PIECE):
                 piece = source.read(at, min(PIECE, offset + count - at))
@@ -218,4 +221,5 @@ def tensor_of(
     tensor = torch.frombuffer(data, dtype=payload.dtype)
     if tensor.data_ptr() % payload.dtype.itemsize:
         tensor = torch.frombuffer(data, dtype=torch.uint8).clone().view(payload.dtype)
-    return tensor.view(shape)
+    # One of one dimension has its shape, and half of all tensors are such.
+    return tensor if len(shape) == 1 else tensor.view(shape)

@@ -13,7 +13,7 @@ from ....records.io.source import Maps
 from ....records.sharded.placement import is_alike, rectangle_of
 from ....records.sharded.share_payload import rectangle_values
 from ....records.tensors.grad_mode import no_grad
-from ....records.tensors.memory import is_distributed, values_of
+from ....records.tensors.memory import ORDINARY, is_distributed, values_of
 from ....records.tensors.shares import own_share, spread
 from .commit import Filling
 from .conversion import convert_values
@@ -46,7 +46,7 @@ def read_fillings(
     with no_grad():
         for step, is_live in zip(plan.steps, live, strict=True):
             entry, tensor = step.stored, step.tensors[0]
-            if is_distributed(tensor):
+            if type(tensor) not in ORDINARY and is_distributed(tensor):
                 filling = reader.share_of(step, is_live)
                 if filling is not None:
                     fillings.append(filling)
