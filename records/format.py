@@ -19,7 +19,7 @@ from .format_names import (
     registered_suffixes,
 )
 from .header.file_index import FileIndex
-from .io.progress import Progress
+from .io.progress import Progress, StopsAsItself
 from .io.sink import Sink
 from .io.source import Source, digest_of_bytes
 from .precision import RecordPrecision
@@ -173,7 +173,8 @@ def write_record(
 ) -> None:
     """Write ``record`` in a format, and check that the format has left nothing out."""
     contents = Contents(record, form, precision, progress)
-    form.encode(contents, sink, options)
+    with StopsAsItself():
+        form.encode(contents, sink, options)
     contents.check_complete()
     precision.warn_of_zeroed()
 

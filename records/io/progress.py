@@ -1,5 +1,6 @@
 """How far a save or a load has come, for who asked to be told."""
 
+import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -43,12 +44,73 @@ def progress_call(progress: Progress | None) -> ProgressCall | None:
         return None
     if progress is True:
         return ProgressLine()
-    if not callable(progress):  # pyright: ignore[reportUnnecessaryComparison]  # users pass anything
+    if not _takes_three(progress):
         raise TypeError(
             "progress is True, or a function that is called with (bytes done, bytes in "
-            f"all, path of the entry), got {progress!r:.60}"
+            f"all, path of the entry), got {progress!r:.60}.{_cure_of(progress)}"
         )
     return progress
+
+
+def _takes_three(progress: object) -> bool:
+    """Return whether this is a function of three arguments, as far as one can see.
+
+    A class would only be made anew by every call, as a bar of tqdm.
+    """
+    if not callable(progress) or isinstance(progress, type):
+        return False
+    try:
+        inspect.signature(progress).bind(0, 0, "")
+    except ValueError:
+        return True  # a function in C that does not say what it takes
+    except TypeError:
+        return False
+    return True
+
+
+def _cure_of(progress: object) -> str:
+    """Return how a bar of another library is moved, which is what people mean."""
+    is_bar = hasattr(getattr(progress, "__self__", progress), "update")
+    if not is_bar:
+        return ""
+    return (
+        " To move a bar of tqdm: def move(done, total, path): bar.total = total; "
+        "bar.update(done - bar.n), and progress=move."
+    )
+
+
+def through_generators(call: ProgressCall) -> ProgressCall:
+    """Return ``call`` for the inside of generators: `StopsAsItself` stands around them.
+
+    A StopIteration that leaves a generator would become a RuntimeError.
+    """
+
+    def called(n_done: int, n_bytes: int, path: str) -> None:
+        try:
+            call(n_done, n_bytes, path)
+        except StopIteration as error:
+            raise _CarriedStopError(error) from None
+
+    return called
+
+
+class StopsAsItself:
+    """Lets out a StopIteration of `through_generators` as what it was."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
+        if isinstance(error, _CarriedStopError):
+            raise error.stop from None
+
+
+class _CarriedStopError(Exception):
+    """A StopIteration on its way out of generators."""
+
+    def __init__(self, stop: StopIteration) -> None:
+        super().__init__(stop)
+        self.stop = stop
 
 
 def below(name: str, progress: Progress | None) -> Progress | None:

@@ -13,7 +13,7 @@ from ..errors import RecordError
 from ..header.header import Plain, header_of
 from ..io.helpers import may_have_help
 from ..io.parallel_map import n_ahead, parallel_map
-from ..io.progress import Progress, progress_call
+from ..io.progress import Progress, progress_call, through_generators
 from ..io.sink import Buffer, FileSink, Sink
 from ..precision import RecordPrecision
 from ..tensors.byte_planes import BLOCK, blocks, planes_of
@@ -60,7 +60,9 @@ class Contents:
         self.sizes = list(map(stored_size, entries, self.dtypes))
         """Of each payload, in bytes."""
         self._record, self._entries, self._form = record, entries, form
-        self._precision, self._progress = precision, progress_call(progress)
+        call = progress_call(progress)
+        self._progress = None if call is None else through_generators(call)
+        self._precision = precision
         self._sums = Sums(entries)
         self._n_told, self._n_done, self._n_bytes = 0, 0, sum(self.sizes)
 

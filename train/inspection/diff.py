@@ -18,7 +18,13 @@ from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
 from ...records.flat_record import FlatRecord
 from ...records.inspection.comparison import Distance, content_sum, distance_of
-from ...records.io.progress import Progress, Tally
+from ...records.io.progress import (
+    Progress,
+    StopsAsItself,
+    Tally,
+    progress_call,
+    through_generators,
+)
 from ...records.readable import Readable
 from ...records.tensors.dtypes import name_of_dtype
 from .layers import LayerChange, LayerChanges
@@ -246,7 +252,8 @@ def _compared(
         hyperparameters += _changes(name, _settings(view_a), _settings(view_b))
         data += _changes(name, _plain(view_a), _plain(view_b))
     distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
-    distances.add(pairing.pairs)
+    with StopsAsItself():
+        distances.add(pairing.pairs)
     return Diff(
         a=a[0],
         b=b[0],
@@ -275,7 +282,9 @@ class _Distances:
         prefixes: Mapping[int, str],
     ) -> None:
         self.rtol, self.atol = rtol, atol
-        self._progress, self._prefixes = progress, prefixes
+        call = progress_call(progress)
+        self._progress = None if call is None else through_generators(call)
+        self._prefixes = prefixes
         self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
         self.changed: list[TensorChange] = []

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import burnish
+from burnish.records import Recorder
 from burnish.records.io.progress import ProgressLine, below, progress_call
 from burnish.train import Checkpoints
 
@@ -82,6 +83,64 @@ def test_a_progress_that_raises_leaves_file_and_module_as_they_were(
     assert file.read_bytes() == content
     assert [f.name for f in tmp_path.iterdir()] == ["net.mpk"]
     assert all(map(torch.equal, module.parameters(), values))
+
+
+STOPS: dict[str, Callable[[Path, Any], object]] = {
+    **VERBS,
+    "wait": lambda file, p: burnish.save_record(
+        net(), file, wait=False, progress=p
+    ).wait(),
+    "lazy": lambda file, p: burnish.save_record(
+        net(), file, wait=False, snapshot="lazy", progress=p
+    ).wait(),
+    "as bytes": lambda file, p: Recorder("json").dumps(
+        burnish.open_record(file), progress=p
+    ),
+    "diff": lambda file, p: burnish.diff(file, net(), progress=p),
+}
+
+
+@pytest.mark.parametrize("verb", STOPS)
+@pytest.mark.parametrize(
+    "suffix", [".mpk", ".mpk.zst", ".mpk.gz", ".json", ".safetensors", ".bpk"]
+)
+@pytest.mark.parametrize("kind", [StopIteration, GeneratorExit, KeyboardInterrupt])
+def test_what_a_progress_raises_comes_out_as_itself(
+    tmp_path: Path, verb: str, suffix: str, kind: type[BaseException]
+) -> None:
+    file, error = tmp_path / f"net{suffix}", kind("enough")
+    burnish.save_record(net(), file)
+
+    def end(*call: Any) -> None:
+        raise error
+
+    with pytest.raises(kind) as caught:
+        STOPS[verb](file, end)
+
+    assert caught.value is error
+
+
+class Bar:
+    """A bar as that of tqdm: a class whose objects are moved by `update`."""
+
+    def __init__(self, iterable: Any = None, total: Any = None) -> None:
+        self.n = 0
+
+    def update(self, n: int) -> None:
+        self.n += n
+
+
+@pytest.mark.parametrize(
+    "progress", [Bar, Bar(), Bar().update], ids=["class", "bar", "method"]
+)
+def test_a_bar_is_refused_before_anything_is_written(
+    tmp_path: Path, progress: Any
+) -> None:
+    with pytest.raises(TypeError, match=r"called with \(bytes done") as caught:
+        burnish.save_record(net(), tmp_path / "net.mpk", progress=progress)
+
+    assert [*tmp_path.iterdir()] == []
+    assert "progress=move" in str(caught.value)
 
 
 @pytest.mark.parametrize("wait", [True, False])
