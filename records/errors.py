@@ -62,6 +62,11 @@ class RecordMismatchError(RecordError):
         super().__init__(file, tuple(problems), cure)
         self.file, self.problems, self.cure = file, tuple(problems), cure
 
+    def add_cure(self, sentence: str) -> None:
+        """Say what else to do, where the caller knows more than who raised it."""
+        self.cure = f"{self.cure} {sentence}".lstrip()
+        self.args = (self.file, self.problems, self.cure)
+
     def __str__(self) -> str:
         cure = f"\n{self.cure}" if self.cure else ""
         if len(self.problems) == 1:
@@ -83,7 +88,7 @@ class RecordChecksumError(RecordError):
         return (
             f"{self.file}: the bytes of {self.where} are not those that were written "
             "(their checksum differs). Copy the file again or use an older one; "
-            "verify=False reads it as it is."
+            "burnish.open_record(file, verify=False) reads it as it is."
         )
 
 

@@ -136,7 +136,9 @@ def fill_optimizer(
     states = _checked_states(bound, record, matching, problems, report)
     problems.texts += _nothing_fits(bound, record, matching)
     if strict:
-        problems.texts += _left_over(matching)
+        left_over = _left_over(matching)
+        problems.texts += left_over
+        problems.n_left_over = len(left_over)
     problems.check()
     sources = stored_groups_of(bound, record.groups, matching.groups())
     if is_restoring:
@@ -180,6 +182,8 @@ class _Problems:
     texts: list[str] = field(default_factory=list[str])
     misfits: list[str] = field(default_factory=list[str])
     """Paths, as they are stored, of states that are none of their parameters."""
+    n_left_over: int = 0
+    """How many stored states belong to no parameter."""
     n_of_states: int = 0
     """How many of ``texts`` say that a single state does not fit."""
 
@@ -192,8 +196,14 @@ class _Problems:
         if self.misfits:
             return (
                 "The optimizer is as it was. Leave such states out, and they begin "
-                f"anew: load_record(file, rename=[DeleteField({self.misfits[0]!r}), "
+                f"anew: optimizer.load_record(file, rename=[DeleteField({self.misfits[0]!r}), "
                 "...]), with DeleteField of burnish.config."
+            )
+        if self.n_left_over:
+            return (
+                "The optimizer is as it was. optimizer.load_record(file, strict=False) "
+                "leaves such states out, and optimizer.load_record(file, rename={old: "
+                "new}) gives them the names of now."
             )
         if self.n_of_states:
             return (
@@ -223,8 +233,7 @@ def _checked_states(
 def _left_over(matching: Matching) -> list[str]:
     """Say which stored states belong to no parameter, and were to belong to one."""
     return [
-        f"{path}: stored, and no parameter has that ID or path; strict=False "
-        "leaves it out, rename= gives it the name of now"
+        f"{path}: stored, and no parameter has that ID or path"
         for path in matching.unknown
     ]
 

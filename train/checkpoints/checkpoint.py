@@ -238,11 +238,7 @@ class Checkpoint(os.PathLike[str]):
             if isinstance(part, nn.Module):
                 _warn_of_flags(name, part, record)
         except RecordMismatchError as error:
-            if "hyperparameters=" in str(error):
-                error.add_note(
-                    f"in the part {name!r}; to fill it all the same: "
-                    'checkpoints.restore(..., hyperparameters="ignore")'
-                )
+            self._add_cure(error, name)
             raise
         except (RecordError, OSError, MemoryError):
             raise
@@ -252,6 +248,21 @@ class Checkpoint(os.PathLike[str]):
             raise _refused(file, name, part, error) from error
         except Exception as error:  # a part's own load_state_dict may raise anything
             raise _refused(file, name, part, error) from error
+
+    def _add_cure(self, error: RecordMismatchError, name: str) -> None:
+        """Say what the advice of those that load one file means for a restore."""
+        if "hyperparameters=" in error.cure:
+            error.add_cure(
+                "So does restore, for all parts: "
+                'checkpoints.restore(..., hyperparameters="ignore").'
+            )
+        if "_record" in error.cure:
+            # Only what a file holds can be renamed or left out, and parts are found by
+            # their names.
+            error.add_cure(
+                f"For the part {name!r}, file is checkpoints[{self.step}]"
+                f".file({name!r}); restore the others without it."
+            )
 
 
 def _home(name: str) -> str:

@@ -248,6 +248,8 @@ class _StatePart(Part):
     ) -> None:
         read_state, write_state = self._accessors()
         is_module = stored_kind == MODULE
+        if is_module and isinstance(self.value, torch.optim.Optimizer):
+            raise _unfit(self.name, self.value, record, stored_kind)
         state = record.to_state_dict() if is_module else value_of(record)
         if type(self.value) in _GENERATORS:
             transaction.undo_with(partial(write_state, read_state()))

@@ -88,7 +88,15 @@ class Restoring(StateTree):
         # and the one that was saved before it is handed on.
         record.load_all()
         check_digest(self.origin.files, file, self.origin.digests)
-        return restore_object(record, path, annotation, self)
+        try:
+            return restore_object(record, path, annotation, self)
+        except RecordMismatchError as error:
+            if "_record" in error.cure:
+                error.add_cure(
+                    f"For {path}, file is {str(self.folder / file)!r}; a run whose "
+                    "state is made of it begins in another folder."
+                )
+            raise
 
     def deserialized(self, data: Any, annotation: Any, file: str) -> Any:
         """Return what the class in ``annotation`` makes of ``data``."""

@@ -81,8 +81,8 @@ def _of_names(stored_names: Collection[str], expected_names: Collection[str]) ->
     rename_text = f"{{{rename[0]!r}: {rename[1]!r}}}" if rename else "{old: new}"
     return (
         f"Rename with open_record(file, rename={rename_text}), leave entries out with "
-        "open_record(file, exclude=...), or allow what differs: allow_missing=..., "
-        "allow_unexpected=..., strict=False."
+        "open_record(file, exclude=...), or allow what differs: load_record and "
+        "from_record take allow_missing=..., allow_unexpected=... and strict=False."
     )
 
 
@@ -140,7 +140,7 @@ def _replace_head(path: str, old_head: str, new_head: str) -> str:
 
 
 IGNORE = (
-    'If the difference is meant: hyperparameters="ignore", of load_record, from_record '
-    "or open_record."
+    "If the difference is meant: load_record, from_record and open_record take "
+    'hyperparameters="ignore".'
 )
 """What to do about hyperparameters that differ."""

@@ -152,7 +152,7 @@ def _without_overwritten(
     problems = [
         f"{targets[i].path}: found values that differ from those of another entry with "
         "which it shares memory in the module, expected the same ones there; leave one "
-        "of them out with open_record(exclude=...)"
+        "of them out with open_record(file, exclude=...)"
         for i in sorted(numbers)
         if targets[i].kind != "transient"
     ]

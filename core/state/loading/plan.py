@@ -230,7 +230,7 @@ class _Matching:
                 self.problems.append(
                     f"{match.path} and {candidate.path}: found two different tensors, "
                     "expected one, since they are tied in the module; leave one of "
-                    "them out with open_record(exclude=...)"
+                    "them out with open_record(file, exclude=...)"
                 )
         return match
 
@@ -296,7 +296,7 @@ def _nothing_matched(
     expected_names = ", ".join([*ours, *content.extra][:3])
     return [
         f"nothing matches: found {found_names}, ..., expected {expected_names}, .... "
-        "To load nothing all the same: allow_empty=True"
+        "To load nothing all the same: load_record(module, file, allow_empty=True)"
     ]
 
 

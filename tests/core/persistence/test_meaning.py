@@ -495,7 +495,7 @@ def test_a_part_of_a_state_is_filled_only_with_what_it_was(tmp_path: Path) -> No
 
     for name, value in {**net.state_dict(), **other.state_dict()}.items():
         assert torch.equal(value, before[name])
-    assert 'restore(..., hyperparameters="ignore")' in caught.value.__notes__[0]
+    assert 'restore(..., hyperparameters="ignore")' in str(caught.value)
     checkpoints.restore(other=other, model=net, hyperparameters="ignore")
     load_record(net, checkpoints["latest"]["model"], hyperparameters="ignore")
     with pytest.raises(ValueError, match="an option of restore"):
