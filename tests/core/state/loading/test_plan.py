@@ -328,7 +328,7 @@ def test_a_record_that_has_nothing_of_the_module_is_refused(strict: bool) -> Non
 
     assert problems == (
         "nothing matches: found x, y, ..., expected w, b, .... To load nothing all "
-        "the same: allow_empty=True",
+        "the same: load_record(module, file, allow_empty=True)",
     )
     assert report.loaded == []
     assert report.missing == ["w", "b"]
