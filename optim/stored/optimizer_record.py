@@ -196,8 +196,8 @@ class _Problems:
         if self.misfits:
             return (
                 "The optimizer is as it was. Leave such states out, and they begin "
-                f"anew: optimizer.load_record(file, rename=[DeleteField({self.misfits[0]!r}), "
-                "...]), with DeleteField of burnish.config."
+                "anew: optimizer.load_record(file, rename=[DeleteField("
+                f"{self.misfits[0]!r}), ...]), with DeleteField of burnish.config."
             )
         if self.n_left_over:
             return (
