@@ -53,6 +53,7 @@ def _parser() -> ArgumentParser:
 
 def _run(options: Namespace) -> int:
     from ..config.printable import printable
+    from ..records.io.remote.address import size_at
     from ..train.inspection.conversion import convert
     from .terminal import saving_bar
 
@@ -62,7 +63,7 @@ def _run(options: Namespace) -> int:
         name = printable(os.path.basename(source))
         with saving_bar(f"converting {name}") as progress:
             n = convert(source, target, progress=progress, **reading)
-        size = os.path.getsize(target) if os.path.isfile(target) else None
+        size = size_at(target)
         row = {"source": source, "target": target, "n_entries": n, "n_bytes": size}
         results.append(row)
         if not options.json:
@@ -98,12 +99,15 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _pairs(options: Namespace) -> list[tuple[str, str]]:
     """Return each source with its target; ValueError for two of one name."""
+    from ..records.io.remote.address import is_url
+
     sources, target = options.sources, options.target
     is_folder = len(sources) > 1 or target.endswith(("/", os.sep))
     is_folder = (is_folder or os.path.isdir(target)) and options.shards is None
     if not is_folder:
         return [(sources[0], target)]
-    os.makedirs(target, exist_ok=True)
+    if not is_url(target):
+        os.makedirs(target, exist_ok=True)
     pairs = [(s, os.path.join(target, _stem(s) + options.suffix)) for s in sources]
     names = [name for _, name in pairs]
     twice = {name for name in names if names.count(name) > 1}

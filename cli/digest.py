@@ -12,7 +12,9 @@ def sha256_of(file: str, advance: Callable[[int], object] = lambda count: None) 
     ``advance`` is called with how many bytes more are done.
     """
     digest = hashlib.sha256()
-    with open(file, "rb") as stream:
+    from ..records.io.remote.address import open_in_order
+
+    with open_in_order(file) as stream:
         while piece := stream.read(_PIECE):
             digest.update(piece)
             advance(len(piece))

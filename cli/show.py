@@ -88,13 +88,14 @@ def _write_page(source: Any, views: Sequence[Any], options: Namespace) -> None:
 def _digests(view: Any) -> dict[str, str]:
     """Return the sum of each file of a record, which may lie in several."""
     from ..config.printable import printable
+    from ..records.io.remote.address import size_at
     from ..train.inspection.stored_files import files_of_record
     from .terminal import progress_bar
 
     sums: dict[str, str] = {}
     for file in files_of_record(view.record):
         name = printable(os.path.basename(file))
-        with progress_bar(f"hashing {name}", os.path.getsize(file)) as advance:
+        with progress_bar(f"hashing {name}", size_at(file) or 0) as advance:
             sums[file] = sha256_of(file, advance)
     return sums
 

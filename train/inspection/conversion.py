@@ -14,6 +14,7 @@ from ...records.flat_record import FlatRecord
 from ...records.format import format_named
 from ...records.format_names import format_of_suffix
 from ...records.io.progress import Progress
+from ...records.io.remote.address import is_taken, is_url
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.source_errors import what_to_read
@@ -42,7 +43,7 @@ def convert(
     Raises `RecordError` for what the format cannot hold, naming it; FileExistsError
     for a target that is there, unless ``is_replacing``.
     """
-    if os.path.lexists(target) and not is_replacing:
+    if is_taken(target) and not is_replacing:
         raise FileExistsError(
             errno.EEXIST, "there is a file already; --force replaces it", target
         )
@@ -116,6 +117,8 @@ def _write_shards(
     precision: PrecisionLike,
     progress: Progress | None,
 ) -> None:
+    if is_url(folder):
+        raise ValueError(f"{folder}: shards are written to a folder of this machine")
     if os.path.isdir(folder) and os.listdir(folder):
         raise FileExistsError(
             errno.ENOTEMPTY, f"the folder is not empty, {what_to_read(folder)}", folder

@@ -2,7 +2,6 @@
 
 import errno
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ...records.errors import (
 from ...records.format_names import format_of_suffix
 from ...records.inspection.comparison import content_sum
 from ...records.io.progress import Progress, Tally
+from ...records.io.remote.address import is_taken, open_in_order
 from ...records.open import open_record, verify_file
 
 _PIECE = 1 << 20
@@ -35,7 +35,7 @@ def repair(
     where ``file`` is whole; `RecordError` if ``copy`` is damaged there as well, or the
     header of ``file`` is; FileExistsError for a target that is there already.
     """
-    if os.path.lexists(target):
+    if is_taken(target):
         raise FileExistsError(
             errno.EEXIST, "there is a file; name a new one", os.fspath(target)
         )
@@ -59,7 +59,7 @@ def repair(
             # The values of the twin are read when they are written.
             whole_entry = entry.with_payload(twin.source) if value is None else entry
             entries.append(whole_entry)
-        record.replaced(entries=entries).save(Path(target), progress=_rest_of(tally))
+        record.replaced(entries=entries).save(target, progress=_rest_of(tally))
     return repaired
 
 
@@ -100,7 +100,7 @@ def _take_whole(
         problem = f"its header is damaged, and {n_equal:,} of {n_bytes:,} bytes equal"
         raise _no_copy(copy, problem)
     with open_record(copy) as whole:
-        whole.save(Path(target))
+        whole.save(target)
 
 
 def _equal_bytes(
@@ -108,7 +108,7 @@ def _equal_bytes(
 ) -> tuple[int, int]:
     """Return how many bytes of both are equal at their places, and of how many."""
     n_equal = n_bytes = 0
-    with open(file, "rb") as first, open(copy, "rb") as second:
+    with open_in_order(file) as first, open_in_order(copy) as second:
         while True:
             piece, other = first.read(_PIECE), second.read(_PIECE)
             if not (piece or other):

@@ -1,7 +1,7 @@
 """A URL as fsspec takes it: the storage, and the path of an object there."""
 
 import os
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 
 class Address(NamedTuple):
@@ -50,3 +50,37 @@ def local_or_url(file: str | os.PathLike[str]) -> str | Address:
         return os.fsdecode(file)
     address = address_of(file)
     return address.local_path or address
+
+
+def open_in_order(file: str | os.PathLike[str]) -> BinaryIO:
+    """Open a path or a URL, to be read from its beginning to its end."""
+    place = local_or_url(file)
+    if not isinstance(place, Address):
+        return open(place, "rb")
+    opened: BinaryIO = place.storage.open(place.path, "rb", block_size=_IN_ORDER)
+    return opened
+
+
+def size_at(file: str | os.PathLike[str]) -> int | None:
+    """Return how many bytes stand at a path or a URL; None if no file does."""
+    place = local_or_url(file)
+    try:
+        if not isinstance(place, Address):
+            return os.path.getsize(place) if os.path.isfile(place) else None
+        place.storage.invalidate_cache(place.path)
+        info: dict[str, Any] = place.storage.info(place.path)
+    except FileNotFoundError:
+        return None
+    return info["size"] if info.get("type") == "file" else None
+
+
+def is_taken(file: str | os.PathLike[str]) -> bool:
+    """Return whether anything stands at a path or a URL."""
+    place = local_or_url(file)
+    if not isinstance(place, Address):
+        return os.path.lexists(place)
+    return size_at(file) is not None
+
+
+_IN_ORDER = 16 << 20
+"""Bytes that are fetched at once of what is read in order."""

@@ -8,8 +8,11 @@ import pytest
 from burnish.records.io.remote.address import (
     Address,
     address_of,
+    is_taken,
     is_url,
     local_or_url,
+    open_in_order,
+    size_at,
 )
 
 
@@ -47,3 +50,18 @@ def test_a_url_that_nothing_knows_and_a_package_that_lacks_are_said(
 
     with pytest.raises(ImportError, match=r"s3://b/a\.mpk needs fsspec: pip install"):
         address_of("s3://b/a.mpk")
+
+
+def test_what_stands_at_a_path_or_a_url_is_known_by_its_size(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    (tmp_path / "a").write_bytes(b"abc")
+    fsspec.filesystem("memory").pipe_file("/sizes/a", b"abcd")
+
+    assert size_at(tmp_path / "a") == 3
+    assert size_at("memory://sizes/a") == 4
+    assert size_at("memory://sizes") is None
+    assert size_at("memory://sizes/none") is None
+    assert (is_taken(tmp_path), is_taken(tmp_path / "b")) == (True, False)
+    assert (is_taken("memory://sizes/a"), is_taken("memory://sizes/b")) == (True, False)
+    with open_in_order("memory://sizes/a") as file:
+        assert file.read() == b"abcd"

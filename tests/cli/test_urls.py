@@ -1,0 +1,98 @@
+"""The commands with URLs in the place of files."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.cli.main import main
+
+fsspec: Any = pytest.importorskip("fsspec")
+URL = "memory://commands/net.mpk"
+
+
+@pytest.fixture(autouse=True)
+def net() -> nn.Module:
+    module = nn.Linear(30, 20)
+    burnish.save_record(module, URL)
+    return module
+
+
+def memory() -> Any:
+    return fsspec.filesystem("memory")
+
+
+@pytest.mark.parametrize("options", [[], ["--stats"], ["--digest"], ["--json"]])
+def test_show_reads_a_url(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", URL, *options]) == 0
+
+    assert "weight" in capsys.readouterr().out
+
+
+def test_verify_reads_a_url_and_finds_damage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["verify", URL]) == 0
+    data = bytearray(memory().cat_file("/commands/net.mpk"))
+    data[-600] ^= 1
+    memory().pipe_file("/commands/bad.mpk", bytes(data))
+
+    assert main(["verify", "memory://commands/bad.mpk"]) == 1
+    assert main(["verify", URL, "--sha256", "0" * 64]) == 1
+    assert main(["verify", "memory://commands/none.mpk"]) == 2
+
+    assert "memory://commands/bad.mpk: damaged" in capsys.readouterr().out
+
+
+def test_convert_reads_and_writes_urls_and_replaces_on_request(net: nn.Linear) -> None:
+    target = "memory://commands/net.safetensors"
+
+    assert main(["convert", URL, target]) == 0
+    assert main(["convert", URL, target]) == 2
+    assert main(["convert", URL, target, "--force", "--precision", "half"]) == 0
+
+    weight = burnish.open_record(target)["weight"]
+    assert torch.equal(weight, net.weight.half())
+
+
+def test_convert_puts_several_beside_each_other_and_makes_no_folder_here(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    memory().copy("/commands/net.mpk", "/commands/other.mpk")
+    other = "memory://commands/other.mpk"
+
+    assert main(["convert", URL, other, "memory://commands/half/"]) == 0
+    assert main(["convert", URL, "memory://commands/s/", "--shards", "1MB"]) == 2
+
+    assert memory().exists("/commands/half/other.mpk")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_diff_compares_a_url_with_a_file(tmp_path: Any, net: nn.Linear) -> None:
+    burnish.save_record(net, tmp_path / "net.mpk")
+    assert main(["diff", URL, str(tmp_path / "net.mpk")]) == 0
+    nn.init.zeros_(net.weight)
+    burnish.save_record(net, URL)
+
+    assert main(["diff", URL, str(tmp_path / "net.mpk")]) == 1
+
+
+def test_repair_takes_what_is_damaged_from_a_url_and_writes_to_one() -> None:
+    data = bytearray(memory().cat_file("/commands/net.mpk"))
+    data[-600] ^= 1
+    bad, whole = "memory://commands/bad.mpk", "memory://commands/whole.mpk"
+    memory().pipe_file("/commands/bad.mpk", bytes(data))
+    if memory().exists("/commands/whole.mpk"):
+        memory().rm("/commands/whole.mpk")
+
+    assert main(["verify", bad, "--repair-from", URL, "--out", whole]) == 0
+
+    assert memory().cat_file("/commands/whole.mpk") == memory().cat_file(
+        "/commands/net.mpk"
+    )
+    assert main(["verify", bad, "--repair-from", URL, "--out", whole]) == 2
