@@ -54,7 +54,7 @@ def _parser() -> ArgumentParser:
 def _run(options: Namespace) -> int:
     from ..config.printable import printable
     from ..records.io.remote.address import size_at
-    from ..train.inspection.conversion import convert
+    from ..train.inspection.conversion import convert_file
     from .terminal import saving_bar
 
     reading = _reading(options)
@@ -62,7 +62,7 @@ def _run(options: Namespace) -> int:
     for source, target in _pairs(options):
         name = printable(os.path.basename(source))
         with saving_bar(f"converting {name}") as progress:
-            n = convert(source, target, progress=progress, **reading)
+            n = convert_file(source, target, progress=progress, **reading)
         size = size_at(target)
         row = {"source": source, "target": target, "n_entries": n, "n_bytes": size}
         results.append(row)

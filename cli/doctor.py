@@ -48,7 +48,7 @@ PACKAGES = {
 def main(argv: Sequence[str]) -> int:
     """Print the report, and return 0 if all that is needed works, else 1."""
     options = _parser().parse_args(argv)
-    packages, facts = versions(), torch_facts()
+    packages, facts = package_versions(), torch_facts()
     tests = [test(name, act) for name, act in _TESTS.items()]
     if options.json:
         from .json_output import print_json
@@ -66,7 +66,7 @@ def _parser() -> ArgumentParser:
     return words
 
 
-def versions() -> dict[str, str | None]:
+def package_versions() -> dict[str, str | None]:
     """Return the version of each package by name; None for what is not installed."""
     from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
 

@@ -58,7 +58,7 @@ def lines_of_part(view: PartView) -> Iterator[str]:
     words.append("with checksums" if view.has_sums else "no checksums")
     yield f"{printable(part.name or part.file)}: {', '.join(words)}"
     if view.hparams is not None:
-        yield f"  {call_text(view.hparams)}"
+        yield f"  {hparams_call_text(view.hparams)}"
         yield from _blueprint_lines(view.hparams)
     for i, group in enumerate(view.groups):
         call = f"{printable(group.kind)}({pairs_text(group.hyperparameters)})"
@@ -89,7 +89,7 @@ def totals_text(view: PartView) -> str:
     return text
 
 
-def call_text(hparams: Mapping[str, Any]) -> str:
+def hparams_call_text(hparams: Mapping[str, Any]) -> str:
     """Return hyperparameters as the call that they are: ``Net(width=32)``."""
     name = printable(str(hparams.get("__name__", "")))
     arguments = {k: v for k, v in hparams.items() if not k.startswith("__")}
@@ -114,7 +114,7 @@ def _text_of(value: object) -> str:
         of_class: Any = value.get("__class__")
         if isinstance(of_class, Mapping) and "__name__" in of_class:
             return printable(str(of_class["__name__"]))
-        return call_text(value) if "__name__" in value else _braced(value)
+        return hparams_call_text(value) if "__name__" in value else _braced(value)
     if isinstance(value, list | tuple):
         items = ", ".join(_value(item) for item in value[:4])
         return f"[{items}{', ...' * (len(value) > 4)}]"

@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -369,6 +370,40 @@ def test_files_of_a_folder_import_each_other_in_no_circle(folder: str) -> None:
     order = [*TopologicalSorter(below).static_order()]
 
     assert set(files) <= set(order)
+
+
+DEFINED_TWICE = {
+    "Change": "of a live config, and of a schema: public names of two packages",
+    "Edit": "of a live config, and of a blueprint: public names of two packages",
+    "comment_lines": "each text format of configs says it of its own texts",
+    "dump_schema": "of a config, and of records: the verbs of two public packages",
+    "load_schema": "of a config, and of records: the verbs of two public packages",
+    "main": "what each subcommand of the command is called by",
+    "read": "what each text format of configs reads with",
+    "schema_of": "of a config, and of records: the verbs of two public packages",
+    "write": "what each text format of configs writes with",
+}
+"""Public names that several files define, and why each means one thing all the same."""
+
+
+def test_a_public_name_is_defined_in_one_file() -> None:
+    files_by_name = defaultdict[str, set[str]](set)
+    for folder in LAYERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.parse(file.read_text()).body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    files_by_name[node.name].add(str(file.relative_to(ROOT)))
+
+    several = {
+        name: files
+        for name, files in files_by_name.items()
+        if len(files) > 1 and not name.startswith("_")
+    }
+
+    assert several.keys() == DEFINED_TWICE.keys(), (
+        "one word means one thing: give another name, or a reason in DEFINED_TWICE: "
+        f"{ {n: f for n, f in several.items() if n not in DEFINED_TWICE} }"
+    )
 
 
 def imported_files(file: Path) -> list[tuple[int, Path]]:

@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from .edits.edits import SetArguments, Unbuilt, definition_of
-from .edits.wrapped import Wrapped, has_place
+from .edits.wrapped import Wrapped, holds_place
 from .errors import SettingError
 from .parts import Parts
 from .tree.construction_node import ConstructionNode
@@ -59,7 +59,7 @@ def _place_in(wrapper: Unbuilt, path: str) -> str:
     """Return where the wrapped part stands inside of what is around it."""
     arguments = definition_of(wrapper).arguments
     names: list[str] = getattr(wrapper, "isinstance")(Wrapped).list_names()  # noqa: B009
-    if not has_place(arguments) or not names or names == [""]:
+    if not holds_place(arguments) or not names or names == [""]:
         raise SettingError(
             path,
             "what goes around a part has to take it as an argument, and to keep it: "

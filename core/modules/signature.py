@@ -37,7 +37,7 @@ def takes_any_name(cls: type[nn.Module]) -> bool:
 
 def call(cls: type[nn.Module], arguments: Mapping[str, object]) -> nn.Module:
     """Return ``cls`` of ``arguments``, of which the variadic ones come as one each."""
-    args, kwargs = spread(cls, arguments)
+    args, kwargs = call_arguments(cls, arguments)
     if not _take(_receivers(cls), args, kwargs):
         name = cls.__qualname__
         raise TypeError(
@@ -48,7 +48,7 @@ def call(cls: type[nn.Module], arguments: Mapping[str, object]) -> nn.Module:
     return cls(*args, **kwargs)
 
 
-def spread(
+def call_arguments(
     cls: type[nn.Module], arguments: Mapping[str, object]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return ``arguments`` as a call of ``cls`` takes them: by name where it can.

@@ -28,7 +28,7 @@ from ...records.errors import RecordError, RecordMismatchError
 from ..evolution.upgrading import entries_of
 from ..modules.tree import Places
 from ..state.loading.derived import derive
-from .burn_layers import Pairing, children_of, pairings_of, unknown_to_burn
+from .burn_layers import Counterpart, children_of, counterparts_of, unknown_to_burn
 
 E = TypeVar("E", bound=Entries)
 
@@ -45,7 +45,7 @@ def to_burn(record: E, places: Places) -> E:
     for path, entry in record.by_path().items():
         if path in names.unknown:
             continue
-        pairing = names.pairings.get(path, Pairing(path, (path,)))
+        pairing = names.pairings.get(path, Counterpart(path, (path,)))
         for i, name in enumerate(pairing.burn_names):
             # A tied tensor is one in Burn's file too, unless its layers differ there.
             key = (
@@ -180,7 +180,7 @@ def _warn_of_square_layers(record: Entries, places: Places) -> None:
 class _Names:
     """How the tensors of a module are called in Burn."""
 
-    pairings: dict[str, Pairing] = field(default_factory=dict[str, Pairing])
+    pairings: dict[str, Counterpart] = field(default_factory=dict[str, Counterpart])
     """By path in the module, those that differ."""
     unknown: frozenset[str] = frozenset()
     """Paths of what Burn does not have."""
@@ -221,7 +221,7 @@ class _Names:
         )
 
 
-def _all_pairings(places: Places) -> Iterator[tuple[str, str, Pairing]]:
+def _all_pairings(places: Places) -> Iterator[tuple[str, str, Counterpart]]:
     """Yield every tensor's pairing, after its prefixes in the module and in Burn.
 
     One without names in Burn is not there.
@@ -236,13 +236,13 @@ def _all_pairings(places: Places) -> Iterator[tuple[str, str, Pairing]]:
         # A wrapper stands at one place with what it wraps, which comes later.
         children[prefix] = children_of(owner)
         try:
-            pairings = pairings_of(owner)
+            pairings = counterparts_of(owner)
         except RecordError as error:
             place = prefix.rstrip(".") or "the module"
             raise RecordError(f"{place}: {error}") from None
         unknown = unknown_to_burn(owner)
         for name in (*owner._parameters, *owner._buffers):
-            pairing = Pairing(name, () if name in unknown else (name,))
+            pairing = Counterpart(name, () if name in unknown else (name,))
             yield prefix, burn_prefixes[prefix], pairings.get(name, pairing)
 
 
@@ -252,7 +252,7 @@ def _split(prefix: str) -> tuple[str, str]:
     return above + dot, name
 
 
-def _piece(entry: Entry, pairing: Pairing, number: int) -> Entry:
+def _piece(entry: Entry, pairing: Counterpart, number: int) -> Entry:
     """Return one of the tensors of Burn that make ``entry``."""
     n_pieces = len(pairing.burn_names)
     is_transposed = pairing.is_transposed and len(entry.shape) == 2

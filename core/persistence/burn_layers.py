@@ -16,7 +16,7 @@ from ...records.tensors.torch_internals import NormBase
 
 
 @dataclass(frozen=True, slots=True)
-class Pairing:
+class Counterpart:
     """A tensor of torch, and those of Burn that make it one after the other."""
 
     torch_name: str
@@ -25,7 +25,7 @@ class Pairing:
     """Whether each of Burn's has its two dimensions the other way round."""
 
 
-def pairings_of(module: nn.Module) -> dict[str, Pairing]:
+def counterparts_of(module: nn.Module) -> dict[str, Counterpart]:
     """Return the tensors of ``module`` itself that differ in Burn, by torch's names.
 
     Raises `RecordError` for a recurrent layer that Burn has no layer for.
@@ -57,11 +57,11 @@ def unknown_to_burn(module: nn.Module) -> frozenset[str]:
     return _COUNTS if isinstance(module, NormBase) else frozenset()
 
 
-def _has(module: nn.Module, pairing: Pairing) -> bool:
+def _has(module: nn.Module, pairing: Counterpart) -> bool:
     return module._parameters.get(pairing.torch_name) is not None
 
 
-def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Pairing]:
+def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Counterpart]:
     """Yield the pairings of a layer, whose gates torch has in one tensor."""
     if module.num_layers > 1 or module.proj_size:
         problem = "a projection" if module.proj_size else f"{module.num_layers} layers"
@@ -77,7 +77,7 @@ def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Pairing]:
         for name, burn_name in _TRANSFORMS.items():
             burn_names = tuple(f"{direction}{gate}.{burn_name}" for gate in gates)
             is_weight = name.startswith("weight")
-            yield Pairing(f"{name}_l0{ending}", burn_names, is_transposed=is_weight)
+            yield Counterpart(f"{name}_l0{ending}", burn_names, is_transposed=is_weight)
 
 
 _TRANSFORMS = {
@@ -96,10 +96,10 @@ _GATES: dict[type[nn.RNNBase], tuple[str, ...]] = {
 
 _QKV = ("query", "key", "value")
 
-_NORM = (Pairing("weight", ("gamma",)), Pairing("bias", ("beta",)))
+_NORM = (Counterpart("weight", ("gamma",)), Counterpart("bias", ("beta",)))
 
-_LAYERS: tuple[tuple[tuple[type[nn.Module], ...], tuple[Pairing, ...]], ...] = (
-    ((nn.Linear,), (Pairing("weight", ("weight",), is_transposed=True),)),
+_LAYERS: tuple[tuple[tuple[type[nn.Module], ...], tuple[Counterpart, ...]], ...] = (
+    ((nn.Linear,), (Counterpart("weight", ("weight",), is_transposed=True),)),
     (
         (
             NormBase,
@@ -109,19 +109,19 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], tuple[Pairing, ...]], ...] = (
         ),
         _NORM,
     ),
-    ((nn.PReLU,), (Pairing("weight", ("alpha",)),)),
+    ((nn.PReLU,), (Counterpart("weight", ("alpha",)),)),
     (
         (nn.MultiheadAttention,),
         (
-            Pairing(
+            Counterpart(
                 "in_proj_weight",
                 tuple(f"{n}.weight" for n in _QKV),
                 is_transposed=True,
             ),
-            Pairing("in_proj_bias", tuple(f"{n}.bias" for n in _QKV)),
-            Pairing("q_proj_weight", ("query.weight",), is_transposed=True),
-            Pairing("k_proj_weight", ("key.weight",), is_transposed=True),
-            Pairing("v_proj_weight", ("value.weight",), is_transposed=True),
+            Counterpart("in_proj_bias", tuple(f"{n}.bias" for n in _QKV)),
+            Counterpart("q_proj_weight", ("query.weight",), is_transposed=True),
+            Counterpart("k_proj_weight", ("key.weight",), is_transposed=True),
+            Counterpart("v_proj_weight", ("value.weight",), is_transposed=True),
         ),
     ),
 )

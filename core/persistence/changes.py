@@ -24,7 +24,7 @@ from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
 from ..modules.registry import NAME
 from ..modules.tree import places_of, unwrapped
-from .comparison import HparamsComparison, Named, difference
+from .comparison import HparamsComparison, Named, value_difference
 
 Changes = dict[str, Mapping[str, Any]]
 
@@ -122,7 +122,9 @@ class ChangedParts:
             live_value = part.__dict__.get(name)
             if is_lasting(live_value) and plain_attribute(live_value) != stored_value:
                 live_value = plain_attribute(live_value)
-                lines.append(difference(join(path, name), stored_value, live_value))
+                lines.append(
+                    value_difference(join(path, name), stored_value, live_value)
+                )
 
     @property
     def _differing(self) -> list[str]:

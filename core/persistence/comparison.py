@@ -162,7 +162,9 @@ class HparamsComparison:
             for side in (stored_value, live_value)
         )
         lines = self.noted if is_replaced else self.differing
-        tell = difference if stored_value is not DEFAULT else difference_from_default
+        tell = (
+            value_difference if stored_value is not DEFAULT else difference_from_default
+        )
         lines.append(tell(path, stored_value, live_value))
 
     def _untouched(
@@ -177,7 +179,9 @@ class HparamsComparison:
             if live_value != stored_value and not _are_one_function(
                 stored_value, live_value
             ):
-                self.differing.append(difference(path, Named(stored_name), live_value))
+                self.differing.append(
+                    value_difference(path, Named(stored_name), live_value)
+                )
 
     def _value(
         self, stored_value: object, live_value: object, path: str, lines: list[str]
@@ -188,7 +192,7 @@ class HparamsComparison:
                 return
             if FUNCTION in stored_value or FUNCTION in live_value:
                 if stored_value != live_value:
-                    lines.append(difference(path, stored_value, live_value))
+                    lines.append(value_difference(path, stored_value, live_value))
                 return
             if NAME in stored_value and NAME in live_value:
                 self._nested(stored_value, live_value, path)
@@ -204,7 +208,7 @@ class HparamsComparison:
             live_value, list | tuple
         ):
             if len(stored_value) != len(live_value):
-                lines.append(difference(path, stored_value, live_value))
+                lines.append(value_difference(path, stored_value, live_value))
                 return
             for i, (stored_item, live_item) in enumerate(
                 zip(stored_value, live_value, strict=True)
@@ -213,7 +217,7 @@ class HparamsComparison:
         elif not _equal(stored_value, live_value):
             # Loading decides on dtypes, so that to differ in them is no contradiction.
             are_dtypes = _is_dtype(stored_value) and _is_dtype(live_value)
-            line = difference(path, stored_value, live_value)
+            line = value_difference(path, stored_value, live_value)
             (self.noted if are_dtypes else lines).append(line)
 
     def _nested(self, stored_node: Node, live_node: Node, path: str) -> None:
@@ -230,7 +234,7 @@ class HparamsComparison:
             self.module(stored_node, live_node, cls, path)
         else:
             self.differing.append(
-                difference(path, Named(stored_node), Named(live_node))
+                value_difference(path, Named(stored_node), Named(live_node))
             )
 
 
@@ -359,7 +363,7 @@ def _keys(stored_node: Node, live_node: Node) -> list[str]:
     return [*stored_node, *(k for k in live_node if k not in stored_node)]
 
 
-def difference(path: str, stored_value: object, live_value: object) -> str:
+def value_difference(path: str, stored_value: object, live_value: object) -> str:
     """Return the line of a report or of an error about ``path``."""
     stored_text = short_repr(_readable(stored_value), 100)
     live_text = short_repr(_readable(live_value), 100)

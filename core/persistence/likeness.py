@@ -20,7 +20,7 @@ from ...records.tensors.memory import same_bits
 from ..hyperparameters.structure import MEANINGLESS
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
-from .comparison import ABSENT, difference
+from .comparison import ABSENT, value_difference
 
 _OF_TORCH = frozenset(nn.Module().__dict__)
 """What torch keeps in every module."""
@@ -75,7 +75,7 @@ class _Likeness:
         for name in dict.fromkeys([*stored_attributes, *attributes]):
             a, b = stored_attributes.get(name, ABSENT), attributes.get(name, ABSENT)
             if not self._are_alike(a, b):
-                return difference(join(path, name), a, b)
+                return value_difference(join(path, name), a, b)
         for table in _HOOKS:
             sides = (stored_part, part)
             hooks = [list(side.__dict__[table].values()) for side in sides]

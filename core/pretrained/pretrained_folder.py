@@ -21,7 +21,7 @@ from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.source_errors import what_to_read
 from ..hyperparameters.values import SAVE
-from .shards import INDEX, open_shards, read_index, shard_names
+from .shards import INDEX, open_shards, read_shard_index, shard_names
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -141,7 +141,7 @@ def _weights(folder: str, config: Mapping[str, object] | None) -> str:
 
 def _saved_with(file: str) -> str | None:
     if file.endswith(".index.json"):
-        index = read_index(file)
+        index = read_shard_index(file)
         folder = os.path.dirname(file)
         names = shard_names(index)
         if not all(os.path.isfile(os.path.join(folder, name)) for name in names):

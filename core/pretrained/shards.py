@@ -102,7 +102,7 @@ def shard_names(index: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(index["weight_map"].values()))
 
 
-def read_index(file: str) -> dict[str, Any]:
+def read_shard_index(file: str) -> dict[str, Any]:
     """Return what an index says: a ``weight_map`` of names, and ``metadata``.
 
     Raises `RecordFormatError` for what is no index, and for a shard that is anything
@@ -134,7 +134,7 @@ def read_index(file: str) -> dict[str, Any]:
 
 def open_shards(folder: str, file: str, **options: Any) -> FlatRecord:
     """Return one record over all the shards that the index ``file`` names."""
-    index = read_index(file)
+    index = read_shard_index(file)
     parts = [
         open_record(os.path.join(folder, name), **options)
         for name in shard_names(index)

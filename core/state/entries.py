@@ -20,9 +20,9 @@ from ...records.entries.wrapped_tensors import tensors_within
 from ...records.errors import RecordError
 from ...records.tensors.memory import (
     ORDINARY,
-    address_of,
     alike,
     is_distributed,
+    memory_address,
     unreadable,
 )
 from ...records.tensors.tensor_classes import is_wrapper
@@ -108,7 +108,7 @@ def _add_tensors(
             if problem := _without_form(tensor):
                 content.formless[path] = problem, _formless_entry(path, kind, tensor)
                 continue
-            address = address_of(tensor)
+            address = memory_address(tensor)
         is_shared = address in views.first
         known_entry = views.alike(address, kind, tensor) if is_shared else None
         if known_entry is not None:

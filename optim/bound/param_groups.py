@@ -18,7 +18,7 @@ from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
 from ..schedulers.scheduler import Scheduler
 from ..tensor_optimizer import TensorOptimizer
 from .group_options import GroupOptions
-from .plain_values import as_held, as_stored, is_plain_value
+from .plain_values import as_held, as_stored, is_storable_value
 
 ParamGroup = dict[str, Any]
 
@@ -57,7 +57,7 @@ def plain_group(group: ParamGroup) -> ParamGroup:
     data = {
         name: value
         for name, value in _as_data(group).items()
-        if isinstance(value, Tensor) or is_plain_value(value)
+        if isinstance(value, Tensor) or is_storable_value(value)
     }
     if "params" in group:
         data["params"] = group["params"]
@@ -77,7 +77,7 @@ def plain_hyperparameters(group: ParamGroup) -> dict[str, Any]:
     for name, value in _as_data(group).items():
         if name not in ("params", "kind", "is_training"):
             data[name] = _numbers(value) if isinstance(value, Tensor) else value
-    return {name: value for name, value in data.items() if is_plain_value(value)}
+    return {name: value for name, value in data.items() if is_storable_value(value)}
 
 
 def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
@@ -87,7 +87,7 @@ def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
     """
     for index, group in enumerate(groups):
         for name, value in _as_data(group).items():
-            if isinstance(value, Tensor) or is_plain_value(value):
+            if isinstance(value, Tensor) or is_storable_value(value):
                 continue
             fields = getattr(group["optimizer"], "__dataclass_fields__", {})
             if name not in fields or group[name] is not fields[name].default:

@@ -41,12 +41,12 @@ def as_stored(value: object) -> Any:
     return value
 
 
-def is_plain_value(value: object) -> bool:
+def is_storable_value(value: object) -> bool:
     """Return whether ``torch.load(weights_only=True)`` and records read it back."""
     if isinstance(value, list | tuple):
-        return all(map(is_plain_value, value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
+        return all(map(is_storable_value, value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     if isinstance(value, dict):
-        return all(map(is_plain_value, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
+        return all(map(is_storable_value, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     return value is None or type(value) in (bool, int, float, str)
 
 

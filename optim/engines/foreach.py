@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job, trusted
-from .codegen.program import Program, contracted, program_of
+from .codegen.program import StepProgram, contracted, program_of
 from .self_check import agrees
 from .tracing.extended_state import ROUNDING_STEP
 from .tracing.step_call import StepCall
@@ -88,7 +88,7 @@ def _checked(
     return run if trusted else "the lists gave other numbers than the step"
 
 
-def _generate(program: Program) -> _Run:
+def _generate(program: StepProgram) -> _Run:
     """Return a function from lists of inputs and constants to lists of results."""
     lines = [f"v{i} = ins[{i}]" for i in range(program.n_inputs)]
     last_uses = program.last_uses()

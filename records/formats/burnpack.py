@@ -26,7 +26,7 @@ from .burnpack_header import (
     MOST_HEADER,
     cost_of,
     head_of,
-    read_header,
+    read_burnpack_header,
 )
 from .json_reader import JsonReader, most_memory, quick_value
 from .json_text import plain_text
@@ -77,7 +77,7 @@ class Burnpack(Format):
 
     def decode(self, source: Source) -> Entries:
         """Return the record; who says nothing else has Burn's names and orders."""
-        header = read_header(source)
+        header = read_burnpack_header(source)
         texts = header.texts
         ours = texts.pop(OURS, None)
         if ours is None:

@@ -58,7 +58,7 @@ def cost_of(texts: Iterable[tuple[str, str]]) -> int:
     )
 
 
-def read_header(source: Source) -> BurnpackHeader:
+def read_burnpack_header(source: Source) -> BurnpackHeader:
     """Return what ``source`` says, each tensor checked to be inside of it."""
     head = bytes(source.read(0, min(_BEFORE_MAP, source.size)))
     if len(head) < _BEFORE_MAP:

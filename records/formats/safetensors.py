@@ -27,8 +27,8 @@ from .safetensors_header import (
     DTYPES,
     MAX_HEADER,
     METADATA,
-    check_places,
-    read_header,
+    check_spans,
+    read_safetensors_header,
 )
 from .safetensors_record import OURS, VERSION, foreign_record, name_among, our_record
 
@@ -80,8 +80,8 @@ class SafeTensors(Format):
 
     def decode(self, source: Source) -> Entries:
         """Return the record; sums are checked if there are any, framing always."""
-        tensors, metadata, data = read_header(source, source.size)
-        check_places(tensors, source, data)
+        tensors, metadata, data = read_safetensors_header(source, source.size)
+        check_spans(tensors, source, data)
         sums: dict[str, bytes] = {}
         is_ours = OURS in metadata
         if is_ours:
@@ -234,7 +234,7 @@ def _check_readable(header: bytes, size: int) -> None:
     """Raise RecordError if the reader would refuse a file that begins so."""
     budget = len(header) + size
     try:
-        tensors, metadata, _ = read_header(MemorySource(header), budget)
+        tensors, metadata, _ = read_safetensors_header(MemorySource(header), budget)
         our_record(tensors, metadata, "", budget)
     except RecordFormatError as error:
         raise RecordError(

@@ -50,7 +50,7 @@ METADATA = "__metadata__"
 """The key of the header that no tensor may have for its name."""
 
 
-def read_header(
+def read_safetensors_header(
     source: Source, budget: int
 ) -> tuple[dict[str, Tensor], dict[str, str], int]:
     """Return the tensors, the metadata, and where the data begins.
@@ -139,7 +139,7 @@ def _checked_tensor(name: str, value: object, file: str) -> Tensor:
     return dtype, tuple(fields["shape"]), place[0]
 
 
-def in_order(tensors: dict[str, Tensor]) -> list[str]:
+def names_in_order(tensors: dict[str, Tensor]) -> list[str]:
     """Return the names in the order in which they lie in the file."""
 
     def place(name: str) -> tuple[int, int]:
@@ -150,10 +150,10 @@ def in_order(tensors: dict[str, Tensor]) -> list[str]:
     return sorted(tensors, key=place)
 
 
-def check_places(tensors: dict[str, Tensor], source: Source, data: int) -> None:
+def check_spans(tensors: dict[str, Tensor], source: Source, data: int) -> None:
     """Raise unless the tensors lie one after the other and fill the file."""
     at = 0
-    for name in in_order(tensors):
+    for name in names_in_order(tensors):
         dtype, shape, start = tensors[name]
         if start != at:
             problem = (

@@ -12,7 +12,7 @@ from ..header.header import plain_of, record_of_header
 from ..io.source import Source
 from ..tensors.dtypes import NAME_OF
 from .json_reader import JsonReader, quick_value
-from .safetensors_header import METADATA, Tensor, in_order
+from .safetensors_header import METADATA, Tensor, names_in_order
 
 VERSION = 1
 OURS = "burnish"
@@ -88,7 +88,7 @@ def foreign_record(
     tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
 ) -> Entries:
     """Return the record of another library's file, ties as it has them."""
-    names = in_order(tensors)
+    names = names_in_order(tensors)
     ties: dict[str, list[str]] = {}
     for alias, name in metadata.items():
         # save_model of the library says so which name it left out for which.

@@ -29,7 +29,7 @@ _FOOT = struct.Struct("<IBI")
 _LONGEST_BLOCK = 1 << 17
 
 
-class Frame(NamedTuple):
+class EncodedFrame(NamedTuple):
     """A frame that is ready to be written."""
 
     buffers: Sequence[Buffer]
@@ -37,17 +37,17 @@ class Frame(NamedTuple):
     """Bytes of its content."""
 
     @classmethod
-    def raw(cls, content: memoryview) -> "Frame":
+    def raw(cls, content: memoryview) -> "EncodedFrame":
         """Return ``content`` uncompressed, and not copied."""
         return cls(raw_frame(content), len(content))
 
     @classmethod
-    def of_literals(cls, content: memoryview) -> "Frame":
+    def of_literals(cls, content: memoryview) -> "EncodedFrame":
         """Return Huffman codes of the bytes of ``content``: it has no repetitions."""
         return cls((literal_compressor().compress(content),), len(content))
 
     @classmethod
-    def of_matches(cls, content: memoryview, level: int) -> "Frame":
+    def of_matches(cls, content: memoryview, level: int) -> "EncodedFrame":
         """Return ``content`` compressed at ``level``."""
         return cls((compressor(level).compress(content),), len(content))
 
@@ -60,7 +60,7 @@ class FrameWriter:
         self._sizes = [(len(MARK), 0)]
         sink.write(MARK)
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: EncodedFrame) -> None:
         """Write a frame."""
         self._sink.writev(frame.buffers)
         self._sizes.append((sum(map(len, frame.buffers)), frame.n_content))
@@ -68,12 +68,12 @@ class FrameWriter:
     def raw(self, content: Buffer) -> None:
         """Write ``content`` uncompressed."""
         for part in _parts(content):
-            self.add(Frame.raw(part))
+            self.add(EncodedFrame.raw(part))
 
     def matches(self, content: Buffer) -> None:
         """Write ``content`` compressed at the writer's level."""
         for part in _parts(content):
-            self.add(Frame.of_matches(part, self._level))
+            self.add(EncodedFrame.of_matches(part, self._level))
 
     def close(self) -> int:
         """Write the table; return how many bytes were written in all."""

@@ -27,7 +27,7 @@ from .messagepack import (
     index_document,
     read_document,
 )
-from .zstd_frames import MARK, Frame, FrameWriter, compressor, literal_compressor
+from .zstd_frames import MARK, EncodedFrame, FrameWriter, compressor, literal_compressor
 
 MOST_RATIO = 16
 """What is no payload may be this much longer than the file, and 1 MiB more."""
@@ -121,7 +121,7 @@ class _Writer:
 
     def _write(self, pieces: Sequence["_Piece"]) -> None:
         for piece in pieces:
-            if isinstance(piece, Frame):
+            if isinstance(piece, EncodedFrame):
                 self._flush()
                 self._frames.add(piece)
             else:
@@ -149,7 +149,7 @@ class _Gathered(NamedTuple):
     """Whether nothing is gained by compressing it."""
 
 
-_Piece: TypeAlias = Frame | _Gathered
+_Piece: TypeAlias = EncodedFrame | _Gathered
 
 
 def _coded(chunk: memoryview, dtype: torch.dtype, level: int) -> list[_Piece]:
@@ -159,10 +159,10 @@ def _coded(chunk: memoryview, dtype: torch.dtype, level: int) -> list[_Piece]:
         return [_Gathered(chunk, is_raw=False)]
     if dtype in PLANED:
         planes = [chunk[n : 2 * n], *([chunk[2 * n :]] if len(chunk) > 2 * n else [])]
-        return [Frame.of_literals(chunk[:n]), *map(_coded_rest, planes)]
+        return [EncodedFrame.of_literals(chunk[:n]), *map(_coded_rest, planes)]
     if dtype.is_floating_point and dtype.itemsize == 1:
-        return [Frame.of_literals(chunk)]
-    return [Frame.of_matches(chunk, level)]
+        return [EncodedFrame.of_literals(chunk)]
+    return [EncodedFrame.of_matches(chunk, level)]
 
 
 def _coded_rest(plane: memoryview) -> _Piece:
@@ -171,9 +171,9 @@ def _coded_rest(plane: memoryview) -> _Piece:
     sample = plane[middle : middle + _SAMPLE]
     if len(literal_compressor().compress(sample)) < len(sample) * 7 // 8:
         # Rounded values, or zeros: then this plane too has something to gain.
-        return Frame.of_literals(plane)
+        return EncodedFrame.of_literals(plane)
     if len(plane) > _SMALL:
-        return Frame.raw(plane)
+        return EncodedFrame.raw(plane)
     return _Gathered(plane, is_raw=True)
 
 

@@ -113,7 +113,7 @@ class _CarriedStopError(Exception):
         self.stop = stop
 
 
-def below(name: str, progress: Progress | None) -> Progress | None:
+def progress_below(name: str, progress: Progress | None) -> Progress | None:
     """Return ``progress`` for a part, before whose paths stands ``name``."""
     call = progress_call(progress)
     if call is None:

@@ -32,7 +32,7 @@ class SavePlan:
     def digest(self) -> bytes:
         """Return 8 bytes that are the same where the index is."""
         layouts = [(e.grid, e.parts, e.cuts) for e in self.index.layouts]
-        return digest_of([layouts, self.index.numbers])
+        return value_digest([layouts, self.index.numbers])
 
 
 def is_spread(entry: Entry) -> bool:
@@ -117,12 +117,14 @@ def plan_by_rectangles(
     return plan
 
 
-def digest_of(value: object) -> bytes:
+def value_digest(value: object) -> bytes:
     """Return 8 bytes that tell plain data from any other."""
     return xxhash.xxh3_64_digest(json.dumps(value).encode())
 
 
-def rows_of(entries: Sequence[Entry], dtypes: Sequence[torch.dtype]) -> list[list[Any]]:
+def entry_rows(
+    entries: Sequence[Entry], dtypes: Sequence[torch.dtype]
+) -> list[list[Any]]:
     """Return what all processes must say alike of their entries."""
     return [
         [entry.path, entry.kind, name_of_dtype(dtype), *entry.shape, is_spread(entry)]

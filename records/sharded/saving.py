@@ -34,12 +34,12 @@ from .folder import RecordFolder, folder_named
 from .save_plan import (
     SavePlan,
     difference,
-    digest_of,
+    entry_rows,
     is_spread,
     own_rectangles,
     plan_by_layout,
     plan_by_rectangles,
-    rows_of,
+    value_digest,
 )
 from .shard_index import DIGEST, INDEX, PartFile, new_save_id, part_name
 
@@ -163,14 +163,14 @@ class FolderSave:
 
     def _agree(self) -> tuple[str, SavePlan]:
         """Return the save's ID, and what all processes plan alike."""
-        rows = rows_of(self._entries, self.dtypes)
+        rows = entry_rows(self._entries, self.dtypes)
         own_plan = bytes(8) if self.plan is None else self.plan.digest
         message = b"".join(
             (
                 new_save_id().encode(),
-                digest_of(rows),
+                value_digest(rows),
                 own_plan,
-                digest_of([digest.hex() for digest in self._digests()]),
+                value_digest([digest.hex() for digest in self._digests()]),
             )
         )
         facts = [_Facts.of(m) for m in gathered(message, group=self.group)]

@@ -3,7 +3,7 @@
 A tensor *owns* the storage that it was made with, or is a *view* of another's: both
 have one `storage_of`. What a load reads is *mapped* or new, and nobody else's
 (`Payload.load`); what an entry holds already is somebody's, so others take a
-`snapshot`. Two tensors are tied that are `alike` at one `address_of`. And there are
+`snapshot`. Two tensors are tied that are `alike` at one `memory_address`. And there are
 tensors that have *none*, or none that can be read: `unreadable` says why.
 """
 
@@ -37,7 +37,7 @@ def storage_of(tensor: Tensor) -> int:
         return 0
 
 
-def address_of(tensor: Tensor) -> int:
+def memory_address(tensor: Tensor) -> int:
     """Return where the values lie, or 0 where no memory of the tensor shows them."""
     memory = _memory(tensor)
     # A subclass may compute or refuse what it is asked; only its memory is of interest.
@@ -84,7 +84,7 @@ class Ties(Generic[T]):
         owner = self._by_object.get(id(tensor))
         # Nearly all tensors are nobody's: the same object is the cheap question, and
         # the address, which takes several calls of torch, the second.
-        address = address_of(tensor) if owner is None else 0
+        address = memory_address(tensor) if owner is None else 0
         if address and tensor.numel():
             for tied, tied_owner in self._by_address.get(address, ()):
                 if alike(tied, tensor):
@@ -94,7 +94,7 @@ class Ties(Generic[T]):
     def add(self, tensor: Tensor, owner: T) -> None:
         """Remember ``owner`` for the memory of ``tensor``."""
         self._by_object[id(tensor)] = owner
-        if address := address_of(tensor):
+        if address := memory_address(tensor):
             self._by_address.setdefault(address, []).append((tensor, owner))
 
 
@@ -179,7 +179,7 @@ def unreadable(tensor: Tensor) -> str | None:
     if is_cut_off(memory):
         return _cut_off(memory)
     # Some devices have no addresses; values are copied over from them all the same.
-    if _is_elsewhere(memory) or not memory.numel() or address_of(memory):
+    if _is_elsewhere(memory) or not memory.numel() or memory_address(memory):
         return None
     return (
         f"a {type(memory).__name__} has no memory of its own to read or to fill. Use "

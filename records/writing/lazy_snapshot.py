@@ -16,7 +16,7 @@ from ..io.save_handle import SnapshotReport
 from ..tensors.grad_mode import ordinary_tensors
 from ..tensors.memory import contiguous_address
 from ..tensors.torch_internals import tensor_version
-from .spare_memory import Memory, SpareMemory
+from .spare_memory import CopyRoom, SpareMemory
 
 if TYPE_CHECKING:
     from ..io.source import Maps
@@ -50,7 +50,7 @@ class LazySnapshot:
         self.is_settled = False
         """Whether values may change: what is left to read is in copies."""
         self._spare = memory
-        self._memory: Memory | None = None
+        self._memory: CopyRoom | None = None
         self._sources: list[HeldTensor] = []
         self._n_closed = 0
         self._is_awaited, self._is_over = False, False
@@ -146,7 +146,7 @@ class LazySnapshot:
             while room is not None and self._copy_last(source, room):
                 pass
 
-    def _copy_last(self, source: "HeldTensor", room: Memory) -> bool:
+    def _copy_last(self, source: "HeldTensor", room: CopyRoom) -> bool:
         """Copy a segment, if one is needed and there is room for it."""
         with self.lock:
             size = 0 if self._is_over else source.last_segment
@@ -157,7 +157,7 @@ class LazySnapshot:
             self.report.n_copied_later += size
             return True
 
-    def _room(self, needed: int) -> Memory | None:
+    def _room(self, needed: int) -> CopyRoom | None:
         if self._memory is None:
             # A writer that steps would wait for itself.
             is_writer = threading.current_thread() is self._writer

@@ -4,7 +4,7 @@ import ctypes
 import mmap
 
 
-class Memory:
+class CopyRoom:
     """Room for copies, which are given out one behind the other."""
 
     def __init__(self, size: int) -> None:
@@ -34,9 +34,9 @@ class SpareMemory:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._spare: list[Memory] = []
+        self._spare: list[CopyRoom] = []
 
-    def take(self, size: int, *, is_limited: bool = True) -> Memory | None:
+    def take(self, size: int, *, is_limited: bool = True) -> CopyRoom | None:
         """Return room for ``size`` bytes, or for the limit; None if there is none."""
         if is_limited:
             size = min(size, self.limit)
@@ -45,7 +45,7 @@ class SpareMemory:
             memory.clear()
             return memory
         try:
-            return Memory(size) if size else None
+            return CopyRoom(size) if size else None
         except (OSError, ValueError, MemoryError):
             return None  # whoever steps waits for the file instead
 
@@ -56,7 +56,7 @@ class SpareMemory:
             memory.touch()
             self.give_back(memory)
 
-    def give_back(self, memory: Memory) -> None:
+    def give_back(self, memory: CopyRoom) -> None:
         """Keep ``memory`` for the next copies."""
         self._spare[:] = [memory]
 

@@ -16,7 +16,7 @@ from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.io.progress import Progress, below
+from ...records.io.progress import Progress, progress_below
 from ...records.io.save_handle import SaveHandle, SnapshotReport
 from ...records.open import digest_of, open_record, verify_file
 from ...records.writing.lazy_snapshot import settle_snapshots
@@ -62,7 +62,7 @@ class Checkpoint(os.PathLike[str]):
         for part in parts:
             file = folder / part.file
             if save is None:
-                part.record.save(file, below(part.name, progress))
+                part.record.save(file, progress_below(part.name, progress))
             else:
                 save(part, file)
             rows[part.name] = PartRow(
@@ -147,7 +147,7 @@ class Checkpoint(os.PathLike[str]):
         # A load of somebody else's writes into modules as it likes.
         settle_snapshots()
         records = {
-            name: self._open_part(name, hyperparameters, below(name, progress))
+            name: self._open_part(name, hyperparameters, progress_below(name, progress))
             for name in parts
         }
         # Payloads are read when they are touched: damage in the last part would show

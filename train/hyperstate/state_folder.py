@@ -16,7 +16,7 @@ from ...config.live.history import HISTORY, Edit, write_history
 from ...config.storage.replacement import write_text
 from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
-from ...records.io.progress import Progress, below
+from ...records.io.progress import Progress, progress_below
 from ...records.open import digest_of, open_record
 from ...records.processes.agreement import agreed
 from ...records.record_writer import WritableRecord, writer_for
@@ -55,7 +55,7 @@ class StateFiles:
         write_text(folder / CONFIG, self.config)
         digests: dict[str, str] = {}
         for file, record in self.records:
-            record.save(folder / file, below(file, progress))
+            record.save(folder / file, progress_below(file, progress))
             digests[file] = digest_of(folder / file)
         for deferred in self.pending:
             for file in deferred.files():

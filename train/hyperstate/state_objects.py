@@ -123,7 +123,7 @@ class StateInRestoring(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
+class ObjectRecord:
     """One object of a state, as its file has it."""
 
     path: str
@@ -150,7 +150,7 @@ class ObjectKind(ABC):
         """
 
     @abstractmethod
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         """Return the object anew, or what the program made, filled."""
 
     def why_not_restored(self, value: object, annotation: object) -> str | None:
@@ -187,7 +187,7 @@ class _Serialized(ObjectKind):
         is_abstract = make is None or getattr(make, "__isabstractmethod__", False)
         return _undeclared(value, object if is_abstract else cls)
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         data, file = value_of(source.record), source.record.reading.file
         restored = state.deserialized(data, source.annotation, file)
         if not (source.description.about and isinstance(restored, nn.Module)):
@@ -217,7 +217,7 @@ class _OwnType(ObjectKind):
         kinds = field_types_in(annotation)
         return _undeclared(value, *(kinds[:1] or [object]))
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         kinds = field_types_in(source.annotation)
         if not kinds:
             problem = "its field declares no class that burnish.config was told of"
@@ -243,7 +243,7 @@ class _Bound(ObjectKind):
         binding = binding_of(value, modules)
         return None if binding is None else Description(BOUND, part, binding)
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         binding = source.description.about
         return rebuild_optimizer(binding, source.record, state.module_at)
 
@@ -269,7 +269,7 @@ class _Module(ObjectKind):
         )
         return None if is_declared else _undeclared(value, cls)
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         record, cls = source.record, _class(source.annotation, nn.Module)
         ours = record.metadata.get("burnish", {})
         stored_hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
@@ -294,7 +294,7 @@ class _Generator(ObjectKind):
         name = _generator_name(value) if part == STATE else None
         return None if name is None else Description(GENERATOR, part, name)
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         name = source.description.about
         if name not in _GENERATORS:
             raise _unknown(source, f"the unknown generator {name!r:.60}")
@@ -317,7 +317,7 @@ class _TypedRecord(ObjectKind):
             Description(RECORD, part) if part == RECORD and not is_optimizer else None
         )
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         return source.record.typed(_class(source.annotation, Record))
 
 
@@ -331,7 +331,7 @@ class _PlainValue(ObjectKind):
     ) -> Description | None:
         return Description(VALUE, part) if part == VALUE else None
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         return value_of(source.record)
 
 
@@ -345,7 +345,7 @@ class _Filled(ObjectKind):
     ) -> Description | None:
         return Description(FILLED, part)
 
-    def restore(self, source: StoredObject, state: StateInRestoring) -> Any:
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         target = state.initial_object(source.path)
         all_or_nothing(
             partial(fill, source.path, target, source.record, source.description.part)
@@ -411,19 +411,19 @@ def restore_object(
     record: FlatRecord, path: str, annotation: object, state: StateInRestoring
 ) -> Any:
     """Return the object that ``record`` is of. RecordMismatchError for no known one."""
-    source = StoredObject(path, annotation, record, Description.read(record))
+    source = ObjectRecord(path, annotation, record, Description.read(record))
     kind = _KIND_NAMED.get(source.description.kind)
     if kind is None:
         raise _unknown(source, f"the unknown kind {source.description.kind!r:.60}")
     return kind.restore(source, state)
 
 
-def _unknown(source: StoredObject, content: str) -> RecordMismatchError:
+def _unknown(source: ObjectRecord, content: str) -> RecordMismatchError:
     problem = f"found {content}, expected one that this version writes"
     return _mismatch(source, problem)
 
 
-def _mismatch(source: StoredObject, problem: str) -> RecordMismatchError:
+def _mismatch(source: ObjectRecord, problem: str) -> RecordMismatchError:
     file = source.record.reading.file
     return RecordMismatchError(file, [f"{source.path}: {problem}"])
 

@@ -21,7 +21,7 @@ from ...records.source_errors import what_to_read
 from .stored_parts import StoredParts, stored_parts
 
 
-def convert(
+def convert_file(
     source: str,
     target: str,
     *,

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...core.pretrained.shards import INDEX, open_shards, read_index, shard_names
+from ...core.pretrained.shards import INDEX, open_shards, read_shard_index, shard_names
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix
@@ -38,7 +38,7 @@ def files_of_record(record: FlatRecord) -> list[str]:
     if not file.endswith(".index.json"):
         return [file]
     folder = os.path.dirname(file)
-    names = shard_names(read_index(file))
+    names = shard_names(read_shard_index(file))
     return [file, *(os.path.join(folder, name) for name in names)]
 
 

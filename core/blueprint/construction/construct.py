@@ -9,7 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ....config.path import join
 from ....records.tensors.grad_mode import no_grad
-from ...modules.signature import spread
+from ...modules.signature import call_arguments
 from ...state.uninitialized.streams import Streams
 from ..edits.edits import AddHook, CallMethod, Edit, Initialize, SetArguments
 from ..errors import BlueprintError, NotRepeatedError, SettingError
@@ -348,7 +348,7 @@ class _CompleteLayer:
                 node.path,
                 f"one layer gets inputs of several sizes: {first_sizes}, {sizes}",
             )
-        args, kwargs = spread(node.cls, {**node.arguments, **sizes})
+        args, kwargs = call_arguments(node.cls, {**node.arguments, **sizes})
         layer = node.cls(*args, **kwargs)
         # The module becomes the layer, except for its hooks: one of them is running.
         attributes = {n: v for n, v in layer.__dict__.items() if "hook" not in n}

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ....config.path import join
-from ...modules.signature import spread
+from ...modules.signature import call_arguments
 from ...modules.tree import places_of
 from ..edits.computed import Computed, ComputedValue, computed_in, with_values
 from ..edits.edits import (
@@ -324,7 +324,7 @@ class ConstructionRuns:
             else value
             for name, value in arguments.items()
         }
-        args, kwargs = spread(call.cls, values)
+        args, kwargs = call_arguments(call.cls, values)
         init(module, *args, **kwargs)
 
     def _describe_arguments(

@@ -44,7 +44,7 @@ from ..tree.edit_log import (
 )
 from ..tree.infer_sizes import missing_sizes
 from .dry_run import LeafCache, dry_modules, dry_run
-from .initialization import check_names
+from .initialization import check_param_names
 from .part_cache import PartCache
 
 
@@ -168,7 +168,7 @@ class Draft:
         self.refresh()
         modules = dry_modules(self.tree, self.known_classes)
         paths = [path for node in self.find(edit.target) for path in node.paths]
-        check_names([modules[path] for path in paths if path in modules], edit)
+        check_param_names([modules[path] for path in paths if path in modules], edit)
         return replace(edit, is_checked=True)
 
     def add_all(

@@ -15,7 +15,7 @@ from ....config.process.interrupts import call_with_end
 from ....config.short_text import short_repr
 from ....records.tensors.grad_mode import grad_mode_after_errors
 from ...modules.classes import torch_classes
-from ...modules.signature import spread
+from ...modules.signature import call_arguments
 from ...state.uninitialized.streams import Streams
 from ...state.uninitialized.uninitialized import call_filled, call_unfilled
 from ..edits.computed import computed_in
@@ -293,7 +293,7 @@ def call_root_constructor(
 ) -> nn.Module:
     """Return the module that the root of ``run`` makes; raise with the path."""
     expected = run.expected
-    args, kwargs = spread(expected.original_cls, expected.passed_arguments)
+    args, kwargs = call_arguments(expected.original_cls, expected.passed_arguments)
     try:
         with grad_mode_after_errors():
             return call_with_hooks(
@@ -470,7 +470,7 @@ class LeafCache:
             return True
         arguments = call.arguments | placeholder_sizes(cls, call.arguments)
         try:
-            args, kwargs = spread(
+            args, kwargs = call_arguments(
                 cls, {n: build_values(v) for n, v in arguments.items()}
             )
             call_unfilled(lambda: cls(*args, **kwargs))

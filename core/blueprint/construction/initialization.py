@@ -41,7 +41,7 @@ def _fill(path: str, parameter: nn.Parameter, edit: Initialize) -> None:
         raise SettingError(path, message) from error
 
 
-def check_names(parts: Sequence[nn.Module], edit: Initialize) -> None:
+def check_param_names(parts: Sequence[nn.Module], edit: Initialize) -> None:
     """Raise `SettingError` if a name in ``edit`` is that of no parameter in ``parts``.
 
     A misspelt one of several would leave its parameters as they are.

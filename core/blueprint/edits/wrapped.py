@@ -33,12 +33,12 @@ def is_place(value: object) -> bool:
     return isinstance(value, Unbuilt) and definition_of(value).cls is Wrapped
 
 
-def has_place(value: object) -> bool:
+def holds_place(value: object) -> bool:
     """Return whether the place is ``value``, or an item of it."""
     if isinstance(value, list | tuple):
-        return any(map(has_place, value))
+        return any(map(holds_place, value))
     if isinstance(value, Mapping):
-        return any(map(has_place, value.values()))
+        return any(map(holds_place, value.values()))
     return is_place(value)
 
 

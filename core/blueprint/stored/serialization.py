@@ -38,7 +38,7 @@ from ..edits.edits import (
     Unbuilt,
 )
 from ..edits.marks import marked_methods, moment_of, style_named
-from ..edits.wrapped import has_place
+from ..edits.wrapped import holds_place
 from ..errors import FormatError, SettingError
 from ..tree.arguments import check_configurable
 from .plain_values import Decoder, encode_arguments, encode_plain
@@ -294,7 +294,7 @@ def _decode_set_arguments(
     )
     keep = item.get("keep", True) is not False
     wraps_at = _text(item, "wraps", path) if "wraps" in item else ""
-    if wraps_at and (new_cls is None or not has_place(arguments)):
+    if wraps_at and (new_cls is None or not holds_place(arguments)):
         raise FormatError(path, f"wraps, and has no place for the part: {item!r:.60}")
     return SetArguments(
         target=target,

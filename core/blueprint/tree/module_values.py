@@ -12,7 +12,7 @@ from torch import nn
 
 from ...hyperparameters.capture import captured_arguments, known_arguments
 from ...modules.classes import torch_classes
-from ...modules.signature import spread
+from ...modules.signature import call_arguments
 from ..edits.edits import Unbuilt, build_inside
 from ..edits.wrapped import WrappedCall
 from .arguments import Arguments, bind
@@ -51,7 +51,7 @@ def _construct_wrapped(call: WrappedCall, *, is_of_root: bool) -> nn.Module:
         else value
         for name, value in call.arguments.items()
     }
-    args, kwargs = spread(call.cls, values)
+    args, kwargs = call_arguments(call.cls, values)
     return call.cls(*args, **kwargs)
 
 

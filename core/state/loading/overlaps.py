@@ -12,9 +12,9 @@ from ....records.entries.entry import Entry
 from ....records.errors import RecordError
 from ....records.tensors.memory import (
     ORDINARY,
-    address_of,
     contiguous_address,
     is_distributed,
+    memory_address,
     same_bits,
     spanned_bytes,
     unreadable,
@@ -111,7 +111,7 @@ _NONE: Span = (0, 0)
 
 def _span(tensor: Tensor) -> Span:
     try:
-        start = address_of(tensor)
+        start = memory_address(tensor)
         if not start or not tensor.numel():
             return _NONE
         return start, start + spanned_bytes(tensor)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..tracing.stochastic_rounding import round_into
-from .program import Arg, Program, slots
+from .program import Arg, StepProgram, slots
 
 Run = Callable[..., None]
 """Call as ``run(tensor, grad, *state, registers, c, k)``; writes tensor and state.
@@ -16,7 +16,7 @@ Run = Callable[..., None]
 """
 
 
-def generate(program: Program) -> tuple[Run, list[torch.dtype]]:
+def generate(program: StepProgram) -> tuple[Run, list[torch.dtype]]:
     """Return the program as a function over flat tensors, and its registers' dtypes."""
     writer = _Writer(program)
     for i, (name, args) in program.ops.items():
@@ -31,7 +31,7 @@ def generate(program: Program) -> tuple[Run, list[torch.dtype]]:
 class _Writer:
     """Writes one line per operation; registers of dead values are used again."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: StepProgram) -> None:
         self.program = program
         self.last = program.last_uses()
         self.at = {i: f"b{i}" for i in range(program.n_inputs)}

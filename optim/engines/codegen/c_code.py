@@ -15,7 +15,7 @@ from ..tracing.stochastic_rounding import (
     MULTIPLIERS,
     SPLIT_MIX,
 )
-from .program import Arg, Program, slots
+from .program import Arg, StepProgram, slots
 
 MEMORY = {
     torch.float32: "float",
@@ -30,7 +30,7 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _CALLS = {"exp", "log", "log1p", "expm1", "tanh"}
 
 
-def c_source(program: Program, master: int | None = None) -> str:
+def c_source(program: StepProgram, master: int | None = None) -> str:
     """Return the source of ``run(table, rows, constants, threads, renewed, turn)``.
 
     A row of the table holds how many elements stand in the rows before, the number of
@@ -55,7 +55,7 @@ def c_source(program: Program, master: int | None = None) -> str:
     }
 
 
-def _pointers(program: Program) -> str:
+def _pointers(program: StepProgram) -> str:
     """Return the parameters that point to the tensors of a row."""
     targets = set(slots(program))
     # restrict, and ivdep in the frame, promise the compiler that the tensors of a row
@@ -67,7 +67,7 @@ def _pointers(program: Program) -> str:
     )
 
 
-def _arguments(program: Program) -> str:
+def _arguments(program: StepProgram) -> str:
     """Return what is passed for `_pointers`: the addresses in a row of the table."""
     return ", ".join(
         f"({MEMORY[program.dtypes[i]]} *)row[{i + 2}] + from"
@@ -75,7 +75,7 @@ def _arguments(program: Program) -> str:
     )
 
 
-def _statements(program: Program, master: int | None) -> list[str]:
+def _statements(program: StepProgram, master: int | None) -> list[str]:
     """Return what is done to one element: read all, compute, store."""
     reads = [
         f"const {_compute(program, i)} v{i} = {_load(program, i)};"
@@ -102,7 +102,7 @@ def _highest(args: tuple[Arg, ...]) -> int:
     return max(numbers, default=-1)
 
 
-def _constants(program: Program) -> str:
+def _constants(program: StepProgram) -> str:
     # torch takes the constants to float where tensors are float32 or narrower; in
     # double they would give another last digit.
     is_wide = any(dtype is torch.float64 for dtype in program.dtypes)
@@ -113,26 +113,26 @@ def _constants(program: Program) -> str:
     )
 
 
-def _compute(program: Program, i: int) -> str:
+def _compute(program: StepProgram, i: int) -> str:
     dtype = program.dtypes[i]
     if dtype is torch.bool:
         return "int"
     return "double" if dtype is torch.float64 else "float"
 
 
-def _load(program: Program, i: int) -> str:
+def _load(program: StepProgram, i: int) -> str:
     if program.dtypes[i] in _HALF:
         return f"from_{_HALF[program.dtypes[i]]}(b{i}[i])"
     return f"({_compute(program, i)})b{i}[i]"
 
 
-def _store(program: Program, slot: int, out: int) -> str:
+def _store(program: StepProgram, slot: int, out: int) -> str:
     if program.dtypes[slot] in _HALF:
         return f"to_{_HALF[program.dtypes[slot]]}(v{out})"
     return f"({MEMORY[program.dtypes[slot]]})v{out}"
 
 
-def _statement(program: Program, i: int, name: str, args: tuple[Arg, ...]) -> str:
+def _statement(program: StepProgram, i: int, name: str, args: tuple[Arg, ...]) -> str:
     dtype, kind = program.dtypes[i], _compute(program, i)
     if name in _COMPARE:
         value = _comparison(program, name, args)
@@ -145,7 +145,7 @@ def _statement(program: Program, i: int, name: str, args: tuple[Arg, ...]) -> st
     return f"const {kind} v{i} = {value};"
 
 
-def _comparison(program: Program, name: str, args: tuple[Arg, ...]) -> str:
+def _comparison(program: StepProgram, name: str, args: tuple[Arg, ...]) -> str:
     # The result is a mask: what a constant is rounded to follows from the tensor.
     dtype = next(program.dtypes[a] for a in args if type(a) is int)
     kind = "double" if dtype is torch.float64 else "float"

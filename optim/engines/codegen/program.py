@@ -1,4 +1,4 @@
-"""Program: recorded operations made ready to generate code from."""
+"""A program: recorded operations made ready to generate code from."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ Arg = int | str
 
 
 @dataclass(slots=True)
-class Program:
+class StepProgram:
     """Straight-line code: value ``i`` is an input, or the result of one operation.
 
     Inputs are the tensor, the gradient, then the tensors of the state. ``outs`` are
@@ -46,13 +46,13 @@ class Program:
         return count
 
 
-def program_of(tape: Recording, outs: tuple[int, ...]) -> Program:
+def program_of(tape: Recording, outs: tuple[int, ...]) -> StepProgram:
     """Return what ``tape`` recorded, without operations that nothing reads.
 
     Every result that is an input, other than the slot's own, becomes a copy, so that
     exchanged and shared results are right whatever the order of the writes.
     """
-    program = Program(tape.n_inputs, list(tape.dtypes))
+    program = StepProgram(tape.n_inputs, list(tape.dtypes))
     for i, op in enumerate(tape.ops, tape.n_inputs):
         program.ops[i] = (op[0], _arguments(op))
     results = set[int]()
@@ -68,7 +68,7 @@ def program_of(tape: Recording, outs: tuple[int, ...]) -> Program:
     return _without_unread(program)
 
 
-def slots(program: Program) -> list[int]:
+def slots(program: StepProgram) -> list[int]:
     """Return the inputs that the results overwrite: all but the gradient."""
     return [0, *range(2, program.n_inputs)]
 
@@ -77,7 +77,7 @@ def _arguments(op: Op) -> tuple[Arg, ...]:
     return tuple(a if a >= 0 else f"c[{~a}]" for a in op[1:])
 
 
-def _without_unread(program: Program) -> Program:
+def _without_unread(program: StepProgram) -> StepProgram:
     read = set(program.outs)
     # Backwards, what only unread operations read is found to be unread as well.
     for i in reversed(program.ops):
@@ -87,7 +87,7 @@ def _without_unread(program: Program) -> Program:
     return program
 
 
-def with_true_masters(program: Program, master: int) -> Program:
+def with_true_masters(program: StepProgram, master: int) -> StepProgram:
     """Return the program for weights that are the rounding of input ``master``.
 
     A step begins with ``where(master.to(half) == weight, master, weight.to(wide))``,
@@ -108,10 +108,12 @@ def with_true_masters(program: Program, master: int) -> Program:
         i: (name, tuple(master if a == chosen else a for a in args))
         for i, (name, args) in program.ops.items()
     }
-    return _without_unread(Program(program.n_inputs, program.dtypes, ops, program.outs))
+    return _without_unread(
+        StepProgram(program.n_inputs, program.dtypes, ops, program.outs)
+    )
 
 
-def contracted(program: Program) -> Program:
+def contracted(program: StepProgram) -> StepProgram:
     """Return the program with products and quotients drawn into the sums over them.
 
     ``x + a * b * c`` becomes one addcmul: fewer passes over memory, and a last digit
@@ -119,7 +121,9 @@ def contracted(program: Program) -> Program:
     are.
     """
     count = program.counts()
-    result = Program(program.n_inputs, program.dtypes, dict(program.ops), program.outs)
+    result = StepProgram(
+        program.n_inputs, program.dtypes, dict(program.ops), program.outs
+    )
     for i, (name, args) in program.ops.items():
         if name not in ("add", "sub") or program.dtypes[i] not in _EXACT:
             continue
@@ -144,7 +148,7 @@ _EXACT = frozenset({torch.float32, torch.float64})
 
 
 def _term(
-    program: Program,
+    program: StepProgram,
     count: dict[int, int],
     y: int,
     dtype: torch.dtype,
@@ -169,7 +173,7 @@ def _term(
 
 
 def _unscaled(
-    program: Program, count: dict[int, int], y: Arg, dtype: torch.dtype
+    program: StepProgram, count: dict[int, int], y: Arg, dtype: torch.dtype
 ) -> tuple[int, str | None]:
     """Return ``y`` without the constant that it was multiplied by, and the constant."""
     value = int(y)

@@ -11,7 +11,7 @@ from torch import nn
 
 import burnish
 from burnish.records import Recorder
-from burnish.records.io.progress import ProgressLine, below, progress_call
+from burnish.records.io.progress import ProgressLine, progress_below, progress_call
 from burnish.train import Checkpoints
 
 Call = tuple[int, int, str]
@@ -228,13 +228,13 @@ def test_a_log_gets_a_line_every_ten_seconds_without_control_characters() -> Non
 
 def test_parts_stand_before_their_paths() -> None:
     calls: list[Call] = []
-    progress = below("model", lambda *call: calls.append(call))
+    progress = progress_below("model", lambda *call: calls.append(call))
 
     assert callable(progress)
     progress(1, 2, "w")
 
     assert calls == [(1, 2, "model.w")]
-    assert below("model", None) is None is progress_call(False)
+    assert progress_below("model", None) is None is progress_call(False)
 
 
 def test_a_name_never_steers_the_terminal() -> None:

@@ -12,7 +12,7 @@ from burnish.records import RecordError
 from burnish.records.io.save_handle import SnapshotReport
 from burnish.records.writing import lazy_snapshot, spare_memory
 from burnish.records.writing.lazy_snapshot import LazySnapshot, settle_snapshots
-from burnish.records.writing.spare_memory import Memory, SpareMemory
+from burnish.records.writing.spare_memory import CopyRoom, SpareMemory
 
 SEGMENT = 64
 """Bytes, which are 16 values."""
@@ -142,13 +142,13 @@ def test_no_piece_of_a_changed_tensor_is_the_last_one() -> None:
 def test_without_memory_for_copies_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(size: int) -> Memory:
+    def refuse(size: int) -> CopyRoom:
         raise MemoryError
 
     lazy = snapshot()
     held = lazy.hold("w", torch.zeros(40))
     values(held.pieces(room, SEGMENT))
-    monkeypatch.setattr(spare_memory, "Memory", refuse)
+    monkeypatch.setattr(spare_memory, "CopyRoom", refuse)
     other = snapshot()
     other.hold("w", torch.zeros(4))
 

@@ -8,7 +8,7 @@ from burnish.core.blueprint.edits.wrapped import (
     Wrapped,
     WrappedCall,
     filled,
-    has_place,
+    holds_place,
     is_place,
 )
 
@@ -24,8 +24,8 @@ def test_the_place_of_a_part_is_a_blueprint_of_it_alone() -> None:
 
 @pytest.mark.parametrize("value", [PLACE, [1, PLACE], (PLACE,), {"a": {"b": [PLACE]}}])
 def test_the_place_is_found_and_filled_in_containers(value: Any) -> None:
-    assert has_place(value)
-    assert not has_place(filled(value, CALL))
+    assert holds_place(value)
+    assert not holds_place(filled(value, CALL))
     assert "Linear(...)" in repr(filled(value, CALL))
 
 

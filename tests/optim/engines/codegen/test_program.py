@@ -4,7 +4,7 @@ import torch
 
 from burnish.optim import SGD
 from burnish.optim.engines.codegen.program import (
-    Program,
+    StepProgram,
     program_of,
     with_true_masters,
 )
@@ -13,7 +13,7 @@ from burnish.optim.engines.tracing.step_call import StepCall
 from burnish.optim.engines.tracing.trace import BucketLayout, trace
 
 
-def program_with_masters() -> Program:
+def program_with_masters() -> StepProgram:
     state = extended(None, master=torch.zeros(3))
     like, half = torch.zeros(3).bfloat16(), torch.bfloat16
     dtypes = (half, half, torch.float32)
@@ -22,7 +22,7 @@ def program_with_masters() -> Program:
     return program_of(made.tape, made.outs)
 
 
-def names(program: Program) -> list[str]:
+def names(program: StepProgram) -> list[str]:
     return [name for name, _ in program.ops.values()]
 
 
