@@ -39,6 +39,7 @@ from .stepping.step_runner import StepRunner
 from .tensor_optimizer import TensorOptimizer
 
 if TYPE_CHECKING:
+    from ..records.flat_record import FlatRecord
     from ..records.io.sink import Destination
     from ..records.readable import Readable
     from ..records.report import LoadReport
@@ -395,6 +396,20 @@ def restore_optimizer(
     from .stored.optimizer_record import fill_optimizer
 
     return fill_optimizer(adaptor._runner, record, transaction, is_restoring=True)  # pyright: ignore[reportPrivateUsage]  # of this file
+
+
+def share_ids_of(adaptor: OptimizerAdaptor) -> None:
+    """Give parameters the IDs of the first process; all processes call this."""
+    adaptor._bound.params.share_ids()  # pyright: ignore[reportPrivateUsage]  # of this file
+
+
+def own_shares_of_state(
+    adaptor: OptimizerAdaptor, record: "FlatRecord"
+) -> "FlatRecord":
+    """Return a record of its state, read as far as this process needs it."""
+    from .stored.state_shares import with_state_shares
+
+    return with_state_shares(record, adaptor._bound)  # pyright: ignore[reportPrivateUsage]  # of this file
 
 
 def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:

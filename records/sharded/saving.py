@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypedDict
 
 import torch
 import xxhash
@@ -110,12 +112,10 @@ def save_to_folder(
     target = RecordFolder(folder)
     join_saves(target.path)
     writer = RecordWriter()
-
-    def prepare() -> FolderSave:
-        writable = writer.prepare(record, precision=precision, metadata=metadata)
-        return FolderSave.of(writable, target, group)
-
-    agreed(prepare, groups=[group]).run(progress)
+    save = FolderSave.planned(
+        lambda: writer.prepare(record, precision=precision, metadata=metadata), group
+    )
+    save.write(save.part, target, progress, group)
 
 
 def writer_of_folder(folder: str, recorder: RecordWriter | str | None) -> RecordWriter:
@@ -131,81 +131,137 @@ def writer_of_folder(folder: str, recorder: RecordWriter | str | None) -> Record
 
 @dataclass(slots=True)
 class FolderSave:
-    """One save: what this process writes, and what it tells the others."""
+    """One save: what this process writes of a record, and what the index says."""
 
     record: WritableRecord
-    folder: RecordFolder
-    group: Any
-    dtypes: list[torch.dtype]
+    plan: SavePlan
+    save_id: str
+
+    @classmethod
+    def planned(cls, prepare: Callable[[], WritableRecord], group: Any) -> Self:
+        """Return the save of what ``prepare`` gives, planned with all processes.
+
+        Raises on all of them what is raised on one, and for different records.
+        """
+        return cls(
+            *agreed(lambda: _Proposal.of(prepare()), groups=[group]).settled(group)
+        )
+
+    @property
+    def part(self) -> WritableRecord:
+        """What this process writes; it refers to the live tensors."""
+        about = {"burnish": {"library": LIBRARY, "type": "part"}}
+        entries = Entries.of(self.plan.own_entries, metadata=about, type_name="part")
+        # The record's own precision, which knows what kind of record it is.
+        return WritableRecord(
+            self.record.writer, entries, self.record.precision, self.record.note
+        )
+
+    def write(
+        self,
+        part: WritableRecord,
+        folder: RecordFolder,
+        progress: Progress | None = None,
+        group: Any = None,
+    ) -> None:
+        """Write ``part``, which is `part` or a copy of it, and the index of all.
+
+        All processes do so at a time; what fails on one raises on all.
+        """
+        n_parts = n_processes(group)
+        name = part_name(rank(group), n_parts, self.save_id)
+        with ExitStack() as stack:
+            agreed(lambda: self._claim(folder, stack, group), groups=[group])
+            try:
+                own = agreed(
+                    lambda: _write_part(part, folder, name, progress), groups=[group]
+                )
+            except BaseException:
+                folder.remove(name)
+                raise
+            # From here on process 0 may write the index at any moment, whatever becomes
+            # of the others: a part that it may name stays. The next save removes what
+            # is left.
+            facts = gathered(_fact_of(own), group=group)
+            self.plan.index.parts = [
+                _part_of(fact, part_name(i, n_parts, self.save_id))
+                for i, fact in enumerate(facts)
+            ]
+            agreed(lambda: self._commit(folder, group), groups=[group])
+
+    def _claim(self, folder: RecordFolder, stack: ExitStack, group: Any) -> None:
+        if rank(group) == 0:
+            folder.make()
+            stack.enter_context(folder.claim(self.save_id))
+
+    def _commit(self, folder: RecordFolder, group: Any) -> None:
+        if rank(group) != 0:
+            return
+        try:
+            write_index(self.record, self.plan, folder)
+        except BaseException:
+            folder.remove_parts(self.plan.index.parts)
+            raise
+        folder.remove_old(self.save_id)
+
+
+@dataclass(slots=True)
+class _Proposal:
+    """What one process would save, before it has heard of the others."""
+
+    record: WritableRecord
+    entries: list[Entry]
+    rows: list[list[Any]]
+    digests: list[bytes]
+    """The sums of buffers that every process has by itself."""
     plan: SavePlan | None
 
     @classmethod
-    def of(
-        cls, record: WritableRecord, folder: RecordFolder, group: Any
-    ) -> "FolderSave":
-        """Return the save of ``record``; raise for what no folder can hold."""
+    def of(cls, record: WritableRecord) -> "_Proposal":
+        """Return that of ``record``; raise for what no folder can hold."""
+        metadata = deepcopy(record.entries.metadata)  # its owner may go on to change it
+        record = replace(record, entries=record.entries.replaced(metadata=metadata))
         entries = record.entries.entries()
         dtypes = record.precision.stored_dtypes(entries)
-        if rank(group) == 0:
+        if rank() == 0:
             # Said before anybody has written gigabytes.
             header_of(record.entries, dtypes)
-            folder.make()
-        return cls(record, folder, group, dtypes, plan_by_layout(entries, rank(group)))
+        digests = [
+            xxhash.xxh3_64_digest(_bytes_of(entry))
+            for entry in entries
+            if _is_compared(entry)
+        ]
+        plan = plan_by_layout(entries, rank())
+        return cls(record, entries, entry_rows(entries, dtypes), digests, plan)
 
-    def run(self, progress: Progress | None = None) -> None:
-        """Write all of it, with the other processes."""
-        save_id, plan = self._agree()
-        if rank(self.group) == 0:
-            with self.folder.claim(save_id):
-                self._write(save_id, plan, progress)
-        else:
-            self._write(save_id, plan, progress)
-
-    def _agree(self) -> tuple[str, SavePlan]:
-        """Return the save's ID, and what all processes plan alike."""
-        rows = entry_rows(self._entries, self.dtypes)
+    def settled(self, group: Any) -> tuple[WritableRecord, SavePlan, str]:
+        """Return what all processes save alike, and the ID of the save."""
         own_plan = bytes(8) if self.plan is None else self.plan.digest
-        message = b"".join(
-            (
-                new_save_id().encode(),
-                value_digest(rows),
-                own_plan,
-                value_digest([digest.hex() for digest in self._digests()]),
-            )
-        )
-        facts = [_Facts.of(m) for m in gathered(message, group=self.group)]
+        values = value_digest([digest.hex() for digest in self.digests])
+        message = new_save_id().encode() + value_digest(self.rows) + own_plan + values
+        facts = [_Facts.of(m) for m in gathered(message, group=group)]
         if len({fact.rows for fact in facts}) > 1:
-            self._refuse(rows)
+            self._refuse(group)
         if len({fact.values for fact in facts}) > 1:
-            self._note_differing()
+            self._note_differing(group)
         plan = self.plan
         if plan is None or {fact.plan for fact in facts} != {own_plan}:
-            held = gathered(own_rectangles(self._entries), group=self.group)
-            plan = plan_by_rectangles(self._entries, held, rank(self.group))
-        return facts[0].save_id, plan
+            held = agreed(lambda: own_rectangles(self.entries), groups=[group])
+            plan = plan_by_rectangles(
+                self.entries, gathered(held, group=group), rank(group)
+            )
+        return self.record, plan, facts[0].save_id
 
-    @property
-    def _entries(self) -> list[Entry]:
-        return self.record.entries.entries()
-
-    def _refuse(self, rows: list[list[Any]]) -> None:
-        messages = gathered(json.dumps(rows).encode(), group=self.group)
+    def _refuse(self, group: Any) -> None:
+        messages = gathered(json.dumps(self.rows).encode(), group=group)
         all_rows = [json.loads(message) for message in messages]
         process = next(i for i, other in enumerate(all_rows) if other != all_rows[0])
         raise difference(all_rows[0], all_rows[process], process)
 
-    def _digests(self) -> list[bytes]:
-        """Return the sums of buffers that every process has by itself."""
-        return [
-            xxhash.xxh3_64_digest(_bytes_of(entry))
-            for entry in self._entries
-            if _is_compared(entry)
-        ]
-
-    def _note_differing(self) -> None:
+    def _note_differing(self, group: Any) -> None:
         """Say in the metadata which buffers are not the same on all processes."""
-        messages = gathered(b"".join(self._digests()), group=self.group)
-        paths = [entry.path for entry in self._entries if _is_compared(entry)]
+        messages = gathered(b"".join(self.digests), group=group)
+        paths = [entry.path for entry in self.entries if _is_compared(entry)]
         differing = [
             path
             for i, path in enumerate(paths)
@@ -214,52 +270,16 @@ class FolderSave:
         metadata = dict(self.record.entries.metadata)
         metadata["burnish"] = {**metadata["burnish"], DIFFERING: differing}
         entries = self.record.entries.replaced(metadata=metadata)
-        self.record = WritableRecord(
-            self.record.writer, entries, self.record.precision, self.record.note
-        )
+        self.record = replace(self.record, entries=entries)
 
-    def _write(self, save_id: str, plan: SavePlan, progress: Progress | None) -> None:
-        """Write this process's part, and on process 0 the index of all."""
-        n_parts = n_processes(self.group)
-        name = part_name(rank(self.group), n_parts, save_id)
-        try:
-            part = agreed(
-                lambda: self._write_part(name, plan, progress), groups=[self.group]
-            )
-        except BaseException:
-            self.folder.remove(name)
-            raise
-        # From here on process 0 may write the index at any moment, whatever becomes of
-        # the others: a part that it may name stays. The next save removes what is left.
-        facts = gathered(_fact_of(part), group=self.group)
-        plan.index.parts = [
-            _part_of(fact, part_name(i, n_parts, save_id))
-            for i, fact in enumerate(facts)
-        ]
-        agreed(lambda: self._commit(save_id, plan), groups=[self.group])
 
-    def _write_part(
-        self, name: str, plan: SavePlan, progress: Progress | None
-    ) -> PartFile | None:
-        if not plan.own_entries:
-            return None
-        about = {"burnish": {"library": LIBRARY, "type": "part"}}
-        entries = Entries.of(plan.own_entries, metadata=about, type_name="part")
-        part = WritableRecord(
-            self.record.writer, entries, self.record.precision, self.record.note
-        )
-        part.save(self.folder.file(name), progress)
-        return self.folder.part(name)
-
-    def _commit(self, save_id: str, plan: SavePlan) -> None:
-        if rank(self.group) != 0:
-            return
-        try:
-            write_index(self.record, plan, self.folder)
-        except BaseException:
-            self.folder.remove_parts(plan.index.parts)
-            raise
-        self.folder.remove_old(save_id)
+def _write_part(
+    part: WritableRecord, folder: RecordFolder, name: str, progress: Progress | None
+) -> PartFile | None:
+    if not part.entries.entries():
+        return None
+    part.save(folder.file(name), progress)
+    return folder.part(name)
 
 
 def write_index(record: WritableRecord, plan: SavePlan, folder: RecordFolder) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +20,12 @@ from ...records.flat_record import FlatRecord
 from ...records.io.progress import Progress, progress_below
 from ...records.io.save_handle import SaveHandle, SnapshotReport
 from ...records.open import digest_of, open_record, verify_file
+from ...records.processes.agreement import agreed
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain import value_of
 from .manifest import FILE, Manifest, PartRow
-from .part_kinds import VALUE, PartRecord, fill, other_flags
+from .part_kinds import VALUE, PartRecord, fill, other_flags, part_of
+from .shared_parts import shared_names, with_own_shares
 
 Number = int | float
 
@@ -53,12 +56,14 @@ class Checkpoint(os.PathLike[str]):
         info: Mapping[str, Any] | None = None,
         save: Callable[[PartRecord, Path], None] | None = None,
         progress: Progress | None = None,
+        written: Mapping[str, PartRow] | None = None,
     ) -> None:
         """Write one record per part into ``folder``, then what it holds.
 
         ``save`` writes the record of a part to its file, in another way than whole.
+        ``written`` are those that are there.
         """
-        rows: dict[str, PartRow] = {}
+        rows: dict[str, PartRow] = {**(written or {})}
         for part in parts:
             file = folder / part.file
             if save is None:
@@ -146,9 +151,31 @@ class Checkpoint(os.PathLike[str]):
         """
         # A load of somebody else's writes into modules as it likes.
         settle_snapshots()
+
+        def fill_all(transaction: Transaction) -> None:
+            records = self._read_parts(parts, hyperparameters, progress)
+            for name, part in parts.items():
+                self._fill(name, part, records[name], transaction)
+
+        if shared_names(parts):
+            # If it raises on one process, none of them may go on with other values.
+            all_or_nothing(lambda transaction: agreed(partial(fill_all, transaction)))
+        else:
+            all_or_nothing(fill_all)
+
+    def _read_parts(
+        self,
+        parts: Mapping[str, object],
+        hyperparameters: Literal["compare", "ignore"] | None,
+        progress: Progress | None,
+    ) -> dict[str, FlatRecord]:
+        """Return the records of ``parts``, all that this process needs read."""
         records = {
-            name: self._open_part(name, hyperparameters, progress_below(name, progress))
-            for name in parts
+            name: with_own_shares(
+                part_of(name, part),
+                self._open_part(name, hyperparameters, progress_below(name, progress)),
+            )
+            for name, part in parts.items()
         }
         # Payloads are read when they are touched: damage in the last part would show
         # when the others are filled already.
@@ -156,12 +183,7 @@ class Checkpoint(os.PathLike[str]):
             record.load_all()
         for name in parts:
             self._check_digest(name)
-
-        def fill_all(transaction: Transaction) -> None:
-            for name, part in parts.items():
-                self._fill(name, part, records[name], transaction)
-
-        all_or_nothing(fill_all)
+        return records
 
     def __fspath__(self) -> str:
         return str(self.folder)

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,20 +24,19 @@ from ...records.errors import RecordFormatError
 from ...records.io.progress import Progress, progress_call
 from ...records.io.save_handle import SaveHandle, join_saves
 from ...records.processes.agreement import agreed
+from ...records.processes.background_group import background_group
 from ...records.processes.messages import n_processes
 from .checkpoint import Checkpoint, Number
 from .choice import Choice, PatternsOfParts
-from .distributed import (
-    is_writer,
-    local_folder,
-    refuse_sharded,
-)
+from .distributed import is_writer, local_folder
 from .end_signal import EndSignal
 from .folders import Folders, check_count
 from .linked_parts import LinkedParts, Unchanged
-from .manifest import FILE, Manifest
+from .manifest import FILE, Manifest, PartRow
 from .part_kinds import PartRecord, part_records
 from .process_generators import ProcessGenerators
+from .shared_checkpoint import SharedCheckpoint
+from .shared_parts import SharedParts, shared_names
 
 RNG = "rng"
 """The name under which the random generators are kept."""
@@ -233,11 +233,14 @@ class Checkpoints:
             )
         self._check_ranking(values)
         self._choice.check([n for n, p in objects.items() if isinstance(p, nn.Module)])
-        refuse_sharded(objects.items())
+        shared = shared_names(objects)
         if rng:
             objects[RNG] = ProcessGenerators.gathered()
         self._finish_saves()
-        checkpoint = self._save(number, objects, values)
+        if shared:
+            checkpoint = self._save_together(number, objects, values, shared)
+        else:
+            checkpoint = self._save(number, objects, values)
         if self._signal is not None and self._signal.has_come():
             checkpoint.wait()
             raise self._signal.end()
@@ -345,6 +348,66 @@ class Checkpoints:
             return self[number]
         # Another run that writes here may have removed it by now.
         return Checkpoint(self.folder / self._folders.name(number), source)
+
+    def _save_together(
+        self,
+        number: int,
+        objects: Mapping[str, object],
+        values: Mapping[str, Number],
+        shared: list[str],
+    ) -> Checkpoint:
+        """Save with all processes, of which each writes its shares of some parts."""
+        whole = {n: p for n, p in objects.items() if n not in shared}
+        if is_writer():
+            self._folders.prepare()
+        save = SharedCheckpoint(
+            SharedParts.planned(objects, shared, self._choice),
+            agreed(lambda: self._records_of(whole)),
+            self._folders.name(number),
+        )
+        finish = partial(self._finish_shared, number, values)
+
+        def write(records: Records, group: Any = None) -> Manifest:
+            manifest = save.write(self._folders, records, finish, self._progress, group)
+            agreed(lambda: self._forget_shared(number), groups=[group])
+            return manifest
+
+        if self._wait:
+            source: Manifest | SaveHandle[Manifest] = write(save.records)
+        else:
+            group = background_group()
+            source = self._saves.begin(
+                save.records, lambda records: write(records, group), self.folder
+            )
+        return Checkpoint(self.folder / self._folders.name(number), source)
+
+    def _records_of(self, parts: Mapping[str, object]) -> list[PartRecord]:
+        """Return what one process alone writes of parts that all have."""
+        return [*part_records(parts, self.suffix, self._choice)] if is_writer() else []
+
+    def _forget_shared(self, newest: int) -> None:
+        if is_writer():
+            self._links.last_number = newest
+            self._forget(newest)
+
+    def _finish_shared(
+        self,
+        number: int,
+        values: Mapping[str, Number],
+        scratch: Path,
+        parts: Iterable[PartRecord],
+        written: Mapping[str, PartRow],
+    ) -> None:
+        save = self._links.saver(self._folders)
+        Checkpoint.write(
+            scratch,
+            number,
+            parts,
+            values,
+            save=save,
+            progress=self._progress,
+            written=written,
+        )
 
     def _finish_saves(self) -> None:
         """Wait for the last save, and for those of others in this process."""

@@ -19,17 +19,26 @@ from torch import nn
 
 from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
+from ...core.modules.tree import places_of
 from ...core.persistence.loading import fill_module
 from ...core.persistence.saving import chosen_record, into_record
-from ...core.state.identity import named_params
+from ...core.state.entries import named_tensors
+from ...core.state.identity import named_params, share_ids
 from ...core.state.loading.allowed import Allowed
-from ...optim.adaptor import OptimizerAdaptor, restore_optimizer
+from ...optim.adaptor import (
+    OptimizerAdaptor,
+    own_shares_of_state,
+    restore_optimizer,
+    share_ids_of,
+)
 from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
 from ...records.record_writer import WritableRecord, writer_for
 from ...records.report import LoadReport
+from ...records.sharded.share_payload import with_shares
+from ...records.tensors.memory import is_distributed
 from ..plain import record_of, value_of
 from .choice import WHOLE, Choice
 from .rng import Generators
@@ -84,6 +93,18 @@ class Part(ABC):
         """Return the record of what ``choice`` leaves; note in `left_out` the rest."""
         return self.record()
 
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether its tensors may be spread over processes."""
+        return False
+
+    def share_ids(self) -> None:  # noqa: B027  # most kinds have none
+        """Give its parameters the IDs of the first process; all of them call this."""
+
+    def with_own_shares(self, record: FlatRecord) -> FlatRecord:
+        """Return a record of it that reads, of tensors, what this process needs."""
+        return record
+
     @staticmethod
     @abstractmethod
     def suits(value: object) -> bool:
@@ -129,6 +150,17 @@ class _ModulePart(Part):
 
     kind = MODULE
     fillable_from = (MODULE,)
+
+    @property
+    def may_be_shared(self) -> bool:
+        return True
+
+    def share_ids(self) -> None:
+        share_ids(places_of(self.value))
+
+    def with_own_shares(self, record: FlatRecord) -> FlatRecord:
+        tensors = named_tensors(places_of(self.value))
+        return with_shares(record, {p: t for p, _, t in tensors if is_distributed(t)})
 
     @staticmethod
     def suits(value: object) -> bool:
@@ -213,6 +245,16 @@ class _OptimizerPart(_RecordedPart):
     def suits(value: object) -> bool:
         # One with a load of its own is asked for that.
         return getattr(type(value), "load_record", None) in _RESTORE_OF
+
+    @property
+    def may_be_shared(self) -> bool:
+        return isinstance(self.value, OptimizerAdaptor)
+
+    def share_ids(self) -> None:
+        share_ids_of(self.value)
+
+    def with_own_shares(self, record: FlatRecord) -> FlatRecord:
+        return own_shares_of_state(self.value, record)
 
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction

@@ -8,14 +8,7 @@ import pytest
 from burnish.train import Checkpoints, HyperState
 
 from ...forked_processes import in_two_processes
-from ...sharded_nets import needs_sharding
-from .two_processes import check_refusals, check_resume, check_training
-
-
-@needs_sharding
-@pytest.mark.filterwarnings("ignore")
-def test_two_processes_are_refused_alike_what_one_cannot_write(tmp_path: Path) -> None:
-    in_two_processes(lambda rank: check_refusals(tmp_path), tmp_path / "processes")
+from .two_processes import check_resume, check_training
 
 
 @pytest.mark.filterwarnings("ignore")

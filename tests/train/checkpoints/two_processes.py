@@ -1,6 +1,5 @@
-"""What one of two processes checks: refusals in words, and training under DDP."""
+"""What one of two processes checks: training under DDP, and a run that goes on."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,39 +7,8 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from burnish.optim import SGD, AdamW, ClipGlobalNorm
+from burnish.optim import AdamW, ClipGlobalNorm
 from burnish.train import Checkpoints
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    """Return the words with which a call is refused; the empty ones if it is not."""
-    try:
-        call()
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def sharded_net() -> Any:
-    from torch.distributed.fsdp import fully_shard
-
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
-    fully_shard(net)
-    net(torch.ones(3, 8)).square().sum().backward()
-    return net
-
-
-def check_refusals(folder: Path) -> None:
-    """Each is an error on both processes, so neither waits for the other."""
-    net = sharded_net()
-    plain = SGD().bind(net, lr=0.1)
-    checkpoints = Checkpoints(folder / "sharded")
-
-    assert "sharded over 2 processes" in refusal(lambda: checkpoints.save(1, net=net))
-    assert "sharded over 2" in refusal(lambda: checkpoints.save(1, optim=plain))
-    assert checkpoints.steps == []
-    plain.step()
 
 
 def check_training(rank: int) -> None:

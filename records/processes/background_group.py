@@ -1,0 +1,31 @@
+"""A group for messages of a thread, which must not meet those of the training."""
+
+from datetime import timedelta
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import distributed as dist
+
+from .messages import is_running, n_processes
+
+_HOURS = 24
+"""For how long a thread waits for the other processes, whose disks may be slow."""
+
+
+def background_group() -> Any:
+    """Return a group of all processes, always the same; all of them call this.
+
+    None if there is one process alone. It sends through main memory, whatever the
+    program's own group does.
+    """
+    if n_processes() == 1 or not is_running():
+        return None
+    world = dist.group.WORLD
+    group = _groups.get(world)
+    if group is None:
+        timeout = timedelta(hours=_HOURS)
+        group = _groups[world] = dist.new_group(backend="gloo", timeout=timeout)
+    return group
+
+
+_groups: "WeakKeyDictionary[Any, Any]" = WeakKeyDictionary()

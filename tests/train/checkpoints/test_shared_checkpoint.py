@@ -1,0 +1,164 @@
+"""Checkpoints of what several processes hold together go on as if nothing had been."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from burnish.optim import AdamW
+from burnish.records import RecordError
+from burnish.records.tensors.shares import own_share
+from burnish.train import Checkpoints
+
+from ...forked_processes import in_processes
+from ...sharded_nets import (
+    backward,
+    fsdp,
+    needs_sharding,
+    plain_net,
+    tensor_parallel,
+    whole_values,
+)
+
+pytestmark = [needs_sharding, pytest.mark.filterwarnings("ignore")]
+
+
+class Run:
+    """A module, its optimizer and a number that counts, spread over processes."""
+
+    def __init__(self, spread: Callable[[Any], Any]) -> None:
+        self.net = spread(plain_net())
+        self.optim = AdamW(weight_decay=0.01).bind(self.net, lr=1e-2)
+        self.counts = {"seen": 0}
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return {"model": self.net, "optim": self.optim, "counts": self.counts}
+
+    def train(self, n_steps: int) -> None:
+        for _ in range(n_steps):
+            backward(self.net)
+            self.optim.step()
+            self.counts["seen"] += 1
+
+    def bits(self) -> list[torch.Tensor]:
+        return [own_share(p.detach()).clone() for p in self.net.parameters()]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("spread", [fsdp, tensor_parallel])
+def test_a_run_goes_on_to_the_bit(
+    spread: Callable[[Any], Any], wait: bool, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        run = Run(spread)
+        with Checkpoints(tmp_path / "run", wait=wait, keep_last=2) as checkpoints:
+            for step in range(1, 4):
+                run.train(1)
+                checkpoints.save(step, rng=True, loss=1.0 / step, **run.parts)
+        run.train(2)
+        draws = torch.rand(3)
+
+        other = Run(spread)
+        torch.manual_seed(77)
+        checkpoints = Checkpoints(tmp_path / "run")
+        assert checkpoints.steps == [2, 3]
+        assert checkpoints.restore(rng=True, **other.parts) == 3
+        assert other.counts == {"seen": 3}
+        other.train(2)
+        assert torch.equal(torch.rand(3), draws)
+        for mine, expected in zip(other.bits(), run.bits(), strict=True):
+            assert torch.equal(mine, expected)
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+def test_other_processes_go_on_and_one_alone_as_well(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        run = Run(fsdp)
+        run.train(2)
+        Checkpoints(tmp_path / "run").save(2, **run.parts)
+        run.train(1)
+        values = whole_values(run.net)
+        if rank == 0:
+            torch.save(values, tmp_path / "next.pt")
+
+    in_processes(act, tmp_path / "before", 2)
+
+    def go_on(rank: int = 0, spread: Any = fsdp) -> None:
+        run = Run(spread)
+        Checkpoints(tmp_path / "run").restore(**run.parts)
+        run.train(1)
+        expected = torch.load(tmp_path / "next.pt")
+        for name, tensor in whole_values(run.net).items():
+            assert torch.allclose(tensor, expected[name], rtol=0, atol=1e-6), name
+
+    in_processes(go_on, tmp_path / "after", 3)
+    go_on(spread=lambda net: net)
+    assert Checkpoints(tmp_path / "run")[2]["model"]["0.weight"].shape == (7, 6)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_save_that_fails_on_one_process_leaves_no_checkpoint(
+    failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(rank: int) -> None:
+        from burnish.records.io import sink
+
+        def write(self: object, buffers: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        run = Run(fsdp)
+        checkpoints = Checkpoints(tmp_path / "run")
+        checkpoints.save(1, **run.parts)
+        with monkeypatch.context() as patch:
+            if rank == failing:
+                patch.setattr(sink.FileSink, "writev", write)
+            with pytest.raises(OSError, match="full"):
+                checkpoints.save(2, **run.parts)
+        assert checkpoints.steps == [1]
+        checkpoints.save(3, **run.parts)
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    assert [file.name for file in sorted((tmp_path / "run").iterdir())] == [
+        "step000000000001",
+        "step000000000003",
+    ]
+
+
+def test_damage_in_one_process_s_share_leaves_all_parts_as_they_were(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        run = Run(fsdp)
+        run.train(1)
+        saved = Checkpoints(tmp_path / "run").save(1, **run.parts)
+        if rank == 0:
+            part = sorted(saved.file("optim").glob("part-*"))[1]
+            data = bytearray(part.read_bytes())
+            data[len(data) // 2] ^= 64
+            part.write_bytes(data)
+        torch.distributed.barrier()
+        other = Run(fsdp)
+        before = other.bits()
+        with pytest.raises(RecordError):
+            Checkpoints(tmp_path / "run").restore(**other.parts)
+
+        assert all(map(torch.equal, before, other.bits()))
+        assert not other.optim.state
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+def test_what_could_not_be_filled_again_is_refused(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        run = Run(fsdp)
+        adam = torch.optim.Adam(run.net.parameters())
+        for part in (adam, run.net.state_dict()):
+            with pytest.raises(ValueError, match="spread over processes"):
+                Checkpoints(tmp_path / "run").save(1, part=part)
+
+    in_processes(act, tmp_path / "processes", 2)

@@ -1,0 +1,112 @@
+"""Parts that several processes hold together: all write them, each its own share."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...records.background_saves import Records
+from ...records.flat_record import FlatRecord
+from ...records.io.progress import Progress, progress_below
+from ...records.open import digest_of
+from ...records.processes.messages import is_running
+from ...records.record_writer import WritableRecord, writer_for
+from ...records.sharded.folder import RecordFolder
+from ...records.sharded.saving import FolderSave
+from ...records.tensors.shares import is_sharded
+from .choice import Choice
+from .manifest import PartRow
+from .part_kinds import Part, part_of
+
+
+def shared_names(parts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parts whose tensors lie on several processes.
+
+    ValueError for one of a kind that could not be filled again as it was.
+    """
+    if not is_running():
+        return []  # to ask thousands of tensors takes a third of a save
+    names = [name for name, value in parts.items() if any(map(is_sharded, _in(value)))]
+    for name in names:
+        part = part_of(name, parts[name])
+        if not part.may_be_shared:
+            raise ValueError(
+                f"{name}: a {type(part.value).__name__} whose tensors are spread over "
+                "processes; a checkpoint takes modules and optimizers of burnish.optim "
+                "so, and knows how all else is cut by these. Save the module itself, "
+                "or gather the tensors first (full_tensor())"
+            )
+    return names
+
+
+@dataclass(slots=True)
+class SharedParts:
+    """What all processes write of a checkpoint together, a folder for each part."""
+
+    parts: list[Part]
+    saves: list[FolderSave]
+
+    @classmethod
+    def planned(
+        cls, parts: Mapping[str, Any], names: Sequence[str], choice: Choice
+    ) -> "SharedParts":
+        """Return them, planned with all processes; raises on all what one raises."""
+        chosen = [part_of(name, parts[name]) for name in names]
+        for part in chosen:
+            part.share_ids()
+        saves = [
+            FolderSave.planned(partial(_writable, part, choice), None)
+            for part in chosen
+        ]
+        return cls(chosen, saves)
+
+    @property
+    def records(self) -> list[WritableRecord]:
+        """What this process writes of each, over the live tensors."""
+        return [save.part for save in self.saves]
+
+    def write(
+        self, folder: Path, records: Records, progress: Progress | None, group: Any
+    ) -> dict[str, PartRow]:
+        """Write ``records``, which are `records` or copies of them, into ``folder``.
+
+        Return what a manifest says of them.
+        """
+        rows: dict[str, PartRow] = {}
+        for part, save, record in zip(self.parts, self.saves, records, strict=True):
+            place = RecordFolder(folder / part.name)
+            save.write(record, place, progress_below(part.name, progress), group)
+            digest = digest_of(place.path)
+            rows[part.name] = PartRow(part.name, part.kind, digest, part.left_out)
+        return rows
+
+
+def with_own_shares(part: Part, record: FlatRecord) -> FlatRecord:
+    """Return ``record``, of which this process reads what it needs for ``part``."""
+    if not is_running() or not any(map(is_sharded, _in(part.value))):
+        return record
+    return part.with_own_shares(record)
+
+
+def _writable(part: Part, choice: Choice) -> WritableRecord:
+    note = f"in the part {part.name!r} of the checkpoint"
+    return writer_for(...).prepare(part.choose(choice), note=note)
+
+
+def _in(value: object) -> "Iterator[torch.Tensor]":
+    """Yield the tensors of a part."""
+    if isinstance(value, nn.Module):
+        yield from value.parameters()
+        yield from value.buffers()
+    elif isinstance(value, torch.optim.Optimizer):
+        yield from (p for group in value.param_groups for p in group["params"])
+    elif isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        items: Iterable[object] = value.values()  # pyright: ignore[reportUnknownVariableType]  # any values
+        for item in items:
+            yield from _in(item)
