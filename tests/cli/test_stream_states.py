@@ -24,7 +24,7 @@ class Other(Hparams):
     n: str = "1"
 
 Long = type("Long", (Hparams,), {
-    "__annotations__": {f"field_{i}": int for i in range(400)}, "__module__": __name__
+    "__annotations__": {f"field_{i}": int for i in range(150)}, "__module__": __name__
 })
 """
 

@@ -54,8 +54,15 @@ def assert_same(a: Result, b: Result) -> None:
         assert torch.equal(tensor, b.weights[name]), name
 
 
-@pytest.mark.parametrize("name", [*OURS, *THEIRS])
-@pytest.mark.parametrize("way", [*WAYS])
+# HyperState stores what Checkpoints do: kinds of state, and not every optimizer again.
+RUNS = [
+    *(("loop", name) for name in [*OURS, *THEIRS]),
+    *(("hyperstate", name) for name in ("AdamW", "Muon", "LBFGS", "ScheduleFreeAdamW")),
+    *(("hyperstate", name) for name in ("torch.Adam", "torch.LBFGS")),
+]
+
+
+@pytest.mark.parametrize(("way", "name"), RUNS)
 def test_a_killed_run_ends_with_the_bits_of_an_uninterrupted_one(
     way: str, name: str, tmp_path: Path
 ) -> None:
