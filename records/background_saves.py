@@ -45,10 +45,10 @@ class SnapshotOptions:
     def checked(cls, snapshot: object, staging: object, *, wait: object) -> Self:
         """Return what ``snapshot=`` and ``staging=`` say beside ``wait=``.
 
-        ValueError for what is none, or where it would say nothing.
+        TypeError or ValueError for what is none, or where it would say nothing.
         """
         if type(wait) is not bool:
-            raise ValueError(f"wait is True or False, got {wait!r:.60}")
+            raise TypeError(f"wait is True or False, got {wait!r:.60}")
         if snapshot not in ("copy", "lazy"):
             raise ValueError(f"snapshot is 'copy' or 'lazy', got {snapshot!r:.60}")
         if type(staging) is not int or staging < 0:

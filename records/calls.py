@@ -29,21 +29,28 @@ def explain_calls(
     also: Callable[..., Any] | None = None,
     cure: Cure | None = None,
     is_home: bool = True,
+    checks_itself: Collection[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function whose arguments are wrong say whose they are.
 
     ``example`` is the call as people write it, with ``{}`` where more keywords go, and
     ``file`` for what it reads. Keywords of ``also`` are handed on to it. If it
-    ``is_home``, other calls send the keywords of this function here.
+    ``is_home``, other calls send the keywords of this function here. Options that are
+    declared as bool take nothing else, but those that the function ``checks_itself``.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         call = _Call(function, example, direction, also, cure)
         if is_home:
             _homes.append(call)
+        flags = _flags(function, checks_itself)
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            # A text like "no" is true, and would pass for the opposite of what it says.
+            for name in kwargs.keys() & flags.keys():
+                if type(kwargs[name]) is not bool:
+                    _check_flag(call.name, name, kwargs[name], flags[name])
             try:
                 return function(*args, **kwargs)
             except TypeError as error:
@@ -61,6 +68,29 @@ def explain_calls(
         return checked
 
     return decorate
+
+
+def _flags(
+    function: Callable[..., Any], checks_itself: Collection[str]
+) -> dict[str, bool]:
+    """Return the options that are declared as bool, and whether None is one as well."""
+    hints = {
+        name: getattr(parameter.annotation, "__name__", str(parameter.annotation))
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not parameter.empty and name not in checks_itself
+    }
+    return {
+        name: hint != "bool"
+        for name, hint in hints.items()
+        if hint in ("bool", "bool | None")
+    }
+
+
+def _check_flag(call: str, name: str, value: object, may_be_none: bool) -> None:
+    if value is None and may_be_none:
+        return
+    choice = "True, False or None" if may_be_none else "True or False"
+    raise TypeError(f"{call}: {name} is {choice}, got {value!r:.60}")
 
 
 def home_of(

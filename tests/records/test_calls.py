@@ -90,7 +90,7 @@ def test_every_reader_knows_what_torch_calls_its_options(reader: str) -> None:
         ("strict", r"option of burnish\.load_record: burnish\.load_record\(module"),
         ("map_location", r"called device: burnish\.open_record\(file, device=\.\.\.\)"),
         ("devise", "Did you mean 'device'"),
-        ("zzzzzz", "It takes verify, mmap, only"),
+        ("zzzzzz", "It takes verify, sha256, mmap"),
     ],
 )
 def test_open_record_says_whose_other_keywords_are(option: str, answer: str) -> None:
@@ -198,7 +198,7 @@ def test_signatures_are_those_of_the_functions() -> None:
 
     parameters = inspect.signature(burnish.open_record).parameters
 
-    assert [*parameters][:3] == ["file", "verify", "mmap"]
+    assert [*parameters][:3] == ["file", "verify", "sha256"]
     assert home_of("nobody_takes_this", "f(file{})", "read") is None
 
 
@@ -220,3 +220,26 @@ def test_a_state_dict_that_is_none_says_what_one_is() -> None:
     for value in (Net(), "weights.pt"):
         with pytest.raises(TypeError, match=r"as module.state_dict\(\) returns it"):
             Record.from_state_dict(value)  # type: ignore[arg-type]  # no dict
+
+
+FLAGS: dict[str, Callable[..., Any]] = {
+    "strict": lambda **o: load_record(Net(), DATA, **o),
+    "allow_empty": lambda **o: burnish.from_record(Net, DATA, **o),
+    "verify": lambda **o: burnish.open_record(DATA, **o),
+    "mmap": lambda **o: burnish.open_record(DATA, **o),
+    "wait": lambda **o: burnish.save_record(Net(), "never-written.mpk", **o),
+}
+"""Calls with an option that is declared as bool."""
+
+
+@pytest.mark.parametrize("value", ["no", "False", 0, 1, [], 0.0])
+@pytest.mark.parametrize("option", FLAGS)
+def test_an_option_that_is_true_or_false_takes_nothing_else(
+    option: str, value: Any
+) -> None:
+    choice = "True, False or None" if option == "mmap" else "True or False"
+
+    with pytest.raises(
+        TypeError, match=re.escape(f"{option} is {choice}, got {value!r}")
+    ):
+        FLAGS[option](**{option: value})

@@ -207,7 +207,12 @@ class Checkpoints:
         join_saves(self.folder)
         return self._folders.by_number()
 
-    @explain_calls("checkpoints.save(step, model=net{})", "write", is_home=False)
+    @explain_calls(
+        "checkpoints.save(step, model=net{})",
+        "write",
+        is_home=False,
+        checks_itself=("rng",),
+    )
     def save(self, step: int, /, *, rng: bool = False, **parts: object) -> Checkpoint:
         """Write ``parts`` as the checkpoint of ``step``, in one atomic commit.
 
