@@ -96,7 +96,7 @@ def _is_of_hydra(word: str, tree: dict[str, Any]) -> bool:
 
 
 def _complete(word: str, tree: dict[str, Any]) -> str:
-    from ..train.fit.fit_config import known_path
+    from ..train.fit.fit_config import classes_of, known_path
 
     prefix, key, value = _split(word)
     candidates = _candidates(key)
@@ -110,6 +110,8 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
             return f"{prefix or '++'}{candidate}{value}"
     if prefix:
         return word
+    # Of a class that cannot be imported no key is known: that is the mistake then.
+    classes_of(tree)
     raise ValueError(_unknown(key, word, tree))
 
 

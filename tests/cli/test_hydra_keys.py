@@ -90,3 +90,10 @@ def test_an_unknown_key_is_told_the_nearest(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         completed(groups, word)
+
+
+def test_a_class_that_is_not_there_is_told_in_place_of_its_keys(groups: Path) -> None:
+    words = ["width=3", "data_config.module_name=failing_net.Dat"]
+
+    with pytest.raises(ValueError, match=r"has no 'Dat'.* Did you mean 'Data'"):
+        completed(groups, *words)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sized
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
         problem = f"{type(error).__name__}: {error}"
         raise
     finally:
+        close_logger(config.run.logger)
         facts = {
             **_model_and_data(model, data, config),
             **_progress(trainer, time.monotonic() - started, resumed),
@@ -135,6 +137,11 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
     if logger.kind == "csv":
         name = _unused(folder, "logs")
         return loggers.CSVLogger(folder, name=name, version=logger.version or "")
+    if logger.log_model and logger.offline:
+        raise ValueError(
+            f"run_config.logger.log_model={logger.log_model} sends checkpoints to "
+            "Weights & Biases, which takes run_config.logger.offline=false"
+        )
     try:
         if logger.kind == "tensorboard":
             version = logger.version or ""
@@ -153,6 +160,13 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
         raise ImportError(
             f"run_config.logger.kind={logger.kind} needs: pip install {extra}"
         ) from missing
+
+
+def close_logger(logger: LoggerHparams) -> None:
+    """End what logs beyond a run: another one in this process would log into it."""
+    if logger.kind == "wandb":
+        # Type checkers do not see it where it is not installed.
+        import_module("wandb").finish()
 
 
 def _unused(folder: Path, name: str) -> str:

@@ -69,7 +69,11 @@ def test_weights_and_biases_get_their_options(
 
     monkeypatch.setattr(loggers, "WandbLogger", lambda **options: options)
     hparams = LoggerHparams(
-        kind="wandb", save_dir=str(tmp_path), log_model="all", anonymous=True
+        kind="wandb",
+        save_dir=str(tmp_path),
+        log_model="all",
+        offline=False,
+        anonymous=True,
     )
 
     options = run_fit.logger_of(hparams, tmp_path / "run")
