@@ -44,7 +44,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no bool": (lambda: bound(User(is_fast="no")), "must be a bool"),  # type: ignore[arg-type]
     "an item": (lambda: bound(User(betas=(0.9, "x"))), r"betas=\.\.\.\)\[1\]"),  # type: ignore[arg-type]
     "amsgrad": (lambda: bound(AdamW(amsgrad="yes")), "must be a bool"),  # type: ignore[arg-type]
-    "fused": (lambda: bound(AdamW(), fused="c"), "fused is True or False, got 'c'"),
+    "fused": (
+        lambda: bound(AdamW(), fused="c"),
+        "fused is True, False or None, got 'c'",
+    ),
     "maximize": (lambda: bound(AdamW(), maximize=None), "maximize is True or False"),
     "clip": (lambda: bound(AdamW(), clip=1.0), "clip is a ClipValue"),
     "groups": (lambda: bound(AdamW(), groups=["**.bias"]), "groups are Group"),
