@@ -35,6 +35,8 @@ class WriteOptions:
     """Of the format's compression; None is the format's own choice."""
     payload: str | None = None
     """JSON's "numbers" or "base64"; None is the format's own choice."""
+    block_sums: int | None = None
+    """Bytes of a payload that have a sum of their own; None: only whole ones have."""
 
 
 class FolderIndex(Protocol):

@@ -72,6 +72,9 @@ class RecordWriter:
     """Of the compression; None is its own choice."""
     payload: str | None = None
     """For JSON: "numbers" (the default) or "base64", which is faster."""
+    block_sums: int | None = None
+    """For "mpk": so many bytes of a tensor (1, 2 or 4 MiB) have a sum of their own, by
+    which rows of it are read alone and verified; older readers refuse such files."""
     convention: Convention | None = None
     """Whose names and orders a module's tensors get; None: Burn's in .bpk alone."""
 
@@ -83,6 +86,14 @@ class RecordWriter:
             codec_named(self.compression, self.format)
         if self.level is not None and self.compression is None:
             raise ValueError("level= is the compression's; give compression= as well")
+        if self.block_sums is not None:
+            _check_block_sums(self)
+
+    def options(self) -> WriteOptions:
+        """Return what is asked of the format itself."""
+        return WriteOptions(
+            level=self.level, payload=self.payload, block_sums=self.block_sums
+        )
 
     def parts(self) -> tuple[Format, Codec | None]:
         """Return the format, and the codec around the whole file if there is one."""
@@ -252,7 +263,7 @@ class WritableRecord:
                 form,
                 self.entries,
                 sink,
-                WriteOptions(level=self.writer.level, payload=self.writer.payload),
+                self.writer.options(),
                 precision=self.precision,
                 progress=progress,
             )
@@ -265,7 +276,7 @@ class WritableRecord:
     def write_index(self, contents: Contents, index: FileIndex, file: File) -> None:
         """Write ``contents`` to ``file`` without payloads, which lie beside it."""
         form, _ = self.writer.parts()
-        options = WriteOptions(level=self.writer.level)
+        options = self.writer.options()
         with open_sink(file) as sink:
             form.encode_index(contents, index, sink, options)
 
@@ -283,6 +294,20 @@ class WritableRecord:
         # The metadata may be a dict that its owner goes on to change.
         copy = flat.replaced(entries=entries, metadata=deepcopy(flat.metadata))
         return WritableRecord(self.writer, copy, _AS_IT_IS.of_record(copy), self.note)
+
+
+def _check_block_sums(writer: RecordWriter) -> None:
+    if (writer.format, writer.compression) != ("mpk", None):
+        name = ".".join(filter(None, (writer.format, writer.compression)))
+        raise ValueError(
+            f"block_sums= is for 'mpk' without compression, got {name!r}: 'mpk.zst' "
+            "has sums of frames, and others are read whole"
+        )
+    if writer.block_sums not in (1 << 20, 2 << 20, 4 << 20):
+        raise ValueError(
+            "block_sums is 1048576, 2097152 or 4194304 bytes, got "
+            f"{writer.block_sums!r:.40}"
+        )
 
 
 _AS_IT_IS = Precision()

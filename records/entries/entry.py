@@ -150,6 +150,24 @@ class Entry:
         source = self.source
         return source if isinstance(source, torch.Tensor) else source.load(maps)
 
+    def rows(self, start: int, stop: int) -> "Tensor":
+        """Return stored rows ``start`` to ``stop`` of the first dimension; keep none.
+
+        Of a file whose blocks have sums (``Recorder(block_sums=...)``), and of a
+        folder, little more is read; of others the whole. What is read is verified.
+        IndexError for rows that are not there.
+        """
+        if not self.shape or not 0 <= start <= stop <= self.shape[0]:
+            raise IndexError(
+                f"{self.path}: rows {start} to {stop} of a tensor of shape {self.shape}"
+            )
+        read_rectangle = getattr(self.source, "rectangle", None)
+        if read_rectangle is None:
+            return values_of(self.read_stored(), self.path)[start:stop].clone()
+        zeros, width = (0,) * (len(self.shape) - 1), self.shape[1:]
+        rows: Tensor = read_rectangle(((start, *zeros), (stop - start, *width)))
+        return rows
+
     def blocks(self) -> "Iterator[Tensor]":
         """Yield the stored values as flat tensors of about 1 MiB, keeping none.
 

@@ -9,6 +9,7 @@ Every byte is covered by a sum or has one legal value. Payloads start at multipl
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import xxhash
@@ -28,6 +29,7 @@ from ..header.columns import Column, are_sizes, is_size
 from ..header.file_index import FileIndex
 from ..header.header import plain_of, stored_record
 from ..header.stored_entries import StoredEntries
+from ..io.blocked_payload import BlockedPayload
 from ..io.lazy_payload import LazyPayload
 from ..io.sink import Sink
 from ..io.source import Maps, Source, is_remote
@@ -35,7 +37,8 @@ from ..limits import allowance
 from ..source_errors import wrong_size
 from ..tensors.byte_planes import PLANED
 from ..writing.contents import Contents
-from . import document_index, document_parts
+from . import block_sums, document_index, document_parts
+from .block_sums import BlockSums, block_counts
 from .bounded_msgpack import MessagePackReader, is_small, pack_bounded
 from .document_index import add_index, open_files, place_entries
 from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, place_of
@@ -66,13 +69,16 @@ class MessagePack(Format):
         """Write one document: the header first, the sums of the payloads last."""
         with paused_collection():
             layout = DocumentLayout.of(contents.sizes)
-            head = document_head(contents, layout, planes=())
+            head = document_head(contents, layout, planes=(), block=options.block_sums)
             check_readable(head, len(head) + layout.end, len(layout.sizes))
         sink.write(head)
+        size = options.block_sums
+        blocks = None if size is None else BlockSums(sink, layout, size)
         contents.write_payloads(
-            sink, layout.frames(), parts=layout.parts(), part_size=PART
+            blocks or sink, layout.frames(), parts=layout.parts(), part_size=PART
         )
-        sink.write(document_tail(contents.sums))
+        sums = contents.sums + (b"" if blocks is None else blocks.sums)
+        sink.write(document_tail(sums))
 
     def decode(self, source: Source) -> Entries:
         """Return the record; its header is checked whole, its payloads when read."""
@@ -99,13 +105,23 @@ class MessagePack(Format):
 
 
 def document_head(
-    contents: Contents, layout: DocumentLayout, *, planes: Sequence[int]
+    contents: Contents,
+    layout: DocumentLayout,
+    *,
+    planes: Sequence[int],
+    block: int | None = None,
 ) -> bytes:
-    """Return the document up to its first pad; ``planes`` are the entries in planes."""
+    """Return the document up to its first pad; ``planes`` are the entries in planes.
+
+    With ``block``, so many bytes of a payload each have a sum of their own.
+    """
     header = contents.header
     header["tensors"]["offset"] = layout.starts.tolist()
     header["tensors"]["planes"] = list(planes)
-    return _head(header, layout.n_items, VERSION)
+    if block is None:
+        return _head(header, layout.n_items, VERSION)
+    header[block_sums.KEY] = block
+    return _head(header, layout.n_items, block_sums.VERSION)
 
 
 def index_document(
@@ -192,9 +208,15 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     if version == document_parts.VERSION:
         _sums_of_index(source, data, 0)
         return document_parts.read_index(header, source, _read_beside, document_digest)
+    block = None
+    if version == block_sums.VERSION:
+        block = block_sums.take_block_size(header, source.name)
     record, entries = stored_record(header, source.name, added=_COLUMNS)
-    layout = _checked_layout(header["tensors"], entries, source, data)
+    counts = [] if block is None else block_counts(entries.sizes, block)
+    layout = _checked_layout(header["tensors"], entries, source, data, sum(counts))
     planes = _checked_planes(header["tensors"], entries, source.name)
+    if planes and block is not None:
+        raise RecordFormatError(source.name, "planes in blocks with sums")
     sums = data + layout.end + len(_SUMS) + 4
     # What is read later of an object is compared with the sums of now, so that one
     # that has taken its place is noticed.
@@ -211,11 +233,29 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             i in planes,
         )
 
-    entries.place(payload_of)
+    firsts = [*accumulate(counts, initial=len(entries))] if block is not None else []
+
+    def blocked_payload_of(i: int, entry: Entry) -> LazyPayload:
+        plain = payload_of(i, entry)
+        if block is None or not counts[i]:
+            return plain
+        of_blocks = slice(8 * firsts[i], 8 * firsts[i + 1])
+        return BlockedPayload(
+            source,
+            plain.path,
+            plain.dtype,
+            plain.shape,
+            plain.place,
+            plain.sum,
+            block=block,
+            block_sums=sums + of_blocks.start if known is None else known[of_blocks],
+        )
+
+    entries.place(payload_of if block is None else blocked_payload_of)
     record.hold(
         source,
         lambda maps: _check_framing(maps.of(source), layout, data),
-        version=VERSION,
+        version=version,
     )
     return record
 
@@ -260,7 +300,7 @@ def _version_of(source: Source) -> int:
 
 
 def _read_beside(source: Source) -> Entries:
-    if _version_of(source) != VERSION:
+    if _version_of(source) not in (VERSION, block_sums.VERSION):
         raise RecordFormatError(
             source.name, "no payloads, but names of other files", "payloads"
         )
@@ -331,7 +371,7 @@ def _header_length(head: bytes | memoryview, source: Source) -> int:
         raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
     version = head[len(MAGIC)]
     if version not in _COLUMNS_OF:
-        newest = document_parts.VERSION
+        newest = max(_COLUMNS_OF)
         raise RecordVersionError(source.name, version, newest, "the file's format")
     if bytes(head[len(MAGIC) + 1 : _BEFORE_HEADER - 4]) != _HEADER:
         raise RecordFormatError(source.name, "no header after the version")
@@ -347,7 +387,11 @@ def _payloads(n_entries: int, size: int) -> int:
 
 
 def _checked_layout(
-    table: dict[str, Any], entries: StoredEntries, source: Source, data: int
+    table: dict[str, Any],
+    entries: StoredEntries,
+    source: Source,
+    data: int,
+    n_more_sums: int = 0,
 ) -> DocumentLayout:
     sizes = entries.sizes
     if sum(sizes) > source.size:
@@ -362,7 +406,8 @@ def _checked_layout(
         raise RecordFormatError(
             source.name, "payloads at other places than they must be"
         )
-    size = data + layout.end + len(document_tail(b"")) + 8 * len(entries)
+    n_sums = len(entries) + n_more_sums
+    size = data + layout.end + len(document_tail(b"")) + 8 * n_sums
     if size != source.size:
         raise wrong_size(source, size)
     return layout
@@ -417,7 +462,7 @@ def _frames(layout: DocumentLayout, data: int) -> Iterator[tuple[int, bytes, int
 def _checked_sums(source: Source, layout: DocumentLayout, data: int) -> bytes:
     """Return the sums of the payloads, compared with their own."""
     tail = bytes(source.read(data + layout.end, source.size - data - layout.end))
-    sums = tail[len(_SUMS) + 4 : len(_SUMS) + 4 + 8 * len(layout.sizes)]
+    sums = tail[len(_SUMS) + 4 : -len(_SUMS_SUM) - 8]
     if tail != document_tail(sums):
         raise RecordChecksumError(source.name, "the checksums")
     return sums
@@ -436,6 +481,7 @@ _COLUMNS_OF: dict[int, dict[str, Column]] = {
     VERSION: _COLUMNS,
     document_index.VERSION: {**_COLUMNS, **document_index.COLUMNS},
     document_parts.VERSION: document_parts.COLUMNS,
+    block_sums.VERSION: _COLUMNS,
 }
 """What the table of each version has beside the columns of every record."""
 

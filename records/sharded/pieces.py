@@ -11,7 +11,7 @@ from torch import Tensor
 from ..entries.entry import Entry
 from ..io.source import Maps
 from ..tensors.flat_pieces import PIECE, flat_pieces
-from .layout import Chunk, Rectangle, whole
+from .layout import Chunk, Rectangle, Sizes, whole
 from .part_files import PartFiles
 from .shard_index import ShardIndex
 
@@ -35,11 +35,15 @@ class PiecewisePayload:
         """Return the whole tensor, verified, in memory that nobody else has."""
         return self.rectangle(whole(self.shape), maps)
 
-    def rectangle(self, wanted: Rectangle, maps: Maps | None = None) -> Tensor:
+    def rectangle(
+        self, wanted: tuple[Sizes, Sizes], maps: Maps | None = None
+    ) -> Tensor:
         """Return these rows alone, as `load` does; nothing else is read for them.
 
-        Each part is verified as far as it is read: the rectangle that was saved.
+        Each part is verified as far as it is read: the rectangle that was saved, or the
+        blocks of it that have sums.
         """
+        wanted = Rectangle(*wanted)
         if not wanted.n_values:
             return torch.empty(wanted.sizes, dtype=self.dtype)
         chunks = self._chunks(wanted)
@@ -51,9 +55,7 @@ class PiecewisePayload:
         for chunk, entry in zip(chunks, entries, strict=True):
             common = chunk.rectangle.common(wanted)
             if common is not None:
-                values = rows_of(
-                    entry.read_stored(maps), common.within(chunk.rectangle)
-                )
+                values = stored_rows(entry, common.within(chunk.rectangle), maps)
                 rows_of(out, common.within(wanted)).copy_(values)
         return out
 
@@ -119,6 +121,15 @@ class ChunkRows:
             # The sum is compared after the last block, when the next is asked for.
             next(self.blocks, None)
         return torch.cat(taken).view(count, *self._width)
+
+
+def stored_rows(entry: Entry, rectangle: Rectangle, maps: Maps | None) -> Tensor:
+    """Return rows of an entry, which are read alone if they can be verified alone."""
+    read_rectangle = getattr(entry.source, "rectangle", None)
+    if read_rectangle is None:
+        return rows_of(entry.read_stored(maps), rectangle)
+    values: Tensor = read_rectangle(rectangle, maps)
+    return values
 
 
 def rows_of(tensor: Tensor, rectangle: Rectangle) -> Tensor:

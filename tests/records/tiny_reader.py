@@ -24,7 +24,7 @@ def joined(raw: bytes, dtype: str) -> bytes:
 
 def read(file: Path) -> dict[str, torch.Tensor]:
     document = msgpack.unpackb(file.read_bytes())
-    assert document["burnish"] in (1, 2)
+    assert document["burnish"] in (1, 2, 4)
     assert xxhash.xxh3_64_digest(document["header"]) == document["header_xxh3"]
     header, found = msgpack.unpackb(document["header"]), {}
     table, files = header["tensors"], header.get("files")

@@ -1,0 +1,98 @@
+"""Sums of the blocks of payloads, by which a part of a tensor can be verified.
+
+They stand behind the sums of the payloads, and are never among the entries
+(docs/format.md).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import xxhash
+
+from ..errors import RecordFormatError
+from ..io.sink import Buffer, Sink
+from .layout import DocumentLayout, pieces_of
+
+VERSION = 4
+"""Of a document with such sums."""
+
+KEY = "block"
+"""The key of the header that says how many bytes a block has."""
+
+LEAST, MOST = 1 << 20, 4 << 20
+_FIRST = 5
+"""Where the first pad begins, counted from the start of `data`."""
+
+
+def is_block_size(size: object) -> bool:
+    """Return whether ``size`` is 1, 2 or 4 MiB."""
+    return type(size) is int and size in (LEAST, 2 * LEAST, MOST)
+
+
+def take_block_size(header: dict[str, Any], file: str) -> int:
+    """Take the size out of ``header``; RecordFormatError if that is none."""
+    size = header.pop(KEY, None)
+    if not is_block_size(size):
+        raise RecordFormatError(file, f"blocks of {size!r:.40} bytes", "1, 2 or 4 MiB")
+    block: int = size
+    return block
+
+
+def block_counts(sizes: Sequence[int], block: int) -> list[int]:
+    """Return how many blocks with sums payloads of ``sizes`` bytes have.
+
+    One that is no longer than a block has none: its own sum says it.
+    """
+    return [-(-size // block) if size > block else 0 for size in sizes]
+
+
+class BlockSums:
+    """A sink that hashes the blocks of payloads on their way into another one."""
+
+    def __init__(self, sink: Sink, layout: DocumentLayout, block: int) -> None:
+        """``sink`` stands before the first pad of ``layout``."""
+        self._sink = sink
+        self._blocks = _blocks(layout, block)
+        self._block = next(self._blocks, None)
+        self._at = _FIRST
+        self._total = xxhash.xxh3_64()
+        self._sums: list[bytes] = []
+
+    @property
+    def sums(self) -> bytes:
+        """The sums of all blocks, once all was written."""
+        return b"".join(self._sums)
+
+    def write(self, buffer: Buffer) -> None:
+        """Write all of ``buffer``."""
+        self._add(buffer)
+        self._sink.write(buffer)
+
+    def writev(self, buffers: Sequence[Buffer]) -> None:
+        """Write all of ``buffers``, in order."""
+        for buffer in buffers:
+            self._add(buffer)
+        self._sink.writev(buffers)
+
+    def _add(self, buffer: Buffer) -> None:
+        view = memoryview(buffer).cast("B")
+        begin, end = self._at, self._at + len(view)
+        while self._block is not None and self._block[0] < end:
+            first, last = self._block
+            self._total.update(view[max(first - begin, 0) : last - begin])
+            if last > end:
+                break
+            self._sums.append(self._total.digest())
+            self._total.reset()
+            self._block = next(self._blocks, None)
+        self._at = end
+
+
+def _blocks(layout: DocumentLayout, block: int) -> Iterator[tuple[int, int]]:
+    """Yield where each block begins and ends."""
+    for start, size in zip(layout.starts, layout.sizes, strict=True):
+        if size > block:
+            # A part of a long payload has a whole number of blocks, or is the last.
+            for offset, count in pieces_of(start, size):
+                for at in range(offset, offset + count, block):
+                    yield at, min(at + block, offset + count)
