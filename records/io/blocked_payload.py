@@ -21,7 +21,7 @@ class _Run(NamedTuple):
     """Bytes of a payload that lie together, and are all asked for."""
 
     start: int
-    count: int
+    n_bytes: int
 
 
 @dataclass(slots=True, eq=False)

@@ -83,15 +83,15 @@ def test_equal_records_give_equal_bytes() -> None:
 
 def test_a_newer_version_is_refused_by_its_number() -> None:
     data = bytearray(Recorder().dumps(Record.from_state_dict({"a": torch.ones(2)})))
-    data[9] = 4
+    data[9] = 5
 
-    with pytest.raises(RecordVersionError, match="version 4"):
+    with pytest.raises(RecordVersionError, match="version 5"):
         open_record(bytes(data))
 
 
 def test_a_file_with_payloads_that_says_it_has_none_is_damaged() -> None:
     data = bytearray(Recorder().dumps(Record.from_state_dict({"a": torch.ones(2)})))
-    for version in (2, 3):
+    for version in (2, 3, 4):
         data[9] = version
         with pytest.raises(RecordFormatError):
             open_record(bytes(data))
