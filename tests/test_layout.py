@@ -305,6 +305,7 @@ TESTED_IN = {
     "records/flat_record.py": "records/test_record_view.py",
     "records/format_names.py": "records/test_recorder.py",
     "records/formats/msgpack_walk.py": "records/formats/test_messagepack.py",
+    "records/sharded/dcp_planners.py": "records/sharded/test_dcp_storage.py",
     "records/sharded/share_payload.py": "optim/stored/test_state_shares.py",
     "records/sharded/saving.py": "core/persistence/test_sharded_folders.py",
     "records/stored_contents.py": "records/test_format.py",

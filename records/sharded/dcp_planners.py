@@ -1,0 +1,68 @@
+"""Planners of `torch.distributed.checkpoint` that pickle nothing.
+
+What is no tensor in a state dict is stored as the record of plain data.
+"""
+
+import io
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.default_planner import (
+    DefaultLoadPlanner,
+    DefaultSavePlanner,
+)
+from torch.distributed.checkpoint.planner import ReadItem, WriteItem, WriteItemType
+
+from ..entries.entries import Entries
+from ..format import format_named, read_record
+from ..io.sink import StreamSink
+from ..io.source import MemorySource
+from ..nest import data_of, record_of_data
+from ..precision import Precision
+from ..record_writer import RecordWriter, WritableRecord
+
+
+class RecordSavePlanner(DefaultSavePlanner):
+    """Plans as torch's own does; TypeError for an object that is no plain data."""
+
+    def transform_object(self, write_item: WriteItem, object: Any) -> Any:
+        """Return ``object`` as bytes, if it is no tensor."""
+        if write_item.type != WriteItemType.BYTE_IO:
+            return object
+        content = io.BytesIO()
+        as_written(record_of_data(object)).write(StreamSink(content))
+        return content
+
+
+class RecordLoadPlanner(DefaultLoadPlanner):
+    """Plans as torch's own does, and takes over what `RecordSavePlanner` stored."""
+
+    def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
+        """Put plain data in its place in the state dict."""
+        data = plain_data(value.getvalue(), read_item.dest_index.fqn)
+        place: Any = self.state_dict
+        path: tuple[Any, ...] = (read_item.dest_index.fqn,)
+        if self.flatten_state_dict:
+            place, path = self.original_state_dict, self.mappings[path[0]]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = data
+
+
+def plain_data(content: bytes, name: str) -> Any:
+    """Return what `RecordSavePlanner` made bytes of."""
+    source = MemorySource(content, name=name)
+    return data_of(read_record(format_named("mpk"), source))
+
+
+def as_written(entries: Entries) -> WritableRecord:
+    """Return ``entries`` with what writes them as they are."""
+    return WritableRecord(RecordWriter(), entries, Precision().of_record(entries))
+
+
+def as_bytes(content: Any) -> torch.Tensor:
+    """Return bytes as a tensor that has them."""
+    data = content.getvalue()
+    if not data:
+        return torch.empty(0, dtype=torch.uint8)
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

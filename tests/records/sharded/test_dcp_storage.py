@@ -1,0 +1,165 @@
+"""torch.distributed.checkpoint saves to folders of records, and loads them."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+import burnish
+from burnish.records.sharded import (
+    RecordLoadPlanner,
+    RecordSavePlanner,
+    RecordStorageReader,
+    RecordStorageWriter,
+)
+
+from ...forked_processes import in_processes
+from ...sharded_nets import (
+    backward,
+    fsdp,
+    needs_sharding,
+    plain_net,
+    tensor_parallel,
+    whole_values,
+)
+
+dcp: Any = import_module("torch.distributed.checkpoint")
+
+pytestmark = [needs_sharding, pytest.mark.filterwarnings("ignore")]
+
+
+def trained(spread: Any) -> tuple[Any, Any]:
+    net = spread(plain_net())
+    optim = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    backward(net)
+    optim.step()
+    return net, optim
+
+
+def state_of(net: Any, optim: Any) -> dict[str, Any]:
+    model, optimizer = get_state_dict(net, optim)
+    return {"model": model, "optim": optimizer, "step": 3, "note": ("a", None)}
+
+
+def load(folder: Path, state: dict[str, Any]) -> None:
+    reader, planner = RecordStorageReader(folder), RecordLoadPlanner()
+    dcp.load(state, storage_reader=reader, planner=planner)
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    writer, planner = RecordStorageWriter(folder), RecordSavePlanner()
+    dcp.save(state, storage_writer=writer, planner=planner)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_later", "later"), [(2, 2, fsdp), (2, 3, fsdp), (3, 2, tensor_parallel)]
+)
+def test_a_run_goes_on_through_torch_s_own_calls(
+    n: int, n_later: int, later: Any, tmp_path: Path
+) -> None:
+    def write(rank: int) -> None:
+        net, optim = trained(fsdp)
+        save(tmp_path / "state", state_of(net, optim))
+        values = whole_values(net)
+        if rank == 0:
+            torch.save(values, tmp_path / "values.pt")
+
+    in_processes(write, tmp_path / "before", n)
+
+    def read(rank: int) -> None:
+        net = later(plain_net())
+        optim = torch.optim.AdamW(net.parameters(), lr=1.0)
+        state = {**state_of(net, optim), "step": 0, "note": ()}
+        load(tmp_path / "state", state)
+        set_state_dict(
+            net, optim, model_state_dict=state["model"], optim_state_dict=state["optim"]
+        )
+        expected = torch.load(tmp_path / "values.pt")
+        for name, tensor in whole_values(net).items():
+            assert torch.equal(tensor, expected[name])
+        assert (state["step"], state["note"]) == (3, ("a", None))
+        assert optim.param_groups[0]["lr"] == 1e-2
+
+    in_processes(read, tmp_path / "after", n_later)
+
+    names = {file.suffix for file in (tmp_path / "state").iterdir()}
+    assert names == {".mpk"}
+    record = burnish.open_record(tmp_path / "state")
+    expected = torch.load(tmp_path / "values.pt")
+    assert torch.equal(record["model.0.weight"], expected["0.weight"])
+    assert burnish.verify_file(tmp_path / "state").verified == "all"
+
+
+def test_a_save_in_the_background_takes_the_writer_too(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        net, _ = trained(fsdp)
+        before = whole_values(net)
+        save_of_torch: Any = dcp.async_save(
+            {"model": net.state_dict()},
+            storage_writer=RecordStorageWriter(tmp_path / "state"),
+            planner=RecordSavePlanner(),
+        )
+        with torch.no_grad():
+            for param in net.parameters():
+                param.zero_()
+        save_of_torch.result()
+        state = {"model": net.state_dict()}
+        load(tmp_path / "state", state)
+        after = whole_values(net)
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+def test_folders_of_modules_are_read_too(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        burnish.save_record(fsdp(plain_net()), f"{tmp_path}/net/")
+        net = tensor_parallel(plain_net())
+        for param in net.parameters():
+            (param.to_local() if hasattr(param, "to_local") else param).data.zero_()
+        state = net.state_dict()
+        load(tmp_path / "net", state)
+        expected = plain_net().state_dict()
+        for name, tensor in whole_values(net).items():
+            assert torch.equal(tensor, expected[name])
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+def test_damage_in_one_process_s_part_stops_all_before_a_value_changes(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        net, _ = trained(fsdp)
+        save(tmp_path / "state", {"model": net.state_dict()})
+        if rank == 0:
+            part = sorted((tmp_path / "state").glob("part-*"))[1]
+            data = bytearray(part.read_bytes())
+            data[len(data) // 2] ^= 64
+            part.write_bytes(data)
+        torch.distributed.barrier()
+        other = fsdp(plain_net())
+        before = whole_values(other)
+        with pytest.raises(CheckpointException, match="part-00001"):
+            load(tmp_path / "state", {"model": other.state_dict()})
+        after = whole_values(other)
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+def test_planners_that_pickle_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    with pytest.raises(CheckpointException, match="RecordSavePlanner"):
+        dcp.save({"step": 3}, storage_writer=RecordStorageWriter(folder))
+    save(folder, {"step": 3})
+
+    with pytest.raises(CheckpointException, match="RecordLoadPlanner"):
+        dcp.load({"step": 0}, storage_reader=RecordStorageReader(folder))
+    state = {"step": 0}
+    load(folder, state)
+    assert state == {"step": 3}
