@@ -73,7 +73,7 @@ def test_a_run_goes_on_through_torch_s_own_calls(
     def read(rank: int) -> None:
         net = later(plain_net())
         optim = torch.optim.AdamW(net.parameters(), lr=1.0)
-        state = {**state_of(net, optim), "step": 0, "note": ()}
+        state: dict[str, Any] = {**state_of(net, optim), "step": 0, "note": ()}
         load(tmp_path / "state", state)
         set_state_dict(
             net, optim, model_state_dict=state["model"], optim_state_dict=state["optim"]
