@@ -11,7 +11,13 @@ from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from ...config.storage.opening import Descriptor, open_folder
-from ...config.storage.scratch import lock_scratch, scratch_pattern, taken_over
+from ...config.storage.scratch import (
+    any_scratch,
+    find_abandoned,
+    lock_scratch,
+    scratch_pattern,
+    taken_over,
+)
 from ..format import format_named
 from ..io.remote.address import is_url
 from ..io.sink import Sink, open_sink
@@ -107,6 +113,12 @@ class RecordFolder:
             if save_id_of(name) in dead and name not in current:
                 with suppress(OSError):
                     self.remove(name)
+        folder = open_folder(self.path)
+        try:
+            for name in find_abandoned(folder, _UNFINISHED, stat.S_ISREG):
+                self.remove(name)
+        finally:
+            folder.close()
 
     def _is_alive(self, save_id: str, names: list[str]) -> bool:
         """Return whether the first process of a save still runs; forget one that died.
@@ -136,6 +148,9 @@ class RecordFolder:
             return set()
         return {match.decode() for match in _NAMES.findall(content)}
 
+
+_UNFINISHED = any_scratch(r"part-\d{5,}-of-\d{5,}\.[0-9a-f]{8}\.mpk|save\.[0-9a-f]{8}")
+"""What a killed process leaves of its part, and of its claim."""
 
 _NAMES = re.compile(rb"part-\d{5,}-of-\d{5,}\.[0-9a-f]{8}\.mpk")
 

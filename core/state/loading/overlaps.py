@@ -110,6 +110,8 @@ _NONE: Span = (0, 0)
 
 
 def _span(tensor: Tensor) -> Span:
+    # The shape of a DTensor says nothing of what lies in this process.
+    tensor = local_part(tensor) if is_distributed(tensor) else tensor
     try:
         start = memory_address(tensor)
         if not start or not tensor.numel():

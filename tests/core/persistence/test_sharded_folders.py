@@ -381,3 +381,53 @@ def test_a_state_dict_of_dtensors_goes_to_a_folder_too(tmp_path: Path) -> None:
 
     state = open_record(tmp_path / "state").to_state_dict()
     assert torch.equal(state["first.weight"], trained_net().first.weight)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_killed_in_mid_save_leaves_the_old_folder(
+    killed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "net"
+    save(folder, 2, by_layers, tmp_path / "before")
+
+    def act(rank: int) -> None:
+        from burnish.records.io import sink
+
+        def write(self: object, buffers: object) -> None:
+            os._exit(0)
+
+        if rank == killed:
+            monkeypatch.setattr(sink.FileSink, "writev", write)
+        with pytest.raises(RuntimeError):
+            burnish.save_record(by_layers(trained_net(seed=2)), f"{folder}/")
+        # The other one cannot be waited for.
+        os._exit(0)
+
+    in_processes(act, tmp_path / "killed", 2)
+    assert_saved_values(burnish.from_record(Net, folder))
+
+    save(folder, 1, as_it_is, tmp_path / "after")
+    assert_saved_values(burnish.from_record(Net, folder))
+    assert len([*folder.iterdir()]) == 2
+
+
+def test_of_two_saves_at_once_the_folder_holds_one_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    seeds = (3, 4)
+    children: list[int] = []
+    for seed in seeds:
+        child = os.fork()
+        if not child:
+            torch.set_num_threads(1)
+            net = trained_net(seed)
+            for _ in range(5):
+                burnish.save_record(net, f"{folder}/")
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+
+    net = burnish.from_record(Net, folder)
+
+    expected = trained_net(int(net.note.rpartition(" ")[2]))
+    for a, b in zip(net.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(a, b)
