@@ -19,7 +19,7 @@ from burnish.records.sharded.placement import rectangle_of
 from burnish.records.sharded.share_payload import rectangle_values
 
 SIZES = {"336 MB, 20 tensors": (2048, 20, 4), "5 MB, 2,400 tensors": (24, 1200, 4)}
-TARGETS = {
+TARGETS: dict[str, dict[str, float | None]] = {
     "336 MB, 20 tensors": {"save": 0.6, "load": 0.9, "map": 0.5},
     "5 MB, 2,400 tensors": {"save": 0.45, "load": 0.25, "map": None},
 }
