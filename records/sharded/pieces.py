@@ -28,6 +28,8 @@ class PiecewisePayload:
     dtype: torch.dtype
     shape: tuple[int, ...]
 
+    is_piecewise: ClassVar[bool] = True
+    """Saves read it a few rows at a time."""
     is_live: ClassVar[bool] = False
     """Asked of every entry by every load: an attribute is found sooner than none."""
 

@@ -97,6 +97,11 @@ def pieces(
     if isinstance(entry.source, HeldTensor):
         yield from entry.source.pieces(scratch.take, CHUNK)
         return
+    if dtype is entry.dtype and not entry.is_live and is_piecewise(entry.source):
+        # Put together of files, and larger than memory perhaps.
+        for block in entry.blocks():
+            yield scratch.take(dtype, block.numel()).copy_(block)
+        return
     tensor = stored_tensor(entry)
     if not tensor.numel():
         return
@@ -118,6 +123,11 @@ def pieces(
         out = scratch.take(dtype, piece.numel())
         convert_piece(piece, out, entry, tensor, precision)
         yield out
+
+
+def is_piecewise(source: object) -> bool:
+    """Return whether a stored tensor is better read a few rows at a time."""
+    return bool(getattr(source, "is_piecewise", False))
 
 
 def convert_piece(

@@ -9,6 +9,8 @@ from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix
 from ...records.open import digest_of
+from ...records.sharded.folder import is_record_folder
+from ...records.sharded.shard_index import save_id_of
 from ...records.source_errors import folder_error
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.manifest import FILE as MANIFEST
@@ -26,6 +28,8 @@ def files_of(source: str) -> list[str]:
         for folder, _, names in sorted(os.walk(source))
         for name in sorted(names)
         if _is_record(os.path.join(folder, name))
+        # Who reads the index of a folder reads its parts.
+        and not (save_id_of(name) and is_record_folder(folder))
     ]
     if not files:
         raise folder_error(source)
@@ -67,7 +71,8 @@ def _wrong_parts(folder: Path) -> Iterator[str]:
         yield str(error)
         return
     for name, row in rows.items():
-        if not (folder / row.file).is_file():
+        file = folder / row.file
+        if not (file.is_file() or is_record_folder(file)):
             yield f"the part {name!r} in {row.file} is missing"
         elif row.digest is not None and _digest(folder / row.file) != row.digest:
             yield f"the part {name!r} in {row.file} is not what was saved with it"

@@ -14,6 +14,7 @@ from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix, suffix_of, suffixes
 from ...records.open import open_record
 from ...records.readable import Readable
+from ...records.sharded.folder import is_record_folder
 from ...records.source_errors import folder_error
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.checkpoints import Checkpoints
@@ -71,7 +72,7 @@ def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
     """
     if isinstance(source, str | os.PathLike) and "://" not in os.fspath(source):
         path = os.fspath(source)
-        if os.path.isdir(path):
+        if os.path.isdir(path) and not is_record_folder(path):
             return _in_folder(Path(os.fsdecode(path)), verify)
         if path.endswith(INDEX):
             folder = os.path.dirname(path) or "."

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from burnish import open_record, verify_file
+from burnish.cli.main import main
 from burnish.records import FlatRecord, RecordChecksumError, RecordFormatError
 from burnish.records.io.source import Maps
 from burnish.records.sharded.layout import Layout, Rectangle
@@ -104,3 +105,20 @@ def test_two_reads_give_memory_of_their_own(tmp_path: Path) -> None:
     first.zero_()
 
     assert torch.equal(second, tensors()["a"])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_folder_is_converted_to_a_file_a_few_rows_at_a_time(
+    tmp_path: Path, layout: Layout
+) -> None:
+    large = torch.arange(3 << 20, dtype=torch.int32).reshape(1 << 10, 3 << 10)
+    write_folder(tmp_path / "net", {**tensors(), "large": large}, layout)
+
+    assert main(["convert", f"{tmp_path}/net", f"{tmp_path}/net.mpk"]) == 0
+
+    record = open_record(tmp_path / "net.mpk")
+    assert all(torch.equal(record[name], t) for name, t in tensors().items())
+    assert torch.equal(record["large"], large)
+    assert main(["diff", f"{tmp_path}/net", f"{tmp_path}/net.mpk"]) == 0
+    assert main(["verify", f"{tmp_path}/net"]) == 0
+    assert main(["show", f"{tmp_path}/net"]) == 0

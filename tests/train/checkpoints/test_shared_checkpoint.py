@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from burnish.cli.main import main
 from burnish.optim import AdamW
 from burnish.records import RecordError
 from burnish.records.tensors.shares import own_share
@@ -98,6 +99,8 @@ def test_other_processes_go_on_and_one_alone_as_well(tmp_path: Path) -> None:
     in_processes(go_on, tmp_path / "after", 3)
     go_on(spread=lambda net: net)
     assert Checkpoints(tmp_path / "run")[2]["model"]["0.weight"].shape == (7, 6)
+    assert main(["verify", str(tmp_path / "run")]) == 0
+    assert main(["show", str(tmp_path / "run")]) == 0
 
 
 @pytest.mark.parametrize("failing", [0, 1])
