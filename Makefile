@@ -7,7 +7,11 @@ WHEEL := $(CURDIR)/.wheel
 OF_WHEEL := tests/test_exports.py tests/test_packaging.py tests/docs tests/examples tests/cli
 TESTS := -n $(CPUS) --dist worksteal -q
 
-.PHONY: demo test check bench gpu docs crash fuzz models mutate limits resume wheel-test format clean
+# Wheels of torch without CUDA, if an index has them: make test-oldest TORCH_INDEX=URL.
+TORCH_INDEX ?=
+FROM_INDEX := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+
+.PHONY: demo test test-oldest test-newest check bench gpu docs crash fuzz models mutate limits resume wheel-test format clean
 
 demo: $(READY)
 	$(PY) examples/digits.py
@@ -15,6 +19,21 @@ demo: $(READY)
 
 test: $(READY)
 	$(PY) -m pytest $(TESTS)
+
+# The oldest torch and numpy that are supported, in an environment of their own: about
+# 3 GB are downloaded, since the wheels bring CUDA, or 0.3 GB with TORCH_INDEX.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet $(FROM_INDEX) 'torch==2.6.*' 'numpy==1.26.*'
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[yaml,plot,train,hub]' --group dev 'torch==2.6.*' 'numpy==1.26.*'
+	.venv-oldest/bin/python -m pytest $(TESTS)
+
+# The newest of everything; as much is downloaded.
+test-newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade $(FROM_INDEX) torch
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[yaml,plot,train,hub]' --group dev
+	.venv-newest/bin/python -m pytest $(TESTS)
 
 # Ruff reads its answers from a cache by file: what a moved file changes elsewhere it would miss.
 check: $(READY)
@@ -74,7 +93,7 @@ format: $(READY)
 	.venv/bin/ruff check --fix
 
 clean:
-	rm -rf .venv .wheel dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-newest .wheel dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
