@@ -15,6 +15,14 @@ from .shard_index import PartFile
 DAMAGED = "Copy the whole folder again, or use an older one."
 
 
+class _Unmapped(Maps):
+    """Those of a read of a few rows: files are read, not mapped whole."""
+
+    def of(self, source: Source) -> Source:
+        """Return ``source`` itself."""
+        return source
+
+
 def name_in_part(path: str, number: int) -> str:
     """Return what a part calls its rectangle ``number`` of the tensor at ``path``."""
     return path if not number else f"{path}#{number}"
@@ -73,7 +81,7 @@ class PartFiles:
                 opened = self._open(number)
                 # Once is enough: whoever writes into it meanwhile changes payloads as
                 # well, and those are hashed at every load.
-                opened.check(Maps() if maps is None else maps)
+                opened.check(_Unmapped() if maps is None else maps)
                 self._opened[number] = opened
             return opened
 

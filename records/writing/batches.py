@@ -20,6 +20,7 @@ from .payload import (
     CHUNK,
     Scratch,
     byte_view,
+    is_piecewise,
     is_plain,
     is_private,
     is_undisturbed,
@@ -79,7 +80,9 @@ class BatchWriter:
         address = row_of(tensor) if type(tensor) in ORDINARY else 0
         if address:
             self._add(number, entry, tensor, address, dtype, size, frame)
-        elif isinstance(tensor, HeldTensor):
+        elif isinstance(tensor, HeldTensor) or (
+            size > _SMALL and dtype is entry.dtype and is_piecewise(tensor)
+        ):
             self._write_parts(number, entry, dtype, size, (frame,))
         else:
             add = partial(self._add_stored, number, entry, dtype, size, frame)
