@@ -57,11 +57,11 @@ def test_a_run_folder_holds_all_that_there_is_to_know(
     assert kept[1] == "last"
     assert Path("run/logs/metrics.csv").exists()
     page = Path("run/report.html").read_text()
-    assert "<svg" in page
+    for word in ("gradient norm", "learning rate", "seconds per step", "best"):
+        assert word in page
     assert "validation/accuracy" in page
-    assert "http" not in page.replace("http://www.w3.org", "").replace(
-        "http://purl.org", ""
-    ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
+    assert "http:" not in page.replace("http://www.w3.org", "")
+    assert "https:" not in page
     assert "report.html" in capsys.readouterr().out
 
 

@@ -1,17 +1,45 @@
 """History: the curves of a run, kept across resumes."""
 
-from typing import Any
+import time
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+Curve: TypeAlias = tuple[list[int], list[float]]
+"""Steps, and a value at each."""
+
+RATE, NORM, SECONDS = "learning rate", "gradient norm", "seconds per step"
 
 
 class History(Callback):
     """Notes every logged number: per metric, steps and values."""
 
     def __init__(self) -> None:
-        self.curves: dict[str, tuple[list[int], list[float]]] = {}
+        self.curves: dict[str, Curve] = {}
+        self.course: dict[str, Curve] = {}
+        """Learning rate, norm of the gradient before it is clipped, and time."""
         self.has_trained = False
         """Whether this run, and not only one before it, trained a batch."""
+        self._started = 0.0
+        self._seconds: list[float] = []
+        self._norm: float | None = None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note when a step begins."""
+        self._started = time.monotonic()
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Note the gradient's norm, of steps that are noted: it waits for a device."""
+        if (trainer.global_step + 1) % _every(trainer) == 0:
+            self._norm = gradient_norm(optimizer)
 
     def on_train_batch_end(
         self,
@@ -23,9 +51,10 @@ class History(Callback):
     ) -> None:
         """Note what training logged."""
         self.has_trained = True
-        every = max(int(getattr(trainer, "log_every_n_steps", 1)), 1)
-        if trainer.global_step % every == 0:
+        self._seconds.append(time.monotonic() - self._started)
+        if trainer.global_step % _every(trainer) == 0:
             self._note(trainer, "training/")
+            self._note_course(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what validation logged."""
@@ -34,20 +63,76 @@ class History(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the curves as plain data."""
-        return {"curves": {name: list(curve) for name, curve in self.curves.items()}}
+        return {"curves": _as_lists(self.curves), "course": _as_lists(self.course)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the curves of the run that was interrupted."""
-        self.curves = {
-            name: ([*steps], [*values])
-            for name, (steps, values) in state_dict["curves"].items()
-        }
+        self.curves = _from_lists(state_dict["curves"])
+        # Checkpoints of before have none.
+        self.course = _from_lists(state_dict.get("course", {}))
 
     def _note(self, trainer: Trainer, prefix: str) -> None:
         for name, value in trainer.callback_metrics.items():
-            if not name.startswith(prefix):
-                continue
-            steps, values = self.curves.setdefault(name, ([], []))
-            if not steps or steps[-1] != trainer.global_step:
-                steps.append(trainer.global_step)
-                values.append(float(value))
+            if name.startswith(prefix):
+                _add(self.curves, name, trainer.global_step, float(value))
+
+    def _note_course(self, trainer: Trainer) -> None:
+        step = trainer.global_step
+        for name, rate in _rates(trainer.optimizers):
+            _add(self.course, name, step, rate)
+        if self._norm is not None:
+            _add(self.course, NORM, step, self._norm)
+        # The first step of a run compiles and warms up: the median is not moved by it.
+        seconds = sorted(self._seconds)
+        _add(self.course, SECONDS, step, seconds[len(seconds) // 2])
+        self._seconds, self._norm = [], None
+
+
+def gradient_norm(optimizer: Optimizer) -> float | None:
+    """Return the norm of all gradients together; None without any."""
+    grads = [
+        p.grad
+        for g in optimizer.param_groups
+        for p in g["params"]
+        if p.grad is not None
+    ]
+    if not grads:
+        return None
+    squares = [float(_norm(grad.detach())) ** 2 for grad in grads]
+    return sum(squares) ** 0.5
+
+
+def _norm(grad: Tensor) -> Tensor:
+    values = grad.coalesce().values() if grad.is_sparse else grad
+    norm: Any = torch.linalg.vector_norm(values)
+    # Of a tensor that is spread over processes, the norm of the whole.
+    whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return whole
+
+
+def _rates(optimizers: list[Optimizer]) -> Iterator[tuple[str, float]]:
+    """Yield the learning rates, of groups that have another one than the first too."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    rates = [float(group["lr"]) for group in groups if "lr" in group]
+    for i, rate in enumerate(rates):
+        if i == 0 or rate != rates[0]:
+            yield (RATE if i == 0 else f"{RATE} of group {i}"), rate
+
+
+def _add(curves: dict[str, Curve], name: str, step: int, value: float) -> None:
+    steps, values = curves.setdefault(name, ([], []))
+    if not steps or steps[-1] != step:
+        steps.append(step)
+        values.append(value)
+
+
+def _every(trainer: Trainer) -> int:
+    return max(int(getattr(trainer, "log_every_n_steps", 1)), 1)
+
+
+def _as_lists(curves: dict[str, Curve]) -> dict[str, Any]:
+    return {name: list(curve) for name, curve in curves.items()}
+
+
+def _from_lists(curves: dict[str, Any]) -> dict[str, Curve]:
+    return {name: ([*steps], [*values]) for name, (steps, values) in curves.items()}

@@ -1,110 +1,149 @@
-"""report.html: one page, without anything outside it, that tells how a run went."""
+"""report.html: the page of a run, written anew after each epoch and at its end."""
 
-import html
-import io
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ...config.live.history import Edit
+from ...config.process.log import LOG
 from ...config.storage.replacement import write_text
+from ..lightning.record_checkpoint import RecordCheckpoint
+from ..pages.run_page import KeptCheckpoint, RunContent, RunState, run_page
+from .beginning import file_text
+from .changed_settings import changed_settings
+from .history import History
+from .live_run import LiveRun
+from .origin import origin_of_run
 
-Curves = Mapping[str, tuple[Sequence[int], Sequence[float]]]
-
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-    "padding:0 1rem;color:#222}table{border-collapse:collapse}td,th{padding:.2rem "
-    ".8rem;text-align:left;border-bottom:1px solid #ddd}pre{background:#f6f6f6;"
-    "padding:1rem;overflow:auto}svg{max-width:100%;height:auto}.bad{color:#b00}"
-)
-
-
-def write_report(
-    file: Path,
-    *,
-    title: str,
-    curves: Curves,
-    facts: Mapping[str, object],
-    config: str,
-    problem: str = "",
-    edits: Sequence[Edit] = (),
-) -> None:
-    """Write the page: what happened, numbers, curves, edits, the configuration."""
-    rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
-        for name, value in facts.items()
-    )
-    trouble = (
-        f'<p class="bad">Ended early: {html.escape(problem)}</p>' if problem else ""
-    )
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{html.escape(title)}</h1>{trouble}\n<table>{rows}</table>\n"
-        f"{_pictures(curves)}\n<h2>Last and best values</h2>\n{_table(curves)}\n"
-        f"{_history(edits)}"
-        f"<h2>Configuration</h2><pre>{html.escape(config)}</pre>\n</body></html>\n"
-    )
-    write_text(file, page)
+Facts = Mapping[str, object]
 
 
-def _table(curves: Curves) -> str:
-    head = "<tr><th>metric</th><th>last</th><th>lowest</th><th>highest</th></tr>"
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{values[-1]:.6g}</td>"
-        f"<td>{min(values):.6g}</td><td>{max(values):.6g}</td></tr>"
-        for name, (_, values) in sorted(curves.items())
-        if values
-    )
-    return f"<table>{head}{rows}</table>"
+class HtmlReport(Callback):
+    """Writes the page while training goes on; an epoch never fails because of it."""
+
+    def __init__(
+        self,
+        file: Path,
+        title: str,
+        history: History,
+        live: LiveRun,
+        facts: Callable[[Trainer], Facts],
+    ) -> None:
+        self._file, self._title = file, title
+        self._history, self._live, self._facts = history, live, facts
+        self._origin = origin_of_run()
+        self._begun = time.monotonic()
+        self._first_epoch: int | None = None
+        self.checkpoint: RecordCheckpoint | None = None
+        """What wrote checkpoints; a test of the model has another one again."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the page of a run that has begun."""
+        self._first_epoch, self._begun = trainer.current_epoch, time.monotonic()
+        callbacks = trainer.checkpoint_callbacks
+        self.checkpoint = next(
+            (c for c in callbacks if isinstance(c, RecordCheckpoint)), None
+        )
+        self._write_live(trainer, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write how far it is now."""
+        self._write_live(trainer, trainer.current_epoch + 1)
+
+    def write(self, trainer: Trainer, problem: str = "") -> None:
+        """Write the page of a run that is over."""
+        state = RunState(
+            state="failed" if problem else "finished",
+            problem=problem,
+            epoch=trainer.current_epoch,
+            written=time.time(),
+        )
+        self._write(trainer, state)
+
+    def _write_live(self, trainer: Trainer, n_done: int) -> None:
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        n_here = n_done - (self._first_epoch or 0)
+        state = RunState(
+            state="running",
+            epoch=n_done,
+            n_epochs=_last_epoch(trainer),
+            seconds_per_epoch=(time.monotonic() - self._begun) / max(1, n_here),
+            written=time.time(),
+        )
+        try:
+            self._write(trainer, state)
+        except OSError as error:
+            # The page is told of again at the end; the run is worth more than it.
+            LOG.warning("report.html is not written: %s", error)
+
+    def _write(self, trainer: Trainer, state: RunState) -> None:
+        config = self._live.config
+        callback = self.checkpoint
+        monitor = "" if callback is None else callback.monitor or ""
+        content = RunContent(
+            title=self._title,
+            state=state,
+            curves=self._history.curves,
+            course=self._history.course,
+            facts={**self._facts(trainer), **_best(callback)},
+            origin=self._origin,
+            monitor=monitor,
+            checkpoints=kept_checkpoints(callback),
+            settings=changed_settings(config),
+            config=file_text(config),
+            edits=edit_rows(self._live.edits),
+        )
+        write_text(self._file, run_page(content))
 
 
-def _history(edits: Sequence[Edit]) -> str:
-    """Return what was edited while the run went on, and where it began and went on."""
+def _last_epoch(trainer: Trainer) -> int | None:
+    most = trainer.max_epochs
+    return most if most is not None and most > 0 else None
+
+
+def _best(callback: RecordCheckpoint | None) -> dict[str, str]:
+    if callback is None or not callback.best_model_path:
+        return {}
+    score, best = callback.best_model_score, Path(callback.best_model_path).name
+    value = f" ({callback.monitor} {float(score):.6g})" if score is not None else ""
+    return {"best checkpoint": f"{best}{value}"}
+
+
+def kept_checkpoints(callback: RecordCheckpoint | None) -> list[KeptCheckpoint]:
+    """Return the checkpoints that are on disk, in the order of their names."""
+    if callback is None:
+        return []
+    scores = {path: float(score) for path, score in callback.best_k_models.items()}
+    best, last = callback.best_model_path, callback.last_model_path
+    paths = dict.fromkeys(path for path in (*scores, best, last) if path)
+    return [
+        KeptCheckpoint(
+            name=Path(path).name,
+            score=scores.get(path),
+            is_best=path == best,
+            is_last=path == last,
+        )
+        for path in sorted(paths)
+    ]
+
+
+def edit_rows(edits: Sequence[Edit]) -> list[tuple[str, ...]]:
+    """Return what was edited while the run went on, and where it began and went on.
+
+    Nothing, if nobody edited it.
+    """
     if not any(edit.verdict != "begun" for edit in edits):
-        return ""
-    head = (
-        "<tr><th>step</th><th>time</th><th>by</th><th>field</th><th>from</th>"
-        "<th>to</th><th></th></tr>"
-    )
-    rows = "".join(_row(cells) for edit in edits for cells in _lines(edit))
-    return f"<h2>Edits while it ran</h2>\n<table>{head}{rows}</table>\n"
+        return []
+    return [row for edit in edits for row in _rows(edit)]
 
 
-def _lines(edit: Edit) -> list[tuple[str, ...]]:
+def _rows(edit: Edit) -> list[tuple[str, ...]]:
     """Return the rows of an edit: one for each field, or one that says what it was."""
     cells = (str(edit.step), edit.time, edit.by)
     if edit.verdict == "applied" and edit.changes:
         return [(*cells, c.path, c.before, c.after, c.note) for c in edit.changes]
     words = {"begun": "the run began, or went on", "applied": "nothing changed"}
     return [(*cells, "", "", "", words.get(edit.verdict, f"refused: {edit.problem}"))]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
-
-
-def _pictures(curves: Curves) -> str:
-    """Return one picture for each metric, training and validation in one."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return "<p>For curves: pip install 'burnish[plot]'</p>"
-    metrics: dict[str, list[str]] = {}
-    for name in sorted(curves):
-        metrics.setdefault(name.partition("/")[2] or name, []).append(name)
-    pictures: list[str] = []
-    for metric, names in metrics.items():
-        figure: Any = Figure(figsize=(8, 3), layout="constrained")
-        axes = figure.subplots()
-        for name in names:
-            steps, values = curves[name]
-            mark = "o" if len(steps) < 2 else None
-            axes.plot(steps, values, label=name.partition("/")[0], marker=mark)
-        axes.set(xlabel="step", ylabel=metric)
-        axes.legend()
-        axes.grid(alpha=0.3)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-        pictures.append(text.getvalue()[text.getvalue().index("<svg") :])
-    return "\n".join(pictures)

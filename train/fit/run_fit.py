@@ -13,12 +13,11 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import make_folder
 from ..lightning.data_module import DataModule
 from ..lightning.model import Model
-from ..lightning.record_checkpoint import RecordCheckpoint
 from ..lightning.record_io import MODEL, is_checkpoint
-from .beginning import FitBeginning, file_text
+from .beginning import FitBeginning
 from .fit_config import FitConfig, LoggerHparams
 from .history import History
-from .html_report import write_report
+from .html_report import HtmlReport
 from .live_run import LiveRun
 from .summary import write_summary
 
@@ -37,11 +36,22 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     data = config.data_class(config.data)
     model = config.model_class(_with_folder(config.model, folder))
     history, live = History(), LiveRun(beginning, data, model.on_edit)
-    trainer = _trainer(config, beginning.trainer_options(), folder, [history, live])
+    started, problem = time.monotonic(), ""
+
+    def facts(trainer: Trainer) -> dict[str, object]:
+        seconds = time.monotonic() - started
+        return {
+            **_model_and_data(model, data, config),
+            **_progress(trainer, seconds, resumed),
+        }
+
+    title = f"{type(model).__name__}: {folder.name}"
+    report = HtmlReport(folder / "report.html", title, history, live, facts)
+    callbacks: list[Callback] = [history, live, report]
+    trainer = _trainer(config, beginning.trainer_options(), folder, callbacks)
     if resumed is not None and is_checkpoint(resumed):
         # Loading names what does not fit by its path, before training begins.
         load_record(model, Checkpoint.read(resumed)[MODEL])
-    started, problem = time.monotonic(), ""
     try:
         trainer.fit(model, datamodule=data, ckpt_path=resumed)
         if data.test is not None and len(data.test):
@@ -51,19 +61,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
         raise
     finally:
         close_logger(config.run.logger)
-        facts = {
-            **_model_and_data(model, data, config),
-            **_progress(trainer, time.monotonic() - started, resumed),
-        }
-        write_report(
-            folder / "report.html",
-            title=f"{type(model).__name__}: {folder.name}",
-            curves=history.curves,
-            facts=facts,
-            config=file_text(live.config),
-            problem=problem,
-            edits=live.edits,
-        )
+        report.write(trainer, problem)
         write_summary(
             folder,
             curves=history.curves,
@@ -212,19 +210,8 @@ def _progress(
         "steps": trainer.global_step,
         "time": f"{seconds:.1f} s",
         "resumed from": resumed or "nothing",
-        **_checkpoint_facts(trainer),
         **_test_facts(trainer),
     }
-
-
-def _checkpoint_facts(trainer: Trainer) -> dict[str, str]:
-    callback = trainer.checkpoint_callback
-    if not isinstance(callback, RecordCheckpoint) or not callback.best_model_path:
-        return {}
-    score = callback.best_model_score
-    best = Path(callback.best_model_path).name
-    value = f" ({callback.monitor} {float(score):.6g})" if score is not None else ""
-    return {"best checkpoint": f"{best}{value}"}
 
 
 def _test_facts(trainer: Trainer) -> dict[str, str]:

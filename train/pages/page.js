@@ -20,7 +20,7 @@ function filled(node, options, children) {
     else if (value !== undefined && value !== null && value !== false)
       node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(3).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
@@ -97,7 +97,7 @@ function sortableTable(columns, options) {
   const heads = columns.map((column, i) =>
     el("th", { class: column.isNumber ? "number" : null, scope: "col" },
       el("button", { type: "button", onclick: () => turn(i), title: column.about || null }, column.name)));
-  const table = el("table", { class: "stacked" },
+  const table = el("table", { class: options.isLong ? "stacked long" : "stacked" },
     el("caption", { class: "hidden" }, options.caption),
     el("thead", {}, el("tr", {}, heads)), body);
   let rows = options.rows, place = options.place ?? -1, isDown = options.isDown ?? false;

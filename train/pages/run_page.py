@@ -1,0 +1,134 @@
+"""The page of a training run: how far it is, curves, checkpoints, configuration."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ...config.printable import printable
+from .page import page_text
+
+Curves: TypeAlias = Mapping[str, tuple[Sequence[int], Sequence[float]]]
+"""By name: steps, and a value at each."""
+
+_MOST = 800
+"""Points of a curve on the page: what lies between is not seen at its width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCheckpoint:
+    """A checkpoint of the run that is on disk."""
+
+    name: str
+    score: float | None = None
+    """The value of what is monitored, where one is."""
+    is_best: bool = False
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A value of the configuration that is none of the defaults."""
+
+    path: str
+    value: str
+    default: str
+    """Empty where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """How a run stands when its page is written."""
+
+    state: Literal["running", "finished", "failed"]
+    problem: str = ""
+    epoch: int = 0
+    n_epochs: int | None = None
+    """None where nobody knows when it ends."""
+    seconds_per_epoch: float = 0.0
+    written: float = 0.0
+    """In seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContent:
+    """What is on the page of a run."""
+
+    title: str
+    state: RunState
+    curves: Curves
+    """Metrics, as ``training/loss``; those of one name behind the slash share a plot.
+    """
+    course: Curves
+    """What training does: learning rate, norm of the gradient, seconds a step."""
+    facts: Mapping[str, object]
+    origin: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Versions, commit, date, command line."""
+    monitor: str = ""
+    checkpoints: Sequence[KeptCheckpoint] = ()
+    settings: Sequence[Setting] = ()
+    config: str = ""
+    edits: Sequence[Sequence[str]] = ()
+    """Rows of step, time, by, field, from, to, note."""
+
+
+def run_page(content: RunContent) -> str:
+    """Return the page; while the run goes on it loads itself anew."""
+    data = {
+        "state": asdict(content.state),
+        "curves": _curves(content.curves),
+        "course": _curves(content.course),
+        "facts": _texts(content.facts),
+        "origin": _texts(content.origin),
+        "monitor": printable(content.monitor),
+        "checkpoints": [_plain(asdict(c)) for c in content.checkpoints],
+        "settings": [_plain(asdict(setting)) for setting in content.settings],
+        "config": "\n".join(map(printable, content.config.splitlines())),
+        "edits": [[printable(cell) for cell in row] for row in content.edits],
+    }
+    data["state"] = _plain(data["state"])
+    return page_text("run", printable(content.title), data)
+
+
+def _texts(facts: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(printable(name), printable(str(value))) for name, value in facts.items()]
+
+
+def _plain(row: Any) -> Any:
+    if isinstance(row, Mapping):
+        return {key: _plain(value) for key, value in row.items()}
+    if isinstance(row, str):
+        return printable(row)
+    if isinstance(row, float):
+        return _number(row)
+    return row
+
+
+def _number(value: float) -> float | str:
+    return float(f"{value:.6g}") if math.isfinite(value) else repr(value)
+
+
+def _curves(curves: Curves) -> list[dict[str, Any]]:
+    return [_curve(name, *curves[name]) for name in sorted(curves) if curves[name][0]]
+
+
+def _curve(name: str, steps: Sequence[int], values: Sequence[float]) -> dict[str, Any]:
+    finite = [value for value in values if math.isfinite(value)]
+    places = _places(len(steps))
+    return {
+        "name": printable(name),
+        "steps": [steps[i] for i in places],
+        "values": [_number(values[i]) for i in places],
+        "last": _number(values[-1]),
+        "lowest": _number(min(finite)) if finite else None,
+        "highest": _number(max(finite)) if finite else None,
+        "nBad": len(values) - len(finite),
+    }
+
+
+def _places(n: int) -> list[int]:
+    """Return which points are drawn, the last one among them."""
+    if n <= _MOST:
+        return [*range(n)]
+    every = math.ceil(n / _MOST)
+    return [*range((n - 1) % every, n, every)]
