@@ -1,5 +1,6 @@
 """History: the curves of a run, kept across resumes."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -99,7 +100,7 @@ def gradient_norm(optimizer: Optimizer) -> float | None:
     if not grads:
         return None
     squares = [float(_norm(grad.detach())) ** 2 for grad in grads]
-    return sum(squares) ** 0.5
+    return math.sqrt(sum(squares))
 
 
 def _norm(grad: Tensor) -> Tensor:
