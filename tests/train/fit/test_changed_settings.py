@@ -24,7 +24,8 @@ class Part(Hparams):
 
 def changes_of(**values: Any) -> dict[str, tuple[str, str]]:
     sections = {name: Part(name="x") for name in ("data_config", "run_config")}
-    part = Part(**{"name": "x", "seed": 1, **values})
+    arguments: dict[str, Any] = {"name": "x", "seed": 1, **values}
+    part = Part(**arguments)
     kinds: Any = {"model_config": Part, "data_config": Part, "run_config": Part}
     file = define_hparams("File", {k: (v, ...) for k, v in kinds.items()})(
         model_config=part, **sections
