@@ -43,7 +43,7 @@ from ...records.sharded.saving import (
     writer_of_folder,
 )
 from ..hyperparameters.record_metadata import PART, recorded_hparams
-from ..modules.classes import is_decorated
+from ..modules.classes import declared_class, is_decorated
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped
 from ..modules.versions import recorded_versions, version_of
@@ -81,6 +81,8 @@ def chosen_record(
         is_left_out=lambda item: not selected(item, only, exclude),
     )
     inner_module = unwrapped(module)
+    # FSDP makes a class of its own for each class that it shards.
+    cls = declared_class(type(inner_module))
     ours = recorded_versions(places)
     hparams = recorded_hparams(inner_module, places)
     if hparams is not None:
@@ -88,11 +90,11 @@ def chosen_record(
         if only is not None or exclude is not None:
             ours[PART] = True
     metadata = {"burnish": ours} if ours else {}
-    record = record_type(type(inner_module)).of(
+    record = record_type(cls).of(
         content.entries,
         tree=content.tree,
         metadata=metadata,
-        type_name=type(inner_module).__qualname__,
+        type_name=cls.__qualname__,
     )
     if only is None and exclude is None:
         return record, frozenset()
@@ -186,6 +188,12 @@ def save_record(
         check_module(module, "save_record")
     folder = folder_named(file)
     if folder is not None:
+        if not wait:
+            raise ValueError(
+                f"{folder}: a folder is written by all processes together, which wait "
+                "for each other; leave wait=False out, or use Checkpoints(..., "
+                "wait=False), whose processes agree behind the program"
+            )
         writer = writer_of_folder(folder, recorder)
         chosen_precision = writer.precision if precision is None else precision
         _save_to_folder(

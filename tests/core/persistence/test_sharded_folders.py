@@ -367,6 +367,21 @@ def test_a_recorder_of_other_files_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "net").exists()
 
 
+def test_a_folder_is_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leave wait=False out"):
+        burnish.save_record(trained_net(), f"{tmp_path}/net/", wait=False)
+
+    assert not (tmp_path / "net").exists()
+
+
+def test_the_record_of_a_sharded_module_is_of_the_class_that_was_written(
+    tmp_path: Path,
+) -> None:
+    save(tmp_path / "net", 2, by_layers, tmp_path / "before")
+
+    assert open_record(tmp_path / "net").type_name == "Net"
+
+
 def test_a_state_dict_of_dtensors_goes_to_a_folder_too(tmp_path: Path) -> None:
     def act(rank: int) -> None:
         net = by_layers(trained_net())
