@@ -19,9 +19,30 @@ def lazily(
         if name in packages:
             return import_module(f".{name}", package)
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(unknown_name(package, name))
         value = getattr(import_module(f".{homes[name]}", package), name)
         setattr(sys.modules[package], name, value)
         return value
 
     return get, lambda: sorted([*homes, *packages])
+
+
+def unknown_name(package: str, name: str) -> str:
+    """Return what to say of a ``name`` that ``package`` has not, and where it is."""
+    return f"module {package!r} has no attribute {name!r}{_neighbour(package, name)}"
+
+
+def _neighbour(package: str, name: str) -> str:
+    """Return in words which package beside or above ``package`` exports ``name``."""
+    root = package.partition(".")[0]
+    # Tools ask modules for private names all the time.
+    if root == package or name.startswith("_"):
+        return ""
+    for home in (root, *(f"{root}.{part}" for part in NEIGHBOURS)):
+        if name in import_module(home).__all__:
+            return f"; it is {home}.{name}"
+    return ""
+
+
+NEIGHBOURS = ("config", "records", "core", "optim", "train")
+"""The packages beside each other whose names people look for in the wrong one."""

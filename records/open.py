@@ -172,7 +172,7 @@ def _chosen(
 
 
 def _check_dtype(dtype: object) -> None:
-    from .precision import NAMED, Precision
+    from .precision import NAMED, Precision, precision_hint
 
     if dtype is None or dtype == "stored":
         return
@@ -183,8 +183,9 @@ def _check_dtype(dtype: object) -> None:
         reason = ", which has no values of whole bytes" if is_floating else ""
         raise ValueError(
             f"dtype is a floating dtype of torch, one of {', '.join(NAMED)}, or "
-            f"'stored' for the file's own, got {dtype!r:.60}{reason}. Left out, "
-            "tensors get the dtypes of the module that they are loaded into."
+            f"'stored' for the file's own, got {dtype!r:.60}{reason}."
+            f"{precision_hint(dtype)} Left out, tensors get the dtypes of the module "
+            "that they are loaded into."
         ) from error
 
 

@@ -12,7 +12,7 @@ from ..config.process.user_warning import warn_user
 from .entries.entry import KINDS, Entry
 from .entries.select import unmatched
 from .tensors.conversion import Overflow, Rounding, Underflow
-from .tensors.dtypes import NAME_OF
+from .tensors.dtypes import NAME_OF, dtype_meant
 
 if TYPE_CHECKING:
     from .entries.entries import Entries
@@ -243,12 +243,11 @@ def _names(patterns: Patterns, entry: Entry) -> bool:
     return any(matches(patterns, path, entry) for path in (entry.path, *entry.ties))
 
 
-_ALSO = {
-    **{"fp16": "half", "float16": "half", "bf16": "bfloat16"},
-    **{"fp32": "full", "float32": "full", "float": "full"},
-    **{"fp64": "double", "float64": "double"},
-}
-"""What other programs call the precisions, to what they are called here."""
+def precision_hint(value: object) -> str:
+    """Return ``" Did you mean 'half'?"`` for what others call a precision, or ""."""
+    names = {dtype: name for name, dtype in NAMED.items()}
+    dtype = dtype_meant(value)
+    return f" Did you mean {names[dtype]!r}?" if dtype is not None else ""
 
 
 def _dtype(value: object, name: str) -> torch.dtype | None:
@@ -258,8 +257,8 @@ def _dtype(value: object, name: str) -> torch.dtype | None:
         if value not in NAMED:
             raise ValueError(
                 f"{name}={value!r} is no precision; there are {', '.join(NAMED)}, "
-                "any floating torch dtype, or None for every value as it is"
-                + (f". Did you mean {_ALSO[value]!r}?" if value in _ALSO else "")
+                "any floating torch dtype, or None for every value as it is."
+                + precision_hint(value)
             )
         return NAMED[value]
     if not isinstance(value, torch.dtype) or not value.is_floating_point:

@@ -17,7 +17,13 @@ from .io.source import FileSource, MemorySource, Source, StreamSource
 from .record_view import Branch, entries_of_branch
 from .sharded.folder import is_record_folder
 from .sharded.shard_index import INDEX
-from .source_errors import empty_source, folder_error, not_readable, unknown_content
+from .source_errors import (
+    empty_source,
+    folder_error,
+    missing_file,
+    not_readable,
+    unknown_content,
+)
 
 Readable: TypeAlias = (
     str
@@ -78,7 +84,10 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
             if not is_record_folder(place):
                 raise folder_error(place)
             place = os.path.join(place, INDEX)
-        return FileSource(place, verify=verify, map_file=map_file)
+        try:
+            return FileSource(place, verify=verify, map_file=map_file)
+        except FileNotFoundError as error:
+            raise missing_file(place) from error
     if not hasattr(file, "read"):
         raise not_readable(file)
     if isinstance(file, io.TextIOBase):

@@ -1,10 +1,12 @@
 """What to say of a source that holds no record: a folder, an empty file, an object."""
 
+import errno
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 
 from ..config.short_text import first_names
+from ..config.spelling import nearest
 from .errors import TRUNCATED, RecordFormatError
 from .format_names import format_of_suffix, suffixes
 from .io.foreign import HEAD, foreign_kind
@@ -98,6 +100,31 @@ def what_to_read(folder: str) -> str:
     if files:
         return f"expected a file; it holds {first_names(files, 6)}"
     return f"expected a file; it holds {first_names(names, 6) if names else 'nothing'}"
+
+
+def missing_file(file: str) -> FileNotFoundError:
+    """Return the error of a file that is not there, with what may have been meant."""
+    reason = f"{os.strerror(errno.ENOENT)}; {_instead_of(file)}".rstrip("; ")
+    return FileNotFoundError(errno.ENOENT, reason, file)
+
+
+def _instead_of(file: str) -> str:
+    """Return in words what there is where ``file`` is not."""
+    folder, name = os.path.split(file)
+    if os.path.islink(file):
+        return f"it is a link to {os.readlink(file)!r}, which is missing"
+    if not os.path.isdir(folder or "."):
+        return f"the folder {folder!r} is missing"
+    names: list[str] = []
+    with suppress(OSError):
+        names = sorted(os.listdir(folder or "."))
+    files = _records(names)
+    # Of two names equally near, that of a record was meant.
+    similar = nearest(name, files) or nearest(name, names)
+    if similar is not None:
+        return f"did you mean {os.path.join(folder, similar)!r}?"
+    here = f"{folder!r}" if folder else f"the current folder, {os.getcwd()!r},"
+    return f"{here} holds {first_names(files, 6) if files else 'no file of a record'}"
 
 
 def not_readable(value: object) -> TypeError:

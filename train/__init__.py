@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..config.lazy_exports import unknown_name
+
 if TYPE_CHECKING:
     from ..config.classes.serializable import Serializable
     from .checkpoints.checkpoint import Checkpoint
@@ -88,7 +90,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(unknown_name(__name__, name))
     try:
         module = import_module(f".{_HOME[name]}", __name__)
     except ModuleNotFoundError as missing:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ...records.tensors.dtypes import dtype_meant
 from ..clipping import Clip
 from ..groups import Group
 from ..tensor_optimizer import TensorOptimizer
@@ -62,12 +63,21 @@ def check_dtypes(state_dtype: object, master_dtype: object) -> None:
     if state_dtype is not None and not (
         isinstance(state_dtype, torch.dtype) and state_dtype.is_floating_point
     ):
-        raise ValueError(f"state_dtype must be a floating dtype, got {state_dtype!r}")
+        raise ValueError(
+            f"state_dtype must be a floating dtype, got {state_dtype!r:.60}"
+            f"{_dtype_hint('state_dtype', state_dtype)}"
+        )
     if master_dtype not in (None, torch.float32, torch.float64):
         raise ValueError(
             "master_dtype is torch.float32, torch.float64 or None, got "
-            f"{master_dtype!r:.60}"
+            f"{master_dtype!r:.60}{_dtype_hint('master_dtype', master_dtype)}"
         )
+
+
+def _dtype_hint(option: str, value: object) -> str:
+    """Return how to give the dtype that a text names, or nothing."""
+    dtype = dtype_meant(value)
+    return f", a text; give the dtype: {option}={dtype}" if dtype is not None else ""
 
 
 def check_rounding(rounding: object, seed: object, master_dtype: object) -> None:

@@ -34,3 +34,21 @@ def dtype_named(name: object) -> torch.dtype:
 def name_of_dtype(dtype: torch.dtype) -> str:
     """Return what files call a dtype: its name without ``torch.``."""
     return str(dtype).removeprefix("torch.")
+
+
+def dtype_meant(name: object) -> torch.dtype | None:
+    """Return the floating dtype that ``name`` is called here or elsewhere, or None.
+
+    For hints: options take fewer names than people know.
+    """
+    if not isinstance(name, str):
+        return None
+    return _ALSO_CALLED.get(name.lower().removeprefix("torch."))
+
+
+_ALSO_CALLED = {
+    **dict.fromkeys(("float16", "fp16", "f16", "half"), torch.float16),
+    **dict.fromkeys(("bfloat16", "bf16"), torch.bfloat16),
+    **dict.fromkeys(("float32", "fp32", "f32", "float", "full"), torch.float32),
+    **dict.fromkeys(("float64", "fp64", "f64", "double"), torch.float64),
+}

@@ -1,5 +1,6 @@
 """Names that are imported when they are first used."""
 
+import importlib
 import json
 
 import pytest
@@ -27,3 +28,20 @@ def test_names_and_packages_are_listed_in_order() -> None:
     _, names = lazily("json", {"b": "x", "a": "x"}, ("p",))
 
     assert names() == ["a", "b", "p"]
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "home"),
+    [
+        ("train", "AdamW", "burnish.optim.AdamW"),
+        ("optim", "Checkpoints", "burnish.Checkpoints"),
+        ("records", "load_record", "burnish.load_record"),
+        ("core", "Recorder", "burnish.records.Recorder"),
+        ("config", "HyperState", "burnish.train.HyperState"),
+    ],
+)
+def test_a_name_of_a_neighbouring_package_is_told_where_it_is(
+    package: str, name: str, home: str
+) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'; it is {home}$"):
+        getattr(importlib.import_module(f"burnish.{package}"), name)

@@ -14,6 +14,7 @@ import burnish
 from burnish.records import (
     COMPACT,
     FlatRecord,
+    Precision,
     Record,
     RecordChecksumError,
     RecordError,
@@ -259,3 +260,22 @@ def test_a_module_of_a_transformation_is_refused_with_that_reason(
 
     with pytest.raises(RecordError, match=r"weight: .* transformation of torch\.func"):
         torch.func.grad(loaded)(torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        *[("float16", "half"), ("torch.float16", "half"), ("fp16", "half")],
+        *[("f16", "half"), ("bf16", "bfloat16"), ("torch.float32", "full")],
+    ],
+)
+def test_a_dtype_as_others_call_it_is_answered_with_its_name_here(
+    name: str, ours: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.mpk"
+    Record.from_state_dict({"a": torch.ones(1)}).save(file)
+
+    with pytest.raises(ValueError, match=f"got '{name}'. Did you mean '{ours}'"):
+        open_record(file, dtype=name)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"precision='{name}'.*mean '{ours}'"):
+        Precision.of(name)  # type: ignore[arg-type]

@@ -68,3 +68,27 @@ def test_a_small_tensor_of_an_object_takes_no_more_than_a_mebibyte_around_it() -
     assert torch.equal(bias, torch.ones(1024))
     assert sum(end - start for start, end in CountingStorage.fetched) < 4 << 20
     assert len(CountingStorage.fetched) < 12
+
+
+def test_a_missing_file_is_answered_with_the_name_that_is_near(tmp_path: Path) -> None:
+    Record.from_state_dict({"a": torch.ones(1)}).save(tmp_path / "model.mpk")
+
+    with pytest.raises(FileNotFoundError, match=r"mean '.*/model\.mpk'") as caught:
+        open_record(tmp_path / "modle.mpk")
+    assert caught.value.filename == str(tmp_path / "modle.mpk")
+    with pytest.raises(FileNotFoundError, match=r"holds model\.mpk"):
+        open_record(tmp_path / "weights-of-yesterday.pt")
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*/runs' is missing"):
+        open_record(tmp_path / "runs" / "model.mpk")
+    (tmp_path / "last.mpk").symlink_to("gone.mpk")
+    with pytest.raises(FileNotFoundError, match=r"link to 'gone\.mpk', which is miss"):
+        open_record(tmp_path / "last.mpk")
+
+
+def test_a_missing_file_in_the_current_folder_is_told_where_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(FileNotFoundError, match=r"current folder, '.*', holds no file"):
+        open_record("model.mpk")

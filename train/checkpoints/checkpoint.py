@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,9 @@ from ..plain import value_of
 from .manifest import FILE, Manifest, PartRow
 from .part_kinds import VALUE, PartRecord, fill, other_flags, part_of
 from .shared_parts import shared_names, with_own_shares
+
+RNG = "rng"
+"""The name under which the random generators are kept."""
 
 Number = int | float
 
@@ -145,10 +148,13 @@ class Checkpoint(os.PathLike[str]):
     ) -> None:
         """Fill every one of ``parts``, or raise and leave all of them as they were.
 
-        All files are read and verified before anything is changed. ``progress`` is
+        All files are read and verified before anything is changed. No parts at all
+        are a TypeError that names those that can be restored. ``progress`` is
         called meanwhile with (bytes done, bytes in all, path) of one part after the
         other; True: a line on stderr.
         """
+        if not parts:
+            raise nothing_to_restore(self.parts)
         # A load of somebody else's writes into modules as it likes.
         settle_snapshots()
 
@@ -318,4 +324,14 @@ def _refused(
         [f"{name}: the {type(part).__name__} refused its state: {error!s:.300}"],
         "Nothing was changed. Build it as it was when the checkpoint was saved, or "
         "restore the other parts alone.",
+    )
+
+
+def nothing_to_restore(names: Sequence[str]) -> TypeError:
+    """Return the error of a restore that fills nothing; ``names`` are what it could."""
+    objects = [f"{name}={name}" for name in names if name != RNG] or ["net=net"]
+    saved = f"The checkpoint has {', '.join(names)}" if names else "None is saved yet"
+    return TypeError(
+        "restore fills the objects that it is given, and there is none. "
+        f"{saved}. Give what is to be filled: restore({', '.join(objects)})"
     )

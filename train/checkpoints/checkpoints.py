@@ -26,7 +26,7 @@ from ...records.io.save_handle import SaveHandle, join_saves
 from ...records.processes.agreement import agreed
 from ...records.processes.background_group import background_group
 from ...records.processes.messages import n_processes
-from .checkpoint import Checkpoint, Number
+from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
 from .choice import Choice, PatternsOfParts
 from .distributed import is_writer, local_folder
 from .end_signal import EndSignal
@@ -37,9 +37,6 @@ from .part_kinds import PartRecord, part_records
 from .process_generators import ProcessGenerators
 from .shared_checkpoint import SharedCheckpoint
 from .shared_parts import SharedParts, shared_names
-
-RNG = "rng"
-"""The name under which the random generators are kept."""
 
 _TRIES = 16
 """How often a reader looks again for what a writer has removed meanwhile."""
@@ -305,8 +302,8 @@ class Checkpoints:
 
         Everything is verified first, and if anything does not fit, nothing is changed.
         ``hyperparameters="ignore"`` fills modules of other hyperparameters too.
-        Raises `RecordMismatchError` naming the part, `RecordChecksumError` for damage,
-        `RecordFormatError` for a file that is gone.
+        Raises TypeError without parts, `RecordMismatchError` naming the part,
+        `RecordChecksumError` for damage, `RecordFormatError` for a file that is gone.
         """
         _check_rng(rng)
         if step not in ("latest", "best"):
@@ -316,6 +313,8 @@ class Checkpoints:
         for n_more_tries in reversed(range(_TRIES)):
             join_saves(self.folder)
             if step == "latest" and not self._folders.complete():
+                if not filled:
+                    raise nothing_to_restore(())
                 return 0
             checkpoint = self[step]
             try:

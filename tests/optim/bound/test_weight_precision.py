@@ -836,3 +836,11 @@ def test_a_seed_is_a_whole_number() -> None:
     seed: Any = 0.5
     with pytest.raises(TypeError, match="seed is an int"):
         AdamW().bind(layers(), lr=0.1, rounding="stochastic", seed=seed)
+
+
+@pytest.mark.parametrize("option", ["master_dtype", "state_dtype"])
+def test_a_dtype_in_text_is_answered_with_the_dtype(option: str) -> None:
+    options: dict[str, Any] = {option: "float32"}
+
+    with pytest.raises(ValueError, match=rf"a text; .*: {option}=torch\.float32"):
+        AdamW().bind(nn.Linear(2, 2), lr=1e-3, **options)

@@ -451,3 +451,16 @@ def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
         checkpoints.restore({"model": net()})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="wait is True or False, got None"):
         Checkpoints(tmp_path, wait=None)  # type: ignore[arg-type]
+
+
+def test_a_restore_of_nothing_is_told_which_parts_there_are(tmp_path: Path) -> None:
+    run = Checkpoints(tmp_path / "run")
+    with pytest.raises(TypeError, match=r"None is saved yet.*restore\(net=net\)"):
+        run.restore()
+    run.save(1, net=nn.Linear(2, 2), head=nn.Linear(2, 1), rng=True)
+
+    with pytest.raises(TypeError, match=r"has .*rng.*restore\(net=net, head=head\)"):
+        run.restore()
+    with pytest.raises(TypeError, match="Give what is to be filled"):
+        run[1].restore({})
+    assert run.restore(rng=True) == 1
