@@ -180,6 +180,16 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits() -> None:
         assert torch.equal(tensor, parts[1]["model"][path]), path
 
 
+def test_several_devices_are_refused_before_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert fit.main(words("run", "devices=2", "max_epochs=1")) == 2
+
+    error = capsys.readouterr().err
+    assert "devices=2 are 2 processes, and burnish fit trains in one" in error
+    assert "Traceback" not in error
+
+
 def test_a_checkpoint_of_another_model_is_told_by_path(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -135,10 +135,10 @@ def test_verified_goes_from_touched_to_all(file: Path) -> None:
 
 def test_a_newer_format_names_both_versions(file: Path) -> None:
     content = bytearray(file.read_bytes())
-    content[9] = 4
+    content[9] = 5
     file.write_bytes(content)
 
-    with pytest.raises(RecordVersionError, match=r"version 4, and the newest .* is 3"):
+    with pytest.raises(RecordVersionError, match=r"version 5, and the newest .* is 4"):
         open_record(file)
 
 

@@ -80,13 +80,22 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
 def _trainer(
     config: FitConfig, options: dict[str, Any], folder: Path, callbacks: list[Callback]
 ) -> Trainer:
-    return Trainer(
+    trainer = Trainer(
         **options,
         logger=logger_of(config.run.logger, folder),
         callbacks=callbacks,
         enable_checkpointing=config.model.checkpoint is not None,
         default_root_dir=folder,
     )
+    if trainer.world_size > 1:
+        # Lightning's sampler for several processes knows nothing of a resume within an
+        # epoch, which the loader of a `DataModule` promises.
+        raise ValueError(
+            f"run_config.trainer.devices={config.run.trainer.devices!r} are "
+            f"{trainer.world_size} processes, and burnish fit trains in one; choose "
+            "one device, or write the loop (docs/scale.md)"
+        )
+    return trainer
 
 
 def has_trained(trainer: Trainer) -> bool:
@@ -142,8 +151,9 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
         )
     try:
         if logger.kind == "tensorboard":
-            version = logger.version or ""
-            return loggers.TensorBoardLogger(folder, name="logs", version=version)
+            from .tensorboard_logger import EventFilesLogger
+
+            return EventFilesLogger(folder, name="logs", version=logger.version or "")
         return loggers.WandbLogger(
             name=logger.name or None,
             save_dir=folder,
