@@ -74,7 +74,8 @@ class UnfilledBuild:
         self, form: Tensor, requires_grad: bool, calls: Iterable[Call]
     ) -> nn.Parameter:
         """Return a new parameter of the shape and dtype of ``form``, with its calls."""
-        body = torch.empty_like(form)
+        # A form of one element has strides of its own, which empty_like would keep.
+        body = torch.empty_like(form, memory_format=torch.contiguous_format)
         tape = Tape(self, body)
         self._tapes.append(tape)
         for function, args, kwargs in calls:

@@ -247,3 +247,25 @@ def test_the_first_layer_of_a_build_is_constructed_and_equal_ones_are_copies(
         _ = [nn.Linear(2, size) for size in (3, 3, 4, 3)]
 
     assert copied_shapes == [(3, 2), (3,)] * 2
+
+
+@pytest.mark.parametrize(
+    "construct",
+    [
+        lambda: nn.Linear(1, 1),
+        lambda: nn.Linear(1, 3),
+        lambda: nn.PReLU(),
+        lambda: nn.LayerNorm(1),
+        lambda: nn.Embedding(1, 1),
+        lambda: nn.Conv2d(1, 1, 1),
+    ],
+)
+def test_the_strides_of_copies_are_those_of_constructed_layers(
+    construct: Callable[[], nn.Module],
+) -> None:
+    with skip_init():
+        construct()
+        copy = construct()
+
+    strides = [parameter.stride() for parameter in construct().parameters()]
+    assert [parameter.stride() for parameter in copy.parameters()] == strides
