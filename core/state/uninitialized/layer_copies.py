@@ -8,6 +8,7 @@ before, the copy gets the attributes that the first one got, and parameters that
 for the same initializers.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ def _key(
         *(torch.get_default_dtype(), torch.is_grad_enabled()),
         *(torch.is_inference_mode_enabled(), n_dispatch_modes()),
         *(len(parameter_hooks_of_all), *_functions_of(cls)),
+        _parameter_class_of(cls),
     )
 
 
@@ -149,6 +151,11 @@ def _functions_of(cls: type[nn.Module]) -> tuple[Any, ...]:
     )
 
 
+def _parameter_class_of(cls: type[nn.Module]) -> object:
+    """Return what the constructor of ``cls`` calls `Parameter` in its own module."""
+    return getattr(sys.modules[cls.__module__], "Parameter", None)
+
+
 _METHODS = attrgetter("__setattr__", "register_parameter", "reset_parameters")
 _INITIALIZERS = attrgetter(
     *("ones_", "zeros_", "constant_", "normal_", "uniform_"),
@@ -165,6 +172,7 @@ def _template_of(layer: nn.Module, init: Function) -> _Template | None:
     """Return what makes more of ``layer``, just constructed; None if it is unusual."""
     is_usual = (
         not parameter_hooks_of_all
+        and _parameter_class_of(type(layer)) is nn.Parameter
         and not n_dispatch_modes()
         and all(map(_is_of_device, modes_in_force()))
         and all(map(_is_torchs, (init, *_functions_of(type(layer)))))

@@ -2,6 +2,7 @@
 # Torch's hooks on all modules have a private home.
 """A layer that is copied is what its constructor would have made."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -132,6 +133,7 @@ def test_what_is_around_a_constructor_is_seen_by_each() -> None:
         (nn.Parameter, "__new__"),
         (nn.init, "kaiming_uniform_"),
         (torch, "empty"),
+        (sys.modules[nn.Linear.__module__], "Parameter"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
