@@ -58,7 +58,7 @@ class HtmlReport(Callback):
             state="failed" if problem else "finished",
             problem=problem,
             epoch=trainer.current_epoch,
-            written=time.time(),
+            written=int(time.time()),
         )
         self._write(trainer, state)
 
@@ -71,7 +71,7 @@ class HtmlReport(Callback):
             epoch=n_done,
             n_epochs=_last_epoch(trainer),
             seconds_per_epoch=(time.monotonic() - self._begun) / max(1, n_here),
-            written=time.time(),
+            written=int(time.time()),
         )
         try:
             self._write(trainer, state)

@@ -46,7 +46,7 @@ class RunState:
     n_epochs: int | None = None
     """None where nobody knows when it ends."""
     seconds_per_epoch: float = 0.0
-    written: float = 0.0
+    written: int = 0
     """In seconds since 1970."""
 
 

@@ -27,7 +27,7 @@ def page_of(state: Any = "finished", **options: Any) -> str:
         "title": "Net: first",
         "state": state
         if isinstance(state, RunState)
-        else RunState(state=state, epoch=2, n_epochs=5, written=time.time()),
+        else RunState(state=state, epoch=2, n_epochs=5, written=int(time.time())),
         "curves": {
             "training/loss": (STEPS, [1 / (1 + step) for step in STEPS]),
             "validation/loss": ([100, 198], [0.4, math.nan]),
@@ -128,14 +128,16 @@ def test_a_run_that_goes_on_says_that_its_page_is_written_anew(
 def test_a_page_that_was_not_written_for_long_says_so(
     browser: Browser, tmp_path: Path
 ) -> None:
-    state = RunState(state="running", epoch=1, seconds_per_epoch=1.0, written=1e9)
+    state = RunState(
+        state="running", epoch=1, seconds_per_epoch=1.0, written=1_000_000_000
+    )
 
     assert "may have been killed" in opened(browser, tmp_path, page_of(state=state))
 
 
 @needs_chromium
 def test_a_run_that_ended_early_says_why(browser: Browser, tmp_path: Path) -> None:
-    state = RunState(state="failed", problem="ValueError: no", written=time.time())
+    state = RunState(state="failed", problem="ValueError: no", written=int(time.time()))
 
     text = opened(browser, tmp_path, page_of(state=state))
 

@@ -144,8 +144,8 @@ def test_what_contiguous_copies_and_what_it_does_not_is_as_it_is_written(
 SPACES = ["torch", "functional", "linalg", "special"]
 
 
-# `make fuzz` goes through the other dtypes.
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+# `make fuzz` goes through the other dtypes; this one is rounded after every operation.
+@pytest.mark.parametrize("dtype", ["bfloat16"])
 def test_every_function_of_torch_takes_stand_ins_or_runs_as_written(dtype: str) -> None:
     spaces = [*SPACES, "Tensor"] if dtype == "bfloat16" else SPACES
     file = Path(__file__).parents[2] / "every_function.py"
