@@ -228,6 +228,19 @@ def forked(run: Callable[[], Any]) -> Any:
     return answer["value"]
 
 
+def by_two_processes(run: Callable[[int], Any]) -> Any:
+    """Call ``run`` with its rank in two forked processes; return what rank 0 does."""
+    other = os.fork()
+    if not other:
+        try:
+            run(1)
+        finally:
+            os._exit(0)
+    result = forked(lambda: run(0))
+    os.waitpid(other, 0)
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What a run adds to the memory of its process, in bytes."""

@@ -1,13 +1,12 @@
 """How long do two processes take to save a sharded module together, and to load it?"""
 
-import os
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from harness import Row, Samples, forked, race, scratch
+from harness import Row, Samples, by_two_processes, race, scratch
 from torch import distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
@@ -27,14 +26,7 @@ TARGETS: dict[str, dict[str, float | None]] = {
 
 def run() -> list[Row]:
     with scratch() as folder:
-        other = os.fork()
-        if not other:
-            try:
-                measured(1, folder)
-            finally:
-                os._exit(0)
-        samples = forked(lambda: measured(0, folder))
-        os.waitpid(other, 0)
+        samples = by_two_processes(lambda rank: measured(rank, folder))
     titles = {
         "save": "save / FileSystemWriter",
         "load": "load, all verified / FileSystemReader",

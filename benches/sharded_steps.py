@@ -1,12 +1,11 @@
 """Is a step of AdamW on FSDP2's parameters as fast as torch's fused one?"""
 
-import os
 import time
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from harness import Row, Samples, forked, race, scratch
+from harness import Row, Samples, by_two_processes, race, scratch
 from torch import distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
@@ -18,14 +17,7 @@ SIZES = {"200 of 32": (32, 100), "16 of 1024x1024": (1024, 8)}
 
 def run() -> list[Row]:
     with scratch() as folder:
-        other = os.fork()
-        if not other:
-            try:
-                measured(1, folder)
-            finally:
-                os._exit(0)
-        samples = forked(lambda: measured(0, folder))
-        os.waitpid(other, 0)
+        samples = by_two_processes(lambda rank: measured(rank, folder))
     return [
         Row.timed(
             "step / torch fused, 2 processes",

@@ -180,12 +180,7 @@ class FileSource:
             # A writer may have removed the folder, or put another in its place.
             if not os.path.samestat(os.fstat(self._open_fd()), os.stat(self.name)):
                 raise
-            raise RecordFormatError(
-                self.name,
-                f"values that lie in {name}, which is not beside it",
-                "all files that were saved with it",
-                "Copy the whole folder again, or use an older one.",
-            ) from None
+            raise missing_beside(self.name, name) from None
         self._beside.append(other)
         return other
 
@@ -381,6 +376,16 @@ def _read_ahead(fd: int, size: int) -> None:
 
 def _early_end(file: str) -> RecordFormatError:
     return RecordFormatError(file, "an end while it was read", cure=TRUNCATED)
+
+
+def missing_beside(file: str, other: str) -> RecordFormatError:
+    """Return the error of a file whose values lie in ``other``, which is not there."""
+    return RecordFormatError(
+        file,
+        f"values that lie in {other}, which is not beside it",
+        "all files that were saved with it",
+        "Copy the whole folder again, or use an older one.",
+    )
 
 
 def check_extent(source: Source, offset: int, count: int) -> None:

@@ -28,7 +28,7 @@ def refuse_sharded(parts: "Iterable[tuple[str, Any]]") -> None:
     if not is_running():
         return  # to ask thousands of tensors takes a third of a save
     for name, part in parts:
-        if any(map(is_sharded, _tensors(part))):
+        if any(map(is_sharded, tensors_of(part))):
             raise ValueError(
                 f"{name}: its parameters are sharded over {n_processes()} processes, "
                 "and one process writes a checkpoint; save them with "
@@ -49,7 +49,8 @@ def local_folder(folder: "str | os.PathLike[str]") -> Path:
     return Path(folder).absolute()
 
 
-def _tensors(part: object) -> "Iterable[Any]":
+def tensors_of(part: object) -> "Iterable[Any]":
+    """Yield the tensors that the object of a part has by now."""
     if isinstance(part, nn.Module):
         yield from part.parameters()
         yield from part.buffers()
@@ -59,4 +60,4 @@ def _tensors(part: object) -> "Iterable[Any]":
         yield part
     elif isinstance(part, dict):
         for value in part.values():  # pyright: ignore[reportUnknownVariableType]  # items are any value
-            yield from _tensors(value)
+            yield from tensors_of(value)

@@ -1,13 +1,10 @@
 """Parts that several processes hold together: all write them, each its own share."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import nn
 
 from ...records.background_saves import Records
 from ...records.flat_record import FlatRecord
@@ -19,6 +16,7 @@ from ...records.sharded.folder import RecordFolder
 from ...records.sharded.saving import FolderSave
 from ...records.tensors.shares import is_sharded
 from .choice import Choice
+from .distributed import tensors_of
 from .manifest import PartRow
 from .part_kinds import Part, part_of
 
@@ -30,7 +28,9 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
     """
     if not is_running():
         return []  # to ask thousands of tensors takes a third of a save
-    names = [name for name, value in parts.items() if any(map(is_sharded, _in(value)))]
+    names = [
+        name for name, value in parts.items() if any(map(is_sharded, tensors_of(value)))
+    ]
     for name in names:
         part = part_of(name, parts[name])
         if not part.may_be_shared:
@@ -87,7 +87,7 @@ class SharedParts:
 
 def with_own_shares(part: Part, record: FlatRecord) -> FlatRecord:
     """Return ``record``, of which this process reads what it needs for ``part``."""
-    if not is_running() or not any(map(is_sharded, _in(part.value))):
+    if not is_running() or not any(map(is_sharded, tensors_of(part.value))):
         return record
     return part.with_own_shares(record)
 
@@ -95,18 +95,3 @@ def with_own_shares(part: Part, record: FlatRecord) -> FlatRecord:
 def _writable(part: Part, choice: Choice) -> WritableRecord:
     note = f"in the part {part.name!r} of the checkpoint"
     return writer_for(...).prepare(part.choose(choice), note=note)
-
-
-def _in(value: object) -> "Iterator[torch.Tensor]":
-    """Yield the tensors of a part."""
-    if isinstance(value, nn.Module):
-        yield from value.parameters()
-        yield from value.buffers()
-    elif isinstance(value, torch.optim.Optimizer):
-        yield from (p for group in value.param_groups for p in group["params"])
-    elif isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        items: Iterable[object] = value.values()  # pyright: ignore[reportUnknownVariableType]  # any values
-        for item in items:
-            yield from _in(item)

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from ...errors import RecordFormatError
-from ..source import ClosedFileError, check_extent, fresh_memory
+from ..source import ClosedFileError, check_extent, fresh_memory, missing_beside
 from .runs import Runs
 from .stored_object import StoredObject
 
@@ -109,12 +109,7 @@ class RemoteSource:
             other = RemoteSource(self._stored.beside(name), verify=self.verify)
         except FileNotFoundError:
             self.confirm()
-            raise RecordFormatError(
-                self.name,
-                f"values that lie in {name}, which is not beside it",
-                "all files that were saved with it",
-                "Copy the whole folder again, or use an older one.",
-            ) from None
+            raise missing_beside(self.name, name) from None
         self._beside.append(other)
         return other
 
