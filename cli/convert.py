@@ -91,10 +91,10 @@ def _reading(options: Namespace) -> dict[str, Any]:
 
 def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
     for text in texts:
-        old, equals, new = text.partition("=")
-        if not equals or not old:
+        path, equals, new_path = text.partition("=")
+        if not equals or not path:
             raise ValueError(f"--rename is OLD=NEW, got {text!r:.80}")
-        yield old, new
+        yield path, new_path
 
 
 def _pairs(options: Namespace) -> list[tuple[str, str]]:

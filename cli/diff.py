@@ -136,8 +136,8 @@ def _grouped(texts: dict[str, str]) -> list[str]:
     from ..config.printable import printable
 
     if len(texts) > 6 and len({*texts.values()}) == 1:
-        first = next(iter(texts))
-        return [f"{texts[first]}: {len(texts):,} tensors, {printable(first)}, ..."]
+        path = next(iter(texts))
+        return [f"{texts[path]}: {len(texts):,} tensors, {printable(path)}, ..."]
     return [f"{printable(path)}: {text}" for path, text in texts.items()]
 
 

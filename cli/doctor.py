@@ -112,12 +112,12 @@ def _save_and_load() -> str:
     from ..core.persistence.loading import load_record
     from ..core.persistence.saving import save_record
 
-    net, other = nn.Linear(64, 64), nn.Linear(64, 64)
+    net, loaded = nn.Linear(64, 64), nn.Linear(64, 64)
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (".mpk", ".mpk.zst", ".json", ".safetensors"):
             save_record(net, Path(folder) / f"net{suffix}")
-            load_record(other, Path(folder) / f"net{suffix}")
-            if not torch.equal(net.weight, other.weight):
+            load_record(loaded, Path(folder) / f"net{suffix}")
+            if not torch.equal(net.weight, loaded.weight):
                 raise ValueError(f"{suffix} gave other values back")
     return "mpk, mpk.zst, json, safetensors"
 

@@ -29,8 +29,10 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
     if "config" in facts and "__module__" not in facts["config"]:
         # The names that people look for come first, whatever the order of the file.
         config: Mapping[str, Any] = facts["config"]
-        first = {k: config[k] for k in ("model_type", "architectures") if k in config}
-        yield f"  config: {pairs_text({**first, **config})}"
+        model_names = {
+            k: config[k] for k in ("model_type", "architectures") if k in config
+        }
+        yield f"  config: {pairs_text({**model_names, **config})}"
     if facts.get("texts"):
         yield f"  texts: {', '.join(facts['texts'])}"
     steps = facts.get("steps", ())
@@ -80,8 +82,8 @@ def totals_text(view: PartView) -> str:
         if leaf.entry is not None and leaf.entry.kind == "parameter"
     )
     kinds = f", {n_params:,} of them parameters" if 0 < n_params < n_values else ""
-    what = "parameters" if n_params == n_values and n_params else "numbers"
-    text = f"{len(view.entries):,} tensors, {n_values:,} {what}{kinds}, "
+    unit = "parameters" if n_params == n_values and n_params else "numbers"
+    text = f"{len(view.entries):,} tensors, {n_values:,} {unit}{kinds}, "
     text += show_size(sum(sizes.values()))
     if len(sizes) > 1:
         parts = ", ".join(f"{n} {show_size(s)}" for n, s in sizes.most_common())

@@ -93,13 +93,13 @@ def _run_words(
         overrides = complete_keys(
             overrides, folder=folder, name=name, more_groups=words.config_dir
         )
-    first, options = [f"hydra.job.name={prog.split()[-1]}"], words.options
+    defaults, options = [f"hydra.job.name={prog.split()[-1]}"], words.options
     if words.is_help:
         # Hydra's help follows ours: the groups of the file, and what it says.
-        first += ["hydra.help.header=''", "hydra.help.footer=''"]
+        defaults += ["hydra.help.header=''", "hydra.help.footer=''"]
         options = ["--help"]
     # Hydra takes words that set something side by side only.
-    all_words = [prog, *first, *overrides, *options]
+    all_words = [prog, *defaults, *overrides, *options]
     return _run_hydra(all_words, folder, name, task, after_job)
 
 

@@ -28,11 +28,11 @@ def complete_keys(
     with _hydra(folder, more_groups) as loader:
         # Which keys there are depends on the groups and classes that are chosen.
         choices = [word for word in words if _is_choice(word, loader)]
-        first = [_first_value(word, loader) for word in choices]
-        config = compose(name, overrides=first, return_hydra_config=True)
+        first_values = [_first_value(word, loader) for word in choices]
+        config = compose(name, overrides=first_values, return_hydra_config=True)
     tree: Any = OmegaConf.to_container(config, resolve=False)
-    kept = {*choices, *(w for w in words if _is_of_hydra(w, tree))}
-    return [word if word in kept else _complete(word, tree) for word in words]
+    complete = {*choices, *(w for w in words if _is_of_hydra(w, tree))}
+    return [word if word in complete else _complete(word, tree) for word in words]
 
 
 @contextmanager

@@ -38,9 +38,9 @@ class HydraWords:
     def of(cls, argv: Sequence[str]) -> "HydraWords":
         """Return what ``argv`` says. ValueError for an option that Hydra lacks."""
         words = _with_values([word for word in argv if word != "--"])
-        args, rest = _hydra_parser().parse_known_intermixed_args(words)
-        if rest:
-            raise ValueError(_unknown(rest[0], words))
+        args, unknown = _hydra_parser().parse_known_intermixed_args(words)
+        if unknown:
+            raise ValueError(_unknown(unknown[0], words))
         for name, why in _REFUSED.items():
             if getattr(args, name):
                 raise ValueError(f"--{name.replace('_', '-')} is not taken: {why}")
@@ -142,8 +142,8 @@ def _options(args: Namespace) -> list[str]:
 def _unknown(word: str, words: Sequence[str]) -> str:
     name, equals, value = word.partition("=")
     following = next((w for w in words[words.index(word) + 1 :]), "VALUE")
-    known = [flag for flags, _, _ in _TABLE for flag in flags]
-    hint = did_you_mean(name, known)
+    flags = [flag for row in _TABLE for flag in row[0]]
+    hint = did_you_mean(name, flags)
     if hint:
         return f"unknown option {name}.{hint}"
     key = f"{name.lstrip('-')}={value if equals else following}"

@@ -14,16 +14,16 @@ def print_json(schema: str, content: Mapping[str, Any]) -> None:
     """Print ``content`` as the document ``{"burnish": schema, "version": 1, ...}``."""
     document = {"burnish": schema, "version": VERSION, **content}
     # ASCII alone: a locale may have no more, and no control character is printed raw.
-    json.dump(_plain(document), sys.stdout, indent=1, allow_nan=False)
+    json.dump(_as_json(document), sys.stdout, indent=1, allow_nan=False)
     print()
 
 
-def _plain(value: object) -> Any:
+def _as_json(value: object) -> Any:
     """Return ``value`` as JSON has it; what it has not is told as a text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if value is None or isinstance(value, bool | int | float | str):

@@ -78,8 +78,8 @@ def _draw(schedule: "Schedule") -> None:
         labels, _rows(schedule, max(10, width - margin)), strict=True
     ):
         print(f"{label:>{margin - 2}} ┤{row}".rstrip())
-    first, last = schedule.samples(2)
-    ends = f"{first[0]:g}", f"{last[0]:g}"
+    begin, end = schedule.samples(2)
+    ends = f"{begin[0]:g}", f"{end[0]:g}"
     gap = max(1, width - margin - len(ends[0]) - len(ends[1]))
     print(f"{'':{margin - 1}}{ends[0]}{' ' * gap}{ends[1]}")
     print(

@@ -154,11 +154,15 @@ def _print(results: Sequence[dict[str, Any]]) -> None:
             head = f"{file}: {verdict}: " if not i else "  "
             text = printable(line).removeprefix(f"{file}: ")
             print_line(output, f"{head}{text}")
-    bad = [r for r in results if r["verdict"] in ("damaged", "unreadable")]
+    faults = [r for r in results if r["verdict"] in ("damaged", "unreadable")]
     if len(results) > 1:
         n_bare = sum(result["verdict"] == "no checksums" for result in results)
         bare = f", {n_bare} of {len(results)} without checksums" if n_bare else ""
-        text = f"{len(bad)} of {len(results)} files are not fine" if bad else "all fine"
+        text = (
+            f"{len(faults)} of {len(results)} files are not fine"
+            if faults
+            else "all fine"
+        )
         print_line(output, text + bare)
 
 

@@ -12,12 +12,12 @@ def folded_html(text: str) -> str:
     Short texts are open at once. Names in it are never markup. It has no colors of
     its own, so that light and dark pages show it alike.
     """
-    head, _, rest = text.partition("\n")
+    head, _, body_text = text.partition("\n")
     title = f'<code style="white-space:pre-wrap">{html.escape(head)}</code>'
-    if not rest:
+    if not body_text:
         return f"<div>{title}</div>"
-    is_open = " open" if rest.count("\n") < _LINES else ""
-    body = f'<pre style="{_STYLE}">{html.escape(rest)}</pre>'
+    is_open = " open" if body_text.count("\n") < _LINES else ""
+    body = f'<pre style="{_STYLE}">{html.escape(body_text)}</pre>'
     return f"<details{is_open}><summary>{title}</summary>{body}</details>"
 
 

@@ -122,9 +122,9 @@ def current_path(annotation: object, path: Sequence[str]) -> tuple[str, ...] | N
         elif is_mapping(member) or is_sequence(member):
             below = item_type(member, 0 if is_sequence(member) else path[0])
         if names and below is not None:
-            rest = current_path(below, names[1:])
-            if rest is not None:
-                return (names[0], *rest)
+            tail = current_path(below, names[1:])
+            if tail is not None:
+                return (names[0], *tail)
     return None
 
 

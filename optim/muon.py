@@ -101,9 +101,9 @@ def orthogonalized(
     if is_sharded(matrix):
         # Products of cut matrices are wrong in torch (2.13, addmm): of the step, this
         # alone takes the whole, in the dtype of the iterations.
-        whole: Tensor = matrix.bfloat16().full_tensor()  # type: ignore[attr-defined]  # of a DTensor
+        full_matrix: Tensor = matrix.bfloat16().full_tensor()  # type: ignore[attr-defined]  # of a DTensor
         share: Tensor = share_of(
-            orthogonalized(whole, coefficients, steps, eps), matrix
+            orthogonalized(full_matrix, coefficients, steps, eps), matrix
         )
         return share.to(matrix.dtype)
     a, b, c = coefficients

@@ -126,12 +126,12 @@ class _LinkedSave:
         assert self._contents is not None
         sums = self._contents.sums
         return {
-            i: known
+            i: older
             for i, row in enumerate(self._contents.rows)
-            if (known := known_rows.get(row.path)) is not None
-            and (known.sum, known.dtype) == (sums[8 * i : 8 * i + 8], row.dtype)
-            and known.shape == tuple(row.shape)
-            and known.is_planes == (row.layout == "planes")
+            if (older := known_rows.get(row.path)) is not None
+            and (older.sum, older.dtype) == (sums[8 * i : 8 * i + 8], row.dtype)
+            and older.shape == tuple(row.shape)
+            and older.is_planes == (row.layout == "planes")
         }
 
     def _worthwhile(self, by_file: Mapping[Path, Sequence[int]]) -> list[Path]:

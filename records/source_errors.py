@@ -123,8 +123,8 @@ def _instead_of(file: str) -> str:
     similar = nearest(name, files) or nearest(name, names)
     if similar is not None:
         return f"did you mean {os.path.join(folder, similar)!r}?"
-    here = f"{folder!r}" if folder else f"the current folder, {os.getcwd()!r},"
-    return f"{here} holds {first_names(files, 6) if files else 'no file of a record'}"
+    place = f"{folder!r}" if folder else f"the current folder, {os.getcwd()!r},"
+    return f"{place} holds {first_names(files, 6) if files else 'no file of a record'}"
 
 
 def not_readable(value: object) -> TypeError:

@@ -21,7 +21,7 @@ import burnish
 from burnish import config
 from burnish.core.blueprint import Blueprint
 from burnish.records import FlatRecord, Record, Recorder
-from burnish.train.plain import record_of
+from burnish.train.plain_records import record_of
 
 FOLDER = Path(__file__).parent / "data" / "spellings"
 

@@ -31,7 +31,7 @@ from burnish.config.schedule.number import scheduled
 from burnish.core.blueprint import Blueprint
 from burnish.records import Record
 from burnish.records.entries.encoder import Encoder
-from burnish.train.plain import record_of
+from burnish.train.plain_records import record_of
 
 from .spellings import (
     Cell,

@@ -140,7 +140,7 @@ FLOORS = {
     ],
     "train": [
         ("class_lookup", "group_objects", "hparams", "resumable_loader"),
-        ("plain",),
+        ("plain_records",),
         ("checkpoints",),
         ("hyperstate", "lightning"),
         ("inspection",),

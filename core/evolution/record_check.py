@@ -41,11 +41,11 @@ class RecordChecker:
 
     def __init__(
         self,
-        old: RecordSchema,
+        saved: RecordSchema,
         target: Target,
         hparams: Mapping[str, object] | None = None,
     ) -> None:
-        self.old, self.new = old, old
+        self.old, self.new = saved, saved
         self.changes: list[RecordChange] = []
         cls = target if isinstance(target, type) else None
         try:
@@ -55,10 +55,10 @@ class RecordChecker:
             self._compare_arguments(cls)
             if cls is None or not self.changes:
                 raise
-            self.new = replace(old, version=version_of(cls))
+            self.new = replace(saved, version=version_of(cls))
             return
         self.new = schema_of(module)
-        carried = upgrade_record(old.as_record(), places_of(module))
+        carried = upgrade_record(saved.as_record(), places_of(module))
         self.changes = compare_forms(_forms(carried), self.new.tensors)
         self._compare_arguments(declared_class(type(unwrapped(module))))
 

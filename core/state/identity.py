@@ -150,8 +150,8 @@ def share_ids(places: Places, group: Any = None) -> None:
         return
     firsts = broadcast_text(" ".join(ids), group=group).split()
     if len(firsts) == len(ids):
-        for (owner, name), first in zip(params, firsts, strict=True):
-            owner.__dict__[IDS][name] = ParamId(first)
+        for (owner, name), first_id in zip(params, firsts, strict=True):
+            owner.__dict__[IDS][name] = ParamId(first_id)
 
 
 def adopt(

@@ -34,11 +34,11 @@ def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
     """Return what writes this process's share of the step of one parameter."""
     param, fields = bucket.params[i], bucket.states[i]
     target = stepped_tensor(param)
-    tensor = _whole(target)
-    whole_fields = {name: _whole(value) for name, value in fields.items()}
+    tensor = _full_tensor(target)
+    whole_fields = {name: _full_tensor(value) for name, value in fields.items()}
     state = state_of(bucket.layout.state_type, whole_fields)
     try:
-        whole_grad = matching_grad(_whole(grad), tensor)
+        whole_grad = matching_grad(_full_tensor(grad), tensor)
         result, new_state = checked(step, tensor, whole_grad, state)
     except Exception as error:
         raise StepFailed(param) from error
@@ -54,7 +54,7 @@ def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
     return write
 
 
-def _whole(value: Any) -> Any:
+def _full_tensor(value: Any) -> Any:
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 

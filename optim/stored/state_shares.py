@@ -25,8 +25,8 @@ def with_state_shares(record: FlatRecord, bound: BoundState) -> FlatRecord:
     likes: dict[str, Any] = {}
     for entry in record.entries():
         # states.ID.values.exp_avg
-        head, _, rest = entry.path.partition(".")
-        tensor = tensors.get(rest.partition(".")[0]) if head == "states" else None
+        head, _, path = entry.path.partition(".")
+        tensor = tensors.get(path.partition(".")[0]) if head == "states" else None
         if hasattr(tensor, "device_mesh"):
             likes[entry.path] = tensor
     return with_shares(record, likes)

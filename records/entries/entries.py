@@ -352,8 +352,8 @@ def announce_entries(
     `Entry.blocks`.
     """
     if is_remote(record._content.source):  # pyright: ignore[reportPrivateUsage]  # of this file
-        stored = (entry.source for entry in entries if not entry.is_live)
-        announce(stored, maps, in_blocks=in_blocks)
+        sources = (entry.source for entry in entries if not entry.is_live)
+        announce(sources, maps, in_blocks=in_blocks)
 
 
 def selection(

@@ -78,9 +78,9 @@ class BlockSums:
         view = memoryview(buffer).cast("B")
         begin, end = self._at, self._at + len(view)
         while self._block is not None and self._block[0] < end:
-            first, last = self._block
-            self._total.update(view[max(first - begin, 0) : last - begin])
-            if last > end:
+            block_begin, block_end = self._block
+            self._total.update(view[max(block_begin - begin, 0) : block_end - begin])
+            if block_end > end:
                 break
             self._sums.append(self._total.digest())
             self._total.reset()

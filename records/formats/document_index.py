@@ -42,15 +42,15 @@ def open_files(
     """Return the files that a header names, opened, if they are what was saved."""
     sources: list[Source] = []
     for file in _checked_files(value, source.name):
-        other = source_beside(source, file.name)
-        if digest_of(other) != file.digest:
+        neighbor = source_beside(source, file.name)
+        if digest_of(neighbor) != file.digest:
             raise RecordFormatError(
                 source.name,
                 f"{file.name} beside it, with another content",
                 "the file that was saved with it",
                 "Copy the whole folder again, or use an older one.",
             )
-        sources.append(other)
+        sources.append(neighbor)
     return sources
 
 
@@ -73,17 +73,18 @@ def place_entries(
             raise RecordFormatError(
                 file, f"{entry.path!r:.80} in a file that it does not name"
             )
-        other = sources[number]
+        neighbor = sources[number]
         n_bytes[number] += entry.nbytes
         pieces = pieces_of(offsets[i], entry.nbytes)
         # As in a document with payloads, no two entries lie in the same bytes, so that
         # what is read takes no more memory than there are bytes.
-        if n_bytes[number] > other.size or sum(pieces[-1]) > other.size:
+        if n_bytes[number] > neighbor.size or sum(pieces[-1]) > neighbor.size:
             raise RecordFormatError(
-                other.name, f"{other.size:,} bytes, in which {entry.path!r:.80} is not"
+                neighbor.name,
+                f"{neighbor.size:,} bytes, in which {entry.path!r:.80} is not",
             )
         entry.source = LazyPayload(
-            other,
+            neighbor,
             entry.path,
             entry.dtype,
             entry.shape,

@@ -75,9 +75,9 @@ class FrameSource:
         """Announce content that will be read: the frames that hold it are fetched."""
         frames: set[tuple[int, int]] = set()
         for offset, count in ranges:
-            first = int(np.searchsorted(self._contents, offset, "right")) - 1
+            start = int(np.searchsorted(self._contents, offset, "right")) - 1
             end = int(np.searchsorted(self._contents, offset + count, "left"))
-            frames.update(self._extent(number) for number in range(first, end))
+            frames.update(self._extent(number) for number in range(start, end))
         self._remote.expect(sorted(frames))
 
     def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:

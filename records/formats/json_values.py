@@ -121,16 +121,16 @@ class Text:
     def _parsed(self) -> Iterator[torch.Tensor]:
         count = self._n_numbers
         dtype = self.dtype.to_real() if self.dtype.is_complex else self.dtype
-        n_done, rest = 0, torch.empty(0, dtype=dtype)
+        n_done, uncut = 0, torch.empty(0, dtype=dtype)
         for text in self._number_texts():
             numbers = numbers_of(text, dtype)
             n_done += len(numbers)
             if n_done > count:
                 raise ValueError(f"more than {count:,} numbers")
             if self.dtype.is_complex:
-                numbers = torch.cat((rest, numbers))
+                numbers = torch.cat((uncut, numbers))
                 n_whole = len(numbers) - len(numbers) % 2
-                numbers, rest = numbers[:n_whole], numbers[n_whole:]
+                numbers, uncut = numbers[:n_whole], numbers[n_whole:]
                 numbers = torch.view_as_complex(numbers.view(-1, 2))
             yield numbers
         if n_done != count:

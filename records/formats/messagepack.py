@@ -220,7 +220,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     sums = data + layout.end + len(_SUMS) + 4
     # What is read later of an object is compared with the sums of now, so that one
     # that has taken its place is noticed.
-    known = _checked_sums(source, layout, data) if is_remote(source) else None
+    sums_read = _checked_sums(source, layout, data) if is_remote(source) else None
 
     def payload_of(i: int, entry: Entry) -> LazyPayload:
         return LazyPayload(
@@ -229,26 +229,28 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             entry.dtype,
             entry.shape,
             place_of(data + layout.starts[i], layout.sizes[i]),
-            sums + 8 * i if known is None else known[8 * i : 8 * i + 8],
+            sums + 8 * i if sums_read is None else sums_read[8 * i : 8 * i + 8],
             i in planes,
         )
 
     firsts = [*accumulate(counts, initial=len(entries))] if block is not None else []
 
     def blocked_payload_of(i: int, entry: Entry) -> LazyPayload:
-        plain = payload_of(i, entry)
+        payload = payload_of(i, entry)
         if block is None or not counts[i]:
-            return plain
+            return payload
         of_blocks = slice(8 * firsts[i], 8 * firsts[i + 1])
         return BlockedPayload(
             source,
-            plain.path,
-            plain.dtype,
-            plain.shape,
-            plain.place,
-            plain.sum,
+            payload.path,
+            payload.dtype,
+            payload.shape,
+            payload.place,
+            payload.sum,
             block=block,
-            block_sums=sums + of_blocks.start if known is None else known[of_blocks],
+            block_sums=sums + of_blocks.start
+            if sums_read is None
+            else sums_read[of_blocks],
         )
 
     entries.place(payload_of if block is None else blocked_payload_of)
@@ -273,8 +275,8 @@ def _read_index(header: Any, source: Source, data: int) -> Entries:
     place_entries(entries, columns, sources, sums, planes, source.name)
 
     def check(maps: Maps) -> None:
-        for other in sources:
-            _read_beside(maps.of(other)).check(maps)
+        for neighbor in sources:
+            _read_beside(maps.of(neighbor)).check(maps)
 
     record.hold(source, check, version=document_index.VERSION)
     return record

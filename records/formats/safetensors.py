@@ -192,9 +192,9 @@ def _rows(
     that a save takes.
     """
     at = 0
-    for first in range(0, len(order), _ROWS):
+    for begin in range(0, len(order), _ROWS):
         tensors: dict[str, Any] = {}
-        for i in order[first : first + _ROWS]:
+        for i in order[begin : begin + _ROWS]:
             end = at + contents.sizes[i]
             tensors[names[i]] = {
                 "dtype": _NAMES[contents.dtypes[i]],
@@ -217,13 +217,13 @@ def _memory_of_reader(pieces: list[bytes], ours: Plain, n_texts: int) -> int:
     """
     table = ours["tensors"]
     sparse = {name: table[name] for name in ("ties", "memory_format")}
-    plain = most_memory(plain_text({**ours, "tensors": sparse}))
+    text_memory = most_memory(plain_text({**ours, "tensors": sparse}))
     n_sizes = sum(map(len, table["shape"]))
     column = len(table["shape"]) * (LIST + 2 * NUMBER) + n_sizes * NUMBER
     texts = n_texts * (MEMBER + 2 * (TEXT + WORD))
     width = 1 if all(map(bytes.isascii, pieces)) else 4
     length = sum(map(len, pieces))
-    return plain + column + texts + length * width + _ROW
+    return text_memory + column + texts + length * width + _ROW
 
 
 _ROW = 1 << 14

@@ -68,7 +68,9 @@ class Histogram:
             [np.arange(_N_BUCKETS - 1, half - 1, -1), np.arange(half)]
         )
         order = order[counts[order] > 0].astype(np.uint32)
-        near, far = ((order << 16 | rest).view(np.float32) for rest in (0, 0xFFFF))
+        near, far = (
+            (order << 16 | low_bits).view(np.float32) for low_bits in (0, 0xFFFF)
+        )
         edges: Array = np.sort(np.stack([near, far]).astype(np.float64), axis=0)
         return Spread(edges[0], edges[1], counts[order])
 

@@ -81,8 +81,8 @@ def _of_spread(spread: Spread, least: float, largest: float) -> Iterator[Oddity]
     n_beyond = spread.n_below(low) + spread.n_values - spread.n_below(high)
     farthest = max((least, largest), key=lambda value: abs(value - median))
     count = max(1, round(n_beyond))
-    what = f"{count:,} values lie" if count > 1 else "1 value lies"
-    text = f"{what} far out, at {farthest:.4g}; 99 % within {median - reach:.2g} "
+    subject = f"{count:,} values lie" if count > 1 else "1 value lies"
+    text = f"{subject} far out, at {farthest:.4g}; 99 % within {median - reach:.2g} "
     text += f"to {median + reach:.2g}"
     yield Oddity("outliers", text)
 

@@ -60,14 +60,14 @@ class Leaf:
 
 
 def leaves_of(
-    entries: Iterable[Entry], plain: Iterable[tuple[str, object]] = ()
+    entries: Iterable[Entry], plain_values: Iterable[tuple[str, object]] = ()
 ) -> list[Leaf]:
     """Return the entries at each of their paths, and plain data by path."""
     leaves: list[Leaf] = []
     for entry in entries:
         leaves.append(Leaf(entry.path, entry))
         leaves += [Leaf(path, entry, entry.path) for path in entry.ties]
-    return [*leaves, *(Leaf(path, value=value) for path, value in plain)]
+    return [*leaves, *(Leaf(path, value=value) for path, value in plain_values)]
 
 
 def tree_of(
@@ -164,8 +164,8 @@ def _as_list(grown: _Grown) -> _Grown:
 
 def _continues(before: tuple[Node, int], after: tuple[Node, int]) -> bool:
     """Return whether ``after`` is the next number, and has the same form."""
-    first, second = _number(before[0]), _number(after[0])
-    is_next = first is not None and second == first + 1
+    number, next_number = _number(before[0]), _number(after[0])
+    is_next = number is not None and next_number == number + 1
     return is_next and before[1] == after[1]
 
 
@@ -177,10 +177,10 @@ def _number(node: Node) -> int | None:
 def _repeated(nodes: list[Node]) -> Node:
     if len(nodes) == 1:
         return nodes[0]
-    first, (number, dot, rest) = nodes[0], nodes[0].name.partition(".")
-    last = nodes[-1].name.partition(".")[0]
-    name = f"{{{number}...{last}}}{dot}{rest}"
-    return Node(name, first.children, first.leaf, n_alike=len(nodes) * first.n_alike)
+    node, (number, dot, suffix) = nodes[0], nodes[0].name.partition(".")
+    end = nodes[-1].name.partition(".")[0]
+    name = f"{{{number}...{end}}}{dot}{suffix}"
+    return Node(name, node.children, node.leaf, n_alike=len(nodes) * node.n_alike)
 
 
 def _shortened(node: Node) -> Node:

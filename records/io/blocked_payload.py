@@ -35,7 +35,7 @@ class BlockedPayload(LazyPayload):
 
     def rectangle(
         self,
-        wanted: tuple[tuple[int, ...], tuple[int, ...]],
+        extent: tuple[tuple[int, ...], tuple[int, ...]],
         maps: Maps | None = None,
     ) -> torch.Tensor:
         """Return rows of each dimension (offsets, sizes), in memory of their own.
@@ -43,10 +43,10 @@ class BlockedPayload(LazyPayload):
         Only blocks in which some of them lie are read, and verified. Raises as `load`
         does.
         """
-        offsets, sizes = wanted
+        offsets, sizes = extent
         if sizes == self.shape or not math.prod(sizes):
-            whole = self.load(maps) if math.prod(sizes) else None
-            return torch.empty(sizes, dtype=self.dtype) if whole is None else whole
+            values = self.load(maps) if math.prod(sizes) else None
+            return torch.empty(sizes, dtype=self.dtype) if values is None else values
         source = self.source if maps is None else maps.of(self.source)
         try:
             data = self._data_of(offsets, sizes, source)
@@ -129,9 +129,9 @@ def _runs(
     while dim > 0 and sizes[dim] == shape[dim]:
         dim -= 1
     strides = [math.prod(shape[i + 1 :]) * itemsize for i in range(len(shape))]
-    outer = itertools.product(
+    places = itertools.product(
         *(range(offsets[i], offsets[i] + sizes[i]) for i in range(dim))
     )
-    for place in outer:
+    for place in places:
         start = sum(i * stride for i, stride in zip(place, strides, strict=False))
         yield _Run(start + offsets[dim] * strides[dim], sizes[dim] * strides[dim])

@@ -117,14 +117,14 @@ class _Jobs(Generic[_T, _R]):
 
     def _do_another_while_waiting(self, job: _Job[_T], end: threading.Event) -> None:
         try:
-            other = self._waiting.get_nowait()
+            task = self._waiting.get_nowait()
         except Empty:
             # No helper runs in a process that was forked.
             if not end.wait(PATIENCE) and not any(t.is_alive() for t in self._threads):
                 self._do(job)
             return
-        if other is not None and other.claim():
-            self._do(other)
+        if task is not None and task.claim():
+            self._do(task)
 
     def _help(self) -> None:
         while (job := self._waiting.get()) is not None and not self._is_over:

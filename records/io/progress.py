@@ -150,7 +150,8 @@ class ProgressLine:
         self._next, self._has_said = now + self._pause, True
         share = n_done / n_bytes if n_bytes else 1.0
         speed = n_done / max(now - self._start, 1e-9)
-        text = f"{share:4.0%} of {_amount(n_bytes)}, {_amount(speed)}/s, {_last(path)}"
+        text = f"{share:4.0%} of {_amount(n_bytes)}, {_amount(speed)}/s"
+        text += f", {_path_tail(path)}"
         # To the end of the line, so that nothing of a longer one is left.
         line = f"\r{text}\x1b[K" if self._is_terminal else text
         self._write(line if self._is_terminal and not is_last else f"{line}\n")
@@ -172,7 +173,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
         return False  # it is closed
 
 
-def _last(path: str) -> str:
+def _path_tail(path: str) -> str:
     """Return the end of a path, as much as fits on a line, and nothing that steers."""
     path = printable(path)
     return path if len(path) <= _WIDTH else f"...{path[3 - _WIDTH :]}"

@@ -91,8 +91,8 @@ def source_beside(source: Source, name: str) -> Source:
             "the path of the file",
             "Open it by its path, in the folder where it was saved.",
         )
-    other: Source = beside(name)
-    return other
+    neighbor: Source = beside(name)
+    return neighbor
 
 
 def digest_of_bytes(source: Source) -> bytes:
@@ -175,14 +175,14 @@ class FileSource:
             )
         path = os.path.join(os.path.dirname(self.name), name)
         try:
-            other = FileSource(path, verify=self.verify, map_file=self._map_file)
+            neighbor = FileSource(path, verify=self.verify, map_file=self._map_file)
         except FileNotFoundError:
             # A writer may have removed the folder, or put another in its place.
             if not os.path.samestat(os.fstat(self._open_fd()), os.stat(self.name)):
                 raise
             raise missing_beside(self.name, name) from None
-        self._beside.append(other)
-        return other
+        self._beside.append(neighbor)
+        return neighbor
 
     @cached_property
     def may_map(self) -> bool:
@@ -235,8 +235,8 @@ class FileSource:
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
         self._file.close()
-        for other in self._beside:
-            other.close()
+        for neighbor in self._beside:
+            neighbor.close()
 
     def __getstate__(self) -> None:
         raise TypeError(
@@ -378,11 +378,11 @@ def _early_end(file: str) -> RecordFormatError:
     return RecordFormatError(file, "an end while it was read", cure=TRUNCATED)
 
 
-def missing_beside(file: str, other: str) -> RecordFormatError:
-    """Return the error of a file whose values lie in ``other``, which is not there."""
+def missing_beside(file: str, missing: str) -> RecordFormatError:
+    """Return the error of a file with values in ``missing``, which is not there."""
     return RecordFormatError(
         file,
-        f"values that lie in {other}, which is not beside it",
+        f"values that lie in {missing}, which is not beside it",
         "all files that were saved with it",
         "Copy the whole folder again, or use an older one.",
     )

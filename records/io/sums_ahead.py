@@ -55,11 +55,11 @@ class SumsAhead:
             return xxhash.xxh3_64_digest(data)
         while job.digest is None and self._has_helpers():
             # As long as there is something else to do, this thread does that.
-            other = self._next(from_end=True)
-            if other is None:
+            next_payload = self._next(from_end=True)
+            if next_payload is None:
                 job.has_digest.wait(PATIENCE)
             else:
-                self._hash(other)
+                self._hash(next_payload)
         return job.digest or xxhash.xxh3_64_digest(data)
 
     def end(self) -> None:

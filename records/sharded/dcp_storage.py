@@ -52,7 +52,7 @@ from .dcp_planners import (
     as_written,
 )
 from .folder import RecordFolder
-from .layout import Chunk, Rectangle, whole
+from .layout import Chunk, Rectangle, full_rectangle
 from .part_files import name_in_part
 from .pieces import PiecewisePayload
 from .save_plan import SavePlan
@@ -118,12 +118,12 @@ class RecordStorageWriter(StorageWriter):
             entries.append(Entry(entry_name, "tensor", tensor.dtype, shape, tensor))
             places.append(numbers[path])
             numbers[path] += 1
-        part = self._written(name, entries) if entries else None
+        part = self._write_part(name, entries) if entries else None
         results = [
             WriteResult(item.index, entry.nbytes, (part, number, _is_object(item)))
             for item, entry, number in zip(plan.items, entries, places, strict=True)
         ]
-        return _done(results)
+        return _finished_future(results)
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         """Write the index, and remove what older saves left."""
@@ -163,7 +163,7 @@ class RecordStorageWriter(StorageWriter):
             )
         return RecordFolder(self._path)
 
-    def _written(self, name: str, entries: list[Entry]) -> PartFile:
+    def _write_part(self, name: str, entries: list[Entry]) -> PartFile:
         about = {"burnish": {"type": "part"}}
         record = Entries.of(entries, metadata=about, type_name="part")
         folder = self._folder
@@ -230,7 +230,7 @@ class RecordStorageReader(StorageReader):
             target.copy_(values)
             planner.commit_tensor(item, target)
         self._values = []
-        return _done(None)
+        return _finished_future(None)
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
@@ -311,7 +311,9 @@ def _other_planner(call: str, name: str) -> TypeError:
 def _metadata_of(entry: Entry) -> TensorStorageMetadata:
     payload = entry.source
     assert isinstance(payload, PiecewisePayload)  # all entries of an index are
-    chunks = payload.index.chunks_of(payload.row, entry.shape, whole(entry.shape))
+    chunks = payload.index.chunks_of(
+        payload.row, entry.shape, full_rectangle(entry.shape)
+    )
     return TensorStorageMetadata(
         TensorProperties(dtype=entry.dtype),
         torch.Size(entry.shape),
@@ -334,7 +336,7 @@ def _values_of(record: Entries, item: ReadItem, maps: Maps) -> torch.Tensor:
     return payload.rectangle(Rectangle(offsets, tuple(item.lengths)), maps)
 
 
-def _done(value: T) -> Future[T]:
+def _finished_future(value: T) -> Future[T]:
     future = Future[T]()
     future.set_result(value)
     return future

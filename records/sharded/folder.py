@@ -105,8 +105,8 @@ class RecordFolder:
 
     def _remove_old(self, save_id: str) -> None:
         names = os.listdir(self.path)
-        ids = {other for name in names if (other := save_id_of(name)) is not None}
-        dead = {other for other in ids - {save_id} if not self._is_alive(other, names)}
+        ids = {id_ for name in names if (id_ := save_id_of(name)) is not None}
+        dead = {id_ for id_ in ids - {save_id} if not self._is_alive(id_, names)}
         # Read after the writers were asked: one that ended meanwhile has written it.
         current = self._named_in_index()
         for name in names:

@@ -25,17 +25,17 @@ class Rectangle(NamedTuple):
         """How many values it has."""
         return math.prod(self.sizes)
 
-    def common(self, other: "Rectangle") -> "Rectangle | None":
+    def common(self, rectangle: "Rectangle") -> "Rectangle | None":
         """Return what both have; None if that is nothing."""
-        offsets = tuple(map(max, self.offsets, other.offsets))
-        ends = map(min, self.ends, other.ends)
+        offsets = tuple(map(max, self.offsets, rectangle.offsets))
+        ends = map(min, self.ends, rectangle.ends)
         sizes = tuple(end - start for start, end in zip(offsets, ends, strict=True))
         is_any = all(size > 0 for size in sizes)
         return Rectangle(offsets, sizes) if is_any else None
 
-    def within(self, other: "Rectangle") -> "Rectangle":
-        """Return the same rows, counted from where ``other`` begins."""
-        offsets = (a - b for a, b in zip(self.offsets, other.offsets, strict=True))
+    def within(self, rectangle: "Rectangle") -> "Rectangle":
+        """Return the same rows, counted from where ``rectangle`` begins."""
+        offsets = (a - b for a, b in zip(self.offsets, rectangle.offsets, strict=True))
         return Rectangle(tuple(offsets), self.sizes)
 
     @property
@@ -53,7 +53,7 @@ class Chunk(NamedTuple):
     """Which one it is of those that the part holds of this tensor."""
 
 
-def whole(shape: Sequence[int]) -> Rectangle:
+def full_rectangle(shape: Sequence[int]) -> Rectangle:
     """Return all of a tensor."""
     return Rectangle((0,) * len(shape), tuple(shape))
 
@@ -97,37 +97,37 @@ class Layout:
         return all(place[grid_dim] == turn for grid_dim, turn in turns)
 
     def chunks(
-        self, number: int, shape: Sequence[int], wanted: Rectangle | None = None
+        self, number: int, shape: Sequence[int], target: Rectangle | None = None
     ) -> Iterator[Chunk]:
-        """Yield what is stored of tensor ``number``, of which ``wanted`` has rows.
+        """Yield what is stored of tensor ``number``, of which ``target`` has rows.
 
         Parts that have nothing of that are not looked at.
         """
         place = [0] * len(self.grid)
         for grid_dim, turn in self.writer(number).items():
             place[grid_dim] = turn
-        target = whole(shape) if wanted is None else wanted
-        yield from self._chunks(0, whole(shape), target, place)
+        everything = full_rectangle(shape)
+        yield from self._chunks(0, everything, target or everything, place)
 
     def _chunks(
-        self, n_cut: int, held: Rectangle, wanted: Rectangle, place: list[int]
+        self, n_cut: int, rectangle: Rectangle, target: Rectangle, place: list[int]
     ) -> Iterator[Chunk]:
         if n_cut == len(self.cuts):
-            if 0 not in held.sizes:
-                yield Chunk(self.parts[self._position(place)], held)
+            if 0 not in rectangle.sizes:
+                yield Chunk(self.parts[self._position(place)], rectangle)
             return
         grid_dim, dim = self.cuts[n_cut]
-        size, m = held.sizes[dim], self.grid[grid_dim]
+        size, m = rectangle.sizes[dim], self.grid[grid_dim]
         each = -(-size // m)
         if not each:
             return
-        begin = max(0, wanted.offsets[dim] - held.offsets[dim])
-        end = min(size, wanted.ends[dim] - held.offsets[dim])
+        begin = max(0, target.offsets[dim] - rectangle.offsets[dim])
+        end = min(size, target.ends[dim] - rectangle.offsets[dim])
         for turn in range(begin // each, -(-end // each)):
             place[grid_dim] = turn
             start, stop = _rows(size, m, turn)
             yield from self._chunks(
-                n_cut + 1, _narrowed(held, dim, start, stop), wanted, place
+                n_cut + 1, _narrowed(rectangle, dim, start, stop), target, place
             )
 
     def _position(self, place: Sequence[int]) -> int:
@@ -150,8 +150,8 @@ def _rows(size: int, n_parts: int, number: int) -> tuple[int, int]:
     return min(number * each, size), min((number + 1) * each, size)
 
 
-def _narrowed(held: Rectangle, dim: int, start: int, stop: int) -> Rectangle:
-    offsets, sizes = list(held.offsets), list(held.sizes)
+def _narrowed(rectangle: Rectangle, dim: int, start: int, stop: int) -> Rectangle:
+    offsets, sizes = list(rectangle.offsets), list(rectangle.sizes)
     offsets[dim] += start
     sizes[dim] = stop - start
     return Rectangle(tuple(offsets), tuple(sizes))

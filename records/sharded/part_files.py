@@ -59,12 +59,12 @@ class PartFiles:
         """
         name = name_in_part(path, chunk.number)
         entry = self._part(chunk.part, maps).entry_at(name)
-        found = "nothing" if entry is None else f"{entry.dtype}, shape {entry.shape}"
+        actual = "nothing" if entry is None else f"{entry.dtype}, shape {entry.shape}"
         sizes = chunk.rectangle.sizes
         if entry is None or entry.shape != sizes or entry.dtype is not dtype:
             raise RecordFormatError(
                 self._name(chunk.part),
-                f"{found} as {name!r:.80}",
+                f"{actual} as {name!r:.80}",
                 f"{dtype}, shape {sizes}, as the index says",
                 DAMAGED,
             )

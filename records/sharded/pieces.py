@@ -11,7 +11,7 @@ from torch import Tensor
 from ..entries.entry import Entry
 from ..io.source import Maps
 from ..tensors.flat_pieces import PIECE, flat_pieces
-from .layout import Chunk, Rectangle, Sizes, whole
+from .layout import Chunk, Rectangle, Sizes, full_rectangle
 from .part_files import PartFiles
 from .shard_index import ShardIndex
 
@@ -35,35 +35,35 @@ class PiecewisePayload:
 
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return the whole tensor, verified, in memory that nobody else has."""
-        return self.rectangle(whole(self.shape), maps)
+        return self.rectangle(full_rectangle(self.shape), maps)
 
     def rectangle(
-        self, wanted: tuple[Sizes, Sizes], maps: Maps | None = None
+        self, extent: tuple[Sizes, Sizes], maps: Maps | None = None
     ) -> Tensor:
         """Return these rows alone, as `load` does; nothing else is read for them.
 
         Each part is verified as far as it is read: the rectangle that was saved, or the
         blocks of it that have sums.
         """
-        wanted = Rectangle(*wanted)
-        if not wanted.n_values:
-            return torch.empty(wanted.sizes, dtype=self.dtype)
-        chunks = self._chunks(wanted)
+        extent = Rectangle(*extent)
+        if not extent.n_values:
+            return torch.empty(extent.sizes, dtype=self.dtype)
+        chunks = self._chunks(extent)
         # The parts are asked for before memory is: they have as many values.
         entries = [self._entry(chunk, maps) for chunk in chunks]
-        if len(chunks) == 1 and chunks[0].rectangle == wanted:
+        if len(chunks) == 1 and chunks[0].rectangle == extent:
             return entries[0].read_stored(maps)
-        out = torch.empty(wanted.sizes, dtype=self.dtype)
+        out = torch.empty(extent.sizes, dtype=self.dtype)
         for chunk, entry in zip(chunks, entries, strict=True):
-            common = chunk.rectangle.common(wanted)
+            common = chunk.rectangle.common(extent)
             if common is not None:
                 values = stored_rows(entry, common.within(chunk.rectangle), maps)
-                rows_of(out, common.within(wanted)).copy_(values)
+                rows_of(out, common.within(extent)).copy_(values)
         return out
 
     def blocks(self) -> Iterator[Tensor]:
         """Yield the values as `Entry.blocks` does, a few rows at a time."""
-        chunks = self._chunks(whole(self.shape))
+        chunks = self._chunks(full_rectangle(self.shape))
         entries = [self._entry(chunk, None) for chunk in chunks]
         streams = [
             ChunkRows(chunk.rectangle, entry.blocks())
@@ -94,9 +94,9 @@ class PiecewisePayload:
     def _entry(self, chunk: Chunk, maps: Maps | None) -> Entry:
         return self.files.entry(chunk, self.path, self.dtype, maps)
 
-    def _chunks(self, wanted: Rectangle) -> list[Chunk]:
-        chunks = self.index.chunks_of(self.row, self.shape, wanted)
-        return [c for c in chunks if c.rectangle.common(wanted) is not None]
+    def _chunks(self, rectangle: Rectangle) -> list[Chunk]:
+        chunks = self.index.chunks_of(self.row, self.shape, rectangle)
+        return [c for c in chunks if c.rectangle.common(rectangle) is not None]
 
 
 class ChunkRows:
@@ -110,19 +110,19 @@ class ChunkRows:
 
     def take(self, count: int) -> Tensor:
         """Return the next ``count`` rows."""
-        n_values, taken = count * math.prod(self._width), list[Tensor]()
+        n_values, blocks = count * math.prod(self._width), list[Tensor]()
         n_left = n_values
         while n_left:
             block = next(self.blocks) if self._rest is None else self._rest
             # A block is valid until the next one.
-            taken.append(block[:n_left].clone())
+            blocks.append(block[:n_left].clone())
             self._rest = block[n_left:] if len(block) > n_left else None
-            n_left -= len(taken[-1])
+            n_left -= len(blocks[-1])
         self._n_rows_left -= count
         if not self._n_rows_left:
             # The sum is compared after the last block, when the next is asked for.
             next(self.blocks, None)
-        return torch.cat(taken).view(count, *self._width)
+        return torch.cat(blocks).view(count, *self._width)
 
 
 def stored_rows(entry: Entry, rectangle: Rectangle, maps: Maps | None) -> Tensor:

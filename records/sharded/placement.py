@@ -33,13 +33,13 @@ def rectangle_of(tensor: Any, path: str) -> Rectangle | None:
     return rectangle if rectangle.sizes == tuple(own_share(tensor).shape) else None
 
 
-def is_alike(tensor: Any, other: Any) -> bool:
+def is_alike(tensor: Any, twin: Any) -> bool:
     """Return whether two DTensors are spread alike; False for what is none."""
     return (
         hasattr(tensor, "device_mesh")
-        and hasattr(other, "device_mesh")
-        and tuple(tensor.placements) == tuple(other.placements)
-        and bool(tensor.device_mesh == other.device_mesh)
+        and hasattr(twin, "device_mesh")
+        and tuple(tensor.placements) == tuple(twin.placements)
+        and bool(tensor.device_mesh == twin.device_mesh)
     )
 
 
@@ -100,7 +100,7 @@ def _place_of_strided(
         if factor == 1:
             return n
         if grid_dim > i and dim == placement.dim:
-            factor, rest = divmod(factor, grid[grid_dim])
-            if rest:
+            factor, remainder = divmod(factor, grid[grid_dim])
+            if remainder:
                 return None
     return len(cuts) if factor == 1 else None

@@ -72,9 +72,11 @@ def own_rectangles(entries: Sequence[Entry]) -> bytes:
     rectangles: list[Any] = []
     for entry in entries:
         if is_spread(entry):
-            known = rectangle_of(entry.source, entry.path)
-            rectangle = known or rectangle_by_torch(entry.source, entry.path)
-            is_here = entry.source.device_mesh.get_coordinate() is not None  # type: ignore[union-attr]  # a DTensor
+            tensor: Any = entry.source
+            rectangle = rectangle_of(tensor, entry.path) or rectangle_by_torch(
+                tensor, entry.path
+            )
+            is_here = tensor.device_mesh.get_coordinate() is not None
             rectangles.append(rectangle if is_here and rectangle.n_values else None)
     return json.dumps(rectangles, separators=(",", ":")).encode()
 
@@ -87,7 +89,7 @@ def plan_by_rectangles(
     Those that hold the same take turns. RecordError for some that overlap.
     """
     plan = SavePlan(ShardIndex([]))
-    held = [json.loads(message) for message in messages]
+    rectangles_by_process = [json.loads(message) for message in messages]
     n_spread = 0
     for row, entry in enumerate(entries):
         if not is_spread(entry):
@@ -96,7 +98,7 @@ def plan_by_rectangles(
                 plan.own_entries.append(_own_entry(entry))
             continue
         holders: dict[Rectangle, list[int]] = {}
-        for process, rectangles in enumerate(held):
+        for process, rectangles in enumerate(rectangles_by_process):
             if rectangles[n_spread] is not None:
                 offsets, sizes = map(tuple, rectangles[n_spread])
                 holders.setdefault(Rectangle(offsets, sizes), []).append(process)
@@ -132,15 +134,17 @@ def entry_rows(
     ]
 
 
-def difference(rows: Sequence[Any], other: Sequence[Any], process: int) -> RecordError:
+def difference(
+    rows: Sequence[Any], other_rows: Sequence[Any], process: int
+) -> RecordError:
     """Return the error of two processes that hold different records."""
     n_equal = next(
-        (i for i, (a, b) in enumerate(zip(rows, other, strict=False)) if a != b),
-        min(len(rows), len(other)),
+        (i for i, (a, b) in enumerate(zip(rows, other_rows, strict=False)) if a != b),
+        min(len(rows), len(other_rows)),
     )
     ours, theirs = (
         _in_words(each[n_equal]) if n_equal < len(each) else "nothing more"
-        for each in (rows, other)
+        for each in (rows, other_rows)
     )
     return RecordError(
         f"the processes hold different records: entry {n_equal} is {ours} in process "

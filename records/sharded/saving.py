@@ -144,7 +144,7 @@ class FolderSave:
         Raises on all of them what is raised on one, and for different records.
         """
         return cls(
-            *agreed(lambda: _Proposal.of(prepare()), groups=[group]).settled(group)
+            *agreed(lambda: _Proposal.of(prepare()), groups=[group]).agreed_plan(group)
         )
 
     @property
@@ -173,7 +173,7 @@ class FolderSave:
         with ExitStack() as stack:
             agreed(lambda: self._claim(folder, stack, group), groups=[group])
             try:
-                own = agreed(
+                part_file = agreed(
                     lambda: _write_part(part, folder, name, progress), groups=[group]
                 )
             except BaseException:
@@ -182,7 +182,7 @@ class FolderSave:
             # From here on process 0 may write the index at any moment, whatever becomes
             # of the others: a part that it may name stays. The next save removes what
             # is left.
-            facts = gathered(_fact_of(own), group=group)
+            facts = gathered(_fact_of(part_file), group=group)
             self.plan.index.parts = [
                 _part_of(fact, part_name(i, n_parts, self.save_id))
                 for i, fact in enumerate(facts)
@@ -234,7 +234,7 @@ class _Proposal:
         plan = plan_by_layout(entries, rank())
         return cls(record, entries, entry_rows(entries, dtypes), digests, plan)
 
-    def settled(self, group: Any) -> tuple[WritableRecord, SavePlan, str]:
+    def agreed_plan(self, group: Any) -> tuple[WritableRecord, SavePlan, str]:
         """Return what all processes save alike, and the ID of the save."""
         own_plan = bytes(8) if self.plan is None else self.plan.digest
         values = value_digest([digest.hex() for digest in self.digests])
@@ -246,16 +246,16 @@ class _Proposal:
             self._note_differing(group)
         plan = self.plan
         if plan is None or {fact.plan for fact in facts} != {own_plan}:
-            held = agreed(lambda: own_rectangles(self.entries), groups=[group])
+            rectangles = agreed(lambda: own_rectangles(self.entries), groups=[group])
             plan = plan_by_rectangles(
-                self.entries, gathered(held, group=group), rank(group)
+                self.entries, gathered(rectangles, group=group), rank(group)
             )
         return self.record, plan, facts[0].save_id
 
     def _refuse(self, group: Any) -> None:
         messages = gathered(json.dumps(self.rows).encode(), group=group)
         all_rows = [json.loads(message) for message in messages]
-        process = next(i for i, other in enumerate(all_rows) if other != all_rows[0])
+        process = next(i for i, rows in enumerate(all_rows) if rows != all_rows[0])
         raise difference(all_rows[0], all_rows[process], process)
 
     def _note_differing(self, group: Any) -> None:

@@ -80,13 +80,13 @@ class ShardIndex:
         return self.layouts.index(layout) + _FIRST_LISTED
 
     def chunks_of(
-        self, row: int, shape: Sequence[int], wanted: Rectangle
+        self, row: int, shape: Sequence[int], rectangle: Rectangle
     ) -> Iterator[Chunk]:
-        """Yield what is stored of a tensor, of which ``wanted`` has rows."""
+        """Yield what is stored of a tensor, of which ``rectangle`` has rows."""
         number = self.numbers[row]
         if number >= _FIRST_LISTED:
             layout = self.layouts[number - _FIRST_LISTED]
-            yield from layout.chunks(row, shape, wanted)
+            yield from layout.chunks(row, shape, rectangle)
         elif number == IN_CHUNKS:
             yield from self.chunks[row]
         else:

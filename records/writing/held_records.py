@@ -39,13 +39,13 @@ class HeldRecords:
     @property
     def to_copy(self) -> list[StagedRecord]:
         """What is left of each record to be copied."""
-        rest: list[StagedRecord] = []
+        to_stage: list[StagedRecord] = []
         for record, stay in zip(self._records, self._stay, strict=True):
             goes = [not stays for stays in stay]
             entries = [*compress(record.entries, goes)]
             dtypes = [*compress(record.dtypes, goes)]
-            rest.append(record._replace(entries=entries, dtypes=dtypes))
-        return rest
+            to_stage.append(record._replace(entries=entries, dtypes=dtypes))
+        return to_stage
 
     @property
     def size(self) -> int:
@@ -71,10 +71,10 @@ class HeldRecords:
     def join(self, tensors_in_place: list[list[HeldTensor]], copies: Copies) -> Copies:
         """Return all entries of each record, over what is held and over copies."""
         joined: Copies = []
-        for record, stay, tensors, rest in zip(
+        for record, stay, tensors, other_entries in zip(
             self._records, self._stay, tensors_in_place, copies, strict=True
         ):
-            in_place, copied = iter(tensors), iter(rest)
+            in_place, copied = iter(tensors), iter(other_entries)
             joined.append(
                 [
                     entry.with_payload(next(in_place)) if stays else next(copied)

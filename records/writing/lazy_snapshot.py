@@ -140,8 +140,8 @@ class LazySnapshot:
     def _copy_unread(self) -> None:
         """Copy from the end, while the writer comes from the beginning."""
         with self.lock:
-            needed = sum(source.n_unread for source in self._sources)
-        room = self._room(needed)
+            n_bytes = sum(source.n_unread for source in self._sources)
+        room = self._room(n_bytes)
         for source in reversed(self._sources):
             while room is not None and self._copy_last(source, room):
                 pass
@@ -157,11 +157,11 @@ class LazySnapshot:
             self.report.n_copied_later += size
             return True
 
-    def _room(self, needed: int) -> CopyRoom | None:
+    def _room(self, n_bytes: int) -> CopyRoom | None:
         if self._memory is None:
             # A writer that steps would wait for itself.
             is_writer = threading.current_thread() is self._writer
-            self._memory = self._spare.take(needed, is_limited=not is_writer)
+            self._memory = self._spare.take(n_bytes, is_limited=not is_writer)
         return self._memory
 
     def _check_room(self) -> None:
@@ -261,19 +261,19 @@ class HeldTensor:
     @property
     def last_segment(self) -> int:
         """How many bytes `copy_last` would copy; 0 if none are needed."""
-        last = self._copied_from - 1
-        return 0 if last < self._next else self._size_of(last)
+        segment = self._copied_from - 1
+        return 0 if segment < self._next else self._size_of(segment)
 
     def copy_last(self, target: int) -> None:
         """Copy to ``target`` the last segment that is in no copy; errors are kept."""
-        last = self._copied_from - 1
+        segment = self._copied_from - 1
         try:
-            self._copy(last, target)
+            self._copy(segment, target)
         except RecordError as error:
             # The writer raises it: whoever steps has done nothing wrong.
             self._snapshot.error = self._snapshot.error or error
-        self._copies[last] = target
-        self._copied_from = last
+        self._copies[segment] = target
+        self._copied_from = segment
 
     @property
     def _next(self) -> int:

@@ -15,7 +15,7 @@ from burnish.optim import (
     schedulers,
 )
 from burnish.records import RecordError, open_record
-from burnish.train.plain import PlainData, record_of, value_of
+from burnish.train.plain_records import PlainData, record_of, value_of
 
 
 def through_file(value: Any) -> Any:

@@ -22,7 +22,7 @@ from ...records.io.save_handle import SaveHandle, SnapshotReport
 from ...records.open import digest_of, open_record, verify_file
 from ...records.processes.agreement import agreed
 from ...records.writing.lazy_snapshot import settle_snapshots
-from ..plain import value_of
+from ..plain_records import value_of
 from .manifest import FILE, Manifest, PartRow
 from .part_kinds import VALUE, PartRecord, fill, other_flags, part_of
 from .shared_parts import shared_names, with_own_shares
@@ -59,14 +59,14 @@ class Checkpoint(os.PathLike[str]):
         info: Mapping[str, Any] | None = None,
         save: Callable[[PartRecord, Path], None] | None = None,
         progress: Progress | None = None,
-        written: Mapping[str, PartRow] | None = None,
+        rows_written: Mapping[str, PartRow] | None = None,
     ) -> None:
         """Write one record per part into ``folder``, then what it holds.
 
         ``save`` writes the record of a part to its file, in another way than whole.
-        ``written`` are those that are there.
+        ``rows_written`` are those that are there.
         """
-        rows: dict[str, PartRow] = {**(written or {})}
+        rows: dict[str, PartRow] = {**(rows_written or {})}
         for part in parts:
             file = folder / part.file
             if save is None:

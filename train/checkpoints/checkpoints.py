@@ -361,12 +361,12 @@ class Checkpoints:
         shared: list[str],
     ) -> Checkpoint:
         """Save with all processes, of which each writes its shares of some parts."""
-        whole = {n: p for n, p in objects.items() if n not in shared}
+        unshared = {n: p for n, p in objects.items() if n not in shared}
         if is_writer():
             self._folders.prepare()
         save = SharedCheckpoint(
             SharedParts.planned(objects, shared, self._choice),
-            agreed(lambda: self._records_of(whole)),
+            agreed(lambda: self._records_of(unshared)),
             self._folders.name(number),
         )
         finish = partial(self._finish_shared, number, values)
@@ -400,7 +400,7 @@ class Checkpoints:
         values: Mapping[str, Number],
         scratch: Path,
         parts: Iterable[PartRecord],
-        written: Mapping[str, PartRow],
+        rows_written: Mapping[str, PartRow],
     ) -> None:
         save = self._links.saver(self._folders)
         Checkpoint.write(
@@ -410,7 +410,7 @@ class Checkpoints:
             values,
             save=save,
             progress=self._progress,
-            written=written,
+            rows_written=rows_written,
         )
 
     def _finish_saves(self) -> None:

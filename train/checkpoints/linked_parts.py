@@ -47,13 +47,13 @@ class LinkedParts:
         """
         if not self.is_on:
             return None
-        return self.saver_after(self._last(folders), folders.root)
+        return self.saver_after(self._last_folder(folders), folders.root)
 
-    def saver_after(self, last: Path | None, root: Path) -> SavePart | None:
+    def saver_after(self, checkpoint: Path | None, root: Path) -> SavePart | None:
         """Return the same where the last checkpoint is known, or that there is none."""
         if not self.is_on:
             return None
-        files = {} if last is None else _files_of(last)
+        files = {} if checkpoint is None else _files_of(checkpoint)
 
         def save(part: PartRecord, file: Path) -> None:
             linked = save_linked(part.record, file, files.get(part.name))
@@ -62,7 +62,7 @@ class LinkedParts:
 
         return save
 
-    def _last(self, folders: Folders) -> Path | None:
+    def _last_folder(self, folders: Folders) -> Path | None:
         by_number = folders.by_number()
         if self.last_number in by_number:
             return by_number[self.last_number]

@@ -39,7 +39,7 @@ from ...records.record_writer import WritableRecord, writer_for
 from ...records.report import LoadReport
 from ...records.sharded.share_payload import with_shares
 from ...records.tensors.memory import is_distributed
-from ..plain import record_of, value_of
+from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
 from .rng import Generators
 

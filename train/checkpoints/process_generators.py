@@ -6,7 +6,7 @@ from typing import Any, Self
 from ...records.errors import RecordMismatchError
 from ...records.open import open_record
 from ...records.processes.messages import gathered, n_processes, rank
-from ..plain import record_of, value_of
+from ..plain_records import record_of, value_of
 from .rng import Generators
 
 _PROCESSES = "processes"

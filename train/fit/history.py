@@ -107,8 +107,8 @@ def _norm(grad: Tensor) -> Tensor:
     values = grad.coalesce().values() if grad.is_sparse else grad
     norm: Any = torch.linalg.vector_norm(values)
     # Of a tensor that is spread over processes, the norm of the whole.
-    whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-    return whole
+    full_norm: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return full_norm
 
 
 def _rates(optimizers: list[Optimizer]) -> Iterator[tuple[str, float]]:

@@ -117,14 +117,14 @@ def kept_checkpoints(callback: RecordCheckpoint | None) -> list[KeptCheckpoint]:
     if callback is None:
         return []
     scores = {path: float(score) for path, score in callback.best_k_models.items()}
-    best, last = callback.best_model_path, callback.last_model_path
-    paths = dict.fromkeys(path for path in (*scores, best, last) if path)
+    best, last_path = callback.best_model_path, callback.last_model_path
+    paths = dict.fromkeys(path for path in (*scores, best, last_path) if path)
     return [
         KeptCheckpoint(
             name=Path(path).name,
             score=scores.get(path),
             is_best=path == best,
-            is_last=path == last,
+            is_last=path == last_path,
         )
         for path in sorted(paths)
     ]

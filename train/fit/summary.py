@@ -75,8 +75,8 @@ def _ends(values: Sequence[float]) -> dict[str, float | str]:
     ends = {"last": values[-1]}
     if finite:
         ends |= {"lowest": min(finite), "highest": max(finite)}
-    return {name: _plain(value) for name, value in ends.items()}
+    return {name: _json_number(value) for name, value in ends.items()}
 
 
-def _plain(value: float) -> float | str:
+def _json_number(value: float) -> float | str:
     return value if math.isfinite(value) else repr(value)

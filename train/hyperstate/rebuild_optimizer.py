@@ -20,7 +20,7 @@ from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ..group_objects import class_name, required_class, simple_class
-from ..plain import value_of
+from ..plain_records import value_of
 
 Modules = Mapping[str, nn.Module]
 """The modules of a state by the path of their field."""

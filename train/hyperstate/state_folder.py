@@ -22,7 +22,7 @@ from ...records.processes.agreement import agreed
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
-from ..plain import record_of, value_of
+from ..plain_records import record_of, value_of
 from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
 from .lazy_fields import Deferred, Origin

@@ -44,7 +44,7 @@ from ..checkpoints.part_kinds import (
     other_flags,
     part_of,
 )
-from ..plain import record_of, value_of
+from ..plain_records import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
 from .stored_files import StoredFiles
 

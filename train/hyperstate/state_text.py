@@ -45,10 +45,10 @@ class Split:
         if is_blob_field(annotation) or is_blob(value):
             self.plain[path] = value
             return self._marker(value, path)
-        node = self.plain[path] = self._plain(value, path, annotation)
+        node = self.plain[path] = self._node_of(value, path, annotation)
         return node
 
-    def _plain(self, value: object, path: str, annotation: object) -> Any:
+    def _node_of(self, value: object, path: str, annotation: object) -> Any:
         if isinstance(value, np.generic):
             return value.item()
         if is_struct_value(value):

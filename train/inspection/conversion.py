@@ -50,13 +50,13 @@ def convert_file(
     if upgrade is not None:
         _check_alone(only, exclude, rename, shards, precision)
         upgrade_file(source, upgrade, target)
-        with open_record(target) as written:
-            return len(written.entries())
+        with open_record(target) as target_record:
+            return len(target_record.entries())
     with stored_parts(source) as parts:
-        stored = _only_record(parts)
+        part = _only_record(parts)
         if not weights_only:
-            _check_nothing_beside(stored)
-        record = open_record(stored, only=only, exclude=exclude, rename=rename)
+            _check_nothing_beside(part)
+        record = open_record(part, only=only, exclude=exclude, rename=rename)
         if shards is not None:
             _write_shards(record, target, shards, precision, progress)
         else:
@@ -88,7 +88,7 @@ def _check_nothing_beside(record: FlatRecord) -> None:
 
 
 def _check_alone(*others: object) -> None:
-    if any(other is not None for other in others):
+    if any(option is not None for option in others):
         raise ValueError(
             "--upgrade goes alone: its rules are for the whole record as it is. "
             "Convert what it writes once more"
@@ -97,10 +97,10 @@ def _check_alone(*others: object) -> None:
 
 def _check_nothing_lost(record: FlatRecord, target: str) -> None:
     """Raise RecordError, which names them, for entries that the format leaves out."""
-    known = format_of_suffix(target)
-    if known is None:
+    names = format_of_suffix(target)
+    if names is None:
         return  # saving says which suffixes there are
-    form = format_named(known[0])
+    form = format_named(names[0])
     lost = [e.path for e in record.entries() if e.kind in form.omits]
     if lost:
         raise RecordError(

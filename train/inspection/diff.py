@@ -143,8 +143,9 @@ class Diff(FoldedHtml):
         yield from (f"  {value_text(change)}" for change in self.hyperparameters)
         yield from (f"  - {printable(path)}" for path in self.only_a[:6])
         yield from (f"  + {printable(path)}" for path in self.only_b[:6])
-        for path, (old, new) in self.reshaped.items():
-            yield f"  {printable(path)}: shape {shape_text(old)}, {shape_text(new)}"
+        for path, (shape_a, shape_b) in self.reshaped.items():
+            shapes = f"{shape_text(shape_a)}, {shape_text(shape_b)}"
+            yield f"  {printable(path)}: shape {shapes}"
         if len(self.layers) > 1:
             layer = self.layers[0]
             yield f"  {printable(layer.path)} moved most: {layer.moved:.2%} in all"
@@ -210,17 +211,17 @@ def _views(source: StoredParts) -> dict[str, PartView]:
 
 
 def _matched(
-    views: Mapping[str, PartView], others: Mapping[str, PartView]
+    views: Mapping[str, PartView], other_views: Mapping[str, PartView]
 ) -> dict[str, PartView]:
     """Return the parts under the names by which they are compared.
 
     What is stored alone is compared with the only module of a checkpoint.
     """
-    if len(views) > 1 and [*others] == [""]:
+    if len(views) > 1 and [*other_views] == [""]:
         modules = [v for v in views.values() if v.part.kind == "module"]
         if len(modules) == 1:
             return {"": modules[0]}
-    if len(views) == len(others) == 1:
+    if len(views) == len(other_views) == 1:
         return {"": next(iter(views.values()))}
     return dict(views)
 
@@ -247,10 +248,11 @@ def _compared(
         pairing.only_a += of_part.only_a
         pairing.only_b += of_part.only_b
         pairing.renamed |= {
-            join(name, old): join(name, new) for old, new in of_part.renamed.items()
+            join(name, path_a): join(name, path_b)
+            for path_a, path_b in of_part.renamed.items()
         }
         hyperparameters += _changes(name, _settings(view_a), _settings(view_b))
-        data += _changes(name, _plain(view_a), _plain(view_b))
+        data += _changes(name, _plain_values(view_a), _plain_values(view_b))
     distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
     with StopsAsItself():
         distances.add(pairing.pairs)
@@ -345,7 +347,7 @@ def _settings(view: PartView | None) -> dict[str, object] | None:
     return settings or None
 
 
-def _plain(view: PartView | None) -> dict[str, object]:
+def _plain_values(view: PartView | None) -> dict[str, object]:
     return {} if view is None else dict(view.plain)
 
 

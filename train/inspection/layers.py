@@ -52,10 +52,10 @@ class _Sums:
     def result(self, path: str) -> LayerChange:
         norm = math.sqrt(self.squares)
         change = math.sqrt(self.squares_of_change)
-        moved = change / norm if norm else math.inf if change else 0.0
+        distance = change / norm if norm else math.inf if change else 0.0
         return LayerChange(
             path=path,
-            moved=moved,
+            moved=distance,
             n_changed=self.n_changed,
             n_tensors=self.n_tensors,
         )

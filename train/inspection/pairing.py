@@ -51,9 +51,9 @@ def pair_entries(
         matches = [*find(rest_a, rest_b)] if rest_a and rest_b else []
         result.pairs += matches
         result.renamed.update((x.path, y.path) for x, y in matches)
-        gone = {id(entry) for pair in matches for entry in pair}
-        rest_a = [entry for entry in rest_a if id(entry) not in gone]
-        rest_b = [entry for entry in rest_b if id(entry) not in gone]
+        ids_of_pairs = {id(entry) for pair in matches for entry in pair}
+        rest_a = [entry for entry in rest_a if id(entry) not in ids_of_pairs]
+        rest_b = [entry for entry in rest_b if id(entry) not in ids_of_pairs]
     result.only_a, result.only_b = rest_a, rest_b
     return result
 
@@ -66,8 +66,8 @@ def _by_id(
 ) -> Iterator[tuple[Entry, Entry]]:
     def key(entry: Entry) -> object:
         # Of an optimizer's state several tensors have the ID of one parameter.
-        last = entry.path.rpartition(".")[2] if entry.kind == "tensor" else ""
-        return (entry.id, last) if entry.id is not None else None
+        field = entry.path.rpartition(".")[2] if entry.kind == "tensor" else ""
+        return (entry.id, field) if entry.id is not None else None
 
     yield from _unique(entries_a, entries_b, key)
 
@@ -117,9 +117,9 @@ def _by_prefix(renamed: Mapping[str, str]) -> _Finder:
         changes = Counter(map(_change_of, renamed.items()))
         changes.update(_changes_of_beginnings(entries_a, by_path))
         unpaired = {id(entry): entry for entry in entries_a}
-        for (old, new), _ in changes.most_common(8):
-            for entry in [e for e in unpaired.values() if e.path.startswith(old)]:
-                twin = by_path.get(new + entry.path.removeprefix(old))
+        for (start_a, start_b), _ in changes.most_common(8):
+            for entry in [e for e in unpaired.values() if e.path.startswith(start_a)]:
+                twin = by_path.get(start_b + entry.path.removeprefix(start_a))
                 if twin is not None and twin.shape == entry.shape:
                     del by_path[twin.path]
                     del unpaired[id(entry)]
@@ -130,10 +130,10 @@ def _by_prefix(renamed: Mapping[str, str]) -> _Finder:
 
 def _change_of(names: tuple[str, str]) -> tuple[str, str]:
     """Return the beginnings in which two names differ, whole parts of them."""
-    old, new = (name.split(".") for name in names)
-    while old and new and old[-1] == new[-1]:
-        old, new = old[:-1], new[:-1]
-    return "".join(f"{p}." for p in old), "".join(f"{p}." for p in new)
+    parts_a, parts_b = (name.split(".") for name in names)
+    while parts_a and parts_b and parts_a[-1] == parts_b[-1]:
+        parts_a, parts_b = parts_a[:-1], parts_b[:-1]
+    return "".join(f"{p}." for p in parts_a), "".join(f"{p}." for p in parts_b)
 
 
 def _changes_of_beginnings(
@@ -142,14 +142,14 @@ def _changes_of_beginnings(
     """Yield what goes before where a name ends as a whole name of the other side."""
     paths_a = {entry.path for entry in entries_a}
     paths_b = set(other_paths)
-    for names, others, is_swapped in (
+    for names, twins, is_swapped in (
         (paths_b, paths_a, False),
         (paths_a, paths_b, True),
     ):
         for name in names:
             parts = name.split(".")
             for i in range(1, len(parts)):
-                if ".".join(parts[i:]) in others:
+                if ".".join(parts[i:]) in twins:
                     beginning = "".join(f"{p}." for p in parts[:i])
                     yield (beginning, "") if is_swapped else ("", beginning)
                     break

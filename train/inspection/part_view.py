@@ -110,9 +110,9 @@ def part_view(part: StoredPart) -> PartView:
             groups=state.groups,
             n_params=state.n_params,
         )
-    plain = [*plain_leaves(part.record)]
+    leaves = [*plain_leaves(part.record)]
     entries = part.record.entries()
-    return PartView(part=part, entries=entries, plain=plain, groups=[], n_params=[])
+    return PartView(part=part, entries=entries, plain=leaves, groups=[], n_params=[])
 
 
 def _check_matches(pattern: str, paths: Sequence[str]) -> None:

@@ -43,9 +43,9 @@ def repair(
         _take_whole(file, copy, target, progress)
         return ["header"]
     _check_has_sums(file)
-    with open_record(file) as record, open_record(copy) as whole:
+    with open_record(file) as record, open_record(copy) as intact:
         tally = Tally(progress, (2 * e.nbytes for e in record.entries()))
-        twins = whole.by_path()
+        twins = intact.by_path()
         entries: list[Entry] = []
         repaired: list[str] = []
         for entry in record.entries():
@@ -99,8 +99,8 @@ def _take_whole(
     if 2 * n_equal <= n_bytes:
         problem = f"its header is damaged, and {n_equal:,} of {n_bytes:,} bytes equal"
         raise _no_copy(copy, problem)
-    with open_record(copy) as whole:
-        whole.save(target)
+    with open_record(copy) as intact:
+        intact.save(target)
 
 
 def _equal_bytes(
@@ -108,14 +108,14 @@ def _equal_bytes(
 ) -> tuple[int, int]:
     """Return how many bytes of both are equal at their places, and of how many."""
     n_equal = n_bytes = 0
-    with open_in_order(file) as first, open_in_order(copy) as second:
+    with open_in_order(file) as source_a, open_in_order(copy) as source_b:
         while True:
-            piece, other = first.read(_PIECE), second.read(_PIECE)
-            if not (piece or other):
+            piece_a, piece_b = source_a.read(_PIECE), source_b.read(_PIECE)
+            if not (piece_a or piece_b):
                 return n_equal, n_bytes
-            n_bytes += max(len(piece), len(other))
-            n = min(len(piece), len(other))
-            a, b = (np.frombuffer(x, np.uint8, n) for x in (piece, other))
+            n_bytes += max(len(piece_a), len(piece_b))
+            n = min(len(piece_a), len(piece_b))
+            a, b = (np.frombuffer(x, np.uint8, n) for x in (piece_a, piece_b))
             n_equal += int(np.count_nonzero(a == b))
 
 

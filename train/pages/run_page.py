@@ -81,12 +81,12 @@ def run_page(content: RunContent) -> str:
         "facts": _texts(content.facts),
         "origin": _texts(content.origin),
         "monitor": printable(content.monitor),
-        "checkpoints": [_plain(asdict(c)) for c in content.checkpoints],
-        "settings": [_plain(asdict(setting)) for setting in content.settings],
+        "checkpoints": [_as_json(asdict(c)) for c in content.checkpoints],
+        "settings": [_as_json(asdict(setting)) for setting in content.settings],
         "config": "\n".join(map(printable, content.config.splitlines())),
         "edits": [[printable(cell) for cell in row] for row in content.edits],
     }
-    data["state"] = _plain(data["state"])
+    data["state"] = _as_json(data["state"])
     return page_text("run", printable(content.title), data)
 
 
@@ -94,9 +94,9 @@ def _texts(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(printable(name), printable(str(value))) for name, value in facts.items()]
 
 
-def _plain(row: Any) -> Any:
+def _as_json(row: Any) -> Any:
     if isinstance(row, Mapping):
-        return {key: _plain(value) for key, value in row.items()}
+        return {key: _as_json(value) for key, value in row.items()}
     if isinstance(row, str):
         return printable(row)
     if isinstance(row, float):

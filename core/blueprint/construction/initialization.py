@@ -78,8 +78,10 @@ def _means_nothing(edit: Initialize, names: set[str], name: str = "") -> Setting
     target = (
         edit.target if isinstance(edit.target, str) else first_names(edit.target, 8)
     )
-    what = f"{name!r} is the name of no parameter" if name else "it means no parameter"
-    known = ", ".join(map(repr, sorted(names))) or "none"
+    reason = (
+        f"{name!r} is the name of no parameter" if name else "it means no parameter"
+    )
+    names_text = ", ".join(map(repr, sorted(names))) or "none"
     return SettingError(
-        target, f"{edit}: {what} in what is selected; there are {known}."
+        target, f"{edit}: {reason} in what is selected; there are {names_text}."
     )

@@ -26,10 +26,11 @@ class RemoteSource:
     short reads fetch 64 KiB, the first one 128.
     """
 
-    def __init__(self, stored: StoredObject, *, verify: bool) -> None:
-        self.name, self.size, self.verify = stored.name, stored.size, verify
-        self._stored = stored
-        self._pages = _Pages(stored)
+    def __init__(self, stored_object: StoredObject, *, verify: bool) -> None:
+        self.name, self.size = stored_object.name, stored_object.size
+        self.verify = verify
+        self._stored = stored_object
+        self._pages = _Pages(stored_object)
         self._runs = Runs()
         self._lock = threading.Lock()
         self._is_confirmed_by_sums = True
@@ -45,9 +46,9 @@ class RemoteSource:
             page = self._pages.part(offset, count)
             if page is not None:
                 return page
-        taken = self._taken(offset, count)
-        if taken is not None:
-            return taken
+        content = self._from_runs(offset, count)
+        if content is not None:
+            return content
         if count < PAGE:
             return self._pages.fetched(offset, count)
         return self._fetched(offset, count)
@@ -55,9 +56,9 @@ class RemoteSource:
     def view(self, offset: int, count: int) -> memoryview:
         """Return the same as memory that nobody else has."""
         self._check(offset, count)
-        taken = self._taken(offset, count)
-        if taken is not None:
-            return taken
+        content = self._from_runs(offset, count)
+        if content is not None:
+            return content
         page = self._pages.part(offset, count)
         return self._fetched(offset, count) if page is None else page
 
@@ -75,9 +76,9 @@ class RemoteSource:
 
         With ``in_blocks`` it is read in pieces, in order.
         """
-        new = [r for r in ranges if not self._pages.holds(*r)]
+        to_fetch = [r for r in ranges if not self._pages.holds(*r)]
         with self._lock:
-            self._runs.add(new, in_blocks=in_blocks)
+            self._runs.add(to_fetch, in_blocks=in_blocks)
 
     def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
         """Say what stands at places around payloads, and what is wrong otherwise.
@@ -106,19 +107,19 @@ class RemoteSource:
         RecordFormatError if the other alone is not.
         """
         try:
-            other = RemoteSource(self._stored.beside(name), verify=self.verify)
+            neighbor = RemoteSource(self._stored.beside(name), verify=self.verify)
         except FileNotFoundError:
             self.confirm()
             raise missing_beside(self.name, name) from None
-        self._beside.append(other)
-        return other
+        self._beside.append(neighbor)
+        return neighbor
 
     def close(self) -> None:
         """Refuse further reads; views that were returned stay valid."""
         self._is_closed = True
         self._runs = Runs()
-        for other in self._beside:
-            other.close()
+        for neighbor in self._beside:
+            neighbor.close()
 
     def __getstate__(self) -> None:
         raise TypeError(
@@ -134,7 +135,7 @@ class RemoteSource:
             )
         check_extent(self, offset, count)
 
-    def _taken(self, offset: int, count: int) -> memoryview | None:
+    def _from_runs(self, offset: int, count: int) -> memoryview | None:
         """Return bytes that were announced, with what follows them fetched as well."""
         with self._lock:
             run = self._runs.at(offset, count)
@@ -173,8 +174,8 @@ class RemoteSource:
 class _Pages:
     """Parts of an object that stand around its payloads: its head and its end."""
 
-    def __init__(self, stored: StoredObject) -> None:
-        self._stored = stored
+    def __init__(self, stored_object: StoredObject) -> None:
+        self._stored = stored_object
         self._pages: list[tuple[int, memoryview]] = []
         self.surroundings: list[tuple[int, bytes, str]] = []
         """What has to stand between payloads, by place; all readers compare it."""
@@ -203,8 +204,8 @@ class _Pages:
         # Replaced, never changed: another thread may be looking through it. The head
         # is asked for more often than all others.
         head = [page for page in self._pages if page[0] == 0]
-        others = [page for page in self._pages if page[0] != 0]
-        self._pages = [*head, (start, content), *others[: _MOST_PAGES - 1]]
+        pages = [page for page in self._pages if page[0] != 0]
+        self._pages = [*head, (start, content), *pages[: _MOST_PAGES - 1]]
         return _copy(content[offset - start :][:count])
 
     def _page(self, offset: int, count: int) -> tuple[int, memoryview] | None:

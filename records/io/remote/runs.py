@@ -37,8 +37,8 @@ class Runs:
         With ``in_blocks`` they are read piece by piece, and long ones are runs of
         their own length no more.
         """
-        known = [r for r in ranges if r[1] and self.at(*r) is None]
-        pieces = known if not in_blocks else [*_cut(known)]
+        unfetched = [r for r in ranges if r[1] and self.at(*r) is None]
+        pieces = unfetched if not in_blocks else [*_cut(unfetched)]
         self._runs = sorted([*self._runs, *_runs_of(pieces)], key=lambda run: run.start)
         self._starts = [run.start for run in self._runs]
 
@@ -51,9 +51,9 @@ class Runs:
         is_inside = offset + count <= run.end and offset not in run.read
         return run if is_inside else None
 
-    def batch(self, first: Run, limit: int) -> list[Run]:
-        """Return ``first`` and what follows it unfetched, ``limit`` bytes or a run."""
-        number, size = self._runs.index(first), 0
+    def batch(self, run: Run, limit: int) -> list[Run]:
+        """Return ``run`` and what follows it unfetched, ``limit`` bytes or a run."""
+        number, size = self._runs.index(run), 0
         batch: list[Run] = []
         for run in self._runs[number:]:
             size += run.end - run.start
@@ -85,17 +85,17 @@ def _cut(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 def _runs_of(ranges: Sequence[tuple[int, int]]) -> Iterator[Run]:
     """Yield the runs of ranges, in order of place."""
-    last: Run | None = None
+    run: Run | None = None
     for offset, count in sorted(set(ranges)):
         end = offset + count
-        is_near = last is not None and 0 <= offset - last.end <= GAP
-        if last is not None and is_near and end - last.start <= RUN:
-            last.end, last.n_left = end, last.n_left + count
+        is_near = run is not None and 0 <= offset - run.end <= GAP
+        if run is not None and is_near and end - run.start <= RUN:
+            run.end, run.n_left = end, run.n_left + count
             continue
-        if last is not None:
-            yield last
+        if run is not None:
+            yield run
         # What lies between two payloads is compared too, so no gap is left out.
-        before = last.end if last is not None and is_near else max(0, offset - _BEFORE)
-        last = Run(before, end, count)
-    if last is not None:
-        yield last
+        before = run.end if run is not None and is_near else max(0, offset - _BEFORE)
+        run = Run(before, end, count)
+    if run is not None:
+        yield run

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from burnish.records.sharded.layout import Layout, Rectangle, whole
+from burnish.records.sharded.layout import Layout, Rectangle, full_rectangle
 
 
 def filled_by(layout: Layout, number: int, shape: tuple[int, ...]) -> torch.Tensor:
@@ -90,7 +90,7 @@ def test_what_two_rectangles_have_in_common_is_counted_from_either() -> None:
     assert common is not None
     assert common.within(a) == Rectangle((2, 1), (2, 2))
     assert a.common(Rectangle((6, 0), (1, 1))) is None
-    assert whole(()).common(whole(())) == whole(())
+    assert full_rectangle(()).common(full_rectangle(())) == full_rectangle(())
 
 
 def test_a_part_is_found_by_its_place_and_the_place_by_its_part() -> None:

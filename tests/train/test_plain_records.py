@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.records import open_record
-from burnish.train.plain import record_of, value_of
+from burnish.train.plain_records import record_of, value_of
 
 from ..plain_nests import nests_of
 
