@@ -59,14 +59,14 @@ class Checkpoint(os.PathLike[str]):
         info: Mapping[str, Any] | None = None,
         save: Callable[[PartRecord, Path], None] | None = None,
         progress: Progress | None = None,
-        rows_written: Mapping[str, PartRow] | None = None,
+        written: Mapping[str, PartRow] | None = None,
     ) -> None:
         """Write one record per part into ``folder``, then what it holds.
 
         ``save`` writes the record of a part to its file, in another way than whole.
-        ``rows_written`` are those that are there.
+        ``written`` are those that are there.
         """
-        rows: dict[str, PartRow] = {**(rows_written or {})}
+        rows: dict[str, PartRow] = {**(written or {})}
         for part in parts:
             file = folder / part.file
             if save is None:

@@ -410,7 +410,7 @@ class Checkpoints:
             values,
             save=save,
             progress=self._progress,
-            rows_written=rows_written,
+            written=rows_written,
         )
 
     def _finish_saves(self) -> None:
