@@ -26,14 +26,15 @@ from ...records.io.save_handle import SaveHandle, join_saves
 from ...records.processes.agreement import agreed
 from ...records.processes.background_group import background_group
 from ...records.processes.messages import n_processes
+from ...records.record_writer import WritableRecord, writer_for
 from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
 from .choice import Choice, PatternsOfParts
-from .distributed import is_writer, local_folder
+from .distributed import check_alike, is_writer, local_folder
 from .end_signal import EndSignal
 from .folders import Folders, check_count
 from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest, PartRow
-from .part_kinds import PartRecord, part_records
+from .part_kinds import Part, PartRecord, part_of, part_records, writable
 from .process_generators import ProcessGenerators
 from .shared_checkpoint import SharedCheckpoint
 from .shared_parts import SharedParts, shared_names
@@ -222,6 +223,25 @@ class Checkpoints:
         Where saves are not waited for, this returns once a copy is made, and raises
         the error of the save before if nobody has seen it; nothing is saved then.
         """
+        number, objects, values = agreed(lambda: self._checked(step, rng, parts))
+        shared = agreed(lambda: shared_names(objects))
+        check_alike("saves", step=number, parts_in_shares=", ".join(shared) or "none")
+        if rng:
+            objects[RNG] = ProcessGenerators.gathered()
+        self._finish_saves()
+        if shared:
+            checkpoint = self._save_together(number, objects, values, shared)
+        else:
+            checkpoint = self._save(number, objects, values)
+        if self._signal is not None and self._signal.has_come():
+            checkpoint.wait()
+            raise self._signal.end()
+        return checkpoint
+
+    def _checked(
+        self, step: object, rng: object, parts: Mapping[str, object]
+    ) -> tuple[int, dict[str, object], dict[str, Number]]:
+        """Return the step, the objects and the numbers that `save` is to write."""
         number = _step(step, "save")
         _check_rng(rng)
         values = {n: v for n, p in parts.items() if (v := _as_number(p)) is not None}
@@ -235,18 +255,7 @@ class Checkpoints:
             )
         self._check_ranking(values)
         self._choice.check([n for n, p in objects.items() if isinstance(p, nn.Module)])
-        shared = shared_names(objects)
-        if rng:
-            objects[RNG] = ProcessGenerators.gathered()
-        self._finish_saves()
-        if shared:
-            checkpoint = self._save_together(number, objects, values, shared)
-        else:
-            checkpoint = self._save(number, objects, values)
-        if self._signal is not None and self._signal.has_come():
-            checkpoint.wait()
-            raise self._signal.end()
-        return checkpoint
+        return number, objects, values
 
     @property
     def is_ending(self) -> bool:
@@ -362,19 +371,18 @@ class Checkpoints:
     ) -> Checkpoint:
         """Save with all processes, of which each writes its shares of some parts."""
         unshared = {n: p for n, p in objects.items() if n not in shared}
-        if is_writer():
-            self._folders.prepare()
-        save = SharedCheckpoint(
-            SharedParts.planned(objects, shared, self._choice),
-            agreed(lambda: self._records_of(unshared)),
-            self._folders.name(number),
-        )
-        finish = partial(self._finish_shared, number, values)
+        agreed(lambda: self._folders.prepare() if is_writer() else None)
+        shared_parts = [part_of(name, objects[name]) for name in shared]
+        parts = SharedParts.planned(shared_parts, self._prepare_shared)
+        live_parts = agreed(lambda: self._records_of(unshared))
+        name = self._folders.name(number)
+        save = SharedCheckpoint(parts, [part.record for part in live_parts], name)
+        finish = partial(self._finish_shared, number, values, live_parts)
 
         def write(records: Records, group: Any = None) -> Manifest:
-            manifest = save.write(self._folders, records, finish, self._progress, group)
+            save.write(self._folders, records, finish, self._progress, group)
             agreed(lambda: self._forget_shared(number), groups=[group])
-            return manifest
+            return Manifest.read(self.folder / name)
 
         if self._wait:
             source: Manifest | SaveHandle[Manifest] = write(save.records)
@@ -383,7 +391,10 @@ class Checkpoints:
             source = self._saves.begin(
                 save.records, lambda records: write(records, group), self.folder
             )
-        return Checkpoint(self.folder / self._folders.name(number), source)
+        return Checkpoint(self.folder / name, source)
+
+    def _prepare_shared(self, part: Part) -> WritableRecord:
+        return writable(part, self._choice, writer_for(...))
 
     def _records_of(self, parts: Mapping[str, object]) -> list[PartRecord]:
         """Return what one process alone writes of parts that all have."""
@@ -398,15 +409,16 @@ class Checkpoints:
         self,
         number: int,
         values: Mapping[str, Number],
+        live_parts: list[PartRecord],
         scratch: Path,
-        parts: Iterable[PartRecord],
+        records: Records,
         rows_written: Mapping[str, PartRow],
     ) -> None:
         save = self._links.saver(self._folders)
         Checkpoint.write(
             scratch,
             number,
-            parts,
+            map(PartRecord.with_record, live_parts, records),
             values,
             save=save,
             progress=self._progress,

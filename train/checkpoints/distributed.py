@@ -1,8 +1,9 @@
-"""Who writes when several processes train one model: the first; the others wait.
+"""Who writes when several processes train one model, and what they hold together.
 
-What only all of them together could write or continue is refused in words.
+The first one writes, and the others wait; of what is spread over them each has a share.
 """
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...records.processes.messages import is_running, n_processes, rank
+from ...records.processes.messages import gathered, n_processes, rank
 from ...records.tensors.shares import is_sharded
 
 
@@ -20,21 +21,20 @@ def is_writer() -> bool:
     return rank() == 0
 
 
-def refuse_sharded(parts: "Iterable[tuple[str, Any]]") -> None:
-    """Raise ValueError for a part whose tensors lie on several processes.
-
-    The first process alone writes, and to gather them takes all.
-    """
-    if not is_running():
-        return  # to ask thousands of tensors takes a third of a save
-    for name, part in parts:
-        if any(map(is_sharded, tensors_of(part))):
-            raise ValueError(
-                f"{name}: its parameters are sharded over {n_processes()} processes, "
-                "and one process writes a checkpoint; save them with "
-                "burnish.records.sharded, or gather them first "
-                "(torch.distributed.checkpoint.state_dict, full_state_dict=True)"
-            )
+def check_alike(verb: str, **facts: object) -> None:
+    """Raise ValueError on all processes if one says other ``facts`` than the first."""
+    if n_processes() == 1:
+        return
+    message = json.dumps({name: str(fact) for name, fact in facts.items()}).encode()
+    of_first, *others = map(json.loads, gathered(message))
+    for number, of_process in enumerate(others, 1):
+        for name, fact in of_first.items():
+            if of_process[name] != fact:
+                raise ValueError(
+                    f"process {number} {verb} with {name.replace('_', ' ')} "
+                    f"{of_process[name]}, and process 0 with {fact}; all processes of "
+                    "a run do so alike. Nothing was written"
+                )
 
 
 def local_folder(folder: "str | os.PathLike[str]") -> Path:
@@ -47,6 +47,11 @@ def local_folder(folder: "str | os.PathLike[str]") -> Path:
         )
     # A run that changes its directory goes on with the same checkpoints.
     return Path(folder).absolute()
+
+
+def has_shares(part: object) -> bool:
+    """Return whether any tensor that the object of a part has lies on processes."""
+    return any(map(is_sharded, tensors_of(part)))
 
 
 def tensors_of(part: object) -> "Iterable[Any]":

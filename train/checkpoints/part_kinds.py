@@ -35,7 +35,7 @@ from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
-from ...records.record_writer import WritableRecord, writer_for
+from ...records.record_writer import RecordWriter, WritableRecord, writer_for
 from ...records.report import LoadReport
 from ...records.sharded.share_payload import with_shares
 from ...records.tensors.memory import is_distributed
@@ -435,13 +435,18 @@ def part_records(
     """
     for name, value in parts.items():
         part, file = part_of(name, value), f"{name}{suffix}"
-        note = f"in the part {name!r} of the checkpoint"
-        try:
-            record = writer_for(file).prepare(part.choose(choice), note=note)
-        except (RecordError, ValueError) as error:
-            error.add_note(note)
-            raise
+        record = writable(part, choice, writer_for(file))
         yield PartRecord(name, part.kind, file, record, part.left_out)
+
+
+def writable(part: Part, choice: Choice, writer: RecordWriter) -> WritableRecord:
+    """Return what ``writer`` is to write of a part; errors say which one it is."""
+    note = f"in the part {part.name!r} of the checkpoint"
+    try:
+        return writer.prepare(part.choose(choice), note=note)
+    except (RecordError, ValueError) as error:
+        error.add_note(note)
+        raise
 
 
 def part_of(name: str, value: object) -> Part:

@@ -1,6 +1,6 @@
 """SharedCheckpoint: a checkpoint that several processes write together."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,11 @@ from ...records.processes.messages import broadcast_text
 from ...records.record_writer import WritableRecord
 from .distributed import is_writer
 from .folders import Folders
-from .manifest import Manifest, PartRow
-from .part_kinds import PartRecord
+from .manifest import PartRow
 from .shared_parts import SharedParts
 
-Finish = Callable[[Path, Iterable[PartRecord], Mapping[str, PartRow]], None]
-"""Writes all else into a folder in which the shared parts are."""
+Finish = Callable[[Path, Records, Mapping[str, PartRow]], None]
+"""Writes all else, of these records, into a folder in which the shared parts are."""
 
 
 @dataclass(slots=True)
@@ -26,15 +25,15 @@ class SharedCheckpoint:
     """The parts of one checkpoint: shared ones, and those that the first one writes."""
 
     shared: SharedParts
-    whole: list[PartRecord]
-    """Those of the first process; none on all others."""
+    whole: list[WritableRecord]
+    """The records of the first process; none on all others."""
     name: str
     """Of its folder."""
 
     @property
     def records(self) -> list[WritableRecord]:
         """All that this process writes, over the live tensors."""
-        return [*self.shared.records, *(part.record for part in self.whole)]
+        return [*self.shared.records, *self.whole]
 
     def write(
         self,
@@ -43,14 +42,13 @@ class SharedCheckpoint:
         finish: Finish,
         progress: Progress | None,
         group: Any,
-    ) -> Manifest:
+    ) -> None:
         """Write ``records``, which are `records` or copies; the folder appears whole.
 
         All processes do so at a time; what fails on one raises on all, and the folder
         is as it was.
         """
         n_shared = len(self.shared.saves)
-        parts = map(PartRecord.with_record, self.whole, records[n_shared:])
         with ExitStack() as stack:
 
             def begin() -> str:
@@ -62,8 +60,7 @@ class SharedCheckpoint:
 
             def end() -> None:
                 if is_writer():
-                    finish(Path(scratch), parts, rows)
+                    finish(Path(scratch), records[n_shared:], rows)
                     stack.close()
 
             agreed(end, groups=[group])
-        return Manifest.read(folders.root / self.name)

@@ -1,6 +1,6 @@
 """Parts that several processes hold together: all write them, each its own share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,10 @@ from ...records.flat_record import FlatRecord
 from ...records.io.progress import Progress, progress_below
 from ...records.open import digest_of
 from ...records.processes.messages import is_running
-from ...records.record_writer import WritableRecord, writer_for
+from ...records.record_writer import WritableRecord
 from ...records.sharded.folder import RecordFolder
 from ...records.sharded.saving import FolderSave
-from ...records.tensors.shares import is_sharded
-from .choice import Choice
-from .distributed import tensors_of
+from .distributed import has_shares
 from .manifest import PartRow
 from .part_kinds import Part, part_of
 
@@ -28,9 +26,7 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
     """
     if not is_running():
         return []  # to ask thousands of tensors takes a third of a save
-    names = [
-        name for name, value in parts.items() if any(map(is_sharded, tensors_of(value)))
-    ]
+    names = [name for name, value in parts.items() if has_shares(value)]
     for name in names:
         part = part_of(name, parts[name])
         if not part.may_be_shared:
@@ -52,17 +48,17 @@ class SharedParts:
 
     @classmethod
     def planned(
-        cls, parts: Mapping[str, Any], names: Sequence[str], choice: Choice
+        cls, parts: Sequence[Part], prepare: Callable[[Part], WritableRecord]
     ) -> "SharedParts":
-        """Return them, planned with all processes; raises on all what one raises."""
-        chosen = [part_of(name, parts[name]) for name in names]
-        for part in chosen:
+        """Return them, planned with all processes; raises on all what one raises.
+
+        ``prepare`` makes the record of a part, once its parameters have the IDs of the
+        first process.
+        """
+        for part in parts:
             part.share_ids()
-        saves = [
-            FolderSave.planned(partial(_writable, part, choice), None)
-            for part in chosen
-        ]
-        return cls(chosen, saves)
+        saves = [FolderSave.planned(partial(prepare, part), None) for part in parts]
+        return cls([*parts], saves)
 
     @property
     def records(self) -> list[WritableRecord]:
@@ -87,11 +83,6 @@ class SharedParts:
 
 def with_own_shares(part: Part, record: FlatRecord) -> FlatRecord:
     """Return ``record``, of which this process reads what it needs for ``part``."""
-    if not is_running() or not any(map(is_sharded, tensors_of(part.value))):
+    if not is_running() or not has_shares(part.value):
         return record
     return part.with_own_shares(record)
-
-
-def _writable(part: Part, choice: Choice) -> WritableRecord:
-    note = f"in the part {part.name!r} of the checkpoint"
-    return writer_for(...).prepare(part.choose(choice), note=note)

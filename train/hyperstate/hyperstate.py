@@ -1,7 +1,7 @@
 """HyperState: the config and the state of a run, and their checkpoints."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -29,14 +29,15 @@ from ...records.calls import explain_calls
 from ...records.io.progress import Progress, progress_call
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.agreement import agreed
+from ...records.processes.background_group import background_group
 from ...records.processes.messages import n_processes
-from ..checkpoints.distributed import (
-    is_writer,
-    local_folder,
-    refuse_sharded,
-)
+from ..checkpoints.distributed import check_alike, is_writer, local_folder
 from ..checkpoints.folders import LATEST, Folders, check_count, made_folder
+from ..checkpoints.manifest import PartRow
+from ..checkpoints.part_kinds import part_of
 from ..checkpoints.process_generators import gathered_generators
+from ..checkpoints.shared_checkpoint import SharedCheckpoint
+from ..checkpoints.shared_parts import SharedParts
 from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
 from .initial_state import InitialState
@@ -45,6 +46,7 @@ from .live_edits import LiveEdits, OnEdit
 from .sent_files import sent_files
 from .state_folder import (
     StateFiles,
+    holds_shares,
     read_state,
     restore_generators,
     state_files,
@@ -238,26 +240,34 @@ class HyperState(Generic[C, S]):
         if folders is None:
             raise ValueError("there is no folder to save to; load with checkpoint_dir=")
         name = LATEST + folders.name(self._number())
-        refuse_sharded(
-            vars(self.state).items() if hasattr(self.state, "__dict__") else ()
-        )
         self._saves.finish()
         join_saves(folders.root)
         generators = gathered_generators() if self._rng else None
 
-        def write() -> None:
-            folders.prepare()
-            files = state_files(
-                self._source,
-                self.state,
-                generators,
-                ctx=self._ctx,
-                edits=None if self._edits is None else self._edits.known_edits,
-            )
-            self._write(folders, name, files)
+        def begin() -> StateFiles | None:
+            if not (is_writer() or holds_shares(self.state)):
+                return None
+            if is_writer():
+                folders.prepare()
+            return self._files(generators)
 
-        agreed(lambda: write() if is_writer() else None)
+        files = agreed(begin)
+        shared = {} if files is None else files.shared
+        check_alike("saves", folder=name, objects_in_shares=", ".join(shared) or "none")
+        if files is not None and shared:
+            self._write_together(folders, name, files)
+        else:
+            agreed(lambda: None if files is None else self._write(folders, name, files))
         return folders.root / name
+
+    def _files(self, generators: Mapping[str, Any] | None) -> StateFiles:
+        return state_files(
+            self._source,
+            self.state,
+            generators,
+            ctx=self._ctx,
+            edits=None if self._edits is None else self._edits.known_edits,
+        )
 
     def wait(self) -> None:
         """Return once the last save is on the disk; raise its error, if that is new."""
@@ -285,10 +295,42 @@ class HyperState(Generic[C, S]):
 
         self._saves.begin([*records.values()], write, folders.root)
 
+    def _write_together(self, folders: Folders, name: str, files: StateFiles) -> None:
+        """Write a checkpoint with all processes, or begin to."""
+        parts = [part_of(file, value) for file, value in files.values.items()]
+        shared = SharedParts.planned(parts, lambda part: files.shared[part.name]())
+        whole = agreed(lambda: dict(files.records) if is_writer() else {})
+        save = SharedCheckpoint(shared, [*whole.values()], name)
+
+        def finish(
+            scratch: Path, records: Records, rows: Mapping[str, PartRow]
+        ) -> None:
+            digests = {file: row.digest for file, row in rows.items() if row.digest}
+            live = replace(files, records=zip(whole, records, strict=True))
+            live.write(scratch, self._progress, digests)
+
+        def write(records: Records, group: Any = None) -> None:
+            save.write(folders, records, finish, self._progress, group)
+            agreed(
+                lambda: self._retire(folders, name, files) if is_writer() else None,
+                groups=[group],
+            )
+
+        if self._wait:
+            write(save.records)
+            return
+        group = background_group()
+        self._saves.begin(
+            save.records, lambda records: write(records, group), folders.root
+        )
+
     def _commit(self, folders: Folders, name: str, files: StateFiles) -> None:
         """Write a checkpoint; once it is there, retire the older ones."""
         with folders.new(name) as scratch:
             files.write(scratch, self._progress)
+        self._retire(folders, name, files)
+
+    def _retire(self, folders: Folders, name: str, files: StateFiles) -> None:
         files.move_pending(folders.root / name)
         folders.retire(folders.root / name, keep_last=self._keep_last)
 

@@ -39,6 +39,11 @@ class Deferred:
         """Whether something else needed what the field holds: it may have changed."""
         return any(file in self.origin.made for file in self.files())
 
+    @property
+    def is_in_shares(self) -> bool:
+        """Whether several processes wrote it together: it lies in a folder."""
+        return any(map(self.origin.files.is_folder, self.files()))
+
     def files(self) -> list[str]:
         """Return the names of the record files under the field."""
         return [*dict.fromkeys(_files(self.tree))]

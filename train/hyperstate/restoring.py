@@ -13,7 +13,11 @@ from ...config.classes.serializable import deserialized
 from ...config.spelling import did_you_mean
 from ...records.errors import RecordMismatchError
 from ...records.io.save_handle import join_saves
+from ...records.processes.messages import n_processes
+from ..checkpoints.distributed import has_shares
+from ..checkpoints.part_kinds import part_of
 from ..checkpoints.rng import restored_generators
+from ..checkpoints.shared_parts import with_own_shares
 from .blob_markers import LEGACY_SUFFIX, has_blobs
 from .digests import check_digest
 from .field_marks import PENDING, Lazy
@@ -39,6 +43,8 @@ class Restoring(StateTree):
     """How many objects were read."""
     _active: list[str] = field(default_factory=lambda: [])
     _template: Any = None
+    _is_filling: bool = False
+    """Whether the objects of the template are filled, all of them by the end."""
 
     @property
     def folder(self) -> Path:
@@ -84,12 +90,16 @@ class Restoring(StateTree):
             data = read_legacy_object(self.origin.files, file, path)
             return self.deserialized(data, annotation, str(self.folder / file))
         record = open_object(self.origin.files, file, path, self.hyperparameters)
+        in_shares = self._is_in_shares(path)
+        if in_shares:
+            target = self.initial_object(path)
+            record = with_own_shares(part_of(path, target), record)
         # A program that fills its own objects changes them one by one, so each is whole
         # and the one that was saved before it is handed on.
         record.load_all()
         check_digest(self.origin.files, file, self.origin.digests)
         try:
-            return restore_object(record, path, annotation, self)
+            return restore_object(record, path, annotation, self, in_shares=in_shares)
         except RecordMismatchError as error:
             if "_record" in error.cure:
                 error.add_cure(
@@ -123,15 +133,17 @@ class Restoring(StateTree):
 
     def initial_object(self, path: str) -> Any:
         """Return what the program itself makes at ``path`` when a run begins."""
-        if self.initial_state is None:
+        begin = self.initial_state
+        if begin is None:
             problem = (
                 f"{path}: only the program can make it, and its record fills it: "
                 "HyperState.load(Config, State, begin, path=folder) does. Classes with "
                 "@burnish.module and Serializable ones come back by themselves"
             )
             raise RecordMismatchError(str(self.folder), [problem])
-        if self._template is None:
-            self._template = self.initial_state()
+        if not self._is_filling:
+            self._is_filling = True
+            self._template = self._template or begin()
             # The template binds its objects to each other, so all of them are filled.
             for object_path in self._places:
                 if object_path not in self._active:
@@ -143,6 +155,14 @@ class Restoring(StateTree):
                 [f"{path}: stored, but initial_state makes nothing there to fill"],
             )
         return target
+
+    def _is_in_shares(self, path: str) -> bool:
+        """Return whether the program makes an object there that processes share."""
+        if self.initial_state is None or n_processes() == 1:
+            return False
+        if self._template is None:
+            self._template = self.initial_state()
+        return has_shares(value_in_state(self._template, path))
 
     def waits(self, cls: Any, item: Any) -> bool:
         """Return whether a lazy state keeps the objects in ``item`` for later."""

@@ -22,15 +22,18 @@ _MOST_BYTES = 16 << 20
 def sent_files(files: StoredFiles | None) -> StoredFiles | None:
     """Return ``files`` on the first process, and what it sent of them on the others.
 
-    Those hold all in memory until the state is restored, and read no folder. Raises
-    OSError on all if the first process cannot read a file.
+    Those hold all in memory until the state is restored, and read no folder but those
+    of records that several processes wrote together. Raises OSError on all if the first
+    process cannot read a file.
     """
     if n_processes() == 1:
         return files
     folder = None if files is None else files.opened
     opened = agreed(lambda: None if folder is None else _open_all(folder))
     sizes = {name: os.fstat(file.fd).st_size for name, file in (opened or {}).items()}
-    facts = None if files is None else [str(files.folder), sizes]
+    facts = None
+    if files is not None:
+        facts = [str(files.folder), sizes, [*filter(files.is_folder, files.names())]]
     answer = json.loads(broadcast_text(json.dumps(facts)))
     if answer is None:
         return None
@@ -42,9 +45,10 @@ def sent_files(files: StoredFiles | None) -> StoredFiles | None:
         else:
             problems += _send(opened[name], size)
     agreed(lambda: _raise_first(problems))
-    return (
-        files if is_writer() else StoredFiles(Path(answer[0]), contents, is_here=False)
-    )
+    if is_writer():
+        return files
+    folders = frozenset(answer[2])
+    return StoredFiles(Path(answer[0]), contents, is_here=False, folders=folders)
 
 
 def _open_all(folder: Descriptor) -> dict[str, Descriptor]:

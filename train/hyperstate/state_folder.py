@@ -3,7 +3,8 @@
 import errno
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,16 +20,18 @@ from ...config.versioned import has_versions, upgrade
 from ...records.io.progress import Progress, progress_below
 from ...records.open import digest_of, open_record
 from ...records.processes.agreement import agreed
+from ...records.processes.messages import n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
+from ..checkpoints.shared_parts import shared_names
 from ..plain_records import record_of, value_of
 from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
 from .lazy_fields import Deferred, Origin
 from .restoring import Restoring
 from .saved_with import SavedWith
-from .state_objects import FILLED, beside_filled, description_of
+from .state_objects import FILLED, Description, beside_filled, description_of
 from .state_readback import check_state_read_back
 from .state_text import Split
 from .stored_files import CONFIG, RNG, STATE, StoredFiles
@@ -49,11 +52,28 @@ class StateFiles:
     """Fields that nobody read since the state was restored: files are copied."""
     edits: Sequence[Edit] | None
     """What was edited up to now, where this process knows it."""
+    shared: Mapping[str, Callable[[], WritableRecord]] = field(
+        default_factory=dict[str, Callable[[], WritableRecord]]
+    )
+    """What makes the records of objects that are spread over processes, by file.
 
-    def write(self, folder: Path, progress: Progress | None = None) -> None:
-        """Write all files into ``folder``; ``progress`` is told of records."""
+    All processes write these together, into a folder each.
+    """
+    values: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Those objects."""
+
+    def write(
+        self,
+        folder: Path,
+        progress: Progress | None = None,
+        written: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write all files into ``folder``; ``progress`` is told of records.
+
+        ``written`` are the digests of shared objects, which are there.
+        """
         write_text(folder / CONFIG, self.config)
-        digests: dict[str, str] = {}
+        digests = dict(written or {})
         for file, record in self.records:
             record.save(folder / file, progress_below(file, progress))
             digests[file] = digest_of(folder / file)
@@ -87,24 +107,50 @@ def state_files(
     what `Serializable` fields of the config are read again with.
     """
     split, tree = _split(state)
-    modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
-    descriptions = {p: description_of(v, modules) for p, v in split.blobs.items()}
-    if any(description.kind == FILLED for description in descriptions.values()):
-        descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
+    shared = shared_names(split.blobs)
+    descriptions = _descriptions(split, shared)
     form = config_format_named("ron")
     text = form.write(tree)
     check_state_read_back(state, split, form.read(text), descriptions, ctx)
     config_text = check_text(config, form, elide_defaults=False, ctx=ctx)
     beside = SavedWith(config_text, generators is not None).metadata()
 
+    def record_at(path: str) -> WritableRecord:
+        file = split.file_at(path)
+        return descriptions[path].record_of(path, split.blobs[path], file, beside)
+
     def records() -> Iterator[tuple[str, WritableRecord]]:
-        for path, value in split.blobs.items():
-            file = split.files[id(value)]
-            yield file, descriptions[path].record_of(path, value, file, beside)
+        for path in split.blobs:
+            if path not in shared:
+                yield split.file_at(path), record_at(path)
         if generators is not None:
             yield RNG, writer_for(RNG).prepare(record_of(generators))
 
-    return StateFiles(config_text, text, records(), split.pending, edits)
+    return StateFiles(
+        config_text,
+        text,
+        records(),
+        split.pending,
+        edits,
+        shared={split.file_at(path): partial(record_at, path) for path in shared},
+        values={split.file_at(path): split.blobs[path] for path in shared},
+    )
+
+
+def holds_shares(state: object) -> bool:
+    """Return whether objects of the state are spread over processes."""
+    return n_processes() > 1 and bool(shared_names(_split(state)[0].blobs))
+
+
+def _descriptions(split: Split, shared: Sequence[str]) -> dict[str, Description]:
+    modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
+    descriptions = {
+        path: description_of(value, modules, in_shares=path in shared)
+        for path, value in split.blobs.items()
+    }
+    if any(description.kind == FILLED for description in descriptions.values()):
+        descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
+    return descriptions
 
 
 def read_state(
@@ -182,8 +228,10 @@ def _split(state: object) -> tuple[Split, Any]:
     split = Split()
     tree = split.tree(state)
     pending_files = {file.lower() for lazy in split.pending for file in lazy.files()}
-    if pending_files & {file.lower() for file in split.files.values()}:
-        # A field was renamed, and another one has its old name: read it, then write.
+    is_renamed = pending_files & {file.lower() for file in split.files.values()}
+    if is_renamed or any(deferred.is_in_shares for deferred in split.pending):
+        # A field was renamed, and another one has its old name; or all processes have
+        # to write it: read it, then write.
         for deferred in split.pending:
             deferred.load()
         return _split(state)

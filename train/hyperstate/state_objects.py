@@ -371,9 +371,17 @@ _KINDS: tuple[ObjectKind, ...] = (
 _KIND_NAMED: dict[str, ObjectKind] = {kind.name: kind for kind in _KINDS}
 
 
-def description_of(value: object, modules: Modules) -> Description:
-    """Return what to tell of ``value`` in its file, a field beside ``modules``."""
+def description_of(
+    value: object, modules: Modules, *, in_shares: bool = False
+) -> Description:
+    """Return what to tell of ``value`` in its file, a field beside ``modules``.
+
+    How it is spread over processes, if it is stored ``in_shares``, only the program
+    knows.
+    """
     part = kind_of(value)
+    if in_shares:
+        return Description(FILLED, part)
     descriptions = (kind.description(value, part, modules) for kind in _KINDS)
     return next(description for description in descriptions if description is not None)
 
@@ -408,10 +416,21 @@ def _undeclared(value: object, cls: object) -> str | None:
 
 
 def restore_object(
-    record: FlatRecord, path: str, annotation: object, state: StateInRestoring
+    record: FlatRecord,
+    path: str,
+    annotation: object,
+    state: StateInRestoring,
+    *,
+    in_shares: bool = False,
 ) -> Any:
-    """Return the object that ``record`` is of. RecordMismatchError for no known one."""
-    source = ObjectRecord(path, annotation, record, Description.read(record))
+    """Return the object that ``record`` is of. RecordMismatchError for no known one.
+
+    What is to be ``in_shares`` is filled into the object that the program makes.
+    """
+    description = Description.read(record)
+    if in_shares and description.kind in (MODULE, BOUND):
+        description = beside_filled(description)
+    source = ObjectRecord(path, annotation, record, description)
     kind = _KIND_NAMED.get(source.description.kind)
     if kind is None:
         raise _unknown(source, f"the unknown kind {source.description.kind!r:.60}")

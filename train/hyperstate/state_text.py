@@ -41,6 +41,10 @@ class Split:
         """Return ``state`` as a tree for a text, a marker in the place of each blob."""
         return encode(self._without_blobs(state, "", None))
 
+    def file_at(self, path: str) -> str:
+        """Return the file of the object at ``path``."""
+        return self.files[id(self.blobs[path])]
+
     def _without_blobs(self, value: object, path: str, annotation: object) -> Any:
         if is_blob_field(annotation) or is_blob(value):
             self.plain[path] = value

@@ -12,6 +12,7 @@ from ...config.files import text_of
 from ...config.formats import config_format_of
 from ...config.storage.opening import Descriptor, open_folder, read_file
 from ...records.errors import RecordFormatError
+from ...records.sharded.folder import is_record_folder
 
 CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
 """The files of a checkpoint, beside one record for each object of the state."""
@@ -33,7 +34,9 @@ class StoredFiles:
         default_factory=dict[str, bytes | bytearray]
     )
     is_here: bool = True
-    """Whether this process can read the folder itself."""
+    """Whether this process reads the folder itself."""
+    folders: frozenset[str] = frozenset()
+    """Records in folders, of which each process reads its own share all the same."""
     opened: Descriptor | None = None
     """The folder that was looked at, which another may have replaced since."""
 
@@ -75,12 +78,18 @@ class StoredFiles:
     def names(self) -> list[str]:
         """Return the names of all files, in order."""
         in_folder = os.listdir(self.folder) if self.is_here else []
-        return sorted({*in_folder, *self.contents})
+        return sorted({*in_folder, *self.contents, *self.folders})
 
     def has(self, name: str) -> bool:
         """Return whether there is a file ``name``, or a link that leads to none."""
         is_here = self.is_here and os.path.lexists(self.folder / name)
-        return name in self.contents or is_here
+        return name in self.contents or name in self.folders or is_here
+
+    def is_folder(self, name: str) -> bool:
+        """Return whether ``name`` is a record in a folder."""
+        return name in self.folders or (
+            self.is_here and is_record_folder(self.folder / name)
+        )
 
     def file(self, name: str) -> Path:
         """Return where ``name`` lies, as errors tell it."""
@@ -91,7 +100,7 @@ class StoredFiles:
         content = self.contents.get(name)
         if content is not None:
             return cast("BinaryIO", _Content(str(self.file(name)), content))
-        if not self.is_here:
+        if not self.is_here and name not in self.folders:
             raise FileNotFoundError(
                 errno.ENOENT, os.strerror(errno.ENOENT), str(self.file(name))
             )
