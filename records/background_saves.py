@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from torch import Tensor
 
+from .entries.entries import with_parts
 from .header.header import header_of
 from .io.progress import Progress
 from .io.remote.address import is_url
@@ -253,5 +254,5 @@ def _staged(record: WritableRecord) -> StagedRecord:
     entries = [e for e in record.entries.entries() if e.kind not in form.omits]
     dtypes = record.precision.stored_dtypes(entries)
     # Said now, to whoever made the call, though the writer will ask as well.
-    header_of(record.entries.replaced(entries=entries), dtypes)
+    header_of(with_parts(record.entries, entries=entries), dtypes)
     return StagedRecord(entries, dtypes, record.precision, record.note)

@@ -13,7 +13,13 @@ from ..config.plain.codec import Decoding, Encoding, Kind, Language
 from ..config.plain.kinds import lists, making
 from ..config.plain.node import Node
 from .entries.encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
-from .entries.entries import Entries, announce_entries, leaf_value
+from .entries.entries import (
+    Entries,
+    announce_entries,
+    leaf_value,
+    part_of_file,
+    with_parts,
+)
 from .entries.entry import Entry
 from .entries.nodes import decode
 from .entries.plain_data import (
@@ -114,8 +120,11 @@ def state_dict_within(record: E, keys: Sequence[str] = ()) -> E:
     state_dict = state_dict_in(content, file, read)
     module = record_of_state_dict(state_dict)
     by_stand_in = {id(tensor): entries[number] for number, tensor in stand_ins.items()}
-    return record.of_same_file(
-        module.replaced(entries=[_as_stored(e, by_stand_in) for e in module.entries()])
+    return part_of_file(
+        record,
+        with_parts(
+            module, entries=[_as_stored(e, by_stand_in) for e in module.entries()]
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from ..config.process.log import LOG
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, with_convention
 from .entries.encoder import Storable
-from .entries.entries import announce_entries
+from .entries.entries import announce_entries, check_gaps, with_parts
 from .entries.entry import Entry, Payload
 from .entries.renaming import Renames, rename_record
 from .errors import MissingChecksumError
@@ -90,7 +90,7 @@ def open_record(
     )
     # Entries are not counted: those of a file are made when somebody asks for them.
     LOG.debug("%s: opened as %s, verify=%s", before.file, before.format, verify)
-    return record.replaced(reading=reading)
+    return with_parts(record, reading=reading)
 
 
 @explain_calls("burnish.verify_file(file{})", "read", is_home=False)
@@ -114,7 +114,7 @@ def verify_file(
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
         announce_entries(record, record.entries(), in_blocks=True)
-        record.check(maps)
+        check_gaps(record, maps)
         size = sum(entry.nbytes for entry in record.entries())
         tally = Tally(record.reading.progress, [size])
         for entry in record.entries():
@@ -254,7 +254,7 @@ def _converted(
             continue
         source: Payload = _Converted(entry, target, device)
         entries.append(dataclasses.replace(entry, dtype=target, source=source))
-    return record.replaced(entries=entries)
+    return with_parts(record, entries=entries)
 
 
 def _check_parameters(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, TypeAlias
 
 from .entries.encoder import Storable
-from .entries.entries import Entries
+from .entries.entries import Entries, with_parts
 from .errors import RecordFormatError
 from .format import Format, disagreement, formats, read_record
 from .io.pinned import check_sha256, pinned
@@ -110,8 +110,8 @@ def _read(source: Source, file: object) -> Entries:
     except BaseException:
         source.close()
         raise
-    return record.replaced(
-        reading=replace(record.reading, file=source.name, format=form.name)
+    return with_parts(
+        record, reading=replace(record.reading, file=source.name, format=form.name)
     )
 
 

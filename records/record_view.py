@@ -16,7 +16,7 @@ from ..config.path import join
 from ..config.plain.node import Node
 from ..config.short_text import first_names
 from ..config.spelling import did_you_mean
-from .entries.entries import Entries, leaf_value
+from .entries.entries import Entries, leaf_value, path_index
 from .entries.entry import Entry
 from .entries.nodes import decode, entry_numbers, escape, tag_of
 from .entries.part import below, part_below
@@ -107,17 +107,17 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         try:
             return self._branch.at(path)
         except KeyError:
-            hint = did_you_mean(path, self.by_path())
+            hint = did_you_mean(path, path_index(self))
             raise KeyError(f"nothing is stored at {path!r}.{hint}") from None
 
     def __contains__(self, path: object) -> bool:
-        return path in self.by_path() or self._branch.has(path)
+        return path in path_index(self) or self._branch.has(path)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.by_path())
+        return iter(path_index(self))
 
     def __len__(self) -> int:
-        return len(self.by_path())
+        return len(path_index(self))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

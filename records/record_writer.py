@@ -14,7 +14,7 @@ from ..config.spelling import nearest
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
-from .entries.entries import Entries
+from .entries.entries import Entries, with_parts
 from .entries.entry import Entry
 from .errors import RecordError
 from .format import Format, WriteOptions, disagreement, format_named, write_record
@@ -283,8 +283,8 @@ class WritableRecord:
     def part(self, entries: list[Entry]) -> "WritableRecord":
         """Return some of the entries as a record, which says no more than theirs."""
         ours = {"library": LIBRARY, "type": self.entries.type_name}
-        part = self.entries.replaced(
-            entries=entries, tree={}, metadata={"burnish": ours}
+        part = with_parts(
+            self.entries, entries=entries, tree={}, metadata={"burnish": ours}
         )
         return replace(self, entries=part)
 
@@ -292,7 +292,7 @@ class WritableRecord:
         """Return the same record over ``entries``, which are as the file has them."""
         flat = self.entries
         # The metadata may be a dict that its owner goes on to change.
-        copy = flat.replaced(entries=entries, metadata=deepcopy(flat.metadata))
+        copy = with_parts(flat, entries=entries, metadata=deepcopy(flat.metadata))
         return WritableRecord(self.writer, copy, _AS_IT_IS.of_record(copy), self.note)
 
 
@@ -409,7 +409,7 @@ def _describe(
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
     if (precision_name := precision.describe(flat)) is not None:
         ours["precision"] = precision_name
-    return flat.replaced(metadata={"burnish": ours, **metadata})
+    return with_parts(flat, metadata={"burnish": ours, **metadata})
 
 
 def writer_of_suffix(file: str) -> RecordWriter:

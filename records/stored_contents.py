@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 
-from .entries.entries import Entries
+from .entries.entries import Entries, set_source
 from .errors import RecordError, RecordFormatError
 from .header.header import Plain, record_of_header
 from .io.lazy_payload import LazyPayload
@@ -62,7 +62,7 @@ class StoredContents:
                 entry.source = _lazy_payload(source, row, payload, digest)
             else:
                 entry.source = Decoded(source, row, payload, digest)
-        record.hold(source, has_sums=self.sums is not None)
+        set_source(record, source, has_sums=self.sums is not None)
         return record
 
 

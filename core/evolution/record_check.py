@@ -9,7 +9,7 @@ from torch import nn
 
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
-from ...records.entries.entries import Entries, library_part
+from ...records.entries.entries import Entries, library_part, with_parts
 from ...records.open import open_record
 from ...records.record_writer import save, writer_of_suffix
 from ...records.tensors.dtypes import NAME_OF
@@ -158,7 +158,9 @@ def upgrade_file(
         if not is_older and output is None:
             return False
         ours |= versions | _hparams(ours, module)
-        upgraded_record = newer.replaced(metadata={**record.metadata, "burnish": ours})
+        upgraded_record = with_parts(
+            newer, metadata={**record.metadata, "burnish": ours}
+        )
         writer = writer_of_suffix(os.fspath(output or name))
         save(upgraded_record, os.fspath(output or name), recorder=writer)
     return is_older

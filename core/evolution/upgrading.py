@@ -10,7 +10,7 @@ from torch import nn
 from ...config.errors import ConfigError
 from ...config.patterns import is_pattern
 from ...config.rewriting.rewrite_rule import RewriteRule
-from ...records.entries.entries import Entries, library_part
+from ...records.entries.entries import Entries, library_part, path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ..errors import HyperparameterError
@@ -30,7 +30,7 @@ def upgrade_record(record: E, places: Places) -> E:
     if it says none) to the newest, a parent's before its children's; tensors are
     computed when they are read.  Raises `RecordVersionError` for a newer record.
     """
-    table: Table = dict(record.by_path())
+    table: Table = dict(path_index(record))
     tree: dict[str, Any] = dict(record.tree or {})
     try:
         steps = list(_steps(record, places))
@@ -48,7 +48,7 @@ def upgrade_record(record: E, places: Places) -> E:
     entries = entries_of(table)
     renamed = _renames_in(record, table) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
-    return record.replaced(entries=entries, tree=tree, reading=reading)
+    return with_parts(record, entries=entries, tree=tree, reading=reading)
 
 
 def upgrade_paths(

@@ -21,7 +21,7 @@ from ...records.entries.conventions import (
     is_ambiguous,
     with_convention,
 )
-from ...records.entries.entries import Entries
+from ...records.entries.entries import Entries, path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.errors import RecordError, RecordMismatchError
@@ -42,7 +42,7 @@ def to_burn(record: E, places: Places) -> E:
     names = _Names.of(places)
     table: dict[str, Entry] = {}
     pieces: dict[tuple[int, int, bool], Entry] = {}
-    for path, entry in record.by_path().items():
+    for path, entry in path_index(record).items():
         if path in names.unknown:
             continue
         pairing = names.pairings.get(path, Counterpart(path, (path,)))
@@ -62,7 +62,7 @@ def to_burn(record: E, places: Places) -> E:
                 )
             table[name] = piece
     entries = _with_one_id_each(entries_of(table))
-    return with_convention(record.replaced(entries=entries), "burn")
+    return with_convention(with_parts(record, entries=entries), "burn")
 
 
 def from_burn(record: E, places: Places) -> tuple[E, frozenset[str]]:
@@ -82,7 +82,8 @@ def from_burn(record: E, places: Places) -> tuple[E, frozenset[str]]:
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
     renamed = {**record.reading.renamed, **names.renamed(table)}
-    translation = record.replaced(
+    translation = with_parts(
+        record,
         entries=_with_flags_of(entries_of(table), places),
         reading=replace(record.reading, renamed=renamed),
     )
@@ -149,7 +150,7 @@ def _cure(record: Entries, places: Places, error: RecordMismatchError) -> str:
 
 def _fits(record: Entries, places: Places) -> bool:
     """Return whether every parameter of the module is there, in its shape."""
-    entries_by_path = record.by_path()
+    entries_by_path = path_index(record)
     return all(
         prefix + name in entries_by_path
         and entries_by_path[prefix + name].shape == tuple(value.shape)
@@ -161,7 +162,7 @@ def _fits(record: Entries, places: Places) -> bool:
 
 def _warn_of_square_layers(record: Entries, places: Places) -> None:
     """Warn of a file of Burn whose shapes do not tell in which convention it is."""
-    entries_by_path = record.by_path()
+    entries_by_path = path_index(record)
     weights = [
         entries_by_path[path]
         for path, pairing in _Names.of(places).pairings.items()
@@ -273,7 +274,7 @@ def _piece(entry: Entry, pairing: Counterpart, number: int) -> Entry:
 
 def _translated_table(record: Entries, names: _Names) -> dict[str, Entry]:
     """Return the entries of ``record`` by the module's paths, others by their own."""
-    entries_by_path = record.by_path()
+    entries_by_path = path_index(record)
     read_names: set[str] = set()
     table: dict[str, Entry] = {}
     wholes: dict[tuple[int, ...], Entry] = {}

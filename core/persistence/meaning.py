@@ -7,7 +7,7 @@ from torch import nn
 
 from ...config.process.user_warning import warn_user
 from ...config.spelling import did_you_mean
-from ...records.entries.entries import Entries, Reading
+from ...records.entries.entries import Entries, Reading, with_parts
 from ...records.errors import RecordMismatchError
 from ..evolution.upgrading import upgrade_paths
 from ..hyperparameters.reader import planned
@@ -150,7 +150,7 @@ def check_meaning(module: nn.Module, hparams: object, file: str) -> None:
     """
     reading = Reading(file=file)
     record = Entries.of([], metadata={"burnish": {"hparams": hparams}})
-    record = record.replaced(reading=reading)
+    record = with_parts(record, reading=reading)
     comparison = compared(module, record, places_of(module))
     if comparison.differing:
         cure = "Train the module that was saved, or load its weights into this one."

@@ -20,6 +20,7 @@ from ...records.background_saves import (
 )
 from ...records.calls import explain_calls
 from ...records.entries.encoder import Storable
+from ...records.entries.entries import path_index
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord, flat_record
 from ...records.io.progress import Progress
@@ -99,8 +100,8 @@ def chosen_record(
     if only is None and exclude is None:
         return record, frozenset()
     chosen = record.select(only=only, exclude=exclude, absent=content.formless)
-    paths = {*record.by_path(), *content.tree, *content.formless}
-    return chosen, frozenset(paths.difference(chosen.by_path(), chosen.tree or ()))
+    paths = {*path_index(record), *content.tree, *content.formless}
+    return chosen, frozenset(paths.difference(path_index(chosen), chosen.tree or ()))
 
 
 Savable: TypeAlias = (

@@ -10,7 +10,7 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...records.calls import explain_calls
-from ...records.entries.entries import library_part
+from ...records.entries.entries import library_part, with_parts
 from ...records.entries.renaming import Renames
 from ...records.flat_record import FlatRecord
 from ...records.header.metadata import combine_metadata
@@ -104,8 +104,9 @@ def save_pretrained(
     hparams.update(note_of_changes(unwrapped(module), places_of(module)))
     record = into_record(module)
     ours = {**library_part(record.metadata), "hparams": hparams}
-    record = record.replaced(
-        metadata=combine_metadata({**record.metadata, "burnish": ours}, metadata)
+    record = with_parts(
+        record,
+        metadata=combine_metadata({**record.metadata, "burnish": ours}, metadata),
     )
     path = os.path.realpath(os.fsdecode(folder))
     os.makedirs(path, exist_ok=True)
@@ -238,8 +239,8 @@ def _of_config(content: FolderContent) -> FlatRecord:
     section = {k: v for k, v in ours.items() if k != "hparams"}
     if content.is_ours:
         section["hparams"] = {k: v for k, v in content.config.items() if k != SAVE}
-    return content.record.replaced(
-        metadata={**content.record.metadata, "burnish": section}
+    return with_parts(
+        content.record, metadata={**content.record.metadata, "burnish": section}
     )
 
 

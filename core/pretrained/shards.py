@@ -11,6 +11,7 @@ from typing import Any
 
 from ...config.spelling import did_you_mean
 from ...config.storage.replacement import write_text
+from ...records.entries.entries import with_parts
 from ...records.entries.entry import Entry
 from ...records.entries.nodes import unique_map
 from ...records.errors import RecordFormatError
@@ -84,8 +85,11 @@ def write_shards(
     weight_map: dict[str, str] = {}
     total = 0
     for i, (name, entries) in enumerate(zip(names, shards, strict=True)):
-        part = record.replaced(
-            entries=list(entries), tree=record.tree if i == 0 else {}, metadata={}
+        part = with_parts(
+            record,
+            entries=list(entries),
+            tree=record.tree if i == 0 else {},
+            metadata={},
         )
         writer = Recorder("safetensors", precision=chosen.within(part))
         writer.save(part, os.path.join(folder, name), progress=progress)
@@ -146,8 +150,8 @@ def open_shards(folder: str, file: str, **options: Any) -> FlatRecord:
     metadata = {k: v for k, v in index["metadata"].items() if k != "total_size"}
     tree = {path: node for part in parts for path, node in (part.tree or {}).items()}
     reading = dataclasses.replace(parts[0].reading, file=file)
-    joined = parts[0].replaced(
-        entries=entries, tree=tree, metadata=metadata, reading=reading
+    joined = with_parts(
+        parts[0], entries=entries, tree=tree, metadata=metadata, reading=reading
     )
     has_sums = all(part.verified != "none" for part in parts)
     joined.hold(_Joined(parts, file), partial(_check_all, parts), has_sums=has_sums)

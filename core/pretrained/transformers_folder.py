@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ...config.patterns import Patterns, as_patterns
+from ...records.entries.entries import path_index
 from ...records.entries.entry import Entry
 from ...records.errors import RecordMismatchError
 from ...records.open import open_record
@@ -126,7 +127,7 @@ def _rename_base_model(cls: object, record: "FlatRecord") -> "FlatRecord | None"
     A model with a head is filled from the file of a bare model, and the other way.
     """
     prefix = str(getattr(cls, "base_model_prefix", "") or "")
-    paths = list(record.by_path())
+    paths = list(path_index(record))
     if not prefix or not paths:
         return None
     inside = {p: p[len(prefix) + 1 :] for p in paths if p.startswith(f"{prefix}.")}

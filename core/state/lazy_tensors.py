@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from ...config.process.transaction import Transaction
-from ...records.entries.entries import Entries
+from ...records.entries.entries import Entries, path_index
 from ..modules.tree import Places
 
 
@@ -20,7 +20,7 @@ def materialize_lazy(places: Places, record: Entries, transaction: Transaction) 
     They are lazy again if the transaction fails. The module forgets that it is a lazy
     one when it is called first.
     """
-    entries_by_path = record.by_path()
+    entries_by_path = path_index(record)
     lazy: list[tuple[Any, type]] = []
     transaction.undo_with(partial(_make_lazy, lazy))
     for prefix, owner in places:

@@ -10,7 +10,7 @@ from ...core.evolution.upgrading import upgrade_record
 from ...core.modules.tree import places_of
 from ...core.modules.versions import versions_of
 from ...core.state.loading.derived import source_entries
-from ...records.entries.entries import Entries
+from ...records.entries.entries import Entries, path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.errors import RecordVersionError
 from .module_layout import ModuleLayout
@@ -112,10 +112,10 @@ class UpgradedPaths:
         versions = dict(self.layout.versions)
         ours = {"version": versions.pop("", 0), "versions": versions}
         record = Entries.of(entries, metadata={"burnish": ours})
-        return record.replaced(reading=replace(record.reading, file=file))
+        return with_parts(record, reading=replace(record.reading, file=file))
 
     def _note(self, upgraded: Entries) -> None:
-        for path, entry in upgraded.by_path().items():
+        for path, entry in path_index(upgraded).items():
             if source_entries(entry) == [entry]:
                 self.moved.setdefault(self.origins(entry)[0], []).append(path)
             else:

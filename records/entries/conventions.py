@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias, TypeVar
 
-from .entries import Entries, library_part
+from .entries import Entries, library_part, with_parts
 
 Convention: TypeAlias = Literal["torch", "burn"]
 """Burn's weight of a linear layer is torch's turned, that of a norm is its gamma."""
@@ -25,7 +25,7 @@ def convention_of(record: Entries) -> Convention:
 def with_convention(record: E, convention: Convention) -> E:
     """Return the same entries, said to be in ``convention``: nothing is computed."""
     ours = {**library_part(record.metadata), "convention": convention}
-    return record.replaced(metadata={**record.metadata, "burnish": ours})
+    return with_parts(record, metadata={**record.metadata, "burnish": ours})
 
 
 def is_ambiguous(record: Entries) -> bool:

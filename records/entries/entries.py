@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import torch
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..io.source import Source
+
+E = TypeVar("E", bound="Entries")
 
 VerifiedBy: TypeAlias = Literal["live", "all", "touched", "none"]
 """Not stored; every byte was checked; each entry is when it is touched; no sums."""
@@ -115,14 +117,11 @@ class Entries:
 
     @classmethod
     def _of(cls, content: _Content) -> Self:
-        rec = cls.__new__(cls)
-        rec.__dict__["_flat"] = content
-        return rec
+        return _record_of(cls, content)
 
     @property
     def _content(self) -> _Content:
-        content: _Content = self.__dict__["_flat"]
-        return content
+        return _content_of(self)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -138,7 +137,7 @@ class Entries:
         """Return the entry that has ``path``, by a tie of it too; None if none does."""
         entries = self._content.entries
         if isinstance(entries, list) or "_by_path" in self.__dict__:
-            return self.by_path().get(path)
+            return path_index(self).get(path)
         return entries.at(path)
 
     @property
@@ -175,18 +174,6 @@ class Entries:
         is_live = has_sums and not all(entry.is_stored for entry in self.entries())
         return "live" if is_live else self._content.verified
 
-    def by_path(self) -> dict[str, Entry]:
-        """Return each entry under each of its paths, ties included; cached."""
-        by_path: dict[str, Entry] | None = self.__dict__.get("_by_path")
-        if by_path is None:
-            by_path = {e.path: e for e in self.entries()}
-            for entry in self.entries():
-                for path in entry.ties:
-                    by_path[path] = entry
-            # Cached once it is complete: another thread may be reading it.
-            self.__dict__["_by_path"] = by_path
-        return by_path
-
     def select(
         self,
         *,
@@ -202,7 +189,7 @@ class Entries:
             return self
         tree: dict[str, Node] = {} if self.is_typed else (self.tree or {})
         try:
-            check_selection(only, exclude, [*self.by_path(), *tree, *absent])
+            check_selection(only, exclude, [*path_index(self), *tree, *absent])
         except ValueError as error:
             if not self.is_typed:
                 raise
@@ -212,92 +199,24 @@ class Entries:
                 "when it is touched."
             ) from None
         entries, extra = selection(self.entries(), tree, only, exclude)
-        return self.replaced(entries=entries, tree=extra)
+        return with_parts(self, entries=entries, tree=extra)
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
         """Return the same record with ``fn`` applied once to every stored tensor."""
         announce_entries(self, self.entries())
         mapped = [entry.with_tensor(fn(entry.tensor())) for entry in self.entries()]
-        return self.replaced(entries=mapped)
+        return with_parts(self, entries=mapped)
 
     def clone(self) -> Self:
         """Return a snapshot: the same record in memory of its own, ties kept."""
         announce_entries(self, self.entries())
         copies = [entry.with_tensor(entry.read_own()) for entry in self.entries()]
-        return self.replaced(entries=copies)
-
-    def hold(
-        self,
-        source: "Source",
-        check: "Callable[[Maps], None] | None" = None,
-        *,
-        has_sums: bool = True,
-        version: int | None = None,
-        beside: Sequence[str] = (),
-    ) -> None:
-        """Say where the entries lie; ``check`` raises for damage between payloads.
-
-        ``version`` is that of the format, ``beside`` what else stands in the file.
-        """
-        content = self._content
-        if version is not None or beside:
-            content.reading = replace(
-                content.reading, version=version, beside=(*beside,)
-            )
-        content.source, content.check = source, check
-        content.verified = "touched" if has_sums and source.verify else "none"
+        return with_parts(self, entries=copies)
 
     @property
     def reading(self) -> "Reading":
         """How the record was opened."""
         return self._content.reading
-
-    def replaced(
-        self,
-        *,
-        entries: list[Entry] | None = None,
-        tree: Node = ...,
-        metadata: dict[str, Any] | None = None,
-        type_name: str | None = None,
-        reading: Reading | None = None,
-    ) -> Self:
-        """Return the same record, of the same file, with other parts."""
-        content = self._content
-        is_whole = tree is ... or tree is content.tree
-        return self._of(
-            replace(
-                content,
-                entries=content.entries if entries is None else entries,
-                tree=content.tree if tree is ... else tree,
-                metadata=content.metadata if metadata is None else metadata,
-                type_name=content.type_name if type_name is None else type_name,
-                reading=content.reading if reading is None else reading,
-                typed=content.typed and is_whole,
-                is_part=content.is_part or (content.typed and not is_whole),
-            )
-        )
-
-    def of_same_file(self, part: "Entries") -> Self:
-        """Return ``part``, whose entries are some of these, as one of their file."""
-        content = self._content
-        return self._of(
-            replace(
-                part._content,
-                metadata=content.metadata,
-                verified=content.verified,
-                reading=content.reading,
-                source=content.source,
-                check=content.check,
-            )
-        )
-
-    def check(self, maps: "Maps") -> None:
-        """Raise for damage between the payloads, as the load of ``maps`` reads them."""
-        content = self._content
-        if content.check is None or content.source is None:
-            return
-        if content.source.verify:
-            content.check(maps)
 
     def load_all(self) -> None:
         """Read and verify every entry, and all that lies between them.
@@ -308,7 +227,7 @@ class Entries:
         maps, entries = Maps(), self.entries()
         tally = Tally(self.reading.progress, (entry.nbytes for entry in entries))
         announce_entries(self, entries, maps)
-        self.check(maps)
+        check_gaps(self, maps)
         for entry in entries:
             entry.tensor(maps)
             tally.add(entry.nbytes, entry.path)
@@ -339,6 +258,98 @@ class Entries:
         }
 
 
+def path_index(record: Entries) -> dict[str, Entry]:
+    """Return each entry under each of its paths, ties included; cached."""
+    index: dict[str, Entry] | None = vars(record).get("_by_path")
+    if index is None:
+        index = {entry.path: entry for entry in record.entries()}
+        for entry in record.entries():
+            for path in entry.ties:
+                index[path] = entry
+        # Cached once it is complete: another thread may be reading it.
+        vars(record)["_by_path"] = index
+    return index
+
+
+def set_source(
+    record: Entries,
+    source: "Source",
+    check: "Callable[[Maps], None] | None" = None,
+    *,
+    has_sums: bool = True,
+    version: int | None = None,
+    beside: Sequence[str] = (),
+) -> None:
+    """Say where the entries lie; ``check`` raises for damage between payloads.
+
+    ``version`` is that of the format, ``beside`` what else stands in the file.
+    """
+    content = _content_of(record)
+    if version is not None or beside:
+        content.reading = replace(content.reading, version=version, beside=(*beside,))
+    content.source, content.check = source, check
+    content.verified = "touched" if has_sums and source.verify else "none"
+
+
+def check_gaps(record: Entries, maps: "Maps") -> None:
+    """Raise for damage between the payloads, as the load of ``maps`` reads them."""
+    content = _content_of(record)
+    if content.check is None or content.source is None:
+        return
+    if content.source.verify:
+        content.check(maps)
+
+
+def with_parts(
+    record: E,
+    *,
+    entries: list[Entry] | None = None,
+    tree: Node = ...,
+    metadata: dict[str, Any] | None = None,
+    type_name: str | None = None,
+    reading: Reading | None = None,
+) -> E:
+    """Return the same record, of the same file, with other parts."""
+    content = _content_of(record)
+    is_whole = tree is ... or tree is content.tree
+    changed = replace(
+        content,
+        entries=content.entries if entries is None else entries,
+        tree=content.tree if tree is ... else tree,
+        metadata=content.metadata if metadata is None else metadata,
+        type_name=content.type_name if type_name is None else type_name,
+        reading=content.reading if reading is None else reading,
+        typed=content.typed and is_whole,
+        is_part=content.is_part or (content.typed and not is_whole),
+    )
+    return _record_of(type(record), changed)
+
+
+def part_of_file(record: E, part: Entries) -> E:
+    """Return ``part``, whose entries are some of the record's, as one of its file."""
+    content = _content_of(record)
+    changed = replace(
+        _content_of(part),
+        metadata=content.metadata,
+        verified=content.verified,
+        reading=content.reading,
+        source=content.source,
+        check=content.check,
+    )
+    return _record_of(type(record), changed)
+
+
+def _content_of(record: Entries) -> _Content:
+    content: _Content = vars(record)["_flat"]
+    return content
+
+
+def _record_of(cls: type[E], content: _Content) -> E:
+    record = cls.__new__(cls)
+    vars(record)["_flat"] = content
+    return record
+
+
 def announce_entries(
     record: Entries,
     entries: Iterable[Entry],
@@ -351,7 +362,7 @@ def announce_entries(
     ``maps`` are those of the load that reads them; with ``in_blocks`` it is by
     `Entry.blocks`.
     """
-    if is_remote(record._content.source):  # pyright: ignore[reportPrivateUsage]  # of this file
+    if is_remote(_content_of(record).source):
         sources = (entry.source for entry in entries if not entry.is_live)
         announce(sources, maps, in_blocks=in_blocks)
 

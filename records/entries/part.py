@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ...config.patterns import Patterns
 from ...config.plain.node import Node
-from .entries import Entries, library_part, selection
+from .entries import Entries, library_part, selection, with_parts
 from .entry import Entry
 from .select import selected
 
@@ -31,7 +31,8 @@ def part_below(record: E, path: str) -> E:
     reading = record.reading
     origins = {after: before for before, after in reading.renamed.items()}
     names = [name for entry in entries for name in (entry.path, *entry.ties)]
-    return record.replaced(
+    return with_parts(
+        record,
         entries=entries,
         tree=tree,
         metadata=_metadata(record.metadata, path),
@@ -48,7 +49,7 @@ def part_below(record: E, path: str) -> E:
 def below(record: E, path: str) -> E:
     """Return what stands below ``path`` under the names that it has in ``record``."""
     entries, tree = _below(record, f"{path}.")
-    return record.replaced(entries=entries, tree=tree)
+    return with_parts(record, entries=entries, tree=tree)
 
 
 def _below(record: Entries, prefix: str) -> tuple[list[Entry], dict[str, Node]]:

@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias, TypeVar, cast
 
 from ...config.spelling import did_you_mean
 from ..errors import RecordMismatchError
-from .entries import Entries
+from .entries import Entries, path_index, with_parts
 from .entry import Entry
 
 
@@ -33,7 +33,7 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
     ValueError for a name that nothing has; `RecordMismatchError` where two entries
     would get one name. ``file`` is for the messages.
     """
-    new_names = _NewNames(renamer_of(record.by_path(), rename), file)
+    new_names = _NewNames(renamer_of(path_index(record), rename), file)
     entries: list[Entry] = []
     for entry in record.entries():
         new_paths = (new_names.of(path) for path in (entry.path, *entry.ties))
@@ -52,7 +52,7 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
         for path, value in (record.tree or {}).items()
         if (new_path := new_names.of(path)) is not None
     }
-    return record.replaced(entries=entries, tree=tree), new_names.changed
+    return with_parts(record, entries=entries, tree=tree), new_names.changed
 
 
 class _NewNames:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...config.path import join
 from ...config.short_text import short_repr
 from ..errors import RecordFormatError, RecordMismatchError
-from .entries import Entries
+from .entries import Entries, path_index
 from .entry import Entry
 from .nodes import decode
 from .wrapped_tensors import make_wrapper
@@ -65,7 +65,7 @@ class StoredWrappers:
         return wrap(form, parts, path)
 
     def _entry(self, part: str, path: str) -> Entry:
-        entry = self._record.by_path().get(part)
+        entry = path_index(self._record).get(part)
         if entry is None:
             problem = (
                 f"{path}: no tensor can be made of what is stored ({part}: there is no "

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..entries.entries import Entries
+from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry, ParamId, Payload
 from ..errors import RecordFormatError
 from ..header.columns import is_shape
@@ -113,7 +113,7 @@ def record_of_tensors(
     record = record_of_header(header, source.name)
     for entry, group in zip(record.entries(), groups, strict=True):
         entry.source = _payload(entry, group[0], source)
-    record.hold(source, has_sums=False)
+    set_source(record, source, has_sums=False)
     return record
 
 

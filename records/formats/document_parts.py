@@ -7,7 +7,7 @@ tensors are spread over them (docs/format.md). Sums are in the parts.
 from collections.abc import Callable
 from typing import Any
 
-from ..entries.entries import Entries
+from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry
 from ..header.header import stored_record
 from ..io.source import Source
@@ -39,5 +39,5 @@ def read_index(
 
     entries.place(payload_of)
     # A part is checked when it is opened: no process opens those of all others.
-    record.hold(source)
+    set_source(record, source)
     return record

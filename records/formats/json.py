@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..entries.entries import Entries
+from ..entries.entries import Entries, set_source
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..format import Format, WriteOptions
 from ..header.columns import is_text
@@ -108,7 +108,7 @@ class Json(Format):
             text.dtype, text.shape = entry.dtype, entry.shape
             entry.source = text
         has_sums = all(text.sum is not None for text in texts)
-        record.hold(source, has_sums=has_sums, version=VERSION)
+        set_source(record, source, has_sums=has_sums, version=VERSION)
         return record
 
 

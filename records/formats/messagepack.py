@@ -15,7 +15,7 @@ from typing import Any
 import xxhash
 
 from ...config.process.gc_pause import paused_collection
-from ..entries.entries import Entries
+from ..entries.entries import Entries, check_gaps, set_source
 from ..entries.entry import Entry
 from ..errors import (
     TRUNCATED,
@@ -254,7 +254,8 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
         )
 
     entries.place(payload_of if block is None else blocked_payload_of)
-    record.hold(
+    set_source(
+        record,
         source,
         lambda maps: _check_framing(maps.of(source), layout, data),
         version=version,
@@ -276,9 +277,9 @@ def _read_index(header: Any, source: Source, data: int) -> Entries:
 
     def check(maps: Maps) -> None:
         for neighbor in sources:
-            _read_beside(maps.of(neighbor)).check(maps)
+            check_gaps(_read_beside(maps.of(neighbor)), maps)
 
-    record.hold(source, check, version=document_index.VERSION)
+    set_source(record, source, check, version=document_index.VERSION)
     return record
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import torch
 
-from ..entries.entries import Entries
+from ..entries.entries import Entries, set_source
 from ..errors import RecordError, RecordFormatError
 from ..format import Format, WriteOptions
 from ..header.header import Plain
@@ -99,7 +99,9 @@ class SafeTensors(Format):
                 data + start,
                 sums.pop(name, None),
             )
-        record.hold(source, has_sums=is_ours, version=VERSION if is_ours else None)
+        set_source(
+            record, source, has_sums=is_ours, version=VERSION if is_ours else None
+        )
         return record
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ...config.process.user_warning import warn_user
-from ..entries.entries import Entries
+from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry
 from ..entries.state_dict import record_of_state_dict
 from ..entries.state_dict_search import names_beside, state_dict_in
@@ -73,7 +73,7 @@ class TorchArchive(Format):
             if is_mapped and isinstance(source, FileSource):
                 entry.source = MappedTensor(entry.tensor(), source)
         beside = [*names_beside(content, state_dict)]
-        record.hold(source, has_sums=False, beside=beside)
+        set_source(record, source, has_sums=False, beside=beside)
         return record
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..entries.entries import Entries
+from ..entries.entries import Entries, check_gaps
 from ..entries.entry import Entry
 from ..errors import RecordFormatError
 from ..io.source import Maps, Source, source_beside
@@ -81,7 +81,7 @@ class PartFiles:
                 opened = self._open(number)
                 # Once is enough: whoever writes into it meanwhile changes payloads as
                 # well, and those are hashed at every load.
-                opened.check(_Unmapped() if maps is None else maps)
+                check_gaps(opened, _Unmapped() if maps is None else maps)
                 self._opened[number] = opened
             return opened
 

@@ -13,7 +13,7 @@ import xxhash
 
 from ..calls import explain_calls
 from ..entries.encoder import Storable
-from ..entries.entries import Entries
+from ..entries.entries import Entries, with_parts
 from ..entries.entry import Entry
 from ..format import format_named
 from ..header.header import header_of
@@ -220,7 +220,7 @@ class _Proposal:
     def of(cls, record: WritableRecord) -> "_Proposal":
         """Return that of ``record``; raise for what no folder can hold."""
         metadata = deepcopy(record.entries.metadata)  # its owner may go on to change it
-        record = replace(record, entries=record.entries.replaced(metadata=metadata))
+        record = replace(record, entries=with_parts(record.entries, metadata=metadata))
         entries = record.entries.entries()
         dtypes = record.precision.stored_dtypes(entries)
         if rank() == 0:
@@ -269,7 +269,7 @@ class _Proposal:
         ]
         metadata = dict(self.record.entries.metadata)
         metadata["burnish"] = {**metadata["burnish"], DIFFERING: differing}
-        entries = self.record.entries.replaced(metadata=metadata)
+        entries = with_parts(self.record.entries, metadata=metadata)
         self.record = replace(self.record, entries=entries)
 
 

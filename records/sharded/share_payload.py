@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
-from ..entries.entries import Entries
+from ..entries.entries import Entries, with_parts
 from ..entries.entry import Entry
 from ..io.source import Maps
 from ..tensors.memory import values_of
@@ -25,7 +25,7 @@ def with_shares(record: R, likes: Mapping[str, Any]) -> R:
     it by then, or is spread in a way that nobody can tell, stays as it is.
     """
     entries = [_as_share(entry, likes.get(entry.path)) for entry in record.entries()]
-    return record.replaced(entries=entries)
+    return with_parts(record, entries=entries)
 
 
 def _as_share(entry: Entry, like: Any) -> Entry:

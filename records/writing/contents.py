@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import xxhash
 
-from ..entries.entries import Entries
+from ..entries.entries import Entries, with_parts
 from ..errors import RecordError
 from ..header.header import Plain, header_of
 from ..io.helpers import may_have_help
@@ -54,7 +54,7 @@ class Contents:
         entries = record.entries()
         if form.omits:
             entries = [entry for entry in entries if entry.kind not in form.omits]
-            record = record.replaced(entries=entries)
+            record = with_parts(record, entries=entries)
         self.dtypes = precision.stored_dtypes(entries)
         """Of each payload, as it is stored."""
         self.sizes = list(map(stored_size, entries, self.dtypes))

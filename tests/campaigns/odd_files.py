@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from burnish.records.entries.entries import with_parts
 from burnish.records.recorder import Recorder
 
 from ..records.hostile_files import (
@@ -29,7 +30,7 @@ def library_file(metadata: Mapping[str, str]) -> bytes:
 
 
 def _long(name: str, value: object) -> bytes:
-    record = small().replaced(metadata={"x": value})
+    record = with_parts(small(), metadata={"x": value})
     return RECORDERS[name].dumps(record)
 
 

@@ -17,6 +17,7 @@ from burnish.records import (
     WriteOptions,
     open_record,
 )
+from burnish.records.entries.entries import path_index
 from burnish.records.format_names import registered_suffixes
 from burnish.records.io.sink import Sink
 from burnish.records.io.source import Source
@@ -52,7 +53,7 @@ def test_every_recorder_stores_every_precision_exactly(
             values = values.to(PRECISIONS[precision])
         assert found.dtype is values.dtype, entry.path
         assert torch.equal(bits(found), bits(values)), entry.path
-        assert back.by_path()[entry.path].id == entry.id
+        assert path_index(back)[entry.path].id == entry.id
     assert back["head.weight"] is back["layers.0.weight"]
 
 

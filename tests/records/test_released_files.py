@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from burnish.records import open_record, verify_file
+from burnish.records.entries.entries import path_index
 
 from .golden import Mode, State, record, state
 
@@ -32,12 +33,12 @@ def test_a_modules_record_still_loads(folder: Path, name: str) -> None:
     assert found["decoder.weight"] is found["encoder.0.weight"]
     assert found.metadata["epoch"] == 3
     assert found.metadata["note"] == "é"
-    for path, entry in expected.by_path().items():
+    for path, entry in path_index(expected).items():
         values = entry.tensor()
         if "half" in name and entry.kind == "parameter":
             values = values.half()
         assert torch.equal(found[path], values), path
-        stored = found.by_path()[path]
+        stored = path_index(found)[path]
         assert (stored.id, stored.kind) == (entry.id, entry.kind)
         assert stored.requires_grad == entry.requires_grad
 

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from ...records.entries.entries import path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.errors import (
     RecordError,
@@ -45,7 +46,7 @@ def repair(
     _check_has_sums(file)
     with open_record(file) as record, open_record(copy) as intact:
         tally = Tally(progress, (2 * e.nbytes for e in record.entries()))
-        twins = intact.by_path()
+        twins = path_index(intact)
         entries: list[Entry] = []
         repaired: list[str] = []
         for entry in record.entries():
@@ -59,7 +60,7 @@ def repair(
             # The values of the twin are read when they are written.
             whole_entry = entry.with_payload(twin.source) if value is None else entry
             entries.append(whole_entry)
-        record.replaced(entries=entries).save(target, progress=_rest_of(tally))
+        with_parts(record, entries=entries).save(target, progress=_rest_of(tally))
     return repaired
 
 

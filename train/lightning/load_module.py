@@ -10,6 +10,7 @@ from ...config.files import read_tree
 from ...core.blueprint.lightning import built_as, rebuilt
 from ...core.hyperparameters.record_metadata import factory_of
 from ...core.persistence.loading import from_record
+from ...records.entries.entries import with_parts
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
 from .record_io import STORED, is_checkpoint, read_checkpoint
@@ -69,7 +70,7 @@ def _from_records(
     is_changed = bool(kwargs) or hparams_file is not None
     if STORED in checkpoint and not is_changed:
         ours = {"hparams": checkpoint[STORED]}
-        record = record.replaced(metadata={**record.metadata, "burnish": ours})
+        record = with_parts(record, metadata={**record.metadata, "burnish": ours})
     build = _factory(cls, checkpoint, record, hparams_file, kwargs)
     model = from_record(build, record, strict=is_strict)
     model.on_load_checkpoint(checkpoint)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ....records.entries.entries import Entries, announce_entries
+from ....records.entries.entries import Entries, announce_entries, check_gaps
 from ....records.entries.entry import Entry
 from ....records.errors import RecordError, RecordMismatchError
 from ....records.io.progress import Tally
@@ -32,7 +32,7 @@ def read_fillings(
     spans = fillable_spans(step.target for step in plan.steps)
     _check_readable(record)
     announce_entries(record, (step.stored for step in plan.steps), maps)
-    record.check(maps)
+    check_gaps(record, maps)
     live = [step.stored.is_live for step in plan.steps]
     are_live = any(live)
     if record.verified in ("touched", "all"):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ....config.spelling import did_you_mean
-from ....records.entries.entries import Entries, library_part, wrappers_in
+from ....records.entries.entries import Entries, library_part, path_index, wrappers_in
 from ....records.entries.entry import Entry, ParamId
 from ....records.entries.select import selected
 from ....records.errors import RecordMismatchError
@@ -332,7 +332,7 @@ def _by_path(
     record: Entries, content: ModuleContent, plan: LoadPlan
 ) -> dict[str, Entry]:
     """Return stored entries by path; without wrappers where that makes them fit."""
-    stored_entries = {p: e for p, e in record.by_path().items() if e.kind != "extra"}
+    stored_entries = {p: e for p, e in path_index(record).items() if e.kind != "extra"}
     expected = {p for e in content.entries for p in (e.path, *e.ties)}
     if not stored_entries or expected.issuperset(stored_entries):
         return stored_entries
@@ -373,7 +373,7 @@ def _finish_report(plan: LoadPlan, record: Entries) -> None:
         f"{path}: the processes that saved it had different values; these are of the "
         "first"
         for path in differing
-        if path in record.by_path()
+        if path in path_index(record)
     ]
     report.converted = {
         step.target.path: (step.stored.dtype, step.dtype)

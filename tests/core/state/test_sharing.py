@@ -15,6 +15,7 @@ import burnish
 from burnish.config import RenameField
 from burnish.core import from_record, into_record, load_record
 from burnish.records import FlatRecord, Record
+from burnish.records.entries.entries import path_index
 
 SIZE = 512
 """Rows and columns: 1 MiB, from which on a tensor is mapped alone."""
@@ -289,5 +290,5 @@ def test_one_layer_at_many_paths_and_many_views_at_one_address_are_told_apart() 
 
     assert [len(entry.ties) for entry in record.entries()] == [19_999, 19_999]
     assert len(windows.entries()) == 2_999
-    assert windows.by_path()["again"] is windows.by_path()["to3"]
+    assert path_index(windows)["again"] is path_index(windows)["to3"]
     assert not burnish.load_record(shared, record).unexpected

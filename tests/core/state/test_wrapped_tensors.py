@@ -11,6 +11,7 @@ from torch import nn
 import burnish
 from burnish.core import allow_classes, from_record
 from burnish.records import RecordError, RecordMismatchError, open_record
+from burnish.records.entries.entries import with_parts
 
 FORMATS = ["net.mpk", "net.mpk.zst", "net.json", "net.safetensors"]
 
@@ -115,7 +116,7 @@ def test_a_plain_record_does_not_fill_a_wrapper() -> None:
 
 def damaged(record: Any, **form: Any) -> Any:
     node = {**record.tree["first.weight"], **form}
-    return record.replaced(tree={"first.weight": node})
+    return with_parts(record, tree={"first.weight": node})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_inner_tensors_of_another_dtype_are_refused_before_the_class_sees_them()
     other.first.weight.scale = torch.zeros(4, 2)  # type: ignore[attr-defined]
 
     with pytest.raises(RecordMismatchError, match=r"first\.weight\.scale"):
-        other.load_record(record.replaced(entries=wrong))
+        other.load_record(with_parts(record, entries=wrong))
 
 
 def test_a_context_that_is_no_plain_data_is_refused_with_its_path() -> None:

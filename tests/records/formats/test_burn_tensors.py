@@ -12,6 +12,7 @@ from burnish.records import (
     RecordFormatError,
     open_record,
 )
+from burnish.records.entries.entries import with_parts
 from burnish.records.entries.entry import Entry
 from burnish.records.flat_record import FlatRecord
 
@@ -88,5 +89,5 @@ def test_extra_state_of_tensors_is_refused_and_of_plain_data_is_kept() -> None:
         BPK.dumps(FlatRecord.of([extra], tree={"a": {"$tensor": 0}}))
 
     assert open_record(BPK.dumps(plain)).tree == plain.tree
-    burns = plain.replaced(metadata={"burnish": {"convention": "burn"}})
+    burns = with_parts(plain, metadata={"burnish": {"convention": "burn"}})
     assert open_record(BPK.dumps(burns)).tree == plain.tree

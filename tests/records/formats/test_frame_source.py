@@ -8,6 +8,7 @@ import torch
 import zstandard
 
 from burnish.records import RecordFormatError, open_record
+from burnish.records.entries.entries import path_index
 from burnish.records.formats.frame_source import FrameSource
 from burnish.records.io.source import MemorySource
 
@@ -27,7 +28,7 @@ def test_one_entry_of_many_is_read_by_decoding_only_its_frames() -> None:
     from burnish.records.formats.zstd_messagepack import ZstdMessagePack
 
     record = ZstdMessagePack().decode(Counting(data))
-    _ = record.by_path()["20"].tensor()
+    _ = path_index(record)["20"].tensor()
 
     assert sum(read) < len(data) / 20
 

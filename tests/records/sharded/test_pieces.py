@@ -8,6 +8,7 @@ import torch
 from burnish import open_record, verify_file
 from burnish.cli.main import main
 from burnish.records import FlatRecord, RecordChecksumError, RecordFormatError
+from burnish.records.entries.entries import path_index
 from burnish.records.io.source import Maps
 from burnish.records.sharded.layout import Layout, Rectangle
 from burnish.records.sharded.pieces import PiecewisePayload, rows_of
@@ -32,7 +33,7 @@ def tensors() -> dict[str, torch.Tensor]:
 
 
 def payload_of(record: FlatRecord, path: str) -> PiecewisePayload:
-    source = record.by_path()[path].source
+    source = path_index(record)[path].source
     assert isinstance(source, PiecewisePayload)
     return source
 
@@ -52,7 +53,7 @@ def test_a_tensor_is_put_together_of_its_pieces(tmp_path: Path, layout: Layout) 
 
     for name, tensor in tensors().items():
         assert torch.equal(record[name], tensor)
-        blocks = [block.clone() for block in record.by_path()[name].blocks()]
+        blocks = [block.clone() for block in path_index(record)[name].blocks()]
         assert torch.equal(torch.cat([torch.empty(0), *blocks]), tensor.reshape(-1))
     assert verify_file(tmp_path).verified == "all"
 
@@ -99,7 +100,7 @@ def test_a_damaged_piece_is_noticed_by_whoever_reads_it(tmp_path: Path) -> None:
 
 def test_two_reads_give_memory_of_their_own(tmp_path: Path) -> None:
     write_folder(tmp_path, tensors(), LAYOUTS[4])
-    entry = open_record(tmp_path).by_path()["a"]
+    entry = path_index(open_record(tmp_path))["a"]
 
     first, second = entry.read(), entry.read()
     first.zero_()

@@ -11,6 +11,7 @@ from torch import nn
 import burnish
 from burnish.optim import AdamW
 from burnish.records import RecordMismatchError
+from burnish.records.entries.entries import path_index
 from burnish.train import Checkpoints
 
 from .runs import filled, net, same
@@ -43,7 +44,7 @@ def test_what_is_excluded_is_not_saved(tmp_path: Path) -> None:
     saved = Checkpoints(tmp_path, exclude="base.**").save(1, model=Adapted())
 
     with saved["model"] as record:
-        assert [*record.by_path()] == ["adapter.weight", "adapter.bias"]
+        assert [*path_index(record)] == ["adapter.weight", "adapter.bias"]
 
 
 @pytest.mark.parametrize("option", ["only", "exclude"])
@@ -70,8 +71,8 @@ def test_modules_may_have_patterns_of_their_own(tmp_path: Path) -> None:
     saved = checkpoints.save(1, model=Adapted(), critic=net())
 
     with saved["model"] as model, saved["critic"] as critic:
-        assert [*model.by_path()] == ["adapter.weight"]
-        assert critic.by_path().keys() >= net().state_dict().keys()
+        assert [*path_index(model)] == ["adapter.weight"]
+        assert path_index(critic).keys() >= net().state_dict().keys()
 
 
 def test_patterns_for_what_is_no_module_are_refused(tmp_path: Path) -> None:

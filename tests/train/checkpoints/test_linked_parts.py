@@ -15,6 +15,7 @@ from torch import nn
 import burnish
 from burnish.optim import SGD, AdamW
 from burnish.records import RecordChecksumError, RecordError
+from burnish.records.entries.entries import path_index
 from burnish.train import Checkpoints
 
 from ..killed import killed_everywhere
@@ -261,7 +262,7 @@ def test_what_was_chosen_can_be_linked_too(tmp_path: Path) -> None:
 
     assert n_written(saved.folder) < 4000
     with saved["model"] as record:
-        assert [*record.by_path()] == ["base.weight", "base.bias", "up.weight"]
+        assert [*path_index(record)] == ["base.weight", "base.bias", "up.weight"]
 
 
 class Adapter(nn.Module):

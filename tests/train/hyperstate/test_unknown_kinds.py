@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from burnish.records import RecordMismatchError, open_record
+from burnish.records.entries.entries import with_parts
 from burnish.train import HyperState
 
 
@@ -44,7 +45,7 @@ def test_an_object_of_an_unknown_kind_is_told_and_not_taken_for_none(
     record.load_all()
     metadata: dict[str, Any] = dict(record.metadata)
     metadata["blob"] = {**metadata["blob"], field: value}
-    file.write_bytes(record.replaced(metadata=metadata).save())
+    file.write_bytes(with_parts(record, metadata=metadata).save())
 
     with pytest.raises(RecordMismatchError, match=rf"draws: found .*{content}"):
         open_run()
