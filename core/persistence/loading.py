@@ -22,7 +22,7 @@ from ...config.process.transaction import (
     undo_all,
 )
 from ...records.calls import explain_calls
-from ...records.entries.entries import Entries
+from ...records.entries.entries import Entries, library_part
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
@@ -241,8 +241,14 @@ def _from_record(
     allowed: Allowed,
     maps: Maps,
     transaction: Transaction,
+    *,
+    is_for_whole: bool | None = None,
 ) -> M:
-    module, build = build_unfilled(factory, record.reading.device)
+    if is_for_whole is None:
+        is_for_whole = bool(library_part(record.metadata)) and not is_part(record)
+    module, build = build_unfilled(
+        factory, record.reading.device, is_for_whole=is_for_whole
+    )
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
         raise TypeError(
             f"the factory returned a {type(module).__name__}, expected an nn.Module; "
@@ -264,29 +270,56 @@ def _filled(
 ) -> M:
     """Return ``module``, which ``factory`` built, with the values of ``record``."""
     stored_record = record
+
+    def start_over(factory: Callable[[], M]) -> M:
+        return _from_record(
+            factory, stored_record, allowed, maps, transaction, is_for_whole=False
+        )
+
     record, places, allowed = _fit_to(module, record, allowed)
     materialize_lazy(places, record, transaction)
     make_wrappers(places, record)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
-        factory = partial(rebuild, factory, build)
-        return _from_record(factory, stored_record, allowed, maps, transaction)
+        return start_over(partial(rebuild, factory, build))
     with explained(stored_record, places):
         plan = _plan_filling(module, content, record, places, allowed, is_new=True)
+    if build is not None and build.has_left_out and _leaves_some(content, plan):
+        build.rewind()
+        return start_over(factory)
     fillings = read_fillings(plan, record, maps, is_kept=True)
     parted_numbers = assign_all(fillings, build)
     _report_views(plan, parted_numbers)
-    if build is not None:
-        build.fill()
+    if build is not None and build.fill() and build.has_left_out:
+        # Somebody has a parameter that stands in no module.
+        build.rewind()
+        return start_over(factory)
+    _hand_over_more(places, content, plan, record, transaction)
+    _reports[module] = plan.report
+    _log_load(module, record, plan.report)
+    return module
+
+
+def _hand_over_more(
+    places: Places,
+    content: ModuleContent,
+    plan: LoadPlan,
+    record: Entries,
+    transaction: Transaction,
+) -> None:
+    """Give a new module what ``record`` has beside values: extra state, flags, IDs."""
     StoredExtra(content, plan, record).hand_over({}, [])
     plan.report.requires_grad = plan.take_over_flags()
     adopt(places, plan.ids, transaction)
     if plan.missing or content.is_partial:
         plan.report.initialized = _not_supplied(places, content, plan)
-    _reports[module] = plan.report
-    _log_load(module, record, plan.report)
-    return module
+
+
+def _leaves_some(content: ModuleContent, plan: LoadPlan) -> bool:
+    """Return whether a tensor of the module gets no values from the record."""
+    is_short = len(plan.steps) < len(content.entries)
+    return is_short or bool(plan.missing) or content.is_partial
 
 
 def _stored_payloads(entries: Iterable[Entry]) -> Iterator[object]:

@@ -33,8 +33,12 @@ class UnfilledBuild:
     n_temporary: ClassVar[int] = 0
     """How often data is referred to at most when only its parameter will hold it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_for_whole: bool = False) -> None:
+        """With ``is_for_whole``, a record is expected to supply every tensor."""
         self.is_over = self._is_finished = False
+        self.has_left_out = False
+        """Whether initializers were left out that the module needs unless all comes."""
+        self._may_leave_out, self._has_shown_values = is_for_whole, False
         self.waiting: list[Tape] = []
         """Tapes on which something was noted."""
         self.n_noted = 0
@@ -141,6 +145,18 @@ class UnfilledBuild:
         if torch.default_generator.initial_seed() != self._seed:
             self._has_foreign_draws = True
 
+    def leave_out(self) -> bool:
+        """Take note that initializers are left out; return False if they may not be."""
+        if self.is_over or not self._may_leave_out:
+            return False
+        self.has_left_out = True
+        self.skip_draw()
+        return True
+
+    def show_values(self) -> None:
+        """Take note that somebody asks for values now, which lack what was left out."""
+        self._has_shown_values = self._has_shown_values or self.has_left_out
+
     def look_at_streams(self) -> None:
         """Notice draws and seeds that came from elsewhere than from initializers."""
         if self._streams.have_moved():
@@ -157,8 +173,12 @@ class UnfilledBuild:
 
     @property
     def is_out_of_step(self) -> bool:
-        """Whether somebody drew numbers that initializers would have moved."""
-        return self._has_foreign_draws and self._skips_draws
+        """Whether somebody saw that initializers did not run.
+
+        By numbers drawn that they would have moved, or by values that they would make.
+        """
+        saw_draws = self._has_foreign_draws and self._skips_draws
+        return saw_draws or self._has_shown_values
 
     def rewind(self) -> None:
         """Put all generators back to where they stood when the build began."""
@@ -237,19 +257,23 @@ class UnfilledBuild:
             tape.play_alone()
         return False
 
-    def fill(self) -> None:
+    def fill(self) -> bool:
         """Make the calls for all memory on which somebody still stands.
 
         A parameter in a plain list is in no module's parameters, and yet is read.
+        Return whether there was any.
         """
         tapes, self.waiting = self.waiting, []
         self._owners.clear()
+        has_played = False
         for tape in tapes:
             if not tape.steps:
                 continue
             if n_tensors_on(tape.body) > tape.n_bodies():
+                has_played = True
                 tape.play_alone()
             tape.steps = []
+        return has_played
 
     def _shell(self, tape: Tape, body: Tensor, requires_grad: bool) -> nn.Parameter:
         shell: UnfilledParameter = make_subclass(

@@ -30,6 +30,9 @@ class BuildOfTapes(Protocol):
     def play(self) -> None:
         """Make the calls of all tapes, in the order in which they were noted."""
 
+    def show_values(self) -> None:
+        """Take note that somebody asks for values now."""
+
 
 class Shell(Protocol):
     """A tensor that stands on the memory of a tape, until it is plain."""
@@ -87,6 +90,7 @@ class Tape:
 
     def close(self) -> None:
         """Make the calls, and let all that stands on the memory be plain."""
+        self.build.show_values()
         if self.steps:
             self.play()
         self.uncover()

@@ -20,6 +20,7 @@ from .layer_copies import LAYERS
 from .modes import call_under, construct_on
 from .past_python import blanks_guarded, call_guarded
 from .patches import Function, patch_function
+from .transformers_init import patch_init
 from .unfilled import UnfilledParameter, close, note_call
 
 T = TypeVar("T")
@@ -69,20 +70,33 @@ def call_filled(factory: Callable[[], T]) -> T:
 
 
 def build_unfilled(
-    factory: Callable[[], T], device: torch.device | None
+    factory: Callable[[], T],
+    device: torch.device | None,
+    *,
+    is_for_whole: bool = False,
 ) -> tuple[T, UnfilledBuild | None]:
     """Return a module without values, and what knows of them; or a real one alone.
 
     A module that cannot be built unfilled, or draws numbers whose turn depends on the
-    initializers, is built as ever from where the generators stood.
+    initializers, is built as ever from where the generators stood. If ``is_for_whole``,
+    initializers may be left out, which only shows if not all tensors get values: then
+    call it again without (`UnfilledBuild.has_left_out`).
     """
-    return construct_on(device or _off_meta(), lambda: _build_unfilled(factory))
+    return construct_on(
+        device or _off_meta(), lambda: _build_unfilled(factory, is_for_whole)
+    )
 
 
-def _build_unfilled(factory: Callable[[], T]) -> tuple[T, UnfilledBuild | None]:
-    build = UnfilledBuild()
+def _build_unfilled(
+    factory: Callable[[], T], is_for_whole: bool
+) -> tuple[T, UnfilledBuild | None]:
+    build = UnfilledBuild(is_for_whole=is_for_whole)
     try:
         module = call_unfilled(factory, build)
+        if build.is_out_of_step and build.has_left_out:
+            build.rewind()
+            build = UnfilledBuild()
+            module = call_unfilled(factory, build)
         if build.is_out_of_step:
             # Its draws may all be parameters, which the record replaces as well.
             build.rewind()
@@ -121,7 +135,13 @@ def _install() -> None:
         patch_function(owner, "set_rng_state", _watched_state)
     for cls in LAYERS:
         patch_function(cls, "__init__", partial(_copying_init, cls))
+    patch_init(_current_unfilled)
     _calibrate()
+
+
+def _current_unfilled() -> UnfilledBuild | None:
+    build = _current.get()
+    return build if type(build) is UnfilledBuild else None
 
 
 def _call_in(build: object, function: Callable[[], T]) -> T:

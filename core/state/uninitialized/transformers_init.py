@@ -1,0 +1,85 @@
+"""Initializers of transformers' models, left out of a build for a whole record.
+
+The library's own loading does the same: of modules whose tensors are all loaded it asks
+no initializer, and its models are written for that.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import nn
+
+from .patches import Function, patch_function
+from .unfilled import Unfilled
+
+_MODELS = "transformers.modeling_utils"
+_HOMES = frozenset({_MODELS, "torch.utils._contextlib", "contextlib"})
+"""Where the library's method is from, and the decorators around it."""
+
+
+class BuildWithoutInit(Protocol):
+    """A build that may leave initializers out."""
+
+    def leave_out(self) -> bool:
+        """Take note that initializers are left out; return False if they may not be."""
+        raise NotImplementedError
+
+
+def patch_init(current_build: Callable[[], BuildWithoutInit | None]) -> None:
+    """Let models ask the build of the moment, if the program uses the library."""
+    base: Any = getattr(sys.modules.get(_MODELS), "PreTrainedModel", None)
+    if base is not None and "initialize_weights" in vars(base):
+
+        def around(initialize: Function) -> Function:
+            return _asking(initialize, base, current_build)
+
+        patch_function(base, "initialize_weights", around)
+
+
+def _asking(
+    initialize: Function,
+    base: type[nn.Module],
+    current_build: Callable[[], BuildWithoutInit | None],
+) -> Function:
+    is_original = _is_librarys(initialize)
+
+    def initialize_weights(self: nn.Module) -> Any:
+        build = current_build() if is_original else None
+        if build is None or not _is_usual(self, base) or not build.leave_out():
+            return initialize(self)
+        # The library asks no initializer of a module that is marked, whoever calls.
+        for module in self.modules():
+            vars(module)["_is_hf_initialized"] = True
+        return None
+
+    return initialize_weights
+
+
+def _is_librarys(function: Function | None) -> bool:
+    """Return whether nobody else has wrapped the library's method."""
+    while function is not None:
+        if getattr(function, "__globals__", {}).get("__name__") not in _HOMES:
+            return False
+        function = getattr(function, "__wrapped__", None)
+    return True
+
+
+def _is_usual(model: nn.Module, base: type[nn.Module]) -> bool:
+    """Return whether the library's own code would do nothing but fill ``model``.
+
+    Initializers of users may do more, and a parameter that has its values already may
+    be read past its tape.
+    """
+    models = {type(module) for module in model.modules() if isinstance(module, base)}
+    methods = (getattr(cls, name) for cls in models for name in _METHODS)
+    return all(map(_is_of_transformers, methods)) and all(
+        isinstance(parameter, Unfilled) for parameter in model.parameters()
+    )
+
+
+_METHODS = ("initialize_weights", "_initialize_weights", "_init_weights")
+
+
+def _is_of_transformers(method: Function) -> bool:
+    return method.__module__.startswith("transformers.")
