@@ -33,14 +33,16 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_build_for_a_whole_record_leaves_the_librarys_initializers_out() -> None:
     model, build = build_unfilled(gpt2, None, is_for_whole=True)
 
-    assert build is not None and build.has_left_out
+    assert build is not None
+    assert build.has_left_out
     assert all(vars(m)["_is_hf_initialized"] for m in model.modules())
 
 
 def test_any_other_build_notes_them() -> None:
     _, build = build_unfilled(gpt2, None)
 
-    assert build is not None and not build.has_left_out
+    assert build is not None
+    assert not build.has_left_out
 
 
 def test_a_model_from_its_record_is_as_it_was_saved(stored: Path) -> None:
