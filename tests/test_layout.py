@@ -316,6 +316,9 @@ TESTED_IN = {
     "records/writing/batches.py": "records/writing/test_payload.py",
     "records/writing/contents.py": "records/test_format.py",
     "records/writing/sums.py": "records/test_changing_values.py",
+    "train/checkpoints/torch_optimizer_shares.py": (
+        "train/checkpoints/test_shared_checkpoint.py"
+    ),
     "train/checkpoints/shared_parts.py": "train/checkpoints/test_shared_checkpoint.py",
     "train/fit/beginning.py": "train/fit/test_live_run.py",
     "train/fit/history.py": "cli/test_fit.py",

@@ -42,6 +42,7 @@ from ...records.tensors.memory import is_distributed
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
 from .rng import Generators
+from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 
 MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
 """The kinds of parts, as files name them: a module, what makes a record of itself, a
@@ -271,15 +272,16 @@ _RESTORE_OF: dict[object, Callable[[Any, FlatRecord, Transaction], LoadReport]] 
 
 
 class _StatePart(Part):
-    """What gives and takes its state as plain data: generators, torch's optimizers."""
+    """What gives and takes its state as plain data: generators, schedulers."""
 
     kind = STATE
     # A run that saved a module may go on with another object of the same state dict.
-    fillable_from = (STATE, MODULE)
+    fillable_from: ClassVar[tuple[str, ...]] = (STATE, MODULE)
 
     @staticmethod
     def suits(value: object) -> bool:
-        return _accessors(value) is not None
+        is_optimizer = isinstance(value, torch.optim.Optimizer)
+        return not is_optimizer and _accessors(value) is not None
 
     def record(self) -> Record | FlatRecord:
         read_state, _ = self._accessors()
@@ -290,8 +292,6 @@ class _StatePart(Part):
     ) -> None:
         read_state, write_state = self._accessors()
         is_module = stored_kind == MODULE
-        if is_module and isinstance(self.value, torch.optim.Optimizer):
-            raise _unfit(self.name, self.value, record, stored_kind)
         state = record.to_state_dict() if is_module else value_of(record)
         if type(self.value) in _GENERATORS:
             transaction.undo_with(partial(write_state, read_state()))
@@ -299,16 +299,40 @@ class _StatePart(Part):
             self.prepare_for_code_of_others(
                 transaction, lambda snapshot: write_state(value_of(snapshot))
             )
-        groups = getattr(self.value, "param_groups", [])
-        settings = [set(group) for group in groups]
         write_state(state)
-        if isinstance(self.value, torch.optim.Optimizer):
-            _check_settings(self.name, self.value, settings, record)
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
         accessors = _accessors(self.value)
         assert accessors is not None  # since it suits
         return accessors
+
+
+class _TorchOptimizerPart(_StatePart):
+    """An optimizer of torch, or of others who made it as torch does."""
+
+    fillable_from = (STATE,)
+
+    @property
+    def may_be_shared(self) -> bool:
+        return True
+
+    def with_own_shares(self, record: FlatRecord) -> FlatRecord:
+        return with_optimizer_shares(record, self.value)
+
+    @staticmethod
+    def suits(value: object) -> bool:
+        return isinstance(value, torch.optim.Optimizer)
+
+    def record(self) -> Record | FlatRecord:
+        check_state_shapes(self.name, self.value)
+        return super().record()
+
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
+        settings = [set(group) for group in self.value.param_groups]
+        super().fill(record, stored_kind, transaction)
+        _check_settings(self.name, self.value, settings, record)
 
 
 _GENERATORS = (
@@ -404,6 +428,7 @@ _KINDS: tuple[type[Part], ...] = (
     _TypedRecordPart,
     _OptimizerPart,
     _RecordedPart,
+    _TorchOptimizerPart,
     _StatePart,
     _ValuePart,
 )

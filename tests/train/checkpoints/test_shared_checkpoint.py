@@ -20,6 +20,7 @@ from ...sharded_nets import (
     needs_sharding,
     plain_net,
     tensor_parallel,
+    whole,
     whole_values,
 )
 
@@ -156,12 +157,103 @@ def test_damage_in_one_process_s_share_leaves_all_parts_as_they_were(
     in_processes(act, tmp_path / "processes", 2)
 
 
-def test_what_could_not_be_filled_again_is_refused(tmp_path: Path) -> None:
+def test_a_state_dict_in_shares_could_not_be_filled_again(tmp_path: Path) -> None:
     def act(rank: int) -> None:
         run = Run(fsdp)
-        adam = torch.optim.Adam(run.net.parameters())
-        for part in (adam, run.net.state_dict()):
-            with pytest.raises(ValueError, match="spread over processes"):
-                Checkpoints(tmp_path / "run").save(1, part=part)
+        with pytest.raises(ValueError, match="spread over processes"):
+            Checkpoints(tmp_path / "run").save(1, part=run.net.state_dict())
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+class TorchRun(Run):
+    """The same with an optimizer of torch, of two groups."""
+
+    def __init__(self, spread: Callable[[Any], Any]) -> None:
+        super().__init__(spread)
+        first, *others = self.net.parameters()
+        groups = [{"params": others}, {"params": [first], "lr": 1e-3}]
+        self.optim: Any = torch.optim.AdamW(groups, lr=1e-2, amsgrad=True)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("spread", [fsdp, tensor_parallel])
+def test_an_optimizer_of_torch_goes_on_to_the_bit(
+    spread: Callable[[Any], Any], wait: bool, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        run = TorchRun(spread)
+        run.train(2)
+        with Checkpoints(tmp_path / "run", wait=wait) as checkpoints:
+            checkpoints.save(2, **run.parts)
+        run.train(2)
+
+        other = TorchRun(spread)
+        other.train(1)
+        Checkpoints(tmp_path / "run").restore(**other.parts)
+        other.train(2)
+        assert all(map(torch.equal, other.bits(), run.bits()))
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    stored = Checkpoints(tmp_path / "run")[2]["optim"]
+    shapes = {entry.shape for entry in stored.entries()}
+    assert shapes == {(), (7, 6), (7,), (1, 7), (1,)}
+
+
+def as_it_is(net: Any) -> Any:
+    return net
+
+
+WAYS = [(fsdp, 2, fsdp, 3), (fsdp, 2, as_it_is, 1), (as_it_is, 1, fsdp, 2)]
+
+
+@pytest.mark.parametrize(("spread", "n", "later", "n_later"), WAYS)
+def test_an_optimizer_of_torch_goes_on_in_other_numbers_of_processes(
+    spread: Any, n: int, later: Any, n_later: int, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        run = TorchRun(spread)
+        run.train(2)
+        Checkpoints(tmp_path / "run").save(2, **run.parts)
+        run.train(1)
+        torch.save(whole_values(run.net), tmp_path / f"{rank}.pt")
+
+    def go_on(rank: int) -> None:
+        run = TorchRun(later)
+        Checkpoints(tmp_path / "run").restore(**run.parts)
+        run.train(1)
+        for name, values in torch.load(tmp_path / "0.pt").items():
+            assert torch.allclose(whole(run.net.get_parameter(name)), values), name
+
+    in_processes(act, tmp_path / "before", n)
+    in_processes(go_on, tmp_path / "after", n_later)
+
+
+def test_a_state_that_is_cut_otherwise_than_its_parameter_is_refused(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        run = TorchRun(fsdp)
+        run.train(1)
+        weight = run.net[0].weight
+        run.optim.state[weight]["row"] = weight[:, :3].detach()
+        with pytest.raises(ValueError, match="keeps 'row' of shape"):
+            Checkpoints(tmp_path / "run").save(1, **run.parts)
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+def test_processes_that_save_different_parts_or_steps_are_told(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        run, checkpoints = Run(fsdp), Checkpoints(tmp_path / "run")
+        parts = {"model": run.net, **({} if rank else {"optim": run.optim})}
+        with pytest.raises(ValueError, match="process 1 saves with parts in shares"):
+            checkpoints.save(1, rng=False, **parts)
+        with pytest.raises(ValueError, match="process 1 saves with step 1"):
+            checkpoints.save(rank, **run.parts)
+        with pytest.raises(TypeError, match="restores nothing"):
+            checkpoints.save(1, rng=False, **({} if rank else run.parts))
+        assert checkpoints.steps == []
 
     in_processes(act, tmp_path / "processes", 2)

@@ -112,6 +112,24 @@ def test_other_numbers_of_processes_go_on(
     assert main(["verify", str(tmp_path / "run")]) == 0
 
 
+def test_an_optimizer_of_torch_goes_on_to_the_bit(tmp_path: Path) -> None:
+    def begin(config: Config) -> State:
+        net = fsdp(plain_net())
+        return State(0, net, torch.optim.AdamW(net.parameters(), lr=config.lr))
+
+    def act(rank: int) -> None:
+        folder = tmp_path / "run"
+        run = HyperState.load(Config, State, begin, checkpoint_dir=folder, every=2)
+        train(run, 3)
+        other = HyperState.load(Config, State, begin, checkpoint_dir=folder, every=2)
+        train(other, 1)
+        expected = whole_values(run.state.net)
+        for name, values in whole_values(other.state.net).items():
+            assert torch.equal(values, expected[name]), name
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
 def test_damage_in_one_share_is_the_error_of_all(tmp_path: Path) -> None:
     def act(rank: int) -> None:
         run = load(tmp_path / "run")

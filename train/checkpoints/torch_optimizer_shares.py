@@ -1,0 +1,75 @@
+"""States of torch's optimizers whose parameters are spread over processes.
+
+A state dict has them by the number of the parameter, as it is in one process; each is
+cut as its parameter is.
+"""
+
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import torch
+
+from ...records.errors import RecordError
+from ...records.flat_record import FlatRecord
+from ...records.sharded.share_payload import with_shares
+from ...records.tensors.shares import is_sharded
+from ..plain_records import value_of
+
+
+def check_state_shapes(name: str, optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError for a spread state of another shape than its parameter.
+
+    Nothing would say how it was cut when it is loaded.
+    """
+    for param, state in optimizer.state.items():
+        for key, value in state.items():
+            if is_sharded(value) and value.shape != param.shape:
+                kind = type(optimizer).__name__
+                raise ValueError(
+                    f"{name}: {kind} keeps {key!r} of shape {tuple(value.shape)} of a "
+                    f"parameter of shape {tuple(param.shape)}, both spread over "
+                    "processes; a checkpoint takes states that are cut as their "
+                    "parameters are, and optimizers of burnish.optim"
+                )
+
+
+def with_optimizer_shares(
+    record: FlatRecord, optimizer: torch.optim.Optimizer
+) -> FlatRecord:
+    """Return the record of a state dict, its tensors spread as their parameters are.
+
+    Those of another shape, and of parameters that are not spread, are read whole.
+    """
+    try:
+        paths, state_dict = _paths_and_blanks(record)
+    except RecordError:
+        return record
+    if not isinstance(state_dict, dict) or not state_dict.keys() >= _KEYS:
+        return record  # of something else, which it will not be filled from
+    params = chain.from_iterable(group["params"] for group in optimizer.param_groups)
+    groups = state_dict["param_groups"]
+    numbers = chain.from_iterable(group["params"] for group in groups)
+    likes: dict[str, Any] = {}
+    for number, param in zip(numbers, params, strict=False):
+        if is_sharded(param):
+            values = state_dict["state"].get(number, {}).values()
+            likes.update({paths[id(v)]: param for v in values if id(v) in paths})
+    return with_shares(record, likes)
+
+
+_KEYS = {"state", "param_groups"}
+
+
+def _paths_and_blanks(record: FlatRecord) -> tuple[dict[int, str], Any]:
+    """Return the state dict with blanks for tensors, and the path of each by its ID."""
+    entries = record.entries()
+    blanks = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
+    outline = record.replaced(
+        entries=[
+            replace(entry, source=blank)
+            for entry, blank in zip(entries, blanks, strict=True)
+        ]
+    )
+    state_dict = value_of(outline)
+    return {id(b): e.path for e, b in zip(entries, blanks, strict=True)}, state_dict
