@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..records.flat_record import FlatRecord
+    from ..records.io.remote.url import Place
     from ..records.io.save_handle import SaveHandle
     from ..records.io.sink import Destination, File
     from ..records.readable import Readable
@@ -79,13 +80,23 @@ class _Methods:
     @overload
     def save_record(
         self,
-        file: "File",
+        file: "os.PathLike[str]",
         *,
         wait: Literal[False],
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
         **options: "Unpack[ModuleSaveOptions]",
     ) -> "SaveHandle[Path]": ...
+    @overload
+    def save_record(
+        self,
+        file: "File",
+        *,
+        wait: Literal[False],
+        snapshot: SnapshotKind = "copy",
+        staging: int = STAGING,
+        **options: "Unpack[ModuleSaveOptions]",
+    ) -> "SaveHandle[Place]": ...
     @method_of_modules
     @explain_calls("net.save_record(file{})", "write", is_home=False)
     def save_record(
@@ -96,13 +107,13 @@ class _Methods:
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
         **options: "Unpack[ModuleSaveOptions]",
-    ) -> "bytes | SaveHandle[Path] | None":
+    ) -> "bytes | SaveHandle[Path] | SaveHandle[Place] | None":
         """Write the record to ``file``, or return it as bytes when that is left out.
 
         The options are those of `burnish.save_record`.
         """
         module, save = cast(nn.Module, self), cast(Any, _save_record)
-        saved: bytes | SaveHandle[Path] | None = save(
+        saved: bytes | SaveHandle[Path] | SaveHandle[Place] | None = save(
             module, file, wait=wait, snapshot=snapshot, staging=staging, **options
         )
         return saved

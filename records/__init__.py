@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from .flat_record import FlatRecord
     from .format import Format, WriteOptions
+    from .io.remote.url import Url
     from .io.save_handle import SaveHandle
     from .open import Verified, open_record, verify_file
     from .precision import Precision
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022  # plainly sorted, as a test of all packages has it
     "Recorder",
     "SaveHandle",
     "StoredContents",
+    "Url",
     "Verified",
     "WriteOptions",
     "open_record",
@@ -70,6 +72,7 @@ _MODULES = {
     ),
     "flat_record": ("FlatRecord",),
     "format": ("Format", "WriteOptions"),
+    "io.remote.url": ("Url",),
     "io.save_handle": ("SaveHandle",),
     "open": ("Verified", "open_record", "verify_file"),
     "precision": ("Precision",),

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from .entries.entries import with_parts
 from .header.header import header_of
 from .io.progress import Progress
-from .io.remote.address import is_url
+from .io.remote.url import Place, place_of
 from .io.save_handle import SaveHandle, SnapshotReport
 from .io.sink import Destination
 from .record_writer import WritableRecord
@@ -213,11 +212,11 @@ def save_in_background(
     file: Destination,
     progress: Progress | None,
     options: SnapshotOptions | None = None,
-) -> SaveHandle[Path]:
-    """Write ``record`` as it is now to the path ``file``, after this has returned.
+) -> SaveHandle[Place]:
+    """Write ``record`` as it is now to a path or a URL, after this has returned.
 
-    So to a URL, which then is the result, as text. ValueError for a file object:
-    nobody would know when to close it.
+    The result is where it is then. ValueError for a file object: nobody would know when
+    to close it.
     """
     if not isinstance(file, str | os.PathLike):
         raise ValueError(
@@ -229,13 +228,11 @@ def save_in_background(
             )
         )
     # The program may be in another folder when the file is opened.
-    # Typed as what nearly all saves are to: no path can hold a URL.
-    place: Any = file if is_url(file) else Path(os.getcwd(), os.fsdecode(file))
+    place = place_of(file)
 
-    def write(snapshot: Records) -> Path:
+    def write(snapshot: Records) -> Place:
         snapshot[0].save(place, progress)
-        result: Path = place
-        return result
+        return place
 
     return _saves.begin([record], write, place, options)
 

@@ -1,5 +1,6 @@
 """The ways out of a module: its record, and its record in a file."""
 
+import os
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -24,6 +25,7 @@ from ...records.entries.entries import path_index
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord, flat_record
 from ...records.io.progress import Progress
+from ...records.io.remote.url import Place
 from ...records.io.save_handle import SaveHandle
 from ...records.io.sink import Destination, File
 from ...records.nest import record_of_data
@@ -141,13 +143,23 @@ def save_record(
 @overload
 def save_record(
     module: Savable,
-    file: File,
+    file: os.PathLike[str],
     *,
     wait: Literal[False],
     snapshot: SnapshotKind = "copy",
     staging: int = STAGING,
     **options: Unpack[ModuleSaveOptions],
 ) -> SaveHandle[Path]: ...
+@overload
+def save_record(
+    module: Savable,
+    file: File,
+    *,
+    wait: Literal[False],
+    snapshot: SnapshotKind = "copy",
+    staging: int = STAGING,
+    **options: Unpack[ModuleSaveOptions],
+) -> SaveHandle[Place]: ...
 @explain_calls("burnish.save_record(module, file{})", "write")
 def save_record(
     module: Savable,
@@ -162,7 +174,7 @@ def save_record(
     wait: bool = True,
     snapshot: SnapshotKind = "copy",
     staging: int = STAGING,
-) -> bytes | SaveHandle[Path] | None:
+) -> bytes | SaveHandle[Path] | SaveHandle[Place] | None:
     """Write the record of ``module`` to ``file``, or return it as bytes without one.
 
     ``precision`` concerns floating parameters and is applied chunk by chunk while
@@ -176,8 +188,9 @@ def save_record(
 
     With ``wait=False`` a copy of all that is saved is made, and a thread writes that
     while the program goes on: what is changed later is not in the file. Returned is a
-    handle, whose ``wait()`` raises what went wrong; so does the next such save. One of
-    them goes on at a time, and the program does not end before it has.
+    handle, whose ``wait()`` returns the absolute path, or the `Url`, of what is
+    complete then, or raises what went wrong; so does the next such save. One of them
+    goes on at a time, and the program does not end before it has.
 
     ``snapshot="lazy"`` copies nothing at once that optimizers hold: before a step of
     one, and before `load_record`, up to ``staging`` bytes of what is not yet written

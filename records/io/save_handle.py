@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from ...config.process.interrupts import uninterrupted
-from .remote.address import is_url
+from .remote.url import Url, place_of
 
 T = TypeVar("T")
 
@@ -187,7 +187,8 @@ def join_saves(place: str | os.PathLike[str]) -> None:
 
 def _place(file: str | os.PathLike[str]) -> str:
     """Return the one name of a place that may have several."""
-    return file if is_url(file) else os.path.realpath(file)
+    place = place_of(file)
+    return place if isinstance(place, Url) else os.path.realpath(place)
 
 
 def _clear_frames(error: BaseException) -> None:

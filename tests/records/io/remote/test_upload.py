@@ -1,13 +1,14 @@
 """Records that are written to URLs: whole, or the object that was there stays."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, assert_type
 
 import pytest
 import torch
 from torch import nn
 
 import burnish
-from burnish.records import PrecisionError, Record, Recorder
+from burnish.records import PrecisionError, Record, Recorder, Url
 from burnish.records.flat_record import FlatRecord
 from burnish.records.io.remote.address import address_of
 from burnish.records.io.remote.upload import PART, Upload, uploading
@@ -158,7 +159,7 @@ def test_a_url_may_be_saved_to_while_the_program_goes_on() -> None:
 
     handle = burnish.save_record(module, url, wait=False)
 
-    assert str(handle.wait()) == url
+    assert assert_type(handle.wait(), Path | Url) == url
     assert torch.equal(burnish.open_record(url)["weight"], module.weight)
     assert handle.place == url
 

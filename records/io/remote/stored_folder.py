@@ -1,0 +1,121 @@
+"""StoredFolder: objects of a storage whose addresses begin alike."""
+
+import errno
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from .address import Address, address_of
+from .upload import uploading
+from .url import Url
+
+_MOST_BYTES = 64 << 20
+"""Of an object that is read whole."""
+
+_ERRNO: dict[type[OSError], int] = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+    NotADirectoryError: errno.ENOTDIR,
+    IsADirectoryError: errno.EISDIR,
+}
+
+
+class StoredFolder:
+    """A folder of a storage, which need not be made, and is not where it is empty.
+
+    What the storage answers with is raised as OSError with the URL.
+    """
+
+    def __init__(self, url: Url) -> None:
+        self.url = url
+        self._address = address_of(url)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a short object, by one request.
+
+        FileNotFoundError if it is not there.
+        """
+        address = self._at(name)
+        with explained(address.url):
+            # A range, since a storage may else fetch several pieces of two objects.
+            content: bytes = address.storage.cat_file(address.path, 0, _MOST_BYTES)
+        if len(content) >= _MOST_BYTES:
+            raise OSError(errno.EFBIG, "an object of 64 MiB or more", address.url)
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Have ``content`` be an object, which replaces the older one whole."""
+        with uploading(self._at(name), len(content)) as upload:
+            upload.write(content)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects, in order; those that are not there are left out."""
+        for name in names:
+            address = self._at(name)
+            try:
+                with explained(address.url):
+                    # Not `rm`, for which `*` in the name of a folder is a pattern.
+                    address.storage.rm_file(address.path)
+            except FileNotFoundError:
+                continue
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders in it, by one listing, in order."""
+        return sorted(
+            row["name"].rstrip("/").rpartition("/")[2]
+            for row in self._listed("ls", detail=True)
+            if row["type"] == "directory"
+        )
+
+    def files(self, folder: str) -> dict[str, float | None]:
+        """Return what lies in ``folder``, at any depth, and its age in seconds.
+
+        By names that begin with that of the folder; None where the age is unknown.
+        """
+        rows = self._listed("find", folder, detail=True)
+        start = len(self._address.path.rstrip("/")) + 1
+        return {
+            row["name"][start:]: _age(row) for row in rows.values() if row["size"] != 0
+        }
+
+    def _listed(self, method: str, folder: str = "", **options: Any) -> Any:
+        address = self._at(folder) if folder else self._address
+        storage = address.storage
+        with explained(address.url):
+            # What was listed before says what was there then.
+            storage.invalidate_cache(address.path)
+            try:
+                return getattr(storage, method)(address.path, **options)
+            except FileNotFoundError:
+                return [] if method == "ls" else {}
+
+    def _at(self, name: str) -> Address:
+        url, path = self.url / name, f"{self._address.path.rstrip('/')}/{name}"
+        return Address(url, self._address.storage, path)
+
+
+@contextmanager
+def explained(url: str) -> Generator[None]:
+    """Raise what a storage raises as an OSError with the URL."""
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        kinds = (n for kind, n in _ERRNO.items() if isinstance(error, kind))
+        text = str(getattr(error, "strerror", None) or error or type(error).__name__)
+        raise OSError(number or next(kinds, errno.EIO), text, url) from error
+
+
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
+
+
+def _age(row: dict[str, Any]) -> float | None:
+    """Return how many seconds ago an object was written, as its storage tells it."""
+    when = next((row[key] for key in _TIMES if row.get(key) is not None), None)
+    if isinstance(when, str):
+        when = datetime.fromisoformat(when)
+    if isinstance(when, datetime):
+        when = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return time.time() - when if isinstance(when, int | float) else None
