@@ -11,7 +11,7 @@ from torch import Tensor
 from .entries.entries import with_parts
 from .header.header import header_of
 from .io.progress import Progress
-from .io.remote.url import Place, place_of
+from .io.remote.url import Place, path_or_url
 from .io.save_handle import SaveHandle, SnapshotReport
 from .io.sink import Destination
 from .record_writer import WritableRecord
@@ -228,7 +228,7 @@ def save_in_background(
             )
         )
     # The program may be in another folder when the file is opened.
-    place = place_of(file)
+    place = path_or_url(file)
 
     def write(snapshot: Records) -> Place:
         snapshot[0].save(place, progress)

@@ -13,7 +13,7 @@ from torch import nn
 
 import burnish
 from burnish.optim import AdamW, OptimizerAdaptor
-from burnish.records import RecordError
+from burnish.records import RecordError, Url
 from burnish.train import Checkpoints, HyperState
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -88,7 +88,7 @@ def stepped(module: nn.Module) -> OptimizerAdaptor:
     return optim
 
 
-def hyperstate(folder: Path, make: Callable[[], nn.Module]) -> object:
+def hyperstate(folder: Path | Url, make: Callable[[], nn.Module]) -> object:
     """Go on with a run whose program makes another model than it did."""
     for factory in (Net, make):
         run = HyperState.load(

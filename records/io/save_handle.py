@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from ...config.process.interrupts import uninterrupted
-from .remote.url import Url, place_of
+from .remote.url import Url, path_or_url
 
 T = TypeVar("T")
 
@@ -187,7 +187,7 @@ def join_saves(place: str | os.PathLike[str]) -> None:
 
 def _place(file: str | os.PathLike[str]) -> str:
     """Return the one name of a place that may have several."""
-    place = place_of(file)
+    place = path_or_url(file)
     return place if isinstance(place, Url) else os.path.realpath(place)
 
 

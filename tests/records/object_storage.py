@@ -16,6 +16,11 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
     fetched: list[tuple[int, int]] = []  # noqa: RUF012  # of all instances
     asked: list[str] = []  # noqa: RUF012  # of all instances
 
+    calls: list[str] = []  # noqa: RUF012  # of all instances
+    """What was asked for, and of which path."""
+    refused: set[str] = set()  # noqa: RUF012  # of all instances
+    """Calls that are not permitted."""
+
     @classmethod
     def put(cls, path: str, data: bytes) -> str:
         """Have ``data`` stand at ``path``, forget what was counted, return the URL."""
@@ -28,11 +33,52 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
         """Begin to count anew."""
         cls.fetched.clear()
         cls.asked.clear()
+        cls.calls.clear()
 
     @classmethod
     def n_fetched(cls) -> int:
         """Return how many bytes were fetched."""
         return sum(end - start for start, end in cls.fetched)
+
+    def _count(self, call: str, path: str) -> str:
+        path = str(self._strip_protocol(path))
+        self.calls.append(f"{call} {path}")
+        if call in self.refused:
+            raise PermissionError(f"{call} is forbidden")
+        return path
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
+        start = self._count("ls", path) + "/"
+        names = [name for name in self.objects if name.startswith(start)]
+        if not names:
+            raise FileNotFoundError(path)
+        rows = [self.info(name) for name in names if "/" not in name[len(start) :]]
+        folders = {name[len(start) :].split("/")[0] for name in names if "/" in name}
+        rows += [
+            {"name": start + name, "size": 0, "type": "directory"}
+            for name in sorted(folders)
+            if start + name not in names
+        ]
+        return rows if detail else [row["name"] for row in rows]
+
+    def cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
+        path = self._count("get", path)
+        if path not in self.objects:
+            raise FileNotFoundError(path)
+        data = self.objects[path][start:end]
+        self.fetched.append((start or 0, (start or 0) + len(data)))
+        return data
+
+    def pipe_file(self, path: str, value: bytes, **options: Any) -> None:
+        self.objects[self._count("put", path)] = value
+
+    def rm_file(self, path: str) -> None:
+        path = self._count("delete", path)
+        if path not in self.objects:
+            raise FileNotFoundError(path)
+        del self.objects[path]
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         options.pop("cache_options", None)
@@ -44,6 +90,7 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
             raise FileNotFoundError(path)
         data = self.objects[path]
         self.asked.append(path)
+        self.calls.append(f"head {path}")
         tag = sha256(data).hexdigest()
         return {"name": path, "size": len(data), "type": "file", "ETag": tag}
 

@@ -2,10 +2,9 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
@@ -17,14 +16,18 @@ from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ...records.format_names import format_of_suffix
 from ...records.io.progress import Progress, progress_below
+from ...records.io.remote.address import is_taken
+from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SaveHandle, SnapshotReport
 from ...records.open import digest_of, open_record, verify_file
 from ...records.processes.agreement import agreed
+from ...records.sharded.shard_index import INDEX
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain_records import value_of
 from .manifest import FILE, Manifest, PartRow
-from .part_kinds import VALUE, PartRecord, fill, other_flags, part_of
+from .part_kinds import VALUE, PartRecord, SavePart, fill, other_flags, part_of
 from .shared_parts import shared_names, with_own_shares
 
 RNG = "rng"
@@ -37,7 +40,7 @@ Number = int | float
 class Checkpoint(os.PathLike[str]):
     """A folder with one record per part; ``checkpoint["model"]`` opens a part."""
 
-    folder: Path
+    folder: Place
     source: Manifest | SaveHandle[Manifest]
     """What it holds, or the save that goes on and will say so."""
 
@@ -45,23 +48,23 @@ class Checkpoint(os.PathLike[str]):
     def read(cls, folder: str | os.PathLike[str]) -> "Checkpoint":
         """Return the checkpoint in ``folder``; FileNotFoundError if there is none."""
         # Parts are opened when they are asked for, wherever the program is then.
-        path = Path(folder).absolute()
+        path = path_or_url(folder)
         return cls(path, Manifest.read(path))
 
     @classmethod
     def write(
         cls,
-        folder: Path,
+        folder: Place,
         step: int,
         parts: Iterable[PartRecord],
         values: Mapping[str, Number],
         *,
         info: Mapping[str, Any] | None = None,
-        save: Callable[[PartRecord, Path], None] | None = None,
+        save: SavePart | None = None,
         progress: Progress | None = None,
         written: Mapping[str, PartRow] | None = None,
-    ) -> None:
-        """Write one record per part into ``folder``, then what it holds.
+    ) -> Manifest:
+        """Write one record per part into ``folder``, then what it holds; return that.
 
         ``save`` writes the record of a part to its file, in another way than whole.
         ``written`` are those that are there.
@@ -80,6 +83,7 @@ class Checkpoint(os.PathLike[str]):
             step=step, values=dict(values), parts=rows, info=dict(info or {})
         )
         manifest.write(folder)
+        return manifest
 
     @property
     def manifest(self) -> Manifest:
@@ -120,15 +124,21 @@ class Checkpoint(os.PathLike[str]):
         """The names of what can be restored."""
         return [*self.manifest.parts]
 
-    def file(self, name: str) -> Path:
-        """Return the record file of a part. KeyError if there is no such part."""
+    def file(self, name: str) -> Place:
+        """Return the record file of a part. KeyError if there is no such part.
+
+        Where several processes hold the part it is a folder, or at a URL its index.
+        """
         if name not in self.manifest.parts:
             hint = did_you_mean(name, self.manifest.parts)
             part_names = ", ".join(self.manifest.parts) or "nothing"
             raise KeyError(
                 f"{self.folder} has no part {name!r}, but {part_names}.{hint}"
             )
-        return self.folder / self.manifest.parts[name].file
+        row_file = self.manifest.parts[name].file
+        place = self.folder / row_file
+        is_folder = isinstance(place, Url) and format_of_suffix(row_file) is None
+        return place / INDEX if is_folder else place
 
     def __getitem__(self, name: str) -> Any:
         """Return a number, plain data, or the record of a part, opened lazily."""
@@ -222,7 +232,7 @@ class Checkpoint(os.PathLike[str]):
                 self.file(name), hyperparameters=hyperparameters, progress=progress
             )
         except FileNotFoundError:
-            if not (self.folder / FILE).exists():
+            if not is_taken(self.folder / FILE):
                 raise  # the whole checkpoint was removed meanwhile
             raise RecordFormatError(
                 str(self.folder / FILE),

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
@@ -22,20 +21,23 @@ from ...records.background_saves import (
 from ...records.calls import explain_calls
 from ...records.errors import RecordFormatError
 from ...records.io.progress import Progress, progress_call
+from ...records.io.remote.address import size_at
+from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SaveHandle, join_saves
 from ...records.processes.agreement import agreed
 from ...records.processes.background_group import background_group
-from ...records.processes.messages import n_processes
+from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
 from .choice import Choice, PatternsOfParts
-from .distributed import check_alike, is_writer, local_folder
+from .distributed import check_alike, is_writer
 from .end_signal import EndSignal
 from .folders import Folders, check_count
 from .linked_parts import LinkedParts, Unchanged
-from .manifest import FILE, Manifest, PartRow
+from .manifest import FILE, Manifest, PartRow, files_in
 from .part_kinds import Part, PartRecord, part_of, part_records, writable
 from .process_generators import ProcessGenerators
+from .remote_folders import Lasting, RemoteFolders, RunFolders
 from .shared_checkpoint import SharedCheckpoint
 from .shared_parts import SharedParts, shared_names
 
@@ -127,9 +129,9 @@ class Checkpoints:
         self.keep_best = None if keep_best is None else _ranking(keep_best)
         self.suffix = suffix
         self._choice = Choice(only, exclude)
-        self._links = LinkedParts.checked(unchanged, suffix)
-        self._folders = Folders(root=local_folder(folder), marker=FILE)
-        _refuse_one_checkpoint(self._folders)
+        self._folders = folders_at(folder)
+        self._links = LinkedParts.checked(unchanged, suffix, self._folders.root)
+        _refuse_one_checkpoint(self._folders.root)
         progress_call(progress)
         self._wait, self._progress = wait, progress
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
@@ -137,8 +139,8 @@ class Checkpoints:
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
 
     @property
-    def folder(self) -> Path:
-        """Where the checkpoints lie."""
+    def folder(self) -> Place:
+        """Where the checkpoints lie: a path, or a URL."""
         return self._folders.root
 
     @property
@@ -158,7 +160,7 @@ class Checkpoints:
 
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
         """Return a checkpoint to look into. KeyError if there is none."""
-        folders: dict[int, Path] = {}
+        folders: Mapping[int, Place] = {}
         for _ in range(_TRIES):
             number, folders = self._number_and_folders(step)
             if number not in folders:
@@ -167,6 +169,8 @@ class Checkpoints:
                 return self._read(folders[number], number)
             except FileNotFoundError:
                 continue  # a run that writes has just removed or replaced it
+        if number in folders and isinstance(self._folders, RemoteFolders):
+            raise self._folders.lost(number)
         available = (
             f"there are {', '.join(map(str, folders))}" if folders else "none is"
         )
@@ -177,7 +181,7 @@ class Checkpoints:
         )
 
     @staticmethod
-    def _read(folder: Path, number: int) -> Checkpoint:
+    def _read(folder: Place, number: int) -> Checkpoint:
         checkpoint = Checkpoint.read(folder)
         if checkpoint.step != number:
             raise RecordFormatError(
@@ -188,7 +192,7 @@ class Checkpoints:
             )
         return checkpoint
 
-    def _number_and_folders(self, step: object) -> tuple[Any, dict[int, Path]]:
+    def _number_and_folders(self, step: object) -> tuple[Any, Mapping[int, Place]]:
         """Return the number that ``step`` means, and all folders, of one moment."""
         folders = self._by_number()
         if step == "latest":
@@ -200,7 +204,7 @@ class Checkpoints:
     def __contains__(self, step: object) -> bool:
         return step in self._by_number()
 
-    def _by_number(self) -> dict[int, Path]:
+    def _by_number(self) -> Mapping[int, Place]:
         """Return the folders by number, once no save of this process goes on."""
         join_saves(self.folder)
         return self._folders.by_number()
@@ -372,16 +376,19 @@ class Checkpoints:
         """Save with all processes, of which each writes its shares of some parts."""
         unshared = {n: p for n, p in objects.items() if n not in shared}
         agreed(lambda: self._folders.prepare() if is_writer() else None)
+        mark = broadcast_text(self._folders.new_mark())
         shared_parts = [part_of(name, objects[name]) for name in shared]
         parts = SharedParts.planned(shared_parts, self._prepare_shared)
-        live_parts = agreed(lambda: self._records_of(unshared))
+        live_parts = agreed(lambda: self._records_of(unshared, mark))
         name = self._folders.name(number)
-        save = SharedCheckpoint(parts, [part.record for part in live_parts], name)
+        whole = [part.record for part in live_parts]
+        save = SharedCheckpoint(parts, whole, name, mark)
         finish = partial(self._finish_shared, number, values, live_parts)
+        lasting = self._lasting(number)
 
         def write(records: Records, group: Any = None) -> Manifest:
-            save.write(self._folders, records, finish, self._progress, group)
-            agreed(lambda: self._forget_shared(number), groups=[group])
+            save.write(self._folders, records, finish, lasting, self._progress, group)
+            self._links.last_number = number
             return Manifest.read(self.folder / name)
 
         if self._wait:
@@ -396,21 +403,18 @@ class Checkpoints:
     def _prepare_shared(self, part: Part) -> WritableRecord:
         return writable(part, self._choice, writer_for(...))
 
-    def _records_of(self, parts: Mapping[str, object]) -> list[PartRecord]:
+    def _records_of(self, parts: Mapping[str, object], mark: str) -> list[PartRecord]:
         """Return what one process alone writes of parts that all have."""
-        return [*part_records(parts, self.suffix, self._choice)] if is_writer() else []
-
-    def _forget_shared(self, newest: int) -> None:
-        if is_writer():
-            self._links.last_number = newest
-            self._forget(newest)
+        if not is_writer():
+            return []
+        return [*part_records(parts, f"{mark}{self.suffix}", self._choice)]
 
     def _finish_shared(
         self,
         number: int,
         values: Mapping[str, Number],
         live_parts: list[PartRecord],
-        scratch: Path,
+        scratch: Place,
         records: Records,
         rows_written: Mapping[str, PartRow],
     ) -> None:
@@ -434,47 +438,53 @@ class Checkpoints:
         self, number: int, objects: Mapping[str, object], values: Mapping[str, Number]
     ) -> Manifest | SaveHandle[Manifest]:
         """Write a checkpoint, or begin to, if saves are not waited for."""
-        parts = part_records(objects, self.suffix, self._choice)
+        mark = self._folders.new_mark()
+        parts = part_records(objects, f"{mark}{self.suffix}", self._choice)
         # Others would read what the first process has not written yet.
         if self._wait or n_processes() > 1:
-            return self._commit(number, parts, values)
+            return self._commit(number, mark, parts, values)
         live_parts = [*parts]
 
         def write(snapshot: Records) -> Manifest:
             copies = map(PartRecord.with_record, live_parts, snapshot)
-            return self._commit(number, copies, values)
+            return self._commit(number, mark, copies, values)
 
         records = [part.record for part in live_parts]
         return self._saves.begin(records, write, self.folder)
 
     def _commit(
-        self, number: int, parts: Iterable[PartRecord], values: Mapping[str, Number]
+        self,
+        number: int,
+        mark: str,
+        parts: Iterable[PartRecord],
+        values: Mapping[str, Number],
     ) -> Manifest:
         """Write a checkpoint; once it is there, remove what need not be kept."""
-        with self._folders.new(self._folders.name(number)) as scratch:
+        name, lasting = self._folders.name(number), self._lasting(number)
+        with self._folders.new(name, mark, lasting) as scratch:
             save = self._links.saver(self._folders)
-            Checkpoint.write(
+            manifest = Checkpoint.write(
                 scratch, number, parts, values, save=save, progress=self._progress
             )
-            manifest = Manifest.read(scratch)
         self._links.last_number = number
-        self._forget(number)
         return manifest
 
-    def _forget(self, newest: int) -> None:
-        """Remove what is beyond ``keep_last`` and not among the best."""
-        if self.keep_last is None:
-            return
-        with self._folders.locked() as folders:
-            # A run that went back to an earlier step goes on from there.
-            lasting = {newest, *[*folders][-self.keep_last :]}
-            if self.keep_best is not None:
-                lasting.update(self._ranked(folders)[: self.keep_best[1]])
-            for number, folder in folders.items():
-                if number not in lasting:
-                    self._folders.remove(folder)
+    def _lasting(self, newest: int) -> Lasting | None:
+        """Return what chooses the last ``keep_last`` and the best; None: all stay."""
+        n_last = self.keep_last
+        if n_last is None:
+            return None
 
-    def _ranked(self, folders: Mapping[int, Path]) -> list[int]:
+        def choose(folders: Mapping[int, Place]) -> set[int]:
+            # A run that went back to an earlier step goes on from there.
+            chosen = {newest, *[*folders][-n_last:]}
+            if self.keep_best is not None:
+                chosen.update(self._ranked(folders)[: self.keep_best[1]])
+            return chosen
+
+        return choose
+
+    def _ranked(self, folders: Mapping[int, Place]) -> list[int]:
         """Return the steps that have the number to rank by, the best first."""
         if self.keep_best is None:
             return []
@@ -498,6 +508,15 @@ class Checkpoints:
             f"keep_best ranks by {name!r}, but the numbers given are "
             f"{', '.join(values)}.{did_you_mean(name, values)}"
         )
+
+
+def folders_at(folder: str | os.PathLike[str]) -> RunFolders:
+    """Return the checkpoints of the run at a path or a URL."""
+    # A run that changes its directory goes on with the same checkpoints.
+    root = path_or_url(folder)
+    if isinstance(root, Url):
+        return RemoteFolders(root=root, marker=FILE, names_in=files_in)
+    return Folders(root=root, marker=FILE)
 
 
 def _ranking(keep_best: Any) -> tuple[str, int, str]:
@@ -532,11 +551,10 @@ def _step(step: Any, verb: str) -> int:
     return int(value)
 
 
-def _refuse_one_checkpoint(folders: Folders) -> None:
+def _refuse_one_checkpoint(root: Place) -> None:
     """Raise ValueError for the folder of one step, which would look like a new run."""
-    root = folders.root
     digits = root.name.removeprefix("step")
-    if digits.isdecimal() and (root / FILE).is_file():
+    if digits.isdecimal() and size_at(root / FILE) is not None:
         run = str(root.parent)
         raise ValueError(
             f"{root} is one checkpoint of a run, expected the folder of the run: "

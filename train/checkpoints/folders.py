@@ -6,7 +6,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from numbers import Integral
@@ -131,12 +131,34 @@ class Folders:
         self._recover()
         sweep(self.root, rf"(?:{LATEST})?{re.escape(self.key)}\d+")
 
+    def new_mark(self) -> str:
+        """Return what names of files need not have, which a folder keeps apart."""
+        return ""
+
     @contextmanager
-    def new(self, name: str) -> Generator[Path]:
+    def new(
+        self,
+        name: str,
+        mark: str = "",
+        lasting: Callable[[Mapping[int, Path]], Iterable[int]] | None = None,
+    ) -> Generator[Path]:
         """Give an empty folder that gets ``name`` at the end, replacing an older one.
 
         If the block raises, nothing is left of it, and the older one is as it was.
+        Of all others those stay that ``lasting`` chooses.
         """
+        with self._new(name) as scratch:
+            yield scratch
+        if lasting is None:
+            return
+        with self.locked() as folders:
+            kept = {*lasting(folders)}
+            for number, folder in folders.items():
+                if number not in kept:
+                    self.remove(folder)
+
+    @contextmanager
+    def _new(self, name: str) -> Generator[Path]:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with atomic_folder(self.root / name) as scratch:

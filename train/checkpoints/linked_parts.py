@@ -1,22 +1,20 @@
 """LinkedParts: parts of a checkpoint share what is unchanged with the one before."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ...config.process.log import LOG
 from ...records.errors import RecordError
+from ...records.io.remote.url import Place, Url
 from ...records.linked_save import save_linked
 from .folders import Folders
 from .manifest import Manifest
-from .part_kinds import PartRecord
+from .part_kinds import PartRecord, SavePart
+from .remote_folders import RunFolders
 
 Unchanged: TypeAlias = Literal["write", "link"]
 """What becomes of tensors whose values are those of the checkpoint before."""
-
-SavePart: TypeAlias = Callable[[PartRecord, Path], None]
-"""Writes the record of a part to its file."""
 
 
 @dataclass(slots=True)
@@ -29,7 +27,9 @@ class LinkedParts:
     _has_told: bool = False
 
     @classmethod
-    def checked(cls, unchanged: object, suffix: str) -> "LinkedParts":
+    def checked(
+        cls, unchanged: object, suffix: str, folder: object = None
+    ) -> "LinkedParts":
         """Return what ``unchanged=`` says. ValueError for what cannot be linked."""
         if unchanged not in ("write", "link"):
             raise ValueError(f"unchanged is 'write' or 'link', got {unchanged!r:.60}")
@@ -38,14 +38,19 @@ class LinkedParts:
                 "unchanged='link' needs the suffix '.mpk' or '.mpk.zst', got "
                 f"{suffix!r}"
             )
+        if unchanged == "link" and isinstance(folder, Url):
+            raise ValueError(
+                f"{folder}: unchanged='link' shares files by hard links, and objects "
+                "of a storage have none. Leave it out: each checkpoint is written whole"
+            )
         return cls(unchanged == "link")
 
-    def saver(self, folders: Folders) -> SavePart | None:
+    def saver(self, folders: RunFolders) -> SavePart | None:
         """Return what writes a part beside links to the last checkpoint's files.
 
         None where parts are written whole.
         """
-        if not self.is_on:
+        if not self.is_on or not isinstance(folders, Folders):
             return None
         return self.saver_after(self._last_folder(folders), folders.root)
 
@@ -55,7 +60,8 @@ class LinkedParts:
             return None
         files = {} if checkpoint is None else _files_of(checkpoint)
 
-        def save(part: PartRecord, file: Path) -> None:
+        def save(part: PartRecord, file: Place) -> None:
+            assert isinstance(file, Path)  # since it lies in the root
             linked = save_linked(part.record, file, files.get(part.name))
             if linked.problem is not None:
                 self._tell(root, linked.problem)

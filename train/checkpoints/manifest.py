@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...config.storage.opening import read_file
-from ...config.storage.replacement import write_text
 from ...records.errors import RecordFormatError, RecordVersionError
+from ...records.io.remote.stored_folder import read_place, write_place
+from ...records.io.remote.url import Place
 
 FILE = "checkpoint.json"
 
@@ -41,7 +41,7 @@ class Manifest:
     info: dict[str, Any] = field(default_factory=dict[str, Any])
     """JSON-ready data for people to read."""
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Place) -> None:
         """Write the manifest into ``folder``."""
         tree = {
             "burnish": VERSION,
@@ -61,17 +61,22 @@ class Manifest:
             **({"info": self.info} if self.info else {}),
         }
         text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(folder / FILE, text + "\n")
+        write_place(folder / FILE, text + "\n")
 
     @classmethod
-    def read(cls, folder: Path) -> "Manifest":
+    def read(cls, folder: Place) -> "Manifest":
         """Return the manifest in ``folder``. Raises `RecordError` for a damaged one."""
         file = folder / FILE
+        return cls.of(read_place(file, _MOST_BYTES)[:_MOST_BYTES], str(file))
+
+    @classmethod
+    def of(cls, content: bytes, file: str) -> "Manifest":
+        """Return the manifest in the content of ``file``. Raises as `read` does."""
         try:
-            tree = json.loads(read_file(file, _MOST_BYTES)[:_MOST_BYTES])
+            tree = json.loads(content)
             version = tree["burnish"]
             if type(version) is not int or version > VERSION:
-                raise RecordVersionError(str(file), version, VERSION, "the checkpoint")
+                raise RecordVersionError(file, version, VERSION, "the checkpoint")
             return cls(
                 step=int(tree["step"]),
                 values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
@@ -88,11 +93,16 @@ class Manifest:
             )
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise RecordFormatError(
-                str(file),
+                file,
                 f"a manifest that cannot be read ({error!r:.200})",
                 "the one that was saved",
                 "Restore an older step, or a copy of the folder.",
             ) from error
+
+
+def files_in(content: bytes) -> list[str]:
+    """Return the files that the manifest of this content names."""
+    return [row.file for row in Manifest.of(content, FILE).parts.values()]
 
 
 def _name_in_folder(file: object) -> str:

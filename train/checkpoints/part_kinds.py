@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from ...optim.adaptor import (
 from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ...records.io.remote.url import Place
 from ...records.record import Record
 from ...records.record_writer import RecordWriter, WritableRecord, writer_for
 from ...records.report import LoadReport
@@ -449,6 +450,10 @@ class PartRecord:
     def with_record(self, record: WritableRecord) -> "PartRecord":
         """Return the same part with a copy of its record."""
         return replace(self, record=record)
+
+
+SavePart: TypeAlias = Callable[[PartRecord, Place], None]
+"""Writes the record of a part to its file."""
 
 
 def part_records(

@@ -3,20 +3,20 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...records.background_saves import Records
 from ...records.io.progress import Progress
+from ...records.io.remote.url import Place, path_or_url
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import broadcast_text
 from ...records.record_writer import WritableRecord
 from .distributed import is_writer
-from .folders import Folders
 from .manifest import PartRow
+from .remote_folders import Lasting, RunFolders
 from .shared_parts import SharedParts
 
-Finish = Callable[[Path, Records, Mapping[str, PartRow]], None]
+Finish = Callable[[Place, Records, Mapping[str, PartRow]], None]
 """Writes all else, of these records, into a folder in which the shared parts are."""
 
 
@@ -29,6 +29,8 @@ class SharedCheckpoint:
     """The records of the first process; none on all others."""
     name: str
     """Of its folder."""
+    mark: str = ""
+    """What the names of its files have before the suffix."""
 
     @property
     def records(self) -> list[WritableRecord]:
@@ -37,9 +39,10 @@ class SharedCheckpoint:
 
     def write(
         self,
-        folders: Folders,
+        folders: RunFolders,
         records: Records,
         finish: Finish,
+        lasting: Lasting | None,
         progress: Progress | None,
         group: Any,
     ) -> None:
@@ -52,15 +55,20 @@ class SharedCheckpoint:
         with ExitStack() as stack:
 
             def begin() -> str:
-                return str(stack.enter_context(folders.new(self.name)))
+                return str(
+                    stack.enter_context(folders.new(self.name, self.mark, lasting))
+                )
 
-            scratch = agreed(lambda: begin() if is_writer() else "", groups=[group])
-            scratch = broadcast_text(scratch, group=group)
-            rows = self.shared.write(Path(scratch), records[:n_shared], progress, group)
+            own = agreed(lambda: begin() if is_writer() else "", groups=[group])
+            scratch = path_or_url(broadcast_text(own, group=group))
+            shared_records = records[:n_shared]
+            rows = self.shared.write(
+                scratch, self.mark, shared_records, progress, group
+            )
 
             def end() -> None:
                 if is_writer():
-                    finish(Path(scratch), records[n_shared:], rows)
+                    finish(scratch, records[n_shared:], rows)
                     stack.close()
 
             agreed(end, groups=[group])

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ...records.background_saves import Records
 from ...records.flat_record import FlatRecord
 from ...records.io.progress import Progress, progress_below
+from ...records.io.remote.url import Place
 from ...records.open import digest_of
 from ...records.processes.messages import is_running
 from ...records.record_writer import WritableRecord
@@ -66,18 +66,24 @@ class SharedParts:
         return [save.part for save in self.saves]
 
     def write(
-        self, folder: Path, records: Records, progress: Progress | None, group: Any
+        self,
+        folder: Place,
+        mark: str,
+        records: Records,
+        progress: Progress | None,
+        group: Any,
     ) -> dict[str, PartRow]:
         """Write ``records``, which are `records` or copies of them, into ``folder``.
 
-        Return what a manifest says of them.
+        ``mark`` ends the names of theirs. Return what a manifest says of them.
         """
         rows: dict[str, PartRow] = {}
         for part, save, record in zip(self.parts, self.saves, records, strict=True):
-            place = RecordFolder(folder / part.name)
+            name = f"{part.name}{mark}"
+            place = RecordFolder(folder / name)
             save.write(record, place, progress_below(part.name, progress), group)
             digest = digest_of(place.path)
-            rows[part.name] = PartRow(part.name, part.kind, digest, part.left_out)
+            rows[part.name] = PartRow(name, part.kind, digest, part.left_out)
         return rows
 
 

@@ -27,6 +27,7 @@ from ...records.background_saves import (
 )
 from ...records.calls import explain_calls
 from ...records.io.progress import Progress, progress_call
+from ...records.io.remote.url import Place
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.agreement import agreed
 from ...records.processes.background_group import background_group
@@ -303,14 +304,15 @@ class HyperState(Generic[C, S]):
         save = SharedCheckpoint(shared, [*whole.values()], name)
 
         def finish(
-            scratch: Path, records: Records, rows: Mapping[str, PartRow]
+            scratch: Place, records: Records, rows: Mapping[str, PartRow]
         ) -> None:
+            assert isinstance(scratch, Path)  # since it is in the folder
             digests = {file: row.digest for file, row in rows.items() if row.digest}
             live = replace(files, records=zip(whole, records, strict=True))
             live.write(scratch, self._progress, digests)
 
         def write(records: Records, group: Any = None) -> None:
-            save.write(folders, records, finish, self._progress, group)
+            save.write(folders, records, finish, None, self._progress, group)
             agreed(
                 lambda: self._retire(folders, name, files) if is_writer() else None,
                 groups=[group],

@@ -107,7 +107,7 @@ def _checkpoint(folder: Path, verify: bool) -> StoredParts:
 
 def _run(folder: Path, verify: bool) -> StoredParts:
     checkpoints = Checkpoints(folder)
-    newest = _checkpoint(checkpoints["latest"].folder, verify)
+    newest = _checkpoint(Path(checkpoints["latest"]), verify)
     newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
     return newest
 

@@ -5,11 +5,14 @@ import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from ....config.storage.opening import read_file
+from ....config.storage.replacement import write_text
 from .address import Address, address_of
 from .upload import uploading
-from .url import Url
+from .url import Place, Url
 
 _MOST_BYTES = 64 << 20
 """Of an object that is read whole."""
@@ -20,6 +23,21 @@ _ERRNO: dict[type[OSError], int] = {
     NotADirectoryError: errno.ENOTDIR,
     IsADirectoryError: errno.EISDIR,
 }
+
+
+def read_place(place: Place, most: int) -> bytes:
+    """Return the content of a short file or object, or the first ``most`` + 1 bytes."""
+    if isinstance(place, Path):
+        return read_file(place, most)
+    return StoredFolder(place.parent).read(place.name)
+
+
+def write_place(place: Place, text: str) -> None:
+    """Have ``text`` be a file or an object, which replaces the older one whole."""
+    if isinstance(place, Path):
+        write_text(place, text)
+    else:
+        StoredFolder(place.parent).write(place.name, text.encode())
 
 
 class StoredFolder:
@@ -38,7 +56,7 @@ class StoredFolder:
         FileNotFoundError if it is not there.
         """
         address = self._at(name)
-        with explained(address.url):
+        with storage_errors(address.url):
             # A range, since a storage may else fetch several pieces of two objects.
             content: bytes = address.storage.cat_file(address.path, 0, _MOST_BYTES)
         if len(content) >= _MOST_BYTES:
@@ -55,7 +73,7 @@ class StoredFolder:
         for name in names:
             address = self._at(name)
             try:
-                with explained(address.url):
+                with storage_errors(address.url):
                     # Not `rm`, for which `*` in the name of a folder is a pattern.
                     address.storage.rm_file(address.path)
             except FileNotFoundError:
@@ -76,14 +94,12 @@ class StoredFolder:
         """
         rows = self._listed("find", folder, detail=True)
         start = len(self._address.path.rstrip("/")) + 1
-        return {
-            row["name"][start:]: _age(row) for row in rows.values() if row["size"] != 0
-        }
+        return {row["name"][start:]: _age(row) for row in rows.values()}
 
     def _listed(self, method: str, folder: str = "", **options: Any) -> Any:
         address = self._at(folder) if folder else self._address
         storage = address.storage
-        with explained(address.url):
+        with storage_errors(address.url):
             # What was listed before says what was there then.
             storage.invalidate_cache(address.path)
             try:
@@ -97,7 +113,7 @@ class StoredFolder:
 
 
 @contextmanager
-def explained(url: str) -> Generator[None]:
+def storage_errors(url: str) -> Generator[None]:
     """Raise what a storage raises as an OSError with the URL."""
     try:
         yield

@@ -43,7 +43,7 @@ Place: TypeAlias = Path | Url
 """A path of this machine, which is absolute, or a URL that leads elsewhere."""
 
 
-def place_of(file: str | os.PathLike[str]) -> Place:
+def path_or_url(file: str | os.PathLike[str]) -> Place:
     """Return where ``file`` is, wherever the program goes from here."""
     text = os.fsdecode(file)
     if not is_url(text):

@@ -62,8 +62,8 @@ def is_whole(folder: Path, step: int, value: float) -> bool:
     return same(model, adapted(value))
 
 
-def n_written(folder: Path) -> int:
-    statuses = [file.stat() for file in folder.iterdir()]
+def n_written(folder: str | os.PathLike[str]) -> int:
+    statuses = [file.stat() for file in Path(folder).iterdir()]
     return sum(s.st_size for s in statuses if s.st_nlink == 1)
 
 

@@ -82,7 +82,7 @@ def test_a_newest_checkpoint_that_is_no_folder_of_one_is_no_older_run(
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
         saved = checkpoints.save(step, net=nn.Linear(2, 2))
-    place = saved.folder / name
+    place = Path(saved.folder) / name
     shutil.rmtree(place) if not name else place.unlink()
     put(place)
 

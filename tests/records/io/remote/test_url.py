@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from burnish.records import Url
-from burnish.records.io.remote.url import place_of
+from burnish.records.io.remote.url import path_or_url
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_place_is_an_absolute_path_or_a_url(
     pytest.importorskip("fsspec")
     monkeypatch.chdir(tmp_path)
 
-    assert place_of("a/b.mpk") == tmp_path / "a/b.mpk"
-    assert place_of("c:\\x") == tmp_path / "c:\\x"
-    assert place_of(f"file://{tmp_path}/a b#c") == tmp_path / "a b#c"
-    assert isinstance(place_of("memory://run"), Url)
+    assert path_or_url("a/b.mpk") == tmp_path / "a/b.mpk"
+    assert path_or_url("c:\\x") == tmp_path / "c:\\x"
+    assert path_or_url(f"file://{tmp_path}/a b#c") == tmp_path / "a b#c"
+    assert isinstance(path_or_url("memory://run"), Url)

@@ -1,0 +1,269 @@
+"""RemoteFolders: the checkpoints of one run in a storage behind a URL.
+
+A folder of a storage is there as soon as an object in it is, and no two objects change
+together. So the objects of each save have names of their own, the marker is written
+when all others stand there, and `INDEX` says then which checkpoints the run has.
+"""
+
+import errno
+import json
+import re
+import secrets
+from collections.abc import Callable, Generator, Iterable, Mapping, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ...config.process.log import LOG
+from ...records.errors import RecordError, RecordFormatError, RecordVersionError
+from ...records.io.remote.address import size_at
+from ...records.io.remote.stored_folder import StoredFolder
+from ...records.io.remote.url import Place, Url
+from .folders import DIGITS, Folders
+
+INDEX = "checkpoints.json"
+"""The object that says which checkpoints there are, so that nothing is listed."""
+
+_VERSION = 1
+_ABANDONED = 24 * 3600.0
+"""Seconds after which a save that was never completed is taken for a killed one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RemoteFolders:
+    """The folders of one run: which there are, and how a new one comes to be.
+
+    One run writes at a time. Of two that do, each keeps what it saved, and the index
+    may lack one of them until a run begins to save again.
+    """
+
+    root: Url
+    """Where they lie."""
+    key: str = "step"
+    """What the number counts; the name is this and 12 digits."""
+    marker: str
+    """The object that is written last into each."""
+    names_in: Callable[[bytes], Iterable[str]]
+    """Tells the objects, or folders of such, that a marker's content names."""
+    _objects: StoredFolder = field(init=False)
+    _is_tidy: bool = field(init=False, default=False)
+    """Whether what killed saves left was looked for."""
+
+    def __post_init__(self) -> None:
+        self._objects = StoredFolder(self.root)
+
+    def name(self, number: int) -> str:
+        """Return the folder's name for ``number``."""
+        return f"{self.key}{number:0{DIGITS}d}"
+
+    def new_mark(self) -> str:
+        """Return what the names of one save's objects end in, before the suffix."""
+        return f".{secrets.token_hex(4)}"
+
+    def by_number(self) -> dict[int, Url]:
+        """Return the complete folders by number, in order.
+
+        OSError where there is no index, and nothing can be listed either.
+        """
+        return {n: self.root / self.name(n) for n in self._numbers()}
+
+    def complete(self) -> dict[int, Url]:
+        """Return what `by_number` does: who opens one that is not there says so."""
+        return self.by_number()
+
+    def lost(self, number: int) -> RecordFormatError:
+        """Return the error of a folder that the index has and that has no marker."""
+        return RecordFormatError(
+            self.root / self.name(number),
+            f"a checkpoint without {self.marker}",
+            "all objects that were saved",
+            f"Copy the folder again, or restore an older {self.key}, or take this one "
+            f"out of {self.root / INDEX}.",
+        )
+
+    def prepare(self) -> None:
+        """Take in complete checkpoints that the index lacks, at the first call.
+
+        And remove what killed saves left, a day after they wrote it. Where nothing may
+        be listed or removed, it stays.
+        """
+        if self._is_tidy:
+            return
+        numbers = self._numbers()
+        unlisted: set[int] = set()
+        with suppress(OSError):
+            unlisted = set(self._unlisted(numbers))
+        if unlisted:
+            self._write_index({*numbers, *unlisted})
+        self._is_tidy = True
+
+    @contextmanager
+    def new(
+        self, name: str, mark: str, lasting: "Lasting | None" = None
+    ) -> Generator[Url]:
+        """Give a folder for objects whose names have ``mark``, and the marker, last.
+
+        After the block the index has it, and of all others those that ``lasting``
+        chooses: the rest is removed then. If the block raises before the marker is
+        written, what has ``mark`` is removed, and an older one is as it was.
+        """
+        number = int(name.removeprefix(self.key))
+        replaced = self._named_in_marker(name) if number in self._numbers() else set()
+        try:
+            yield self.root / name
+        except BaseException:
+            with suppress(Exception):
+                self._discard(name, mark)
+            raise
+        # If the index cannot be written, the next save takes the checkpoint in.
+        self._is_tidy = False
+        self._commit(number, lasting)
+        self._is_tidy = True
+        replaced -= self._named_in_marker(name) if replaced else set()
+        self._remove(name, self._objects_at(name, replaced))
+
+    def _commit(self, number: int, lasting: "Lasting | None") -> None:
+        folders = {n: self.root / self.name(n) for n in (*self._numbers(), number)}
+        kept = set(folders)
+        try:
+            if lasting is not None:
+                kept = {number, *lasting(dict(sorted(folders.items())))}
+        finally:
+            self._write_index(kept)
+        for other in sorted(folders.keys() - kept):
+            self._remove(self.name(other), self._objects_of(self.name(other)))
+
+    def _remove(self, folder: str, names: Iterable[str]) -> None:
+        """Remove objects; those of a checkpoint that is not in the index any more."""
+        try:
+            self._objects.remove(names)
+        except OSError as error:
+            LOG.warning(
+                "%s: older objects cannot be removed, and stay (%s)",
+                self.root / folder,
+                error.strerror,
+            )
+
+    def _objects_of(self, folder: str) -> list[str]:
+        """Return the objects of a folder, its marker first: then it is none any more.
+
+        If nothing may be listed, those that the marker names.
+        """
+        marker = f"{folder}/{self.marker}"
+        try:
+            names: Iterable[str] = self._objects.files(folder)
+        except OSError:
+            names = self._named_in_marker(folder)
+        return [marker, *(name for name in names if name != marker)]
+
+    def _objects_at(self, folder: str, names: Set[str]) -> Iterable[str]:
+        """Return the objects of these names, and those of folders of these names."""
+        if not names:
+            return names
+        try:
+            files = self._objects.files(folder)
+        except OSError:
+            return names
+        return [
+            file
+            for file in files
+            if any(file == name or file.startswith(f"{name}/") for name in names)
+        ]
+
+    def _named_in_marker(self, folder: str) -> Set[str]:
+        """Return what the marker of a folder names; nothing if it is gone."""
+        try:
+            content = self._objects.read(f"{folder}/{self.marker}")
+            return {f"{folder}/{name}" for name in self.names_in(content)}
+        except (OSError, RecordError):
+            return set()
+
+    def _discard(self, folder: str, mark: str) -> None:
+        if any(mark in name for name in self._named_in_marker(folder)):
+            return
+        names = self._objects.files(folder)
+        self._objects.remove(name for name in names if mark in name)
+
+    def _unlisted(self, numbers: Iterable[int]) -> Generator[int]:
+        """Yield the numbers of complete folders that are not among ``numbers``.
+
+        Remove what has no marker and is old.
+        """
+        known = {self.name(number) for number in numbers}
+        for folder in filter(self._pattern.fullmatch, self._objects.folders()):
+            if folder in known:
+                continue
+            ages = self._objects.files(folder)
+            if f"{folder}/{self.marker}" in ages:
+                yield int(folder.removeprefix(self.key))
+            elif all(age is not None and age > _ABANDONED for age in ages.values()):
+                self._remove(folder, ages)
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.key) + rf"\d{{{DIGITS},}}")
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers in the index, in order.
+
+        Of a run that was copied there, and has none, those of the folders with markers.
+        """
+        try:
+            content = self._objects.read(INDEX)
+        except FileNotFoundError:
+            return self._listed()
+        except PermissionError as error:
+            raise self._forbidden(error) from error
+        return sorted(_numbers_in(content, self.root / INDEX))
+
+    def _listed(self) -> list[int]:
+        try:
+            names = self._objects.folders()
+        except PermissionError as error:
+            raise self._forbidden(error) from error
+        return [
+            int(name.removeprefix(self.key))
+            for name in names
+            if self._pattern.fullmatch(name)
+            and size_at(self.root / name / self.marker) is not None
+        ]
+
+    def _forbidden(self, error: OSError) -> PermissionError:
+        return PermissionError(
+            errno.EACCES,
+            f"{error.strerror}. Which checkpoints there are stands in this object; "
+            "that there is none yet, a storage tells those alone who may list. Check "
+            "the credentials. For a new run permit listing, or write "
+            '{"burnish": 1, "numbers": []} there',
+            self.root / INDEX,
+        )
+
+    def _write_index(self, numbers: Iterable[int]) -> None:
+        tree = {"burnish": _VERSION, "numbers": sorted(numbers)}
+        self._objects.write(INDEX, json.dumps(tree).encode() + b"\n")
+
+
+RunFolders: TypeAlias = Folders | RemoteFolders
+"""Where the checkpoints of a run are: on this machine, or in a storage."""
+
+Lasting: TypeAlias = Callable[[Mapping[int, Place]], Iterable[int]]
+"""Chooses which of the checkpoints that there are stay, beside the newest."""
+
+
+def _numbers_in(content: bytes, url: Url) -> list[int]:
+    try:
+        tree: dict[str, Any] = json.loads(content)
+        version = tree["burnish"]
+        if type(version) is not int or version > _VERSION:
+            raise RecordVersionError(url, version, _VERSION, "the run")
+        numbers: list[int] = list(tree["numbers"])
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("a number that is none")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RecordFormatError(
+            url,
+            f"an index that cannot be read ({error!r:.200})",
+            "the one that was saved",
+            "Remove it: then the folders beside it are looked for, and listed anew.",
+        ) from error
+    return numbers
