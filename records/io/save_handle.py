@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from ...config.process.interrupts import uninterrupted
 from .remote.url import Url, path_or_url
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class SnapshotReport:
     """For how long steps and loads waited in all: for the copies, and for the file."""
 
 
-class SaveHandle(Generic[T]):
+class SaveHandle(Generic[T_co]):
     """A save that goes on in a thread of its own, for whoever wants to wait for it.
 
     The program does not end before the save has. Its error is raised by `wait`; if
@@ -40,7 +40,7 @@ class SaveHandle(Generic[T]):
 
     def __init__(
         self,
-        write: Callable[[], T],
+        write: Callable[[], T_co],
         place: str | os.PathLike[str],
         report: SnapshotReport | None = None,
     ) -> None:
@@ -48,8 +48,8 @@ class SaveHandle(Generic[T]):
         """The file or folder that is written, or the URL."""
         self.report = report or SnapshotReport()
         """What was copied, and who was held up by that."""
-        self._write: Callable[[], T] | None = write
-        self._result: T | None = None
+        self._write: Callable[[], T_co] | None = write
+        self._result: T_co | None = None
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
         self._pid = os.getpid()
@@ -80,7 +80,7 @@ class SaveHandle(Generic[T]):
         """Return whether the save has ended, well or not."""
         return self._has_ended
 
-    def wait(self, timeout: float | None = None) -> T:
+    def wait(self, timeout: float | None = None) -> T_co:
         """Return once all is on the disk, or raise the error of the save.
 
         TimeoutError after ``timeout`` seconds; the save goes on. RuntimeError in a

@@ -160,15 +160,15 @@ class Checkpoints:
 
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
         """Return a checkpoint to look into. KeyError if there is none."""
-        folders: Mapping[int, Place] = {}
+        number, folders = self._number_and_folders(step)
         for _ in range(_TRIES):
-            number, folders = self._number_and_folders(step)
             if number not in folders:
                 break
             try:
                 return self._read(folders[number], number)
             except FileNotFoundError:
-                continue  # a run that writes has just removed or replaced it
+                # A run that writes has just removed or replaced it.
+                number, folders = self._number_and_folders(step)
         if number in folders and isinstance(self._folders, RemoteFolders):
             raise self._folders.lost(number)
         available = (

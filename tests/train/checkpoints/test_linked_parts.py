@@ -154,7 +154,7 @@ def test_a_step_that_is_saved_again_is_linked_to_what_it_replaces(
     saved = run.save(1, model=adapted(2.0))
 
     assert is_whole(tmp_path, 1, 2.0)
-    assert len([*saved.folder.glob("model*")]) == 3
+    assert len([*Path(saved).glob("model*")]) == 3
 
 
 def test_a_run_that_goes_on_in_another_process_links_to_the_newest(
@@ -348,7 +348,7 @@ def test_gpt2_of_which_a_shared_file_is_gone_or_damaged_says_what_to_do(
     net, _ = saved_gpt2(tmp_path, 3)
     run = linked(tmp_path)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    files = run[2].folder.glob("model.*.mpk")
+    files = Path(run[2]).glob("model.*.mpk")
     shared = max(files, key=lambda file: file.stat().st_size)
     if how == "missing":
         shared.unlink()
