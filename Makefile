@@ -26,6 +26,7 @@ test: $(READY)
 # 3 GB are downloaded, since the wheels bring CUDA, or 0.3 GB with TORCH_INDEX.
 test-oldest:
 	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --upgrade pip
 	.venv-oldest/bin/python -m pip install --quiet $(FROM_INDEX) 'torch==2.6.*' 'numpy==1.26.*'
 	.venv-oldest/bin/python -m pip install --quiet --editable '.[yaml,plot,train,hub]' --group dev 'torch==2.6.*' 'numpy==1.26.*'
 	.venv-oldest/bin/python -m pytest $(TESTS)
@@ -33,6 +34,7 @@ test-oldest:
 # The newest of everything; as much is downloaded.
 test-newest:
 	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade $(FROM_INDEX) torch
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[yaml,plot,train,hub]' --group dev
 	.venv-newest/bin/python -m pytest $(TESTS)

@@ -42,7 +42,7 @@ def on_files(files: Files, config: Any) -> Files:
         text = (ROOT / file).read_text()
         files.append(File.generated(config, page, content=_moved_links(text)))
     for page, package in PACKAGES.items():
-        text = _reference(package)
+        text = reference(package)
         files.append(File.generated(config, f"api/{page}.md", content=text))
     return files
 
@@ -52,19 +52,26 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return _moved_links(markdown)
 
 
-def _reference(package: str) -> str:
-    """Return the page of a package: a heading, and a directive for each name."""
+def reference(package: str) -> str:
+    """Return the page of a package: what it is, and each of its public names."""
     module = importlib.import_module(package)
-    lines = [f"# {package}", "", (module.__doc__ or "").strip(), ""]
-    for name in module.__all__:
-        target = _defined_at(getattr(module, name))
-        if target is not None:
-            lines += [f"::: {target}", ""]
-    return "\n".join(lines)
+    parts = [_part(package, name) for name in module.__all__]
+    return "\n\n".join([f"# {package}", (module.__doc__ or "").strip(), *parts, ""])
+
+
+def _part(package: str, name: str) -> str:
+    """Return the directive that its docstring follows; of a package, a link."""
+    value = getattr(importlib.import_module(package), name)
+    if not inspect.ismodule(value):
+        return f"::: {_defined_at(value) or f'{package}.{name}'}"
+    page = next((p for p, other in PACKAGES.items() if other == value.__name__), None)
+    about = (value.__doc__ or "").partition("\n")[0]
+    title = f"`{value.__name__}`"
+    return f"- {f'[{title}]({page}.md)' if page else title}: {about}"
 
 
 def _defined_at(value: object) -> str | None:
-    """Return where a class or function stands; None for what is listed elsewhere."""
+    """Return where a class or function of ours stands; None for all else."""
     if not (inspect.isclass(value) or inspect.isfunction(value)):
         return None
     is_ours = value.__module__.startswith("burnish")

@@ -1,12 +1,21 @@
-"""The site has every page, and its picture shows what was measured."""
+"""The site has every page and public name; its links and its picture are true."""
 
+import importlib
+import inspect
+import re
 from pathlib import Path
 
 import pytest
 from tools.plot_results import ROWS, Row, ratio_of
-from tools.site_pages import PACKAGES, PAGES
+from tools.public_surface import PACKAGES as PUBLIC
+from tools.site_pages import PACKAGES, PAGES, reference
 
 ROOT = Path(__file__).parent.parent.parent
+TEXTS = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
 
 
 def test_every_page_of_the_docs_is_in_the_navigation() -> None:
@@ -15,6 +24,41 @@ def test_every_page_of_the_docs_is_in_the_navigation() -> None:
     pages |= set(PAGES) | {f"api/{package}.md" for package in PACKAGES}
 
     assert {page for page in pages if f": {page}\n" not in navigation} == set()
+
+
+def test_every_public_package_has_a_reference() -> None:
+    assert {*PACKAGES.values()} == {*PUBLIC}
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_every_public_name_is_in_the_reference(package: str) -> None:
+    page = reference(package)
+    names = {line.rpartition(".")[2] for line in page.splitlines() if "::: " in line}
+
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        value = getattr(module, name)
+        is_there = (
+            f"`{package}.{name}`" in page if inspect.ismodule(value) else name in names
+        )
+        assert is_there, name
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_a_link_into_a_page_names_a_heading_there(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+        file = page.parent / target if target else page
+        assert anchor in anchors(file), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> list[str]:
+    """Return the names by which the headings of a page are reached."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    titles = re.findall(r"^#+ (.+)$", text, re.M)
+    return [
+        re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", t).strip().lower())
+        for t in titles
+    ]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label.replace("\n", " "))

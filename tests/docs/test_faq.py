@@ -1,0 +1,203 @@
+"""Every message of docs/faq.md is one that the library makes."""
+
+import re
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.config import Hparams, dump, load
+from burnish.config.schema import assert_compatible, dump_schema
+from burnish.optim import AdamW, Group, OptimizerAdaptor
+from burnish.optim.engines.codegen import compiler
+from burnish.train import Checkpoints
+
+PAGE = Path(__file__).parents[2] / "docs/faq.md"
+ROWS = [
+    line.split(" | ")[0]
+    for line in PAGE.read_text().splitlines()
+    if line.startswith("| `")
+]
+
+
+class Net(burnish.Module, name="faq/net"):
+    def __init__(self, width: int = 8, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.body = nn.Linear(4, width)
+        self.dropout = nn.Dropout(dropout)
+
+
+@dataclass
+class Pair:
+    values: Any = (1, 2)
+
+
+class Config(Hparams):
+    steps: int = 1
+
+
+class Longer(Hparams):
+    n_steps: int
+
+
+def plain(**layers: nn.Module) -> nn.Module:
+    return nn.ModuleDict({"body": nn.Linear(4, 8), **layers})
+
+
+def saved(change: Callable[[bytes], bytes] = bytes) -> Path:
+    Path("net.mpk").write_bytes(change(bytes(Net().save_record())))
+    return Path("net.mpk")
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-60] + bytes([data[-60] ^ 1]) + data[-59:]
+
+
+def bound(net: nn.Module, gradient: float = 1.0, **options: Any) -> OptimizerAdaptor:
+    optim = AdamW().bind(net, lr=0.1, **options)
+    for param in net.parameters():
+        param.grad = torch.full_like(param, gradient)
+    return optim
+
+
+def open_with_an_old_torch() -> None:
+    torch.save({"weight": torch.ones(1)}, "net.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "__version__", "2.9.1")
+        burnish.open_record("net.pt")
+
+
+def step_without_a_compiler() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "_compiler", lambda: None)
+        patch.setattr("burnish.optim.engines.compiled._warned", set())
+        bound(Net(), fused=True).step()
+
+
+def step_a_replaced_layer() -> None:
+    net = Net()
+    optim = bound(net)
+    net.body = nn.Linear(4, 8)
+    optim.step()
+
+
+def load_a_state_of_other_shapes() -> None:
+    optim = bound(Net())
+    optim.step()
+    optim.save_record("optim.mpk")
+    bound(Net(9)).load_record("optim.mpk")
+
+
+def restore_a_part_of_another_step() -> None:
+    run, net = Checkpoints("run"), Net()
+    first, second = run.save(1, model=net), run.save(2, model=Net())
+    shutil.copy(first.file("model"), second.file("model"))
+    run.restore(model=net)
+
+
+def restore_a_part() -> None:
+    run = Checkpoints("run", only="body.bias")
+    run.save(1, model=Net())
+    run.restore(model=Net())
+
+
+def check_a_renamed_field() -> None:
+    dump_schema(Config, "schema.ron")
+    assert_compatible("schema.ron", Longer)
+
+
+MADE_BY: dict[str, Callable[[], object]] = {
+    "found nothing": lambda: burnish.load_record(plain(tail=nn.Linear(1, 1)), saved()),
+    "expected nothing": lambda: burnish.load_record(
+        plain(), burnish.save_record(plain(tail=nn.Linear(1, 1)))
+    ),
+    "found shape": lambda: burnish.load_record(plain(body=nn.Linear(4, 9)), saved()),
+    "nothing matches": lambda: burnish.load_record(
+        nn.Linear(1, 1), saved(), strict=False
+    ),
+    "stored": lambda: Net(dropout=0.5).load_record(saved()),
+    "RecordChecksumError": lambda: Net().load_record(saved(flipped)),
+    "The file is truncated": lambda: Net().load_record(saved(lambda d: d[:-9])),
+    "expected a record": lambda: burnish.open_record(saved(lambda _: b"lr: 0.1\n" * 9)),
+    "RecordVersionError": lambda: Net().load_record(
+        saved(lambda d: d.replace(b"\xa7burnish\x01", b"\xa7burnish\x09"))
+    ),
+    "UnknownClassError": lambda: burnish.from_hyperparameters(
+        {"__module__": "gone", "__name__": "Net", "width": 8}
+    ),
+    "its SHA-256 is": lambda: burnish.open_record(saved(), sha256="0" * 64),
+    "may be harmed by a hostile file": open_with_an_old_torch,
+    "pass a function without any": lambda: burnish.from_record(nn.Linear, saved()),
+    "Expected state_dict to be dict-like": lambda: Net().load_state_dict(
+        burnish.open_record(saved())  # type: ignore[arg-type]
+    ),
+    "PrecisionError": lambda: burnish.save_record(
+        {"w": torch.tensor([1e6])}, precision="half"
+    ),
+    "is no plain data": lambda: burnish.save_record({"a": object()}, "a.mpk"),
+    "the name must say the format": lambda: Net().save_record("net.weights"),
+    "the name says": lambda: Net().save_record("net.mpk", recorder="debug"),
+    "on the meta device, which has no values": lambda: burnish.save_record(
+        nn.Linear(1, 1, device="meta")
+    ),
+    "cannot be stored. Store tensor.to_dense()": lambda: burnish.save_record(
+        {"a": torch.eye(2).to_sparse()}
+    ),
+    "does not exist; make it first": lambda: Net().save_record("none/net.mpk"),
+    "fused=True falls back to the default engine": step_without_a_compiler,
+    "matches no parameter": lambda: AdamW().bind(
+        Net(), lr=0.1, groups=[Group("heat.**")]
+    ),
+    "was replaced in the module": step_a_replaced_layer,
+    "the parameter needs": load_a_state_of_other_shapes,
+    "are not finite": lambda: bound(Net(), float("nan"), nonfinite="error").step(),
+    "of any other store the state dict": lambda: burnish.save_record(
+        torch.optim.AdamW(Net().parameters())  # type: ignore[arg-type]
+    ),
+    "found the record of a module": lambda: bound(Net()).load_record(saved()),
+    "that was not saved with step": restore_a_part_of_another_step,
+    "stay as they are": restore_a_part,
+    "nothing is saved as": lambda: Checkpoints("run").restore(5, model=Net()),
+    "unknown field for": lambda: load(Config, None, ["stpes=5"]),
+    "would be read as": lambda: dump(Pair(), "pair.json"),
+    "Schema incompatible": check_a_renamed_field,
+}
+"""By the first words of a row: what makes its message."""
+
+
+def test_each_row_of_the_page_is_tried() -> None:
+    assert [words(row)[0] for row in ROWS] == [*MADE_BY]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_message_is_made(
+    row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    message = said_by(MADE_BY[words(row)[0]])
+
+    for part in words(row):
+        assert part in message
+
+
+def words(row: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", row)
+
+
+def said_by(action: Callable[[], object]) -> str:
+    """Return the error or the warning of ``action``, its type before it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            action()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return ""
