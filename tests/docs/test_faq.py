@@ -67,6 +67,21 @@ def bound(net: nn.Module, gradient: float = 1.0, **options: Any) -> OptimizerAda
     return optim
 
 
+def save_an_optimizer_of_torch() -> None:
+    theirs: Any = torch.optim.AdamW(Net().parameters())
+    burnish.save_record(theirs)
+
+
+def give_torch_a_record() -> None:
+    record: Any = burnish.open_record(saved())
+    Net().load_state_dict(record)
+
+
+def build_by_a_class_with_arguments() -> None:
+    build: Any = nn.Linear
+    burnish.from_record(build, saved())
+
+
 def open_with_an_old_torch() -> None:
     torch.save({"weight": torch.ones(1)}, "net.pt")
     with pytest.MonkeyPatch.context() as patch:
@@ -134,10 +149,8 @@ MADE_BY: dict[str, Callable[[], object]] = {
     ),
     "its SHA-256 is": lambda: burnish.open_record(saved(), sha256="0" * 64),
     "may be harmed by a hostile file": open_with_an_old_torch,
-    "pass a function without any": lambda: burnish.from_record(nn.Linear, saved()),
-    "Expected state_dict to be dict-like": lambda: Net().load_state_dict(
-        burnish.open_record(saved())  # type: ignore[arg-type]
-    ),
+    "pass a function without any": build_by_a_class_with_arguments,
+    "Expected state_dict to be dict-like": give_torch_a_record,
     "PrecisionError": lambda: burnish.save_record(
         {"w": torch.tensor([1e6])}, precision="half"
     ),
@@ -158,9 +171,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     "was replaced in the module": step_a_replaced_layer,
     "the parameter needs": load_a_state_of_other_shapes,
     "are not finite": lambda: bound(Net(), float("nan"), nonfinite="error").step(),
-    "of any other store the state dict": lambda: burnish.save_record(
-        torch.optim.AdamW(Net().parameters())  # type: ignore[arg-type]
-    ),
+    "of any other store the state dict": save_an_optimizer_of_torch,
     "found the record of a module": lambda: bound(Net()).load_record(saved()),
     "that was not saved with step": restore_a_part_of_another_step,
     "stay as they are": restore_a_part,
