@@ -190,8 +190,8 @@ def formats() -> Iterator[Format]:
 
 def format_named(name: str) -> Format:
     """Return the format called ``name``; ValueError lists those that there are."""
-    check_format_name(name)
     if name not in _formats:
+        check_format_name(name)
         importlib.import_module(f".formats.{BUILT_IN[name].module}", __package__)
     return _formats[name]
 

@@ -177,8 +177,9 @@ def check_precision(record: Entries, precision: Precision) -> None:
     Nothing says which of its tensors are parameters, and which the state of an
     optimizer, whose small numbers half precision turns into 0.
     """
-    says_more = precision.tensor or precision.paths or precision.has_own_rule
-    if not is_nest(record) or precision.param is None or says_more:
+    if not is_nest(record) or precision.param is None:
+        return
+    if precision.tensor or precision.paths or precision.has_own_rule:
         return
     raise ValueError(
         "precision= is that of parameters, and nothing says which tensors of a "

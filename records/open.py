@@ -65,15 +65,17 @@ def open_record(
         )
     progress_call(progress)
     record = flat_record(entries_in(file, verify=verify, map_file=mmap, sha256=sha256))
-    check_convention(convention)
     if convention is not None:
+        check_convention(convention)
         record = with_convention(record, convention)
     before = record.reading
     renamed = dict(before.renamed)
     if rename is not None:
         record, renamed = rename_record(record, rename, before.file)
-    record = _chosen(record, only, exclude, is_renamed=rename is not None)
-    _check_dtype(dtype)
+    if only is not None or exclude is not None:
+        record = _chosen(record, only, exclude, is_renamed=rename is not None)
+    if dtype is not None:
+        _check_dtype(dtype)
     target = _usable(device) if device is not None else before.device
     target_dtype = dtype if dtype is not None else before.dtype
     if (target_dtype is not None and target_dtype != "stored") or target is not None:
@@ -174,7 +176,7 @@ def _chosen(
 def _check_dtype(dtype: object) -> None:
     from .precision import NAMED, Precision, precision_hint
 
-    if dtype is None or dtype == "stored":
+    if dtype == "stored":
         return
     try:
         Precision(param=dtype)  # type: ignore[arg-type]  # users pass anything

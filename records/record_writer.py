@@ -11,7 +11,6 @@ from typing import Any, TypedDict
 
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
 from ..config.spelling import nearest
-from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
 from .entries.entries import Entries, with_parts
@@ -29,7 +28,6 @@ from .header.file_index import FileIndex
 from .header.metadata import combine_metadata
 from .io.compression import Codec, codec_named, compressed_names
 from .io.progress import Progress
-from .io.remote.address import is_url
 from .io.save_handle import join_saves
 from .io.sink import Destination, File, Sink, StreamSink, open_sink
 from .nest import check_precision
@@ -80,7 +78,8 @@ class RecordWriter:
 
     def __post_init__(self) -> None:
         self._precision(None)
-        check_convention(self.convention)
+        if self.convention is not None:
+            check_convention(self.convention)
         check_format_name(self.format)
         if self.compression is not None and not self._is_seekable_zstd():
             codec_named(self.compression, self.format)
@@ -120,7 +119,8 @@ class RecordWriter:
         ValueError for a path whose suffix says another format than the recorder's.
         """
         self._check_name(file)
-        self._write_to(record, file, precision, metadata, progress)
+        writable = self.prepare(record, precision=precision, metadata=metadata)
+        writable.save_after_others(file, progress)
 
     def dumps(
         self,
@@ -131,10 +131,8 @@ class RecordWriter:
         progress: Progress | None = None,
     ) -> bytes:
         """Return ``record`` as bytes."""
-        memory = io.BytesIO()
         writable = self.prepare(record, precision=precision, metadata=metadata)
-        writable.write(StreamSink(memory), progress)
-        return memory.getvalue()
+        return writable.dumps(progress)
 
     def prepare(
         self,
@@ -152,21 +150,6 @@ class RecordWriter:
         flat = _describe(record, chosen, metadata)
         self._check(flat, chosen)
         return WritableRecord(self, flat, chosen.of_record(flat), note)
-
-    def _write_to(
-        self,
-        record: Storable,
-        file: File,
-        precision: PrecisionLike,
-        metadata: Mapping[str, Any] | None,
-        progress: Progress | None,
-    ) -> None:
-        """Save as `save` does, under a name that is known to agree."""
-        if isinstance(file, str | os.PathLike):
-            # Of two saves to one file, the later one is what it holds in the end.
-            join_saves(file)
-        writable = self.prepare(record, precision=precision, metadata=metadata)
-        writable.save(file, progress)
 
     def _precision(self, precision: PrecisionLike) -> Precision:
         chosen = self.precision if precision is None else precision
@@ -231,20 +214,39 @@ class WritableRecord:
     note: str = ""
     """Where the record belongs, added to its errors."""
 
+    def save_after_others(
+        self, file: Destination, progress: Progress | None = None
+    ) -> bytes | None:
+        """Write to ``file``, or return bytes when that is left out.
+
+        Saves to ``file`` that go on in the background end first.
+        """
+        if file is ...:
+            return self.dumps(progress)
+        if isinstance(file, str | os.PathLike):
+            # Of two saves to one file, the later one is what it holds in the end.
+            join_saves(file)
+        self.save(file, progress)
+        return None
+
+    def dumps(self, progress: Progress | None = None) -> bytes:
+        """Return what a file would hold."""
+        memory = io.BytesIO()
+        self.write(StreamSink(memory), progress)
+        return memory.getvalue()
+
     def save(self, file: File, progress: Progress | None = None) -> None:
         """Write to ``file``; a path stays as it was if that fails."""
         try:
-            with open_sink(file, self._about_size(file)) as sink:
+            with open_sink(file, self._about_size) as sink:
                 self.write(sink, progress)
         except RecordError as error:
             if self.note:
                 error.add_note(self.note)
             raise
 
-    def _about_size(self, file: File) -> int:
-        """Return how long the file will be about, where that has to be known."""
-        if not is_url(file):
-            return 0
+    def _about_size(self) -> int:
+        """Return how long the file will be about."""
         entries = self.entries.entries()
         dtypes = self.precision.stored_dtypes(entries)
         sizes = (
@@ -322,27 +324,6 @@ PRESETS = {
 """What ``recorder="compact"`` means, and its siblings; `Recorder` has each by name."""
 
 
-@explain_calls("record.save(file{})", "write", is_home=False)
-def save(
-    record: Storable,
-    file: Destination = ...,
-    *,
-    precision: PrecisionLike = None,
-    recorder: RecordWriter | str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> bytes | None:
-    """Write ``record`` to ``file``, or return it as bytes when that is left out.
-
-    Without ``recorder`` the suffix says how. Raises ValueError for a suffix that says
-    nothing, and TypeError for None.
-    """
-    writer = writer_for(file, recorder)
-    return save_with(
-        writer, record, file, precision=precision, metadata=metadata, progress=progress
-    )
-
-
 def writer_for(
     file: Destination, recorder: RecordWriter | str | None = None
 ) -> RecordWriter:
@@ -361,24 +342,6 @@ def writer_for(
     if isinstance(file, str | os.PathLike):
         return writer_of_suffix(os.fspath(file))
     return PRESETS["default"]
-
-
-def save_with(
-    writer: RecordWriter,
-    record: Storable,
-    file: Destination,
-    *,
-    precision: PrecisionLike = None,
-    metadata: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-) -> bytes | None:
-    """Do what `save` does with a writer of `writer_for`."""
-    if file is ...:
-        return writer.dumps(
-            record, precision=precision, metadata=metadata, progress=progress
-        )
-    writer._write_to(record, file, precision, metadata, progress)  # pyright: ignore[reportPrivateUsage]  # a part of it
-    return None
 
 
 def _writer_named(recorder: RecordWriter | str | None) -> RecordWriter | None:

@@ -38,7 +38,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkout", nargs="?", type=Path, default=Path())
     parser.add_argument("--journeys", action="store_true", help="count at run time")
-    parser.add_argument("--names", action="store_true", help="list vague names")
+    parser.add_argument(
+        "--names",
+        action="store_true",
+        help="list what is counted",
+    )
     options = parser.parse_args()
     root = options.checkout.resolve()
     files = {
@@ -49,7 +53,7 @@ def main() -> int:
     _print_names(root, trees, is_listed=options.names)
     _print_comments(files)
     _print_types(trees, n_lines=sum(text.count("\n") for text in files.values()))
-    _print_imports(root, trees)
+    _print_imports(root, trees, is_listed=options.names)
     if options.journeys:
         _print_journeys(root)
     return 0
@@ -168,11 +172,16 @@ def _print_types(trees: dict[Path, ast.Module], n_lines: int) -> None:
     print(f"Any: {1000 * n_any / n_lines:.0f} in 1,000 lines")
 
 
-def _print_imports(root: Path, trees: dict[Path, ast.Module]) -> None:
+def _print_imports(
+    root: Path, trees: dict[Path, ast.Module], *, is_listed: bool
+) -> None:
     every = _imports(root, trees, only_top=False)
     top = _imports(root, trees, only_top=True)
     circles = [c for c in _circles(every) if len(c) > 1]
-    print(f"longest import chain: {_longest_chain(top)} files")
+    chain = _longest_chain(top)
+    print(f"longest import chain: {len(chain)} files")
+    if is_listed:
+        print("  " + ", ".join(str(file.relative_to(root)) for file in chain))
     print(f"circles of files, all imports counted: {len(circles)}")
     for circle in sorted(circles, key=len, reverse=True):
         names = sorted(str(file.relative_to(root)) for file in circle)
@@ -262,21 +271,16 @@ def _circles(graph: dict[Path, set[Path]]) -> list[set[Path]]:
     return circles
 
 
-def _longest_chain(graph: dict[Path, set[Path]]) -> int:
-    """Return the length of the longest way along imports, circles counted as one."""
+def _longest_chain(graph: dict[Path, set[Path]]) -> list[Path]:
+    """Return the longest way along imports from its top, circles counted as one."""
     part_of = {file: i for i, part in enumerate(_circles(graph)) for file in part}
 
     @cache
-    def depth(part: int) -> int:
-        below = {
-            part_of[target]
-            for file, number in part_of.items()
-            if number == part
-            for target in graph[file]
-        } - {part}
-        return 1 + max(map(depth, below), default=0)
+    def chain(file: Path) -> tuple[Path, ...]:
+        below = (t for t in sorted(graph[file]) if part_of[t] != part_of[file])
+        return (file, *max(map(chain, below), key=len, default=()))
 
-    return max(map(depth, set(part_of.values())))
+    return [*max(map(chain, sorted(graph)), key=len)]
 
 
 JOURNEYS = ("save", "load", "step", "configure", "restore")

@@ -11,7 +11,7 @@ from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
 from ...records.entries.entries import Entries, library_part, with_parts
 from ...records.open import open_record
-from ...records.record_writer import save, writer_of_suffix
+from ...records.record_writer import writer_of_suffix
 from ...records.tensors.dtypes import NAME_OF
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
@@ -162,7 +162,7 @@ def upgrade_file(
             newer, metadata={**record.metadata, "burnish": ours}
         )
         writer = writer_of_suffix(os.fspath(output or name))
-        save(upgraded_record, os.fspath(output or name), recorder=writer)
+        writer.save(upgraded_record, os.fspath(output or name))
     return is_older
 
 

@@ -132,6 +132,8 @@ def kind_spec(
     What is written is read again: TypeError names the path of what would come back as
     something else, and of which there is no kind.
     """
+    if is_plain_value(value):
+        return None
     # Torch's own take tuples wherever they take several numbers.
     is_telling = isinstance(value, _TYPES_TO_TELL) or is_plain_struct(type(value))
     if not is_telling or is_torch_layer(cls):

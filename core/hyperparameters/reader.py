@@ -31,6 +31,7 @@ from .declared import Hint, allows_kinds, argument_hints, is_plain_struct, needs
 from .kinds import (
     HintWithKinds,
     PlainItems,
+    Spec,
     containers_of,
     declared_container,
     declared_hint,
@@ -54,6 +55,7 @@ from .values import (
     CLASS,
     FUNCTION,
     KEYWORDS,
+    NOTES,
     REF,
     RESERVED,
     TENSOR,
@@ -170,9 +172,7 @@ class Planner:
         if builder_of(cls) is not None:
             return self._for_builder(cls, node, path, depth)
         parameters, hints = parameters_of(cls), argument_hints(cls)
-        check_stored(cls, node, path)
-        check_defaults(cls, node, path)
-        containers, kinds = containers_of(node, path), kinds_of(node, path)
+        containers, kinds = _notes_of(cls, node, path)
         arguments: dict[str, Any] = {}
         for name, value in node.items():
             parameter = parameters.get(name)
@@ -255,6 +255,8 @@ class Planner:
             hint if isinstance(hint, HintWithKinds) else HintWithKinds(hint, hint, None)
         )
         hint = kinded.hint
+        if type(value) is hint and is_plain_value(value):
+            return value
         if isinstance(value, Mapping):
             return self._mapping(value, kinded, path, depth)
         if not isinstance(value, list | tuple):
@@ -385,6 +387,20 @@ class Planner:
             raise HyperparameterError(
                 f"{path:.120}", f"nested over {MAX_DEPTH} levels deep"
             )
+
+
+def _notes_of(
+    cls: type[nn.Module], node: Node, path: str
+) -> tuple[dict[str, type[nn.Module]], dict[str, Spec]]:
+    """Return which arguments are containers, and what others were, by name.
+
+    Raises for arguments of which the node says that no file could hold them.
+    """
+    if NOTES.isdisjoint(node):
+        return {}, {}
+    check_stored(cls, node, path)
+    check_defaults(cls, node, path)
+    return containers_of(node, path), kinds_of(node, path)
 
 
 def _as_declared(value: object, hint: Hint, path: str) -> Any:

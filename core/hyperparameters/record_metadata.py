@@ -13,9 +13,8 @@ from ...records.calls import home_of
 from ...records.entries.entries import Entries, library_part
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ..errors import HyperparameterError
-from ..modules.class_identity import is_of_a_parent, is_same_class
 from ..modules.classes import declared_class, is_decorated
-from ..modules.registry import NAME, Node, names_of
+from ..modules.registry import NAME, Node, is_of_a_parent, is_same_class, names_of
 from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
 from ..modules.versions import version_of

@@ -12,7 +12,7 @@ from ...records.errors import RecordError, RecordVersionError
 from ..errors import HyperparameterError
 from ..modules.registry import NAME, Node
 from ..modules.versions import new_path, rules_of, version_of
-from .values import ALL, CONTAINERS, DEFAULTS, KINDS, UNSTORED, VERSION
+from .values import ALL, NOTES, VERSION
 
 
 def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, Any]:
@@ -33,15 +33,11 @@ def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, A
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 rule.apply(tree)
-                for key in _NOTES & tree.keys():
+                for key in NOTES & tree.keys():
                     tree[key] = _renamed_notes(tree[key], "", rule)
     except (ConfigError, RecordError) as error:
         raise HyperparameterError(path, str(error)) from error
     return tree
-
-
-_NOTES = frozenset({UNSTORED, DEFAULTS, KINDS, CONTAINERS})
-"""Keys of hyperparameters under which something is said of arguments, by name."""
 
 
 def _renamed_notes(notes: object, above: str, rule: RewriteRule) -> Any:

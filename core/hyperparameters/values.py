@@ -55,12 +55,15 @@ UNSTORED = "__unstored__"
 DEFAULTS = "__defaults__"
 """The key of arguments that were an untouched default and no plain data, by name."""
 
+NOTES = frozenset({CONTAINERS, KINDS, UNSTORED, DEFAULTS})
+"""The keys under which something is said of arguments beside their values, by name."""
+
 ALL = "*"
 """The name of all arguments together, where nothing tells one from another."""
 
 RESERVED = frozenset(
-    {"__module__", "__name__", "__registered__", CONTAINERS, KINDS, CHILDREN}
-    | {VERSION, SAVE, UNSTORED, DEFAULTS, BLUEPRINT, CHANGED}
+    {"__module__", "__name__", "__registered__", CHILDREN, VERSION, SAVE}
+    | {BLUEPRINT, CHANGED, *NOTES}
 )
 """Keys of a module's hyperparameters that are no argument."""
 

@@ -308,6 +308,8 @@ class Writer:
     def value(self, value: object, hint: Hint, path: str, depth: int) -> Any:
         """Return ``value``, an argument or in one, as plain data."""
         check_depth(path, depth)
+        if is_plain_value(value):
+            return value
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):

@@ -20,9 +20,8 @@ from ...records.errors import RecordMismatchError
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
 from ..hyperparameters.values import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
-from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
-from ..modules.registry import NAME
+from ..modules.registry import NAME, is_same_class
 from ..modules.tree import places_of, unwrapped
 from .comparison import HparamsComparison, Named, value_difference
 

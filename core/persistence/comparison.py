@@ -33,14 +33,15 @@ from ..hyperparameters.values import (
     is_child,
 )
 from ..hyperparameters.writer import Writer, own_node
-from ..modules.class_identity import (
+from ..modules.classes import declared_class
+from ..modules.registry import (
+    NAME,
+    class_named,
     is_related,
     is_same_class,
     renamed_hint,
     takes_the_same,
 )
-from ..modules.classes import declared_class
-from ..modules.registry import NAME, class_named
 from ..modules.signature import parameters_of, takes_any_name
 
 Node = Mapping[str, Any]
@@ -88,6 +89,8 @@ class HparamsComparison:
         """
         if cls is not None:
             stored_node = upgraded_node(cls, stored_node, path)
+        if stored_node == live_node and _takes_all(cls, stored_node):
+            return
         stored_objects, live_objects = _unstored(stored_node), _unstored(live_node)
         if ALL in stored_objects or (
             BLUEPRINT in stored_node and not _arguments_in(stored_node, cls)
@@ -306,6 +309,11 @@ def _names(
     if CONTAINERS in stored_node and CONTAINERS in live_node:
         names.append(CONTAINERS)
     return list(dict.fromkeys(names))
+
+
+def _takes_all(cls: type[nn.Module] | None, node: Node) -> bool:
+    """Return whether ``cls`` declares all that ``node`` says, as most classes do."""
+    return cls is None or node.keys() <= RESERVED.union(parameters_of(cls))
 
 
 def _takes(cls: type[nn.Module], name: str) -> bool:

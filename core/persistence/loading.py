@@ -309,7 +309,8 @@ def _hand_over_more(
     transaction: Transaction,
 ) -> None:
     """Give a new module what ``record`` has beside values: extra state, flags, IDs."""
-    StoredExtra(content, plan, record).hand_over({}, [])
+    if plan.extra:
+        StoredExtra(content, plan, record).hand_over({}, [])
     plan.report.requires_grad = plan.take_over_flags()
     adopt(places, plan.ids, transaction)
     if plan.missing or content.is_partial:

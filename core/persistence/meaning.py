@@ -13,11 +13,17 @@ from ..evolution.upgrading import upgrade_paths
 from ..hyperparameters.reader import planned
 from ..hyperparameters.record_metadata import stored_hparams
 from ..hyperparameters.structure import note_of_changes
-from ..hyperparameters.values import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
+from ..hyperparameters.values import (
+    ALL,
+    BLUEPRINT,
+    CHANGED,
+    ORIGIN,
+    RESULT,
+    UNSTORED,
+)
 from ..hyperparameters.writer import own_node
-from ..modules.class_identity import is_same_class
 from ..modules.classes import declared_class
-from ..modules.registry import NAME
+from ..modules.registry import NAME, is_same_class
 from ..modules.tree import Places, places_of, unwrapped
 from ..state.loading.cures import IGNORE
 from ..state.uninitialized.streams import Streams
@@ -55,6 +61,9 @@ def compared(
         return comparison
     inner_module = unwrapped(module)
     comparison.root(hparams, inner_module, declared_class(type(inner_module)))
+    is_changed = CHANGED in hparams or BLUEPRINT in hparams
+    if not (is_changed or ORIGIN in inner_module.__dict__ or comparison.differing):
+        return comparison
     parts = _result(hparams, record)
     changes = stored_changes(hparams, record)
     paths = [*changes, *(path for paths, _ in parts for path in paths)]

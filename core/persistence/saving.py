@@ -36,7 +36,6 @@ from ...records.record_view import Branch
 from ...records.record_writer import (
     RecordWriter,
     SaveOptions,
-    save_with,
     writer_for,
 )
 from ...records.sharded.folder import folder_named
@@ -221,12 +220,10 @@ def save_record(
         return None
     writer = writer_for(file, recorder)
     record = _record_to_save(module, writer, only, exclude)
+    writable = writer.prepare(record, precision=precision, metadata=metadata)
     if not wait:
-        writable = writer.prepare(record, precision=precision, metadata=metadata)
         return save_in_background(writable, file, progress, chosen)
-    return save_with(
-        writer, record, file, precision=precision, metadata=metadata, progress=progress
-    )
+    return writable.save_after_others(file, progress)
 
 
 @paused_collection()

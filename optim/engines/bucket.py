@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ...records.tensors.torch_internals import guard_of
+from .memory.entangled import do_ranges_meet
 from .memory.kept_places import KeptPlaces
-from .memory.ranges import do_ranges_meet
 from .renewals import Renewals
 from .tracing.extended_state import ROUNDING_KEY, ROUNDING_STEP
 from .tracing.state_fields import declared

@@ -11,8 +11,8 @@ E = TypeVar("E", bound=Entries)
 
 
 def check_convention(convention: object) -> None:
-    """Raise ValueError unless it is None or one that there is."""
-    if convention not in (None, "torch", "burn"):
+    """Raise ValueError unless it is one that there is."""
+    if convention not in ("torch", "burn"):
         raise ValueError(f"convention is 'torch' or 'burn', got {convention!r:.60}")
 
 

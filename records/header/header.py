@@ -16,7 +16,6 @@ from ..entries.encoder import Encoder
 from ..entries.entries import Entries
 from ..entries.entry import Entry
 from ..entries.nodes import LEAVES, decode, entry_numbers, tag_of
-from ..entries.path_checks import check_names
 from ..entries.wrapped_tensors import make_wrapper
 from ..errors import RecordError, RecordFormatError
 from ..tensors.arrays import WITHOUT_ARRAYS
@@ -28,6 +27,7 @@ from .columns import (
     Table,
     check_columns,
     check_memory_formats,
+    check_names,
     checked_column,
 )
 from .metadata import check_metadata

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
@@ -115,15 +115,15 @@ def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
 
 
 @contextmanager
-def open_sink(file: File, size: int = 0) -> Generator[Sink]:
+def open_sink(file: File, about_size: Callable[[], int] = int) -> Generator[Sink]:
     """Open ``file`` for writing; a path appears whole at the end or stays as it was.
 
-    So does what stands at a URL, of which ``size`` bytes are expected.
+    So does what stands at a URL, whose storage is told how many bytes to expect.
     """
     if isinstance(file, str | os.PathLike):
         place = local_or_url(file)
         if isinstance(place, Address):
-            with uploading(place, size) as upload:
+            with uploading(place, about_size()) as upload:
                 yield StreamSink(upload)
             return
         with replacement(place) as fd:

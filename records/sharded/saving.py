@@ -27,7 +27,6 @@ from ..record_writer import (
     LIBRARY,
     RecordWriter,
     WritableRecord,
-    save_with,
     writer_for,
 )
 from ..tensors.memory import values_of
@@ -59,21 +58,17 @@ def save_record_to(
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> bytes | None:
-    """Write ``record`` to a file as `record_writer.save` does, or to a folder.
+    """Write ``record`` to a file, or return it as bytes when that is left out.
 
-    The latter with all processes, each of which calls this.
+    Without ``recorder`` the suffix says how. To a folder all processes write together,
+    each of which calls this. Raises ValueError for a suffix that says nothing, and
+    TypeError for None.
     """
     folder = folder_named(file)
     if folder is None:
         writer = writer_for(file, recorder)
-        return save_with(
-            writer,
-            record,
-            file,
-            precision=precision,
-            metadata=metadata,
-            progress=progress,
-        )
+        writable = writer.prepare(record, precision=precision, metadata=metadata)
+        return writable.save_after_others(file, progress)
     writer = writer_of_folder(folder, recorder)
     save_to_folder(
         record,

@@ -20,7 +20,6 @@ PARSERS: dict[str, str] = {
         plain_of record_of check_tree
         _checked_table _read_table _entries _add_sparse
     """,
-    "records.entries.path_checks": "",
     "config.plain.digits": "is_digits integer_of",
     "config.plain.codec": "decode tagged",
     "records.entries.nodes": """

@@ -1,13 +1,13 @@
 """Parameters that share memory with others, or with gradients."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ....records.tensors.memory import is_dense, spanned_bytes
-from .ranges import do_ranges_meet
 from .tensor_form import is_plain_tensor
 
 
@@ -78,6 +78,20 @@ def overlaps_itself(tensor: Tensor) -> bool:
             return _has_repeats(tensor)
         reach += (size - 1) * stride
     return False
+
+
+def do_ranges_meet(starts: Any, ends: Any, low: Any, high: Any) -> bool:
+    """Return whether parameters share memory with each other or with gradients.
+
+    The ranges of parameters are sorted by their ``starts``; those of gradients, from
+    ``low`` to ``high``, may meet each other.
+    """
+    if bool(np.any(ends[:-1] > starts[1:])):
+        return True
+    # A gradient overlaps the first parameter that ends behind its start, or none.
+    after = np.searchsorted(ends, low, side="right")
+    inside = np.flatnonzero(after < len(starts))
+    return bool(np.any(starts[after[inside]] < high[inside]))
 
 
 def _has_repeats(tensor: Tensor) -> bool:
