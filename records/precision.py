@@ -9,7 +9,6 @@ import torch
 
 from ..config.patterns import Patterns, as_patterns, matches
 from ..config.process.user_warning import warn_user
-from .entries.entries import path_index
 from .entries.entry import KINDS, Entry
 from .entries.select import unmatched
 from .tensors.conversion import Overflow, Rounding, Underflow
@@ -151,7 +150,8 @@ class Precision:
         """Return what was written, the pattern and a hint of each without a match."""
         if not self.paths and not self.keep:
             return
-        names = list(path_index(record))
+        entries = record.entries()
+        names = [*(e.path for e in entries), *(p for e in entries for p in e.ties)]
         for pattern, hint in unmatched(self.keep, names):
             yield f"keep={pattern!r}", pattern, hint
         for pattern, hint in unmatched(list(self.paths), names):

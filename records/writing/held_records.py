@@ -85,9 +85,13 @@ class HeldRecords:
 
 
 def _may_stay(entry: Entry, dtype: torch.dtype, storages: set[int]) -> bool:
+    # A forward pass writes to buffers, and announces nothing.
     if stored_size(entry, dtype) < LEAST or entry.kind in ("buffer", "transient"):
         return False
     tensor = entry.source
+    # A view of booleans may have bytes that a file has not; a tensor of inference mode
+    # counts no versions, by which a change is noticed; and what processes share may be
+    # stepped by one that does not wait for this one's writer.
     return (
         isinstance(tensor, torch.Tensor)
         and type(tensor) in ORDINARY

@@ -74,6 +74,8 @@ class LazySnapshot:
         """
         with self._turn:
             self._taker = threading.current_thread()
+            # It is listed before the first tensor is held: a step that begins in
+            # between finds it there, and waits for its turn.
             _pending.append(self)
             result = hold()
             self._taker = None
@@ -182,6 +184,7 @@ class LazySnapshot:
     def _are_closed(self) -> bool:
         """Return whether all is read or copied; what is stays so."""
         sources = self._sources
+        # A step asks after every segment: it looks at no source twice that is closed.
         while self._n_closed < len(sources) and not sources[self._n_closed].n_unread:
             self._n_closed += 1
         return self._n_closed == len(sources)
@@ -283,6 +286,7 @@ class HeldTensor:
         return 0 if self._n_readings else self._n_segments
 
     def _read(self, i: int, target: int) -> None:
+        # The lock is held for one segment, since a step may be waiting for it.
         with self._snapshot.lock:
             if i in self._copies:
                 self._raise_error()
@@ -299,6 +303,7 @@ class HeldTensor:
         """Copy a segment of the tensor's own memory; RecordError if it was changed."""
         self._check()
         ctypes.memmove(target, self._address + i * SEGMENT, self._size_of(i))
+        # A change that began after the first look may be in half of the copy.
         self._check()
 
     def _check(self) -> None:

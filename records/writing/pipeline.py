@@ -27,7 +27,10 @@ class Pipeline:
         self._sink, self.has_helper = sink, has_helper
         self.depth = _DEPTH if has_helper else 0
         """Writes that wait or go on while the next one is prepared."""
+        # SimpleQueue is written in C: Ctrl-C leaves it neither locked nor half changed.
         self._ready: SimpleQueue[_Item] = SimpleQueue()
+        # A write takes a place and gives it back when it is done, so that the helper
+        # never fills a buffer again which is still being written.
         self._room: SimpleQueue[None] = SimpleQueue()
         for _ in range(self.depth):
             self._room.put(None)
@@ -52,6 +55,8 @@ class Pipeline:
                 self._is_callers_turn = True
                 prepare()
         finally:
+            # An error of the real sink leaves the helper waiting for room; it has to
+            # end before its owner closes what it reads from.
             with uninterrupted():
                 self._end(threads)
 
@@ -86,6 +91,7 @@ class Pipeline:
         try:
             prepare()
         except BaseException as error:
+            # Whatever it is, the caller waits for an item and would wait for ever.
             self._ready.put(error)
         else:
             self._ready.put(None)
@@ -100,6 +106,7 @@ class Pipeline:
             self._room.put(None)
 
     def _give_turn(self, function: _Call) -> None:
+        # The helper waits meanwhile, so that what ``function`` writes is next in order.
         self._is_callers_turn = True
         function()
         self._is_callers_turn = False

@@ -43,8 +43,9 @@ from ..tree.edit_log import (
     target_matches,
 )
 from ..tree.infer_sizes import missing_sizes
-from .dry_run import LeafCache, dry_modules, dry_run
+from .dry_run import dry_modules, dry_run
 from .initialization import check_param_names
+from .leaf_cache import LeafCache
 from .part_cache import PartCache
 
 
@@ -430,6 +431,7 @@ class Draft:
             "computed",
         ):
             setattr(subtree, name, getattr(new_subtree, name))
+        # The makers above did not run with the new part, and may do otherwise with it.
         self.is_stale, self._nodes_by_target = True, {}
         if old_paths == [path for node in subtree.walk() for path in node.paths]:
             # Most edits move nothing, and sorting all paths anew takes long.

@@ -14,12 +14,10 @@ from ....config.path import join
 from ....config.process.interrupts import call_with_end
 from ....config.short_text import short_repr
 from ....records.tensors.grad_mode import grad_mode_after_errors
-from ...modules.classes import torch_classes
 from ...modules.signature import call_arguments
 from ...state.uninitialized.streams import Streams
 from ...state.uninitialized.uninitialized import call_filled, call_unfilled
-from ..edits.computed import computed_in
-from ..edits.edits import ChangeItems, Edit, SetArguments, with_replacements
+from ..edits.edits import ChangeItems, Edit, SetArguments
 from ..errors import (
     BlueprintError,
     ConstructionError,
@@ -27,7 +25,6 @@ from ..errors import (
     SettingError,
     WrongArgumentsError,
 )
-from ..tree.arguments import Arguments, ConstructorCall, check_arguments, edited_call_of
 from ..tree.computed_values import (
     altered_trees,
     assign_computed,
@@ -36,13 +33,9 @@ from ..tree.computed_values import (
 )
 from ..tree.construction_node import (
     ConstructionNode,
-    describe_value,
-    is_repeatable,
     tree_difference,
 )
 from ..tree.edit_log import EditIndex, ends_of_names
-from ..tree.infer_sizes import missing_sizes, placeholder_sizes
-from ..tree.module_values import build_values
 from .construction_run import ConstructionRun, ConstructionRuns
 from .init_hooks import call_observed, call_with_hooks
 
@@ -414,97 +407,3 @@ def host_rng_state() -> tuple[object, ...]:
         tuple(map(str, state[2:])),
         bytes(state[1] if state else b""),
     )
-
-
-class LeafCache:
-    """Edits layers of torch without their makers, and tries equal layers once.
-
-    A layer that constructs no others changes nothing outside of itself, so that its
-    maker need not run again, which is what makes many edits of a large module fast.
-    """
-
-    def __init__(self) -> None:
-        self._valid_keys: set[object] = set()
-        self._edited_leaves: dict[object, ConstructionNode] = {}
-
-    def edited_node(
-        self,
-        node: ConstructionNode,
-        replacements: dict[int, Edit | None],
-        edit: SetArguments,
-    ) -> ConstructionNode | None:
-        """Return ``node`` as it is after ``edit``, None if that may make others."""
-        if node.children or not is_repeatable(node.passed_arguments):
-            return None
-        edits = (*with_replacements(node.edits, replacements), edit)
-        call = edited_call_of(node, edits)
-        check_arguments(call, node.path, edit)
-        if computed_in(call.arguments):
-            return None
-        if not self._is_leaf(call, node.path):
-            return None
-        edited_node = node.without_children()
-        edited_node.edits, edited_node.cls = edits, call.cls
-        edited_node.arguments = describe_value(call.arguments)
-        edited_node.missing_sizes = missing_sizes(call.cls, call.arguments)
-        key = (
-            node.original_cls,
-            edits,
-            node.inner_edits,
-            _key(node.original_cls, node.passed_arguments),
-        )
-        # One object for all equal layers: their edits then compare by identity.
-        if key[-1] is not None:
-            if len(self._edited_leaves) > _MAX_LEAVES:
-                self._edited_leaves.clear()
-            return self._edited_leaves.setdefault(key, edited_node)
-        return edited_node
-
-    def _is_leaf(self, call: ConstructorCall, path: str) -> bool:
-        """Return whether a layer of torch is made that makes no others; try it."""
-        cls = call.cls
-        if cls not in torch_classes() or cls in _MAKERS:
-            return False
-        key = _key(cls, call.arguments)
-        if key is not None and key in self._valid_keys:
-            return True
-        arguments = call.arguments | placeholder_sizes(cls, call.arguments)
-        try:
-            args, kwargs = call_arguments(
-                cls, {n: build_values(v) for n, v in arguments.items()}
-            )
-            call_unfilled(lambda: cls(*args, **kwargs))
-        except Exception as error:
-            raise constructor_error(path, cls, error) from error
-        if len(self._valid_keys) > _MAX_LEAVES:
-            self._valid_keys.clear()
-        if key is not None:
-            self._valid_keys.add(key)
-        return True
-
-
-def _key(cls: type[nn.Module], arguments: Arguments) -> tuple[object, ...] | None:
-    """Return what equal constructions have in common, None if nothing says so."""
-    key: list[object] = [cls]
-    for name, value in arguments.items():
-        kind = type(value)
-        if kind in (tuple, list):
-            # The kind of an item matters: [1] equals [True], and they differ in repr.
-            key += (name, kind, repr(value))
-        elif value is None or kind in (bool, int, float, str):
-            key += (name, kind, value)
-        else:
-            return None
-    return tuple(key)
-
-
-_MAX_LEAVES = 1000
-"""How many layers a cache holds before it starts anew."""
-
-_MAKERS = {
-    *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, nn.MultiheadAttention),
-    *(nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder),
-    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
-    *(nn.AdaptiveLogSoftmaxWithLoss, getattr(nn, "LinearCrossEntropyLoss", nn.Module)),
-}
-"""Classes of torch whose constructors make modules, or take them as arguments."""

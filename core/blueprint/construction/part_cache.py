@@ -36,6 +36,7 @@ class PartCache:
             return
         if len(self._parts) >= _MAX_PARTS:
             self._parts.clear()
+        # The draft goes on to edit the nodes of its own tree in place.
         self._parts[key] = part.copy()
 
     def edited_part(
@@ -48,6 +49,7 @@ class PartCache:
         if like is None:
             return None
         copy = _copy_at(like, like, part)
+        # A pattern may mean a place inside of this part and not that of its equal.
         for node, node_like in zip(copy.walk(), like.walk(), strict=True):
             node.edits = edit_index.of(node)
             if _edits_key(node.edits) != _edits_key(node_like.edits):
@@ -87,9 +89,11 @@ def _edits_key(edits: Iterable[Edit]) -> tuple[object, ...] | None:
     for edit in edits:
         if isinstance(edit, SetArguments):
             values_key = _values_key(edit.arguments)
+            # What is wrapped stands at another path after the run.
             if values_key is None or edit.wraps_at:
                 return None
             keys.append((edit.cls, edit.keeps_arguments, values_key))
+        # A change of items makes parts of a blueprint, and a call runs a user's code.
         elif isinstance(edit, ChangeItems) or (
             isinstance(edit, CallMethod) and edit.moment == "after_init"
         ):

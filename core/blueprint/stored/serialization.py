@@ -56,6 +56,7 @@ def to_dict(definition: Definition) -> dict[str, Any]:
         **names_of(cls),
         **({CLASS_VERSION: version} if version else {}),
         "arguments": encode_arguments(cls, definition.arguments, ""),
+        # What a method has edited is made anew by its call, which is on the tape.
         "tape": [_encode_edit(edit) for edit in definition.edits if edit.is_logged],
     }
 
@@ -235,6 +236,8 @@ def _decode_edit(item: object, decoder: Decoder, path: str) -> Edit:
         return _decode_set_arguments(item, target, by, decoder, path)
     if do in ("call", "style"):
         args, kwargs = _decode_call(item, decoder, path)
+        # The edits before a call choose the class that has its method, so that it is
+        # looked up when these are in the draft.
         return CallMethod(
             target=target,
             by=by,
@@ -338,6 +341,8 @@ def _init_name(edit: Initialize, path: str) -> str:
 
 def _init_function(name: str, path: str) -> Callable[..., Any]:
     """Return the function of torch.nn.init that fills a tensor and has this name."""
+    # The build calls what is returned: a file may name what fills a tensor and no
+    # other function that torch.nn.init has or imports.
     function: Callable[..., Any] | None = getattr(nn.init, name, None)
     is_public = name.endswith("_") and not name.startswith("_")
     if not is_public or function is None:

@@ -169,6 +169,8 @@ class _TreeValues:
         owner_path, _, owner_argument = join(*parts(path)).rpartition(".")
         for scope in _scopes(node.path):
             owner = self._nodes_by_path.get(join(scope, owner_path))
+            # An argument that is computed from its own name means that of a part
+            # further out.
             if owner is None or (owner is node and owner_argument == argument):
                 continue
             if owner_argument in owner.computed:

@@ -114,6 +114,7 @@ def _key(
     layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[object, ...] | None:
     """Return what equal constructions have in common; None if nothing says so."""
+    # Who sets an attribute before the constructor runs may have it read there.
     if layer.__dict__:
         return None
     values = (*args, *kwargs.values())
@@ -135,6 +136,7 @@ def _is_steady(value: Any) -> bool:
     """Return whether equal values of the kind of ``value`` are the same one."""
     if type(value) is tuple:
         return all(type(item) is int for item in value)
+    # As keys 0.0 and -0.0 are one, and an initializer may tell them apart.
     return type(value) is not float or value != 0 or copysign(1, value) > 0
 
 
@@ -182,6 +184,7 @@ def _template_of(layer: nn.Module, init: Function) -> _Template | None:
     plain_values = [v for n, v in state.items() if n not in containers]
     if not is_usual or not all(type(v) in _CONSTANT for v in plain_values):
         return None
+    # Copies get empty containers: hooks and the like would be missing in them.
     if any(v and n != "_parameters" for n, v in containers.items()):
         return None
     if not all(p is None or _waits_alone(p) for p in parameters.values()):

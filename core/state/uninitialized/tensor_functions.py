@@ -170,6 +170,7 @@ _FITS: dict[Function, Callable[..., bool]] = {
 which takes a hundred times as long."""
 
 
+# Typed, since 1, 1.0 and True are one as keys and not to every initializer.
 @lru_cache(maxsize=4096, typed=True)
 def _succeeds(
     function: Function,
@@ -188,6 +189,7 @@ def _try(
     names: tuple[str, ...],
     values: tuple[Any, ...],
 ) -> bool:
+    # A tensor on the meta device has torch check the arguments and compute nothing.
     stand_in = torch.empty(shape, dtype=dtype, device="meta")
     n_args = len(values) - len(names)
     kwargs = dict(zip(names, values[n_args:], strict=True))
