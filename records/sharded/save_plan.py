@@ -28,6 +28,12 @@ class SavePlan:
     index: ShardIndex
     own_entries: list[Entry] = field(default_factory=list[Entry])
 
+    def add_whole(self, entry: Entry, rank: int) -> None:
+        """Have process 0 write ``entry``, which is no DTensor."""
+        self.index.numbers.append(IN_FIRST)
+        if rank == 0:
+            self.own_entries.append(_own_entry(entry))
+
     @property
     def digest(self) -> bytes:
         """Return 8 bytes that are the same where the index is."""
@@ -49,9 +55,7 @@ def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
     numbers: dict[Layout, int] = {}
     for row, entry in enumerate(entries):
         if not is_spread(entry):
-            plan.index.numbers.append(IN_FIRST)
-            if rank == 0:
-                plan.own_entries.append(_own_entry(entry))
+            plan.add_whole(entry, rank)
             continue
         tensor: Any = entry.source
         layout = layout_of(tensor, entry.path)
@@ -93,9 +97,7 @@ def plan_by_rectangles(
     n_spread = 0
     for row, entry in enumerate(entries):
         if not is_spread(entry):
-            plan.index.numbers.append(IN_FIRST)
-            if rank == 0:
-                plan.own_entries.append(_own_entry(entry))
+            plan.add_whole(entry, rank)
             continue
         holders: dict[Rectangle, list[int]] = {}
         for process, rectangles in enumerate(rectangles_by_process):
