@@ -22,7 +22,7 @@ from ...config.process.transaction import (
     undo_all,
 )
 from ...records.calls import explain_calls
-from ...records.entries.entries import Entries, library_part
+from ...records.entries.entries import Entries, library_part, wrappers_in
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.flat_record import FlatRecord
@@ -167,19 +167,31 @@ def _fill(
         for i, (tensors, values) in enumerate(fillings)
         if tensors[0].dtype is not values.dtype and is_shown(tensors)
     ]
-    extra = StoredExtra(content, plan, record)
-    current_extra = extra.current()
-    extra_undos: list[Undo] = []
-    # What modules compute of values for their extra state is put back when those are.
-    transaction.undo_with(partial(undo_all, extra_undos))
     if plan.extra:
-        transaction.make_visible()
-    copy_all(fillings, transaction, early=extra.early_steps(plan.steps))
-    extra.hand_over(current_extra, extra_undos)
+        extra = StoredExtra(content, plan, record)
+        _copy_with_extra(fillings, extra, plan, transaction)
+    else:
+        copy_all(fillings, transaction)
     adopt(places, plan.ids, transaction)
     _report_views(plan, parted_numbers)
     _log_load(module, record, plan.report)
     return plan.report
+
+
+def _copy_with_extra(
+    fillings: list[Filling],
+    extra: StoredExtra,
+    plan: LoadPlan,
+    transaction: Transaction,
+) -> None:
+    """Copy values, and give modules the extra state that may be computed of them."""
+    current_extra = extra.current()
+    undos: list[Undo] = []
+    # What modules compute of values for their extra state is put back when those are.
+    transaction.undo_with(partial(undo_all, undos))
+    transaction.make_visible()
+    copy_all(fillings, transaction, early=extra.early_steps(plan.steps))
+    extra.hand_over(current_extra, undos)
 
 
 @explain_calls(
@@ -278,7 +290,8 @@ def _filled(
 
     record, places, allowed = _fit_to(module, record, allowed)
     materialize_lazy(places, record, transaction)
-    make_wrappers(places, record)
+    if wrappers_in(record.tree or {}):
+        make_wrappers(places, record)
     content = content_of(places, encode=False, is_left_out=_left_out(record))
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.

@@ -30,6 +30,7 @@ from ..tree.computed_values import (
     assign_computed,
     check_computed,
     first_computed_difference,
+    has_computed,
 )
 from ..tree.construction_node import (
     ConstructionNode,
@@ -93,9 +94,13 @@ def dry_run(
             continue
         all_hooked = not discoveries.add(runs)
         has_new_edits = assign_edits(tree, edit_index)
-        has_new_values = computing.assign(tree, counts=not has_new_edits and all_hooked)
+        is_computed = has_computed(tree)
+        has_new_values = is_computed and computing.assign(
+            tree, counts=not has_new_edits and all_hooked
+        )
         if not has_new_edits and not has_new_values and all_hooked:
-            computing.check(tree, known_classes, initializing)
+            if is_computed:
+                computing.check(tree, known_classes, initializing)
             # Torch's draws fill parameters; those of Python or numpy may choose what
             # is constructed, and then no run tells what the next one makes.
             if has_drawn:

@@ -121,7 +121,9 @@ def plan_load(
     stored_entries = _by_path(record, content, plan)
     matching = _Matching(content, record, stored_entries, plan)
     matching.match(Resizing(places, stored_entries))
-    problems = [*matching.problems, *form_problems(content.extra, record)]
+    problems = [*matching.problems]
+    if wrappers_in(record.tree or {}):
+        problems += form_problems(content.extra, record)
     left_over = matching.left_over(allowed)
     is_matched = not left_over
     if not problems and not left_over and not allowed.is_empty_allowed:
