@@ -52,6 +52,8 @@ class Unbuilt(ABC):
     def _build_child(self, runs: object) -> nn.Module: ...
 
 
+# Edits compare by identity: two equal ones in a log are two, and are replaced and moved
+# one by one.
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Edit:
     """One change, and the parts that it concerns."""
