@@ -268,6 +268,9 @@ TESTED_IN = {
     "config/validation/parse_value.py": "config/validation/test_overrides.py",
     "config/validation/pydantic_check.py": "config/validation/test_overrides.py",
     "optim/engines/gathered.py": "optim/engines/test_shares.py",
+    "core/blueprint/construction/construction_run.py": (
+        "core/blueprint/construction/test_dry_run.py"
+    ),
     "core/blueprint/tree/computed_values.py": "core/blueprint/edits/test_computed.py",
     "core/errors.py": "core/hyperparameters/test_reader.py",
     "core/evolution/record_changes.py": "core/evolution/test_record_check.py",

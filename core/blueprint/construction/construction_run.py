@@ -17,15 +17,12 @@ from ...modules.signature import call_arguments
 from ...modules.tree import places_of
 from ..edits.computed import Computed, ComputedValue, computed_in, with_values
 from ..edits.edits import (
-    END,
     CallMethod,
     ChangeItems,
     Edit,
     SetArguments,
     Unbuilt,
     build_child,
-    build_inside,
-    name_in_dict,
 )
 from ..errors import NotRepeatedError, SettingError
 from ..tree.arguments import Arguments, ConstructorCall, bind, edited_call
@@ -35,6 +32,7 @@ from ..tree.infer_sizes import missing_sizes, placeholder_sizes
 from ..tree.module_values import build_values
 from .forward_hooks import Logs
 from .init_hooks import Init, current_observer
+from .item_changes import change_items
 
 SERIAL = "_burnish_made"
 """Where a module keeps the number of its construction, which its copies share."""
@@ -449,96 +447,3 @@ def current_runs() -> ConstructionRuns | None:
     """Return the runs in progress in this thread, None if no blueprint is building."""
     observer = current_observer()
     return observer if isinstance(observer, ConstructionRuns) else None
-
-
-LISTS = (nn.ModuleList, nn.Sequential)
-"""Whose items are numbered."""
-
-
-def change_items(owner: nn.Module, change: ChangeItems) -> None:
-    """Change the items of ``owner``, a list or a dict of modules."""
-    path = change.target if isinstance(change.target, str) else str(change.target)
-    if isinstance(owner, nn.ModuleDict):
-        _change_dict(owner, change, path)
-    elif isinstance(owner, LISTS):
-        _change_list(owner, change, path)
-    else:
-        name = type(owner).__qualname__
-        raise SettingError(
-            path, f"only lists and dicts of modules have items, found a {name}."
-        )
-
-
-def _change_dict(owner: nn.ModuleDict, change: ChangeItems, path: str) -> None:
-    key = name_in_dict(change, list(owner))
-    if key is None:
-        names_text = f"A dict has names, not positions; there are {list(owner)}."
-        cure = " insert('name', item) says which." if change.kind == "insert" else ""
-        raise SettingError(path, f"{change.kind} where? {names_text}{cure}")
-    if change.kind == "insert":
-        owner[key] = _item(change)
-        return
-    if key not in owner:
-        raise SettingError(path, f"no item {key!r}; there are {list(owner)}.")
-    del owner[key]
-
-
-def _item(change: ChangeItems) -> nn.Module:
-    if change.item is None:
-        raise SettingError(str(change.target), f"{change.kind} needs an item.")
-    return build_inside(change.item)
-
-
-def _change_list(
-    owner: nn.ModuleList | nn.Sequential, change: ChangeItems, path: str
-) -> None:
-    items: list[tuple[str, nn.Module]] = list(owner._modules.items())
-    index = _index(change, [name for name, _ in items], path)
-    if change.kind == "remove":
-        del items[index]
-    else:
-        _check_item_name(owner, change.name, path)
-        items.insert(index, (change.name, _item(change)))
-    # Numbers are counted anew; names of an OrderedDict that are words stay.
-    numbered_items = (
-        (str(i) if _is_number(n) else n, m) for i, (n, m) in enumerate(items)
-    )
-    owner._modules = OrderedDict(numbered_items)
-
-
-def _check_item_name(
-    owner: nn.ModuleList | nn.Sequential, name: str, path: str
-) -> None:
-    if not name:
-        return
-    problem = None
-    if isinstance(owner, nn.ModuleList):
-        problem = "the items of an nn.ModuleList have numbers, and no names"
-    elif name in owner._modules:
-        problem = f"there is an item {name!r} already"
-    elif hasattr(owner, name):
-        problem = f"{type(owner).__qualname__} has an attribute {name!r} of its own"
-    elif not name.isidentifier():
-        problem = f"{name!r} is no name of a part: expected a word, as in Python"
-    if problem is not None:
-        raise SettingError(path, f"{problem}. Leave name= out, or choose another.")
-
-
-def _index(change: ChangeItems, names: list[str], path: str) -> int:
-    """Return the place in the list that ``change`` means."""
-    size = len(names)
-    if isinstance(change.key, str):
-        if change.key not in names:
-            raise SettingError(path, f"no item {change.key!r}; there are {names}.")
-        return names.index(change.key)
-    last_index = size if change.kind == "insert" else size - 1
-    if change.kind == "insert" and change.key == END:
-        return size
-    index = change.key + size if change.key < 0 else change.key
-    if not 0 <= index <= last_index:
-        raise SettingError(path, f"no item {change.key}; it has {size} items.")
-    return index
-
-
-def _is_number(name: str) -> bool:
-    return not name or name.isdecimal()

@@ -1,3 +1,5 @@
+"""Lists and dicts of modules change as they are asked to, or stay as they were."""
+
 import functools
 from typing import Any
 
