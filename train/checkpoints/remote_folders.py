@@ -89,12 +89,12 @@ class RemoteFolders:
         """
         if self._is_tidy:
             return
-        numbers = self._numbers()
-        unlisted: set[int] = set()
+        indexed = self._indexed()
+        numbers = set(self._listed() if indexed is None else indexed)
         with suppress(OSError):
-            unlisted = set(self._unlisted(numbers))
-        if unlisted:
-            self._write_index({*numbers, *unlisted})
+            numbers.update(self._unlisted(numbers))
+        if indexed is None or numbers > set(indexed):
+            self._write_index(numbers)
         self._is_tidy = True
 
     @contextmanager
@@ -204,19 +204,22 @@ class RemoteFolders:
         return re.compile(re.escape(self.key) + rf"\d{{{DIGITS},}}")
 
     def _numbers(self) -> list[int]:
-        """Return the numbers in the index, in order.
+        """Return the numbers of complete folders, in order."""
+        indexed = self._indexed()
+        return self._listed() if indexed is None else indexed
 
-        Of a run that was copied there, and has none, those of the folders with markers.
-        """
+    def _indexed(self) -> list[int] | None:
+        """Return the numbers in the index; None if there is none."""
         try:
             content = self._objects.read(INDEX)
         except FileNotFoundError:
-            return self._listed()
+            return None
         except PermissionError as error:
             raise self._forbidden(error) from error
         return sorted(_numbers_in(content, self.root / INDEX))
 
     def _listed(self) -> list[int]:
+        """Return those of folders with markers, for a run that was copied there."""
         try:
             names = self._objects.folders()
         except PermissionError as error:

@@ -1,6 +1,10 @@
 """A URL as fsspec takes it: the storage, and the path of an object there."""
 
+import errno
 import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 
@@ -11,6 +15,17 @@ class Address(NamedTuple):
     storage: Any
     """The file system of fsspec."""
     path: str
+
+    @property
+    def name(self) -> str:
+        """The URL as errors tell it."""
+        return without_secrets(self.url)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it is known that nothing can be written there."""
+        protocol = self.storage.protocol
+        return "http" in ((protocol,) if isinstance(protocol, str) else protocol)
 
     @property
     def local_path(self) -> str | None:
@@ -27,7 +42,18 @@ class Address(NamedTuple):
 
 def is_url(file: object) -> TypeGuard[str]:
     """Return whether ``file`` is the address of an object, and no path."""
-    return isinstance(file, str) and "://" in file
+    return isinstance(file, str) and file.find("://") > 0
+
+
+def without_secrets(url: str) -> str:
+    """Return ``url`` without passwords and signatures."""
+    return _SIGNATURE.sub(r"\1=...", _PASSWORD.sub(r"\1:...@", url))
+
+
+_PASSWORD = re.compile(r"(://[^/:@?#]*):[^/@?#]*@")
+_SIGNATURE = re.compile(
+    r"(?i)\b([a-z-]*(?:signature|token|sig|secret|credential|password|key))=[^&#]*"
+)
 
 
 def address_of(url: str) -> Address:
@@ -40,8 +66,48 @@ def address_of(url: str) -> Address:
         import fsspec
     except ImportError:
         raise ImportError(f"{url} needs fsspec: pip install fsspec") from None
-    storage, path = fsspec.core.url_to_fs(url)
+    try:
+        storage, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise ImportError(f"{without_secrets(url)}: {error}") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{without_secrets(url)} is no path, and no URL that fsspec knows: {error}"
+        ) from error
     return Address(url, storage, path)
+
+
+@contextmanager
+def storage_errors(address: Address) -> Generator[None]:
+    """Raise what a storage raises as an OSError with the URL, and without secrets."""
+    try:
+        yield
+    except Exception as error:
+        raise storage_error(error, address) from error
+
+
+def storage_error(error: Exception, address: Address, note: str = "") -> OSError:
+    """Return what a storage raised as an OSError, whose text ends in ``note``."""
+    text = str(getattr(error, "strerror", None) or error)
+    if isinstance(error, NotImplementedError):
+        text = f"nothing can be written to storages of this kind {text}".strip()
+    text = without_secrets(text or type(error).__name__)
+    if "Credentials" in type(error).__name__:
+        text += "; name them as the package of this storage wants it"
+        return PermissionError(errno.EACCES, text + note, address.name)
+    kinds = (number for kind, number in _ERRNO.items() if isinstance(error, kind))
+    number = getattr(error, "errno", None) or next(kinds, errno.EIO)
+    return OSError(number, text + note, address.name)
+
+
+_ERRNO: dict[type[Exception], int] = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+    NotADirectoryError: errno.ENOTDIR,
+    IsADirectoryError: errno.EISDIR,
+    NotImplementedError: errno.EROFS,
+    TimeoutError: errno.ETIMEDOUT,
+}
 
 
 def local_or_url(file: str | os.PathLike[str]) -> str | Address:
@@ -57,8 +123,9 @@ def open_in_order(file: str | os.PathLike[str]) -> BinaryIO:
     place = local_or_url(file)
     if not isinstance(place, Address):
         return open(place, "rb")
-    opened: BinaryIO = place.storage.open(place.path, "rb", block_size=_IN_ORDER)
-    return opened
+    with storage_errors(place):
+        opened: BinaryIO = place.storage.open(place.path, "rb", block_size=_IN_ORDER)
+        return opened
 
 
 def size_at(file: str | os.PathLike[str]) -> int | None:
@@ -67,8 +134,9 @@ def size_at(file: str | os.PathLike[str]) -> int | None:
     try:
         if not isinstance(place, Address):
             return os.path.getsize(place) if os.path.isfile(place) else None
-        place.storage.invalidate_cache(place.path)
-        info: dict[str, Any] = place.storage.info(place.path)
+        with storage_errors(place):
+            place.storage.invalidate_cache(place.path)
+            info: dict[str, Any] = place.storage.info(place.path)
     except FileNotFoundError:
         return None
     return info["size"] if info.get("type") == "file" else None

@@ -1,28 +1,16 @@
 """StoredFolder: objects of a storage whose addresses begin alike."""
 
-import errno
 import time
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ....config.storage.opening import read_file
 from ....config.storage.replacement import write_text
-from .address import Address, address_of
+from .address import Address, address_of, storage_errors
 from .upload import uploading
 from .url import Place, Url
-
-_MOST_BYTES = 64 << 20
-"""Of an object that is read whole."""
-
-_ERRNO: dict[type[OSError], int] = {
-    FileNotFoundError: errno.ENOENT,
-    PermissionError: errno.EACCES,
-    NotADirectoryError: errno.ENOTDIR,
-    IsADirectoryError: errno.EISDIR,
-}
 
 
 def read_place(place: Place, most: int) -> bytes:
@@ -51,16 +39,11 @@ class StoredFolder:
         self._address = address_of(url)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a short object, by one request.
-
-        FileNotFoundError if it is not there.
-        """
+        """Return the content of a short object; FileNotFoundError if there is none."""
         address = self._at(name)
-        with storage_errors(address.url):
-            # A range, since a storage may else fetch several pieces of two objects.
-            content: bytes = address.storage.cat_file(address.path, 0, _MOST_BYTES)
-        if len(content) >= _MOST_BYTES:
-            raise OSError(errno.EFBIG, "an object of 64 MiB or more", address.url)
+        with storage_errors(address):
+            # Whole, by one request: the pieces of two might be of two objects.
+            content: bytes = address.storage.cat_file(address.path)
         return content
 
     def write(self, name: str, content: bytes) -> None:
@@ -73,7 +56,7 @@ class StoredFolder:
         for name in names:
             address = self._at(name)
             try:
-                with storage_errors(address.url):
+                with storage_errors(address):
                     # Not `rm`, for which `*` in the name of a folder is a pattern.
                     address.storage.rm_file(address.path)
             except FileNotFoundError:
@@ -99,12 +82,14 @@ class StoredFolder:
     def _listed(self, method: str, folder: str = "", **options: Any) -> Any:
         address = self._at(folder) if folder else self._address
         storage = address.storage
-        with storage_errors(address.url):
+        with storage_errors(address):
             # What was listed before says what was there then.
             storage.invalidate_cache(address.path)
             try:
                 return getattr(storage, method)(address.path, **options)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _lacks_bucket(error):
+                    raise
                 return [] if method == "ls" else {}
 
     def _at(self, name: str) -> Address:
@@ -112,16 +97,16 @@ class StoredFolder:
         return Address(url, self._address.storage, path)
 
 
-@contextmanager
-def storage_errors(url: str) -> Generator[None]:
-    """Raise what a storage raises as an OSError with the URL."""
-    try:
-        yield
-    except Exception as error:
-        number = getattr(error, "errno", None)
-        kinds = (n for kind, n in _ERRNO.items() if isinstance(error, kind))
-        text = str(getattr(error, "strerror", None) or error or type(error).__name__)
-        raise OSError(number or next(kinds, errno.EIO), text, url) from error
+def _lacks_bucket(error: BaseException) -> bool:
+    """Return whether S3 knows not even the bucket: no run begins there."""
+    cause: BaseException | None = error
+    while cause is not None:
+        response = getattr(cause, "response", None)
+        facts = response.get("Error") if isinstance(response, dict) else None
+        if isinstance(facts, dict) and facts.get("Code") == "NoSuchBucket":
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import TRUNCATED, RecordFormatError
 from ..source import fresh_memory
-from .address import Address
+from .address import Address, storage_errors
 
 REQUEST = 16 << 20
 """The most bytes of one request: longer ranges are fetched by several at a time."""
@@ -41,7 +41,7 @@ class StoredObject:
     """An object as it was when it was opened; any number of threads may read it."""
 
     def __init__(self, address: Address) -> None:
-        self.name, self.address = address.url, address
+        self.name, self.address = address.name, address
         self._storage, self._path = address.storage, address.path
         info = self._info()
         self._identity = _identity(info)
@@ -82,16 +82,18 @@ class StoredObject:
 
     def _info(self) -> dict[str, Any]:
         # What was listed before says what was there then.
-        self._storage.invalidate_cache(self._path)
-        info: dict[str, Any] = self._storage.info(self._path)
+        with storage_errors(self.address):
+            self._storage.invalidate_cache(self._path)
+            info: dict[str, Any] = self._storage.info(self._path)
         if info.get("type") == "directory":
             raise IsADirectoryError(f"{self.name!r} is a folder; name an object in it")
         return info
 
     def _fetch_some(self, pieces: Sequence[tuple[int, int, memoryview]]) -> None:
         try:
-            parts = self._cat([(start, end) for start, end, _ in pieces])
-        except Exception:
+            with storage_errors(self.address):
+                parts = [*self._cat([(start, end) for start, end, _ in pieces])]
+        except OSError:
             self.confirm()
             raise
         for (start, end, memory), part in zip(pieces, parts, strict=True):

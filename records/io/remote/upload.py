@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from .address import Address
+from .address import Address, storage_error
 
 PART = 8 << 20
 """The least bytes of a part; what is shorter is one request."""
@@ -18,7 +18,7 @@ class Upload:
     """A file object whose bytes are not seen before `commit`."""
 
     def __init__(self, address: Address, size: int) -> None:
-        self.name = address.url
+        self.name = address.name
         self._address = address
         self.part = max(PART, -(-size // _MOST_PARTS))
         """Bytes of each part."""
@@ -63,15 +63,8 @@ class Upload:
         try:
             yield
         except Exception as error:
-            number = getattr(error, "errno", None) or _ERRNO.get(type(error), errno.EIO)
-            text = f"{error or type(error).__name__}; what was saved there before stays"
-            raise OSError(number, text, self.name) from error
-
-
-_ERRNO: dict[type[Exception], int] = {
-    FileNotFoundError: errno.ENOENT,
-    PermissionError: errno.EACCES,
-}
+            note = "; what was saved there before stays"
+            raise storage_error(error, self._address, note) from error
 
 
 @contextmanager
@@ -82,6 +75,13 @@ def uploading(address: Address, size: int) -> Generator[Upload]:
     parts that nobody sees, which the storage's own rules remove. Raises OSError, in
     words of the storage.
     """
+    if address.is_read_only:
+        raise OSError(
+            errno.EROFS,
+            "URLs of http are only read; save to a file and send it there, or save to "
+            "a storage that fsspec writes to (s3://, gs://, abfs://, ...)",
+            address.name,
+        )
     upload = Upload(address, size)
     try:
         yield upload

@@ -18,6 +18,7 @@ from .runs import filled, net, same
 
 fsspec: Any = pytest.importorskip("fsspec")
 from ...records.object_storage import CountingStorage  # noqa: E402
+from ...records.s3_server import s3_server  # noqa: E402
 
 URL = "counting://bucket/run"
 
@@ -308,3 +309,26 @@ def test_one_checkpoint_of_a_run_is_no_run() -> None:
 
     with pytest.raises(ValueError, match=r"Checkpoints\('counting://bucket/run'\)"):
         Checkpoints(f"{URL}/step000000000001/")
+
+
+def test_on_s3_a_save_and_a_restore_are_a_dozen_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with s3_server(monkeypatch) as server:
+        checkpoints = Checkpoints("s3://burnish/a run%20#é", keep_last=1)
+        save(checkpoints, 1)
+        server.forget()
+        save(checkpoints, 2)
+        saved = server.calls
+        server.forget()
+        assert value_at(checkpoints) == 2
+        restored = server.calls
+
+        with pytest.raises(FileNotFoundError, match=r"bucket does not exist"):
+            Checkpoints("s3://nowhere-at-all/run").restore(net=net())
+
+    assert saved.count("put_object") == 3
+    assert [*reversed(saved)].index("put_object") == 3
+    assert saved[-3:] == ["list_objects_v2", *["delete_object"] * 2]
+    assert len(saved) == 12
+    assert sorted(restored) == ["get_object"] * 5 + ["head_object"] * 6

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import burnish
 from burnish.records.io.remote.address import (
     Address,
     address_of,
@@ -13,6 +14,7 @@ from burnish.records.io.remote.address import (
     local_or_url,
     open_in_order,
     size_at,
+    storage_errors,
 )
 
 
@@ -43,7 +45,7 @@ def test_a_url_that_nothing_knows_and_a_package_that_lacks_are_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("fsspec")
-    with pytest.raises(ValueError, match="nowhere"):
+    with pytest.raises(ValueError, match=r"nowhere://a\.mpk is no path, and no URL"):
         address_of("nowhere://a.mpk")
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -65,3 +67,41 @@ def test_what_stands_at_a_path_or_a_url_is_known_by_its_size(tmp_path: Path) -> 
     assert (is_taken("memory://sizes/a"), is_taken("memory://sizes/b")) == (True, False)
     with open_in_order("memory://sizes/a") as file:
         assert file.read() == b"abcd"
+
+
+class OddCredentialsError(Exception):
+    """What a package that knows a storage has for itself."""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (PermissionError("no"), PermissionError, "no"),
+        (FileNotFoundError("b/a"), FileNotFoundError, "b/a"),
+        (KeyError("odd"), OSError, "odd"),
+        (RuntimeError(), OSError, "RuntimeError"),
+        (NotImplementedError(), OSError, "nothing can be written"),
+        (OddCredentialsError("none"), PermissionError, "none; name them"),
+        (OSError("at https://u:geheim@h/a?X-Amz-Signature=s3cr3t"), OSError, "u:...@h"),
+    ],
+)
+def test_what_a_storage_raises_is_an_error_of_the_system_without_secrets(
+    error: Exception, kind: type[OSError], text: str
+) -> None:
+    pytest.importorskip("fsspec")
+    address = Address("ftp://user:geheim@host/a?token=s3cr3t&b=1", None, "a")
+
+    with pytest.raises(kind) as raised, storage_errors(address):
+        raise error
+
+    assert text in str(raised.value)
+    assert raised.value.filename == "ftp://user:...@host/a?token=...&b=1"
+    assert "geheim" not in str(raised.value)
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_nothing_is_sent_to_where_it_is_only_read() -> None:
+    pytest.importorskip("aiohttp")
+
+    with pytest.raises(OSError, match="only read; save to a file"):
+        burnish.save_record({"a": 1}, "https://user:pw@host.invalid/a.mpk")

@@ -9,12 +9,10 @@ from burnish.records import Url
 from burnish.records.io.remote.stored_folder import (
     StoredFolder,
     read_place,
-    storage_errors,
     write_place,
 )
 
 fsspec: Any = pytest.importorskip("fsspec")
-from ...object_storage import CountingStorage  # noqa: E402
 
 
 @pytest.mark.parametrize("url", ["memory://stored folder/*", "counting://a/[b]"])
@@ -51,31 +49,9 @@ def test_what_a_storage_raises_is_an_error_of_the_system_with_the_url() -> None:
         folder.read("a")
     assert (folder.folders(), folder.files("a")) == ([], {})
 
-    for error, kind in ((PermissionError("no"), PermissionError), (Odd("no"), OSError)):
-        with (
-            pytest.raises(kind, match=r"no: 'counting://x'"),
-            storage_errors("counting://x"),
-        ):
-            raise error
-
-
-class Odd(Exception):
-    """An error of a package that knows a storage."""
-
 
 def test_a_text_goes_to_a_path_as_to_a_url(tmp_path: Path) -> None:
     for place in (tmp_path / "a.txt", Url("memory://texts/a.txt")):
         write_place(place, "täxt")
 
         assert read_place(place, 100) == "täxt".encode()
-
-
-def test_an_object_that_is_too_long_is_not_read_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    url = CountingStorage.put("long/a", bytes(64 << 20))
-
-    with pytest.raises(OSError, match="64 MiB"):
-        StoredFolder(Url(url).parent).read("a")
-
-    del CountingStorage.objects["long/a"]
