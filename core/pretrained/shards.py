@@ -10,14 +10,16 @@ from functools import partial
 from typing import Any
 
 from ...config.spelling import did_you_mean
-from ...config.storage.replacement import write_text
-from ...records.entries.entries import with_parts
+from ...records.entries.entries import check_gaps, set_source, with_parts
 from ...records.entries.entry import Entry
 from ...records.entries.nodes import unique_map
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ...records.header.metadata import check_metadata
 from ...records.io.progress import Progress
+from ...records.io.remote.address import is_taken
+from ...records.io.remote.stored_folder import read_place, write_place
+from ...records.io.remote.url import path_or_url
 from ...records.io.source import Maps
 from ...records.open import open_record
 from ...records.precision import Precision, PrecisionLike
@@ -77,7 +79,7 @@ def write_shards(
     """Write the shards and then the index; return the names of the files.
 
     No file that an index names is written over: until the new index takes the place
-    of the old one, the folder is what it was.
+    of the old one, the folder is what it was. It may be a URL.
     """
     chosen = Precision.of(precision)
     chosen.warn_of_unmatched(record)
@@ -97,7 +99,7 @@ def write_shards(
         weight_map |= {min((e.path, *e.ties)): name for e in entries}
     metadata = {"total_size": total, **record.metadata}
     index = {"metadata": metadata, "weight_map": dict(sorted(weight_map.items()))}
-    write_text(os.path.join(folder, INDEX), json.dumps(index, indent=2))
+    write_place(path_or_url(os.path.join(folder, INDEX)), json.dumps(index, indent=2))
     return names
 
 
@@ -112,15 +114,15 @@ def read_shard_index(file: str) -> dict[str, Any]:
     Raises `RecordFormatError` for what is no index, and for a shard that is anything
     but a plain name of a file.
     """
-    if os.path.getsize(file) > _MAX_INDEX:
+    content = read_place(path_or_url(file), _MAX_INDEX)
+    if len(content) > _MAX_INDEX:
         raise RecordFormatError(
             file, f"over {_MAX_INDEX:,} bytes", "an index of shards"
         )
-    with open(file, "rb") as stream:
-        try:
-            index: Any = json.loads(stream.read(), object_pairs_hook=unique_map)
-        except (ValueError, RecursionError) as error:
-            raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
+    try:
+        index: Any = json.loads(content, object_pairs_hook=unique_map)
+    except (ValueError, RecursionError) as error:
+        raise RecordFormatError(file, f"no JSON: {error!s:.120}") from error
     if not isinstance(index, dict):
         raise RecordFormatError(file, "no map", "an index of shards")
     weight_map: Any = index.get("weight_map")
@@ -154,13 +156,15 @@ def open_shards(folder: str, file: str, **options: Any) -> FlatRecord:
         parts[0], entries=entries, tree=tree, metadata=metadata, reading=reading
     )
     has_sums = all(part.verified != "none" for part in parts)
-    joined.hold(_Joined(parts, file), partial(_check_all, parts), has_sums=has_sums)
+    set_source(
+        joined, _Joined(parts, file), partial(_check_all, parts), has_sums=has_sums
+    )
     return joined
 
 
 def _check_all(parts: Sequence[FlatRecord], maps: Maps) -> None:
     for part in parts:
-        part.check(maps)
+        check_gaps(part, maps)
 
 
 def _check_same(
@@ -193,7 +197,7 @@ def _names(folder: str, n_shards: int) -> list[str]:
             f"model{tag}-{i:05}-of-{n_shards:05}.safetensors"
             for i in range(1, n_shards + 1)
         ]
-        if not any(os.path.lexists(os.path.join(folder, name)) for name in names):
+        if not any(is_taken(os.path.join(folder, name)) for name in names):
             break
     return names
 

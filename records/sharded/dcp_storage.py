@@ -43,7 +43,8 @@ from torch.futures import Future
 from ..entries.entries import Entries, library_part
 from ..entries.entry import Entry
 from ..format import format_named, read_record
-from ..io.source import FileSource, Maps
+from ..io.source import Maps
+from ..readable import source_of
 from ..record_writer import LIBRARY
 from .dcp_planners import (
     RecordLoadPlanner,
@@ -51,10 +52,10 @@ from .dcp_planners import (
     as_bytes,
     as_written,
 )
-from .folder import RecordFolder
 from .layout import Chunk, Rectangle, full_rectangle
 from .part_files import name_in_part
 from .pieces import PiecewisePayload
+from .remote_folder import AnyRecordFolder, record_folder
 from .save_plan import SavePlan
 from .saving import write_index
 from .shard_index import IN_CHUNKS, INDEX, PartFile, ShardIndex, new_save_id, part_name
@@ -142,26 +143,27 @@ class RecordStorageWriter(StorageWriter):
             _PLANNER: [[name, [*path]] for name, path in mappings.items()],
         }
         record = Entries.of(entries, metadata=about, type_name="state dict")
-        write_index(as_written(record), SavePlan(index), self._folder)
-        self._folder.remove_old(self._save_id)
+        folder = self._folder
+        write_index(as_written(record), SavePlan(index), folder)
+        folder.remove_old(self._save_id)
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Return whether it is a folder of this machine."""
-        return "://" not in os.fspath(checkpoint_id)
+        """Return whether it is a folder of this machine, or a URL: all names are."""
+        return True
 
     def storage_meta(self) -> StorageMeta | None:
         """Return nothing: the index says it all."""
         return None
 
     @property
-    def _folder(self) -> RecordFolder:
+    def _folder(self) -> AnyRecordFolder:
         if not self._path:
             raise ValueError(
                 "no folder to write to: RecordStorageWriter('folder'), or "
                 "dcp.save(..., checkpoint_id='folder')"
             )
-        return RecordFolder(self._path)
+        return record_folder(self._path)
 
     def _write_part(self, name: str, entries: list[Entry]) -> PartFile:
         about = {"burnish": {"type": "part"}}
@@ -234,12 +236,13 @@ class RecordStorageReader(StorageReader):
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Return whether it is a folder of this machine."""
-        return "://" not in os.fspath(checkpoint_id)
+        """Return whether it is a folder of this machine, or a URL: all names are."""
+        return True
 
     def _opened(self) -> Entries:
         if self._record is None:
-            source = FileSource(RecordFolder(self._path).file(INDEX))
+            index = record_folder(self._path).file(INDEX)
+            source = source_of(index, verify=True, map_file=None)
             self._record = read_record(format_named("mpk"), source)
         return self._record
 

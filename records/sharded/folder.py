@@ -1,7 +1,7 @@
 """RecordFolder: the files of a record in a folder, and who writes them.
 
 All that reads or writes them goes through here, but for the reads of an index that is
-open (``PartFiles``).
+open (``PartFiles``); at a URL through ``remote_folder``.
 """
 
 import os
@@ -19,27 +19,15 @@ from ...config.storage.scratch import (
     taken_over,
 )
 from ..format import format_named
-from ..io.remote.address import is_url
 from ..io.sink import Sink, open_sink
 from ..io.source import FileSource
 from .shard_index import INDEX, PartFile, save_id_of
-
-
-def refuse_url(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError for a URL."""
-    if is_url(path):
-        raise ValueError(
-            f"{path}: a record in a folder is written to a folder of this machine. "
-            "Save one file to a URL, named *.mpk, or save the folder here and copy it "
-            "there, with index.mpk last."
-        )
 
 
 class RecordFolder:
     """A folder of this machine."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        refuse_url(path)
         # The program may go to another folder while it is saved.
         self.path = os.path.abspath(os.fsdecode(path))
 
@@ -146,13 +134,18 @@ class RecordFolder:
                 content = file.read()
         except FileNotFoundError:
             return set()
-        return {match.decode() for match in _NAMES.findall(content)}
+        return parts_named_in(content)
 
 
 _UNFINISHED = any_scratch(r"part-\d{5,}-of-\d{5,}\.[0-9a-f]{8}\.mpk|save\.[0-9a-f]{8}")
 """What a killed process leaves of its part, and of its claim."""
 
 _NAMES = re.compile(rb"part-\d{5,}-of-\d{5,}\.[0-9a-f]{8}\.mpk")
+
+
+def parts_named_in(index: bytes) -> set[str]:
+    """Return the names of parts in the content of an index; perhaps a few more."""
+    return {match.decode() for match in _NAMES.findall(index)}
 
 
 def _claim(save_id: str) -> str:

@@ -31,7 +31,8 @@ from ..record_writer import (
 )
 from ..tensors.memory import values_of
 from ..writing.contents import Contents
-from .folder import RecordFolder, folder_named
+from .folder import folder_named
+from .remote_folder import AnyRecordFolder, record_folder
 from .save_plan import (
     SavePlan,
     difference,
@@ -104,7 +105,7 @@ def save_to_folder(
     written last: until then, and if anything fails on any process, the folder holds
     what it held before. Where it raises on one process, it does on all.
     """
-    target = RecordFolder(folder)
+    target = record_folder(folder)
     join_saves(target.path)
     writer = RecordWriter()
     save = FolderSave.planned(
@@ -155,7 +156,7 @@ class FolderSave:
     def write(
         self,
         part: WritableRecord,
-        folder: RecordFolder,
+        folder: AnyRecordFolder,
         progress: Progress | None = None,
         group: Any = None,
     ) -> None:
@@ -184,12 +185,12 @@ class FolderSave:
             ]
             agreed(lambda: self._commit(folder, group), groups=[group])
 
-    def _claim(self, folder: RecordFolder, stack: ExitStack, group: Any) -> None:
+    def _claim(self, folder: AnyRecordFolder, stack: ExitStack, group: Any) -> None:
         if rank(group) == 0:
             folder.make()
             stack.enter_context(folder.claim(self.save_id))
 
-    def _commit(self, folder: RecordFolder, group: Any) -> None:
+    def _commit(self, folder: AnyRecordFolder, group: Any) -> None:
         if rank(group) != 0:
             return
         try:
@@ -269,7 +270,7 @@ class _Proposal:
 
 
 def _write_part(
-    part: WritableRecord, folder: RecordFolder, name: str, progress: Progress | None
+    part: WritableRecord, folder: AnyRecordFolder, name: str, progress: Progress | None
 ) -> PartFile | None:
     if not part.entries.entries():
         return None
@@ -277,7 +278,9 @@ def _write_part(
     return folder.part(name)
 
 
-def write_index(record: WritableRecord, plan: SavePlan, folder: RecordFolder) -> None:
+def write_index(
+    record: WritableRecord, plan: SavePlan, folder: AnyRecordFolder
+) -> None:
     """Write the index of parts that are there: from now on they are the record."""
     form = format_named("mpk")
     contents = Contents(record.entries, form, record.precision, None)

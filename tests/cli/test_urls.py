@@ -67,7 +67,6 @@ def test_convert_puts_several_beside_each_other_and_makes_no_folder_here(
     other = "memory://commands/other.mpk"
 
     assert main(["convert", URL, other, "memory://commands/half/"]) == 0
-    assert main(["convert", URL, "memory://commands/s/", "--shards", "1MB"]) == 2
 
     assert memory().exists("/commands/half/other.mpk")
     assert not [*tmp_path.iterdir()]
@@ -96,3 +95,16 @@ def test_repair_takes_what_is_damaged_from_a_url_and_writes_to_one() -> None:
         "/commands/net.mpk"
     )
     assert main(["verify", bad, "--repair-from", URL, "--out", whole]) == 2
+
+
+def test_shards_go_to_a_url_whose_index_is_read_like_a_record(net: nn.Module) -> None:
+    folder = "memory://commands/shards/"
+    index = f"{folder}model.safetensors.index.json"
+
+    assert main(["convert", URL, folder, "--shards", "2kB"]) == 0
+    assert main(["convert", URL, folder, "--shards", "2kB"]) == 2
+
+    assert len(memory().find("/commands/shards")) == 3
+    assert main(["diff", URL, index]) == 0
+    memory().rm_file("/commands/shards/model-00002-of-00002.safetensors")
+    assert main(["show", index]) == 2

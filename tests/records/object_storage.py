@@ -123,3 +123,21 @@ class _Object(spec.AbstractBufferedFile):  # type: ignore[misc]  # untyped
 
 
 fsspec.register_implementation("counting", CountingStorage, clobber=True)
+
+
+def disk_storage(folder: str) -> Any:
+    """Return the options of ``disk://``, a storage that several processes see."""
+    local: Any = import_module("fsspec.implementations.local")
+    return {"path": folder, "fs": local.LocalFileSystem(auto_mkdir=True)}
+
+
+dirfs: Any = import_module("fsspec.implementations.dirfs")
+
+
+class DiskStorage(dirfs.DirFileSystem):  # type: ignore[misc]  # untyped
+    """Files below one folder, behind URLs."""
+
+    protocol = "disk"
+
+
+fsspec.register_implementation("disk", DiskStorage, clobber=True)

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from ...config.process.log import LOG
 from ...records.errors import RecordError, RecordFormatError, RecordVersionError
 from ...records.io.remote.address import size_at
-from ...records.io.remote.stored_folder import StoredFolder
+from ...records.io.remote.stored_folder import ABANDONED, StoredFolder
 from ...records.io.remote.url import Place, Url
 from .folders import DIGITS, Folders
 
@@ -25,8 +25,6 @@ INDEX = "checkpoints.json"
 """The object that says which checkpoints there are, so that nothing is listed."""
 
 _VERSION = 1
-_ABANDONED = 24 * 3600.0
-"""Seconds after which a save that was never completed is taken for a killed one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,7 +194,7 @@ class RemoteFolders:
             ages = self._objects.files(folder)
             if f"{folder}/{self.marker}" in ages:
                 yield int(folder.removeprefix(self.key))
-            elif all(age is not None and age > _ABANDONED for age in ages.values()):
+            elif all(age is not None and age > ABANDONED for age in ages.values()):
                 self._remove(folder, ages)
 
     @property

@@ -12,7 +12,7 @@ from ...records.io.remote.url import Place
 from ...records.open import digest_of
 from ...records.processes.messages import is_running
 from ...records.record_writer import WritableRecord
-from ...records.sharded.folder import RecordFolder
+from ...records.sharded.remote_folder import record_folder
 from ...records.sharded.saving import FolderSave
 from .distributed import has_shares
 from .manifest import PartRow
@@ -80,7 +80,7 @@ class SharedParts:
         rows: dict[str, PartRow] = {}
         for part, save, record in zip(self.parts, self.saves, records, strict=True):
             name = f"{part.name}{mark}"
-            place = RecordFolder(folder / name)
+            place = record_folder(folder / name)
             save.write(record, place, progress_below(part.name, progress), group)
             digest = digest_of(place.path)
             rows[part.name] = PartRow(name, part.kind, digest, part.left_out)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ...records.entries.entries import with_parts
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.sharded.share_payload import with_shares
@@ -65,11 +66,12 @@ def _paths_and_blanks(record: FlatRecord) -> tuple[dict[int, str], Any]:
     """Return the state dict with blanks for tensors, and the path of each by its ID."""
     entries = record.entries()
     blanks = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
-    outline = record.replaced(
+    outline = with_parts(
+        record,
         entries=[
             replace(entry, source=blank)
             for entry, blank in zip(entries, blanks, strict=True)
-        ]
+        ],
     )
     state_dict = value_of(outline)
     return {id(b): e.path for e, b in zip(entries, blanks, strict=True)}, state_dict

@@ -8,13 +8,14 @@ from ...config.patterns import Patterns
 from ...config.short_text import first_names
 from ...core.evolution.record_check import upgrade_file
 from ...core.evolution.record_schema import Target
-from ...core.pretrained.shards import entries_by_shard, size_of, write_shards
+from ...core.pretrained.shards import INDEX, entries_by_shard, size_of, write_shards
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.format import format_named
 from ...records.format_names import format_of_suffix
 from ...records.io.progress import Progress
 from ...records.io.remote.address import is_taken, is_url
+from ...records.io.remote.url import Url
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.source_errors import what_to_read
@@ -118,14 +119,21 @@ def _write_shards(
     progress: Progress | None,
 ) -> None:
     if is_url(folder):
-        raise ValueError(f"{folder}: shards are written to a folder of this machine")
-    if os.path.isdir(folder) and os.listdir(folder):
+        _refuse_other_shards(Url(folder))
+    elif os.path.isdir(folder) and os.listdir(folder):
         raise FileExistsError(
             errno.ENOTEMPTY, f"the folder is not empty, {what_to_read(folder)}", folder
         )
     if record.is_typed:
         raise RecordError("only records of modules are written in shards")
     _check_nothing_lost(record, "x.safetensors")
-    os.makedirs(folder, exist_ok=True)
+    if not is_url(folder):
+        os.makedirs(folder, exist_ok=True)
     groups = entries_by_shard(record, size_of(most), precision)
     write_shards(record, groups, folder, precision=precision, progress=progress)
+
+
+def _refuse_other_shards(folder: Url) -> None:
+    index = folder / INDEX
+    if is_taken(index):
+        raise FileExistsError(errno.EEXIST, "there are shards already", index)

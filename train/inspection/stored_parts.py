@@ -70,7 +70,7 @@ def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
     Raises `RecordError` for what is damaged, and OSError for what is missing or is a
     folder without records.
     """
-    if isinstance(source, str | os.PathLike) and "://" not in os.fspath(source):
+    if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         if os.path.isdir(path) and not is_record_folder(path):
             return _in_folder(Path(os.fsdecode(path)), verify)

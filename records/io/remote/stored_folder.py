@@ -28,6 +28,10 @@ def write_place(place: Place, text: str) -> None:
         StoredFolder(place.parent).write(place.name, text.encode())
 
 
+ABANDONED = 24 * 3600.0
+"""Seconds after which what no save has completed is taken for a killed one's."""
+
+
 class StoredFolder:
     """A folder of a storage, which need not be made, and is not where it is empty.
 
@@ -70,10 +74,10 @@ class StoredFolder:
             if row["type"] == "directory"
         )
 
-    def files(self, folder: str) -> dict[str, float | None]:
-        """Return what lies in ``folder``, at any depth, and its age in seconds.
+    def files(self, folder: str = "") -> dict[str, float | None]:
+        """Return what lies in ``folder`` of it, at any depth, and its age in seconds.
 
-        By names that begin with that of the folder; None where the age is unknown.
+        By names that begin with that of ``folder``; None where the age is unknown.
         """
         rows = self._listed("find", folder, detail=True)
         start = len(self._address.path.rstrip("/")) + 1

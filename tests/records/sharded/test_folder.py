@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import pytest
 import torch
 
 from burnish.records.sharded.folder import (
@@ -83,8 +82,3 @@ def test_a_folder_is_named_by_its_slash_or_by_its_index(tmp_path: Path) -> None:
 
     assert is_record_folder(tmp_path)
     assert folder_named(tmp_path) == str(tmp_path)
-
-
-def test_a_url_is_no_folder_of_this_machine() -> None:
-    with pytest.raises(ValueError, match="s3://bucket/net/"):
-        RecordFolder("s3://bucket/net/")

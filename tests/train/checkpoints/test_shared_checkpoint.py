@@ -1,6 +1,7 @@
 """Checkpoints of what several processes hold together go on as if nothing had been."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,26 @@ class Run:
 
 
 @pytest.mark.parametrize("wait", [True, False])
-@pytest.mark.parametrize("spread", [fsdp, tensor_parallel])
+@pytest.mark.parametrize(
+    ("spread", "is_remote"), [(fsdp, False), (tensor_parallel, False), (fsdp, True)]
+)
 def test_a_run_goes_on_to_the_bit(
-    spread: Callable[[Any], Any], wait: bool, tmp_path: Path
+    spread: Callable[[Any], Any],
+    is_remote: bool,
+    wait: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    folder: str | Path = tmp_path / "run"
+    if is_remote:
+        fsspec: Any = pytest.importorskip("fsspec")
+        storage = import_module("tests.records.object_storage").disk_storage
+        monkeypatch.setitem(fsspec.config.conf, "disk", storage(str(tmp_path / "disk")))
+        folder = "disk://runs/run"
+
     def act(rank: int) -> None:
         run = Run(spread)
-        with Checkpoints(tmp_path / "run", wait=wait, keep_last=2) as checkpoints:
+        with Checkpoints(folder, wait=wait, keep_last=2) as checkpoints:
             for step in range(1, 4):
                 run.train(1)
                 checkpoints.save(step, rng=True, loss=1.0 / step, **run.parts)
@@ -65,7 +79,7 @@ def test_a_run_goes_on_to_the_bit(
 
         other = Run(spread)
         torch.manual_seed(77)
-        checkpoints = Checkpoints(tmp_path / "run")
+        checkpoints = Checkpoints(folder)
         assert checkpoints.steps == [2, 3]
         assert checkpoints.restore(rng=True, **other.parts) == 3
         assert other.counts == {"seen": 3}

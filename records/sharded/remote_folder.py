@@ -1,0 +1,105 @@
+"""RemoteRecordFolder: the objects of a record behind a URL, which several write."""
+
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from typing import TypeAlias
+
+from ..format import format_named
+from ..io.remote.address import address_of
+from ..io.remote.remote_source import RemoteSource
+from ..io.remote.stored_folder import ABANDONED, StoredFolder
+from ..io.remote.stored_object import StoredObject
+from ..io.remote.url import Url, path_or_url
+from ..io.sink import Sink, open_sink
+from .folder import RecordFolder, parts_named_in
+from .shard_index import INDEX, PartFile, save_id_of
+
+
+class RemoteRecordFolder:
+    """A folder of a storage, with the methods of `RecordFolder`.
+
+    Nothing tells there whether a save is alive: what no index names is removed a day
+    after it was written, and what the index named before at once.
+    """
+
+    def __init__(self, url: Url) -> None:
+        self._url, self._objects = url, StoredFolder(url)
+        self.path = f"{url}/"
+        self._replaced: set[str] = set()
+
+    def file(self, name: str) -> Url:
+        """Return the URL of an object in it."""
+        return self._url / name
+
+    def make(self) -> None:
+        """Do nothing: a folder is there when an object in it is."""
+
+    @contextmanager
+    def sink(self, name: str) -> Generator[Sink]:
+        """Open an object for writing, which appears whole at the end or not at all."""
+        if name == INDEX:
+            self._replaced = self._named_in_index()
+        with open_sink(self.file(name)) as sink:
+            yield sink
+
+    def part(self, name: str) -> PartFile:
+        """Return what pins a part, as it is now."""
+        source = RemoteSource(StoredObject(address_of(self.file(name))), verify=True)
+        try:
+            return PartFile(name, source.size, format_named("mpk").digest(source))
+        finally:
+            source.close()
+
+    def remove(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        self._objects.remove([name])
+
+    def remove_parts(self, parts: Iterable[PartFile | None]) -> None:
+        """Remove parts, but for those that the index has all the same."""
+        with suppress(OSError):
+            names = {part.name for part in parts if part is not None}
+            self._objects.remove(sorted(names - self._named_in_index()))
+
+    @contextmanager
+    def claim(self, save_id: str) -> Generator[None]:
+        """Do nothing: nobody could see it."""
+        yield
+
+    def remove_old(self, save_id: str) -> None:
+        """Remove the parts that the index had before, and what killed saves left.
+
+        What cannot be listed or removed is left.
+        """
+        with suppress(OSError):
+            current = self._named_in_index()
+            self._objects.remove(sorted(self._replaced - current))
+            ages = self._objects.files()
+            self._objects.remove(
+                name
+                for name, age in ages.items()
+                if save_id_of(name) not in (None, save_id)
+                and name not in current
+                and age is not None
+                and age > ABANDONED
+            )
+
+    def _named_in_index(self) -> set[str]:
+        """Return the names of parts that the index has; perhaps a few more."""
+        try:
+            return parts_named_in(self._objects.read(INDEX))
+        except FileNotFoundError:
+            return set()
+
+
+AnyRecordFolder: TypeAlias = RecordFolder | RemoteRecordFolder
+"""Where a record of several parts lies."""
+
+
+def record_folder(path: str | os.PathLike[str]) -> AnyRecordFolder:
+    """Return the folder of a record at a path or a URL."""
+    place = path_or_url(path)
+    if isinstance(place, Url):
+        return RemoteRecordFolder(place)
+    # The program may go to another folder while it is saved.
+    return RecordFolder(place)
