@@ -44,7 +44,6 @@ from ..entries.entries import Entries, library_part
 from ..entries.entry import Entry
 from ..format import format_named, read_record
 from ..io.source import Maps
-from ..readable import source_of
 from ..record_writer import LIBRARY
 from .dcp_planners import (
     RecordLoadPlanner,
@@ -241,8 +240,7 @@ class RecordStorageReader(StorageReader):
 
     def _opened(self) -> Entries:
         if self._record is None:
-            index = record_folder(self._path).file(INDEX)
-            source = source_of(index, verify=True, map_file=None)
+            source = record_folder(self._path).source(INDEX)
             self._record = read_record(format_named("mpk"), source)
         return self._record
 

@@ -20,7 +20,7 @@ from ...config.storage.scratch import (
 )
 from ..format import format_named
 from ..io.sink import Sink, open_sink
-from ..io.source import FileSource
+from ..io.source import FileSource, Source
 from .shard_index import INDEX, PartFile, save_id_of
 
 
@@ -42,6 +42,10 @@ class RecordFolder:
     def sink(self, name: str) -> AbstractContextManager[Sink]:
         """Open a file for writing, which appears whole at the end or not at all."""
         return open_sink(self.file(name))
+
+    def source(self, name: str) -> Source:
+        """Open a file for reading."""
+        return FileSource(self.file(name))
 
     def part(self, name: str) -> PartFile:
         """Return what pins a part, as it is now."""

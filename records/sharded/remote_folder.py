@@ -12,6 +12,7 @@ from ..io.remote.stored_folder import ABANDONED, StoredFolder
 from ..io.remote.stored_object import StoredObject
 from ..io.remote.url import Url, path_or_url
 from ..io.sink import Sink, open_sink
+from ..io.source import Source
 from .folder import RecordFolder, parts_named_in
 from .shard_index import INDEX, PartFile, save_id_of
 
@@ -43,9 +44,13 @@ class RemoteRecordFolder:
         with open_sink(self.file(name)) as sink:
             yield sink
 
+    def source(self, name: str) -> Source:
+        """Open an object for reading."""
+        return RemoteSource(StoredObject(address_of(self.file(name))), verify=True)
+
     def part(self, name: str) -> PartFile:
         """Return what pins a part, as it is now."""
-        source = RemoteSource(StoredObject(address_of(self.file(name))), verify=True)
+        source = self.source(name)
         try:
             return PartFile(name, source.size, format_named("mpk").digest(source))
         finally:

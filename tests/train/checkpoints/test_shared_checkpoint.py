@@ -155,7 +155,7 @@ def test_damage_in_one_process_s_share_leaves_all_parts_as_they_were(
         run.train(1)
         saved = Checkpoints(tmp_path / "run").save(1, **run.parts)
         if rank == 0:
-            part = sorted(saved.file("optim").glob("part-*"))[1]
+            part = sorted(Path(saved.file("optim")).glob("part-*"))[1]
             data = bytearray(part.read_bytes())
             data[len(data) // 2] ^= 64
             part.write_bytes(data)
