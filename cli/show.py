@@ -170,6 +170,7 @@ def _tree(view: Any, options: Namespace) -> Any:
 def _stats(view: Any) -> Mapping[str, Any]:
     """Return the statistics of each tensor by its path, one read after the other."""
     from ..config.printable import printable
+    from ..records.inspection.read_ahead import read_ahead
     from ..records.inspection.statistics import stats_of
     from .terminal import progress_bar
 
@@ -178,7 +179,7 @@ def _stats(view: Any) -> Mapping[str, Any]:
     stats: dict[str, Any] = {}
     name = os.path.basename(view.part.file)
     with progress_bar(f"reading {printable(name)}", total) as advance:
-        for entry in entries:
+        for (entry,) in read_ahead((entry,) for entry in entries):
             stats[entry.path] = stats_of(_counted(entry.blocks(), advance))
     return stats
 

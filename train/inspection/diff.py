@@ -18,6 +18,7 @@ from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
 from ...records.flat_record import FlatRecord
 from ...records.inspection.comparison import Distance, content_sum, distance_of
+from ...records.inspection.read_ahead import read_ahead
 from ...records.io.progress import (
     Progress,
     StopsAsItself,
@@ -295,11 +296,12 @@ class _Distances:
 
     def add(self, pairs: list[tuple[Entry, Entry]]) -> None:
         tally = Tally(self._progress, (a.nbytes for a, _ in pairs))
-        for a, b in pairs:
-            path = self._prefixes.get(id(a), "") + a.path
-            if a.shape != b.shape:
-                self.reshaped[path] = a.shape, b.shape
-                continue
+        alike = [(a, b) for a, b in pairs if a.shape == b.shape]
+        self.reshaped |= {
+            self._path(a): (a.shape, b.shape) for a, b in pairs if a.shape != b.shape
+        }
+        for a, b in read_ahead(alike):
+            path = self._path(a)
             if a.dtype is not b.dtype:
                 self.retyped[path] = a.dtype, b.dtype
             blocks = _counted(_values(a), tally, path)
@@ -309,6 +311,9 @@ class _Distances:
                 self.changed.append(TensorChange(path, distance))
             else:
                 self.equal.append(path)
+
+    def _path(self, a: Entry) -> str:
+        return self._prefixes.get(id(a), "") + a.path
 
 
 def _counted(blocks: Iterable[Tensor], tally: Tally, path: str) -> Iterator[Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ...records.entries.entry import Entry
 from ...records.inspection.comparison import content_sum
+from ...records.inspection.read_ahead import read_ahead
 
 Sum = Callable[[Entry], bytes]
 
@@ -77,10 +78,9 @@ def _by_values(sum_of: Sum) -> _Finder:
         entries_a: Sequence[Entry], entries_b: Sequence[Entry]
     ) -> Iterator[tuple[Entry, Entry]]:
         forms = {_form(e) for e in entries_a} & {_form(e) for e in entries_b}
+        rows = ((e,) for e in (*entries_a, *entries_b) if _form(e) in forms)
         sums: dict[int, object] = {
-            id(e): (_form(e), sum_of(e))
-            for e in (*entries_a, *entries_b)
-            if _form(e) in forms
+            id(e): (_form(e), sum_of(e)) for (e,) in read_ahead(rows)
         }
         yield from _unique(entries_a, entries_b, lambda entry: sums.get(id(entry)))
 

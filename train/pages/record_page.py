@@ -11,6 +11,7 @@ from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
 from ...records.inspection.histogram import Histogram, Spread
 from ...records.inspection.oddities import RULES, Oddity, bulk_of, oddities_of
+from ...records.inspection.read_ahead import read_ahead
 from ...records.inspection.statistics import TensorStats, stats_of
 from ...records.io.progress import Progress, Tally
 from ...records.tensors.dtypes import name_of_dtype
@@ -83,7 +84,8 @@ def _rows(
     is_drawn = _largest(entries)
     rows: list[dict[str, Any]] = []
     n_odd = n_hidden = 0
-    for i, (name, entry) in enumerate(entries):
+    rows_to_read = read_ahead((entry,) for _, entry in entries)
+    for i, ((name, _), (entry,)) in enumerate(zip(entries, rows_to_read, strict=True)):
         stats, spread = _read(entry, tally)
         oddities = oddities_of(
             stats, spread, entry.shape, is_floating=entry.dtype.is_floating_point

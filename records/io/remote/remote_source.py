@@ -16,6 +16,8 @@ PAGE = 64 << 10
 _MOST_PAGES = 8
 _AHEAD = 64 << 20
 """Bytes of announced payloads that are fetched together."""
+_AHEAD_IN_BLOCKS = 32 << 20
+"""The same of what is read in blocks: two records that are compared take 64 MiB."""
 
 
 class RemoteSource:
@@ -142,7 +144,8 @@ class RemoteSource:
             if run is None:
                 return None
             if run.content is None:
-                batch = self._runs.batch(run, _AHEAD)
+                limit = _AHEAD_IN_BLOCKS if run.is_in_blocks else _AHEAD
+                batch = self._runs.batch(run, limit)
                 parts = self._stored.fetch([(each.start, each.end) for each in batch])
                 for each, content in zip(batch, parts, strict=True):
                     self._compare(each.start, content)

@@ -19,6 +19,8 @@ class Run:
     start: int
     end: int
     n_left: int
+    is_in_blocks: bool = False
+    """Whether it is read piece by piece, in order, and kept by nobody."""
     content: memoryview | None = None
     read: set[int] = field(default_factory=set[int])
     """Where ranges begin that were handed out: their memory is their reader's."""
@@ -39,7 +41,10 @@ class Runs:
         """
         unfetched = [r for r in ranges if r[1] and self.at(*r) is None]
         pieces = unfetched if not in_blocks else [*_cut(unfetched)]
-        self._runs = sorted([*self._runs, *_runs_of(pieces)], key=lambda run: run.start)
+        self._runs = sorted(
+            [*self._runs, *_runs_of(pieces, in_blocks=in_blocks)],
+            key=lambda run: run.start,
+        )
         self._starts = [run.start for run in self._runs]
 
     def at(self, offset: int, count: int) -> Run | None:
@@ -83,7 +88,7 @@ def _cut(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
             yield at, min(RUN, offset + count - at)
 
 
-def _runs_of(ranges: Sequence[tuple[int, int]]) -> Iterator[Run]:
+def _runs_of(ranges: Sequence[tuple[int, int]], *, in_blocks: bool) -> Iterator[Run]:
     """Yield the runs of ranges, in order of place."""
     run: Run | None = None
     for offset, count in sorted(set(ranges)):
@@ -96,6 +101,6 @@ def _runs_of(ranges: Sequence[tuple[int, int]]) -> Iterator[Run]:
             yield run
         # What lies between two payloads is compared too, so no gap is left out.
         before = run.end if run is not None and is_near else max(0, offset - _BEFORE)
-        run = Run(before, end, count)
+        run = Run(before, end, count, in_blocks)
     if run is not None:
         yield run
