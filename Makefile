@@ -4,8 +4,9 @@ PY := .venv/bin/python
 READY := .venv/.ready
 CPUS := $(shell nproc 2>/dev/null || echo 2)
 WHEEL := $(CURDIR)/.wheel
-OF_PAGES := tests/typing/test_pages.py
-OF_WHEEL := tests/test_exports.py tests/test_packaging.py tests/docs tests/examples tests/cli $(OF_PAGES)
+# Beside the wheel alone: what type checkers say of the pages, and each extra by itself.
+BESIDE_WHEEL := tests/typing/test_pages.py tests/test_extras.py
+OF_WHEEL := tests/test_exports.py tests/test_packaging.py tests/docs tests/examples tests/cli $(BESIDE_WHEEL)
 TESTS := -n $(CPUS) --dist worksteal -q
 
 # Wheels of torch without CUDA, if an index has them: make test-oldest TORCH_INDEX=URL.
@@ -18,9 +19,8 @@ demo: $(READY)
 	$(PY) examples/digits.py
 	$(PY) examples/gpt2.py
 
-# What type checkers say of the pages is asked beside the wheel (`make wheel-test`).
 test: $(READY)
-	$(PY) -m pytest $(TESTS) --ignore=$(OF_PAGES)
+	$(PY) -m pytest $(TESTS) $(addprefix --ignore=,$(BESIDE_WHEEL))
 
 # The oldest torch and numpy that are supported, in an environment of their own: about
 # 3 GB are downloaded, since the wheels bring CUDA, or 0.3 GB with TORCH_INDEX.

@@ -1,4 +1,4 @@
-"""What docs/policy.md says of servers: shared pages, no place to write, preemption."""
+"""What docs/serving.md says of servers: shared pages, no place to write, preemption."""
 
 import os
 import signal

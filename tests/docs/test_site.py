@@ -61,6 +61,14 @@ def anchors(page: Path) -> list[str]:
     ]
 
 
+def test_every_picture_is_small_and_on_a_page() -> None:
+    pictures = [*(ROOT / "docs/assets").iterdir()]
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+
+    assert {p.name for p in pictures if f"(assets/{p.name})" not in pages} == set()
+    assert all(p.stat().st_size < 100_000 for p in pictures)
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label.replace("\n", " "))
 def test_every_bar_of_the_picture_is_a_row_of_the_results(row: Row) -> None:
     assert 0.0 < ratio_of(row) < 10.0
