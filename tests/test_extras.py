@@ -55,7 +55,11 @@ for suffix in ("json", "ron"):
 WITHOUT = {
     "yaml": "from burnish.config import loads; loads(dict, 'a: 1', format='yaml')",
     "train": "from burnish.train import Model",
-    "plot": "from burnish.config.schedule.view import plot; plot('step: 1@0 lin 0@9')",
+    "plot": (
+        "from burnish.config.schedule import Schedule, plot
+"
+        "plot(Schedule.parse('step: 1@0 lin 0@9'))"
+    ),
 }
 """What needs an extra, and says which."""
 
