@@ -56,8 +56,7 @@ WITHOUT = {
     "yaml": "from burnish.config import loads; loads(dict, 'a: 1', format='yaml')",
     "train": "from burnish.train import Model",
     "plot": (
-        "from burnish.config.schedule import Schedule, plot
-"
+        "from burnish.config.schedule import Schedule, plot\n"
         "plot(Schedule.parse('step: 1@0 lin 0@9'))"
     ),
 }
