@@ -305,9 +305,10 @@ def containers_of(node: Node, path: str) -> dict[str, type[nn.Module]]:
 
 def declared_container(hint: Hint, value: object) -> type[nn.Module] | None:
     """Return the container that is declared where the items of one stand."""
-    hints = members(hint)
-    declared = [cls for cls in CONTAINERS_OF_TORCH if cls in hints]
     is_items = isinstance(value, list | tuple) or (
         isinstance(value, Mapping) and not is_node(value)
     )
-    return declared[0] if declared and is_items else None
+    if not is_items:
+        return None
+    hints = members(hint)
+    return next((cls for cls in CONTAINERS_OF_TORCH if cls in hints), None)

@@ -113,10 +113,7 @@ def plan_load(
     ``differing`` before.
     """
     if record.is_typed:
-        description = f"a record of type {record.type_name}, which has declared fields"
-        problem = f"found {description}, expected one of a module"
-        cure = cure_of_typed(record)
-        raise RecordMismatchError(record.reading.file, [problem], cure)
+        raise _no_record_of_a_module(record)
     plan = LoadPlan()
     stored_entries = _by_path(record, content, plan)
     matching = _Matching(content, record, stored_entries, plan)
@@ -126,7 +123,8 @@ def plan_load(
         problems += form_problems(content.extra, record)
     left_over = matching.left_over(allowed)
     is_matched = not left_over
-    if not problems and not left_over and not allowed.is_empty_allowed:
+    has_matches = bool(plan.steps or plan.extra)
+    if not (problems or left_over or has_matches or allowed.is_empty_allowed):
         left_over = _nothing_matched(content, stored_entries, plan)
         is_matched = not left_over
     problems += left_over
@@ -149,6 +147,13 @@ def plan_load(
         )
     _finish_report(plan, record)
     return plan
+
+
+def _no_record_of_a_module(record: Entries) -> RecordMismatchError:
+    description = f"a record of type {record.type_name}, which has declared fields"
+    problem = f"found {description}, expected one of a module"
+    cure = cure_of_typed(record)
+    return RecordMismatchError(record.reading.file, [problem], cure)
 
 
 def _shapes(entries: Iterable[tuple[str, Entry]]) -> dict[str, tuple[int, ...]]:
@@ -244,6 +249,8 @@ class _Matching:
         unexpected = self._unexpected(tree)
         plan.report.missing = [_path(item) for item in plan.missing]
         plan.report.unexpected = [_path(item) for item in unexpected]
+        if not (plan.missing or unexpected):
+            return []
         wrappers = self.content.wrappers | wrappers_in(tree)
         allowed = replace(allowed, wrappers=wrappers)
         left_out = _is_left_out(self.record, wrappers)
@@ -290,9 +297,7 @@ def _nothing_matched(
     """Return the problem if both sides have entries, and no name is on both."""
     theirs = [p for p, entry in stored_entries.items() if entry.kind != "transient"]
     ours = [e.path for e in content.entries if e.kind != "transient"]
-    if plan.steps or plan.extra or not (theirs or plan.report.unexpected):
-        return []
-    if not (ours or content.extra):
+    if not (theirs or plan.report.unexpected) or not (ours or content.extra):
         return []
     found_names = ", ".join([*(theirs or plan.report.unexpected)][:3])
     expected_names = ", ".join([*ours, *content.extra][:3])
