@@ -115,7 +115,7 @@ def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
 
 
 @contextmanager
-def open_sink(file: File, about_size: Callable[[], int] = int) -> Generator[Sink]:
+def open_sink(file: File, about_size: Callable[[], int] = lambda: 0) -> Generator[Sink]:
     """Open ``file`` for writing; a path appears whole at the end or stays as it was.
 
     So does what stands at a URL, whose storage is told how many bytes to expect.
