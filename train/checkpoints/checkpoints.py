@@ -381,8 +381,8 @@ class Checkpoints:
         parts = SharedParts.planned(shared_parts, self._prepare_shared)
         live_parts = agreed(lambda: self._records_of(unshared, mark))
         name = self._folders.name(number)
-        whole = [part.record for part in live_parts]
-        save = SharedCheckpoint(parts, whole, name, mark)
+        live_records = [part.record for part in live_parts]
+        save = SharedCheckpoint(parts, live_records, name, mark)
         finish = partial(self._finish_shared, number, values, live_parts)
         lasting = self._lasting(number)
 

@@ -26,8 +26,8 @@ def check_alike(verb: str, **facts: object) -> None:
     if n_processes() == 1:
         return
     message = json.dumps({name: str(fact) for name, fact in facts.items()}).encode()
-    of_first, *others = map(json.loads, gathered(message))
-    for number, of_process in enumerate(others, 1):
+    of_first, *other_rows = map(json.loads, gathered(message))
+    for number, of_process in enumerate(other_rows, 1):
         for name, fact in of_first.items():
             if of_process[name] != fact:
                 raise ValueError(

@@ -147,18 +147,18 @@ class Folders:
         If the block raises, nothing is left of it, and the older one is as it was.
         Of all others those stay that ``lasting`` chooses.
         """
-        with self._new(name) as scratch:
+        with self._new_folder(name) as scratch:
             yield scratch
         if lasting is None:
             return
         with self.locked() as folders:
-            kept = {*lasting(folders)}
+            lasting_numbers = {*lasting(folders)}
             for number, folder in folders.items():
-                if number not in kept:
+                if number not in lasting_numbers:
                     self.remove(folder)
 
     @contextmanager
-    def _new(self, name: str) -> Generator[Path]:
+    def _new_folder(self, name: str) -> Generator[Path]:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with atomic_folder(self.root / name) as scratch:

@@ -122,14 +122,14 @@ class RemoteFolders:
 
     def _commit(self, number: int, lasting: "Lasting | None") -> None:
         folders = {n: self.root / self.name(n) for n in (*self._numbers(), number)}
-        kept = set(folders)
+        numbers = set(folders)
         try:
             if lasting is not None:
-                kept = {number, *lasting(dict(sorted(folders.items())))}
+                numbers = {number, *lasting(dict(sorted(folders.items())))}
         finally:
-            self._write_index(kept)
-        for other in sorted(folders.keys() - kept):
-            self._remove(self.name(other), self._objects_of(self.name(other)))
+            self._write_index(numbers)
+        for old_name in map(self.name, sorted(folders.keys() - numbers)):
+            self._remove(old_name, self._objects_of(old_name))
 
     def _remove(self, folder: str, names: Iterable[str]) -> None:
         """Remove objects; those of a checkpoint that is not in the index any more."""
@@ -187,9 +187,9 @@ class RemoteFolders:
 
         Remove what has no marker and is old.
         """
-        known = {self.name(number) for number in numbers}
+        names = {self.name(number) for number in numbers}
         for folder in filter(self._pattern.fullmatch, self._objects.folders()):
-            if folder in known:
+            if folder in names:
                 continue
             ages = self._objects.files(folder)
             if f"{folder}/{self.marker}" in ages:

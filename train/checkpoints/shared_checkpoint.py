@@ -59,8 +59,8 @@ class SharedCheckpoint:
                     stack.enter_context(folders.new(self.name, self.mark, lasting))
                 )
 
-            own = agreed(lambda: begin() if is_writer() else "", groups=[group])
-            scratch = path_or_url(broadcast_text(own, group=group))
+            text = agreed(lambda: begin() if is_writer() else "", groups=[group])
+            scratch = path_or_url(broadcast_text(text, group=group))
             shared_records = records[:n_shared]
             rows = self.shared.write(
                 scratch, self.mark, shared_records, progress, group

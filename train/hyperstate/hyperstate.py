@@ -300,15 +300,15 @@ class HyperState(Generic[C, S]):
         """Write a checkpoint with all processes, or begin to."""
         parts = [part_of(file, value) for file, value in files.values.items()]
         shared = SharedParts.planned(parts, lambda part: files.shared[part.name]())
-        whole = agreed(lambda: dict(files.records) if is_writer() else {})
-        save = SharedCheckpoint(shared, [*whole.values()], name)
+        unshared = agreed(lambda: dict(files.records) if is_writer() else {})
+        save = SharedCheckpoint(shared, [*unshared.values()], name)
 
         def finish(
             scratch: Place, records: Records, rows: Mapping[str, PartRow]
         ) -> None:
             assert isinstance(scratch, Path)  # since it is in the folder
             digests = {file: row.digest for file, row in rows.items() if row.digest}
-            live = replace(files, records=zip(whole, records, strict=True))
+            live = replace(files, records=zip(unshared, records, strict=True))
             live.write(scratch, self._progress, digests)
 
         def write(records: Records, group: Any = None) -> None:

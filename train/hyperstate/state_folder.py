@@ -66,14 +66,14 @@ class StateFiles:
         self,
         folder: Path,
         progress: Progress | None = None,
-        written: Mapping[str, str] | None = None,
+        shared_digests: Mapping[str, str] | None = None,
     ) -> None:
         """Write all files into ``folder``; ``progress`` is told of records.
 
-        ``written`` are the digests of shared objects, which are there.
+        ``shared_digests`` are those of shared objects, which are there.
         """
         write_text(folder / CONFIG, self.config)
-        digests = dict(written or {})
+        digests = dict(shared_digests or {})
         for file, record in self.records:
             record.save(folder / file, progress_below(file, progress))
             digests[file] = digest_of(folder / file)
