@@ -1,11 +1,13 @@
 """``burnish fit``: train a model that a file describes."""
 
+import os
 import sys
+import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from .hydra_app import Job, run_on_hydra
+from .hydra_app import Job, run_apart, run_on_hydra
 from .hydra_words import hydra_parser
 from .main import main as command
 from .termination import Terminated
@@ -20,12 +22,17 @@ burnish fit -m --config-name digits optimizer.kwargs.lr=0.1,0.01 width=32,64
 
 def main(argv: Sequence[str]) -> int:
     """Train as the words of ``argv`` say, and return the exit status."""
+    from ..train.fit.sent_run import is_first_process
+
+    if not is_first_process():
+        return run_apart(_take_part)
     pages: dict[Path, int] = {}
+    sweep_id = f"{time.time_ns():x}-{os.getpid()}"
 
     def note(job: Job) -> None:
         from ..train.fit.sweep import note_run
 
-        page = note_run(job.sweep, job.folder, job.overrides, job.problem)
+        page = note_run(job.sweep, job.folder, job.overrides, job.problem, sweep_id)
         pages[page] = pages.get(page, 0) + 1
 
     try:
@@ -37,6 +44,17 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> ArgumentParser:
     return hydra_parser("fit", ABOUT, _EXAMPLES)
+
+
+def _take_part() -> None:
+    """Train in the run of another process, which writes all files and ends this one."""
+    from ..train.fit.fit_config import FitConfig
+    from ..train.fit.run_fit import fit
+    from ..train.fit.sent_run import SentRun
+
+    run = SentRun.receive()
+    folder = run.enter()
+    fit(FitConfig(run.tree, "configuration"), folder)
 
 
 def _fit(tree: dict[str, object], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Generator, Sequence
@@ -79,6 +80,21 @@ def run_on_hydra(
         return 2
 
 
+def run_apart(task: Callable[[], object]) -> int:
+    """Run a task that another process has composed, and return the status.
+
+    Its errors are told as those of `run_on_hydra`; Ctrl-C is the other's affair.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with lightning_output():
+            task()
+    except Exception as error:  # a user's model may raise anything
+        print(f"error: {error_text(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def _run_words(
     prog: str, folder: Path, words: HydraWords, task: Task, after_job: Watcher
 ) -> int:
@@ -104,6 +120,8 @@ def _run_words(
 
 
 def _config_name(name: str | None, folder: Path) -> str:
+    if not folder.is_dir():
+        raise ValueError(f"no folder of configurations is at {folder}")
     files = sorted(file.stem for file in folder.glob("*.yaml"))
     available = f"In {folder} there are: {', '.join(files) or 'none'}."
     if name is None:
@@ -252,6 +270,10 @@ def _text(error: Exception, folder: Path) -> str:
         cause = error.__cause__
         is_more = isinstance(cause, OmegaConfBaseException)
         return f"{error}\n{cause}".strip() if is_more else str(error).strip()
+    # Python's logging tells that it cannot open a file, and its cause tells why.
+    is_of_logging = str(error).startswith("Unable to configure")
+    if is_of_logging and isinstance(error.__cause__, OSError):
+        return error_text(error.__cause__)
     return error_text(error)
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 T = TypeVar("T", covariant=True)
 
@@ -94,10 +94,15 @@ class ResumableSampler(Sampler[int]):
             "position": self.position,
             "seed": self.seed,
             "n_samples": self.n_samples,
+            "n_ranks": self.n_ranks,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another stood. ValueError if that drew from other data."""
+        """Go on where another stood. ValueError if that drew from other data.
+
+        Another number of processes goes on with the same order; up to one sample for
+        each is drawn twice where they do not share out evenly what was drawn.
+        """
         n_stored, n_samples = state_dict["n_samples"], self._data
         n_samples = n_samples if isinstance(n_samples, int) else len(n_samples)
         if n_stored != n_samples:
@@ -106,7 +111,8 @@ class ResumableSampler(Sampler[int]):
                 f"{n_samples} now; restore without it to begin an epoch"
             )
         self._n_of_epoch = n_samples
-        self.epoch, self.position = state_dict["epoch"], state_dict["position"]
+        n_drawn = state_dict["position"] * state_dict.get("n_ranks", self.n_ranks)
+        self.epoch, self.position = state_dict["epoch"], n_drawn // self.n_ranks
         self.seed = state_dict["seed"]
         self._is_restored, self._reading = True, None
 
@@ -123,8 +129,10 @@ class ResumableSampler(Sampler[int]):
 class ResumableLoader(DataLoader[T]):
     """A DataLoader whose state is how many batches it has given, workers or not.
 
-    Its workers are seeded anew in each epoch and when restored; random augmentations
-    that they draw themselves are not continued in the middle of an epoch.
+    With ``rank`` and ``n_ranks`` each process reads its share, all of equal length;
+    ``batch_size`` is that of one process. Its workers are seeded anew in each epoch and
+    when restored; random augmentations that they draw themselves are not continued in
+    the middle of an epoch.
     """
 
     def __init__(
@@ -134,6 +142,8 @@ class ResumableLoader(DataLoader[T]):
         *,
         shuffle: bool = False,
         seed: int = 0,
+        rank: int = 0,
+        n_ranks: int = 1,
         **options: Any,
     ) -> None:
         for name, cure in _OF_ITS_OWN.items():
@@ -142,7 +152,9 @@ class ResumableLoader(DataLoader[T]):
                     f"ResumableLoader({name}=...): the order of its samples is its "
                     f"own, so that it can be continued; {cure}"
                 )
-        self._place = ResumableSampler(_sized(dataset), shuffle=shuffle, seed=seed)
+        self._place = ResumableSampler(
+            _sized(dataset), shuffle=shuffle, seed=seed, rank=rank, n_ranks=n_ranks
+        )
         # What a loader draws of its own generator is not missing in torch's.
         options["generator"] = torch.Generator()
         super().__init__(dataset, batch_size, sampler=_Rest(self._place), **options)
@@ -169,10 +181,14 @@ class ResumableLoader(DataLoader[T]):
         self._place.load_state_dict(state_dict)
 
 
-class _Rest(Sampler[int]):
-    """What is left of an epoch; it does not move the place, as it is read ahead."""
+class _Rest(DistributedSampler[int]):
+    """What is left of an epoch; it does not move the place, as it is read ahead.
+
+    By its class frameworks know that it draws the share of one process.
+    """
 
     def __init__(self, place: ResumableSampler) -> None:
+        super().__init__(_NO_DATA, num_replicas=place.n_ranks, rank=place.rank)
         self._place = place
 
     def __iter__(self) -> Iterator[int]:
@@ -180,6 +196,10 @@ class _Rest(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self._place)
+
+
+_NO_DATA: Any = ()
+"""Of a sampler whose place knows how many samples there are."""
 
 
 def _mix_seed(seed: int, epoch: int) -> int:

@@ -25,6 +25,13 @@ torch.set_num_threads(1)
 pytestmark = EXAMPLE_RUNS
 
 
+EXPECTED_FILES = [
+    *(".hydra", "checkpoints", "config.yaml", "edits.jsonl", "fit.log", "logs"),
+    *("report.html", "summary.json"),
+]
+"""What a run with a checkpoint leaves, whatever the number of its processes was."""
+
+
 def config_of(folder: str) -> dict[str, Any]:
     from burnish.config.files import read_tree
 
@@ -180,14 +187,18 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits() -> None:
         assert torch.equal(tensor, parts[1]["model"][path]), path
 
 
-def test_several_devices_are_refused_before_training(
-    capsys: pytest.CaptureFixture[str],
+def test_several_devices_train_in_one_folder_and_leave_no_process(
+    failing: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit.main(words("run", "devices=2", "max_epochs=1")) == 2
+    checkpoint = "++model_config.checkpoint={monitor:null,save_top_k:1,save_last:true}"
 
-    error = capsys.readouterr().err
-    assert "devices=2 are 2 processes, and burnish fit trains in one" in error
-    assert "Traceback" not in error
+    assert main(["fit", *failing, checkpoint, "devices=2", "strategy=ddp"]) == 0
+
+    # Seven samples are four for each process, which takes four at once.
+    assert Checkpoint.read("run/checkpoints/last").step == 1
+    assert sorted(os.listdir("run")) == EXPECTED_FILES
+    assert "LOCAL_RANK" not in os.environ
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_checkpoint_of_another_model_is_told_by_path(
@@ -262,11 +273,11 @@ def test_all_frames_of_an_error_are_told_on_request(
 def test_what_torch_refuses_in_no_line_of_the_user_s_is_told_with_its_place(
     failing: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = main(["fit", *failing, "optimizer.kwargs.lr=-1"])
+    status = main(["fit", *failing, "data_config.loader.num_workers=-1"])
 
     error = capsys.readouterr().err
     assert status == 2
-    assert "error: ValueError: Invalid learning rate: -1\n(" in error
+    assert "error: ValueError: num_workers option should be non-negative" in error
     assert "Traceback" not in error
 
 
@@ -296,6 +307,21 @@ def test_a_run_that_is_resumed_beyond_its_end_says_that_nothing_is_left(
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["report.html", "summary.json"])
+def test_a_folder_where_a_file_of_the_run_should_be_is_told_before_training(
+    name: str, failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run", name).mkdir(parents=True)
+
+    assert main(["fit", *failing]) == 2
+
+    error = capsys.readouterr().err
+    assert error.endswith(
+        f"{name}: a folder is in the way; remove it or write elsewhere\n"
+    )
+    assert not Path("run/config.yaml").exists()
+
+
 def with_a_tracer(act: Callable[[], int]) -> int:
     """Return what ``act`` returns under a tracer, as debuggers set one."""
     before = sys.gettrace()
@@ -310,6 +336,15 @@ def with_a_tracer(act: Callable[[], int]) -> int:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
+        (
+            ["optimizer.kwargs.lr=abc"],
+            "error: configuration: model_config.optimizer.kwargs.lr: expected a number, "
+            "found 'abc'",
+        ),
+        (
+            ["optimizer.kwargs.lr=-1"],
+            "error: optimizer.kwargs do not fit SGD: Invalid learning rate: -1",
+        ),
         (
             ["optimizer.kwargs.momentun=1"],
             "error: configuration: model_config.optimizer.kwargs.momentun: SGD has no "

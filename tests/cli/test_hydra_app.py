@@ -110,6 +110,29 @@ def test_a_key_with_dashes_is_told_in_our_words(
     )
 
 
+def test_a_folder_that_is_not_there_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+
+    assert main(["fit", "-cn", "any", "-cp", str(gone)]) == 2
+
+    error = capsys.readouterr().err
+    assert error == f"error: no folder of configurations is at {gone}\n"
+
+
+def test_a_log_that_cannot_be_opened_is_told_by_its_file(
+    failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run/fit.log").mkdir(parents=True)
+
+    assert main(["fit", *failing]) == 2
+
+    error = capsys.readouterr().err
+    assert error.endswith("fit.log: Is a directory\n")
+    assert error.count("\n") == 1
+
+
 def test_a_sweep_is_asked_for_by_the_last_word_as_by_the_first(
     failing: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,6 +122,31 @@ def test_each_process_draws_its_share() -> None:
     assert {i for share in shares for i in share} == set(range(7))
 
 
+def test_each_process_reads_its_share_of_batches() -> None:
+    data = TensorDataset(torch.arange(8.0))
+    readers = [ResumableLoader(data, 2, rank=r, n_ranks=2) for r in range(2)]
+
+    assert [drawn(x for [x] in reader) for reader in readers] == [
+        [[0.0, 2.0], [4.0, 6.0]],
+        [[1.0, 3.0], [5.0, 7.0]],
+    ]
+
+
+@pytest.mark.parametrize("n_now", [1, 2, 4])
+def test_another_number_of_processes_goes_on_with_what_is_left(n_now: int) -> None:
+    first = ResumableSampler(12, seed=3, rank=1, n_ranks=2)
+    order = ResumableSampler(12, seed=3).order()
+    first.position = 4
+    samplers = [
+        ResumableSampler(12, seed=3, rank=r, n_ranks=n_now) for r in range(n_now)
+    ]
+
+    for sampler in samplers:
+        sampler.load_state_dict(first.state_dict())
+
+    assert {i for sampler in samplers for i in sampler} == {*order[8:]}
+
+
 def test_other_data_is_refused() -> None:
     state = ResumableSampler(5).state_dict()
 

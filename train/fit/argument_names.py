@@ -1,10 +1,11 @@
-"""Whether arguments of a config fit the class that they are for, by their names."""
+"""Whether arguments of a config fit the class that they are for."""
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...config.errors import Problem
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...optim.simple import SimpleOptimizer
 
@@ -12,7 +13,8 @@ from ...optim.simple import SimpleOptimizer
 def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
     """Return what of ``kwargs`` an optimizer or scheduler lacks, and what it misses.
 
-    A class that takes any name, or does not say which it takes, has no problem.
+    What is no number where its default is one is a problem too. A class that takes any
+    name, or does not say which it takes, has none.
     """
     try:
         parameters = [*signature(cls).parameters.values()]
@@ -29,11 +31,47 @@ def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
         for name in kwargs
         if name not in allowed
     ]
-    return unknown + [
+    missing = [
         Problem(name, f"missing: {cls.__name__} needs it")
         for name, parameter in names.items()
         if name not in kwargs and _is_needed(parameter)
     ]
+    defaults = {"lr": 0.0} if is_simple else {}
+    defaults |= {name: parameter.default for name, parameter in names.items()}
+    return unknown + missing + _unlike_defaults(kwargs, defaults)
+
+
+def is_number(value: object) -> bool:
+    """Return whether ``value`` is a number, and no bool."""
+    return type(value) in (int, float)
+
+
+def are_numbers(value: object) -> TypeGuard[tuple[float, ...]]:
+    """Return whether ``value`` is a tuple of numbers."""
+    return isinstance(value, tuple) and bool(value) and all(map(is_number, value))
+
+
+def _unlike_defaults(
+    kwargs: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[Problem]:
+    """Return which arguments hold text, where the default is of numbers.
+
+    What else stands there may be meant: None, a bool, a tensor.
+    """
+    problems: list[Problem] = []
+    for name, value in kwargs.items():
+        default = defaults.get(name)
+        texts = isinstance(value, str), _holds_text(value)
+        if is_number(default) and texts[0]:
+            problems.append(Problem(name, f"expected a number, found {value!r}"))
+        elif are_numbers(default) and any(texts):
+            expected = f"expected {len(default)} numbers"
+            problems.append(Problem(name, f"{expected}, found {short_repr(value)}"))
+    return problems
+
+
+def _holds_text(value: object) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(v, str) for v in value)
 
 
 def _is_needed(parameter: Parameter) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,22 @@ class FitBeginning:
     """What is in force there."""
 
     @classmethod
-    def of(cls, config: FitConfig, folder: Path) -> "FitBeginning":
-        """Return where the run begins, with its config in ``folder``."""
+    def of(
+        cls, config: FitConfig, folder: Path, *, writes: bool = True
+    ) -> "FitBeginning":
+        """Return where the run begins, with its config in ``folder`` if it ``writes``.
+
+        Other processes ask once the first one has written.
+        """
         place = config.run.resume_from_checkpoint
         checkpoint = checkpoint_of(place, folder)
         training = _training_state(checkpoint)
         past = stored_edits(training)
         is_same_run = place == "auto" or _is_in(checkpoint, folder)
         composed = config.file()
-        with edit_lock(folder, wait_seconds=_MOST_SECONDS):
-            if not is_same_run:
+        lock = edit_lock(folder, wait_seconds=_MOST_SECONDS)
+        with lock if writes else nullcontext():
+            if writes and not is_same_run:
                 _forget(folder / HISTORY)
             edits = read_history(folder / HISTORY)
             start = resume_config(composed, past, edits)
@@ -65,7 +71,8 @@ class FitBeginning:
             on_disk = start.final
             if is_same_run and edits:
                 on_disk = _with_edits(on_disk, edits, folder / FILE)
-            write_text(folder / FILE, file_text(on_disk))
+            if writes:
+                write_text(folder / FILE, file_text(on_disk))
         return cls(
             folder=folder,
             checkpoint=checkpoint,

@@ -6,8 +6,9 @@ from typing import Any
 from ...config.classes.fields import MISSING, fields_of, is_struct_value
 from ...config.hparams import Hparams
 from ...config.short_text import short_repr
+from ..hparams import OptimizerHparams
 from ..pages.run_page import Setting
-from .fit_config import SECTIONS, file_tree
+from .fit_config import KWARGS, MODEL, SECTIONS, default_numbers, file_tree
 
 _LONGEST = 200
 _DRAWN = "drawn anew for each run"
@@ -16,30 +17,38 @@ _DRAWN = "drawn anew for each run"
 def changed_settings(file: Hparams) -> list[Setting]:
     """Return each value of a run's config that differs from its default, by path."""
     tree = file_tree(file)
+    optimizer: OptimizerHparams | None = getattr(file[MODEL], "optimizer", None)
+    # A run's file has what the optimizer's class has by default, too.
+    defaults = {} if optimizer is None else {KWARGS: default_numbers(optimizer)}
     settings: list[Setting] = []
     for name, value in tree.items():
         if name in SECTIONS:
-            settings += _of_fields(file[name], value, name)
+            settings += _of_fields(file[name], value, name, defaults)
         else:
             settings += _of_values(value, MISSING, name)
     return settings
 
 
-def _of_fields(part: Any, tree: Any, path: str) -> Iterator[Setting]:
-    """Yield what differs in a struct, whose plain form is ``tree``."""
+def _of_fields(
+    part: Any, tree: Any, path: str, defaults: Mapping[str, Any]
+) -> Iterator[Setting]:
+    """Yield what differs in a struct, whose plain form is ``tree``.
+
+    ``defaults`` by path are those that its classes do not know.
+    """
     for name, field in fields_of(type(part)).items():
         if not isinstance(tree, Mapping) or name not in tree:
             continue
         value, place = getattr(part, field.attribute, MISSING), f"{path}.{name}"
-        default = field.make_default()
-        if not _is_equal(default, field.make_default()):
+        default = defaults.get(place, field.make_default())
+        if place not in defaults and not _is_equal(default, field.make_default()):
             default = _DRAWN  # as a seed is
         if value is MISSING or _is_equal(value, default):
             continue
         rows: list[Setting] = []
         if is_struct_value(value):
             # Of another kind than the default, it is told by what it sets itself.
-            rows = [*_of_fields(value, tree[name], place)]
+            rows = [*_of_fields(value, tree[name], place, defaults)]
         yield from rows or _of_values(tree[name], default, place)
 
 

@@ -12,10 +12,14 @@ from ...config.hparams import Hparam, Hparams, define_hparams
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..class_lookup import optimizer_named, scheduler_named, user_class
-from .argument_names import argument_problems
+from ..hparams import OptimizerHparams
+from .argument_names import are_numbers, argument_problems, is_number
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
+
+KWARGS = f"{MODEL}.optimizer.kwargs"
+"""Where arguments of the optimizer stand."""
 
 
 class TrainerHparams(Hparams):
@@ -147,7 +151,8 @@ class FitConfig:
         }
         cls = define_hparams("FitFile", kinds, base=_OpenHparams)
         optimizer = self.model.optimizer
-        kwargs = {**self._default_numbers(), **optimizer.kwargs}
+        numbers = default_numbers(optimizer) if self._is_made_by_us() else {}
+        kwargs = {**numbers, **optimizer.kwargs}
         complete = optimizer.model_copy(update={"kwargs": kwargs})
         model = self.model.model_copy(update={"optimizer": complete})
         return cls(**{MODEL: model, DATA: self.data, RUN: self.run, **self.extra})
@@ -159,29 +164,22 @@ class FitConfig:
         ours: bool = self.model_class.configure_optimizers is Model.configure_optimizers
         return ours
 
-    def _default_numbers(self) -> dict[str, Any]:
-        """Return the numbers among the defaults of the optimizer's arguments."""
-        from ..lightning.model import default_rate
 
-        if not self._is_made_by_us():
-            return {}
-        cls = optimizer_named(self.model.optimizer.module_name, may_import=True)
-        defaults = {n: p.default for n, p in signature(cls).parameters.items()}
-        values: dict[str, Any] = {**default_rate(cls), **defaults}
-        # As a file has them: a tuple is a list there.
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if _is_number(value) or _is_numbers(value)
-        }
+def default_numbers(optimizer: OptimizerHparams) -> dict[str, Any]:
+    """Return the numbers among the defaults of the arguments of an optimizer's class.
 
+    They are as a file has them: a tuple is a list there.
+    """
+    from ..lightning.model import default_rate
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float)
-
-
-def _is_numbers(value: object) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(map(_is_number, value))
+    cls = optimizer_named(optimizer.module_name, may_import=True)
+    defaults = {n: p.default for n, p in signature(cls).parameters.items()}
+    values: dict[str, Any] = {**default_rate(cls), **defaults}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if is_number(value) or are_numbers(value)
+    }
 
 
 def _check_names(model: Any, source: str, is_made_of_it: bool) -> None:

@@ -16,6 +16,7 @@ from .changed_settings import changed_settings
 from .history import History
 from .live_run import LiveRun
 from .origin import origin_of_run
+from .sent_run import is_first_process
 
 Facts = Mapping[str, object]
 
@@ -63,7 +64,7 @@ class HtmlReport(Callback):
         self._write(trainer, state)
 
     def _write_live(self, trainer: Trainer, n_done: int) -> None:
-        if not trainer.is_global_zero or trainer.sanity_checking:
+        if not is_first_process() or trainer.sanity_checking:
             return
         n_here = n_done - (self._first_epoch or 0)
         state = RunState(

@@ -17,8 +17,8 @@ from ..checkpoints.distributed import is_writer
 from ..hyperstate.live_edits import LiveEdits
 from ..lightning.data_module import DataModule
 from .beginning import FitBeginning
-from .fit_config import DATA, MODEL, RUN
-from .optimizer_arguments import KWARGS, OptimizerArguments
+from .fit_config import DATA, KWARGS, MODEL, RUN
+from .optimizer_arguments import OptimizerArguments
 from .stored_edits import FILE, LIVE_RUN
 from .trainer_limits import take_limits
 

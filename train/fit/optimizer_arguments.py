@@ -11,10 +11,7 @@ from ...config.path import child
 from ...config.process.transaction import Undo, undo_all
 from ...config.short_text import short_repr
 from ..hyperstate.bound_optimizers import Bond, Group, check_as_torch
-from .fit_config import MODEL
-
-KWARGS = f"{MODEL}.optimizer.kwargs"
-"""Where the config has them."""
+from .fit_config import KWARGS
 
 _ABSENT = object()
 

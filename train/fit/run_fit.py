@@ -1,13 +1,16 @@
 """One run of ``burnish fit``: from a checked configuration to a folder of results."""
 
+import errno
+import sys
 import time
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer, seed_everything
 
+from ...config.process.log import LOG
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import make_folder
@@ -15,21 +18,29 @@ from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from ..lightning.record_io import MODEL, is_checkpoint
 from .beginning import FitBeginning
-from .fit_config import FitConfig, LoggerHparams
+from .fit_config import FitConfig, LoggerHparams, file_tree
 from .history import History
 from .html_report import HtmlReport
 from .live_run import LiveRun
+from .processes import all_processes, start_others_by
+from .sent_run import SentRun, is_first_process
+from .summary import NAME as SUMMARY
 from .summary import write_summary
+
+REPORT = "report.html"
+"""The page of a run, in its folder."""
 
 
 def fit(config: FitConfig, folder: Path) -> Trainer:
     """Train as ``config`` says, and leave in ``folder`` all that there is to know.
 
     config.yaml, which may be edited meanwhile, checkpoints, logs and report.html; the
-    report is written too if training ends with an error, which is raised again.
+    report is written too if training ends with an error, which is raised again. Of
+    several processes the first one starts the others, and writes all files.
     """
     make_folder(folder)
-    beginning = FitBeginning.of(config, folder)
+    refuse_folders_at(folder / REPORT, folder / SUMMARY)
+    beginning = FitBeginning.of(config, folder, writes=is_first_process())
     resumed = beginning.checkpoint
     if config.run.seed is not None:
         seed_everything(config.run.seed, verbose=False)
@@ -46,55 +57,91 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
         }
 
     title = f"{type(model).__name__}: {folder.name}"
-    report = HtmlReport(folder / "report.html", title, history, live, facts)
-    callbacks: list[Callback] = [history, live, report]
-    trainer = _trainer(config, beginning.trainer_options(), folder, callbacks)
+    report = HtmlReport(folder / REPORT, title, history, live, facts)
+    trainer = _trainer(config, beginning, [history, live, report])
     if resumed is not None and is_checkpoint(resumed):
         # Loading names what does not fit by its path, before training begins.
         load_record(model, Checkpoint.read(resumed)[MODEL])
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=resumed)
-        if data.test is not None and len(data.test):
-            trainer.test(model, datamodule=data, verbose=False)
+        with all_processes(trainer):
+            trainer.fit(model, datamodule=data, ckpt_path=resumed)
+            if data.test is not None and len(data.test):
+                trainer.test(model, datamodule=data, verbose=False)
     except BaseException as error:
         problem = f"{type(error).__name__}: {error}"
         raise
     finally:
         close_logger(config.run.logger)
-        report.write(trainer, problem)
-        write_summary(
-            folder,
-            curves=history.curves,
-            facts={
-                "parameters": model.num_params,
-                "epochs": trainer.current_epoch,
-                "steps": trainer.global_step,
-                "seconds": round(time.monotonic() - started, 3),
-            },
-            results=_test_results(trainer),
-            problem=problem,
-        )
+        if is_first_process():
+            seconds = round(time.monotonic() - started, 3)
+            _write_results(trainer, report, history, model.num_params, seconds, problem)
     return trainer
 
 
+def _write_results(
+    trainer: Trainer,
+    report: HtmlReport,
+    history: History,
+    n_params: int,
+    seconds: float,
+    problem: str,
+) -> None:
+    """Write report.html and summary.json, each though the other cannot be written.
+
+    Raises OSError for one that cannot; of a run that has failed it only warns.
+    """
+    facts = {
+        "parameters": n_params,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": seconds,
+    }
+    writes: tuple[Callable[[], None], ...] = (
+        lambda: report.write(trainer, problem),
+        lambda: write_summary(
+            Path(trainer.default_root_dir),
+            curves=history.curves,
+            facts=facts,
+            results=_test_results(trainer),
+            problem=problem,
+        ),
+    )
+    first_error: OSError | None = None
+    for write in writes:
+        try:
+            write()
+        except OSError as error:
+            LOG.warning("not written: %s", error)
+            first_error = first_error or error
+    if first_error is not None and not problem:
+        raise first_error
+
+
+def refuse_folders_at(*files: Path) -> None:
+    """Raise IsADirectoryError for a file of a run where a folder stands.
+
+    Only the end of the run would meet it.
+    """
+    for file in files:
+        if file.is_dir():
+            words = "a folder is in the way; remove it or write elsewhere"
+            raise IsADirectoryError(errno.EISDIR, words, str(file))
+
+
 def _trainer(
-    config: FitConfig, options: dict[str, Any], folder: Path, callbacks: list[Callback]
+    config: FitConfig, beginning: FitBeginning, callbacks: list[Callback]
 ) -> Trainer:
+    folder = beginning.folder
     trainer = Trainer(
-        **options,
+        **beginning.trainer_options(),
         logger=logger_of(config.run.logger, folder),
         callbacks=callbacks,
         enable_checkpointing=config.model.checkpoint is not None,
         default_root_dir=folder,
     )
-    if trainer.world_size > 1:
-        # Lightning's sampler for several processes knows nothing of a resume within an
-        # epoch, which the loader of a `DataModule` promises.
-        raise ValueError(
-            f"run_config.trainer.devices={config.run.trainer.devices!r} are "
-            f"{trainer.world_size} processes, and burnish fit trains in one; choose "
-            "one device, or write the loop (docs/scale.md)"
-        )
+    tree = file_tree(beginning.composed)
+    run = SentRun(tree=tree, folder=str(folder), import_path=[*sys.path])
+    start_others_by(trainer, run)
     return trainer
 
 
@@ -106,7 +153,10 @@ def has_trained(trainer: Trainer) -> bool:
 
 
 def profile(config: FitConfig, folder: Path) -> Path:
-    """Run one training and one validation batch, and return the file with the times."""
+    """Run one training and one validation batch, and return the file with the times.
+
+    On one device, whatever the run would take.
+    """
     from lightning.pytorch.profilers import SimpleProfiler
 
     make_folder(folder)
@@ -120,6 +170,7 @@ def profile(config: FitConfig, folder: Path) -> Path:
         "limit_val_batches": 1,
         "enable_progress_bar": False,
         "profiler": SimpleProfiler(dirpath=folder, filename="profile"),
+        **_one_device(config.run.trainer.devices),
     }
     trainer = Trainer(
         **options, logger=False, enable_checkpointing=False, default_root_dir=folder
@@ -130,6 +181,12 @@ def profile(config: FitConfig, folder: Path) -> Path:
     file = folder / "profile.txt"
     listings[0].replace(file)
     return file
+
+
+def _one_device(devices: int | list[int] | str) -> dict[str, Any]:
+    """Return the options of a Trainer on the first of ``devices``, in one process."""
+    first = devices[:1] if isinstance(devices, list) else 1
+    return {"devices": first, "num_nodes": 1, "strategy": "auto"}
 
 
 def logger_of(logger: LoggerHparams, folder: Path) -> Any:

@@ -32,15 +32,18 @@ def write_summary(
     _write(folder / NAME, {**facts, "metrics": metrics, "problem": problem})
 
 
-def note_in_sweep(folder: Path, settings: Mapping[str, str], problem: str) -> None:
+def note_in_sweep(
+    folder: Path, settings: Mapping[str, str], problem: str, sweep_id: str
+) -> None:
     """Add to a run's summary what the sweep set for it, and how it ended if badly.
 
-    Where the run that failed wrote none itself, an older one in its folder is dropped.
+    ``sweep_id`` says of which sweep it is, as a folder may have runs of several. Where
+    the run that failed wrote no summary itself, an older one in its folder is dropped.
     """
     summary = read_summary(folder / NAME) or {}
     if problem and not summary.get("problem"):
         summary = {"metrics": {}, "problem": problem}
-    _write(folder / NAME, {**summary, "settings": dict(settings)})
+    _write(folder / NAME, {**summary, "settings": dict(settings), "sweep": sweep_id})
 
 
 def read_summary(file: Path) -> dict[str, Any] | None:

@@ -11,18 +11,26 @@ from .summary import note_in_sweep, summaries_below
 NAME = "sweep.html"
 
 
-def note_run(sweep: Path, folder: Path, overrides: Sequence[str], problem: str) -> Path:
-    """Add the run in ``folder`` to the page of its sweep, and return the page."""
-    note_in_sweep(folder, dict(map(_setting, overrides)), problem)
+def note_run(
+    sweep: Path, folder: Path, overrides: Sequence[str], problem: str, sweep_id: str
+) -> Path:
+    """Add the run in ``folder`` to the page of its sweep, and return the page.
+
+    The page has the runs that were noted with ``sweep_id``, and counts older ones.
+    """
+    note_in_sweep(folder, dict(map(_setting, overrides)), problem, sweep_id)
+    summaries = [*summaries_below(sweep)]
     runs = [
         SweepRun(
             name=place.relative_to(sweep).as_posix(),
             has_report=(place / "report.html").exists(),
             summary=summary,
         )
-        for place, summary in summaries_below(sweep)
+        for place, summary in summaries
+        if summary.get("sweep") == sweep_id
     ]
-    write_text(sweep / NAME, sweep_page(sweep.name, runs))
+    page = sweep_page(sweep.name, runs, n_older=len(summaries) - len(runs))
+    write_text(sweep / NAME, page)
     return sweep / NAME
 
 

@@ -39,6 +39,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
             self.train, self.val, *further_parts = self._split()
             self.test = further_parts[0] if further_parts else None
         self._train_loader: Any = None
+        self._loader_share = self._share()
 
     @abstractmethod
     def get_dataset(self) -> Dataset[Any]:
@@ -56,6 +57,9 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
         options = self.thparams.loader
         if options is None:
             return None
+        share = self._share()
+        if share != self._loader_share:
+            self._train_loader, self._loader_share = None, share
         if self._train_loader is None and isinstance(self.train, IterableDataset):
             if options.shuffle:
                 raise ValueError(
@@ -75,6 +79,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
                 shuffle=options.shuffle,
                 seed=self.thparams.seed,
                 drop_last=options.drop_last,
+                **share,
                 **_workers(options),
             )
         return self._train_loader
@@ -100,6 +105,12 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
     def test_dataloader(self) -> Any:
         """Return what Lightning tests with."""
         return self._require(self.test_loader) if self.test is not None else []
+
+    def _share(self) -> dict[str, int]:
+        """Return which share this process reads, of those that a trainer runs."""
+        if self.trainer is None:
+            return {"rank": 0, "n_ranks": 1}
+        return {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}
 
     def _in_order(self, part: Any) -> Any:
         options = self.thparams.loader

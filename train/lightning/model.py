@@ -1,6 +1,7 @@
 """Model: a LightningModule with typed hyperparameters and everything configured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Generic, Self, TypeVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ...config.spelling import did_you_mean
 from ...optim.simple import SimpleOptimizer
+from ...records.processes.messages import n_processes
 from ..class_lookup import optimizer_named, scheduler_named
 from ..hparams import ModelHparams
 from .load_module import load_lightning
@@ -91,8 +93,10 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         if plan is None or plan.module_name is None:
             return {"optimizer": optimizer}
         scheduler = scheduler_named(plan.module_name, may_import=self._may_import)
+        with _arguments_named("scheduler.kwargs", scheduler):
+            driver = scheduler(optimizer, **plan.kwargs)
         config: dict[str, Any] = {
-            "scheduler": scheduler(optimizer, **plan.kwargs),
+            "scheduler": driver,
             "interval": plan.interval,
             "frequency": plan.frequency,
         }
@@ -223,7 +227,13 @@ class Model(TypedHparams, LightningModule, Generic[H]):
                 f"'loss'; found {result!r:.200}.{hint}"
             )
         for name, value in metrics.items():
-            self.log(f"{stage}/{name}", value, prog_bar=name == "loss")
+            # Each process has other samples: what is logged is of all of them.
+            self.log(
+                f"{stage}/{name}",
+                value,
+                prog_bar=name == "loss",
+                sync_dist=n_processes() > 1,
+            )
         loss: Tensor = metrics["loss"]
         return loss
 
@@ -241,7 +251,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
             )
 
     def _build_optimizer(self, cls: Any, kwargs: dict[str, Any]) -> Any:
-        try:
+        with _arguments_named("optimizer.kwargs", cls):
             if issubclass(cls, SimpleOptimizer):
                 options = {**default_rate(cls), **kwargs}
                 rate = options.pop("lr")
@@ -249,7 +259,16 @@ class Model(TypedHparams, LightningModule, Generic[H]):
             if cls.__module__.startswith("burnish."):
                 return cls(self, **kwargs)
             return cls(self.parameters(), **kwargs)
-        except TypeError as error:
-            raise TypeError(
-                f"optimizer.kwargs do not fit {cls.__qualname__}: {error}"
-            ) from error
+
+
+@contextmanager
+def _arguments_named(path: str, cls: Any) -> Generator[None]:
+    """Let what torch or we refuse say at which ``path`` of a config it stands."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        # A class of the user's is told by its own lines.
+        if cls.__module__.partition(".")[0] not in ("burnish", "torch"):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{path} do not fit {cls.__qualname__}: {error}") from error

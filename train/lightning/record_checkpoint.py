@@ -13,18 +13,20 @@ from ...config.spelling import did_you_mean
 from ...core.hyperparameters.record_metadata import recorded_hparams
 from ...core.persistence.meaning import check_meaning
 from ...records.background_saves import STAGING, SnapshotKind, SnapshotOptions
+from ...records.errors import RecordMismatchError
 from ...records.processes.messages import n_processes
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
+from ..checkpoints.process_generators import gathered_generators, state_of_process
 from ..checkpoints.rng import Generators
 from ..resumable_loader import ResumableLoader
 from .record_io import STORED, SUFFIX, ReadingIO, RecordIO
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 
-_SEVERAL = (
-    "checkpoints keep the random generators of one process, and several train here: a "
-    "resumed run draws other numbers (dropout, shuffling) than an uninterrupted one, "
-    "unless each process seeds its generators from its rank and the epoch"
+_OTHER_NUMBER = (
+    "the checkpoint has the random generators of another number of processes than "
+    "train here: the run draws other numbers (dropout, shuffling) than one that went "
+    "on with as many"
 )
 
 
@@ -83,11 +85,10 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the random generators too, so that a resumed run draws the same."""
-        if n_processes() == 1:
-            checkpoint[_GENERATORS] = Generators().state_dict()
-        else:
-            rank_zero_warn(_SEVERAL)
+        """Keep the random generators of all processes, for a resumed run to draw on."""
+        # All processes save together, unless one of them has failed.
+        if n_processes() == 1 or not trainer.interrupted:
+            checkpoint[_GENERATORS] = gathered_generators()
         hparams = recorded_hparams(pl_module)
         if hparams is not None:
             checkpoint[STORED] = hparams
@@ -106,11 +107,14 @@ class RecordCheckpoint(ModelCheckpoint):
         """
         if STORED in checkpoint:
             check_meaning(pl_module, checkpoint[STORED], str(self.dirpath))
-        self._generators = checkpoint.get(_GENERATORS)
+        self._generators = None
         self._epoch_ended = bool(checkpoint.get(_EPOCH_ENDED))
-        if self._generators is not None and n_processes() > 1:
-            self._generators = None
-            rank_zero_warn(_SEVERAL)
+        if checkpoint.get(_GENERATORS) is not None:
+            try:
+                states = checkpoint[_GENERATORS]
+                self._generators = state_of_process(states, str(self.dirpath))
+            except RecordMismatchError:
+                rank_zero_warn(_OTHER_NUMBER)
         self._loaders = _loader_states(checkpoint)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

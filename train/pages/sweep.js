@@ -20,6 +20,7 @@ function time(seconds) {
 const facts = el("div");
 root.append(facts);
 if (data.same.length) root.append(el("p", { class: "dim small" }, "All runs: ", el("span", { class: "mono" }, data.same.map(([key, value]) => `${key}=${value}`).join("  "))));
+if (data.n_older) root.append(el("p", { class: "dim small" }, data.n_older === 1 ? "One run of an earlier sweep in this folder is not shown." : `${count(data.n_older)} runs of an earlier sweep in this folder are not shown.`));
 
 function winner() {
   const able = runs.filter((run) => isNumber(best(run)));

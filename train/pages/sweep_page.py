@@ -22,8 +22,11 @@ class SweepRun:
     """What ``summary.json`` has, which a person may have written."""
 
 
-def sweep_page(title: str, runs: Sequence[SweepRun]) -> str:
-    """Return the page that compares ``runs``; their settings that differ are axes."""
+def sweep_page(title: str, runs: Sequence[SweepRun], *, n_older: int = 0) -> str:
+    """Return the page that compares ``runs``; their settings that differ are axes.
+
+    ``n_older`` runs of another sweep lie in the same folder, and are none of them.
+    """
     settings = [_texts(run.summary.get("settings")) for run in runs]
     keys = list(dict.fromkeys(key for texts in settings for key in texts))
     different = [k for k in keys if len({texts.get(k) for texts in settings}) > 1]
@@ -36,6 +39,7 @@ def sweep_page(title: str, runs: Sequence[SweepRun]) -> str:
             if key not in different
         ],
         "metrics": [printable(name) for name in metrics],
+        "n_older": n_older,
         "runs": [
             _run(run, texts, different)
             for run, texts in zip(runs, settings, strict=True)

@@ -35,6 +35,9 @@ def test_arguments_that_a_class_takes_are_no_problem(
         (torch.optim.SGD, {"lrr": 1}, "lrr", "SGD has no such argument. Did you mean"),
         (torch.optim.SGD, {"params": []}, "params", "SGD has no such argument"),
         (AdamW, {"beta": 1}, "beta", "Did you mean 'betas'? It has betas, "),
+        (torch.optim.SGD, {"lr": "abc"}, "lr", "expected a number, found 'abc'"),
+        (AdamW, {"lr": "1e-3x"}, "lr", "expected a number, found '1e-3x'"),
+        (AdamW, {"betas": [0.9, "x"]}, "betas", "expected 2 numbers, found [0.9, 'x']"),
         (torch.optim.lr_scheduler.StepLR, {}, "step_size", "missing: StepLR needs it"),
     ],
 )

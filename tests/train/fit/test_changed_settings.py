@@ -5,6 +5,7 @@ from typing import Any
 
 from burnish.config import Hparam, Hparams
 from burnish.config.hparams import define_hparams
+from burnish.train import OptimizerHparams
 from burnish.train.fit.changed_settings import changed_settings
 
 
@@ -19,6 +20,7 @@ class Part(Hparams):
     rate: Rate = Rate()
     later: Rate | None = None
     options: dict[str, Any] = Hparam(default_factory=dict)
+    optimizer: OptimizerHparams | None = None
     seed: int = Hparam(default_factory=lambda: random.randrange(1 << 60))
 
 
@@ -42,6 +44,16 @@ def test_what_has_no_default_is_always_told() -> None:
         "name": ("x", ""),
         "seed": ("1", "drawn anew for each run"),
     }
+
+
+def test_numbers_that_the_optimizer_has_by_default_are_no_change() -> None:
+    kwargs = {"lr": 0.5, "momentum": 0, "dampening": 0}
+    changes = changes_of(
+        optimizer=OptimizerHparams(module_name="torch.optim.SGD", kwargs=kwargs)
+    )
+
+    assert changes["optimizer.kwargs.lr"] == ("0.5", "0.001")
+    assert "optimizer.kwargs.momentum" not in changes
 
 
 def test_only_what_differs_is_told_however_deep() -> None:

@@ -56,7 +56,7 @@ def test_a_run_that_failed_before_it_wrote_keeps_nothing_of_an_older_one(
 ) -> None:
     write(tmp_path, 1.0)
 
-    note_in_sweep(tmp_path, {"lr": "0.1"}, "ValueError: no")
+    note_in_sweep(tmp_path, {"lr": "0.1"}, "ValueError: no", "s1")
 
     summary = read_summary(tmp_path / "summary.json")
     assert summary is not None

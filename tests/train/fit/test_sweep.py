@@ -16,7 +16,7 @@ def test_the_page_has_each_run_with_what_was_set_for_it(tmp_path: Path) -> None:
             "++run_config.trainer.max_epochs=2",
             "~model_config.scheduler",
         ]
-        note_run(tmp_path, tmp_path / str(i), words, "")
+        note_run(tmp_path, tmp_path / str(i), words, "", "s1")
 
     page = tmp_path / "sweep.html"
     content = data_of(page.read_text())
@@ -31,10 +31,24 @@ def test_the_page_has_each_run_with_what_was_set_for_it(tmp_path: Path) -> None:
     assert {run["report"] for run in content["runs"]} == {None}
 
 
+def test_runs_of_an_earlier_sweep_in_the_folder_are_counted_and_not_compared(
+    tmp_path: Path,
+) -> None:
+    for name, sweep_id in (("0", "old"), ("1", "old"), ("0", "new")):
+        write(tmp_path / name, 1.0)
+        page = note_run(tmp_path, tmp_path / name, ["lr=1"], "", sweep_id)
+
+    content = data_of(page.read_text())
+
+    assert isinstance(content, dict)
+    assert [run["name"] for run in content["runs"]] == ["0"]
+    assert content["n_older"] == 1
+
+
 def test_a_run_that_never_began_is_on_the_page(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
 
-    page = note_run(tmp_path, tmp_path / "0", ["width=-1"], "ConfigError: width")
+    page = note_run(tmp_path, tmp_path / "0", ["width=-1"], "ConfigError: width", "s1")
 
     content = data_of(page.read_text())
     assert isinstance(content, dict)

@@ -142,18 +142,13 @@ def test_a_run_resumed_after_an_epoch_draws_order_and_dropout_as_uninterrupted(
     assert torch.equal(whole.layer.weight, resumed.layer.weight)
 
 
-def test_several_processes_are_told_that_their_generators_are_not_kept(
+def test_another_number_of_processes_is_told_that_it_draws_other_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropped_run(tmp_path / "one", 1)
     assert "random_generators" in read_checkpoint(tmp_path / "one/last")
-    monkeypatch.setattr(
-        "burnish.train.lightning.record_checkpoint.n_processes", lambda: 2
-    )
+    module = "burnish.train.checkpoints.process_generators"
+    monkeypatch.setattr(f"{module}.n_processes", lambda: 2)
 
-    with pytest.warns(UserWarning, match="several train here"):
-        dropped_run(tmp_path / "two", 1)
-    with pytest.warns(UserWarning, match="several train here"):
+    with pytest.warns(UserWarning, match="of another number of processes than"):
         dropped_run(tmp_path / "one", 2, tmp_path / "one/last")
-
-    assert "random_generators" not in read_checkpoint(tmp_path / "two/last")

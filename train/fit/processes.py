@@ -1,0 +1,179 @@
+"""The processes of one run: the first starts all others, and they end with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+from .sent_run import MARK, SentRun, is_first_process
+
+_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What Lightning sets for a run, and would take for another program's in the next."""
+
+_POLL = 0.2
+_PATIENCE = 5.0
+"""Seconds in which the first process meets the end of another one by itself."""
+
+
+def start_others_by(trainer: Trainer, run: SentRun) -> None:
+    """Let ``trainer`` start its other processes as ``burnish fit``, with this ``run``.
+
+    Raises ValueError where it would not start them itself, or by copies of this one.
+    """
+    if trainer.world_size == 1 or not is_first_process():
+        return
+    strategy: Any = trainer.strategy
+    launcher = strategy.launcher
+    if not isinstance(launcher, _SubprocessScriptLauncher) or trainer.num_nodes > 1:
+        raise ValueError(
+            f"run_config.trainer: {trainer.num_nodes} machines and "
+            f"{type(strategy).__name__} are processes that burnish fit cannot start; "
+            "take num_nodes=1 and strategy=ddp (or auto), or write the loop "
+            "(docs/scale.md)"
+        )
+    environment = launcher.cluster_environment
+    if environment.creates_processes_externally:
+        raise ValueError(
+            f"run_config.trainer.devices: {type(environment).__name__} says that "
+            "another program has started the processes; start burnish fit once, "
+            "without torchrun, and it starts the others itself"
+        )
+    strategy._launcher = CommandLauncher(environment, launcher.num_processes, run)
+
+
+class CommandLauncher(_SubprocessScriptLauncher):
+    """Starts processes as the command that this one is, each with the same run."""
+
+    def __init__(self, environment: Any, num_processes: int, run: SentRun) -> None:
+        super().__init__(environment, num_processes, num_nodes=1)
+        self._run = run
+        self._is_ending = False
+
+    def launch(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        trainer: Trainer | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Start the others the first time, then call ``function``."""
+        self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
+        if not self.procs:
+            self._start()
+            threading.Thread(target=self._watch, daemon=True).start()
+        return function(*args, **kwargs)
+
+    def kill(self, signum: int) -> None:
+        """Send a signal to the others, whose end is no failure then."""
+        self._is_ending = True
+        super().kill(signum)
+
+    def end(self) -> None:
+        """Return once no other process is left: at once after a failure of this one."""
+        is_failing = sys.exc_info()[0] is not None or self._is_ending
+        self._is_ending = True
+        for process in self.procs:
+            if is_failing:
+                # They write no files, and would tell of the lost connection.
+                process.kill()
+            process.wait()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+
+    def failure(self) -> str:
+        """Return how another process ended that should not have, empty if none did."""
+        if self._is_ending:
+            return ""
+        deadline = time.monotonic() + _PATIENCE
+        # The connection is lost a little before the other process has ended.
+        while not any(self._statuses()) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        for rank, status in enumerate(self._statuses(), start=1):
+            if status:
+                return (
+                    f"process {rank} of {self.num_processes} ended with status "
+                    f"{status}, and all others with it; its error stands above"
+                )
+        return ""
+
+    def _start(self) -> None:
+        environment = self.cluster_environment
+        os.environ["MASTER_ADDR"] = environment.main_address
+        os.environ["MASTER_PORT"] = str(environment.main_port)
+        os.environ["NODE_RANK"] = "0"
+        os.environ["LOCAL_RANK"] = "0"
+        os.environ["WORLD_SIZE"] = str(self.num_processes)
+        # The words are for people who look at processes: what counts is sent.
+        command = [sys.executable, "-m", "burnish", "fit", *sys.argv[1:]]
+        for rank in range(1, self.num_processes):
+            variables = {**os.environ, "LOCAL_RANK": str(rank), MARK: str(rank)}
+            process = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE)
+            self.procs.append(process)
+            _send(process, self._run.line())
+
+    def _statuses(self) -> Sequence[int | None]:
+        return [process.poll() for process in self.procs]
+
+    def _watch(self) -> None:
+        """End this process if another one fails, and it waits for that one forever."""
+        while not self._is_ending and not any(self._statuses()):
+            time.sleep(_POLL)
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + 2 * _PATIENCE
+            while time.monotonic() < deadline:
+                if self._is_ending:
+                    return
+                time.sleep(_POLL)
+            os.kill(os.getpid(), signum)
+
+
+@contextmanager
+def all_processes(trainer: Trainer) -> Generator[None]:
+    """Train in the block; after it there is this process alone, whatever happened.
+
+    Raises ChildProcessError in place of what a failure of another process led to here.
+    """
+    launcher: Any = trainer.strategy.launcher
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    has_group = torch.distributed.is_initialized()
+    try:
+        yield
+    except Exception as error:
+        problem = launcher.failure() if isinstance(launcher, CommandLauncher) else ""
+        if problem:
+            raise ChildProcessError(problem) from error
+        raise
+    finally:
+        if isinstance(launcher, CommandLauncher):
+            launcher.end()
+        if torch.distributed.is_initialized() and not has_group:
+            torch.distributed.destroy_process_group()
+        _restore(before)
+
+
+def _send(process: "subprocess.Popen[bytes]", line: bytes) -> None:
+    """Send a line, and keep the pipe: the other process ends when it does."""
+    if process.stdin is None:
+        return
+    # One that has ended already is met by whoever waits for it.
+    with suppress(BrokenPipeError):
+        process.stdin.write(line)
+        process.stdin.flush()
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
