@@ -273,11 +273,11 @@ def test_all_frames_of_an_error_are_told_on_request(
 def test_what_torch_refuses_in_no_line_of_the_user_s_is_told_with_its_place(
     failing: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = main(["fit", *failing, "data_config.loader.num_workers=-1"])
+    status = main(["fit", *failing, "accelerator=abacus"])
 
     error = capsys.readouterr().err
     assert status == 2
-    assert "error: ValueError: num_workers option should be non-negative" in error
+    assert "abacus" in error
     assert "Traceback" not in error
 
 
@@ -338,8 +338,8 @@ def with_a_tracer(act: Callable[[], int]) -> int:
     [
         (
             ["optimizer.kwargs.lr=abc"],
-            "error: configuration: model_config.optimizer.kwargs.lr: expected a number, "
-            "found 'abc'",
+            "error: configuration: model_config.optimizer.kwargs.lr: expected a "
+            "number, found 'abc'",
         ),
         (
             ["optimizer.kwargs.lr=-1"],

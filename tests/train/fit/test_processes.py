@@ -87,9 +87,9 @@ def test_the_failure_of_another_process_is_told_in_place_of_its_consequence(
     monkeypatch.setattr(processes, "_PATIENCE", 0.0)
     trainer = trainer_with(launcher_of(0, 2))
 
-    with pytest.raises(ChildProcessError, match="process 2 of 3 ended with status 2"):
-        with all_processes(trainer):
-            raise RuntimeError("connection closed by peer")
+    message = "process 2 of 3 ended with status 2"
+    with pytest.raises(ChildProcessError, match=message), all_processes(trainer):
+        raise RuntimeError("connection closed by peer")
 
 
 def test_an_error_of_the_first_process_ends_all_others(
