@@ -5,10 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lightning.pytorch.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-)
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from burnish.train.fit import processes
@@ -51,15 +48,16 @@ def trainer_with(launcher: object, **options: object) -> Any:
     return SimpleNamespace(strategy=strategy, world_size=2, num_nodes=1, **options)
 
 
-def environment(is_external: bool) -> ClusterEnvironment:
-    class Environment(LightningEnvironment):
-        creates_processes_externally = property(lambda self: is_external)
+class External(LightningEnvironment):
+    """Of a program that torchrun has started, say."""
 
-    return Environment()
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
 
 
 def test_a_trainer_of_several_devices_starts_the_command() -> None:
-    first: Any = _SubprocessScriptLauncher(environment(False), 2, 1)
+    first: Any = _SubprocessScriptLauncher(LightningEnvironment(), 2, 1)
     trainer = trainer_with(first)
 
     start_others_by(trainer, RUN)
@@ -71,7 +69,7 @@ def test_a_trainer_of_several_devices_starts_the_command() -> None:
     ("launcher", "message"),
     [
         (None, "take num_nodes=1 and strategy=ddp"),
-        (_SubprocessScriptLauncher(environment(True), 2, 1), "without torchrun"),
+        (_SubprocessScriptLauncher(External(), 2, 1), "without torchrun"),
     ],
 )
 def test_processes_that_others_start_are_refused_in_words(
