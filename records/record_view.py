@@ -287,7 +287,11 @@ def plain_leaves(record: RecordView) -> Iterator[tuple[str, Any]]:
     Lists, tuples and dicts are gone through, as paths do; no tensor, array or bytes are
     read. Of a record with declared fields that holds others, theirs are among them.
     """
-    branch = record._branch  # pyright: ignore[reportPrivateUsage]  # a part of it
+    if record.is_typed or is_nest(record):
+        branch = record._branch  # pyright: ignore[reportPrivateUsage]  # a part of it
+    else:
+        # Of a module no tensor is asked for, and there may be hundreds of thousands.
+        branch = Branch(index_of((), record.tree, typed=False), record)
     waiting: list[tuple[str, Any]] = [("", branch._index)]  # pyright: ignore[reportPrivateUsage]  # as above
     while waiting:
         path, item = waiting.pop()

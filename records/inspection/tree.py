@@ -104,7 +104,10 @@ class _Grown:
     def put(self, parts: list[str], leaf: Leaf) -> None:
         place = self
         for part in parts:
-            place = place.below.setdefault(part, _Grown(part))
+            below = place.below.get(part)
+            if below is None:
+                below = place.below[part] = _Grown(part)
+            place = below
         place.leaf = leaf
 
     def in_order(self) -> list[_Grown]:
@@ -139,10 +142,17 @@ class _Builder:
         if not self.is_collapsed:
             return [node for node, _ in pairs]
         nodes: list[Node] = []
+        numbers = [_number(node) for node, _ in pairs]
         start = 0
         while start < len(pairs):
-            end = start + 1
-            while end < len(pairs) and _continues(pairs[end - 1], pairs[end]):
+            end, number = start + 1, numbers[start]
+            # As long as the next number follows, and has the same form.
+            while (
+                number is not None
+                and end < len(pairs)
+                and numbers[end] == number + end - start
+                and pairs[end][1] == pairs[start][1]
+            ):
                 end += 1
             nodes.append(_repeated([node for node, _ in pairs[start:end]]))
             start = end
@@ -151,22 +161,17 @@ class _Builder:
 
 def _as_list(grown: _Grown) -> _Grown:
     """Return a list of plain data as one leaf; ``grown`` itself for all else."""
+    if grown.leaf is not None or "0" not in grown.below:
+        return grown
     items = [grown.below.get(str(i)) for i in range(len(grown.below))]
     leaves = [item.leaf for item in items if item is not None and not item.below]
     is_plain = bool(leaves) and all(leaf and leaf.entry is None for leaf in leaves)
-    if grown.leaf is not None or len(leaves) < len(items) or not is_plain:
+    if len(leaves) < len(items) or not is_plain:
         return grown
     path = leaves[0].path.rpartition(".")[0] if leaves[0] else ""
     joined = _Grown(grown.name)
     joined.leaf = Leaf(path, value=[leaf.value for leaf in leaves if leaf])
     return joined
-
-
-def _continues(before: tuple[Node, int], after: tuple[Node, int]) -> bool:
-    """Return whether ``after`` is the next number, and has the same form."""
-    number, next_number = _number(before[0]), _number(after[0])
-    is_next = number is not None and next_number == number + 1
-    return is_next and before[1] == after[1]
 
 
 def _number(node: Node) -> int | None:
