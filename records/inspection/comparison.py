@@ -52,6 +52,16 @@ def distance_of(
     return sums.result()
 
 
+def distance_of_whole(
+    a: Tensor, b: Tensor, *, rtol: float = 0.0, atol: float = 0.0
+) -> Distance:
+    """Return how far two flat tensors are apart, as `distance_of` of their blocks."""
+    sums = _Sums(rtol, atol)
+    if a.numel():
+        sums.add(a, b)
+    return sums.result()
+
+
 def aligned(
     a: Iterable[Tensor], b: Iterable[Tensor]
 ) -> Iterator[tuple[Tensor, Tensor]]:

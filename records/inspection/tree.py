@@ -126,6 +126,10 @@ class _Builder:
 
     def node(self, grown: _Grown) -> tuple[Node, int]:
         """Return the node and the number of its form."""
+        if not grown.below:
+            # Nearly all of hundreds of thousands are such.
+            number = self._number_of((_form_of(grown.leaf), ()))
+            return Node(grown.name, [], grown.leaf), number
         grown = _as_list(grown)
         pairs = [self.node(child) for child in grown.in_order()]
         form = (
@@ -133,10 +137,13 @@ class _Builder:
             tuple((child.name, number) for child, number in pairs),
         )
         node = Node(grown.name, self._merged(pairs), grown.leaf)
-        number = self._forms.setdefault(form, len(self._forms))
+        number = self._number_of(form)
         if len(node.children) == 1 and node.leaf is None:
             node = _shortened(node)
         return node, number
+
+    def _number_of(self, form: object) -> int:
+        return self._forms.setdefault(form, len(self._forms))
 
     def _merged(self, pairs: list[tuple[Node, int]]) -> list[Node]:
         if not self.is_collapsed:

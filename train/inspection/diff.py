@@ -17,8 +17,14 @@ from ...core.persistence.saving import into_record
 from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
 from ...records.flat_record import FlatRecord
-from ...records.inspection.comparison import Distance, content_sum, distance_of
+from ...records.inspection.comparison import (
+    Distance,
+    content_sum,
+    distance_of,
+    distance_of_whole,
+)
 from ...records.inspection.read_ahead import read_ahead
+from ...records.io.lazy_payload import LazyPayload
 from ...records.io.progress import (
     Progress,
     StopsAsItself,
@@ -26,8 +32,10 @@ from ...records.io.progress import (
     progress_call,
     through_generators,
 )
+from ...records.io.source import is_remote
 from ...records.readable import Readable
 from ...records.tensors.dtypes import name_of_dtype
+from ...records.tensors.memory import values_of
 from .layers import LayerChange, LayerChanges
 from .pairing import Pairing, pair_entries
 from .part_view import PartView, part_view
@@ -304,8 +312,7 @@ class _Distances:
             path = self._path(a)
             if a.dtype is not b.dtype:
                 self.retyped[path] = a.dtype, b.dtype
-            blocks = _counted(_values(a), tally, path)
-            distance = distance_of(blocks, _values(b), rtol=self.rtol, atol=self.atol)
+            distance = self._distance(a, b, tally, path)
             self.layers.add(path, distance)
             if distance.n_changed:
                 self.changed.append(TensorChange(path, distance))
@@ -314,6 +321,30 @@ class _Distances:
 
     def _path(self, a: Entry) -> str:
         return self._prefixes.get(id(a), "") + a.path
+
+    def _distance(self, a: Entry, b: Entry, tally: Tally, path: str) -> Distance:
+        if not (_is_small(a) and _is_small(b)):
+            blocks = _counted(_values(a), tally, path)
+            return distance_of(blocks, _values(b), rtol=self.rtol, atol=self.atol)
+        x, y = _whole(a), _whole(b)
+        tally.add(a.nbytes, path)
+        return distance_of_whole(x, y, rtol=self.rtol, atol=self.atol)
+
+
+_SMALL = 1 << 16
+"""Bytes of a tensor that is read at once: of hundreds of thousands, most are such."""
+
+
+def _is_small(entry: Entry) -> bool:
+    """Return whether the entry is read at once; what a URL has is read by blocks."""
+    payload = entry.source
+    is_of_file = isinstance(payload, LazyPayload) and not is_remote(payload.source)
+    return entry.nbytes <= _SMALL and (is_of_file or entry.is_live)
+
+
+def _whole(entry: Entry) -> Tensor:
+    values: Tensor = values_of(entry.read_stored(), entry.path)
+    return values.detach().reshape(-1)
 
 
 def _counted(blocks: Iterable[Tensor], tally: Tally, path: str) -> Iterator[Tensor]:
