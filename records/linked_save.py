@@ -209,12 +209,10 @@ def _rows_of(file: Path) -> dict[str, _Row]:
 
 
 def _row_of(payload: LazyPayload, file: Path) -> _Row:
-    source, sum_ = payload.source, payload.sum
-    digest = bytes(source.read(sum_, 8)) if isinstance(sum_, int) else sum_ or b""
     return _Row(
         file,
         payload.pieces[0][0],
-        digest,
+        payload.stored_sum(payload.source),
         payload.dtype,
         tuple(payload.shape),
         payload.is_planes,

@@ -15,8 +15,8 @@ from typing import Any
 from ..entries.entries import Entries, set_source
 from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..format import Format, WriteOptions
-from ..header.columns import is_text
-from ..header.header import record_of_header
+from ..header.columns import SHARED, is_text
+from ..header.header import stored_record
 from ..io.foreign import foreign_json
 from ..io.sink import Sink
 from ..io.source import MemorySource, Source, at_hand
@@ -24,7 +24,7 @@ from ..limits import TEXT, WORD, allowance
 from ..writing.contents import Contents, RowPayload
 from .json_reader import JsonReader, most_memory
 from .json_text import plain_text
-from .json_values import Text, base64_text, number_lines
+from .json_values import Texts, base64_text, number_lines
 
 VERSION = 1
 
@@ -80,13 +80,13 @@ class Json(Format):
         source = at_hand(source)
         reader = JsonReader(source)
         header: dict[str, Any] = {}
-        texts: list[Text] = []
+        texts = Texts(source)
         for key in reader.members():
             if key == "burnish":
                 _check_version(reader.value(), source.name)
                 header[key] = VERSION
             elif key == "tensors":
-                header[key] = _read_table(reader, source, texts)
+                header[key] = _read_table(reader, texts)
             elif key in _TOP:
                 header[key] = reader.value()
             elif "burnish" not in header:
@@ -103,12 +103,10 @@ class Json(Format):
                 "It is no record, or somebody removed the key, which says "
                 f'its version: "burnish": {VERSION}.',
             )
-        record = record_of_header({"tree": None, "metadata": {}, **header}, source.name)
-        for entry, text in zip(record.entries(), texts, strict=True):
-            text.dtype, text.shape = entry.dtype, entry.shape
-            entry.source = text
-        has_sums = all(text.sum is not None for text in texts)
-        set_source(record, source, has_sums=has_sums, version=VERSION)
+        header = {"tree": None, "metadata": {}, **header}
+        record, entries = stored_record(header, source.name, added={})
+        entries.place(texts.payload_of)
+        set_source(record, source, has_sums=not texts.without_sum, version=VERSION)
         return record
 
 
@@ -174,25 +172,41 @@ def _write_row(
     sink.write(b', "xxh3": "%b"}' % payload.sum.hex().encode())
 
 
-def _read_table(
-    reader: JsonReader, source: Source, texts: list[Text]
-) -> dict[str, Any]:
+def _read_table(reader: JsonReader, texts: Texts) -> dict[str, Any]:
     table: dict[str, list[Any]] = {name: [] for name in (*_COLUMNS, *_SPARSE)}
+    same = _Same()
     for i, _ in enumerate(reader.items()):
         before = reader.spent
-        row, text = _read_row(reader, source)
+        row = _read_row(reader, texts)
         for name in _COLUMNS:
-            table[name].append(row[name])
+            table[name].append(same.shared(name, row[name]))
         for name in _SPARSE:
             if row[name] != _ROW[name]:
                 table[name].append([i, row[name]])
-        texts.append(text)
         # The rest of a row is kept as an entry, which every file may have.
         reader.settle(before + _ties_cost(row["ties"]))
     return table
 
 
-def _read_row(reader: JsonReader, source: Source) -> tuple[dict[str, Any], Text]:
+class _Same:
+    """One object for all kinds, dtypes and shapes that are equal."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._shapes: dict[tuple[int, ...], list[int]] = {}
+
+    def shared(self, name: str, value: Any) -> Any:
+        """Return ``value`` of the column ``name``, or what is equal, checked later."""
+        if name in SHARED and type(value) is str:
+            return self._texts.setdefault(value, value)
+        if name == "shape" and isinstance(value, list):
+            sizes: list[Any] = value
+            if all(type(size) is int for size in sizes):
+                return self._shapes.setdefault((*sizes,), sizes)
+        return value
+
+
+def _read_row(reader: JsonReader, texts: Texts) -> dict[str, Any]:
     row, place = dict(_ROW), None
     for key in reader.members():
         if key in ("values", "base64"):
@@ -211,7 +225,9 @@ def _read_row(reader: JsonReader, source: Source) -> tuple[dict[str, Any], Text]
     if not isinstance(row["ties"], list) or not all(map(is_text, row["ties"])):
         raise reader.error("a tensor with damaged ties")
     digest = bytes.fromhex(total) if total is not None else None
-    return row, Text(source, row["path"], *place, digest)
+    start, end, is_base64 = place
+    texts.add(start, end, digest, is_base64=is_base64)
+    return row
 
 
 def _place(reader: JsonReader, *, is_base64: bool) -> tuple[int, int, bool]:

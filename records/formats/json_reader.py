@@ -13,6 +13,7 @@ from ..entries.nodes import unique_map
 from ..errors import TRUNCATED, RecordFormatError
 from ..io.source import MemorySource, Source
 from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
+from .long_texts import LongText, unescaped
 
 LONGEST_TEXT = 16 << 20
 """Bytes of one text, which is in memory more than once while it is decoded."""
@@ -89,14 +90,15 @@ class JsonReader:
 
     def __init__(self, source: Source, budget: int | None = None) -> None:
         self._source = source
-        self._window, self._start, self._at = b"", 0, 0
+        self._window: LongText = b""
+        self._start, self._at = 0, 0
         self._spent, self._is_file = 0, True
         self._budget = allowance(source.size if budget is None else budget)
         if bytes(source.read(0, min(3, source.size))) == b"\xef\xbb\xbf":
             self._start = 3
 
     @classmethod
-    def of(cls, text: bytes, name: str, budget: int) -> "JsonReader":
+    def of(cls, text: LongText, name: str, budget: int) -> "JsonReader":
         """Return a reader of a text in memory, of which nothing is copied."""
         reader = cls(MemorySource(text, name=name), budget)
         reader._window, reader._at, reader._start = text, reader._start, 0
@@ -248,15 +250,33 @@ class JsonReader:
                 yield
         self.take(closing)
 
-    def _string(self) -> str:
+    def long_text(self) -> LongText:
+        """Read a text; return it in UTF-8, spaces behind it if it is long."""
+        if self.next() != b'"':
+            raise self.error("expected a text")
+        start, end = self._extent_of_string()
+        with memoryview(self._window) as window:
+            self.spend(text_cost(window[start:end]))
+            try:
+                return unescaped(window[start + 1 : end - 1])
+            except orjson.JSONDecodeError as error:
+                raise self.error(str(error)) from error
+
+    def _extent_of_string(self) -> tuple[int, int]:
+        """Read a string; return where in the window it is, with its quotes."""
         while (match := _STRING.match(self._window, self._at)) is None:
             n_read_ahead = len(self._window) - self._at
             if n_read_ahead > LONGEST_TEXT or not self._more(n_read_ahead):
                 raise self.error("expected a string and its end")
         self._at = match.end()
-        self.spend(text_cost(match[0]))
+        return match.span()
+
+    def _string(self) -> str:
+        start, end = self._extent_of_string()
+        text = self._window[start:end]
+        self.spend(text_cost(text))
         try:
-            value = orjson.loads(match[0])
+            value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             raise self.error(str(error)) from error
         return str(value)

@@ -1,12 +1,14 @@
 """The values of an entry in a JSON file: written line by line, read piece by piece."""
 
 import binascii
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import xxhash
 
+from ..entries.entry import Entry
 from ..errors import RecordChecksumError, RecordFormatError
 from ..io.source import ClosedFileError, Maps, Source
 from ..writing.contents import RowPayload
@@ -43,19 +45,49 @@ def base64_text(payload: RowPayload) -> Iterator[bytes]:
     yield binascii.b2a_base64(carry, newline=False)
 
 
+class Texts:
+    """Where the values of all entries stand in a text, and their sums, by number.
+
+    As columns: beside the entries of a file of many, an object for each number is as
+    much memory again.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.starts, self.ends = array("q"), array("q")
+        self.sums = bytearray()
+        """The xxh3-64 sum of each payload, in 8 bytes."""
+        self.without_sum: set[int] = set()
+        """Those of which a hand took the sum out."""
+        self.in_base64: set[int] = set()
+
+    def add(
+        self, start: int, end: int, digest: bytes | None, *, is_base64: bool
+    ) -> None:
+        """Add where the next entry's values stand, and their sum."""
+        number = len(self.starts)
+        self.starts.append(start)
+        self.ends.append(end)
+        self.sums += digest or bytes(8)
+        if digest is None:
+            self.without_sum.add(number)
+        if is_base64:
+            self.in_base64.add(number)
+
+    def payload_of(self, number: int, entry: Entry) -> "Text":
+        """Return what reads the values of ``entry``, which is that of ``number``."""
+        return Text(self, number, entry.path, entry.dtype, entry.shape)
+
+
 @dataclass(slots=True, eq=False)
 class Text:
-    """Where the values of one entry stand in the text, and what they must be."""
+    """The values of one entry in the text, and what they must be."""
 
-    source: Source
+    texts: Texts
+    number: int
     path: str
-    start: int
-    end: int
-    is_base64: bool
-    sum: bytes | None
-    """The xxh3-64 sum of the payload; None if a hand took it out."""
-    dtype: torch.dtype = torch.float32
-    shape: tuple[int, ...] = ()
+    dtype: torch.dtype
+    shape: tuple[int, ...]
 
     def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the tensor that the text says, compared with its sum."""
@@ -77,7 +109,7 @@ class Text:
         total = xxhash.xxh3_64()
         try:
             self._check_length()
-            pieces = self._decoded() if self.is_base64 else self._parsed()
+            pieces = self._decoded() if self._is_base64 else self._parsed()
             for values in pieces:
                 total.update(byte_view(values))
                 yield values
@@ -85,8 +117,7 @@ class Text:
             raise
         except (ValueError, binascii.Error) as error:
             raise self._damage(error) from error
-        is_checked = self.source.verify and self.sum is not None
-        if is_checked and total.digest() != self.sum:
+        if self._is_checked and total.digest() != self._sum:
             raise RecordChecksumError(self.source.name, self.path)
 
     def _damage(self, error: Exception) -> RecordFormatError:
@@ -99,11 +130,12 @@ class Text:
 
         So memory stays in proportion to the text: a number takes a digit and a comma.
         """
-        length = self.end - self.start
+        start, end = self._extent
+        length = end - start
         size = self._count * self.dtype.itemsize
-        if self.is_base64 and length != 4 * -(-size // 3):
+        if self._is_base64 and length != 4 * -(-size // 3):
             raise ValueError(f"base64 of another length than {size:,} bytes have")
-        if not self.is_base64 and 2 * self._n_numbers - 1 > length:
+        if not self._is_base64 and 2 * self._n_numbers - 1 > length:
             raise ValueError(f"fewer than {self._n_numbers:,} numbers")
 
     def _decoded(self) -> Iterator[torch.Tensor]:
@@ -152,8 +184,30 @@ class Text:
             yield _numbers_in(carry)
 
     def _pieces(self) -> Iterator[bytes]:
-        for at in range(self.start, self.end, _PIECE):
-            yield bytes(self.source.read(at, min(_PIECE, self.end - at)))
+        start, end = self._extent
+        for at in range(start, end, _PIECE):
+            yield bytes(self.source.read(at, min(_PIECE, end - at)))
+
+    @property
+    def source(self) -> Source:
+        """What the text is read from."""
+        return self.texts.source
+
+    @property
+    def _extent(self) -> tuple[int, int]:
+        return self.texts.starts[self.number], self.texts.ends[self.number]
+
+    @property
+    def _is_base64(self) -> bool:
+        return self.number in self.texts.in_base64
+
+    @property
+    def _is_checked(self) -> bool:
+        return self.source.verify and self.number not in self.texts.without_sum
+
+    @property
+    def _sum(self) -> bytes:
+        return bytes(self.texts.sums[8 * self.number : 8 * self.number + 8])
 
     @property
     def _n_numbers(self) -> int:

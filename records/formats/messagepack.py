@@ -30,7 +30,7 @@ from ..header.file_index import FileIndex
 from ..header.header import plain_of, stored_record
 from ..header.stored_entries import StoredEntries
 from ..io.blocked_payload import BlockedPayload
-from ..io.lazy_payload import LazyPayload
+from ..io.lazy_payload import LazyPayload, SumTable
 from ..io.sink import Sink
 from ..io.source import Maps, Source, is_remote
 from ..limits import allowance
@@ -221,6 +221,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     # What is read later of an object is compared with the sums of now, so that one
     # that has taken its place is noticed.
     sums_read = _checked_sums(source, layout, data) if is_remote(source) else None
+    table = SumTable(layout.starts, data, sums if sums_read is None else sums_read)
 
     def payload_of(i: int, entry: Entry) -> LazyPayload:
         return LazyPayload(
@@ -229,7 +230,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             entry.dtype,
             entry.shape,
             place_of(data + layout.starts[i], layout.sizes[i]),
-            sums + 8 * i if sums_read is None else sums_read[8 * i : 8 * i + 8],
+            table,
             i in planes,
         )
 

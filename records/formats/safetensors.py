@@ -5,18 +5,21 @@ text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import orjson
 import torch
 
 from ..entries.entries import Entries, set_source
+from ..entries.entry import Entry
 from ..errors import RecordError, RecordFormatError
 from ..format import Format, WriteOptions
 from ..header.header import Plain
-from ..io.lazy_payload import LazyPayload
+from ..io.lazy_payload import LazyPayload, SumTable
 from ..io.sink import Sink, can_write_over, write_over
 from ..io.source import MemorySource, Source
 from ..limits import LIST, MEMBER, NUMBER, TEXT, WORD, allowance
@@ -27,10 +30,17 @@ from .safetensors_header import (
     DTYPES,
     MAX_HEADER,
     METADATA,
+    OURS,
     check_spans,
     read_safetensors_header,
 )
-from .safetensors_record import OURS, VERSION, foreign_record, name_among, our_record
+from .safetensors_record import (
+    VERSION,
+    PlacedRecord,
+    foreign_record,
+    name_among,
+    our_record,
+)
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
@@ -80,29 +90,55 @@ class SafeTensors(Format):
 
     def decode(self, source: Source) -> Entries:
         """Return the record; sums are checked if there are any, framing always."""
-        tensors, metadata, data = read_safetensors_header(source, source.size)
-        check_spans(tensors, source, data)
-        sums: dict[str, bytes] = {}
-        is_ours = OURS in metadata
-        if is_ours:
-            record, sums = our_record(tensors, metadata, source.name, source.size)
-        else:
-            record = foreign_record(tensors, metadata, source)
-        for entry in record.entries():
-            name = _name((entry.path, *entry.ties)) if is_ours else entry.path
-            start = tensors.pop(name)[2]
-            entry.source = LazyPayload(
+        placed, data = _placed_record(source)
+        record, starts = placed.record, placed.starts
+        sum_of = _sums_of(placed, data)
+
+        def payload_of(i: int, entry: Entry) -> LazyPayload:
+            return LazyPayload(
                 source,
                 entry.path,
                 entry.dtype,
                 entry.shape,
-                data + start,
-                sums.pop(name, None),
+                data + starts[i],
+                sum_of(i),
             )
-        set_source(
-            record, source, has_sums=is_ours, version=VERSION if is_ours else None
-        )
+
+        placed.entries.place(payload_of)
+        is_ours = placed.sums is not None
+        set_source(record, source, has_sums=is_ours, version=VERSION if is_ours else None)
         return record
+
+
+def _placed_record(source: Source) -> tuple[PlacedRecord, int]:
+    """Return the record, and where the values begin.
+
+    The header is in memory no more when its rows become entries.
+    """
+    header = read_safetensors_header(source, source.size)
+    check_spans(header.tensors, source, header.data)
+    if header.ours is None:
+        return foreign_record(header, source), header.data
+    placed = our_record(header, header.ours, source.name, source.size)
+    return placed, header.data
+
+
+def _sums_of(
+    placed: PlacedRecord, data: int
+) -> Callable[[int], SumTable | bytes | None]:
+    """Return what tells the sum of the payload of each entry."""
+    sums = placed.sums
+    if sums is None:
+        return lambda i: None
+    starts = np.array(placed.starts, np.int64)
+    sizes = np.array(placed.entries.sizes, np.int64)
+    # Of those without bytes several begin where another one does.
+    empty = {*np.flatnonzero(sizes == 0).tolist()}
+    rows = np.flatnonzero(sizes)
+    rows = rows[np.argsort(starts[rows])]
+    of_rows = np.frombuffer(sums, np.int64)[rows].tobytes()
+    table = SumTable(array("q", starts[rows].tobytes()), data, of_rows)
+    return lambda i: sums[8 * i : 8 * i + 8] if i in empty else table
 
 
 def _names(table: dict[str, Any]) -> list[str]:
@@ -236,8 +272,8 @@ def _check_readable(header: bytes, size: int) -> None:
     """Raise RecordError if the reader would refuse a file that begins so."""
     budget = len(header) + size
     try:
-        tensors, metadata, _ = read_safetensors_header(MemorySource(header), budget)
-        our_record(tensors, metadata, "", budget)
+        fields = read_safetensors_header(MemorySource(header), budget)
+        our_record(fields, fields.ours or b"", "", budget)
     except RecordFormatError as error:
         raise RecordError(
             f"more metadata or plain data than a reader takes ({error.found}). Write "

@@ -1,8 +1,9 @@
 """The header of a `.safetensors` file: read, and checked before anything is."""
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
@@ -11,6 +12,7 @@ from ..header.columns import is_shape
 from ..io.source import Source
 from ..source_errors import wrong_size
 from .json_reader import JsonReader, quick_value
+from .long_texts import LongText, read_text
 
 MAX_HEADER = 100_000_000
 """Bytes of a header, at most: the library's own limit."""
@@ -42,18 +44,62 @@ DTYPES: dict[str, torch.dtype] = {
     if hasattr(torch, dtype)
 }
 
-Tensor = tuple[torch.dtype, tuple[int, ...], int]
-"""Dtype, shape, and where the bytes begin, counted from the header's end."""
+Type: TypeAlias = tuple[torch.dtype, tuple[int, ...]]
+"""Dtype and shape."""
+
+
+class HeaderTensors:
+    """What a header says of tensors: a number by name, and columns by number.
+
+    One object for all dtypes and shapes that are equal: a file has thousands.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        """By name; columns have the order of the header."""
+        self.types: list[Type] = []
+        self.starts = array("q")
+        """Where the bytes begin, counted from the header's end."""
+        self._known_types: dict[Type, Type] = {}
+
+    def add(self, name: str, tensor: tuple[torch.dtype, tuple[int, ...], int]) -> None:
+        """Add dtype, shape and start of a tensor."""
+        dtype, shape, start = tensor
+        self.numbers[name] = len(self.types)
+        self.types.append(self._known_types.setdefault((dtype, shape), (dtype, shape)))
+        self.starts.append(start)
+
+    def in_order(self) -> list[str]:
+        """Return the names in the order in which they lie in the file."""
+        names = list(self.numbers)
+
+        def place(number: int) -> tuple[int, int]:
+            # Of those that begin together, the empty ones come first.
+            return self.starts[number], size_of(*self.types[number])
+
+        return [names[i] for i in sorted(self.numbers.values(), key=place)]
 
 
 METADATA = "__metadata__"
 """The key of the header that no tensor may have for its name."""
+OURS = "burnish"
+"""The key of the metadata that holds what the library has no place for."""
 
 
-def read_safetensors_header(
-    source: Source, budget: int
-) -> tuple[dict[str, Tensor], dict[str, str], int]:
-    """Return the tensors, the metadata, and where the data begins.
+class SafeTensorsHeader(NamedTuple):
+    """What a file says before its values."""
+
+    tensors: HeaderTensors
+    metadata: dict[str, str]
+    """What other programs have written there."""
+    ours: LongText | None
+    """What the library says of the record, in JSON; None in files of others."""
+    data: int
+    """Where the values begin."""
+
+
+def read_safetensors_header(source: Source, budget: int) -> SafeTensorsHeader:
+    """Return the header of ``source``, checked.
 
     ``budget`` is how much memory the metadata may take beyond what every file may.
     """
@@ -64,32 +110,29 @@ def read_safetensors_header(
             f"a header of {length:,} bytes in a file of {source.size:,}",
             cure=TRUNCATED,
         )
-    text = bytes(source.read(8, length))
-    quick = quick_value(text, budget)
-    members = (
-        iter(quick.items())
-        if isinstance(quick, dict)
-        else _members(text, source.name, budget)
-    )
-    # One object for all dtypes and shapes that are equal: a file has thousands.
-    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
-    tensors: dict[str, Tensor] = {}
-    metadata: dict[str, str] = {}
-    for key, value in members:
+    tensors = HeaderTensors()
+    metadata: dict[str, Any] = {}
+    for key, value in _members(read_text(source, 8, length), source.name, budget):
         if key == METADATA:
             metadata = _checked_metadata(value, source.name)
         else:
-            dtype, shape, start = _checked_tensor(key, value, source.name)
-            tensors[key] = dtype, shapes.setdefault(shape, shape), start
-    return tensors, metadata, 8 + length
+            tensors.add(key, _checked_tensor(key, value, source.name))
+    ours = metadata.pop(OURS, None)
+    if isinstance(ours, str):
+        ours = ours.encode()
+    return SafeTensorsHeader(tensors, metadata, ours, 8 + length)
 
 
-def _members(text: bytes, file: str, budget: int) -> Iterator[tuple[str, Any]]:
-    """Return keys and values one by one, with memory for one of them."""
+def _members(text: LongText, file: str, budget: int) -> Iterator[tuple[str, Any]]:
+    """Return keys and values: all at once of a short text, else one by one."""
+    quick = quick_value(text, budget) if isinstance(text, bytes) else None
+    if isinstance(quick, dict):
+        yield from quick.items()
+        return
     reader = JsonReader.of(text, file, budget)
     before = reader.spent
     for key in reader.members():
-        value = reader.value()
+        value = _metadata(reader) if key == METADATA else reader.value()
         yield key, value
         if key != METADATA:
             # What is kept of it is an entry, which every file may have.
@@ -99,16 +142,28 @@ def _members(text: bytes, file: str, budget: int) -> Iterator[tuple[str, Any]]:
         raise reader.error("something after the end")
 
 
-def _checked_metadata(value: object, file: str) -> dict[str, str]:
+def _metadata(reader: JsonReader) -> Any:
+    """Read the metadata, in which our text is nearly all of a large header."""
+    if reader.next() != b"{":
+        return reader.value()
+    return {
+        key: reader.long_text() if key == OURS else reader.value()
+        for key in reader.members()
+    }
+
+
+def _checked_metadata(value: object, file: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(
-        isinstance(text, str)
-        for text in value.values()  # pyright: ignore[reportUnknownVariableType]  # any map
+        isinstance(text, str) or key == OURS
+        for key, text in value.items()  # pyright: ignore[reportUnknownVariableType]  # any map
     ):
         raise RecordFormatError(file, "metadata that is no map of texts")
     return value  # pyright: ignore[reportUnknownVariableType]  # checked above
 
 
-def _checked_tensor(name: str, value: object, file: str) -> Tensor:
+def _checked_tensor(
+    name: str, value: object, file: str
+) -> tuple[torch.dtype, tuple[int, ...], int]:
     subject = f"{name!r:.80}"
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:  # pyright: ignore[reportUnknownArgumentType]  # any map
         raise RecordFormatError(
@@ -129,7 +184,7 @@ def _checked_tensor(name: str, value: object, file: str) -> Tensor:
     place = fields["data_offsets"]
     if not is_shape(place) or len(place) != 2 or place[0] > place[1]:
         raise RecordFormatError(file, f"{subject} has the offsets {place!r:.80}")
-    size = _size(dtype, fields["shape"])
+    size = size_of(dtype, fields["shape"])
     if place[1] - place[0] != size:
         raise RecordFormatError(
             file,
@@ -139,22 +194,12 @@ def _checked_tensor(name: str, value: object, file: str) -> Tensor:
     return dtype, tuple(fields["shape"]), place[0]
 
 
-def names_in_order(tensors: dict[str, Tensor]) -> list[str]:
-    """Return the names in the order in which they lie in the file."""
-
-    def place(name: str) -> tuple[int, int]:
-        # Of those that begin together, the empty ones come first.
-        dtype, shape, start = tensors[name]
-        return start, _size(dtype, shape)
-
-    return sorted(tensors, key=place)
-
-
-def check_spans(tensors: dict[str, Tensor], source: Source, data: int) -> None:
+def check_spans(tensors: HeaderTensors, source: Source, data: int) -> None:
     """Raise unless the tensors lie one after the other and fill the file."""
     at = 0
-    for name in names_in_order(tensors):
-        dtype, shape, start = tensors[name]
+    for name in tensors.in_order():
+        number = tensors.numbers[name]
+        start = tensors.starts[number]
         if start != at:
             problem = (
                 "overlaps the one before it"
@@ -162,10 +207,11 @@ def check_spans(tensors: dict[str, Tensor], source: Source, data: int) -> None:
                 else "leaves a hole before it"
             )
             raise RecordFormatError(source.name, f"{name!r:.80} {problem}")
-        at = start + _size(dtype, shape)
+        at = start + size_of(*tensors.types[number])
     if data + at != source.size:
         raise wrong_size(source, data + at)
 
 
-def _size(dtype: torch.dtype, shape: Sequence[int]) -> int:
+def size_of(dtype: torch.dtype, shape: Sequence[int]) -> int:
+    """Return how many bytes the values take."""
     return math.prod(shape) * dtype.itemsize

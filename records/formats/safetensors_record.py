@@ -1,22 +1,23 @@
 """The record that the header of a `.safetensors` file describes: ours, or another's."""
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from array import array
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, NamedTuple
 
 from ..entries.entries import Entries
-from ..entries.entry import Entry
 from ..errors import RecordFormatError, RecordVersionError
 from ..header.columns import Column
-from ..header.header import plain_of, record_of_header
+from ..header.header import plain_of, stored_record
+from ..header.stored_entries import StoredEntries
 from ..io.source import Source
 from ..tensors.dtypes import NAME_OF
 from .json_reader import JsonReader, quick_value
-from .safetensors_header import METADATA, Tensor, names_in_order
+from .long_texts import LongText
+from .safetensors_header import METADATA, OURS, HeaderTensors, SafeTensorsHeader
 
 VERSION = 1
-OURS = "burnish"
-"""The key of the metadata that holds what the library has no place for."""
 
 
 def name_among(paths: Iterable[str]) -> str | None:
@@ -24,35 +25,42 @@ def name_among(paths: Iterable[str]) -> str | None:
     return min((path for path in paths if path != METADATA), default=None)
 
 
+class PlacedRecord(NamedTuple):
+    """A record of a file, and where the file has its entries, in their order."""
+
+    record: Entries
+    entries: StoredEntries
+    starts: "array[int]"
+    """Counted from the end of the header."""
+    sums: bytes | None
+    """8 bytes of each; None for files of others."""
+
+
 def our_record(
-    tensors: dict[str, Tensor], metadata: dict[str, str], file: str, budget: int
-) -> tuple[Entries, dict[str, bytes]]:
-    """Return the record that our key describes, and each stored name's checksum."""
-    fields = _our_fields(metadata.pop(OURS).encode(), file, budget)
+    header: SafeTensorsHeader, ours: LongText, file: str, budget: int
+) -> PlacedRecord:
+    """Return the record that ``ours`` describes; take its tensors out of the header."""
+    tensors = header.tensors
+    fields = _our_fields(ours, file, budget)
     version = fields.pop(OURS, None)
     if type(version) is int and version > VERSION:
         raise RecordVersionError(file, version, VERSION, "its key 'burnish'")
     if type(version) is not int or version != VERSION:
         raise RecordFormatError(file, "damaged metadata under the key 'burnish'")
-    record = record_of_header(fields, file, added=_COLUMNS)
-    texts = fields["tensors"]["xxh3"]
-    # The table becomes entries, and is in memory no more beside them.
-    del fields
-    names = _stored_names(record.entries(), tensors, file)
-    for name, entry in zip(names, record.entries(), strict=True):
-        if tensors[name][:2] != (entry.dtype, entry.shape):
-            raise RecordFormatError(
-                file, f"another dtype or shape of {name!r:.80} than was written"
-            )
-    aliases = {p for e in record.entries() for p in (e.path, *e.ties)} - tensors.keys()
-    for key, value in metadata.items():
+    record, entries = stored_record(fields, file, added=_COLUMNS)
+    sums = fields["tensors"]["xxh3"]
+    if len(sums) != 8 * len(entries):
+        raise RecordFormatError(file, "damaged checksums under the key 'burnish'")
+    aliases = _aliases(entries, tensors)
+    starts = _taken_starts(entries, tensors, file)
+    for key, value in header.metadata.items():
         if key not in aliases and key not in ("format", OURS):
             record.metadata[key] = value
-    return record, _sums(names, texts, file)
+    return PlacedRecord(record, entries, starts, sums)
 
 
-def _our_fields(text: bytes, file: str, budget: int) -> dict[str, Any]:
-    quick = quick_value(text, budget)
+def _our_fields(text: LongText, file: str, budget: int) -> dict[str, Any]:
+    quick = quick_value(text, budget) if isinstance(text, bytes) else None
     if isinstance(quick, dict):
         return quick  # pyright: ignore[reportUnknownVariableType]  # JSON
     reader = JsonReader.of(text, file, budget)
@@ -64,58 +72,77 @@ def _our_fields(text: bytes, file: str, budget: int) -> dict[str, Any]:
     return fields
 
 
-def _stored_names(
-    entries: Sequence[Entry], tensors: dict[str, Tensor], file: str
-) -> list[str]:
-    """Return each entry's name in the file; every tensor must be one of them."""
-    names = [name_among((e.path, *e.ties)) or METADATA for e in entries]
-    if len(names) != len(tensors) or set(names) != tensors.keys():
-        raise RecordFormatError(
-            file,
-            "other tensors than its key 'burnish' says",
-            cure="Was it edited? Without that key it is read as any .safetensors file.",
-        )
-    return names
+def _aliases(entries: StoredEntries, tensors: HeaderTensors) -> set[str]:
+    """Return the paths of tied tensors that are no names in the file."""
+    ties = (paths for paths in entries.all_paths() if len(paths) > 1)
+    return set(chain.from_iterable(ties)) - tensors.numbers.keys()
 
 
-def _sums(names: list[str], texts: list[str], file: str) -> dict[str, bytes]:
-    if len(texts) != len(names):
-        raise RecordFormatError(file, "damaged checksums under the key 'burnish'")
-    return dict(zip(names, map(bytes.fromhex, texts), strict=True))
+def _taken_starts(
+    entries: StoredEntries, tensors: HeaderTensors, file: str
+) -> "array[int]":
+    """Take each entry's tensor out of ``tensors``; return where they begin.
+
+    One by one, so that of a file of many no second list of all is in memory.
+    """
+    starts = array("q")
+    rows = zip(entries.all_paths(), entries.dtypes, entries.shapes, strict=True)
+    for paths, dtype, shape in rows:
+        name = name_among(paths) or METADATA
+        number = tensors.numbers.pop(name, None)
+        if number is None:
+            raise _other_tensors(file)
+        if tensors.types[number] != (dtype, tuple(shape)):
+            raise RecordFormatError(
+                file, f"another dtype or shape of {name!r:.80} than was written"
+            )
+        starts.append(tensors.starts[number])
+    if tensors.numbers:
+        raise _other_tensors(file)
+    return starts
 
 
-def foreign_record(
-    tensors: dict[str, Tensor], metadata: dict[str, str], source: Source
-) -> Entries:
+def _other_tensors(file: str) -> RecordFormatError:
+    return RecordFormatError(
+        file,
+        "other tensors than its key 'burnish' says",
+        cure="Was it edited? Without that key it is read as any .safetensors file.",
+    )
+
+
+def foreign_record(header: SafeTensorsHeader, source: Source) -> PlacedRecord:
     """Return the record of another library's file, ties as it has them."""
-    names = names_in_order(tensors)
+    tensors, metadata = header.tensors, header.metadata
+    names, numbers = tensors.in_order(), tensors.numbers
+    types = [tensors.types[numbers[name]] for name in names]
     ties: dict[str, list[str]] = {}
     for alias, name in metadata.items():
         # save_model of the library says so which name it left out for which.
-        if alias != "format" and name in tensors and alias not in tensors:
+        if alias != "format" and name in numbers and alias not in numbers:
             ties.setdefault(name, []).append(alias)
     aliases = {alias for tied in ties.values() for alias in tied}
     table = {
         "path": names,
         "kind": ["tensor"] * len(names),
         "id": [None] * len(names),
-        "dtype": [NAME_OF[tensors[name][0]] for name in names],
-        "shape": [list(tensors[name][1]) for name in names],
+        "dtype": [NAME_OF[dtype] for dtype, _ in types],
+        "shape": [list(shape) for _, shape in types],
         "requires_grad": [False] * len(names),
         "ties": [[i, ties[name]] for i, name in enumerate(names) if name in ties],
         "memory_format": [],
     }
     texts = {key: text for key, text in metadata.items() if key not in aliases}
-    header = {
+    plain = {
         "kind": "module",
         "type": "",
         "metadata": {},
         "tree": None,
         "tensors": table,
     }
-    record = record_of_header(header, source.name)
+    record, entries = stored_record(plain, source.name, added={})
     record.metadata.update(texts)
-    return record
+    starts = array("q", (tensors.starts[numbers[name]] for name in names))
+    return PlacedRecord(record, entries, starts, None)
 
 
 _SUM = re.compile("[0-9a-f]{16}")
@@ -125,4 +152,12 @@ def _is_sum(text: object) -> bool:
     return isinstance(text, str) and _SUM.fullmatch(text) is not None
 
 
-_COLUMNS = {"xxh3": Column("checksum", lambda texts: all(map(_is_sum, texts)), _is_sum)}
+def _are_sums(texts: list[Any]) -> bool:
+    return all(map(_is_sum, texts))
+
+
+def _bytes_of(texts: list[str]) -> bytes:
+    return bytes.fromhex("".join(texts))
+
+
+_COLUMNS = {"xxh3": Column("checksum", _are_sums, _is_sum, _bytes_of)}

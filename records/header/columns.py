@@ -16,7 +16,7 @@ MOST_DIMENSIONS = 64
 _MOST_PATH_BYTES = 4096
 
 
-class Table(dict[str, list[Any]]):
+class Table(dict[str, Any]):
     """Columns, each of whose values was checked."""
 
 
@@ -27,12 +27,17 @@ class Column(NamedTuple):
     are_fine: Callable[[list[Any]], bool]
     """May raise TypeError instead, for values that it cannot look at."""
     is_fine: Callable[[Any], bool]
+    compact: Callable[[list[Any]], Any] | None = None
+    """What makes of them, once they were checked, what takes less memory."""
 
 
 def checked_column(
     name: str, column: Column, values: Any, paths: Any, file: str
-) -> list[Any]:
-    """Return ``values`` if they may stand in ``column``; the error names the path."""
+) -> Any:
+    """Return ``values`` if they may stand in ``column``; the error names the path.
+
+    They come as ``column.compact`` returns them.
+    """
     if not isinstance(values, list):
         raise RecordFormatError(file, f"the column {name} of the table is no list")
     try:
@@ -46,7 +51,7 @@ def checked_column(
         raise RecordFormatError(
             file, f"{where} has the {column.noun} {values[i]!r:.80}"
         )
-    return values  # pyright: ignore[reportUnknownVariableType]  # checked above
+    return values if column.compact is None else column.compact(values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # checked above
 
 
 def is_shape(shape: object) -> TypeGuard[list[int]]:

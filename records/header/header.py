@@ -140,7 +140,7 @@ def stored_record(
     header: Node, file: str, *, added: Mapping[str, Column]
 ) -> tuple[Entries, StoredEntries]:
     """Return the same, and its entries that may be given their payloads unmade."""
-    table = _checked_table(header, file, added)
+    table = header["tensors"] = _checked_table(header, file, added)
     entries = StoredEntries(table)
     _check_sparse(table, len(entries), file)
     check_names(table, file)

@@ -2,8 +2,9 @@
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from operator import mul
+from typing import Any
 
 import torch
 
@@ -38,6 +39,17 @@ class StoredEntries:
     def dtypes(self) -> list[torch.dtype]:
         """The dtype of each, as it is stored."""
         return [BY_NAME[name] for name in self._table["dtype"]]
+
+    @property
+    def shapes(self) -> list[Sequence[int]]:
+        """The shape of each."""
+        shapes: list[Sequence[int]] = self._table["shape"]
+        return shapes
+
+    def all_paths(self) -> Iterator[tuple[str, ...]]:
+        """Yield the path of each, and its ties behind it."""
+        for i, path in enumerate(self._table["path"]):
+            yield (path, *self._ties.get(i, ()))
 
     @property
     def sizes(self) -> list[int]:
@@ -84,11 +96,6 @@ class StoredEntries:
             return self._all
 
     def _all_entries(self) -> list[Entry]:
-        # The texts of IDs go first: beside entries they would be the most memory that
-        # a record of many ever takes.
-        ids = self._table["id"]
-        self._table["id"] = [None if i is None else ParamId(i) for i in ids]
-        del ids
         existing = self._entries
         return [existing.get(i) or self._new_entry(i) for i in range(len(self))]
 
@@ -102,16 +109,13 @@ class StoredEntries:
 
     def _new_entry(self, number: int) -> Entry:
         table, i = self._table, number
-        param_id = table["id"][i]
-        entry = Entry(
+        entry = _StoredEntry(
             table["path"][i],
             table["kind"][i],
             BY_NAME[table["dtype"][i]],
             tuple(table["shape"][i]),
             NOWHERE,
-            param_id
-            if param_id is None or isinstance(param_id, ParamId)
-            else ParamId(param_id),
+            table["id"][i],
             table["requires_grad"][i],
             tuple(self._ties.get(i, ())),
             self._memory_formats.get(i),
@@ -119,6 +123,29 @@ class StoredEntries:
         if self._payload_of is not None:
             entry.source = self._payload_of(i, entry)
         return entry
+
+
+_id: Any = Entry.__dict__["id"]
+"""The slot."""
+
+
+class _StoredEntry(Entry):
+    """An entry that has the text of its ID: an object of a class of our own is larger.
+
+    Of 200,000 the IDs would be the most memory after the entries themselves.
+    """
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> ParamId | None:
+        """Who the parameter is."""
+        text: str | None = _id.__get__(self)
+        return None if text is None else ParamId(text)
+
+    @id.setter
+    def id(self, value: str | None) -> None:
+        _id.__set__(self, value)
 
 
 _ITEM_SIZES = {name: dtype.itemsize for name, dtype in BY_NAME.items()}

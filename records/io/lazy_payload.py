@@ -1,6 +1,7 @@
 """The payload of an entry in a file, read and verified when it is asked for."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,6 +17,29 @@ from .source import Maps, RemoteLike, Source, fresh_memory, is_remote
 
 
 @dataclass(slots=True, eq=False)
+class SumTable:
+    """The sums of all payloads of a file, in the order in which these lie there.
+
+    One for all, found by their places: a sum beside each payload of a record of many
+    would be the memory of a fourth one.
+    """
+
+    starts: Sequence[int]
+    """Where each payload begins, in order; no two begin together."""
+    first: int
+    """Where in the source ``starts`` are counted from."""
+    sums: int | bytes
+    """8 bytes of each, or where in the source these lie."""
+
+    def sum_at(self, place: int, source: Source) -> bytes:
+        """Return the sum of the payload that begins at ``place`` of ``source``."""
+        at = 8 * bisect_left(self.starts, place - self.first)
+        if isinstance(self.sums, int):
+            return bytes(source.read(self.sums + at, 8))
+        return self.sums[at : at + 8]
+
+
+@dataclass(slots=True, eq=False)
 class LazyPayload:
     """Bytes of one entry: where they lie, what they are, and their sum.
 
@@ -28,8 +52,8 @@ class LazyPayload:
     shape: tuple[int, ...]
     place: int | tuple[tuple[int, int], ...]
     """Where all of them lie; of a payload in parts, offset and length of each."""
-    sum: int | bytes | None
-    """The xxh3-64 sum, or where its 8 bytes lie; None for formats without sums."""
+    sum: bytes | SumTable | None
+    """The xxh3-64 sum, or who knows it; None for formats without sums."""
     is_planes: bool = False
 
     is_live: ClassVar[bool] = False
@@ -51,14 +75,14 @@ class LazyPayload:
             if self.is_planes:
                 return self._joined(source)
             data = self._bytes(source)
-            if source.verify and self.sum is not None:
+            if source.verify and self.sum:
                 ahead = None if maps is None else maps.sums_ahead
                 digest = (
                     xxhash.xxh3_64_digest(data)
                     if ahead is None
                     else ahead.digest(self, data)
                 )
-                self._compare(digest, self.sum, source)
+                self._compare(digest, source)
             return tensor_of(data, self)
         except RecordChecksumError as error:
             raise self._error_of(error, source) from error
@@ -76,15 +100,15 @@ class LazyPayload:
         source = self.source
         if is_remote(source):
             source.expect(self.pieces, in_blocks=True)
-        total = xxhash.xxh3_64() if source.verify and self.sum is not None else None
+        total = xxhash.xxh3_64() if source.verify and self.sum else None
         out = torch.empty(BLOCK if self.is_planes else 0, dtype=self.dtype)
         try:
             for data in self._data_of_blocks(source):
                 if total is not None:
                     total.update(data)
                 yield self._values(data, out)
-            if total is not None and self.sum is not None:
-                self._compare(total.digest(), self.sum, source)
+            if total is not None:
+                self._compare(total.digest(), source)
         except RecordChecksumError as error:
             raise self._error_of(error, source) from error
 
@@ -114,10 +138,15 @@ class LazyPayload:
             f"compressed bytes of {self.path!r:.80} that are damaged",
         )
 
-    def _compare(self, digest: bytes, expected: int | bytes, source: Source) -> None:
-        if isinstance(expected, int):
-            expected = bytes(source.read(expected, 8))
-        if digest != expected:
+    def stored_sum(self, source: Source) -> bytes:
+        """Return the sum that ``source`` has; b"" in formats without sums."""
+        if not isinstance(self.sum, SumTable):
+            return self.sum or b""
+        place = self.place if isinstance(self.place, int) else self.place[0][0]
+        return self.sum.sum_at(place, source)
+
+    def _compare(self, digest: bytes, source: Source) -> None:
+        if digest != self.stored_sum(source):
             raise RecordChecksumError(source.name, self.path)
 
     def _bytes(self, source: Source) -> memoryview:
@@ -143,7 +172,7 @@ class LazyPayload:
         if not size:
             return torch.empty(self.shape, dtype=self.dtype)
         memory, step = fresh_memory(size), BLOCK * self.dtype.itemsize
-        total = xxhash.xxh3_64() if source.verify else None
+        total = xxhash.xxh3_64() if source.verify and self.sum else None
 
         def joined(block: tuple[int, int, int]) -> memoryview:
             at, count, place = block
@@ -160,8 +189,8 @@ class LazyPayload:
         for data in parallel_map(joined, _blocks(pieces, step), ahead=ahead):
             if total is not None:
                 total.update(data)
-        if total is not None and self.sum is not None:
-            self._compare(total.digest(), self.sum, source)
+        if total is not None:
+            self._compare(total.digest(), source)
         return torch.frombuffer(memory, dtype=self.dtype).view(self.shape)
 
 

@@ -301,6 +301,12 @@ class Checkpoints:
             if error is None and self._signal.has_come_here:
                 raise self._signal.end()
 
+    @explain_calls(
+        "checkpoints.restore(model=net{})",
+        "read",
+        is_home=False,
+        checks_itself=("rng",),
+    )
     @leaving_nothing_open
     def restore(
         self,

@@ -13,8 +13,9 @@ from ....records.tensors.torch_internals import n_tensors_on
 from ....records.writing.lazy_snapshot import settle_snapshots
 from ..tensor_writes import assign, copy_into
 from ..uninitialized.build import UnfilledBuild
+from .held_values import Values, tensor_of_values
 
-Filling: TypeAlias = tuple[list[Tensor], Tensor]
+Filling: TypeAlias = tuple[list[Tensor], Values]
 """Tensors over one memory, and the values that they get."""
 
 
@@ -33,16 +34,16 @@ def copy_all(
     settle_snapshots()
     sure: list[Filling] = []
     for i, (tensors, values) in enumerate(fillings):
-        if i not in early and _cannot_fail(tensors, values):
+        if i not in early and cannot_fail(tensors, values):
             sure.append((tensors, values))
             continue
         transaction.undo_with(_undo_of(tensors))
-        _fill(tensors, values)
+        _fill(tensors, tensor_of_values(values))
     transaction.make_last(_SureCopies(sure))
 
 
 class _SureCopies:
-    """Copies of values for which `_cannot_fail` holds."""
+    """Copies of values for which `cannot_fail` holds."""
 
     def __init__(self, fillings: Sequence[Filling]) -> None:
         self._fillings = fillings
@@ -54,7 +55,7 @@ class _SureCopies:
     def undo(self) -> Undo:
         """Return what puts back the values of now, of which this keeps a copy."""
         # In main memory: a device may have no room for its parameters twice.
-        old_values = [
+        old_values: list[Filling] = [
             (tensors, tensors[0].detach().to("cpu", copy=True))
             for tensors, _ in self._fillings
         ]
@@ -62,20 +63,24 @@ class _SureCopies:
 
 
 def _copy_ordinary(fillings: Iterable[Filling]) -> None:
-    """Copy values for which `_cannot_fail` holds."""
+    """Copy values for which `cannot_fail` holds."""
     is_inference = torch.is_inference_mode_enabled()
     # Thousands pass here: what a single copy would set up is set up once.
     with no_grad():
-        for tensors, values in fillings:
+        for tensors, held_values in fillings:
+            values = tensor_of_values(held_values)
             if tensors[0].is_inference() is is_inference:
                 tensors[0].copy_(values)
             else:
                 copy_into(tensors[0], values)
 
 
-def _cannot_fail(tensors: list[Tensor], values: Tensor) -> bool:
+def cannot_fail(tensors: list[Tensor], values: Values) -> bool:
     """Return whether the copy is one of plain memory of one dtype, shape and device."""
     tensor = tensors[0]
+    if not isinstance(values, Tensor):
+        # It was asked before they were held.
+        return True
     return (
         type(tensor) in (Tensor, torch.nn.Parameter)
         and type(values) in (Tensor, torch.nn.Parameter)
@@ -126,11 +131,12 @@ def assign_all(fillings: Iterable[Filling], build: UnfilledBuild | None) -> list
     ordinary: list[Filling] = []
     # Thousands pass here: what a single copy would set up is set up once.
     with no_grad():
-        for i, (tensors, values) in enumerate(fillings):
+        for i, (tensors, held_values) in enumerate(fillings):
+            values = tensor_of_values(held_values)
             if build is not None and build.supply(tensors):
                 assign(tensors, values)
                 continue
-            if _cannot_fail(tensors, values):
+            if cannot_fail(tensors, values):
                 ordinary.append((tensors, values))
                 continue
             target = tensors[0]

@@ -15,8 +15,9 @@ from ....records.sharded.share_payload import rectangle_values
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import ORDINARY, is_distributed, values_of
 from ....records.tensors.shares import own_share, spread
-from .commit import Filling
+from .commit import Filling, cannot_fail
 from .conversion import convert_values
+from .held_values import HeldValues, Values
 from .overlaps import Memory, Span, fillable_spans, find_overwritten
 from .plan import LoadPlan, LoadStep
 
@@ -42,7 +43,7 @@ def read_fillings(
     may_overlap = are_live and not is_kept
     targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
     fillings: list[Filling] = []
-    reader = _Reader(plan, record, maps)
+    reader, holder = _Reader(plan, record, maps), HeldValues(maps)
     with no_grad():
         for step, is_live in zip(plan.steps, live, strict=True):
             entry, tensor = step.stored, step.tensors[0]
@@ -65,7 +66,12 @@ def read_fillings(
             if is_live and targets.overlaps(new_values):
                 # It would be overwritten before its turn, or while it is copied.
                 new_values = new_values.clone()
-            fillings.append((step.tensors, new_values))
+            held: Values = new_values
+            if not (is_kept or is_live) and cannot_fail(step.tensors, new_values):
+                held = holder.hold(
+                    new_values, entry.source if new_values is values else None
+                )
+            fillings.append((step.tensors, held))
         return _without_overwritten(plan, fillings, spans, record)
 
 
@@ -75,6 +81,7 @@ class _Reader:
     def __init__(self, plan: LoadPlan, record: Entries, maps: Maps) -> None:
         self._maps = maps
         self._read: dict[int, Tensor] = {}
+        self._repeated = {id(step.stored) for step in plan.steps if step.is_repeated}
         self._tally = Tally(record.reading.progress, _sizes(plan))
 
     def values_of(self, step: LoadStep, is_live: bool) -> Tensor:
@@ -85,9 +92,11 @@ class _Reader:
             values = entry.read(self._maps)
             if is_live:
                 values = values_of(values, entry.path).detach()
-            elif self._tally.is_told:
+            # Files of torch are mapped by torch, and their tensors are live.
+            if self._tally.is_told:
                 self._tell(entry)
-            self._read[id(entry)] = values
+            if id(entry) in self._repeated:
+                self._read[id(entry)] = values
         return values
 
     def share_of(self, step: LoadStep, is_live: bool) -> Filling | None:
@@ -101,14 +110,15 @@ class _Reader:
             return None
         if not is_live:
             values = rectangle_values(entry, rectangle, self._maps)
-            if self._tally.is_told:
-                self._tell(entry)
-            self._read[id(entry)] = values
         elif is_alike(entry.read(self._maps), tensor):
             # Somebody has asked for this process's share of it before.
             values = own_share(entry.read(self._maps).detach())
         else:
             return None
+        if self._tally.is_told:
+            self._tell(entry)
+        if id(entry) in self._repeated:
+            self._read[id(entry)] = values
         share = own_share(tensor.detach())
         values = convert_values(values, entry, step.dtype)
         if values.device != share.device and not share.is_meta:
@@ -123,9 +133,9 @@ class _Reader:
 
 
 def _sizes(plan: LoadPlan) -> Iterator[int]:
-    """Yield how long each entry is that is read from a file, each once."""
+    """Yield how long each entry is, each once."""
     entries = {id(step.stored): step.stored for step in plan.steps}
-    yield from (entry.nbytes for entry in entries.values() if not entry.is_live)
+    yield from (entry.nbytes for entry in entries.values())
 
 
 def _check_readable(record: Entries) -> None:

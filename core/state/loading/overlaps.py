@@ -26,6 +26,7 @@ from ....records.tensors.torch_internals import (
 )
 from ..tensor_writes import copy_into
 from .commit import Filling
+from .held_values import tensor_of_values
 
 Span: TypeAlias = tuple[int, int]
 """From which address up to which one values lie; (0, 0) where there are none."""
@@ -149,7 +150,8 @@ def _overwritten_in(
     scratch = torch.empty(size, dtype=torch.uint8, device=device)
     views: list[Tensor] = []
     for i in group:
-        (start, end), target, values = spans[i], fillings[i][0][0], fillings[i][1]
+        (start, end), target = spans[i], fillings[i][0][0]
+        values = tensor_of_values(fillings[i][1])
         piece = scratch[start - base_address : end - base_address].view(target.dtype)
         view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
         # Numbers may lie there conjugated or negated, and the view turns them back.
@@ -161,5 +163,6 @@ def _overwritten_in(
         i
         for i, view in zip(group, views, strict=True)
         # One that changes its dtype gets memory of its own.
-        if view.dtype is fillings[i][1].dtype and not same_bits(view, fillings[i][1])
+        if view.dtype is fillings[i][1].dtype
+        and not same_bits(view, tensor_of_values(fillings[i][1]))
     ]

@@ -1,0 +1,62 @@
+"""Long texts of JSON, in memory that goes back to the system when they are dropped.
+
+What is freed of the allocator's own memory may stay with the process, and the headers
+of large files are many times what an allocator gives back.
+"""
+
+import mmap
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import orjson
+
+from ..io.source import Source
+
+LongText: TypeAlias = bytes | mmap.mmap
+"""A text in UTF-8, of which slices are bytes."""
+
+LONG = 4 << 20
+"""Bytes from which on a text is one: a parser of whole texts takes none of these."""
+_PIECE = 1 << 20
+
+
+def read_text(source: Source, offset: int, count: int) -> LongText:
+    """Return ``count`` bytes at ``offset`` of ``source``."""
+    if count < LONG:
+        return bytes(source.read(offset, count))
+    text = mmap.mmap(-1, count)
+    for at in range(0, count, _PIECE):
+        text.write(source.read(offset + at, min(_PIECE, count - at)))
+    return text
+
+
+def unescaped(text: memoryview) -> LongText:
+    """Return what ``text`` says, the inside of a string of JSON, with spaces behind.
+
+    Raises `orjson.JSONDecodeError`.
+    """
+    if len(text) < LONG:
+        return _decoded(bytes(text))
+    content = mmap.mmap(-1, len(text))
+    for piece in _pieces(text):
+        content.write(_decoded(piece))
+    content.write(b" " * (len(text) - content.tell()))
+    return content
+
+
+def _decoded(piece: bytes) -> bytes:
+    value: str = orjson.loads(b'"%b"' % piece)
+    return value.encode()
+
+
+def _pieces(text: memoryview) -> Iterator[bytes]:
+    """Yield ``text`` in pieces that end behind a comma, which is in no escape."""
+    at, size = 0, _PIECE
+    while at < len(text):
+        piece = bytes(text[at : at + size])
+        end = piece.rfind(b",") + 1 if at + len(piece) < len(text) else len(piece)
+        if not end:
+            size *= 2
+            continue
+        yield piece[:end]
+        at, size = at + end, _PIECE
