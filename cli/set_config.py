@@ -1,7 +1,7 @@
 """``burnish set``: change marked fields of the config of a run that goes on."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +17,7 @@ ABOUT = "change editable fields in the config of a run that goes on"
 
 def main(argv: Sequence[str]) -> int:
     """Write what ``argv`` says into the run's config, and return the exit status."""
-    options = _parser().parse_args(argv)
+    options = _options(argv)
     from ..config.errors import ConfigError
     from ..config.live.request import last_refusal, request_edit
 
@@ -43,8 +43,23 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _options(argv: Sequence[str]) -> Namespace:
+    """Return what ``argv`` says; a field with dashes is told how it is written."""
+    words = _parser()
+    options, unknown = words.parse_known_args(argv)
+    if unknown:
+        from ..config.command_line import without_dashes
+
+        field = without_dashes(unknown[0], list(argv))
+        hint = f"; a field is set without dashes: {field}" if field else ""
+        words.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    if not options.overrides:
+        words.error("the following arguments are required: overrides, as in lr=1e-4")
+    return options
+
+
 def _parser() -> ArgumentParser:
     words = parser("set", ABOUT, _EXAMPLES)
     words.add_argument("run", help="the folder of the run, as checkpoint_dir")
-    words.add_argument("overrides", nargs="+", help="as in optimizer.lr=1e-4")
+    words.add_argument("overrides", nargs="*", help="as in optimizer.lr=1e-4")
     return words

@@ -193,12 +193,12 @@ def _unknown_words(
     hint = did_you_mean(unknown[0].split("=", 1)[0], names)
     if hint:
         return f"unrecognized arguments: {' '.join(unknown)}.{hint}"
-    field = _without_dashes(unknown[0], words)
+    field = without_dashes(unknown[0], words)
     hint = f"; a field is set without dashes: {field}" if field else ""
     return f"unrecognized arguments: {' '.join(unknown)}{hint}"
 
 
-def _without_dashes(word: str, words: list[str]) -> str:
+def without_dashes(word: str, words: list[str]) -> str:
     """Return the override that ``--a.b=1``, or ``--a.b 1``, may mean, empty if none."""
     name = word.lstrip("-")
     if "=" in name or not name:

@@ -34,14 +34,8 @@ class TensorOptimizer(Generic[State]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        expected = ["lr", "tensor", "grad", "state"]
-        names = [*inspect.signature(cls.step).parameters][1:]
-        # The adaptor passes them by position: in another order each would be another.
-        if names != expected and sorted(names) == sorted(expected):
-            raise TypeError(
-                f"{cls.__qualname__}.step takes {', '.join(names)}, expected this "
-                f"order: step(self, {', '.join(expected)})"
-            )
+        for name, expected in _PARAMETERS.items():
+            _check_parameters(cls, name, expected)
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Refuse what is no hyperparameter, with the line that works."""
@@ -77,6 +71,42 @@ class TensorOptimizer(Generic[State]):
     def to_train(self, tensor: "Tensor", state: State) -> "Tensor":
         """Return the tensor to train on, given what `to_eval` returned."""
         return tensor
+
+
+_PARAMETERS = {
+    "init": ("tensor",),
+    "step": ("lr", "tensor", "grad", "state"),
+    "to_eval": ("tensor", "state"),
+    "to_train": ("tensor", "state"),
+}
+"""What the adaptor passes to each method, by position."""
+
+
+def _check_parameters(cls: type, method: str, expected: tuple[str, ...]) -> None:
+    """Raise TypeError for a method that cannot be called with what is passed to it."""
+    function = getattr(cls, method)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # a callable that does not say what it takes
+    names = [*signature.parameters]
+    is_static = isinstance(inspect.getattr_static(cls, method), staticmethod)
+    of_self = () if is_static or inspect.ismethod(function) else ("self",)
+    try:
+        signature.bind(*of_self, *expected)
+    except TypeError:
+        order = ""
+    else:
+        # In another order each would be another, and nothing else would notice.
+        if sorted(names) != sorted((*of_self, *expected)):
+            return
+        if names == [*of_self, *expected]:
+            return
+        order = " in this order"
+    raise TypeError(
+        f"{cls.__qualname__}.{method} takes ({', '.join(names)}), and is called with "
+        f"these arguments{order}: def {method}(self, {', '.join(expected)})"
+    )
 
 
 def hyperparameters(optimizer: object) -> dict[str, Any]:

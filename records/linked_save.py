@@ -15,9 +15,11 @@ from typing import NamedTuple
 import torch
 import xxhash
 
+from ..config.process.log import LOG
 from .errors import RecordError
 from .header.file_index import FileIndex, NamedFile, Place
 from .io.lazy_payload import LazyPayload
+from .io.source import Maps
 from .open import digest_of
 from .readable import entries_in
 from .record_writer import WritableRecord
@@ -149,6 +151,8 @@ class _LinkedSave:
         self, file: Path, rows: Sequence[int], unchanged: Mapping[int, _Row]
     ) -> bool:
         """Link an older file, and say that rows lie there; False if that fails."""
+        if not _is_readable(file):
+            return False
         try:
             digest = digest_of(file)
             name = self._name(digest)
@@ -188,6 +192,25 @@ class _LinkedSave:
     def _size(self, rows: Sequence[int]) -> int:
         assert self._contents is not None
         return sum(self._contents.sizes[i] for i in rows)
+
+
+def _is_readable(file: Path) -> bool:
+    """Return whether what stands around the values of a file is as it was written.
+
+    The digest by which an index pins a file is made of the sums that it says, so that
+    a file of another header would be linked on and on, and no checkpoint read.
+    """
+    try:
+        with entries_in(file) as record:
+            # What surrounds compressed values is compared when these are decoded.
+            if file.suffix == ".mpk":
+                record.check(Maps())
+    except FileNotFoundError:
+        return False
+    except RecordError as error:
+        LOG.warning("%s: damaged, so that it is written again (%s)", file, error)
+        return False
+    return True
 
 
 def _rows_of(file: Path) -> dict[str, _Row]:

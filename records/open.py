@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -110,7 +111,13 @@ def verify_file(
     ``progress`` are those of `open_record`.
     """
     maps = Maps()
-    record = open_record(file, sha256=sha256, progress=progress)
+    try:
+        record = open_record(file, sha256=sha256, progress=progress)
+    except IsADirectoryError as error:
+        command = f"burnish verify {shlex.quote(str(file))}"
+        raise IsADirectoryError(
+            f"{error}. The command that checks all files of a folder: {command}"
+        ) from None
     # An opened record is its owner's to close.
     with nullcontext() if isinstance(file, Storable) else record:
         if strict and record.verified in ("none", "live"):

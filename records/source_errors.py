@@ -92,6 +92,12 @@ def what_to_read(folder: str) -> str:
             f"the checkpoints of a run: burnish.Checkpoints({folder!r}).restore(...) "
             f"restores one; the files of the newest are in {steps[-1]!r}"
         )
+    if "state.ron" in names:
+        return (
+            "one checkpoint of a run of burnish.train.HyperState: load(..., "
+            f"path={folder!r}) begins with it; an object of it is a file, "
+            f"{first_names(_records(names), 6)}"
+        )
     if any(_is_file(folder, name, "state.ron") for name in names):
         return "a run of burnish.train.HyperState, whose load(...) continues it"
     if "config.json" in names:

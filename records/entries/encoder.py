@@ -22,6 +22,7 @@ from .entries import Entries
 from .entry import Entry
 from .keys import by_texts, check_text_key
 from .nodes import escape
+from .plain_data import store_names
 from .wrapped_tensors import form_of, parts_by_name
 from .wrapper_forms import wrapper_node
 
@@ -116,10 +117,12 @@ class Encoder(Encoding):
 
     def refusal(self, value: object, path: str) -> Exception:
         """Return the error of a value that records cannot hold."""
+        cure = store_names(value)
         return TypeError(
             f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be "
             "stored; records hold tensors, numpy arrays, records, numbers, strings, "
             "bytes, None, enums, lists, tuples and dicts with str keys"
+            f"{cure and f'. Here: {cure}'}"
         )
 
     def entry(self, tensor: torch.Tensor, path: str) -> int:

@@ -5,9 +5,11 @@ bytes. All else is a dict of one key, ``"$" + kind``, so that every format has i
 """
 
 import enum
+from argparse import Namespace
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from pathlib import PurePath
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -45,11 +47,19 @@ def value_of_node(node: Node, language: Language, file: str) -> Any:
 
 def no_data(value: object, path: str, cure: str) -> TypeError:
     """Return the error of ``value``, which no file without pickles can hold."""
+    cure = store_names(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
         f"{path}: a {name} is no plain data, and checkpoints hold no pickles; {cure}, "
         "or leave it out"
     )
+
+
+def store_names(value: object) -> str:
+    """Return what to store of an object that is only names of values; "" of others."""
+    if not isinstance(value, Namespace | SimpleNamespace):
+        return ""
+    return f"store vars(value), the dict of what a {type(value).__name__} holds"
 
 
 def is_named_tuple(value: object) -> bool:

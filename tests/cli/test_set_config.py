@@ -46,3 +46,25 @@ def test_a_refusal_that_still_stands_is_told(
     out = capsys.readouterr().out
     assert "refused the file: lr: a rate of -1." in out
     assert "still stands, and nothing is taken over until" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["--lr=1"], "without dashes: lr=1\n"),
+        (["--lr", "1"], "without dashes: lr=1\n"),
+        ([], "as in lr=1e-4\n"),
+    ],
+)
+def test_a_field_with_dashes_is_told_how_it_is_written(
+    words: list[str],
+    advice: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "config.ron").write_text(RON)
+
+    assert main(["set", str(tmp_path), *words]) == 2
+
+    assert capsys.readouterr().err.endswith(advice)
+    assert (tmp_path / "config.ron").read_text() == RON

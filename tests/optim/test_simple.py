@@ -1,5 +1,6 @@
 """What the author of an optimizer forgets is told in words."""
 
+import re
 from typing import Any
 
 import pytest
@@ -31,5 +32,37 @@ def test_a_step_with_its_arguments_in_another_order_is_refused_as_a_class() -> N
     def step(self: Any, tensor: Any, grad: Any, state: Any, lr: Any) -> Any:
         return tensor - lr * grad, state
 
-    with pytest.raises(TypeError, match=r"order: step\(self, lr, tensor, grad, state"):
+    with pytest.raises(TypeError, match=r"order: def step\(self, lr, tensor, grad, s"):
         type("Swapped", (SimpleOptimizer,), {"step": step})
+
+
+def _without(self: Any, tensor: Any, grad: Any) -> Any:
+    return tensor - grad
+
+
+def _alone(self: Any) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("method", "function", "right"),
+    [
+        ("step", _without, "def step(self, lr, tensor, grad, state)"),
+        ("init", _alone, "def init(self, tensor)"),
+        ("to_eval", _alone, "def to_eval(self, tensor, state)"),
+    ],
+)
+def test_a_method_that_takes_other_arguments_is_refused_as_a_class(
+    method: str, function: Any, right: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(right)):
+        type("Wrong", (SimpleOptimizer,), {method: function})
+
+
+def test_methods_may_take_more_under_names_of_their_own() -> None:
+    def step(self: Any, lr: Any, p: Any, g: Any, s: Any, *, scale: float = 1.0) -> Any:
+        return p - lr * scale * g, s
+
+    cls = type("Renamed", (SimpleOptimizer,), {"step": step, "init": staticmethod(abs)})
+
+    assert issubclass(cls, SimpleOptimizer)

@@ -174,6 +174,27 @@ def test_an_older_file_that_is_damaged_is_not_linked(tmp_path: Path) -> None:
     assert is_equal(content(tmp_path, 1), state(adapter=1.0))
 
 
+@pytest.mark.parametrize(
+    ("suffix", "place"), [(".mpk", 60), (".mpk", -40), (".mpk.zst", 60)]
+)
+def test_a_shared_file_whose_surroundings_are_damaged_is_written_again(
+    suffix: str, place: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in range(2):
+        save(tmp_path, step, state(adapter=float(step)), suffix)
+    shared = max((tmp_path / "1").iterdir(), key=lambda file: file.stat().st_size)
+    damaged = bytearray(shared.read_bytes())
+    damaged[place] ^= 1
+    shared.write_bytes(damaged)
+
+    save(tmp_path, 2, state(adapter=2.0), suffix)
+
+    burnish.verify_file(tmp_path / "2" / f"net{suffix}")
+    assert is_equal(content(tmp_path, 2, suffix), state(adapter=2.0))
+    # A compressed index of such a file is refused, and all of it written again.
+    assert shared.name in caplog.text or suffix == ".mpk.zst"
+
+
 def test_more_plain_data_than_an_index_may_have_is_written_whole(
     tmp_path: Path,
 ) -> None:

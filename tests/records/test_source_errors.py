@@ -74,6 +74,8 @@ def test_a_folder_of_checkpoints_names_checkpoints(tmp_path: Path) -> None:
         open_record(tmp_path / "run")
     with pytest.raises(IsADirectoryError, match=r"one checkpoint.*model\.mpk"):
         open_record(checkpoint)
+    with pytest.raises(IsADirectoryError, match=r"burnish verify '?/.*run'?$"):
+        burnish.verify_file(tmp_path / "run")
     with pytest.raises(FileNotFoundError, match=r"no weights.*Checkpoints\("):
         burnish.from_pretrained(tmp_path / "run")
 

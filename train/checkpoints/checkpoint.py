@@ -13,7 +13,7 @@ from ...config.process.interrupts import leaving_nothing_open
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_warning import warn_user
 from ...config.spelling import did_you_mean
-from ...records.calls import home_of
+from ...records.calls import explain_calls, home_of
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix
@@ -148,6 +148,7 @@ class Checkpoint(os.PathLike[str]):
         self._check_digest(name)
         return value_of(record) if self.manifest.parts[name].kind == VALUE else record
 
+    @explain_calls("checkpoint.restore(dict(model=net){})", "read", is_home=False)
     @leaving_nothing_open
     def restore(
         self,
@@ -163,6 +164,11 @@ class Checkpoint(os.PathLike[str]):
         called meanwhile with (bytes done, bytes in all, path) of one part after the
         other; True: a line on stderr.
         """
+        if not isinstance(parts, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(
+                "a checkpoint restores parts by name: checkpoint.restore(dict(model="
+                f"net)), got a {type(parts).__name__} alone"
+            )
         if not parts:
             raise nothing_to_restore(self.parts)
         # A load of somebody else's writes into modules as it likes.

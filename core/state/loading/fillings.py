@@ -92,7 +92,6 @@ class _Reader:
             values = entry.read(self._maps)
             if is_live:
                 values = values_of(values, entry.path).detach()
-            # Files of torch are mapped by torch, and their tensors are live.
             if self._tally.is_told:
                 self._tell(entry)
             if id(entry) in self._repeated:
@@ -128,6 +127,8 @@ class _Reader:
         return [share, *(own_share(t.detach()) for t in step.tensors[1:])], values
 
     def _tell(self, entry: Entry) -> None:
+        if not _is_read(entry):
+            return
         is_first = id(entry) not in self._read
         self._tally.add(entry.nbytes if is_first else 0, entry.path)
 
@@ -135,7 +136,15 @@ class _Reader:
 def _sizes(plan: LoadPlan) -> Iterator[int]:
     """Yield how long each entry is, each once."""
     entries = {id(step.stored): step.stored for step in plan.steps}
-    yield from (entry.nbytes for entry in entries.values())
+    yield from (entry.nbytes for entry in entries.values() if _is_read(entry))
+
+
+def _is_read(entry: Entry) -> bool:
+    """Return whether a load reads the values, and no other has told of that.
+
+    Files of torch are mapped by torch, so that their tensors are live from the start.
+    """
+    return entry.touched is None or not entry.is_stored
 
 
 def _check_readable(record: Entries) -> None:

@@ -1,13 +1,16 @@
 """Parts of every kind come back the same, or are refused by name."""
 
 import os
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import burnish
 from burnish.optim import AdamW
 from burnish.records import (
     Record,
@@ -188,3 +191,15 @@ def test_the_state_of_another_optimizer_of_torch_is_refused(tmp_path: Path) -> N
 
     assert sgd.param_groups[0]["lr"] == 0.25
     assert Checkpoints(tmp_path).restore(optim=torch.optim.AdamW(model.parameters()))
+
+
+@pytest.mark.parametrize("names", [Namespace(lr=1), SimpleNamespace(lr=1)])
+def test_an_object_of_names_is_told_that_vars_is_a_dict(
+    names: object, tmp_path: Path
+) -> None:
+    advice = r"store vars\(value\), the dict of what a \w*Namespace holds"
+
+    with pytest.raises(TypeError, match=advice):
+        Checkpoints(tmp_path).save(1, args=names)
+    with pytest.raises(TypeError, match=advice):
+        burnish.save_record({"args": names}, tmp_path / "a.mpk")
