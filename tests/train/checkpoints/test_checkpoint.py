@@ -253,12 +253,12 @@ def test_what_has_no_readable_state_after_it_failed_halfway_is_put_back(
 
 def test_parts_without_names_are_told_how_to_name_them(tmp_path: Path) -> None:
     net = nn.Linear(2, 2)
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints: Any = Checkpoints(tmp_path)
     checkpoint = checkpoints.save(1, model=net)
 
     with pytest.raises(TypeError, match=r"Write checkpoints\.restore\(model=net\)"):
-        checkpoints.restore(1, net)  # type: ignore[call-arg]
+        checkpoints.restore(1, net)
     with pytest.raises(TypeError, match=r"restore\(dict\(model=net\)\), got a Linear"):
-        checkpoint.restore(net)  # type: ignore[arg-type]
+        checkpoint.restore(net)
     with pytest.raises(TypeError, match=r"burnish\.load_record\(.*strict="):
-        checkpoint.restore({"model": net}, strict=False)  # type: ignore[call-arg]
+        checkpoint.restore({"model": net}, strict=False)
