@@ -16,6 +16,7 @@ import torch
 import xxhash
 
 from ..config.process.log import LOG
+from .entries.entries import check_gaps
 from .errors import RecordError
 from .header.file_index import FileIndex, NamedFile, Place
 from .io.lazy_payload import LazyPayload
@@ -204,7 +205,7 @@ def _is_readable(file: Path) -> bool:
         with entries_in(file) as record:
             # What surrounds compressed values is compared when these are decoded.
             if file.suffix == ".mpk":
-                record.check(Maps())
+                check_gaps(record, Maps())
     except FileNotFoundError:
         return False
     except RecordError as error:

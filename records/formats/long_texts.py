@@ -20,7 +20,7 @@ LONG = 4 << 20
 _PIECE = 1 << 20
 
 
-def read_text(source: Source, offset: int, count: int) -> LongText:
+def read_long_text(source: Source, offset: int, count: int) -> LongText:
     """Return ``count`` bytes at ``offset`` of ``source``."""
     if count < LONG:
         return bytes(source.read(offset, count))

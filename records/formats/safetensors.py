@@ -106,7 +106,9 @@ class SafeTensors(Format):
 
         placed.entries.place(payload_of)
         is_ours = placed.sums is not None
-        set_source(record, source, has_sums=is_ours, version=VERSION if is_ours else None)
+        set_source(
+            record, source, has_sums=is_ours, version=VERSION if is_ours else None
+        )
         return record
 
 

@@ -12,7 +12,7 @@ from ..header.columns import is_shape
 from ..io.source import Source
 from ..source_errors import wrong_size
 from .json_reader import JsonReader, quick_value
-from .long_texts import LongText, read_text
+from .long_texts import LongText, read_long_text
 
 MAX_HEADER = 100_000_000
 """Bytes of a header, at most: the library's own limit."""
@@ -75,7 +75,7 @@ class HeaderTensors:
 
         def place(number: int) -> tuple[int, int]:
             # Of those that begin together, the empty ones come first.
-            return self.starts[number], size_of(*self.types[number])
+            return self.starts[number], bytes_of_type(*self.types[number])
 
         return [names[i] for i in sorted(self.numbers.values(), key=place)]
 
@@ -112,7 +112,7 @@ def read_safetensors_header(source: Source, budget: int) -> SafeTensorsHeader:
         )
     tensors = HeaderTensors()
     metadata: dict[str, Any] = {}
-    for key, value in _members(read_text(source, 8, length), source.name, budget):
+    for key, value in _members(read_long_text(source, 8, length), source.name, budget):
         if key == METADATA:
             metadata = _checked_metadata(value, source.name)
         else:
@@ -184,7 +184,7 @@ def _checked_tensor(
     place = fields["data_offsets"]
     if not is_shape(place) or len(place) != 2 or place[0] > place[1]:
         raise RecordFormatError(file, f"{subject} has the offsets {place!r:.80}")
-    size = size_of(dtype, fields["shape"])
+    size = bytes_of_type(dtype, fields["shape"])
     if place[1] - place[0] != size:
         raise RecordFormatError(
             file,
@@ -207,11 +207,11 @@ def check_spans(tensors: HeaderTensors, source: Source, data: int) -> None:
                 else "leaves a hole before it"
             )
             raise RecordFormatError(source.name, f"{name!r:.80} {problem}")
-        at = start + size_of(*tensors.types[number])
+        at = start + bytes_of_type(*tensors.types[number])
     if data + at != source.size:
         raise wrong_size(source, data + at)
 
 
-def size_of(dtype: torch.dtype, shape: Sequence[int]) -> int:
+def bytes_of_type(dtype: torch.dtype, shape: Sequence[int]) -> int:
     """Return how many bytes the values take."""
     return math.prod(shape) * dtype.itemsize

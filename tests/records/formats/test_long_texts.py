@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from burnish.records.formats import long_texts
-from burnish.records.formats.long_texts import read_text, unescaped
+from burnish.records.formats.long_texts import read_long_text, unescaped
 from burnish.records.io.source import MemorySource
 
 TEXTS = [
@@ -45,5 +45,5 @@ def test_a_damaged_string_is_refused(inside: bytes) -> None:
 def test_bytes_of_a_file_are_read_piece_by_piece() -> None:
     source = MemorySource(b"0123456789abcdefgh")
 
-    assert read_text(source, 2, 14)[:] == b"23456789abcdef"
-    assert read_text(source, 2, 3) == b"234"
+    assert read_long_text(source, 2, 14)[:] == b"23456789abcdef"
+    assert read_long_text(source, 2, 3) == b"234"
