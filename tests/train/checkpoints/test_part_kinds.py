@@ -145,7 +145,7 @@ def test_a_pickle_in_the_place_of_a_part_is_never_run(tmp_path: Path) -> None:
             return os.mkdir, (str(tmp_path / "exploded"),)
 
     saved = Checkpoints(tmp_path).save(1, model=net())
-    saved.file("model").write_bytes(pickle.dumps(Bomb()))
+    Path(saved.file("model")).write_bytes(pickle.dumps(Bomb()))
 
     with pytest.raises(RecordFormatError, match=r"model\.mpk"):
         Checkpoints(tmp_path).restore(model=net())
