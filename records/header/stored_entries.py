@@ -144,7 +144,7 @@ class _StoredEntry(Entry):
         return None if text is None else ParamId(text)
 
     @id.setter
-    def id(self, value: str | None) -> None:
+    def id(self, value: str | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a dataclass
         _id.__set__(self, value)
 
 

@@ -94,6 +94,6 @@ class HeldValues:
 
     def _is_mapped(self, payload: LazyPayload) -> bool:
         pieces = payload.pieces
-        if payload.is_planes or len(pieces) > 1:
+        if payload.is_planes or len(pieces) != 1:
             return False
         return self._maps.mapped_bytes(payload.source, *pieces[0]) is not None
