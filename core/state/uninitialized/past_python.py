@@ -20,7 +20,7 @@ T = TypeVar("T")
 @contextmanager
 def blanks_guarded() -> Generator[None]:
     """Let torch raise for whatever it would compute of a blank."""
-    if not _TORCH_COMPUTES:
+    if not TORCH_COMPUTES:
         yield
         return
     with in_force(_Guard()):  # type: ignore[no-untyped-call]  # torch declares nothing
@@ -29,7 +29,7 @@ def blanks_guarded() -> Generator[None]:
 
 def call_guarded(function: Callable[[], T]) -> T:
     """Call ``function`` as in a block of `blanks_guarded`."""
-    if not _TORCH_COMPUTES:
+    if not TORCH_COMPUTES:
         return function()
     return call_under(_Guard(), function)  # type: ignore[no-untyped-call]  # torch declares nothing
 
@@ -67,5 +67,7 @@ def _computes() -> bool:
     return True
 
 
-_TORCH_COMPUTES = _computes()
+TORCH_COMPUTES = _computes()
+"""Whether a build is watched, since torch would compute of a blank."""
+
 _dtype_of: Any = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]  # past the property of an unfilled one

@@ -14,6 +14,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from burnish.core import skip_init
 from burnish.core.state.uninitialized.build import UnfilledBuild
 from burnish.core.state.uninitialized.layer_copies import LAYERS
+from burnish.core.state.uninitialized.past_python import TORCH_COMPUTES
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
@@ -234,6 +235,10 @@ def test_a_layer_that_is_constructed_again_gets_new_parameters() -> None:
     assert layer.weight is not first
 
 
+@pytest.mark.skipif(
+    TORCH_COMPUTES,
+    reason="with this torch a build is watched, and constructs each layer",
+)
 def test_the_first_layer_of_a_build_is_constructed_and_equal_ones_are_copies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
