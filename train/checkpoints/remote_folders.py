@@ -1,25 +1,23 @@
 """RemoteFolders: the checkpoints of one run in a storage behind a URL.
 
-A folder of a storage is there as soon as an object in it is, and no two objects change
-together. So the objects of each save have names of their own, the marker is written
-when all others stand there, and `INDEX` says then which checkpoints the run has.
+Each is a folder that counts when its marker is there, and `INDEX` says then which of
+them the run has.
 """
 
 import errno
 import json
 import re
-import secrets
-from collections.abc import Callable, Generator, Iterable, Mapping, Set
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ...config.process.log import LOG
-from ...records.errors import RecordError, RecordFormatError, RecordVersionError
+from ...records.errors import RecordFormatError, RecordVersionError
 from ...records.io.remote.address import size_at
 from ...records.io.remote.stored_folder import ABANDONED, StoredFolder
 from ...records.io.remote.url import Place, Url
 from .folders import DIGITS, Folders
+from .marked_folder import MarkedFolder, new_mark
 
 INDEX = "checkpoints.json"
 """The object that says which checkpoints there are, so that nothing is listed."""
@@ -56,7 +54,7 @@ class RemoteFolders:
 
     def new_mark(self) -> str:
         """Return what the names of one save's objects end in, before the suffix."""
-        return f".{secrets.token_hex(4)}"
+        return new_mark()
 
     def by_number(self) -> dict[int, Url]:
         """Return the complete folders by number, in order.
@@ -105,20 +103,15 @@ class RemoteFolders:
         chooses: the rest is removed then. If the block raises before the marker is
         written, what has ``mark`` is removed, and an older one is as it was.
         """
-        number = int(name.removeprefix(self.key))
-        replaced = self._named_in_marker(name) if number in self._numbers() else set()
-        try:
-            yield self.root / name
-        except BaseException:
-            with suppress(Exception):
-                self._discard(name, mark)
-            raise
+        with self._at(name).replacement(mark) as folder:
+            yield folder
         # If the index cannot be written, the next save takes the checkpoint in.
         self._is_tidy = False
-        self._commit(number, lasting)
+        self._commit(int(name.removeprefix(self.key)), lasting)
         self._is_tidy = True
-        replaced -= self._named_in_marker(name) if replaced else set()
-        self._remove(name, self._objects_at(name, replaced))
+
+    def _at(self, name: str) -> MarkedFolder:
+        return MarkedFolder(self.root / name, self.marker, self.names_in)
 
     def _commit(self, number: int, lasting: "Lasting | None") -> None:
         folders = {n: self.root / self.name(n) for n in (*self._numbers(), number)}
@@ -129,58 +122,7 @@ class RemoteFolders:
         finally:
             self._write_index(numbers)
         for old_name in map(self.name, sorted(folders.keys() - numbers)):
-            self._remove(old_name, self._objects_of(old_name))
-
-    def _remove(self, folder: str, names: Iterable[str]) -> None:
-        """Remove objects; those of a checkpoint that is not in the index any more."""
-        try:
-            self._objects.remove(names)
-        except OSError as error:
-            LOG.warning(
-                "%s: older objects cannot be removed, and stay (%s)",
-                self.root / folder,
-                error.strerror,
-            )
-
-    def _objects_of(self, folder: str) -> list[str]:
-        """Return the objects of a folder, its marker first: then it is none any more.
-
-        If nothing may be listed, those that the marker names.
-        """
-        marker = f"{folder}/{self.marker}"
-        try:
-            names: Iterable[str] = self._objects.files(folder)
-        except OSError:
-            names = self._named_in_marker(folder)
-        return [marker, *(name for name in names if name != marker)]
-
-    def _objects_at(self, folder: str, names: Set[str]) -> Iterable[str]:
-        """Return the objects of these names, and those of folders of these names."""
-        if not names:
-            return names
-        try:
-            files = self._objects.files(folder)
-        except OSError:
-            return names
-        return [
-            file
-            for file in files
-            if any(file == name or file.startswith(f"{name}/") for name in names)
-        ]
-
-    def _named_in_marker(self, folder: str) -> Set[str]:
-        """Return what the marker of a folder names; nothing if it is gone."""
-        try:
-            content = self._objects.read(f"{folder}/{self.marker}")
-            return {f"{folder}/{name}" for name in self.names_in(content)}
-        except (OSError, RecordError):
-            return set()
-
-    def _discard(self, folder: str, mark: str) -> None:
-        if any(mark in name for name in self._named_in_marker(folder)):
-            return
-        names = self._objects.files(folder)
-        self._objects.remove(name for name in names if mark in name)
+            self._at(old_name).remove()
 
     def _unlisted(self, numbers: Iterable[int]) -> Generator[int]:
         """Yield the numbers of complete folders that are not among ``numbers``.
@@ -194,8 +136,10 @@ class RemoteFolders:
             ages = self._objects.files(folder)
             if f"{folder}/{self.marker}" in ages:
                 yield int(folder.removeprefix(self.key))
-            elif all(age is not None and age > ABANDONED for age in ages.values()):
-                self._remove(folder, ages)
+            elif ages and all(
+                age is not None and age > ABANDONED for age in ages.values()
+            ):
+                self._at(folder).remove()
 
     @property
     def _pattern(self) -> re.Pattern[str]:

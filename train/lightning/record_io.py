@@ -17,13 +17,16 @@ from ...records.background_saves import (
     SnapshotKind,
     SnapshotOptions,
 )
+from ...records.io.remote.address import size_at
+from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.messages import n_processes
 from ...records.record import Record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
-from ..checkpoints.manifest import FILE
+from ..checkpoints.manifest import FILE, files_in
+from ..checkpoints.marked_folder import MarkedFolder, new_mark
 from ..checkpoints.part_kinds import PartRecord, part_records
 
 M = TypeVar("M", bound=LightningModule)
@@ -53,6 +56,8 @@ class RecordIO(CheckpointIO):
     Several processes wait for each save. ``snapshot`` and ``staging`` are those of
     `Checkpoints`, and so is ``unchanged``: with "link" what has the values of the
     checkpoint that was saved or loaded before is shared with that one.
+
+    A path may be a URL, which fsspec knows; there is nothing to link there.
     """
 
     def __init__(
@@ -64,12 +69,13 @@ class RecordIO(CheckpointIO):
         unchanged: Unchanged = "write",
     ) -> None:
         self._links = LinkedParts.checked(unchanged, SUFFIX)
+        self._unchanged: Unchanged = unchanged
         self._last: Path | None = None
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
         self._wait = wait
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
-        self._unneeded: list[Path] = []
-        self._saving: Path | None = None
+        self._unneeded: list[Place] = []
+        self._saving: Place | None = None
 
     def save_checkpoint(
         self,
@@ -81,15 +87,17 @@ class RecordIO(CheckpointIO):
 
         TypeError names the path of what is no plain data.
         """
-        folder = _local(path).absolute()
+        folder = _place(path)
         if storage_options is not None:
             raise TypeError("records are saved without storage_options")
+        LinkedParts.checked(self._unchanged, SUFFIX, folder)
         self.finish()
         with suppress(ValueError):
             self._unneeded.remove(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        recover(folder.parent)
-        sweep(folder.parent, ".+")
+        if isinstance(folder, Path):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            recover(folder.parent)
+            sweep(folder.parent, ".+")
         training_state = dict(checkpoint)
         state_dict = dict(training_state.pop("state_dict", {}))
         tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
@@ -101,15 +109,16 @@ class RecordIO(CheckpointIO):
         parts = {MODEL: Record.from_state_dict(tensors), TRAINING: training_state}
         about = _for_people(training_state)
         step = int(checkpoint.get("global_step", 0))
-        records = part_records(parts, SUFFIX)
+        mark = "" if isinstance(folder, Path) else new_mark()
+        records = part_records(parts, f"{mark}{SUFFIX}")
         if self._wait or n_processes() > 1:
-            self._commit(folder, step, records, about)
+            self._commit(folder, mark, step, records, about)
             return
         live_records = [*records]
 
         def write(snapshot: Records) -> None:
             copies = map(PartRecord.with_record, live_records, snapshot)
-            self._commit(folder, step, copies, about)
+            self._commit(folder, mark, step, copies, about)
 
         self._saving = folder
         self._saves.begin([part.record for part in live_records], write, folder)
@@ -131,7 +140,7 @@ class RecordIO(CheckpointIO):
 
     def is_saving(self, path: object) -> bool:
         """Return whether ``path`` is a checkpoint that may not be there yet."""
-        return self._saving is not None and _local(path).absolute() == self._saving
+        return self._saving is not None and _place(path) == self._saving
 
     def teardown(self) -> None:
         """Wait for the last save, and raise its error; let go of the copy's memory."""
@@ -142,15 +151,20 @@ class RecordIO(CheckpointIO):
 
     def _commit(
         self,
-        folder: Path,
+        folder: Place,
+        mark: str,
         step: int,
         parts: Iterable[PartRecord],
         about: Mapping[str, Any],
     ) -> None:
-        with atomic_folder(folder) as scratch:
-            save = self._links.saver_after(self._last, folder.parent)
-            Checkpoint.write(scratch, step, parts, {}, info=about, save=save)
-        self._last = folder
+        if isinstance(folder, Path):
+            with atomic_folder(folder) as scratch:
+                save = self._links.saver_after(self._last, folder.parent)
+                Checkpoint.write(scratch, step, parts, {}, info=about, save=save)
+            self._last = folder
+        else:
+            with _remote(folder).replacement(mark) as url:
+                Checkpoint.write(url, step, parts, {}, info=about)
         self._remove_unneeded()
 
     def _remove_unneeded(self) -> None:
@@ -169,13 +183,13 @@ class RecordIO(CheckpointIO):
         self.finish()
         if not is_checkpoint(path) and Path(path).is_dir():
             raise FileNotFoundError(f"{path} is a folder without {FILE}")
-        if is_checkpoint(path):
+        if is_checkpoint(path) and isinstance(_place(path), Path):
             self._last = Path(path).resolve()
         return ReadingIO().load_checkpoint(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the folder ``path``, after the save that goes on if there is one."""
-        folder = _local(path).absolute()
+        folder = _place(path)
         if self._saving is None:
             _remove(folder)
             return
@@ -214,10 +228,11 @@ def is_checkpoint(path: object) -> bool:
     if not isinstance(path, str | Path):
         return False
     join_saves(path)
-    if not Path(path).exists():
+    place = _place(path)
+    if isinstance(place, Path) and not place.exists():
         with suppress(OSError):
-            recover(Path(path).parent)
-    return (Path(path) / FILE).is_file()
+            recover(place.parent)
+    return size_at(place / FILE) is not None
 
 
 def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any]:
@@ -235,20 +250,21 @@ def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any
     return {**training_state, "state_dict": state_dict}
 
 
-def _remove(folder: Path) -> None:
-    if folder.is_dir():
+def _remove(folder: Place) -> None:
+    if not isinstance(folder, Path):
+        _remote(folder).remove()
+    elif folder.is_dir():
         remove_folder(folder)
     else:
         folder.unlink(missing_ok=True)
 
 
-def _local(path: Any) -> Path:
-    if "://" in str(path):
-        raise ValueError(
-            f"{path}: checkpoints of records are folders on a local or mounted disk; "
-            "use a path, or Lightning's own ModelCheckpoint for URLs"
-        )
-    return Path(path)
+def _place(path: Any) -> Place:
+    return path_or_url(str(path))
+
+
+def _remote(folder: Url) -> MarkedFolder:
+    return MarkedFolder(folder, FILE, files_in)
 
 
 def _for_people(training_state: Mapping[str, Any]) -> dict[str, Any]:

@@ -142,3 +142,44 @@ def test_unchanged_is_write_or_link() -> None:
         RecordIO(unchanged="copy")  # type: ignore[arg-type]  # a mistake
     with pytest.raises(ValueError, match="'write' or 'link', got 'copy'"):
         RecordCheckpoint(unchanged="copy")  # type: ignore[arg-type]  # a mistake
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_run_in_a_storage_resumes_and_keeps_the_newest_alone(
+    is_root: bool, wait: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec: Any = pytest.importorskip("fsspec")
+    monkeypatch.chdir(tmp_path)
+    root = f"memory://lightning/{tmp_path.name}"
+    loader: Any = DataLoader(TensorDataset(torch.ones(20, 10)), 5)
+
+    def fit(n_epochs: int, resume: str | None, url: str) -> tuple[Plain, str]:
+        torch.manual_seed(7)
+        model = Plain(4)
+        keeper = RecordCheckpoint(None if is_root else url, wait=wait)
+        folder: Any = url if is_root else tmp_path
+        run = trainer(folder, n_epochs, callbacks=[keeper])
+        run.fit(model, loader, ckpt_path=resume)
+        return model, keeper.best_model_path
+
+    _, saved = fit(1, None, f"{root}/a")
+    resumed, newest = fit(2, saved, f"{root}/a")
+    uninterrupted, _ = fit(2, None, f"{root}/b")
+
+    assert torch.equal(resumed.layer.weight, uninterrupted.layer.weight)
+    assert newest.startswith(f"{root}/a")
+    loaded = load_lightning(Plain, newest)
+    assert torch.equal(loaded.layer.weight, resumed.layer.weight)
+    storage = fsspec.filesystem("memory")
+    files: list[str] = storage.find(f"/lightning/{tmp_path.name}/b")
+    assert len({file.rpartition("/")[0] for file in files}) == 1
+    assert not [*tmp_path.glob("memory*")]
+    storage.rm("/lightning", recursive=True)
+
+
+def test_links_to_a_storage_are_refused_before_anything_is_saved() -> None:
+    checkpoints = RecordIO(unchanged="link")
+
+    with pytest.raises(ValueError, match="hard links"):
+        checkpoints.save_checkpoint({"state_dict": {}}, "memory://lightning/links")
