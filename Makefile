@@ -22,8 +22,8 @@ demo: $(READY)
 test: $(READY)
 	$(PY) -m pytest $(TESTS) $(addprefix --ignore=,$(BESIDE_WHEEL))
 
-# The oldest torch and numpy that are supported, in an environment of their own: about
-# 3 GB are downloaded, since the wheels bring CUDA, or 0.3 GB with TORCH_INDEX.
+# The oldest torch and numpy that are supported, in an environment of their own: 6.5 GB
+# when it is installed, since the wheels bring CUDA, or 2 GB with TORCH_INDEX.
 test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --upgrade pip
@@ -54,7 +54,8 @@ gpu: $(READY)
 	$(PY) -m pytest -q -rs -m cuda tests
 	$(PY) benches/run.py gpu
 
-# The site in site/, built without network; then the examples of its pages run.
+# The site in site/, built without network; then the examples of its pages run. Read it
+# by `python3 -m http.server -d site`, since browsers search no site that lies in files.
 docs: $(READY)
 	$(PY) tools/plot_results.py
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet

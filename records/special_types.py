@@ -1,6 +1,7 @@
 """Types that fields may declare, and that plain data has to be made into."""
 
 import math
+import warnings
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +30,9 @@ def numpy_scalar(hint: Any, value: bool | int | float) -> Any:
     if isinstance(value, bool) != issubclass(hint, np.bool_):
         return value
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"), warnings.catch_warnings():
+            # numpy before 2.0 warns of a number that it wraps around, and returns it.
+            warnings.simplefilter("ignore", DeprecationWarning)
             scalar = hint(value)
     except (TypeError, ValueError, OverflowError):
         return value

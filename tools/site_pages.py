@@ -48,8 +48,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Let links to files of the repository lead to their pages."""
-    return _moved_links(markdown)
+    """Let links to files of the repository lead to their pages; show bars as such."""
+    # In tables GitHub wants a bar escaped within code too, where mkdocs shows the sign.
+    bars = re.sub(r"`[^`\n]+`", lambda code: code[0].replace("\\|", "|"), markdown)
+    return _moved_links(bars)
 
 
 def reference(package: str) -> str:
