@@ -7,6 +7,7 @@ others.
 """
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,21 @@ def save_linked(record: WritableRecord, file: Path, earlier: Path | None) -> Lin
         save.link_unchanged(known_rows)
     save.write()
     return save.linked
+
+
+def copy_linked(file: Path, target: Path) -> None:
+    """Copy a file of `save_linked`, with those that it names beside it, as they are.
+
+    Those are linked where that works. FileNotFoundError if the file is gone.
+    """
+    shutil.copyfile(file, target)
+    stem, suffix = _parts_of(file.name)
+    for beside in file.parent.glob(f"{stem}.{'[0-9a-f]' * 16}{suffix}"):
+        other = target.with_name(beside.name)
+        try:
+            os.link(beside, other)
+        except OSError:
+            shutil.copyfile(beside, other)
 
 
 class _Row(NamedTuple):

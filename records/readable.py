@@ -95,7 +95,10 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
     if hasattr(file, "seekable") and file.seekable():
         return StreamSource(file, verify=verify)
     return MemorySource(
-        file.read(), name=str(getattr(file, "name", "file object")), verify=verify
+        file.read(),
+        name=str(getattr(file, "name", "file object")),
+        verify=verify,
+        data_beside=getattr(file, "data_beside", None),
     )
 
 

@@ -3,7 +3,7 @@
 import io
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, BinaryIO, Protocol, TypeGuard
@@ -279,9 +279,22 @@ class _WholeFile:
 class MemorySource:
     """Bytes in memory; views are copies, so that a tensor never changes its origin."""
 
-    def __init__(self, data: Any, *, name: str = "bytes", verify: bool = True) -> None:
+    def __init__(
+        self,
+        data: Any,
+        *,
+        name: str = "bytes",
+        verify: bool = True,
+        data_beside: Callable[[str], Any] | None = None,
+    ) -> None:
+        """``data_beside`` returns what a file of that name in the folder holds."""
         self._data = memoryview(data).cast("B")
         self.name, self.verify, self.size = name, verify, len(self._data)
+        if data_beside is not None:
+            folder = os.path.dirname(name)
+            self.beside = lambda other: MemorySource(
+                data_beside(other), name=os.path.join(folder, other), verify=verify
+            )
 
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``, without a copy."""

@@ -8,6 +8,7 @@ from ...config.process.log import LOG
 from ...records.errors import RecordError
 from ...records.io.remote.url import Place, Url
 from ...records.linked_save import save_linked
+from ...records.record_writer import WritableRecord
 from .folders import Folders
 from .manifest import Manifest
 from .part_kinds import PartRecord, SavePart
@@ -52,7 +53,7 @@ class LinkedParts:
         """
         if not self.is_on or not isinstance(folders, Folders):
             return None
-        return self.saver_after(self._last_folder(folders), folders.root)
+        return self.saver_after(self.last_folder(folders), folders.root)
 
     def saver_after(self, checkpoint: Path | None, root: Path) -> SavePart | None:
         """Return the same where the last checkpoint is known, or that there is none."""
@@ -62,13 +63,20 @@ class LinkedParts:
 
         def save(part: PartRecord, file: Place) -> None:
             assert isinstance(file, Path)  # since it lies in the root
-            linked = save_linked(part.record, file, files.get(part.name))
-            if linked.problem is not None:
-                self._tell(root, linked.problem)
+            self.write(part.record, file, files.get(part.name), root)
 
         return save
 
-    def _last_folder(self, folders: Folders) -> Path | None:
+    def write(
+        self, record: WritableRecord, file: Path, earlier: Path | None, root: Path
+    ) -> None:
+        """Write ``record`` beside links to what ``earlier`` has of it."""
+        linked = save_linked(record, file, earlier)
+        if linked.problem is not None:
+            self._tell(root, linked.problem)
+
+    def last_folder(self, folders: Folders) -> Path | None:
+        """Return the folder of the checkpoint before; None if there is none."""
         by_number = folders.by_number()
         if self.last_number in by_number:
             return by_number[self.last_number]

@@ -32,8 +32,11 @@ from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.agreement import agreed
 from ...records.processes.background_group import background_group
 from ...records.processes.messages import n_processes
+from ...records.record_writer import WritableRecord
+from ..checkpoints.choice import Choice, PatternsOfParts
 from ..checkpoints.distributed import check_alike, is_writer, local_folder
 from ..checkpoints.folders import LATEST, Folders, check_count, made_folder
+from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import PartRow
 from ..checkpoints.part_kinds import part_of
 from ..checkpoints.process_generators import gathered_generators
@@ -79,6 +82,9 @@ class HyperState(Generic[C, S]):
         rng: bool = True,
         edits: LiveEdits[C] | None = None,
         ctx: Ctx | None = None,
+        only: PatternsOfParts | None = None,
+        exclude: PatternsOfParts | None = None,
+        unchanged: Unchanged = "write",
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
@@ -89,6 +95,8 @@ class HyperState(Generic[C, S]):
         self._source, self._rng, self._ctx = config, rng, ctx
         self._keep_last, self._every = keep_last, every
         self._folders = folders
+        self._choice = Choice(only, exclude)
+        self._links = LinkedParts.checked(unchanged, ".mpk")
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
         progress_call(progress)
         self._wait, self._progress = wait, progress
@@ -126,6 +134,9 @@ class HyperState(Generic[C, S]):
         hyperparameters: Literal["compare", "ignore"] | None = None,
         on_edit: OnEdit | None = None,
         edit_every: int = 20,
+        only: PatternsOfParts | None = None,
+        exclude: PatternsOfParts | None = None,
+        unchanged: Unchanged = "write",
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
@@ -151,6 +162,11 @@ class HyperState(Generic[C, S]):
         called then, and what it raises refuses the change. With several processes the
         file is looked at every ``edit_every`` numbers of the state; the first process
         reads what the others get, and all return or raise the same.
+        ``only`` and ``exclude`` are patterns of the paths that are saved of modules, or
+        such patterns by the path of a module in the state, and ``unchanged="link"``
+        writes no tensor again that the checkpoint before has, as `Checkpoints` does; a
+        module of which something was left out is made by ``initial_state`` when the run
+        goes on, and filled.
         With ``wait=False`` a save copies the state, and a thread writes the copy while
         the run goes on, as `Checkpoints` does, with ``snapshot="lazy"`` and
         ``staging`` too; `wait` raises what went wrong, `report` says what was copied.
@@ -166,6 +182,8 @@ class HyperState(Generic[C, S]):
             check_config_class(config_cls, "HyperState.load(Config, State, begin)")
             SnapshotOptions.checked(snapshot, staging, wait=wait)
             _check_counts(keep_last, every, edit_every)
+            Choice(only, exclude)
+            LinkedParts.checked(unchanged, ".mpk")
             request = Request(
                 config_cls=config_cls,
                 state_cls=state_cls,
@@ -194,6 +212,9 @@ class HyperState(Generic[C, S]):
                     read(beginning, files),
                     folders=request.folders,
                     ctx=context,
+                    only=only,
+                    exclude=exclude,
+                    unchanged=unchanged,
                     wait=wait,
                     snapshot=snapshot,
                     staging=staging,
@@ -268,6 +289,7 @@ class HyperState(Generic[C, S]):
             generators,
             ctx=self._ctx,
             edits=None if self._edits is None else self._edits.known_edits,
+            choice=self._choice,
         )
 
     def wait(self) -> None:
@@ -309,7 +331,7 @@ class HyperState(Generic[C, S]):
             assert isinstance(scratch, Path)  # since it is in the folder
             digests = {file: row.digest for file, row in rows.items() if row.digest}
             live = replace(files, records=zip(unshared, records, strict=True))
-            live.write(scratch, self._progress, digests)
+            live.write(scratch, self._progress, digests, self._saver(folders))
 
         def write(records: Records, group: Any = None) -> None:
             save.write(folders, records, finish, None, self._progress, group)
@@ -329,12 +351,24 @@ class HyperState(Generic[C, S]):
     def _commit(self, folders: Folders, name: str, files: StateFiles) -> None:
         """Write a checkpoint; once it is there, retire the older ones."""
         with folders.new(name) as scratch:
-            files.write(scratch, self._progress)
+            files.write(scratch, self._progress, save=self._saver(folders))
         self._retire(folders, name, files)
 
     def _retire(self, folders: Folders, name: str, files: StateFiles) -> None:
         files.move_pending(folders.root / name)
         folders.retire(folders.root / name, keep_last=self._keep_last)
+
+    def _saver(self, folders: Folders) -> Callable[[WritableRecord, Path], None] | None:
+        """Return what writes a record beside links to the checkpoint before."""
+        if not self._links.is_on:
+            return None
+        last = self._links.last_folder(folders)
+
+        def save(record: WritableRecord, file: Path) -> None:
+            earlier = None if last is None else last / file.name
+            self._links.write(record, file, earlier, folders.root)
+
+        return save
 
     @property
     def edits(self) -> tuple[Edit, ...]:

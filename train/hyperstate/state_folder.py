@@ -1,7 +1,6 @@
 """The folder of one HyperState checkpoint: texts for people, records for objects."""
 
 import errno
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,10 +17,13 @@ from ...config.storage.replacement import write_text
 from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
 from ...records.io.progress import Progress, progress_below
+from ...records.linked_save import copy_linked
 from ...records.open import digest_of, open_record
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import n_processes
 from ...records.record_writer import WritableRecord, writer_for
+from ..checkpoints.choice import WHOLE, Choice
+from ..checkpoints.part_kinds import MODULE
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
 from ..checkpoints.shared_parts import shared_names
@@ -67,19 +69,24 @@ class StateFiles:
         folder: Path,
         progress: Progress | None = None,
         shared_digests: Mapping[str, str] | None = None,
+        save: Callable[[WritableRecord, Path], None] | None = None,
     ) -> None:
         """Write all files into ``folder``; ``progress`` is told of records.
 
-        ``shared_digests`` are those of shared objects, which are there.
+        ``shared_digests`` are those of shared objects, which are there. ``save`` writes
+        a record beside links to older ones; None: each is written.
         """
         write_text(folder / CONFIG, self.config)
         digests = dict(shared_digests or {})
         for file, record in self.records:
-            record.save(folder / file, progress_below(file, progress))
+            if save is None:
+                record.save(folder / file, progress_below(file, progress))
+            else:
+                save(record, folder / file)
             digests[file] = digest_of(folder / file)
         for deferred in self.pending:
             for file in deferred.files():
-                shutil.copyfile(deferred.origin.files.file(file), folder / file)
+                copy_linked(deferred.origin.files.file(file), folder / file)
                 # Nobody read it: a digest of the copy would make a wrong file right.
                 if file in deferred.origin.digests:
                     digests[file] = deferred.origin.digests[file]
@@ -100,15 +107,17 @@ def state_files(
     generators: Mapping[str, Any] | None,
     ctx: Ctx | None = None,
     edits: Sequence[Edit] | None = None,
+    choice: Choice = WHOLE,
 ) -> StateFiles:
     """Return what a checkpoint holds of ``state``, its records made one by one.
 
     ``generators`` is the state of the random ones, None if it is not kept; ``ctx`` is
-    what `Serializable` fields of the config are read again with.
+    what `Serializable` fields of the config are read again with; ``choice`` is what of
+    modules is saved. ValueError for patterns of what is no module of the state.
     """
     split, tree = _split(state)
     shared = shared_names(split.blobs)
-    descriptions = _descriptions(split, shared)
+    descriptions = _descriptions(split, shared, choice)
     form = config_format_named("ron")
     text = form.write(tree)
     check_state_read_back(state, split, form.read(text), descriptions, ctx)
@@ -117,7 +126,9 @@ def state_files(
 
     def record_at(path: str) -> WritableRecord:
         file = split.file_at(path)
-        return descriptions[path].record_of(path, split.blobs[path], file, beside)
+        return descriptions[path].record_of(
+            path, split.blobs[path], file, beside, choice
+        )
 
     def records() -> Iterator[tuple[str, WritableRecord]]:
         for path in split.blobs:
@@ -142,12 +153,20 @@ def holds_shares(state: object) -> bool:
     return n_processes() > 1 and bool(shared_names(_split(state)[0].blobs))
 
 
-def _descriptions(split: Split, shared: Sequence[str]) -> dict[str, Description]:
+def _descriptions(
+    split: Split, shared: Sequence[str], choice: Choice
+) -> dict[str, Description]:
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
     descriptions = {
         path: description_of(value, modules, in_shares=path in shared)
         for path, value in split.blobs.items()
     }
+    stored_modules = [path for path, d in descriptions.items() if d.part == MODULE]
+    choice.check(stored_modules)
+    for path in stored_modules:
+        # What is left out is what the program makes, so it makes the module.
+        if choice.of(path) != (None, None):
+            descriptions[path] = beside_filled(descriptions[path])
     if any(description.kind == FILLED for description in descriptions.values()):
         descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
     return descriptions

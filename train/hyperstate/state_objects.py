@@ -7,7 +7,7 @@ how the object comes to be again.
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, get_origin
 
@@ -34,6 +34,7 @@ from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.record import Record
 from ...records.record_writer import WritableRecord, writer_for
+from ..checkpoints.choice import WHOLE, Choice
 from ..checkpoints.part_kinds import (
     MODULE,
     RECORD,
@@ -75,6 +76,8 @@ class Description:
     """How its record was made: one of the kinds of `part_kinds`."""
     about: Any = None
     """The binding of an optimizer, or the name of a generator."""
+    left_out: tuple[str, ...] = ()
+    """Paths of a module's tensors that are not in its record."""
 
     @classmethod
     def read(cls, record: FlatRecord) -> "Description":
@@ -86,23 +89,43 @@ class Description:
             raise RecordMismatchError(
                 record.reading.file, ["found no object of a state, expected one"]
             )
-        return cls(metadata["kind"], str(metadata.get("part")), metadata.get("about"))
+        left_out = metadata.get("left_out", ())
+        return cls(
+            metadata["kind"],
+            str(metadata.get("part")),
+            metadata.get("about"),
+            tuple(map(str, left_out)) if isinstance(left_out, list) else (),
+        )
 
     def record_of(
-        self, name: str, value: object, file: str, beside: Mapping[str, Any]
+        self,
+        name: str,
+        value: object,
+        file: str,
+        beside: Mapping[str, Any],
+        choice: Choice = WHOLE,
     ) -> WritableRecord:
         """Return the record of ``value`` for ``file``. TypeError for what is no data.
 
-        ``beside`` is metadata that all objects of a state have.
+        ``beside`` is metadata that all objects of a state have, ``choice`` what of
+        modules is saved; ValueError for a pattern of it that matches nothing.
         """
+        note, left_out = f"in {name} of the state", frozenset[str]()
         if is_field_type(type(value)):
             record: Record | FlatRecord = record_of(encoded(value), name)
         else:
-            record = part_of(name, value).record()
+            part = part_of(name, value)
+            try:
+                record = part.choose(choice)
+            except ValueError as error:
+                error.add_note(note)
+                raise
+            left_out = part.left_out
+        facts = {"kind": self.kind, "part": self.part, "about": self.about}
+        if left_out:
+            facts["left_out"] = sorted(left_out)
         return writer_for(file).prepare(
-            record,
-            metadata={KEY: asdict(self), **beside},
-            note=f"in {name} of the state",
+            record, metadata={KEY: facts, **beside}, note=note
         )
 
 
@@ -347,8 +370,16 @@ class _Filled(ObjectKind):
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         target = state.initial_object(source.path)
+        description = source.description
         all_or_nothing(
-            partial(fill, source.path, target, source.record, source.description.part)
+            partial(
+                fill,
+                source.path,
+                target,
+                source.record,
+                description.part,
+                left_out=frozenset(description.left_out),
+            )
         )
         if isinstance(target, nn.Module):
             for path, flag in other_flags(target, source.record).items():

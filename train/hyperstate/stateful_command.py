@@ -2,14 +2,18 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from ...config.command_line import CommandLine, CommandOption, Program, ProgramKind
-from ...records.background_saves import STAGING, SnapshotKind
+from ...config.spelling import did_you_mean
+from ...records.background_saves import SnapshotKind
 from ...records.errors import RecordError
+from ...records.io.progress import Progress
+from ..checkpoints.choice import PatternsOfParts
 from ..checkpoints.distributed import is_writer
+from ..checkpoints.linked_parts import Unchanged
 from ..checkpoints.process_group import launched_process_group
 from .hyperstate import HyperState
 from .live_edits import OnEdit
@@ -33,23 +37,35 @@ _RESUME_FROM = CommandOption(
 )
 
 
+class RunOptions(TypedDict, total=False):
+    """How a run is begun, saved and gone on with, as `HyperState.load` is told.
+
+    That says what each means, and what it is where it is left out.
+    """
+
+    ignore_extra: bool
+    ctx: dict[str, Any] | None
+    keep_last: int | None
+    every: int
+    rng: bool
+    hyperparameters: Literal["compare", "ignore"] | None
+    on_edit: OnEdit | None
+    edit_every: int
+    only: PatternsOfParts | None
+    exclude: PatternsOfParts | None
+    unchanged: Unchanged
+    wait: bool
+    snapshot: SnapshotKind
+    staging: int
+    progress: Progress | None
+
+
 def stateful_command(
     config_cls: type[C],
     state_cls: type[S],
     initial_state: Callable[..., S],
     checkpoint_key: str | None = None,
-    *,
-    ignore_extra: bool = False,
-    ctx: dict[str, Any] | None = None,
-    keep_last: int | None = 1,
-    every: int = 1,
-    rng: bool = True,
-    hyperparameters: Literal["compare", "ignore"] | None = None,
-    on_edit: OnEdit | None = None,
-    edit_every: int = 20,
-    wait: bool = True,
-    snapshot: SnapshotKind = "copy",
-    staging: int = STAGING,
+    **options: Unpack[RunOptions],
 ) -> Callable[[Callable[[HyperState[C, S]], R]], Program[HyperState[C, S], R]]:
     """Make a function of a `HyperState` a program that can be killed and goes on.
 
@@ -58,6 +74,7 @@ def stateful_command(
     the arguments are those of `HyperState.load`. The same words begin a run and go on
     with it. The processes that ``torchrun`` starts are one run, with a process group.
     """
+    _check_options(options)
 
     def read(line: CommandLine) -> HyperState[C, S]:
         run = HyperState.load(
@@ -68,17 +85,7 @@ def stateful_command(
             line.options[_CHECKPOINT_DIR.name],
             checkpoint_key,
             line.overrides,
-            ignore_extra,
-            ctx,
-            keep_last=keep_last,
-            every=every,
-            rng=rng,
-            hyperparameters=hyperparameters,
-            on_edit=on_edit,
-            edit_every=edit_every,
-            wait=wait,
-            snapshot=snapshot,
-            staging=staging,
+            **options,
         )
         _tell_origin(run, line)
         return run
@@ -99,6 +106,15 @@ def stateful_command(
         return kind.decorate(_waiting_for_saves(function))
 
     return decorate
+
+
+def _check_options(options: Mapping[str, object]) -> None:
+    """Raise TypeError for an option that `HyperState.load` does not have."""
+    names = [*RunOptions.__annotations__]
+    for name in options:
+        if name not in names:
+            hint = did_you_mean(name, names) or f" It has {', '.join(names)}."
+            raise TypeError(f"stateful_command has no option {name!r}.{hint}")
 
 
 def _waiting_for_saves(

@@ -12,6 +12,7 @@ from ...config.files import text_of
 from ...config.formats import config_format_of
 from ...config.storage.opening import Descriptor, open_folder, read_file
 from ...records.errors import RecordFormatError
+from ...records.io.source import missing_beside
 from ...records.sharded.folder import is_record_folder
 
 CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
@@ -99,7 +100,9 @@ class StoredFiles:
         """Return what records are read from. FileNotFoundError, now or when read."""
         content = self.contents.get(name)
         if content is not None:
-            return cast("BinaryIO", _Content(str(self.file(name)), content))
+            return cast(
+                "BinaryIO", _Content(str(self.file(name)), content, self.contents)
+            )
         if not self.is_here and name not in self.folders:
             raise FileNotFoundError(
                 errno.ENOENT, os.strerror(errno.ENOENT), str(self.file(name))
@@ -151,9 +154,20 @@ def _text(opened: Descriptor, folder: Path, name: str) -> bytes | None:
 class _Content:
     """Bytes under a name, for whoever reads records."""
 
-    def __init__(self, name: str, content: bytes | bytearray) -> None:
-        self.name, self._content = name, content
+    def __init__(
+        self,
+        name: str,
+        content: bytes | bytearray,
+        others: Mapping[str, bytes | bytearray],
+    ) -> None:
+        self.name, self._content, self._others = name, content, others
 
     def read(self) -> bytes | bytearray:
         """Return all of them; they are nobody's to change."""
         return self._content
+
+    def data_beside(self, name: str) -> bytes | bytearray:
+        """Return a file of the same checkpoint, which a record in links names."""
+        if name not in self._others:
+            raise missing_beside(self.name, name)
+        return self._others[name]
