@@ -17,6 +17,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("show", "look into a checkpoint: what it is, its tensors by module"),
     "diff": ("diff", "compare two checkpoints: names, shapes, values, arguments"),
     "convert": ("convert", "write records in another format or precision"),
+    "consolidate": ("consolidate", "make one file of a record in a folder of parts"),
+    "shard": ("shard", "cut a record into parts for several processes"),
     "verify": ("verify", "compare every byte with its checksum, repair from a copy"),
     "schedule": ("schedule", "draw a schedule of a number"),
     "doctor": ("doctor", "print versions, engines, the compiler; test itself"),

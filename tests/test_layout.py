@@ -155,6 +155,7 @@ FLOORS = {
         ("facts", "tensor_table"),
         (
             "completion",
+            "consolidate",
             "convert",
             "diff",
             "doctor",
@@ -162,6 +163,7 @@ FLOORS = {
             "schedule",
             "schema",
             "set_config",
+            "shard",
             "show",
             "upgrade",
             "verify",
@@ -231,6 +233,7 @@ TESTED_IN = {
         for name in sorted(OPTIMIZERS)
         if not (ROOT / f"tests/optim/test_{name}.py").exists()
     },
+    "cli/consolidate.py": "cli/test_shard.py",
     "cli/errors.py": "cli/test_bad_input.py",
     "cli/facts.py": "cli/test_show.py",
     "cli/html_file.py": "cli/test_show.py",

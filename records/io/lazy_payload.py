@@ -112,6 +112,28 @@ class LazyPayload:
         except RecordChecksumError as error:
             raise self._error_of(error, source) from error
 
+    def run(self, start: int, count: int) -> Iterator[torch.Tensor]:
+        """Yield so many values from number ``start`` on, as `blocks` does.
+
+        They are compared with nothing; of planes no values stand alone.
+        """
+        size, at = self.dtype.itemsize, 0
+        begin, end = start * size, (start + count) * size
+        for offset, length in self.pieces:
+            first, last = max(begin - at, 0), min(end - at, length)
+            for place in range(offset + first, offset + last, PIECE):
+                n = min(PIECE, offset + last - place)
+                yield tensor_of(self.source.view(place, n), self, is_flat=True)
+            at += length
+
+    def compare(self, digest: bytes) -> None:
+        """Raise RecordChecksumError if the bytes have another sum, where any is known.
+
+        ``digest`` is that of all of them, in order.
+        """
+        if self.source.verify and self.sum:
+            self._compare(digest, self.source)
+
     def _data_of_blocks(self, source: Source) -> Iterator[memoryview]:
         """Yield the stored bytes: whole blocks of planes, or else whole values."""
         step = BLOCK * self.dtype.itemsize if self.is_planes else PIECE

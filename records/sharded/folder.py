@@ -55,6 +55,13 @@ class RecordFolder:
         finally:
             source.close()
 
+    def size(self, name: str) -> int | None:
+        """Return how many bytes a file has; None if it is not there."""
+        try:
+            return os.stat(self.file(name)).st_size
+        except FileNotFoundError:
+            return None
+
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         with suppress(FileNotFoundError):

@@ -1,16 +1,16 @@
 """PiecewisePayload: an entry whose values lie in several parts of a folder."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..entries.entry import Entry
 from ..io.source import Maps
-from ..tensors.flat_pieces import PIECE, flat_pieces
+from ..tensors.flat_pieces import flat_pieces
 from .layout import Chunk, Rectangle, Sizes, full_rectangle
 from .part_files import PartFiles
 from .shard_index import ShardIndex
@@ -65,31 +65,13 @@ class PiecewisePayload:
         """Yield the values as `Entry.blocks` does, a few rows at a time."""
         chunks = self._chunks(full_rectangle(self.shape))
         entries = [self._entry(chunk, None) for chunk in chunks]
-        streams = [
-            ChunkRows(chunk.rectangle, entry.blocks())
+        runs = [
+            RowRun(
+                chunk.rectangle, FlatValues(entry.blocks(), chunk.rectangle.n_values)
+            )
             for chunk, entry in zip(chunks, entries, strict=True)
         ]
-        if all(stream.rectangle.sizes[1:] == self.shape[1:] for stream in streams):
-            streams.sort(key=lambda stream: stream.rectangle.offsets)
-            for stream in streams:
-                yield from stream.blocks
-        else:
-            yield from self._joined(streams)
-
-    def _joined(self, streams: "list[ChunkRows]") -> Iterator[Tensor]:
-        """Yield a few rows at a time, each put together of several chunks."""
-        n_rows, width = self.shape[0], self.shape[1:]
-        step = max(1, PIECE // (math.prod(width) * self.dtype.itemsize))
-        for start in range(0, n_rows, step):
-            n = min(step, n_rows - start)
-            out = torch.empty((n, *width), dtype=self.dtype)
-            band = Rectangle((start, *(0,) * len(width)), (n, *width))
-            for stream in streams:
-                common = stream.rectangle.common(band)
-                if common is not None:
-                    values = stream.take(common.sizes[0])
-                    rows_of(out, common.within(band)).copy_(values)
-            yield from flat_pieces(out)
+        return joined(runs, self.shape, self.dtype)
 
     def _entry(self, chunk: Chunk, maps: Maps | None) -> Entry:
         return self.files.entry(chunk, self.path, self.dtype, maps)
@@ -99,30 +81,101 @@ class PiecewisePayload:
         return [c for c in chunks if c.rectangle.common(rectangle) is not None]
 
 
-class ChunkRows:
-    """The rows of a chunk, which are read one after the other."""
+def joined(
+    runs: "Sequence[RowRun]", shape: Sizes, dtype: torch.dtype
+) -> Iterator[Tensor]:
+    """Yield in row-major order what rectangles have that cover a tensor of ``shape``.
 
-    def __init__(self, rectangle: Rectangle, blocks: Iterator[Tensor]) -> None:
-        self.rectangle, self.blocks = rectangle, blocks
-        self._width = rectangle.sizes[1:]
-        self._n_rows_left = rectangle.sizes[0] if rectangle.sizes else 1
+    Each piece is valid until the next; no more than a band of rows is in memory.
+    """
+    width = shape[1:]
+    row_size = math.prod(width) * dtype.itemsize
+    if all(run.rectangle.sizes[1:] == width for run in runs):
+        for run in sorted(runs, key=lambda run: run.rectangle.offsets):
+            yield from run.values.take(run.rectangle.n_values)
+    elif row_size <= _BAND:
+        yield from _bands(
+            runs, shape, torch.empty(_BAND // row_size, *width, dtype=dtype)
+        )
+    else:
+        for row in range(shape[0]):
+            yield from joined([r.below for r in runs if r.has(row)], width, dtype)
+
+
+_BAND = 4 << 20
+"""Bytes of the rows that are put together at once."""
+
+
+def _bands(runs: "Sequence[RowRun]", shape: Sizes, buffer: Tensor) -> Iterator[Tensor]:
+    """Yield as many rows at a time as ``buffer`` has room for."""
+    for start in range(0, shape[0], len(buffer)):
+        out = buffer[: shape[0] - start]
+        band = Rectangle((start, *(0,) * len(shape[1:])), tuple(out.shape))
+        for run in runs:
+            common = run.rectangle.common(band)
+            if common is not None:
+                run.values.fill(rows_of(out, common.within(band)))
+        yield from flat_pieces(out)
+
+
+class RowRun(NamedTuple):
+    """A rectangle whose rows are read one after the other."""
+
+    rectangle: Rectangle
+    values: "FlatValues"
+
+    @property
+    def below(self) -> "RowRun":
+        """What it has of one row, without that dimension."""
+        offsets, sizes = self.rectangle
+        return RowRun(Rectangle(offsets[1:], sizes[1:]), self.values)
+
+    def has(self, row: int) -> bool:
+        """Return whether a row of the tensor is in it."""
+        return self.rectangle.offsets[0] <= row < self.rectangle.ends[0]
+
+
+class FlatValues:
+    """Values that are read in order, in blocks of any length, and asked for in others.
+
+    A block is valid until the next one.
+    """
+
+    def __init__(self, blocks: Iterator[Tensor], n_values: int) -> None:
+        self._blocks, self._n_left = blocks, n_values
         self._rest: Tensor | None = None
 
-    def take(self, count: int) -> Tensor:
-        """Return the next ``count`` rows."""
-        n_values, blocks = count * math.prod(self._width), list[Tensor]()
-        n_left = n_values
-        while n_left:
-            block = next(self.blocks) if self._rest is None else self._rest
-            # A block is valid until the next one.
-            blocks.append(block[:n_left].clone())
-            self._rest = block[n_left:] if len(block) > n_left else None
-            n_left -= len(blocks[-1])
-        self._n_rows_left -= count
-        if not self._n_rows_left:
+    def take(self, count: int) -> Iterator[Tensor]:
+        """Yield the next ``count`` values as flat tensors."""
+        while count:
+            values = self._next(count)
+            count -= len(values)
+            yield values
+
+    def fill(self, rows: Tensor) -> None:
+        """Write the next values into ``rows``, which may have any strides."""
+        size, n_done = rows[0].numel(), 0
+        while n_done < len(rows):
+            values = self._next((len(rows) - n_done) * size, step=size)
+            if len(values) < size:  # the row goes on in the next block
+                values = values.clone()
+                rest = [piece.clone() for piece in self.take(size - len(values))]
+                values = torch.cat([values, *rest])
+            n_more = len(values) // size
+            rows[n_done : n_done + n_more].copy_(values.view(n_more, *rows.shape[1:]))
+            n_done += n_more
+
+    def _next(self, most: int, step: int = 1) -> Tensor:
+        """Return what is left of a block, whole steps if it has any."""
+        block = next(self._blocks) if self._rest is None else self._rest
+        count = min(most, len(block))
+        count -= count % step if count > step else 0
+        self._rest = block[count:] if count < len(block) else None
+        self._n_left -= count
+        if not self._n_left:
             # The sum is compared after the last block, when the next is asked for.
-            next(self.blocks, None)
-        return torch.cat(blocks).view(count, *self._width)
+            next(self._blocks, None)
+        return block[:count]
 
 
 def stored_rows(entry: Entry, rectangle: Rectangle, maps: Maps | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from ..calls import explain_calls
 from ..entries.encoder import Storable
 from ..entries.entries import Entries, with_parts
 from ..entries.entry import Entry
+from ..errors import RecordError
 from ..format import format_named
 from ..header.header import header_of
 from ..io.progress import Progress
@@ -31,7 +32,7 @@ from ..record_writer import (
 )
 from ..tensors.memory import values_of
 from ..writing.contents import Contents
-from .folder import folder_named
+from .folder import RecordFolder, folder_named
 from .remote_folder import AnyRecordFolder, record_folder
 from .save_plan import (
     SavePlan,
@@ -146,12 +147,7 @@ class FolderSave:
     @property
     def part(self) -> WritableRecord:
         """What this process writes; it refers to the live tensors."""
-        about = {"burnish": {"library": LIBRARY, "type": "part"}}
-        entries = Entries.of(self.plan.own_entries, metadata=about, type_name="part")
-        # The record's own precision, which knows what kind of record it is.
-        return WritableRecord(
-            self.record.writer, entries, self.record.precision, self.record.note
-        )
+        return part_record(self.record, self.plan.own_entries)
 
     def write(
         self,
@@ -170,7 +166,7 @@ class FolderSave:
             agreed(lambda: self._claim(folder, stack, group), groups=[group])
             try:
                 part_file = agreed(
-                    lambda: _write_part(part, folder, name, progress), groups=[group]
+                    lambda: write_part(part, folder, name, progress), groups=[group]
                 )
             except BaseException:
                 folder.remove(name)
@@ -178,27 +174,53 @@ class FolderSave:
             # From here on process 0 may write the index at any moment, whatever becomes
             # of the others: a part that it may name stays. The next save removes what
             # is left.
-            facts = gathered(_fact_of(part_file), group=group)
+            facts = gathered(_fact_of(part_file, folder), group=group)
             self.plan.index.parts = [
                 _part_of(fact, part_name(i, n_parts, self.save_id))
                 for i, fact in enumerate(facts)
             ]
-            agreed(lambda: self._commit(folder, group), groups=[group])
+            places = [fact[8 + DIGEST :] for fact in facts]
+            agreed(lambda: self._commit(folder, places, group), groups=[group])
 
     def _claim(self, folder: AnyRecordFolder, stack: ExitStack, group: Any) -> None:
         if rank(group) == 0:
             folder.make()
             stack.enter_context(folder.claim(self.save_id))
 
-    def _commit(self, folder: AnyRecordFolder, group: Any) -> None:
+    def _commit(
+        self, folder: AnyRecordFolder, places: Sequence[bytes], group: Any
+    ) -> None:
         if rank(group) != 0:
             return
         try:
+            _check_parts(self.plan.index.parts, places, folder)
             write_index(self.record, self.plan, folder)
         except BaseException:
             folder.remove_parts(self.plan.index.parts)
             raise
         folder.remove_old(self.save_id)
+
+
+def _check_parts(
+    parts: Sequence[PartFile | None], places: Sequence[bytes], folder: AnyRecordFolder
+) -> None:
+    """Raise RecordError for a part that is not where the index will be.
+
+    On disks this one is looked for: a folder of the same name may be on another.
+    """
+    for number, part in enumerate(parts):
+        if part is None:
+            continue
+        if isinstance(folder, RecordFolder):
+            is_elsewhere = folder.size(part.name) != part.size
+        else:
+            is_elsewhere = places[number] != places[0]
+        if is_elsewhere:
+            raise RecordError(
+                f"{folder.path}: process {number} has written {part.name} elsewhere. "
+                "All processes save to the same folder, on a disk that all of them "
+                "see; what the folder held before is as it was"
+            )
 
 
 @dataclass(slots=True)
@@ -269,9 +291,18 @@ class _Proposal:
         self.record = replace(self.record, entries=entries)
 
 
-def _write_part(
+def part_record(record: WritableRecord, entries: list[Entry]) -> WritableRecord:
+    """Return the record of a part that has these entries of ``record``."""
+    about = {"burnish": {"library": LIBRARY, "type": "part"}}
+    part = Entries.of(entries, metadata=about, type_name="part")
+    # The record's own precision, which knows what kind of record it is.
+    return WritableRecord(record.writer, part, record.precision, record.note)
+
+
+def write_part(
     part: WritableRecord, folder: AnyRecordFolder, name: str, progress: Progress | None
 ) -> PartFile | None:
+    """Write a part of a folder; None for one that holds nothing."""
     if not part.entries.entries():
         return None
     part.save(folder.file(name), progress)
@@ -312,12 +343,12 @@ def _bytes_of(entry: Entry) -> Any:
     return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
-def _fact_of(part: PartFile | None) -> bytes:
-    if part is None:
-        return bytes(8 + DIGEST)
-    return part.size.to_bytes(8, "big") + part.digest
+def _fact_of(part: PartFile | None, folder: AnyRecordFolder) -> bytes:
+    """Return what a process tells of its part: size, digest, and 8 bytes of where."""
+    size, digest = (0, bytes(DIGEST)) if part is None else (part.size, part.digest)
+    return size.to_bytes(8, "big") + digest + value_digest(folder.path)
 
 
 def _part_of(fact: bytes, name: str) -> PartFile | None:
-    size = int.from_bytes(fact[:8], "big")
-    return PartFile(name, size, fact[8:]) if size else None
+    size, digest = int.from_bytes(fact[:8], "big"), fact[8 : 8 + DIGEST]
+    return PartFile(name, size, digest) if size else None

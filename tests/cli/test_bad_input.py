@@ -52,6 +52,8 @@ LINES: dict[str, list[str]] = {
     "completion": ["completion", "BAD"],
     "convert": ["convert", "BAD", "out.json"],
     "convert, folder": ["convert", "BAD", "good.mpk", "out/"],
+    "consolidate": ["consolidate", "BAD", "out.mpk"],
+    "shard": ["shard", "BAD", "parts", "--parts", "2"],
     "doctor": ["doctor", "BAD"],
     "schedule": ["schedule", "BAD"],
     "verify": ["verify", "BAD"],

@@ -34,7 +34,7 @@ def test_bash_completes_commands_options_and_files(
     text = script(capsys, "bash")
     (tmp_path / "model.mpk").touch()
 
-    assert completed(text, "burnish sh", tmp_path) == ["show"]
+    assert completed(text, "burnish sh", tmp_path) == ["show", "shard"]
     assert completed(text, "burnish show --st", tmp_path) == ["--stats"]
     assert completed(text, "burnish show mod", tmp_path) == ["model.mpk"]
 

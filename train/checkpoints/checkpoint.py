@@ -144,8 +144,7 @@ class Checkpoint(os.PathLike[str]):
         """Return a number, plain data, or the record of a part, opened lazily."""
         if name in self.values:
             return self.values[name]
-        record = open_record(self.file(name))
-        self._check_digest(name)
+        record = open_part(self, name)
         return value_of(record) if self.manifest.parts[name].kind == VALUE else record
 
     @explain_calls("checkpoint.restore(dict(model=net){})", "read", is_home=False)
@@ -307,6 +306,13 @@ class Checkpoint(os.PathLike[str]):
                 f"For the part {name!r}, file is checkpoints[{self.step}]"
                 f".file({name!r}); restore the others without it."
             )
+
+
+def open_part(checkpoint: Checkpoint, name: str) -> FlatRecord:
+    """Return the record of a part, of plain data too. KeyError as `Checkpoint.file`."""
+    record = open_record(checkpoint.file(name))
+    checkpoint._check_digest(name)  # pyright: ignore[reportPrivateUsage]  # of this file
+    return record
 
 
 def _home(name: str) -> str:

@@ -43,7 +43,7 @@ def with_optimizer_shares(
     Those of another shape, and of parameters that are not spread, are read whole.
     """
     try:
-        paths, state_dict = _paths_and_blanks(record)
+        paths, state_dict = outline_of(record)
     except RecordError:
         return record
     if not isinstance(state_dict, dict) or not state_dict.keys() >= _KEYS:
@@ -62,8 +62,8 @@ def with_optimizer_shares(
 _KEYS = {"state", "param_groups"}
 
 
-def _paths_and_blanks(record: FlatRecord) -> tuple[dict[int, str], Any]:
-    """Return the state dict with blanks for tensors, and the path of each by its ID."""
+def outline_of(record: FlatRecord) -> tuple[dict[int, str], Any]:
+    """Return plain data with blanks for its tensors, and the path of each by its ID."""
     entries = record.entries()
     blanks = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
     outline = with_parts(
@@ -73,5 +73,5 @@ def _paths_and_blanks(record: FlatRecord) -> tuple[dict[int, str], Any]:
             for entry, blank in zip(entries, blanks, strict=True)
         ],
     )
-    state_dict = value_of(outline)
-    return {id(b): e.path for e, b in zip(entries, blanks, strict=True)}, state_dict
+    data = value_of(outline)
+    return {id(b): e.path for e, b in zip(entries, blanks, strict=True)}, data

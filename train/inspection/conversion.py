@@ -1,4 +1,4 @@
-"""A stored record written in another format, streamed, and nothing lost on the way."""
+"""A stored record written in another form, streamed, and nothing lost on the way."""
 
 import errno
 import os
@@ -18,6 +18,9 @@ from ...records.io.remote.address import is_taken, is_url
 from ...records.io.remote.url import Url
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
+from ...records.sharded.folder import is_record_folder
+from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
+from ...records.sharded.splitting import split_record
 from ...records.source_errors import what_to_read
 from .stored_parts import StoredParts, stored_parts
 
@@ -64,6 +67,66 @@ def convert_file(
             _check_nothing_lost(record, target)
             record.save(target, precision=precision, progress=progress)
         return len(record.entries())
+
+
+def consolidate_folder(
+    folder: str,
+    target: str,
+    *,
+    is_replacing: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write the record in a folder to one file; return how many entries it has.
+
+    A few rows are in memory at a time. RecordError for a folder that several processes
+    did not write; else as `convert_file`.
+    """
+    is_remote = is_url(folder) and _holds_anything(folder)
+    if not (is_remote or is_record_folder(folder)):
+        raise RecordError(
+            f"{folder}: no {FOLDER_INDEX} is in it, which a record in a folder has. "
+            "burnish convert makes one file of what else `burnish show` reads"
+        )
+    source = f"{folder.rstrip('/')}/" if is_remote else folder
+    return convert_file(source, target, is_replacing=is_replacing, progress=progress)
+
+
+def shard_file(
+    source: str,
+    folder: str,
+    n_parts: int,
+    *,
+    is_replacing: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write a record into a folder of parts, which any number of processes loads.
+
+    Return how many entries it has. FileExistsError for a folder in which anything is,
+    unless ``is_replacing``; then files that are no record's stay.
+    """
+    if os.path.isfile(folder):
+        raise NotADirectoryError(errno.ENOTDIR, "a file, expected a folder", folder)
+    if not is_replacing and _holds_anything(folder):
+        raise FileExistsError(
+            errno.ENOTEMPTY, "the folder is not empty; --force writes into it", folder
+        )
+    with stored_parts(source) as parts:
+        record = _only_record(parts)
+        _check_nothing_beside(record)
+        if is_record_folder(source):
+            raise RecordError(
+                f"{source} is a folder of parts already, and any number of processes "
+                "loads it; burnish consolidate makes one file of it"
+            )
+        split_record(record, folder, n_parts, progress)
+        return len(record.entries())
+
+
+def _holds_anything(folder: str) -> bool:
+    """Return whether files are in a folder; behind a URL, whether a record is."""
+    if is_url(folder):
+        return is_taken(f"{folder.rstrip('/')}/{FOLDER_INDEX}")
+    return os.path.isdir(folder) and bool(os.listdir(folder))
 
 
 def _only_record(source: StoredParts) -> FlatRecord:

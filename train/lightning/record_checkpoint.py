@@ -20,6 +20,7 @@ from ..checkpoints.process_generators import gathered_generators, state_of_proce
 from ..checkpoints.rng import Generators
 from ..resumable_loader import ResumableLoader
 from .record_io import STORED, SUFFIX, ReadingIO, RecordIO
+from .shared_strategy import let_write_records
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 
@@ -72,6 +73,7 @@ class RecordCheckpoint(ModelCheckpoint):
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
         strategy: Any = trainer.strategy
         _refuse_own_format(strategy)
+        let_write_records(strategy)
         # Another plugin was chosen on purpose.
         if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
             strategy.checkpoint_io = RecordIO(
@@ -195,15 +197,11 @@ def _refuse_own_format(strategy: Any) -> None:
 
     Where several processes have shares of a module, it asks no CheckpointIO.
     """
-    options = vars(strategy)
-    name, cure = type(strategy).__name__, ""
-    if options.get("_save_distributed_checkpoint", False):
-        cure = f"{name}(..., save_distributed_checkpoint=False)"
-    elif options.get("_state_dict_type") == "sharded":
-        cure = f"{name}(..., state_dict_type='full')"
-    if cure:
+    if vars(strategy).get("_state_dict_type") == "sharded":
+        name = type(strategy).__name__
         raise ValueError(
             f"{name} writes the shares of each process in torch's own format, which "
-            f"holds pickles, and no record. Pass {cure}, and the first process writes "
-            "a record of the whole"
+            f"holds pickles, and no record. Pass {name}(..., state_dict_type='full'), "
+            "and the first process writes a record of the whole; or take "
+            "ModelParallelStrategy, under which each process writes its shares of one"
         )

@@ -20,14 +20,21 @@ from ...records.background_saves import (
 from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SnapshotReport, join_saves
-from ...records.processes.messages import n_processes
+from ...records.processes.agreement import agreed
+from ...records.processes.background_group import background_group
+from ...records.processes.messages import is_running, n_processes
 from ...records.record import Record
+from ...records.record_writer import writer_for
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
+from ..checkpoints.choice import WHOLE
+from ..checkpoints.distributed import has_shares, is_writer
+from ..checkpoints.folders import Folders, atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
-from ..checkpoints.manifest import FILE, files_in
+from ..checkpoints.manifest import FILE, PartRow, files_in
 from ..checkpoints.marked_folder import MarkedFolder, new_mark
-from ..checkpoints.part_kinds import PartRecord, part_records
+from ..checkpoints.part_kinds import PartRecord, part_of, part_records, writable
+from ..checkpoints.shared_checkpoint import SharedCheckpoint
+from ..checkpoints.shared_parts import SharedParts
 
 M = TypeVar("M", bound=LightningModule)
 
@@ -40,7 +47,8 @@ STORED = "burnish_hparams"
 SUFFIX = ".mpk"
 """Of the files of its parts."""
 
-_EXTRA = "state_dict_extra"
+STATE_DICT_EXTRA = "state_dict_extra"
+"""Where a checkpoint has what is no tensor in the state dict."""
 _PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_parameters")
 
 
@@ -53,9 +61,10 @@ class RecordIO(CheckpointIO):
     With ``wait=False`` a save copies the checkpoint, and a thread writes the copy while
     training goes on. The next save, a load and the end of the trainer's run wait for
     it, and raise its error; what is to be removed goes once a save has ended well.
-    Several processes wait for each save. ``snapshot`` and ``staging`` are those of
-    `Checkpoints`, and so is ``unchanged``: with "link" what has the values of the
-    checkpoint that was saved or loaded before is shared with that one.
+    Several processes wait for each save, unless each of them writes its own shares.
+    ``snapshot`` and ``staging`` are those of `Checkpoints`, and so is ``unchanged``:
+    with "link" what has the values of the checkpoint that was saved or loaded before is
+    shared with that one.
 
     A path may be a URL, which fsspec knows; there is nothing to link there.
     """
@@ -94,14 +103,10 @@ class RecordIO(CheckpointIO):
         self.finish()
         with suppress(ValueError):
             self._unneeded.remove(folder)
-        if isinstance(folder, Path):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            recover(folder.parent)
-            sweep(folder.parent, ".+")
         training_state = dict(checkpoint)
         state_dict = dict(training_state.pop("state_dict", {}))
         tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
-        training_state[_EXTRA] = {
+        training_state[STATE_DICT_EXTRA] = {
             k: v for k, v in state_dict.items() if k not in tensors
         }
         # A class of OmegaConf; what it held is stored as plain data.
@@ -109,6 +114,10 @@ class RecordIO(CheckpointIO):
         parts = {MODEL: Record.from_state_dict(tensors), TRAINING: training_state}
         about = _for_people(training_state)
         step = int(checkpoint.get("global_step", 0))
+        if is_running() and has_shares(tensors):
+            self._save_together(folder, step, parts, about)
+            return
+        _prepare(folder)
         mark = "" if isinstance(folder, Path) else new_mark()
         records = part_records(parts, f"{mark}{SUFFIX}")
         if self._wait or n_processes() > 1:
@@ -122,6 +131,45 @@ class RecordIO(CheckpointIO):
 
         self._saving = folder
         self._saves.begin([part.record for part in live_records], write, folder)
+
+    def _save_together(
+        self,
+        folder: Place,
+        step: int,
+        parts: Mapping[str, object],
+        about: Mapping[str, Any],
+    ) -> None:
+        """Write a checkpoint with all processes, each its shares, or begin to."""
+        if not isinstance(folder, Path):
+            raise ValueError(
+                f"{folder}: a module that is spread over processes is saved to a "
+                "folder of this machine; copy it there, checkpoint.json last, or pass "
+                "ModelParallelStrategy(save_distributed_checkpoint=False)"
+            )
+        agreed(lambda: _prepare(folder) if is_writer() else None)
+        shared = SharedParts.planned(
+            [part_of(name, value) for name, value in parts.items()],
+            lambda part: writable(part, WHOLE, writer_for(...)),
+        )
+        save = SharedCheckpoint(shared, [], folder.name)
+        folders = Folders(root=folder.parent)
+
+        def finish(
+            scratch: Place, records: Records, rows: Mapping[str, PartRow]
+        ) -> None:
+            Checkpoint.write(scratch, step, (), {}, info=about, written=rows)
+
+        def write(records: Records, group: Any = None) -> None:
+            save.write(folders, records, finish, None, None, group)
+            self._last = folder
+            self._remove_unneeded()
+
+        if self._wait:
+            write(save.records)
+            return
+        group = background_group()
+        self._saving = folder
+        self._saves.begin(save.records, lambda records: write(records, group), folder)
 
     def finish(self) -> None:
         """Return once the last save is on the disk; raise its error, if that is new."""
@@ -241,13 +289,21 @@ def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any
     record = checkpoint[MODEL]
     record.load_all()
     training_state: dict[str, Any] = dict(checkpoint[TRAINING])
-    state_dict = {**record.to_state_dict(), **training_state.pop(_EXTRA, {})}
+    state_dict = {**record.to_state_dict(), **training_state.pop(STATE_DICT_EXTRA, {})}
     if isinstance(map_location, str | torch.device):
         state_dict = {
             key: value.to(map_location) if isinstance(value, torch.Tensor) else value
             for key, value in state_dict.items()
         }
     return {**training_state, "state_dict": state_dict}
+
+
+def _prepare(folder: Place) -> None:
+    """Make the place of a checkpoint, and finish what killed saves left there."""
+    if isinstance(folder, Path):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        recover(folder.parent)
+        sweep(folder.parent, ".+")
 
 
 def _remove(folder: Place) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import burnish
+from burnish.cli.main import main
 from burnish.records import (
     Precision,
     RecordError,
@@ -188,6 +189,21 @@ def test_modules_are_built_from_a_folder_and_spread(tmp_path: Path) -> None:
     in_processes(act, tmp_path / "after", 3)
 
 
+def test_one_process_cuts_a_file_as_several_would_have_written_it(
+    tmp_path: Path,
+) -> None:
+    folder, file, again = tmp_path / "net", tmp_path / "net.mpk", tmp_path / "again"
+    save(folder, 3, fsdp, tmp_path / "before")
+
+    assert main(["consolidate", str(folder), str(file)]) == 0
+    assert main(["shard", str(file), str(again), "--parts", "3"]) == 0
+
+    parts = [sorted(each.glob("part-*")) for each in (folder, again)]
+    for by_processes, by_one in zip(*parts, strict=True):
+        assert by_processes.read_bytes() == by_one.read_bytes()
+    burnish.load_record(trained_net(seed=1), again)
+
+
 def test_each_process_reads_its_own_rows_and_no_other_part(tmp_path: Path) -> None:
     folder = tmp_path / "net"
     save(folder, 2, by_layers, tmp_path / "before")
@@ -312,6 +328,18 @@ def test_another_module_on_one_process_is_refused_by_all(tmp_path: Path) -> None
     in_processes(act, tmp_path / "after", 2)
 
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_processes_that_name_different_folders_are_told(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        folder = tmp_path / f"net{rank}"
+        folder.mkdir()
+        with pytest.raises(RecordError, match="process 1 has written part-00001"):
+            burnish.save_record(by_layers(trained_net()), f"{folder}/")
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    assert not [*tmp_path.glob("net*/index.mpk")]
 
 
 @pytest.mark.parametrize("failing", [0, 1])

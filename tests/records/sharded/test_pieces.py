@@ -59,6 +59,27 @@ def test_a_tensor_is_put_together_of_its_pieces(tmp_path: Path, layout: Layout) 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("band", [4, 24, 1 << 20])
+@pytest.mark.parametrize("piece", [4, 12, 1 << 20])
+def test_blocks_are_rows_whatever_is_read_at_once(
+    piece: int,
+    band: int,
+    layout: Layout,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_folder(tmp_path / "net", tensors(), layout)
+    monkeypatch.setattr("burnish.records.io.lazy_payload.PIECE", piece)
+    monkeypatch.setattr("burnish.records.sharded.pieces._BAND", band)
+    record = open_record(tmp_path / "net")
+
+    for name, tensor in tensors().items():
+        blocks = [b.clone() for b in path_index(record)[name].blocks()]
+        values = torch.cat(blocks) if blocks else torch.empty(0)
+        assert torch.equal(values.view(tensor.shape), tensor), name
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_rectangle_is_what_it_is_of_the_whole(tmp_path: Path, layout: Layout) -> None:
     write_folder(tmp_path, tensors(), layout)
     payload = payload_of(open_record(tmp_path), "a")

@@ -1,8 +1,10 @@
 """An index that is damaged, or made to harm, is refused before anything is read."""
 
+import random
 from typing import Any
 
 import pytest
+import torch
 
 from burnish.records import RecordFormatError
 from burnish.records.sharded.layout import Chunk, Layout, Rectangle
@@ -115,3 +117,38 @@ def test_rectangles_cover_a_tensor_if_each_value_is_in_one() -> None:
     assert not is_cover(halves, (4,))
     assert not is_cover([*halves, halves[1]], (4,))
     assert not is_cover([], ())
+
+
+def test_whether_rectangles_cover_a_tensor_is_what_counting_says() -> None:
+    draws = random.Random(0)
+    n_covers = 0
+    for _ in range(2_000):
+        shape = draws.randint(1, 3), draws.randint(1, 3)
+        counts = torch.zeros(shape)
+        chunks: list[Chunk] = []
+        for part in range(draws.randint(1, 4)):
+            offsets = [draws.randrange(size) for size in shape]
+            ends = [
+                draws.randint(o + 1, n) for o, n in zip(offsets, shape, strict=True)
+            ]
+            rows, columns = map(slice, offsets, ends)
+            counts[rows, columns] += 1
+            sizes = tuple(e - o for o, e in zip(offsets, ends, strict=True))
+            chunks.append(Chunk(part, Rectangle(tuple(offsets), sizes)))
+
+        is_exact = bool((counts == 1).all())
+        assert is_cover(chunks, shape) == is_exact
+        n_covers += is_exact
+
+    assert n_covers > 100
+
+
+def test_thousands_of_rectangles_are_checked_together() -> None:
+    tiles = [
+        Chunk(0, Rectangle((i, j), (1, 100)))
+        for i in range(2000)
+        for j in range(0, 1000, 100)
+    ]
+
+    assert is_cover(tiles, (2000, 1000))
+    assert not is_cover([*tiles[1:], tiles[1]], (2000, 1000))

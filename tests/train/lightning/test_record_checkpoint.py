@@ -87,15 +87,13 @@ def test_checkpoints_of_any_monitor_can_be_configured() -> None:
 def test_a_strategy_that_would_write_pickles_by_itself_is_refused(
     tmp_path: Path,
 ) -> None:
-    from lightning.pytorch.strategies import ModelParallelStrategy
+    from lightning.pytorch.strategies import FSDPStrategy
 
     run = trainer(tmp_path, 1)
     callback = RecordCheckpoint()
-    run._accelerator_connector.strategy = ModelParallelStrategy()  # type: ignore[attr-defined]  # of the trainer
+    run._accelerator_connector.strategy = FSDPStrategy(state_dict_type="sharded")  # type: ignore[attr-defined]  # of the trainer
 
-    with pytest.raises(ValueError, match=r"save_distributed_checkpoint=False\), and"):
+    with pytest.raises(ValueError, match=r"state_dict_type='full'\), and"):
         callback.setup(run, Net({}), "fit")
-    run._accelerator_connector.strategy = ModelParallelStrategy(  # type: ignore[attr-defined]  # of the trainer
-        save_distributed_checkpoint=False
-    )
+    run._accelerator_connector.strategy = FSDPStrategy()  # type: ignore[attr-defined]  # of the trainer
     callback.setup(run, Net({}), "fit")

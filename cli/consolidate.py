@@ -1,0 +1,54 @@
+"""``burnish consolidate``: one file of what several processes wrote into a folder."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+from .errors import answering
+from .words import add_json, parser
+
+ABOUT = "make one file of a record that lies in a folder of parts"
+
+_EXAMPLES = """
+burnish consolidate net/ net.mpk
+burnish consolidate runs/x/step000000001000/model model.safetensors
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the file that ``argv`` names, and return the exit status."""
+    options = _parser().parse_args(argv)
+    return answering(lambda: _run(options))
+
+
+def _parser() -> ArgumentParser:
+    words = parser("consolidate", ABOUT, _EXAMPLES)
+    about = "a folder with index.mpk and the parts that processes saved"
+    words.add_argument("folder", help=about)
+    words.add_argument("out", help="a file, whose suffix is its format")
+    words.add_argument("--force", action="store_true", help="replace what is there")
+    add_json(words)
+    return words
+
+
+def _run(options: Namespace) -> int:
+    from ..config.printable import printable
+    from ..records.io.remote.address import size_at
+    from ..train.inspection.conversion import consolidate_folder
+    from .terminal import saving_bar
+
+    name = printable(os.path.basename(options.out))
+    with saving_bar(f"writing {name}") as progress:
+        n = consolidate_folder(
+            options.folder, options.out, is_replacing=options.force, progress=progress
+        )
+    facts = {"source": options.folder, "target": options.out}
+    if options.json:
+        from .json_output import print_json
+
+        size = size_at(options.out)
+        print_json("consolidate", {**facts, "n_entries": n, "n_bytes": size})
+    else:
+        out, source = printable(options.out), printable(options.folder)
+        print(f"{out}: {n:,} entries of {source}")
+    return 0

@@ -1,0 +1,58 @@
+"""``burnish shard``: a record in a folder of parts, as several processes write it."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+from .errors import answering
+from .words import add_json, parser
+
+ABOUT = "cut a record by rows into a folder of parts, for any number of processes"
+
+_EXAMPLES = """
+burnish shard net.mpk net/ --parts 8
+burnish shard model.safetensors model/ --parts 64 --force
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the folder that ``argv`` names, and return the exit status."""
+    options = _parser().parse_args(argv)
+    return answering(lambda: _run(options))
+
+
+def _parser() -> ArgumentParser:
+    words = parser("shard", ABOUT, _EXAMPLES)
+    words.add_argument("file", help="a record of any format")
+    words.add_argument("folder", help="where the parts and their index go")
+    about = "how many parts; other numbers of processes load them as well"
+    words.add_argument("--parts", type=int, required=True, metavar="N", help=about)
+    about = "write into a folder that is not empty; its record is replaced"
+    words.add_argument("--force", action="store_true", help=about)
+    add_json(words)
+    return words
+
+
+def _run(options: Namespace) -> int:
+    from ..config.printable import printable
+    from ..train.inspection.conversion import shard_file
+    from .terminal import saving_bar
+
+    name = printable(os.path.basename(options.file))
+    with saving_bar(f"cutting {name}") as progress:
+        n = shard_file(
+            options.file,
+            options.folder,
+            options.parts,
+            is_replacing=options.force,
+            progress=progress,
+        )
+    facts = {"source": options.file, "target": options.folder}
+    if options.json:
+        from .json_output import print_json
+
+        print_json("shard", {**facts, "n_entries": n, "n_parts": options.parts})
+    else:
+        folder, source = printable(options.folder), printable(options.file)
+        print(f"{folder}: {n:,} entries of {source} in {options.parts:,} parts")
+    return 0

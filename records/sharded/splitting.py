@@ -1,0 +1,165 @@
+"""split_record: a record in a folder, as if so many processes had saved it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import xxhash
+from torch import Tensor
+
+from ..entries.encoder import Storable
+from ..entries.entry import Entry
+from ..io.lazy_payload import LazyPayload
+from ..io.progress import Progress, ProgressCall, progress_call
+from ..io.save_handle import join_saves
+from ..io.source import Maps
+from ..record_writer import RecordWriter, WritableRecord
+from ..tensors.flat_pieces import flat_pieces
+from ..tensors.memory import values_of
+from ..writing.payload import byte_view
+from .layout import Layout, Rectangle
+from .pieces import rows_of
+from .remote_folder import record_folder
+from .save_plan import SavePlan
+from .saving import part_record, write_index, write_part
+from .shard_index import IN_FIRST, ShardIndex, new_save_id, part_name
+
+MOST_PARTS = 99_999
+"""For so many the names of parts have digits."""
+
+
+def split_record(
+    record: Storable, path: str, n_parts: int, progress: Progress | None = None
+) -> None:
+    """Write ``record`` into the folder ``path``, its tensors cut by rows.
+
+    Buffers, and tensors without rows, are in the first part. Of an `.mpk` or a file of
+    safetensors a few rows are in memory at a time, of others one tensor. Every byte is
+    compared with its sum before the index is written: until then, and if anything
+    fails, the folder holds what it held before. ValueError for less than one part.
+    """
+    if not 1 <= n_parts <= MOST_PARTS:
+        raise ValueError(f"from 1 to {MOST_PARTS:,} parts, got {n_parts:,}")
+    folder = record_folder(path)
+    join_saves(folder.path)
+    writable = RecordWriter().prepare(record)
+    layout = Layout((n_parts,), tuple(range(n_parts)), ((0, 0),))
+    rows = [RowsInOrder(entry) for entry in writable.entries.entries()]
+    index, save_id = ShardIndex([]), new_save_id()
+    index.numbers = [
+        index.number_of(layout) if each.is_cut else IN_FIRST for each in rows
+    ]
+    folder.make()
+    with folder.claim(save_id):
+        try:
+            told = _Told(progress_call(progress), sum(r.entry.nbytes for r in rows))
+            for number in range(n_parts):
+                part = _part(writable, rows, layout, number)
+                name = part_name(number, n_parts, save_id)
+                index.parts.append(write_part(part, folder, name, told.of_part()))
+            write_index(writable, SavePlan(index), folder)
+        except BaseException:
+            folder.remove_parts(index.parts)
+            raise
+        folder.remove_old(save_id)
+
+
+def _part(
+    record: WritableRecord, rows: "list[RowsInOrder]", layout: Layout, number: int
+) -> WritableRecord:
+    entries: list[Entry] = []
+    for row, each in enumerate(rows):
+        if not each.is_cut:
+            if number == 0:
+                entries.append(each.of_part(each.entry.shape, each.entry.source))
+            continue
+        for chunk in layout.chunks(row, each.entry.shape):
+            if chunk.part == number:
+                entries.append(each.share(chunk.rectangle))
+    return part_record(record, entries)
+
+
+class RowsInOrder:
+    """A stored entry whose rows go into one part after the other."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.is_cut = bool(entry.shape) and entry.kind not in ("buffer", "transient")
+        self._total = xxhash.xxh3_64()
+        self._at = 0
+
+    def share(self, rectangle: Rectangle) -> Entry:
+        """Return rows as an entry of a part; whose come before are written before."""
+        return self.of_part(rectangle.sizes, _Share(self, rectangle))
+
+    def of_part(self, shape: tuple[int, ...], source: Any) -> Entry:
+        """Return the entry of a part: IDs, and what is frozen, the index knows."""
+        entry = self.entry
+        return Entry(
+            entry.path, entry.kind, entry.dtype, shape, source, ties=entry.ties
+        )
+
+    def values(self, rectangle: Rectangle) -> Iterator[Tensor]:
+        """Yield these rows as flat tensors, each valid until the next.
+
+        RecordChecksumError after the last rows, if what was read has another sum.
+        """
+        source = self.entry.source
+        if not isinstance(source, LazyPayload) or source.is_planes:
+            # Nothing tells a part of these from the rest of it.
+            values = values_of(self.entry.read_stored(), self.entry.path).detach()
+            yield from flat_pieces(rows_of(values, rectangle))
+            return
+        width = math.prod(self.entry.shape[1:])
+        start = rectangle.offsets[0] * width
+        is_next = start == self._at
+        self._at = start + rectangle.n_values
+        for values in source.run(start, rectangle.n_values):
+            if is_next:
+                self._total.update(byte_view(values))
+            yield values
+        if self._at == math.prod(self.entry.shape):
+            source.compare(self._total.digest())
+
+
+@dataclass(slots=True, eq=False)
+class _Share:
+    """Rows of an entry on their way into a part."""
+
+    rows: RowsInOrder
+    rectangle: Rectangle
+
+    is_piecewise: ClassVar[bool] = True
+    is_live: ClassVar[bool] = False
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the values as `Entry.blocks` does."""
+        return self.rows.values(self.rectangle)
+
+    def load(self, maps: Maps | None = None) -> Tensor:
+        """Return all of them; small ones are written so."""
+        pieces = [piece.clone() for piece in self.blocks()]
+        return torch.cat(pieces).view(self.rectangle.sizes)
+
+
+@dataclass(slots=True)
+class _Told:
+    """Tells one progress of several parts."""
+
+    call: ProgressCall | None
+    n_bytes: int
+    n_done: int = 0
+
+    def of_part(self) -> ProgressCall | None:
+        """Return what is told of the next part."""
+        call, before = self.call, self.n_done
+        if call is None:
+            return None
+
+        def progress(n_done: int, total: int, path: str) -> None:
+            self.n_done = before + n_done
+            call(self.n_done, self.n_bytes, path)
+
+        return progress
