@@ -5,7 +5,6 @@ The environments hold links to the packages of this one, so that nothing is down
 
 import re
 import subprocess
-import sys
 import tomllib
 import venv
 import zipfile
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from .test_packaging import build
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -74,10 +75,7 @@ WITH = {
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with what the wheel holds."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d"]
-    subprocess.run([*build, str(folder)], cwd=ROOT, check=True, capture_output=True)
-    (file,) = folder.glob("*.whl")
-    with zipfile.ZipFile(file) as archive:
+    with zipfile.ZipFile(build("wheel", ROOT, folder)) as archive:
         archive.extractall(folder / "unpacked")
     return folder / "unpacked"
 
