@@ -163,7 +163,8 @@ def adopt(
     """
     ids_before: list[tuple[nn.Module, dict[str, ParamId] | None]] = []
     transaction.undo_with(partial(_put_back, ids_before))
-    adopted_ids = set(adopted.values())
+    # Most loads give every parameter an ID, and need no set of them.
+    adopted_ids: set[ParamId] | None = None
     for _, owner in places if adopted else ():
         before: dict[str, ParamId] | None = owner.__dict__.get(IDS)
         owner_ids = {} if before is None else before.copy()
@@ -171,8 +172,11 @@ def adopt(
             param_id = adopted.get(id(parameter))
             if param_id is not None:
                 owner_ids[name] = param_id
-            elif owner_ids.get(name) in adopted_ids:
-                del owner_ids[name]
+            elif name in owner_ids:
+                if adopted_ids is None:
+                    adopted_ids = {*adopted.values()}
+                if owner_ids[name] in adopted_ids:
+                    del owner_ids[name]
         if owner_ids != (before or {}):
             ids_before.append((owner, before))
             owner.__dict__[IDS] = owner_ids
