@@ -20,6 +20,8 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
     """What was asked for, and of which path."""
     refused: set[str] = set()  # noqa: RUF012  # of all instances
     """Calls that are not permitted."""
+    n_answered: int | None = None
+    """How many calls are answered before one fails; None: all."""
 
     @classmethod
     def put(cls, path: str, data: bytes) -> str:
@@ -43,6 +45,12 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
     def _count(self, call: str, path: str) -> str:
         path = str(self._strip_protocol(path))
         self.calls.append(f"{call} {path}")
+        if self.n_answered is not None:
+            CountingStorage.n_answered = (
+                self.n_answered - 1 if self.n_answered else None
+            )
+            if self.n_answered is None:
+                raise ConnectionError("the storage does not answer")
         if call in self.refused:
             raise PermissionError(f"{call} is forbidden")
         return path
@@ -85,12 +93,11 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
         return _Object(self, self._strip_protocol(path), mode, **options)
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
-        path = str(self._strip_protocol(path))
+        path = self._count("head", path)
         if path not in self.objects:
             raise FileNotFoundError(path)
         data = self.objects[path]
         self.asked.append(path)
-        self.calls.append(f"head {path}")
         tag = sha256(data).hexdigest()
         return {"name": path, "size": len(data), "type": "file", "ETag": tag}
 

@@ -69,6 +69,8 @@ class Checkpoints:
     The newest ``keep_last`` stay (None: all), and the best: ``("loss", 1)`` keeps the
     one with the lowest loss, ``("accuracy", 3, "max")`` the three with the highest
     accuracy. Under `torch.distributed` the first process writes and the others wait.
+    The folder may be a URL that fsspec knows: there a save is over when one small
+    object says so, and a run that was killed leaves parts that a later one removes.
 
     ``only`` and ``exclude`` are patterns of the paths that are saved of the modules, as
     in `burnish.save_record`, or such patterns by the name of a part. A restore fills

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...records.io.remote.url import Url, path_or_url
 from ...records.processes.messages import gathered, n_processes, rank
 from ...records.tensors.shares import is_sharded
 
@@ -39,14 +40,15 @@ def check_alike(verb: str, **facts: object) -> None:
 
 def local_folder(folder: "str | os.PathLike[str]") -> Path:
     """Return ``folder`` as an absolute path. Raises ValueError for a URL."""
-    text = os.fspath(folder)
-    if "://" in text:
-        raise ValueError(
-            f"{text} is a URL, and checkpoints are folders of this machine, which "
-            "appear whole or not at all; write to a local folder and copy it there"
-        )
     # A run that changes its directory goes on with the same checkpoints.
-    return Path(folder).absolute()
+    place = path_or_url(folder)
+    if isinstance(place, Url):
+        raise ValueError(
+            f"{place} is a URL, and HyperState keeps its folders on this machine; "
+            "write to a local folder and copy it there, or keep the run in "
+            "burnish.Checkpoints, which takes URLs"
+        )
+    return place
 
 
 def has_shares(part: object) -> bool:
