@@ -20,8 +20,8 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
     """What was asked for, and of which path."""
     refused: set[str] = set()  # noqa: RUF012  # of all instances
     """Calls that are not permitted."""
-    n_answered: int | None = None
-    """How many calls are answered before one fails; None: all."""
+    answers: list[bool] = []  # noqa: RUF012  # of all instances
+    """Whether each of the next calls is answered; later ones are."""
 
     @classmethod
     def put(cls, path: str, data: bytes) -> str:
@@ -45,12 +45,8 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
     def _count(self, call: str, path: str) -> str:
         path = str(self._strip_protocol(path))
         self.calls.append(f"{call} {path}")
-        if self.n_answered is not None:
-            CountingStorage.n_answered = (
-                self.n_answered - 1 if self.n_answered else None
-            )
-            if self.n_answered is None:
-                raise ConnectionError("the storage does not answer")
+        if self.answers and not self.answers.pop(0):
+            raise ConnectionError("the storage does not answer")
         if call in self.refused:
             raise PermissionError(f"{call} is forbidden")
         return path

@@ -52,7 +52,7 @@ def without_secrets(url: str) -> str:
 
 _PASSWORD = re.compile(r"(://[^/:@?#]*):[^/@?#]*@")
 _SIGNATURE = re.compile(
-    r"(?i)\b([a-z-]*(?:signature|token|sig|secret|credential|password|key))=[^&#]*"
+    r"(?i)([?&][a-z-]*(?:signature|token|sig|secret|credential|password|key))=[^&#]*"
 )
 
 
