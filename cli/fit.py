@@ -63,8 +63,13 @@ def _fit(tree: dict[str, object], folder: Path) -> None:
 
     try:
         trainer = fit(FitConfig(tree, "configuration"), folder)
-    except Terminated:
+    except (Terminated, KeyboardInterrupt):
         print(_how_to_go_on(folder), file=sys.stderr)
+        raise
+    except SystemExit as ending:
+        # Lightning ends the program at Ctrl-C.
+        if isinstance(ending.__context__, KeyboardInterrupt):
+            print(_how_to_go_on(folder), file=sys.stderr)
         raise
     if not has_trained(trainer):
         print(

@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_model_is_told_by_path(
     [(SystemExit(0), 2), (SystemExit(1), 2), (KeyboardInterrupt(), 130)],
 )
 def test_a_model_that_ends_the_program_is_no_success(
-    ending: BaseException, status: int
+    ending: BaseException, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def end(*args: object) -> None:
         raise ending
@@ -230,6 +230,8 @@ def test_a_model_that_ends_the_program_is_no_success(
         ended = main(["fit", *words("run")])
 
     assert ended == status
+    is_interrupted = isinstance(ending, KeyboardInterrupt)
+    assert ("the run begins anew" in capsys.readouterr().err) == is_interrupted
 
 
 @pytest.mark.parametrize(

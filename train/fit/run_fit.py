@@ -68,7 +68,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
             if data.test is not None and len(data.test):
                 trainer.test(model, datamodule=data, verbose=False)
     except BaseException as error:
-        problem = f"{type(error).__name__}: {error}"
+        problem = _problem_of(error)
         raise
     finally:
         close_logger(config.run.logger)
@@ -76,6 +76,14 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
             seconds = round(time.monotonic() - started, 3)
             _write_results(trainer, report, history, model.num_params, seconds, problem)
     return trainer
+
+
+def _problem_of(error: BaseException) -> str:
+    """Return how the report tells why a run ended; Lightning ends it at Ctrl-C."""
+    interrupts = error, error.__context__
+    if any(isinstance(reason, KeyboardInterrupt) for reason in interrupts):
+        return "ended by Ctrl-C"
+    return f"{type(error).__name__}: {error}"
 
 
 def _write_results(

@@ -125,6 +125,8 @@ def _check_matches(pattern: str, paths: Sequence[str]) -> None:
         for path in paths
         for end in (*(i for i, c in enumerate(path) if c == "."), len(path))
     }
-    raise ValueError(
-        f"the pattern {pattern!r} matches nothing.{did_you_mean(pattern, names)}"
-    )
+    hint = did_you_mean(pattern, names)
+    longer = [name for name in names if name.endswith(f".{pattern}")]
+    if not hint and longer:
+        hint = f" Did you mean {min(longer)!r}?"
+    raise ValueError(f"the pattern {pattern!r} matches nothing.{hint}")

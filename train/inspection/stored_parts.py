@@ -107,9 +107,29 @@ def _checkpoint(folder: Path, verify: bool) -> StoredParts:
 
 def _run(folder: Path, verify: bool) -> StoredParts:
     checkpoints = Checkpoints(folder)
+    if not checkpoints.steps:
+        return _named_checkpoints(folder, verify)
     newest = _checkpoint(Path(checkpoints["latest"]), verify)
     newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
     return newest
+
+
+def _named_checkpoints(folder: Path, verify: bool) -> StoredParts:
+    """Return the newest of checkpoints whose names are none of steps, as of Lightning.
+
+    Of those of one step it is ``last``.
+    """
+    places = [file.parent for file in folder.glob(f"*/{MANIFEST}")]
+    steps = {place: Checkpoint.read(place).step for place in places}
+    places.sort(key=lambda place: (steps[place], place.name == "last", place.name))
+    newest = _checkpoint(places[-1], verify)
+    newest.facts["run"] = str(folder)
+    newest.facts["steps"] = [place.name for place in places]
+    return newest
+
+
+def _fit_run(folder: Path, verify: bool) -> StoredParts:
+    return _named_checkpoints(folder / _OF_FIT, verify)
 
 
 def _hyperstate(folder: Path, verify: bool) -> StoredParts:
@@ -182,8 +202,12 @@ def _has(*names: str) -> Callable[[Path], bool]:
     return lambda folder: any((folder / name).is_file() for name in names)
 
 
-def _has_below(name: str) -> Callable[[Path], bool]:
-    return lambda folder: any(True for _ in folder.glob(f"*/{name}"))
+def _has_below(name: str, place: str = ".") -> Callable[[Path], bool]:
+    return lambda folder: any(True for _ in (folder / place).glob(f"*/{name}"))
+
+
+_OF_FIT = "checkpoints"
+"""Where ``burnish fit`` has the checkpoints of a run."""
 
 
 def _is_pretrained(folder: Path) -> bool:
@@ -198,6 +222,7 @@ _READERS: Sequence[
     (_is_pretrained, _pretrained),
     (_has(INDEX), _shards),
     (_has_below(MANIFEST), _run),
+    (_has_below(MANIFEST, _OF_FIT), _fit_run),
     (_has_below(STATE), _hyperstate_run),
 )
 """Kinds of folders, those first that are told by more."""

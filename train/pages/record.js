@@ -202,11 +202,16 @@ function spoken(tensor) {
 
 const cards = new Map();
 
+/* A long name goes on in the next line at a dot, not within a word. */
+function wrappable(name) {
+  return name.split(".").flatMap((part, i) => (i ? [el("wbr"), `.${part}`] : [part]));
+}
+
 function card(tensor) {
   if (cards.has(tensor)) return cards.get(tensor);
   const [low, high] = tensor.ends || [tensor.min, tensor.max];
   const node = el("article", { class: `card ${classOf(tensor)}`, tabindex: -1, "aria-label": tensor.name },
-    el("h3", { class: "mono" }, tensor.name),
+    el("h3", { class: "mono" }, wrappable(tensor.name)),
     (tensor.odd || []).map((odd) => el("div", { class: "small" }, badge(odd.kind, odd.isGrave, odd.isNote), ` ${odd.text}`)),
     histogram(tensor),
     el("div", { class: "ends" },

@@ -37,6 +37,23 @@ def test_a_file_is_one_part_without_a_name(suffix: str, tmp_path: Path) -> None:
         assert [len(part.record.entries()) for part in stored.parts] == [2]
 
 
+def test_a_run_of_fit_shows_its_last_checkpoint_and_names_the_others(
+    tmp_path: Path,
+) -> None:
+    net = nn.Linear(2, 2)
+    (tmp_path / "checkpoints").mkdir()
+    for step, name in ((9, "epoch=1"), (9, "last"), (5, "epoch=0")):
+        Checkpoints(tmp_path / "all").save(step, model=net)
+        saved = next((tmp_path / "all").glob(f"step*{step}"))
+        saved.rename(tmp_path / "checkpoints" / name)
+    (tmp_path / "summary.json").write_text("{}")
+
+    for source in (tmp_path, tmp_path / "checkpoints"):
+        with stored_parts(source) as stored:
+            assert Path(stored.source).name == "last"
+            assert stored.facts["steps"] == ["epoch=0", "epoch=1", "last"]
+
+
 def test_a_run_shows_its_newest_checkpoint_and_names_the_others(tmp_path: Path) -> None:
     net = nn.Linear(2, 2)
     checkpoints = Checkpoints(tmp_path / "run")
