@@ -30,12 +30,12 @@ def upgrade_record(record: E, places: Places) -> E:
     if it says none) to the newest, a parent's before its children's; tensors are
     computed when they are read.  Raises `RecordVersionError` for a newer record.
     """
-    table: Table = dict(path_index(record))
-    tree: dict[str, Any] = dict(record.tree or {})
     try:
         steps = list(_steps(record, places))
         if not steps:
             return record
+        table: Table = dict(path_index(record))
+        tree: dict[str, Any] = dict(record.tree or {})
         for prefix, rule in steps:
             table = _within(table, prefix, rule)
             tree = {
@@ -115,9 +115,14 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
     below: Any = ours.get("versions")
     versions: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
     versions[""] = ours.get("version", 0)
+    # 5,000 modules pass here at every load, of few classes.
+    classes = {kind: declared_class(kind) for kind in {type(m) for _, m in places}}
+    newest_versions = {kind: version_of(cls) for kind, cls in classes.items()}
     for prefix, owner in places:
-        cls = declared_class(type(owner))
-        newest = version_of(cls)
+        newest = newest_versions[type(owner)]
+        if prefix and not newest:
+            continue
+        cls = classes[type(owner)]
         # A class that has no version, or has lost it, reads no newer record of itself.
         is_stored = not prefix and record.type_name == cls.__qualname__
         if not newest and not is_stored:

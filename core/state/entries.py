@@ -78,8 +78,9 @@ def content_of(
     """
     content = ModuleContent()
     _add_tensors(content, places, ids or {})
-    for prefix, owner in places:
-        if has_extra_state(owner):
+    keeps_more = {cls: has_extra_state(cls) for cls in {type(m) for _, m in places}}
+    for prefix, owner in places if any(keeps_more.values()) else ():
+        if keeps_more[type(owner)]:
             content.extra.setdefault(f"{prefix}_extra_state", owner)
     _leave_out(content, places)
     _check_form(content, is_left_out)
@@ -175,7 +176,7 @@ def named_tensors(
     of it.
     """
     rows = held_tensors(places)
-    has_wrappers = any(type(tensor) not in ORDINARY for _, _, tensor in rows)
+    has_wrappers = not ORDINARY.issuperset(map(type, map(itemgetter(2), rows)))
     return _unwrapped_rows(rows, forms) if has_wrappers else rows
 
 
@@ -183,9 +184,10 @@ def held_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
     """Return every parameter and buffer, one that wraps others as the module has it."""
     rows: list[tuple[str, Kind, Tensor]] = []
     for prefix, owner in places:
-        for name, parameter in owner._parameters.items():
-            if parameter is not None:
-                rows.append((prefix + name, "parameter", parameter))
+        if owner._parameters:
+            for name, parameter in owner._parameters.items():
+                if parameter is not None:
+                    rows.append((prefix + name, "parameter", parameter))
         if owner._buffers:
             transient = transient_buffers(owner)
             for name, buffer in owner._buffers.items():

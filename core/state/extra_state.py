@@ -16,9 +16,9 @@ from ...records.tensors.torch_internals import state_dict_hooks, state_dict_writ
 from ..modules.tree import WRAPPING, Places, wraps
 
 
-def has_extra_state(module: nn.Module) -> bool:
-    """Return whether the class of ``module`` says what else it keeps."""
-    return type(module).get_extra_state is not nn.Module.get_extra_state
+def has_extra_state(cls: type[nn.Module]) -> bool:
+    """Return whether a class says what else its modules keep."""
+    return cls.get_extra_state is not nn.Module.get_extra_state
 
 
 def check_state_dict(

@@ -167,6 +167,8 @@ def adopt(
     adopted_ids: set[ParamId] | None = None
     for _, owner in places if adopted else ():
         before: dict[str, ParamId] | None = owner.__dict__.get(IDS)
+        if before is None and not owner._parameters:
+            continue
         owner_ids = {} if before is None else before.copy()
         for name, parameter in owner._parameters.items():
             param_id = adopted.get(id(parameter))

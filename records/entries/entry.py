@@ -218,8 +218,9 @@ class Entry:
     @property
     def is_stored(self) -> bool:
         """Whether `stored` reads a file."""
-        is_tensor = isinstance(self.source, torch.Tensor)
-        return not is_tensor and not getattr(self.source, "is_live", False)
+        source = self.source
+        # Thousands are asked at every load, of which nearly all lie in files.
+        return not (isinstance(source, torch.Tensor) or getattr(source, "is_live", 0))
 
     def _live(self) -> "Tensor | None":
         source = self.source

@@ -96,8 +96,10 @@ class StoredEntries:
             return self._all
 
     def _all_entries(self) -> list[Entry]:
-        existing = self._entries
-        return [existing.get(i) or self._new_entry(i) for i in range(len(self))]
+        existing, new_entry = self._entries, self._new_entry
+        if not existing:
+            return [*map(new_entry, range(len(self)))]
+        return [existing.get(i) or new_entry(i) for i in range(len(self))]
 
     def _entry(self, number: int) -> Entry:
         if self._all:

@@ -272,5 +272,8 @@ def tensor_of(
     tensor = torch.frombuffer(data, dtype=payload.dtype)
     if tensor.data_ptr() % payload.dtype.itemsize:
         tensor = torch.frombuffer(data, dtype=torch.uint8).clone().view(payload.dtype)
-    # One of one dimension has its shape, and half of all tensors are such.
-    return tensor if len(shape) == 1 else tensor.view(shape)
+    # One of one dimension has its shape, and half of all tensors are such. Torch reads
+    # sizes sooner than a tuple of them.
+    if len(shape) == 1:
+        return tensor
+    return tensor.view(*shape) if shape else tensor.view(shape)

@@ -36,7 +36,7 @@ def read_fillings(
     check_gaps(record, maps)
     live = [step.stored.is_live for step in plan.steps]
     are_live = any(live)
-    if record.verified in ("touched", "all"):
+    if plan.report.verified in ("touched", "all"):
         # A tensor that somebody has may be another by now than the one that was read.
         plan.report.verified = "live" if are_live else "all"
     # What files hold is in no memory that the load writes.
@@ -52,8 +52,9 @@ def read_fillings(
                 if filling is not None:
                     fillings.append(filling)
                     continue
-            values = reader.values_of(step, is_live)
-            new_values = convert_values(values, entry, step.dtype)
+            new_values = values = reader.values_of(step, is_live)
+            if values.dtype is not step.dtype:
+                new_values = convert_values(values, entry, step.dtype)
             if new_values.device != tensor.device and not tensor.is_meta:
                 new_values = new_values.to(tensor.device)
             memory_format = step.target.memory_format or entry.memory_format
@@ -89,9 +90,10 @@ class _Reader:
         entry = step.stored
         values = self._read.get(id(entry)) if step.is_repeated else None
         if values is None:
-            values = entry.read(self._maps)
             if is_live:
-                values = values_of(values, entry.path).detach()
+                values = values_of(entry.read(self._maps), entry.path).detach()
+            else:
+                values = entry.read_stored(self._maps)
             if self._tally.is_told:
                 self._tell(entry)
             if id(entry) in self._repeated:

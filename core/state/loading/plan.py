@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -161,7 +162,7 @@ def _shapes(entries: Iterable[tuple[str, Entry]]) -> dict[str, tuple[int, ...]]:
     return {path: e.shape for path, e in entries if e.kind != "transient"}
 
 
-@dataclass(slots=True)
+@dataclass
 class _Matching:
     """A module's entries beside the stored ones: a plan of what fits, and problems."""
 
@@ -174,6 +175,11 @@ class _Matching:
     """Paths at which both sides have an entry, and the stored one does not fit."""
     used_entries: set[int] = field(default_factory=set[int])
     """Which of the stored entries are the module's, by identity."""
+
+    @cached_property
+    def asks_dtype(self) -> bool:
+        """Whether the reader of the file asked for dtypes."""
+        return self.record.reading.dtype is not None
 
     def match(self, resizing: Resizing) -> None:
         """Put what fits into the plan; note what of it does not fit."""
@@ -202,9 +208,12 @@ class _Matching:
         """Plan how ``stored_entry`` fills ``target``; return why it does not fit."""
         report = self.plan.report
         dtype = target.dtype
-        if _takes_stored_dtype(target, stored_entry, self.record):
+        if self.asks_dtype and _takes_stored_dtype(target, stored_entry, self.record):
             dtype = stored_entry.dtype
-        problem = misfit(stored_entry, target, dtype)
+        problem = None
+        # Thousands pass here at every load, of which nearly all fit.
+        if stored_entry.shape != target.shape or stored_entry.dtype is not dtype:
+            problem = misfit(stored_entry, target, dtype)
         if problem is not None and resizing.allows(target, stored_entry):
             report.changed.append(f"{target.path}: took the stored shape")
             problem = misfit_of_dtype(stored_entry, dtype)
@@ -278,8 +287,6 @@ class _Matching:
 
 
 def _takes_stored_dtype(target: Entry, stored_entry: Entry, record: Entries) -> bool:
-    if record.reading.dtype is None:
-        return False
     if not (stored_entry.dtype.is_floating_point and target.dtype.is_floating_point):
         return False
     return target.kind == "parameter" or record.reading.dtype == "stored"
@@ -340,7 +347,8 @@ def _by_path(
 ) -> dict[str, Entry]:
     """Return stored entries by path; without wrappers where that makes them fit."""
     stored_entries = {p: e for p, e in path_index(record).items() if e.kind != "extra"}
-    expected = {p for e in content.entries for p in (e.path, *e.ties)}
+    expected = {entry.path for entry in content.entries}
+    expected.update(tie for entry in content.entries for tie in entry.ties)
     if not stored_entries or expected.issuperset(stored_entries):
         return stored_entries
     # DataParallel and its kind put "module." before every name; one module of that

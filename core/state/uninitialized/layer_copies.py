@@ -117,10 +117,12 @@ def _key(
     # Who sets an attribute before the constructor runs may have it read there.
     if layer.__dict__:
         return None
-    values = (*args, *kwargs.values())
+    values = (*args, *kwargs.values()) if kwargs else args
     # The kinds matter: 1 equals True and 1.0, and they differ in repr.
     kinds = tuple(map(type, values))
-    if not _CONSTANT.issuperset(kinds) or not all(map(_is_steady, values)):
+    if not _CONSTANT.issuperset(kinds):
+        return None
+    if not _STEADY.issuperset(kinds) and not all(map(_is_steady, values)):
         return None
     cls = type(layer)
     return (
@@ -143,6 +145,9 @@ def _is_steady(value: Any) -> bool:
 _CONSTANT = frozenset(
     {int, bool, float, str, tuple, type(None), torch.dtype, torch.device}
 )
+
+
+_STEADY = _CONSTANT - {float, tuple}
 
 
 def _functions_of(cls: type[nn.Module]) -> tuple[Any, ...]:
