@@ -27,6 +27,11 @@ FEWEST = 5
 """Rounds after which a race may end, where all that it measured is narrow by then."""
 NARROW = 0.02
 """Between the quartiles of a ratio, as a part of its median."""
+LONG = 3.0
+"""Seconds after which a race ends with `FEWEST` rounds, whatever it found."""
+TOO_LONG = 10.0
+"""Seconds after which `FEWEST_OF_LONG` have to do."""
+FEWEST_OF_LONG = 3
 
 _MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of malloc.h."""
@@ -151,9 +156,11 @@ def race(
     `time.thread_time` leaves other threads out. With ``isolated``, each run has a
     forked process of its own, which has imported what this one has, and no more.
     Garbage is collected during a run only if ``collecting``, as users have it. A race
-    ends after `FEWEST` rounds or more once the ratios of all its runners are narrow.
+    ends after `FEWEST` rounds or more once the ratios of all its runners are narrow,
+    or it was `LONG`.
     """
     samples = {name: Samples() for name in runners}
+    began = time.monotonic()
     for round_ in range(pairs + 1):
         for name in [*runners][:: 1 if round_ % 2 else -1]:
             before()
@@ -162,9 +169,15 @@ def race(
             if round_:
                 samples[name].cpu.append(cpu)
                 samples[name].wall.append(wall)
-        if round_ >= FEWEST and _are_narrow([*samples.values()]):
+        if _is_over(samples, round_, time.monotonic() - began):
             break
     return samples
+
+
+def _is_over(samples: Mapping[str, Samples], n_rounds: int, seconds: float) -> bool:
+    if n_rounds < FEWEST:
+        return n_rounds >= FEWEST_OF_LONG and seconds > TOO_LONG
+    return seconds > LONG or _are_narrow([*samples.values()])
 
 
 def _are_narrow(samples: Sequence[Samples]) -> bool:

@@ -41,9 +41,8 @@ def run() -> list[Row]:
             rows += memory_rows(folder, case, save, state)
     for case, save, state, full, half in cases:
         with scratch() as folder, no_fsync():
-            rows += speed_rows(folder, case, save, state, full, half)
-            rows += thread_rows(folder, case, save, state, None)
-            rows += thread_rows(folder, case, save, state, "half")
+            rows += speed_rows(folder, case, save, state, None, full)
+            rows += speed_rows(folder, case, save, state, "half", half)
     return rows
 
 
@@ -78,34 +77,14 @@ def memory_rows(folder: str, case: str, save: Save, state: State) -> list[Row]:
 
 
 def speed_rows(
-    folder: str, case: str, save: Save, state: State, full: float, half: float
+    folder: str,
+    case: str,
+    save: Save,
+    state: State,
+    precision: Literal["half"] | None,
+    at_most: float,
 ) -> list[Row]:
-    mine, theirs = f"{folder}/net.mpk", f"{folder}/net.safetensors"
-
-    def clear() -> None:
-        remove(mine, theirs)
-
-    whole = race(
-        {"ours": lambda: save(mine), "peer": lambda: save_safetensors(state(), theirs)},
-        before=clear,
-    )
-    halved = race(
-        {
-            "ours": lambda: save(mine, precision="half"),
-            "peer": lambda: save_as_half(state, theirs),
-        },
-        before=clear,
-    )
-    return [
-        Row.timed("save full", case, whole["ours"], whole["peer"], at_most=full),
-        Row.timed("save half", case, halved["ours"], halved["peer"], at_most=half),
-    ]
-
-
-def thread_rows(
-    folder: str, case: str, save: Save, state: State, precision: Literal["half"] | None
-) -> list[Row]:
-    """Return what two threads take of the time of one, of the peer's, of a write's."""
+    """Return what a save takes of the peer's time, and two threads of others'."""
     mine, theirs = f"{folder}/net.mpk", f"{folder}/net.safetensors"
     save(mine, precision=precision)
     content = Path(mine).read_bytes()
@@ -128,11 +107,17 @@ def thread_rows(
         before=lambda: remove(mine, theirs),
     )
     two = times.pop("2 threads")
-    question = f"save {precision or 'full'}, 2 threads to"
+    question = f"save {precision or 'full'}"
+    one, safetensors = times["1 thread"], times["safetensors"]
     return [
-        Row.timed(f"{question} {name}, {by}", case, two, samples, by=by)
-        for by in _CLOCKS
-        for name, samples in times.items()
+        Row.timed(question, case, one, safetensors, at_most=at_most),
+        *(
+            Row.timed(
+                f"{question}, 2 threads to {name}, {by}", case, two, samples, by=by
+            )
+            for by in _CLOCKS
+            for name, samples in times.items()
+        ),
     ]
 
 

@@ -185,7 +185,8 @@ def formats() -> Iterator[Format]:
     """Return every format, users' own first; built-in ones are imported on the way."""
     yield from (form for name, form in _formats.items() if name not in BUILT_IN)
     for name in BUILT_IN:
-        yield format_named(name)
+        form = _formats.get(name)
+        yield format_named(name) if form is None else form
 
 
 def format_named(name: str) -> Format:

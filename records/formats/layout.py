@@ -5,7 +5,8 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+
+import numpy as np
 
 ALIGN = 64
 """Payloads begin at multiples of this: a cache line, and the widest vector."""
@@ -35,13 +36,18 @@ class DocumentLayout:
     @classmethod
     def of(cls, sizes: Sequence[int]) -> "DocumentLayout":
         """Return the layout of payloads of ``sizes`` bytes, in their order."""
-        # Thousands pass here at every save and load: each step is one pass in C.
-        steps = [(size + _TO_NEXT) & -ALIGN for size in sizes]
-        if max(sizes, default=0) > LONGEST_BIN:
-            steps = [(n + _TO_NEXT) & -ALIGN for n in map(_extent, sizes)]
-        *starts, _ = accumulate(steps, initial=ALIGN)
-        end = starts[-1] + _extent(sizes[-1]) if sizes else _ARRAY
-        return cls(array("q", sizes), array("q", starts), end)
+        if not sizes:
+            return cls(array("q"), array("q"), _ARRAY)
+        # Thousands pass here at every save and load, and who reads one of them waits.
+        extents = np.array(sizes, dtype=np.int64)
+        if max(sizes) > LONGEST_BIN:
+            extents[:] = [*map(_extent, sizes)]
+        starts = np.empty(len(sizes), dtype=np.int64)
+        starts[0] = ALIGN
+        np.cumsum((extents[:-1] + _TO_NEXT) & -ALIGN, out=starts[1:])
+        starts[1:] += ALIGN
+        end = int(starts[-1] + extents[-1])
+        return cls(array("q", sizes), array("q", starts.tobytes()), end)
 
     def frames(self) -> list[bytes]:
         """Return the pad and the head before each payload."""
