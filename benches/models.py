@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 
-def gpt2() -> nn.Module:
+def gpt2(n_layer: int = 12) -> nn.Module:
     """Return GPT-2 small: 124 M parameters in 148 tensors, one of them tied."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    model: nn.Module = GPT2LMHeadModel(GPT2Config())
+    model: nn.Module = GPT2LMHeadModel(GPT2Config(n_layer=n_layer))
     return model.eval()
 
 
