@@ -43,7 +43,7 @@ def run() -> list[Row]:
             at_most=0.3,
             lazy_at_most=0.05,
         ),
-        *rows_of(ManyLinear(), "5,000 of 64x64 and AdamW, 246 MB"),
+        *rows_of(ManyLinear(1000), "1,000 of 64x64 and AdamW, 49 MB"),
     ]
 
 
