@@ -65,7 +65,8 @@ _KEYS = {"state", "param_groups"}
 def outline_of(record: FlatRecord) -> tuple[dict[int, str], Any]:
     """Return plain data with blanks for its tensors, and the path of each by its ID."""
     entries = record.entries()
-    blanks = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
+    # Some become arrays, which have to have values: all of them one zero.
+    blanks = [torch.zeros((), dtype=e.dtype).expand(e.shape) for e in entries]
     outline = with_parts(
         record,
         entries=[
