@@ -220,7 +220,9 @@ class Entry:
         """Whether `stored` reads a file."""
         source = self.source
         # Thousands are asked at every load, of which nearly all lie in files.
-        return not (isinstance(source, torch.Tensor) or getattr(source, "is_live", 0))
+        return not (
+            isinstance(source, torch.Tensor) or getattr(source, "is_live", False)
+        )
 
     def _live(self) -> "Tensor | None":
         source = self.source
