@@ -1,6 +1,6 @@
 """Keys of overrides that leave out the section that they are in."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from ..config.spelling import did_you_mean
 
 _SECTIONS = ("model_config", "data_config", "data_config.loader", "run_config")
 _PLACES = (*_SECTIONS, "run_config.trainer", "run_config.logger")
+_ROOTS = ("model_config", "data_config", "run_config")
 _SHORT = {"model": ("model_config",), "data": ("data_config", "data_config.loader")}
 _CLASSES = ("model_config.module_name", "data_config.module_name")
 
@@ -124,14 +125,26 @@ def _candidates(key: str) -> list[str]:
 def _unknown(key: str, word: str, tree: dict[str, Any]) -> str:
     from ..train.fit.fit_config import known_names
 
-    names = known_names(tree)
+    names = [*known_names(tree), *(p for s in _ROOTS for p in _paths(tree, s))]
     shorter = {name.partition(".")[2]: name for name in names}
     groups = [g for g in tree["hydra"]["runtime"]["choices"] if g[:6] != "hydra/"]
-    hint = did_you_mean(key, [*names, *shorter, *groups])
+    # Whoever writes the end of a key alone means that key, however long it is.
+    ends = [name for name in shorter if name.endswith(f".{key}")]
+    hint = did_you_mean(ends[0] if ends else key, [*names, *shorter, *groups])
     return (
         f"unknown key {key!r}.{hint} +{word} adds a key of your own, and "
         "--help tells how keys are written"
     )
+
+
+def _paths(tree: Mapping[str, Any], section: str) -> Iterator[str]:
+    """Yield the path of each value of the file under ``section``."""
+    below = tree.get(section)
+    if not isinstance(below, dict):
+        return
+    for name in below:
+        yield f"{section}.{name}"
+        yield from (f"{section}.{path}" for path in _paths(below, name))
 
 
 def _is_in(tree: object, path: str) -> bool:

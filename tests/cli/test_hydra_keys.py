@@ -53,6 +53,12 @@ def test_a_key_is_completed_whatever_stands_before_it(
     assert completed(groups, word) == [expected]
 
 
+@pytest.mark.parametrize("word", ["lr=1", "kwargs.lr=1"])
+def test_the_end_of_a_key_is_told_whole(word: str, groups: Path) -> None:
+    with pytest.raises(ValueError, match=r"Did you mean 'optimizer\.kwargs\.lr'\?"):
+        completed(groups, word)
+
+
 @pytest.mark.parametrize("word", ["opt=adam", "opt=adam,sgd", "opt=glob(*)", "~opt"])
 def test_a_choice_of_a_group_stays_as_it_is(word: str, groups: Path) -> None:
     assert completed(groups, word) == [word]
