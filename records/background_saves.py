@@ -12,8 +12,9 @@ from .entries.entries import with_parts
 from .header.header import header_of
 from .io.progress import Progress
 from .io.remote.url import Place, path_or_url
-from .io.save_handle import SaveHandle, SnapshotReport
+from .io.save_handle import SaveHandle, SnapshotReport, saves_going_on
 from .io.sink import Destination
+from .processes.background_group import background_group
 from .record_writer import WritableRecord
 from .tensors.optimizer_steps import call_before_steps
 from .writing.held_records import HeldRecords
@@ -181,6 +182,24 @@ class BackgroundSaves:
             self._last = None
         if self._last is not None:
             self._last.join()
+
+
+def with_all_processes(
+    write: Callable[[Records, Any], T],
+) -> Callable[[Records], T]:
+    """Return ``write``, with a group of all processes, for the thread of a save.
+
+    It waits for the saves that went on before it: the messages of two would meet in the
+    group. All processes call this, in the same order.
+    """
+    group, earlier_saves = background_group(), saves_going_on()
+
+    def write_in_turn(records: Records) -> T:
+        for save in earlier_saves:
+            save.join()
+        return write(records, group)
+
+    return write_in_turn
 
 
 class _Save(Generic[T]):

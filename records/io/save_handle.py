@@ -177,7 +177,7 @@ _LOOK = 1.0
 
 def join_saves(place: str | os.PathLike[str]) -> None:
     """Return once nothing is being written to ``place``; errors stay with saves."""
-    handles = _handles()
+    handles = saves_going_on()
     if handles:
         file = _place(place)
         for handle in handles:
@@ -210,7 +210,7 @@ class _SaveThread(threading.Thread):
         self.handle.run()
 
 
-def _handles() -> list[SaveHandle[Any]]:
+def saves_going_on() -> list[SaveHandle[Any]]:
     """Return the saves that go on in other threads of this process."""
     # Python's own list of threads: no interrupt leaves one that never began in it, and
     # a child has none of its parent's.
@@ -226,7 +226,7 @@ _unseen_failures: set[SaveHandle[Any]] = set()
 
 
 def _join_all() -> None:
-    for handle in _handles():
+    for handle in saves_going_on():
         handle.join()
 
 

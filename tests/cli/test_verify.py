@@ -89,7 +89,7 @@ def test_a_run_is_verified_whole_with_its_manifests(
     assert "'model' in model.mpk is not what was saved" in verified(
         capsys, "run", status=1
     )
-    (run[2].folder / "model.mpk").unlink()
+    Path(run[2].folder, "model.mpk").unlink()
     assert "'model' in model.mpk is missing" in verified(capsys, "run", status=1)
 
 

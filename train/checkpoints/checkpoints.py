@@ -17,6 +17,7 @@ from ...records.background_saves import (
     Records,
     SnapshotKind,
     SnapshotOptions,
+    with_all_processes,
 )
 from ...records.calls import explain_calls
 from ...records.errors import RecordFormatError
@@ -25,7 +26,6 @@ from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SaveHandle, join_saves
 from ...records.processes.agreement import agreed
-from ...records.processes.background_group import background_group
 from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
@@ -402,10 +402,8 @@ class Checkpoints:
         if self._wait:
             source: Manifest | SaveHandle[Manifest] = write(save.records)
         else:
-            group = background_group()
-            source = self._saves.begin(
-                save.records, lambda records: write(records, group), self.folder
-            )
+            write_in_turn = with_all_processes(write)
+            source = self._saves.begin(save.records, write_in_turn, self.folder)
         return Checkpoint(self.folder / name, source)
 
     def _prepare_shared(self, part: Part) -> WritableRecord:

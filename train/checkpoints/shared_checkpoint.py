@@ -62,12 +62,11 @@ class SharedCheckpoint:
             text = agreed(lambda: begin() if is_writer() else "", groups=[group])
             scratch = path_or_url(broadcast_text(text, group=group))
             shared_records = records[:n_shared]
-            rows = self.shared.write(
-                scratch, self.mark, shared_records, progress, group
-            )
+            self.shared.write(scratch, self.mark, shared_records, progress, group)
 
             def end() -> None:
                 if is_writer():
+                    rows = self.shared.rows(scratch, self.mark)
                     finish(scratch, records[n_shared:], rows)
                     stack.close()
 

@@ -72,17 +72,24 @@ class SharedParts:
         records: Records,
         progress: Progress | None,
         group: Any,
-    ) -> dict[str, PartRow]:
+    ) -> None:
         """Write ``records``, which are `records` or copies of them, into ``folder``.
 
-        ``mark`` ends the names of theirs. Return what a manifest says of them.
+        ``mark`` ends the names of theirs.
+        """
+        for part, save, record in zip(self.parts, self.saves, records, strict=True):
+            place = record_folder(folder / f"{part.name}{mark}")
+            save.write(record, place, progress_below(part.name, progress), group)
+
+    def rows(self, folder: Place, mark: str) -> dict[str, PartRow]:
+        """Return what a manifest says of the parts, once all have written theirs.
+
+        For the process that writes it, which takes the folder away from here then.
         """
         rows: dict[str, PartRow] = {}
-        for part, save, record in zip(self.parts, self.saves, records, strict=True):
+        for part in self.parts:
             name = f"{part.name}{mark}"
-            place = record_folder(folder / name)
-            save.write(record, place, progress_below(part.name, progress), group)
-            digest = digest_of(place.path)
+            digest = digest_of(record_folder(folder / name).path)
             rows[part.name] = PartRow(name, part.kind, digest, part.left_out)
         return rows
 

@@ -24,13 +24,13 @@ from ...records.background_saves import (
     Records,
     SnapshotKind,
     SnapshotOptions,
+    with_all_processes,
 )
 from ...records.calls import explain_calls
 from ...records.io.progress import Progress, progress_call
 from ...records.io.remote.url import Place
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.agreement import agreed
-from ...records.processes.background_group import background_group
 from ...records.processes.messages import n_processes
 from ...records.record_writer import WritableRecord
 from ..checkpoints.choice import Choice, PatternsOfParts
@@ -343,10 +343,7 @@ class HyperState(Generic[C, S]):
         if self._wait:
             write(save.records)
             return
-        group = background_group()
-        self._saves.begin(
-            save.records, lambda records: write(records, group), folders.root
-        )
+        self._saves.begin(save.records, with_all_processes(write), folders.root)
 
     def _commit(self, folders: Folders, name: str, files: StateFiles) -> None:
         """Write a checkpoint; once it is there, retire the older ones."""

@@ -16,12 +16,12 @@ from ...records.background_saves import (
     Records,
     SnapshotKind,
     SnapshotOptions,
+    with_all_processes,
 )
 from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.agreement import agreed
-from ...records.processes.background_group import background_group
 from ...records.processes.messages import is_running, n_processes
 from ...records.record import Record
 from ...records.record_writer import writer_for
@@ -167,9 +167,9 @@ class RecordIO(CheckpointIO):
         if self._wait:
             write(save.records)
             return
-        group = background_group()
+        write_in_turn = with_all_processes(write)
         self._saving = folder
-        self._saves.begin(save.records, lambda records: write(records, group), folder)
+        self._saves.begin(save.records, write_in_turn, folder)
 
     def finish(self) -> None:
         """Return once the last save is on the disk; raise its error, if that is new."""

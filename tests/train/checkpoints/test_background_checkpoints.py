@@ -67,7 +67,7 @@ def test_the_folder_is_to_the_byte_the_one_that_is_waited_for(tmp_path: Path) ->
 
     assert sorted(os.listdir(a)) == sorted(os.listdir(b))
     for name in os.listdir(a):
-        assert (a.folder / name).read_bytes() == (b.folder / name).read_bytes()
+        assert Path(a.folder, name).read_bytes() == Path(b.folder, name).read_bytes()
     assert a.manifest == b.manifest
 
 

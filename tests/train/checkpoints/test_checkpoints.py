@@ -301,7 +301,7 @@ def test_a_newer_folder_without_its_manifest_is_no_older_run(tmp_path: Path) -> 
     model = filled(net(), 7)
     assert checkpoints.restore(model=model) == 3  # an older one is nobody's newest
 
-    (saved.folder / "checkpoint.json").unlink()
+    Path(saved.folder, "checkpoint.json").unlink()
     with pytest.raises(RecordFormatError, match=r"without checkpoint\.json.*step 2"):
         checkpoints.restore(model=model)
     (tmp_path / "step000000000002/checkpoint.json").unlink()
@@ -341,9 +341,9 @@ def test_a_part_of_another_step_is_refused_in_words_that_say_how_to_go_on(
     # All other parts, and all of the other step, are what was saved.
     assert Checkpoints(tmp_path).restore(at=at) == 10
     assert Checkpoints(tmp_path).restore(5, net=model, at=at) == 5
-    tree = json.loads((newer.folder / "checkpoint.json").read_text())
+    tree = json.loads(Path(newer.folder, "checkpoint.json").read_text())
     del tree["parts"]["net"]["digest"]
-    (newer.folder / "checkpoint.json").write_text(json.dumps(tree))
+    Path(newer.folder, "checkpoint.json").write_text(json.dumps(tree))
     assert Checkpoints(tmp_path).restore(net=model, at=at) == 10
     assert same(model, filled(net(), 5.0))
 
@@ -359,7 +359,7 @@ def test_plain_data_of_another_step_is_refused_too(tmp_path: Path) -> None:
 def test_equal_parts_of_two_steps_are_one_part(tmp_path: Path) -> None:
     model, checkpoints = net(), Checkpoints(tmp_path)
     older, newer = (checkpoints.save(step, net=model, n=step) for step in (5, 10))
-    newer.file("net").unlink()
+    Path(newer.file("net")).unlink()
     os.link(older.file("net"), newer.file("net"))
 
     assert checkpoints.restore(net=net()) == 10
@@ -368,9 +368,9 @@ def test_equal_parts_of_two_steps_are_one_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize("digest", [7, None, ["ab"]])
 def test_a_digest_that_is_none_is_named(digest: object, tmp_path: Path) -> None:
     saved = Checkpoints(tmp_path).save(1, net=net())
-    tree = json.loads((saved.folder / "checkpoint.json").read_text())
+    tree = json.loads(Path(saved.folder, "checkpoint.json").read_text())
     tree["parts"]["net"]["digest"] = digest
-    (saved.folder / "checkpoint.json").write_text(json.dumps(tree))
+    Path(saved.folder, "checkpoint.json").write_text(json.dumps(tree))
 
     with pytest.raises(RecordFormatError, match="manifest that cannot be read"):
         Checkpoints(tmp_path).restore(net=net())
@@ -378,9 +378,9 @@ def test_a_digest_that_is_none_is_named(digest: object, tmp_path: Path) -> None:
 
 def test_damage_is_called_damage_and_not_another_step(tmp_path: Path) -> None:
     saved = Checkpoints(tmp_path).save(1, net=net())
-    data = bytearray(saved.file("net").read_bytes())
+    data = bytearray(Path(saved.file("net")).read_bytes())
     data[-1] ^= 1
-    saved.file("net").write_bytes(data)
+    Path(saved.file("net")).write_bytes(data)
 
     with pytest.raises(RecordChecksumError, match="the checksums"):
         Checkpoints(tmp_path).restore(net=net())

@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 def test_a_newer_manifest_is_refused_and_a_damaged_one_named(tmp_path: Path) -> None:
     saved = Checkpoints(tmp_path).save(1, model=net())
-    manifest = saved.folder / "checkpoint.json"
+    manifest = Path(saved.folder, "checkpoint.json")
     text = manifest.read_text()
 
     manifest.write_text(text.replace('"burnish": 1', '"burnish": 99'))
@@ -49,7 +49,7 @@ def test_a_manifest_that_lies_about_a_part_is_refused_and_nothing_changed(
     lie: dict[str, str], words: str, tmp_path: Path
 ) -> None:
     saved = Checkpoints(tmp_path).save(3, net=filled(net(), 1.0), who=[1])
-    file = saved.folder / "checkpoint.json"
+    file = Path(saved.folder, "checkpoint.json")
     tree = json.loads(file.read_text())
     del tree["parts"]["net"]["digest"]
     tree["parts"]["net"].update(lie)

@@ -1,5 +1,6 @@
 """Checkpoints of what several processes hold together go on as if nothing had been."""
 
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from burnish.optim import AdamW
 from burnish.records import RecordError
 from burnish.records.tensors.shares import own_share
 from burnish.train import Checkpoints
+from burnish.train.checkpoints.shared_checkpoint import SharedCheckpoint
 
 from ...forked_processes import in_processes
 from ...sharded_nets import (
@@ -145,6 +147,40 @@ def test_a_save_that_fails_on_one_process_leaves_no_checkpoint(
         "step000000000001",
         "step000000000003",
     ]
+
+
+def test_two_saves_that_nobody_waits_for_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(rank: int) -> None:
+        others = threading.Event()
+        write = SharedCheckpoint.write
+
+        def late_write(self: Any, folders: Any, *rest: Any) -> None:
+            # On the first process the other save would overtake this one.
+            if folders.root.name == "b":
+                others.set()
+            elif rank == 0:
+                others.wait(0.3)
+            write(self, folders, *rest)
+
+        monkeypatch.setattr(SharedCheckpoint, "write", late_write)
+        nets = {"a": fsdp(plain_net()), "b": fsdp(plain_net())}
+        runs = {name: Checkpoints(tmp_path / name, wait=False) for name in nets}
+        values = {name: whole_values(net) for name, net in nets.items()}
+        for name, net in nets.items():
+            runs[name].save(1, model=net)
+
+        for name, net in nets.items():
+            runs[name].wait()
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter.zero_()
+            assert runs[name].restore(model=net) == 1
+            again = whole_values(net)
+            assert all(torch.equal(v, again[k]) for k, v in values[name].items())
+
+    in_processes(act, tmp_path / "processes", 2)
 
 
 def test_damage_in_one_process_s_share_leaves_all_parts_as_they_were(

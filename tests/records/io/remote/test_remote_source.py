@@ -299,7 +299,7 @@ def test_linked_files_are_found_beside_an_index(tmp_path: Path) -> None:
         layer(module, 2).bias.add_(1)
     folder = checkpoints.save(2, model=module).folder
     memory = fsspec.filesystem("memory")
-    for file in folder.iterdir():
+    for file in Path(folder).iterdir():
         memory.pipe_file(f"/run/2/{file.name}", file.read_bytes())
 
     loaded = net(1)
