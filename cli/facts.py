@@ -40,6 +40,8 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
         names = ", ".join(str(step) for step in steps[-6:])
         more = "..., " if len(steps) > 6 else ""
         yield f"  the newest of {len(steps)} checkpoints: {more}{names}"
+    for problem in facts.get("problems", ()):
+        yield f"  a run does not go on from it: {printable(problem)}"
 
 
 def lines_of_part(view: PartView) -> Iterator[str]:

@@ -54,8 +54,10 @@ def _verify_all(options: Namespace) -> int:
 
         print_json("verify", {"files": results})
     else:
-        _print(results)
-    statuses = {_STATUS[result["verdict"]] for result in results}
+        _print(results, is_strict=options.strict)
+    # What has no sums is no damage, and with --strict a failure all the same.
+    failing = {"no checksums": 1} if options.strict else {}
+    statuses = {{**_STATUS, **failing}[result["verdict"]] for result in results}
     # What is damaged is an answer, whatever else could not be read.
     return 1 if 1 in statuses else max(statuses)
 
@@ -70,10 +72,14 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
 
     try:
         if options.sha256 is not None:
-            yield from _wrong_digest(file, options.sha256)
-        files = files_of(file)
+            other = _wrong_digest(file, options.sha256)
+            if other is not None:
+                # Another file than was meant needs no second verdict.
+                yield other
+                return
         for name, problem in problems_of(file):
             yield {"file": name, "verdict": "damaged", "problem": problem}
+        files = files_of(file)
     except (RecordError, OSError, ValueError, KeyError) as error:
         yield _failure(file, error)
         return
@@ -93,8 +99,6 @@ def _result(file: str, options: Namespace) -> dict[str, Any]:
     except (RecordError, OSError, ValueError) as error:
         return _failure(file, error)
     verdict = "fine" if checked.verified == "all" else "no checksums"
-    if verdict != "fine" and options.strict:
-        verdict = "damaged"
     return {
         "file": file,
         "verdict": verdict,
@@ -125,17 +129,18 @@ def _is_ours(file: str) -> bool:
     return os.path.isdir(file) or format_of_suffix(file) is not None
 
 
-def _wrong_digest(file: str, expected: str) -> Iterator[dict[str, Any]]:
+def _wrong_digest(file: str, expected: str) -> dict[str, Any] | None:
     from ..records.io.pinned import check_sha256
 
     expected = check_sha256(expected, "--sha256")
     digest = sha256_of(file)
-    if digest != expected:
-        problem = f"its SHA-256 is {digest}, expected {expected}"
-        yield {"file": file, "verdict": "damaged", "problem": problem}
+    if digest == expected:
+        return None
+    problem = f"its SHA-256 is {digest}, expected {expected}"
+    return {"file": file, "verdict": "damaged", "problem": problem}
 
 
-def _print(results: Sequence[dict[str, Any]]) -> None:
+def _print(results: Sequence[dict[str, Any]], *, is_strict: bool) -> None:
     from ..config.printable import printable
     from ..records.entries.show import show_size
     from .terminal import console, print_line
@@ -154,7 +159,8 @@ def _print(results: Sequence[dict[str, Any]]) -> None:
             head = f"{file}: {verdict}: " if not i else "  "
             text = printable(line).removeprefix(f"{file}: ")
             print_line(output, f"{head}{text}")
-    faults = [r for r in results if r["verdict"] in ("damaged", "unreadable")]
+    verdicts = ("damaged", "unreadable", *(["no checksums"] if is_strict else ()))
+    faults = [r for r in results if r["verdict"] in verdicts]
     if len(results) > 1:
         n_bare = sum(result["verdict"] == "no checksums" for result in results)
         bare = f", {n_bare} of {len(results)} without checksums" if n_bare else ""

@@ -100,6 +100,8 @@ def what_to_read(folder: str) -> str:
         )
     if any(_is_file(folder, name, "state.ron") for name in names):
         return "a run of burnish.train.HyperState, whose load(...) continues it"
+    if lacks_checkpoints(folder):
+        return "a run that has no checkpoint yet: its folder 'checkpoints' holds none"
     if "config.json" in names:
         return f"which burnish.from_pretrained({folder!r}, Net) reads"
     files = _records(names)
@@ -108,8 +110,21 @@ def what_to_read(folder: str) -> str:
     return f"expected a file; it holds {first_names(names, 6) if names else 'nothing'}"
 
 
+def lacks_checkpoints(folder: str) -> bool:
+    """Return whether ``folder`` is a run of ``burnish fit`` before its first save."""
+    place = os.path.join(folder, "checkpoints")
+    if not os.path.isdir(place):
+        return False
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir(place)
+    return not any(_is_file(place, name, "checkpoint.json") for name in names)
+
+
 def missing_file(file: str) -> FileNotFoundError:
     """Return the error of a file that is not there, with what may have been meant."""
+    if not file:
+        return FileNotFoundError("the name of the file is empty; expected a path")
     reason = f"{os.strerror(errno.ENOENT)}; {_instead_of(file)}".rstrip("; ")
     return FileNotFoundError(errno.ENOENT, reason, file)
 

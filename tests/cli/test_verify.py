@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import burnish
 from burnish.cli.main import main
-from burnish.records import open_record
+from burnish.records import RecordError, open_record
 
 from .stored_files import Net
 
@@ -198,3 +199,50 @@ def test_a_damaged_header_is_taken_from_no_other_file_and_from_no_damaged_copy(
         assert main(["verify", *arguments]) == 2
         assert words in capsys.readouterr().err
     assert not Path("new.mpk").exists()
+
+
+def test_a_run_that_does_not_go_on_is_told_as_restoring_tells_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = burnish.Checkpoints("run")
+    for step in (1, 2):
+        run.save(step, model=Net())
+    Path(run[2].folder, "checkpoint.json").unlink()
+
+    text = verified(capsys, "run", status=1)
+
+    assert "a checkpoint without checkpoint.json" in text
+    assert main(["show", "run"]) == 0
+    assert "a checkpoint without checkpoint.json" in capsys.readouterr().out
+    with pytest.raises(RecordError, match=r"without checkpoint\.json"):
+        run.restore(model=Net())
+
+
+def test_a_run_before_its_first_checkpoint_is_told_as_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("run/checkpoints").mkdir(parents=True)
+    Path("run/summary.json").write_text("{}")
+
+    assert "no checkpoint yet" in verified(capsys, "run", status=2)
+    assert main(["show", "run"]) == 2
+    assert "no checkpoint yet" in capsys.readouterr().err
+
+
+def test_a_wrong_sha256_is_the_one_verdict_on_a_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = verified(capsys, "net.mpk", "--sha256", "0" * 64, status=1)
+
+    assert text.count("net.mpk") == 1
+    assert "files are not fine" not in text
+
+
+def test_no_checksums_is_no_damage_if_strict_either(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save_file({"x": torch.ones(2)}, "x.safetensors")
+
+    text = verified(capsys, "x.safetensors", "--strict", "--json", status=1)
+
+    assert [f["verdict"] for f in json.loads(text)["files"]] == ["no checksums"]

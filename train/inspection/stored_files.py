@@ -1,7 +1,8 @@
 """The files of records in a folder, and whether they are those that were saved."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...core.pretrained.shards import INDEX, open_shards, read_shard_index, shard_names
@@ -13,7 +14,11 @@ from ...records.sharded.folder import is_record_folder
 from ...records.sharded.shard_index import save_id_of
 from ...records.source_errors import folder_error
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.folders import DIGITS, LATEST, Folders
 from ..checkpoints.manifest import FILE as MANIFEST
+from ..hyperstate.stored_files import STATE
+
+_NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
 
 
 def files_of(source: str) -> list[str]:
@@ -50,9 +55,11 @@ def problems_of(source: str) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with folders as wholes: the file that says so, and what.
 
     A part that a checkpoint names is missing, or is another record than was saved; a
-    shard that an index names is missing.
+    shard that an index names is missing; the newest checkpoint of a run says not what
+    it holds, so that the run does not go on from it.
     """
-    for folder, _, names in sorted(os.walk(source)):
+    for folder, folders, names in sorted(os.walk(source)):
+        yield from problems_of_run(folder, folders)
         if MANIFEST in names:
             manifest = os.path.join(folder, MANIFEST)
             yield from ((manifest, text) for text in _wrong_parts(Path(folder)))
@@ -62,6 +69,21 @@ def problems_of(source: str) -> Iterator[tuple[str, str]]:
                 open_shards(folder, index).close()
             except (RecordError, OSError) as error:
                 yield index, str(error)
+
+
+def problems_of_run(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield why a run with checkpoints of these names does not go on from the newest.
+
+    It is what restoring from it says, without the name of the checkpoint.
+    """
+    keys = {match[1] for name in names if (match := _NUMBERED.fullmatch(name))}
+    has_states = any(os.path.isfile(os.path.join(folder, n, STATE)) for n in names)
+    for key in sorted(keys):
+        marker = STATE if has_states else MANIFEST
+        try:
+            Folders(root=Path(folder), key=key, marker=marker).complete()
+        except RecordError as error:
+            yield str(getattr(error, "file", folder)), str(error)
 
 
 def _wrong_parts(folder: Path) -> Iterator[str]:

@@ -15,11 +15,12 @@ from ...records.format_names import format_of_suffix, suffix_of, suffixes
 from ...records.open import open_record
 from ...records.readable import Readable
 from ...records.sharded.folder import is_record_folder
-from ...records.source_errors import folder_error
+from ...records.source_errors import folder_error, lacks_checkpoints
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.checkpoints import Checkpoints
 from ..checkpoints.manifest import FILE as MANIFEST
 from ..hyperstate.stored_files import STATE
+from .stored_files import problems_of_run
 
 Kind: TypeAlias = Literal[
     "record", "pretrained folder", "shards", "checkpoint", "hyperstate", "folder"
@@ -111,6 +112,7 @@ def _run(folder: Path, verify: bool) -> StoredParts:
         return _named_checkpoints(folder, verify)
     newest = _checkpoint(Path(checkpoints["latest"]), verify)
     newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
+    _add_problems(newest, folder)
     return newest
 
 
@@ -149,7 +151,15 @@ def _hyperstate_run(folder: Path, verify: bool) -> StoredParts:
     latest = [name for name in states if name.startswith("latest")] or states
     newest = _hyperstate(folder / latest[-1], verify)
     newest.facts["run"], newest.facts["steps"] = str(folder), states
+    _add_problems(newest, folder)
     return newest
+
+
+def _add_problems(newest: StoredParts, folder: Path) -> None:
+    """Say with the newest whole checkpoint why the run does not go on from it."""
+    problems = [text for _, text in problems_of_run(str(folder), os.listdir(folder))]
+    if problems:
+        newest.facts["problems"] = problems
 
 
 def _pretrained(folder: Path, verify: bool) -> StoredParts:
@@ -168,7 +178,9 @@ def _shards(folder: Path, verify: bool) -> StoredParts:
 
 def _records_in(folder: Path, verify: bool) -> StoredParts:
     names = [n for n in sorted(os.listdir(folder)) if _may_be_record(folder / n)]
-    if not names:
+    is_bare_run = lacks_checkpoints(str(folder))
+    # A run has texts in JSON, which are no records.
+    if not names or (is_bare_run and all(name.endswith(".json") for name in names)):
         raise folder_error(str(folder))
     files = [(name, folder / name) for name in names]
     return StoredParts(str(folder), "folder", _opened(files, verify))
