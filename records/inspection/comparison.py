@@ -18,7 +18,8 @@ class Distance:
     n_changed: int
     """How many values are not equal; 0 and -0 are."""
     max_abs: float
-    """The largest difference; infinity where only one is NaN or infinite."""
+    """The largest difference, of integers the exact one rounded once; infinity where
+    only one is NaN or infinite."""
     max_rel: float
     """The largest difference by the larger one of its two values: 0 to 2."""
     moved: float
@@ -96,74 +97,184 @@ class _Sums:
         self.rtol, self.atol = rtol, atol
         self.n_values = self.n_changed = 0
         self.max_abs = self.max_rel = 0.0
-        self.dot = self.squares_a = self.squares_b = self.squares_of_change = 0.0
+        self.dot, self.squares_a, self.squares_b = _Sum(), _Sum(), _Sum()
+        self.squares_of_change = _Sum()
         self.is_close = True
+        self.is_finite = True
 
     def add(self, a: Tensor, b: Tensor) -> None:
         self.n_values += a.numel()
-        if a.dtype is b.dtype and torch.equal(a, b) and self._add_equal(_wide(a)):
+        is_alike = a.dtype is b.dtype and torch.equal(_plain(a), _plain(b))
+        if is_alike and self._add_equal(_wide(a)):
             return
-        is_whole = not (a.is_floating_point() or a.is_complex())
-        # Integers beyond 2**53 have no float64 of their own: compared as they are.
-        is_exact = is_whole and a.dtype is b.dtype
         x, y = _wide(a), _wide(b)
-        is_changed = a != b if is_exact else (x != y) & ~(x.isnan() & y.isnan())
-        self._add_sums(x, y)
+        if x.dtype is not y.dtype:
+            x, y = x.to(torch.complex128), y.to(torch.complex128)
+        change = _difference(a, b)
+        is_changed = ((x != y) & ~(x.isnan() & y.isnan())) | (
+            change.isfinite() & (change != 0)
+        )
+        self._add_sums(x, y, change)
         n_changed = int(is_changed.sum())
         if n_changed:
             self.n_changed += n_changed
-            self._add_changed(x[is_changed], y[is_changed])
+            self._add_changed(x[is_changed], y[is_changed], change[is_changed])
 
     def _add_equal(self, x: Tensor) -> bool:
         """Count values that are equal; False where their squares have no finite sum.
 
         Nearly all tensors of a fine-tuned model are such, and may be many and small.
         """
-        squares = float(torch.vdot(x, x).real)
-        if not math.isfinite(squares):
+        squares = _product(x, x)
+        if not (_is_safe(squares) or (squares == 0 and not x.any())):
             return False
-        self.dot += squares
-        self.squares_a += squares
-        self.squares_b += squares
+        for total in (self.dot, self.squares_a, self.squares_b):
+            total.add(squares)
         return True
 
-    def _add_sums(self, x: Tensor, y: Tensor) -> None:
+    def _add_sums(self, x: Tensor, y: Tensor, change: Tensor) -> None:
         is_finite = x.isfinite() & y.isfinite()
         if not is_finite.all():
-            x, y = x[is_finite], y[is_finite]
-        self.dot += float(torch.vdot(x, y).real)
-        self.squares_a += float(torch.vdot(x, x).real)
-        self.squares_b += float(torch.vdot(y, y).real)
-        change = y - x
-        self.squares_of_change += float(torch.vdot(change, change).real)
+            x, y, change = x[is_finite], y[is_finite], change[is_finite]
+        products = _product(x, y), _product(x, x), _product(y, y)
+        exponents = 0, 0, 0
+        squares_of_change, exponent = _product(change, change), 0
+        if not all(map(_is_safe, (*products[1:], squares_of_change))):
+            # Squares of such values have no float64: what is scaled has.
+            (x, of_x), (y, of_y) = _scaled(x), _scaled(y)
+            products = _product(x, y), _product(x, x), _product(y, y)
+            exponents = of_x + of_y, 2 * of_x, 2 * of_y
+            if not change.isfinite().all():
+                exponent = max(of_x, of_y)
+                change = _shifted(y, of_y - exponent) - _shifted(x, of_x - exponent)
+            change, of_change = _scaled(change)
+            squares_of_change = _product(change, change)
+            exponent = 2 * (exponent + of_change)
+        totals = self.dot, self.squares_a, self.squares_b
+        for total, value, of_value in zip(totals, products, exponents, strict=True):
+            total.add(value, of_value)
+        self.squares_of_change.add(squares_of_change, exponent)
 
-    def _add_changed(self, x: Tensor, y: Tensor) -> None:
-        change = (y - x).abs().nan_to_num(math.inf, posinf=math.inf)
+    def _add_changed(self, x: Tensor, y: Tensor, change: Tensor) -> None:
+        self.is_finite = self.is_finite and bool((x.isfinite() & y.isfinite()).all())
+        size = change.abs().nan_to_num(math.inf, posinf=math.inf)
         larger = torch.maximum(x.abs().nan_to_num(0), y.abs().nan_to_num(0))
-        ratio = (change / larger).nan_to_num(2.0, posinf=2.0).clamp(max=2.0)
-        self.max_abs = max(self.max_abs, float(change.max()))
+        ratio = (size / larger).nan_to_num(2.0, posinf=2.0).clamp(max=2.0)
+        self.max_abs = max(self.max_abs, float(size.max()))
         self.max_rel = max(self.max_rel, float(ratio.max()))
         limit = self.atol + self.rtol * y.abs().nan_to_num(0, posinf=0)
-        self.is_close = self.is_close and bool((change <= limit).all())
+        self.is_close = self.is_close and bool((size <= limit).all())
 
     def result(self) -> Distance:
-        norm = math.sqrt(self.squares_a)
-        change = math.sqrt(self.squares_of_change)
-        if math.isinf(self.max_abs):
-            # What became NaN or infinite is far away, though no sum has it.
-            change = math.inf
-        lengths = norm * math.sqrt(self.squares_b)
+        # What became NaN or infinite is far away, though no sum has it.
+        is_far = not self.is_finite
+        norm, change = self.squares_a.root(), self.squares_of_change.root()
+        lengths = norm.times(self.squares_b.root())
         return Distance(
             n_values=self.n_values,
             n_changed=self.n_changed,
             max_abs=self.max_abs,
             max_rel=self.max_rel,
-            moved=change / norm if norm else math.inf if change else 0.0,
-            norm=norm,
-            norm_of_change=change,
-            cosine=max(-1.0, min(1.0, self.dot / lengths)) if lengths else None,
+            moved=math.inf if is_far else _moved(change, norm),
+            norm=float(norm),
+            norm_of_change=math.inf if is_far else float(change),
+            cosine=(
+                max(-1.0, min(1.0, self.dot.by(lengths))) if lengths.value else None
+            ),
             is_close=self.is_close,
         )
+
+
+@dataclass(slots=True)
+class _Sum:
+    """A number ``value * 2**exponent``, which may be beyond float64; for sums of it."""
+
+    value: float = 0.0
+    exponent: int = 0
+
+    def add(self, value: float, exponent: int = 0) -> None:
+        if not value:
+            return
+        top = max(exponent, self.exponent) if self.value else exponent
+        self.value = math.ldexp(self.value, self.exponent - top)
+        self.value += math.ldexp(value, exponent - top)
+        self.exponent = top
+
+    def root(self) -> "_Sum":
+        """Return the square root; exponents of squares are even."""
+        return _Sum(math.sqrt(self.value), self.exponent // 2)
+
+    def times(self, other: "_Sum") -> "_Sum":
+        return _Sum(self.value * other.value, self.exponent + other.exponent)
+
+    def by(self, other: "_Sum") -> float:
+        """Return this divided by what is not zero."""
+        return float(_Sum(self.value / other.value, self.exponent - other.exponent))
+
+    def __float__(self) -> float:
+        try:
+            return math.ldexp(self.value, self.exponent)
+        except OverflowError:
+            return math.copysign(math.inf, self.value)
+
+
+def _moved(change: _Sum, norm: _Sum) -> float:
+    if norm.value:
+        return change.by(norm)
+    return math.inf if change.value else 0.0
+
+
+def _product(x: Tensor, y: Tensor) -> float:
+    return float(torch.vdot(x, y).real)
+
+
+def _is_safe(squares: float) -> bool:
+    """Return whether a sum of squares is far from both ends of float64."""
+    return 1e-200 < squares < 1e200
+
+
+def _scaled(values: Tensor) -> tuple[Tensor, int]:
+    """Return values of at most about 1, and the power of two that these were cut by."""
+    parts = torch.view_as_real(values) if values.is_complex() else values
+    largest = float(parts.abs().max()) if parts.numel() else 0.0
+    exponent = math.frexp(largest)[1]
+    return _shifted(values, -exponent), exponent
+
+
+def _shifted(values: Tensor, exponent: int) -> Tensor:
+    """Return ``values * 2**exponent``, in two steps, as the power may be too large."""
+    half = exponent // 2
+    return values * 2.0**half * 2.0 ** (exponent - half)
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``b - a``, rounded once: integers beyond 2**53 have no float64 alone."""
+    (high_a, low_a), (high_b, low_b) = _halves(a), _halves(b)
+    change = high_b - high_a
+    if low_a is None and low_b is None:
+        return change
+    return change + ((0 if low_b is None else low_b) - (0 if low_a is None else low_a))
+
+
+def _halves(values: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return float64s that give the values together; one of them if it is enough."""
+    if values.dtype not in (torch.int64, torch.uint64):
+        return _wide(values), None
+    bits = values.view(torch.int64)
+    high = bits >> 32
+    if values.dtype is torch.uint64:
+        high &= 0xFFFFFFFF
+    return high.double() * 2.0**32, (bits & 0xFFFFFFFF).double()
+
+
+def _plain(values: Tensor) -> Tensor:
+    """Return the values as a dtype that torch can compare, equal where these are.
+
+    As bits they differ in more: zeros of both signs are looked at once more.
+    """
+    if values.dtype is torch.complex32:
+        return values.view(torch.int32)
+    return values.view(torch.uint8) if values.dtype.itemsize == 1 else values
 
 
 def _wide(values: Tensor) -> Tensor:

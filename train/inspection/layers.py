@@ -37,21 +37,21 @@ class LayerChanges:
 
 
 class _Sums:
-    __slots__ = ("n_changed", "n_tensors", "squares", "squares_of_change")
+    __slots__ = ("change", "n_changed", "n_tensors", "norm")
 
     def __init__(self) -> None:
         self.n_tensors = self.n_changed = 0
-        self.squares = self.squares_of_change = 0.0
+        self.norm = self.change = 0.0
 
     def add(self, distance: Distance) -> None:
         self.n_tensors += 1
         self.n_changed += distance.n_changed > 0
-        self.squares += distance.norm**2
-        self.squares_of_change += distance.norm_of_change**2
+        # Squares of large and tiny norms have no float64: `hypot` takes none.
+        self.norm = math.hypot(self.norm, distance.norm)
+        self.change = math.hypot(self.change, distance.norm_of_change)
 
     def result(self, path: str) -> LayerChange:
-        norm = math.sqrt(self.squares)
-        change = math.sqrt(self.squares_of_change)
+        norm, change = self.norm, self.change
         distance = change / norm if norm else math.inf if change else 0.0
         return LayerChange(
             path=path,

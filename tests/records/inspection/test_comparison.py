@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from burnish.records.inspection.comparison import content_sum, distance_of
+from burnish.records.tensors.dtypes import BY_NAME
 from burnish.records.tensors.flat_pieces import flat_pieces
 
 NAN = math.nan
@@ -64,6 +65,60 @@ def test_integers_that_float64_cannot_tell_apart_differ() -> None:
     a, b = torch.tensor([2**60]), torch.tensor([2**60 + 1])
 
     assert distance_of([a], [b]).n_changed == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint64])
+def test_large_integers_are_compared_exactly(dtype: torch.dtype) -> None:
+    a = torch.arange(5) + 2**60
+    distance = distance_of([a.to(dtype)], [(a + 1).to(dtype)], rtol=0, atol=0.5)
+
+    assert (distance.n_changed, distance.max_abs) == (5, 1)
+    assert distance.moved > 0
+    assert not distance.is_close
+    assert distance_of([a.to(dtype)], [(a + 1).to(dtype)], atol=1).is_close
+
+
+def test_integers_are_compared_exactly_with_numbers_of_other_dtypes() -> None:
+    large = torch.tensor([2**64 - 1, 0], dtype=torch.uint64)
+    signed = torch.tensor([-1, 2**60 + 1])
+    halved = torch.tensor([2.0**60, 2.0**60], dtype=torch.float64)
+
+    assert distance_of([large[:1]], [signed[:1]]).max_abs == 2.0**64
+    assert distance_of([large[:1]], [torch.tensor([2**63 - 1])]).max_abs == 2.0**63
+    assert distance_of([signed[1:]], [halved[1:]]).max_abs == 1
+    assert distance_of([halved[:1]], [torch.tensor([2**60])]).n_changed == 0
+    assert distance_of([torch.tensor([-3])], [torch.tensor([5])]).max_abs == 8
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300, 1.7e308, 5e-324])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_the_largest_and_the_smallest_numbers_have_distances(
+    size: float, dtype: torch.dtype
+) -> None:
+    a = torch.tensor([size], dtype=dtype)
+
+    distance = distance_of([a], [-a])
+
+    assert distance.moved == pytest.approx(2)
+    assert distance.cosine == pytest.approx(-1)
+    assert distance_of([a], [a]).cosine == pytest.approx(1)
+    assert distance_of([a, torch.ones(1)], [a, torch.zeros(1)]).moved == pytest.approx(
+        1 / max(1, size)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support")
+@pytest.mark.parametrize("name", [*BY_NAME])
+def test_each_dtype_is_compared_with_itself_and_with_every_other(name: str) -> None:
+    values = torch.tensor([1, 0, 1, 1], dtype=torch.uint8)
+    a = values.to(BY_NAME[name])
+    assert distance_of([a], [a.clone()], atol=0).n_changed == 0
+    for other, dtype in BY_NAME.items():
+        if "e8m0" not in name + other:
+            assert distance_of([a], [values.to(dtype)]).n_changed == 0, other
+            assert distance_of([a], [(1 - values).to(dtype)]).max_abs == 1, other
+        else:
+            distance_of([a], [values.to(dtype)])
 
 
 def test_other_dtypes_and_complex_values_are_compared() -> None:

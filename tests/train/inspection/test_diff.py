@@ -8,6 +8,7 @@ from torch import nn
 import burnish
 from burnish.optim import AdamW
 from burnish.records import Record, RecordChecksumError
+from burnish.records.tensors.dtypes import BY_NAME
 from burnish.train import Checkpoints, Diff
 
 
@@ -171,6 +172,24 @@ def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
 
     assert [c.path for c in result.changed] == ["model.head.bias"]
     assert burnish.diff(tmp_path / "net.mpk", tmp_path / "run").same
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support")
+@pytest.mark.parametrize("atol", [None, 0.0])
+def test_tensors_of_every_dtype_are_compared(
+    atol: float | None, tmp_path: Path
+) -> None:
+    values = torch.tensor([1, 0, 1], dtype=torch.uint8)
+    dtypes = [*BY_NAME.values()]
+    for name, turned in (("a", dtypes), ("b", dtypes[1:] + dtypes[:1])):
+        tensors = {str(i): values.to(dtype) for i, dtype in enumerate(turned)}
+        burnish.save_record(tensors, tmp_path / f"{name}.mpk")
+
+    itself = burnish.diff(tmp_path / "a.mpk", tmp_path / "a.mpk", atol=atol)
+    other = burnish.diff(tmp_path / "a.mpk", tmp_path / "b.mpk", atol=atol)
+
+    assert itself.summary() == "the same"
+    assert len(other.retyped) == len(dtypes)
 
 
 def test_damage_is_an_error_and_no_difference(tmp_path: Path) -> None:
