@@ -1,11 +1,12 @@
 """``burnish convert``: a record in another format, precision or with other names."""
 
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .errors import answering
+from .errors import answering, tell, told_errors
 from .target import find_target
 from .words import add_json, parser
 
@@ -43,7 +44,7 @@ def _parser() -> ArgumentParser:
     about = "a folder of safetensors of at most SIZE each, as 5GB"
     words.add_argument("--shards", metavar="SIZE", help=about)
     about = "the format of files that go into a folder (.mpk)"
-    words.add_argument("--suffix", default=".mpk", help=about)
+    words.add_argument("--suffix", help=about)
     about = "of files of torch the state dict, without what stands beside it"
     words.add_argument("--weights-only", action="store_true", help=about)
     words.add_argument("--force", action="store_true", help="replace what is there")
@@ -57,22 +58,48 @@ def _run(options: Namespace) -> int:
     from ..train.inspection.conversion import convert_file
     from .terminal import saving_bar
 
+    _check_words(options)
     reading = _reading(options)
     results: list[dict[str, Any]] = []
     for source, target in _pairs(options):
         name = printable(os.path.basename(source))
-        with saving_bar(f"converting {name}") as progress:
-            n = convert_file(source, target, progress=progress, **reading)
-        size = size_at(target)
-        row = {"source": source, "target": target, "n_entries": n, "n_bytes": size}
+        row: dict[str, Any] = {"source": source, "target": target}
         results.append(row)
+        try:
+            with saving_bar(f"converting {name}") as progress:
+                n = convert_file(source, target, progress=progress, **reading)
+            row |= {"n_entries": n, "n_bytes": size_at(target), "problem": None}
+        except told_errors() as error:
+            tell(error)
+            row |= {"n_entries": None, "n_bytes": None, "problem": str(error)}
+            continue
         if not options.json:
             print(f"{printable(target)}: {n:,} entries of {printable(source)}")
     if options.json:
         from .json_output import print_json
 
         print_json("convert", {"files": results})
-    return 0
+    n_failed = sum(row["problem"] is not None for row in results)
+    if n_failed and len(results) > 1:
+        print(f"{n_failed} of {len(results)} files were not converted", file=sys.stderr)
+    return 2 if n_failed else 0
+
+
+def _check_words(options: Namespace) -> None:
+    """Raise ValueError for words that do not go together."""
+    from ..records.format_names import format_of_suffix
+
+    if "" in (*options.sources, options.target):
+        raise ValueError("the name of a file is empty")
+    if options.shards is None:
+        return
+    if options.suffix is not None:
+        raise ValueError("--shards writes .safetensors, and --suffix goes without it")
+    if format_of_suffix(options.target) is not None:
+        raise ValueError(
+            f"{options.target}: --shards writes a folder, and this is the name of a "
+            "file; name a folder, or leave out --shards"
+        )
 
 
 def _reading(options: Namespace) -> dict[str, Any]:
@@ -105,10 +132,13 @@ def _pairs(options: Namespace) -> list[tuple[str, str]]:
     is_folder = len(sources) > 1 or target.endswith(("/", os.sep))
     is_folder = (is_folder or os.path.isdir(target)) and options.shards is None
     if not is_folder:
+        if options.suffix is not None:
+            raise ValueError(f"--suffix is for a folder, and {target} names a file")
         return [(sources[0], target)]
     if not is_url(target):
         os.makedirs(target, exist_ok=True)
-    pairs = [(s, os.path.join(target, _stem(s) + options.suffix)) for s in sources]
+    suffix = ".mpk" if options.suffix is None else options.suffix
+    pairs = [(s, os.path.join(target, _stem(s) + suffix)) for s in sources]
     names = [name for _, name in pairs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -6,12 +6,17 @@ from collections.abc import Callable
 
 def answering(act: Callable[[], int]) -> int:
     """Return the status that ``act`` returns, or tell its error and return 2."""
-    from ..records.errors import RecordError
-
     try:
         return act()
-    except (RecordError, OSError, ValueError, KeyError, ImportError) as error:
+    except told_errors() as error:
         return refuse(error)
+
+
+def told_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that are told in words: of files, and of what was asked."""
+    from ..records.errors import RecordError
+
+    return (RecordError, OSError, ValueError, KeyError, ImportError)
 
 
 def refuse(error: BaseException) -> int:

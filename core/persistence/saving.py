@@ -22,7 +22,7 @@ from ...records.background_saves import (
 from ...records.calls import explain_calls
 from ...records.entries.encoder import Storable
 from ...records.entries.entries import path_index
-from ...records.entries.select import selected
+from ...records.entries.select import check_any_chosen, selected
 from ...records.flat_record import FlatRecord, flat_record
 from ...records.io.progress import Progress
 from ...records.io.remote.url import Place
@@ -62,14 +62,7 @@ def into_record(module: nn.Module) -> FlatRecord:
     `RecordError` for tensors without values and for other extra state.
     """
     check_module(module, "into_record")
-    return _record_of(module)
-
-
-def _record_of(
-    module: nn.Module, only: Patterns | None = None, exclude: Patterns | None = None
-) -> FlatRecord:
-    """Return a record of the live tensors that are chosen; others may be without."""
-    return chosen_record(module, only, exclude)[0]
+    return chosen_record(module, None, None)[0]
 
 
 def chosen_record(
@@ -233,9 +226,12 @@ def _record_to_save(
     only: Patterns | None,
     exclude: Patterns | None,
 ) -> FlatRecord:
+    """Return the record; ValueError where patterns leave nothing of one to save."""
     if not isinstance(module, nn.Module):
         return _record_of_data(module, only, exclude)
-    record = _record_of(module, only, exclude)
+    record, left_out = chosen_record(module, only, exclude)
+    if not record.entries() and not record.tree:
+        check_any_chosen(len(left_out), only, exclude)
     if writer.written_convention == "burn":
         return to_burn(record, places_of(module))
     return record
@@ -275,7 +271,10 @@ def _record_of_data(
             "only= and exclude= choose tensors of a module or of a state dict; of "
             f"a {record.type_name} leave out what is not to be stored"
         )
-    return record.select(only=only, exclude=exclude)
+    chosen = record.select(only=only, exclude=exclude)
+    if not chosen.entries() and not chosen.tree:
+        check_any_chosen(len(record.entries()) + len(record.tree or ()), only, exclude)
+    return chosen
 
 
 _TYPE = "_burnish_record_type"

@@ -7,7 +7,6 @@ between two replacements, or what a killed save has left, gets a pair that belon
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.source_errors import what_to_read
 from ..hyperparameters.values import SAVE
-from .shards import INDEX, open_shards, read_shard_index, shard_names
+from .shards import INDEX, OUR_SHARD, open_shards, read_shard_index, shard_names
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -36,7 +35,6 @@ KINDS = (
 )
 """Files that may hold weights, the preferred ones first."""
 
-_OURS = re.compile(r"model(-[0-9a-f]{8})?-\d{5}-of-\d{5}\.safetensors")
 _MAX_CONFIG = 64 << 20
 
 
@@ -99,7 +97,7 @@ def read_generation(folder: str) -> dict[str, Any] | None:
 def remove_others(folder: str, current_files: set[str]) -> None:
     """Remove the weights of earlier saves, which nothing refers to any more."""
     for name in os.listdir(folder):
-        is_weights = name in (SAFETENSORS, INDEX, MPK) or _OURS.fullmatch(name)
+        is_weights = name in (SAFETENSORS, INDEX, MPK) or OUR_SHARD.fullmatch(name)
         if is_weights and name not in current_files:
             os.unlink(os.path.join(folder, name))
 

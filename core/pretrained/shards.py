@@ -28,6 +28,9 @@ from ...records.writing.payload import stored_size
 
 INDEX = "model.safetensors.index.json"
 
+OUR_SHARD = re.compile(r"model(-[0-9a-f]{8})?-\d{5}-of-\d{5}\.safetensors")
+"""The names that `write_shards` gives."""
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 _UNITS = {
     "": 1,

@@ -63,6 +63,21 @@ def check_selection(
             )
 
 
+def check_any_chosen(
+    n_entries: int, only: Patterns | None, exclude: Patterns | None
+) -> None:
+    """Raise ValueError for patterns that together leave none of ``n_entries``.
+
+    What a predicate chooses is its own affair.
+    """
+    patterns = {"only": only, "exclude": exclude}
+    used = {name: as_patterns(p) for name, p in patterns.items() if p is not None}
+    if not n_entries or any(callable(p) for group in used.values() for p in group):
+        return
+    choice = " with ".join(f"{name}={patterns[name]!r:.80}" for name in used)
+    raise ValueError(f"{choice} leaves none of {n_entries:,} entries to store")
+
+
 def _examples(paths: Sequence[str]) -> str:
     """Return some of the names that a pattern could have matched."""
     return f" There are {first_names(paths, 6)}." if paths else ""

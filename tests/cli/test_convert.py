@@ -163,3 +163,80 @@ def test_what_stands_beside_a_state_dict_is_named_and_not_lost_in_silence(
 
     assert main(["convert", "run.ckpt", "x.mpk", "--weights-only"]) == 0
     assert [*burnish.open_record("x.mpk").to_state_dict()] == ["weight", "bias"]
+
+
+def test_a_record_of_no_tensors_makes_no_shards(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.save_record(nn.Identity(), "empty.safetensors")
+
+    converted("empty.safetensors", "folder", "--shards", "1GB", status=2)
+
+    assert "has no tensors" in capsys.readouterr().err
+    assert not Path("folder").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["out", "--shards", "1GB", "--suffix", ".mpk"], "--suffix goes without"),
+        (["out.mpk", "--suffix", ".json"], "--suffix is for a folder"),
+        (["out.safetensors", "--shards", "1GB"], "this is the name of a file"),
+        ([""], "the name of a file is empty"),
+        (["out.mpk", "--only", "**", "--exclude", "**"], "leaves none of 6 entries"),
+    ],
+)
+def test_words_that_do_not_go_together_write_nothing(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    converted("net.mpk", *words, status=2)
+
+    assert problem in capsys.readouterr().err
+    assert [p.name for p in Path().iterdir()] == ["net.mpk"]
+
+
+def test_shards_are_replaced_on_request_and_nothing_else_is() -> None:
+    converted("net.mpk", "folder", "--shards", "100B")
+    Path("folder/notes.txt").write_text("mine")
+    foreign = Path("folder/model-00001-of-00077.safetensors")
+    foreign.write_bytes(b"another's")
+
+    converted("net.mpk", "folder", "--shards", "150B", status=2)
+    converted("net.mpk", "folder", "--shards", "1kB", "--force")
+
+    assert burnish.diff("net.mpk", "folder").same
+    assert foreign.read_bytes() == b"another's"
+    assert len([*Path("folder").iterdir()]) == 4
+
+
+@pytest.mark.parametrize(
+    "words", [["convert", "--shards", "1kB"], ["shard", "--parts=2"]]
+)
+def test_weights_of_another_form_in_the_folder_are_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder").mkdir()
+    Net().save_record("folder/model.safetensors")
+    before = Path("folder/model.safetensors").read_bytes()
+
+    verb, *options = words
+    assert main([verb, "net.mpk", "folder", *options, "--force"]) == 2
+
+    assert "weights of another form" in capsys.readouterr().err
+    assert Path("folder/model.safetensors").read_bytes() == before
+    assert len([*Path("folder").iterdir()]) == 1
+
+
+def test_a_damaged_source_does_not_keep_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("bad.mpk").write_bytes(Path("net.mpk").read_bytes()[:100])
+    Net().save_record("other.mpk")
+
+    converted("net.mpk", "bad.mpk", "other.mpk", "out", "--json", status=2)
+
+    output = capsys.readouterr()
+    rows: Any = json.loads(output.out)["files"]
+    assert [row["problem"] is None for row in rows] == [True, False, True]
+    assert "1 of 3 files were not converted" in output.err
+    assert sorted(p.name for p in Path("out").iterdir()) == ["net.mpk", "other.mpk"]

@@ -58,7 +58,7 @@ LINES: dict[str, tuple[int, list[str]]] = {
     "show": (0, ["show", "net.mpk"]),
     "diff of one": (0, ["diff", "net.mpk", "net.mpk"]),
     "convert": (0, ["convert", "net.mpk", "net.json", "--force"]),
-    "shard": (0, ["shard", "net.mpk", "parts", "--parts", "2"]),
+    "shard": (0, ["shard", "net.mpk", "parts", "--parts", "2", "--force"]),
     "consolidate, no folder": (2, ["consolidate", "gone", "out.mpk"]),
     "verify": (0, ["verify", "net.mpk"]),
     "verify, no file": (2, ["verify", "gone.mpk"]),

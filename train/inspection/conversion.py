@@ -2,26 +2,37 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from ...config.patterns import Patterns
 from ...config.short_text import first_names
 from ...core.evolution.record_check import upgrade_file
 from ...core.evolution.record_schema import Target
-from ...core.pretrained.shards import INDEX, entries_by_shard, size_of, write_shards
+from ...core.pretrained.pretrained_folder import KINDS
+from ...core.pretrained.shards import (
+    INDEX,
+    OUR_SHARD,
+    entries_by_shard,
+    read_shard_index,
+    shard_names,
+    size_of,
+    write_shards,
+)
+from ...records.entries.select import check_any_chosen
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.format import format_named
 from ...records.format_names import format_of_suffix
 from ...records.io.progress import Progress
 from ...records.io.remote.address import is_taken, is_url
+from ...records.io.remote.stored_folder import StoredFolder
 from ...records.io.remote.url import Url
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.sharded.folder import is_record_folder
 from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
 from ...records.sharded.splitting import split_record
-from ...records.source_errors import what_to_read
 from .stored_parts import StoredParts, stored_parts
 
 
@@ -47,7 +58,7 @@ def convert_file(
     Raises `RecordError` for what the format cannot hold, naming it; FileExistsError
     for a target that is there, unless ``is_replacing``.
     """
-    if is_taken(target) and not is_replacing:
+    if shards is None and is_taken(target) and not is_replacing:
         raise FileExistsError(
             errno.EEXIST, "there is a file already; --force replaces it", target
         )
@@ -61,8 +72,12 @@ def convert_file(
         if not weights_only:
             _check_nothing_beside(part)
         record = open_record(part, only=only, exclude=exclude, rename=rename)
+        if _size(part) and not _size(record):
+            check_any_chosen(_size(part), only, exclude)
         if shards is not None:
+            old_shards = _shards_to_replace(target, is_replacing)
             _write_shards(record, target, shards, precision, progress)
+            _remove_shards(target, old_shards)
         else:
             _check_nothing_lost(record, target)
             record.save(target, precision=precision, progress=progress)
@@ -110,9 +125,10 @@ def shard_file(
         raise FileExistsError(
             errno.ENOTEMPTY, "the folder is not empty; --force writes into it", folder
         )
+    _check_no_other_weights(folder, KINDS)
     with stored_parts(source) as parts:
         record = _only_record(parts)
-        _check_nothing_beside(record)
+        _check_nothing_beside(record, has_weights_only=False)
         if is_record_folder(source):
             raise RecordError(
                 f"{source} is a folder of parts already, and any number of processes "
@@ -120,6 +136,10 @@ def shard_file(
             )
         split_record(record, folder, n_parts, progress)
         return len(record.entries())
+
+
+def _size(record: FlatRecord) -> int:
+    return len(record.entries()) + len(record.tree or ())
 
 
 def _holds_anything(folder: str) -> bool:
@@ -139,14 +159,18 @@ def _only_record(source: StoredParts) -> FlatRecord:
     )
 
 
-def _check_nothing_beside(record: FlatRecord) -> None:
-    """Raise RecordError for what stands in a file of torch beside its state dict."""
+def _check_nothing_beside(record: FlatRecord, *, has_weights_only: bool = True) -> None:
+    """Raise RecordError for what stands in a file of torch beside its state dict.
+
+    ``has_weights_only`` is whether the command has this option, which convert has.
+    """
     beside = record.reading.beside
+    command = "" if has_weights_only else "burnish convert FILE NEW.mpk "
     if beside:
         raise RecordError(
             f"{record.reading.file} holds more than a state dict, which is all that is "
             f"read of files of torch: {first_names(beside, 8)} would be lost. "
-            "--weights-only writes the state dict alone; torch.load(file, "
+            f"{command}--weights-only writes the state dict alone; torch.load(file, "
             "weights_only=True) has the rest, and burnish.save_record takes it whole"
         )
 
@@ -181,22 +205,62 @@ def _write_shards(
     precision: PrecisionLike,
     progress: Progress | None,
 ) -> None:
-    if is_url(folder):
-        _refuse_other_shards(Url(folder))
-    elif os.path.isdir(folder) and os.listdir(folder):
-        raise FileExistsError(
-            errno.ENOTEMPTY, f"the folder is not empty, {what_to_read(folder)}", folder
-        )
     if record.is_typed:
         raise RecordError("only records of modules are written in shards")
     _check_nothing_lost(record, "x.safetensors")
+    groups = entries_by_shard(record, size_of(most), precision)
+    if not any(groups):
+        raise RecordError(
+            f"{record.reading.file} has no tensors, and shards are files of tensors; "
+            "write one file, without --shards"
+        )
     if not is_url(folder):
         os.makedirs(folder, exist_ok=True)
-    groups = entries_by_shard(record, size_of(most), precision)
     write_shards(record, groups, folder, precision=precision, progress=progress)
 
 
-def _refuse_other_shards(folder: Url) -> None:
-    index = folder / INDEX
-    if is_taken(index):
-        raise FileExistsError(errno.EEXIST, "there are shards already", index)
+def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
+    """Return the shards of ours that new ones in this folder take the place of.
+
+    FileExistsError where anything is in it, unless ``is_replacing``; then for other
+    weights, which readers could take for these.
+    """
+    index = os.path.join(folder, INDEX)
+    has_shards = is_taken(index)
+    if not is_replacing:
+        is_filled = has_shards if is_url(folder) else _holds_anything(folder)
+        if is_filled:
+            raise FileExistsError(errno.ENOTEMPTY, _in_the_way(has_shards), folder)
+    others = {*KINDS, FOLDER_INDEX} - {INDEX}
+    _check_no_other_weights(folder, sorted(others))
+    names = shard_names(read_shard_index(index)) if has_shards else []
+    return [name for name in names if OUR_SHARD.fullmatch(name)]
+
+
+def _in_the_way(has_shards: bool) -> str:
+    if has_shards:
+        return "there are shards already; --force replaces them"
+    return "the folder is not empty; --force writes the shards beside what is there"
+
+
+def _remove_shards(folder: str, names: Sequence[str]) -> None:
+    """Remove shards that the index no longer names."""
+    if is_url(folder):
+        StoredFolder(Url(folder)).remove(names)
+        return
+    for name in names:
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))
+
+
+def _check_no_other_weights(folder: str, names: Sequence[str]) -> None:
+    """Raise FileExistsError for weights of another form: a folder is one model."""
+    for name in names:
+        file = os.path.join(folder, name)
+        if is_taken(file):
+            raise FileExistsError(
+                errno.EEXIST,
+                "the folder holds weights of another form, and a folder is read as "
+                "one model; remove them, or write into another folder",
+                file,
+            )

@@ -105,3 +105,15 @@ def test_a_predicate_is_asked_about_parameters_that_have_no_shape_yet() -> None:
 
     with pytest.raises(RecordError, match="weight"):
         burnish.save_record(lazy, only=burnish.trainable)
+
+
+@pytest.mark.parametrize(
+    "value", [nn.Linear(2, 2), {"a": torch.ones(2), "b": torch.ones(3)}]
+)
+def test_patterns_that_leave_nothing_to_save_are_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="leaves none of 2 entries"):
+        burnish.save_record(value, only="**", exclude="**")
+
+    # What a predicate chooses is its own affair, and an empty record has no less.
+    assert burnish.save_record(value, only=lambda entry: False)
+    assert burnish.save_record(nn.Identity(), only=[])
