@@ -72,7 +72,7 @@ def _run(options: Namespace) -> int:
 def _print(result: Any, *, is_whole: bool) -> None:
     from ..config.printable import printable
     from ..records.entries.show import shape_text
-    from ..train.inspection.diff import dtype_text, value_text
+    from ..train.inspection.diff import dtype_text, tie_text, value_text
     from .terminal import console, print_line
 
     output = console()
@@ -88,6 +88,8 @@ def _print(result: Any, *, is_whole: bool) -> None:
         ("plain data", [value_text(c) for c in result.data]),
         ("only in A", [printable(path) for path in result.only_a]),
         ("only in B", [printable(path) for path in result.only_b]),
+        ("tied only in A", [tie_text(names) for names in result.tied_a]),
+        ("tied only in B", [tie_text(names) for names in result.tied_b]),
         ("another shape", [f"{printable(p)}: {t}" for p, t in shapes.items()]),
         ("another dtype", _grouped(dtypes)),
         (
@@ -180,6 +182,7 @@ def _as_data(result: Any) -> dict[str, Any]:
         return {
             "path": item.path,
             **{k: v for k, v in sides.items() if v is not ABSENT},
+            "is_close": item.is_close,
         }
 
     return {
@@ -194,6 +197,9 @@ def _as_data(result: Any) -> dict[str, Any]:
             for p, (a, b) in result.retyped.items()
         },
         "renamed": result.renamed,
+        "tied_a": result.tied_a,
+        "tied_b": result.tied_b,
+        "not_compared": result.not_compared,
         "n_equal": result.n_equal,
         "layers": [asdict(layer) for layer in result.layers],
         "changed": [

@@ -101,6 +101,22 @@ def test_a_tolerance_that_is_none_is_wrong_use(
     assert "rtol" in capsys.readouterr().err
 
 
+def test_ties_and_what_is_not_compared_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    w = torch.ones(2)
+    torch.save({"model": {"x": w, "y": w}, "epoch": 1}, "tied.pt")
+    torch.save({"model": {"x": w, "y": w.clone()}}, "untied.pt")
+
+    text = compared(capsys, "tied.pt", "untied.pt")
+    document: Any = json.loads(compared(capsys, "untied.pt", "tied.pt", "--json"))
+
+    assert "tied only in A:\n  x = y" in text
+    assert text.rstrip().endswith("not compared: epoch")
+    assert document["tied_b"] == [["x", "y"]]
+    assert document["not_compared"] == ["epoch"]
+
+
 def test_damage_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
     data = bytearray(Path("base.mpk").read_bytes())
     data[-100] ^= 1

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from ...config.html import FoldedHtml
 from ...config.path import join
 from ...config.printable import printable
-from ...config.short_text import short_repr
+from ...config.short_text import first_names, short_repr
 from ...core.persistence.saving import into_record
 from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
@@ -37,7 +38,7 @@ from ...records.readable import Readable
 from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.memory import values_of
 from .layers import LayerChange, LayerChanges
-from .pairing import Pairing, pair_entries
+from .pairing import Pairing, pair_entries, shared_path
 from .part_view import PartView, part_view
 from .stored_parts import StoredPart, StoredParts, stored_parts
 
@@ -62,6 +63,8 @@ class ValueChange:
     a: object
     b: object
     """`ABSENT` where one of them has none."""
+    is_close: bool = False
+    """Whether both are numbers, no farther apart than a tolerance that was given."""
 
 
 class _Absent:
@@ -92,6 +95,11 @@ class Diff(FoldedHtml):
     layers: list[LayerChange]
     """Layers with other values, the one that moved most first."""
     hyperparameters: list[ValueChange]
+    tied_a: list[tuple[str, ...]]
+    """Names of tied tensors of the first one, which are several in the second."""
+    tied_b: list[tuple[str, ...]]
+    not_compared: list[str]
+    """What else stands in files of torch, beside the state dict: never read."""
     data: list[ValueChange]
     """Plain data beside the tensors: extra state, counters."""
     has_tolerance: bool
@@ -106,19 +114,29 @@ class Diff(FoldedHtml):
     def same(self) -> bool:
         """Whether both hold the same: names, shapes, values within the tolerance.
 
-        Without a tolerance dtypes and plain data are the same too. Hyperparameters
-        count where both have some; a rename alone is no difference of values, and is
-        one of names.
+        Without a tolerance dtypes are the same too; with one, numbers in plain data
+        are within it. Hyperparameters count where both have some; a rename and another
+        tie alone are no difference of values, and are one of names. What stands in
+        `not_compared` has no part in it.
         """
         names = self.only_a or self.only_b or self.reshaped or self.renamed
-        if names or self.hyperparameters:
+        if names or self.hyperparameters or self.tied_a or self.tied_b:
             return False
         if self.has_tolerance:
-            return all(change.distance.is_close for change in self.changed)
+            are_close = all(change.distance.is_close for change in self.changed)
+            return are_close and all(change.is_close for change in self.data)
         return not (self.changed or self.retyped or self.data)
 
     def summary(self) -> str:
-        """Return in one line how much differs."""
+        """Return in one line how much differs, and what was not compared."""
+        if not self.not_compared:
+            return self._verdict()
+        names = printable(first_names(self.not_compared, 6))
+        verdict = self._verdict()
+        text = "the weights are the same" if verdict == "the same" else verdict
+        return f"{text}; not compared: {names}"
+
+    def _verdict(self) -> str:
         n = len(self.changed) + self.n_equal
         texts = [f"{len(self.changed):,} of {n:,} tensors have other values"]
         for paths, name in ((self.only_a, self.a), (self.only_b, self.b)):
@@ -128,6 +146,8 @@ class Diff(FoldedHtml):
             (self.reshaped, "of another shape"),
             (self.retyped, "of another dtype"),
             (self.renamed, "renamed"),
+            (self.tied_a, f"tied only in {printable(self.a)}"),
+            (self.tied_b, f"tied only in {printable(self.b)}"),
             (self.hyperparameters, "hyperparameters differ"),
             (self.data, "plain values differ"),
         ):
@@ -152,6 +172,8 @@ class Diff(FoldedHtml):
         yield from (f"  {value_text(change)}" for change in self.hyperparameters)
         yield from (f"  - {printable(path)}" for path in self.only_a[:6])
         yield from (f"  + {printable(path)}" for path in self.only_b[:6])
+        for names, side in ((self.tied_a, "A"), (self.tied_b, "B")):
+            yield from (f"  tied only in {side}: {tie_text(t)}" for t in names[:6])
         for path, (shape_a, shape_b) in self.reshaped.items():
             shapes = f"{shape_text(shape_a)}, {shape_text(shape_b)}"
             yield f"  {printable(path)}: shape {shapes}"
@@ -248,6 +270,8 @@ def _compared(
     hyperparameters: list[ValueChange] = []
     data: list[ValueChange] = []
     prefixes: dict[int, str] = {}
+    tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
+    not_compared: dict[str, None] = {}
     for name in names:
         view_a, view_b = views_a.get(name), views_b.get(name)
         of_part = pair_entries(_entries(view_a), _entries(view_b), _sum_of)
@@ -261,7 +285,12 @@ def _compared(
             for path_a, path_b in of_part.renamed.items()
         }
         hyperparameters += _changes(name, _settings(view_a), _settings(view_b))
-        data += _changes(name, _plain_values(view_a), _plain_values(view_b))
+        data += _changes(name, _plain_values(view_a), _plain_values(view_b), tolerance)
+        pairing.tied_a += [tuple(join(name, p) for p in t) for t in of_part.tied_a]
+        pairing.tied_b += [tuple(join(name, p) for p in t) for t in of_part.tied_b]
+        for view in (view_a, view_b):
+            beside = () if view is None else view.record.reading.beside
+            not_compared |= dict.fromkeys(join(name, item) for item in beside)
     distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
     with StopsAsItself():
         distances.add(pairing.pairs)
@@ -277,8 +306,11 @@ def _compared(
         equal=distances.equal,
         layers=distances.layers.changed(),
         hyperparameters=hyperparameters,
+        tied_a=pairing.tied_a,
+        tied_b=pairing.tied_b,
+        not_compared=[*not_compared],
         data=data,
-        has_tolerance=rtol is not None or atol is not None,
+        has_tolerance=tolerance is not None,
     )
 
 
@@ -306,10 +338,10 @@ class _Distances:
         tally = Tally(self._progress, (a.nbytes for a, _ in pairs))
         alike = [(a, b) for a, b in pairs if a.shape == b.shape]
         self.reshaped |= {
-            self._path(a): (a.shape, b.shape) for a, b in pairs if a.shape != b.shape
+            self._path(a, b): (a.shape, b.shape) for a, b in pairs if a.shape != b.shape
         }
         for a, b in read_ahead(alike):
-            path = self._path(a)
+            path = self._path(a, b)
             if a.dtype is not b.dtype:
                 self.retyped[path] = a.dtype, b.dtype
             distance = self._distance(a, b, tally, path)
@@ -319,8 +351,8 @@ class _Distances:
             else:
                 self.equal.append(path)
 
-    def _path(self, a: Entry) -> str:
-        return self._prefixes.get(id(a), "") + a.path
+    def _path(self, a: Entry, b: Entry) -> str:
+        return self._prefixes.get(id(a), "") + shared_path(a, b)
 
     def _distance(self, a: Entry, b: Entry, tally: Tally, path: str) -> Distance:
         if not (_is_small(a) and _is_small(b)):
@@ -403,21 +435,42 @@ def _flat(tree: Any, path: str) -> dict[str, object]:
 
 
 def _changes(
-    part: str, a: Mapping[str, object] | None, b: Mapping[str, object] | None
+    part: str,
+    a: Mapping[str, object] | None,
+    b: Mapping[str, object] | None,
+    tolerance: tuple[float, float] | None = None,
 ) -> list[ValueChange]:
     """Return what differs; where one side tells nothing, nothing is compared."""
     if a is None or b is None:
         return []
+    sides = {p: (a.get(p, ABSENT), b.get(p, ABSENT)) for p in dict.fromkeys([*a, *b])}
     return [
-        ValueChange(join(part, path), a.get(path, ABSENT), b.get(path, ABSENT))
-        for path in dict.fromkeys([*a, *b])
-        if not _is_equal(a.get(path, ABSENT), b.get(path, ABSENT))
+        ValueChange(join(part, path), x, y, _is_close(x, y, tolerance))
+        for path, (x, y) in sides.items()
+        if not _is_equal(x, y)
     ]
 
 
 def _is_equal(a: object, b: object) -> bool:
     # A text says what a value is, NaN and numbers of different types among them.
     return a is b or repr(a) == repr(b)
+
+
+def _is_close(a: object, b: object, tolerance: tuple[float, float] | None) -> bool:
+    """Return whether both are numbers within the tolerance; of any size, exactly."""
+    if tolerance is None or isinstance(a, bool) or isinstance(b, bool):
+        return False
+    if not (isinstance(a, int | float) and isinstance(b, int | float)):
+        return False
+    if any(isinstance(side, float) and not math.isfinite(side) for side in (a, b)):
+        return False
+    (rtol, atol), x, y = map(Fraction, tolerance), Fraction(a), Fraction(b)
+    return abs(x - y) <= atol + rtol * abs(y)
+
+
+def tie_text(names: Iterable[str]) -> str:
+    """Return the names of one tensor as a person reads them."""
+    return " = ".join(map(printable, names))
 
 
 def value_text(change: ValueChange) -> str:

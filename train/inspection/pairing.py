@@ -19,6 +19,9 @@ class Pairing:
     """By name first, then those that were renamed."""
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     """Path in the first to path in the second."""
+    tied_a: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    """Names of one tensor in the first one, and of several in the second."""
+    tied_b: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     only_a: list[Entry] = field(default_factory=list[Entry])
     only_b: list[Entry] = field(default_factory=list[Entry])
 
@@ -30,24 +33,13 @@ def pair_entries(
 ) -> Pairing:
     """Return which entries belong together.
 
-    What has no namesake is looked for by its ID, then by equal values, then by the
+    A tensor with several names belongs to each that has one of these. What has no
+    namesake is looked for by its ID, then by equal values, then by the
     change of names that these show, or that all other names do (``model.`` before
     each). Values are read, by ``sum_of``, only where shapes and dtypes leave a choice.
     """
     result = Pairing()
-    by_path = {path: entry for entry in b for path in (entry.path, *entry.ties)}
-    rest_a: list[Entry] = []
-    ids_of_namesakes: set[int] = set()
-    for entry in a:
-        namesake = next(
-            (by_path[p] for p in (entry.path, *entry.ties) if p in by_path), None
-        )
-        if namesake is None:
-            rest_a.append(entry)
-        else:
-            result.pairs.append((entry, namesake))
-            ids_of_namesakes.add(id(namesake))
-    rest_b = [entry for entry in b if id(entry) not in ids_of_namesakes]
+    rest_a, rest_b = _pair_by_name(a, b, result)
     for find in (_by_id, _by_values(sum_of), _by_prefix(result.renamed)):
         matches = [*find(rest_a, rest_b)] if rest_a and rest_b else []
         result.pairs += matches
@@ -57,6 +49,37 @@ def pair_entries(
         rest_b = [entry for entry in rest_b if id(entry) not in ids_of_pairs]
     result.only_a, result.only_b = rest_a, rest_b
     return result
+
+
+def _pair_by_name(
+    a: Sequence[Entry], b: Sequence[Entry], result: Pairing
+) -> tuple[list[Entry], list[Entry]]:
+    """Add the namesakes to ``result``, and return what has none."""
+    by_path = {path: entry for entry in b for path in (entry.path, *entry.ties)}
+    rest_a: list[Entry] = []
+    names_of_b: dict[int, list[str]] = defaultdict(list)
+    for entry in a:
+        namesakes: dict[int, tuple[str, Entry]] = {}
+        for path in (entry.path, *entry.ties):
+            if path in by_path:
+                namesakes.setdefault(id(by_path[path]), (path, by_path[path]))
+        if not namesakes:
+            rest_a.append(entry)
+        for key, (path, namesake) in namesakes.items():
+            result.pairs.append((entry, namesake))
+            names_of_b[key].append(path)
+        if len(namesakes) > 1:
+            result.tied_a.append(tuple(path for path, _ in namesakes.values()))
+    result.tied_b += [tuple(names) for names in names_of_b.values() if len(names) > 1]
+    return rest_a, [entry for entry in b if id(entry) not in names_of_b]
+
+
+def shared_path(a: Entry, b: Entry) -> str:
+    """Return the first name of ``a`` that ``b`` has too; its path if none is."""
+    if a.path == b.path or not (a.ties or b.ties):
+        return a.path
+    names = {b.path, *b.ties}
+    return next((path for path in (a.path, *a.ties) if path in names), a.path)
 
 
 _Finder = Callable[[Sequence[Entry], Sequence[Entry]], Iterable[tuple[Entry, Entry]]]

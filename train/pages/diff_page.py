@@ -6,7 +6,7 @@ from typing import Any
 
 from ...config.printable import printable
 from ...records.entries.show import shape_text
-from ..inspection.diff import Diff, TensorChange, dtype_text, value_text
+from ..inspection.diff import Diff, TensorChange, dtype_text, tie_text, value_text
 from ..inspection.layers import LayerChange
 from .page import page_text
 
@@ -73,6 +73,8 @@ def _sections(result: Diff) -> list[tuple[str, list[str], int]]:
         ("Plain data", [value_text(c) for c in result.data]),
         ("Only in A", _names(result.only_a)),
         ("Only in B", _names(result.only_b)),
+        ("Tied only in A", [tie_text(names) for names in result.tied_a]),
+        ("Tied only in B", [tie_text(names) for names in result.tied_b]),
         (
             "Another shape",
             [

@@ -174,6 +174,68 @@ def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
     assert burnish.diff(tmp_path / "net.mpk", tmp_path / "run").same
 
 
+def test_what_stands_beside_a_state_dict_is_said_not_to_be_compared(
+    tmp_path: Path,
+) -> None:
+    weights = Net().state_dict()
+    for name, epoch in (("a", 3), ("b", 4)):
+        stored = {"model": weights, "epoch": epoch, "optimizer": {"state": {}}}
+        torch.save(stored, tmp_path / f"{name}.pt")
+    burnish.save_record(weights, tmp_path / "c.mpk")
+
+    for name in ("b.pt", "c.mpk"):
+        result = burnish.diff(tmp_path / "a.pt", tmp_path / name)
+        assert result.same
+        assert result.not_compared == ["epoch", "optimizer"]
+        text = "the weights are the same; not compared: epoch, optimizer"
+        assert result.summary() == text
+
+
+@pytest.mark.parametrize("atol", [None, 1.0])
+def test_tensors_that_one_has_tied_are_a_difference_in_either_order(
+    atol: float | None,
+) -> None:
+    w = torch.randn(3)
+    tied, untied = {"x": w, "y": w, "z": w}, {"x": w, "y": w.clone(), "z": w.clone()}
+
+    there, back = (
+        burnish.diff(tied, untied, atol=atol),
+        burnish.diff(untied, tied, atol=atol),
+    )
+
+    assert there.tied_a == back.tied_b == [("x", "y", "z")]
+    assert there.equal == back.equal == ["x", "y", "z"]
+    for result in (there, back, burnish.diff(untied, {"x": w, "y": w})):
+        assert not result.only_b
+        assert not result.same
+        assert "tied only in" in result.summary()
+    assert "tied only in A: x = y = z" in repr(there)
+    assert burnish.diff(tied, dict(reversed(tied.items())), atol=atol).same
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "is_same"),
+    [
+        ("a", "b", False),
+        (0.1, 0.11, False),
+        (0.1, 0.1 + 1e-12, True),
+        (1, 1.0, True),
+        (1234567890123456789, 1234567890123456788, False),
+        (10**400, 1.0, False),
+        (math.inf, 1, False),
+        (True, 1, False),
+        (None, 0, False),
+    ],
+)
+def test_plain_values_beyond_the_tolerance_are_a_difference(
+    a: object, b: object, is_same: bool
+) -> None:
+    result = burnish.diff({"v": a}, {"v": b}, rtol=0.0, atol=1e-9)
+
+    assert len(result.data) == 1
+    assert result.same is is_same
+
+
 @pytest.mark.filterwarnings("ignore:ComplexHalf support")
 @pytest.mark.parametrize("atol", [None, 0.0])
 def test_tensors_of_every_dtype_are_compared(
