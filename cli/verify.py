@@ -90,30 +90,40 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
 def _result(file: str, options: Namespace) -> dict[str, Any]:
     from ..config.printable import printable
     from ..records.errors import RecordError
+    from ..records.formats.archive_sums import check_archive_sums
     from ..records.open import verify_file
     from .terminal import saving_bar
 
     try:
         with saving_bar(f"verifying {printable(os.path.basename(file))}") as progress:
             checked = verify_file(file, progress=progress)
+        has_crc = checked.verified == "none" and check_archive_sums(file)
     except (RecordError, OSError, ValueError) as error:
         return _failure(file, error)
-    verdict = "fine" if checked.verified == "all" else "no checksums"
+    checked_by = "its own" if checked.verified == "all" else "CRC-32" * has_crc
     return {
         "file": file,
-        "verdict": verdict,
+        "verdict": "fine" if checked_by else "no checksums",
         "n_entries": checked.n_entries,
         "n_bytes": checked.nbytes,
-        "problem": "" if checked.verified == "all" else _NO_SUMS,
+        "checked_by": checked_by,
+        "problem": "" if checked_by else _NO_SUMS,
     }
 
 
 def _failure(file: str, error: Exception) -> dict[str, Any]:
     from ..config.process.user_traceback import error_text
-    from ..records.errors import RecordChecksumError, RecordError, RecordVersionError
+    from ..records.errors import (
+        ForeignFileError,
+        RecordChecksumError,
+        RecordError,
+        RecordVersionError,
+    )
 
     is_damaged = isinstance(error, RecordError) and _is_ours(file)
-    is_damaged = is_damaged and not isinstance(error, RecordVersionError)
+    # Who removes what is damaged must not lose what is intact and not ours.
+    intact = (ForeignFileError, RecordVersionError)
+    is_damaged = is_damaged and not isinstance(error, intact)
     is_damaged = is_damaged or isinstance(error, RecordChecksumError)
     return {
         "file": file,
@@ -150,7 +160,9 @@ def _print(results: Sequence[dict[str, Any]], *, is_strict: bool) -> None:
         file, verdict = printable(result["file"]), result["verdict"]
         if verdict == "fine":
             size = show_size(result["n_bytes"])
-            print_line(output, f"{file}: fine, {result['n_entries']:,} entries, {size}")
+            by = ", checked by CRC-32" * (result["checked_by"] == "CRC-32")
+            text = f"fine, {result['n_entries']:,} entries, {size}{by}"
+            print_line(output, f"{file}: {text}")
             continue
         if verdict == "no checksums":
             print_line(output, f"{file}: {_NO_SUMS.removeprefix('it has ')}")

@@ -2,6 +2,7 @@
 
 RecordError
 ├── RecordFormatError       the bytes are no file that we read
+│   └── ForeignFileError        an intact file of something else, as far as is known
 ├── RecordVersionError      written by a newer version of the format or of the class
 ├── RecordMismatchError     the content does not fit what it is loaded into
 ├── RecordChecksumError     the bytes are not those that were written
@@ -38,6 +39,10 @@ class RecordFormatError(RecordError):
         expected = f", expected {self.expected}" if self.expected else ""
         cure = f" {self.cure}" if self.cure else ""
         return f"{self.file}: {self.found}{expected}.{cure}"
+
+
+class ForeignFileError(RecordFormatError):
+    """A file holds something else than we read; nothing says that it is damaged."""
 
 
 class RecordVersionError(RecordError):

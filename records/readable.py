@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from .entries.encoder import Storable
 from .entries.entries import Entries, with_parts
-from .errors import RecordFormatError
+from .errors import ForeignFileError
 from .format import Format, disagreement, formats, read_record
 from .io.pinned import check_sha256, pinned
 from .io.remote.address import Address, is_url, local_or_url
@@ -152,7 +152,7 @@ def _check_suffix(path: Any, form: Format, *, compressed: bool) -> None:
     difference = disagreement(file, form, compressed=compressed)
     if difference is not None:
         content, name = difference
-        raise RecordFormatError(
+        raise ForeignFileError(
             file,
             f"content in the format {content}",
             f"{name}, as the name says",

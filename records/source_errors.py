@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ..config.short_text import first_names
 from ..config.spelling import nearest
-from .errors import TRUNCATED, RecordFormatError
+from .errors import TRUNCATED, ForeignFileError, RecordFormatError
 from .format_names import format_of_suffix, suffixes
 from .io.foreign import HEAD, foreign_kind
 from .io.source import Source, StreamSource
@@ -39,14 +39,14 @@ def empty_source(source: Source) -> RecordFormatError:
     return RecordFormatError(source.name, "an empty file", cure=TRUNCATED)
 
 
-def unknown_content(source: Source, content: Source | None) -> RecordFormatError:
+def unknown_content(source: Source, content: Source | None) -> ForeignFileError:
     """Return the error of bytes of no format; ``content`` is what they unpack to."""
     inside = source if content is None else content
     kind = foreign_kind(bytes(inside.read(0, min(HEAD, inside.size))))
     packed = "" if content is None else "a compressed file, in which is "
     if kind is not None and not _stands_behind(source):
         description, cure = kind
-        return RecordFormatError(
+        return ForeignFileError(
             source.name,
             f"{packed}{description}",
             "a record",
@@ -62,7 +62,7 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
         cure += f" A file of {source.size:,} bytes may be truncated."
     start = bytes(inside.read(0, min(8, inside.size)))
     description = f"{packed}first bytes {start!r}"
-    return RecordFormatError(source.name, description, "those of a known format", cure)
+    return ForeignFileError(source.name, description, "those of a known format", cure)
 
 
 def _stands_behind(source: Source) -> bool:

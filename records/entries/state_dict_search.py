@@ -7,7 +7,7 @@ import torch
 
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
-from ..errors import RecordFormatError
+from ..errors import ForeignFileError
 
 USUAL_NAMES = (
     "state_dict",
@@ -34,7 +34,7 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
     gives ``content`` again, for the cures.
     """
     if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
-        raise RecordFormatError(
+        raise ForeignFileError(
             file,
             "the state of an optimizer of torch",
             "the state dict of a module",
@@ -64,7 +64,7 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
             for key, value in item.items()
         }
         beside += [path for path, item in level.items() if _is_weight(item)]
-    raise RecordFormatError(
+    raise ForeignFileError(
         file, f"a {type(content).__name__} without a state dict", "names and tensors"
     )
 
@@ -150,9 +150,9 @@ def _holds_tensors(value: object) -> bool:
     return False
 
 
-def _ambiguous(paths: list[_Keys], file: str, read: str) -> RecordFormatError:
+def _ambiguous(paths: list[_Keys], file: str, read: str) -> ForeignFileError:
     keys = "".join(f"[{key!r}]" for key in paths[0])
-    return RecordFormatError(
+    return ForeignFileError(
         file,
         f"{len(paths)} state dicts: {first_names(map(_dotted, paths), 10)}",
         "one",

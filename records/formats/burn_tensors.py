@@ -9,7 +9,7 @@ import torch
 
 from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry, ParamId, Payload
-from ..errors import RecordFormatError
+from ..errors import ForeignFileError, RecordFormatError
 from ..header.columns import is_shape
 from ..header.header import record_of_header
 from ..io.lazy_payload import LazyPayload
@@ -65,14 +65,14 @@ def checked_tensor(tensor: BurnTensor, file: str) -> BurnTensor:
     """Return ``tensor`` if torch can hold it, and its bytes are as many as it needs."""
     subject = f"{tensor.name!r:.80}"
     if tensor.dtype == QUANTIZED:
-        raise RecordFormatError(
+        raise ForeignFileError(
             file,
             f"{subject} is quantized by Burn, in a scheme that torch does not have",
             "numbers",
             "Save the module in Burn before it is quantized, or dequantize it there.",
         )
     if tensor.dtype != WIDE_BOOL and tensor.dtype not in DTYPES:
-        raise RecordFormatError(
+        raise ForeignFileError(
             file,
             f"{subject} has the dtype {tensor.dtype!r:.40}",
             f"one of {', '.join(DTYPES)}",

@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..entries.entries import Entries, set_source
-from ..errors import RecordError, RecordFormatError, RecordVersionError
+from ..errors import (
+    ForeignFileError,
+    RecordError,
+    RecordFormatError,
+    RecordVersionError,
+)
 from ..format import Format, WriteOptions
 from ..header.columns import SHARED, is_text
 from ..header.header import stored_record
@@ -96,7 +101,7 @@ class Json(Format):
         if reader.next():
             raise reader.error("something after the end")
         if header.pop("burnish", None) is None:
-            raise RecordFormatError(
+            raise ForeignFileError(
                 source.name,
                 "JSON without the key 'burnish'",
                 "a record",
@@ -110,9 +115,9 @@ class Json(Format):
         return record
 
 
-def _foreign(key: str, file: str) -> RecordFormatError:
+def _foreign(key: str, file: str) -> ForeignFileError:
     content, cure = foreign_json(key)
-    return RecordFormatError(file, content, "a record", cure)
+    return ForeignFileError(file, content, "a record", cure)
 
 
 def _head_text(header: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..entries.entries import Entries
-from ..errors import RecordError, RecordFormatError
+from ..errors import ForeignFileError, RecordError, RecordFormatError
 from ..format import Format, WriteOptions
 from ..io.sink import Sink
 from ..io.source import Source
@@ -171,7 +171,7 @@ class _Item:
         if tensor.is_whole:
             return tensor
         if tensor.shape is not None:
-            raise RecordFormatError(
+            raise ForeignFileError(
                 self._file, f"{path!r:.80} has a shape", "bytes and a dtype too", _OLD
             )
         return None

@@ -1,13 +1,14 @@
 """The header of a `.safetensors` file: read, and checked before anything is."""
 
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
-from ..errors import TRUNCATED, RecordFormatError
+from ..errors import TRUNCATED, ForeignFileError, RecordFormatError
 from ..header.columns import is_shape
 from ..io.source import Source
 from ..source_errors import wrong_size
@@ -161,6 +162,11 @@ def _checked_metadata(value: object, file: str) -> dict[str, Any]:
     return value  # pyright: ignore[reportUnknownVariableType]  # checked above
 
 
+def _error_of_dtype(name: object) -> type[RecordFormatError]:
+    is_name = isinstance(name, str) and re.fullmatch("[A-Z][A-Z0-9_]*", name)
+    return ForeignFileError if is_name else RecordFormatError
+
+
 def _checked_tensor(
     name: str, value: object, file: str
 ) -> tuple[torch.dtype, tuple[int, ...], int]:
@@ -172,7 +178,8 @@ def _checked_tensor(
     fields: dict[str, Any] = value
     dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if dtype is None:
-        raise RecordFormatError(
+        # A younger library writes dtypes that nobody knew here.
+        raise _error_of_dtype(fields["dtype"])(
             file,
             f"{subject} has the dtype {fields['dtype']!r:.40}",
             f"one of {', '.join(DTYPES)}",

@@ -18,13 +18,14 @@ from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry
 from ..entries.state_dict import record_of_state_dict
 from ..entries.state_dict_search import names_beside, state_dict_in
-from ..errors import TRUNCATED, RecordError, RecordFormatError
+from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
 from ..format import Format, WriteOptions
 from ..io.foreign import foreign_archive
 from ..io.sink import Sink
 from ..io.source import FileSource, Source
 from ..tensors.dtypes import NAME_OF
 from ..writing.contents import Contents
+from .archive_sums import read_member
 from .mapped_tensor import MappedTensor
 
 _SAFE = (2, 10)
@@ -65,7 +66,7 @@ class TorchArchive(Format):
             record = record_of_state_dict(state_dict)
             record.metadata.update(_lightning_metadata(content, source.name))
         except (TypeError, RecursionError) as error:
-            raise RecordFormatError(
+            raise ForeignFileError(
                 source.name, f"a state dict with something else: {error}"
             ) from error
         for entry in record.entries():
@@ -107,7 +108,7 @@ def _load(source: Source) -> tuple[Any, bool]:
         raise
     # A damaged pickle raises whatever its opcodes lead to.
     except Exception as error:
-        raise RecordFormatError(source.name, *_explain(error)) from error
+        raise _explained(error, source.name) from error
 
 
 def _opened(source: Source, *, is_zip: bool) -> tuple[Any, bool]:
@@ -122,20 +123,20 @@ def _check_archive(file: Any, source: Source) -> None:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any("/code/" in m.filename for m in members):
-            raise RecordFormatError(source.name, *_TORCHSCRIPT)
+            raise ForeignFileError(source.name, *_TORCHSCRIPT)
         names = [m.filename for m in members]
         if not any(name.endswith("data.pkl") for name in names):
             content, cure = foreign_archive(names)
-            raise RecordFormatError(source.name, content, "a file of torch", cure)
+            raise ForeignFileError(source.name, content, "a file of torch", cure)
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):
-            raise RecordFormatError(
+            raise ForeignFileError(
                 source.name, "a compressed archive, which torch writes not"
             )
         if sum(m.file_size for m in members) > source.size:
             raise RecordFormatError(source.name, "an archive whose members overlap")
         for member in members:
             if member.filename.endswith("data.pkl"):
-                _check_pickle(archive.read(member), source)
+                _check_pickle(read_member(archive, member), source)
     if not isinstance(file, str):
         file.seek(0)
 
@@ -144,7 +145,7 @@ def _check_pickle(data: bytes, source: Source) -> None:
     """Refuse a pickle of so many small objects that they fill the memory."""
     lists = sum(map(data.count, (b"]", b"}", b"\x85", b"\x86", b"\x87")))
     if 64 * lists + 232 * data.count(b")R") > _FREE + 2 * source.size:
-        raise RecordFormatError(
+        raise ForeignFileError(
             source.name, "a pickle of too many objects for its length"
         )
 
@@ -156,8 +157,22 @@ _TORCHSCRIPT = (
 )
 
 
-def _explain(error: Exception) -> tuple[str, str, str]:
+def _explained(error: Exception, file: str) -> RecordFormatError:
+    """Return the error of an archive that torch.load refuses."""
+    foreign = _foreign_content(str(error))
+    if foreign is not None:
+        return ForeignFileError(file, *foreign)
     text = str(error)
+    if "not a zip file" in text:
+        # Its directory stands at its end.
+        description = "a damaged file of torch, without its end"
+        return RecordFormatError(file, description, "", TRUNCATED)
+    description = f"a damaged file of torch ({type(error).__name__}: {text[:120]})"
+    return RecordFormatError(file, description)
+
+
+def _foreign_content(text: str) -> tuple[str, str, str] | None:
+    """Return what is no damage: what it is, what we read, what to do; None: damage."""
     refused = _GLOBAL.search(text)
     if refused is not None:
         return (
@@ -189,10 +204,7 @@ def _explain(error: Exception) -> tuple[str, str, str]:
             "If you trust it, load it with the program that wrote it, and save its "
             "tensors with burnish.save_record(state_dict, file).",
         )
-    if "not a zip file" in text:
-        # Its directory stands at its end.
-        return "a damaged file of torch, without its end", "", TRUNCATED
-    return f"a damaged file of torch ({type(error).__name__}: {text[:120]})", "", ""
+    return None
 
 
 def _lightning_metadata(content: object, file: str) -> dict[str, Any]:
@@ -215,7 +227,7 @@ def _lightning_metadata(content: object, file: str) -> dict[str, Any]:
 def _check(entry: Entry, file: str) -> None:
     tensor = entry.tensor()
     if tensor.layout is not torch.strided or tensor.dtype not in NAME_OF:
-        raise RecordFormatError(
+        raise ForeignFileError(
             file,
             f"{entry.path!r:.80}, a tensor of {tensor.dtype}, {tensor.layout}",
             "a dense tensor of whole bytes",

@@ -13,7 +13,7 @@ import torch
 import xxhash
 
 from ...config.storage.opening import IrregularFileError, open_regular
-from ..errors import TRUNCATED, RecordError, RecordFormatError
+from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
 
 _WINDOW = 1 << 20
@@ -150,7 +150,7 @@ class FileSource:
         try:
             self._file = open_regular(path)
         except IrregularFileError as error:
-            raise RecordFormatError(path, str(error.strerror)) from error
+            raise ForeignFileError(path, str(error.strerror)) from error
         status = os.fstat(self._file.fd)
         self.size, self._device = status.st_size, status.st_dev
         self._state = (status.st_size, status.st_mtime_ns)

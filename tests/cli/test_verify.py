@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +57,10 @@ def test_damage_is_told_with_the_entry(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_stranger_s_file_is_fine_with_a_note_unless_strict(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    torch.save(nn.Linear(2, 2).state_dict(), "x.pt")
+    save_file(nn.Linear(2, 2).state_dict(), "x.safetensors")
 
-    assert "no checksums" in verified(capsys, "x.pt")
-    assert "no checksums" in verified(capsys, "x.pt", "--strict", status=1)
+    assert "no checksums" in verified(capsys, "x.safetensors")
+    assert "no checksums" in verified(capsys, "x.safetensors", "--strict", status=1)
 
 
 def test_what_cannot_be_read_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,3 +248,67 @@ def test_no_checksums_is_no_damage_if_strict_either(
     text = verified(capsys, "x.safetensors", "--strict", "--json", status=1)
 
     assert [f["verdict"] for f in json.loads(text)["files"]] == ["no checksums"]
+
+
+FOREIGN: dict[str, Callable[[], Any]] = {
+    "quantized": lambda: {
+        "x": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
+    },
+    "sparse": lambda: {"x": torch.eye(2).to_sparse()},
+    "list": lambda: [1, 2],
+    "int": lambda: 3,
+    "empty": dict,
+    "int keys": lambda: {1: torch.ones(2)},
+    "module": lambda: nn.Linear(2, 2),
+}
+
+
+# torch means to remove tensors of this kind; files of them stay.
+@pytest.mark.filterwarnings("ignore:.*quantize:UserWarning")
+@pytest.mark.filterwarnings("ignore:TypedStorage:UserWarning")
+@pytest.mark.parametrize("name", FOREIGN)
+def test_an_intact_file_of_something_else_is_not_called_damaged(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(FOREIGN[name](), "x.pt")
+
+    assert "x.pt: unreadable: " in verified(capsys, "x.pt", status=2)
+
+
+@pytest.mark.parametrize("dtype", ["F4", "ZZ"])
+def test_what_a_younger_library_wrote_is_not_called_damaged(
+    dtype: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"dtype": dtype, "shape": [2], "data_offsets": [0, 1]}
+    head = json.dumps({"x": row}).encode()
+    Path("x.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + b"\0")
+
+    assert "unreadable" in verified(capsys, "x.safetensors", status=2)
+
+
+def test_a_text_or_a_pipe_is_no_damaged_record_whatever_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("text.mpk").write_text("hello there")
+    os.mkfifo("pipe.mpk")
+
+    document: Any = json.loads(
+        verified(capsys, "text.mpk", "pipe.mpk", "--json", status=2)
+    )
+
+    assert [f["verdict"] for f in document["files"]] == ["unreadable"] * 2
+
+
+def test_a_bit_that_flipped_in_a_file_of_torch_is_found_by_its_crc(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"a": torch.ones(8), "b": torch.arange(64)}, "x.pt")
+    assert "checked by CRC-32" in verified(capsys, "x.pt", "--strict")
+    data = bytearray(Path("x.pt").read_bytes())
+    data[data.index(torch.arange(64).numpy().tobytes()) + 8] ^= 1
+    Path("x.pt").write_bytes(data)
+
+    text = verified(capsys, "x.pt", status=1)
+
+    assert "x.pt: damaged: " in text
+    assert "'x/data/1'" in text
