@@ -136,24 +136,17 @@ class _Sums:
         is_finite = x.isfinite() & y.isfinite()
         if not is_finite.all():
             x, y, change = x[is_finite], y[is_finite], change[is_finite]
-        products = _product(x, y), _product(x, x), _product(y, y)
-        exponents = 0, 0, 0
-        squares_of_change, exponent = _product(change, change), 0
-        if not all(map(_is_safe, (*products[1:], squares_of_change))):
-            # Squares of such values have no float64: what is scaled has.
-            (x, of_x), (y, of_y) = _scaled(x), _scaled(y)
-            products = _product(x, y), _product(x, x), _product(y, y)
-            exponents = of_x + of_y, 2 * of_x, 2 * of_y
-            if not change.isfinite().all():
-                exponent = max(of_x, of_y)
-                change = _shifted(y, of_y - exponent) - _shifted(x, of_x - exponent)
-            change, of_change = _scaled(change)
-            squares_of_change = _product(change, change)
-            exponent = 2 * (exponent + of_change)
-        totals = self.dot, self.squares_a, self.squares_b
-        for total, value, of_value in zip(totals, products, exponents, strict=True):
-            total.add(value, of_value)
-        self.squares_of_change.add(squares_of_change, exponent)
+        x, squares_a, of_x = _with_squares(x)
+        y, squares_b, of_y = _with_squares(y)
+        self.dot.add(_product(x, y), of_x + of_y)
+        self.squares_a.add(squares_a, 2 * of_x)
+        self.squares_b.add(squares_b, 2 * of_y)
+        exponent = 0
+        if (of_x or of_y) and not change.isfinite().all():
+            exponent = max(of_x, of_y)
+            change = _shifted(y, of_y - exponent) - _shifted(x, of_x - exponent)
+        change, squares_of_change, of_change = _with_squares(change)
+        self.squares_of_change.add(squares_of_change, 2 * (exponent + of_change))
 
     def _add_changed(self, x: Tensor, y: Tensor, change: Tensor) -> None:
         self.is_finite = self.is_finite and bool((x.isfinite() & y.isfinite()).all())
@@ -233,12 +226,18 @@ def _is_safe(squares: float) -> bool:
     return 1e-200 < squares < 1e200
 
 
-def _scaled(values: Tensor) -> tuple[Tensor, int]:
-    """Return values of at most about 1, and the power of two that these were cut by."""
+def _with_squares(values: Tensor) -> tuple[Tensor, float, int]:
+    """Return finite values, the sum of their squares, and an exponent.
+
+    Where the squares have no float64 the values are cut by two to the exponent.
+    """
+    squares = _product(values, values)
+    if _is_safe(squares) or not values.any():
+        return values, squares, 0
     parts = torch.view_as_real(values) if values.is_complex() else values
-    largest = float(parts.abs().max()) if parts.numel() else 0.0
-    exponent = math.frexp(largest)[1]
-    return _shifted(values, -exponent), exponent
+    exponent = math.frexp(float(parts.abs().max()))[1]
+    values = _shifted(values, -exponent)
+    return values, _product(values, values), exponent
 
 
 def _shifted(values: Tensor, exponent: int) -> Tensor:

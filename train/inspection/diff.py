@@ -265,32 +265,9 @@ def _compared(
     atol: float | None,
     progress: Progress | None,
 ) -> Diff:
-    pairing, views_a, views_b = Pairing(), a[1], b[1]
-    names = dict.fromkeys([*views_a, *views_b])
-    hyperparameters: list[ValueChange] = []
-    data: list[ValueChange] = []
-    prefixes: dict[int, str] = {}
+    views = {n: (a[1].get(n), b[1].get(n)) for n in dict.fromkeys([*a[1], *b[1]])}
     tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
-    not_compared: dict[str, None] = {}
-    for name in names:
-        view_a, view_b = views_a.get(name), views_b.get(name)
-        of_part = pair_entries(_entries(view_a), _entries(view_b), _sum_of)
-        for entry in (*(x for x, _ in of_part.pairs), *of_part.only_a, *of_part.only_b):
-            prefixes[id(entry)] = f"{name}." if name else ""
-        pairing.pairs += of_part.pairs
-        pairing.only_a += of_part.only_a
-        pairing.only_b += of_part.only_b
-        pairing.renamed |= {
-            join(name, path_a): join(name, path_b)
-            for path_a, path_b in of_part.renamed.items()
-        }
-        hyperparameters += _changes(name, _settings(view_a), _settings(view_b))
-        data += _changes(name, _plain_values(view_a), _plain_values(view_b), tolerance)
-        pairing.tied_a += [tuple(join(name, p) for p in t) for t in of_part.tied_a]
-        pairing.tied_b += [tuple(join(name, p) for p in t) for t in of_part.tied_b]
-        for view in (view_a, view_b):
-            beside = () if view is None else view.record.reading.beside
-            not_compared |= dict.fromkeys(join(name, item) for item in beside)
+    pairing, prefixes = _paired(views)
     distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
     with StopsAsItself():
         distances.add(pairing.pairs)
@@ -305,13 +282,52 @@ def _compared(
         changed=sorted(distances.changed, key=_by_movement),
         equal=distances.equal,
         layers=distances.layers.changed(),
-        hyperparameters=hyperparameters,
+        hyperparameters=[
+            change
+            for name, (x, y) in views.items()
+            for change in _changes(name, _settings(x), _settings(y))
+        ],
         tied_a=pairing.tied_a,
         tied_b=pairing.tied_b,
-        not_compared=[*not_compared],
-        data=data,
+        not_compared=_not_compared(views),
+        data=[
+            change
+            for name, (x, y) in views.items()
+            for change in _changes(name, _plain_values(x), _plain_values(y), tolerance)
+        ],
         has_tolerance=tolerance is not None,
     )
+
+
+_Views: TypeAlias = Mapping[str, tuple[PartView | None, PartView | None]]
+"""What both have under the name of a part."""
+
+
+def _paired(views: _Views) -> tuple[Pairing, dict[int, str]]:
+    """Return the entries of all parts in pairs, and what goes before their paths."""
+    pairing = Pairing()
+    prefixes: dict[int, str] = {}
+    for name, (view_a, view_b) in views.items():
+        of_part = pair_entries(_entries(view_a), _entries(view_b), _sum_of)
+        for entry in (*(x for x, _ in of_part.pairs), *of_part.only_a, *of_part.only_b):
+            prefixes[id(entry)] = f"{name}." if name else ""
+        pairing.pairs += of_part.pairs
+        pairing.only_a += of_part.only_a
+        pairing.only_b += of_part.only_b
+        pairing.renamed |= {
+            join(name, path_a): join(name, path_b)
+            for path_a, path_b in of_part.renamed.items()
+        }
+        pairing.tied_a += [tuple(join(name, p) for p in t) for t in of_part.tied_a]
+        pairing.tied_b += [tuple(join(name, p) for p in t) for t in of_part.tied_b]
+    return pairing, prefixes
+
+
+def _not_compared(views: _Views) -> list[str]:
+    """Return what stands beside the state dicts of either side, by name."""
+    sides = ((n, view) for n, pair in views.items() for view in pair if view)
+    names = (join(n, item) for n, view in sides for item in view.record.reading.beside)
+    return [*dict.fromkeys(names)]
 
 
 class _Distances:
