@@ -58,7 +58,7 @@ def _show(source: Any, options: Namespace) -> int:
 
     views: list[PartView] = _chosen(map(part_view, source.parts), options.pattern)
     if options.values is not None:
-        return _show_values(views, options.values)
+        return _show_values(views, options.values, is_json=options.json)
     if options.html is not None:
         _write_page(source, views, options)
     digests = [_digests(view) for view in views] if options.digest else []
@@ -205,23 +205,44 @@ def _oddities(stats: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _show_values(views: Sequence[Any], path: str) -> int:
+def _show_values(views: Sequence[Any], path: str, *, is_json: bool) -> int:
     from ..config.printable import printable
+    from .json_output import print_json
 
     for view in views:
         prefix = f"{view.part.name}." if view.part.name else ""
         for entry in view.entries:
             if path in (entry.path, prefix + entry.path, *entry.ties):
-                print(entry.read())
+                if is_json:
+                    print_json("values", _values_as_data(entry))
+                else:
+                    print(entry.read())
                 return 0
         for name, value in view.plain:
             if path in (name, prefix + name):
-                print(printable(repr(value)))
+                if is_json:
+                    print_json("values", {"path": name, "values": value})
+                else:
+                    print(printable(repr(value)))
                 return 0
     from ..config.spelling import did_you_mean
 
     paths = [leaf.path for view in views for leaf in view.leaves()]
     raise ValueError(f"nothing is stored at {path!r}.{did_you_mean(path, paths)}")
+
+
+def _values_as_data(entry: Any) -> dict[str, Any]:
+    from ..records.tensors.dtypes import name_of_dtype
+
+    values = entry.read()
+    # Every floating dtype is exact in the widest, which alone all have lists of.
+    numbers = values.double() if values.is_floating_point() else values
+    return {
+        "path": entry.path,
+        "dtype": name_of_dtype(entry.dtype),
+        "shape": list(entry.shape),
+        "values": numbers.tolist(),
+    }
 
 
 def _print_json(

@@ -315,3 +315,20 @@ def test_every_shard_has_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
         str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
     }
     assert "model-00001-of" in shown(capsys, "folder", "--digest")
+
+
+def test_values_are_json_where_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.save_record({"x": torch.ones(2, dtype=torch.bfloat16), "n": 3}, "x.mpk")
+
+    document = as_json(capsys, "x.mpk", "--values", "x")
+
+    assert (document["burnish"], document["values"]) == ("values", [1.0, 1.0])
+    assert as_json(capsys, "x.mpk", "--values", "n")["values"] == 3
+
+
+def test_an_empty_name_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", ""]) == 2
+
+    assert "the name of the file is empty" in capsys.readouterr().err

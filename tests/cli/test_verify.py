@@ -183,7 +183,7 @@ def test_a_damaged_header_is_taken_from_a_copy_that_is_whole(
 
     text = verified(capsys, "net.mpk", "--repair-from", "copy.mpk", "--out", "new.mpk")
 
-    assert "taken from the copy: header" in text
+    assert "the whole file is the copy's, and 99." in text
     assert Path("new.mpk").read_bytes() == whole
 
 
@@ -312,3 +312,34 @@ def test_a_bit_that_flipped_in_a_file_of_torch_is_found_by_its_crc(
 
     assert "x.pt: damaged: " in text
     assert "'x/data/1'" in text
+
+
+def test_a_damaged_header_is_taken_from_no_other_save_of_the_same_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net = Net()
+    net.save_record("net.mpk")
+    with torch.no_grad():
+        net.head.bias.add_(1)
+    net.save_record("sibling.mpk")
+    whole = Path("net.mpk").read_bytes()
+    Path("net.mpk").write_bytes(whole[:40] + bytes([whole[40] ^ 255]) + whole[41:])
+
+    words = ["verify", "net.mpk", "--repair-from", "sibling.mpk", "--out", "new.mpk"]
+    assert main(words) == 2
+
+    assert "other bytes are in head.bias" in capsys.readouterr().err
+    assert not Path("new.mpk").exists()
+
+
+def test_what_a_file_that_was_cut_lacks_is_taken_from_the_copy_and_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.save_record({"x": torch.ones(999), "y": torch.zeros(99)}, "copy.mpk")
+    whole = Path("copy.mpk").read_bytes()
+    Path("net.mpk").write_bytes(whole[:-200])
+
+    text = verified(capsys, "net.mpk", "--repair-from", "copy.mpk", "--out", "new.mpk")
+
+    assert "which has not: header, y" in text
+    assert Path("new.mpk").read_bytes() == whole

@@ -2,9 +2,12 @@
 
 import errno
 import os
+from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
+from ...config.short_text import first_names
 from ...records.entries.entries import path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.errors import (
@@ -15,11 +18,24 @@ from ...records.errors import (
 )
 from ...records.format_names import format_of_suffix
 from ...records.inspection.comparison import content_sum
+from ...records.io.lazy_payload import LazyPayload
 from ...records.io.progress import Progress, Tally
 from ...records.io.remote.address import is_taken, open_in_order
+from ...records.io.source import FileSource, Source
 from ...records.open import open_record, verify_file
+from ...records.readable import source_of
 
 _PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair took from the copy."""
+
+    paths: list[str]
+    """The entries; "header" and what the damaged file has not where all was taken."""
+    share_equal: float | None = None
+    """Of a file that is the copy's as a whole: how much of it the damaged file has."""
 
 
 def repair(
@@ -27,22 +43,22 @@ def repair(
     copy: str | os.PathLike[str],
     target: str | os.PathLike[str],
     progress: Progress | None = None,
-) -> list[str]:
+) -> Repair:
     """Write ``file`` to ``target`` with its damaged entries out of ``copy``.
 
-    Returns their paths; "header" where that is damaged: ``copy`` is to be whole then,
-    and is what is written. ``target`` is a new file, its suffix the format. Raises
-    `RecordMismatchError` if ``copy`` is none: it lacks an entry, or has another value
-    where ``file`` is whole; `RecordError` if ``copy`` is damaged there as well, or the
-    header of ``file`` is; FileExistsError for a target that is there already.
+    Where the header is damaged, ``copy`` is to be whole, and to have the bytes of every
+    tensor that ``file`` still has; it is what is written. ``target`` is a new file, its
+    suffix the format. Raises `RecordMismatchError` if ``copy`` is none: it lacks an
+    entry, or has another value where ``file`` is whole; `RecordError` if ``copy`` is
+    damaged there as well, or the header of ``file`` is; FileExistsError for a target
+    that is there already.
     """
     if is_taken(target):
         raise FileExistsError(
             errno.EEXIST, "there is a file; name a new one", os.fspath(target)
         )
     if _is_header_damaged(file):
-        _take_whole(file, copy, target, progress)
-        return ["header"]
+        return _take_whole(file, copy, target, progress)
     _check_has_sums(file)
     with open_record(file) as record, open_record(copy) as intact:
         tally = Tally(progress, (2 * e.nbytes for e in record.entries()))
@@ -61,7 +77,7 @@ def repair(
             whole_entry = entry.with_payload(twin.source) if value is None else entry
             entries.append(whole_entry)
         with_parts(record, entries=entries).save(target, progress=_rest_of(tally))
-    return repaired
+    return Repair(repaired)
 
 
 def _rest_of(tally: Tally) -> Progress | None:
@@ -92,7 +108,7 @@ def _take_whole(
     copy: str | os.PathLike[str],
     target: str | os.PathLike[str],
     progress: Progress | None,
-) -> None:
+) -> Repair:
     """Write ``copy``, all of which is verified, if ``file`` was the same once."""
     verify_file(copy, progress=progress)
     n_equal, n_bytes = _equal_bytes(file, copy)
@@ -101,7 +117,64 @@ def _take_whole(
         problem = f"its header is damaged, and {n_equal:,} of {n_bytes:,} bytes equal"
         raise _no_copy(copy, problem)
     with open_record(copy) as intact:
+        cut = _cut_entries(file, intact.entries(), copy)
         intact.save(target)
+    return Repair(["header", *cut], n_equal / n_bytes)
+
+
+def _cut_entries(
+    file: str | os.PathLike[str], entries: list[Entry], copy: str | os.PathLike[str]
+) -> list[str]:
+    """Return the paths of tensors that begin or end behind the end of ``file``.
+
+    Raises `RecordMismatchError` where another one has other bytes than in ``copy``,
+    whose sums fit its own: ``file`` is another save, or damaged there as well.
+    """
+    cut: list[str] = []
+    others: list[str] = []
+    source = source_of(file, verify=False, map_file=False)
+    try:
+        for entry in entries:
+            payload = entry.source
+            if not _lies_in(payload, copy):
+                raise _no_copy(copy, _CANNOT_JUDGE)
+            if any(at + n > source.size for at, n in payload.pieces):
+                cut.append(entry.path)
+            if not _has_same_bytes(payload, source):
+                others.append(entry.path)
+    finally:
+        source.close()
+    if others:
+        names = first_names(others, 6)
+        raise _no_copy(copy, f"the header is damaged, and other bytes are in {names}")
+    return cut
+
+
+_CANNOT_JUDGE = (
+    "the header is damaged, and the values do not lie in it so that they can be "
+    "compared without one (verify the copy, and use it by itself if it is the one)"
+)
+
+
+def _lies_in(payload: object, file: str | os.PathLike[str]) -> TypeGuard[LazyPayload]:
+    """Return whether the bytes of the values lie at known places of the file itself."""
+    return (
+        isinstance(payload, LazyPayload)
+        and isinstance(payload.source, FileSource)
+        and payload.source.name == os.fspath(file)
+        and payload.sum is not None
+    )
+
+
+def _has_same_bytes(payload: LazyPayload, other: Source) -> bool:
+    """Return whether the values that ``other`` still has are those of the payload."""
+    for start, length in payload.pieces:
+        end = min(start + length, other.size)
+        for at in range(start, end, _PIECE):
+            n = min(_PIECE, end - at)
+            if payload.source.read(at, n) != other.read(at, n):
+                return False
+    return True
 
 
 def _equal_bytes(
