@@ -155,8 +155,8 @@ def _metadata(reader: JsonReader) -> Any:
 
 def _checked_metadata(value: object, file: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(
-        isinstance(text, str) or key == OURS
-        for key, text in value.items()  # pyright: ignore[reportUnknownVariableType]  # any map
+        isinstance(text, str | LongText)
+        for text in value.values()  # pyright: ignore[reportUnknownVariableType]  # any map
     ):
         raise RecordFormatError(file, "metadata that is no map of texts")
     return value  # pyright: ignore[reportUnknownVariableType]  # checked above
