@@ -25,7 +25,7 @@ import torch
 
 from burnish import open_record
 from burnish.records import Record, RecordError, limits
-from burnish.records.formats import json_reader
+from burnish.records.formats import json_reader, long_texts
 
 from ..optim import every_function
 from ..optim.every_function import DTYPES, SPACES
@@ -156,6 +156,7 @@ def small_limits() -> Generator[None]:
     with (
         mock.patch.object(limits, "FREE", 1 << 13),
         mock.patch.object(json_reader, "_PIECE", 256),
+        mock.patch.object(long_texts, "LONG", 1 << 10),
     ):
         yield
 
