@@ -88,9 +88,15 @@ def _run(options: Namespace) -> int:
 def _check_words(options: Namespace) -> None:
     """Raise ValueError for words that do not go together."""
     from ..records.format_names import format_of_suffix
+    from ..records.precision import NAMED, precision_hint
 
     if "" in (*options.sources, options.target):
         raise ValueError("the name of a file is empty")
+    if options.precision not in (None, *NAMED):
+        raise ValueError(
+            f"--precision={options.precision} is no precision; there are "
+            f"{', '.join(NAMED)}.{precision_hint(options.precision)}"
+        )
     if options.shards is None:
         return
     if options.suffix is not None:

@@ -27,8 +27,14 @@ def refuse(error: BaseException) -> int:
 
 def tell(error: BaseException) -> None:
     """Print an error; names in it never steer the terminal."""
-    from ..config.printable import printable
     from ..config.process.user_traceback import error_text
 
-    text = "\n".join(map(printable, error_text(error).splitlines()))
-    print(f"error: {text}", file=sys.stderr)
+    tell_text(error_text(error))
+
+
+def tell_text(text: str) -> None:
+    """Print what went wrong; nothing in it steers the terminal."""
+    from ..config.printable import printable
+
+    lines = "\n".join(map(printable, text.splitlines()))
+    print(f"error: {lines}", file=sys.stderr)

@@ -87,7 +87,9 @@ def _how_to_go_on(folder: Path) -> str:
 
     last_checkpoint = folder / "checkpoints" / LAST
     if not is_checkpoint(last_checkpoint):
-        return f"no checkpoint in {last_checkpoint.parent}: the run begins anew"
+        return (
+            f"{last_checkpoint.parent} has no checkpoint: there is none to go on from"
+        )
     return (
         f"{last_checkpoint} was saved: resume_from_checkpoint={folder} goes on from it"
     )

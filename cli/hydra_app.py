@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 from argparse import ArgumentParser
@@ -14,6 +15,7 @@ from typing import Any
 
 from ..config.process.user_traceback import error_text
 from ..config.spelling import did_you_mean
+from .errors import tell_text
 from .hydra_keys import complete_keys
 from .hydra_words import FOLDER_VARIABLE, HydraWords
 from .lightning_output import LOGGERS, lightning_output
@@ -76,7 +78,7 @@ def run_on_hydra(
         print(f"error: {prog} was {ending}", file=sys.stderr)
         return STATUS
     except Exception as error:  # Hydra's, and of whatever it was given
-        print(f"error: {_text(error, folder)}", file=sys.stderr)
+        tell_text(_text(error, folder))
         return 2
 
 
@@ -90,7 +92,7 @@ def run_apart(task: Callable[[], object]) -> int:
         with lightning_output():
             task()
     except Exception as error:  # a user's model may raise anything
-        print(f"error: {error_text(error)}", file=sys.stderr)
+        tell_text(_lost_connection(error) or error_text(error))
         return 2
     return 0
 
@@ -187,7 +189,7 @@ def _tell(after_job: Watcher, problem: str) -> None:
     try:
         after_job(Job(sweep, folder, tuple(config.overrides.task), problem))
     except (OSError, ValueError) as error:
-        print(f"error: {_text(error, folder)}", file=sys.stderr)
+        tell_text(_text(error, folder))
 
 
 def _problem_of_task(task: Task, config: Any, folder: Path) -> str:
@@ -206,10 +208,10 @@ def _problem_of_task(task: Task, config: Any, folder: Path) -> str:
         if isinstance(ending.__context__, KeyboardInterrupt):
             raise ending.__context__ from None
         # A status of 0 would tell that all was done, and the task is not.
-        print(f"error: the model ended the program: {ending!r}", file=sys.stderr)
+        tell_text(f"the model ended the program: {ending!r}")
         return f"the model ended the program: {ending!r}"
     except Exception as error:  # a user's model may raise anything
-        print(f"error: {_text(error, folder)}", file=sys.stderr)
+        tell_text(_text(error, folder))
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -274,7 +276,22 @@ def _text(error: Exception, folder: Path) -> str:
     is_of_logging = str(error).startswith("Unable to configure")
     if is_of_logging and isinstance(error.__cause__, OSError):
         return error_text(error.__cause__)
-    return error_text(error)
+    return _lost_connection(error) or error_text(error)
+
+
+def _lost_connection(error: Exception) -> str:
+    """Return a line for what the end of another process leads to here, else nothing.
+
+    That process tells why it ended; where this one was is of no help.
+    """
+    text = str(error).partition("\n")[0]
+    is_lost = isinstance(error, RuntimeError) and _LOST.search(text) is not None
+    start = "the connection to another process of this run was lost; if that one ended "
+    return f"{start}with an error, it tells why: {text:.200}" if is_lost else ""
+
+
+_LOST = re.compile(r"gloo.*(closed by peer|reset by peer|[Bb]roken pipe)")
+"""What torch says to the processes that are left when one has ended."""
 
 
 def _file_of(error: object, folder: Path) -> str:

@@ -1,5 +1,6 @@
 """``burnish schedule``: draw a schedule, before a run follows it."""
 
+import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ def _parser() -> ArgumentParser:
 def _run(options: Namespace) -> int:
     from ..config.schedule import Schedule, plot
 
+    if any(math.isnan(x) for x in options.at or ()):
+        raise ValueError("--at takes a number, got nan")
     schedule = Schedule.parse(options.text)
     if options.plot is not None:
         plot(schedule, options.plot)

@@ -45,3 +45,8 @@ def first_names(names: Iterable[str], most: int) -> str:
     some_names = [*islice(names, most + 1)]
     text = ", ".join(some_names[:most])
     return f"{text}, ..." if len(some_names) > most else text
+
+
+def with_article(name: str) -> str:
+    """Return ``"an int"``, ``"a dict"``: the name after its article."""
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
+from ..config.short_text import with_article
 from ..config.spelling import nearest
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
@@ -179,7 +180,7 @@ class RecordWriter:
             )
         if flat.is_typed and not form.typed:
             raise ValueError(
-                f"a {flat.type_name} has fields that are no tensors, which "
+                f"{with_article(flat.type_name)} has fields that are no tensors, which "
                 f"{form.name} cannot hold; write it as .mpk or .json"
             )
         self._check_convention(flat)
@@ -383,11 +384,7 @@ def writer_of_suffix(file: str) -> RecordWriter:
     file = os.fsdecode(file)
     content = format_of_suffix(file)
     if content is None:
-        raise ValueError(
-            f"{file}: the name must say the format. Write {_proposal(file)!r}; "
-            f"there are {_writable_suffixes()}. With recorder= any name "
-            "goes."
-        )
+        raise ValueError(f"{no_format_in(file)} With recorder= any name goes.")
     name, codec = content
     if not format_named(name).is_writable:
         stem = file[: -len(suffix_of(file.lower(), suffixes()))]
@@ -399,6 +396,14 @@ def writer_of_suffix(file: str) -> RecordWriter:
     if name == "mpk.zst" and codec is None:
         return RecordWriter("mpk", "zst")
     return RecordWriter(name, codec)
+
+
+def no_format_in(file: str) -> str:
+    """Return in words that a name says no format, and which it could."""
+    return (
+        f"{file}: the name must say the format. Write {_proposal(file)!r}; "
+        f"there are {_writable_suffixes()}."
+    )
 
 
 def _writable_suffixes() -> str:

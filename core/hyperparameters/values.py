@@ -25,7 +25,7 @@ from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import is_struct_value, members
 from ...config.plain.enums import member_value
 from ...config.plain.node import AS_THEY_ARE
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
 from .declared import Hint, allows_kinds, declares
@@ -206,7 +206,8 @@ def _struct(value: object, hint: Hint, where: str) -> Any:
 
 
 def _no_plain_data(value: Any, where: str) -> TypeError:
-    problem = f"{_a(type(value).__name__)} is no plain data: {short_repr(value, 100)}"
+    kind = with_article(type(value).__name__)
+    problem = f"{kind} is no plain data: {short_repr(value, 100)}"
     if hasattr(value, "burnish_description"):
         problem = f"{value.burnish_description} is no plain data"
     is_function = isinstance(value, types.FunctionType)
@@ -218,10 +219,6 @@ def _no_plain_data(value: Any, where: str) -> TypeError:
         "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
         f"their classes. {cure}, or set it after building."
     )
-
-
-def _a(name: str) -> str:
-    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
 
 
 NOT_CAPTURED = (

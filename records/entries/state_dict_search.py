@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, cast
 import torch
 
 from ...config.process.user_warning import warn_user
-from ...config.short_text import first_names
+from ...config.short_text import first_names, with_article
 from ..errors import ForeignFileError
 
 USUAL_NAMES = (
@@ -65,7 +65,9 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
         }
         beside += [path for path, item in level.items() if _is_weight(item)]
     raise ForeignFileError(
-        file, f"a {type(content).__name__} without a state dict", "names and tensors"
+        file,
+        f"{with_article(type(content).__name__)} without a state dict",
+        "names and tensors",
     )
 
 

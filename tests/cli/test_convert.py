@@ -182,6 +182,8 @@ def test_a_record_of_no_tensors_makes_no_shards(
         (["out", "--shards", "1GB", "--suffix", ".mpk"], "--suffix goes without"),
         (["out.mpk", "--suffix", ".json"], "--suffix is for a folder"),
         (["out.safetensors", "--shards", "1GB"], "this is the name of a file"),
+        (["out.xyz"], ".safetensors.\n"),
+        (["out.mpk", "--precision", "quarter"], "bfloat16"),
         ([""], "the name of a file is empty"),
         (["out.mpk", "--only", "**", "--exclude", "**"], "leaves none of 6 entries"),
     ],

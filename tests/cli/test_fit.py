@@ -231,7 +231,7 @@ def test_a_model_that_ends_the_program_is_no_success(
 
     assert ended == status
     is_interrupted = isinstance(ending, KeyboardInterrupt)
-    assert ("the run begins anew" in capsys.readouterr().err) == is_interrupted
+    assert ("there is none to go on from" in capsys.readouterr().err) == is_interrupted
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Files, overrides and sweeps of Hydra; mistakes in them are told in words."""
 
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from burnish.cli import fit
+from burnish.cli.hydra_app import run_apart
 from burnish.cli.main import main
 from burnish.config import load
 
@@ -182,3 +184,29 @@ def test_a_section_that_is_empty_is_called_so(
     error = capsys.readouterr().err
     assert f"{section}: the section is empty" in error
     assert "Did you mean" not in error
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (LookupError("red \x1b[31m"), r"red \x1b[31m"),
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer"),
+            "error: the connection to another process of this run was lost",
+        ),
+    ],
+)
+def test_errors_of_a_process_never_steer_the_terminal(
+    error: Exception, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signal, "signal", lambda *args: None)
+        assert run_apart(fail) == 2
+
+    text = capsys.readouterr().err
+    assert line in text
+    assert "\x1b" not in text
+    assert isinstance(error, LookupError) or len(text.splitlines()) == 1

@@ -64,3 +64,22 @@ def test_a_text_that_is_no_schedule_is_quoted(
     error = capsys.readouterr().err
     assert r"\x1b1@" in error
     assert "\x1b" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--at", "nan"], "got nan"),
+        (["--plot", "a.mpk"], "ends in .png, .svg or .pdf"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "--plot" in words:
+        pytest.importorskip("matplotlib")
+    assert main(["schedule", TEXT, *words]) == 2
+
+    error = capsys.readouterr().err
+    assert problem in error
+    assert len(error.splitlines()) == 1

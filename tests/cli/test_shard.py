@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import burnish
 from burnish.cli.main import main
@@ -71,12 +72,14 @@ def test_json_tells_what_was_written(capsys: pytest.CaptureFixture[str]) -> None
         (["shard", "net.mpk", "net.mpk", "--parts", "2"], "expected a folder"),
         (["shard", "parts", "more", "--parts", "2"], "is a folder of parts already"),
         (["shard", "net.mpk", "more", "--parts", "0"], "from 1 to"),
+        (["shard", "run.ckpt", "more", "--parts", "2"], "burnish convert FILE"),
     ],
 )
 def test_what_cannot_be_done_is_said(
     words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["shard", "net.mpk", "parts", "--parts", "2"])
+    torch.save({"epoch": 3, "state_dict": {"w": torch.ones(2)}}, "run.ckpt")
 
     assert main(words) == 2
     assert problem in " ".join(capsys.readouterr().err.split())

@@ -8,8 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 
+from ...config.errors import ConfigError, Problem
 from ...config.process.log import LOG
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
@@ -18,7 +20,7 @@ from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from ..lightning.record_io import MODEL, is_checkpoint
 from .beginning import FitBeginning
-from .fit_config import FitConfig, LoggerHparams, file_tree
+from .fit_config import RUN, FitConfig, LoggerHparams, file_tree
 from .history import History
 from .html_report import HtmlReport
 from .live_run import LiveRun
@@ -140,8 +142,8 @@ def _trainer(
     config: FitConfig, beginning: FitBeginning, callbacks: list[Callback]
 ) -> Trainer:
     folder = beginning.folder
-    trainer = Trainer(
-        **beginning.trainer_options(),
+    trainer = _new_trainer(
+        beginning.trainer_options(),
         logger=logger_of(config.run.logger, folder),
         callbacks=callbacks,
         enable_checkpointing=config.model.checkpoint is not None,
@@ -151,6 +153,21 @@ def _trainer(
     run = SentRun(tree=tree, folder=str(folder), import_path=[*sys.path])
     start_others_by(trainer, run)
     return trainer
+
+
+def _new_trainer(options: dict[str, Any], **others: Any) -> Trainer:
+    """Return a Trainer; ConfigError, which names the key, for what it refuses."""
+    try:
+        return Trainer(**options, **others)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        text = str(error).partition("\n")[0]
+        places = {name: text.lower().find(name) for name in options}
+        named = [name for name in options if places[name] >= 0]
+        # Lightning begins with what it refuses, and goes on with what that goes with.
+        key = f".{min(named, key=places.__getitem__)}" if named else ""
+        value = f"{options[key[1:]]!r:.80}: " if key else ""
+        problem = Problem(f"{RUN}.trainer{key}", f"{value}{text:.200}")
+        raise ConfigError("", [problem]) from error
 
 
 def has_trained(trainer: Trainer) -> bool:
@@ -180,8 +197,8 @@ def profile(config: FitConfig, folder: Path) -> Path:
         "profiler": SimpleProfiler(dirpath=folder, filename="profile"),
         **_one_device(config.run.trainer.devices),
     }
-    trainer = Trainer(
-        **options, logger=False, enable_checkpointing=False, default_root_dir=folder
+    trainer = _new_trainer(
+        options, logger=False, enable_checkpointing=False, default_root_dir=folder
     )
     trainer.fit(model, datamodule=data)
     # Lightning puts a word of its own before the name.

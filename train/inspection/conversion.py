@@ -30,6 +30,7 @@ from ...records.io.remote.stored_folder import StoredFolder
 from ...records.io.remote.url import Url
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
+from ...records.record_writer import no_format_in
 from ...records.sharded.folder import is_record_folder
 from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
 from ...records.sharded.splitting import split_record
@@ -187,7 +188,7 @@ def _check_nothing_lost(record: FlatRecord, target: str) -> None:
     """Raise RecordError, which names them, for entries that the format leaves out."""
     names = format_of_suffix(target)
     if names is None:
-        return  # saving says which suffixes there are
+        raise ValueError(no_format_in(target))
     form = format_named(names[0])
     lost = [e.path for e in record.entries() if e.kind in form.omits]
     if lost:

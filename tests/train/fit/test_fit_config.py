@@ -8,7 +8,7 @@ import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
-from burnish.config import load
+from burnish.config import ConfigError, load
 from burnish.train.fit import run_fit
 from burnish.train.fit.fit_config import LoggerHparams, TrainerHparams
 
@@ -87,3 +87,14 @@ def test_the_report_of_a_run_says_what_has_no_length() -> None:
     sizes = [run_fit._size(part) for part in parts]  # pyright: ignore[reportPrivateUsage]
 
     assert sizes == ["1,200", "a stream of", "no"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("devices", 0), ("devices", -2), ("strategy", "nope")]
+)
+def test_what_lightning_refuses_is_told_with_its_key(key: str, value: Any) -> None:
+    options = TrainerHparams(accelerator="cpu", **{key: value}).options()
+
+    with pytest.raises(ConfigError, match=rf"run_config\.trainer\.{key}: ") as caught:
+        run_fit._new_trainer(options, logger=False)
+    assert len(str(caught.value).splitlines()) == 1
