@@ -142,7 +142,7 @@ def _trainer(
     config: FitConfig, beginning: FitBeginning, callbacks: list[Callback]
 ) -> Trainer:
     folder = beginning.folder
-    trainer = _new_trainer(
+    trainer = new_trainer(
         beginning.trainer_options(),
         logger=logger_of(config.run.logger, folder),
         callbacks=callbacks,
@@ -155,7 +155,7 @@ def _trainer(
     return trainer
 
 
-def _new_trainer(options: dict[str, Any], **others: Any) -> Trainer:
+def new_trainer(options: dict[str, Any], **others: Any) -> Trainer:
     """Return a Trainer; ConfigError, which names the key, for what it refuses."""
     try:
         return Trainer(**options, **others)
@@ -197,7 +197,7 @@ def profile(config: FitConfig, folder: Path) -> Path:
         "profiler": SimpleProfiler(dirpath=folder, filename="profile"),
         **_one_device(config.run.trainer.devices),
     }
-    trainer = _new_trainer(
+    trainer = new_trainer(
         options, logger=False, enable_checkpointing=False, default_root_dir=folder
     )
     trainer.fit(model, datamodule=data)

@@ -96,5 +96,5 @@ def test_what_lightning_refuses_is_told_with_its_key(key: str, value: Any) -> No
     options = TrainerHparams(accelerator="cpu", **{key: value}).options()
 
     with pytest.raises(ConfigError, match=rf"run_config\.trainer\.{key}: ") as caught:
-        run_fit._new_trainer(options, logger=False)
+        run_fit.new_trainer(options, logger=False)
     assert len(str(caught.value).splitlines()) == 1
