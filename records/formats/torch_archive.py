@@ -226,6 +226,14 @@ def _lightning_metadata(content: object, file: str) -> dict[str, Any]:
 
 def _check(entry: Entry, file: str) -> None:
     tensor = entry.tensor()
+    if tensor.is_meta:
+        raise ForeignFileError(
+            file,
+            f"{entry.path!r:.80}, a tensor of the meta device: its values are not in "
+            "the file",
+            "tensors with values",
+            "Save the module again once its weights are loaded.",
+        )
     if tensor.layout is not torch.strided or tensor.dtype not in NAME_OF:
         raise ForeignFileError(
             file,

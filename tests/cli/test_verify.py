@@ -255,6 +255,7 @@ FOREIGN: dict[str, Callable[[], Any]] = {
         "x": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
     },
     "sparse": lambda: {"x": torch.eye(2).to_sparse()},
+    "meta": lambda: {"x": torch.ones(2, device="meta")},
     "list": lambda: [1, 2],
     "int": lambda: 3,
     "empty": dict,
