@@ -95,9 +95,13 @@ CONSTANTS = {
 OF_OTHERS = frozenset(
     {
         "_FIELD_INITVAR",  # dataclasses
+        "_SubprocessScriptLauncher",  # Lightning: starts the other processes
         "_actions",  # argparse: the options of a parser
         "_current_frames",  # sys
+        "_exit",  # os
         "_field_type",  # dataclasses
+        "_launcher",  # Lightning: what a strategy starts processes by
+        "_save_distributed_checkpoint",  # Lightning: of a ModelParallelStrategy
         "_trainer",  # Lightning
     }
 )
