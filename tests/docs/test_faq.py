@@ -93,6 +93,7 @@ def step_without_a_compiler() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "_compiler", lambda: None)
         patch.setattr("burnish.optim.engines.compiled._warned", set())
+        patch.setattr("burnish.optim.engines.compiled._programs", {})
         bound(Net(), fused=True).step()
 
 
