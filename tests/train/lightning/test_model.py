@@ -28,7 +28,8 @@ def test_steps_return_a_loss_with_grad_and_nothing(
     model, logged = Net({}), dict[str, bool]()
     batch = (torch.randn(4, 10), torch.randn(4, 2))
 
-    def log(name: str, value: Tensor, prog_bar: bool) -> None:
+    def log(name: str, value: Tensor, prog_bar: bool, sync_dist: bool) -> None:
+        assert not sync_dist  # one process has nobody to agree with
         logged[name] = prog_bar
 
     monkeypatch.setattr(model, "log", log)
