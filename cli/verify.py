@@ -200,11 +200,11 @@ def _repair(options: Namespace) -> int:
         print_json("repair", {"file": options.out, **content})
         return 0
     names = ", ".join(map(printable, repaired.paths)) or "nothing was damaged"
-    print(f"{printable(options.out)}: {_taken(repaired)}: {names}")
+    print(f"{printable(options.out)}: {_share_of_copy(repaired)}: {names}")
     return 0
 
 
-def _taken(repaired: Any) -> str:
+def _share_of_copy(repaired: Any) -> str:
     """Return how much of a repaired file is the copy's."""
     if repaired.share_equal is None:
         return "taken from the copy"

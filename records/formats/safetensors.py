@@ -90,7 +90,7 @@ class SafeTensors(Format):
 
     def decode(self, source: Source) -> Entries:
         """Return the record; sums are checked if there are any, framing always."""
-        placed, data = _placed_record(source)
+        placed, data = _record_and_start(source)
         record, starts = placed.record, placed.starts
         sum_of = _sums_of(placed, data)
 
@@ -112,7 +112,7 @@ class SafeTensors(Format):
         return record
 
 
-def _placed_record(source: Source) -> tuple[PlacedRecord, int]:
+def _record_and_start(source: Source) -> tuple[PlacedRecord, int]:
     """Return the record, and where the values begin.
 
     The header is in memory no more when its rows become entries.

@@ -168,7 +168,7 @@ class _Sums:
             n_changed=self.n_changed,
             max_abs=self.max_abs,
             max_rel=self.max_rel,
-            moved=math.inf if is_far else _moved(change, norm),
+            moved=math.inf if is_far else _relative_change(change, norm),
             norm=float(norm),
             norm_of_change=math.inf if is_far else float(change),
             cosine=(
@@ -211,7 +211,7 @@ class _Sum:
             return math.copysign(math.inf, self.value)
 
 
-def _moved(change: _Sum, norm: _Sum) -> float:
+def _relative_change(change: _Sum, norm: _Sum) -> float:
     if norm.value:
         return change.by(norm)
     return math.inf if change.value else 0.0

@@ -54,11 +54,15 @@ def split_record(
     folder.make()
     with folder.claim(save_id):
         try:
-            told = _Told(progress_call(progress), sum(r.entry.nbytes for r in rows))
+            progress_parts = _PartProgress(
+                progress_call(progress), sum(r.entry.nbytes for r in rows)
+            )
             for number in range(n_parts):
                 part = _part(writable, rows, layout, number)
                 name = part_name(number, n_parts, save_id)
-                index.parts.append(write_part(part, folder, name, told.of_part()))
+                index.parts.append(
+                    write_part(part, folder, name, progress_parts.of_next())
+                )
             write_index(writable, SavePlan(index), folder)
         except BaseException:
             folder.remove_parts(index.parts)
@@ -70,14 +74,14 @@ def _part(
     record: WritableRecord, rows: "list[RowsInOrder]", layout: Layout, number: int
 ) -> WritableRecord:
     entries: list[Entry] = []
-    for row, each in enumerate(rows):
+    for each in rows:
         if not each.is_cut:
             if number == 0:
                 entries.append(each.of_part(each.entry.shape, each.entry.source))
             continue
-        for chunk in layout.chunks(row, each.entry.shape):
-            if chunk.part == number:
-                entries.append(each.share(chunk.rectangle))
+        rectangle = layout.rectangle(each.entry.shape, (number,))
+        if rectangle.n_values:
+            entries.append(each.share(rectangle))
     return part_record(record, entries)
 
 
@@ -145,14 +149,14 @@ class _Share:
 
 
 @dataclass(slots=True)
-class _Told:
+class _PartProgress:
     """Tells one progress of several parts."""
 
     call: ProgressCall | None
     n_bytes: int
     n_done: int = 0
 
-    def of_part(self) -> ProgressCall | None:
+    def of_next(self) -> ProgressCall | None:
         """Return what is told of the next part."""
         call, before = self.call, self.n_done
         if call is None:

@@ -38,6 +38,14 @@ class CountingStorage(spec.AbstractFileSystem):  # type: ignore[misc]  # untyped
         cls.calls.clear()
 
     @classmethod
+    def clear(cls) -> None:
+        """Remove all objects, permit every call, and begin to count anew."""
+        cls.objects.clear()
+        cls.refused.clear()
+        cls.answers.clear()
+        cls.forget()
+
+    @classmethod
     def n_fetched(cls) -> int:
         """Return how many bytes were fetched."""
         return sum(end - start for start, end in cls.fetched)

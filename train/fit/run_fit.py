@@ -162,9 +162,9 @@ def new_trainer(options: dict[str, Any], **others: Any) -> Trainer:
     except (MisconfigurationException, TypeError, ValueError) as error:
         text = str(error).partition("\n")[0]
         places = {name: text.lower().find(name) for name in options}
-        named = [name for name in options if places[name] >= 0]
+        keys = [name for name in options if places[name] >= 0]
         # Lightning begins with what it refuses, and goes on with what that goes with.
-        key = f".{min(named, key=places.__getitem__)}" if named else ""
+        key = f".{min(keys, key=places.__getitem__)}" if keys else ""
         value = f"{options[key[1:]]!r:.80}: " if key else ""
         problem = Problem(f"{RUN}.trainer{key}", f"{value}{text:.200}")
         raise ConfigError("", [problem]) from error

@@ -67,12 +67,12 @@ def read_fillings(
             if is_live and targets.overlaps(new_values):
                 # It would be overwritten before its turn, or while it is copied.
                 new_values = new_values.clone()
-            held: Values = new_values
+            filling_values: Values = new_values
             if not (is_kept or is_live) and cannot_fail(step.tensors, new_values):
-                held = holder.hold(
+                filling_values = holder.hold(
                     new_values, entry.source if new_values is values else None
                 )
-            fillings.append((step.tensors, held))
+            fillings.append((step.tensors, filling_values))
         return _without_overwritten(plan, fillings, spans, record)
 
 

@@ -33,12 +33,9 @@ URL = "counting://bucket/net/"
 
 @pytest.fixture(autouse=True)
 def empty_storage() -> Generator[None]:
-    CountingStorage.objects.clear()
-    CountingStorage.refused.clear()
-    CountingStorage.forget()
+    CountingStorage.clear()
     yield
-    CountingStorage.objects.clear()
-    CountingStorage.refused.clear()
+    CountingStorage.clear()
 
 
 def net(value: float = 1.0) -> nn.Linear:

@@ -17,11 +17,9 @@ URL = Url("counting://marked/one")
 
 @pytest.fixture(autouse=True)
 def empty_storage() -> Generator[None]:
-    CountingStorage.objects.clear()
-    CountingStorage.refused.clear()
+    CountingStorage.clear()
     yield
-    CountingStorage.objects.clear()
-    CountingStorage.refused.clear()
+    CountingStorage.clear()
 
 
 def lines(content: bytes) -> Iterable[str]:

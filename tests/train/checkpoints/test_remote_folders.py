@@ -26,12 +26,9 @@ URL = "counting://bucket/run"
 
 @pytest.fixture(autouse=True)
 def empty_storage() -> Generator[None]:
-    CountingStorage.objects.clear()
-    CountingStorage.refused.clear()
-    CountingStorage.forget()
+    CountingStorage.clear()
     yield
-    CountingStorage.objects.clear()
-    CountingStorage.refused.clear()
+    CountingStorage.clear()
 
 
 def names() -> list[str]:
