@@ -390,12 +390,12 @@ class Checkpoints:
         live_parts = agreed(lambda: self._records_of(unshared, mark))
         name = self._folders.name(number)
         live_records = [part.record for part in live_parts]
-        save = SharedCheckpoint(parts, live_records, name, mark)
+        save = SharedCheckpoint(parts, live_records, mark)
         finish = partial(self._finish_shared, number, values, live_parts)
-        lasting = self._lasting(number)
+        new_folder = partial(self._folders.new, name, mark, self._lasting(number))
 
         def write(records: Records, group: Any = None) -> Manifest:
-            save.write(self._folders, records, finish, lasting, self._progress, group)
+            save.write(new_folder, records, finish, self._progress, group)
             self._links.last_number = number
             return Manifest.read(self.folder / name)
 

@@ -1,7 +1,7 @@
 """SharedCheckpoint: a checkpoint that several processes write together."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from ...records.processes.messages import broadcast_text
 from ...records.record_writer import WritableRecord
 from .distributed import is_writer
 from .manifest import PartRow
-from .remote_folders import Lasting, RunFolders
 from .shared_parts import SharedParts
+
+NewFolder = Callable[[], AbstractContextManager[Place]]
+"""Gives an empty folder, which counts when the block ends, and not if it raises."""
 
 Finish = Callable[[Place, Records, Mapping[str, PartRow]], None]
 """Writes all else, of these records, into a folder in which the shared parts are."""
@@ -27,8 +29,6 @@ class SharedCheckpoint:
     shared: SharedParts
     whole: list[WritableRecord]
     """The records of the first process; none on all others."""
-    name: str
-    """Of its folder."""
     mark: str = ""
     """What the names of its files have before the suffix."""
 
@@ -39,25 +39,22 @@ class SharedCheckpoint:
 
     def write(
         self,
-        folders: RunFolders,
+        new_folder: NewFolder,
         records: Records,
         finish: Finish,
-        lasting: Lasting | None,
         progress: Progress | None,
         group: Any,
     ) -> None:
         """Write ``records``, which are `records` or copies; the folder appears whole.
 
-        All processes do so at a time; what fails on one raises on all, and the folder
-        is as it was.
+        The first process opens ``new_folder``. All write at a time; what fails on one
+        raises on all, and the folder is as it was.
         """
         n_shared = len(self.shared.saves)
         with ExitStack() as stack:
 
             def begin() -> str:
-                return str(
-                    stack.enter_context(folders.new(self.name, self.mark, lasting))
-                )
+                return str(stack.enter_context(new_folder()))
 
             text = agreed(lambda: begin() if is_writer() else "", groups=[group])
             scratch = path_or_url(broadcast_text(text, group=group))

@@ -323,7 +323,7 @@ class HyperState(Generic[C, S]):
         parts = [part_of(file, value) for file, value in files.values.items()]
         shared = SharedParts.planned(parts, lambda part: files.shared[part.name]())
         unshared = agreed(lambda: dict(files.records) if is_writer() else {})
-        save = SharedCheckpoint(shared, [*unshared.values()], name)
+        save = SharedCheckpoint(shared, [*unshared.values()])
 
         def finish(
             scratch: Place, records: Records, rows: Mapping[str, PartRow]
@@ -334,7 +334,8 @@ class HyperState(Generic[C, S]):
             live.write(scratch, self._progress, digests, self._saver(folders))
 
         def write(records: Records, group: Any = None) -> None:
-            save.write(folders, records, finish, None, self._progress, group)
+            new_folder = partial(folders.new, name)
+            save.write(new_folder, records, finish, self._progress, group)
             agreed(
                 lambda: self._retire(folders, name, files) if is_writer() else None,
                 groups=[group],

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,13 +23,13 @@ from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.agreement import agreed
-from ...records.processes.messages import is_running, n_processes
+from ...records.processes.messages import broadcast_text, is_running, n_processes
 from ...records.record import Record
 from ...records.record_writer import writer_for
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.choice import WHOLE
 from ..checkpoints.distributed import has_shares, is_writer
-from ..checkpoints.folders import Folders, atomic_folder, recover, remove_folder, sweep
+from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import FILE, PartRow, files_in
 from ..checkpoints.marked_folder import MarkedFolder, new_mark
@@ -118,7 +119,7 @@ class RecordIO(CheckpointIO):
             self._save_together(folder, step, parts, about)
             return
         _prepare(folder)
-        mark = "" if isinstance(folder, Path) else new_mark()
+        mark = _new_mark(folder)
         records = part_records(parts, f"{mark}{SUFFIX}")
         if self._wait or n_processes() > 1:
             self._commit(folder, mark, step, records, about)
@@ -140,19 +141,13 @@ class RecordIO(CheckpointIO):
         about: Mapping[str, Any],
     ) -> None:
         """Write a checkpoint with all processes, each its shares, or begin to."""
-        if not isinstance(folder, Path):
-            raise ValueError(
-                f"{folder}: a module that is spread over processes is saved to a "
-                "folder of this machine; copy it there, checkpoint.json last, or pass "
-                "ModelParallelStrategy(save_distributed_checkpoint=False)"
-            )
         agreed(lambda: _prepare(folder) if is_writer() else None)
+        mark = broadcast_text(_new_mark(folder))
         shared = SharedParts.planned(
             [part_of(name, value) for name, value in parts.items()],
             lambda part: writable(part, WHOLE, writer_for(...)),
         )
-        save = SharedCheckpoint(shared, [], folder.name)
-        folders = Folders(root=folder.parent)
+        save = SharedCheckpoint(shared, [], mark)
 
         def finish(
             scratch: Place, records: Records, rows: Mapping[str, PartRow]
@@ -160,8 +155,8 @@ class RecordIO(CheckpointIO):
             Checkpoint.write(scratch, step, (), {}, info=about, written=rows)
 
         def write(records: Records, group: Any = None) -> None:
-            save.write(folders, records, finish, None, None, group)
-            self._last = folder
+            new_folder = partial(_new_folder, folder, mark)
+            save.write(new_folder, records, finish, None, group)
             self._remove_unneeded()
 
         if self._wait:
@@ -205,14 +200,13 @@ class RecordIO(CheckpointIO):
         parts: Iterable[PartRecord],
         about: Mapping[str, Any],
     ) -> None:
+        save = None
         if isinstance(folder, Path):
-            with atomic_folder(folder) as scratch:
-                save = self._links.saver_after(self._last, folder.parent)
-                Checkpoint.write(scratch, step, parts, {}, info=about, save=save)
+            save = self._links.saver_after(self._last, folder.parent)
+        with _new_folder(folder, mark) as scratch:
+            Checkpoint.write(scratch, step, parts, {}, info=about, save=save)
+        if isinstance(folder, Path):
             self._last = folder
-        else:
-            with _remote(folder).replacement(mark) as url:
-                Checkpoint.write(url, step, parts, {}, info=about)
         self._remove_unneeded()
 
     def _remove_unneeded(self) -> None:
@@ -304,6 +298,18 @@ def _prepare(folder: Place) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder.parent)
         sweep(folder.parent, ".+")
+
+
+def _new_mark(folder: Place) -> str:
+    """Return what the names of one save's files have where several may lie together."""
+    return "" if isinstance(folder, Path) else new_mark()
+
+
+def _new_folder(folder: Place, mark: str) -> AbstractContextManager[Place]:
+    """Return what gives an empty folder, which counts as ``folder`` at the end."""
+    if isinstance(folder, Path):
+        return atomic_folder(folder)
+    return _remote(folder).replacement(mark)
 
 
 def _remove(folder: Place) -> None:

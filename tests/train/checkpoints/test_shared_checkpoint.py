@@ -156,13 +156,13 @@ def test_two_saves_that_nobody_waits_for_do_not_meet(
         others = threading.Event()
         write = SharedCheckpoint.write
 
-        def late_write(self: Any, folders: Any, *rest: Any) -> None:
+        def late_write(self: Any, new_folder: Any, *rest: Any) -> None:
             # On the first process the other save would overtake this one.
-            if folders.root.name == "b":
+            if new_folder.func.__self__.root.name == "b":
                 others.set()
             elif rank == 0:
                 others.wait(0.3)
-            write(self, folders, *rest)
+            write(self, new_folder, *rest)
 
         monkeypatch.setattr(SharedCheckpoint, "write", late_write)
         nets = {"a": fsdp(plain_net()), "b": fsdp(plain_net())}

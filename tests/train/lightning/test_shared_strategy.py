@@ -1,5 +1,6 @@
 """Under a strategy that spreads a module, each process writes and reads its shares."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Net(LightningModule):
 
 
 def fit(
-    folder: Path, n_epochs: int, resumed: str | None = None, **options: Any
+    folder: Path | str, n_epochs: int, resumed: str | None = None, **options: Any
 ) -> tuple[Net, str]:
     distributed = options.pop("save_distributed_checkpoint", True)
     callback = RecordCheckpoint(dirpath=folder, save_last=True, **options)
@@ -70,6 +71,31 @@ def launched(monkeypatch: pytest.MonkeyPatch, rank: int, n: int = 2) -> None:
     for name, value in (("LOCAL_RANK", rank), ("RANK", rank), ("WORLD_SIZE", n)):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("NODE_RANK", "0")
+
+
+def test_shares_go_to_a_storage_and_the_newest_alone_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec: Any = pytest.importorskip("fsspec")
+    storage = import_module("tests.records.object_storage").disk_storage
+    monkeypatch.setitem(fsspec.config.conf, "disk", storage(str(tmp_path / "disk")))
+
+    def act(rank: int) -> None:
+        launched(monkeypatch, rank)
+        _, path = fit("disk://runs/run", 1, wait=False)
+        again, newest = fit("disk://runs/run", 2, resumed=path)
+        whole, _ = fit(tmp_path / "whole", 2)
+
+        expected = whole_values(whole)
+        for name, values in whole_values(again).items():
+            assert torch.equal(values, expected[name]), name
+        assert newest.startswith("disk://runs/run/")
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    manifests = [*tmp_path.glob("disk/runs/run/*/checkpoint.json")]
+    parts = [*tmp_path.glob("disk/runs/run/*/model.*/part-*")]
+    assert len(parts) == 2 * len(manifests)
 
 
 @pytest.mark.parametrize(
