@@ -14,7 +14,7 @@ from .files import load
 from .help_text import describe
 from .process.streams import taking_any_text
 from .process.user_traceback import error_text
-from .short_text import short_repr
+from .short_text import short_repr, with_article
 from .spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class ProgramKind(Generic[T]):
             words: object = sys.argv[1:] if argv is None else argv
             if isinstance(words, str) or not isinstance(words, Sequence):
                 raise TypeError(
-                    f"a program is called with a {self.argument_cls.__name__}, or with "
-                    "the words of a command line, as in main(['a.b=1']), got "
-                    f"{short_repr(words)}"
+                    "a program is called with "
+                    f"{with_article(self.argument_cls.__name__)}, or with the words of "
+                    f"a command line, as in main(['a.b=1']), got {short_repr(words)}"
                 )
             with taking_any_text():
                 line = self._command_line(function, list(words))

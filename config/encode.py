@@ -23,7 +23,7 @@ from .path import child
 from .plain.enums import member_value
 from .plain.kinds import in_order
 from .schedule.number import schedule_text
-from .short_text import short_repr
+from .short_text import short_repr, with_article
 from .tree import (
     MAX_DEPTH,
     MAX_INT_BITS,
@@ -192,13 +192,16 @@ def _data(obj: object, path: str, depth: int) -> Any:
     try:
         data = encoded(obj)
     except Exception as error:  # users' code
-        message = f"a {name} cannot be written: {type(error).__name__}: {error!s:.200}"
+        message = (
+            f"{with_article(name)} cannot be written: {type(error).__name__}: "
+            f"{error!s:.200}"
+        )
         raise _unwritable(path, message) from error
     try:
         return _value(data, Any, path, None, depth + 1)
     except ConfigError as error:
         problems = [
-            Problem(p.path, f"{p.message}, in the data of a {name}")
+            Problem(p.path, f"{p.message}, in the data of {with_article(name)}")
             for p in error.problems
         ]
         raise ConfigError("", problems) from None
@@ -321,7 +324,7 @@ def _leaf(obj: object, path: str) -> object:
         name = type(obj).__qualname__
         raise _unwritable(
             path,
-            f"a {name} has no form as text: {short_repr(obj)}. "
+            f"{with_article(name)} has no form as text: {short_repr(obj)}. "
             "burnish.config.register_field_type says how files hold a class of yours",
         ) from None
 

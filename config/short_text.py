@@ -1,5 +1,6 @@
 """Values as an error quotes them: short whatever they are, and of anything."""
 
+import re
 import reprlib
 from collections.abc import Iterable
 from itertools import islice
@@ -48,5 +49,21 @@ def first_names(names: Iterable[str], most: int) -> str:
 
 
 def with_article(name: str) -> str:
-    """Return ``"an int"``, ``"a dict"``: the name after its article."""
-    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
+    """Return ``"an int"``, ``"an MLP"``, ``"a UNet"``: the name after its article.
+
+    The article follows the sound; capitals without a vowel are spelled out letter by
+    letter.
+    """
+    word = name.lstrip("_'\"")
+    capitals = _CAPITALS.match(word)
+    if capitals and not set(capitals[0]) & set("AEIOU"):
+        is_vowel = word[0] in "FHLMNRSX"
+    else:
+        is_vowel = word[:1].lower() in "aeiou" and not _YOU_SOUND.match(word)
+    return f"an {name}" if is_vowel else f"a {name}"
+
+
+_CAPITALS = re.compile(r"[A-Z]+(?![a-z])")
+"""What a name begins with in capitals, without that of a word after them."""
+
+_YOU_SOUND = re.compile(r"U[A-Z]|[Uu](?:int|ni|se|til)")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.process.transaction import Transaction
+from ..config.short_text import with_article
 from ..records.calls import explain_calls
 from ..records.sharded.folder import folder_named
 from ..records.tensors.optimizer_steps import (
@@ -417,7 +418,7 @@ def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:
     if not hasattr(adaptor, "_runner"):
         name = type(adaptor).__qualname__
         raise TypeError(
-            f"engine_report takes what bind returned, got a {name}; of a wrapper, pass "
-            "the optimizer inside"
+            f"engine_report takes what bind returned, got {with_article(name)}; of a "
+            "wrapper, pass the optimizer inside"
         )
     return adaptor._runner.report()  # pyright: ignore[reportPrivateUsage]  # of this file

@@ -4,6 +4,8 @@ import dataclasses
 from numbers import Integral, Real
 from typing import Any, get_args, get_origin, get_type_hints
 
+from ..config.short_text import with_article
+
 
 def check_range(
     name: str, value: float, low: float, high: float = float("inf")
@@ -51,7 +53,9 @@ def _check_type(name: str, hint: Any, value: Any) -> None:
     if hint is float or hint is int:
         _check_number(name, value, is_whole=hint is int)
     elif hint in (bool, str) and not isinstance(value, hint):
-        raise TypeError(f"{name} must be a {hint.__name__}, got {value!r:.60}")
+        raise TypeError(
+            f"{name} must be {with_article(hint.__name__)}, got {value!r:.60}"
+        )
     elif get_origin(hint) is tuple and isinstance(value, list | tuple):
         item_hints = get_args(hint)
         for i, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
@@ -63,9 +67,10 @@ def _check_number(name: str, value: object, *, is_whole: bool = False) -> None:
     if isinstance(value, kind) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # a bool is Integral
         return
     described = (
-        f"a {type(value).__name__}" if hasattr(value, "dtype") else f"{value!r:.60}"
+        with_article(type(value).__name__)
+        if hasattr(value, "dtype")
+        else f"{value!r:.60}"
     )
     hint = "; pass its number: float(x)" if hasattr(value, "dtype") else ""
-    raise TypeError(
-        f"{name} must be a {'whole ' if is_whole else ''}number, got {described}{hint}"
-    )
+    number = "a whole number" if is_whole else "a number"
+    raise TypeError(f"{name} must be {number}, got {described}{hint}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from torch import nn
 
 from ..config.patterns import Patterns, matches
+from ..config.short_text import with_article
 from ..config.spelling import did_you_mean
 from ..records.tensors.torch_internals import NormBase
 from .tensor_optimizer import (
@@ -158,7 +159,7 @@ def _is_pattern(value: object) -> bool:
 
 def _described(value: object) -> str:
     items = value if isinstance(value, list | tuple) else [value]
-    return ", ".join(dict.fromkeys(f"a {type(item).__name__}" for item in items))
+    return ", ".join(dict.fromkeys(with_article(type(item).__name__) for item in items))
 
 
 def _is_types(value: object) -> bool:

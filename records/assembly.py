@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..config.path import join
+from ..config.short_text import with_article
 from .entries.encoder import Storable
 from .entries.entries import Entries, library_part
 from .entries.nodes import renumbered
@@ -71,8 +72,8 @@ class _Assembly(Collected):
             self._add_record(path, part)
         elif isinstance(part, Storable):
             raise TypeError(
-                f"{path}: a {type(part).__qualname__} has declared fields and is no "
-                "part of a module; give it in a field of a record"
+                f"{path}: {with_article(type(part).__qualname__)} has declared fields "
+                "and is no part of a module; give it in a field of a record"
             )
         else:
             self.add_plain(path, part)

@@ -17,6 +17,7 @@ from ..config.classes.field_types import registered_type_of
 from ..config.classes.fields import members
 from ..config.path import join
 from ..config.plain.node import Node
+from ..config.short_text import with_article
 from .entries.encoder import UNDECLARED_ENUM, UNDECLARED_TYPE, Encoder, Storable
 from .entries.entries import Entries
 from .entries.keys import check_text_key, key_of_text
@@ -138,7 +139,7 @@ def _check_kept(value: object, again: object, path: str) -> None:
     if registered_type_of(type(value)) is not None:
         if type(again) is not type(value):
             name = type(value).__qualname__
-            raise TypeError(f"{path}: a {name} {UNDECLARED_TYPE}")
+            raise TypeError(f"{path}: {with_article(name)} {UNDECLARED_TYPE}")
     elif isinstance(value, enum.Enum):
         if type(again) is not type(value):
             raise TypeError(f"{path}: {value!r} {UNDECLARED_ENUM}")

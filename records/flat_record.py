@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
 from ..config.plain.node import Node
+from ..config.short_text import with_article
 from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
 from .entries.entries import Entries
@@ -55,8 +56,8 @@ class FlatRecord(RecordView, Storable):
         ):
             raise TypeError(
                 "a record is put together of parts by name, as in "
-                f"{type_name or 'Flat'}Record(weight=tensor); got a "
-                f"{type(parts).__qualname__}"
+                f"{type_name or 'Flat'}Record(weight=tensor); got "
+                f"{with_article(type(parts).__qualname__)}"
             )
         from .assembly import assembled
 

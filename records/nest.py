@@ -12,6 +12,7 @@ from ..config.path import join
 from ..config.plain.codec import Decoding, Encoding, Kind, Language
 from ..config.plain.kinds import lists, making
 from ..config.plain.node import Node
+from ..config.short_text import with_article
 from .entries.encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
 from .entries.entries import (
     Entries,
@@ -182,8 +183,8 @@ def check_precision(record: Entries, precision: Precision) -> None:
     if precision.tensor or precision.paths or precision.has_own_rule:
         return
     raise ValueError(
-        "precision= is that of parameters, and nothing says which tensors of a "
-        f"{record.type_name} these are. Choose them by path, as in "
+        "precision= is that of parameters, and nothing says which tensors of "
+        f"{with_article(record.type_name)} these are. Choose them by path, as in "
         "burnish.records.Precision(paths={'model.**': 'half'}), or take all, "
         "Precision(tensor='half')."
     )

@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from typing import Any, BinaryIO, TypeAlias
 
+from ..config.short_text import with_article
 from .entries.encoder import Storable
 from .entries.entries import Entries, with_parts
 from .errors import ForeignFileError
@@ -64,9 +65,9 @@ def entries_in(
 
 def _already_read(record: object) -> ValueError:
     return ValueError(
-        f"sha256= is the sum of a file, and this is a {type(record).__name__}, which "
-        "is read already. Give it where the file is opened: "
-        "burnish.open_record(file, sha256=...)."
+        "sha256= is the sum of a file, and this is "
+        f"{with_article(type(record).__name__)}, which is read already. Give it where "
+        "the file is opened: burnish.open_record(file, sha256=...)."
     )
 
 

@@ -15,6 +15,7 @@ from typing import (
 from ..config.classes.annotations import annotations_of
 from ..config.html import FoldedHtml
 from ..config.plain.node import Node
+from ..config.short_text import with_article
 from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
 from .entries.entries import Entries
@@ -109,7 +110,8 @@ class Record(Storable, FoldedHtml):
         # Without this method Python would count through __getitem__.
         name = type(self).__qualname__
         raise TypeError(
-            f"a {name} is not iterable; record.fields() is a dict of its fields"
+            f"{with_article(name)} is not iterable; record.fields() is a dict of its "
+            "fields"
         )
 
     def select(

@@ -16,6 +16,7 @@ from ..config.classes.field_types import FieldType, registered_type_of
 from ..config.path import join
 from ..config.plain.enums import member_of
 from ..config.plain.node import Node
+from ..config.short_text import with_article
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, leaf_value
@@ -45,14 +46,20 @@ def decode_record(cls: type[R], record: Entries) -> R:
     if record.is_part:
         raise RecordMismatchError(
             file,
-            [f"found some tensors of a {record.type_name}, expected all its fields"],
+            [
+                f"found some tensors of {with_article(record.type_name)}, expected all "
+                "its fields"
+            ],
             "Open it without only= and exclude=: each field is read when it is "
             'touched. What was chosen is read by its path, as record["path"].',
         )
     if not record.is_typed:
         raise RecordMismatchError(
             file,
-            [f"found the record of a module, expected a {cls.__qualname__}"],
+            [
+                "found the record of a module, expected "
+                f"{with_article(cls.__qualname__)}"
+            ],
             "Load it with from_record or load_record of the module.",
         )
     return RecordDecoder(record).record(cls, record.tree, "")
@@ -186,16 +193,15 @@ class RecordDecoder:
     ) -> object:
         """Return what a registered class makes of its data, of exactly that class."""
         data = self._undeclared(node, path)
-        expected = f"the data of a {cls.__qualname__}"
+        expected = f"the data of {with_article(cls.__qualname__)}"
         try:
             value = field_type.decode(data)
         except Exception as error:  # users' code, on data of a file
             problem = f"{node_name(node)} ({type(error).__name__}: {error!s:.200})"
             raise mismatch(self._file, path, problem, expected) from error
         if type(value) is not cls:
-            problem = (
-                f"{node_name(node)} (decode returned a {type(value).__qualname__})"
-            )
+            name = with_article(type(value).__qualname__)
+            problem = f"{node_name(node)} (decode returned {name})"
             raise mismatch(self._file, path, problem, expected)
         return value
 
@@ -254,7 +260,7 @@ class RecordDecoder:
         hints = typing.get_type_hints(cls)
         if items is None or not cls.__required_keys__ <= items.keys() <= hints.keys():
             keys = node_name(node) if items is None else f"the keys {sorted(items)}"
-            expected = f"a {cls.__name__} of {sorted(hints)}"
+            expected = f"{with_article(cls.__name__)} of {sorted(hints)}"
             raise mismatch(self._file, path, keys, expected)
         return {
             key: self.value(hints[key], item, join(path, escape(key)))

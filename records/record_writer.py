@@ -362,9 +362,10 @@ def _describe(
     if not isinstance(record, Storable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         name = type(record).__qualname__
         raise TypeError(
-            f"a recorder writes records, got a {name}. A module is written by "
-            "burnish.save_record(module, file, recorder=...); Record.from_state_dict "
-            "makes a record of a dict of tensors, open_record one of a part of one."
+            f"a recorder writes records, got {with_article(name)}. A module is written "
+            "by burnish.save_record(module, file, recorder=...); "
+            "Record.from_state_dict makes a record of a dict of tensors, open_record "
+            "one of a part of one."
         )
     flat = record.flat()
     metadata = combine_metadata(flat.metadata, metadata)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
-from ..config.short_text import first_names
+from ..config.short_text import first_names, with_article
 from ..config.spelling import nearest
 from .errors import TRUNCATED, ForeignFileError, RecordFormatError
 from .format_names import format_of_suffix, suffixes
@@ -153,13 +153,13 @@ def not_readable(value: object) -> TypeError:
     expected = "a record is read from a path, a binary file, bytes or a record"
     if isinstance(value, Mapping):
         return TypeError(
-            f"{expected}; got a {type(value).__name__}. A state dict becomes one by "
-            "burnish.Record.from_state_dict(state_dict)."
+            f"{expected}; got {with_article(type(value).__name__)}. A state dict "
+            "becomes one by burnish.Record.from_state_dict(state_dict)."
         )
     if hasattr(value, "named_parameters"):
         return TypeError(
-            f"{expected}; got a {type(value).__name__}. The record of a module is "
-            "burnish.core.into_record(module)."
+            f"{expected}; got {with_article(type(value).__name__)}. The record of a "
+            "module is burnish.core.into_record(module)."
         )
     return TypeError(f"{expected}; got {value!r:.80}")
 

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
+from ..config.short_text import with_article
+
 T = TypeVar("T", covariant=True)
 
 
@@ -218,7 +220,7 @@ _OF_ITS_OWN = {
 def _sized(dataset: object) -> Any:
     if not hasattr(dataset, "__len__"):
         raise TypeError(
-            f"a {type(dataset).__name__} has no length, so its place cannot be kept; "
-            "give the dataset __len__ and __getitem__"
+            f"{with_article(type(dataset).__name__)} has no length, so its place "
+            "cannot be kept; give the dataset __len__ and __getitem__"
         )
     return dataset

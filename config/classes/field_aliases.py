@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import ModelPrivateAttr
 
+from ..short_text import with_article
 from .annotations import annotate, annotations_in, is_class_variable
 from .field_types import n_registered
 from .hparam import Hparam
@@ -77,7 +78,7 @@ class HparamsMeta(ModelMetaclass):
 
 def _unknown_class_error(name: str, unknown: type) -> PydanticSchemaGenerationError:
     return PydanticSchemaGenerationError(
-        f"{name}: nobody said how files hold a {unknown.__qualname__}; "
+        f"{name}: nobody said how files hold {with_article(unknown.__qualname__)}; "
         "burnish.config.register_field_type does, or deriving it from "
         "burnish.config.Serializable"
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, get_origin
 
 from ..registry import Registry
+from ..short_text import with_article
 from .serializable import Serializable, deserialized
 
 T = TypeVar("T")
@@ -103,5 +104,5 @@ def decoded(annotation: Any, data: object, ctx: Ctx) -> object:
         return deserialized(cls, data, ctx)
     value = field_type.decode(data)
     if type(value) is not cls:
-        raise TypeError(f"decode returned a {type(value).__qualname__}")
+        raise TypeError(f"decode returned {with_article(type(value).__qualname__)}")
     return value

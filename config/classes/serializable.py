@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from ..short_text import with_article
+
 
 class Serializable(ABC):
     """An object with its own way into files and back: configs, states, arguments.
@@ -57,8 +59,9 @@ def deserialized(
         obj = make(data, {**keywords, **ctx})
     if not isinstance(obj, cls):
         raise TypeError(
-            f"{cls.__qualname__}.deserialize returned a {type(obj).__qualname__}; "
-            f"it must return the {cls.__qualname__}"
+            f"{cls.__qualname__}.deserialize returned "
+            f"{with_article(type(obj).__qualname__)}; it must return the "
+            f"{cls.__qualname__}"
         )
     return obj
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import ConfigError, Problem
 from ..path import child
-from ..short_text import short_repr
+from ..short_text import short_repr, with_article
 from ..spelling import did_you_mean
 from ..tree import Ident, NamedStruct, is_dict, is_items, is_mapping_value
 from .fields import (
@@ -54,7 +54,10 @@ def name_problem(annotation: object, tree: object, path: str) -> Problem | None:
         return None
     names = [cls.__name__ for cls in structs]
     hint = did_you_mean(name, names)
-    message = f"found a {short_repr(name)}, expected {' or '.join(names)}, or no name"
+    message = (
+        f"found {with_article(short_repr(name))}, expected {' or '.join(names)}, or "
+        "no name"
+    )
     return Problem(path, f"{message}.{hint}")
 
 
@@ -95,7 +98,7 @@ def _undeclared(annotation: object, value: object, path: str) -> Iterator[Proble
         cls, kinds = type(value), members(annotation)
         if cls not in map(class_of, kinds):
             names = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-            message = f"a {cls.__name__} stands where {names} is declared"
+            message = f"{with_article(cls.__name__)} stands where {names} is declared"
             hint = f"Declare {names} | {cls.__name__}, so that files can say which"
             yield Problem(path, f"{message}. {hint}")
         for field in stored_fields(declared_as(annotation, cls)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..path import join
+from ..short_text import with_article
 from ..tree import MAX_DEPTH
 from .node import AS_THEY_ARE, Node
 
@@ -135,7 +136,9 @@ class Encoding:
 
     def refusal(self, value: object, path: str) -> Exception:
         """Return the error of a value that the language cannot hold."""
-        return TypeError(f"{path}: a {type(value).__qualname__} cannot be stored")
+        return TypeError(
+            f"{path}: {with_article(type(value).__qualname__)} cannot be stored"
+        )
 
     def too_deep(self, path: str) -> Exception:
         """Return the error of values that nest too deep."""

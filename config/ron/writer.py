@@ -5,7 +5,7 @@ import re
 from decimal import Decimal
 
 from ..errors import ConfigError, Problem
-from ..short_text import short_repr
+from ..short_text import short_repr, with_article
 from ..tree import MAX_DEPTH, Ident, NamedStruct, is_dict
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -56,7 +56,9 @@ def _collection(value: object, indent: str) -> str:
         return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
     if isinstance(value, list):
         return _block("[", [_value(item, item_indent) for item in value], "]", indent)
-    message = f"RON has no form for a {type(value).__name__}: {short_repr(value)}"
+    message = (
+        f"RON has no form for {with_article(type(value).__name__)}: {short_repr(value)}"
+    )
     raise ConfigError("", [Problem("", message)])
 
 

@@ -22,7 +22,7 @@ from ..classes.union_choice import check_declared_classes, name_problems, struct
 from ..encode import encode
 from ..errors import ConfigError, Problem
 from ..path import child, item_index, parts
-from ..short_text import short_repr
+from ..short_text import short_repr, with_article
 from ..spelling import did_you_mean
 from ..tree import Ident, NamedStruct, is_dict, is_items
 from ..versioned import upgrade
@@ -175,8 +175,8 @@ class _Cursor:
         if tagged and cls not in tagged:
             tagged_name, class_name = tagged[0].__name__, getattr(cls, "__name__", "")
             message = (
-                f"{short_repr(value)} is of {tagged_name}, and a {class_name} stands "
-                "here"
+                f"{short_repr(value)} is of {tagged_name}, and "
+                f"{with_article(class_name)} stands here"
             )
             cure = f"{self.path or 'the file'}={tagged_name} puts that in its place"
             raise _problem(child(self.path, name), f"{message}. First {cure}")

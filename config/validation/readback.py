@@ -25,7 +25,7 @@ from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
 from ..schedule.number import schedule_text
-from ..short_text import short_repr
+from ..short_text import short_repr, with_article
 from ..tree import NamedStruct, is_mapping_value
 from .validate import build, build_plain
 
@@ -124,13 +124,18 @@ def _in_data(value: object, again: object, path: str) -> Problem | None:
     try:
         data, data_again = encoded(value), encoded(again)
     except Exception as error:  # users' code
-        message = f"a {name} cannot be written: {type(error).__name__}: {error!s:.200}"
+        message = (
+            f"{with_article(name)} cannot be written: {type(error).__name__}: "
+            f"{error!s:.200}"
+        )
         return Problem(path, message)
     problem = first_misread(Any, data, data_again, path)
     if problem is None:
         return None
     message = problem.message.removesuffix(", or write RON").partition(f". {_HINT}")[0]
-    return Problem(problem.path, f"{message}, in the data of a {name}. {_DATA_HINT}")
+    return Problem(
+        problem.path, f"{message}, in the data of {with_article(name)}. {_DATA_HINT}"
+    )
 
 
 def _is_same_plain(value: object, again: object) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
 from torch import nn
 
+from ...config.short_text import with_article
 from ..hyperparameters.module_plan import passed_values
 from ..hyperparameters.values import BLUEPRINT
 from ..modules.registry import allow_classes
@@ -269,7 +270,7 @@ def _no_class(value: object) -> str:
     if isinstance(value, nn.Module):
         name = type(value).__name__
         return (
-            f"a blueprint is one of a module class, got a {name} that is built "
-            f"already: pass its class and arguments, Blueprint({name}, ...)"
+            f"a blueprint is one of a module class, got {with_article(name)} that is "
+            f"built already: pass its class and arguments, Blueprint({name}, ...)"
         )
     return f"a blueprint is one of a module class, got {value!r:.80}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ...config.spelling import did_you_mean
 from .edits.edits import Edit, SetArguments, Target, Unbuilt, definition_of
 from .errors import SettingError
@@ -122,10 +122,10 @@ def _check_not_emptied(node: ConstructionNode, class_edit: SetArguments) -> None
     name, list_name = node.cls.__qualname__, call.cls.__qualname__
     raise SettingError(
         node.path,
-        f"this {name} would become a {list_name} without items. To put the {name} in "
-        f"it, wrap({node.path!r}, lambda part: Blueprint(nn.{list_name}, part, ...)); "
-        f"to put others there, Blueprint(nn.{list_name}, ...); to leave it out, "
-        "nn.Identity.",
+        f"this {name} would become {with_article(list_name)} without items. To put the "
+        f"{name} in it, wrap({node.path!r}, lambda part: Blueprint(nn.{list_name}, "
+        f"part, ...)); to put others there, Blueprint(nn.{list_name}, ...); to leave "
+        "it out, nn.Identity.",
     )
 
 

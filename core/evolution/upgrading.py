@@ -10,6 +10,7 @@ from torch import nn
 from ...config.errors import ConfigError
 from ...config.patterns import is_pattern
 from ...config.rewriting.rewrite_rule import RewriteRule
+from ...config.short_text import with_article
 from ...records.entries.entries import Entries, library_part, path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
@@ -73,7 +74,7 @@ def upgrade_blueprint(
     """
     newest, version = version_of(cls), data.get(VERSION, 0)
     if type(version) is not int or not 0 <= version <= newest:
-        subject = f"the blueprint of a {cls.__qualname__}"
+        subject = f"the blueprint of {with_article(cls.__qualname__)}"
         raise RecordVersionError("blueprint", version, newest, subject)
     rules = [r for step in range(version, newest) for r in rules_of(cls).get(step, ())]
     tape, arguments = data.get("tape", []), data.get("arguments", {})
@@ -133,7 +134,7 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
                 record.reading.file, [f"{prefix}: {version!r:.40} is no version"]
             )
         if version > newest:
-            subject = f"the record of a {cls.__qualname__}"
+            subject = f"the record of {with_article(cls.__qualname__)}"
             raise RecordVersionError(record.reading.file, version, newest, subject)
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):

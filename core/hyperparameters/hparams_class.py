@@ -22,7 +22,7 @@ from ...config.classes.field_types import Ctx, is_field_type
 from ...config.classes.fields import fields_of, is_struct
 from ...config.files import load
 from ...config.hparams import Hparams, define_hparams
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ..errors import HyperparameterError
 from ..modules.signature import parameters_of
 from .declared import (
@@ -82,7 +82,7 @@ def hparams_class(cls: type[nn.Module]) -> type[Hparams]:
         fields,
         base=ModuleHparams,
         module=cls.__module__,
-        doc=f"What a {cls.__qualname__} is made of.",
+        doc=f"What {with_article(cls.__qualname__)} is made of.",
     )
     typed_class.__qualname__ = f"{cls.__qualname__}.Hparams"
     return typed_class

@@ -13,7 +13,7 @@ from torch import nn
 from ...config.classes.fields import members
 from ...config.path import join
 from ...config.plain.node import AS_THEY_ARE
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ...config.tree import MAX_DEPTH
 from ...records.errors import RecordError
 from ..errors import HyperparameterError
@@ -199,10 +199,9 @@ def _spec(value: object, read_value: object, path: str) -> Spec:
     name = None if _is_same_type(value, read_value) else _name_of(value)
     if name is None and not _is_same_type(value, read_value):
         raise TypeError(
-            f"{path}: {short_repr(value)} is a {type(value).__qualname__} and would be "
-            "read "
-            f"back as a {type(read_value).__qualname__}. Pass that, or set it after "
-            "building"
+            f"{path}: {short_repr(value)} is {with_article(type(value).__qualname__)} "
+            f"and would be read back as {with_article(type(read_value).__qualname__)}. "
+            "Pass that, or set it after building"
         )
     items = _specs_of_items(value, read_value, path)
     if not items:

@@ -16,7 +16,7 @@ from torch import nn
 from ...config.classes.fields import fields_of
 from ...config.classes.union_choice import struct_for
 from ...config.path import join
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ...config.spelling import did_you_mean
 from ...config.tree import MAX_DEPTH
 from ...records.tensors.dtypes import ALL as DTYPES
@@ -368,7 +368,8 @@ class Planner:
         else:
             raise HyperparameterError(
                 path,
-                f"expected the items of a {cls.__name__}, found {short_repr(value)}",
+                f"expected the items of {with_article(cls.__name__)}, found "
+                f"{short_repr(value)}",
             )
         items: dict[str, Any] = {}
         for name, item in pairs:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...config.short_text import with_article
 from ..modules.classes import torch_classes
 from ..modules.signature import VARIADIC, parameters_of
 
@@ -198,8 +199,8 @@ def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
     def getter(module: Any) -> dict[str, Any]:
         if not module.layers:
             raise NotImplementedError(
-                f"a {type(module).__qualname__} of no layers does not say of what "
-                "layers it would be made; leave it out, or keep one layer"
+                f"{with_article(type(module).__qualname__)} of no layers does not say "
+                "of what layers it would be made; leave it out, or keep one layer"
             )
         arguments = {n: getattr(module, n) for n in names}
         norm = module.norm

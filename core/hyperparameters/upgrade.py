@@ -8,6 +8,7 @@ from torch import nn
 
 from ...config.errors import ConfigError
 from ...config.rewriting.rewrite_rule import RewriteRule
+from ...config.short_text import with_article
 from ...records.errors import RecordError, RecordVersionError
 from ..errors import HyperparameterError
 from ..modules.registry import NAME, Node
@@ -23,7 +24,7 @@ def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, A
     if type(version) is not int or version < 0:
         raise HyperparameterError(path, f"{VERSION!r} is no number from 0 on")
     if version > newest:
-        subject = f"what describes a {cls.__qualname__}"
+        subject = f"what describes {with_article(cls.__qualname__)}"
         raise RecordVersionError(path or "hyperparameters", version, newest, subject)
     # Without a class they were written by hand, for the class as it is now.
     if version == newest or NAME not in node:

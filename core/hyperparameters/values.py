@@ -138,8 +138,8 @@ def plain_key(value: object, hint: Hint, where: str) -> str:
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
         raise TypeError(
-            f"{where}: the key {short_repr(value)} of a dict is a "
-            f"{type(value).__name__}, "
+            f"{where}: the key {short_repr(value)} of a dict is "
+            f"{with_article(type(value).__name__)}, "
             "and files have texts as keys. Use texts, or annotate dict[int, ...]."
         )
     if value in MARKS:

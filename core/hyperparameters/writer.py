@@ -19,7 +19,7 @@ from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
 from ...config.plain.kinds import in_order
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ..errors import HyperparameterError
 from ..modules.classes import declared_class, is_decorated
 from ..modules.functions import FUNCTIONS, function_names
@@ -100,8 +100,8 @@ def hparams_of(module: nn.Module) -> HparamsDict:
 def _unknown(cls: type[nn.Module]) -> str:
     if cls.__module__.startswith("torch.jit."):
         return (
-            f"a {cls.__name__} is compiled code that does not know what it was made "
-            "of. Ask the module that was compiled: get_hparams(net) before "
+            f"{with_article(cls.__name__)} is compiled code that does not know what it "
+            "was made of. Ask the module that was compiled: get_hparams(net) before "
             "torch.jit.script(net)."
         )
     if is_decorated(cls):

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...config.short_text import with_article
 from ...records.entries.encoder import Storable
 
 P = ParamSpec("P")
@@ -18,8 +19,8 @@ def check_module(value: object, verb: str) -> None:
     """Raise TypeError unless ``value``, the first argument of ``verb``, is a module."""
     if not isinstance(value, nn.Module):
         raise TypeError(
-            f"{verb}: the first argument is a {type(value).__name__}, expected a "
-            f"module. {_cure(value, verb)}"
+            f"{verb}: the first argument is {with_article(type(value).__name__)}, "
+            f"expected a module. {_cure(value, verb)}"
         )
 
 

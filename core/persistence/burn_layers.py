@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ...config.short_text import with_article
 from ...records.errors import RecordError
 from ...records.tensors.torch_internals import NormBase
 
@@ -66,9 +67,9 @@ def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Counterpa
     if module.num_layers > 1 or module.proj_size:
         problem = "a projection" if module.proj_size else f"{module.num_layers} layers"
         raise RecordError(
-            f"an {type(module).__name__} with {problem}, where Burn's has one layer "
-            "and no projection. Make it of several modules of one layer, or keep to "
-            "torch's names and orders: convention='torch'"
+            f"{with_article(type(module).__name__)} with {problem}, where Burn's has "
+            "one layer and no projection. Make it of several modules of one layer, or "
+            "keep to torch's names and orders: convention='torch'"
         )
     directions = {"": ""}
     if module.bidirectional:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ...config.path import join
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ...records.errors import RecordError
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..hyperparameters.capture import builder_of
@@ -69,8 +69,8 @@ class HparamsComparison:
             return
         lines = self.noted if is_related(stored_node, cls) else self.unrelated
         lines.append(
-            f"stored is a {stored_node.get(NAME)!s:.80}, the module is a "
-            f"{cls.__qualname__}: their arguments are not compared"
+            f"stored is {with_article(str(stored_node.get(NAME))[:80])}, the module is "
+            f"{with_article(cls.__qualname__)}: their arguments are not compared"
             f"{renamed_hint(stored_node, cls)}"
         )
 

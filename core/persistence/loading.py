@@ -21,6 +21,7 @@ from ...config.process.transaction import (
     all_or_nothing,
     undo_all,
 )
+from ...config.short_text import with_article
 from ...records.calls import explain_calls
 from ...records.entries.entries import Entries, library_part, wrappers_in
 from ...records.entries.entry import Entry
@@ -263,8 +264,8 @@ def _from_record(
     )
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # users return anything
         raise TypeError(
-            f"the factory returned a {type(module).__name__}, expected an nn.Module; "
-            "pass a function without arguments: lambda: Net(width=128)"
+            f"the factory returned {with_article(type(module).__name__)}, expected an "
+            "nn.Module; pass a function without arguments: lambda: Net(width=128)"
         )
     fill = partial(_filled, factory, module, build, record, allowed, maps, transaction)
     # A process that has no module must not let the others wait for it in training.

@@ -13,6 +13,7 @@ from torch import nn
 
 from ...config.patterns import Patterns
 from ...config.process.gc_pause import paused_collection
+from ...config.short_text import with_article
 from ...records.background_saves import (
     STAGING,
     SnapshotKind,
@@ -269,7 +270,7 @@ def _record_of_data(
     if record.is_typed and (only is not None or exclude is not None):
         raise ValueError(
             "only= and exclude= choose tensors of a module or of a state dict; of "
-            f"a {record.type_name} leave out what is not to be stored"
+            f"{with_article(record.type_name)} leave out what is not to be stored"
         )
     chosen = record.select(only=only, exclude=exclude)
     if not chosen.entries() and not chosen.tree:
@@ -299,7 +300,7 @@ def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
         {
             "__module__": cls.__module__,
             "__qualname__": f"{cls.__qualname__}.Record",
-            "__doc__": f"What a {cls.__qualname__} has learned.",
+            "__doc__": f"What {with_article(cls.__qualname__)} has learned.",
             "_of_class": (cls.__qualname__, partial(_own_metadata, cls)),
         },
     )

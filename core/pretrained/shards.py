@@ -5,8 +5,10 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from ...config.spelling import did_you_mean
@@ -16,10 +18,10 @@ from ...records.entries.nodes import unique_map
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ...records.header.metadata import check_metadata
-from ...records.io.progress import Progress
-from ...records.io.remote.address import is_taken
-from ...records.io.remote.stored_folder import read_place, write_place
-from ...records.io.remote.url import path_or_url
+from ...records.io.progress import PartsProgress, Progress, progress_call
+from ...records.io.remote.address import is_taken, is_url
+from ...records.io.remote.stored_folder import StoredFolder, read_place, write_place
+from ...records.io.remote.url import Url, path_or_url
 from ...records.io.source import Maps
 from ...records.open import open_record
 from ...records.precision import Precision, PrecisionLike
@@ -58,17 +60,23 @@ def entries_by_shard(
 ) -> list[list[Entry]]:
     """Return the entries in groups of at most ``most`` bytes, one entry at least."""
     entries = [entry for entry in record.entries() if entry.kind != "transient"]
-    dtypes = Precision.of(precision).of_record(record).stored_dtypes(entries)
+    sizes = _stored_sizes(record, entries, precision)
     shards: list[list[Entry]] = [[]]
     filled = 0
-    for entry, dtype in zip(entries, dtypes, strict=True):
-        size = stored_size(entry, dtype)
+    for entry, size in zip(entries, sizes, strict=True):
         if shards[-1] and filled + size > most:
             shards.append([])
             filled = 0
         shards[-1].append(entry)
         filled += size
     return shards
+
+
+def _stored_sizes(
+    record: FlatRecord, entries: Sequence[Entry], precision: PrecisionLike
+) -> list[int]:
+    dtypes = Precision.of(precision).of_record(record).stored_dtypes(entries)
+    return [stored_size(e, dtype) for e, dtype in zip(entries, dtypes, strict=True)]
 
 
 def write_shards(
@@ -82,28 +90,69 @@ def write_shards(
     """Write the shards and then the index; return the names of the files.
 
     No file that an index names is written over: until the new index takes the place
-    of the old one, the folder is what it was. It may be a URL.
+    of the old one, the folder is what it was, and what was written of the new ones is
+    removed if anything fails. It may be a URL.
     """
     chosen = Precision.of(precision)
     chosen.warn_of_unmatched(record)
     names = _names(folder, len(shards))
-    weight_map: dict[str, str] = {}
-    total = 0
-    for i, (name, entries) in enumerate(zip(names, shards, strict=True)):
-        part = with_parts(
-            record,
-            entries=list(entries),
-            tree=record.tree if i == 0 else {},
-            metadata={},
-        )
-        writer = Recorder("safetensors", precision=chosen.within(part))
-        writer.save(part, os.path.join(folder, name), progress=progress)
-        total += sum(entry.nbytes for entry in entries)
-        weight_map |= {min((e.path, *e.ties)): name for e in entries}
-    metadata = {"total_size": total, **record.metadata}
-    index = {"metadata": metadata, "weight_map": dict(sorted(weight_map.items()))}
-    write_place(path_or_url(os.path.join(folder, INDEX)), json.dumps(index, indent=2))
+    total = sum(_stored_sizes(record, [*chain(*shards)], precision))
+    progresses = PartsProgress(progress_call(progress), total)
+    try:
+        for name, part in zip(names, _parts(record, shards), strict=True):
+            writer = Recorder("safetensors", precision=chosen.within(part))
+            file = os.path.join(folder, name)
+            writer.save(part, file, progress=progresses.of_next())
+        _write_index(folder, record, dict(zip(names, shards, strict=True)), total)
+    except BaseException:
+        _remove_unlisted(folder, names)
+        raise
     return names
+
+
+def _parts(
+    record: FlatRecord, shards: Sequence[Sequence[Entry]]
+) -> Iterator[FlatRecord]:
+    """Yield the record of each shard; plain data stands in the first."""
+    for i, entries in enumerate(shards):
+        tree = record.tree if i == 0 else {}
+        yield with_parts(record, entries=list(entries), tree=tree, metadata={})
+
+
+def _write_index(
+    folder: str, record: FlatRecord, shards: Mapping[str, Sequence[Entry]], total: int
+) -> None:
+    shard_of = {
+        min((e.path, *e.ties)): name
+        for name, entries in shards.items()
+        for e in entries
+    }
+    index = {
+        "metadata": {"total_size": total, **record.metadata},
+        "weight_map": dict(sorted(shard_of.items())),
+    }
+    write_place(path_or_url(os.path.join(folder, INDEX)), json.dumps(index, indent=2))
+
+
+def _remove_unlisted(folder: str, names: Iterable[str]) -> None:
+    """Remove shards unless the index names them: Ctrl-C may come just after that.
+
+    A storage that is gone must not hide the error on account of which we are here.
+    """
+    index = os.path.join(folder, INDEX)
+    with suppress(OSError, RecordFormatError):
+        listed = shard_names(read_shard_index(index)) if is_taken(index) else ()
+        remove_shards(folder, set(names).difference(listed))
+
+
+def remove_shards(folder: str, names: Iterable[str]) -> None:
+    """Remove these files of a folder, which may be a URL, if they are there."""
+    if is_url(folder):
+        StoredFolder(Url(folder)).remove(names)
+        return
+    for name in names:
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))
 
 
 def shard_names(index: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matchers
 from ...config.plain.node import Node
+from ...config.short_text import with_article
 from ...records.entries.encoder import Encoder
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.entries.nodes import renumbered
@@ -230,9 +231,9 @@ def _without_form(tensor: object) -> str | None:
     """Return why nothing can be said of a tensor's values, or None if something can."""
     if not isinstance(tensor, Tensor):
         return (
-            f"found a {type(tensor).__name__} among the parameters and buffers, "
-            "expected a tensor. Register torch.tensor(...) of it, or keep it as a "
-            "plain attribute."
+            f"found {with_article(type(tensor).__name__)} among the parameters and "
+            "buffers, expected a tensor. Register torch.tensor(...) of it, or keep it "
+            "as a plain attribute."
         )
     if nn.parameter.is_lazy(tensor) or tensor.is_meta or tensor.is_nested:
         return unreadable(tensor)

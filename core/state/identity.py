@@ -11,6 +11,7 @@ import xxhash
 from torch import nn
 
 from ...config.process.transaction import Transaction
+from ...config.short_text import with_article
 from ...records.entries.entry import Param, ParamId
 from ...records.processes.messages import broadcast_text, gathered
 from ...records.tensors.grad_mode import no_grad, ordinary_tensors
@@ -69,13 +70,15 @@ def map_params(module: nn.Module, fn: Callable[[Param], torch.Tensor | None]) ->
 def _check_values(param: Param, values: object) -> None:
     if not isinstance(values, torch.Tensor):
         raise TypeError(
-            f"{param.path}: the function returned a {type(values).__name__}, "
-            "and a parameter is made of a tensor; return None to keep it"
+            f"{param.path}: the function returned "
+            f"{with_article(type(values).__name__)}, and a parameter is made of a "
+            "tensor; return None to keep it"
         )
     if not have_one_implementation(param.tensor, values):
         raise TypeError(
-            f"{param.path}: a parameter on {param.tensor.device} cannot become a "
-            f"{type(values).__name__} on {values.device} of {values.layout}"
+            f"{param.path}: a parameter on {param.tensor.device} cannot become "
+            f"{with_article(type(values).__name__)} on {values.device} of "
+            f"{values.layout}"
         )
 
 

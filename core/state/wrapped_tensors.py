@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...config.short_text import with_article
 from ...records.entries.entries import Entries
 from ...records.entries.entry import Entry
 from ...records.entries.stored_wrappers import StoredWrappers
@@ -48,10 +49,10 @@ def form_problems(extra: Mapping[str, object], record: Entries) -> list[str]:
         elif "." not in path or path.rpartition(".")[0] not in extra:
             name = ".".join(map(str, form[CLASS]))
             problems.append(
-                f"{path}: stored as a {name}, the module has a plain tensor. Make it "
-                "one first, as it was when saved (quantize_), or build the module from "
-                f"its record: with burnish.allow_classes({form[CLASS][1]}): "
-                "burnish.from_record(...)"
+                f"{path}: stored as {with_article(name)}, the module has a plain "
+                "tensor. Make it one first, as it was when saved (quantize_), or "
+                "build the module from its record: with "
+                f"burnish.allow_classes({form[CLASS][1]}): burnish.from_record(...)"
             )
     return problems
 

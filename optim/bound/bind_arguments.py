@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ...config.short_text import with_article
 from ...records.tensors.dtypes import dtype_meant
 from ..clipping import Clip
 from ..groups import Group
@@ -50,8 +51,8 @@ def check_bind_arguments(
     for group in groups:
         if not isinstance(group, Group):
             raise TypeError(
-                f"groups are Group(...), got a {type(group).__name__}. A group names "
-                "its parameters by patterns of paths: "
+                f"groups are Group(...), got {with_article(type(group).__name__)}. A "
+                "group names its parameters by patterns of paths: "
                 "groups=[Group('**.bias', weight_decay=0.0)]"
             )
     check_dtypes(state_dtype, master_dtype)

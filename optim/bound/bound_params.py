@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ...config.process.user_warning import warn_user
-from ...config.short_text import first_names
+from ...config.short_text import first_names, with_article
 from ...core.modules.tree import places_of
 from ...core.state.identity import named_params, share_ids
 from ...records.entries.entry import Param, ParamId
@@ -158,8 +158,8 @@ class BoundParams:
             return
         if not isinstance(grad, Tensor):
             raise TypeError(
-                f"{self.path_of(param)}: found a {type(grad).__name__} as its "
-                "gradient, expected a tensor: torch.as_tensor(grad)"
+                f"{self.path_of(param)}: found {with_article(type(grad).__name__)} as "
+                "its gradient, expected a tensor: torch.as_tensor(grad)"
             )
         if grad.shape != param.shape:
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.short_text import with_article
 from ..engines.memory.arena import Arena
 from ..engines.memory.entangled import overlaps_itself
 from ..engines.memory.tensor_form import (
@@ -221,8 +222,9 @@ def _blank(
             state = _initial(simple, tensor.to(like.dtype, copy=True), path_of(param))
     if state is not None and not hasattr(type(state), "__dataclass_fields__"):
         raise TypeError(
-            f"{type(simple).__qualname__}.init() returns a {type(state).__name__}, and "
-            "a state is a Record (class MyState(burnish.Record): ...) or None"
+            f"{type(simple).__qualname__}.init() returns "
+            f"{with_article(type(state).__name__)}, and a state is a Record (class "
+            "MyState(burnish.Record): ...) or None"
         )
     return state
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...config.short_text import first_names
+from ...config.short_text import first_names, with_article
 from ...records.tensors.shares import share_of
 from ..engines.tracing.extended_state import (
     KEPT,
@@ -164,7 +164,10 @@ def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
     tensors become numbers.
     """
     if not isinstance(fields, dict):
-        problems = [f"it is a {type(fields).__name__}, expected a dict of its fields"]
+        problems = [
+            f"it is {with_article(type(fields).__name__)}, expected a dict of its "
+            "fields"
+        ]
     else:
         problems = [*_misfits(param, fields, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
     if problems:

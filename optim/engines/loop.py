@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.short_text import with_article
 from ...records.tensors.shares import spread_as
 from .bucket import Bucket, Job
 from .memory.tensor_form import owned, stepped_tensor
@@ -107,13 +108,13 @@ def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:
     _require_same_form("tensor", tensor, result)
     if new_state is not None and not hasattr(new_state, "__dataclass_fields__"):
         raise ImpureStepError(
-            f"step() returns a {type(new_state).__name__} as state, and a state is "
-            "a Record (class MyState(burnish.Record): ...) or None"
+            f"step() returns {with_article(type(new_state).__name__)} as state, and a "
+            "state is a Record (class MyState(burnish.Record): ...) or None"
         )
     if state is not None and type(new_state) is not type(state):
         raise ImpureStepError(
-            f"step() returns a {type(new_state).__name__} as state, and it came as a "
-            f"{type(state).__name__}"
+            f"step() returns {with_article(type(new_state).__name__)} as state, and it "
+            f"came as {with_article(type(state).__name__)}"
         )
     for name, value in vars(state).items() if state is not None else ():
         if isinstance(value, Tensor):

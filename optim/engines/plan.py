@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.short_text import with_article
 from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
 from .choice import EngineChoice, choose, is_elementwise, usable_kernel
@@ -360,7 +361,10 @@ class BucketPlanner:
 def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bool]:
     """Return why only the loop can step this, and whether the gradient is why."""
     if param.is_complex() or not (is_plain_tensor(param) or _is_fake(param)):
-        return f"the parameter is a {type(param).__name__} of {param.dtype}", False
+        return (
+            f"the parameter is {with_article(type(param).__name__)} of {param.dtype}",
+            False,
+        )
     if not is_dense(param):
         return "the parameter's elements do not fill one run of memory", False
     for name, value in fields.items():
@@ -368,7 +372,7 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
             if value.shape != param.shape or value.stride() != param.stride():
                 return f"state.{name} has not the parameter's shape", False
         elif not isinstance(value, _NUMBERS):
-            return f"state.{name} is a {type(value).__name__}", False
+            return f"state.{name} is {with_article(type(value).__name__)}", False
     # Gradients are asked last: a plan may hold for later steps where the reason is in
     # what they find again.
     if grad.layout is not torch.strided:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from ...config.registry import Registry
+from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...records.record import Record
 
@@ -51,8 +52,8 @@ class Scheduler(Record):
         restored = scheduler_of(state_dict)
         if type(restored) is not type(self):
             raise ValueError(
-                f"the state is of a {type(restored).__qualname__}, and this is a "
-                f"{type(self).__qualname__}"
+                f"the state is of {with_article(type(restored).__qualname__)}, and "
+                f"this is {with_article(type(self).__qualname__)}"
             )
         vars(self).clear()
         vars(self).update(restored.__dict__)

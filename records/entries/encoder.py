@@ -15,6 +15,7 @@ from ...config.plain.digits import digits_of
 from ...config.plain.enums import member_name
 from ...config.plain.kinds import lists, unmarked
 from ...config.plain.node import Node
+from ...config.short_text import with_article
 from ..tensors.arrays import tensor_of_array
 from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper
@@ -119,10 +120,11 @@ class Encoder(Encoding):
         """Return the error of a value that records cannot hold."""
         cure = store_names(value)
         return TypeError(
-            f"{path}: a {type(value).__module__}.{type(value).__qualname__} cannot be "
-            "stored; records hold tensors, numpy arrays, records, numbers, strings, "
-            "bytes, None, enums, lists, tuples and dicts with str keys"
-            f"{cure and f'. Here: {cure}'}"
+            f"{path}: "
+            f"{with_article(type(value).__module__)}.{type(value).__qualname__} cannot "
+            "be stored; records hold tensors, numpy arrays, records, numbers, "
+            "strings, bytes, None, enums, lists, tuples and dicts with str "
+            f"keys{cure and f'. Here: {cure}'}"
         )
 
     def entry(self, tensor: torch.Tensor, path: str) -> int:
@@ -187,7 +189,7 @@ def _undeclared_enum(encoder: Encoder, value: object, path: str, depth: int) -> 
 
 def _undeclared_record(encoder: Encoder, value: object, path: str, depth: int) -> Node:
     name = type(value).__qualname__
-    raise TypeError(f"{path}: a {name} {UNDECLARED_RECORD.format(name)}")
+    raise TypeError(f"{path}: {with_article(name)} {UNDECLARED_RECORD.format(name)}")
 
 
 class _RegisteredKind(Kind):
@@ -208,7 +210,9 @@ def _registered(encoder: Encoder, value: object, path: str, depth: int) -> Node:
 
 
 def _undeclared_type(encoder: Encoder, value: object, path: str, depth: int) -> Node:
-    raise TypeError(f"{path}: a {type(value).__qualname__} {UNDECLARED_TYPE}")
+    raise TypeError(
+        f"{path}: {with_article(type(value).__qualname__)} {UNDECLARED_TYPE}"
+    )
 
 
 def _numpy_scalar(encoder: Encoder, value: Any, path: str, depth: int) -> Node:

@@ -8,6 +8,7 @@ import torch
 
 from ...config.patterns import Patterns
 from ...config.plain.node import Node
+from ...config.short_text import with_article
 from ..io.lazy_payload import announce
 from ..io.progress import Progress, Tally
 from ..io.source import Maps, is_remote
@@ -194,9 +195,9 @@ class Entries:
             if not self.is_typed:
                 raise
             raise ValueError(
-                f"{error} Of a {self.type_name}, whose fields are declared, patterns "
-                "choose the tensors; open it whole for the rest: each field is read "
-                "when it is touched."
+                f"{error} Of {with_article(self.type_name)}, whose fields are "
+                "declared, patterns choose the tensors; open it whole for the rest: "
+                "each field is read when it is touched."
             ) from None
         entries, extra = selection(self.entries(), tree, only, exclude)
         return with_parts(self, entries=entries, tree=extra)

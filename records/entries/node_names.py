@@ -1,6 +1,7 @@
 """What nodes are called in errors, and the error of one that does not fit."""
 
 from ...config.plain.node import Node
+from ...config.short_text import with_article
 from ..errors import RecordMismatchError
 from .nodes import scalar, tag_of
 from .wrapper_forms import wrapper_in
@@ -20,7 +21,7 @@ def node_name(node: Node) -> str:
             return "a tensor that wraps others"
         tag, content = tag_of(node)
         if tag == "$record":
-            return f"a {content[0]}"
+            return with_article(content[0])
         if tag in ("$int", "$float"):
             return f"{scalar(tag, content)!r:.60}"
         if tag is not None:
@@ -28,7 +29,7 @@ def node_name(node: Node) -> str:
     return (
         f"{node!r:.60}"
         if not isinstance(node, dict | list)
-        else f"a {type(node).__name__}"
+        else with_article(type(node).__name__)
     )
 
 

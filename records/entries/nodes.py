@@ -18,6 +18,7 @@ from ...config.path import join
 from ...config.plain.codec import Decode, Decoding
 from ...config.plain.digits import integer_of, is_digits
 from ...config.plain.node import NON_FINITE, Node
+from ...config.short_text import with_article
 from .wrapper_forms import Wrap, wrapper_in
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
@@ -141,7 +142,9 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
 
 def no_node(value: object) -> ValueError:
     """Return the error of what stands where plain data must."""
-    return ValueError(f"found a {type(value).__name__} where plain data must stand")
+    return ValueError(
+        f"found {with_article(type(value).__name__)} where plain data must stand"
+    )
 
 
 def scalar(tag: str, content: Any) -> object:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from ...config.patterns import Patterns
 from ...config.plain.node import Node
+from ...config.short_text import with_article
 from .entries import Entries, library_part, selection, with_parts
 from .entry import Entry
 from .select import selected
@@ -21,8 +22,8 @@ def part_below(record: E, path: str) -> E:
     """
     if record.is_typed:
         raise TypeError(
-            f"{path!r} is a part of a {record.type_name}, whose fields are declared; "
-            "only parts of a module's record are records"
+            f"{path!r} is a part of {with_article(record.type_name)}, whose fields are "
+            "declared; only parts of a module's record are records"
         )
     prefix = f"{path}."
     chosen, nodes = _below(record, prefix)

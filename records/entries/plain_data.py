@@ -25,6 +25,7 @@ from ...config.plain.kinds import (
     text,
 )
 from ...config.plain.node import Node
+from ...config.short_text import with_article
 from ..errors import RecordFormatError
 from ..tensors.dtypes import dtype_named, name_of_dtype
 
@@ -50,8 +51,8 @@ def no_data(value: object, path: str, cure: str) -> TypeError:
     cure = store_names(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
-        f"{path}: a {name} is no plain data, and checkpoints hold no pickles; {cure}, "
-        "or leave it out"
+        f"{path}: {with_article(name)} is no plain data, and checkpoints hold no "
+        f"pickles; {cure}, or leave it out"
     )
 
 
@@ -59,7 +60,8 @@ def store_names(value: object) -> str:
     """Return what to store of an object that is only names of values; "" of others."""
     if not isinstance(value, Namespace | SimpleNamespace):
         return ""
-    return f"store vars(value), the dict of what a {type(value).__name__} holds"
+    name = with_article(type(value).__name__)
+    return f"store vars(value), the dict of what {name} holds"
 
 
 def is_named_tuple(value: object) -> bool:

@@ -19,7 +19,7 @@ from ...config.path import join
 from ...config.plain.codec import Encoding, Kind, Language
 from ...config.plain.kinds import PlainDecoding, lists, text
 from ...config.plain.node import Node
-from ...config.short_text import short_repr
+from ...config.short_text import short_repr, with_article
 from ..errors import RecordError, RecordMismatchError
 from ..tensors.dtypes import ALL as DTYPES
 from ..tensors.tensor_classes import allowed_tensor_class, is_wrapper
@@ -126,8 +126,8 @@ def _allowed_class(form: Form, parts: Mapping[str, object]) -> type[Tensor]:
     cls = allowed_tensor_class(module, name)
     if cls is None:
         raise _RefusalError(
-            f"it is a {module}.{name}, and no file may name such classes unless you "
-            f"say so: with burnish.allow_classes({name}): ..."
+            f"it is {with_article(module)}.{name}, and no file may name such classes "
+            f"unless you say so: with burnish.allow_classes({name}): ..."
         )
     return cls
 
@@ -137,7 +137,7 @@ def _check(
 ) -> None:
     is_of_class = type(tensor) is cls
     if not (is_of_class and is_wrapper(tensor)):
-        raise _RefusalError(f"it became a {type(tensor).__name__}")
+        raise _RefusalError(f"it became {with_article(type(tensor).__name__)}")
     living_form = form_of(tensor, path)
     if not is_same_form(form, living_form):
         raise _RefusalError(form_difference(form, living_form, "what it makes"))
@@ -154,7 +154,7 @@ def _flattened(tensor: Tensor, path: str) -> tuple[list[str], Any]:
     except Exception as error:  # the class may raise anything
         name = type(tensor).__qualname__
         raise RecordError(
-            f"{path}: a {name} does not tell its parts: {error}"
+            f"{path}: {with_article(name)} does not tell its parts: {error}"
         ) from error
 
 

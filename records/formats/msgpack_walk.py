@@ -3,6 +3,7 @@
 import struct
 from typing import NamedTuple
 
+from ...config.short_text import with_article
 from ..errors import TRUNCATED, RecordFormatError
 from ..io.source import Source
 
@@ -90,7 +91,7 @@ class MessagePackWalk:
     def _counted(self, kind: str, count: int, n_bytes: int) -> Token:
         """Return the token, if so much can still follow."""
         if count * n_bytes > self._source.size - self.at:
-            raise self.error(f"a {kind} of {count:,}", "less", TRUNCATED)
+            raise self.error(f"{with_article(kind)} of {count:,}", "less", TRUNCATED)
         return Token(kind, count)
 
     def _take(self, count: int) -> memoryview:

@@ -9,6 +9,7 @@ they stand; what stands around them is their path. A field without values is nil
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ...config.short_text import with_article
 from ..entries.entries import Entries
 from ..errors import ForeignFileError, RecordError, RecordFormatError
 from ..format import Format, WriteOptions
@@ -120,7 +121,9 @@ class _Item:
     def _metadata(self) -> dict[str, str]:
         token = self._walk.token()
         if token.kind != "map":
-            raise self._walk.error(f"a {token.kind}", "the map of Burn's metadata")
+            raise self._walk.error(
+                with_article(token.kind), "the map of Burn's metadata"
+            )
         texts: dict[str, str] = {}
         for _ in range(token.n):
             key = self._key()
@@ -134,7 +137,7 @@ class _Item:
     def _key(self) -> str:
         token = self._walk.token()
         if token.kind != "text":
-            raise self._walk.error(f"a {token.kind}", "the name of a field")
+            raise self._walk.error(with_article(token.kind), "the name of a field")
         return self._walk.text(token.n, MOST_NAME_BYTES)
 
     def _value(self, path: str, depth: int) -> _Leaf:
@@ -198,7 +201,9 @@ class _Item:
         if token.kind == "text":
             return self._walk.text(token.n, MOST_NAME_BYTES)
         if token.kind != "map" or token.n != 1:
-            raise self._walk.error(f"a {token.kind} as dtype of {path!r:.80}")
+            raise self._walk.error(
+                f"{with_article(token.kind)} as dtype of {path!r:.80}"
+            )
         name = self._key()
         if name == "Bool":
             return WIDE_BOOL if self._key() == "U32" else name
@@ -208,7 +213,9 @@ class _Item:
     def _shape(self) -> list[int]:
         token = self._walk.token()
         if token.kind != "list" or token.n > _MOST_DIMENSIONS:
-            raise self._walk.error(f"a {token.kind} of {token.n:,} as shape")
+            raise self._walk.error(
+                f"{with_article(token.kind)} of {token.n:,} as shape"
+            )
         sizes: list[int] = []
         for _ in range(token.n):
             size = self._walk.token().value

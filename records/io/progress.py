@@ -4,6 +4,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TextIO, TypeAlias
 
 from ...config.printable import printable
@@ -36,6 +37,28 @@ class Tally:
         self._n_done += n_bytes
         if self._call is not None:
             self._call(self._n_done, self._n_bytes, path)
+
+
+@dataclass(slots=True)
+class PartsProgress:
+    """Tells one progress of what is written or read part after part."""
+
+    call: ProgressCall | None
+    n_bytes: int
+    """Of all parts."""
+    n_done: int = 0
+
+    def of_next(self) -> ProgressCall | None:
+        """Return what is told of the next part."""
+        call, before = self.call, self.n_done
+        if call is None:
+            return None
+
+        def progress(n_done: int, total: int, path: str) -> None:
+            self.n_done = before + n_done
+            call(self.n_done, self.n_bytes, path)
+
+        return progress
 
 
 def progress_call(progress: Progress | None) -> ProgressCall | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..entries.encoder import Storable
 from ..entries.entry import Entry
 from ..io.lazy_payload import LazyPayload
-from ..io.progress import Progress, ProgressCall, progress_call
+from ..io.progress import PartsProgress, Progress, progress_call
 from ..io.save_handle import join_saves
 from ..io.source import Maps
 from ..record_writer import RecordWriter, WritableRecord
@@ -54,7 +54,7 @@ def split_record(
     folder.make()
     with folder.claim(save_id):
         try:
-            progress_parts = _PartProgress(
+            progress_parts = PartsProgress(
                 progress_call(progress), sum(r.entry.nbytes for r in rows)
             )
             for number in range(n_parts):
@@ -146,24 +146,3 @@ class _Share:
         """Return all of them; small ones are written so."""
         pieces = [piece.clone() for piece in self.blocks()]
         return torch.cat(pieces).view(self.rectangle.sizes)
-
-
-@dataclass(slots=True)
-class _PartProgress:
-    """Tells one progress of several parts."""
-
-    call: ProgressCall | None
-    n_bytes: int
-    n_done: int = 0
-
-    def of_next(self) -> ProgressCall | None:
-        """Return what is told of the next part."""
-        call, before = self.call, self.n_done
-        if call is None:
-            return None
-
-        def progress(n_done: int, total: int, path: str) -> None:
-            self.n_done = before + n_done
-            call(self.n_done, self.n_bytes, path)
-
-        return progress

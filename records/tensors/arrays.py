@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from ...config.short_text import with_article
 from ..errors import RecordError
 from .dtypes import BY_NAME
 
@@ -14,8 +15,9 @@ def tensor_of_array(array: Any, path: str) -> torch.Tensor:
 
     if type(array) not in (np.ndarray, np.memmap):
         raise TypeError(
-            f"{path}: a {type(array).__module__}.{type(array).__qualname__} would come "
-            "back as a plain array; store its parts, such as .data and .mask"
+            f"{path}: "
+            f"{with_article(type(array).__module__)}.{type(array).__qualname__} would "
+            "come back as a plain array; store its parts, such as .data and .mask"
         )
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{path}: an array of dtype {array.dtype} is no plain numbers")

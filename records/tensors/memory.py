@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...config.short_text import with_article
 from ..errors import RecordError
 from .torch_internals import (
     is_inside_functorch,
@@ -182,8 +183,8 @@ def unreadable(tensor: Tensor) -> str | None:
     if _is_elsewhere(memory) or not memory.numel() or memory_address(memory):
         return None
     return (
-        f"a {type(memory).__name__} has no memory of its own to read or to fill. Use "
-        "the tensors that it is made of, or leave it out."
+        f"{with_article(type(memory).__name__)} has no memory of its own to read or to "
+        "fill. Use the tensors that it is made of, or leave it out."
     )
 
 

@@ -262,5 +262,7 @@ def test_groups_say_nothing_of_a_parameter_without_values_and_the_step_does() ->
 def test_a_report_is_asked_of_what_bind_returned() -> None:
     theirs: Any = torch.optim.SGD(Net().parameters(), lr=0.1)
 
-    with pytest.raises(TypeError, match=r"what bind returned, got a SGD; of a wrapper"):
+    with pytest.raises(
+        TypeError, match=r"what bind returned, got an SGD; of a wrapper"
+    ):
         engine_report(theirs)

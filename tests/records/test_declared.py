@@ -273,7 +273,7 @@ def _records_in(value: Any) -> list[Any]:
 
 
 def test_a_record_in_extra_state_is_refused_by_its_path() -> None:
-    with pytest.raises(TypeError, match=r"^extra\.a: a Inner would not come back as"):
+    with pytest.raises(TypeError, match=r"^extra\.a: an Inner would not come back as"):
         Record.from_state_dict({"extra": {"a": INNER}})
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_warning import warn_user
+from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...records.calls import explain_calls, home_of
 from ...records.errors import RecordError, RecordFormatError, RecordMismatchError
@@ -166,7 +167,7 @@ class Checkpoint(os.PathLike[str]):
         if not isinstance(parts, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(
                 "a checkpoint restores parts by name: checkpoint.restore(dict(model="
-                f"net)), got a {type(parts).__name__} alone"
+                f"net)), got {with_article(type(parts).__name__)} alone"
             )
         if not parts:
             raise nothing_to_restore(self.parts)

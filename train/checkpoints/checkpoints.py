@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ...config.process.interrupts import leaving_nothing_open
+from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...records.background_saves import (
     STAGING,
@@ -542,7 +543,8 @@ def _step(step: Any, verb: str) -> int:
     if hasattr(step, "state_dict"):
         raise TypeError(
             f"{verb} takes parts by name, after the step: "
-            f"checkpoints.{verb}(100, model=net), got a {type(step).__name__} first"
+            f"checkpoints.{verb}(100, model=net), got "
+            f"{with_article(type(step).__name__)} first"
         )
     if isinstance(step, Mapping):
         names = ", ".join(f"{name}=..." for name in [*step][:3])

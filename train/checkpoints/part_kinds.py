@@ -19,6 +19,7 @@ from torch import nn
 
 from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
+from ...config.short_text import with_article
 from ...core.modules.tree import places_of
 from ...core.persistence.loading import fill_module
 from ...core.persistence.saving import chosen_record, into_record
@@ -364,16 +365,16 @@ class _ValuePart(Part):
     ) -> None:
         if not isinstance(self.value, dict | list):
             raise TypeError(
-                f"{self.name}: a {type(self.value).__name__} cannot be filled in "
-                f"place; read it as checkpoints[step][{self.name!r}]"
+                f"{self.name}: {with_article(type(self.value).__name__)} cannot be "
+                f"filled in place; read it as checkpoints[step][{self.name!r}]"
             )
         content = value_of(record)
         if type(self.value) is not type(content):
             raise RecordMismatchError(
                 record.reading.file,
                 [
-                    f"{self.name}: found a {type(content).__name__}, expected a "
-                    f"{type(self.value).__name__}"
+                    f"{self.name}: found {with_article(type(content).__name__)}, "
+                    f"expected {with_article(type(self.value).__name__)}"
                 ],
             )
         transaction.undo_with(partial(self._refill, copy.copy(self.value)))
@@ -544,9 +545,10 @@ def _unfit(
 ) -> RecordMismatchError:
     contents = {
         MODULE: "the record of a module",
-        RECORD: f"a {record.type_name}",
+        RECORD: with_article(record.type_name),
         STATE: "a state dict",
     }
     content = contents.get(stored_kind, f"the unknown kind {stored_kind!r}")
-    problem = f"{name}: found {content}, which does not fit a {type(value).__name__}"
+    cls_name = with_article(type(value).__name__)
+    problem = f"{name}: found {content}, which does not fit {cls_name}"
     return RecordMismatchError(record.reading.file, [problem])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ...config.short_text import with_article
 from ...records.background_saves import Records
 from ...records.flat_record import FlatRecord
 from ...records.io.progress import Progress, progress_below
@@ -31,10 +32,10 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
         part = part_of(name, parts[name])
         if not part.may_be_shared:
             raise ValueError(
-                f"{name}: a {type(part.value).__name__} whose tensors are spread over "
-                "processes; a checkpoint takes modules and optimizers of burnish.optim "
-                "so, and knows how all else is cut by these. Save the module itself, "
-                "or gather the tensors first (full_tensor())"
+                f"{name}: {with_article(type(part.value).__name__)} whose tensors are "
+                "spread over processes; a checkpoint takes modules and optimizers of "
+                "burnish.optim so, and knows how all else is cut by these. Save the "
+                "module itself, or gather the tensors first (full_tensor())"
             )
     return names
 

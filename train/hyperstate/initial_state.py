@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_origin
 
+from ...config.short_text import with_article
+
 S = TypeVar("S")
 
 
@@ -23,9 +25,10 @@ class InitialState(Generic[S]):
         expected = get_origin(self.cls) or self.cls
         if not isinstance(state, expected):
             raise TypeError(
-                f"{getattr(self.function, '__qualname__', 'initial_state')} returned a "
-                f"{type(state).__qualname__}, expected a {expected.__qualname__}, as "
-                "HyperState.load(Config, State, begin) was told"
+                f"{getattr(self.function, '__qualname__', 'initial_state')} returned "
+                f"{with_article(type(state).__qualname__)}, expected "
+                f"{with_article(expected.__qualname__)}, as HyperState.load(Config, "
+                "State, begin) was told"
             )
         return state
 

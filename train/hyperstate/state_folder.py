@@ -13,6 +13,7 @@ from ...config.classes.field_types import Ctx
 from ...config.files import check_text
 from ...config.formats import config_format_named
 from ...config.live.history import HISTORY, Edit, write_history
+from ...config.short_text import with_article
 from ...config.storage.replacement import write_text
 from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
@@ -257,6 +258,6 @@ def _split(state: object) -> tuple[Split, Any]:
     if not isinstance(tree, NamedStruct):
         name = type(state).__qualname__
         raise TypeError(
-            f"a state is a dataclass or an Hparams, and a {name} is neither"
+            f"a state is a dataclass or an Hparams, and {with_article(name)} is neither"
         )
     return split, tree

@@ -24,6 +24,7 @@ from ...config.classes.field_types import (
 from ...config.classes.fields import field_types_in, members
 from ...config.classes.serializable import Serializable
 from ...config.process.transaction import Transaction, all_or_nothing
+from ...config.short_text import with_article
 from ...core.hyperparameters.reader import planned
 from ...core.hyperparameters.record_metadata import factory_of, recorded_hparams
 from ...core.modules.registry import class_named
@@ -498,7 +499,7 @@ def serializable_class(annotation: object, file: str) -> Any:
     if not hasattr(cls, "deserialize"):
         name = getattr(cls, "__qualname__", str(cls))
         raise RecordMismatchError(
-            file, [f"the field is a {name}, which has no deserialize"]
+            file, [f"the field is {with_article(name)}, which has no deserialize"]
         )
     return cls
 

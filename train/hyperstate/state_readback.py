@@ -12,6 +12,7 @@ from typing import Any, get_origin
 from ...config.classes.field_types import Ctx
 from ...config.classes.fields import ClassField, allows_none, is_struct_value
 from ...config.errors import ConfigError, Problem
+from ...config.short_text import with_article
 from ...config.tree import is_dict
 from ...config.validation.readback import first_misread
 from ...config.versioned import has_versions, upgrade
@@ -143,7 +144,10 @@ class _Rehearsal(StateTree):
 
 def _other_class(value: object, name: str, path: str) -> Problem:
     kind = type(value).__qualname__
-    text = f"the {kind} would be read as a {name}. Declare a field of class {kind}"
+    text = (
+        f"the {kind} would be read as {with_article(name)}. Declare a field of class "
+        f"{kind}"
+    )
     return Problem(path, text)
 
 

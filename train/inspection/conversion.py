@@ -15,6 +15,7 @@ from ...core.pretrained.shards import (
     OUR_SHARD,
     entries_by_shard,
     read_shard_index,
+    remove_shards,
     shard_names,
     size_of,
     write_shards,
@@ -26,8 +27,6 @@ from ...records.format import format_named
 from ...records.format_names import format_of_suffix
 from ...records.io.progress import Progress
 from ...records.io.remote.address import is_taken, is_url
-from ...records.io.remote.stored_folder import StoredFolder
-from ...records.io.remote.url import Url
 from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.record_writer import no_format_in
@@ -78,7 +77,7 @@ def convert_file(
         if shards is not None:
             old_shards = _shards_to_replace(target, is_replacing)
             _write_shards(record, target, shards, precision, progress)
-            _remove_shards(target, old_shards)
+            remove_shards(target, old_shards)
         else:
             _check_nothing_lost(record, target)
             record.save(target, precision=precision, progress=progress)
@@ -215,9 +214,16 @@ def _write_shards(
             f"{record.reading.file} has no tensors, and shards are files of tensors; "
             "write one file, without --shards"
         )
-    if not is_url(folder):
+    has_folder = is_url(folder) or os.path.isdir(folder)
+    if not has_folder:
         os.makedirs(folder, exist_ok=True)
-    write_shards(record, groups, folder, precision=precision, progress=progress)
+    try:
+        write_shards(record, groups, folder, precision=precision, progress=progress)
+    except BaseException:
+        if not has_folder:
+            with suppress(OSError):  # somebody else has put a file there
+                os.rmdir(folder)
+        raise
 
 
 def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
@@ -242,16 +248,6 @@ def _in_the_way(has_shards: bool) -> str:
     if has_shards:
         return "there are shards already; --force replaces them"
     return "the folder is not empty; --force writes the shards beside what is there"
-
-
-def _remove_shards(folder: str, names: Sequence[str]) -> None:
-    """Remove shards that the index no longer names."""
-    if is_url(folder):
-        StoredFolder(Url(folder)).remove(names)
-        return
-    for name in names:
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(folder, name))
 
 
 def _check_no_other_weights(folder: str, names: Sequence[str]) -> None:

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...config.short_text import with_article
+
 
 def takes_batch(compute_metrics: Callable[..., Any]) -> bool:
     """Return whether it is ``(self, batch, ...)``, not ``(outputs, targets)``."""
@@ -21,7 +23,7 @@ def outputs_and_targets(model: Any, batch: Any) -> tuple[Any, Any]:
     batch_kind = (
         f"a dict of {', '.join(map(str, batch))}"
         if isinstance(batch, Mapping)
-        else f"a {type(batch).__name__}"
+        else with_article(type(batch).__name__)
     )
     raise TypeError(
         f"compute_metrics(outputs, targets) needs batches of two, found {batch_kind}; "

@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
+from ....config.short_text import with_article
 from ..edits.edits import END, ChangeItems, build_inside, name_in_dict
 from ..errors import SettingError
 
@@ -23,7 +24,8 @@ def change_items(owner: nn.Module, change: ChangeItems) -> None:
     else:
         name = type(owner).__qualname__
         raise SettingError(
-            path, f"only lists and dicts of modules have items, found a {name}."
+            path,
+            f"only lists and dicts of modules have items, found {with_article(name)}.",
         )
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from ....config.classes.fields import members
 from ....config.path import join
+from ....config.short_text import with_article
 from ....config.spelling import did_you_mean
 from ...hyperparameters.declared import argument_hints
 from ...modules.classes import by_class
@@ -250,7 +251,7 @@ def check_type(cls: type[nn.Module], name: str, value: object, path: str) -> Non
     raise WrongTypeError(
         join(path, name),
         f"{cls.__qualname__} expects {expected}, "
-        f"found {value!r:.60}, a {type(value).__name__}.",
+        f"found {value!r:.60}, {with_article(type(value).__name__)}.",
     )
 
 

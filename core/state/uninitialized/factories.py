@@ -6,20 +6,24 @@ from typing import Any
 
 from torch import nn
 
+from ....config.short_text import with_article
+
 
 def check_callable(factory: object) -> None:
     """Raise TypeError for what builds no module when called without arguments."""
     if isinstance(factory, nn.Module):
         raise TypeError(
-            f"from_record builds a new module, got a {type(factory).__name__} that is "
-            "built already: fill it with burnish.load_record(module, file), or pass "
-            "its class or a function without arguments"
+            "from_record builds a new module, got "
+            f"{with_article(type(factory).__name__)} that is built already: fill it "
+            "with burnish.load_record(module, file), or pass its class or a function "
+            "without arguments"
         )
     if not callable(factory):
         raise TypeError(
-            f"from_record: the first argument is a {type(factory).__name__}, expected "
-            "a class or a function that builds the module, and then the file: "
-            "from_record(lambda: Net(width=128), file)"
+            "from_record: the first argument is "
+            f"{with_article(type(factory).__name__)}, expected a class or a function "
+            "that builds the module, and then the file: from_record(lambda: "
+            "Net(width=128), file)"
         )
     if not (isinstance(factory, type) and issubclass(factory, nn.Module)):
         return

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from ....config.short_text import with_article
 from .operations import round_stand_in, where_stand_in
 from .recording import ImpureStepError
 from .stand_in import StandIn
@@ -129,8 +130,8 @@ def closed(tensor: Any, state: Any, weight: Any, stored_state: Any) -> tuple[Any
         return tensor.to(weight.dtype), state
     if type(state) is not (stored_state.author or type(None)):
         raise ImpureStepError(
-            f"step() returns a {type(state).__name__} as state, and it came as a "
-            f"{type(stored_state).__name__}"
+            f"step() returns {with_article(type(state).__name__)} as state, and it "
+            f"came as {with_article(type(stored_state).__name__)}"
         )
     fields = dict(_fields_of(state))
     weight = close_fields(fields, tensor, weight, stored_state.kept, vars(stored_state))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from ....config.short_text import with_article
 from ....records.tensors.torch_internals import tensor_version
 from .extended_state import closed, opened
 from .recording import ImpureStepError
@@ -131,7 +132,7 @@ def _described(result: Any) -> str:
         return f"{len(result)} values"
     if isinstance(result, torch.Tensor):
         return "a tensor alone"
-    return "None" if result is None else f"a {type(result).__name__}"
+    return "None" if result is None else with_article(type(result).__name__)
 
 
 def cast_state(state: Any, dtype_of: Callable[[str], torch.dtype | None]) -> Any:

@@ -439,7 +439,7 @@ def test_a_class_that_returns_another_one_is_told() -> None:
     class Holder:
         wrong: Wrong
 
-    with pytest.raises(ConfigError, match=r"wrong: .*deserialize returned a int"):
+    with pytest.raises(ConfigError, match=r"wrong: .*deserialize returned an int"):
         loads(Holder, "(wrong: 1)")
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from burnish.core import (
-    from_pretrained,
-)
+from burnish.core import from_pretrained
+from burnish.core.pretrained import shards
 from burnish.records import RecordFormatError, RecordMismatchError
+from burnish.records.io.remote.stored_folder import write_place
 
+from ...records.gates import full_disk
 from .folders import Net, trained
 
 
@@ -69,3 +70,48 @@ def test_a_lost_shard_is_named(tmp_path: Path) -> None:
 def test_a_shard_size_is_bytes_or_a_text_of_them(tmp_path: Path, size: Any) -> None:
     with pytest.raises(ValueError, match="write bytes, or a text such as '5GB'"):
         trained().save_pretrained(tmp_path, max_shard_size=size)
+
+
+class Stopped(BaseException):
+    """As Ctrl-C would."""
+
+
+@pytest.mark.parametrize("error", [full_disk(), Stopped()])
+@pytest.mark.parametrize("has_older", [False, True])
+def test_shards_that_cannot_be_written_leave_the_folder_as_it_was(
+    tmp_path: Path, error: BaseException, has_older: bool
+) -> None:
+    if has_older:
+        Net(4).save_pretrained(tmp_path, max_shard_size=200)
+    files_before = content_of(tmp_path)
+    told: list[tuple[int, int]] = []
+
+    def stop_in_second(n_done: int, n_bytes: int, path: str) -> None:
+        told.append((n_done, n_bytes))
+        if len(list(tmp_path.glob("model-*"))) > len(files_before):
+            raise error
+
+    with pytest.raises(type(error)):
+        trained().save_pretrained(tmp_path, max_shard_size=200, progress=stop_in_second)
+
+    assert content_of(tmp_path) == files_before
+    assert told == sorted(told)
+    assert len({n_bytes for _, n_bytes in told}) == 1
+
+
+def test_shards_stay_when_ctrl_c_comes_after_their_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_and_stop(*args: Any) -> None:
+        write_place(*args)
+        raise Stopped
+
+    monkeypatch.setattr(shards, "write_place", write_and_stop)
+    with pytest.raises(Stopped):
+        Net(4).save_pretrained(tmp_path, max_shard_size=200)
+
+    assert from_pretrained(tmp_path, Net).embed.weight.shape == (10, 4)
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}

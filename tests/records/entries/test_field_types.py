@@ -149,7 +149,7 @@ def test_a_decoder_that_returns_something_else_is_told_at_the_save() -> None:
         value: Wrong
 
     register_field_type(Wrong, encode=lambda _: 1, decode=lambda number: number)
-    with pytest.raises(TypeError, match=r"value: .*decode returned a int"):
+    with pytest.raises(TypeError, match=r"value: .*decode returned an int"):
         Field(Wrong()).save()
 
 
