@@ -59,7 +59,7 @@ def with_article(name: str) -> str:
     if capitals and not set(capitals[0]) & set("AEIOU"):
         is_vowel = word[0] in "FHLMNRSX"
     else:
-        is_vowel = word[:1].lower() in "aeiou" and not _YOU_SOUND.match(word)
+        is_vowel = word[:1].lower() in set("aeiou") and not _YOU_SOUND.match(word)
     return f"an {name}" if is_vowel else f"a {name}"
 
 
