@@ -73,7 +73,7 @@ def entries_by_shard(
 
 
 def _stored_sizes(
-    record: FlatRecord, entries: Sequence[Entry], precision: PrecisionLike
+    record: FlatRecord, entries: list[Entry], precision: PrecisionLike
 ) -> list[int]:
     dtypes = Precision.of(precision).of_record(record).stored_dtypes(entries)
     return [stored_size(e, dtype) for e, dtype in zip(entries, dtypes, strict=True)]
