@@ -31,6 +31,8 @@ def main() -> int:
             run_here(name, known[name])
         return 0
     seconds = {name: run_apart(name) for name in names}
+    # The site shows some of the figures: its picture is drawn of those of now.
+    subprocess.run([sys.executable, _HERE.parent / "tools/plot_results.py"], check=True)
     spent = [s for s in seconds.values() if s is not None]
     print(f"\n{len(names)} benches took {sum(spent) / 60:.1f} minutes; the longest:")
     for name, s in sorted(seconds.items(), key=lambda item: -(item[1] or 0))[:8]:

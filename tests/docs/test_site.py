@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tools.plot_results import ROWS, Row, ratio_of
+import yaml
+from tools.plot_results import PICTURE, ROWS, Row, ratio_of
 from tools.public_surface import PACKAGES as PUBLIC
-from tools.site_pages import PACKAGES, PAGES, reference
+from tools.site_pages import PACKAGES, PAGES, recipes, reference
 
 ROOT = Path(__file__).parent.parent.parent
 TEXTS = [
@@ -21,7 +22,7 @@ TEXTS = [
 def test_every_page_of_the_docs_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     pages = {str(f.relative_to(ROOT / "docs")) for f in (ROOT / "docs").rglob("*.md")}
-    pages |= set(PAGES) | {f"api/{package}.md" for package in PACKAGES}
+    pages |= {*PAGES, "recipes.md"} | {f"api/{package}.md" for package in PACKAGES}
 
     assert {page for page in pages if f": {page}\n" not in navigation} == set()
 
@@ -72,6 +73,46 @@ def test_every_picture_is_small_and_on_a_page() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.label.replace("\n", " "))
 def test_every_bar_of_the_picture_is_a_row_of_the_results(row: Row) -> None:
     assert 0.0 < ratio_of(row) < 10.0
+
+
+def test_the_picture_was_drawn_of_the_results_of_now() -> None:
+    # Matplotlib notes each text that it draws as a comment.
+    texts = re.findall(r"<!-- (.*?) -->", PICTURE.read_text())
+    labels = [line for row in ROWS for line in row.label.split("\n")]
+    ratios = [f"{ratio_of(row):.2f}" for row in ROWS]
+
+    renewal = "python tools/plot_results.py renews it"
+    assert texts[-len(labels + ratios) :] == labels + ratios, renewal
+
+
+def test_the_page_of_recipes_links_to_each_and_has_it_whole() -> None:
+    page = recipes()
+
+    for file in (ROOT / "examples/recipes").glob("*.py"):
+        assert f"[`{file.name}`](#{file.stem}py)" in page
+        assert f"\n## {file.name}\n" in page
+        assert file.read_text() in page
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('net.save_record("net.mpk")', ["net", "save_record", "net", "mpk"]),
+        (
+            'open_record(file, dtype="stored")',
+            ["open_record", "file", "dtype", "stored"],
+        ),
+        (
+            "its process (SIGBUS). torch 2.6",
+            ["its", "process", "SIGBUS", "torch", "2.6"],
+        ),
+    ],
+)
+def test_the_search_takes_names_out_of_code(text: str, words: list[str]) -> None:
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    (search,) = (p["search"] for p in settings["plugins"] if "search" in p)
+
+    assert [w for w in re.split(search["separator"], text) if w] == words
 
 
 def test_a_row_that_was_not_measured_is_an_error() -> None:
