@@ -90,16 +90,17 @@ def load_record(
     """Fill ``module`` with the record, or raise and leave it exactly as it was.
 
     Values are copied into the memory that the module has, so that its optimizer, ties
-    and views stay; each keeps its dtype unless the record was opened with another.
-    ``strict=False`` allows missing and unexpected entries, a pattern some of them; a
-    wrong shape is never allowed, nor a record of which nothing fits (``allow_empty``
-    does). A module whose hyperparameters are others than the stored ones is refused,
-    unless ``hyperparameters="ignore"``, and so is a file whose SHA-256 is not
-    ``sha256``, as `open_record` does. State-dict hooks of the module are not run, and
-    a state dict whose values they would convert is refused. All processes that share a
-    module call this: where it raises on one of them, it does on all, and changes none.
-    ``progress`` is called with (bytes done, bytes in all, path of the entry) before
-    anything is changed; True: a line on stderr once it takes longer than a second.
+    and views stay; each keeps its dtype unless the record was opened with another, and
+    the module its training mode. ``strict=False`` allows missing and unexpected
+    entries, a pattern some of them; a wrong shape is never allowed, nor a record of
+    which nothing fits (``allow_empty`` does). A module whose hyperparameters are others
+    than the stored ones is refused, unless ``hyperparameters="ignore"``, and so is a
+    file whose SHA-256 is not ``sha256``, as `open_record` does. State-dict hooks of the
+    module are not run, and a state dict whose values they would convert is refused. All
+    processes that share a module call this: where it raises on one of them, it does on
+    all, and changes none. ``progress`` is called with (bytes done, bytes in all, path
+    of the entry) before anything is changed; True: a line on stderr once it takes
+    longer than a second.
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")

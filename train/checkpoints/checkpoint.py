@@ -307,6 +307,9 @@ class Checkpoint(os.PathLike[str]):
                 f"For the part {name!r}, file is checkpoints[{self.step}]"
                 f".file({name!r}); restore the others without it."
             )
+        error.add_cure(
+            "If these are the checkpoints of another run, give yours another folder."
+        )
 
 
 def open_part(checkpoint: Checkpoint, name: str) -> FlatRecord:

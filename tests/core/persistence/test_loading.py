@@ -54,6 +54,19 @@ def test_a_load_tells_what_it_did() -> None:
     assert not report.unexpected_keys
 
 
+@pytest.mark.parametrize("is_training", [True, False])
+def test_a_load_leaves_the_training_mode_and_a_built_module_is_in_training(
+    is_training: bool,
+) -> None:
+    data = stored(net().train(not is_training))
+    module = net().train(is_training)
+
+    load_record(module, data)
+
+    assert {child.training for child in module.modules()} == {is_training}
+    assert from_record(net, data).training
+
+
 def test_a_wrong_shape_changes_nothing_and_names_path_and_both_shapes() -> None:
     module = net(5)
     before = state(module)

@@ -130,11 +130,15 @@ def test_a_part_that_is_no_data_is_named_and_nothing_is_written(tmp_path: Path) 
     assert os.listdir(tmp_path / "run") == ["step000000000001"]
 
 
-def test_a_module_of_another_shape_is_refused_with_the_path(tmp_path: Path) -> None:
+def test_a_module_of_another_shape_is_refused_with_the_path_and_told_of_a_new_folder(
+    tmp_path: Path,
+) -> None:
     Checkpoints(tmp_path).save(1, model=net(4))
 
-    with pytest.raises(RecordMismatchError, match=r"0\.weight"):
+    with pytest.raises(RecordMismatchError, match=r"0\.weight") as error:
         Checkpoints(tmp_path).restore(model=net(8))
+
+    assert "of another run, give yours another folder" in str(error.value)
 
 
 def test_a_pickle_in_the_place_of_a_part_is_never_run(tmp_path: Path) -> None:
