@@ -66,6 +66,16 @@ class CheckpointHparams(Hparams):
     save_last: bool = True
     save_top_k: int = Hparam(default=3, ge=-1)
     every_n_epochs: int = Hparam(default=1, ge=1)
+    only: str | list[str] | None = Hparam(
+        default=None, description="patterns of what is saved of the model; default: all"
+    )
+    exclude: str | list[str] | None = Hparam(
+        default=None, description="patterns of what is not saved of it"
+    )
+    unchanged: Literal["write", "link"] = Hparam(
+        default="write",
+        description="link: what the checkpoint before has is not written again",
+    )
     wait: bool = Hparam(
         default=True, description="whether training waits until each is written"
     )

@@ -182,7 +182,7 @@ class _ModulePart(Part):
     ) -> None:
         allowed = Allowed(absent=self.left_out)
         report = fill_module(self.value, record, allowed, transaction)
-        _warn_of_left_out(self.name, [p for p in report.missing if p in self.left_out])
+        warn_of_unsaved(self.name, [p for p in report.missing if p in self.left_out])
 
 
 class _TypedRecordPart(Part):
@@ -410,16 +410,6 @@ def _check_settings(
             )
 
 
-def _warn_of_left_out(name: str, paths: Sequence[str]) -> None:
-    if paths:
-        warn_user(
-            f"{name}: {len(paths)} of its tensors stay as they are ({paths[0]}"
-            f"{', ...' * (len(paths) > 1)}): the checkpoint was saved without them, "
-            "by only= or exclude=. Load them before you train on",
-            RuntimeWarning,
-        )
-
-
 def _warn_of_changes(name: str, report: object) -> None:
     for change in getattr(report, "changed", ()):
         warn_user(f"{name}: {change}", RuntimeWarning)
@@ -465,9 +455,14 @@ def part_records(
     ValueError for a pattern of ``choice`` that matches nothing in a module.
     """
     for name, value in parts.items():
-        part, file = part_of(name, value), f"{name}{suffix}"
-        record = writable(part, choice, writer_for(file))
-        yield PartRecord(name, part.kind, file, record, part.left_out)
+        yield record_of_part(part_of(name, value), suffix, choice)
+
+
+def record_of_part(part: Part, suffix: str, choice: Choice = WHOLE) -> PartRecord:
+    """Return the record of one part. ValueError as `part_records`."""
+    file = f"{part.name}{suffix}"
+    record = writable(part, choice, writer_for(file))
+    return PartRecord(part.name, part.kind, file, record, part.left_out)
 
 
 def writable(part: Part, choice: Choice, writer: RecordWriter) -> WritableRecord:
@@ -508,6 +503,17 @@ def fill(
         if stored_kind in kind.fillable_from and kind.suits(value):
             return kind(name, value, left_out).fill(record, stored_kind, transaction)
     raise _unfit(name, value, record, stored_kind)
+
+
+def warn_of_unsaved(name: str, paths: Sequence[str]) -> None:
+    """Warn of tensors of a part that a load leaves as they are, if there are any."""
+    if paths:
+        warn_user(
+            f"{name}: {len(paths)} of its tensors stay as they are ({paths[0]}"
+            f"{', ...' * (len(paths) > 1)}): the checkpoint was saved without them, "
+            "by only= or exclude=. Load them before you train on",
+            RuntimeWarning,
+        )
 
 
 def other_flags(module: nn.Module, record: FlatRecord) -> dict[str, bool]:

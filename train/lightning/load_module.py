@@ -11,8 +11,10 @@ from ...core.blueprint.lightning import built_as, rebuilt
 from ...core.hyperparameters.record_metadata import factory_of
 from ...core.persistence.loading import from_record
 from ...records.entries.entries import with_parts
+from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
+from .chosen_weights import LEFT_OUT
 from .record_io import STORED, is_checkpoint, read_checkpoint
 
 M = TypeVar("M", bound=LightningModule)
@@ -72,7 +74,16 @@ def _from_records(
         ours = {"hparams": checkpoint[STORED]}
         record = with_parts(record, metadata={**record.metadata, "burnish": ours})
     build = _factory(cls, checkpoint, record, hparams_file, kwargs)
-    model = from_record(build, record, strict=is_strict)
+    try:
+        model = from_record(build, record, strict=is_strict)
+    except RecordMismatchError as error:
+        if LEFT_OUT in checkpoint:
+            error.add_cure(
+                "The checkpoint was saved with only= or exclude=: load_lightning("
+                f"{cls.__qualname__}, folder, strict=False) leaves the rest as the "
+                "constructor makes it."
+            )
+        raise
     model.on_load_checkpoint(checkpoint)
     return model
 

@@ -1,6 +1,7 @@
 """RecordCheckpoint: Lightning's ModelCheckpoint, writing records."""
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -15,11 +16,13 @@ from ...core.persistence.meaning import check_meaning
 from ...records.background_saves import STAGING, SnapshotKind, SnapshotOptions
 from ...records.errors import RecordMismatchError
 from ...records.processes.messages import n_processes
+from ..checkpoints.choice import WHOLE, Choice, PatternsOfParts
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.process_generators import gathered_generators, state_of_process
 from ..checkpoints.rng import Generators
 from ..resumable_loader import ResumableLoader
-from .record_io import STORED, SUFFIX, ReadingIO, RecordIO
+from .chosen_weights import left_out_of
+from .record_io import MODEL, STORED, SUFFIX, ReadingIO, RecordIO
 from .shared_strategy import let_write_records
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
@@ -39,6 +42,11 @@ class RecordCheckpoint(ModelCheckpoint):
     ``wait=False`` training goes on while a copy is written, and with
     ``snapshot="lazy"`` before it is copied; with ``unchanged="link"`` what is unchanged
     is not written again, as `RecordIO` says.
+
+    ``only`` and ``exclude`` are patterns of the paths that are saved of the module, as
+    in `burnish.save_record`; each callback has its own, and ``trainer.save_checkpoint``
+    saves all. A run that goes on fills what was saved, leaves the rest of the module as
+    it is, and warns that it did.
     """
 
     FILE_EXTENSION = ""
@@ -49,10 +57,12 @@ class RecordCheckpoint(ModelCheckpoint):
         filename: str | None = None,
         monitor: str | None = None,
         *,
+        only: PatternsOfParts | None = None,
+        exclude: PatternsOfParts | None = None,
+        unchanged: Unchanged = "write",
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
-        unchanged: Unchanged = "write",
         **options: Any,
     ) -> None:
         if filename is None and monitor is not None:
@@ -60,11 +70,16 @@ class RecordCheckpoint(ModelCheckpoint):
             filename = f"epoch={{epoch}}-{name}={{{monitor}:.4f}}"
             options["auto_insert_metric_name"] = False
         super().__init__(dirpath, filename, monitor, **options)
+        self._choice = Choice(only, exclude)
+        self._choice.check([MODEL])
         SnapshotOptions.checked(snapshot, staging, wait=wait)
-        self._wait, self._staging = wait, staging
-        self._snapshot: SnapshotKind = snapshot
         LinkedParts.checked(unchanged, SUFFIX)
-        self._unchanged: Unchanged = unchanged
+        self._io_options: dict[str, Any] = {
+            "unchanged": unchanged,
+            "wait": wait,
+            "snapshot": snapshot,
+            "staging": staging,
+        }
         self._generators: dict[str, Any] | None = None
         self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
@@ -74,13 +89,16 @@ class RecordCheckpoint(ModelCheckpoint):
         strategy: Any = trainer.strategy
         _refuse_own_format(strategy)
         let_write_records(strategy)
+        self._check_others(trainer)
         # Another plugin was chosen on purpose.
         if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
-            strategy.checkpoint_io = RecordIO(
-                wait=self._wait,
-                snapshot=self._snapshot,
-                staging=self._staging,
-                unchanged=self._unchanged,
+            strategy.checkpoint_io = RecordIO(**self._io_options)
+        if isinstance(strategy.checkpoint_io, RecordIO):
+            strategy.checkpoint_io.module = pl_module
+        elif self._choice != WHOLE:
+            raise ValueError(
+                "only= and exclude= choose what is in a record, and the trainer writes "
+                f"by a {type(strategy.checkpoint_io).__name__}; leave that plugin out"
             )
         super().setup(trainer, pl_module, stage)
 
@@ -122,6 +140,8 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the generators where they stood, then do as ``ModelCheckpoint``."""
         super().on_train_start(trainer, pl_module)
+        # Else the first save says that a pattern matches nothing, after an epoch.
+        left_out_of(MODEL, pl_module, self._choice)
         if self._generators is not None:
             Generators().load_state_dict(self._generators)
         self._load_loaders(trainer)
@@ -135,6 +155,12 @@ class RecordCheckpoint(ModelCheckpoint):
         writer: Any = trainer.strategy.checkpoint_io
         is_begun = isinstance(writer, RecordIO) and writer.is_saving(filepath)
         return super().file_exists(filepath, trainer) or is_begun
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        writer: Any = trainer.strategy.checkpoint_io
+        is_ours = isinstance(writer, RecordIO)
+        with writer.choosing(self._choice) if is_ours else nullcontext():
+            super()._save_checkpoint(trainer, filepath)
 
     @staticmethod
     def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:
@@ -157,6 +183,19 @@ class RecordCheckpoint(ModelCheckpoint):
         )
         # A metric's slash would make a folder of the name's first half.
         return name if auto_insert_metric_name is False else name.replace("/", "_")
+
+    def _check_others(self, trainer: Trainer) -> None:
+        """Raise ValueError if another callback wants what one writer cannot do both."""
+        for other in trainer.checkpoint_callbacks:
+            if not isinstance(other, RecordCheckpoint):
+                continue
+            for name, value in self._io_options.items():
+                if other._io_options[name] != value:
+                    raise ValueError(
+                        f"two RecordCheckpoints of a trainer have {name}={value!r} and "
+                        f"{name}={other._io_options[name]!r}; one writer serves them "
+                        f"all, so give them the same {name}"
+                    )
 
     def _load_loaders(self, trainer: Trainer) -> None:
         """Put loaders where they stood; Lightning does so only in mid-epoch."""

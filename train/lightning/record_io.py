@@ -1,8 +1,8 @@
 """Lightning's checkpoints as records: folders that appear whole, and no pickle."""
 
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,15 +27,16 @@ from ...records.processes.messages import broadcast_text, is_running, n_processe
 from ...records.record import Record
 from ...records.record_writer import writer_for
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.choice import WHOLE
+from ..checkpoints.choice import WHOLE, Choice
 from ..checkpoints.distributed import has_shares, is_writer
 from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import FILE, PartRow, files_in
 from ..checkpoints.marked_folder import MarkedFolder, new_mark
-from ..checkpoints.part_kinds import PartRecord, part_of, part_records, writable
+from ..checkpoints.part_kinds import Part, PartRecord, part_of, record_of_part, writable
 from ..checkpoints.shared_checkpoint import SharedCheckpoint
 from ..checkpoints.shared_parts import SharedParts
+from .chosen_weights import LEFT_OUT, left_out_of, live_values
 
 M = TypeVar("M", bound=LightningModule)
 
@@ -78,6 +79,9 @@ class RecordIO(CheckpointIO):
         staging: int = STAGING,
         unchanged: Unchanged = "write",
     ) -> None:
+        self.module: LightningModule | None = None
+        """What is trained: a load lets it keep what was not saved of it."""
+        self._choice = WHOLE
         self._links = LinkedParts.checked(unchanged, SUFFIX)
         self._unchanged: Unchanged = unchanged
         self._last: Path | None = None
@@ -104,23 +108,15 @@ class RecordIO(CheckpointIO):
         self.finish()
         with suppress(ValueError):
             self._unneeded.remove(folder)
-        training_state = dict(checkpoint)
-        state_dict = dict(training_state.pop("state_dict", {}))
-        tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
-        training_state[STATE_DICT_EXTRA] = {
-            k: v for k, v in state_dict.items() if k not in tensors
-        }
-        # A class of OmegaConf; what it held is stored as plain data.
-        training_state.pop("hparams_type", None)
-        parts = {MODEL: Record.from_state_dict(tensors), TRAINING: training_state}
-        about = _for_people(training_state)
+        parts = self._parts_of(checkpoint)
+        about = _for_people(checkpoint)
         step = int(checkpoint.get("global_step", 0))
-        if is_running() and has_shares(tensors):
+        if is_running() and has_shares(checkpoint.get("state_dict", {})):
             self._save_together(folder, step, parts, about)
             return
         _prepare(folder)
         mark = _new_mark(folder)
-        records = part_records(parts, f"{mark}{SUFFIX}")
+        records = (record_of_part(part, f"{mark}{SUFFIX}") for part in parts)
         if self._wait or n_processes() > 1:
             self._commit(folder, mark, step, records, about)
             return
@@ -133,18 +129,45 @@ class RecordIO(CheckpointIO):
         self._saving = folder
         self._saves.begin([part.record for part in live_records], write, folder)
 
+    @contextmanager
+    def choosing(self, choice: Choice) -> Generator[None]:
+        """Save inside what ``choice`` leaves of `module`, as its part `MODEL`."""
+        self._choice = choice
+        try:
+            yield
+        finally:
+            self._choice = WHOLE
+
+    def _parts_of(self, checkpoint: Mapping[str, Any]) -> list[Part]:
+        left_out = left_out_of(MODEL, self.module, self._choice)
+        training_state = dict(checkpoint)
+        state_dict = {
+            path: value
+            for path, value in training_state.pop("state_dict", {}).items()
+            if path not in left_out
+        }
+        tensors = {k: v for k, v in state_dict.items() if isinstance(v, torch.Tensor)}
+        training_state[STATE_DICT_EXTRA] = {
+            k: v for k, v in state_dict.items() if k not in tensors
+        }
+        # A class of OmegaConf; what it held is stored as plain data.
+        training_state.pop("hparams_type", None)
+        model = part_of(MODEL, Record.from_state_dict(tensors))
+        model.left_out = left_out
+        return [model, part_of(TRAINING, training_state)]
+
     def _save_together(
         self,
         folder: Place,
         step: int,
-        parts: Mapping[str, object],
+        parts: list[Part],
         about: Mapping[str, Any],
     ) -> None:
         """Write a checkpoint with all processes, each its shares, or begin to."""
         agreed(lambda: _prepare(folder) if is_writer() else None)
         mark = broadcast_text(_new_mark(folder))
         shared = SharedParts.planned(
-            [part_of(name, value) for name, value in parts.items()],
+            parts,
             lambda part: writable(part, WHOLE, writer_for(...)),
         )
         save = SharedCheckpoint(shared, [], mark)
@@ -227,7 +250,12 @@ class RecordIO(CheckpointIO):
             raise FileNotFoundError(f"{path} is a folder without {FILE}")
         if is_checkpoint(path) and isinstance(_place(path), Path):
             self._last = Path(path).resolve()
-        return ReadingIO().load_checkpoint(path, map_location, weights_only)
+        checkpoint = ReadingIO().load_checkpoint(path, map_location, weights_only)
+        if self.module is not None and LEFT_OUT in checkpoint:
+            left_out, state_dict = checkpoint[LEFT_OUT], checkpoint["state_dict"]
+            live = live_values(MODEL, left_out, self.module.state_dict())
+            checkpoint["state_dict"] = {**live, **state_dict}
+        return checkpoint
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the folder ``path``, after the save that goes on if there is one."""
@@ -283,6 +311,9 @@ def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any
     record = checkpoint[MODEL]
     record.load_all()
     training_state: dict[str, Any] = dict(checkpoint[TRAINING])
+    left_out = checkpoint.manifest.parts[MODEL].left_out
+    if left_out:
+        training_state[LEFT_OUT] = sorted(left_out)
     state_dict = {**record.to_state_dict(), **training_state.pop(STATE_DICT_EXTRA, {})}
     if isinstance(map_location, str | torch.device):
         state_dict = {

@@ -17,6 +17,7 @@ from ..checkpoints.checkpoint import Checkpoint, open_part
 from ..checkpoints.distributed import is_writer
 from ..checkpoints.torch_optimizer_shares import outline_of
 from ..plain_records import value_of
+from .chosen_weights import live_values
 from .record_io import MODEL, STATE_DICT_EXTRA, TRAINING, is_checkpoint
 
 _OPTIMIZERS = "optimizer_states"
@@ -95,7 +96,9 @@ def _read(
         states = [_by_name(state, names) for state in training[_OPTIMIZERS]]
         training[_OPTIMIZERS] = states
     extra = training.pop(STATE_DICT_EXTRA, {})
-    return {**model.to_state_dict(), **extra}, training
+    left_out = checkpoint.manifest.parts[MODEL].left_out
+    live = live_values(MODEL, left_out, live_tensors)
+    return {**live, **model.to_state_dict(), **extra}, training
 
 
 def _by_name(state: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
