@@ -157,7 +157,7 @@ def _table(changes: Sequence[Any]) -> Any:
         d = change.distance
         cosine = "" if d.cosine is None else _cosine_text(d.cosine)
         cells = (
-            f"{d.moved:.3g}",
+            f"{change.moved:.3g}",
             f"{d.max_abs:.3g}",
             f"{d.max_rel:.3g}",
             cosine,
@@ -206,6 +206,7 @@ def _as_data(result: Any) -> dict[str, Any]:
             {
                 "path": c.path,
                 **asdict(c.distance),
+                "moved": c.moved,
                 "changed_share": c.distance.changed_share,
             }
             for c in result.changed

@@ -40,6 +40,7 @@ from ...records.tensors.memory import values_of
 from .layers import LayerChange, LayerChanges
 from .pairing import Pairing, pair_entries, shared_path
 from .part_view import PartView, part_view
+from .settings import SettingsPair, settings_of
 from .stored_parts import StoredPart, StoredParts, stored_parts
 
 Comparable: TypeAlias = "Readable | nn.Module | Mapping[str, Any]"
@@ -53,6 +54,9 @@ class TensorChange:
     path: str
     """In the first one."""
     distance: Distance
+    moved: float
+    """The norm of the difference by that of the first one; of one that was all zeros
+    by that of its layer, in which it began at nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class Diff(FoldedHtml):
     """Names of tied tensors of the first one, which are several in the second."""
     tied_b: list[tuple[str, ...]]
     not_compared: list[str]
-    """What else stands in files of torch, beside the state dict: never read."""
+    """What else stands in files of torch, beside the state dict, which is never read;
+    and the hyperparameters of parts of a module that one side alone tells."""
     data: list[ValueChange]
     """Plain data beside the tensors: extra state, counters."""
     has_tolerance: bool
@@ -183,7 +188,7 @@ class Diff(FoldedHtml):
         for change in self.changed[:12]:
             d = change.distance
             yield (
-                f"  {printable(change.path)}: moved {d.moved:.2%}, at most "
+                f"  {printable(change.path)}: moved {change.moved:.2%}, at most "
                 f"{d.max_abs:.3g}, {d.changed_share:.1%} of the values"
             )
 
@@ -267,6 +272,7 @@ def _compared(
 ) -> Diff:
     views = {n: (a[1].get(n), b[1].get(n)) for n in dict.fromkeys([*a[1], *b[1]])}
     tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
+    settings = {name: settings_of(x, y) for name, (x, y) in views.items()}
     pairing, prefixes = _paired(views)
     distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
     with StopsAsItself():
@@ -279,17 +285,17 @@ def _compared(
         reshaped=distances.reshaped,
         retyped=distances.retyped,
         renamed=pairing.renamed,
-        changed=sorted(distances.changed, key=_by_movement),
+        changed=distances.changed(),
         equal=distances.equal,
         layers=distances.layers.changed(),
         hyperparameters=[
             change
-            for name, (x, y) in views.items()
-            for change in _changes(name, _settings(x), _settings(y))
+            for name, pair in settings.items()
+            for change in _changes(name, pair.a, pair.b)
         ],
         tied_a=pairing.tied_a,
         tied_b=pairing.tied_b,
-        not_compared=_not_compared(views),
+        not_compared=[*_beside(views), *_untold(settings)],
         data=[
             change
             for name, (x, y) in views.items()
@@ -323,11 +329,18 @@ def _paired(views: _Views) -> tuple[Pairing, dict[int, str]]:
     return pairing, prefixes
 
 
-def _not_compared(views: _Views) -> list[str]:
+def _beside(views: _Views) -> list[str]:
     """Return what stands beside the state dicts of either side, by name."""
     sides = ((n, view) for n, pair in views.items() for view in pair if view)
     names = (join(n, item) for n, view in sides for item in view.record.reading.beside)
     return [*dict.fromkeys(names)]
+
+
+def _untold(settings: Mapping[str, SettingsPair]) -> Iterator[str]:
+    for name, pair in settings.items():
+        if pair.untold:
+            names = first_names((join(name, path) for path in pair.untold), 3)
+            yield f"hyperparameters of {names}"
 
 
 class _Distances:
@@ -346,7 +359,7 @@ class _Distances:
         self._prefixes = prefixes
         self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
-        self.changed: list[TensorChange] = []
+        self._changed: dict[str, Distance] = {}
         self.equal: list[str] = []
         self.layers = LayerChanges()
 
@@ -363,9 +376,19 @@ class _Distances:
             distance = self._distance(a, b, tally, path)
             self.layers.add(path, distance)
             if distance.n_changed:
-                self.changed.append(TensorChange(path, distance))
+                self._changed[path] = distance
             else:
                 self.equal.append(path)
+
+    def changed(self) -> list[TensorChange]:
+        """Return the tensors with other values, the one that moved most first."""
+        changes = [
+            TensorChange(path, distance, self.layers.movement_of(path, distance))
+            for path, distance in self._changed.items()
+        ]
+        return sorted(
+            changes, key=lambda change: (-change.moved, -change.distance.max_abs)
+        )
 
     def _path(self, a: Entry, b: Entry) -> str:
         return self._prefixes.get(id(a), "") + shared_path(a, b)
@@ -410,44 +433,12 @@ def _sum_of(entry: Entry) -> bytes:
     return content_sum(_values(entry))
 
 
-def _by_movement(change: TensorChange) -> tuple[float, float]:
-    return -change.distance.moved, -change.distance.max_abs
-
-
 def _entries(view: PartView | None) -> list[Entry]:
     return [] if view is None else view.entries
 
 
-def _settings(view: PartView | None) -> dict[str, object] | None:
-    """Return hyperparameters and the settings of groups by path; None for none."""
-    if view is None:
-        return None
-    settings: dict[str, object] = {}
-    if view.hparams is not None:
-        settings |= _flat(view.hparams, "")
-    for i, group in enumerate(view.groups):
-        options = {"kind": group.kind, **group.hyperparameters}
-        settings |= _flat(options, f"groups.{i}")
-    return settings or None
-
-
 def _plain_values(view: PartView | None) -> dict[str, object]:
     return {} if view is None else dict(view.plain)
-
-
-def _flat(tree: Any, path: str) -> dict[str, object]:
-    """Return the values in ``tree`` by path."""
-    children = (
-        tree.items()
-        if isinstance(tree, Mapping)
-        else enumerate(tree)
-        if isinstance(tree, list | tuple)
-        else ()
-    )
-    values: dict[str, object] = {}
-    for key, item in children:
-        values |= _flat(item, join(path, str(key)))
-    return values if values else {path: tree}
 
 
 def _changes(

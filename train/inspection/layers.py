@@ -29,6 +29,17 @@ class LayerChanges:
         """Count a tensor that both have in one shape."""
         self._sums.setdefault(layer_of(path), _Sums()).add(distance)
 
+    def movement_of(self, path: str, distance: Distance) -> float:
+        """Return how far a tensor moved that was counted, by its norm.
+
+        By that of its layer where its own is zero: one that was all zeros would have
+        moved farther than all others, however little it did.
+        """
+        norm = self._sums[layer_of(path)].norm
+        return (
+            distance.moved if distance.norm else _share(distance.norm_of_change, norm)
+        )
+
     def changed(self) -> list[LayerChange]:
         """Return the layers with other values, the one that moved most first."""
         layers = [sums.result(path) for path, sums in self._sums.items()]
@@ -51,14 +62,16 @@ class _Sums:
         self.change = math.hypot(self.change, distance.norm_of_change)
 
     def result(self, path: str) -> LayerChange:
-        norm, change = self.norm, self.change
-        distance = change / norm if norm else math.inf if change else 0.0
         return LayerChange(
             path=path,
-            moved=distance,
+            moved=_share(self.change, self.norm),
             n_changed=self.n_changed,
             n_tensors=self.n_tensors,
         )
+
+
+def _share(change: float, norm: float) -> float:
+    return change / norm if norm else math.inf if change else 0.0
 
 
 def layer_of(path: str) -> str:

@@ -45,7 +45,7 @@ def _change(change: TensorChange) -> dict[str, Any]:
     return {
         "name": printable(change.path),
         "n": d.n_values,
-        "moved": _number(d.moved),
+        "moved": _number(change.moved),
         "maxAbs": _number(d.max_abs),
         "maxRel": _number(d.max_rel),
         "cosine": d.cosine,

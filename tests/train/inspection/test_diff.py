@@ -287,3 +287,16 @@ def test_the_repr_is_one_screen_and_never_raw() -> None:
     assert isinstance(burnish.diff(a, b), Diff)
     assert len(text.splitlines()) <= 24
     assert "\x1b" not in text
+
+
+def test_a_tensor_that_was_all_zeros_is_in_order_by_the_norm_of_its_layer() -> None:
+    a = {"0.weight": torch.ones(4), "0.bias": torch.zeros(1), "1.bias": torch.zeros(1)}
+    b = {"0.weight": torch.full((4,), 3.0), "0.bias": torch.ones(1)}
+
+    result = burnish.diff(a, {**b, "1.bias": torch.ones(1)})
+
+    assert [(change.path, change.moved) for change in result.changed] == [
+        ("1.bias", math.inf),
+        ("0.weight", 2.0),
+        ("0.bias", 0.5),
+    ]

@@ -1,0 +1,80 @@
+"""The hyperparameters of two records by path, as far as both of them tell some."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...config.path import join
+from ...core.modules.registry import MODULE
+from .part_view import PartView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsPair:
+    """What two records say of their class and of the groups of an optimizer."""
+
+    a: dict[str, object] | None
+    """By path; None where nothing is told."""
+    b: dict[str, object] | None
+    untold: list[str]
+    """Parts of the module that one of them alone describes: left out of both."""
+
+
+def settings_of(a: PartView | None, b: PartView | None) -> SettingsPair:
+    """Return the hyperparameters and the settings of groups of both.
+
+    A pretrained folder describes the parts that no argument of the class makes, and a
+    record of the same module does not: that is no difference between both.
+    """
+    untold = _untold(_hparams(a), _hparams(b))
+    return SettingsPair(a=_flat_of(a, untold), b=_flat_of(b, untold), untold=untold)
+
+
+def _hparams(view: PartView | None) -> Mapping[str, Any]:
+    return {} if view is None or view.hparams is None else view.hparams
+
+
+def _untold(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    parts_a, parts_b = ([k for k, v in s.items() if _is_part(v)] for s in (a, b))
+    if (parts_a and parts_b) or not (a and b):
+        return []
+    return [k for k in parts_a if k not in b] + [k for k in parts_b if k not in a]
+
+
+def _is_part(value: Any) -> bool:
+    """Return whether this describes a module, or a container of such."""
+    if isinstance(value, Mapping):
+        return MODULE in value or _are_parts([*value.values()])
+    return isinstance(value, list | tuple) and _are_parts(value)
+
+
+def _are_parts(values: Sequence[Any]) -> bool:
+    return bool(values) and all(map(_is_part, values))
+
+
+def _flat_of(view: PartView | None, untold: Sequence[str]) -> dict[str, object] | None:
+    if view is None:
+        return None
+    settings: dict[str, object] = {}
+    if view.hparams is not None:
+        told = {k: v for k, v in view.hparams.items() if k not in untold}
+        settings |= _flat(told, "")
+    for i, group in enumerate(view.groups):
+        options = {"kind": group.kind, **group.hyperparameters}
+        settings |= _flat(options, f"groups.{i}")
+    return settings or None
+
+
+def _flat(tree: Any, path: str) -> dict[str, object]:
+    """Return the values in ``tree`` by path."""
+    children = (
+        tree.items()
+        if isinstance(tree, Mapping)
+        else enumerate(tree)
+        if isinstance(tree, list | tuple)
+        else ()
+    )
+    values: dict[str, object] = {}
+    for key, item in children:
+        values |= _flat(item, join(path, str(key)))
+    return values if values else {path: tree}
