@@ -92,6 +92,9 @@ function map(prefix, list, byName) {
     el("table", {}, el("thead", {}, head), el("tbody", {}, whole, rows)));
 }
 
+/* A cosine that is rounded to 1 would tell that nothing turned. */
+function cosineText(cosine) { return cosine < 1 && cosine > .99999 ? ">0.99999" : number(cosine, 5); }
+
 let find = () => {};
 (function table() {
   if (!changed.length) return;
@@ -107,7 +110,7 @@ let find = () => {};
     { name: "moved", isNumber: true, value: (tensor) => tensor.moved, cell: ofMoved, about: "the norm of the difference by that of A" },
     { name: "max abs", isNumber: true, value: (tensor) => tensor.maxAbs, text: (tensor) => number(tensor.maxAbs), about: "the largest difference of a value" },
     { name: "max rel", isNumber: true, value: (tensor) => tensor.maxRel, text: (tensor) => number(tensor.maxRel), about: "the largest difference by the larger of the two values: 0 to 2" },
-    { name: "cosine", isNumber: true, value: (tensor) => tensor.cosine, text: (tensor) => number(tensor.cosine, 5) },
+    { name: "cosine", isNumber: true, value: (tensor) => tensor.cosine, text: (tensor) => cosineText(tensor.cosine) },
     { name: "changed", isNumber: true, value: (tensor) => tensor.share, text: (tensor) => share(tensor.share), about: "the share of values that are not equal" },
     { name: "numbers", isNumber: true, value: (tensor) => tensor.n, text: (tensor) => count(tensor.n) },
   ], { rows: changed, caption: "tensors that differ", place: 1, isDown: true });

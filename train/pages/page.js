@@ -115,7 +115,7 @@ function sortableTable(columns, options) {
     }
     heads.forEach((head, i) => {
       const arrow = i === place ? (isDown ? " \u2193" : " \u2191") : "";
-      head.firstChild.textContent = columns[i].name + arrow;
+      head.firstChild.textContent = breakable(columns[i].name) + arrow;
       if (i === place) head.setAttribute("aria-sort", isDown ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     });
@@ -126,13 +126,16 @@ function sortableTable(columns, options) {
     return el("tr", {}, columns.map((column, i) => {
       const content = column.cell ? column.cell(row) : column.text ? column.text(row) : column.value(row);
       const classes = [i ? "" : "name mono", column.isNumber ? "number" : ""].join(" ").trim();
-      return el("td", { class: classes || null, "data-label": column.name }, content ?? "");
+      return el("td", { class: classes || null, "data-label": breakable(column.name) }, content ?? "");
     }));
   }
 
   draw();
   return { node: table, show(newRows) { rows = newRows; draw(); }, turn };
 }
+
+/* A name may go on in the next line after each of its parts. */
+function breakable(name) { return name.replace(/[/._]/g, "$&\u200b"); }
 
 /* A row of controls: search, sort, and whatever else. */
 function searchBox(label, onchange) {

@@ -56,9 +56,9 @@ function axisOf(name, value) {
 }
 
 /* Marks that would stand on each other are left out. */
-function spaced(ticks) {
+function spaced(ticks, least = 0.07) {
   const kept = [];
-  for (const tick of ticks) if (!kept.length || tick[0] - kept[kept.length - 1][0] > 0.07) kept.push(tick);
+  for (const tick of ticks) if (!kept.length || tick[0] - kept[kept.length - 1][0] > least) kept.push(tick);
   return kept;
 }
 
@@ -130,7 +130,7 @@ function drawAxis(axis, i, at, isFlat, step) {
   name.append(svg("title"));
   name.lastChild.textContent = axis.name;
   nodes.push(name);
-  for (const [t, label] of axis.ticks) {
+  for (const [t, label] of isFlat ? spaced(axis.ticks, 0.2) : axis.ticks) {
     const [x, y] = at(i, t);
     nodes.push(isFlat ? text(x, y + 15, shorten(label, 12), t < 0.1 ? "start" : t > 0.9 ? "end" : "middle") : text(x + 6, y + 4, shorten(label, Math.max(6, Math.floor(step / 8))), "start"));
   }
