@@ -178,8 +178,9 @@ def check_config_class(cls: object, example: str) -> None:
 
     ``example`` is the call as it should be.
     """
-    is_object = is_dataclass(cls) and not isinstance(cls, type)
-    if isinstance(cls, str | bytes | os.PathLike | Mapping) or is_object:
+    if isinstance(cls, type):
+        return
+    if isinstance(cls, str | bytes | os.PathLike | Mapping) or is_dataclass(cls):
         raise TypeError(
             f"{example.partition('(')[0]}: the first argument is {short_repr(cls)}, "
             f"expected a class of configs: {example}"

@@ -67,7 +67,7 @@ def registered_type_of(cls: object) -> FieldType | None:
 
 def n_registered() -> int:
     """Return how many classes were registered, of which caches may know less."""
-    return len(_field_types)
+    return len(_field_types.snapshot())
 
 
 def is_field_type(cls: object) -> bool:

@@ -208,6 +208,8 @@ def _bound_of(variable: typing.TypeVar) -> object:
 
 def allows_none(annotation: object) -> bool:
     """Return whether ``None`` is among the values."""
+    if annotation in _PLAIN:
+        return False
     return any(
         m in (None, type(None), Any) or None in literals(m) for m in members(annotation)
     )

@@ -63,6 +63,8 @@ def name_problem(annotation: object, tree: object, path: str) -> Problem | None:
 
 def name_problems(annotation: object, tree: object, path: str) -> Iterator[Problem]:
     """Yield the problem of each struct in ``tree`` that is named as no class is."""
+    if not (is_dict(tree) or is_items(tree)):
+        return
     problem = name_problem(annotation, tree, path)
     if problem is not None:
         yield problem

@@ -41,6 +41,9 @@ _PLAIN = {
     "/": "/",
 }
 _EXTENSIONS = {"implicit_some", "unwrap_newtypes", "unwrap_variant_newtypes"}
+_MARKS = frozenset(".eE")
+"""What only numbers with a point or an exponent have."""
+_BASES = {"0x": 16, "0b": 2, "0o": 8}
 _SUFFIX = re.compile(r"([iu](?:8|16|32|64|128|size)|f(?:32|64))$")
 
 
@@ -157,7 +160,7 @@ class Scanner:
 
     def _number(self, token: str) -> int | float:
         bare = token.replace("_", "").lstrip("+")
-        base = {"0x": 16, "0b": 2, "0o": 8}.get(bare.lstrip("-")[:2])
+        base = _BASES.get(bare.lstrip("-")[:2])
         suffix = _SUFFIX.search(bare)
         # In 0x1f32 the f32 is digits, not a type; the pattern took [iu] types only.
         if suffix and not (base == 16 and suffix[0][0] == "f"):
@@ -165,7 +168,7 @@ class Scanner:
         try:
             if base:
                 return self._bounded(int(bare, base))
-            if any(mark in bare for mark in ".eE") or (suffix and suffix[0][0] == "f"):
+            if not _MARKS.isdisjoint(bare) or (suffix and suffix[0][0] == "f"):
                 value = finite(bare)
             else:
                 return int(bare)

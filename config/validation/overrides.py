@@ -167,8 +167,10 @@ class _Cursor:
         Its other fields stand here already, and are not those of the other class.
         """
         tree = self.container[self.key]
+        if not isinstance(tree, NamedStruct):
+            return
         structs = structs_in(self.annotation)
-        if len(structs) < 2 or not isinstance(tree, NamedStruct):
+        if len(structs) < 2:
             return
         cls = struct_for(self.annotation, tree)
         tagged = [struct for struct in structs if value in _tags(struct, name)]
@@ -198,7 +200,10 @@ class _Cursor:
         # Only what lies on the path is copied, once for all overrides; all else is
         # shared with the caller's tree, which must stay as it was.
         if id(value) not in self.ours.containers:
-            value = list(value) if isinstance(value, tuple) else copy.copy(value)
+            if type(value) is dict:
+                value = value.copy()
+            else:
+                value = list(value) if isinstance(value, tuple) else copy.copy(value)
             self.ours.containers[id(value)] = value
             self.container[self.key] = value
         return value
@@ -224,7 +229,9 @@ class _Cursor:
             if extra_of(cls) == "allow":
                 return self._at(tree, name, Any, child(self.path, name))
             raise self._no_field(name, cls)
-        key = next((n for n in field.names if n in tree), field.name)
+        key = field.name
+        if key not in tree:
+            key = next((n for n in field.names if n in tree), key)
         place = self._at(tree, key, field.annotation, child(self.path, field.name))
         # A default that is entered is written out first: `opt.lr=1` sets one field of
         # it, and the others must stay as the default has them.
@@ -281,8 +288,11 @@ def _tags(cls: type, name: str) -> list[object]:
 
 
 def _field(cls: type, name: str) -> ClassField | None:
-    matches = (f for f in fields_of(cls).values() if name in f.names)
-    return next(matches, None)
+    fields = fields_of(cls)
+    field = fields.get(name)
+    if field is not None and name in field.names:
+        return field
+    return next((f for f in fields.values() if name in f.names), None)
 
 
 def _problem(path: str, message: str) -> ConfigError:

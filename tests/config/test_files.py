@@ -17,6 +17,7 @@ from burnish.config import (
     load,
     loads,
 )
+from burnish.config.formats import config_format_named
 
 
 @dataclass
@@ -89,6 +90,34 @@ def test_a_syntax_error_names_file_line_and_column(
         load(Config, file)
 
     assert str(told.value).startswith(f"{file}, line {line}, column {column}: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"lr": 1, "lr": 2}',
+        '{"lr" : 1, "name": ":", "lr" : 2}',
+        r'{"lr": 1, "lr": 2, "name": "\":"}',
+        r'{"lr": 1, "l\u0072": 2}',
+        '[{"a": {"lr": 1, "lr": 2}}]',
+    ],
+)
+def test_a_json_key_that_is_written_twice_is_refused_however_it_is(text: str) -> None:
+    with pytest.raises(ConfigError, match="key 'lr' is written twice"):
+        config_format_named("json").read(text)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0", "-0.0", "123456789012345.0", "0.1234567890123", "1e3", "1E-320", "NaN"],
+)
+@pytest.mark.parametrize("more", ["", ', "device": "cuda:0"'])
+def test_a_json_number_is_the_same_whatever_else_the_text_says(
+    number: str, more: str
+) -> None:
+    tree: Any = config_format_named("json").read(f'{{"lr": {number}{more}}}')
+
+    assert repr(tree["lr"]) == repr(json.loads(number))
 
 
 def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
