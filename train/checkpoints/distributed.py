@@ -4,15 +4,12 @@ The first one writes, and the others wait; of what is spread over them each has 
 """
 
 import json
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ...records.io.remote.url import Url, path_or_url
 from ...records.processes.messages import gathered, n_processes, rank
 from ...records.tensors.shares import is_sharded
 
@@ -36,19 +33,6 @@ def check_alike(verb: str, **facts: object) -> None:
                     f"{of_process[name]}, and process 0 with {fact}; all processes of "
                     "a run do so alike. Nothing was written"
                 )
-
-
-def local_folder(folder: "str | os.PathLike[str]") -> Path:
-    """Return ``folder`` as an absolute path. Raises ValueError for a URL."""
-    # A run that changes its directory goes on with the same checkpoints.
-    place = path_or_url(folder)
-    if isinstance(place, Url):
-        raise ValueError(
-            f"{place} is a URL, and HyperState keeps its folders on this machine; "
-            "write to a local folder and copy it there, or keep the run in "
-            "burnish.Checkpoints, which takes URLs"
-        )
-    return place
 
 
 def has_shares(part: object) -> bool:

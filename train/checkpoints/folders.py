@@ -175,7 +175,7 @@ class Folders:
 
     def _named_by_number(self) -> list[tuple[int, Path]]:
         """Return what has the name of one of them, by number, in order."""
-        pattern = re.compile(rf"(?:{LATEST})?{re.escape(self.key)}(\d{{{DIGITS},}})")
+        pattern = numbered_name(self.key)
         try:
             names = sorted(os.listdir(self.root))
         except (FileNotFoundError, NotADirectoryError):
@@ -205,6 +205,16 @@ class Folders:
         """Give a replaced folder its name back if its replacement never got there."""
         with suppress(OSError):
             recover(self.root)
+
+
+def numbered_name(key: str) -> re.Pattern[str]:
+    """Return what matches names of folders; their number is the first group.
+
+    Those of a storage may end in the mark of a save, also where they were copied to.
+    """
+    return re.compile(
+        rf"(?:{LATEST})?{re.escape(key)}(\d{{{DIGITS},}})(?:\.[0-9a-f]{{8}})?"
+    )
 
 
 def make_folder(root: Path) -> None:

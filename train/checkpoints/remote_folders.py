@@ -6,7 +6,6 @@ them the run has.
 
 import errno
 import json
-import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from ...records.errors import RecordFormatError, RecordVersionError
 from ...records.io.remote.address import size_at
 from ...records.io.remote.stored_folder import ABANDONED, StoredFolder
 from ...records.io.remote.url import Place, Url
-from .folders import DIGITS, Folders
+from .folders import DIGITS, Folders, numbered_name
 from .marked_folder import MarkedFolder, new_mark
 
 INDEX = "checkpoints.json"
@@ -41,6 +40,11 @@ class RemoteFolders:
     """The object that is written last into each."""
     names_in: Callable[[bytes], Iterable[str]]
     """Tells the objects, or folders of such, that a marker's content names."""
+    has_own_names: bool = False
+    """Whether each save has a folder of its own, whose name ends in the mark.
+
+    Else the names of its objects do, and the marker says which of them count.
+    """
     _objects: StoredFolder = field(init=False)
     _is_tidy: bool = field(init=False, default=False)
     """Whether what killed saves left was looked for."""
@@ -61,7 +65,7 @@ class RemoteFolders:
 
         OSError where there is no index, and nothing can be listed either.
         """
-        return {n: self.root / self.name(n) for n in self._numbers()}
+        return {n: self.root / name for n, name in self._names().items()}
 
     def complete(self) -> dict[int, Url]:
         """Return what `by_number` does: who opens one that is not there says so."""
@@ -86,11 +90,11 @@ class RemoteFolders:
         if self._is_tidy:
             return
         indexed = self._indexed()
-        numbers = set(self._listed() if indexed is None else indexed)
+        names = dict(self._listed() if indexed is None else indexed)
         with suppress(OSError):
-            numbers.update(self._unlisted(numbers))
-        if indexed is None or numbers > set(indexed):
-            self._write_index(numbers)
+            names.update(self._unlisted(names))
+        if indexed is None or names.keys() > indexed.keys():
+            self._write_index(names)
         self._is_tidy = True
 
     @contextmanager
@@ -99,79 +103,132 @@ class RemoteFolders:
     ) -> Generator[Url]:
         """Give a folder for objects whose names have ``mark``, and the marker, last.
 
-        After the block the index has it, and of all others those that ``lasting``
-        chooses: the rest is removed then. If the block raises before the marker is
-        written, what has ``mark`` is removed, and an older one is as it was.
+        Or the folder has the mark, see `has_own_names`. After the block the index has
+        it, and of all others those that ``lasting`` chooses: the rest is removed then.
+        If the block raises before the marker is written, what has ``mark`` is removed,
+        and an older one is as it was.
         """
-        with self._at(name).replacement(mark) as folder:
+        block = (
+            self._own(name + mark)
+            if self.has_own_names
+            else self._at(name).replacement(mark)
+        )
+        with block as folder:
             yield folder
         # If the index cannot be written, the next save takes the checkpoint in.
         self._is_tidy = False
-        self._commit(int(name.removeprefix(self.key)), lasting)
+        self._commit(int(name.removeprefix(self.key)), folder.name, lasting)
         self._is_tidy = True
+
+    @contextmanager
+    def _own(self, name: str) -> Generator[Url]:
+        """Give the folder ``name``, of which nothing is left if the block raises."""
+        try:
+            yield self.root / name
+        except BaseException:
+            with suppress(Exception):
+                self._at(name).remove()
+            raise
 
     def _at(self, name: str) -> MarkedFolder:
         return MarkedFolder(self.root / name, self.marker, self.names_in)
 
-    def _commit(self, number: int, lasting: "Lasting | None") -> None:
-        folders = {n: self.root / self.name(n) for n in (*self._numbers(), number)}
-        numbers = set(folders)
+    def _commit(self, number: int, name: str, lasting: "Lasting | None") -> None:
+        older_names = self._names()
+        names = dict(sorted({**older_names, number: name}.items()))
+        numbers = set(names)
         try:
             if lasting is not None:
-                numbers = {number, *lasting(dict(sorted(folders.items())))}
+                folders = {n: self.root / folder for n, folder in names.items()}
+                numbers = {number, *lasting(folders)}
         finally:
-            self._write_index(numbers)
-        for old_name in map(self.name, sorted(folders.keys() - numbers)):
-            self._at(old_name).remove()
+            self._write_index({n: names[n] for n in numbers})
+        for old_number, old_name in older_names.items():
+            if old_number not in numbers or names[old_number] != old_name:
+                self._at(old_name).remove()
 
-    def _unlisted(self, numbers: Iterable[int]) -> Generator[int]:
-        """Yield the numbers of complete folders that are not among ``numbers``.
+    def _unlisted(self, names: Mapping[int, str]) -> Generator[tuple[int, str]]:
+        """Yield complete folders whose numbers are not among ``names``.
 
-        Remove what has no marker and is old.
+        Remove what has no marker, or was replaced, and is old.
         """
-        names = {self.name(number) for number in numbers}
-        for folder in filter(self._pattern.fullmatch, self._objects.folders()):
-            if folder in names:
+        indexed_names = {*names.values()}
+        for number, folder in self._numbered(self._objects.folders()):
+            if folder in indexed_names:
                 continue
             ages = self._objects.files(folder)
-            if f"{folder}/{self.marker}" in ages:
-                yield int(folder.removeprefix(self.key))
+            if f"{folder}/{self.marker}" in ages and number not in names:
+                yield number, folder
             elif ages and all(
                 age is not None and age > ABANDONED for age in ages.values()
             ):
                 self._at(folder).remove()
 
-    @property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(re.escape(self.key) + rf"\d{{{DIGITS},}}")
+    def _numbered(self, names: Iterable[str]) -> Generator[tuple[int, str]]:
+        """Yield those of ``names`` that are names of checkpoints, and their numbers."""
+        pattern = numbered_name(self.key)
+        for name in names:
+            match = pattern.fullmatch(name)
+            if match and (self.has_own_names or name == self.name(int(match[1]))):
+                yield int(match[1]), name
 
-    def _numbers(self) -> list[int]:
-        """Return the numbers of complete folders, in order."""
+    def _names(self) -> dict[int, str]:
+        """Return the names of complete folders by number, in order."""
         indexed = self._indexed()
         return self._listed() if indexed is None else indexed
 
-    def _indexed(self) -> list[int] | None:
-        """Return the numbers in the index; None if there is none."""
+    def _indexed(self) -> dict[int, str] | None:
+        """Return the folders in the index by number; None if there is none."""
         try:
             content = self._objects.read(INDEX)
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise self._forbidden(error) from error
-        return sorted(_numbers_in(content, self.root / INDEX))
+        return self._names_in(content)
 
-    def _listed(self) -> list[int]:
+    def _names_in(self, content: bytes) -> dict[int, str]:
+        """Return the folders in an index by number. RecordError for a damaged one."""
+        url = self.root / INDEX
+        try:
+            tree: dict[str, Any] = json.loads(content)
+            version = tree["burnish"]
+            if type(version) is not int or version > _VERSION:
+                raise RecordVersionError(url, version, _VERSION, "the run")
+            names = dict(tree.get("folders", {}))
+            numbers: list[Any] = sorted(tree["numbers"])
+            return {n: self._checked_name(n, names.get(str(n))) for n in numbers}
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise RecordFormatError(
+                url,
+                f"an index that cannot be read ({error!r:.200})",
+                "the one that was saved",
+                "Remove it: then the folders beside it are looked for, and listed "
+                "anew.",
+            ) from error
+
+    def _checked_name(self, number: Any, name: Any) -> str:
+        """Return the name of a folder in an index. ValueError for one that is none."""
+        if type(number) is not int or number < 0:
+            raise ValueError("a number that is none")
+        folder = self.name(number) if name is None else name
+        if [*self._numbered([folder])] != [(number, folder)]:
+            raise ValueError(f"a folder {folder!r:.60} for {number}")
+        return str(folder)
+
+    def _listed(self) -> dict[int, str]:
         """Return those of folders with markers, for a run that was copied there."""
         try:
             names = self._objects.folders()
         except PermissionError as error:
             raise self._forbidden(error) from error
-        return [
-            int(name.removeprefix(self.key))
-            for name in names
-            if self._pattern.fullmatch(name)
-            and size_at(self.root / name / self.marker) is not None
-        ]
+        return dict(
+            sorted(
+                (number, name)
+                for number, name in self._numbered(names)
+                if size_at(self.root / name / self.marker) is not None
+            )
+        )
 
     def _forbidden(self, error: OSError) -> PermissionError:
         return PermissionError(
@@ -183,8 +240,10 @@ class RemoteFolders:
             self.root / INDEX,
         )
 
-    def _write_index(self, numbers: Iterable[int]) -> None:
-        tree = {"burnish": _VERSION, "numbers": sorted(numbers)}
+    def _write_index(self, names: Mapping[int, str]) -> None:
+        tree: dict[str, Any] = {"burnish": _VERSION, "numbers": sorted(names)}
+        if self.has_own_names:
+            tree["folders"] = {str(n): names[n] for n in sorted(names)}
         self._objects.write(INDEX, json.dumps(tree).encode() + b"\n")
 
 
@@ -193,22 +252,3 @@ RunFolders: TypeAlias = Folders | RemoteFolders
 
 Lasting: TypeAlias = Callable[[Mapping[int, Place]], Iterable[int]]
 """Chooses which of the checkpoints that there are stay, beside the newest."""
-
-
-def _numbers_in(content: bytes, url: Url) -> list[int]:
-    try:
-        tree: dict[str, Any] = json.loads(content)
-        version = tree["burnish"]
-        if type(version) is not int or version > _VERSION:
-            raise RecordVersionError(url, version, _VERSION, "the run")
-        numbers: list[int] = list(tree["numbers"])
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError("a number that is none")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise RecordFormatError(
-            url,
-            f"an index that cannot be read ({error!r:.200})",
-            "the one that was saved",
-            "Remove it: then the folders beside it are looked for, and listed anew.",
-        ) from error
-    return numbers

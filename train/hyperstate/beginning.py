@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar, get_origin
 
 from ...config.classes.field_types import Ctx
 from ...config.classes.fields import fields_of, is_struct
-from ...config.errors import ConfigError
-from ...config.files import dumps, load, loads
+from ...config.errors import ConfigError, ConfigSyntaxError
+from ...config.files import MAX_BYTES, dumps, load, loads, text_of
+from ...config.formats import config_format_of
 from ...config.live.history import (
     HISTORY,
     Edit,
@@ -22,6 +23,9 @@ from ...config.live.history import (
 )
 from ...config.schema.derive import type_of
 from ...config.validation.validate import build
+from ...records.io.remote.address import size_at
+from ...records.io.remote.stored_folder import read_place
+from ...records.io.remote.url import Place, Url
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import (
     broadcast_text,
@@ -31,9 +35,11 @@ from ...records.processes.messages import (
 )
 from ..checkpoints.distributed import is_writer
 from ..checkpoints.folders import LATEST, Folders
+from ..checkpoints.remote_folders import RunFolders
 from ..checkpoints.rng import restored_generators
 from .digests import FILE as DIGESTS
 from .saved_with import text_before_edit
+from .state_folders import holds_state, state_folders
 from .stored_files import CONFIG, STATE, StoredFiles, check_texts
 
 C = TypeVar("C")
@@ -49,9 +55,9 @@ class Request(Generic[C]):
 
     config_cls: type[C]
     state_cls: type
-    path: Path | None
+    path: Place | None
     """A config file, a checkpoint or a folder of them."""
-    folders: Folders | None
+    folders: RunFolders | None
     """The run's own checkpoints, which come first."""
     key: str
     overrides: list[str]
@@ -163,14 +169,7 @@ def find_beginning(request: Request[C]) -> Beginning[C]:
             if is_current or not n_more_tries:
                 raise
             # Else a run that writes has removed or replaced it.
-    config = load(
-        request.config_cls,
-        request.path,
-        request.overrides,
-        request.ignore_extra,
-        ctx=request.ctx,
-    )
-    return Beginning(config=config)
+    return Beginning(config=_config_of(request, request.overrides))
 
 
 def config_before(request: Request[C], beginning: Beginning[C]) -> C | None:
@@ -178,19 +177,37 @@ def config_before(request: Request[C], beginning: Beginning[C]) -> C | None:
 
     A run that came to no checkpoint was begun with the words in its history.
     """
-    if beginning.files is not None or request.folders is None:
+    folders = request.folders
+    if beginning.files is not None or not isinstance(folders, Folders):
         return beginning.stored_config
-    edits = read_history(request.folders.root / HISTORY)
+    edits = read_history(folders.root / HISTORY)
     with suppress(ConfigError):
         if edits:
-            return load(
-                request.config_cls,
-                request.path,
-                last_overrides(edits),
-                request.ignore_extra,
-                ctx=request.ctx,
-            )
+            return _config_of(request, last_overrides(edits))
     return None
+
+
+def _config_of(request: Request[C], overrides: Iterable[str]) -> C:
+    """Return the config in the request's file, or its defaults."""
+    file = request.path
+    if not isinstance(file, Url):
+        return load(
+            request.config_cls, file, overrides, request.ignore_extra, ctx=request.ctx
+        )
+    form = config_format_of(Path(file.name))
+    try:
+        tree = form.read(text_of(read_place(file, MAX_BYTES)))
+    except ConfigSyntaxError as error:
+        raise error.within(file) from None
+    config: C = build(
+        request.config_cls,
+        tree,
+        source=file,
+        overrides=overrides,
+        ignore_extra=request.ignore_extra,
+        ctx=request.ctx,
+    )
+    return config
 
 
 def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
@@ -277,25 +294,38 @@ def _class_of(cls: Any) -> type:
     return origin
 
 
-def _source(path: Path | None, folders: Folders | None, key: str) -> Path | None:
+def _source(path: Place | None, folders: RunFolders | None, key: str) -> Place | None:
     """Return the checkpoint to restore: the run's newest, or the one at ``path``."""
     complete = {} if folders is None else folders.complete()
     if complete:
         return complete[max(complete)]
     if path is None:
         return None
+    if isinstance(path, Url):
+        return _source_in_storage(path, key)
     if not path.suffix and not path.exists():
         raise FileNotFoundError(
             f"{path} does not exist; expected a config file or a folder of checkpoints"
         )
     if not path.is_dir():
         return None
-    if (path / STATE).exists() and (path / CONFIG).exists():
+    if holds_state(path):
         return path
-    inside = Folders(root=path, key=key, marker=STATE).complete()
+    return _newest(path, key)
+
+
+def _source_in_storage(url: Url, key: str) -> Place | None:
+    """Return what `_source` does, of a URL; an object is a config."""
+    if size_at(url) is not None:
+        return None
+    return url if holds_state(url) else _newest(url, key)
+
+
+def _newest(root: Place, key: str) -> Place:
+    inside = state_folders(root, key).complete()
     if not inside:
         raise FileNotFoundError(
-            f"{path} is neither a config file nor a checkpoint: expected {CONFIG} and "
+            f"{root} is neither a config file nor a checkpoint: expected {CONFIG} and "
             f"{STATE} in it, or folders like {LATEST}{key}{50:012d}"
         )
     return inside[max(inside)]

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ...records.errors import RecordFormatError
+from ...records.io.remote.url import Place
 
 _MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")
 
@@ -38,7 +38,7 @@ def is_marker(tree: Any) -> bool:
     return tree == "<BLOB>" or blob_file(tree) is not None
 
 
-def checked_file(marker: str, path: str, folder: Path) -> str:
+def checked_file(marker: str, path: str, folder: Place) -> str:
     """Return the file that a marker stands for; older markers leave it to the path."""
     if marker in ("<BLOB>", "<blob:pickle>"):
         raise RecordFormatError(

@@ -5,10 +5,10 @@ hold its own digest. The file reads like that of ``sha256sum``.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from ...config.storage.replacement import write_text
 from ...records.errors import RecordFormatError
+from ...records.io.remote.stored_folder import write_place
+from ...records.io.remote.url import Place
 from ...records.open import digest_of, verify_file
 from .stored_files import MOST_BYTES, StoredFiles
 
@@ -17,10 +17,10 @@ FILE = "digests.txt"
 _HEAD = "# Of the records beside it; remove the line of one that you replaced.\n"
 
 
-def write_digests(folder: Path, digests: Mapping[str, str]) -> None:
+def write_digests(folder: Place, digests: Mapping[str, str]) -> None:
     """Write the digests by the name of their files into ``folder``."""
     lines = [f"{digest}  {file}\n" for file, digest in digests.items()]
-    write_text(folder / FILE, _HEAD + "".join(lines))
+    write_place(folder / FILE, _HEAD + "".join(lines))
 
 
 def read_digests(files: StoredFiles) -> dict[str, str]:

@@ -14,6 +14,7 @@ from ...config.files import check_config_class
 from ...config.live.history import Edit
 from ...config.live.live_config import LiveConfig, config_suffix
 from ...config.process.interrupts import leaving_nothing_open
+from ...config.process.user_warning import warn_user
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
 from ...config.spelling import did_you_mean
@@ -28,18 +29,19 @@ from ...records.background_saves import (
 )
 from ...records.calls import explain_calls
 from ...records.io.progress import Progress, progress_call
-from ...records.io.remote.url import Place
+from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SnapshotReport, join_saves
 from ...records.processes.agreement import agreed
-from ...records.processes.messages import n_processes
+from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord
 from ..checkpoints.choice import Choice, PatternsOfParts
-from ..checkpoints.distributed import check_alike, is_writer, local_folder
-from ..checkpoints.folders import LATEST, Folders, check_count, made_folder
+from ..checkpoints.distributed import check_alike, is_writer
+from ..checkpoints.folders import Folders, check_count, made_folder
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import PartRow
 from ..checkpoints.part_kinds import part_of
 from ..checkpoints.process_generators import gathered_generators
+from ..checkpoints.remote_folders import RunFolders
 from ..checkpoints.shared_checkpoint import SharedCheckpoint
 from ..checkpoints.shared_parts import SharedParts
 from .beginning import Beginning, Request, config_before, with_beginning
@@ -55,7 +57,8 @@ from .state_folder import (
     restore_generators,
     state_files,
 )
-from .stored_files import STATE, StoredFiles
+from .state_folders import NewFolder, place_named, state_folders
+from .stored_files import StoredFiles
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +79,7 @@ class HyperState(Generic[C, S]):
         config: C,
         state: S,
         *,
-        folders: Folders | None = None,
+        folders: RunFolders | None = None,
         keep_last: int | None = 1,
         every: int = 1,
         rng: bool = True,
@@ -96,14 +99,15 @@ class HyperState(Generic[C, S]):
         self._keep_last, self._every = keep_last, every
         self._folders = folders
         self._choice = Choice(only, exclude)
-        self._links = LinkedParts.checked(unchanged, ".mpk")
+        root = None if folders is None else folders.root
+        self._links = LinkedParts.checked(unchanged, ".mpk", root)
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
         progress_call(progress)
         self._wait, self._progress = wait, progress
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
         self._edits = edits
         self._bound = BoundOptimizers()
-        self._origin: Path | None = None
+        self._origin: Place | None = None
         self._is_scheduled = _has_schedules(config)
         self._config = config
         if folders is not None:
@@ -172,6 +176,8 @@ class HyperState(Generic[C, S]):
         ``staging`` too; `wait` raises what went wrong, `report` says what was copied.
         ``progress`` is called by saves, as that of `Checkpoints` is; what is restored
         is read when it is first touched, and not told of.
+        ``path`` and ``checkpoint_dir`` may be URLs that fsspec knows; no config is
+        edited there, and no file is shared.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
         options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
@@ -183,12 +189,14 @@ class HyperState(Generic[C, S]):
             SnapshotOptions.checked(snapshot, staging, wait=wait)
             _check_counts(keep_last, every, edit_every)
             Choice(only, exclude)
-            LinkedParts.checked(unchanged, ".mpk")
+            folders = _folders(checkpoint_dir, key)
+            root = None if folders is None else folders.root
+            LinkedParts.checked(unchanged, ".mpk", root)
             request = Request(
                 config_cls=config_cls,
                 state_cls=state_cls,
-                path=None if path is None else Path(path),
-                folders=_folders(checkpoint_dir, key),
+                path=None if path is None else place_named(path),
+                folders=folders,
                 key=key,
                 overrides=override_texts(overrides),
                 ignore_extra=ignore_extra,
@@ -196,8 +204,8 @@ class HyperState(Generic[C, S]):
                 ctx=context,
             )
             # Else the first save says that there is no folder, when a step is lost.
-            if request.folders is not None and is_writer():
-                attempt.enter_context(made_folder(request.folders.root))
+            if isinstance(root, Path) and is_writer():
+                attempt.enter_context(made_folder(root))
             return request
 
         request = agreed(request_of_call)
@@ -235,7 +243,7 @@ class HyperState(Generic[C, S]):
         return self._config
 
     @property
-    def origin(self) -> Path | None:
+    def origin(self) -> Place | None:
         """The checkpoint that the run went on from; None if it began."""
         return self._origin
 
@@ -253,7 +261,7 @@ class HyperState(Generic[C, S]):
             self.save()
 
     @leaving_nothing_open
-    def save(self) -> Path:
+    def save(self) -> Place:
         """Write the checkpoint of the state as it is now, and return its folder.
 
         Where saves are not waited for, the folder is there after `wait`.
@@ -261,7 +269,7 @@ class HyperState(Generic[C, S]):
         folders = self._folders
         if folders is None:
             raise ValueError("there is no folder to save to; load with checkpoint_dir=")
-        name = LATEST + folders.name(self._number())
+        name = folders.name(self._number())
         self._saves.finish()
         join_saves(folders.root)
         generators = gathered_generators() if self._rng else None
@@ -271,18 +279,26 @@ class HyperState(Generic[C, S]):
                 return None
             if is_writer():
                 folders.prepare()
-            return self._files(generators)
+            return self._files(generators, is_remote=isinstance(folders.root, Url))
 
         files = agreed(begin)
         shared = {} if files is None else files.shared
         check_alike("saves", folder=name, objects_in_shares=", ".join(shared) or "none")
+        new = NewFolder(
+            folders=folders,
+            name=name,
+            mark=broadcast_text(folders.new_mark()),
+            keep_last=self._keep_last,
+        )
         if files is not None and shared:
-            self._write_together(folders, name, files)
+            self._write_together(new, files)
         else:
-            agreed(lambda: None if files is None else self._write(folders, name, files))
-        return folders.root / name
+            agreed(lambda: None if files is None else self._write(new, files))
+        return new.place
 
-    def _files(self, generators: Mapping[str, Any] | None) -> StateFiles:
+    def _files(
+        self, generators: Mapping[str, Any] | None, *, is_remote: bool
+    ) -> StateFiles:
         return state_files(
             self._source,
             self.state,
@@ -290,6 +306,7 @@ class HyperState(Generic[C, S]):
             ctx=self._ctx,
             edits=None if self._edits is None else self._edits.known_edits,
             choice=self._choice,
+            is_remote=is_remote,
         )
 
     def wait(self) -> None:
@@ -304,21 +321,21 @@ class HyperState(Generic[C, S]):
         """
         return self._saves.report
 
-    def _write(self, folders: Folders, name: str, files: StateFiles) -> None:
+    def _write(self, new: NewFolder, files: StateFiles) -> None:
         """Write a checkpoint, or begin to, if saves are not waited for."""
         # Others would read what the first process has not written yet.
         if self._wait or n_processes() > 1:
-            self._commit(folders, name, files)
+            self._commit(new, files)
             return
         records = dict(files.records)
 
         def write(snapshot: Records) -> None:
             copies = zip(records, snapshot, strict=True)
-            self._commit(folders, name, replace(files, records=copies))
+            self._commit(new, replace(files, records=copies))
 
-        self._saves.begin([*records.values()], write, folders.root)
+        self._saves.begin([*records.values()], write, new.folders.root)
 
-    def _write_together(self, folders: Folders, name: str, files: StateFiles) -> None:
+    def _write_together(self, new: NewFolder, files: StateFiles) -> None:
         """Write a checkpoint with all processes, or begin to."""
         parts = [part_of(file, value) for file, value in files.values.items()]
         shared = SharedParts.planned(parts, lambda part: files.shared[part.name]())
@@ -328,41 +345,42 @@ class HyperState(Generic[C, S]):
         def finish(
             scratch: Place, records: Records, rows: Mapping[str, PartRow]
         ) -> None:
-            assert isinstance(scratch, Path)  # since it is in the folder
             digests = {file: row.digest for file, row in rows.items() if row.digest}
             live = replace(files, records=zip(unshared, records, strict=True))
-            live.write(scratch, self._progress, digests, self._saver(folders))
+            live.write(scratch, self._progress, digests, self._saver(new))
 
         def write(records: Records, group: Any = None) -> None:
-            new_folder = partial(folders.new, name)
-            save.write(new_folder, records, finish, self._progress, group)
+            save.write(new.opened, records, finish, self._progress, group)
             agreed(
-                lambda: self._retire(folders, name, files) if is_writer() else None,
+                lambda: self._retire(new, files) if is_writer() else None,
                 groups=[group],
             )
 
         if self._wait:
             write(save.records)
             return
-        self._saves.begin(save.records, with_all_processes(write), folders.root)
+        root = new.folders.root
+        self._saves.begin(save.records, with_all_processes(write), root)
 
-    def _commit(self, folders: Folders, name: str, files: StateFiles) -> None:
+    def _commit(self, new: NewFolder, files: StateFiles) -> None:
         """Write a checkpoint; once it is there, retire the older ones."""
-        with folders.new(name) as scratch:
-            files.write(scratch, self._progress, save=self._saver(folders))
-        self._retire(folders, name, files)
+        with new.opened() as scratch:
+            files.write(scratch, self._progress, save=self._saver(new))
+        self._retire(new, files)
 
-    def _retire(self, folders: Folders, name: str, files: StateFiles) -> None:
-        files.move_pending(folders.root / name)
-        folders.retire(folders.root / name, keep_last=self._keep_last)
+    def _retire(self, new: NewFolder, files: StateFiles) -> None:
+        files.move_pending(new.place)
+        new.retire_others()
 
-    def _saver(self, folders: Folders) -> Callable[[WritableRecord, Path], None] | None:
+    def _saver(self, new: NewFolder) -> Callable[[WritableRecord, Place], None] | None:
         """Return what writes a record beside links to the checkpoint before."""
-        if not self._links.is_on:
+        folders = new.folders
+        if not self._links.is_on or not isinstance(folders, Folders):
             return None
         last = self._links.last_folder(folders)
 
-        def save(record: WritableRecord, file: Path) -> None:
+        def save(record: WritableRecord, file: Place) -> None:
+            assert isinstance(file, Path)  # since it lies in the root
             earlier = None if last is None else last / file.name
             self._links.write(record, file, earlier, folders.root)
 
@@ -408,6 +426,15 @@ class HyperState(Generic[C, S]):
         """Have the config at the top of the run's folder followed, if it may be."""
         if self._folders is None or not editable_paths(type(self._source)):
             return
+        if not isinstance(self._folders, Folders):
+            if is_writer():
+                warn_user(
+                    f"{self._folders.root}: the config of a run is followed in folders "
+                    "of this machine, and not in a storage; nothing of this run can be "
+                    "edited",
+                    RuntimeWarning,
+                )
+            return
         number = self._number()
         live: LiveConfig[C] | None = None
         if is_writer():
@@ -415,7 +442,7 @@ class HyperState(Generic[C, S]):
             live = LiveConfig(
                 self._folders.root,
                 self._source,
-                suffix=config_suffix(request.path),
+                suffix=config_suffix(_as_path(request.path)),
                 past=beginning.past,
                 stored=config_before(request, beginning),
                 overrides=request.overrides,
@@ -497,12 +524,19 @@ def _state(
     )
 
 
-def _folders(checkpoint_dir: str | os.PathLike[str] | None, key: str) -> Folders | None:
+def _folders(
+    checkpoint_dir: str | os.PathLike[str] | None, key: str
+) -> RunFolders | None:
     if checkpoint_dir is None:
         return None
-    root = local_folder(checkpoint_dir)
+    # A run that changes its directory goes on with the same checkpoints.
+    root = path_or_url(checkpoint_dir)
     join_saves(root)
-    return Folders(root=root, key=key, marker=STATE)
+    return state_folders(root, key)
+
+
+def _as_path(place: Place | None) -> Path | None:
+    return place if place is None else Path(place)
 
 
 def _has_schedules(config: Any) -> bool:

@@ -3,10 +3,12 @@
 import errno
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from ...records.io.remote.address import size_at
+from ...records.io.remote.url import Place, Url, path_or_url
 from .state_folder import read_state
+from .state_folders import place_named
 from .stored_files import STATE, StoredFiles, check_texts
 
 S = TypeVar("S")
@@ -29,11 +31,11 @@ def load_state(
     Raises RecordMismatchError for an object that only a program can make, ConfigError,
     RecordError or FileNotFoundError, naming file and field.
     """
-    text = _state_file(Path(os.fsdecode(file)))
+    text = _state_file(place_named(file))
     context = dict(ctx or {})
     return read_state(
         # What is lazy is read later, wherever the program is then.
-        StoredFiles(text.parent.absolute()),
+        StoredFiles(path_or_url(text.parent)),
         cls,
         context.get("config"),
         None,
@@ -44,8 +46,12 @@ def load_state(
     )
 
 
-def _state_file(place: Path) -> Path:
+def _state_file(place: Place) -> Place:
     """Return the text of the state at ``place``. FileNotFoundError if none is there."""
+    if isinstance(place, Url):
+        url = place if size_at(place) is not None else place / STATE
+        check_texts(StoredFiles(url.parent), url.name)
+        return url
     text = place / STATE if place.is_dir() else place
     if text.exists():
         check_texts(StoredFiles(text.parent), text.name)

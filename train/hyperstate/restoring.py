@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
@@ -12,6 +11,7 @@ from ...config.classes.fields import ClassField, fields_of
 from ...config.classes.serializable import deserialized
 from ...config.spelling import did_you_mean
 from ...records.errors import RecordMismatchError
+from ...records.io.remote.url import Place
 from ...records.io.save_handle import join_saves
 from ...records.processes.messages import n_processes
 from ..checkpoints.distributed import has_shares
@@ -47,7 +47,7 @@ class Restoring(StateTree):
     """Whether the objects of the template are filled, all of them by the end."""
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Where the records lie, as errors tell it."""
         return self.origin.files.folder
 

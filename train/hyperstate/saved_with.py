@@ -11,6 +11,7 @@ from typing import Any
 
 from ...records.errors import RecordError
 from ...records.open import open_record
+from .digests import read_digests
 from .stored_files import CONFIG, StoredFiles
 
 KEY = "saved_with"
@@ -36,7 +37,7 @@ class SavedWith:
 
         Older files tell nothing, and damage is told by whoever reads the object.
         """
-        for name in files.names():
+        for name in sorted({*files.names(), *read_digests(files)}):
             if not fnmatchcase(name, "state.*.mpk"):
                 continue
             with suppress(RecordError, OSError):

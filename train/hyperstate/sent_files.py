@@ -6,10 +6,12 @@ import stat
 from pathlib import Path
 
 from ...config.storage.opening import Descriptor, open_regular
+from ...records.io.remote.url import Url
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import (
     broadcast_into,
     broadcast_text,
+    is_any,
     n_processes,
 )
 from ..checkpoints.distributed import is_writer
@@ -23,11 +25,14 @@ def sent_files(files: StoredFiles | None) -> StoredFiles | None:
     """Return ``files`` on the first process, and what it sent of them on the others.
 
     Those hold all in memory until the state is restored, and read no folder but those
-    of records that several processes wrote together. Raises OSError on all if the first
-    process cannot read a file.
+    of records that several processes wrote together, and no storage but for records.
+    Raises OSError on all if the first process cannot read a file.
     """
     if n_processes() == 1:
         return files
+    is_remote = files is not None and isinstance(files.folder, Url)
+    if is_any(is_remote):
+        return _located_files(files)
     folder = None if files is None else files.opened
     opened = agreed(lambda: None if folder is None else _open_all(folder))
     sizes = {name: os.fstat(file.fd).st_size for name, file in (opened or {}).items()}
@@ -49,6 +54,20 @@ def sent_files(files: StoredFiles | None) -> StoredFiles | None:
         return files
     folders = frozenset(answer[2])
     return StoredFiles(Path(answer[0]), contents, is_here=False, folders=folders)
+
+
+def _located_files(files: StoredFiles | None) -> StoredFiles:
+    """Return ``files`` of a storage, which each process reads by itself.
+
+    Their texts are those that the first process has read.
+    """
+    facts = None
+    if files is not None:
+        texts = {n: bytes(text).decode("latin-1") for n, text in files.contents.items()}
+        facts = [str(files.folder), texts]
+    url, texts = json.loads(broadcast_text(json.dumps(facts)))
+    contents = {n: text.encode("latin-1") for n, text in texts.items()}
+    return files or StoredFiles(Url(url), contents)
 
 
 def _open_all(folder: Descriptor) -> dict[str, Descriptor]:

@@ -14,10 +14,11 @@ from ...config.files import check_text
 from ...config.formats import config_format_named
 from ...config.live.history import HISTORY, Edit, write_history
 from ...config.short_text import with_article
-from ...config.storage.replacement import write_text
 from ...config.tree import NamedStruct
 from ...config.versioned import has_versions, upgrade
 from ...records.io.progress import Progress, progress_below
+from ...records.io.remote.stored_folder import write_place
+from ...records.io.remote.url import Place, Url
 from ...records.linked_save import copy_linked
 from ...records.open import digest_of, open_record
 from ...records.processes.agreement import agreed
@@ -67,17 +68,17 @@ class StateFiles:
 
     def write(
         self,
-        folder: Path,
+        folder: Place,
         progress: Progress | None = None,
         shared_digests: Mapping[str, str] | None = None,
-        save: Callable[[WritableRecord, Path], None] | None = None,
+        save: Callable[[WritableRecord, Place], None] | None = None,
     ) -> None:
         """Write all files into ``folder``; ``progress`` is told of records.
 
         ``shared_digests`` are those of shared objects, which are there. ``save`` writes
         a record beside links to older ones; None: each is written.
         """
-        write_text(folder / CONFIG, self.config)
+        write_place(folder / CONFIG, self.config)
         digests = dict(shared_digests or {})
         for file, record in self.records:
             if save is None:
@@ -85,18 +86,23 @@ class StateFiles:
             else:
                 save(record, folder / file)
             digests[file] = digest_of(folder / file)
+        if isinstance(folder, Path):
+            self._write_to_disk(folder, digests)
+        write_digests(folder, digests)
+        write_place(folder / STATE, self.state)
+
+    def _write_to_disk(self, folder: Path, digests: dict[str, str]) -> None:
+        """Write what no storage holds: copies of files, and edits."""
         for deferred in self.pending:
             for file in deferred.files():
-                copy_linked(deferred.origin.files.file(file), folder / file)
+                copy_linked(Path(deferred.origin.files.file(file)), folder / file)
                 # Nobody read it: a digest of the copy would make a wrong file right.
                 if file in deferred.origin.digests:
                     digests[file] = deferred.origin.digests[file]
-        write_digests(folder, digests)
         if self.edits is not None:
             write_history(folder / HISTORY, self.edits)
-        write_text(folder / STATE, self.state)
 
-    def move_pending(self, folder: Path) -> None:
+    def move_pending(self, folder: Place) -> None:
         """Let fields that wait be read from ``folder``, which has their files now."""
         for deferred in self.pending:
             deferred.origin.files = StoredFiles(folder)
@@ -109,14 +115,17 @@ def state_files(
     ctx: Ctx | None = None,
     edits: Sequence[Edit] | None = None,
     choice: Choice = WHOLE,
+    *,
+    is_remote: bool = False,
 ) -> StateFiles:
     """Return what a checkpoint holds of ``state``, its records made one by one.
 
     ``generators`` is the state of the random ones, None if it is not kept; ``ctx`` is
     what `Serializable` fields of the config are read again with; ``choice`` is what of
-    modules is saved. ValueError for patterns of what is no module of the state.
+    modules is saved. For a storage (``is_remote``) fields that nobody touched are read
+    now. ValueError for patterns of what is no module of the state.
     """
-    split, tree = _split(state)
+    split, tree = _split(state, copies_files=not is_remote)
     shared = shared_names(split.blobs)
     descriptions = _descriptions(split, shared, choice)
     form = config_format_named("ron")
@@ -244,14 +253,18 @@ def restore_generators(files: StoredFiles) -> None:
         Generators().load_state_dict(state)
 
 
-def _split(state: object) -> tuple[Split, Any]:
+def _split(state: object, *, copies_files: bool = True) -> tuple[Split, Any]:
     split = Split()
     tree = split.tree(state)
     pending_files = {file.lower() for lazy in split.pending for file in lazy.files()}
     is_renamed = pending_files & {file.lower() for file in split.files.values()}
-    if is_renamed or any(deferred.is_in_shares for deferred in split.pending):
+    is_copied = copies_files and not any(
+        deferred.is_in_shares or isinstance(deferred.origin.files.folder, Url)
+        for deferred in split.pending
+    )
+    if split.pending and (is_renamed or not is_copied):
         # A field was renamed, and another one has its old name; or all processes have
-        # to write it: read it, then write.
+        # to write it; or a storage is no disk: read it, then write.
         for deferred in split.pending:
             deferred.load()
         return _split(state)

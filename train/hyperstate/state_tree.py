@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...config.classes.fields import (
@@ -24,6 +23,7 @@ from ...config.tree import is_dict, is_items
 from ...config.validation.normalize import Preparation
 from ...config.validation.pydantic_check import check
 from ...config.validation.validate import put_back
+from ...records.io.remote.url import Place
 from .blob_markers import checked_file, has_blobs, is_marker
 from .field_marks import is_blob_field
 
@@ -47,7 +47,7 @@ class StateTree(ABC):
 
     @property
     @abstractmethod
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Where the records lie, as errors tell it."""
 
     @abstractmethod

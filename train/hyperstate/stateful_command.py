@@ -11,12 +11,15 @@ from ...config.spelling import did_you_mean
 from ...records.background_saves import SnapshotKind
 from ...records.errors import RecordError
 from ...records.io.progress import Progress
+from ...records.io.remote.address import is_taken, size_at
+from ...records.io.remote.url import Place
 from ..checkpoints.choice import PatternsOfParts
 from ..checkpoints.distributed import is_writer
 from ..checkpoints.linked_parts import Unchanged
 from ..checkpoints.process_group import launched_process_group
 from .hyperstate import HyperState
 from .live_edits import OnEdit
+from .state_folders import place_named
 from .stored_files import CONFIG, STATE
 
 C = TypeVar("C")
@@ -130,16 +133,16 @@ def _waiting_for_saves(
     return finished
 
 
-def _beginning(line: CommandLine) -> Path | None:
+def _beginning(line: CommandLine) -> Place | None:
     """Return what the run begins with. ValueError for a wrong sort of file."""
     if line.config is not None:
-        return _config_file(Path(line.config))
+        return _config_file(place_named(line.config))
     origin = line.options[_RESUME_FROM.name]
-    return None if origin is None else _checkpoint(Path(origin))
+    return None if origin is None else _checkpoint(place_named(origin))
 
 
-def _config_file(file: Path) -> Path:
-    if file.is_dir():
+def _config_file(file: Place) -> Place:
+    if isinstance(file, Path) and file.is_dir():
         raise ValueError(
             f"{file} is a folder, and --config takes a file; to go on from a run's "
             f"folder or a checkpoint: --resume-from {file}"
@@ -147,11 +150,11 @@ def _config_file(file: Path) -> Path:
     return file
 
 
-def _checkpoint(place: Path) -> Path:
+def _checkpoint(place: Place) -> Place:
     """Return the folder that ``--resume-from`` means; a state stands for its own."""
-    if place.name == STATE and (place.parent / CONFIG).exists():
+    if place.name == STATE and is_taken(place.parent / CONFIG):
         return place.parent
-    if place.is_file():
+    if size_at(place) is not None:
         raise ValueError(
             f"{place} is no checkpoint; --resume-from takes a run's folder, a "
             f"checkpoint, or the {STATE} in one, with its {CONFIG} beside it. To begin "

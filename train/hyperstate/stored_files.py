@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -12,8 +13,12 @@ from ...config.files import text_of
 from ...config.formats import config_format_of
 from ...config.storage.opening import Descriptor, open_folder, read_file
 from ...records.errors import RecordFormatError
+from ...records.io.remote.address import is_taken, size_at
+from ...records.io.remote.stored_folder import StoredFolder, read_place
+from ...records.io.remote.url import Place, Url
 from ...records.io.source import missing_beside
 from ...records.sharded.folder import is_record_folder
+from ...records.sharded.shard_index import INDEX
 
 CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
 """The files of a checkpoint, beside one record for each object of the state."""
@@ -29,7 +34,7 @@ class StoredFiles:
     What is in ``contents`` is taken from there, all else from the folder.
     """
 
-    folder: Path
+    folder: Place
     """Where they lie, or lay for the process that sent them."""
     contents: Mapping[str, bytes | bytearray] = field(
         default_factory=dict[str, bytes | bytearray]
@@ -40,13 +45,17 @@ class StoredFiles:
     """Records in folders, of which each process reads its own share all the same."""
     opened: Descriptor | None = None
     """The folder that was looked at, which another may have replaced since."""
+    _kinds: dict[str, bool] = field(default_factory=dict[str, bool], repr=False)
+    """Which objects of a storage were looked at, and whether each is a folder."""
 
     @classmethod
-    def of_folder(cls, folder: Path, texts: Iterable[str] = ()) -> "StoredFiles":
+    def of_folder(cls, folder: Place, texts: Iterable[str] = ()) -> "StoredFiles":
         """Return the files in ``folder``; ``texts`` are held as they are now.
 
         A text that is not there is left out.
         """
+        if isinstance(folder, Url):
+            return cls(folder, _stored_texts(folder, texts))
         # What is lazy is read later, wherever the program is then.
         folder = folder.absolute()
         opened = open_folder(str(folder))
@@ -66,8 +75,14 @@ class StoredFiles:
     def is_current(self) -> bool:
         """Whether the folder that was looked at is still the one of that name.
 
-        It has to be open: else the file system gives another one its number.
+        It has to be open: else the file system gives another one its number. In a
+        storage its state tells it.
         """
+        if isinstance(self.folder, Url):
+            state = self.contents.get(STATE)
+            return state is None or _stored_texts(self.folder, [STATE]) == {
+                STATE: state
+            }
         if self.opened is None:
             return True
         try:
@@ -77,26 +92,33 @@ class StoredFiles:
         return os.path.samestat(os.fstat(self.opened.fd), status)
 
     def names(self) -> list[str]:
-        """Return the names of all files, in order."""
-        in_folder = os.listdir(self.folder) if self.is_here else []
+        """Return the names of all files, in order; of a storage those held here."""
+        is_listed = self.is_here and isinstance(self.folder, Path)
+        in_folder = os.listdir(self.folder) if is_listed else []
         return sorted({*in_folder, *self.contents, *self.folders})
 
     def has(self, name: str) -> bool:
         """Return whether there is a file ``name``, or a link that leads to none."""
-        is_here = self.is_here and os.path.lexists(self.folder / name)
-        return name in self.contents or name in self.folders or is_here
+        if name in self.contents or name in self.folders:
+            return True
+        return self.is_here and (is_taken(self.folder / name) or self.is_folder(name))
 
     def is_folder(self, name: str) -> bool:
         """Return whether ``name`` is a record in a folder."""
-        return name in self.folders or (
-            self.is_here and is_record_folder(self.folder / name)
-        )
+        if name in self.folders or not self.is_here:
+            return name in self.folders
+        place = self.folder / name
+        if isinstance(place, Path):
+            return is_record_folder(place)
+        if name not in self._kinds:
+            self._kinds[name] = size_at(place / INDEX) is not None
+        return self._kinds[name]
 
-    def file(self, name: str) -> Path:
+    def file(self, name: str) -> Place:
         """Return where ``name`` lies, as errors tell it."""
         return self.folder / name
 
-    def readable(self, name: str) -> Path | BinaryIO:
+    def readable(self, name: str) -> Place | BinaryIO:
         """Return what records are read from. FileNotFoundError, now or when read."""
         content = self.contents.get(name)
         if content is not None:
@@ -107,11 +129,15 @@ class StoredFiles:
             raise FileNotFoundError(
                 errno.ENOENT, os.strerror(errno.ENOENT), str(self.file(name))
             )
-        return self.file(name)
+        place = self.file(name)
+        is_folder = isinstance(place, Url) and self.is_folder(name)
+        return place / INDEX if is_folder else place
 
     def data(self, name: str, most: int | None = None) -> bytes:
         """Return the bytes of a file, or the first ``most`` + 1."""
         source = self.readable(name)
+        if isinstance(source, Url):
+            return read_place(source, MOST_BYTES)
         if not isinstance(source, Path):
             return source.read()
         return read_file(source, source.stat().st_size if most is None else most)
@@ -123,7 +149,7 @@ class StoredFiles:
     def tree(self, name: str) -> Any:
         """Return what a text says, before any class has looked at it."""
         try:
-            return config_format_of(self.file(name)).read(self.text(name))
+            return config_format_of(Path(name)).read(self.text(name))
         except ConfigSyntaxError as error:
             raise error.within(str(self.file(name))) from None
 
@@ -138,6 +164,15 @@ def check_texts(files: StoredFiles, *names: str) -> None:
                 "the text that was saved",
                 "Copy it again, or use an older checkpoint.",
             )
+
+
+def _stored_texts(folder: Url, names: Iterable[str]) -> dict[str, bytes | bytearray]:
+    """Return the content of those of these objects that are there."""
+    objects, contents = StoredFolder(folder), dict[str, bytes | bytearray]()
+    for name in names:
+        with suppress(FileNotFoundError):
+            contents[name] = objects.read(name)
+    return contents
 
 
 def _text(opened: Descriptor, folder: Path, name: str) -> bytes | None:

@@ -137,7 +137,7 @@ def size_at(file: str | os.PathLike[str]) -> int | None:
         with storage_errors(place):
             place.storage.invalidate_cache(place.path)
             info: dict[str, Any] = place.storage.info(place.path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return info["size"] if info.get("type") == "file" else None
 

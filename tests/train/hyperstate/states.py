@@ -67,7 +67,7 @@ def begin_lazy(config: Config) -> LazyState:
     return LazyState(0, Net(config.width), Net(config.width))
 
 
-def load(folder: Path, **options: Any) -> HyperState[Config, State]:
+def load(folder: Path | str, **options: Any) -> HyperState[Config, State]:
     return HyperState.load(Config, State, begin, checkpoint_dir=folder, **options)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def begin_with(spread: Callable[[Any], Any]) -> Callable[[Config], State]:
     return begin
 
 
-def load(folder: Path, spread: Any = fsdp, **options: Any) -> HyperState[Config, State]:
+def load(
+    folder: Path | str, spread: Any = fsdp, **options: Any
+) -> HyperState[Config, State]:
     begin = begin_with(spread)
     return HyperState.load(Config, State, begin, checkpoint_dir=folder, **options)
 
@@ -63,17 +66,37 @@ def as_it_is(net: Any) -> Any:
     return net
 
 
-@pytest.mark.parametrize("wait", [True, False])
-@pytest.mark.parametrize("spread", [fsdp, tensor_parallel])
-def test_a_run_goes_on_to_the_bit(spread: Any, wait: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("spread", "wait", "is_remote"),
+    [
+        (fsdp, True, False),
+        (fsdp, False, False),
+        (tensor_parallel, True, False),
+        (fsdp, False, True),
+    ],
+)
+def test_a_run_goes_on_to_the_bit(
+    spread: Any,
+    wait: bool,
+    is_remote: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder: str | Path = tmp_path / "run"
+    if is_remote:
+        fsspec: Any = pytest.importorskip("fsspec")
+        storage = import_module("tests.records.object_storage").disk_storage
+        monkeypatch.setitem(fsspec.config.conf, "disk", storage(str(tmp_path / "disk")))
+        folder = "disk://runs/run"
+
     def act(rank: int) -> None:
-        run = load(tmp_path / "run", spread, every=2, wait=wait)
+        run = load(folder, spread, every=2, wait=wait)
         train(run, 5)
         run.wait()
         draws = torch.rand(3)
 
         torch.manual_seed(77)
-        other = load(tmp_path / "run", spread, every=2)
+        other = load(folder, spread, every=2)
         assert other.state.step == 4
         train(other, 1)
         assert torch.equal(torch.rand(3), draws)
