@@ -20,6 +20,7 @@ from ..checkpoints.choice import WHOLE, Choice, PatternsOfParts
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.process_generators import gathered_generators, state_of_process
 from ..checkpoints.rng import Generators
+from ..plain_records import record_of
 from ..resumable_loader import ResumableLoader
 from .chosen_weights import left_out_of
 from .record_io import MODEL, STORED, SUFFIX, ReadingIO, RecordIO
@@ -140,8 +141,9 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the generators where they stood, then do as ``ModelCheckpoint``."""
         super().on_train_start(trainer, pl_module)
-        # Else the first save says that a pattern matches nothing, after an epoch.
+        # Else the first save says what is wrong, after an epoch.
         left_out_of(MODEL, pl_module, self._choice)
+        _check_hparams(trainer)
         if self._generators is not None:
             Generators().load_state_dict(self._generators)
         self._load_loaders(trainer)
@@ -216,6 +218,22 @@ class RecordCheckpoint(ModelCheckpoint):
                     f"will read as 0; there are {logged_names}."
                     f"{did_you_mean(name, metrics)}"
                 )
+
+
+def _check_hparams(trainer: Trainer) -> None:
+    """Raise TypeError for hyperparameters that no record can hold."""
+    datamodule: Any = vars(trainer).get("datamodule")
+    for owner in (trainer.lightning_module, datamodule):
+        hparams: Any = getattr(owner, "hparams", None)
+        # A config of OmegaConf may hold what only a save resolves.
+        for name, value in hparams.items() if isinstance(hparams, dict) else ():
+            try:
+                record_of(value, name)
+            except TypeError as error:
+                raise TypeError(
+                    f"hyperparameters of {type(owner).__name__}: {error}: "
+                    f"self.save_hyperparameters(ignore=[{name!r}])"
+                ) from error
 
 
 def _end_epochs(checkpoint: dict[str, Any]) -> None:

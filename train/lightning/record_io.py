@@ -1,6 +1,8 @@
 """Lightning's checkpoints as records: folders that appear whole, and no pickle."""
 
+import errno
 import json
+import os
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -99,7 +101,8 @@ class RecordIO(CheckpointIO):
     ) -> None:
         """Write the folder ``path``, or leave what was there as it was.
 
-        TypeError names the path of what is no plain data.
+        TypeError names the path of what is no plain data, FileExistsError a folder of
+        other files.
         """
         folder = _place(path)
         if storage_options is not None:
@@ -328,7 +331,22 @@ def _prepare(folder: Place) -> None:
     if isinstance(folder, Path):
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder.parent)
+        _refuse_other_files(folder)
         sweep(folder.parent, ".+")
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Raise FileExistsError where a checkpoint would take the place of other files."""
+    if folder.is_symlink() or not folder.is_dir() or (folder / FILE).exists():
+        return
+    name = next(iter(os.listdir(folder)), None)
+    if name is not None:
+        raise FileExistsError(
+            errno.EEXIST,
+            f"a folder with other files ({name}, ...) stands where the checkpoint "
+            "would take its place; save under another name",
+            str(folder),
+        )
 
 
 def _new_mark(folder: Place) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from burnish.train import (
@@ -57,6 +57,30 @@ def test_a_loss_that_is_nan_ends_the_run_and_keeps_what_was_saved(
     with pytest.raises(FloatingPointError, match=r"is nan at step 5.*learning rate"):
         run.fit(Diverging({}), datamodule=data())
     assert Net.load_from_checkpoint(tmp_path / "checkpoints/last").num_params == 22
+
+
+def test_hyperparameters_that_no_record_holds_are_named_before_the_first_step(
+    tmp_path: Path,
+) -> None:
+    class Judged(Plain):
+        def __init__(self, loss: type[nn.Module]) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.n_steps = 0
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            self.n_steps += 1
+            return super().training_step(batch, batch_idx)
+
+    model = Judged(nn.MSELoss)
+    loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
+    run = trainer(tmp_path, 1, callbacks=[RecordCheckpoint(tmp_path)])
+
+    with pytest.raises(
+        TypeError, match=r"of Judged: loss: a \S+type is no .*ignore=\['loss'\]"
+    ):
+        run.fit(model, loader)
+    assert model.n_steps == 0
 
 
 def test_the_callback_works_for_any_lightning_module(tmp_path: Path) -> None:

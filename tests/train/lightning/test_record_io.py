@@ -70,6 +70,23 @@ def test_what_is_no_data_is_named_and_the_last_checkpoint_stays(
     assert os.listdir(tmp_path) == ["last"]
 
 
+def test_a_checkpoint_never_takes_the_place_of_a_folder_of_other_files(
+    tmp_path: Path,
+) -> None:
+    results, empty = tmp_path / "results", tmp_path / "empty"
+    results.mkdir()
+    empty.mkdir()
+    (results / "thesis.txt").write_text("years")
+
+    with pytest.raises(FileExistsError, match=r"other files \(thesis\.txt.*results'"):
+        RecordIO().save_checkpoint({"state_dict": {}}, results)
+
+    assert os.listdir(results) == ["thesis.txt"]
+    for _ in range(2):
+        RecordIO().save_checkpoint({"state_dict": {}}, empty)
+    assert sorted(os.listdir(tmp_path)) == ["empty", "results"]
+
+
 def test_a_kill_while_the_last_is_replaced_leaves_one_of_both(tmp_path: Path) -> None:
     folder = tmp_path / "run"
 
