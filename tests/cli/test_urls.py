@@ -1,5 +1,6 @@
 """The commands with URLs in the place of files."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -31,6 +32,20 @@ def test_show_reads_a_url(
     assert main(["show", URL, *options]) == 0
 
     assert "weight" in capsys.readouterr().out
+
+
+def test_the_digest_of_a_folder_is_that_of_all_its_objects(
+    net: nn.Module, capsys: pytest.CaptureFixture[str]
+) -> None:
+    burnish.save_record(net, "memory://commands/net/")
+
+    assert main(["show", "memory://commands/net/", "--digest"]) == 0
+
+    files = memory().find("/commands/net")
+    shown = capsys.readouterr().out
+    assert len(files) == 2
+    for file in files:
+        assert sha256(memory().cat_file(file)).hexdigest() in shown
 
 
 def test_verify_reads_a_url_and_finds_damage(

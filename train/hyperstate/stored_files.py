@@ -129,6 +129,10 @@ class StoredFiles:
             raise FileNotFoundError(
                 errno.ENOENT, os.strerror(errno.ENOENT), str(self.file(name))
             )
+        return self.place(name)
+
+    def place(self, name: str) -> Place:
+        """Return the path or the URL from which a record that is there is read."""
         place = self.file(name)
         is_folder = isinstance(place, Url) and self.is_folder(name)
         return place / INDEX if is_folder else place

@@ -9,14 +9,19 @@ from ...core.pretrained.shards import INDEX, open_shards, read_shard_index, shar
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix
+from ...records.io.remote.stored_folder import read_place
+from ...records.io.remote.url import path_or_url
 from ...records.open import digest_of
-from ...records.sharded.folder import is_record_folder
+from ...records.sharded.folder import is_record_folder, parts_named_in
+from ...records.sharded.shard_index import INDEX as RECORD_INDEX
 from ...records.sharded.shard_index import save_id_of
 from ...records.source_errors import folder_error
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import DIGITS, LATEST, Folders
 from ..checkpoints.manifest import FILE as MANIFEST
 from ..hyperstate.stored_files import STATE
+
+_MOST_OF_INDEX = 1 << 30
 
 _NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
 
@@ -42,8 +47,12 @@ def files_of(source: str) -> list[str]:
 
 
 def files_of_record(record: FlatRecord) -> list[str]:
-    """Return the files that a record lies in: the index of shards, and these."""
+    """Return the files that a record lies in: the index of parts, and these."""
     file = record.reading.file
+    if os.path.basename(file) == RECORD_INDEX:
+        content = read_place(path_or_url(file), _MOST_OF_INDEX)
+        names = sorted(parts_named_in(content))
+        return [file, *(os.path.join(os.path.dirname(file), name) for name in names)]
     if not file.endswith(".index.json"):
         return [file]
     folder = os.path.dirname(file)

@@ -1,6 +1,8 @@
 """What a person points at, as records with names: a file, or a folder of any kind."""
 
+import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,14 +14,20 @@ from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix, suffix_of, suffixes
+from ...records.io.remote.address import size_at, without_secrets
+from ...records.io.remote.stored_folder import StoredFolder
+from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.open import open_record
 from ...records.readable import Readable
 from ...records.sharded.folder import is_record_folder
+from ...records.sharded.shard_index import INDEX as RECORD_INDEX
 from ...records.source_errors import folder_error, lacks_checkpoints
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.checkpoints import Checkpoints
+from ..checkpoints.folders import LATEST
 from ..checkpoints.manifest import FILE as MANIFEST
-from ..hyperstate.stored_files import STATE
+from ..hyperstate.state_folders import state_folders
+from ..hyperstate.stored_files import STATE, StoredFiles
 from .stored_files import problems_of_run
 
 Kind: TypeAlias = Literal[
@@ -67,18 +75,26 @@ def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
     """Return the records in ``source``, none of their tensors read yet.
 
     It is whatever `open_record` takes, or a folder: pretrained, with shards or without;
-    a checkpoint, or a run, of which the newest one is opened; a folder of records.
+    a checkpoint, or a run, of which the newest one is opened; a folder of records. Of a
+    URL it may be a checkpoint, a run or a folder with shards.
     Raises `RecordError` for what is damaged, and OSError for what is missing or is a
     folder without records.
     """
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
+        place = path_or_url(path)
+        if isinstance(place, Url) and _may_be_folder(path, place):
+            return _in_storage(place, verify)
         if os.path.isdir(path) and not is_record_folder(path):
             return _in_folder(Path(os.fsdecode(path)), verify)
         if path.endswith(INDEX):
             folder = os.path.dirname(path) or "."
             record = open_shards(folder, path, verify=verify)
             return StoredParts(path, "shards", [StoredPart("", path, record)])
+    return _record(source, verify)
+
+
+def _record(source: Readable, verify: bool) -> StoredParts:
     record = open_record(source, verify=verify)
     file = record.reading.file
     return StoredParts(file, "record", [StoredPart("", file, record)])
@@ -91,11 +107,32 @@ def _in_folder(folder: Path, verify: bool) -> StoredParts:
     return _records_in(folder, verify)
 
 
-def _checkpoint(folder: Path, verify: bool) -> StoredParts:
+def _may_be_folder(text: str, url: Url) -> bool:
+    """Return whether a URL names no object: nothing is asked where its name tells."""
+    if text.endswith("/"):
+        return True
+    return format_of_suffix(url.name) is None and size_at(url) is None
+
+
+def _in_storage(folder: Url, verify: bool) -> StoredParts:
+    if size_at(folder / RECORD_INDEX) is not None:
+        return _record(f"{folder}/", verify)
+    for is_there, read in _READERS:
+        if is_there(folder):
+            return read(folder, verify)
+    raise FileNotFoundError(
+        errno.ENOENT,
+        "no record is there, and no checkpoint: expected an object, or "
+        f"{RECORD_INDEX}, {MANIFEST}, {STATE}, {INDEX} or a run below",
+        without_secrets(folder),
+    )
+
+
+def _checkpoint(folder: Place, verify: bool) -> StoredParts:
     checkpoint = Checkpoint.read(folder)
     rows = checkpoint.manifest.parts
     parts = _opened(
-        [(name, folder / row.file) for name, row in rows.items()],
+        [(name, checkpoint.file(name)) for name in rows],
         verify,
         {name: row.kind for name, row in rows.items()},
     )
@@ -106,22 +143,22 @@ def _checkpoint(folder: Path, verify: bool) -> StoredParts:
     return StoredParts(str(folder), "checkpoint", parts, facts)
 
 
-def _run(folder: Path, verify: bool) -> StoredParts:
+def _run(folder: Place, verify: bool) -> StoredParts:
     checkpoints = Checkpoints(folder)
     if not checkpoints.steps:
         return _named_checkpoints(folder, verify)
-    newest = _checkpoint(Path(checkpoints["latest"]), verify)
+    newest = _checkpoint(checkpoints["latest"].folder, verify)
     newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
     _add_problems(newest, folder)
     return newest
 
 
-def _named_checkpoints(folder: Path, verify: bool) -> StoredParts:
+def _named_checkpoints(folder: Place, verify: bool) -> StoredParts:
     """Return the newest of checkpoints whose names are none of steps, as of Lightning.
 
     Of those of one step it is ``last``.
     """
-    places = [file.parent for file in folder.glob(f"*/{MANIFEST}")]
+    places = [folder / name for name in _folders_with(MANIFEST, folder)]
     steps = {place: Checkpoint.read(place).step for place in places}
     places.sort(key=lambda place: (steps[place], place.name == "last", place.name))
     newest = _checkpoint(places[-1], verify)
@@ -130,39 +167,46 @@ def _named_checkpoints(folder: Path, verify: bool) -> StoredParts:
     return newest
 
 
-def _fit_run(folder: Path, verify: bool) -> StoredParts:
+def _fit_run(folder: Place, verify: bool) -> StoredParts:
     return _named_checkpoints(folder / _OF_FIT, verify)
 
 
-def _hyperstate(folder: Path, verify: bool) -> StoredParts:
+def _hyperstate(folder: Place, verify: bool) -> StoredParts:
+    stored_files = StoredFiles(folder)
     files = [
-        (name.removesuffix(suffix_of(name, suffixes())), folder / name)
-        for name in sorted(os.listdir(folder))
+        (name.removesuffix(suffix_of(name, suffixes())), stored_files.place(name))
+        for name in _names_in(folder)
         if format_of_suffix(name) is not None
     ]
-    texts = [name for name in ("config.ron", STATE) if (folder / name).is_file()]
+    texts = [n for n in ("config.ron", STATE) if size_at(folder / n) is not None]
     return StoredParts(
         str(folder), "hyperstate", _opened(files, verify), {"texts": texts}
     )
 
 
-def _hyperstate_run(folder: Path, verify: bool) -> StoredParts:
-    states = sorted(file.parent.name for file in folder.glob(f"*/{STATE}"))
-    latest = [name for name in states if name.startswith("latest")] or states
+def _hyperstate_run(folder: Place, verify: bool) -> StoredParts:
+    states = _folders_with(STATE, folder)
+    match = re.match(r"(\D+)\d{12}", states[-1])
+    if isinstance(folder, Url) and match:
+        by_number = state_folders(folder, match[1].removeprefix(LATEST)).by_number()
+        states = [place.name for place in by_number.values()]
+    latest = [name for name in states if name.startswith(LATEST)] or states
     newest = _hyperstate(folder / latest[-1], verify)
     newest.facts["run"], newest.facts["steps"] = str(folder), states
     _add_problems(newest, folder)
     return newest
 
 
-def _add_problems(newest: StoredParts, folder: Path) -> None:
+def _add_problems(newest: StoredParts, folder: Place) -> None:
     """Say with the newest whole checkpoint why the run does not go on from it."""
+    if isinstance(folder, Url):
+        return  # its index says which count
     problems = [text for _, text in problems_of_run(str(folder), os.listdir(folder))]
     if problems:
         newest.facts["problems"] = problems
 
 
-def _pretrained(folder: Path, verify: bool) -> StoredParts:
+def _pretrained(folder: Place, verify: bool) -> StoredParts:
     content = read_folder(str(folder), verify=verify)
     record = content.record
     part = StoredPart("", record.reading.file, record)
@@ -170,7 +214,7 @@ def _pretrained(folder: Path, verify: bool) -> StoredParts:
     return StoredParts(str(folder), "pretrained folder", [part], facts)
 
 
-def _shards(folder: Path, verify: bool) -> StoredParts:
+def _shards(folder: Place, verify: bool) -> StoredParts:
     index = str(folder / INDEX)
     record = open_shards(str(folder), index, verify=verify)
     return StoredParts(str(folder), "shards", [StoredPart("", index, record)])
@@ -194,7 +238,7 @@ def _may_be_record(file: Path) -> bool:
 
 
 def _opened(
-    files: Iterable[tuple[str, Path]],
+    files: Iterable[tuple[str, Place]],
     verify: bool,
     kinds: Mapping[str, str] | None = None,
 ) -> list[StoredPart]:
@@ -210,24 +254,40 @@ def _opened(
         return parts
 
 
-def _has(*names: str) -> Callable[[Path], bool]:
-    return lambda folder: any((folder / name).is_file() for name in names)
+def _names_in(folder: Place) -> list[str]:
+    """Return the names of all that lies in a folder, in order."""
+    if isinstance(folder, Url):
+        return sorted({name.partition("/")[0] for name in StoredFolder(folder).files()})
+    return sorted(os.listdir(folder))
 
 
-def _has_below(name: str, place: str = ".") -> Callable[[Path], bool]:
-    return lambda folder: any(True for _ in (folder / place).glob(f"*/{name}"))
+def _folders_with(name: str, folder: Place) -> list[str]:
+    """Return the names of the folders in ``folder`` that have a file ``name``."""
+    if isinstance(folder, Url):
+        files = (file.split("/") for file in StoredFolder(folder).files())
+        return sorted(file[0] for file in files if file[1:] == [name])
+    return sorted(file.parent.name for file in folder.glob(f"*/{name}"))
+
+
+def _has(*names: str) -> Callable[[Place], bool]:
+    return lambda folder: any(size_at(folder / name) is not None for name in names)
+
+
+def _has_below(name: str, place: str = "") -> Callable[[Place], bool]:
+    return lambda folder: bool(_folders_with(name, folder / place if place else folder))
 
 
 _OF_FIT = "checkpoints"
 """Where ``burnish fit`` has the checkpoints of a run."""
 
 
-def _is_pretrained(folder: Path) -> bool:
-    return _has(CONFIG)(folder) and _has(*KINDS)(folder)
+def _is_pretrained(folder: Place) -> bool:
+    # What reads them takes folders of this machine alone.
+    return isinstance(folder, Path) and _has(CONFIG)(folder) and _has(*KINDS)(folder)
 
 
 _READERS: Sequence[
-    tuple[Callable[[Path], bool], Callable[[Path, bool], StoredParts]]
+    tuple[Callable[[Place], bool], Callable[[Place, bool], StoredParts]]
 ] = (
     (_has(MANIFEST), _checkpoint),
     (_has(STATE), _hyperstate),

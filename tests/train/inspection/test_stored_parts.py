@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import burnish
+from burnish.cli.main import main
 from burnish.config import Hparams
 from burnish.records import RecordError
 from burnish.train import Checkpoints, HyperState
@@ -52,6 +53,39 @@ def test_a_run_of_fit_shows_its_last_checkpoint_and_names_the_others(
         with stored_parts(source) as stored:
             assert Path(stored.source).name == "last"
             assert stored.facts["steps"] == ["epoch=0", "epoch=1", "last"]
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_folders_of_a_storage_are_told_from_each_other(slash: str) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    net, root = nn.Linear(2, 2), "memory://parts"
+    burnish.save_record(net, f"{root}/net/")
+    shards = f"{root}/shards/model.safetensors.index.json"
+    assert main(["convert", f"{root}/net/", f"{root}/shards/", "--shards", "1KB"]) == 0
+    checkpoints = Checkpoints(f"{root}/run")
+    state = HyperState.load(
+        Config, State, lambda _: State(), checkpoint_dir=f"{root}/states", keep_last=2
+    )
+    for step in (1, 2):
+        checkpoints.save(step, model=net)
+        state.state.step = step
+        newest = state.save()
+    kinds = {
+        "net": ("record", f"{root}/net/index.mpk"),
+        "shards": ("shards", shards),
+        "run": ("checkpoint", f"{root}/run/step000000000002"),
+        "run/step000000000001": ("checkpoint", f"{root}/run/step000000000001"),
+        "states": ("hyperstate", newest),
+        f"states/{newest.name}": ("hyperstate", newest),
+    }
+
+    for name, expected in kinds.items():
+        with stored_parts(f"{root}/{name}{slash}") as stored:
+            source = stored.parts[0].file if expected[0] == "shards" else stored.source
+            assert (stored.kind, source) == expected
+    with pytest.raises(FileNotFoundError, match="no record is there"):
+        stored_parts(f"{root}/none{slash}")
+    fsspec.filesystem("memory").rm("/parts", recursive=True)
 
 
 def test_a_run_shows_its_newest_checkpoint_and_names_the_others(tmp_path: Path) -> None:
