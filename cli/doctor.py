@@ -105,6 +105,24 @@ def test(name: str, act: Callable[[], str]) -> dict[str, object]:
     return {"test": name, "works": works, "says": answer, "seconds": seconds}
 
 
+def _load() -> str:
+    """Import what the other tests need, which would be taken for their time."""
+    import torch
+
+    from ..core.persistence import loading, saving  # noqa: F401  # loaded alone
+    from ..optim import AdamW  # noqa: F401
+    from ..records.formats import (  # noqa: F401
+        json,
+        messagepack,
+        safetensors,
+        zstd_messagepack,
+    )
+
+    # Torch imports its compiler with the first optimizer, whoever's that is.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    return "with torch's compiler"
+
+
 def _save_and_load() -> str:
     import torch
     from torch import nn
@@ -137,6 +155,7 @@ def _engines(fused: bool | None) -> str:
 
 
 _TESTS: dict[str, Callable[[], str]] = {
+    "what the tests need is loaded": _load,
     "records are written and read": _save_and_load,
     "a step by default": lambda: _engines(None),
     "a step that is compiled (fused=True)": lambda: _engines(True),
