@@ -3,7 +3,8 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from .errors import answering, tell, told_errors
@@ -66,7 +67,7 @@ def _run(options: Namespace) -> int:
         row: dict[str, Any] = {"source": source, "target": target}
         results.append(row)
         try:
-            with saving_bar(f"converting {name}") as progress:
+            with saving_bar(f"converting {name}") as progress, _words_of_options():
                 n = convert_file(source, target, progress=progress, **reading)
             row |= {"n_entries": n, "n_bytes": size_at(target), "problem": None}
         except told_errors() as error:
@@ -83,6 +84,24 @@ def _run(options: Namespace) -> int:
     if n_failed and len(results) > 1:
         print(f"{n_failed} of {len(results)} files were not converted", file=sys.stderr)
     return 2 if n_failed else 0
+
+
+@contextmanager
+def _words_of_options() -> Generator[None]:
+    """Let a value that does not fit be told with the options that there are here."""
+    from ..records.errors import PrecisionError
+
+    try:
+        yield
+    except PrecisionError as error:
+        raise PrecisionError(
+            error.path,
+            error.value,
+            error.dtype,
+            "--precision bfloat16 has the range of float32; without --precision every "
+            "tensor stays as it is. In Python, burnish.records.Precision says it for "
+            "each tensor (keep=, overflow=)",
+        ) from error
 
 
 def _check_words(options: Namespace) -> None:

@@ -57,10 +57,41 @@ def distance_of_whole(
     a: Tensor, b: Tensor, *, rtol: float = 0.0, atol: float = 0.0
 ) -> Distance:
     """Return how far two flat tensors are apart, as `distance_of` of their blocks."""
+    squares = _squares_of_equal(a, b)
+    if squares is not None:
+        # Of hundreds of thousands nearly all are such, and sums of each take long.
+        return _equal(a.numel(), squares)
     sums = _Sums(rtol, atol)
     if a.numel():
         sums.add(a, b)
     return sums.result()
+
+
+def _squares_of_equal(a: Tensor, b: Tensor) -> float | None:
+    """Return the sum of the squares of equal values, as of most that are compared.
+
+    None where they differ, or where their squares have no finite sum.
+    """
+    if a.dtype is not b.dtype or not torch.equal(_plain(a), _plain(b)):
+        return None
+    x = _wide(a)
+    squares = _product(x, x)
+    is_safe = _is_safe(squares) or (squares == 0 and not x.any())
+    return squares if is_safe else None
+
+
+def _equal(n_values: int, squares: float) -> Distance:
+    return Distance(
+        n_values=n_values,
+        n_changed=0,
+        max_abs=0.0,
+        max_rel=0.0,
+        moved=0.0,
+        norm=math.sqrt(squares),
+        norm_of_change=0.0,
+        cosine=1.0 if squares else None,
+        is_close=True,
+    )
 
 
 def aligned(
@@ -104,8 +135,10 @@ class _Sums:
 
     def add(self, a: Tensor, b: Tensor) -> None:
         self.n_values += a.numel()
-        is_alike = a.dtype is b.dtype and torch.equal(_plain(a), _plain(b))
-        if is_alike and self._add_equal(_wide(a)):
+        squares = _squares_of_equal(a, b)
+        if squares is not None:
+            for total in (self.dot, self.squares_a, self.squares_b):
+                total.add(squares)
             return
         x, y = _wide(a), _wide(b)
         if x.dtype is not y.dtype:
@@ -119,18 +152,6 @@ class _Sums:
         if n_changed:
             self.n_changed += n_changed
             self._add_changed(x[is_changed], y[is_changed], change[is_changed])
-
-    def _add_equal(self, x: Tensor) -> bool:
-        """Count values that are equal; False where their squares have no finite sum.
-
-        Nearly all tensors of a fine-tuned model are such, and may be many and small.
-        """
-        squares = _product(x, x)
-        if not (_is_safe(squares) or (squares == 0 and not x.any())):
-            return False
-        for total in (self.dot, self.squares_a, self.squares_b):
-            total.add(squares)
-        return True
 
     def _add_sums(self, x: Tensor, y: Tensor, change: Tensor) -> None:
         is_finite = x.isfinite() & y.isfinite()

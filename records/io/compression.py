@@ -67,7 +67,7 @@ def codec_named(name: str, form: str) -> Codec:
     for codec in CODECS:
         if codec.name == name and form in codec.formats:
             return codec
-    names = ", ".join(["mpk.zst", *compressed_names()])
+    names = ", ".join(sorted(["mpk.zst", *compressed_names()]))
     raise ValueError(f"{form!r} cannot be compressed by {name!r}; there are {names}")
 
 

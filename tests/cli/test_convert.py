@@ -242,3 +242,14 @@ def test_a_damaged_source_does_not_keep_the_others(
     assert [row["problem"] is None for row in rows] == [True, False, True]
     assert "1 of 3 files were not converted" in output.err
     assert sorted(p.name for p in Path("out").iterdir()) == ["net.mpk", "other.mpk"]
+
+
+def test_a_value_that_does_not_fit_is_told_in_words_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.save_record({"w": torch.full((2,), 1e30)}, "large.mpk")
+
+    converted("large.mpk", "new.mpk", "--precision", "half", status=2)
+
+    error = capsys.readouterr().err
+    assert "w: 1e+30 does not fit float16. --precision bfloat16 has the range" in error

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -99,8 +100,9 @@ def consolidate_folder(
     is_remote = is_url(folder) and _holds_anything(folder)
     if not (is_remote or is_record_folder(folder)):
         raise RecordError(
-            f"{folder}: no {FOLDER_INDEX} is in it, which a record in a folder has. "
-            "burnish convert makes one file of what else `burnish show` reads"
+            f"{folder}: no {FOLDER_INDEX} is in it, which a record that several "
+            "processes wrote has. One file of anything else, a pretrained folder too: "
+            f"burnish convert {shlex.quote(folder)} {shlex.quote(target)}"
         )
     source = f"{folder.rstrip('/')}/" if is_remote else folder
     return convert_file(source, target, is_replacing=is_replacing, progress=progress)
@@ -154,8 +156,8 @@ def _only_record(source: StoredParts) -> FlatRecord:
         return source.parts[0].record
     files = first_names([part.file for part in source.parts], 6)
     raise RecordError(
-        f"{source.source} holds {len(source.parts)} records, and one file holds one: "
-        f"convert them one by one, {files}"
+        f"{source.source} holds {len(source.parts)} records, and this is for one: "
+        f"name one of its files, {files}"
     )
 
 

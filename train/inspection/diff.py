@@ -33,7 +33,7 @@ from ...records.io.progress import (
     progress_call,
     through_generators,
 )
-from ...records.io.source import is_remote
+from ...records.io.source import Maps, is_remote
 from ...records.readable import Readable
 from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.memory import values_of
@@ -360,6 +360,8 @@ class _Distances:
         self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
         self._changed: dict[str, Distance] = {}
+        # Reading small tensors one by one takes as long as comparing them does.
+        self._maps = Maps()
         self.equal: list[str] = []
         self.layers = LayerChanges()
 
@@ -397,7 +399,7 @@ class _Distances:
         if not (_is_small(a) and _is_small(b)):
             blocks = _counted(_values(a), tally, path)
             return distance_of(blocks, _values(b), rtol=self.rtol, atol=self.atol)
-        x, y = _whole(a), _whole(b)
+        x, y = _whole(a, self._maps), _whole(b, self._maps)
         tally.add(a.nbytes, path)
         return distance_of_whole(x, y, rtol=self.rtol, atol=self.atol)
 
@@ -413,8 +415,8 @@ def _is_small(entry: Entry) -> bool:
     return entry.nbytes <= _SMALL and (is_of_file or entry.is_live)
 
 
-def _whole(entry: Entry) -> Tensor:
-    values: Tensor = values_of(entry.read_stored(), entry.path)
+def _whole(entry: Entry, maps: Maps) -> Tensor:
+    values: Tensor = values_of(entry.read_stored(maps), entry.path)
     return values.detach().reshape(-1)
 
 

@@ -1,6 +1,7 @@
 """Which layers moved: the changes of tensors put together by layer."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from ...records.inspection.comparison import Distance
@@ -76,6 +77,8 @@ def _share(change: float, norm: float) -> float:
 
 def layer_of(path: str) -> str:
     """Return the part of a path that names a layer: up to the first number in it."""
-    parts = path.split(".")
-    ends = (i + 1 for i, part in enumerate(parts[:-1]) if part.isdecimal())
-    return ".".join(parts[: next(ends, max(1, len(parts) - 1))])
+    match = _UP_TO_NUMBER.match(path)
+    return match[0] if match else path.rpartition(".")[0] or path
+
+
+_UP_TO_NUMBER = re.compile(r"(?:[^.]*\.)*?\d+(?=\.)")
