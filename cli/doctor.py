@@ -6,6 +6,7 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from .words import add_json, parser
@@ -109,18 +110,22 @@ def _load() -> str:
     """Import what the other tests need, which would be taken for their time."""
     import torch
 
-    from ..core.persistence import loading, saving  # noqa: F401  # loaded alone
-    from ..optim import AdamW  # noqa: F401
-    from ..records.formats import (  # noqa: F401
-        json,
-        messagepack,
-        safetensors,
-        zstd_messagepack,
-    )
-
+    for name in _NEEDED_BY_TESTS:
+        import_module(f"..{name}", __package__)
     # Torch imports its compiler with the first optimizer, whoever's that is.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     return "with torch's compiler"
+
+
+_NEEDED_BY_TESTS = (
+    "core.persistence.loading",
+    "core.persistence.saving",
+    "optim.adamw",
+    "records.formats.json",
+    "records.formats.messagepack",
+    "records.formats.safetensors",
+    "records.formats.zstd_messagepack",
+)
 
 
 def _save_and_load() -> str:

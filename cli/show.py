@@ -1,9 +1,11 @@
 """``burnish show``: what a file or a folder holds, without code or classes."""
 
+import math
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, TypeAlias
 
 from .digest import sha256_of
@@ -37,7 +39,7 @@ def _parser() -> ArgumentParser:
     about = "mean, std, min, max, zeros, NaN and infinities of every tensor"
     words.add_argument("--stats", action="store_true", help=about)
     words.add_argument("--values", metavar="PATH", help="the values of one tensor")
-    about = "every line, and no blocks that repeat as one"
+    about = "every line, no blocks that repeat as one; with --values every value"
     words.add_argument("--all", action="store_true", help=about)
     about = "the SHA-256 sum of the file, which nobody can imitate"
     words.add_argument("--digest", action="store_true", help=about)
@@ -48,9 +50,18 @@ def _parser() -> ArgumentParser:
 
 def _run(options: Namespace) -> int:
     from ..train.inspection.stored_parts import stored_parts
+    from .terminal import saving_bar
 
-    with stored_parts(options.file) as source:
+    with saving_bar(f"opening {_name_of(options.file)}"):
+        opened = stored_parts(options.file)
+    with opened as source:
         return _show(source, options)
+
+
+def _name_of(file: str) -> str:
+    from ..config.printable import printable
+
+    return printable(os.path.basename(file.rstrip("/")) or file)
 
 
 def _show(source: Any, options: Namespace) -> int:
@@ -58,7 +69,7 @@ def _show(source: Any, options: Namespace) -> int:
 
     views: list[PartView] = _chosen(map(part_view, source.parts), options.pattern)
     if options.values is not None:
-        return _show_values(views, options.values, is_json=options.json)
+        return _show_values(views, options)
     if options.html is not None:
         _write_page(source, views, options)
     digests = [_digests(view) for view in views] if options.digest else []
@@ -205,22 +216,20 @@ def _oddities(stats: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _show_values(views: Sequence[Any], path: str, *, is_json: bool) -> int:
+def _show_values(views: Sequence[Any], options: Namespace) -> int:
     from ..config.printable import printable
     from .json_output import print_json
 
+    path = options.values
     for view in views:
         prefix = f"{view.part.name}." if view.part.name else ""
         for entry in view.entries:
             if path in (entry.path, prefix + entry.path, *entry.ties):
-                if is_json:
-                    print_json("values", _values_as_data(entry))
-                else:
-                    print(entry.read())
+                _print_values(entry, options)
                 return 0
         for name, value in view.plain:
             if path in (name, prefix + name):
-                if is_json:
+                if options.json:
                     print_json("values", {"path": name, "values": value})
                 else:
                     print(printable(repr(value)))
@@ -229,6 +238,33 @@ def _show_values(views: Sequence[Any], path: str, *, is_json: bool) -> int:
 
     paths = [leaf.path for view in views for leaf in view.leaves()]
     raise ValueError(f"nothing is stored at {path!r}.{did_you_mean(path, paths)}")
+
+
+_MOST_VALUES = 1000
+"""Of more values torch prints the first and the last ones alone."""
+
+
+def _print_values(entry: Any, options: Namespace) -> None:
+    from .json_output import print_json
+
+    if options.json:
+        print_json("values", _values_as_data(entry))
+        return
+    if options.all:
+        _print_rows(entry)
+        return
+    print(entry.read())
+    count = math.prod(entry.shape)
+    if count > _MOST_VALUES:
+        print(f"... of {count:,} values; --all prints each of them, a row on a line")
+
+
+def _print_rows(entry: Any) -> None:
+    """Print every value, a row of the last dimension on a line, a block at a time."""
+    length = entry.shape[-1] if entry.shape else 1
+    values = chain.from_iterable(block.tolist() for block in entry.blocks())
+    for i, value in enumerate(values, start=1):
+        print(value, end=" " if i % length else "\n")
 
 
 def _values_as_data(entry: Any) -> dict[str, Any]:

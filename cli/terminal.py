@@ -3,13 +3,14 @@
 import os
 import sys
 import textwrap
-import time
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 _UNBOUNDED = 10_000
 """Columns of what is no terminal: a file and a pipe take lines of any length."""
@@ -61,7 +62,10 @@ def progress_bar(label: str, total: int) -> Generator[Callable[[int], None]]:
 
 @contextmanager
 def saving_bar(label: str) -> Generator[Callable[[int, int, str], None] | None]:
-    """Give a ``progress=`` that draws as `progress_bar` does; None for nobody."""
+    """Give a ``progress=`` that draws as `progress_bar` does; None for nobody.
+
+    Before it is called, while a large file is opened, the bar only moves.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -77,25 +81,34 @@ def saving_bar(label: str) -> Generator[Callable[[int, int, str], None] | None]:
 
 
 class _Bar:
+    """A bar that a thread shows after a while: what is opened tells nothing meanwhile.
+
+    Until something is told it only moves.
+    """
+
     def __init__(self, label: str, total: int) -> None:
         self._label, self._total, self._n_done = label, total, 0
-        self._begun = time.monotonic()
-        self._end: Callable[[], None] | None = None
-        self._update: Callable[[int], None] | None = None
+        self._bar: Progress | None = None
+        self._has_ended = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(_PATIENCE, self._show)
+        self._timer.daemon = True
+        self._timer.start()
 
     def advance(self, count: int) -> None:
         self.set(self._n_done + count, self._total)
 
     def set(self, n_done: int, total: int) -> None:
         self._n_done, self._total = n_done, total
-        if self._update is None and time.monotonic() - self._begun > _PATIENCE:
-            self._show()
-        if self._update is not None:
-            self._update(self._n_done)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=n_done, total=total)
 
     def end(self) -> None:
-        if self._end is not None:
-            self._end()
+        self._timer.cancel()
+        with self._lock:
+            self._has_ended = True
+            if self._bar is not None:
+                self._bar.stop()
 
     def _show(self) -> None:
         from rich import progress
@@ -104,12 +117,13 @@ class _Bar:
         bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
-            progress.DownloadColumn(binary_units=True),
-            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.percentage:>3.0f}%"),
+            progress.TimeElapsedColumn(),
             console=Console(file=sys.stderr),
             transient=True,
         )
-        task = bar.add_task(self._label, total=self._total)
-        bar.start()
-        self._end = bar.stop
-        self._update = lambda n_done: bar.update(task, completed=n_done)
+        bar.add_task(self._label, completed=self._n_done, total=self._total or None)
+        with self._lock:
+            if not self._has_ended:
+                bar.start()
+                self._bar = bar

@@ -97,7 +97,7 @@ def _result(file: str, options: Namespace) -> dict[str, Any]:
     try:
         with saving_bar(f"verifying {printable(os.path.basename(file))}") as progress:
             checked = verify_file(file, progress=progress)
-        has_crc = checked.verified == "none" and check_archive_sums(file)
+            has_crc = checked.verified == "none" and check_archive_sums(file, progress)
     except (RecordError, OSError, ValueError) as error:
         return _failure(file, error)
     checked_by = "its own" if checked.verified == "all" else "CRC-32" * has_crc

@@ -4,6 +4,7 @@ import os
 import zipfile
 
 from ..errors import RecordChecksumError, RecordFormatError
+from ..io.progress import Progress, Tally
 
 _PIECE = 1 << 20
 
@@ -20,11 +21,11 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return archive.read(member)
 
 
-def check_archive_sums(file: str) -> bool:
+def check_archive_sums(file: str, progress: Progress | None = None) -> bool:
     """Read every member of a zip archive; return whether these have sums to compare.
 
     False for a file that is no such archive. Raises `RecordChecksumError` that names
-    the member which differs.
+    the member which differs. ``progress`` is called as by `verify_file`.
     """
     if not _is_archive(file):
         return False
@@ -32,8 +33,9 @@ def check_archive_sums(file: str) -> bool:
         members = [member for member in archive.infolist() if member.file_size]
         if not any(member.CRC for member in members):
             return False
+        tally = Tally(progress, (member.file_size for member in members))
         for member in members:
-            _read_to_the_end(archive, member, file)
+            _read_to_the_end(archive, member, file, tally)
     return True
 
 
@@ -45,13 +47,13 @@ def _is_archive(file: str) -> bool:
 
 
 def _read_to_the_end(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: str
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: str, tally: Tally
 ) -> None:
     name = f"the member {member.filename!r:.80}"
     try:
         with archive.open(member) as stream:
-            while stream.read(_PIECE):
-                pass
+            while piece := stream.read(_PIECE):
+                tally.add(len(piece), member.filename)
     # What stands before a member may be damaged so that zipfile takes it for packed or
     # encrypted.
     except (zipfile.BadZipFile, EOFError, RuntimeError) as error:

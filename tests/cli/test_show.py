@@ -317,6 +317,18 @@ def test_every_shard_has_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
     assert "model-00001-of" in shown(capsys, "folder", "--digest")
 
 
+def test_values_that_are_left_out_are_told_and_all_are_printed_on_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = torch.arange(2000, dtype=torch.float32).reshape(4, 500)
+    burnish.save_record({"w": values, "x": torch.tensor(True)}, "x.mpk")
+
+    assert "2,000 values; --all" in shown(capsys, "x.mpk", "--values", "w")
+    lines = shown(capsys, "x.mpk", "--values", "w", "--all").splitlines()
+    assert [[float(x) for x in line.split()] for line in lines] == values.tolist()
+    assert shown(capsys, "x.mpk", "--values", "x", "--all") == "True\n"
+
+
 def test_values_are_json_where_it_is_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
