@@ -35,6 +35,8 @@ _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02"
 _FREE = 48 << 20
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
+_BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module")
+"""Of a module that torch never takes anything from: posix, nt, subprocess."""
 
 
 class TorchArchive(Format):
@@ -180,6 +182,13 @@ def _foreign_content(text: str) -> tuple[str, str, str] | None:
             "tensors and plain data",
             "If you trust the file, load it with torch.load(..., weights_only=False) "
             "and save its state_dict().",
+        )
+    blocked = _BLOCKED.search(text)
+    if blocked is not None:
+        return (
+            f"a pickle that calls {blocked[1]} when it is read",
+            "tensors and plain data",
+            "No file of weights needs that: do not read it in any other way.",
         )
     if "Unsupported operand" in text:
         return (

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import os
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -104,8 +105,11 @@ def test_it_is_written_again_in_any_format(same: Same) -> None:
 
 
 class Code:
+    def __init__(self, function: Callable[[str], Any], text: str) -> None:
+        self.call = (function, (text,))
+
     def __reduce__(self) -> Any:
-        return (print, ("ran",))
+        return self.call
 
 
 def scripted() -> bytes:
@@ -129,7 +133,8 @@ def compressed() -> bytes:
             packed({"w": torch.ones(1), "f": nn.Linear(1, 1)}),
             "class .*Linear, which is code",
         ),
-        (packed([Code()]), "class .*print, which is code"),
+        (packed([Code(print, "ran")]), "class .*print, which is code"),
+        (packed([Code(os.system, "exit")]), r"a pickle that calls posix\.system"),
         (packed(torch.ones(3)), "a Tensor without a state dict"),
         (packed({"lr": 0.1}), "a dict without a state dict"),
         (packed({1: torch.ones(1)}), "without a state dict"),
