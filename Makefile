@@ -22,9 +22,12 @@ demo: $(READY)
 test: $(READY)
 	$(PY) -m pytest $(TESTS) $(addprefix --ignore=,$(BESIDE_WHEEL))
 
-# The oldest torch and numpy that are supported, in an environment of their own: 6.5 GB
-# when it is installed, since the wheels bring CUDA, or 2 GB with TORCH_INDEX.
+SIZES := The wheels of torch bring CUDA: about 3.4 GB are downloaded, 6.5 GB when installed. \
+	With TORCH_INDEX=URL, an index of wheels without it: about 0.5 GB, 2.1 GB when installed.
+
+# The oldest torch and numpy that are supported, in an environment of their own.
 test-oldest:
+	@echo "$(SIZES)"
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --upgrade pip
 	.venv-oldest/bin/python -m pip install --quiet $(FROM_INDEX) 'torch==2.6.*' 'numpy==1.26.*'
@@ -33,6 +36,7 @@ test-oldest:
 
 # The newest of everything; as much is downloaded.
 test-newest:
+	@echo "$(SIZES)"
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade $(FROM_INDEX) torch
