@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import xxhash
 
+from ...config.process.log import LOG
 from ...config.storage.opening import IrregularFileError, open_regular
 from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
@@ -224,6 +225,7 @@ class FileSource:
         if self.may_map:
             with suppress(OSError):
                 pages = private_map(self._open_fd(), 0, self.size)
+                LOG.debug("%s: %s bytes mapped for a load", self.name, f"{self.size:,}")
                 return _WholeFile(self.name, pages, verify=self.verify)
         return self
 

@@ -40,3 +40,15 @@ def test_a_save_and_a_load_tell_file_format_and_verification(
         f"{file}: opened as mpk, verify=True",
         f"{file}: 2 tensors loaded into a Linear, verified: all",
     ]
+
+
+def test_a_large_file_is_told_to_be_mapped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "net.mpk"
+    burnish.save_record(nn.Linear(512, 512), file)
+
+    with caplog.at_level(logging.DEBUG, "burnish"):
+        burnish.from_record(lambda: nn.Linear(512, 512), file)
+
+    assert f"{file}: {file.stat().st_size:,} bytes mapped for a load" in caplog.messages
