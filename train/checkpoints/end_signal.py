@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import weakref
 from typing import Any
 
 from ...records.processes.messages import is_any
@@ -11,8 +12,8 @@ from ...records.processes.messages import is_any
 class EndSignal:
     """Notes a signal instead of dying of it, until the run has come to a whole step.
 
-    A second one ends the program as it would have without this. Processes that are
-    forked meanwhile (the workers of a loader) end at once.
+    A second one does what it would have done without this. Several note the same one,
+    each until it is released or nobody has it any more.
     """
 
     def __init__(self, number: int) -> None:
@@ -23,10 +24,12 @@ class EndSignal:
                 f"on_signal={self.number.name}: Python lets the main thread alone say "
                 "what a signal does; make the Checkpoints there"
             )
-        self._pid = os.getpid()
         self.has_come_here = False
         """Whether it has come to this process."""
-        self._before: Any = signal.signal(number, self._note)
+        handler = signal.getsignal(self.number)
+        if not isinstance(handler, _Handler):
+            handler = _Handler(self.number, handler)
+        handler.waiting.add(self)
 
     def has_come(self) -> bool:
         """Return whether it has come, in any of the processes that train together."""
@@ -34,20 +37,41 @@ class EndSignal:
 
     def release(self) -> None:
         """Let the signal do again what it did before."""
-        if signal.getsignal(self.number) == self._note:
-            signal.signal(self.number, self._before)
+        handler = signal.getsignal(self.number)
+        if isinstance(handler, _Handler):
+            handler.waiting.discard(self)
+            if not handler.waiting:
+                handler.end()
 
     def end(self) -> SystemExit:
         """Return what ends the program, with the status that shells give a signal."""
         return SystemExit(128 + self.number)
 
-    def _note(self, number: int, frame: object) -> None:
-        # What was there before may be None, which is a handler that Python did not set.
-        signal.signal(number, self._before or signal.SIG_DFL)
-        if os.getpid() == self._pid:
-            self.has_come_here = True
-        else:
+
+class _Handler:
+    """What a signal does while somebody waits for it: once, and then as before."""
+
+    def __init__(self, number: signal.Signals, before: Any) -> None:
+        self.waiting: weakref.WeakSet[EndSignal] = weakref.WeakSet()
+        # None is a handler that Python did not set.
+        self._number, self._before = number, before or signal.SIG_DFL
+        self._pid = os.getpid()
+        signal.signal(number, self)
+
+    def end(self) -> None:
+        """Let the signal do what it did before."""
+        signal.signal(self._number, self._before)
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.end()
+        is_forked = os.getpid() != self._pid
+        # A parent terminates its workers by SIGTERM. Other signals come to all
+        # processes of a job, and a run needs its workers until it has saved.
+        if number == signal.SIGTERM if is_forked else not self.waiting:
             os.kill(os.getpid(), number)
+        elif not is_forked:
+            for end_signal in [*self.waiting]:
+                end_signal.has_come_here = True
 
 
 def _signal(number: int) -> signal.Signals:

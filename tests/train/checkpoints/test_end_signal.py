@@ -30,31 +30,71 @@ def test_a_signal_is_noted_and_a_second_one_does_what_it_did(handler: object) ->
     assert end.end().code == 128 + signal.SIGUSR1
 
 
-def test_released_it_does_what_it_did_and_leaves_another_handler(
-    handler: object,
-) -> None:
+def test_all_that_wait_for_a_signal_note_it(handler: object) -> None:
     first, second = EndSignal(signal.SIGUSR1), EndSignal(signal.SIGUSR1)
 
-    first.release()
-    assert signal.getsignal(signal.SIGUSR1) == second._note  # pyright: ignore[reportPrivateUsage]  # what is in force
-    second.release()
+    os.kill(os.getpid(), signal.SIGUSR1)
 
-    assert signal.getsignal(signal.SIGUSR1) == first._note  # pyright: ignore[reportPrivateUsage]  # what was before
+    assert first.has_come()
+    assert second.has_come()
+    assert signal.getsignal(signal.SIGUSR1) is handler
+
+
+@pytest.mark.parametrize("is_first_released_first", [True, False])
+def test_released_in_any_order_the_signal_does_what_it_did(
+    is_first_released_first: bool, handler: object
+) -> None:
+    waiting = [EndSignal(signal.SIGUSR1), EndSignal(signal.SIGUSR1)]
+    released, other = waiting if is_first_released_first else reversed(waiting)
+
+    released.release()
+    assert signal.getsignal(signal.SIGUSR1) is not handler
+    other.release()
+
+    assert signal.getsignal(signal.SIGUSR1) is handler
+
+
+def test_a_handler_that_is_set_meanwhile_stays(handler: object) -> None:
+    end = EndSignal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+    end.release()
+
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
 
 
 @pytest.mark.usefixtures("handler")
-def test_a_worker_that_was_forked_ends_at_once() -> None:
-    EndSignal(signal.SIGUSR1)
+def test_a_signal_that_nobody_waits_for_any_more_does_what_it_did() -> None:
+    numbers: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: numbers.append(number))
+    end = EndSignal(signal.SIGUSR1)
+
+    del end
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+    assert numbers == [signal.SIGUSR1]
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGUSR1, 7)],
+)
+def test_a_worker_that_was_forked_ends_when_it_is_terminated_and_outlives_the_rest(
+    number: signal.Signals, exit_code: int
+) -> None:
+    end = EndSignal(number)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
         child = os.fork()
     if not child:
-        os.kill(os.getpid(), signal.SIGUSR1)
-        os._exit(0)
+        os.kill(os.getpid(), number)
+        os._exit(8 if end.has_come() else 7)
+    end.release()
 
     _, status = os.waitpid(child, 0)
 
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGUSR1
+    assert os.waitstatus_to_exitcode(status) == exit_code
+    assert not end.has_come()
 
 
 def test_another_thread_cannot_say_what_a_signal_does() -> None:
