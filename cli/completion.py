@@ -11,7 +11,8 @@ from .words import parser
 ABOUT = "print the script with which a shell completes commands, options and files"
 
 _EXAMPLES = """
-eval "$(burnish completion bash)"           # in ~/.bashrc; zsh alike in ~/.zshrc
+eval "$(burnish completion bash)"      # in ~/.bashrc
+eval "$(burnish completion zsh)"       # in ~/.zshrc
 burnish completion fish > ~/.config/fish/completions/burnish.fish
 """
 

@@ -14,7 +14,7 @@ ABOUT = "compare two checkpoints: names, shapes, dtypes, values, hyperparameters
 
 _EXAMPLES = """
 burnish diff base.safetensors tuned.mpk       # which layers moved?
-burnish diff run/ hub_folder/ --rtol 1e-3     # the same model, to a tolerance?
+burnish diff run/ hub_folder/ --rtol 1e-3     # the same, to a tolerance?
 burnish diff base.mpk tuned.mpk --html moved.html
 """
 

@@ -69,9 +69,10 @@ def hydra_parser(name: str, about: str, examples: str) -> ArgumentParser:
 
 
 _WORDS = """Keys may leave out their section: max_epochs=3, data.batch_size=64,
-optimizer.kwargs.lr=0.001. Words are Hydra's, in any order: key=value, ++key=value
-(changed or added), +key=value (added), ~key (deleted), group=choice, key=1,2,3 with
---multirun. hydra.run.dir=FOLDER, and hydra.sweep.dir, say where results go."""
+optimizer.kwargs.lr=0.001. Words are Hydra's, in any order: key=value,
+++key=value (changed or added), +key=value (added), ~key (deleted),
+group=choice, key=1,2,3 with --multirun. hydra.run.dir=FOLDER, and
+hydra.sweep.dir, say where results go."""
 
 _TABLE = (
     (("--config-name", "-cn"), "NAME", "the file, without .yaml"),

@@ -111,7 +111,7 @@ _MORE = (
     "  burnish diff base.mpk tuned.mpk",
     "",
     EXIT_CODES,
-    'shell completion: eval "$(burnish completion bash)" in ~/.bashrc; zsh, fish alike',
+    'shell completion: eval "$(burnish completion bash)" in ~/.bashrc; zsh, fish too',
 )
 
 

@@ -13,7 +13,7 @@ ABOUT = "run one training and one validation batch, and tell where their time go
 
 _EXAMPLES = """
 burnish profile --config-name digits
-burnish profile --config-name digits data.batch_size=256 hydra.run.dir=profiles/256
+burnish profile --config-name digits data.batch_size=256 hydra.run.dir=profile
 """
 
 

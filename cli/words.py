@@ -3,8 +3,8 @@
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
 EXIT_CODES = (
-    "exit codes: 0 fine, 1 the answer is no (differs, damaged, incompatible), 2 could "
-    "not\nbe answered (wrong use, a missing or foreign file), 130 ended by Ctrl-C"
+    "exit codes: 0 fine, 1 the answer is no (differs, damaged, incompatible), 2 could\n"
+    "not be answered (wrong use, a missing or foreign file), 130 ended by Ctrl-C"
 )
 
 

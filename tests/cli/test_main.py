@@ -99,3 +99,16 @@ def test_the_help_of_every_command_has_examples_and_exit_codes(
     text = capsys.readouterr().out
     assert text.partition("examples:")[2].count(f"burnish {name}") >= 2
     assert "130 ended by Ctrl-C" in text
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)])
+def test_help_fits_into_80_columns(
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert main([*words, "--help"]) == 0
+
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
