@@ -123,10 +123,11 @@ class Contents:
         at_once = self._progress is None and isinstance(sink, FileSink)
         writer = BatchWriter(pipeline, self._precision, self._sums, at_once=at_once)
         heads = frames or [b""] * len(self._entries)
+        entries, dtypes, sizes = self._entries, self.dtypes, self.sizes
 
         def write_all() -> None:
-            for i in range(len(self._entries)) if order is None else order:
-                entry, dtype, size = self._entries[i], self.dtypes[i], self.sizes[i]
+            for i in range(len(entries)) if order is None else order:
+                entry, dtype, size = entries[i], dtypes[i], sizes[i]
                 if i in parts:
                     writer.add_parts(
                         i, entry, dtype, size, (heads[i], *parts[i]), part_size
