@@ -270,22 +270,23 @@ def extra_memory(run: Callable[[], object]) -> Memory:
     Blocks from 256 KiB on go back to the system when they are freed, so that what
     counts is what lives, not what the allocator keeps.
     """
+    return Memory(*forked(lambda: memory_of_second_run(run)))
 
-    def measure() -> tuple[int, int]:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_THRESHOLD, 1 << 18)
-        run()
-        gc.collect()
-        libc.malloc_trim(0)
-        with open("/proc/self/clear_refs", "w") as clear:
-            clear.write("5")
-        resident, anonymous = _status("VmRSS"), _status("RssAnon")
-        result = run()
-        peak, kept = _status("VmHWM") - resident, _status("RssAnon") - anonymous
-        del result
-        return peak, kept
 
-    return Memory(*forked(measure))
+def memory_of_second_run(run: Callable[[], object]) -> tuple[int, int]:
+    """Return the fields of `Memory`, for a process that nobody measures otherwise."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_THRESHOLD, 1 << 18)
+    run()
+    gc.collect()
+    libc.malloc_trim(0)
+    with open("/proc/self/clear_refs", "w") as clear:
+        clear.write("5")
+    resident, anonymous = _status("VmRSS"), _status("RssAnon")
+    result = run()
+    peak, kept = _status("VmHWM") - resident, _status("RssAnon") - anonymous
+    del result
+    return peak, kept
 
 
 def bytes_requested(run: Callable[[], object]) -> int:

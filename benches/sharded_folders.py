@@ -1,12 +1,23 @@
 """How long do two processes take to save a sharded module together, and to load it?"""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from harness import Row, Samples, by_two_processes, race, scratch
+from harness import (
+    MIB,
+    Row,
+    Samples,
+    by_two_processes,
+    extra_memory,
+    memory_of_second_run,
+    race,
+    scratch,
+)
 from torch import distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
@@ -16,7 +27,10 @@ from burnish.records.io.source import Maps
 from burnish.records.sharded.layout import Rectangle
 from burnish.records.sharded.placement import rectangle_of
 from burnish.records.sharded.share_payload import rectangle_values
+from burnish.train.inspection.conversion import consolidate_folder
 
+Runners = dict[str, tuple[Callable[[], object], Callable[[], object]]]
+CLOCKS: tuple[Literal["cpu", "wall"], ...] = ("cpu", "wall")
 SIZES = {"336 MB, 20 tensors": (2048, 20, 4), "5 MB, 2,400 tensors": (24, 1200, 4)}
 TARGETS: dict[str, dict[str, float | None]] = {
     "336 MB, 20 tensors": {"save": 0.6, "load": 0.9, "map": 0.5},
@@ -24,9 +38,22 @@ TARGETS: dict[str, dict[str, float | None]] = {
 }
 
 
+MOST_MEMORY = {"save": 16.0, "consolidate": 64.0}
+"""MiB that a process needs beside the module."""
+
+COPY = 1 / 0.7
+"""Of the time of a copy of the file: 0.7 of its speed."""
+
+
 def run() -> list[Row]:
     with scratch() as folder:
-        samples = by_two_processes(lambda rank: measured(rank, folder))
+        results = by_two_processes(lambda rank: measured(rank, folder))
+        rows = [*timed(results["times"]), *memory(results["memory"])]
+        return [*rows, *consolidated(Path(folder, "2048"))]
+
+
+def timed(samples: dict[str, Any]) -> list[Row]:
+    """Return the times of both processes' calls, of the CPU and of the wall."""
     titles = {
         "save": "save / FileSystemWriter",
         "load": "load, all verified / FileSystemReader",
@@ -39,27 +66,78 @@ def run() -> list[Row]:
             Samples(**times[what][0]),
             Samples(**times[what][1]),
             at_most=TARGETS[case][what],
+            by=by,
         )
         for case, times in samples.items()
         for what in titles
+        for by in CLOCKS
+    ]
+
+
+def memory(peaks: dict[str, dict[str, float]]) -> list[Row]:
+    """Return what a save takes beside the module, of one of the processes."""
+    return [
+        Row.bounded(
+            "extra memory of a save, and of FileSystemWriter, one of 2 processes",
+            case,
+            by_whom["ours"],
+            "MiB",
+            at_most=MOST_MEMORY["save"],
+            peer=by_whom["theirs"],
+        )
+        for case, by_whom in peaks.items()
+    ]
+
+
+def consolidated(folder: Path) -> list[Row]:
+    """Return how the folder becomes one file, beside a copy of that file."""
+    source, target = str(folder / "ours"), str(folder / "one.mpk")
+    copy = folder / "copy.mpk"
+
+    def consolidate() -> None:
+        consolidate_folder(source, target, is_replacing=True)
+
+    def copied() -> None:
+        with open(copy, "wb") as to, open(target, "rb") as of:
+            shutil.copyfileobj(of, to, 1 << 20)
+
+    consolidate()
+    times = race({"ours": consolidate, "theirs": copied}, pairs=4)
+    own, peer = times["ours"], times["theirs"]
+    case = "336 MB, 20 tensors, in memory, 1 thread"
+    title = "consolidate, verified / copy of the file"
+    return [Row.timed(title, case, own, peer, at_most=COPY, by=by) for by in CLOCKS] + [
+        Row.bounded(
+            "extra memory of consolidate",
+            case,
+            extra_memory(consolidate).peak / MIB,
+            "MiB",
+            at_most=MOST_MEMORY["consolidate"],
+        )
     ]
 
 
 def measured(rank: int, folder: str) -> dict[str, Any]:
-    """Return the times of one of two processes, while the other does the same."""
+    """Return times and memory of one process, while the other does the same."""
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
-    samples: dict[str, Any] = {}
+    times: dict[str, Any] = {}
+    peaks: dict[str, Any] = {}
     for case, (width, depth, pairs) in SIZES.items():
-        samples[case] = raced(Path(folder, str(width)), width, depth, pairs)
+        runners = runners_of(Path(folder, str(width)), width, depth)
+        times[case] = raced(runners, pairs)
+        peaks[case] = {
+            whose: memory_of_second_run(save)[0] / MIB
+            for whose, save in zip(("ours", "theirs"), runners["save"], strict=True)
+        }
     dist.destroy_process_group()
-    return samples
+    return {"times": times, "memory": peaks}
 
 
-def raced(folder: Path, width: int, depth: int, pairs: int) -> dict[str, Any]:
-    """Return by what was done the times of ours and of torch's own calls."""
+def runners_of(folder: Path, width: int, depth: int) -> Runners:
+    """Return by what is done our call and torch's own."""
     dcp = import_module("torch.distributed.checkpoint")
     layers: Any = nn.Sequential(*(nn.Linear(width, width) for _ in range(depth)))
     net = fully_shard(layers)
@@ -72,11 +150,15 @@ def raced(folder: Path, width: int, depth: int, pairs: int) -> dict[str, Any]:
     def loaded_by_torch() -> None:
         dcp.load(state, storage_reader=dcp.FileSystemReader(theirs))
 
-    runners: dict[str, Any] = {
+    return {
         "save": (lambda: burnish.save_record(net, ours), saved_by_torch),
         "load": (lambda: burnish.load_record(net, ours), loaded_by_torch),
         "map": (lambda: mapped(net, ours), loaded_by_torch),
     }
+
+
+def raced(runners: Runners, pairs: int) -> dict[str, Any]:
+    """Return by what was done the times of ours and of torch's own calls."""
     result: dict[str, Any] = {}
     for what, (own, peer) in runners.items():
         times = race({"ours": own, "theirs": peer}, pairs=pairs, before=dist.barrier)

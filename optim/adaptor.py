@@ -254,11 +254,11 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does.
 
-        To a folder all processes that share the parameters save together.
+        To a folder all processes save together, or those of ``group``.
         """
         warn_of_left_out(self.param_groups)
         if folder_named(kwargs.get("file", args[0] if args else None)) is not None:
-            self._bound.params.share_ids()
+            self._bound.params.share_ids(kwargs.get("group"))
         payload: bytes | None = self.into_record().save(*args, **kwargs)
         return payload
 

@@ -48,6 +48,8 @@ class SaveOptions(TypedDict, total=False):
     progress: Progress | None
     """Called with (bytes done, bytes in all, path of the entry); True: a line on
     stderr once it takes longer than a second."""
+    group: Any
+    """Of `torch.distributed`, whose processes write a folder together; None: all."""
 
 
 LIBRARY = f"burnish {__version__}"

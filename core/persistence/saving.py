@@ -42,6 +42,7 @@ from ...records.record_writer import (
 from ...records.sharded.folder import folder_named
 from ...records.sharded.saving import (
     FolderSaveOptions,
+    check_no_group,
     save_to_folder,
     writer_of_folder,
 )
@@ -167,6 +168,7 @@ def save_record(
     wait: bool = True,
     snapshot: SnapshotKind = "copy",
     staging: int = STAGING,
+    group: Any = None,
 ) -> bytes | SaveHandle[Path] | SaveHandle[Place] | None:
     """Write the record of ``module`` to ``file``, or return it as bytes without one.
 
@@ -189,6 +191,9 @@ def save_record(
     one, and before `load_record`, up to ``staging`` bytes of what is not yet written
     are copied, and the rest is waited for; the handle's ``report`` says for how long.
     Other changes before that fail the save, and the older file stays.
+
+    A folder is written by all processes together, or by those of ``group``, if only
+    they call this.
     """
     chosen = SnapshotOptions.checked(snapshot, staging, wait=wait)
     if not _is_data(module):
@@ -210,8 +215,10 @@ def save_record(
             precision=chosen_precision,
             metadata=metadata,
             progress=progress,
+            group=group,
         )
         return None
+    check_no_group(group, file)
     writer = writer_for(file, recorder)
     record = _record_to_save(module, writer, only, exclude)
     writable = writer.prepare(record, precision=precision, metadata=metadata)
@@ -245,9 +252,10 @@ def _save_to_folder(
     **options: Unpack[FolderSaveOptions],
 ) -> None:
     """Save with all processes, in which parameters get the IDs of the first."""
+    group = options.get("group")
     if isinstance(module, nn.Module):
-        share_ids(places_of(module))
-    save_to_folder(agreed(record_of), folder, **options)
+        share_ids(places_of(module), group)
+    save_to_folder(agreed(record_of, groups=[group]), folder, **options)
 
 
 # What type checkers take for a float may be an int.

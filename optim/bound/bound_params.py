@@ -111,11 +111,11 @@ class BoundParams:
                     self.by_tensor[param.tensor] = param
         return list(self.by_tensor.values())
 
-    def share_ids(self) -> None:
+    def share_ids(self, group: Any = None) -> None:
         """Give the parameters of all processes the IDs that the first one has."""
         self._find_module()
         if self.module is not None:
-            share_ids(places_of(self.module))
+            share_ids(places_of(self.module), group)
 
     def add(self, tensor: Tensor) -> None:
         """Hold a parameter that was added later; its path is looked up."""

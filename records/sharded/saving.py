@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypedDict
@@ -59,15 +59,17 @@ def save_record_to(
     recorder: RecordWriter | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    group: Any = None,
 ) -> bytes | None:
     """Write ``record`` to a file, or return it as bytes when that is left out.
 
     Without ``recorder`` the suffix says how. To a folder all processes write together,
-    each of which calls this. Raises ValueError for a suffix that says nothing, and
-    TypeError for None.
+    or those of ``group``, each of which calls this. Raises ValueError for a suffix that
+    says nothing, and TypeError for None.
     """
     folder = folder_named(file)
     if folder is None:
+        check_no_group(group, file)
         writer = writer_for(file, recorder)
         writable = writer.prepare(record, precision=precision, metadata=metadata)
         return writable.save_after_others(file, progress)
@@ -78,8 +80,19 @@ def save_record_to(
         precision=writer.precision if precision is None else precision,
         metadata=metadata,
         progress=progress,
+        group=group,
     )
     return None
+
+
+def check_no_group(group: Any, file: object) -> None:
+    """Raise ValueError for a group of processes where one process writes."""
+    if group is not None:
+        raise ValueError(
+            "group= says which processes write a folder together, and "
+            f"{'no file' if file is ... else repr(file)} is no folder: end its name in "
+            "a slash, or leave group= out"
+        )
 
 
 class FolderSaveOptions(TypedDict, total=False):
@@ -140,9 +153,8 @@ class FolderSave:
 
         Raises on all of them what is raised on one, and for different records.
         """
-        return cls(
-            *agreed(lambda: _Proposal.of(prepare()), groups=[group]).agreed_plan(group)
-        )
+        proposal = agreed(lambda: _Proposal.of(prepare(), group), groups=[group])
+        return cls(*proposal.agreed_plan(group))
 
     @property
     def part(self) -> WritableRecord:
@@ -164,6 +176,7 @@ class FolderSave:
         name = part_name(rank(group), n_parts, self.save_id)
         with ExitStack() as stack:
             agreed(lambda: self._claim(folder, stack, group), groups=[group])
+            former_parts = folder.former_parts(rank(group), n_parts)
             try:
                 part_file = agreed(
                     lambda: write_part(part, folder, name, progress), groups=[group]
@@ -181,6 +194,11 @@ class FolderSave:
             ]
             places = [fact[8 + DIGEST :] for fact in facts]
             agreed(lambda: self._commit(folder, places, group), groups=[group])
+            for former_part in former_parts:
+                with suppress(OSError):
+                    folder.remove(former_part)
+            if rank(group) == 0:
+                folder.remove_old(self.save_id)
 
     def _claim(self, folder: AnyRecordFolder, stack: ExitStack, group: Any) -> None:
         if rank(group) == 0:
@@ -198,7 +216,6 @@ class FolderSave:
         except BaseException:
             folder.remove_parts(self.plan.index.parts)
             raise
-        folder.remove_old(self.save_id)
 
 
 def _check_parts(
@@ -235,13 +252,13 @@ class _Proposal:
     plan: SavePlan | None
 
     @classmethod
-    def of(cls, record: WritableRecord) -> "_Proposal":
+    def of(cls, record: WritableRecord, group: Any) -> "_Proposal":
         """Return that of ``record``; raise for what no folder can hold."""
         metadata = deepcopy(record.entries.metadata)  # its owner may go on to change it
         record = replace(record, entries=with_parts(record.entries, metadata=metadata))
         entries = record.entries.entries()
         dtypes = record.precision.stored_dtypes(entries)
-        if rank() == 0:
+        if rank(group) == 0:
             # Said before anybody has written gigabytes.
             header_of(record.entries, dtypes)
         digests = [
@@ -249,7 +266,8 @@ class _Proposal:
             for entry in entries
             if _is_compared(entry)
         ]
-        plan = plan_by_layout(entries, rank())
+        # Layouts count processes by their places in meshes of all of them.
+        plan = None if group is not None else plan_by_layout(entries, rank())
         return cls(record, entries, entry_rows(entries, dtypes), digests, plan)
 
     def agreed_plan(self, group: Any) -> tuple[WritableRecord, SavePlan, str]:

@@ -11,12 +11,14 @@ from torch import nn
 
 import burnish
 from burnish.cli.main import main
+from burnish.optim import SGD
 from burnish.records import (
     Precision,
     RecordError,
     RecordMismatchError,
     open_record,
 )
+from burnish.records.sharded.folder import RecordFolder
 
 from ...forked_processes import in_processes
 from ...sharded_nets import fsdp, mesh_of, needs_sharding, whole_values
@@ -474,3 +476,59 @@ def test_of_two_saves_at_once_the_folder_holds_one_whole(tmp_path: Path) -> None
     expected = trained_net(int(net.note.rpartition(" ")[2]))
     for a, b in zip(net.parameters(), expected.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_some_processes_save_as_a_group_and_wait_for_no_others(tmp_path: Path) -> None:
+    folder, optim_folder = f"{tmp_path}/net/", f"{tmp_path}/optim/"
+
+    def act(rank: int) -> None:
+        mesh = mesh_of(2, 2, names=("models", "shares"))["shares"]
+        net = fsdp(Net(), mesh)
+        optim = SGD(momentum=0.9).bind(net, lr=0.1)
+        net(torch.tensor([0, 1])).square().sum().backward()
+        optim.step()
+        # Each of two pairs trains a module of its own, of which one is saved.
+        if rank < 2:
+            return
+        group = mesh.get_group()
+        burnish.save_record(net, folder, group=group)
+        optim.save_record(optim_folder, group=group)
+        before = whole_values(net)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.zero_()
+        burnish.load_record(net, folder)
+        optim.load_record(optim_folder)
+        after = whole_values(net)
+        assert all(torch.equal(values, after[name]) for name, values in before.items())
+        if rank == 2:
+            with pytest.raises(ValueError, match="is no folder"):
+                burnish.save_record(net, tmp_path / "net.mpk", group=group)
+
+    in_processes(act, tmp_path / "processes", 4)
+
+    assert len([*tmp_path.glob("net/part-*-of-00002*")]) == 2
+
+
+def test_each_process_removes_a_part_of_the_save_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = RecordFolder.remove
+
+    def act(rank: int) -> None:
+        net = fsdp(Net())
+        burnish.save_record(net, f"{tmp_path}/net/")
+        names: list[str] = []
+
+        def noted(folder: RecordFolder, name: str) -> None:
+            names.append(name)
+            remove(folder, name)
+
+        monkeypatch.setattr(RecordFolder, "remove", noted)
+        monkeypatch.setattr(RecordFolder, "remove_old", lambda *_: None)
+        burnish.save_record(net, f"{tmp_path}/net/")
+        assert [name.split("-")[1] for name in names] == [f"{rank:05d}"]
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    assert len([*tmp_path.glob("net/part-*")]) == 2

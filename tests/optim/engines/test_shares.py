@@ -24,6 +24,7 @@ from ...forked_processes import in_processes, in_two_processes
 from ...sharded_nets import (
     assert_same_values,
     backward,
+    example,
     fsdp,
     mesh_of,
     needs_sharding,
@@ -208,5 +209,30 @@ def test_a_share_that_was_replaced_is_stepped_where_it_is_now(tmp_path: Path) ->
                 optim.step()
             ours.load_state_dict(ours.state_dict())
         assert_same_values(net, plain, 3e-7)
+
+    in_two_processes(act, tmp_path)
+
+
+def test_shares_are_rounded_stochastically_and_go_on_to_the_bit(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        nets = [fsdp(plain_net().bfloat16()) for _ in range(2)]
+        first, second = (
+            AdamW().bind(net, lr=1e-2, rounding="stochastic", seed=1) for net in nets
+        )
+        step(nets[0], first)
+        nets[1].load_state_dict(nets[0].state_dict())
+        first.save_record(f"{tmp_path}/optim/")
+        second.load_record(f"{tmp_path}/optim/")
+        for net, optim in zip(nets, (first, second), strict=True):
+            step(net, optim)
+
+        for mine, expected in zip(*(n.parameters() for n in nets), strict=True):
+            assert torch.equal(whole(mine), whole(expected))
+        assert engine_report(first)[0].engine == "loop"
+
+    def step(net: Any, optim: Any) -> None:
+        net.zero_grad()
+        net(example().bfloat16()).square().mean().backward()
+        optim.step()
 
     in_two_processes(act, tmp_path)
