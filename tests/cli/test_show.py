@@ -231,15 +231,19 @@ def test_no_line_is_wider_than_the_terminal(
 LIMITED = """
 import resource, sys
 from burnish.cli.main import main
-assert main(["show", "small." + sys.argv[1], "--stats"]) == 0
+def run(file):
+    assert main(["show", file, "--stats"]) == 0
+    assert main(["verify", file]) == 0
+    assert main(["diff", file, file]) == 0
+run("small." + sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert main(["show", "large." + sys.argv[1], "--stats"]) == 0
+run("large." + sys.argv[1])
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
 @pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "safetensors"])
-def test_a_large_tensor_is_read_in_pieces(suffix: str) -> None:
+def test_show_verify_and_diff_read_a_large_tensor_in_pieces(suffix: str) -> None:
     for name, n in (("small", 1 << 18), ("large", 24 << 20)):
         Record.from_state_dict({"w": torch.randn(n)}).save(f"{name}.{suffix}")
 
