@@ -15,7 +15,8 @@ class Registry(Mapping[K, V], Generic[K, V]):
     """
 
     def __init__(self) -> None:
-        self._entries: dict[K, V] = {}
+        self.entries: dict[K, V] = {}
+        """Those of this moment: one dict, which no longer changes, until the next."""
         self._lock = threading.Lock()
 
     def register(self, *keys: K, value: V) -> None:
@@ -26,28 +27,24 @@ class Registry(Mapping[K, V], Generic[K, V]):
         """Put all of ``entries`` there at once: nobody sees a part of them."""
         with self._lock:
             # A new dict for readers: the old one is still being iterated over.
-            self._entries = {**self._entries, **entries}
+            self.entries = {**self.entries, **entries}
 
     def forget(self, key: K) -> None:
         """Take back a registration; who is reading still sees it."""
         with self._lock:
-            self._entries = {k: v for k, v in self._entries.items() if k != key}
+            self.entries = {k: v for k, v in self.entries.items() if k != key}
 
     def __getitem__(self, key: K) -> V:
-        return self._entries[key]
+        return self.entries[key]
 
     def __iter__(self) -> Iterator[K]:
-        return iter(self._entries)
+        return iter(self.entries)
 
     def __reversed__(self) -> Iterator[K]:
-        return reversed(self._entries)
+        return reversed(self.entries)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._entries
-
-    def snapshot(self) -> dict[K, V]:
-        """Return the entries of this moment, which no longer change."""
-        return self._entries
+        return key in self.entries

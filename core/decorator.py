@@ -140,8 +140,11 @@ class _Methods:
         record = module_record(source)
         module_class = cast(type[nn.Module], cls)
         build = factory_of(module_class, record, args, kwargs)
-        passed = frozenset(arguments_by_name(module_class, args, kwargs))
-        return cast(Self, build_from_record(build, record, Allowed(arguments=passed)))
+        allowed = Allowed()
+        if args or kwargs:
+            passed = arguments_by_name(module_class, args, kwargs)
+            allowed = Allowed(arguments=frozenset(passed))
+        return cast(Self, build_from_record(build, record, allowed))
 
     @classmethod
     def from_hyperparameters(cls, hparams: Mapping[str, Any]) -> Self:

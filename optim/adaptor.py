@@ -27,8 +27,7 @@ from ..records.tensors.torch_internals import (
 from .bound.bind_arguments import check_bind_arguments
 from .bound.bound_params import BoundParams
 from .bound.bound_state import BoundState
-from .bound.group_options import GroupOptions
-from .bound.param_groups import first_rate, plain_group, warn_of_left_out
+from .bound.param_groups import GroupOptions, first_rate, plain_group, warn_of_left_out
 from .bound.plain_values import as_stored
 from .bound.state_check import BESIDE
 from .bound.weight_precision import WeightPrecision
@@ -205,7 +204,9 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     setattr(step, OURS, True)
 
     def _plain_step(self, closure: Callable[[], Any] | None) -> Any:
-        if not (is_profiling() or self._has_hooks()):
+        before, after = step_hooks(self)
+        has_hooks = bool(before or after or post_hooks_of_all) or has_hooks_of_others()
+        if not (has_hooks or is_profiling()):
             return self._step(closure)
         name = f"Optimizer.step#{type(self).__name__}.step"
         with torch.autograd.profiler.record_function(name):
@@ -362,10 +363,6 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     def _untraced_step(self, closure: Callable[[], Any] | None) -> Any:
         return self._plain_step(closure)
 
-    def _has_hooks(self) -> bool:
-        before, after = step_hooks(self)
-        return bool(before or after or has_hooks_of_others() or post_hooks_of_all)
-
     def _hooked_step(self, *args: Any, **kwargs: Any) -> Any:
         before, after = step_hooks(self)
         for hook in chain(pre_hooks_of_all.values(), before.values()):
@@ -408,7 +405,7 @@ def own_shares_of_state(
     adaptor: OptimizerAdaptor, record: "FlatRecord"
 ) -> "FlatRecord":
     """Return a record of its state, read as far as this process needs it."""
-    from .stored.state_shares import with_state_shares
+    from .stored.optimizer_record import with_state_shares
 
     return with_state_shares(record, adaptor._bound)  # pyright: ignore[reportPrivateUsage]  # of this file
 

@@ -170,15 +170,14 @@ def _refuse_parameters(
         if dataclasses.is_dataclass(cls)
         else set[str]()
     )
-    refuse_options_of_torch(cls.__name__, kwargs.keys() - names)
-    takes_first = bool(args) and not isinstance(
-        args[0], int | float | str | bool | tuple
+    unknown = kwargs.keys() - names
+    if unknown:
+        refuse_options_of_torch(cls.__name__, unknown)
+    takes_tensors = bool(args) and (
+        hasattr(args[0], "named_parameters")
+        or (isinstance(args[0], Iterable) and not isinstance(args[0], str | tuple))
     )
-    if (
-        (takes_first and isinstance(args[0], Iterable))
-        or _is_module(args)
-        or (kwargs.keys() & {"lr", "params"} - names)
-    ):
+    if takes_tensors or unknown & {"lr", "params"}:
         options = ", ".join(
             f"{k}={v!r}" for k, v in kwargs.items() if k not in ("lr", "params")
         )
@@ -187,7 +186,7 @@ def _refuse_parameters(
             f"{cls.__name__} takes hyperparameters only; the module and the learning "
             f"rate go to bind: {cls.__name__}({options}).bind(net, lr={lr})"
         )
-    if unknown := kwargs.keys() - names:
+    if unknown:
         _refuse_unknown(cls, unknown)
 
 
@@ -201,7 +200,3 @@ def _refuse_unknown(cls: type, unknown: set[str]) -> None:
         if name not in names:
             hint = did_you_mean(name, names) or f" It has {', '.join(names)}."
             raise TypeError(f"{cls.__name__} has no hyperparameter {name!r}.{hint}")
-
-
-def _is_module(args: tuple[object, ...]) -> bool:
-    return bool(args) and hasattr(args[0], "named_parameters")

@@ -183,18 +183,17 @@ def write_record(
 
 def formats() -> Iterator[Format]:
     """Return every format, users' own first; built-in ones are imported on the way."""
-    yield from (form for name, form in _formats.items() if name not in BUILT_IN)
-    for name in BUILT_IN:
-        form = _formats.get(name)
-        yield format_named(name) if form is None else form
+    others = _formats.entries.items()
+    yield from (form for name, form in others if name not in BUILT_IN)
+    yield from map(format_named, BUILT_IN)
 
 
 def format_named(name: str) -> Format:
     """Return the format called ``name``; ValueError lists those that there are."""
-    if name not in _formats:
+    if name not in _formats.entries:
         check_format_name(name)
         importlib.import_module(f".formats.{BUILT_IN[name].module}", __package__)
-    return _formats[name]
+    return _formats.entries[name]
 
 
 def disagreement(

@@ -39,7 +39,7 @@ registered_suffixes: Registry[str, tuple[str, ...]] = Registry()
 
 def check_format_name(name: str) -> None:
     """Raise ValueError, which lists those that there are, for an unknown format."""
-    if name not in registered_suffixes and name not in BUILT_IN:
+    if name not in registered_suffixes.entries and name not in BUILT_IN:
         names = ", ".join(sorted({*registered_suffixes, *BUILT_IN}))
         raise ValueError(f"there is no format {name!r}; there are {names}")
 
@@ -48,7 +48,7 @@ def suffixes() -> dict[str, str]:
     """Return the name of the format of each suffix, without importing any format."""
     built_in = {end: name for name, form in BUILT_IN.items() for end in form.suffixes}
     return built_in | {
-        end: name for name, ends in registered_suffixes.items() for end in ends
+        end: name for name, ends in registered_suffixes.entries.items() for end in ends
     }
 
 

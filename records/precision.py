@@ -98,7 +98,12 @@ class Precision:
         Asked for each floating entry that a file holds and ``keep`` does not name. An
         answer that is no floating dtype is a ValueError.
         """
-        target: Target = self._by_kind().get(entry.kind)
+        by_kind: dict[str, Target] = {
+            "parameter": self.param,
+            "buffer": self.buffer,
+            "tensor": self.tensor,
+        }
+        target: Target = by_kind.get(entry.kind)
         for pattern, dtype in self.paths.items():
             if _names(pattern, entry):
                 target = dtype
@@ -109,9 +114,6 @@ class Precision:
         """Whether a subclass decides by itself, whatever the fields say."""
         return type(self).stored_dtype is not Precision.stored_dtype
 
-    def _by_kind(self) -> dict[str, Target]:
-        return {"parameter": self.param, "buffer": self.buffer, "tensor": self.tensor}
-
     def of_record(self, record: "Entries") -> "RecordPrecision":
         """Return what this means for the entries of ``record``."""
         if record.is_typed:
@@ -121,6 +123,8 @@ class Precision:
 
     def warn_of_unmatched(self, record: "Entries") -> None:
         """Warn of patterns that match nothing in ``record``: most are typing errors."""
+        if not self.paths and not self.keep:
+            return
         lines = [
             f"{name} matches nothing.{h}" for name, _, h in self._idle_patterns(record)
         ]
@@ -148,8 +152,6 @@ class Precision:
 
     def _idle_patterns(self, record: "Entries") -> Iterator[tuple[str, str, str]]:
         """Return what was written, the pattern and a hint of each without a match."""
-        if not self.paths and not self.keep:
-            return
         entries = record.entries()
         names = [*(e.path for e in entries), *(p for e in entries for p in e.ties)]
         for pattern, hint in unmatched(self.keep, names):
@@ -174,7 +176,8 @@ class RecordPrecision:
 
     def __init__(self, precision: Precision, *, is_typed: bool) -> None:
         self._precision = precision
-        has_targets = any(precision._by_kind().values()) or bool(precision.paths)  # pyright: ignore[reportPrivateUsage]  # a part of it
+        targets = (precision.param, precision.buffer, precision.tensor)
+        has_targets = any(targets) or bool(precision.paths)
         self._has_own_rule = precision.has_own_rule
         self._converts = self._has_own_rule or has_targets
         self._is_by_kind = not (self._has_own_rule or precision.paths or precision.keep)
@@ -207,7 +210,8 @@ class RecordPrecision:
         """Return the dtype in which ``entry`` is written."""
         if not entry.dtype.is_floating_point or entry.kind == "transient":
             return entry.dtype
-        if self._keeps(entry):
+        keep = self._precision.keep
+        if keep and _names(keep, entry):
             return entry.dtype
         target = self._precision.stored_dtype(entry)
         if self._has_own_rule:
@@ -234,10 +238,6 @@ class RecordPrecision:
                 f"in {len(self._zeroed):,} entries, {example} among them: they are too "
                 "small for the precision",
             )
-
-    def _keeps(self, entry: Entry) -> bool:
-        keep = self._precision.keep
-        return bool(keep) and _names(keep, entry)
 
 
 def _names(patterns: Patterns, entry: Entry) -> bool:

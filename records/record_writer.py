@@ -99,10 +99,11 @@ class RecordWriter:
 
     def parts(self) -> tuple[Format, Codec | None]:
         """Return the format, and the codec around the whole file if there is one."""
+        if self.compression is None:
+            return format_named(self.format), None
         if self._is_seekable_zstd():
             return format_named("mpk.zst"), None
-        codec = self.compression and codec_named(self.compression, self.format)
-        return format_named(self.format), codec or None
+        return format_named(self.format), codec_named(self.compression, self.format)
 
     def _is_seekable_zstd(self) -> bool:
         """Return whether this is the format whose entries are compressed one by one."""
@@ -185,8 +186,10 @@ class RecordWriter:
                 f"{with_article(flat.type_name)} has fields that are no tensors, which "
                 f"{form.name} cannot hold; write it as .mpk or .json"
             )
-        self._check_convention(flat)
-        check_precision(flat, precision)
+        if self.convention is not None:
+            _check_convention(flat, self.convention)
+        if flat.is_typed:
+            check_precision(flat, precision)
         precision.warn_of_unmatched(flat)
 
     @property
@@ -194,17 +197,16 @@ class RecordWriter:
         """Whose names and orders the tensors of a module are written with."""
         return self.convention or ("burn" if self.format == "bpk" else "torch")
 
-    def _check_convention(self, flat: Entries) -> None:
-        """Raise ValueError for a record that is in another convention than asked."""
-        if self.convention is None:
-            return
-        convention = convention_of(flat)
-        if self.convention != convention:
-            raise ValueError(
-                f"convention={self.convention!r}: the record has the names and orders "
-                f"of {convention}, and only its module knows which of them differ. "
-                "Write the module: save_record(module, file, recorder=...)."
-            )
+
+def _check_convention(flat: Entries, asked: Convention) -> None:
+    """Raise ValueError for a record that is in another convention than asked."""
+    convention = convention_of(flat)
+    if asked != convention:
+        raise ValueError(
+            f"convention={asked!r}: the record has the names and orders "
+            f"of {convention}, and only its module knows which of them differ. "
+            "Write the module: save_record(module, file, recorder=...)."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +339,8 @@ def writer_for(
     """
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # a usual mistake
         raise TypeError("file is None; leave it out to get the record as bytes")
-    writer = _writer_named(recorder)
-    if writer is not None:
+    if recorder is not None:
+        writer = _writer_named(recorder)
         if file is not ...:
             writer._check_name(file)  # pyright: ignore[reportPrivateUsage]  # a part of it
         return writer
@@ -347,8 +349,8 @@ def writer_for(
     return PRESETS["default"]
 
 
-def _writer_named(recorder: RecordWriter | str | None) -> RecordWriter | None:
-    if recorder is None or isinstance(recorder, RecordWriter):
+def _writer_named(recorder: RecordWriter | str) -> RecordWriter:
+    if isinstance(recorder, RecordWriter):
         return recorder
     if isinstance(recorder, str) and recorder.lower() in PRESETS:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         return PRESETS[recorder.lower()]

@@ -294,7 +294,6 @@ TESTED_IN = {
     "optim/stepping/report.py": "optim/engines/test_choice.py",
     "optim/stepping/stepper.py": "optim/engines/test_plan.py",
     "optim/stored/rearranged_state.py": "optim/stored/test_taken_states.py",
-    "optim/stored/upgraded_paths.py": "optim/stored/test_matching.py",
     "optim/tensor_optimizer.py": "optim/test_simple.py",
     "records/entries/conventions.py": "core/persistence/test_burn_convention.py",
     "records/entries/entry.py": "records/test_record.py",

@@ -62,12 +62,12 @@ def register_field_type(
 
 def registered_type_of(cls: object) -> FieldType | None:
     """Return what was registered for exactly ``cls``; None for anything else."""
-    return _field_types.get(cls) if isinstance(cls, type) else None
+    return _field_types.entries.get(cls) if isinstance(cls, type) else None
 
 
 def n_registered() -> int:
     """Return how many classes were registered, of which caches may know less."""
-    return len(_field_types.snapshot())
+    return len(_field_types.entries)
 
 
 def is_field_type(cls: object) -> bool:

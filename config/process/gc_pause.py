@@ -4,35 +4,12 @@ import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
-
-class _Pauses:
-    """The pauses that are going on, in all threads, and which of them it turned off.
-
-    There is no lock, which an interrupt could leave locked: every step is one that no
-    other thread can split, and may be done twice.
-    """
-
-    def __init__(self) -> None:
-        self._going_on: set[object] = set()
-        self._turned_off: set[object] = set()
-
-    def begin(self, pause: object) -> None:
-        self._going_on.add(pause)
-        if gc.isenabled():
-            # Noted first: whoever is interrupted between the two turns it on again.
-            self._turned_off.add(pause)
-            gc.disable()
-
-    def end(self, pause: object) -> None:
-        self._going_on.discard(pause)
-        # Those that turn it off from here on are going on, and turn it on themselves.
-        turned_off = [*self._turned_off]
-        if turned_off and not self._going_on:
-            gc.enable()
-            self._turned_off.difference_update(turned_off)
-
-
-_pauses = _Pauses()
+# There is no lock, which an interrupt could leave locked: every step is one that no
+# other thread can split, and may be done twice.
+_going_on: set[object] = set()
+"""The pauses that are going on, in all threads."""
+_turned_off: set[object] = set()
+"""Those of them that turned it off."""
 
 
 @contextmanager
@@ -42,16 +19,29 @@ def paused_collection() -> Generator[None]:
     Pauses may overlap, in one thread and in several; the last one ends it.
     """
     pause = object()
-    # An interrupt may replace one call of `end`: the other is still made.
+    # An interrupt may replace one call of `_end`: the other is still made.
     try:
         try:
-            _pauses.begin(pause)
+            _going_on.add(pause)
+            if gc.isenabled():
+                # Noted first: whoever is interrupted here turns it on again.
+                _turned_off.add(pause)
+                gc.disable()
             yield
             _age_new_objects()
         finally:
-            _pauses.end(pause)
+            _end(pause)
     finally:
-        _pauses.end(pause)
+        _end(pause)
+
+
+def _end(pause: object) -> None:
+    _going_on.discard(pause)
+    # Those that turn it off from here on are going on, and turn it on themselves.
+    turned_off = [*_turned_off]
+    if turned_off and not _going_on:
+        gc.enable()
+        _turned_off.difference_update(turned_off)
 
 
 def _age_new_objects() -> None:

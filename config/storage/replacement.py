@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from ..process.log import LOG
 from .opening import Descriptor, open_folder
@@ -36,7 +37,7 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 opened.close()
             return
         folder, name = _place(file)
-        scratch = _scratch(folder, name)
+        scratch = ScratchPath(folder, name, partial(os.unlink, dir_fd=folder.fd))
         # An interrupt may replace one call of `discard`: the other is still made.
         try:
             try:
@@ -160,13 +161,6 @@ def _place(file: str) -> tuple[Descriptor, str]:
         folder, name = os.path.split(target)
         parent = open_folder(folder, dir_fd=parent.fd)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
-
-
-def _scratch(folder: Descriptor, name: str) -> ScratchPath:
-    def remove(scratch: str) -> None:
-        os.unlink(scratch, dir_fd=folder.fd)
-
-    return ScratchPath(folder, name, remove)
 
 
 def _opener(folder: Descriptor, *, is_new: bool) -> Callable[[str], Descriptor]:

@@ -6,6 +6,7 @@ from typing import Self
 from torch import nn
 
 from ...config.patterns import is_pattern
+from ...config.short_text import first_names
 from .construction.draft import Draft
 from .edits.edits import Target
 from .edits.selector import Selector, children, means_one, select, spelled
@@ -69,8 +70,11 @@ class Parts:
         self.draft.refresh()
         nodes = self.existing_nodes()
         if len(nodes) > 1:
+            paths = first_names((node.path for node in nodes), 4)
             raise SettingError(
-                nodes[0].path, f"{len(nodes)} are selected, expected one."
+                nodes[0].path,
+                f"expected one part, and {len(nodes)} are selected: {paths}. Ask each "
+                "by its path or index, or .first, the first of them.",
             )
         return nodes[0]
 

@@ -247,8 +247,7 @@ def register_hparams(
 
 def builder_of(cls: type[nn.Module]) -> Builder | None:
     """Return what makes modules of ``cls`` instead of a call, if anything does."""
-    _know_other_libraries()
-    registration = _registration_of(cls, exact=False)
+    registration = _inherited_registration(cls)
     return registration[1] if registration is not None else None
 
 
@@ -258,13 +257,14 @@ def known_arguments(
     """Return the arguments that ``module``, a ``cls``, was made of; None if unknown."""
     # What a user registered for this very class wins; for a parent's, what the
     # constructor was called with says more.
-    registration = _registration_of(cls, exact=True)
+    registration = _getters.entries.get(cls)
     if registration is None:
-        _know_other_libraries()
+        registration = _inherited_registration(cls)
         passed_arguments = captured_arguments(module)
-        if passed_arguments is not None and not is_of_library(cls):
+        # What a library passes to constructors is no plain data, and its getter knows
+        # how to tell it, what a decorated subclass captured included.
+        if passed_arguments is not None and library_bases.isdisjoint(cls.__mro__):
             return passed_arguments
-        registration = _registration_of(cls, exact=False)
     if registration is not None:
         return registration[0](module)
     if is_torch_layer(cls):
@@ -311,26 +311,18 @@ def _know_other_libraries() -> None:
             _libraries.pop(theirs, None)
 
 
-def is_of_library(cls: type[nn.Module]) -> bool:
-    """Return whether a library's modules, of which ``cls`` is one, are known here.
-
-    What such a library passes to constructors is no plain data, and its getter knows
-    how to tell it, what a decorated subclass captured included.
-    """
-    return any(base in library_bases for base in cls.__mro__)
-
-
 library_bases: set[type] = set()
 """The base classes of libraries of which we know what their modules are made of."""
 
 
-def _registration_of(
-    cls: type[nn.Module], *, exact: bool
+def _inherited_registration(
+    cls: type[nn.Module],
 ) -> tuple[Getter, Builder | None, bool] | None:
-    if exact:
-        return _getters.get(cls)
+    """Return what was registered for ``cls``, or for a parent and its subclasses."""
+    if any(theirs in sys.modules for theirs in [*_libraries]):
+        _know_other_libraries()
     for base in cls.__mro__:
-        registration = _getters.get(base) if issubclass(base, nn.Module) else None
+        registration = _getters.entries.get(base)
         if registration is not None and (base is cls or registration[2]):
             return registration
     return None

@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 
 from ...config.path import join
-from ...config.plain.codec import TAGGED_DEPTH
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
@@ -113,13 +112,4 @@ def check_complete(
     if missing:
         raise HyperparameterError(
             join(path, missing[0]), f"{cls.__qualname__} needs this argument"
-        )
-
-
-def check_depth(path: str, depth: int) -> None:
-    """Raise HyperparameterError for what is nested deeper than any module is."""
-    if depth > TAGGED_DEPTH:
-        raise HyperparameterError(
-            f"{path:.120}",
-            f"nested over {TAGGED_DEPTH} levels deep, or within itself",
         )

@@ -24,4 +24,5 @@ def register_node_reader(key: str, read: NodeReader) -> None:
 
 def node_reader(node: Mapping[str, object]) -> NodeReader | None:
     """Return what reads ``node``, None if its class and arguments say all."""
-    return next((read for key, read in _readers.items() if key in node), None)
+    readers = _readers.entries.items()
+    return next((read for key, read in readers if key in node), None)

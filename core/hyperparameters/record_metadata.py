@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from inspect import Parameter
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from torch import nn
@@ -85,7 +86,10 @@ def _storable_node(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def factory_of(
-    cls: type[M], record: Entries, args: tuple[Any, ...], kwargs: dict[str, Any]
+    cls: type[M],
+    record: Entries,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[], M]:
     """Return what builds ``cls`` of the arguments, and of the file's where none is.
 
@@ -93,11 +97,12 @@ def factory_of(
 
     Raises `RecordMismatchError` if the file's hyperparameters are not those of ``cls``.
     """
-    _check_no_options(cls, kwargs)
     file = record.reading.file
     stored_node = stored_hparams(record)
-    passed_arguments = arguments_by_name(cls, args, kwargs)
+    passed_arguments: Mapping[str, Any] = {}
     if args or kwargs:
+        _check_no_options(cls, kwargs)
+        passed_arguments = arguments_by_name(cls, args, kwargs)
         stored_node = (
             None
             if stored_node is None or not passed_arguments

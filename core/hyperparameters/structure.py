@@ -60,6 +60,9 @@ class Structure:
         if self.prefixes == [prefix for prefix, _ in places]:
             owners = [owner for _, owner in places]
             numbers = self._numbers_to_compare(owners)
+            # Every save comes here, and nearly always nothing was changed.
+            if not numbers:
+                return []
             of_number = ((n, _change(owners[n], self.rows[n])) for n in numbers)
             return _group_by_node((self.prefixes[n], node) for n, node in of_number)
         # A wrapper and what it wraps stand at one path: what is wrapped counts.
@@ -68,11 +71,10 @@ class Structure:
         nodes = [(p, _change(owner, rows.get(p))) for p, owner in parts.items()]
         return _group_by_node([*nodes, *((p, {}) for p in rows if p not in parts)])
 
-    def _numbers_to_compare(self, owners: list[nn.Module]) -> Iterable[int]:
+    def _numbers_to_compare(self, owners: list[nn.Module]) -> Sequence[int]:
         """Return the numbers of the parts that may be different."""
         pairs = zip(owners, self.rows, strict=True)
         try:
-            # Every save runs this, and nearly always nothing was changed.
             return [
                 n
                 for n, (owner, (cls, get, values, _, _)) in enumerate(pairs)
@@ -126,7 +128,7 @@ class _RowsOfClass:
         is_settled = len(present) == len(self.names) or is_torch_layer(cls)
         self.absent = None if is_settled else frozenset(self.names)
         """The names, if other instances may have more of them than the first."""
-        self.get = _getter(present) if is_settled else None
+        self.get = itemgetter(*present) if is_settled and present else None
         self.bare = _row(cls, (), ())
         self.rows: dict[Any, Row] = {}
 
@@ -141,11 +143,8 @@ class _RowsOfClass:
 
 
 def _row(cls: ClassOrName, names: tuple[str, ...], values: tuple[Any, ...]) -> Row:
-    return cls, _getter(names), values[0] if len(values) == 1 else values, names, values
-
-
-def _getter(names: Sequence[str]) -> AttributeGetter | None:
-    return itemgetter(*names) if names else None
+    get = itemgetter(*names) if names else None
+    return cls, get, values[0] if len(values) == 1 else values, names, values
 
 
 def note_of_changes(module: nn.Module, places: Places) -> dict[str, Any]:

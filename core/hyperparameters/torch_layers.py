@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...config.short_text import with_article
-from ..modules.classes import torch_classes
+from ..modules.classes import by_class, torch_classes
 from ..modules.signature import VARIADIC, parameters_of
 
 
@@ -73,6 +73,7 @@ def layer_arguments(module: nn.Module) -> dict[str, Any]:
     return arguments
 
 
+@by_class
 def _known_base(cls: type[nn.Module]) -> type[nn.Module] | None:
     layer_classes = torch_classes()
     base = next((base for base in cls.__mro__ if base in layer_classes), None)

@@ -23,11 +23,13 @@ from torch import nn
 
 from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import is_struct_value, members
+from ...config.plain.codec import TAGGED_DEPTH
 from ...config.plain.enums import member_value
 from ...config.plain.node import AS_THEY_ARE
 from ...config.short_text import short_repr, with_article
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
+from ..errors import HyperparameterError
 from .declared import Hint, allows_kinds, declares
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
@@ -84,6 +86,15 @@ def is_child(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(map(is_child, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
     return isinstance(value, list | tuple) and all(map(is_child, value))  # pyright: ignore[reportUnknownArgumentType]  # data
+
+
+def check_depth(path: str, depth: int) -> None:
+    """Raise HyperparameterError for what is nested deeper than any module is."""
+    if depth > TAGGED_DEPTH:
+        raise HyperparameterError(
+            f"{path:.120}",
+            f"nested over {TAGGED_DEPTH} levels deep, or within itself",
+        )
 
 
 def check_declared(value: object, hint: Hint, where: str) -> None:

@@ -29,7 +29,6 @@ from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import unwrapped
 from ..modules.versions import version_of
 from .capture import known_arguments
-from .checks import check_depth
 from .declared import (
     Hint,
     argument_hints,
@@ -63,6 +62,7 @@ from .values import (
     VERSION,
     HparamsDict,
     check_declared,
+    check_depth,
     is_plain_value,
     plain_key,
     plain_value,

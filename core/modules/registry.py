@@ -81,10 +81,8 @@ def known_classes() -> list[type[nn.Module]]:
 def names_of(cls: type[nn.Module]) -> dict[str, str]:
     """Return what stands for ``cls`` in hyperparameters."""
     names = {MODULE: cls.__module__, NAME: cls.__qualname__}
-    name = next(
-        (name for name, registered_class in _names.items() if registered_class is cls),
-        None,
-    )
+    registered = _names.entries.items()
+    name = next((name for name, its_class in registered if its_class is cls), None)
     return names if name is None else names | {REGISTERED: name}
 
 

@@ -18,10 +18,9 @@ from ...config.process.user_warning import warn_user
 from ...records.entries.conventions import (
     Convention,
     convention_of,
-    is_ambiguous,
     with_convention,
 )
-from ...records.entries.entries import Entries, path_index, with_parts
+from ...records.entries.entries import Entries, library_part, path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
 from ...records.errors import RecordError, RecordMismatchError
@@ -73,7 +72,9 @@ def from_burn(record: E, places: Places) -> tuple[E, frozenset[str]]:
     when they are read. Raises `RecordMismatchError`.
     """
     if convention_of(record) != "burn":
-        if is_ambiguous(record):
+        # Burn's own containers are in its own; its `.safetensors` may be in either.
+        is_silent = "convention" not in library_part(record.metadata)
+        if is_silent and record.metadata.get("producer") == "burn":
             _warn_of_square_layers(record, places)
         return record, frozenset()
     try:

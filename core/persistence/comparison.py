@@ -89,7 +89,10 @@ class HparamsComparison:
         """
         if cls is not None:
             stored_node = upgraded_node(cls, stored_node, path)
-        if stored_node == live_node and _takes_all(cls, stored_node):
+        # Most classes declare all that is stored of them.
+        if stored_node == live_node and (
+            cls is None or stored_node.keys() <= RESERVED.union(parameters_of(cls))
+        ):
             return
         stored_objects, live_objects = _unstored(stored_node), _unstored(live_node)
         if ALL in stored_objects or (
@@ -309,11 +312,6 @@ def _names(
     if CONTAINERS in stored_node and CONTAINERS in live_node:
         names.append(CONTAINERS)
     return list(dict.fromkeys(names))
-
-
-def _takes_all(cls: type[nn.Module] | None, node: Node) -> bool:
-    """Return whether ``cls`` declares all that ``node`` says, as most classes do."""
-    return cls is None or node.keys() <= RESERVED.union(parameters_of(cls))
 
 
 def _takes(cls: type[nn.Module], name: str) -> bool:

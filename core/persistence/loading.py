@@ -51,7 +51,7 @@ from ..state.loading.plan import LoadPlan, plan_load
 from ..state.loading.stored_extra import StoredExtra
 from ..state.uninitialized.build import UnfilledBuild
 from ..state.uninitialized.factories import arguments_go_to_lambda, check_callable
-from ..state.uninitialized.memory import BLANK
+from ..state.uninitialized.tape import BLANK
 from ..state.uninitialized.uninitialized import build_unfilled, rebuild
 from ..state.wrapped_tensors import make_wrappers
 from .burn_convention import explained, from_burn
@@ -357,13 +357,12 @@ def module_record(
 ) -> FlatRecord:
     """Return the record of a module in ``source``; of plain data, of its state dict."""
     is_as_asked = hyperparameters is None and sha256 is None and progress is None
-    if isinstance(source, FlatRecord) and is_as_asked:
-        return state_dict_within(source)
-    return state_dict_within(
-        open_record(
+    record = source if isinstance(source, FlatRecord) and is_as_asked else None
+    if record is None:
+        record = open_record(
             source, hyperparameters=hyperparameters, sha256=sha256, progress=progress
         )
-    )
+    return state_dict_within(record) if record.is_typed else record
 
 
 def _plan_filling(

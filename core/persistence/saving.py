@@ -195,8 +195,11 @@ def save_record(
     A folder is written by all processes together, or by those of ``group``, if only
     they call this.
     """
-    chosen = SnapshotOptions.checked(snapshot, staging, wait=wait)
-    if not _is_data(module):
+    options = SnapshotOptions()
+    if wait is not True or snapshot != options.kind or staging != options.staging:
+        options = SnapshotOptions.checked(snapshot, staging, wait=wait)
+    # Modules are asked for first: whether something is a mapping takes long to say.
+    if not isinstance(module, _SAVABLE):
         check_module(module, "save_record")
     folder = folder_named(file)
     if folder is not None:
@@ -223,7 +226,7 @@ def save_record(
     record = _record_to_save(module, writer, only, exclude)
     writable = writer.prepare(record, precision=precision, metadata=metadata)
     if not wait:
-        return save_in_background(writable, file, progress, chosen)
+        return save_in_background(writable, file, progress, options)
     return writable.save_after_others(file, progress)
 
 
@@ -260,12 +263,6 @@ def _save_to_folder(
 
 # What type checkers take for a float may be an int.
 _SAVABLE = (*(get_origin(kind) or kind for kind in get_args(Savable)), int)
-
-
-def _is_data(value: object) -> bool:
-    """Return whether this is what is stored as data: texts are names of files."""
-    # Modules are asked first: whether something is a mapping takes long to say.
-    return not isinstance(value, nn.Module) and isinstance(value, _SAVABLE)
 
 
 def _record_of_data(

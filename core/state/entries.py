@@ -29,7 +29,7 @@ from ...records.tensors.memory import (
 from ...records.tensors.tensor_classes import is_wrapper
 from ...records.tensors.torch_internals import transient_buffers
 from ..modules.tree import Places
-from .extra_state import check_state_dict, has_extra_state
+from .extra_state import check_state_dict
 from .wrapped_tensors import WrapperForm
 
 _Key: TypeAlias = tuple[Any, ...]
@@ -79,15 +79,20 @@ def content_of(
     """
     content = ModuleContent()
     _add_tensors(content, places, ids or {})
-    keeps_more = {cls: has_extra_state(cls) for cls in {type(m) for _, m in places}}
-    for prefix, owner in places if any(keeps_more.values()) else ():
-        if keeps_more[type(owner)]:
+    # 5,000 modules pass here at every save, of few classes.
+    classes: set[type[nn.Module]] = set(map(type, map(itemgetter(1), places)))
+    usual = nn.Module.get_extra_state
+    keeps_more = {cls for cls in classes if cls.get_extra_state is not usual}
+    for prefix, owner in places if keeps_more else ():
+        if type(owner) in keeps_more:
             content.extra.setdefault(f"{prefix}_extra_state", owner)
     _leave_out(content, places)
-    _check_form(content, is_left_out)
+    if content.formless:
+        _check_form(content, is_left_out)
     if encode:
         check_state_dict(places, is_left_out)
-        _encode_extra(content)
+        if content.extra:
+            _encode_extra(content)
     return content
 
 
@@ -132,7 +137,8 @@ def _add_tensors(
                 views.add(address, entry)
             else:
                 views.first[address] = entry
-    _set_ties(content.entries, ties)
+    if ties:
+        _set_ties(content.entries, ties)
 
 
 def _ordinary_address(tensor: Tensor) -> int | None:
@@ -163,7 +169,7 @@ def _formless_entry(path: str, kind: Kind, tensor: object) -> Entry:
 
 
 def _set_ties(entries: Iterable[Entry], ties: dict[int, dict[str, None]]) -> None:
-    for entry in entries if ties else ():
+    for entry in entries:
         if id(entry) in ties:
             entry.ties = (*ties[id(entry)],)
 
@@ -308,7 +314,7 @@ def _leave_out(content: ModuleContent, places: Places) -> None:
 def _check_form(
     content: ModuleContent, is_left_out: Callable[[Entry | str], bool] | None
 ) -> None:
-    wrappers = content.wrappers if content.formless else frozenset[str]()
+    wrappers = content.wrappers
     problems: list[str] = []
     for path, (problem, entry) in content.formless.items():
         entry.ties = tuple(wrappers_around(path, wrappers))

@@ -16,11 +16,6 @@ from ...records.tensors.torch_internals import state_dict_hooks, state_dict_writ
 from ..modules.tree import WRAPPING, Places, wraps
 
 
-def has_extra_state(cls: type[nn.Module]) -> bool:
-    """Return whether a class says what else its modules keep."""
-    return cls.get_extra_state is not nn.Module.get_extra_state
-
-
 def check_state_dict(
     places: Places, is_left_out: Callable[[Entry | str], bool] | None = None
 ) -> None:

@@ -130,7 +130,8 @@ def identify(places: Places) -> dict[int, ParamId]:
             else:
                 ids[key] = None
                 pending.append((owner_ids, name, key))
-    _draw(ids, pending)
+    if pending:
+        _draw(ids, pending)
     return ids  # type: ignore[return-value]  # every None has been replaced
 
 

@@ -19,9 +19,14 @@ from ..engines.tracing.step_call import StepCall, cast_state
 from ..schedulers.scheduler import Scheduler
 from ..tensor_optimizer import TensorOptimizer
 from .bound_params import BoundParams, warn_replaced, warn_unheld
-from .group_options import GroupOptions
 from .initial_states import InitialStates, States
-from .param_groups import ParamGroup, new_group, restore_schedule, schedule_data
+from .param_groups import (
+    GroupOptions,
+    ParamGroup,
+    new_group,
+    restore_schedule,
+    schedule_data,
+)
 from .state_check import check_held, check_values, checked_state
 from .weight_precision import WeightPrecision
 

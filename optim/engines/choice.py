@@ -45,7 +45,7 @@ def usable_kernel(
     step: StepCall, layout: BucketLayout, fused: bool | None
 ) -> Kernel | None:
     """Return torch's kernel for a step, if it has one that agrees with it."""
-    kernel = _kernel(step, layout, fused)
+    kernel = kernel_of(step, layout, fused)
     if kernel is None or not kernel_agrees(TorchFused(kernel), step, layout):
         return None
     return kernel
@@ -53,18 +53,13 @@ def usable_kernel(
 
 def _why_no_kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> str:
     """Return why torch's kernel is left out, where it has one for the optimizer."""
-    if _kernel(step, layout, fused) is not None:
+    if kernel_of(step, layout, fused) is not None:
         return f"; torch's kernel gives other numbers in {layout.dtypes[0]}"
     if not has_kernel(step) or fused is True:
         return ""
     if layout.rounds:
         return "; torch's kernel does not round stochastically"
     return "" if layout.master is None else "; torch's kernel keeps no master weights"
-
-
-def _kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> Kernel | None:
-    is_cpu = layout.like.device.type == "cpu"
-    return kernel_of(step, layout) if fused is None or not is_cpu else None
 
 
 def _recorded(

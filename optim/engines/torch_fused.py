@@ -48,19 +48,28 @@ class TorchFused:
         return job
 
 
-def kernel_of(step: StepCall, layout: BucketLayout) -> Kernel | None:
-    """Return the kernel that does exactly what ``step`` does, if torch has it."""
+def kernel_of(
+    step: StepCall, layout: BucketLayout, fused: bool | None = None
+) -> Kernel | None:
+    """Return the kernel that does exactly what ``step`` does, if torch has it.
+
+    On a CPU there is one only where ``fused``, of `bind`, leaves the choice to us.
+    """
     simple: Any = step.simple
-    name = _kernel_name(step)
+    # A subclass does not inherit the kernel, for it may override `step`.
+    name = vars(type(simple)).get("_fused_kernel")
     kernel = _KERNELS.get(name)
-    if kernel is None or not step.is_plain or layout.like.device.type not in _DEVICES:
+    device = layout.like.device.type
+    if kernel is None or not step.is_plain or device not in _DEVICES:
+        return None
+    if device == "cpu" and fused is not None:
         return None
     # A kernel takes tensor, gradient and state of one dtype, and knows no cautious
     # weight decay.
     if len(set(layout.dtypes)) != 1 or getattr(simple, "cautious", False):
         return None
     # Not every supported torch has the kernel of Adagrad on other devices.
-    if name == "adagrad" and layout.like.device.type != "cpu":
+    if name == "adagrad" and device != "cpu":
         return None
     # torch refuses Nesterov momentum with dampening, so its kernel need not do what the
     # step as written does.
@@ -74,13 +83,7 @@ def kernel_of(step: StepCall, layout: BucketLayout) -> Kernel | None:
 
 def has_kernel(step: StepCall) -> bool:
     """Return whether torch has a kernel for the optimizer, for some of its steps."""
-    return _kernel_name(step) in _KERNELS
-
-
-def _kernel_name(step: StepCall) -> str | None:
-    # A subclass does not inherit the kernel, for it may override `step`.
-    name: str | None = vars(type(step.simple)).get("_fused_kernel")
-    return name
+    return vars(type(step.simple)).get("_fused_kernel") in _KERNELS
 
 
 _DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})

@@ -1,6 +1,6 @@
 """StepRunner: one step of an optimizer, from gradients to written parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from types import TracebackType
 
@@ -14,12 +14,12 @@ from ...records.tensors.torch_internals import set_grad_enabled
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..bound.bound_params import warn_apart
 from ..bound.bound_state import BoundState, GroupGrads
+from ..engines.bucket import Job
 from ..engines.plan import Plan
-from ..engines.portions import StepFailed
+from ..engines.portions import InTurn, StepFailed
 from ..errors import NonFiniteGradientError
 from .report import EngineReport, report_of_plans
 from .stepper import Stepper
-from .turns import Turns
 
 
 class StepRunner:
@@ -196,3 +196,51 @@ def is_finite(grad: Tensor) -> bool:
     grad = own_share(grad)
     values = grad.coalesce().values() if grad.is_sparse else grad
     return bool(torch.isfinite(values).all())
+
+
+class Turns:
+    """The jobs that were prepared and not run yet, in the order of their groups.
+
+    All of a step is prepared before any of it is written, as far as no group reads
+    what another one writes.
+    """
+
+    __slots__ = ("_are_entangled", "_grads", "_jobs", "_share_memory", "n_run")
+
+    def __init__(
+        self, share_memory: Callable[[GroupGrads], bool], grads: GroupGrads
+    ) -> None:
+        self._share_memory, self._grads = share_memory, grads
+        self._are_entangled: bool | None = None
+        self._jobs: list[list[Job]] = []
+        self.n_run = 0
+        """Of how many groups all jobs were run."""
+
+    def add(self, jobs: list[Job]) -> None:
+        """Take over the jobs of the next group."""
+        self._jobs.append(jobs)
+
+    def settle(self) -> None:
+        """Run what is pending if any groups share memory: values are read next."""
+        if len(self._jobs) == self.n_run:
+            return
+        # One answer serves the step: its gradients and parameters do not move
+        # meanwhile.
+        if self._are_entangled is None:
+            self._are_entangled = self._share_memory(self._grads)
+        if self._are_entangled:
+            self.run()
+
+    def run(self) -> None:
+        """Run what is pending, first what may still raise. Raises StepFailed."""
+        jobs = [job for group_jobs in self._jobs[self.n_run :] for job in group_jobs]
+        if len(jobs) > 1:
+            # A failure of the first leaves everything as it was before the step.
+            jobs.sort(key=lambda job: not isinstance(job, InTurn))
+        try:
+            for job in jobs:
+                job()
+        except StepFailed as failure:
+            failure.moved = [p for j in jobs if isinstance(j, InTurn) for p in j.moved]
+            raise
+        self.n_run = len(self._jobs)

@@ -91,7 +91,8 @@ class Stepper:
             [b for b, present in zip(blanks, is_present, strict=True) if present],
             states,
         )
-        self._warn_of_emptied(index, [p for p in lacking if p in states])
+        if index in self.plans:
+            self._warn_of_emptied(index, [p for p in lacking if p in states])
         initial_states.make(index, params, lacking, states, call.simple)
         initial_states.complete(index, params, stepped, states)
         return blanks
@@ -206,9 +207,7 @@ class Stepper:
 
     def _warn_of_emptied(self, index: int, params: list[Tensor]) -> None:
         """Warn of states whose fields were taken away one by one, or with clear()."""
-        plan = self.plans.get(index)
-        if plan is None:
-            return
+        plan = self.plans[index]
         states, path_of = self.bound.states, self.bound.params.path_of
         emptied = [path_of(p) for p in params if plan.has_filled(states[p])]
         if emptied:

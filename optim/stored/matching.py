@@ -9,9 +9,8 @@ from ...records.entries.entry import Entry, Param
 from ...records.entries.renaming import Renames, renamer_of
 from ...records.report import LoadReport
 from ..bound.bound_params import BoundParams
-from .module_layout import ModuleLayout
+from .module_layout import ModuleLayout, UpgradedPaths
 from .record_types import OptimizerRecord, ParamState
-from .upgraded_paths import UpgradedPaths
 
 Rename = Renames | Callable[[str], str]
 """As in `open_record`: paths or beginnings of them, rules, or a function of a path."""

@@ -1,19 +1,25 @@
 """ModuleLayout: which classes a module was of, and its parameters' forms, when saved.
 
-With it the rules of a newer class are applied to the parameters that states belong to.
+With it the rules of a newer class are applied to the parameters that states belong to:
+`UpgradedPaths` has where each of them stands then.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import nn
 
+from ...core.evolution.upgrading import upgrade_record
 from ...core.modules.tree import places_of
 from ...core.modules.versions import versions_of
 from ...core.state.entries import named_tensors
-from ...records.errors import RecordMismatchError
+from ...core.state.loading.derived import source_entries
+from ...records.entries.entries import Entries, path_index, with_parts
+from ...records.entries.entry import Entry
+from ...records.errors import RecordMismatchError, RecordVersionError
 
 Shape = tuple[int, ...]
 
@@ -92,3 +98,110 @@ def _is_shape(data: Any) -> bool:
         for n in data  # pyright: ignore[reportUnknownVariableType]
     )
     return is_listed and math.prod(data) < 2**62
+
+
+@dataclass(slots=True)
+class UpgradedPaths:
+    """What became of the parameters of a stored layout, by their stored paths."""
+
+    layout: ModuleLayout
+    rename: Callable[[str], str | None]
+    """What the caller renames before the rules do."""
+    stored_paths: dict[int, str] = field(default_factory=dict[int, str])
+    """By the identity of what stands for a stored parameter."""
+    moved: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """The paths at which a parameter stands that no rule computed anew."""
+    computed: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    """What rules computed of others, by its path of now."""
+    sources: set[str] = field(default_factory=set[str])
+    """The stored paths of those others."""
+
+    @classmethod
+    def of(
+        cls,
+        layout: ModuleLayout,
+        module: nn.Module | None,
+        rename: Callable[[str], str | None],
+        file: str,
+    ) -> "UpgradedPaths":
+        """Apply the rules that lead from ``layout`` to ``module``, if there is one.
+
+        There are none for a module of older classes: by ID and by path its states may
+        fit all the same. Raises RecordMismatchError for rules that do not fit the
+        stored parameters.
+        """
+        paths = cls(layout, rename)
+        if module is None or not layout.shapes:
+            return paths
+        places = places_of(module)
+        if versions_of(places) == layout.versions:
+            return paths
+        record = paths._record(file)
+        try:
+            upgraded = upgrade_record(record, places)
+        except RecordVersionError:
+            return paths
+        if upgraded is not record:
+            paths._note(upgraded)
+        return paths
+
+    def candidates(self, path: str) -> list[str]:
+        """Return where the parameter of a stored ``path`` may stand now."""
+        new_path = self.rename(path)
+        if new_path is None:
+            return []
+        is_untouched = not (self.moved or self.computed)
+        if is_untouched or path not in self.layout.shapes:
+            return [new_path]
+        return self.moved.get(path, [])
+
+    def descendants(self, path: str) -> list[str]:
+        """Return where the parameter of a stored ``path`` may stand, or parts of it."""
+        computed = [
+            p for p, entry in self.computed.items() if path in self.origins(entry)
+        ]
+        return self.candidates(path) + computed
+
+    def is_deleted(self, path: str) -> bool:
+        """Return whether a rename or a rule took a parameter away."""
+        return not self.candidates(path) and path not in self.sources
+
+    def origins(self, entry: Entry) -> list[str]:
+        """Return the stored paths of the `source_entries` of an entry."""
+        return [self.stored_paths[id(leaf.source)] for leaf in source_entries(entry)]
+
+    def _record(self, file: str) -> Entries:
+        """Return the parameters as a record of their module, without values."""
+        ties: dict[str, list[str]] = {}
+        for path, first_path in self.layout.ties.items():
+            new_path = self.rename(path)
+            if new_path is not None:
+                ties.setdefault(first_path, []).append(new_path)
+        entries: list[Entry] = []
+        for path, shape in self.layout.shapes.items():
+            new_path = self.rename(path)
+            if new_path is not None:
+                blank = torch.empty(shape, device="meta")
+                self.stored_paths[id(blank)] = path
+                entries.append(
+                    Entry(
+                        new_path,
+                        "parameter",
+                        blank.dtype,
+                        shape,
+                        blank,
+                        ties=tuple(ties.get(path, ())),
+                    )
+                )
+        versions = dict(self.layout.versions)
+        ours = {"version": versions.pop("", 0), "versions": versions}
+        record = Entries.of(entries, metadata={"burnish": ours})
+        return with_parts(record, reading=replace(record.reading, file=file))
+
+    def _note(self, upgraded: Entries) -> None:
+        for path, entry in path_index(upgraded).items():
+            if source_entries(entry) == [entry]:
+                self.moved.setdefault(self.origins(entry)[0], []).append(path)
+            else:
+                self.computed[path] = entry
+                self.sources.update(self.origins(entry))

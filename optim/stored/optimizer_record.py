@@ -13,6 +13,7 @@ from ...records.nest import is_nest
 from ...records.processes.agreement import agreed
 from ...records.readable import entries_in
 from ...records.report import LoadReport
+from ...records.sharded.share_payload import with_shares
 from ...records.tensors.grad_mode import ordinary_tensors
 from ...records.tensors.shares import groups_of
 from ..bound.bound_state import BoundState
@@ -24,7 +25,6 @@ from ..stepping.step_runner import StepRunner
 from .matching import Matching, Rename, match_states
 from .module_layout import ModuleLayout
 from .record_types import GroupState, OptimizerRecord, ParamState
-from .state_shares import with_state_shares
 from .stored_groups import StoredGroups, settle_groups, stored_groups_of
 from .taken_states import TakenStates
 
@@ -134,12 +134,16 @@ def fill_optimizer(
     matching = match_states(bound.params, record, rename, problems.file)
     matching.tell(report)
     states = _checked_states(bound, record, matching, problems, report)
-    problems.texts += _nothing_fits(bound, record, matching)
+    if record.states and not (matching.stored or matching.computed):
+        problems.texts.append(_nothing_fits(bound, record))
     if strict:
-        left_over = _left_over(matching)
-        problems.texts += left_over
-        problems.n_left_over = len(left_over)
-    problems.check()
+        problems.texts += [
+            f"{path}: stored, and no parameter has that ID or path"
+            for path in matching.unknown
+        ]
+        problems.n_left_over = len(matching.unknown)
+    if problems.texts:
+        raise problems.error()
     sources = stored_groups_of(bound, record.groups, matching.groups())
     if is_restoring:
         _check_conflicts(sources, problems.file)
@@ -187,10 +191,9 @@ class _Problems:
     n_of_states: int = 0
     """How many of ``texts`` say that a single state does not fit."""
 
-    def check(self) -> None:
-        """Raise RecordMismatchError if there are any."""
-        if self.texts:
-            raise RecordMismatchError(self.file, self.texts, self._cure())
+    def error(self) -> RecordMismatchError:
+        """Return the error that lists them, with what to do."""
+        return RecordMismatchError(self.file, self.texts, self._cure())
 
     def _cure(self) -> str:
         if self.misfits:
@@ -230,16 +233,10 @@ def _checked_states(
     return checked_states.states
 
 
-def _left_over(matching: Matching) -> list[str]:
-    """Say which stored states belong to no parameter, and were to belong to one."""
-    return [
-        f"{path}: stored, and no parameter has that ID or path"
-        for path in matching.unknown
-    ]
-
-
 def _check_conflicts(sources: list[StoredGroups], file: str) -> None:
-    conflicts = [text for origin in sources for text in origin.conflicts()]
+    # A single group has no two values of anything.
+    several = [origin for origin in sources if len(origin.groups) > 1]
+    conflicts = [text for origin in several for text in origin.conflicts()]
     if conflicts:
         raise RecordMismatchError(file, conflicts, _CURE_OF_GROUPS)
 
@@ -259,14 +256,34 @@ def _name_of(source: object) -> str:
     return source.reading.file if isinstance(source, FlatRecord) else "record"
 
 
-def _nothing_fits(
-    bound: BoundState, record: OptimizerRecord, matching: Matching
-) -> list[str]:
-    if matching.stored or matching.computed or not record.states:
-        return []
+def _nothing_fits(bound: BoundState, record: OptimizerRecord) -> str:
     path = next(iter(record.states.values())).path
-    return [
+    return (
         f"none of the {len(record.states)} stored states belongs to a parameter of "
         f"this optimizer; the first is that of {path}, and the optimizer's first is "
         f"{bound.params.current()[0].path}"
-    ]
+    )
+
+
+def with_state_shares(record: FlatRecord, bound: BoundState) -> FlatRecord:
+    """Return the record of an optimizer, its tensors spread as their parameters are.
+
+    Those whose parameter or shape is another by now are read whole.
+    """
+    params = bound.params.current()
+    if not any(hasattr(param.tensor, "device_mesh") for param in params):
+        return record
+    by_id = {str(param.id): param.tensor for param in params}
+    by_path = {param.path: param.tensor for param in params}
+    tensors = {
+        param_id: by_id.get(param_id, by_path.get(state.path))
+        for param_id, state in record.typed(OptimizerRecord).states.items()
+    }
+    likes: dict[str, Any] = {}
+    for entry in record.entries():
+        # states.ID.values.exp_avg
+        head, _, path = entry.path.partition(".")
+        tensor = tensors.get(path.partition(".")[0]) if head == "states" else None
+        if hasattr(tensor, "device_mesh"):
+            likes[entry.path] = tensor
+    return with_shares(record, likes)

@@ -53,7 +53,7 @@ class TakenStates:
     def _add_stored(self, match: StoredMatch) -> None:
         """Take over the state of a parameter that was stored as it is."""
         param, state = match.param, match.state
-        kind, bound_kind = self._kind_of_stored(state), self._kind_of(param)
+        kind, bound_kind = self.record.groups[state.group].kind, self._kind_of(param)
         if kind != bound_kind:
             self.problems.append(
                 f"{param.path}: found the state of {kind}, and this optimizer steps it "
@@ -87,7 +87,7 @@ class TakenStates:
         """Return how the states become one. Raises `BeginsAnewError` if they do not."""
         param, bound_kind = match.param, self._kind_of(match.param)
         for state in match.states:
-            kind = self._kind_of_stored(state)
+            kind = self.record.groups[state.group].kind
             if kind != bound_kind:
                 text = f"{state.path} has that of {kind}, and {bound_kind} steps it"
                 raise BeginsAnewError(text)
@@ -130,9 +130,6 @@ class TakenStates:
     def _kind_of(self, param: Param) -> str:
         kind: str = self.bound.groups[self._group_of[param.tensor]]["kind"]
         return kind
-
-    def _kind_of_stored(self, state: ParamState) -> str:
-        return self.record.groups[state.group].kind
 
 
 def _small(tensor: Tensor) -> nn.Parameter:

@@ -26,12 +26,3 @@ def with_convention(record: E, convention: Convention) -> E:
     """Return the same entries, said to be in ``convention``: nothing is computed."""
     ours = {**library_part(record.metadata), "convention": convention}
     return with_parts(record, metadata={**record.metadata, "burnish": ours})
-
-
-def is_ambiguous(record: Entries) -> bool:
-    """Return whether Burn wrote the record, and nobody says in which convention.
-
-    Its own containers are in its own; its `.safetensors` may be in either.
-    """
-    is_silent = "convention" not in library_part(record.metadata)
-    return is_silent and record.metadata.get("producer") == "burn"

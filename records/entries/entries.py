@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# Functions of this file read what records consist of, which is private to others.
 """Entries: the tensors of one record by path, and the plain data beside them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -118,11 +120,14 @@ class Entries:
 
     @classmethod
     def _of(cls, content: _Content) -> Self:
-        return _record_of(cls, content)
+        record = cls.__new__(cls)
+        vars(record)["_flat"] = content
+        return record
 
     @property
     def _content(self) -> _Content:
-        return _content_of(self)
+        content: _Content = vars(self)["_flat"]
+        return content
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -285,7 +290,7 @@ def set_source(
 
     ``version`` is that of the format, ``beside`` what else stands in the file.
     """
-    content = _content_of(record)
+    content = record._content
     if version is not None or beside:
         content.reading = replace(content.reading, version=version, beside=(*beside,))
     content.source, content.check = source, check
@@ -294,7 +299,7 @@ def set_source(
 
 def check_gaps(record: Entries, maps: "Maps") -> None:
     """Raise for damage between the payloads, as the load of ``maps`` reads them."""
-    content = _content_of(record)
+    content = record._content
     if content.check is None or content.source is None:
         return
     if content.source.verify:
@@ -311,7 +316,7 @@ def with_parts(
     reading: Reading | None = None,
 ) -> E:
     """Return the same record, of the same file, with other parts."""
-    content = _content_of(record)
+    content = record._content
     is_whole = tree is ... or tree is content.tree
     changed = replace(
         content,
@@ -323,32 +328,21 @@ def with_parts(
         typed=content.typed and is_whole,
         is_part=content.is_part or (content.typed and not is_whole),
     )
-    return _record_of(type(record), changed)
+    return type(record)._of(changed)
 
 
 def part_of_file(record: E, part: Entries) -> E:
     """Return ``part``, whose entries are some of the record's, as one of its file."""
-    content = _content_of(record)
+    content = record._content
     changed = replace(
-        _content_of(part),
+        part._content,
         metadata=content.metadata,
         verified=content.verified,
         reading=content.reading,
         source=content.source,
         check=content.check,
     )
-    return _record_of(type(record), changed)
-
-
-def _content_of(record: Entries) -> _Content:
-    content: _Content = vars(record)["_flat"]
-    return content
-
-
-def _record_of(cls: type[E], content: _Content) -> E:
-    record = cls.__new__(cls)
-    vars(record)["_flat"] = content
-    return record
+    return type(record)._of(changed)
 
 
 def announce_entries(
@@ -363,7 +357,7 @@ def announce_entries(
     ``maps`` are those of the load that reads them; with ``in_blocks`` it is by
     `Entry.blocks`.
     """
-    if is_remote(_content_of(record).source):
+    if is_remote(record._content.source):
         sources = (entry.source for entry in entries if not entry.is_live)
         announce(sources, maps, in_blocks=in_blocks)
 

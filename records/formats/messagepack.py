@@ -172,7 +172,7 @@ def check_readable(head: bytes, size: int, n_entries: int) -> None:
     ``head`` is what `document_head` returned.
     """
     packed = memoryview(head)[_BEFORE_HEADER : -_AFTER_HEADER - 4]
-    limit = allowance(size, _payloads(n_entries, size))
+    limit = allowance(size, min(n_entries, size // ALIGN))
     if is_small(packed, limit):
         return
     columns = _COLUMNS_OF[head[len(MAGIC)]]
@@ -214,9 +214,11 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     record, entries = stored_record(header, source.name, added=_COLUMNS)
     counts = [] if block is None else block_counts(entries.sizes, block)
     layout = _checked_layout(header["tensors"], entries, source, data, sum(counts))
-    planes = _checked_planes(header["tensors"], entries, source.name)
-    if planes and block is not None:
-        raise RecordFormatError(source.name, "planes in blocks with sums")
+    planes = set[int]()
+    if header["tensors"]["planes"]:
+        planes = _checked_planes(header["tensors"], entries, source.name)
+        if block is not None:
+            raise RecordFormatError(source.name, "planes in blocks with sums")
     sums = data + layout.end + len(_SUMS) + 4
     # What is read later of an object is compared with the sums of now, so that one
     # that has taken its place is noticed.
@@ -324,7 +326,8 @@ def _read_header(
     """Return the header and where `data` begins."""
     packed, data = _packed_header(source, budget)
     n_items = int.from_bytes(source.read(data + 1, 4), "big")
-    limit = allowance(budget, _payloads(n_items // 2, budget))
+    # The number is not checked yet, but each payload is aligned.
+    limit = allowance(budget, min(n_items // 2, budget // ALIGN))
     reader = MessagePackReader(packed, source.name, limit)
     if reader.is_small and len(packed) < _COLUMNWISE:
         header = reader.value()
@@ -382,14 +385,6 @@ def _header_length(head: bytes | memoryview, source: Source) -> int:
     return int.from_bytes(head[_BEFORE_HEADER - 4 : _BEFORE_HEADER], "big")
 
 
-def _payloads(n_entries: int, size: int) -> int:
-    """Return of how many entries a file of ``size`` bytes has payloads at most.
-
-    The number is not checked yet where it is asked for; each payload is aligned.
-    """
-    return min(n_entries, size // ALIGN)
-
-
 def _checked_layout(
     table: dict[str, Any],
     entries: StoredEntries,
@@ -421,7 +416,7 @@ def _checked_planes(
     table: dict[str, Any], entries: StoredEntries, file: str
 ) -> set[int]:
     numbers: set[int] = set()
-    dtypes = entries.dtypes if table["planes"] else []
+    dtypes = entries.dtypes
     for number in table["planes"]:
         if number >= len(entries) or number in numbers:
             raise RecordFormatError(file, "a damaged column of planes")

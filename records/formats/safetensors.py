@@ -90,9 +90,9 @@ class SafeTensors(Format):
 
     def decode(self, source: Source) -> Entries:
         """Return the record; sums are checked if there are any, framing always."""
-        placed, data = _record_and_start(source)
-        record, starts = placed.record, placed.starts
-        sum_of = _sums_of(placed, data)
+        placed_record, data = _record_and_start(source)
+        record, starts = placed_record.record, placed_record.starts
+        sum_of = _sums_of(placed_record, data)
 
         def payload_of(i: int, entry: Entry) -> LazyPayload:
             return LazyPayload(
@@ -104,8 +104,8 @@ class SafeTensors(Format):
                 sum_of(i),
             )
 
-        placed.entries.place(payload_of)
-        is_ours = placed.sums is not None
+        placed_record.entries.place(payload_of)
+        is_ours = placed_record.sums is not None
         set_source(
             record, source, has_sums=is_ours, version=VERSION if is_ours else None
         )
@@ -121,19 +121,19 @@ def _record_and_start(source: Source) -> tuple[PlacedRecord, int]:
     check_spans(header.tensors, source, header.data)
     if header.ours is None:
         return foreign_record(header, source), header.data
-    placed = our_record(header, header.ours, source.name, source.size)
-    return placed, header.data
+    placed_record = our_record(header, header.ours, source.name, source.size)
+    return placed_record, header.data
 
 
 def _sums_of(
-    placed: PlacedRecord, data: int
+    placed_record: PlacedRecord, data: int
 ) -> Callable[[int], SumTable | bytes | None]:
     """Return what tells the sum of the payload of each entry."""
-    sums = placed.sums
+    sums = placed_record.sums
     if sums is None:
         return lambda i: None
-    starts = np.array(placed.starts, np.int64)
-    sizes = np.array(placed.entries.sizes, np.int64)
+    starts = np.array(placed_record.starts, np.int64)
+    sizes = np.array(placed_record.entries.sizes, np.int64)
     # Of those without bytes several begin where another one does.
     empty = {*np.flatnonzero(sizes == 0).tolist()}
     rows = np.flatnonzero(sizes)

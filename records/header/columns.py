@@ -169,7 +169,8 @@ def check_columns(table: Mapping[str, Any]) -> None:
     doubtful = ["kind", "id", "requires_grad", "memory_format"]
     for name in [*doubtful, "shape"] if are_doubtful else doubtful:
         checked_column(name, COLUMNS[name], table[name], table["path"], "record")
-    check_memory_formats(table, "record")
+    if table["memory_format"]:
+        check_memory_formats(table, "record")
 
 
 def check_memory_formats(table: Mapping[str, Any], file: str) -> None:

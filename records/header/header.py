@@ -142,7 +142,8 @@ def stored_record(
     """Return the same, and its entries that may be given their payloads unmade."""
     table = header["tensors"] = _checked_table(header, file, added)
     entries = StoredEntries(table)
-    _check_sparse(table, len(entries), file)
+    if table["ties"] or table["memory_format"]:
+        _check_sparse(table, len(entries), file)
     check_names(table, file)
     is_typed = header["kind"] == "record"
     try:

@@ -88,18 +88,14 @@ class StoredEntries:
     def all(self) -> list[Entry]:
         """Return all of them, in the order of the file; always one list."""
         with self._lock:
-            if not self._all and len(self):
-                self._all = self._all_entries()
+            if not self._all and self._count:
+                existing, new_entry = self._entries, self._new_entry
+                numbers = range(self._count)
+                self._all = [existing.get(i) or new_entry(i) for i in numbers]
                 # What it says has become entries, and is in memory once.
                 self._table = Table(path=[])
                 self._entries = {}
             return self._all
-
-    def _all_entries(self) -> list[Entry]:
-        existing, new_entry = self._entries, self._new_entry
-        if not existing:
-            return [*map(new_entry, range(len(self)))]
-        return [existing.get(i) or new_entry(i) for i in range(len(self))]
 
     def _entry(self, number: int) -> Entry:
         if self._all:

@@ -26,11 +26,8 @@ class Tally:
         """
         self._call, self._n_done = progress_call(progress), 0
         self._n_bytes = 0 if self._call is None else sum(sizes)
-
-    @property
-    def is_told(self) -> bool:
+        self.is_told = self._call is not None
         """Whether there is anybody who wants to know."""
-        return self._call is not None
 
     def add(self, n_bytes: int, path: str) -> None:
         """Say that an entry was moved; raises what the progress raises."""

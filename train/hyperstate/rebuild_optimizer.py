@@ -190,8 +190,7 @@ def _members(
 
     Raises RecordMismatchError for one that the module has no more.
     """
-    from ...optim.stored.module_layout import ModuleLayout
-    from ...optim.stored.upgraded_paths import UpgradedPaths
+    from ...optim.stored.module_layout import ModuleLayout, UpgradedPaths
 
     at, path = binding["module"]
     module = unwrapped(module_at(at)).get_submodule(path)

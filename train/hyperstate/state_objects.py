@@ -298,7 +298,7 @@ class _Module(ObjectKind):
         ours = record.metadata.get("burnish", {})
         stored_hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
         if stored_hparams is None:
-            return from_record(factory_of(cls, record, (), {}), record)
+            return from_record(factory_of(cls, record), record)
         return from_record(
             planned(stored_hparams, _declared_class(cls, stored_hparams)), record
         )

@@ -103,7 +103,7 @@ def _factory(
     if build is not None:
         return build
     if not hparams and not kwargs and STORED in checkpoint:
-        return factory_of(cls, record, (), {})
+        return factory_of(cls, record)
     name = checkpoint.get("hparams_name")
     parameters = inspect.signature(cls).parameters
     if isinstance(name, str) and name in parameters and name not in hparams:

@@ -6,7 +6,7 @@
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -140,7 +140,7 @@ class ConstructionRun:
         module_ids: dict[int, set[int]] = {}
         ranks: dict[str, tuple[int, ...]] = {}
         n_children: dict[str, int] = {}
-        with self._items_as_before():
+        with self._items_as_before() if self._items_before else nullcontext():
             places = places_of(module)
         for prefix_with_dot, part in places:
             path = prefix_with_dot[:-1]
@@ -261,7 +261,8 @@ class ConstructionRuns:
         module.__dict__[SERIAL] = serial
         self.modules.append(module)
         frames = [run.enter(cls, serial) for run in self.active]
-        _note_blueprints_around(frames)
+        if len(frames) > 1:
+            _note_blueprints_around(frames)
         self._running.append(module)
         has_finished = False
         try:
@@ -333,7 +334,9 @@ class ConstructionRuns:
         computed: dict[str, ComputedValue],
     ) -> Arguments:
         """Note the call in the nodes; return its arguments with what stands in."""
-        cls, arguments = call.cls, with_values(call.arguments, computed)
+        cls, arguments = call.cls, call.arguments
+        if computed:
+            arguments = with_values(arguments, computed)
         sizes = missing_sizes(cls, arguments)
         examples = {n: v.value for n, v in computed.items() if v.source.is_of_example}
         described_passed = describe_value(passed_arguments)

@@ -1,7 +1,7 @@
 """A blueprint's tree and log of edits, which change together or not at all."""
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -120,9 +120,17 @@ class Draft:
 
     def match(self, target: Target) -> list[ConstructionNode]:
         """Return the constructions that ``target`` means, in the order of the tree."""
-        nodes = self._nodes_by_target.get(target)
-        if nodes is None:
-            nodes = self._nodes_by_target[target] = self._match(target)
+        known_nodes = self._nodes_by_target.get(target)
+        if known_nodes is not None:
+            return known_nodes
+        by_path = self.nodes_by_path
+        if isinstance(target, str) and is_pattern(target):
+            paths = [path for path in by_path if target_matches(target, path)]
+        else:
+            paths = [path for path in paths_of(target) if path in by_path]
+        # One module may stand at several of the paths.
+        nodes = list(dict.fromkeys(by_path[path] for path in paths))
+        self._nodes_by_target[target] = nodes
         return nodes
 
     def find(self, target: Target) -> list[ConstructionNode]:
@@ -154,7 +162,10 @@ class Draft:
         )
         # A pattern that matches nothing yet is for parts that come later.
         if is_for_build or not nodes or self._edit_leaves(nodes, replacements, edit):
-            self._log(edit, replacements)
+            # A long log is not copied for each edit that replaces nothing.
+            if replacements:
+                self.edits = with_replacements(self.edits, replacements)
+            self.edits.append(edit)
         else:
             self._edit_with_dry_run(nodes, replacements, edit)
         self.path_shifts = (*self.path_shifts, *path_shifts)
@@ -243,22 +254,6 @@ class Draft:
             f"At the top there are: {top_names}.{ready_hint} "
             "allow_empty=True permits it.",
         )
-
-    def _match(self, target: Target) -> list[ConstructionNode]:
-        if isinstance(target, str) and is_pattern(target):
-            paths = [
-                path for path in self.nodes_by_path if target_matches(target, path)
-            ]
-        else:
-            paths = [path for path in paths_of(target) if path in self.nodes_by_path]
-        # One module may stand at several of the paths.
-        return list(dict.fromkeys(self.nodes_by_path[path] for path in paths))
-
-    def _log(self, edit: Edit, replacements: Mapping[int, Edit | None]) -> None:
-        if replacements:
-            self.edits = with_replacements(self.edits, replacements)
-        # A long log is not copied for each edit that replaces nothing.
-        self.edits.append(edit)
 
     def _edit_leaves(
         self,

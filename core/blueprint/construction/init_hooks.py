@@ -114,19 +114,14 @@ def call_with_hooks(classes: Iterable[type[nn.Module]], function: Callable[[], T
 
     def run() -> T:
         # Ctrl-C between two classes would leave hooks that no token can remove.
-        with uninterrupted():
-            _set_hooks(hooked, token)
+        with uninterrupted(), _lock:
+            for cls in hooked:
+                _set_hook(cls, "__init__", _hooked_init, token)
+            for name, hooked_method in _HOOKED_METHODS.items():
+                _set_hook(nn.Module, name, hooked_method, token)
         return function()
 
     return call_with_end(run, lambda: _remove_hooks(token))
-
-
-def _set_hooks(classes: Iterable[type[nn.Module]], token: object) -> None:
-    with _lock:
-        for cls in classes:
-            _set_hook(cls, "__init__", _hooked_init, token)
-        for name, hooked in _HOOKED_METHODS.items():
-            _set_hook(nn.Module, name, hooked, token)
 
 
 def _set_hook(

@@ -82,7 +82,7 @@ def register_style(cls: type[nn.Module], name: str | None = None) -> Callable[[F
 
 def styles_of(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
     """Return the styles of ``cls`` and of its bases, by name."""
-    registered = _styles.snapshot().items()
+    registered = _styles.entries.items()
     return {
         name: function
         for base in reversed(cls.__mro__)

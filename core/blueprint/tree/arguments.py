@@ -39,9 +39,10 @@ def bind(
     return dict(_signature(cls).bind_partial(*args, **kwargs).arguments)
 
 
-def argument_names(cls: type[nn.Module]) -> list[str]:
+@by_class
+def argument_names(cls: type[nn.Module]) -> tuple[str, ...]:
     """Return the arguments of ``cls`` that have a name."""
-    return [n for n, p in parameters_of(cls).items() if p.kind not in VARIADIC]
+    return tuple(n for n, p in parameters_of(cls).items() if p.kind not in VARIADIC)
 
 
 def has_argument(cls: type[nn.Module], name: str) -> bool:
@@ -73,6 +74,7 @@ def taken_text(cls: type[nn.Module]) -> str:
     return f"{text}; its constructor {of_keywords} **{var_keyword}"
 
 
+@by_class
 def var_keyword_of(cls: type[nn.Module]) -> str | None:
     """Return what ``cls`` calls its ``**kwargs``, None if it has none."""
     kinds = ((n, p.kind) for n, p in parameters_of(cls).items())
@@ -135,6 +137,7 @@ def missing_arguments(cls: type[nn.Module], arguments: Iterable[str]) -> list[st
     ]
 
 
+@by_class
 def check_configurable(cls: type[nn.Module]) -> None:
     """Raise TypeError for a constructor whose arguments cannot be passed by name."""
     kinds = {p.kind for p in parameters_of(cls).values()}

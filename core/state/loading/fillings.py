@@ -15,9 +15,8 @@ from ....records.sharded.share_payload import rectangle_values
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import ORDINARY, is_distributed, values_of
 from ....records.tensors.shares import own_share, spread
-from .commit import Filling, cannot_fail
+from .commit import Filling, HeldValues, Values, cannot_fail
 from .conversion import convert_values
-from .held_values import HeldValues, Values
 from .overlaps import Memory, Span, fillable_spans, find_overwritten
 from .plan import LoadPlan, LoadStep
 

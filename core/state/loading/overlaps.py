@@ -25,8 +25,7 @@ from ....records.tensors.torch_internals import (
     without_subclasses,
 )
 from ..tensor_writes import copy_into
-from .commit import Filling
-from .held_values import tensor_of_values
+from .commit import Filling, tensor_of_values
 
 Span: TypeAlias = tuple[int, int]
 """From which address up to which one values lie; (0, 0) where there are none."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -131,21 +130,8 @@ def plan_load(
     problems += left_over
     # Trying the code of classes takes copies of modules: only what fits is tried.
     code = [] if problems else list(conversions(places, stored_entries, record))
-    problems += code
-    if problems or differing:
-        cure = cure_of(
-            record,
-            _shapes(stored_entries.items()),
-            _shapes((entry.path, entry) for entry in content.entries),
-            matching.misfits,
-            is_matched=is_matched,
-        )
-        if code:
-            cure = f"{cure} {CURE}"
-        ignore = f" {IGNORE}" if differing else ""
-        raise RecordMismatchError(
-            record.reading.file, [*problems, *differing], f"{cure}{ignore}"
-        )
+    if problems or code or differing:
+        raise matching.refusal(problems, code, differing, is_matched=is_matched)
     _finish_report(plan, record)
     return plan
 
@@ -176,14 +162,10 @@ class _Matching:
     used_entries: set[int] = field(default_factory=set[int])
     """Which of the stored entries are the module's, by identity."""
 
-    @cached_property
-    def asks_dtype(self) -> bool:
-        """Whether the reader of the file asked for dtypes."""
-        return self.record.reading.dtype is not None
-
     def match(self, resizing: Resizing) -> None:
         """Put what fits into the plan; note what of it does not fit."""
         paths_by_problem: dict[str, list[str]] = {}
+        asked_dtype = self.record.reading.dtype
         for target in self.content.entries:
             # Records of other programs may have each path of a tied tensor by itself.
             stored_entry = (
@@ -195,7 +177,12 @@ class _Matching:
                 if target.kind != "transient":
                     self.plan.missing.append(target)
                 continue
-            problem = self._plan_step(target, stored_entry, resizing)
+            dtype = target.dtype
+            if asked_dtype is not None and _takes_stored_dtype(
+                target, stored_entry, asked_dtype
+            ):
+                dtype = stored_entry.dtype
+            problem = self._plan_step(target, stored_entry, dtype, resizing)
             if problem is not None:
                 paths_by_problem.setdefault(problem, []).append(target.path)
         for problem, paths in paths_by_problem.items():
@@ -203,13 +190,14 @@ class _Matching:
             self.misfits += paths
 
     def _plan_step(
-        self, target: Entry, stored_entry: Entry, resizing: Resizing
+        self,
+        target: Entry,
+        stored_entry: Entry,
+        dtype: torch.dtype,
+        resizing: Resizing,
     ) -> str | None:
         """Plan how ``stored_entry`` fills ``target``; return why it does not fit."""
         report = self.plan.report
-        dtype = target.dtype
-        if self.asks_dtype and _takes_stored_dtype(target, stored_entry, self.record):
-            dtype = stored_entry.dtype
         problem = None
         # Thousands pass here at every load, of which nearly all fit.
         if stored_entry.shape != target.shape or stored_entry.dtype is not dtype:
@@ -272,6 +260,32 @@ class _Matching:
             *_problem_lines(bad_unexpected, "found {}, expected nothing", plan.missing),
         ]
 
+    def refusal(
+        self,
+        problems: list[str],
+        code: list[str],
+        differing: Sequence[str],
+        *,
+        is_matched: bool,
+    ) -> RecordMismatchError:
+        """Return the error that lists all that does not fit, and what to do about it.
+
+        ``code`` is what classes would convert, ``differing`` was found before.
+        """
+        cure = cure_of(
+            self.record,
+            _shapes(self.stored_entries.items()),
+            _shapes((entry.path, entry) for entry in self.content.entries),
+            self.misfits,
+            is_matched=is_matched,
+        )
+        more = [*([CURE] if code else []), *([IGNORE] if differing else [])]
+        return RecordMismatchError(
+            self.record.reading.file,
+            [*problems, *code, *differing],
+            " ".join([cure, *more]),
+        )
+
     def _unexpected(self, tree: Mapping[str, object]) -> list[Entry | str]:
         """Return stored entries, and paths of extra state, that the module lacks."""
         # A tied entry stands at several paths, and is one thing too many.
@@ -286,10 +300,10 @@ class _Matching:
         ]
 
 
-def _takes_stored_dtype(target: Entry, stored_entry: Entry, record: Entries) -> bool:
+def _takes_stored_dtype(target: Entry, stored_entry: Entry, asked_dtype: Any) -> bool:
     if not (stored_entry.dtype.is_floating_point and target.dtype.is_floating_point):
         return False
-    return target.kind == "parameter" or record.reading.dtype == "stored"
+    return target.kind == "parameter" or asked_dtype == "stored"
 
 
 def _equal(a: Entry, b: Entry) -> bool:

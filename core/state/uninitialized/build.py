@@ -15,14 +15,16 @@ from ....records.tensors.torch_internals import (
     n_tensors_on,
 )
 from .layer_copies import Call, LayerCopies
-from .memory import (
+from .streams import Streams
+from .tape import (
     BLANK_TENSOR,
+    Step,
+    Tape,
     can_require_grad,
     is_ordinary,
+    run,
     stands_alone,
 )
-from .streams import Streams
-from .tape import Step, Tape, run
 from .tensor_functions import Function, succeeds
 from .unfilled import Unfilled, UnfilledParameter, UnfilledView
 

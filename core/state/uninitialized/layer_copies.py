@@ -130,7 +130,7 @@ def _key(
         *(torch.get_default_dtype(), torch.is_grad_enabled()),
         *(torch.is_inference_mode_enabled(), n_dispatch_modes()),
         *(len(parameter_hooks_of_all), *_functions_of(cls)),
-        _parameter_class_of(cls),
+        getattr(_HOMES[cls], "Parameter", None),
     )
 
 
@@ -158,11 +158,10 @@ def _functions_of(cls: type[nn.Module]) -> tuple[Any, ...]:
     )
 
 
-def _parameter_class_of(cls: type[nn.Module]) -> object:
-    """Return what the constructor of ``cls`` calls `Parameter` in its own module."""
-    return getattr(sys.modules[cls.__module__], "Parameter", None)
-
-
+_HOMES: dict[type[nn.Module], object] = {
+    cls: sys.modules[cls.__module__] for cls in LAYERS
+}
+"""The module of each, in which its constructor finds `Parameter`."""
 _METHODS = attrgetter("__setattr__", "register_parameter", "reset_parameters")
 _INITIALIZERS = attrgetter(
     *("ones_", "zeros_", "constant_", "normal_", "uniform_"),
@@ -179,7 +178,7 @@ def _template_of(layer: nn.Module, init: Function) -> _Template | None:
     """Return what makes more of ``layer``, just constructed; None if it is unusual."""
     is_usual = (
         not parameter_hooks_of_all
-        and _parameter_class_of(type(layer)) is nn.Parameter
+        and getattr(_HOMES[type(layer)], "Parameter", None) is nn.Parameter
         and not n_dispatch_modes()
         and all(map(_is_of_device, modes_in_force()))
         and all(map(_is_torchs, (init, *_functions_of(type(layer)))))

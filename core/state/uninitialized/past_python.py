@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import torch
 
 from ....records.tensors.torch_internals import TorchDispatchMode, without_subclasses
-from .memory import BLANK, BLANK_TENSOR
 from .modes import call_under, in_force
+from .tape import BLANK, BLANK_TENSOR
 
 T = TypeVar("T")
 
@@ -28,9 +28,7 @@ def blanks_guarded() -> Generator[None]:
 
 
 def call_guarded(function: Callable[[], T]) -> T:
-    """Call ``function`` as in a block of `blanks_guarded`."""
-    if not TORCH_COMPUTES:
-        return function()
+    """Call ``function`` as in a block of `blanks_guarded`: where torch computes."""
     return call_under(_Guard(), function)  # type: ignore[no-untyped-call]  # torch declares nothing
 
 

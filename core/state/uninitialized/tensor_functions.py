@@ -110,12 +110,9 @@ def succeeds(
         return _try(function, body.shape, body.dtype, tuple(kwargs), values)
 
 
-def _is_number(value: object) -> bool:
-    return type(value) is float or type(value) is int
-
-
 def _is_within(body: torch.Tensor, value: Any) -> bool:
-    return _is_number(value) and abs(value) <= _LARGEST[body.dtype]
+    is_number = type(value) is float or type(value) is int
+    return is_number and abs(value) <= _LARGEST[body.dtype]
 
 
 def _fits_normal(
@@ -127,9 +124,8 @@ def _fits_normal(
 def _fits_uniform(
     body: torch.Tensor, a: Any = 0.0, b: Any = 1.0, generator: None = None
 ) -> bool:
-    largest = _LARGEST[body.dtype]
-    are_numbers = _is_number(a) and _is_number(b)
-    return are_numbers and -largest <= a <= b <= largest and b - a <= largest
+    are_within = _is_within(body, a) and _is_within(body, b)
+    return are_within and a <= b and b - a <= _LARGEST[body.dtype]
 
 
 def _fits_kaiming(

@@ -13,8 +13,9 @@ from torch import nn
 from .patches import Function, patch_function
 from .unfilled import Unfilled
 
-_MODELS = "transformers.modeling_utils"
-_HOMES = frozenset({_MODELS, "torch.utils._contextlib", "contextlib"})
+MODELS = "transformers.modeling_utils"
+"""The module of the library that has the base of its models."""
+_HOMES = frozenset({MODELS, "torch.utils._contextlib", "contextlib"})
 """Where the library's method is from, and the decorators around it."""
 
 
@@ -27,8 +28,8 @@ class BuildWithoutInit(Protocol):
 
 
 def patch_init(current_build: Callable[[], BuildWithoutInit | None]) -> None:
-    """Let models ask the build of the moment, if the program uses the library."""
-    base: Any = getattr(sys.modules.get(_MODELS), "PreTrainedModel", None)
+    """Let models ask the build of the moment; the program has imported `MODELS`."""
+    base: Any = getattr(sys.modules.get(MODELS), "PreTrainedModel", None)
     if base is not None and "initialize_weights" in vars(base):
 
         def around(initialize: Function) -> Function:

@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ....records.tensors.torch_internals import storage_address, without_subclasses
-from .memory import can_require_grad
-from .tape import Tape
+from .tape import Tape, can_require_grad
 from .tensor_functions import (
     GRADE,
     INITIALIZERS,

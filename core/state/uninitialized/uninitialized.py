@@ -18,9 +18,9 @@ from .build import UnfilledBuild
 from .draws import NotedDraws
 from .layer_copies import LAYERS
 from .modes import call_under, construct_on
-from .past_python import blanks_guarded, call_guarded
+from .past_python import TORCH_COMPUTES, blanks_guarded, call_guarded
 from .patches import Function, patch_function
-from .transformers_init import patch_init
+from .transformers_init import MODELS, patch_init
 from .unfilled import UnfilledParameter, close, note_call
 
 T = TypeVar("T")
@@ -61,7 +61,8 @@ def call_unfilled(factory: Callable[[], T], build: UnfilledBuild | None = None) 
     knows the initializers that wait.
     """
     _install()
-    return _call_in(build or UnfilledBuild(), lambda: call_guarded(factory))
+    guarded = partial(call_guarded, factory) if TORCH_COMPUTES else factory
+    return _call_in(build or UnfilledBuild(), guarded)
 
 
 def call_filled(factory: Callable[[], T]) -> T:
@@ -82,9 +83,11 @@ def build_unfilled(
     initializers may be left out, which only shows if not all tensors get values: then
     call it again without (`UnfilledBuild.has_left_out`).
     """
-    return construct_on(
-        device or _off_meta(), lambda: _build_unfilled(factory, is_for_whole)
-    )
+    # Where the device that is set gives no memory, another one does. Older torch says
+    # "cpu" inside `with torch.device("meta")`; a tensor knows.
+    if device is None and torch.empty(0).is_meta:
+        device = torch.device("cpu")
+    return construct_on(device, lambda: _build_unfilled(factory, is_for_whole))
 
 
 def _build_unfilled(
@@ -117,13 +120,6 @@ def rebuild(factory: Callable[[], T], build: UnfilledBuild) -> T:
     return call_filled(factory)
 
 
-def _off_meta() -> torch.device | None:
-    """Return a device to build on where the one that is set gives no memory."""
-    # Older torch says "cpu" inside `with torch.device("meta")`; a tensor knows.
-    is_meta = torch.empty(0).device.type == "meta"
-    return torch.device("cpu") if is_meta else None
-
-
 _current: ContextVar[Any] = ContextVar("burnish_build", default=None)
 """The build of this thread or task; a task that outlives it has one that is over."""
 
@@ -135,8 +131,10 @@ def _install() -> None:
         patch_function(owner, "set_rng_state", _watched_state)
     for cls in LAYERS:
         patch_function(cls, "__init__", partial(_copying_init, cls))
-    patch_init(_current_unfilled)
-    _calibrate()
+    if MODELS in sys.modules:
+        patch_init(_current_unfilled)
+    if nn.Parameter.__new__ is not _calibrated:
+        _calibrate()
 
 
 def _current_unfilled() -> UnfilledBuild | None:
@@ -263,8 +261,6 @@ def _calibrate() -> None:
     """
     global _calibrated
     constructor, counting = nn.Parameter.__new__, _Counting()
-    if constructor is _calibrated:
-        return
     _call_in(counting, lambda: nn.Parameter(torch.empty(0)))
     n_temporary = counting.n_references
     held_data = torch.empty(0)

@@ -34,15 +34,13 @@ class Arena:
         self.given = set[tuple[Tensor, tuple[Any, ...]]]()
         """The rooms that are in use; what was there before may be someone else's."""
         for param in params:
-            self._place(param, own_share(param).numel())
-
-    def _place(self, param: Tensor, count: int) -> None:
-        if count >= SMALL:
-            return
-        if not self.sizes or self.sizes[-1] + count > BLOCK:
-            self.sizes.append(0)
-        self.places[param] = (len(self.sizes) - 1, self.sizes[-1], count)
-        self.sizes[-1] += count
+            count = own_share(param).numel()
+            if count >= SMALL:
+                continue
+            if not self.sizes or self.sizes[-1] + count > BLOCK:
+                self.sizes.append(0)
+            self.places[param] = (len(self.sizes) - 1, self.sizes[-1], count)
+            self.sizes[-1] += count
 
     def holds(self, params: list[Tensor]) -> bool:
         """Return whether it was made for these parameters."""

@@ -81,13 +81,14 @@ def author_type(state_type: Any) -> Any:
 
 def is_extended(state_type: Any) -> bool:
     """Return whether states of a type hold more than their author's fields."""
-    return isinstance(state_type, type) and issubclass(state_type, ExtendedState)
+    return bool(kept_names(state_type))
 
 
 def kept_names(state_type: Any) -> frozenset[str]:
     """Return the names of what states of a type hold beside their author's fields."""
-    names: frozenset[str] = getattr(state_type, "kept", _NOTHING)
-    return names if is_extended(state_type) else _NOTHING
+    if isinstance(state_type, type) and issubclass(state_type, ExtendedState):
+        return state_type.kept
+    return _NOTHING
 
 
 _NOTHING = frozenset[str]()

@@ -19,11 +19,6 @@ class GeneratorWatch:
         self.before = self._states()
 
     def _states(self) -> tuple[Any, ...]:
-        # A mode that fakes tensors would fake the states of the generators.
-        with without_dispatch_modes():
-            return self._read()
-
-    def _read(self) -> tuple[Any, ...]:
         kind = self.device.type
         device_module = (
             getattr(torch, kind, None) if kind not in ("cpu", "meta") else None
@@ -31,9 +26,11 @@ class GeneratorWatch:
         is_there = device_module is not None and device_module.is_available()
         read = getattr(device_module, "get_rng_state", None) if is_there else None
         numpy: Any = np.random.get_state()
-        cpu = torch.get_rng_state()
-        of_device = None if read is None else bytes(read(self.device).tolist())
-        return random.getstate(), numpy, bytes(cpu.numpy()), of_device
+        # A mode that fakes tensors would fake the states of the generators.
+        with without_dispatch_modes():
+            cpu = bytes(torch.get_rng_state().numpy())
+            of_device = None if read is None else bytes(read(self.device).tolist())
+        return random.getstate(), numpy, cpu, of_device
 
     def has_drawn(self) -> bool:
         """Return whether a generator went on."""
@@ -46,17 +43,14 @@ class GeneratorWatch:
 
     def restore(self) -> None:
         """Put the generators back."""
-        with without_dispatch_modes():
-            self._restore()
-
-    def _restore(self) -> None:
         python, numpy, cpu, of_device = self.before
         random.setstate(python)
         np.random.set_state(numpy)
-        torch.set_rng_state(_tensor(cpu))
-        if of_device is not None:
-            module = getattr(torch, self.device.type)
-            module.set_rng_state(_tensor(of_device), self.device)
+        with without_dispatch_modes():
+            torch.set_rng_state(_tensor(cpu))
+            if of_device is not None:
+                module = getattr(torch, self.device.type)
+                module.set_rng_state(_tensor(of_device), self.device)
 
 
 def _tensor(state: bytes) -> torch.Tensor:

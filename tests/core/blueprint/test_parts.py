@@ -114,3 +114,10 @@ def test_an_empty_selection_is_an_error_unless_it_is_allowed(
         coder["encoder", 7:, "layer"].configure(bias=False)
 
     coder["encoder", 7:, "layer"].configure(bias=False, allow_empty=True)
+
+
+def test_what_is_asked_of_one_part_names_those_that_are_selected() -> None:
+    blueprint: Any = Blueprint(Chain)
+
+    with pytest.raises(SettingError, match=r"selected: body\.0, body\.1\. .*\.first"):
+        _ = blueprint["body", :2].cls

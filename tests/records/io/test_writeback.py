@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from burnish.records import Record, open_record
-from burnish.records.io import writeback
-from burnish.records.io.writeback import Writeback
+from burnish.records.io import sink
+from burnish.records.io.sink import Writeback
 
 MIB = 1 << 20
 
@@ -18,7 +18,7 @@ def test_the_disk_begins_once_enough_was_written(
 ) -> None:
     ranges: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        writeback,
+        sink,
         "_sync_range",
         lambda _, start, count, __: ranges.append((start, count)),
     )
@@ -35,7 +35,7 @@ def test_a_save_tells_the_disk_of_its_file_up_to_the_last_step(
 ) -> None:
     ranges: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        writeback,
+        sink,
         "_sync_range",
         lambda _, start, count, __: ranges.append((start, count)),
     )
@@ -54,7 +54,7 @@ def test_a_file_system_that_cannot_do_it_is_no_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # The call answers with a number, as the C library's does.
-    monkeypatch.setattr(writeback, "_sync_range", lambda *_: -errno.EINVAL)
+    monkeypatch.setattr(sink, "_sync_range", lambda *_: -errno.EINVAL)
     file = tmp_path / "a.mpk"
 
     Record.from_state_dict({"w": torch.ones(3 * MIB)}).save(file)
@@ -70,6 +70,6 @@ def test_a_system_without_the_call_has_one_that_does_nothing(
 
     monkeypatch.setattr("ctypes.CDLL", without)
 
-    call = writeback._sync_file_range()  # pyright: ignore[reportPrivateUsage]
+    call = sink._sync_file_range()  # pyright: ignore[reportPrivateUsage]
 
     assert call(3, 0, MIB, 2) is None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import burnish
-from burnish.core.state.loading.held_values import (
+from burnish.core.state.loading.commit import (
     MOST_STAGED,
     HeldValues,
     MappedValues,

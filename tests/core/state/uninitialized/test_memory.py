@@ -2,7 +2,7 @@
 
 import torch
 
-from burnish.core.state.uninitialized.memory import (
+from burnish.core.state.uninitialized.tape import (
     can_require_grad,
     is_ordinary,
 )
