@@ -61,7 +61,7 @@ def test_a_bar_is_drawn_after_a_while_on_a_terminal_alone(
         monkeypatch.setattr(sys, "stderr", stream)
         with progress_bar("reading x", 10) as advance:
             advance(5)
-            wait_for(lambda stream=stream: not stream.isatty() or stream.getvalue())
+            wait_for(screen.getvalue)
 
     assert "reading x" in screen.getvalue()
     assert pipe.getvalue() == ""

@@ -1,6 +1,7 @@
 """What two records of one class say of it, where one says more than the other."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
@@ -22,7 +23,7 @@ def test_a_pretrained_folder_and_a_record_of_the_same_module_are_the_same(
 ) -> None:
     net = Net()
     burnish.save_pretrained(net, tmp_path / "hub")
-    sides = [net, tmp_path / "hub"][:: -1 if is_swapped else 1]
+    sides: list[Any] = [net, tmp_path / "hub"][:: -1 if is_swapped else 1]
 
     result = burnish.diff(*sides)
 
