@@ -19,6 +19,9 @@ demo: $(READY)
 	$(PY) examples/digits.py
 	$(PY) examples/gpt2.py
 
+# Tests start hundreds of processes: each would compile every module anew where none is kept.
+test wheel-test: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(READY)
 	$(PY) -m pytest $(TESTS) $(addprefix --ignore=,$(BESIDE_WHEEL))
 
