@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("config", "records", "core", "optim", "train", "cli")
 TEXT = (ROOT / "ARCHITECTURE.md").read_text()
@@ -15,22 +13,21 @@ TEXT = (ROOT / "ARCHITECTURE.md").read_text()
 JOURNEYS = dict(re.findall(r"^- \*\*(.+?)\*\* (.+)$", TEXT, re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    "journey", ["save", "load", "step", "configure and build", "restore"]
-)
-def test_a_journey_enters_its_stations_in_the_order_of_the_page(journey: str) -> None:
-    stations = re.findall(r"`([\w/]+\.py)`", JOURNEYS[journey])
+def test_the_journeys_enter_their_stations_in_the_order_of_the_page() -> None:
+    names = ["save", "load", "step", "configure and build", "restore"]
 
     process = subprocess.run(
-        [sys.executable, ROOT / "tools/journeys.py", ROOT, journey],
+        [sys.executable, ROOT / "tools/journeys.py", ROOT, *names],
         capture_output=True,
         text=True,
         check=True,
     )
 
-    files = dict.fromkeys(file for file, _ in json.loads(process.stdout))
-    assert 3 <= len(stations) <= 6
-    assert [file for file in files if file in stations] == stations
+    for name, line in zip(names, process.stdout.splitlines(), strict=True):
+        stations = re.findall(r"`([\w/]+\.py)`", JOURNEYS[name])
+        files = dict.fromkeys(file for file, _ in json.loads(line))
+        assert 3 <= len(stations) <= 6, name
+        assert [file for file in files if file in stations] == stations, name
 
 
 def test_every_file_that_is_named_by_its_path_exists() -> None:

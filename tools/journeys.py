@@ -1,15 +1,16 @@
 """Which functions of a checkout a journey enters, in the order of their first call.
 
-    python tools/journeys.py FOLDER OF A CHECKOUT JOURNEY
+    python tools/journeys.py FOLDER OF A CHECKOUT JOURNEY...
 
-Prints pairs of file and function as JSON. Every journey was taken once before, but the
-first step of an optimizer, which plans.
+Prints a line for each journey, pairs of file and function as JSON. Every journey was
+taken once before, but the first step of an optimizer, which plans.
 """
 
 import json
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,15 +19,16 @@ FOLDERS = ("config", "records", "core", "optim", "train", "cli")
 
 
 def main() -> None:
-    """Take the journey that the arguments name."""
-    root, journey = Path(sys.argv[1]).resolve(), sys.argv[2]
+    """Take the journeys that the arguments name."""
+    root = Path(sys.argv[1]).resolve()
     sys.path.insert(0, str(root / "src"))
     with tempfile.TemporaryDirectory() as folder:
-        call = journeys(Path(folder), is_stepped=journey != "step")[journey]
-        print(json.dumps(_functions_of(call, root)))
+        calls = journeys(Path(folder))
+        for journey in sys.argv[2:]:
+            print(json.dumps(_functions_of(calls[journey], root)))
 
 
-def journeys(folder: Path, *, is_stepped: bool) -> dict[str, Callable[[], object]]:
+def journeys(folder: Path) -> dict[str, Callable[[], object]]:
     """Return what to call for each journey; ``folder`` takes its files."""
     import torch
 
@@ -47,21 +49,23 @@ def journeys(folder: Path, *, is_stepped: bool) -> dict[str, Callable[[], object
 
     net: Any = Net()
     other: Any = Net()
+    unstepped: Any = Net()
     net_class: Any = Net
     optimizer = AdamW().bind(net, lr=1e-3)
     other_optimizer = AdamW().bind(other, lr=1e-3)
     file, checkpoints = folder / "net.mpk", Checkpoints(folder / "run")
+    first_optimizer = AdamW().bind(unstepped, lr=1e-3)
     net(torch.ones(1, 4)).sum().backward()
+    unstepped(torch.ones(1, 4)).sum().backward()
     net.save_record(file)
     net_class.from_record(file)
     net_class.blueprint().configure("second", bias=False)
-    if is_stepped:
-        optimizer.step()
-        checkpoints.save(1, model=net, optim=optimizer)
+    optimizer.step()
+    checkpoints.save(1, model=net, optim=optimizer)
     return {
         "save": lambda: net.save_record(file, precision="half"),
         "load": lambda: net_class.from_record(file),
-        "step": optimizer.step,
+        "step": first_optimizer.step,
         "configure": lambda: net_class.blueprint().configure("first", bias=False),
         "configure and build": lambda: (
             net_class.blueprint().configure("first", bias=False).build()
@@ -80,7 +84,7 @@ def _functions_of(call: Callable[[], object], root: Path) -> list[tuple[str, str
         # import runs the body of a file.
         if event != "call" or code.co_name.startswith("<"):
             return
-        file = str(Path(code.co_filename).resolve())
+        file = _resolved(code.co_filename)
         if file.startswith(folders):
             entered[file.removeprefix(f"{root}/"), code.co_qualname] = None
 
@@ -88,6 +92,11 @@ def _functions_of(call: Callable[[], object], root: Path) -> list[tuple[str, str
     call()
     sys.setprofile(None)
     return [*entered]
+
+
+@cache
+def _resolved(file: str) -> str:
+    return str(Path(file).resolve())
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ OURS = [
 ]
 
 
+N_STEPS, KILL_AT = 5, 3
+"""What is killed has been saved once, a step before."""
+
 THEIRS = ["torch.Adam", "torch.SGD", "torch.Adagrad", "torch.LBFGS"]
 
 
@@ -66,13 +69,13 @@ RUNS = [
 def test_a_killed_run_ends_with_the_bits_of_an_uninterrupted_one(
     way: str, name: str, tmp_path: Path
 ) -> None:
-    expected = result_of(WAYS[way](tmp_path / "whole", name, 8, 0))
+    expected = result_of(WAYS[way](tmp_path / "whole", name, N_STEPS, 0))
 
     def killed() -> None:
-        WAYS[way](tmp_path / "run", name, 8, 5)
+        WAYS[way](tmp_path / "run", name, N_STEPS, KILL_AT)
 
     def resumed() -> None:
-        run = WAYS[way](tmp_path / "run", name, 8, 0)
+        run = WAYS[way](tmp_path / "run", name, N_STEPS, 0)
         result_of(run).save(tmp_path / "result.mpk")
 
     assert os.WTERMSIG(in_child(killed)) == signal.SIGKILL
@@ -86,11 +89,11 @@ def test_a_program_killed_from_outside_resumes_in_a_new_process(
 ) -> None:
     def program(folder: str, kill_at: int) -> subprocess.CompletedProcess[str]:
         file = str(resumed_run.__file__)
-        words = [sys.executable, file, way, str(tmp_path / folder), "AdamW", "8"]
+        words = [sys.executable, file, way, str(tmp_path / folder), "AdamW", str(N_STEPS)]
         return subprocess.run([*words, str(kill_at)], capture_output=True, text=True)
 
-    expected = result_of(WAYS[way](tmp_path / "whole", "AdamW", 8, 0))
-    assert program("run", 5).returncode == -signal.SIGKILL
+    expected = result_of(WAYS[way](tmp_path / "whole", "AdamW", N_STEPS, 0))
+    assert program("run", KILL_AT).returncode == -signal.SIGKILL
     assert program("run", 0).returncode == 0
 
     assert_same(Result.load(tmp_path / "run/result.mpk"), expected)

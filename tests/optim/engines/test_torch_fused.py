@@ -109,7 +109,7 @@ def test_every_size_is_stepped_to_the_promise_of_its_dtype(
 
 
 @pytest.mark.parametrize(
-    ("lr", "sizes"), [(0.05, SIZES), (1e-3, [*range(1, 131), 1_000_003])]
+    ("lr", "sizes"), [(0.05, SIZES), (1e-3, [*range(1, 131), 100_003])]
 )
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", SIMPLE)

@@ -256,7 +256,7 @@ def test_a_kill_at_any_call_leaves_the_old_checkpoint_or_the_new(
 
         return save
 
-    for _ in killed_everywhere(prepare):
+    for _ in killed_everywhere(prepare, stride=3):
         model = net()
         assert Checkpoints(tmp_path).restore(model=model) == 1
         assert same(model, filled(net(), 1.0)) or same(model, filled(net(), 2.0))

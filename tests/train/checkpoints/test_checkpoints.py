@@ -132,14 +132,14 @@ def test_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path: Path, again: bool) 
         )
 
     n_kills = 0
-    for _ in killed_everywhere(prepare):
+    for _ in killed_everywhere(prepare, stride=3):
         n_kills += 1
         checkpoint = Checkpoints(folder)["latest"]
         assert checkpoint["a"] == [int(checkpoint["b"])]
 
         Checkpoints(folder, keep_last=1).save(9, a=[9])
         assert os.listdir(folder) == ["step000000000009"]
-    assert n_kills > 10
+    assert n_kills > 5
 
 
 def test_a_full_disk_says_so_and_loses_nothing(

@@ -184,7 +184,7 @@ def test_a_kill_at_any_call_leaves_the_old_or_the_new(
         return save
 
     n_kills = 0
-    for _ in killed_everywhere(prepare, stride=1 if wait else 3):
+    for _ in killed_everywhere(prepare, stride=3 if wait else 7):
         n_kills += 1
         steps = Checkpoints(folder).steps
         assert steps in ([1], [1, 2], [2])

@@ -82,12 +82,12 @@ def test_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
         return lambda: advance(next_run, 2)
 
     n_kills = 0
-    for _ in killed_everywhere(prepare):
+    for _ in killed_everywhere(prepare, stride=3):
         n_kills += 1
         state = open_run(folder).state
         assert state.step in (1, 2)
         assert state.tensor.tolist() == [0.0, 0.0] if state.step == 1 else [2.0, 2.0]
-    assert n_kills > 10
+    assert n_kills > 5
     assert open_run(folder).state.tensor.tolist() == [2.0, 2.0]
 
 

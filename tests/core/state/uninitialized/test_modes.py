@@ -85,7 +85,7 @@ class _Interrupt:
                 raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("n", range(1, 8))
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_no_mode_outlives_an_interrupt_whose_traceback_is_kept(n: int) -> None:
     caught: list[BaseException] = []
     sys.setprofile(_Interrupt(n))
