@@ -27,6 +27,7 @@ from .param_groups import (
     restore_schedule,
     schedule_data,
 )
+from .pickled_states import states_to_pickle
 from .state_check import check_held, check_values, checked_state
 from .weight_precision import WeightPrecision
 
@@ -70,7 +71,8 @@ class BoundState:
     def __getstate__(self) -> dict[str, Any]:
         # A copy's groups have other identities, and its states other memory.
         caches = ("initial_states", "_options", "_rates")
-        return {k: v for k, v in vars(self).items() if k not in caches}
+        lasting = {k: v for k, v in vars(self).items() if k not in caches}
+        return {**lasting, "states": states_to_pickle(self.states)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
