@@ -178,19 +178,6 @@ def narrow_layers() -> nn.Sequential:
     return nn.Sequential(*(layer for pair in pairs for layer in pair)).bfloat16()
 
 
-def test_a_pickle_holds_each_state_once() -> None:
-    net = nn.Sequential(*[nn.Linear(16, 16) for _ in range(20)])
-    optim = AdamW().bind(net, lr=0.1)
-    set_grads(net, 0)
-    optim.step()
-    size = sum(param.nbytes for param in net.parameters())
-
-    data = pickle.dumps((net, optim))
-
-    # The parameters, their gradients and two moments.
-    assert len(data) < 6 * size
-
-
 @WAYS
 @pytest.mark.parametrize("simple", [SGD(momentum=0.9), RMSprop(), RAdam()], ids=repr)
 def test_a_copy_in_half_precision_goes_on_with_the_bits_of_the_original(

@@ -1,5 +1,7 @@
 """States of which a part is saved, and states that share what is unchanged."""
 
+import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +15,10 @@ from torch import nn
 import burnish
 from burnish.train import Blob, HyperState, Lazy, stateful_command
 from burnish.train.hyperstate.stored_files import StoredFiles
+
+from ..killed import killed_everywhere
+
+torch.set_num_threads(1)
 
 WIDE = 256
 
@@ -147,6 +153,36 @@ def test_what_is_unchanged_is_linked_to_the_checkpoint_before(
     again = load(tmp_path).state
     assert torch.equal(again.net.head.weight, run.state.net.head.weight)
     assert torch.equal(again.net.base.weight, run.state.net.base.weight)
+
+
+def test_a_kill_leaves_the_old_state_whole_with_all_that_it_shares(
+    tmp_path: Path,
+) -> None:
+    advance(load(tmp_path / "start", unchanged="link"))
+    folder = tmp_path / "run"
+
+    def prepare() -> Any:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tmp_path / "start", folder)
+        run = load(folder, unchanged="link", keep_last=2, wait=False)
+
+        def save() -> None:
+            advance(run)
+            run.wait()
+
+        return save
+
+    n_kills = 0
+    for _ in killed_everywhere(prepare, stride=25):
+        n_kills += 1
+        run = load(folder, unchanged="link", keep_last=2)
+        assert run.state.step in (1, 2)
+        assert run.state.net.base.weight.eq(3).all()
+        advance(run)
+        for file in folder.glob("*step*/*.mpk"):
+            burnish.verify_file(file)
+        assert len(os.listdir(folder)) == 2
+    assert n_kills > 2
 
 
 def test_fields_that_nobody_touched_take_their_shared_files_along(
