@@ -189,7 +189,7 @@ def check_config_class(cls: object, example: str) -> None:
 
 def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
     """Return what ``file`` says, before any class has looked at it, and its format."""
-    path = Path(os.fsdecode(file))
+    path = file if isinstance(file, Path) else Path(os.fsdecode(file))
     form = config_format_of(path)
     try:
         return form.read(read_text(path)), form

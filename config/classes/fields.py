@@ -333,6 +333,9 @@ def is_abstract(annotation: object) -> bool:
 
 def literals(annotation: object) -> tuple[object, ...]:
     """Return the values of a ``Literal``, none if it is something else."""
+    # Most annotations are classes.
+    if isinstance(annotation, type):
+        return ()
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 

@@ -92,7 +92,10 @@ def override_texts(overrides: Iterable[str]) -> list[str]:
     expected = "overrides are a list of texts, as in ['a.b=1', 'c=2'], got"
     if isinstance(overrides, str):
         raise TypeError(f"{expected} one text: {short_repr(overrides)}")
-    if isinstance(overrides, Mapping) or not isinstance(overrides, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+    # A list is what it should be, and an ABC takes long to say so.
+    if not isinstance(overrides, list | tuple) and (
+        isinstance(overrides, Mapping) or not isinstance(overrides, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+    ):
         raise TypeError(f"{expected} {short_repr(overrides)}")
     texts = list(overrides)
     for text in texts:
