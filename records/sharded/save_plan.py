@@ -14,6 +14,7 @@ import xxhash
 
 from ..entries.entry import Entry
 from ..errors import RecordError
+from ..processes.messages import n_processes
 from ..tensors.dtypes import name_of_dtype
 from ..tensors.shares import own_share
 from .layout import Chunk, Layout, Rectangle
@@ -58,6 +59,9 @@ def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
             plan.add_whole(entry, rank)
             continue
         tensor: Any = entry.source
+        # Each of several whose group has ended, or was left out, is alone here.
+        if tensor.device_mesh.size() > n_processes():
+            return None
         layout = layout_of(tensor, entry.path)
         if layout is None or rectangle_of(tensor, entry.path) is None:
             return None
@@ -112,7 +116,9 @@ def plan_by_rectangles(
         if not is_cover(chunks, entry.shape):
             raise RecordError(
                 f"{entry.path}: what the processes hold of it, {sorted(holders)}, is "
-                f"not every value of {entry.shape} once; nothing was written"
+                f"not every value of {entry.shape} once; nothing was written. "
+                f"{len(messages)} save together: all that hold the module have to, "
+                "before their process group ends, and as one group"
             )
         plan.index.numbers.append(IN_CHUNKS)
         plan.index.chunks[row] = chunks

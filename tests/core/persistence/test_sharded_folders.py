@@ -532,3 +532,26 @@ def test_each_process_removes_a_part_of_the_save_before(
     in_processes(act, tmp_path / "processes", 2)
 
     assert len([*tmp_path.glob("net/part-*")]) == 2
+
+
+def test_a_save_without_the_other_processes_is_refused_and_the_old_folder_stays(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "net"
+    save(folder, 2, by_layers, tmp_path / "before")
+
+    def act(rank: int) -> None:
+        net = by_layers(trained_net(seed=2))
+        # A group that the other process does not know of.
+        alone = torch.distributed.new_group([rank], use_local_synchronization=True)
+        with pytest.raises(RecordError, match="1 save together"):
+            burnish.save_record(net, f"{folder}/", group=alone)
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+        with pytest.raises(RecordError, match="before their process group ends"):
+            burnish.save_record(net, f"{folder}/")
+        os._exit(0)  # there is no group to wait in
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    assert_saved_values(burnish.from_record(Net, folder))

@@ -1,6 +1,8 @@
 """Records in a storage that speaks S3: what is asked, and what stands there."""
 
+import threading
 from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -128,3 +130,56 @@ def test_what_is_not_there_is_an_error_of_the_system_with_the_url() -> None:
         burnish.open_record("s3://burnish/none.mpk")
     with pytest.raises(OSError, match=r"nowhere-at-all/net\.mpk"):
         burnish.save_record(nn.Linear(2, 2), "s3://nowhere-at-all/net.mpk")
+
+
+class _Failing(BaseHTTPRequestHandler):
+    """Says that the service is unavailable, or closes the connection."""
+
+    protocol_version = "HTTP/1.1"
+    resets = False
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        if self.resets:
+            self.close_connection = True
+            return
+        self.send_response(503)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # their names
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_storage_that_fails_is_the_error_of_a_save_and_of_a_read(
+    resets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs: Any = pytest.importorskip("s3fs")
+    fsspec: Any = pytest.importorskip("fsspec")
+    monkeypatch.setattr(_Failing, "resets", resets)
+    # It asks five times by itself, for about ten seconds.
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    failing = ThreadingHTTPServer(("127.0.0.1", 0), _Failing)
+    threading.Thread(target=failing.serve_forever, args=(0.01,), daemon=True).start()
+    options = {
+        "endpoint_url": f"http://127.0.0.1:{failing.server_port}",
+        "key": "test",
+        "secret": "test",
+        "client_kwargs": {"region_name": "us-east-1"},
+        "config_kwargs": {"retries": {"max_attempts": 0}},
+    }
+    monkeypatch.setitem(fsspec.config.conf, "s3", options)
+    net = nn.Linear(2, 2)
+
+    with pytest.raises(OSError, match="what was saved there before stays"):
+        burnish.save_record(net, "s3://burnish/net.mpk")
+    with pytest.raises(OSError, match=r"s3://burnish/net\.mpk"):
+        burnish.open_record("s3://burnish/net.mpk")
+    with pytest.raises(OSError, match="s3://burnish/run"):
+        burnish.Checkpoints("s3://burnish/run").save(1, net=net)
+
+    failing.shutdown()
+    failing.server_close()
