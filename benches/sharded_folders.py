@@ -31,7 +31,7 @@ from burnish.train.inspection.conversion import consolidate_folder
 
 Runners = dict[str, tuple[Callable[[], object], Callable[[], object]]]
 CLOCKS: tuple[Literal["cpu", "wall"], ...] = ("cpu", "wall")
-SIZES = {"336 MB, 20 tensors": (2048, 20, 4), "5 MB, 2,400 tensors": (24, 1200, 4)}
+SIZES = {"336 MB, 20 tensors": (2048, 20, 4), "5 MB, 2,400 tensors": (24, 1200, 3)}
 TARGETS: dict[str, dict[str, float | None]] = {
     "336 MB, 20 tensors": {"save": 0.6, "load": 0.9, "map": 0.5},
     "5 MB, 2,400 tensors": {"save": 0.45, "load": 0.25, "map": None},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from burnish.train import Checkpoints, HyperState
+from burnish.train import Checkpoints
 
 from ...forked_processes import in_two_processes
 from .two_processes import check_resume, check_training
@@ -33,8 +33,3 @@ def test_a_save_that_fails_is_the_same_error_on_all_and_the_next_one_works(
 
     in_two_processes(act, tmp_path / "processes")
     assert Checkpoints(tmp_path / "run").steps == [2]
-
-
-def test_a_url_is_no_folder_for_states() -> None:
-    with pytest.raises(ValueError, match="is a URL"):
-        HyperState.load(dict, dict, lambda config: {}, checkpoint_dir="gs://a/b")
