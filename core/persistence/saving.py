@@ -204,18 +204,13 @@ def save_record(
     folder = folder_named(file)
     if folder is not None:
         if not wait:
-            raise ValueError(
-                f"{folder}: a folder is written by all processes together, which wait "
-                "for each other; leave wait=False out, or use Checkpoints(..., "
-                "wait=False), whose processes agree behind the program"
-            )
+            raise _no_waiting(folder)
         writer = writer_of_folder(folder, recorder)
-        chosen_precision = writer.precision if precision is None else precision
         _save_to_folder(
             folder,
             partial(_record_to_save, module, writer, only, exclude),
             module,
-            precision=chosen_precision,
+            precision=writer.precision if precision is None else precision,
             metadata=metadata,
             progress=progress,
             group=group,
@@ -259,6 +254,14 @@ def _save_to_folder(
     if isinstance(module, nn.Module):
         share_ids(places_of(module), group)
     save_to_folder(agreed(record_of, groups=[group]), folder, **options)
+
+
+def _no_waiting(folder: str) -> ValueError:
+    return ValueError(
+        f"{folder}: a folder is written by all processes together, which wait "
+        "for each other; leave wait=False out, or use Checkpoints(..., "
+        "wait=False), whose processes agree behind the program"
+    )
 
 
 # What type checkers take for a float may be an int.

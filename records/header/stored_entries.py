@@ -91,7 +91,11 @@ class StoredEntries:
             if not self._all and self._count:
                 existing, new_entry = self._entries, self._new_entry
                 numbers = range(self._count)
-                self._all = [existing.get(i) or new_entry(i) for i in numbers]
+                self._all = (
+                    [existing.get(i) or new_entry(i) for i in numbers]
+                    if existing
+                    else [*map(new_entry, numbers)]
+                )
                 # What it says has become entries, and is in memory once.
                 self._table = Table(path=[])
                 self._entries = {}

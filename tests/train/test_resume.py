@@ -89,7 +89,14 @@ def test_a_program_killed_from_outside_resumes_in_a_new_process(
 ) -> None:
     def program(folder: str, kill_at: int) -> subprocess.CompletedProcess[str]:
         file = str(resumed_run.__file__)
-        words = [sys.executable, file, way, str(tmp_path / folder), "AdamW", str(N_STEPS)]
+        words = [
+            sys.executable,
+            file,
+            way,
+            str(tmp_path / folder),
+            "AdamW",
+            str(N_STEPS),
+        ]
         return subprocess.run([*words, str(kill_at)], capture_output=True, text=True)
 
     expected = result_of(WAYS[way](tmp_path / "whole", "AdamW", N_STEPS, 0))
