@@ -36,6 +36,7 @@ from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord
 from ..checkpoints.choice import Choice, PatternsOfParts
 from ..checkpoints.distributed import check_alike, is_writer
+from ..checkpoints.end_signal import EndSignal
 from ..checkpoints.folders import Folders, check_count, made_folder
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import PartRow
@@ -91,6 +92,7 @@ class HyperState(Generic[C, S]):
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
+        on_signal: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         _check_counts(keep_last, every)
@@ -104,6 +106,7 @@ class HyperState(Generic[C, S]):
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
         progress_call(progress)
         self._wait, self._progress = wait, progress
+        self._signal = None if on_signal is None else EndSignal(on_signal)
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
         self._edits = edits
         self._bound = BoundOptimizers()
@@ -144,6 +147,7 @@ class HyperState(Generic[C, S]):
         wait: bool = True,
         snapshot: SnapshotKind = "copy",
         staging: int = STAGING,
+        on_signal: int | None = None,
         progress: Progress | None = None,
     ) -> "HyperState[C, S]":
         """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
@@ -174,6 +178,9 @@ class HyperState(Generic[C, S]):
         With ``wait=False`` a save copies the state, and a thread writes the copy while
         the run goes on, as `Checkpoints` does, with ``snapshot="lazy"`` and
         ``staging`` too; `wait` raises what went wrong, `report` says what was copied.
+        ``on_signal=signal.SIGTERM`` notes that signal: the next `step` keeps a
+        checkpoint, whatever ``every`` is, waits for it, and ends the program with
+        SystemExit.
         ``progress`` is called by saves, as that of `Checkpoints` is; what is restored
         is read when it is first touched, and not told of.
         ``path`` and ``checkpoint_dir`` may be URLs that fsspec knows; no config is
@@ -226,6 +233,7 @@ class HyperState(Generic[C, S]):
                     wait=wait,
                     snapshot=snapshot,
                     staging=staging,
+                    on_signal=on_signal,
                     progress=progress,
                     **options,
                 )
@@ -252,13 +260,19 @@ class HyperState(Generic[C, S]):
 
         A checkpoint of the same number is replaced. If writing fails, the ones that
         were there stay. An edit that does not fit is refused, and never raises.
+        SystemExit once the signal of ``on_signal`` has come and the checkpoint is kept.
         """
         if self._edits is not None:
             self._edits.look(self._number, self._source, self._take)
         if self._is_scheduled:
             self._follow()
-        if self._folders is not None and self._number() % self._every == 0:
+        ending = self._signal if self._signal and self._signal.has_come() else None
+        is_due = ending is not None or self._number() % self._every == 0
+        if self._folders is not None and is_due:
             self.save()
+        if ending is not None:
+            self.wait()
+            raise ending.end()
 
     @leaving_nothing_open
     def save(self) -> Place:

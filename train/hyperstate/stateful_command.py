@@ -60,6 +60,7 @@ class RunOptions(TypedDict, total=False):
     wait: bool
     snapshot: SnapshotKind
     staging: int
+    on_signal: int | None
     progress: Progress | None
 
 

@@ -1,6 +1,7 @@
 """States whose saves nobody waits for: whole, in order, read when they are there."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +189,23 @@ def test_a_progress_that_raises_leaves_the_older_state(tmp_path: Path) -> None:
         stopped.step()
 
     assert os.listdir(tmp_path) == before
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_signal_is_noted_and_the_next_step_saves_and_ends(
+    tmp_path: Path, wait: bool
+) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    options: dict[str, Any] = {"every": 100, "wait": wait}
+    run = load(tmp_path, on_signal=signal.SIGUSR1, **options)
+    advance(run, 1)
+    saved_before = os.listdir(tmp_path)
+
+    os.kill(os.getpid(), signal.SIGUSR1)
+    with pytest.raises(SystemExit) as ended:
+        advance(run, 2)
+
+    assert ended.value.code == 128 + signal.SIGUSR1
+    assert saved_before == []
+    assert os.listdir(tmp_path) == ["latest-step000000000002"]
+    assert signal.getsignal(signal.SIGUSR1) is before
