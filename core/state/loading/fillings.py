@@ -17,7 +17,7 @@ from ....records.tensors.memory import ORDINARY, is_distributed, values_of
 from ....records.tensors.shares import own_share, spread
 from .commit import Filling, HeldValues, Values, cannot_fail
 from .conversion import convert_values
-from .overlaps import Memory, Span, fillable_spans, find_overwritten
+from .overlaps import Memory, Spans, fillable_spans, find_overwritten
 from .plan import LoadPlan, LoadStep
 
 
@@ -159,7 +159,7 @@ def _check_readable(record: Entries) -> None:
 
 
 def _without_overwritten(
-    plan: LoadPlan, fillings: list[Filling], spans: list[Span], record: Entries
+    plan: LoadPlan, fillings: list[Filling], spans: Spans, record: Entries
 ) -> list[Filling]:
     """Refuse values that cannot all be in memory that their targets share.
 

@@ -71,7 +71,7 @@ def test_the_folder_is_to_the_byte_the_one_that_is_waited_for(tmp_path: Path) ->
     train(run.state, 1)
     other = HyperState(run.config, run.state, folders=load(tmp_path / "b")._folders)  # pyright: ignore[reportPrivateUsage]  # another place
 
-    a, b = run.save(), other.save()
+    a, b = Path(run.save()), Path(other.save())
     run.wait()
 
     assert sorted(os.listdir(a)) == sorted(os.listdir(b))
