@@ -183,8 +183,8 @@ def write_record(
 
 def formats() -> Iterator[Format]:
     """Return every format, users' own first; built-in ones are imported on the way."""
-    others = _formats.entries.items()
-    yield from (form for name, form in others if name not in BUILT_IN)
+    registered = _formats.entries.items()
+    yield from (form for name, form in registered if name not in BUILT_IN)
     yield from map(format_named, BUILT_IN)
 
 

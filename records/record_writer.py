@@ -198,12 +198,12 @@ class RecordWriter:
         return self.convention or ("burn" if self.format == "bpk" else "torch")
 
 
-def _check_convention(flat: Entries, asked: Convention) -> None:
+def _check_convention(flat: Entries, chosen: Convention) -> None:
     """Raise ValueError for a record that is in another convention than asked."""
     convention = convention_of(flat)
-    if asked != convention:
+    if chosen != convention:
         raise ValueError(
-            f"convention={asked!r}: the record has the names and orders "
+            f"convention={chosen!r}: the record has the names and orders "
             f"of {convention}, and only its module knows which of them differ. "
             "Write the module: save_record(module, file, recorder=...)."
         )
