@@ -10,6 +10,7 @@ import xxhash
 
 from ..entries.entry import Entry
 from ..errors import RecordChecksumError, RecordFormatError
+from ..io.lazy_payload import MUCH
 from ..io.source import ClosedFileError, Maps, Source
 from ..writing.contents import RowPayload
 from ..writing.payload import byte_view
@@ -88,6 +89,11 @@ class Text:
     path: str
     dtype: torch.dtype
     shape: tuple[int, ...]
+
+    @property
+    def is_piecewise(self) -> bool:
+        """Whether a save reads blocks of it: `load` takes memory for all, and much."""
+        return self._count * self.dtype.itemsize > MUCH
 
     def load(self, maps: Maps | None = None) -> torch.Tensor:
         """Return the tensor that the text says, compared with its sum."""

@@ -13,7 +13,10 @@ from ..errors import RecordChecksumError, RecordError, RecordFormatError
 from ..tensors.byte_planes import BLOCK, planes_of
 from ..tensors.flat_pieces import PIECE
 from .parallel_map import parallel_map
-from .source import Maps, RemoteLike, Source, fresh_memory, is_remote
+from .source import FileSource, Maps, RemoteLike, Source, fresh_memory, is_remote
+
+MUCH = 4 << 20
+"""Bytes of a tensor from which on its blocks are read one by one, where it can be."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +61,16 @@ class LazyPayload:
 
     is_live: ClassVar[bool] = False
     """Asked of every entry by every load: an attribute is found sooner than none."""
+
+    @property
+    def is_piecewise(self) -> bool:
+        """Whether a save reads blocks of it: `load` takes memory for all, and much."""
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if size <= MUCH or is_remote(self.source):
+            return False
+        is_mapped = isinstance(self.source, FileSource) and self.source.may_map
+        # A part lies apart from the next one, so that no map has all of them.
+        return self.is_planes or not is_mapped or len(self.pieces) > 1
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:

@@ -86,9 +86,7 @@ class BatchWriter:
         address = row_of(tensor) if type(tensor) in ORDINARY else 0
         if address:
             self._add(number, entry, tensor, address, dtype, size, frame)
-        elif isinstance(tensor, HeldTensor) or (
-            size > _SMALL and dtype is entry.dtype and is_piecewise(tensor)
-        ):
+        elif isinstance(tensor, HeldTensor) or (size > _SMALL and is_piecewise(entry)):
             self._write_parts(number, entry, dtype, size, (frame,))
         else:
             add = partial(self._add_stored, number, entry, dtype, size, frame)

@@ -97,10 +97,12 @@ def pieces(
     if isinstance(entry.source, HeldTensor):
         yield from entry.source.pieces(scratch.take, CHUNK)
         return
-    if dtype is entry.dtype and not entry.is_live and is_piecewise(entry.source):
-        # Put together of files, and larger than memory perhaps.
+    if is_piecewise(entry):
+        # Put together of files, or decoded, and larger than memory perhaps.
         for block in entry.blocks():
-            yield scratch.take(dtype, block.numel()).copy_(block)
+            out = scratch.take(dtype, block.numel())
+            _convert(block, out, entry, precision)
+            yield out
         return
     tensor = stored_tensor(entry)
     if not tensor.numel():
@@ -125,9 +127,9 @@ def pieces(
         yield out
 
 
-def is_piecewise(source: object) -> bool:
-    """Return whether a stored tensor is better read a few rows at a time."""
-    return bool(getattr(source, "is_piecewise", False))
+def is_piecewise(entry: Entry) -> bool:
+    """Return whether it is stored, and better read a few rows at a time."""
+    return getattr(entry.source, "is_piecewise", False) and not entry.is_live
 
 
 def convert_piece(
@@ -138,16 +140,27 @@ def convert_piece(
     precision: RecordPrecision,
 ) -> None:
     """Write a piece of the entry's ``tensor`` to ``out`` as the file has it."""
+    values = piece.reshape(-1)
+    # The range is checked before the conversion, so both must see one state of the
+    # values, whatever another thread writes meanwhile. A copy is one that came from a
+    # device, and what becomes of a boolean is one look at it.
+    if (
+        out.dtype is not torch.bool
+        and piece.device == tensor.device
+        and not (is_undisturbed() and is_private(tensor))
+    ):
+        values = values.clone()
+    _convert(values, out, entry, precision)
+
+
+def _convert(
+    values: torch.Tensor, out: torch.Tensor, entry: Entry, precision: RecordPrecision
+) -> None:
+    """Write values of the entry that nobody changes to ``out`` as the file has them."""
     if out.dtype is torch.bool:
         # Views may have other bytes than 0 and 1, which no reader takes.
-        torch.ne(piece.reshape(-1).view(torch.uint8), 0, out=out)
+        torch.ne(values.view(torch.uint8), 0, out=out)
         return
-    # The range is checked before the conversion, so both must see one state of the
-    # values, whatever another thread writes meanwhile.
-    values = piece.reshape(-1)
-    # What came from a device is a copy already.
-    if piece.device == tensor.device and not (is_undisturbed() and is_private(tensor)):
-        values = values.clone()
     n_zeroed = convert(values, out, entry.path, precision.rounding(entry))
     precision.count_zeroed(entry.path, n_zeroed)
 

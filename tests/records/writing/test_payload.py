@@ -1,12 +1,16 @@
 """The bytes of entries: what is gathered, converted and written together."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from burnish.records import Record, Recorder, open_record
+from burnish.records import Record, RecordChecksumError, Recorder, open_record
+from burnish.records.formats.json_values import Text
+from burnish.records.io.lazy_payload import MUCH, LazyPayload
 from burnish.records.writing.payload import is_undisturbed, saved_from_snapshot
 
 
@@ -47,3 +51,54 @@ def test_values_are_safe_from_others_in_a_snapshot_alone(
 
     assert in_snapshot
     assert not is_undisturbed()
+
+
+def refuse(*_: object) -> object:
+    raise AssertionError("the whole tensor was asked for")
+
+
+@pytest.mark.parametrize("target", ["mpk", "mpk.zst", "safetensors"])
+@pytest.mark.parametrize("precision", [None, "half"])
+@pytest.mark.parametrize(
+    ("source", "payload"),
+    [("mpk.zst", LazyPayload), ("safetensors", LazyPayload), ("json", Text)],
+)
+def test_a_large_tensor_that_cannot_be_mapped_is_stored_again_block_by_block(
+    source: str,
+    payload: type[object],
+    precision: Any,
+    target: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = torch.arange(MUCH // 4 + 5).sin()
+    data = Recorder(source).dumps(
+        Record.from_state_dict({"w": values, "b": values[:3]})
+    )
+    record = open_record(data)
+
+    with monkeypatch.context() as patch:
+        small = vars(payload)["load"]
+        patch.setattr(
+            payload,
+            "load",
+            lambda self, *rest: small(self, *rest) if self.shape == (3,) else refuse(),
+        )
+        again = Recorder(target).dumps(record, precision=precision)
+
+    stored = open_record(again)["w"]
+    assert torch.equal(stored, values.half() if precision else values)
+
+
+def test_a_large_tensor_whose_blocks_are_damaged_leaves_the_file_as_it_was(
+    tmp_path: Path,
+) -> None:
+    values = torch.arange(MUCH // 4 + 5).sin()
+    data = bytearray(Recorder("mpk").dumps(Record.from_state_dict({"w": values})))
+    data[len(data) // 2] ^= 1
+    file = tmp_path / "x.mpk"
+    Record.from_state_dict({"w": torch.ones(2)}).save(file)
+
+    with pytest.raises(RecordChecksumError, match="w"):
+        open_record(bytes(data)).save(file, precision="half")
+
+    assert torch.equal(open_record(file)["w"], torch.ones(2))
