@@ -144,8 +144,10 @@ def _reading(options: Namespace) -> dict[str, Any]:
 def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
     for text in texts:
         path, equals, new_path = text.partition("=")
-        if not equals or not path:
-            raise ValueError(f"--rename is OLD=NEW, got {text!r:.80}")
+        if not equals or not path or "=" in new_path:
+            raise ValueError(
+                f"--rename is OLD=NEW, once for each name, got {text!r:.80}"
+            )
         yield path, new_path
 
 
@@ -160,6 +162,8 @@ def _pairs(options: Namespace) -> list[tuple[str, str]]:
         if options.suffix is not None:
             raise ValueError(f"--suffix is for a folder, and {target} names a file")
         return [(sources[0], target)]
+    if os.path.isfile(target):
+        raise ValueError(f"{target} is a file, and several sources go into a folder")
     if not is_url(target):
         os.makedirs(target, exist_ok=True)
     suffix = ".mpk" if options.suffix is None else options.suffix

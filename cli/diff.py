@@ -148,11 +148,15 @@ def _table(changes: Sequence[Any]) -> Any:
     from rich.text import Text
 
     from ..config.printable import printable
+    from ..train.inspection.diff import share_text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("values that differ", overflow="fold")
     for name in ("moved", "max abs", "max rel", "cosine", "changed"):
         table.add_column(name, justify="right", no_wrap=True)
+    has_close = any(change.distance.is_close for change in changes)
+    if has_close:
+        table.add_column("tolerance")
     for change in changes:
         d = change.distance
         cosine = "" if d.cosine is None else _cosine_text(d.cosine)
@@ -161,7 +165,8 @@ def _table(changes: Sequence[Any]) -> Any:
             f"{d.max_abs:.3g}",
             f"{d.max_rel:.3g}",
             cosine,
-            f"{d.changed_share:.1%}",
+            share_text(d.changed_share),
+            *(["within" * d.is_close] if has_close else ()),
         )
         table.add_row(Text(printable(change.path)), *map(Text, cells))
     return table
@@ -170,7 +175,9 @@ def _table(changes: Sequence[Any]) -> Any:
 def _cosine_text(cosine: float) -> str:
     # A cosine that is rounded to 1 would tell that nothing turned.
     text = f"{cosine:.4f}"
-    return f">{0.9999}" if text == "1.0000" and cosine < 1 else text
+    if abs(cosine) < 1 and text.endswith("1.0000"):
+        return ">0.9999" if cosine > 0 else "<-0.9999"
+    return text
 
 
 def _as_data(result: Any) -> dict[str, Any]:

@@ -95,14 +95,16 @@ def _scale(schedule: "Schedule") -> list[float]:
     top, bottom = max(values), min(values)
     steps = _ROWS - 1
     # The sum of a difference and its end may miss the other end by a rounding.
-    return [(top * (steps - i) + bottom * i) / steps for i in range(_ROWS)]
+    return [top * ((steps - i) / steps) + bottom * (i / steps) for i in range(_ROWS)]
 
 
 def _rows(schedule: "Schedule", width: int) -> list[str]:
     """Return the lines of a filled curve, eighths of a line where it ends in one."""
     values = [value for _, value in schedule.samples(width)]
     top, bottom = max(values), min(values)
-    heights = [1.0 if top == bottom else (v - bottom) / (top - bottom) for v in values]
+    # In halves: the difference of two large floats of opposite sign overflows.
+    span = top / 2 - bottom / 2
+    heights = [(v / 2 - bottom / 2) / span if span else 1.0 for v in values]
     eighths = [1 + round(height * (8 * _ROWS - 1)) for height in heights]
     return [
         "".join(_BLOCKS[min(8, max(0, n - 8 * level))] for n in eighths)

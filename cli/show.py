@@ -27,7 +27,10 @@ burnish show model.safetensors --html model.html
 
 def main(argv: Sequence[str]) -> int:
     """Show what ``argv`` names, and return the exit status."""
-    options = _parser().parse_intermixed_args(argv)
+    words = _parser()
+    options = words.parse_intermixed_args(argv)
+    if options.values is not None and options.html is not None:
+        words.error("--values prints one tensor, and --html goes without it")
     return answering(lambda: _run(options))
 
 
@@ -114,26 +117,44 @@ def _digests(view: Any) -> dict[str, str]:
 def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
     """Return the views with what the patterns choose; without patterns all of them.
 
-    A pattern may begin with the name of a part. ValueError where nothing matches.
+    A pattern may begin with the name of a part. ValueError where one matches nothing
+    in any part.
     """
     all_views = [*views]
     if not patterns:
         return all_views
     chosen: list[Any] = []
-    errors: list[ValueError] = []
+    errors: dict[str, list[ValueError]] = {pattern: [] for pattern in patterns}
+    hits: set[str] = set()
     for view in all_views:
-        name = view.part.name
-        if name and name in patterns:
-            chosen.append(view)
-            continue
-        texts = [p.removeprefix(f"{name}.") if name else p for p in patterns]
-        try:
-            chosen.append(view.chosen(texts))
-        except ValueError as error:
-            errors.append(error)
-    if not chosen:
-        raise errors[0]
+        texts = _texts_in_part(view, patterns, errors)
+        hits.update(texts)
+        if texts:
+            is_whole = view.part.name in texts
+            chosen.append(view if is_whole else view.chosen([*texts.values()]))
+    for pattern in patterns:
+        if pattern not in hits:
+            raise errors[pattern][0]
     return chosen
+
+
+def _texts_in_part(
+    view: Any, patterns: Sequence[str], errors: Mapping[str, list[ValueError]]
+) -> dict[str, str]:
+    """Return the patterns that choose something of a part, each as it is there."""
+    name = view.part.name
+    prefix = f"{name}." if name else ""
+    paths = [leaf.path for leaf in view.leaves()]
+    texts: dict[str, str] = {}
+    for pattern in patterns:
+        text = pattern.removeprefix(prefix)
+        try:
+            if pattern != name or not name:
+                view.check_matches(text, paths)
+            texts[pattern] = text
+        except ValueError as error:
+            errors[pattern].append(error)
+    return texts
 
 
 def _print_tables(
@@ -217,38 +238,60 @@ def _oddities(stats: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _show_values(views: Sequence[Any], options: Namespace) -> int:
-    from ..config.printable import printable
-    from .json_output import print_json
-
     path = options.values
-    for view in views:
-        prefix = f"{view.part.name}." if view.part.name else ""
-        for entry in view.entries:
-            if path in (entry.path, prefix + entry.path, *entry.ties):
-                _print_values(entry, options)
-                return 0
-        for name, value in view.plain:
-            if path in (name, prefix + name):
-                if options.json:
-                    print_json("values", {"path": name, "values": value})
-                else:
-                    print(printable(repr(value)))
-                return 0
+    hits = [(view, hit) for view in views if (hit := _stored_at(view, path))]
+    if not hits:
+        raise ValueError(f"nothing is stored at {path!r}.{_hint_of_path(views, path)}")
+    if len(hits) > 1:
+        names = [f"{view.part.name}.{path}" for view, _ in hits]
+        raise ValueError(
+            f"{len(hits)} parts have a {path!r}; write {' or '.join(names)}"
+        )
+    _print_values(*hits[0][1], options)
+    return 0
+
+
+def _stored_at(view: Any, path: str) -> tuple[str, Any] | None:
+    """Return the path in a part, and the entry or the plain value that lies there."""
+    prefix = f"{view.part.name}." if view.part.name else ""
+    for entry in view.entries:
+        if path in (entry.path, prefix + entry.path, *entry.ties):
+            return entry.path, entry
+    for name, value in view.plain:
+        if path in (name, prefix + name):
+            return name, value
+    return None
+
+
+def _hint_of_path(views: Sequence[Any], path: str) -> str:
     from ..config.spelling import did_you_mean
 
+    for view in views:
+        if path in view.record.reading.beside:
+            return (
+                " It stands beside the state dict, which is all that is read of files "
+                f"of torch; torch.load(file, weights_only=True)[{path!r}] has it."
+            )
     paths = [leaf.path for view in views for leaf in view.leaves()]
-    raise ValueError(f"nothing is stored at {path!r}.{did_you_mean(path, paths)}")
+    return did_you_mean(path, paths)
 
 
 _MOST_VALUES = 1000
 """Of more values torch prints the first and the last ones alone."""
 
 
-def _print_values(entry: Any, options: Namespace) -> None:
+def _print_values(path: str, entry: Any, options: Namespace) -> None:
+    from ..config.printable import printable
+    from ..records.entries.entry import Entry
     from .json_output import print_json
 
+    is_tensor = isinstance(entry, Entry)
     if options.json:
-        print_json("values", _values_as_data(entry))
+        plain = {"path": path, "values": entry}
+        print_json("values", _values_as_data(entry) if is_tensor else plain)
+        return
+    if not is_tensor:
+        print(printable(repr(entry)))
         return
     if options.all:
         _print_rows(entry)

@@ -1,10 +1,12 @@
 """Schedules to look at: a line of blocks in the terminal, a curve in a file."""
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from ..path import child
+from ..storage.replacement import write_file
 from ..tree import is_dict, is_items
 from .number import schedule_of
 from .schedule import Schedule
@@ -30,7 +32,7 @@ def plot(source: object, file: str | Path | None = None) -> Any:
         raise ValueError(f"nothing is scheduled in {source!r:.80}")
     figure: Any = Figure(figsize=(6, 2.4 * len(schedules)), layout="constrained")
     suffix = "" if file is None else Path(file).suffix.lower()
-    if suffix and suffix[1:] not in figure.canvas.get_supported_filetypes():
+    if file is not None and suffix[1:] not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"{file}: a picture's name ends in .png, .svg or .pdf")
     all_axes = figure.subplots(len(schedules), squeeze=False)[:, 0]
     for axes, (path, schedule) in zip(all_axes, schedules, strict=True):
@@ -38,7 +40,9 @@ def plot(source: object, file: str | Path | None = None) -> Any:
         axes.plot(xs, values)
         axes.set(xlabel=schedule.key, ylabel=path or "value", title=schedule.text)
     if file is not None:
-        figure.savefig(file)
+        picture = BytesIO()
+        figure.savefig(picture, format=suffix[1:])
+        write_file(file, picture.getvalue())
     return figure
 
 

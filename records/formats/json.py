@@ -94,7 +94,8 @@ class Json(Format):
                 header[key] = _read_table(reader, texts)
             elif key in _TOP:
                 header[key] = reader.value()
-            elif "burnish" not in header:
+            elif "burnish" not in header or key == "step":
+                # Of ours, only the list of a checkpoint's parts has a step.
                 raise _foreign(key, source.name)
             else:
                 raise reader.error(f"the unknown key {key!r:.80}")
@@ -245,6 +246,9 @@ def _place(reader: JsonReader, *, is_base64: bool) -> tuple[int, int, bool]:
 
 
 def _check_version(version: object, file: str) -> None:
+    if isinstance(version, str) and version.isalpha():
+        content = f"what a command of burnish prints with --json ({version!r:.40})"
+        raise ForeignFileError(file, content, "a record", "Name the file it tells of.")
     if type(version) is not int or version < 1:
         raise RecordFormatError(file, f"the version {version!r:.40}", str(VERSION))
     if version > VERSION:

@@ -100,6 +100,11 @@ def foreign_json(key: str) -> tuple[str, str]:
             "the index of weights in several files",
             "Open the folder that it is in: burnish.from_pretrained(folder, Net).",
         )
+    if key == "step":
+        return (
+            "what a checkpoint's parts are",
+            "Name the folder that it is in, or one of the records there.",
+        )
     return f"JSON of another program, with the key {key!r:.80}", _TEXT
 
 

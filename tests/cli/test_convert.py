@@ -136,7 +136,9 @@ def test_a_checkpoint_of_several_records_names_its_files(
         ["net.mpk", "new.mpk", "--precision", "quarter"],
         ["net.mpk", "new.mpk", "--only", "nothing"],
         ["net.mpk", "new.mpk", "--rename", "head"],
+        ["net.mpk", "new.mpk", "--rename", "head=a,b=c"],
         ["net.mpk", "other/net.mpk", "out/"],
+        ["net.mpk", "other/net.mpk", "net.mpk"],
     ],
 )
 def test_wrong_words_are_told(

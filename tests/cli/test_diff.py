@@ -156,3 +156,38 @@ def test_a_page_is_written_in_place_of_tables_and_the_verdict_stays(
     assert text.splitlines()[-1] == "1 of 6 tensors have other values"
     assert "head.weight" in Path("moved.html").read_text()
     compared(capsys, "base.mpk", "base.mpk", "--html", "same.html", status=0)
+
+
+def test_what_is_rounded_is_not_told_as_none_or_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = torch.zeros(5000)
+    few[0] = 1
+    turned = torch.linspace(1, 2, 5000)
+    before = {"few": torch.zeros(5000), "many": few, "turned": turned}
+    after = {"few": few, "many": 2 + few.roll(1).sub_(few), "turned": -turned * 1.01}
+    after["many"][3] = 0
+    after["turned"][0] = -1.1
+    torch.save(before, "a.pt")
+    torch.save(after, "b.pt")
+
+    rows = {r.split()[0]: r for r in compared(capsys, "a.pt", "b.pt").splitlines() if r}
+
+    assert "<0.1%" in rows["few"]
+    assert ">99.9%" in rows["many"]
+    assert "<-0.9999" in rows["turned"]
+
+
+def test_what_is_beyond_the_tolerance_is_told_from_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"near": torch.ones(2), "far": torch.ones(2)}, "a.pt")
+    torch.save({"near": torch.ones(2) + 1e-3, "far": torch.ones(2) + 1}, "b.pt")
+
+    text = compared(capsys, "a.pt", "b.pt", "--atol", "0.01")
+
+    rows = [line.split() for line in text.splitlines()]
+    assert [row[0] for row in rows if "within" in row[1:]] == ["near"]
+    assert text.splitlines()[-1] == (
+        "2 of 2 tensors have other values, 1 of them beyond the tolerance"
+    )

@@ -71,6 +71,8 @@ def test_a_text_that_is_no_schedule_is_quoted(
     [
         (["--at", "nan"], "got nan"),
         (["--plot", "a.mpk"], "ends in .png, .svg or .pdf"),
+        (["--plot", "none"], "ends in .png, .svg or .pdf"),
+        (["--plot", "none/a.png"], "make it first"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(
@@ -83,3 +85,11 @@ def test_what_cannot_be_drawn_is_one_line(
     error = capsys.readouterr().err
     assert problem in error
     assert len(error.splitlines()) == 1
+
+
+def test_the_largest_numbers_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedule", "step: 1.5e308@0 lin -1.5e308@50"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].lstrip().startswith("1.5e+308")
+    assert lines[9].lstrip().startswith("-1.5e+308")

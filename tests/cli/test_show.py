@@ -348,3 +348,61 @@ def test_an_empty_name_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["show", ""]) == 2
 
     assert "the name of the file is empty" in capsys.readouterr().err
+
+
+def test_patterns_of_several_parts_choose_in_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.Checkpoints("run").save(1, model=Net(), other=torch.nn.Linear(2, 2))
+
+    names = shown(capsys, "run", "model.head", "other.weight", "--json")
+
+    parts = {part["name"]: part["tensors"] for part in json.loads(names)["parts"]}
+    assert [tensor["path"] for tensor in parts["model"]] == ["head.weight", "head.bias"]
+    assert [tensor["path"] for tensor in parts["other"]] == ["weight"]
+
+
+def test_a_pattern_that_matches_in_no_part_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    burnish.Checkpoints("run").save(1, model=Net(), other=torch.nn.Linear(2, 2))
+
+    assert main(["show", "run", "model.head", "other.head"]) == 2
+    assert "'other.head' matches nothing" in capsys.readouterr().err
+
+
+def test_a_name_with_the_signs_of_patterns_is_a_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"a{b,c}": torch.ones(1), "d": torch.ones(2)}, "odd.pt")
+
+    tensors = as_json(capsys, "odd.pt", "a{b,c}")["parts"][0]["tensors"]
+    assert [tensor["path"] for tensor in tensors] == ["a{b,c}"]
+
+
+def test_values_that_several_parts_have_are_asked_for_by_part(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parts = {"model": torch.nn.Linear(2, 2), "ema": torch.nn.Linear(2, 2)}
+    burnish.Checkpoints("run").save(1, **parts)
+
+    assert main(["show", "run", "--values", "bias"]) == 2
+    error = capsys.readouterr().err
+    assert "model.bias" in error
+    assert "ema.bias" in error
+    values = as_json(capsys, "run", "--values", "ema.bias")["values"]
+    assert values == parts["ema"].bias.tolist()
+
+
+def test_values_beside_a_state_dict_are_told_with_the_way_to_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"state_dict": Net().state_dict(), "epoch": 3}, "last.pt")
+
+    assert main(["show", "last.pt", "--values", "epoch"]) == 2
+    assert "beside the state dict" in capsys.readouterr().err
+
+
+def test_a_page_of_one_tensor_s_values_is_wrong_use() -> None:
+    words = ["show", "x.mpk", "--values", "weight", "--html", "x.html"]
+    assert main(words) == 2

@@ -144,6 +144,9 @@ class Diff(FoldedHtml):
     def _verdict(self) -> str:
         n = len(self.changed) + self.n_equal
         texts = [f"{len(self.changed):,} of {n:,} tensors have other values"]
+        n_beyond = sum(not change.distance.is_close for change in self.changed)
+        if 0 < n_beyond < len(self.changed):
+            texts[0] += f", {n_beyond:,} of them beyond the tolerance"
         for paths, name in ((self.only_a, self.a), (self.only_b, self.b)):
             if paths:
                 texts.append(f"{len(paths):,} only in {printable(name)}")
@@ -189,8 +192,16 @@ class Diff(FoldedHtml):
             d = change.distance
             yield (
                 f"  {printable(change.path)}: moved {change.moved:.2%}, at most "
-                f"{d.max_abs:.3g}, {d.changed_share:.1%} of the values"
+                f"{d.max_abs:.3g}, {share_text(d.changed_share)} of the values"
             )
+
+
+def share_text(share: float) -> str:
+    """Return a share in percent; one that is rounded is none or all only if it is."""
+    text = f"{share:.1%}"
+    if text == "0.0%" and share:
+        return "<0.1%"
+    return ">99.9%" if text == "100.0%" and share < 1 else text
 
 
 def diff(
@@ -211,8 +222,11 @@ def diff(
     `RecordError` for damage, OSError for what is missing.
     """
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        if tolerance is not None and not 0 <= tolerance < math.inf:
-            raise ValueError(f"{name} is a number from 0 on, got {tolerance!r}")
+        if tolerance is None:
+            continue
+        is_number = isinstance(tolerance, (int, float))  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        if not is_number or not 0 <= tolerance < math.inf:
+            raise ValueError(f"{name} is a number from 0 on, got {tolerance!r:.80}")
     with ExitStack() as opened:
         source_a, source_b = (_parts_of(side, opened) for side in (a, b))
         views_a, views_b = _views(source_a), _views(source_b)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...config.patterns import as_patterns, matchers
+from ...config.patterns import Pattern, is_pattern, matchers
 from ...config.spelling import did_you_mean
 from ...optim.stored.by_param_name import state_by_param_name
 from ...optim.stored.record_types import GroupState
@@ -83,9 +83,9 @@ class PartView:
         if not patterns:
             return self
         paths = [leaf.path for leaf in self.leaves()]
-        every = [*as_patterns(patterns), *(f"{p}.**" for p in patterns)]
         for pattern in patterns:
-            _check_matches(pattern, paths)
+            self.check_matches(pattern, paths)
+        every = [p for pattern in patterns for p in _patterns_of(pattern, paths)]
         return PartView(
             part=self.part,
             entries=[e for e in self.entries if selected(e, every, None)],
@@ -97,6 +97,17 @@ class PartView:
             groups=self.groups,
             n_params=self.n_params,
         )
+
+    @staticmethod
+    def check_matches(pattern: str, paths: Sequence[str]) -> None:
+        """Raise ValueError unless ``pattern`` is of a path, or of what it begins."""
+        if _is_name(pattern, paths):
+            return
+        tests = [*matchers(pattern), *matchers(f"{pattern}.**")]
+        if not any(test(path, None) for test in tests for path in paths):
+            raise ValueError(
+                f"the pattern {pattern!r} matches nothing.{_hint(pattern, paths)}"
+            )
 
 
 def part_view(part: StoredPart) -> PartView:
@@ -115,11 +126,23 @@ def part_view(part: StoredPart) -> PartView:
     return PartView(part=part, entries=entries, plain=leaves, groups=[], n_params=[])
 
 
-def _check_matches(pattern: str, paths: Sequence[str]) -> None:
-    """Raise ValueError unless ``pattern`` is of a path, or of what others lie below."""
-    tests = [*matchers(pattern), *matchers(f"{pattern}.**")]
-    if any(test(path, None) for test in tests for path in paths):
-        return
+def _lies_at(path: str, name: str) -> bool:
+    return path == name or path.startswith(f"{name}.")
+
+
+def _patterns_of(pattern: str, paths: Sequence[str]) -> list[Pattern]:
+    """Return the patterns of what has a name, and of all that lies below it."""
+    if _is_name(pattern, paths):
+        return [lambda entry: _lies_at(entry.path, pattern)]
+    return [pattern, f"{pattern}.**"]
+
+
+def _is_name(pattern: str, paths: Sequence[str]) -> bool:
+    """Return whether ``pattern`` is stored as it is written, and means itself."""
+    return is_pattern(pattern) and any(_lies_at(path, pattern) for path in paths)
+
+
+def _hint(pattern: str, paths: Sequence[str]) -> str:
     names = {
         path[:end]
         for path in paths
@@ -127,6 +150,4 @@ def _check_matches(pattern: str, paths: Sequence[str]) -> None:
     }
     hint = did_you_mean(pattern, names)
     longer = [name for name in names if name.endswith(f".{pattern}")]
-    if not hint and longer:
-        hint = f" Did you mean {min(longer)!r}?"
-    raise ValueError(f"the pattern {pattern!r} matches nothing.{hint}")
+    return hint if hint or not longer else f" Did you mean {min(longer)!r}?"

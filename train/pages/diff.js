@@ -93,7 +93,10 @@ function map(prefix, list, byName) {
 }
 
 /* A cosine that is rounded to 1 would tell that nothing turned. */
-function cosineText(cosine) { return cosine < 1 && cosine > .99999 ? ">0.99999" : number(cosine, 5); }
+function cosineText(cosine) {
+  if (Math.abs(cosine) >= 1 || Math.abs(cosine) <= .99999) return number(cosine, 5);
+  return cosine > 0 ? ">0.99999" : "<-0.99999";
+}
 
 let find = () => {};
 (function table() {

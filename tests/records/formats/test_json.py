@@ -19,6 +19,7 @@ from burnish.records import (
     RecordVersionError,
     open_record,
 )
+from burnish.records.errors import ForeignFileError
 from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
 
@@ -165,6 +166,14 @@ def test_a_newer_version_is_refused_by_its_number() -> None:
 def test_other_json_is_told_from_a_record() -> None:
     with pytest.raises(RecordFormatError, match=r"another program.*'hidden_size'"):
         open_record(b'{"hidden_size": 3}')
+
+
+@pytest.mark.parametrize("text", [b'{"burnish": "show"}', b'{"burnish": 1, "step": 3}'])
+def test_what_else_this_library_writes_as_json_is_no_damaged_record(
+    text: bytes,
+) -> None:
+    with pytest.raises(ForeignFileError, match="Name the f"):
+        open_record(text)
 
 
 def test_an_unknown_payload_is_named() -> None:

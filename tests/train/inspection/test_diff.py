@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -273,7 +274,8 @@ def test_progress_is_told_to_the_end() -> None:
 
 
 def test_a_tolerance_is_a_number_from_0_on() -> None:
-    for bad in (-1.0, math.nan, math.inf):
+    bad: Any
+    for bad in (-1.0, math.nan, math.inf, "1e-3"):
         with pytest.raises(ValueError, match="rtol"):
             burnish.diff({}, {}, rtol=bad)
 
