@@ -383,15 +383,15 @@ def test_a_name_with_the_signs_of_patterns_is_a_name(
 def test_values_that_several_parts_have_are_asked_for_by_part(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    parts = {"model": torch.nn.Linear(2, 2), "ema": torch.nn.Linear(2, 2)}
-    burnish.Checkpoints("run").save(1, **parts)
+    ema = torch.nn.Linear(2, 2)
+    burnish.Checkpoints("run").save(1, model=torch.nn.Linear(2, 2), ema=ema)
 
     assert main(["show", "run", "--values", "bias"]) == 2
     error = capsys.readouterr().err
     assert "model.bias" in error
     assert "ema.bias" in error
     values = as_json(capsys, "run", "--values", "ema.bias")["values"]
-    assert values == parts["ema"].bias.tolist()
+    assert values == ema.bias.tolist()
 
 
 def test_values_beside_a_state_dict_are_told_with_the_way_to_them(
