@@ -4,11 +4,13 @@ import gc
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
 from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
+from ..config.printable import printable
 from ..config.process.streams import run_command
 from ..config.process.user_traceback import error_text
 from .words import EXIT_CODES
@@ -59,7 +61,7 @@ def _run(name: str, words: Sequence[str]) -> int:
     # `schema` of a dataclass must not wait for it.
     module = import_module(f".{COMMANDS[name][0]}", __package__)
     try:
-        with _fewer_collections(name):
+        with _fewer_collections(name), warnings_in_words(name):
             return int(module.main(words))
     except SystemExit as ending:
         if _is_of_argparse(ending):
@@ -88,7 +90,26 @@ def _fewer_collections(command: str) -> Generator[None]:
         gc.set_threshold(*before)
 
 
-_READERS = ("show", "diff", "convert", "verify")
+@contextmanager
+def warnings_in_words(command: str) -> Generator[None]:
+    """Have warnings told in words alone, unless users' code runs.
+
+    Which line of this library warned of a file is nothing to who named the file.
+    """
+    before = warnings.formatwarning
+    if command in _READERS:
+        warnings.formatwarning = _warning_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _warning_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"warning: {printable(str(message))}\n"
+
+
+_READERS = ("show", "diff", "convert", "consolidate", "shard", "verify")
 """Commands that read files, and run nobody's code."""
 
 

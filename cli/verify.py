@@ -199,7 +199,8 @@ def _repair(options: Namespace) -> int:
         content = {"repaired": repaired.paths, "share_equal": share}
         print_json("repair", {"file": options.out, **content})
         return 0
-    names = ", ".join(map(printable, repaired.paths)) or "nothing was damaged"
+    # What surrounds the values may be damaged all the same, as their checksums are.
+    names = ", ".join(map(printable, repaired.paths)) or "no entry was damaged"
     print(f"{printable(options.out)}: {_share_of_copy(repaired)}: {names}")
     return 0
 

@@ -1,10 +1,11 @@
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 import burnish
-from burnish.cli.main import COMMANDS, main
+from burnish.cli.main import COMMANDS, main, warnings_in_words
 
 
 def test_without_a_command_the_usage_is_told(
@@ -112,3 +113,16 @@ def test_help_fits_into_80_columns(
     assert main([*words, "--help"]) == 0
 
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("command", "has_place"), [("show", False), ("fit", True)])
+def test_a_warning_of_a_file_tells_no_line_of_code(
+    command: str, has_place: bool
+) -> None:
+    warning = UserWarning("two.pt: \x1b beside it")
+
+    with warnings_in_words(command):
+        text = warnings.formatwarning(warning, UserWarning, "code.py", 3, "")
+
+    assert ("code.py" in text) is has_place
+    assert has_place or text == "warning: two.pt: \\x1b beside it\n"

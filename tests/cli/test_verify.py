@@ -344,3 +344,17 @@ def test_what_a_file_that_was_cut_lacks_is_taken_from_the_copy_and_told(
 
     assert "which has not: header, y" in text
     assert Path("new.mpk").read_bytes() == whole
+
+
+def test_a_repair_of_damaged_checksums_does_not_say_that_all_was_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = Path("net.mpk").read_bytes()
+    Path("copy.mpk").write_bytes(whole)
+    Path("net.mpk").write_bytes(whole[:-3] + bytes([whole[-3] ^ 255]) + whole[-2:])
+    verified(capsys, "net.mpk", status=1)
+
+    text = verified(capsys, "net.mpk", "--repair-from", "copy.mpk", "--out", "new.mpk")
+
+    assert "no entry was damaged" in text
+    assert Path("new.mpk").read_bytes() == whole
