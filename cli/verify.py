@@ -68,7 +68,9 @@ _STATUS = {"fine": 0, "no checksums": 0, "damaged": 1, "unreadable": 2}
 def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
     """Yield for each file what is told of it, whatever is wrong with it."""
     from ..records.errors import RecordError
+    from ..records.io.remote.address import is_url
     from ..train.inspection.stored_files import files_of, problems_of
+    from ..train.inspection.stored_parts import files_behind
 
     try:
         if options.sha256 is not None:
@@ -79,7 +81,7 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
                 return
         for name, problem in problems_of(file):
             yield {"file": name, "verdict": "damaged", "problem": problem}
-        files = files_of(file)
+        files = files_behind(file) if is_url(file) else files_of(file)
     except (RecordError, OSError, ValueError, KeyError) as error:
         yield _failure(file, error)
         return

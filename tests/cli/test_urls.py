@@ -123,3 +123,29 @@ def test_shards_go_to_a_url_whose_index_is_read_like_a_record(net: nn.Module) ->
     assert main(["diff", URL, index]) == 0
     memory().rm_file("/commands/shards/model-00002-of-00002.safetensors")
     assert main(["show", index]) == 2
+
+
+@pytest.mark.parametrize("form", ["parts", "shards"])
+def test_verify_reads_a_folder_and_finds_damage_in_any_part(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = f"memory://commands/verified/{form}"
+    words = ["--parts", "2"] if form == "parts" else ["--shards", "1KB"]
+    assert main(["shard" if form == "parts" else "convert", URL, folder, *words]) == 0
+    assert main(["verify", folder]) == 0
+    part = max(memory().find(f"/commands/verified/{form}"), key=memory().size)
+    data = bytearray(memory().cat_file(part))
+    data[-600] ^= 1
+    memory().pipe_file(part, bytes(data))
+
+    assert main(["verify", folder]) == 1
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_an_object_that_is_not_there_is_told_in_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["show", "memory://commands/none.mpk"]) == 2
+
+    error = capsys.readouterr().err
+    assert error == "error: memory://commands/none.mpk: No such file or directory\n"

@@ -28,7 +28,7 @@ from ..checkpoints.folders import LATEST
 from ..checkpoints.manifest import FILE as MANIFEST
 from ..hyperstate.state_folders import state_folders
 from ..hyperstate.stored_files import STATE, StoredFiles
-from .stored_files import problems_of_run
+from .stored_files import files_of_record, problems_of_run
 
 Kind: TypeAlias = Literal[
     "record", "pretrained folder", "shards", "checkpoint", "hyperstate", "folder"
@@ -92,6 +92,24 @@ def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
             record = open_shards(folder, path, verify=verify)
             return StoredParts(path, "shards", [StoredPart("", path, record)])
     return _record(source, verify)
+
+
+def files_behind(url: str) -> list[str]:
+    """Return the files of the records behind a URL, the object itself or of a folder.
+
+    Of a run they are those of its newest checkpoint. Raises as `stored_parts`.
+    """
+    place = path_or_url(url)
+    if not isinstance(place, Url) or not _may_be_folder(url, place):
+        return [url]
+    with stored_parts(url, verify=False) as source:
+        return [file for part in source.parts for file in _with_values(part.record)]
+
+
+def _with_values(record: FlatRecord) -> list[str]:
+    """Return the files of a record that are verified; an index of parts reads these."""
+    file, *others = files_of_record(record)
+    return others if file.endswith(INDEX) else [file]
 
 
 def _record(source: Readable, verify: bool) -> StoredParts:

@@ -89,6 +89,9 @@ def storage_errors(address: Address) -> Generator[None]:
 def storage_error(error: Exception, address: Address, note: str = "") -> OSError:
     """Return what a storage raised as an OSError, whose text ends in ``note``."""
     text = str(getattr(error, "strerror", None) or error)
+    if isinstance(error, FileNotFoundError) and text == address.path:
+        # Some storages say which path alone, and not what is wrong with it.
+        text = os.strerror(errno.ENOENT)
     if isinstance(error, NotImplementedError):
         text = f"nothing can be written to storages of this kind {text}".strip()
     text = without_secrets(text or type(error).__name__)
