@@ -32,6 +32,9 @@ NORMS: tuple[type[nn.Module], ...] = (
 """The normalization layers of torch.nn."""
 
 
+_NONE = "none, since hyperparameters are the fields of a dataclass"
+
+
 class Group:
     """Parameters that a pattern, a type of layer, or both pick, and what they get.
 
@@ -87,7 +90,8 @@ class Group:
             if name not in names:
                 raise ValueError(
                     f"{self!r}: {type(chosen).__qualname__} has no hyperparameter "
-                    f"{name!r}; it has {', '.join(names)}.{did_you_mean(name, names)}"
+                    f"{name!r}; it has {', '.join(names) or _NONE}."
+                    f"{did_you_mean(name, names)}"
                 )
         if not self.changes:
             return chosen

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
 
 from ..config.plain.node import Node
-from ..config.short_text import with_article
+from ..config.process.user_warning import warn_user
+from ..config.short_text import first_names, with_article
 from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
-from .entries.entries import Entries
+from .entries.entries import Entries, Reading
 from .entries.entry import Entry
 from .entries.extra_state import extra_state
 from .entries.nested import nested_entries, nested_node
@@ -107,9 +108,12 @@ class FlatRecord(RecordView, Storable):
         The suffix names the format unless a recorder does. Tensors are converted to
         ``precision`` chunk by chunk while writing. A failed save leaves the old file.
         The options are those of `SaveOptions`. Raises `PrecisionError` for a finite
-        value that would become infinite.
+        value that would become infinite, and warns of what the file of torch that it
+        was read from holds beside it.
         """
-        return save_record_to(self, file, **options)
+        data = save_record_to(self, file, **options)
+        _warn_of_unread(self.reading)
+        return data
 
     def flat(self) -> "FlatRecord":
         """Return the record itself."""
@@ -171,3 +175,13 @@ def nested_record(node: Node, record: Entries, path: str) -> FlatRecord:
     return flat_record(
         nested_entries(node, record.entries(), record.reading.file, path)
     )
+
+
+def _warn_of_unread(reading: Reading) -> None:
+    """Warn of what was not saved, since nothing of it was read; who chose knows."""
+    if reading.beside and reading.only is None:
+        warn_user(
+            f"saved is the state dict of {reading.file!r}, and not what stands beside "
+            f"it: {first_names(reading.beside, 8)}. burnish.save_record(torch.load("
+            f"{reading.file!r}, weights_only=True), file) saves it whole"
+        )

@@ -81,6 +81,17 @@ class ReadByName:
         return cast("Mapping[str, Any]", self)
 
 
+def _unread(entries: Entries, name: str) -> str:
+    """Return where ``name`` is, if the file has it beside the state dict."""
+    file = entries.reading.file
+    if name not in entries.reading.beside:
+        return ""
+    return (
+        " It stands beside the state dict, which alone was read: "
+        f"torch.load({file!r}, weights_only=True)[{name!r}]."
+    )
+
+
 def _cannot_be_set(name: object) -> str:
     return (
         f"{name!r} cannot be set: a record shows what is stored. Change the module and "
@@ -107,7 +118,7 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         try:
             return self._branch.at(path)
         except KeyError:
-            hint = did_you_mean(path, path_index(self))
+            hint = _unread(self, path) or did_you_mean(path, path_index(self))
             raise KeyError(f"nothing is stored at {path!r}.{hint}") from None
 
     def __contains__(self, path: object) -> bool:
@@ -125,7 +136,8 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         try:
             return self._branch[name]
         except KeyError:
-            hint = did_you_mean(name, self._branch) or _METHODS.get(name, "")
+            hint = _unread(self, name) or did_you_mean(name, self._branch)
+            hint = hint or _METHODS.get(name, "")
             raise AttributeError(
                 f"the record has no {name!r}.{hint}", name=name, obj=self
             ) from None

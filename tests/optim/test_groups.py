@@ -15,6 +15,7 @@ from burnish.optim import (
     Gradients,
     Group,
     Lion,
+    SimpleOptimizer,
 )
 
 from .nets import distance, drive, layers, plist, tree
@@ -120,3 +121,12 @@ def test_a_copy_of_module_and_optimizer_belongs_together_as_they_did() -> None:
         with pytest.warns(RuntimeWarning, match=r"2\.weight, 2\.bias was replaced"):
             drive(copied, other, 2)
         assert not torch.equal(other[2].weight, before)
+
+
+def test_an_optimizer_without_fields_says_that_they_are_what_groups_change() -> None:
+    class Plain(SimpleOptimizer[None]):
+        def __init__(self, beta: float) -> None:
+            self.beta = beta
+
+    with pytest.raises(ValueError, match=r"'beta'; it has none, .*fields of a datacla"):
+        Plain(0.5).bind(nn.Linear(2, 2), lr=0.1, groups=[Group("bias", beta=0.1)])

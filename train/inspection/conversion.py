@@ -32,6 +32,7 @@ from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.record_writer import no_format_in
 from ...records.sharded.folder import is_record_folder
+from ...records.sharded.saving import save_record_to
 from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
 from ...records.sharded.splitting import split_record
 from .stored_parts import StoredParts, stored_parts
@@ -81,7 +82,8 @@ def convert_file(
             remove_shards(target, old_shards)
         else:
             _check_nothing_lost(record, target)
-            record.save(target, precision=precision, progress=progress)
+            # Not record.save(), which warns of what --weights-only has asked for.
+            save_record_to(record, target, precision=precision, progress=progress)
         return len(record.entries())
 
 

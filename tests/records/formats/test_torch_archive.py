@@ -303,3 +303,31 @@ def test_a_tensor_that_reaches_beyond_its_memory_is_refused(
     else:
         with pytest.raises(RecordFormatError, match=r"'w' reaches beyond|damaged"):
             open_record(data)
+
+
+def test_what_stands_beside_the_state_dict_is_told_when_it_is_saved_or_asked_for(
+    tmp_path: Path,
+) -> None:
+    file, target = tmp_path / "last.pt", tmp_path / "last.mpk"
+    torch.save({"model": STATE, "optimizer": {"state": {}}, "epoch": 3}, file)
+    record = open_record(file)
+
+    with pytest.warns(UserWarning, match=r"beside it: optimizer, epoch.*save_record"):
+        record.save(target)
+    with pytest.raises(AttributeError, match=r"'epoch'.*torch.load\(.*\)\['epoch'\]"):
+        record.epoch  # noqa: B018  # the look-up is what raises
+    with pytest.raises(KeyError, match="beside the state dict, which alone was read"):
+        record["optimizer"]
+
+    assert list(open_record(target)) == list(STATE)
+
+
+def test_what_was_chosen_of_a_file_with_more_in_it_is_saved_without_a_word(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "last.pt"
+    torch.save({"model": STATE, "epoch": 3}, file)
+
+    open_record(file, only="fc.**").save(tmp_path / "fc.mpk")
+
+    assert all(path.startswith("fc.") for path in open_record(tmp_path / "fc.mpk"))
