@@ -125,8 +125,7 @@ def test_a_copy_of_module_and_optimizer_belongs_together_as_they_did() -> None:
 
 def test_an_optimizer_without_fields_says_that_they_are_what_groups_change() -> None:
     class Plain(SimpleOptimizer[None]):
-        def __init__(self, beta: float) -> None:
-            self.beta = beta
+        beta = 0.5  # no field: it has no type
 
     with pytest.raises(ValueError, match=r"'beta'; it has none, .*fields of a datacla"):
-        Plain(0.5).bind(nn.Linear(2, 2), lr=0.1, groups=[Group("bias", beta=0.1)])
+        Plain().bind(nn.Linear(2, 2), lr=0.1, groups=[Group("bias", beta=0.1)])
