@@ -88,7 +88,10 @@ def test_formats_that_are_only_read_say_what_to_write_instead(
             {"format": "safetensors", "compression": "gz"},
             "cannot be compressed by 'gz'",
         ),
-        ({"compression": "bz2"}, "cannot be compressed by 'bz2'; there are mpk.zst"),
+        (
+            {"compression": "bz2"},
+            "by 'bz2'; there are json.gz, json.zst, mpk.gz, mpk.zst",
+        ),
         ({"level": 3}, "give compression= as well"),
         ({"precision": "tiny"}, "is no precision; there are full, half"),
     ],
