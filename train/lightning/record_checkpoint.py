@@ -221,10 +221,15 @@ class RecordCheckpoint(ModelCheckpoint):
 
 
 def _check_hparams(trainer: Trainer) -> None:
-    """Raise TypeError for hyperparameters that no record can hold."""
+    """Raise TypeError for hyperparameters that no record can hold.
+
+    Those of a module with a hook of its own may be others when they are saved.
+    """
     datamodule: Any = vars(trainer).get("datamodule")
     for owner in (trainer.lightning_module, datamodule):
-        hparams: Any = getattr(owner, "hparams", None)
+        hook = getattr(owner, "on_save_checkpoint", None)
+        has_hook = getattr(hook, "__func__", hook) not in _HOOKS_OF_LIGHTNING
+        hparams: Any = None if has_hook else getattr(owner, "hparams", None)
         # A config of OmegaConf may hold what only a save resolves.
         for name, value in hparams.items() if isinstance(hparams, dict) else ():
             try:
@@ -234,6 +239,10 @@ def _check_hparams(trainer: Trainer) -> None:
                     f"hyperparameters of {type(owner).__name__}: {error}: "
                     f"self.save_hyperparameters(ignore=[{name!r}])"
                 ) from error
+
+
+_HOOKS_OF_LIGHTNING = (None, LightningModule.on_save_checkpoint)
+"""Those that change no hyperparameter."""
 
 
 def _end_epochs(checkpoint: dict[str, Any]) -> None:

@@ -83,6 +83,25 @@ def test_hyperparameters_that_no_record_holds_are_named_before_the_first_step(
     assert model.n_steps == 0
 
 
+def test_hyperparameters_that_a_hook_replaces_are_left_to_the_save(
+    tmp_path: Path,
+) -> None:
+    class Judged(Plain):
+        def __init__(self, loss: type[nn.Module]) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            checkpoint["hyper_parameters"] = {"loss": "MSELoss"}
+
+    loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
+    run = trainer(tmp_path, 1, callbacks=[RecordCheckpoint(tmp_path)])
+
+    run.fit(Judged(nn.MSELoss), loader)
+
+    assert run.state.finished
+
+
 def test_the_callback_works_for_any_lightning_module(tmp_path: Path) -> None:
     callback = RecordCheckpoint(dirpath=tmp_path, monitor="train_loss", save_last=True)
     loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
