@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from .printable import printable
+
 MAX_NAME = 200
 """Characters of a name that is compared with others; none is typed that long."""
 
@@ -18,7 +20,12 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"``, or nothing when no name is near."""
     nearest_name = nearest(name, names)
-    return f" Did you mean {nearest_name!r}?" if nearest_name is not None else ""
+    if nearest_name is None:
+        return ""
+    # A backslash stands as it has to be typed, once.
+    has_escapes = "\\" in nearest_name
+    text = f"'{printable(nearest_name)}'" if has_escapes else repr(nearest_name)
+    return f" Did you mean {text}?"
 
 
 def similarity(a: str, b: str) -> float:

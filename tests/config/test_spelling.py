@@ -39,3 +39,7 @@ def test_initials_and_underscores_are_nearer_than_other_letters(
 ) -> None:
     assert least <= similarity(a, b) <= most
     assert similarity(a, b) == similarity(b, a)
+
+
+def test_a_name_with_a_backslash_is_told_as_it_is_typed() -> None:
+    assert did_you_mean("zero.d", ["zero\\.d"]) == " Did you mean 'zero\\.d'?"
