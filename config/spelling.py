@@ -3,8 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-from .printable import printable
-
 MAX_NAME = 200
 """Characters of a name that is compared with others; none is typed that long."""
 
@@ -23,8 +21,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     if nearest_name is None:
         return ""
     # A backslash stands as it has to be typed, once.
-    has_escapes = "\\" in nearest_name
-    text = f"'{printable(nearest_name)}'" if has_escapes else repr(nearest_name)
+    text = repr(nearest_name).replace("\\\\", "\\")
     return f" Did you mean {text}?"
 
 
