@@ -180,7 +180,7 @@ def test_a_recorder_says_what_writes_what_is_no_record(
     value: Any, tmp_path: Path
 ) -> None:
     match = (
-        rf"got a {type(value).__name__}\. A module is written by burnish.save_record"
+        rf"got an? {type(value).__name__}\. A module is written by burnish.save_record"
     )
 
     with pytest.raises(TypeError, match=match):
