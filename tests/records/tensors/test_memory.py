@@ -184,7 +184,9 @@ def test_a_record_inside_a_transformation_is_refused(transform: str) -> None:
 
 @pytest.mark.parametrize("value", [3, 1.5, np.ones(2), "text", [torch.ones(1)]])
 def test_what_is_no_tensor_among_the_buffers_is_refused_by_name(value: Any) -> None:
-    message = rf"inner\.value: found an? {type(value).__name__} among the parameters and"
+    message = (
+        rf"inner\.value: found an? {type(value).__name__} among the parameters and"
+    )
 
     with pytest.raises(RecordError, match=message):
         burnish.save_record(Net(value))
