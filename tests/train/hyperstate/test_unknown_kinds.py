@@ -38,7 +38,7 @@ def test_an_object_of_an_unknown_kind_is_told_and_not_taken_for_none(
             checkpoint_dir=tmp_path,
         )
 
-    folder = open_run().save()
+    folder = Path(open_run().save())
     (folder / "digests.txt").unlink()
     file = folder / "state.draws.mpk"
     record = open_record(file)
