@@ -208,8 +208,8 @@ def _as_data(result: Any) -> dict[str, Any]:
         "tied_b": result.tied_b,
         "not_compared": result.not_compared,
         "n_equal": result.n_equal,
-        "layers": [asdict(layer) for layer in result.layers],
-        "changed": [
+        "layers": (asdict(layer) for layer in result.layers),
+        "changed": (
             {
                 "path": c.path,
                 **asdict(c.distance),
@@ -217,7 +217,7 @@ def _as_data(result: Any) -> dict[str, Any]:
                 "changed_share": c.distance.changed_share,
             }
             for c in result.changed
-        ],
+        ),
         "hyperparameters": [change(c) for c in result.hyperparameters],
         "data": [change(c) for c in result.data],
     }

@@ -363,7 +363,7 @@ def _part_as_data(view: Any, options: Namespace) -> dict[str, Any]:
         "n_tensors": len(view.entries),
         "n_bytes": sum(entry.nbytes for entry in view.entries),
         "bytes_by_dtype": dict(view.nbytes_by_dtype()),
-        "tensors": [_entry_as_data(entry, stats) for entry in view.entries],
+        "tensors": (_entry_as_data(entry, stats) for entry in view.entries),
         "data": dict(view.plain),
     }
 

@@ -1,6 +1,7 @@
 """The tree of a record as a table: a line for each module and each tensor."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..config.printable import printable
@@ -37,12 +38,13 @@ def tensor_table(
     from rich.text import Text
 
     columns: Sequence[Column] = _STATS if stats is not None else _FACTS
-    rows = [*_rows(root, stats, is_whole)]
-    if len(rows) > MOST_LINES and not is_whole:
-        n_hidden = len(rows) - MOST_LINES
+    every_row = _rows(root, stats, is_whole)
+    rows = [*islice(every_row, None if is_whole else MOST_LINES)]
+    n_hidden = sum(1 for _ in every_row)
+    if n_hidden:
         note = f"... {n_hidden:,} more lines: name a PATTERN, or all by --all"
-        rows = [*rows[:MOST_LINES], _Row(note, (), False)]
-    columns = _fitting(columns, rows, width)
+        rows.append(_Row(note, (), False))
+    columns = _fitting(columns, *_measured(rows), width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", overflow="fold")
     for name, _, justify in columns:
@@ -57,15 +59,13 @@ def tensor_table(
 def table_lines(root: Node, *, stats: Stats | None = None) -> Iterator[str]:
     """Yield every line of the table as plain text: rich takes minutes for 200,000."""
     columns: Sequence[Column] = _STATS if stats is not None else _FACTS
-    rows = [*_rows(root, stats, True)]
-    columns = _fitting(columns, rows, 1 << 30)
-    width = max((len(row.label) for row in rows), default=0)
-    widths = [
-        max([len(name), *(len(row.cells[i]) for row in rows if row.cells)])
-        for name, i, _ in columns
-    ]
+    # Made twice rather than kept: 200,000 rows are 100 MB.
+    width, width_of_place = _measured(_rows(root, stats, True))
+    columns = _fitting(columns, width, width_of_place, 1 << 30)
+    widths = [max(len(name), width_of_place[i]) for name, i, _ in columns]
     heads = [name for name, _, _ in columns]
-    for label, cells in [("", heads), *((r.label, _chosen(r, columns)) for r in rows)]:
+    rows = ((r.label, _chosen(r, columns)) for r in _rows(root, stats, True))
+    for label, cells in chain([("", heads)], rows):
         texts = (
             cell.ljust(n) if side == "left" else cell.rjust(n)
             for cell, n, (_, _, side) in zip(cells, widths, columns, strict=True)
@@ -105,22 +105,31 @@ _STATS: Sequence[Column] = (
     ("", 5, "left"),
 )
 
+_N_CELLS = 13
+
 _DISPENSABLE = (2, 1, 7)
 """Places of columns that are left out in a narrow terminal, the first one first."""
 
 
+def _measured(rows: Iterable[_Row]) -> tuple[int, list[int]]:
+    """Return how wide the longest label is, and the longest cell of each place."""
+    label_width, widths = 0, [0] * _N_CELLS
+    for row in rows:
+        label_width = max(label_width, len(row.label))
+        for place, cell in enumerate(row.cells):
+            widths[place] = max(widths[place], len(cell))
+    return label_width, widths
+
+
 def _fitting(
-    columns: Sequence[Column], rows: Sequence[_Row], width: int
+    columns: Sequence[Column], label_width: int, widths: Sequence[int], width: int
 ) -> Sequence[Column]:
-    """Return the columns that have something in them and fit beside the names."""
-    widths = {
-        place: max([len(name), *(len(r.cells[place]) for r in rows if r.cells)])
-        for name, place, _ in columns
-    }
-    columns = [c for c in columns if any(r.cells and r.cells[c[1]] for r in rows)]
-    names = min(max((len(r.label) for r in rows), default=0), max(24, width // 3))
+    """Return the columns that have something in them and fit beside the labels."""
+    columns = [column for column in columns if widths[column[1]]]
+    labels = min(label_width, max(24, width // 3))
     for place in _DISPENSABLE:
-        if names + sum(widths[p] + 2 for _, p, _ in columns) <= width:
+        cells = sum(max(len(name), widths[p]) + 2 for name, p, _ in columns)
+        if labels + cells <= width:
             break
         columns = [c for c in columns if c[1] != place]
     return columns
@@ -211,7 +220,7 @@ def _note(leaf: Leaf) -> str:
 
 
 def _cells(*texts: str) -> list[str]:
-    return [*texts, *[""] * (13 - len(texts))]
+    return [*texts, *[""] * (_N_CELLS - len(texts))]
 
 
 def _stats_cells(values: TensorStats) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -61,13 +62,14 @@ class Leaf:
 
 def leaves_of(
     entries: Iterable[Entry], plain_values: Iterable[tuple[str, object]] = ()
-) -> list[Leaf]:
-    """Return the entries at each of their paths, and plain data by path."""
-    leaves: list[Leaf] = []
+) -> Iterator[Leaf]:
+    """Yield the entries at each of their paths, and plain data by path."""
     for entry in entries:
-        leaves.append(Leaf(entry.path, entry))
-        leaves += [Leaf(path, entry, entry.path) for path in entry.ties]
-    return [*leaves, *(Leaf(path, value=value) for path, value in plain_values)]
+        yield Leaf(entry.path, entry)
+        for path in entry.ties:
+            yield Leaf(path, entry, entry.path)
+    for path, value in plain_values:
+        yield Leaf(path, value=value)
 
 
 def tree_of(
@@ -81,40 +83,51 @@ def tree_of(
     If ``is_collapsed``, neighbours that are numbered and hold the same (names, shapes,
     dtypes, kinds; any values) are one node.
     """
-    root = _Grown("")
+    root = _Names()
     for leaf in leaves:
         parts = split(leaf.path)
         if len(parts) > _DEEPEST:
             parts = [*parts[: _DEEPEST - 1], ".".join(parts[_DEEPEST - 1 :])]
         root.put(parts, leaf)
     builder = _Builder(is_collapsed=is_collapsed)
-    return builder.node(root)[0]
+    return builder.node("", root)[0]
 
 
-class _Grown:
-    """A name with what is below it, while paths are put in."""
+class _Names:
+    """What is below a name, while paths are put in: names, leaves, or both at one.
 
-    __slots__ = ("below", "leaf", "name")
+    A file may have hundreds of thousands, so that a leaf is its entry where that says
+    all, and a `Leaf` is made of it when its node is.
+    """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.below: dict[str, _Grown] = {}
-        self.leaf: Leaf | None = None
+    __slots__ = ("below", "leaf")
+
+    def __init__(self, leaf: Leaf | Entry | None = None) -> None:
+        self.below: dict[str, _Names | Leaf | Entry] = {}
+        self.leaf = leaf
 
     def put(self, parts: list[str], leaf: Leaf) -> None:
         place = self
-        for part in parts:
+        for part in parts[:-1]:
             below = place.below.get(part)
-            if below is None:
-                below = place.below[part] = _Grown(part)
+            if not isinstance(below, _Names):
+                below = place.below[sys.intern(part)] = _Names(below)
             place = below
-        place.leaf = leaf
+        entry = leaf.entry
+        is_own = entry is not None and leaf.tied_to is None
+        value = entry if is_own and entry and leaf.path == entry.path else leaf
+        below = place.below.get(parts[-1])
+        if isinstance(below, _Names):
+            below.leaf = value
+        else:
+            place.below[sys.intern(parts[-1])] = value
 
-    def in_order(self) -> list[_Grown]:
-        """Return what is below, numbers by their size: files may sort them as texts."""
-        if all(name.isdecimal() and len(name) < 18 for name in self.below):
-            return sorted(self.below.values(), key=lambda grown: int(grown.name))
-        return list(self.below.values())
+    def in_order(self) -> Iterator[tuple[str, _Names | Leaf | Entry]]:
+        """Yield what is below, numbers by their size: files may sort them as texts."""
+        names: Iterable[str] = self.below
+        if all(name.isdecimal() and len(name) < 18 for name in names):
+            names = sorted(names, key=int)
+        return ((name, self.below[name]) for name in names)
 
 
 class _Builder:
@@ -124,61 +137,75 @@ class _Builder:
         self.is_collapsed = is_collapsed
         self._forms: dict[object, int] = {}
 
-    def node(self, grown: _Grown) -> tuple[Node, int]:
+    def node(self, name: str, below: _Names | Leaf | Entry) -> tuple[Node, int]:
         """Return the node and the number of its form."""
-        if not grown.below:
+        if isinstance(below, _Names):
+            below = _as_list(below)
+        if not isinstance(below, _Names):
             # Nearly all of hundreds of thousands are such.
-            number = self._number_of((_form_of(grown.leaf), ()))
-            return Node(grown.name, [], grown.leaf), number
-        grown = _as_list(grown)
-        pairs = [self.node(child) for child in grown.in_order()]
-        form = (
-            _form_of(grown.leaf),
-            tuple((child.name, number) for child, number in pairs),
-        )
-        node = Node(grown.name, self._merged(pairs), grown.leaf)
-        number = self._number_of(form)
-        if len(node.children) == 1 and node.leaf is None:
+            leaf = _leaf(below)
+            return Node(name, [], leaf), self._number_of((_form_of(leaf), ()))
+        leaf = _leaf(below.leaf)
+        node, forms = Node(name, [], leaf), list[tuple[str, int]]()
+        run = _Run(node.children)
+        for child_name, of_child in below.in_order():
+            child, form = self.node(child_name, of_child)
+            forms.append((child.name, form))
+            if self.is_collapsed:
+                run.add(child, form)
+            else:
+                node.children.append(child)
+        run.end()
+        number = self._number_of((_form_of(leaf), tuple(forms)))
+        if len(node.children) == 1 and leaf is None:
             node = _shortened(node)
         return node, number
 
     def _number_of(self, form: object) -> int:
         return self._forms.setdefault(form, len(self._forms))
 
-    def _merged(self, pairs: list[tuple[Node, int]]) -> list[Node]:
-        if not self.is_collapsed:
-            return [node for node, _ in pairs]
-        nodes: list[Node] = []
-        numbers = [_number(node) for node, _ in pairs]
-        start = 0
-        while start < len(pairs):
-            end, number = start + 1, numbers[start]
-            # As long as the next number follows, and has the same form.
-            while (
-                number is not None
-                and end < len(pairs)
-                and numbers[end] == number + end - start
-                and pairs[end][1] == pairs[start][1]
-            ):
-                end += 1
-            nodes.append(_repeated([node for node, _ in pairs[start:end]]))
-            start = end
-        return nodes
+
+class _Run:
+    """Neighbours that are numbered and alike, of which the first one is kept."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+        self._first: Node | None = None
+        self._form, self._n = -1, 0
+        self._last = ""
+
+    def add(self, node: Node, form: int) -> None:
+        """Add the next child: to the run, if its number follows and its form is its."""
+        number = _number(node)
+        first = self._first
+        is_next = first is not None and number is not None and form == self._form
+        if is_next and first and number == (_number(first) or 0) + self._n:
+            self._n, self._last = self._n + 1, node.name
+            return
+        self.end()
+        self._first, self._form, self._n, self._last = node, form, 1, node.name
+
+    def end(self) -> None:
+        """Put the node of the run to the others."""
+        if self._first is not None:
+            self._nodes.append(_repeated(self._first, self._last, self._n))
+        self._first = None
 
 
-def _as_list(grown: _Grown) -> _Grown:
-    """Return a list of plain data as one leaf; ``grown`` itself for all else."""
-    if grown.leaf is not None or "0" not in grown.below:
-        return grown
-    items = [grown.below.get(str(i)) for i in range(len(grown.below))]
-    leaves = [item.leaf for item in items if item is not None and not item.below]
-    is_plain = bool(leaves) and all(leaf and leaf.entry is None for leaf in leaves)
-    if len(leaves) < len(items) or not is_plain:
-        return grown
-    path = leaves[0].path.rpartition(".")[0] if leaves[0] else ""
-    joined = _Grown(grown.name)
-    joined.leaf = Leaf(path, value=[leaf.value for leaf in leaves if leaf])
-    return joined
+def _leaf(leaf: Leaf | Entry | None) -> Leaf | None:
+    return Leaf(leaf.path, leaf) if isinstance(leaf, Entry) else leaf
+
+
+def _as_list(names: _Names) -> _Names | Leaf:
+    """Return a list of plain data as one leaf; ``names`` itself for all else."""
+    if names.leaf is not None or "0" not in names.below:
+        return names
+    items = [names.below.get(str(i)) for i in range(len(names.below))]
+    leaves = [item for item in items if isinstance(item, Leaf) and item.entry is None]
+    if len(leaves) < len(items):
+        return names
+    path = leaves[0].path.rpartition(".")[0]
+    return Leaf(path, value=[leaf.value for leaf in leaves])
 
 
 def _number(node: Node) -> int | None:
@@ -186,13 +213,14 @@ def _number(node: Node) -> int | None:
     return int(name) if name.isdecimal() and len(name) < 18 else None
 
 
-def _repeated(nodes: list[Node]) -> Node:
-    if len(nodes) == 1:
-        return nodes[0]
-    node, (number, dot, suffix) = nodes[0], nodes[0].name.partition(".")
-    end = nodes[-1].name.partition(".")[0]
+def _repeated(node: Node, last_name: str, n: int) -> Node:
+    """Return the node of ``n`` neighbours, of which ``node`` is the first."""
+    if n == 1:
+        return node
+    number, dot, suffix = node.name.partition(".")
+    end = last_name.partition(".")[0]
     name = f"{{{number}...{end}}}{dot}{suffix}"
-    return Node(name, node.children, node.leaf, n_alike=len(nodes) * node.n_alike)
+    return Node(name, node.children, node.leaf, n_alike=n * node.n_alike)
 
 
 def _shortened(node: Node) -> Node:

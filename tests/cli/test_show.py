@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import burnish
+from burnish.cli.json_output import print_json
 from burnish.cli.main import main
 from burnish.records import Record
 
@@ -406,3 +408,22 @@ def test_values_beside_a_state_dict_are_told_with_the_way_to_them(
 def test_a_page_of_one_tensor_s_values_is_wrong_use() -> None:
     words = ["show", "x.mpk", "--values", "weight", "--html", "x.html"]
     assert main(words) == 2
+
+
+def test_a_document_asks_for_items_of_an_iterator_when_they_are_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    printed = list[str]()
+
+    def items() -> Iterator[dict[str, int]]:
+        for i in range(3):
+            printed.append(capsys.readouterr().out)
+            yield {"i": i}
+
+    content = {"none": iter(()), "rows": [{"x": items()}], "empty": {}, "list": [1, []]}
+    print_json("values", content)
+
+    document = json.loads("".join(printed) + capsys.readouterr().out)
+    assert document["rows"] == [{"x": [{"i": 0}, {"i": 1}, {"i": 2}]}]
+    assert (document["none"], document["empty"], document["list"]) == ([], {}, [1, []])
+    assert [text.count('"i"') for text in printed] == [0, 1, 1]

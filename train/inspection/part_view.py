@@ -1,7 +1,7 @@
 """One stored record as people and programs look at it: names, facts, entries."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,8 @@ class PartView:
         """Whether each entry has a checksum."""
         return self.record.verified != "none"
 
-    def leaves(self) -> list[Leaf]:
-        """Return all that has a name."""
+    def leaves(self) -> Iterator[Leaf]:
+        """Yield all that has a name."""
         return leaves_of(self.entries, self.plain)
 
     def split(self) -> Callable[[str], list[str]]:

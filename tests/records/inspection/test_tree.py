@@ -53,7 +53,7 @@ def test_without_collapsing_every_block_is_there() -> None:
 
 
 def test_a_tied_tensor_stands_at_each_path_and_is_counted_once() -> None:
-    leaves = leaves_of([entry("wte.weight", 5, ties=("head.weight",))])
+    leaves = [*leaves_of([entry("wte.weight", 5, ties=("head.weight",))])]
 
     assert [leaf.tied_to for leaf in leaves] == [None, "wte.weight"]
     assert sum(leaf.n_values for leaf in leaves) == 5
