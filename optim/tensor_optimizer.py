@@ -45,6 +45,7 @@ class TensorOptimizer(Generic[State]):
                 f"{cls.__qualname__} has hyperparameters but is no dataclass; write "
                 f"@dataclass(frozen=True, kw_only=True) above class {cls.__qualname__}"
             )
+        _refuse_constructor(cls)
         return super().__new__(cls)
 
     def init(self, tensor: "Tensor") -> State:
@@ -107,6 +108,20 @@ def _check_parameters(cls: type, method: str, expected: tuple[str, ...]) -> None
         f"{cls.__qualname__}.{method} takes ({', '.join(names)}), and is called with "
         f"these arguments{order}: def {method}(self, {', '.join(expected)})"
     )
+
+
+def _refuse_constructor(cls: type) -> None:
+    """Raise TypeError for hyperparameters that no file would have, nor any group."""
+    if dataclasses.is_dataclass(cls) or cls.__init__ is object.__init__:
+        return
+    names = [*inspect.signature(cls.__init__).parameters][1:]
+    if names:
+        raise TypeError(
+            f"{cls.__qualname__}.__init__ takes {', '.join(names)}, which no group "
+            "could change and no file would keep. Declare hyperparameters as fields, "
+            f"without an __init__: @dataclass(frozen=True, kw_only=True) above class "
+            f"{cls.__qualname__}, and {names[0]}: float = ... in it"
+        )
 
 
 def hyperparameters(optimizer: object) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the author of an optimizer forgets is told in words."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,6 +19,29 @@ def test_hyperparameters_without_the_decorator_are_no_silent_loss() -> None:
 
     with pytest.raises(TypeError, match=r"@dataclass\(frozen=True, kw_only=True\)"):
         Plain()
+
+
+def test_hyperparameters_of_a_constructor_are_no_silent_loss() -> None:
+    class Plain(SimpleOptimizer[None]):
+        def __init__(self, beta: float = 0.9) -> None:
+            self.beta = beta
+
+    class Constant(SimpleOptimizer[None]):
+        def __init__(self) -> None:
+            self.table = [1, 2]
+
+    @dataclass(frozen=True, kw_only=True)
+    class Declared(SimpleOptimizer[None]):
+        beta: float = 0.9
+
+    class Derived(Declared):
+        def __init__(self, half: float = 0.4) -> None:
+            super().__init__(beta=2 * half)
+
+    with pytest.raises(TypeError, match=r"__init__ takes beta, .*and beta: float ="):
+        Plain(0.5)
+    assert Constant().table == [1, 2]
+    assert Derived().beta == 0.8
 
 
 def test_a_step_that_is_not_written_says_so() -> None:
