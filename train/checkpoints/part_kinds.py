@@ -33,6 +33,7 @@ from ...optim.adaptor import (
     share_ids_of,
 )
 from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
+from ...optim.stored.record_types import OptimizerRecord
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.io.remote.url import Place
@@ -551,10 +552,18 @@ def _unfit(
 ) -> RecordMismatchError:
     contents = {
         MODULE: "the record of a module",
-        RECORD: with_article(record.type_name),
+        RECORD: _record_text(record),
         STATE: "a state dict",
     }
     content = contents.get(stored_kind, f"the unknown kind {stored_kind!r}")
     cls_name = with_article(type(value).__name__)
     problem = f"{name}: found {content}, which does not fit {cls_name}"
     return RecordMismatchError(record.reading.file, [problem])
+
+
+def _record_text(record: FlatRecord) -> str:
+    """Return what a record is; of an optimizer's, what takes it."""
+    if record.type_name == OptimizerRecord.__name__:
+        kind = record.get("kind", "...")
+        return f"the state of an optimizer of Burnish, {kind}().bind(...)"
+    return with_article(record.type_name)

@@ -43,6 +43,16 @@ def test_our_optimizer_comes_back_with_its_hyperparameters(tmp_path: Path) -> No
             assert torch.equal(torch.as_tensor(value), torch.as_tensor(stored))
 
 
+def test_our_optimizers_state_is_named_where_one_of_torch_stands(
+    tmp_path: Path,
+) -> None:
+    model = net()
+    Checkpoints(tmp_path).save(1, optim=AdamW().bind(model, lr=0.1))
+
+    with pytest.raises(RecordMismatchError, match=r"of Burnish, AdamW\(\)\.bind"):
+        Checkpoints(tmp_path).restore(optim=torch.optim.AdamW(model.parameters()))
+
+
 SCHEDULERS: list[Any] = [
     lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.1),
     lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [2, 5], 0.1),
