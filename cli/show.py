@@ -244,9 +244,7 @@ def _show_values(views: Sequence[Any], options: Namespace) -> int:
         raise ValueError(f"nothing is stored at {path!r}.{_hint_of_path(views, path)}")
     if len(hits) > 1:
         names = [f"{view.part.name}.{path}" for view, _ in hits]
-        raise ValueError(
-            f"{len(hits)} parts have a {path!r}; write {' or '.join(names)}"
-        )
+        raise ValueError(f"{len(hits)} parts have {path!r}; write {' or '.join(names)}")
     _print_values(*hits[0][1], options)
     return 0
 

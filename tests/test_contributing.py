@@ -15,7 +15,7 @@ def test_there_is_a_recipe_for_a_format_an_optimizer_and_a_rule() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_names_files_that_are_there(step: str) -> None:
-    names = re.findall(r"`(?:python )?([\w<>/.]+/[\w<>.]+|\w+\.md)`", step)
+    names = re.findall(r"`(?:\S*python )?([\w<>/.]+/[\w<>.]+|\w+\.md)`", step)
 
     assert names
     for name in names:

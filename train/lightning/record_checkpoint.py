@@ -10,6 +10,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...core.hyperparameters.record_metadata import recorded_hparams
 from ...core.persistence.meaning import check_meaning
@@ -99,7 +100,8 @@ class RecordCheckpoint(ModelCheckpoint):
         elif self._choice != WHOLE:
             raise ValueError(
                 "only= and exclude= choose what is in a record, and the trainer writes "
-                f"by a {type(strategy.checkpoint_io).__name__}; leave that plugin out"
+                f"by {with_article(type(strategy.checkpoint_io).__name__)}; leave that "
+                "plugin out"
             )
         super().setup(trainer, pl_module, stage)
 
