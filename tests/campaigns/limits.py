@@ -92,7 +92,6 @@ def measured(step: Callable[[], Any]) -> Cost:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=lambda: sender.send(measure()))
-    gc.collect()
     gc.freeze()  # the child's collections then leave what it was born with alone
     child.start()
     gc.unfreeze()

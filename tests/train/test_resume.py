@@ -84,23 +84,13 @@ def test_a_killed_run_ends_with_the_bits_of_an_uninterrupted_one(
 
 
 @pytest.mark.parametrize("way", [*WAYS])
-def test_a_program_killed_from_outside_resumes_in_a_new_process(
-    way: str, tmp_path: Path
-) -> None:
-    def program(folder: str, kill_at: int) -> subprocess.CompletedProcess[str]:
-        file = str(resumed_run.__file__)
-        words = [
-            sys.executable,
-            file,
-            way,
-            str(tmp_path / folder),
-            "AdamW",
-            str(N_STEPS),
-        ]
-        return subprocess.run([*words, str(kill_at)], capture_output=True, text=True)
-
+def test_a_killed_run_resumes_in_a_new_process(way: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
     expected = result_of(WAYS[way](tmp_path / "whole", "AdamW", N_STEPS, 0))
-    assert program("run", KILL_AT).returncode == -signal.SIGKILL
-    assert program("run", 0).returncode == 0
+    killed = in_child(lambda: WAYS[way](folder, "AdamW", N_STEPS, KILL_AT))
+    words = [way, str(folder), "AdamW", str(N_STEPS), "0"]
 
-    assert_same(Result.load(tmp_path / "run/result.mpk"), expected)
+    subprocess.run([sys.executable, resumed_run.__file__, *words], check=True)
+
+    assert os.WTERMSIG(killed) == signal.SIGKILL
+    assert_same(Result.load(folder / "result.mpk"), expected)
