@@ -112,9 +112,10 @@ def _check_parameters(cls: type, method: str, expected: tuple[str, ...]) -> None
 
 def _refuse_constructor(cls: type) -> None:
     """Raise TypeError for hyperparameters that no file would have, nor any group."""
-    if dataclasses.is_dataclass(cls) or cls.__init__ is object.__init__:
+    constructor = inspect.getattr_static(cls, "__init__")
+    if dataclasses.is_dataclass(cls) or constructor is object.__init__:
         return
-    names = [*inspect.signature(cls.__init__).parameters][1:]
+    names = [*inspect.signature(constructor).parameters][1:]
     if names:
         raise TypeError(
             f"{cls.__qualname__}.__init__ takes {', '.join(names)}, which no group "
