@@ -23,11 +23,11 @@ def test_hyperparameters_without_the_decorator_are_no_silent_loss() -> None:
 
 def test_hyperparameters_of_a_constructor_are_no_silent_loss() -> None:
     class Plain(SimpleOptimizer[None]):
-        def __init__(self, beta: float = 0.9) -> None:
+        def __init__(self, beta: float = 0.9) -> None:  # pyright: ignore[reportInconsistentConstructor]  # the mistake
             self.beta = beta
 
     class Constant(SimpleOptimizer[None]):
-        def __init__(self) -> None:
+        def __init__(self) -> None:  # pyright: ignore[reportInconsistentConstructor]  # of another signature than __new__
             self.table = [1, 2]
 
     @dataclass(frozen=True, kw_only=True)

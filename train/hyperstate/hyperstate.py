@@ -298,17 +298,17 @@ class HyperState(Generic[C, S]):
         files = agreed(begin)
         shared = {} if files is None else files.shared
         check_alike("saves", folder=name, objects_in_shares=", ".join(shared) or "none")
-        new = NewFolder(
+        new_folder = NewFolder(
             folders=folders,
             name=name,
             mark=broadcast_text(folders.new_mark()),
             keep_last=self._keep_last,
         )
         if files is not None and shared:
-            self._write_together(new, files)
+            self._write_together(new_folder, files)
         else:
-            agreed(lambda: None if files is None else self._write(new, files))
-        return new.place
+            agreed(lambda: None if files is None else self._write(new_folder, files))
+        return new_folder.place
 
     def _files(
         self, generators: Mapping[str, Any] | None, *, is_remote: bool
@@ -335,21 +335,21 @@ class HyperState(Generic[C, S]):
         """
         return self._saves.report
 
-    def _write(self, new: NewFolder, files: StateFiles) -> None:
+    def _write(self, new_folder: NewFolder, files: StateFiles) -> None:
         """Write a checkpoint, or begin to, if saves are not waited for."""
         # Others would read what the first process has not written yet.
         if self._wait or n_processes() > 1:
-            self._commit(new, files)
+            self._commit(new_folder, files)
             return
         records = dict(files.records)
 
         def write(snapshot: Records) -> None:
             copies = zip(records, snapshot, strict=True)
-            self._commit(new, replace(files, records=copies))
+            self._commit(new_folder, replace(files, records=copies))
 
-        self._saves.begin([*records.values()], write, new.folders.root)
+        self._saves.begin([*records.values()], write, new_folder.folders.root)
 
-    def _write_together(self, new: NewFolder, files: StateFiles) -> None:
+    def _write_together(self, new_folder: NewFolder, files: StateFiles) -> None:
         """Write a checkpoint with all processes, or begin to."""
         parts = [part_of(file, value) for file, value in files.values.items()]
         shared = SharedParts.planned(parts, lambda part: files.shared[part.name]())
@@ -361,34 +361,36 @@ class HyperState(Generic[C, S]):
         ) -> None:
             digests = {file: row.digest for file, row in rows.items() if row.digest}
             live = replace(files, records=zip(unshared, records, strict=True))
-            live.write(scratch, self._progress, digests, self._saver(new))
+            live.write(scratch, self._progress, digests, self._saver(new_folder))
 
         def write(records: Records, group: Any = None) -> None:
-            save.write(new.opened, records, finish, self._progress, group)
+            save.write(new_folder.opened, records, finish, self._progress, group)
             agreed(
-                lambda: self._retire(new, files) if is_writer() else None,
+                lambda: self._retire(new_folder, files) if is_writer() else None,
                 groups=[group],
             )
 
         if self._wait:
             write(save.records)
             return
-        root = new.folders.root
+        root = new_folder.folders.root
         self._saves.begin(save.records, with_all_processes(write), root)
 
-    def _commit(self, new: NewFolder, files: StateFiles) -> None:
+    def _commit(self, new_folder: NewFolder, files: StateFiles) -> None:
         """Write a checkpoint; once it is there, retire the older ones."""
-        with new.opened() as scratch:
-            files.write(scratch, self._progress, save=self._saver(new))
-        self._retire(new, files)
+        with new_folder.opened() as scratch:
+            files.write(scratch, self._progress, save=self._saver(new_folder))
+        self._retire(new_folder, files)
 
-    def _retire(self, new: NewFolder, files: StateFiles) -> None:
-        files.move_pending(new.place)
-        new.retire_others()
+    def _retire(self, new_folder: NewFolder, files: StateFiles) -> None:
+        files.move_pending(new_folder.place)
+        new_folder.retire_others()
 
-    def _saver(self, new: NewFolder) -> Callable[[WritableRecord, Place], None] | None:
+    def _saver(
+        self, new_folder: NewFolder
+    ) -> Callable[[WritableRecord, Place], None] | None:
         """Return what writes a record beside links to the checkpoint before."""
-        folders = new.folders
+        folders = new_folder.folders
         if not self._links.is_on or not isinstance(folders, Folders):
             return None
         last = self._links.last_folder(folders)

@@ -309,7 +309,7 @@ def _compared(
         ],
         tied_a=pairing.tied_a,
         tied_b=pairing.tied_b,
-        not_compared=[*_beside(views), *_untold(settings)],
+        not_compared=[*_beside(views), *_unpaired_text(settings)],
         data=[
             change
             for name, (x, y) in views.items()
@@ -350,10 +350,10 @@ def _beside(views: _Views) -> list[str]:
     return [*dict.fromkeys(names)]
 
 
-def _untold(settings: Mapping[str, SettingsPair]) -> Iterator[str]:
+def _unpaired_text(settings: Mapping[str, SettingsPair]) -> Iterator[str]:
     for name, pair in settings.items():
-        if pair.untold:
-            names = first_names((join(name, path) for path in pair.untold), 3)
+        if pair.unpaired:
+            names = first_names((join(name, path) for path in pair.unpaired), 3)
             yield f"hyperparameters of {names}"
 
 

@@ -16,7 +16,7 @@ class SettingsPair:
     a: dict[str, object] | None
     """By path; None where nothing is told."""
     b: dict[str, object] | None
-    untold: list[str]
+    unpaired: list[str]
     """Parts of the module that one of them alone describes: left out of both."""
 
 
@@ -26,15 +26,17 @@ def settings_of(a: PartView | None, b: PartView | None) -> SettingsPair:
     A pretrained folder describes the parts that no argument of the class makes, and a
     record of the same module does not: that is no difference between both.
     """
-    untold = _untold(_hparams(a), _hparams(b))
-    return SettingsPair(a=_flat_of(a, untold), b=_flat_of(b, untold), untold=untold)
+    unpaired = _names_without_pair(_hparams(a), _hparams(b))
+    return SettingsPair(
+        a=_flat_of(a, unpaired), b=_flat_of(b, unpaired), unpaired=unpaired
+    )
 
 
 def _hparams(view: PartView | None) -> Mapping[str, Any]:
     return {} if view is None or view.hparams is None else view.hparams
 
 
-def _untold(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+def _names_without_pair(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     parts_a, parts_b = ([k for k, v in s.items() if _is_part(v)] for s in (a, b))
     if (parts_a and parts_b) or not (a and b):
         return []
@@ -52,13 +54,15 @@ def _are_parts(values: Sequence[Any]) -> bool:
     return bool(values) and all(map(_is_part, values))
 
 
-def _flat_of(view: PartView | None, untold: Sequence[str]) -> dict[str, object] | None:
+def _flat_of(
+    view: PartView | None, unpaired: Sequence[str]
+) -> dict[str, object] | None:
     if view is None:
         return None
     settings: dict[str, object] = {}
     if view.hparams is not None:
-        told = {k: v for k, v in view.hparams.items() if k not in untold}
-        settings |= _flat(told, "")
+        paired = {k: v for k, v in view.hparams.items() if k not in unpaired}
+        settings |= _flat(paired, "")
     for i, group in enumerate(view.groups):
         options = {"kind": group.kind, **group.hyperparameters}
         settings |= _flat(options, f"groups.{i}")
