@@ -3,7 +3,10 @@
 import logging
 import signal
 from collections.abc import Generator
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -34,6 +37,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason = f"torch {torch.__version__} finds no GPU on this machine"
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def empty_storage() -> Generator[None]:
+    """Have the storage ``counting://`` hold nothing, before the test and after it."""
+    storage = import_module("tests.records.object_storage").CountingStorage
+    storage.clear()
+    yield
+    storage.clear()
+
+
+@pytest.fixture
+def disk_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a URL in a storage whose objects all processes of a test see."""
+    fsspec: Any = pytest.importorskip("fsspec")
+    storage = import_module("tests.records.object_storage").disk_storage
+    monkeypatch.setitem(fsspec.config.conf, "disk", storage(str(tmp_path / "disk")))
+    return "disk://runs/run"
 
 
 @pytest.fixture

@@ -114,8 +114,9 @@ class _Names:
                 below = place.below[sys.intern(part)] = _Names(below)
             place = below
         entry = leaf.entry
-        is_own = entry is not None and leaf.tied_to is None
-        value = entry if is_own and entry and leaf.path == entry.path else leaf
+        value: Leaf | Entry = leaf
+        if entry is not None and leaf.tied_to is None and leaf.path == entry.path:
+            value = entry
         below = place.below.get(parts[-1])
         if isinstance(below, _Names):
             below.leaf = value
@@ -171,25 +172,24 @@ class _Run:
     def __init__(self, nodes: list[Node]) -> None:
         self._nodes = nodes
         self._first: Node | None = None
-        self._form, self._n = -1, 0
-        self._last = ""
+        self._last, self._n = "", 0
+        self._next: tuple[int, int] | None = None
+        """The number and the form that go on with it."""
 
     def add(self, node: Node, form: int) -> None:
         """Add the next child: to the run, if its number follows and its form is its."""
         number = _number(node)
-        first = self._first
-        is_next = first is not None and number is not None and form == self._form
-        if is_next and first and number == (_number(first) or 0) + self._n:
-            self._n, self._last = self._n + 1, node.name
-            return
-        self.end()
-        self._first, self._form, self._n, self._last = node, form, 1, node.name
+        if number is None or (number, form) != self._next:
+            self.end()
+            self._first = node
+        self._last, self._n = node.name, self._n + 1
+        self._next = None if number is None else (number + 1, form)
 
     def end(self) -> None:
         """Put the node of the run to the others."""
         if self._first is not None:
             self._nodes.append(_repeated(self._first, self._last, self._n))
-        self._first = None
+        self._first, self._n = None, 0
 
 
 def _leaf(leaf: Leaf | Entry | None) -> Leaf | None:

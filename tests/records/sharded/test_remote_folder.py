@@ -1,6 +1,5 @@
 """Records of several parts behind a URL: the index last, old parts afterwards."""
 
-from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,7 @@ from ..object_storage import CountingStorage, disk_storage  # noqa: E402
 URL = "counting://bucket/net/"
 
 
-@pytest.fixture(autouse=True)
-def empty_storage() -> Generator[None]:
-    CountingStorage.clear()
-    yield
-    CountingStorage.clear()
+pytestmark = pytest.mark.usefixtures("empty_storage")
 
 
 def net(value: float = 1.0) -> nn.Linear:

@@ -1,6 +1,6 @@
 """A folder of a storage counts by its marker, and a save that fails changes nothing."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -15,11 +15,7 @@ from ...records.object_storage import CountingStorage
 URL = Url("counting://marked/one")
 
 
-@pytest.fixture(autouse=True)
-def empty_storage() -> Generator[None]:
-    CountingStorage.clear()
-    yield
-    CountingStorage.clear()
+pytestmark = pytest.mark.usefixtures("empty_storage")
 
 
 def lines(content: bytes) -> Iterable[str]:

@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -24,11 +23,7 @@ from ...records.s3_server import s3_server  # noqa: E402
 URL = "counting://bucket/run"
 
 
-@pytest.fixture(autouse=True)
-def empty_storage() -> Generator[None]:
-    CountingStorage.clear()
-    yield
-    CountingStorage.clear()
+pytestmark = pytest.mark.usefixtures("empty_storage")
 
 
 def names() -> list[str]:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +60,9 @@ def test_a_run_goes_on_to_the_bit(
     is_remote: bool,
     wait: bool,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    folder: str | Path = tmp_path / "run"
-    if is_remote:
-        fsspec: Any = pytest.importorskip("fsspec")
-        storage = import_module("tests.records.object_storage").disk_storage
-        monkeypatch.setitem(fsspec.config.conf, "disk", storage(str(tmp_path / "disk")))
-        folder = "disk://runs/run"
+    folder = request.getfixturevalue("disk_url") if is_remote else tmp_path / "run"
 
     def act(rank: int) -> None:
         run = Run(spread)

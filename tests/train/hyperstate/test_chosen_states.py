@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,14 +72,7 @@ def newest(folder: Path) -> Path:
     return max(folder.glob("latest-*"))
 
 
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*stay as they are.*")
-        yield
-
-
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.filterwarnings("ignore:.*stay as they are.*")
 @pytest.mark.parametrize(
     "options",
     [

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,7 @@ from ...records.object_storage import CountingStorage  # noqa: E402
 URL = "counting://bucket/run"
 
 
-@pytest.fixture(autouse=True)
-def empty_storage() -> Generator[None]:
-    CountingStorage.clear()
-    yield
-    CountingStorage.clear()
+pytestmark = pytest.mark.usefixtures("empty_storage")
 
 
 def folders() -> list[str]:

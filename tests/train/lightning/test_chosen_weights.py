@@ -1,7 +1,5 @@
 """Lightning runs of which a part is saved, and which go on with the rest."""
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +59,7 @@ def paths_in(checkpoint: Any) -> set[str]:
     return {entry.path for entry in record.entries()}
 
 
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*stay as they are.*")
-        yield
-
-
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.filterwarnings("ignore:.*stay as they are.*")
 @pytest.mark.parametrize(
     "options",
     [

@@ -59,19 +59,22 @@ def test_a_loss_that_is_nan_ends_the_run_and_keeps_what_was_saved(
     assert Net.load_from_checkpoint(tmp_path / "checkpoints/last").num_params == 22
 
 
+class Judged(Plain):
+    """A module with a class among its hyperparameters."""
+
+    def __init__(self, loss: type[nn.Module]) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.n_steps = 0
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.n_steps += 1
+        return super().training_step(batch, batch_idx)
+
+
 def test_hyperparameters_that_no_record_holds_are_named_before_the_first_step(
     tmp_path: Path,
 ) -> None:
-    class Judged(Plain):
-        def __init__(self, loss: type[nn.Module]) -> None:
-            super().__init__()
-            self.save_hyperparameters()
-            self.n_steps = 0
-
-        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-            self.n_steps += 1
-            return super().training_step(batch, batch_idx)
-
     model = Judged(nn.MSELoss)
     loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
     run = trainer(tmp_path, 1, callbacks=[RecordCheckpoint(tmp_path)])
@@ -86,18 +89,14 @@ def test_hyperparameters_that_no_record_holds_are_named_before_the_first_step(
 def test_hyperparameters_that_a_hook_replaces_are_left_to_the_save(
     tmp_path: Path,
 ) -> None:
-    class Judged(Plain):
-        def __init__(self, loss: type[nn.Module]) -> None:
-            super().__init__()
-            self.save_hyperparameters()
-
+    class Replacing(Judged):
         def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
             checkpoint["hyper_parameters"] = {"loss": "MSELoss"}
 
     loader: Any = DataLoader(TensorDataset(torch.randn(20, 10)), 5)
     run = trainer(tmp_path, 1, callbacks=[RecordCheckpoint(tmp_path)])
 
-    run.fit(Judged(nn.MSELoss), loader)
+    run.fit(Replacing(nn.MSELoss), loader)
 
     assert run.state.finished
 

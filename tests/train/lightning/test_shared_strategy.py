@@ -1,6 +1,5 @@
 """Under a strategy that spreads a module, each process writes and reads its shares."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +73,12 @@ def launched(monkeypatch: pytest.MonkeyPatch, rank: int, n: int = 2) -> None:
 
 
 def test_shares_go_to_a_storage_and_the_newest_alone_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    disk_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fsspec: Any = pytest.importorskip("fsspec")
-    storage = import_module("tests.records.object_storage").disk_storage
-    monkeypatch.setitem(fsspec.config.conf, "disk", storage(str(tmp_path / "disk")))
-
     def act(rank: int) -> None:
         launched(monkeypatch, rank)
-        _, path = fit("disk://runs/run", 1, wait=False)
-        again, newest = fit("disk://runs/run", 2, resumed=path)
+        _, path = fit(disk_url, 1, wait=False)
+        again, newest = fit(disk_url, 2, resumed=path)
         whole, _ = fit(tmp_path / "whole", 2)
 
         expected = whole_values(whole)
