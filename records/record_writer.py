@@ -368,8 +368,8 @@ def _describe(
         raise TypeError(
             f"a recorder writes records, got {with_article(name)}. A module is written "
             "by burnish.save_record(module, file, recorder=...); "
-            "Record.from_state_dict makes a record of a dict of tensors, open_record "
-            "one of a part of one."
+            "burnish.Record.from_state_dict makes a record of a dict of tensors, "
+            "open_record one of a part of one."
         )
     flat = record.flat()
     metadata = combine_metadata(flat.metadata, metadata)

@@ -1,6 +1,7 @@
 """Changes that happen as a whole, whatever interrupts them: Ctrl-C or an error."""
 
 import contextlib
+import functools
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -90,6 +91,21 @@ def end_abandoned(error: BaseException) -> None:
         cause = cause.__context__
 
 
+def raise_of_signal(error: BaseException) -> None:
+    """Raise ``error`` again if the handler of a signal raised it, as a limit of time.
+
+    Whoever calls a user's function, and goes another way where that raises, asks here
+    first: what the handler says is meant for the program, and no fault of the function.
+    """
+    handlers = [signal.getsignal(number) for number in _SIGNALS]
+    codes = {getattr(_function_of(handler), "__code__", None) for handler in handlers}
+    link = error.__traceback__
+    while link is not None:
+        if link.tb_frame.f_code in codes:
+            raise error
+        link = link.tb_next
+
+
 def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:
     """Let a public call end all that it began, also where Ctrl-C comes; see above."""
 
@@ -102,6 +118,16 @@ def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:
             raise
 
     return call
+
+
+def _function_of(handler: object) -> object:
+    """Return the function that is called for ``handler``, which may be any callable."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if not callable(handler):
+        return None
+    function = handler if hasattr(handler, "__code__") else handler.__call__
+    return getattr(function, "__func__", function)
 
 
 def _restore(replaced: dict[int, Any]) -> None:

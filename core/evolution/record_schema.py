@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.storage.opening import read_file
 from ...config.storage.replacement import write_text
 from ...records.entries.entry import Entry
@@ -171,8 +172,8 @@ def build_blank(
     except HyperparameterError as error:
         if isinstance(error.__cause__, TypeError):
             raise
-    except Exception:  # some constructors need values: see below
-        pass
+    except Exception as error:  # some constructors need values: see below
+        raise_of_signal(error)
     return _module(lambda: build_unfilled(factory, None)[0])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.spelling import did_you_mean
 from ...records.tensors.torch_internals import transient_buffers
 from ..errors import HyperparameterError
@@ -59,7 +60,8 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, object]) -> nn.Module:
     try:
         try:
             return construct_on("meta", build)
-        except Exception:
+        except Exception as error:
+            raise_of_signal(error)
             # Some constructors need values; parameters that they do not read have none.
             return build_unfilled(build, None)[0]
     finally:

@@ -46,7 +46,7 @@ def check_state_dict(
                 "and it is neither a parameter nor a buffer. Give the class "
                 "get_extra_state and set_extra_state for it, name it in skip=, or "
                 "save its state dict: "
-                "Record.from_state_dict(module.state_dict()).save(file)."
+                "burnish.Record.from_state_dict(module.state_dict()).save(file)."
             )
 
 

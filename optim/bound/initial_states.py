@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import with_article
 from ..engines.memory.arena import Arena
 from ..engines.memory.entangled import overlaps_itself
@@ -217,7 +218,8 @@ def _blank(
     with torch.no_grad(), watched_generators(param.device):
         try:
             state = simple.init(like)
-        except Exception:
+        except Exception as error:
+            raise_of_signal(error)
             # init() may read values, which meta tensors lack: it gets the parameter's.
             state = _initial(simple, tensor.to(like.dtype, copy=True), path_of(param))
     if state is not None and not hasattr(type(state), "__dataclass_fields__"):

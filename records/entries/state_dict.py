@@ -144,7 +144,7 @@ def _refuse_checkpoint(content: Mapping[Any, object]) -> None:
         ):
             raise TypeError(
                 f"this is a dict with a state dict at {name!r}, expected the state "
-                f"dict itself: Record.from_state_dict(checkpoint[{name!r}]). "
+                f"dict itself: burnish.Record.from_state_dict(checkpoint[{name!r}]). "
                 "burnish.Checkpoints stores all of a run"
             )
 

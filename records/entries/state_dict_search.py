@@ -104,7 +104,7 @@ def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str, read: str) -> None
     warn_user(
         f"{file}: read is the state dict {_dotted(path)!r}, and not the {len(paths)} "
         f"tensors or state dicts beside it: {beside}. For another one: "
-        f"Record.from_state_dict({read}[key]).",
+        f"burnish.Record.from_state_dict({read}[key]).",
     )
 
 
@@ -158,5 +158,5 @@ def _ambiguous(paths: list[_Keys], file: str, read: str) -> ForeignFileError:
         file,
         f"{len(paths)} state dicts: {first_names(map(_dotted, paths), 10)}",
         "one",
-        f"Choose one: Record.from_state_dict({read}{keys}).",
+        f"Choose one: burnish.Record.from_state_dict({read}{keys}).",
     )

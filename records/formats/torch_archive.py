@@ -249,7 +249,7 @@ def _check(entry: Entry, file: str) -> None:
             f"{entry.path!r:.80}, a tensor of {tensor.dtype}, {tensor.layout}",
             "a dense tensor of whole bytes",
             f"Take it out of torch.load({file!r}, weights_only=True), or make it "
-            "dense, and give that to Record.from_state_dict.",
+            "dense, and give that to burnish.Record.from_state_dict.",
         )
     n_spanned = tensor.storage_offset() + 1
     n_spanned += sum(

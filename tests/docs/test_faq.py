@@ -77,6 +77,11 @@ def give_torch_a_record() -> None:
     Net().load_state_dict(record)
 
 
+def save_by_a_method_that_plain_modules_lack() -> None:
+    module: Any = nn.Linear(1, 1)
+    module.save_record("net.mpk")
+
+
 def build_by_a_class_with_arguments() -> None:
     build: Any = nn.Linear
     burnish.from_record(build, saved())
@@ -155,6 +160,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     "PrecisionError": lambda: burnish.save_record(
         {"w": torch.tensor([1e6])}, precision="half"
     ),
+    "has no attribute 'save_record'": save_by_a_method_that_plain_modules_lack,
     "is no plain data": lambda: burnish.save_record({"a": object()}, "a.mpk"),
     "the name must say the format": lambda: Net().save_record("net.weights"),
     "the name says": lambda: Net().save_record("net.mpk", recorder="debug"),

@@ -253,7 +253,13 @@ class Checkpoint(os.PathLike[str]):
             return (
                 f" It is a number, which is read: checkpoints[{self.step}][{name!r}]."
             )
-        return " What was not saved begins anew: restore the others without it."
+        names = " A part is named as it was saved, by the keyword: " + ", ".join(
+            f"restore({part}=...)" for part in [*self.manifest.parts][:2]
+        )
+        return (
+            f"{names if self.manifest.parts else ''}. What was not saved begins anew: "
+            "restore the others without it."
+        )
 
     def _check_digest(self, name: str) -> None:
         """Raise RecordFormatError if a part's file is whole, and not what was saved."""

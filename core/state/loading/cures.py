@@ -47,7 +47,10 @@ def cure_of_typed(record: Entries) -> str:
 def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
     build = "Build the module as it was when it was saved"
     if "hparams" in library_part(record.metadata) and record.type_name:
-        build += f" ({record.type_name}.from_record(file) does, without arguments)"
+        build += (
+            f" ({record.type_name}.from_record(file) does, without arguments; what was "
+            "exchanged in it afterwards has to be exchanged again before load_record)"
+        )
     few = [*misfits[:3]]
     names = repr(few[0]) if len(few) == 1 else f"[{', '.join(map(repr, few))}]"
     if len(misfits) > 3:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from ....config.process.interrupts import call_with_end, uninterrupted
+from ....config.process.interrupts import call_with_end, raise_of_signal, uninterrupted
 from ....records.tensors.torch_internals import TRUNCATED_NORMAL
 from .build import UnfilledBuild
 from .draws import NotedDraws
@@ -109,8 +109,8 @@ def _build_unfilled(
             module = call_unfilled(lambda: call_under(draws, factory), build)
         if not build.is_out_of_step:
             return module, build
-    except Exception:  # building as ever shows whose error it is
-        pass
+    except Exception as error:  # building as ever shows whose error it is
+        raise_of_signal(error)
     return rebuild(factory, build), None
 
 

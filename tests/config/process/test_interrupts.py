@@ -6,11 +6,16 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
-from burnish.config.process.interrupts import leaving_nothing_open, uninterrupted
+from burnish.config.process.interrupts import (
+    leaving_nothing_open,
+    raise_of_signal,
+    uninterrupted,
+)
 
 
 def test_ctrl_c_is_raised_after_the_block_and_the_handler_stays() -> None:
@@ -88,3 +93,32 @@ def test_a_block_that_an_interrupt_left_ends_while_its_traceback_is_kept() -> No
 
     assert caught.traceback
     assert sorted(ended) == ["inner", "outer"]
+
+
+class _Limit:
+    def __call__(self, number: int, frame: Any) -> None:
+        raise TimeoutError("over")
+
+
+def _limit(number: int, frame: Any) -> None:
+    raise TimeoutError("over")
+
+
+@pytest.mark.parametrize(
+    "handler", [_limit, _Limit(), _Limit().__call__, partial(_limit)]
+)
+def test_what_the_handler_of_a_signal_raises_is_told_from_a_function_s_own(
+    handler: Any,
+) -> None:
+    old_handler = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(TimeoutError) as own_error:
+            raise TimeoutError("own")
+        raise_of_signal(own_error.value)
+
+        with pytest.raises(TimeoutError) as error:
+            os.kill(os.getpid(), signal.SIGALRM)
+        with pytest.raises(TimeoutError, match="over"):
+            raise_of_signal(error.value)
+    finally:
+        signal.signal(signal.SIGALRM, old_handler)

@@ -441,6 +441,10 @@ def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
 
     with pytest.raises(RecordMismatchError, match=r"begins anew: restore the others"):
         checkpoints.restore(model=net(), rng=True)
+    with pytest.raises(
+        RecordMismatchError, match=r"net: not .* restore\(model=\.\.\.\)"
+    ):
+        checkpoints.restore(net=net())
     with pytest.raises(RecordMismatchError, match=r"a number.*\[5\]\['epoch'\]"):
         checkpoints.restore(model=net(), epoch=0)
     with pytest.raises(ValueError, match="or 'latest' or 'best', got 'newest'"):

@@ -1,3 +1,5 @@
+import os
+import signal
 import threading
 
 import pytest
@@ -7,6 +9,7 @@ from torch import nn
 import burnish
 from burnish.core import from_record, into_record, report_of, skip_init
 from burnish.core.state.uninitialized.unfilled import UnfilledParameter
+from burnish.core.state.uninitialized.uninitialized import build_unfilled
 from burnish.records import Record
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory")
@@ -210,3 +213,24 @@ def test_modules_and_their_tensors_are_saved_while_they_wait() -> None:
         assert torch.equal(
             burnish.open_record(stored)["weight"], torch.full((2, 2), 3.0)
         )
+
+
+def test_a_limit_of_time_that_passes_inside_a_constructor_ends_the_build() -> None:
+    calls: list[int] = []
+
+    def over(number: int, frame: object) -> None:
+        raise TimeoutError("over")
+
+    def factory() -> nn.Module:
+        calls.append(1)
+        os.kill(os.getpid(), signal.SIGALRM)
+        return nn.Linear(1, 1)
+
+    old_handler = signal.signal(signal.SIGALRM, over)
+    try:
+        with pytest.raises(TimeoutError, match="over"):
+            build_unfilled(factory, None)
+    finally:
+        signal.signal(signal.SIGALRM, old_handler)
+
+    assert calls == [1]
