@@ -16,10 +16,11 @@ about 2.6 bits each when compressed; nothing else of them can be.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
-
-from .grad_mode import ordinary_tensors
 
 BLOCK = 256 << 10
 """Values in a block: the planes of float32 fill 1 MiB, a core's own cache."""
@@ -29,27 +30,32 @@ PLANED = frozenset({torch.float32, torch.bfloat16, torch.float16})
 
 
 class Planes:
-    """Splits blocks of one dtype into planes; keeps its scratch memory."""
+    """Splits blocks of one dtype into planes; keeps its scratch memory.
+
+    It computes by numpy, whose calls cost a quarter of torch's: most tensors are small.
+    """
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
+        self._bits = np.uint32 if dtype.itemsize == 4 else np.uint16
         self._split, self._join = _CODECS[dtype]
-        # Kept for all blocks, so that splitting one allocates nothing; and for those
-        # outside of `torch.inference_mode`, which may be on now.
-        with ordinary_tensors():
-            self._wide = torch.empty(
-                BLOCK if dtype.itemsize == 4 else 0, dtype=torch.int32, device="cpu"
-            )
-            self._half = torch.empty(2, BLOCK, dtype=torch.int16, device="cpu")
-            self._byte = torch.empty(BLOCK, dtype=torch.uint8, device="cpu")
+        # Kept for all blocks, so that splitting one allocates nothing.
+        self._wide = np.empty(BLOCK if dtype.itemsize == 4 else 0, np.uint32)
+        self._half = np.empty((2, BLOCK), np.uint16)
+        self._byte = np.empty(BLOCK, np.uint8)
 
     def split(self, values: torch.Tensor, out: torch.Tensor) -> None:
         """Write the planes of at most `BLOCK` ``values`` into the bytes of ``out``."""
-        self._split(values, out, self._scratch(values.numel()))
+        self._split(self._bits_of(values), out.numpy(), self._scratch(values.numel()))
 
     def join(self, planes: torch.Tensor, out: torch.Tensor) -> None:
         """Write the values of one block of ``planes`` into ``out``."""
-        self._join(planes, out, self._scratch(out.numel()))
+        self._join(planes.numpy(), self._bits_of(out), self._scratch(out.numel()))
+
+    def _bits_of(self, values: torch.Tensor) -> "_Array":
+        # numpy has no bfloat16.
+        integers = torch.int32 if values.itemsize == 4 else torch.int16
+        return values.view(integers).numpy().view(self._bits)
 
     def _scratch(self, n: int) -> "_Scratch":
         return self._wide[:n], self._half[0, :n], self._half[1, :n], self._byte[:n]
@@ -90,66 +96,78 @@ def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         yield staged[:n]
 
 
-_Scratch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-_Step = Callable[[torch.Tensor, torch.Tensor, _Scratch], None]
+_Array = np.ndarray[Any, Any]
+_Scratch = tuple[_Array, _Array, _Array, _Array]
+_Step = Callable[[_Array, _Array, _Scratch], None]
 
 _local = threading.local()
 
 _SIGN = 0x80
 _REST = 0x7F
+_NO_EXPONENT = np.uint16(0xFFFF & ~0x7F80)
+
+_narrow = partial(np.copyto, casting="unsafe")
+"""Copies the low bits of integers into narrower ones."""
 
 
 # Each step narrows a plane before it masks it: a vector register holds four times as
 # many bytes as float32 values.
-def _split_float32(values: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
+def _split_float32(bits: _Array, out: _Array, scratch: _Scratch) -> None:
     wide, high, _, _ = scratch
-    bits, n = values.view(torch.int32), values.numel()
-    torch.bitwise_right_shift(bits, 16, out=wide)
-    high.copy_(wide)
+    np.right_shift(bits, 16, out=wide)
+    _narrow(high, wide)
     _split_bfloat16(high, out, scratch)
-    out[2 * n :].view(torch.int16).copy_(bits)
+    _narrow(out[2 * len(bits) :].view(np.uint16), bits)
 
 
-def _join_float32(planes: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
+def _join_float32(planes: _Array, bits: _Array, scratch: _Scratch) -> None:
     wide, high, _, _ = scratch
-    bits, n = out.view(torch.int32), out.numel()
     # The upper half of a float32 is a bfloat16, which the other codec puts together.
     _join_bfloat16(planes, high, scratch)
-    wide.copy_(high).bitwise_left_shift_(16)
-    bits.copy_(planes[2 * n :].view(torch.uint16)).bitwise_or_(wide)
+    np.copyto(wide, high)
+    np.left_shift(wide, 16, out=wide)
+    np.copyto(bits, planes[2 * len(bits) :].view(np.uint16))
+    np.bitwise_or(bits, wide, out=bits)
 
 
-def _split_bfloat16(values: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
-    _, _, half, byte = scratch
-    bits, n = values.view(torch.int16), values.numel()
+def _split_bfloat16(bits: _Array, out: _Array, scratch: _Scratch) -> None:
+    _, _, half, signs = scratch
+    n = len(bits)
     exponents, fractions = out[:n], out[n : 2 * n]
-    # Copying into bytes keeps the low 8 bits, so no mask is needed for the exponents.
-    exponents.copy_(torch.bitwise_right_shift(bits, 7, out=half))
-    byte.copy_(torch.bitwise_right_shift(bits, 8, out=half)).bitwise_and_(_SIGN)
-    fractions.copy_(bits).bitwise_and_(_REST).bitwise_or_(byte)
+    # Narrowing keeps the low 8 bits, so no mask is needed for the exponents.
+    _narrow(exponents, np.right_shift(bits, 7, out=half))
+    _narrow(signs, np.right_shift(bits, 8, out=half))
+    np.bitwise_and(signs, _SIGN, out=signs)
+    _narrow(fractions, bits)
+    np.bitwise_and(fractions, _REST, out=fractions)
+    np.bitwise_or(fractions, signs, out=fractions)
 
 
-def _join_bfloat16(planes: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
+def _join_bfloat16(planes: _Array, bits: _Array, scratch: _Scratch) -> None:
     _, _, half, _ = scratch
-    bits, n = out.view(torch.int16), out.numel()
-    bits.copy_(planes[:n]).bitwise_left_shift_(7)
+    n = len(bits)
+    np.copyto(bits, planes[:n])
+    np.left_shift(bits, 7, out=bits)
     # Read as signed, the sign fills the bits above; those of the exponent are cleared.
-    half.copy_(planes[n : 2 * n].view(torch.int8)).bitwise_and_(~0x7F80)
-    bits.bitwise_or_(half)
+    np.copyto(half.view(np.int16), planes[n : 2 * n].view(np.int8))
+    np.bitwise_and(half, _NO_EXPONENT, out=half)
+    np.bitwise_or(bits, half, out=bits)
 
 
-def _split_float16(values: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
+def _split_float16(bits: _Array, out: _Array, scratch: _Scratch) -> None:
     _, _, half, _ = scratch
-    bits, n = values.view(torch.int16), values.numel()
-    out[:n].copy_(torch.bitwise_right_shift(bits, 8, out=half))
-    out[n:].copy_(bits)
+    n = len(bits)
+    _narrow(out[:n], np.right_shift(bits, 8, out=half))
+    _narrow(out[n : 2 * n], bits)
 
 
-def _join_float16(planes: torch.Tensor, out: torch.Tensor, scratch: _Scratch) -> None:
+def _join_float16(planes: _Array, bits: _Array, scratch: _Scratch) -> None:
     _, _, half, _ = scratch
-    bits, n = out.view(torch.int16), out.numel()
-    half.copy_(planes[n:])
-    bits.copy_(planes[:n]).bitwise_left_shift_(8).bitwise_or_(half)
+    n = len(bits)
+    np.copyto(half, planes[n : 2 * n])
+    np.copyto(bits, planes[:n])
+    np.left_shift(bits, 8, out=bits)
+    np.bitwise_or(bits, half, out=bits)
 
 
 _CODECS: dict[torch.dtype, tuple[_Step, _Step]] = {

@@ -110,7 +110,9 @@ def pieces(
     limit = CHUNK // dtype.itemsize
     # Values that are stored as they are need no conversion, and perhaps no copy.
     if tensor.dtype is dtype and row_of(tensor) and dtype is not torch.bool:
-        for piece in torch.split(tensor.detach().view(-1), limit):
+        values = tensor.detach().view(-1)
+        # Most tensors are one piece, and split takes longer than all else about them.
+        for piece in torch.split(values, limit) if len(values) > limit else (values,):
             # Asked for each piece: a thread may have begun while the last was written.
             if at_once and is_undisturbed() and is_private(tensor):
                 yield piece
