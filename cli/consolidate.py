@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from ..config.short_text import quantity
 from .errors import answering
 from .words import add_json, parser
 
@@ -50,5 +51,5 @@ def _run(options: Namespace) -> int:
         print_json("consolidate", {**facts, "n_entries": n, "n_bytes": size})
     else:
         out, source = printable(options.out), printable(options.folder)
-        print(f"{out}: {n:,} entries of {source}")
+        print(f"{out}: {quantity(n, 'entry')} of {source}")
     return 0

@@ -3,10 +3,11 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from ..config.short_text import quantity
 from .errors import answering, tell, told_errors
 from .target import find_target
 from .words import add_json, parser
@@ -54,36 +55,45 @@ def _parser() -> ArgumentParser:
 
 
 def _run(options: Namespace) -> int:
-    from ..config.printable import printable
-    from ..records.io.remote.address import size_at
-    from ..train.inspection.conversion import convert_file
-    from .terminal import saving_bar
-
     _check_words(options)
     reading = _reading(options)
-    results: list[dict[str, Any]] = []
-    for source, target in _pairs(options):
-        name = printable(os.path.basename(source))
-        row: dict[str, Any] = {"source": source, "target": target}
-        results.append(row)
-        try:
-            with saving_bar(f"converting {name}") as progress, _words_of_options():
-                n = convert_file(source, target, progress=progress, **reading)
-            row |= {"n_entries": n, "n_bytes": size_at(target), "problem": None}
-        except told_errors() as error:
-            tell(error)
-            row |= {"n_entries": None, "n_bytes": None, "problem": str(error)}
-            continue
-        if not options.json:
-            print(f"{printable(target)}: {n:,} entries of {printable(source)}")
+    pairs = _pairs(options)
+    has_folder = _is_folder(options)
+    with _folder_of([target for _, target in pairs] if has_folder else []):
+        results = [_converted(*pair, reading, options) for pair in pairs]
     if options.json:
         from .json_output import print_json
 
         print_json("convert", {"files": results})
     n_failed = sum(row["problem"] is not None for row in results)
     if n_failed and len(results) > 1:
-        print(f"{n_failed} of {len(results)} files were not converted", file=sys.stderr)
+        print(
+            f"{n_failed} of {quantity(len(results), 'file')} were not converted",
+            file=sys.stderr,
+        )
     return 2 if n_failed else 0
+
+
+def _converted(
+    source: str, target: str, reading: Mapping[str, Any], options: Namespace
+) -> dict[str, Any]:
+    """Convert a file and tell of it; return its row of the document."""
+    from ..config.printable import printable
+    from ..records.io.remote.address import size_at
+    from ..train.inspection.conversion import convert_file
+    from .terminal import saving_bar
+
+    row: dict[str, Any] = {"source": source, "target": target}
+    name = printable(os.path.basename(source))
+    try:
+        with saving_bar(f"converting {name}") as progress, _words_of_options():
+            n = convert_file(source, target, progress=progress, **reading)
+    except told_errors() as error:
+        tell(error)
+        return row | {"n_entries": None, "n_bytes": None, "problem": str(error)}
+    if not options.json:
+        print(f"{printable(target)}: {quantity(n, 'entry')} of {printable(source)}")
+    return row | {"n_entries": n, "n_bytes": size_at(target), "problem": None}
 
 
 @contextmanager
@@ -151,21 +161,43 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield path, new_path
 
 
-def _pairs(options: Namespace) -> list[tuple[str, str]]:
-    """Return each source with its target; ValueError for two of one name."""
+@contextmanager
+def _folder_of(targets: Iterable[str]) -> Generator[None]:
+    """Make the folder of several targets, and leave none in which nothing is."""
     from ..records.io.remote.address import is_url
 
+    folder = next((os.path.dirname(file) for file in targets if not is_url(file)), "")
+    new_folders: list[str] = []
+    while folder and not os.path.lexists(folder):
+        new_folders.append(folder)
+        folder = os.path.dirname(folder)
+    if new_folders:
+        os.makedirs(new_folders[0])
+    try:
+        yield
+    finally:
+        for folder in new_folders:
+            with suppress(OSError):  # what was written is in it
+                os.rmdir(folder)
+
+
+def _is_folder(options: Namespace) -> bool:
+    """Return whether the target is a folder into which files are written."""
+    if options.shards is not None:
+        return False
+    is_named_so = options.target.endswith(("/", os.sep))
+    return is_named_so or len(options.sources) > 1 or os.path.isdir(options.target)
+
+
+def _pairs(options: Namespace) -> list[tuple[str, str]]:
+    """Return each source with its target; ValueError for two of one name."""
     sources, target = options.sources, options.target
-    is_folder = len(sources) > 1 or target.endswith(("/", os.sep))
-    is_folder = (is_folder or os.path.isdir(target)) and options.shards is None
-    if not is_folder:
+    if not _is_folder(options):
         if options.suffix is not None:
             raise ValueError(f"--suffix is for a folder, and {target} names a file")
         return [(sources[0], target)]
     if os.path.isfile(target):
         raise ValueError(f"{target} is a file, and several sources go into a folder")
-    if not is_url(target):
-        os.makedirs(target, exist_ok=True)
     suffix = ".mpk" if options.suffix is None else options.suffix
     pairs = [(s, os.path.join(target, _stem(s) + suffix)) for s in sources]
     names = [name for _, name in pairs]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..config.short_text import quantity
 from .errors import answering
 from .html_file import add_html, write_html
 from .words import add_json, parser
@@ -126,7 +127,7 @@ def _print_layers(output: Any, layers: Sequence[Any], *, is_whole: bool) -> None
     print_line(output, "layers that moved most:")
     width = max(len(printable(layer.path)) for layer in layers[:most])
     for layer in layers[:most]:
-        tensors = f"{layer.n_changed} of {layer.n_tensors} tensors"
+        tensors = f"{layer.n_changed} of {quantity(layer.n_tensors, 'tensor')}"
         name = printable(layer.path).ljust(width)
         print_line(output, f"  {name}  {layer.moved:>8.3g}  {tensors}")
     if len(layers) > most:
@@ -139,7 +140,9 @@ def _grouped(texts: dict[str, str]) -> list[str]:
 
     if len(texts) > 6 and len({*texts.values()}) == 1:
         path = next(iter(texts))
-        return [f"{texts[path]}: {len(texts):,} tensors, {printable(path)}, ..."]
+        return [
+            f"{texts[path]}: {quantity(len(texts), 'tensor')}, {printable(path)}, ..."
+        ]
     return [f"{printable(path)}: {text}" for path, text in texts.items()]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..config.printable import printable
-from ..config.short_text import first_names, short_repr
+from ..config.short_text import first_names, quantity, short_repr
 from ..records.entries.show import show_size
 from ..train.inspection.part_view import PartView
 from ..train.inspection.stored_parts import StoredParts
@@ -39,7 +39,7 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
     if len(steps) > 1:
         names = ", ".join(str(step) for step in steps[-6:])
         more = "..., " if len(steps) > 6 else ""
-        yield f"  the newest of {len(steps)} checkpoints: {more}{names}"
+        yield f"  the newest of {quantity(len(steps), 'checkpoint')}: {more}{names}"
     for problem in facts.get("problems", ()):
         yield f"  a run does not go on from it: {printable(problem)}"
 
@@ -66,7 +66,8 @@ def lines_of_part(view: PartView) -> Iterator[str]:
         yield from _blueprint_lines(view.hparams)
     for i, group in enumerate(view.groups):
         call = f"{printable(group.kind)}({pairs_text(group.hyperparameters)})"
-        yield f"  group {i}: {call}, {view.n_params[i]} parameters, {group.engine}"
+        size = quantity(view.n_params[i], "parameter")
+        yield f"  group {i}: {call}, {size}, {group.engine}"
     if reading.beside:
         names = printable(first_names(reading.beside, 6))
         yield f"  beside the state dict, and not read: {names}"
@@ -84,8 +85,10 @@ def totals_text(view: PartView) -> str:
         if leaf.entry is not None and leaf.entry.kind == "parameter"
     )
     kinds = f", {n_params:,} of them parameters" if 0 < n_params < n_values else ""
-    unit = "parameters" if n_params == n_values and n_params else "numbers"
-    text = f"{len(view.entries):,} tensors, {n_values:,} {unit}{kinds}, "
+    unit = "parameter" if n_params == n_values and n_params else "number"
+    text = (
+        f"{quantity(len(view.entries), 'tensor')}, {quantity(n_values, unit)}{kinds}, "
+    )
     text += show_size(sum(sizes.values()))
     if len(sizes) > 1:
         parts = ", ".join(f"{n} {show_size(s)}" for n, s in sizes.most_common())
@@ -136,7 +139,7 @@ def _blueprint_lines(hparams: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(blueprint, Mapping):
         tape = blueprint.get("tape")
         n = len(tape) if isinstance(tape, list) else 0
-        yield f"  built from a blueprint with {n} edit{'s' * (n != 1)}"
+        yield f"  built from a blueprint with {quantity(n, 'edit')}"
 
 
 def _step(facts: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..config.short_text import quantity
 from .hydra_app import Job, run_apart, run_on_hydra
 from .hydra_words import hydra_parser
 from .main import main as command
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         return run_on_hydra(_parser(), argv, _fit, after_job=note)
     finally:
         for page, n_runs in pages.items():
-            print(f"compared: {page}, {n_runs} run{'s' * (n_runs != 1)}")
+            print(f"compared: {page}, {quantity(n_runs, 'run')}")
 
 
 def _parser() -> ArgumentParser:

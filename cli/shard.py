@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from ..config.short_text import quantity
 from .errors import answering
 from .words import add_json, parser
 
@@ -54,5 +55,8 @@ def _run(options: Namespace) -> int:
         print_json("shard", {**facts, "n_entries": n, "n_parts": options.parts})
     else:
         folder, source = printable(options.folder), printable(options.file)
-        print(f"{folder}: {n:,} entries of {source} in {options.parts:,} parts")
+        print(
+            f"{folder}: {quantity(n, 'entry')} of {source} in "
+            f"{quantity(options.parts, 'part')}"
+        )
     return 0

@@ -1,11 +1,12 @@
 """The tree of a record as a table: a line for each module and each tensor."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..config.printable import printable
-from ..config.short_text import short_repr
+from ..config.short_text import quantity, short_repr
 from ..records.entries.show import shape_text, show_size
 from ..records.inspection.statistics import TensorStats
 from ..records.inspection.tree import Leaf, Node
@@ -25,6 +26,12 @@ MOST_LINES = 1000
 
 _MOST_CHILDREN = 40
 
+_LONGEST_NAME = 240
+"""Characters of a name, unless all is asked for."""
+
+_BLOCK = re.compile(r"\{\d+\.\.\.\d+\}")
+"""What stands for several blocks; a name in a file may look like that."""
+
 
 def tensor_table(
     root: Node, width: int, *, stats: Stats | None = None, is_whole: bool = False
@@ -42,7 +49,7 @@ def tensor_table(
     rows = [*islice(every_row, None if is_whole else MOST_LINES)]
     n_hidden = sum(1 for _ in every_row)
     if n_hidden:
-        note = f"... {n_hidden:,} more lines: name a PATTERN, or all by --all"
+        note = f"... {quantity(n_hidden, 'more line')}: name a PATTERN, or all by --all"
         rows.append(_Row(note, (), False))
     columns = _fitting(columns, *_measured(rows), width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -136,16 +143,13 @@ def _fitting(
 
 
 def _rows(node: Node, stats: Stats | None, is_whole: bool) -> Iterator[_Row]:
-    if node.name:
-        yield from _node_rows(node, 0, False, stats, is_whole)
-        return
     yield from _child_rows(node, 0, False, stats, is_whole)
 
 
 def _node_rows(
     node: Node, depth: int, is_repeated: bool, stats: Stats | None, is_whole: bool
 ) -> Iterator[_Row]:
-    label = "  " * depth + printable(node.name)
+    label = "  " * depth + _label(node, is_whole)
     if node.leaf is not None and node.leaf.entry is None:
         label += f" = {printable(short_repr(node.leaf.value, 40))}"
     is_repeated = is_repeated or node.n_alike > 1
@@ -169,6 +173,19 @@ def _child_rows(
         yield _Row("  " * depth + f"... {n_hidden:,} more (--all)", (), False)
         for child in children[-6:]:
             yield from _node_rows(child, depth, is_repeated, stats, is_whole)
+
+
+def _label(node: Node, is_whole: bool) -> str:
+    """Return the name of a node as one sees where it begins and ends."""
+    name = node.name
+    is_like_block = node.n_alike == 1 and _BLOCK.search(name) is not None
+    if is_like_block or name != name.strip() or not name:
+        name = f"'{name}'"
+    name = printable(name)
+    if is_whole or len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    return f"{name[:half]}...{name[-half:]}"
 
 
 def _module_cells(node: Node) -> list[str]:

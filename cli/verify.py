@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..config.short_text import quantity
 from .digest import sha256_of
 from .errors import answering
 from .words import add_json, parser
@@ -163,7 +164,7 @@ def _print(results: Sequence[dict[str, Any]], *, is_strict: bool) -> None:
         if verdict == "fine":
             size = show_size(result["n_bytes"])
             by = ", checked by CRC-32" * (result["checked_by"] == "CRC-32")
-            text = f"fine, {result['n_entries']:,} entries, {size}{by}"
+            text = f"fine, {quantity(result['n_entries'], 'entry')}, {size}{by}"
             print_line(output, f"{file}: {text}")
             continue
         if verdict == "no checksums":
@@ -179,7 +180,7 @@ def _print(results: Sequence[dict[str, Any]], *, is_strict: bool) -> None:
         n_bare = sum(result["verdict"] == "no checksums" for result in results)
         bare = f", {n_bare} of {len(results)} without checksums" if n_bare else ""
         text = (
-            f"{len(faults)} of {len(results)} files are not fine"
+            f"{len(faults)} of {quantity(len(results), 'file')} are not fine"
             if faults
             else "all fine"
         )

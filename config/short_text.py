@@ -63,6 +63,16 @@ def with_article(name: str) -> str:
     return f"an {name}" if is_vowel else f"a {name}"
 
 
+def quantity(n: int, noun: str, plural: str = "") -> str:
+    """Return ``"1 tensor"``, ``"2,000 entries"``: the noun in the form of its number.
+
+    ``plural`` is for those that end otherwise than in ``s`` or ``ies``.
+    """
+    if not plural:
+        plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"
+
+
 _CAPITALS = re.compile(r"[A-Z]+(?![a-z])")
 """What a name begins with in capitals, without that of a word after them."""
 

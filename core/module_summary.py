@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ..config.patterns import Patterns
+from ..config.short_text import quantity
 from ..records.entries.entry import Kind, ParamId
 from ..records.entries.show import shape_text
 from ..records.entries.wrapped_tensors import tensors_within
@@ -183,14 +184,16 @@ class ModuleSummary:
 
     def _totals(self) -> str:
         frozen = self.n_params - self.n_trainable
-        total = f"{self.n_params:,} parameters: {self.n_trainable:,} trainable"
+        total = (
+            f"{quantity(self.n_params, 'parameter')}: {self.n_trainable:,} trainable"
+        )
         total += f", {frozen:,} frozen" if frozen else ""
         if self.n_buffers:
             total += f"; {self.n_buffers:,} in buffers"
         unknown = sum(row.shape is None for row in self.rows)
         if unknown:
             total += f"; {unknown} uninitialized, not counted"
-        return f"{total}; {sum(row.n_bytes for row in self.rows):,} bytes"
+        return f"{total}; {quantity(sum(row.n_bytes for row in self.rows), 'byte')}"
 
     def _console(self, *, record: bool) -> "Console":
         from rich.console import Console

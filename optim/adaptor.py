@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.process.transaction import Transaction
-from ..config.short_text import with_article
+from ..config.short_text import quantity, with_article
 from ..records.calls import explain_calls
 from ..records.sharded.folder import folder_named
 from ..records.tensors.optimizer_steps import (
@@ -357,7 +357,8 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         simples = [repr(group["optimizer"]) for group in self.param_groups]
         names = ", ".join(dict.fromkeys(simples))
         count = sum(len(g["params"]) for g in self.param_groups)
-        return f"OptimizerAdaptor({names}, {count} parameters, fused={self.fused})"
+        size = quantity(count, "parameter")
+        return f"OptimizerAdaptor({names}, {size}, fused={self.fused})"
 
     @untraced
     def _untraced_step(self, closure: Callable[[], Any] | None) -> Any:

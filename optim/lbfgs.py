@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.process.transaction import Transaction, Undo, all_or_nothing
+from ..config.short_text import quantity
 from ..records.calls import explain_calls
 from ..records.entries.renaming import Renames, renamer_of
 from ..records.errors import RecordMismatchError
@@ -261,14 +262,16 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                 problems.append(f"{param.path}: not stored")
             elif record.sizes[at] != size:
                 problems.append(
-                    f"{param.path}: stored with {record.sizes[at]} elements, the "
+                    f"{param.path}: stored with "
+                    f"{quantity(record.sizes[at], 'element')}, the "
                     f"parameter has {size}"
                 )
             else:
                 order.append(at)
         if not problems and len(order) != len(record.sizes):
             problems.append(
-                f"stored for {len(record.sizes)} parameters, and there are {len(order)}"
+                f"stored for {quantity(len(record.sizes), 'parameter')}, and there "
+                f"are {len(order)}"
             )
         if problems:
             raise RecordMismatchError("LBFGS record", problems)
@@ -306,9 +309,8 @@ def _check_lengths(record: LBFGSRecord) -> None:
     """Raise RecordMismatchError for lists and vectors not over all parameters."""
     n_params = {len(record.paths), len(record.ids), len(record.sizes)}
     if len(n_params) > 1 or any(size < 0 for size in record.sizes):
-        lists = (
-            f"{len(record.paths)} paths, {len(record.ids)} IDs, sizes {record.sizes}"
-        )
+        n_paths = quantity(len(record.paths), "path")
+        lists = f"{n_paths}, {len(record.ids)} IDs, sizes {record.sizes}"
         raise RecordMismatchError(
             "LBFGS record", [f"found {lists:.200}, expected one of each by parameter"]
         )
@@ -322,7 +324,8 @@ def _misfits(values: dict[str, Any], total: int) -> list[str]:
     """Return which of the state's vectors do not go over all parameters."""
     vectors = [(name, t) for name, v in values.items() for t in _vectors(v)]
     return [
-        f"{name}: a vector of {t.numel()} elements, and the parameters have {total}"
+        f"{name}: a vector of {quantity(t.numel(), 'element')}, and the parameters "
+        f"have {total}"
         for name, t in vectors
         if t.ndim != 1 or t.numel() != total
     ]

@@ -9,6 +9,7 @@ import torch
 
 from ..config.patterns import Patterns, as_patterns, matches
 from ..config.process.user_warning import warn_user
+from ..config.short_text import quantity
 from .entries.entry import KINDS, Entry
 from .entries.select import unmatched
 from .tensors.conversion import Overflow, Rounding, Underflow
@@ -233,10 +234,11 @@ class RecordPrecision:
         """Warn, once for the whole record, of values that became 0."""
         if self._zeroed:
             example = next(iter(self._zeroed))
+            n_values = quantity(sum(self._zeroed.values()), "value")
+            n_entries = quantity(len(self._zeroed), "entry")
             warn_user(
-                f"{sum(self._zeroed.values()):,} values other than 0 are stored as 0 "
-                f"in {len(self._zeroed):,} entries, {example} among them: they are too "
-                "small for the precision",
+                f"{n_values} other than 0 stored as 0 in {n_entries}, {example} among "
+                "them: they are too small for the precision",
             )
 
 

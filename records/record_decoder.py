@@ -16,7 +16,7 @@ from ..config.classes.field_types import FieldType, registered_type_of
 from ..config.path import join
 from ..config.plain.enums import member_of
 from ..config.plain.node import Node
-from ..config.short_text import with_article
+from ..config.short_text import quantity, with_article
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, leaf_value
@@ -306,7 +306,7 @@ class RecordDecoder:
         else:
             hints = list(args)
         if len(hints) != len(content):
-            counts = f"{len(content)} items", f"{len(hints)} items"
+            counts = quantity(len(content), "item"), quantity(len(hints), "item")
             raise mismatch(self._file, path, *counts)
         values = [
             self.value(hint, item, join(path, i))

@@ -7,6 +7,7 @@ import torch
 
 from ..config.html import FoldedHtml
 from ..config.printable import printable
+from ..config.short_text import quantity
 from .entries.entries import VerifiedBy
 from .tensors.dtypes import name_of_dtype
 
@@ -55,7 +56,9 @@ class LoadReport(FoldedHtml):
         return iter((self.missing, self.unexpected))
 
     def __repr__(self) -> str:
-        lines = [f"loaded {len(self.loaded)} entries, verified: {self.verified}"]
+        lines = [
+            f"loaded {quantity(len(self.loaded), 'entry')}, verified: {self.verified}"
+        ]
         for name in _LISTS:
             lines += _listed(name, getattr(self, name))
         lines += _listed("renamed", [f"{a} -> {b}" for a, b in self.renamed.items()])

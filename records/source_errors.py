@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
-from ..config.short_text import first_names, with_article
+from ..config.short_text import first_names, quantity, with_article
 from ..config.spelling import nearest
 from .errors import TRUNCATED, ForeignFileError, RecordFormatError
 from .format_names import format_of_suffix, suffixes
@@ -24,7 +24,7 @@ def wrong_size(source: Source, expected: int) -> RecordFormatError:
     """Return the error of a file that has to have ``expected`` bytes and has not."""
     is_short = source.size < expected
     cure = TRUNCATED if is_short else "Something was added to it: copy the file again."
-    size = f"{source.size:,} bytes"
+    size = quantity(source.size, "byte")
     return RecordFormatError(source.name, size, f"{expected:,}", cure)
 
 
@@ -59,7 +59,7 @@ def unknown_content(source: Source, content: Source | None) -> ForeignFileError:
             "to its beginning."
         )
     if source.size < _SMALL:
-        cure += f" A file of {source.size:,} bytes may be truncated."
+        cure += f" A file of {quantity(source.size, 'byte')} may be truncated."
     start = bytes(inside.read(0, min(8, inside.size)))
     description = f"{packed}first bytes {start!r}"
     return ForeignFileError(source.name, description, "those of a known format", cure)

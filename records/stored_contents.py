@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 
+from ..config.short_text import quantity
 from .entries.entries import Entries, set_source
 from .errors import RecordError, RecordFormatError
 from .header.header import Plain, record_of_header
@@ -50,8 +51,9 @@ class StoredContents:
         ):
             raise RecordFormatError(
                 source.name,
-                f"{len(self.payloads)} payloads and {len(self.sums or b'')} bytes of "
-                f"sums for {len(entries)} entries",
+                f"{quantity(len(self.payloads), 'payload')} and "
+                f"{quantity(len(self.sums or b''), 'byte')} of "
+                f"sums for {quantity(len(entries), 'entry')}",
             )
         for i, (entry, payload) in enumerate(zip(entries, self.payloads, strict=True)):
             layout: Layout = "planes" if entry.dtype in form.planed else "rows"
@@ -90,7 +92,7 @@ class Decoded:
         if len(data) != self.row.size:
             raise RecordFormatError(
                 file,
-                f"{len(data):,} bytes of {self.row.path!r:.80}",
+                f"{quantity(len(data), 'byte')} of {self.row.path!r:.80}",
                 f"{self.row.size:,}",
             )
         content = MemorySource(data, name=file, verify=self.source.verify)
@@ -111,7 +113,7 @@ def check_place(place: ByteRange, row: Row, source: Source) -> None:
             source.name,
             f"{row.path!r:.80} at {offset!r:.40}, {size!r:.40} bytes long, in a file "
             f"of {source.size:,}",
-            f"{row.size:,} bytes inside the file",
+            f"{quantity(row.size, 'byte')} inside the file",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
-from ..config.short_text import with_article
+from ..config.short_text import quantity, with_article
 
 T = TypeVar("T", covariant=True)
 
@@ -109,7 +109,8 @@ class ResumableSampler(Sampler[int]):
         n_samples = n_samples if isinstance(n_samples, int) else len(n_samples)
         if n_stored != n_samples:
             raise ValueError(
-                f"the sampler stood in data of {n_stored} samples, and there are "
+                f"the sampler stood in data of {quantity(n_stored, 'sample')}, and "
+                "there are "
                 f"{n_samples} now; restore without it to begin an epoch"
             )
         self._n_of_epoch = n_samples

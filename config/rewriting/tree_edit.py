@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ConfigError, Problem
 from ..path import child, item_index
 from ..patterns import is_pattern, wildcard_values
-from ..short_text import short_repr
+from ..short_text import quantity, short_repr
 from ..tree import NamedStruct, StructWord, Weak, is_dict, is_items
 
 
@@ -190,7 +190,9 @@ def _enter(container: Any, name: str, path: str, weak: bool) -> Any:
         index = item_index(name)
         if index is not None and 0 <= index < len(items):
             return items[index]
-        raise _problem(child(path, name), f"there are only {len(items)} items")
+        raise _problem(
+            child(path, name), f"the list has only {quantity(len(items), 'item')}"
+        )
     if container.get(name) is None or container.get(name) == ():
         container[name] = Weak() if weak else {}
     elif isinstance(container[name], StructWord):

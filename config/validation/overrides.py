@@ -22,7 +22,7 @@ from ..classes.union_choice import check_declared_classes, name_problems, struct
 from ..encode import encode
 from ..errors import ConfigError, Problem
 from ..path import child, item_index, parts
-from ..short_text import short_repr, with_article
+from ..short_text import quantity, short_repr, with_article
 from ..spelling import did_you_mean
 from ..tree import Ident, NamedStruct, is_dict, is_items
 from ..versioned import upgrade
@@ -257,7 +257,8 @@ class _Cursor:
             message = f"expected the number of an item, 0 to {len(items)}"
             raise _problem(child(self.path, name), message)
         if not -len(items) <= index <= len(items):
-            message = f"there are {len(items)} items; the next to add is {len(items)}"
+            size = quantity(len(items), "item")
+            message = f"the list has {size}; the next to add is {len(items)}"
             raise _problem(path, message)
         # One past the end appends, so that a list can be written item by item.
         if index == len(items):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ...config.short_text import with_article
+from ...config.short_text import quantity, with_article
 from ...records.errors import RecordError
 from ...records.tensors.torch_internals import NormBase
 
@@ -65,7 +65,11 @@ def _has(module: nn.Module, pairing: Counterpart) -> bool:
 def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Counterpart]:
     """Yield the pairings of a layer, whose gates torch has in one tensor."""
     if module.num_layers > 1 or module.proj_size:
-        problem = "a projection" if module.proj_size else f"{module.num_layers} layers"
+        problem = (
+            "a projection"
+            if module.proj_size
+            else f"{quantity(module.num_layers, 'layer')}"
+        )
         raise RecordError(
             f"{with_article(type(module).__name__)} with {problem}, where Burn's has "
             "one layer and no projection. Make it of several modules of one layer, or "

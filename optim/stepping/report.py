@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config.html import FoldedHtml
+from ...config.short_text import quantity
 from ..engines.plan import Plan
 from ..engines.tracing.extended_state import is_extended
 
@@ -25,12 +26,14 @@ class EngineRow:
 
     def __str__(self) -> str:
         text = (
-            f"group {self.group} ({self.optimizer}): {self.n_params} parameters on "
+            f"group {self.group} ({self.optimizer}): "
+            f"{quantity(self.n_params, 'parameter')} on "
             f"{self.engine}: {self.why}"
         )
         if not self.n_renewed:
             return text
-        return f"{text}; {self.n_renewed} elements of master weights began anew"
+        elements = quantity(self.n_renewed, "element")
+        return f"{text}; {elements} of master weights began anew"
 
 
 class EngineReport(tuple[EngineRow, ...], FoldedHtml):

@@ -7,7 +7,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from ...config.short_text import first_names
+from ...config.short_text import first_names, quantity
 from ...records.processes.messages import is_any, united
 from ...records.tensors.shares import groups_of, own_share
 from ...records.tensors.torch_internals import set_grad_enabled
@@ -140,7 +140,7 @@ class StepRunner:
         paths = [path_of(param) for param in failure.moved]
         progress = "nothing was changed"
         if paths:
-            progress = f"{len(paths)} parameters were moved before: "
+            progress = f"{quantity(len(paths), 'parameter')} moved before: "
             progress += first_names(paths, 8)
         error.add_note(
             f"in the step of {self.bound.groups[index]['kind']} for "

@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 import torch
 
 from ...config.patterns import Patterns, as_patterns, matchers
-from ...config.short_text import first_names
+from ...config.short_text import first_names, quantity
 from ...config.spelling import did_you_mean
 from .entry import Entry
 
@@ -75,7 +75,7 @@ def check_any_chosen(
     if not n_entries or any(callable(p) for group in used.values() for p in group):
         return
     choice = " with ".join(f"{name}={patterns[name]!r:.80}" for name in used)
-    raise ValueError(f"{choice} leaves none of {n_entries:,} entries to store")
+    raise ValueError(f"{choice} leaves none of {quantity(n_entries, 'entry')} to store")
 
 
 def _examples(paths: Sequence[str]) -> str:

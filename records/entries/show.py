@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...config.printable import printable
+from ...config.short_text import quantity
 from ..tensors.dtypes import name_of_dtype
 from .entry import Entry
 from .nodes import tag_of
@@ -22,7 +23,7 @@ def show_entries(record: "Entries") -> str:
     entries = record.entries()
     size = sum(entry.nbytes for entry in entries)
     name = printable(record.type_name) or "Record"
-    head = f"{name}: {len(entries)} entries, {show_size(size)}"
+    head = f"{name}: {quantity(len(entries), 'entry')}, {show_size(size)}"
     visible = entries if len(entries) <= _ROWS else [*entries[:16], *entries[-6:]]
     width = max((len(entry.path) for entry in visible), default=0)
     lines = [_row(entry, min(width, 50)) for entry in visible]

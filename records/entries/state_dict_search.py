@@ -64,6 +64,8 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
             for key, value in item.items()
         }
         beside += [path for path, item in level.items() if _is_weight(item)]
+    if (empty := _empty_state_dict(content)) is not None:
+        return empty
     raise ForeignFileError(
         file,
         f"{with_article(type(content).__name__)} without a state dict",
@@ -102,8 +104,8 @@ def _dotted(path: _Keys) -> str:
 def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str, read: str) -> None:
     beside = first_names(map(_dotted, paths), 5)
     warn_user(
-        f"{file}: read is the state dict {_dotted(path)!r}, and not the {len(paths)} "
-        f"tensors or state dicts beside it: {beside}. For another one: "
+        f"{file}: read is the state dict {_dotted(path)!r}, and not the "
+        f"weights beside it ({len(paths)}): {beside}. For another one: "
         f"burnish.Record.from_state_dict({read}[key]).",
     )
 
@@ -122,6 +124,16 @@ def _is_state_dict(item: object) -> bool:
         return True
     is_container = any(key in item and _is_state_dict(item[key]) for key in USUAL_NAMES)
     return not is_container and any(map(_is_weight, item.values()))
+
+
+def _empty_state_dict(content: object) -> Mapping[str, Any] | None:
+    """Return the state dict of a module without tensors, alone or where it is usual."""
+    if not isinstance(content, Mapping):
+        return None
+    items = cast("Mapping[str, Any]", content)
+    usual_values = (items[name] for name in USUAL_NAMES if name in items)
+    candidates = (items, *usual_values)
+    return next((x for x in candidates if isinstance(x, Mapping) and not x), None)
 
 
 def _is_weight(value: object) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ...config.short_text import quantity
 from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry, ParamId, Payload
 from ..errors import ForeignFileError, RecordFormatError
@@ -84,7 +85,7 @@ def checked_tensor(tensor: BurnTensor, file: str) -> BurnTensor:
     if tensor.end - tensor.start != size:
         raise RecordFormatError(
             file,
-            f"{subject} has {tensor.end - tensor.start:,} bytes",
+            f"{subject} has {quantity(tensor.end - tensor.start, 'byte')}",
             f"{size:,}, by its shape",
         )
     return tensor

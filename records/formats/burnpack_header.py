@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ...config.short_text import quantity
 from ..errors import TRUNCATED, RecordFormatError, RecordVersionError
 from ..io.source import Source
 from ..limits import MEMBER, allowance, text_cost
@@ -62,14 +63,16 @@ def read_burnpack_header(source: Source) -> BurnpackHeader:
     """Return what ``source`` says, each tensor checked to be inside of it."""
     head = bytes(source.read(0, min(_BEFORE_MAP, source.size)))
     if len(head) < _BEFORE_MAP:
-        raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
+        raise RecordFormatError(
+            source.name, f"only {quantity(len(head), 'byte')}", cure=TRUNCATED
+        )
     version, length = struct.unpack("<HI", head[len(MAGIC) :])
     if version > VERSION:
         raise RecordVersionError(source.name, version, VERSION, "Burn's container")
     if length > min(MOST_HEADER, source.size - _BEFORE_MAP):
         raise RecordFormatError(
             source.name,
-            f"a header of {length:,} bytes in a file of {source.size:,}",
+            f"a header of {quantity(length, 'byte')} in a file of {source.size:,}",
             cure=TRUNCATED,
         )
     header = _Tables(source.read(_BEFORE_MAP, length), source).read()

@@ -8,6 +8,7 @@ import math
 import struct
 from typing import Any
 
+from ...config.short_text import quantity
 from ..errors import TRUNCATED, RecordFormatError
 
 _NOUNS = (
@@ -49,7 +50,9 @@ class CborReader:
         """Return a text of at most ``most_bytes`` bytes."""
         length = self._argument(_TEXT)
         if length > most_bytes:
-            raise self.error(f"a text of {length:,} bytes", f"at most {most_bytes:,}")
+            raise self.error(
+                f"a text of {quantity(length, 'byte')}", f"at most {most_bytes:,}"
+            )
         try:
             return bytes(self._bytes(length)).decode()
         except UnicodeDecodeError as error:
@@ -147,7 +150,7 @@ class CborReader:
 
     def _bytes(self, count: int) -> memoryview:
         if count > len(self._data) - self._at:
-            raise self.error(f"{count:,} bytes announced", "fewer", TRUNCATED)
+            raise self.error(f"{quantity(count, 'byte')} announced", "fewer", TRUNCATED)
         self._at += count
         return self._data[self._at - count : self._at]
 

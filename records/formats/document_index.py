@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...config.short_text import quantity
 from ..entries.entry import Entry
 from ..errors import RecordFormatError
 from ..header.columns import Column, are_sizes, is_size
@@ -81,7 +82,8 @@ def place_entries(
         if n_bytes[number] > neighbor.size or sum(pieces[-1]) > neighbor.size:
             raise RecordFormatError(
                 neighbor.name,
-                f"{neighbor.size:,} bytes, in which {entry.path!r:.80} is not",
+                f"{quantity(neighbor.size, 'byte')}, in which {entry.path!r:.80} is "
+                "not",
             )
         entry.source = LazyPayload(
             neighbor,

@@ -15,6 +15,7 @@ from typing import Any
 import xxhash
 
 from ...config.process.gc_pause import paused_collection
+from ...config.short_text import quantity
 from ..entries.entries import Entries, check_gaps, set_source
 from ..entries.entry import Entry
 from ..errors import (
@@ -350,7 +351,7 @@ def _packed_header(source: Source, budget: int) -> tuple[memoryview, int]:
     if length > min(MAX_HEADER, allowance(budget)) or data + 5 > source.size:
         raise RecordFormatError(
             source.name,
-            f"a header of {length:,} bytes in a file of {source.size:,}",
+            f"a header of {quantity(length, 'byte')} in a file of {source.size:,}",
             cure=TRUNCATED,
         )
     if data + 5 > len(head):
@@ -375,7 +376,9 @@ def _header_length(head: bytes | memoryview, source: Source) -> int:
             source.name, "other first bytes", "those of an .mpk file"
         )
     if len(head) < _BEFORE_HEADER:
-        raise RecordFormatError(source.name, f"only {len(head)} bytes", cure=TRUNCATED)
+        raise RecordFormatError(
+            source.name, f"only {quantity(len(head), 'byte')}", cure=TRUNCATED
+        )
     version = head[len(MAGIC)]
     if version not in _COLUMNS_OF:
         newest = max(_COLUMNS_OF)
@@ -396,7 +399,7 @@ def _checked_layout(
     if sum(sizes) > source.size:
         raise RecordFormatError(
             source.name,
-            f"entries of {sum(sizes):,} bytes in a file of {source.size:,}",
+            f"entries of {quantity(sum(sizes), 'byte')} in a file of {source.size:,}",
             cure=TRUNCATED,
         )
     layout = DocumentLayout.of(sizes)

@@ -3,7 +3,7 @@
 import struct
 from typing import NamedTuple
 
-from ...config.short_text import with_article
+from ...config.short_text import quantity, with_article
 from ..errors import TRUNCATED, RecordFormatError
 from ..io.source import Source
 
@@ -57,7 +57,9 @@ class MessagePackWalk:
     def text(self, count: int, most: int) -> str:
         """Return the text of ``count`` bytes, at most ``most``, that stands here."""
         if count > most:
-            raise self.error(f"a text of {count:,} bytes", f"at most {most:,}")
+            raise self.error(
+                f"a text of {quantity(count, 'byte')}", f"at most {most:,}"
+            )
         try:
             return bytes(self._take(count)).decode()
         except UnicodeDecodeError as error:

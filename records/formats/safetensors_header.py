@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
+from ...config.short_text import quantity
 from ..errors import TRUNCATED, ForeignFileError, RecordFormatError
 from ..header.columns import is_shape
 from ..io.source import Source
@@ -108,7 +109,7 @@ def read_safetensors_header(source: Source, budget: int) -> SafeTensorsHeader:
     if length > min(MAX_HEADER, source.size - 8):
         raise RecordFormatError(
             source.name,
-            f"a header of {length:,} bytes in a file of {source.size:,}",
+            f"a header of {quantity(length, 'byte')} in a file of {source.size:,}",
             cure=TRUNCATED,
         )
     tensors = HeaderTensors()
@@ -195,7 +196,7 @@ def _checked_tensor(
     if place[1] - place[0] != size:
         raise RecordFormatError(
             file,
-            f"{subject} has {place[1] - place[0]:,} bytes",
+            f"{subject} has {quantity(place[1] - place[0], 'byte')}",
             f"{size:,}, by its shape",
         )
     return dtype, tuple(fields["shape"]), place[0]

@@ -139,7 +139,7 @@ def foreign_record(header: SafeTensorsHeader, source: Source) -> PlacedRecord:
         "tree": None,
         "tensors": table,
     }
-    record, entries = stored_record(plain, source.name, added={})
+    record, entries = stored_record(plain, source.name, added={}, has_paths=False)
     record.metadata.update(texts)
     starts = array("q", (tensors.starts[numbers[name]] for name in names))
     return PlacedRecord(record, entries, starts, None)

@@ -181,14 +181,15 @@ def check_memory_formats(table: Mapping[str, Any], file: str) -> None:
             raise RecordFormatError(file, f"memory format of {path!r:.80}")
 
 
-def check_names(table: Mapping[str, Any], file: str) -> None:
-    """Raise `RecordFormatError` unless paths and IDs are good and all different.
+def check_names(table: Mapping[str, Any], file: str, *, are_paths: bool = True) -> None:
+    """Raise `RecordFormatError` unless names and IDs are good and all different.
 
-    ``table`` has columns of them, and rows of the ties of those that have some.
+    ``table`` has columns of them, and rows of the ties of those that have some. Unless
+    ``are_paths``, names are those of another library, which may have any characters.
     """
     paths, ids, ties = table["path"], table["id"], table["ties"]
     if ties or not _are_fine(paths, [i for i in ids if i is not None]):
-        _check_each_name(paths, ids, ties, file)
+        _check_each_name(paths, ids, ties, file, are_paths=are_paths)
 
 
 def _are_fine(paths: list[str], ids: list[str]) -> bool:
@@ -212,13 +213,15 @@ def _check_each_name(
     own_ids: Iterable[str | None],
     ties: Iterable[tuple[int, Sequence[str]]],
     file: str,
+    *,
+    are_paths: bool,
 ) -> None:
     paths: set[str] = set()
     ids: set[str] = set()
     ties_of = dict(ties)
     for i, (own_path, own_id) in enumerate(zip(own_paths, own_ids, strict=True)):
         for path in (own_path, *ties_of.get(i, ())):
-            if type(path) is not str or not path or "\0" in path or _has_gap(path):
+            if type(path) is not str or (are_paths and not _is_path(path)):
                 raise RecordFormatError(file, f"an entry called {path!r:.80}")
             if (
                 len(path) > _MOST_PATH_BYTES // 4
@@ -236,6 +239,11 @@ def _check_each_name(
                     file, f"two entries with the ID {own_id} ({own_path!r:.80})"
                 )
             ids.add(own_id)
+
+
+def _is_path(name: str) -> bool:
+    """Return whether a name is a path of our own formats: something between dots."""
+    return bool(name) and "\0" not in name and not _has_gap(name)
 
 
 def _has_gap(path: str) -> bool:

@@ -82,7 +82,7 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
         "tensors": _columns(entries, dtypes),
     }
     try:
-        check_names(header["tensors"], "record")
+        _check_writable_names(header["tensors"])
         check_columns(header["tensors"])
         check_metadata(record.metadata, "record")
         check_tree(record.tree, len(entries), is_typed=record.is_typed)
@@ -94,6 +94,14 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
     _check_arrays(record, dtypes)
     return header
+
+
+def _check_writable_names(table: Mapping[str, Any]) -> None:
+    try:
+        check_names(table, "record")
+    except RecordFormatError as error:
+        cure = "Give it another name by rename={...}, or leave it out by exclude=."
+        raise RecordFormatError("record", error.found, "", cure) from error
 
 
 def _columns(entries: Sequence[Entry], dtypes: Sequence[torch.dtype]) -> Plain:
@@ -137,14 +145,17 @@ def record_of_header(
 
 
 def stored_record(
-    header: Node, file: str, *, added: Mapping[str, Column]
+    header: Node, file: str, *, added: Mapping[str, Column], has_paths: bool = True
 ) -> tuple[Entries, StoredEntries]:
-    """Return the same, and its entries that may be given their payloads unmade."""
+    """Return the same, and its entries that may be given their payloads unmade.
+
+    Unless ``has_paths``, entries have the names that another library gave them.
+    """
     table = header["tensors"] = _checked_table(header, file, added)
     entries = StoredEntries(table)
     if table["ties"] or table["memory_format"]:
         _check_sparse(table, len(entries), file)
-    check_names(table, file)
+    check_names(table, file, are_paths=has_paths)
     is_typed = header["kind"] == "record"
     try:
         check_tree(header["tree"], len(entries), is_typed=is_typed)

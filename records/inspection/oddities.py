@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ...config.short_text import quantity
 from .histogram import Spread
 from .statistics import TensorStats
 
@@ -54,10 +55,12 @@ def oddities_of(
 def _of_values(
     stats: TensorStats, spread: Spread | None, shape: Sequence[int]
 ) -> Iterator[Oddity]:
+    values = quantity(stats.n_values, "value")
+    are = "is" if stats.n_values == 1 else "are"
     if stats.n_nan:
-        yield Oddity("NaN", f"{stats.n_nan:,} of {stats.n_values:,} values are NaN")
+        yield Oddity("NaN", f"{stats.n_nan:,} of {values} {are} NaN")
     if stats.n_inf:
-        text = f"{stats.n_inf:,} of {stats.n_values:,} values are infinite"
+        text = f"{stats.n_inf:,} of {values} {are} infinite"
         yield Oddity("infinite", text)
     if stats.is_dead and stats.min is not None:
         is_matrix = sum(size > 1 for size in shape) > 1
@@ -81,7 +84,7 @@ def _of_spread(spread: Spread, least: float, largest: float) -> Iterator[Oddity]
     n_beyond = spread.n_below(low) + spread.n_values - spread.n_below(high)
     farthest = max((least, largest), key=lambda value: abs(value - median))
     count = max(1, round(n_beyond))
-    subject = f"{count:,} values lie" if count > 1 else "1 value lies"
+    subject = quantity(count, "value")
     text = f"{subject} far out, at {farthest:.4g}; 99 % within {median - reach:.2g} "
     text += f"to {median + reach:.2g}"
     yield Oddity("outliers", text)

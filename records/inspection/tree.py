@@ -18,7 +18,10 @@ class Node:
     """A name in the tree: what stands at it, and what stands below."""
 
     name: str
-    """One part of a path, several that lead to one thing, or ``layers.{0...11}``."""
+    """One part of a path, several that lead to one thing, or ``layers.{0...11}``.
+
+    That of the root is empty, and so may be one in a file of others.
+    """
     children: list[Node] = field(default_factory=list["Node"])
     leaf: Leaf | None = None
     n_alike: int = 1
@@ -90,7 +93,7 @@ def tree_of(
             parts = [*parts[: _DEEPEST - 1], ".".join(parts[_DEEPEST - 1 :])]
         root.put(parts, leaf)
     builder = _Builder(is_collapsed=is_collapsed)
-    return builder.node("", root)[0]
+    return builder.node("", root, is_root=True)[0]
 
 
 class _Names:
@@ -138,7 +141,9 @@ class _Builder:
         self.is_collapsed = is_collapsed
         self._forms: dict[object, int] = {}
 
-    def node(self, name: str, below: _Names | Leaf | Entry) -> tuple[Node, int]:
+    def node(
+        self, name: str, below: _Names | Leaf | Entry, *, is_root: bool = False
+    ) -> tuple[Node, int]:
         """Return the node and the number of its form."""
         if isinstance(below, _Names):
             below = _as_list(below)
@@ -158,7 +163,7 @@ class _Builder:
                 node.children.append(child)
         run.end()
         number = self._number_of((_form_of(leaf), tuple(forms)))
-        if len(node.children) == 1 and leaf is None:
+        if len(node.children) == 1 and leaf is None and not is_root:
             node = _shortened(node)
         return node, number
 
@@ -173,8 +178,8 @@ class _Run:
         self._nodes = nodes
         self._first: Node | None = None
         self._last, self._n = "", 0
-        self._next: tuple[int, int] | None = None
-        """The number and the form that go on with it."""
+        self._next: tuple[str, int] | None = None
+        """The number, as it is written, and the form that go on with it."""
 
     def add(self, node: Node, form: int) -> None:
         """Add the next child: to the run, if its number follows and its form is its."""
@@ -183,7 +188,7 @@ class _Run:
             self.end()
             self._first = node
         self._last, self._n = node.name, self._n + 1
-        self._next = None if number is None else (number + 1, form)
+        self._next = None if number is None else (_next_number(number), form)
 
     def end(self) -> None:
         """Put the node of the run to the others."""
@@ -208,9 +213,14 @@ def _as_list(names: _Names) -> _Names | Leaf:
     return Leaf(path, value=[leaf.value for leaf in leaves])
 
 
-def _number(node: Node) -> int | None:
+def _number(node: Node) -> str | None:
     name = node.name.partition(".")[0]
-    return int(name) if name.isdecimal() and len(name) < 18 else None
+    return name if name.isascii() and name.isdecimal() and len(name) < 18 else None
+
+
+def _next_number(number: str) -> str:
+    """Return the number after ``number`` with zeros before it where that has some."""
+    return str(int(number) + 1).zfill(len(number))
 
 
 def _repeated(node: Node, last_name: str, n: int) -> Node:
@@ -226,8 +236,7 @@ def _repeated(node: Node, last_name: str, n: int) -> Node:
 def _shortened(node: Node) -> Node:
     """Return the only child of ``node`` under both names."""
     child = node.children[0]
-    name = f"{node.name}.{child.name}" if node.name else child.name
-    return Node(name, child.children, child.leaf, child.n_alike)
+    return Node(f"{node.name}.{child.name}", child.children, child.leaf, child.n_alike)
 
 
 def _form_of(leaf: Leaf | None) -> object:

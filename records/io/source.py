@@ -13,6 +13,7 @@ import torch
 import xxhash
 
 from ...config.process.log import LOG
+from ...config.short_text import quantity
 from ...config.storage.opening import IrregularFileError, open_regular
 from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
@@ -408,7 +409,7 @@ def check_extent(source: Source, offset: int, count: int) -> None:
     if offset < 0 or count < 0 or offset + count > source.size:
         raise RecordFormatError(
             source.name,
-            f"{source.size:,} bytes",
+            quantity(source.size, "byte"),
             f"at least {offset + count:,}",
             TRUNCATED,
         )
@@ -431,7 +432,9 @@ def fresh_memory(count: int) -> memoryview:
         try:
             memory = np.empty(count, np.uint8)
         except MemoryError as error:
-            raise RecordError(f"there are no {count:,} bytes of free memory") from error
+            raise RecordError(
+                f"there are no {quantity(count, 'byte')} of free memory"
+            ) from error
     return memoryview(memory)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from ...config.short_text import quantity
 from ..entries.entries import Entries, check_gaps
 from ..entries.entry import Entry
 from ..errors import RecordFormatError
@@ -95,8 +96,9 @@ class PartFiles:
         if source.size != part.size or self._digest_of(source) != part.digest:
             raise RecordFormatError(
                 source.name,
-                f"{source.size:,} bytes, with another content than the index says",
-                f"{part.size:,} bytes, as they were saved with it",
+                f"{quantity(source.size, 'byte')}, with another content than the "
+                "index says",
+                f"{quantity(part.size, 'byte')}, as they were saved with it",
                 DAMAGED,
             )
         return self._read(source)

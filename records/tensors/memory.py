@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ...config.short_text import with_article
+from ...config.short_text import quantity, with_article
 from ..errors import RecordError
 from .torch_internals import (
     is_inside_functorch,
@@ -298,7 +298,8 @@ def _size(tensor: Tensor) -> int:
 
 def _cut_off(tensor: Tensor) -> str:
     return (
-        f"its storage has {_size(tensor):,} bytes and the tensor reaches to byte "
+        f"its storage has {quantity(_size(tensor), 'byte')} and the tensor reaches "
+        "to byte "
         f"{_end(tensor):,}: it was freed or made smaller. Bring it back first; of a "
         "sharded module, save or load it outside of its forward pass."
     )

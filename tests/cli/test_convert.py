@@ -70,6 +70,16 @@ def test_many_files_go_into_a_folder(capsys: pytest.CaptureFixture[str]) -> None
     assert [f["n_entries"] for f in document["files"]] == [6, 6]
 
 
+def test_no_folder_is_made_for_what_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    converted("net.mpk", "copies/net.mpk", "new/out", status=2)
+    assert "two sources would become new/out/net.mpk" in capsys.readouterr().err
+    converted("missing.mpk", "other.mpk", "new/out", status=2)
+
+    assert [p.name for p in Path().iterdir()] == ["net.mpk"]
+
+
 def test_shards_are_a_folder_with_an_index() -> None:
     converted("net.mpk", "folder", "--shards", "100B")
 

@@ -70,6 +70,8 @@ def test_json_tells_what_was_written(capsys: pytest.CaptureFixture[str]) -> None
         (["consolidate", ".", "out.mpk"], "no index.mpk is in it"),
         (["consolidate", "net.mpk", "out.mpk"], "no index.mpk is in it"),
         (["shard", "net.mpk", "net.mpk", "--parts", "2"], "expected a folder"),
+        (["consolidate", "parts", "parts"], "parts: a folder, and one file is written"),
+        (["consolidate", "parts", "parts", "--force"], "a folder, and one file"),
         (["shard", "parts", "more", "--parts", "2"], "is a folder of parts already"),
         (["shard", "net.mpk", "more", "--parts", "0"], "from 1 to"),
         (["shard", "run.ckpt", "more", "--parts", "2"], "burnish convert FILE"),

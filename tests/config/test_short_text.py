@@ -1,11 +1,14 @@
 """Values in errors: short, whatever they are."""
 
+import ast
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from burnish.config.short_text import short_repr, with_article
+from burnish.config.short_text import quantity, short_repr, with_article
 
 
 class Unprintable:
@@ -66,14 +69,78 @@ BY_HAND = re.compile(r'\bf"[^"\n]*(?<![\w-])an? \{|(?<![\w-])an? "\s*f"\{')
 
 
 def test_no_text_has_an_article_before_a_name_but_by_this_function() -> None:
-    root = Path(__file__).parent.parent.parent
-    folders = ("config", "records", "core", "optim", "train", "cli")
-
     by_hand = {
-        str(file.relative_to(root)): match[0]
-        for folder in folders
-        for file in (root / folder).rglob("*.py")
-        if (match := BY_HAND.search(file.read_text()))
+        name: match[0] for name, text in _sources() if (match := BY_HAND.search(text))
     }
 
     assert by_hand.keys() == {"config/short_text.py"}
+
+
+@pytest.mark.parametrize(
+    ("n", "noun", "text"),
+    [
+        (1, "tensor", "1 tensor"),
+        (0, "tensor", "0 tensors"),
+        (2000, "entry", "2,000 entries"),
+        (1, "more line", "1 more line"),
+    ],
+)
+def test_a_noun_has_the_form_of_its_number(n: int, noun: str, text: str) -> None:
+    assert quantity(n, noun) == text
+    assert quantity(2, "process", "processes") == "2 processes"
+
+
+SEVERAL = {
+    "cli/show.py": {"parts", "values"},
+    "records/formats/bounded_msgpack.py": {"bytes"},
+    "records/formats/json_reader.py": {"bytes"},
+    "records/formats/json_values.py": {"bytes", "numbers"},
+    "records/formats/messagepack.py": {"bytes", "entries"},
+    "records/formats/named_mpk.py": {"bytes"},
+    "records/formats/safetensors.py": {"bytes"},
+    "records/inspection/oddities.py": {"values"},
+    "records/io/compression.py": {"bytes"},
+    "train/checkpoints/part_kinds.py": {"tensors"},
+    "train/pages/diff_page.py": {"tensors"},
+}
+"""By file, nouns that are never counted as one: they tell of limits, or of some."""
+
+
+def test_no_text_counts_a_noun_but_by_this_function() -> None:
+    counted = {name: nouns for name, text in _sources() if (nouns := {*_nouns(text)})}
+
+    assert counted == SEVERAL
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    root = Path(__file__).parent.parent.parent
+    for folder in ("config", "records", "core", "optim", "train", "cli"):
+        for file in (root / folder).rglob("*.py"):
+            yield str(file.relative_to(root)), file.read_text()
+
+
+def _nouns(source: str) -> Iterator[str]:
+    """Yield the plurals that stand behind a count in a formatted text."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            for value, text in pairwise(node.values):
+                match = isinstance(text, ast.Constant) and _PLURAL.match(
+                    str(text.value)
+                )
+                if match and isinstance(value, ast.FormattedValue) and _is_count(value):
+                    yield match[1]
+
+
+_PLURAL = re.compile(
+    r" (?:of its |more |stored )?(bytes|characters|checkpoints|devices|elements|entries"
+    r"|files|items|layers|lines|numbers|paths|parameters|parts|payloads|processes|runs"
+    r"|samples|tensors|values)\b"
+)
+
+
+def _is_count(value: ast.FormattedValue) -> bool:
+    """Return whether a count is written, and no constant, which is known to be many."""
+    text = ast.unparse(value.value)
+    has_commas = value.format_spec is not None and "," in ast.unparse(value.format_spec)
+    is_constant = text.rpartition(".")[2].strip("_").isupper()
+    return not is_constant and (has_commas or "len(" in text or text[:2] == "n_")

@@ -316,7 +316,7 @@ def test_values_that_become_zero_are_warned_of_by_the_call(tmp_path: Path) -> No
     record = Record.from_state_dict({"w": torch.tensor([1e-30])})
     precision = Precision(param="half", underflow="warn")
 
-    with pytest.warns(UserWarning, match="1 values other than 0 are stored as 0"):
+    with pytest.warns(UserWarning, match="1 value other than 0 stored as 0 in 1 entry"):
         handle = burnish.save_record(
             record, tmp_path / "w.mpk", precision=precision, wait=False
         )

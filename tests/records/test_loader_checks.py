@@ -300,7 +300,7 @@ def test_what_the_reader_refuses_is_not_written(
     for path in ("", "a\0b", "a..b", "x" * 5000):
         record = FlatRecord.of([entry(path, "buffer", torch.ones(1))])
         for recorder in (Recorder(), Recorder("mpk", "zst"), Recorder("json")):
-            with pytest.raises(RecordError):
+            with pytest.raises(RecordError, match="another name by rename="):
                 recorder.dumps(record)
     monkeypatch.setattr("burnish.records.limits.FREE", 1 << 20)
     lists: Any = [[] for _ in range(16_000)]

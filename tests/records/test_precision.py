@@ -260,7 +260,7 @@ def test_underflow_of_parameters_is_allowed_counted_or_refused_as_asked(
     values[1], values[2] = 1e-9, -1e-10
 
     allowed = stored(record_of(values), "half")
-    with pytest.warns(UserWarning, match="2 values other than 0 .* in 1 entries, w "):
+    with pytest.warns(UserWarning, match="2 values other than 0 .* in 1 entry, w "):
         warned = stored(record_of(values), Precision(param="half", underflow="warn"))
 
     assert not allowed.any()

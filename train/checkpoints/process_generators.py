@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
+from ...config.short_text import quantity
 from ...records.errors import RecordMismatchError
 from ...records.open import open_record
 from ...records.processes.messages import gathered, n_processes, rank
@@ -36,7 +37,8 @@ def state_of_process(stored_states: Mapping[str, Any], file: str) -> dict[str, A
         raise RecordMismatchError(
             file,
             [
-                f"found the random generators of {len(states)} processes, expected "
+                "found the random generators of "
+                f"{quantity(len(states), 'process', 'processes')}, expected "
                 f"those of {n_processes()}, as many as there are now"
             ],
             "Start as many processes as before, or pass rng=False and seed each from "

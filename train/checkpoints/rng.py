@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...config.process.user_warning import warn_user
+from ...config.short_text import quantity
 
 
 class Generators:
@@ -48,7 +49,8 @@ class Generators:
         if module is None or not module.is_available():
             lost = "is not available here"
         elif module.device_count() != len(states):
-            lost = f"had {len(states)} devices and has {module.device_count()} now"
+            before = quantity(len(states), "device")
+            lost = f"had {before} and has {module.device_count()} now"
         else:
             module.set_rng_state_all(states)
             return

@@ -5,7 +5,7 @@ from inspect import Parameter, signature
 from typing import Any, TypeGuard
 
 from ...config.errors import Problem
-from ...config.short_text import short_repr
+from ...config.short_text import quantity, short_repr
 from ...config.spelling import did_you_mean
 from ...optim.simple import SimpleOptimizer
 
@@ -65,7 +65,7 @@ def _unlike_defaults(
         if is_number(default) and texts[0]:
             problems.append(Problem(name, f"expected a number, found {value!r}"))
         elif are_numbers(default) and any(texts):
-            expected = f"expected {len(default)} numbers"
+            expected = f"expected {quantity(len(default), 'number')}"
             problems.append(Problem(name, f"{expected}, found {short_repr(value)}"))
     return problems
 

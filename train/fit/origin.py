@@ -7,6 +7,8 @@ import sys
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from ...config.short_text import quantity
+
 _PACKAGES = ("burnish", "torch", "lightning", "numpy")
 _MOST_SECONDS = 3.0
 
@@ -40,9 +42,7 @@ def _commit() -> str:
         return ""
     changes = _git("status", "--porcelain", "--untracked-files=no")
     n = len(changes.splitlines())
-    return (
-        f"{commit[:12]}, {n} file{'s' * (n != 1)} changed since" if n else commit[:12]
-    )
+    return f"{commit[:12]}, {quantity(n, 'file')} changed since" if n else commit[:12]
 
 
 def _git(*words: str) -> str:

@@ -60,10 +60,8 @@ def convert_file(
     Raises `RecordError` for what the format cannot hold, naming it; FileExistsError
     for a target that is there, unless ``is_replacing``.
     """
-    if shards is None and is_taken(target) and not is_replacing:
-        raise FileExistsError(
-            errno.EEXIST, "there is a file already; --force replaces it", target
-        )
+    if shards is None:
+        _check_free(target, is_replacing)
     if upgrade is not None:
         _check_alone(only, exclude, rename, shards, precision)
         upgrade_file(source, upgrade, target)
@@ -140,6 +138,18 @@ def shard_file(
             )
         split_record(record, folder, n_parts, progress)
         return len(record.entries())
+
+
+def _check_free(target: str, is_replacing: bool) -> None:
+    """Raise an OSError if a file is at ``target`` that must stay, or a folder."""
+    if os.path.isdir(target):
+        raise IsADirectoryError(
+            errno.EISDIR, "a folder, and one file is written; name a file", target
+        )
+    if is_taken(target) and not is_replacing:
+        raise FileExistsError(
+            errno.EEXIST, "there is a file already; --force replaces it", target
+        )
 
 
 def _size(record: FlatRecord) -> int:

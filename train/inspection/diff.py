@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...config.html import FoldedHtml
 from ...config.path import join
 from ...config.printable import printable
-from ...config.short_text import first_names, short_repr
+from ...config.short_text import first_names, quantity, short_repr
 from ...core.persistence.saving import into_record
 from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
@@ -143,7 +143,7 @@ class Diff(FoldedHtml):
 
     def _verdict(self) -> str:
         n = len(self.changed) + self.n_equal
-        texts = [f"{len(self.changed):,} of {n:,} tensors have other values"]
+        texts = [f"other values in {len(self.changed):,} of {quantity(n, 'tensor')}"]
         n_beyond = sum(not change.distance.is_close for change in self.changed)
         if 0 < n_beyond < len(self.changed):
             texts[0] += f", {n_beyond:,} of them beyond the tolerance"

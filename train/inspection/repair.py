@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from ...config.short_text import first_names
+from ...config.short_text import first_names, quantity
 from ...records.entries.entries import path_index, with_parts
 from ...records.entries.entry import Entry
 from ...records.errors import (
@@ -114,7 +114,8 @@ def _take_whole(
     n_equal, n_bytes = _equal_bytes(file, copy)
     # Files of other values have few bytes in common, wherever these are.
     if 2 * n_equal <= n_bytes:
-        problem = f"its header is damaged, and {n_equal:,} of {n_bytes:,} bytes equal"
+        size = quantity(n_bytes, "byte")
+        problem = f"its header is damaged, and {n_equal:,} of {size} equal"
         raise _no_copy(copy, problem)
     with open_record(copy) as intact:
         cut = _cut_entries(file, intact.entries(), copy)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ...config.printable import printable
+from ...config.short_text import quantity
 from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
 from ...records.inspection.histogram import Histogram, Spread
@@ -72,7 +73,8 @@ def _name(view: PartView, entry: Entry) -> str:
 def _note(n_drawn: int, n_tensors: int, n_hidden: int) -> str:
     if n_drawn == n_tensors:
         return ""
-    text = f"{n_drawn:,} of {n_tensors:,} tensors are on this page, the largest ones"
+    tensors = quantity(n_tensors, "tensor")
+    text = f"{n_drawn:,} of {tensors} are on this page, the largest ones"
     hidden = f"; {n_hidden:,} more stand out" if n_hidden else ""
     return f"{text} and those that stand out{hidden}. Name a PATTERN to see others."
 

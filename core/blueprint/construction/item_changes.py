@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from ....config.short_text import with_article
+from ....config.short_text import quantity, with_article
 from ..edits.edits import END, ChangeItems, build_inside, name_in_dict
 from ..errors import SettingError
 
@@ -96,7 +96,9 @@ def _index(change: ChangeItems, names: list[str], path: str) -> int:
         return size
     index = change.key + size if change.key < 0 else change.key
     if not 0 <= index <= last_index:
-        raise SettingError(path, f"no item {change.key}; it has {size} items.")
+        raise SettingError(
+            path, f"no item {change.key}; it has {quantity(size, 'item')}."
+        )
     return index
 
 

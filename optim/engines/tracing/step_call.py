@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from ....config.short_text import with_article
+from ....config.short_text import quantity, with_article
 from ....records.tensors.torch_internals import tensor_version
 from .extended_state import closed, opened
 from .recording import ImpureStepError
@@ -129,7 +129,7 @@ def _pair(result: Any) -> tuple[Any, Any]:
 
 def _described(result: Any) -> str:
     if isinstance(result, tuple):
-        return f"{len(result)} values"
+        return quantity(len(result), "value")
     if isinstance(result, torch.Tensor):
         return "a tensor alone"
     return "None" if result is None else with_article(type(result).__name__)

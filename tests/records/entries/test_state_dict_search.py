@@ -1,5 +1,6 @@
 """The state dict in a checkpoint is found, or none is guessed."""
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,19 @@ def test_the_state_dict_inside_a_checkpoint_is_found(content: Any, path: str) ->
     assert set(record) == set(STATE)
 
 
+@pytest.mark.parametrize("content", [{}, OrderedDict(), {"epoch": 3, "model": {}}])
+def test_the_state_dict_of_a_module_without_tensors_is_empty(content: Any) -> None:
+    assert not open_record(packed(content))
+
+
 def test_weights_beside_the_state_dict_are_told() -> None:
     data = packed(
         {"model": STATE, "logit_scale": torch.ones(1), "loss": torch.ones(())}
     )
 
-    with pytest.warns(UserWarning, match=r"'model', and not the 1 .*: logit_scale"):
+    with pytest.warns(
+        UserWarning, match=r"'model', and not the w.* \(1\): logit_scale"
+    ):
         record = open_record(data)
 
     assert set(record) == set(STATE)
@@ -76,7 +84,7 @@ def test_at_most_five_weights_beside_the_state_dict_are_shown(n: int) -> None:
     data = packed({"model": STATE, **{name: torch.ones(1) for name in names}})
 
     shown = ", ".join(names[:5]) + (", ..." if n > 5 else "")
-    with pytest.warns(UserWarning, match=rf"the {n} tensors .* beside it: {shown}\. "):
+    with pytest.warns(UserWarning, match=rf"weights beside it \({n}\): {shown}\. "):
         open_record(data)
 
 

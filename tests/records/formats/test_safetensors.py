@@ -164,6 +164,16 @@ def test_records_with_fields_are_refused_with_the_format_that_takes_them(
         Step(t=1, m=torch.ones(2)).save(tmp_path / "s.safetensors")
 
 
+@pytest.mark.parametrize("name", ["", "..", "a..b", ".a", "a.", "a\0b", "a\nb"])
+def test_a_file_of_others_may_have_any_names(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    peer.save_file({name: torch.ones(2), "w": torch.zeros(1)}, file)
+
+    names = {*open_record(file).to_state_dict()}
+
+    assert names == {*peer.load_file(file)} == {name, "w"}
+
+
 def test_a_file_without_tensors_is_an_empty_record() -> None:
     assert len(open_record(peer.save({}))) == 0
     assert len(open_record(saved({}))) == 0

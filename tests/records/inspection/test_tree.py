@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from burnish.records.entries.entry import Entry
@@ -17,8 +18,9 @@ def test_blocks_that_repeat_are_one_node_of_the_first() -> None:
 
     tree = tree_of(leaves_of(entries))
 
-    assert (tree.name, tree.n_alike) == ("h.{0...11}", 12)
-    assert names(tree) == ["a.w", "b.w"]
+    (block,) = tree.children
+    assert (block.name, block.n_alike) == ("h.{0...11}", 12)
+    assert names(block) == ["a.w", "b.w"]
     assert sum(leaf.n_values * n for leaf, n in tree.leaves) == 12 * 2 * 6
 
 
@@ -27,7 +29,7 @@ def test_a_block_of_another_shape_stands_alone() -> None:
 
     tree = tree_of(leaves_of(entries))
 
-    assert names(tree) == ["{0...1}.w", "2.w", "{3...4}.w"]
+    assert names(tree.children[0]) == ["{0...1}.w", "2.w", "{3...4}.w"]
 
 
 def test_numbers_are_in_their_order_however_the_file_sorts_them() -> None:
@@ -35,13 +37,13 @@ def test_numbers_are_in_their_order_however_the_file_sorts_them() -> None:
 
     tree = tree_of(leaves_of(entries))
 
-    assert names(tree) == ["0.w", "1.w", "2.w", "10.w", "11.w"]
+    assert names(tree.children[0]) == ["0.w", "1.w", "2.w", "10.w", "11.w"]
 
 
 def test_a_hole_in_the_numbers_ends_a_block() -> None:
     tree = tree_of(leaves_of([entry(f"h.{i}.w", 3) for i in (0, 1, 5)]))
 
-    assert names(tree) == ["{0...1}.w", "5.w"]
+    assert names(tree.children[0]) == ["{0...1}.w", "5.w"]
 
 
 def test_without_collapsing_every_block_is_there() -> None:
@@ -49,7 +51,7 @@ def test_without_collapsing_every_block_is_there() -> None:
         leaves_of([entry(f"h.{i}.w", 3) for i in range(3)]), is_collapsed=False
     )
 
-    assert names(tree) == ["0.w", "1.w", "2.w"]
+    assert names(tree.children[0]) == ["0.w", "1.w", "2.w"]
 
 
 def test_a_tied_tensor_stands_at_each_path_and_is_counted_once() -> None:
@@ -62,7 +64,34 @@ def test_a_tied_tensor_stands_at_each_path_and_is_counted_once() -> None:
 def test_a_list_of_plain_data_is_one_leaf() -> None:
     tree = tree_of([Leaf("a.b.0", value=1), Leaf("a.b.1", value="x"), Leaf("a.c.0")])
 
-    assert tree.children[0].leaf == Leaf("a.b", value=[1, "x"])
+    assert tree.children[0].children[0].leaf == Leaf("a.b", value=[1, "x"])
+
+
+def test_names_with_empty_parts_keep_every_dot() -> None:
+    paths = ["dots..x", ".lead", "trail.", "..", "", "{0...2}.w"]
+
+    for path in paths:
+        (node,) = tree_of(leaves_of([entry(path, 2)])).children
+        assert node.name == path
+    tree = tree_of(leaves_of([entry(path, 2) for path in paths]))
+    assert {leaf.path for leaf, _ in tree.leaves} == {*paths}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        (("08", "09", "10"), ["{08...10}"]),
+        (("00", "1"), ["00", "1"]),
+        (("0", "01", "1"), ["0", "01", "1"]),
+        (("2", "٣"), ["2", "٣"]),
+    ],
+)
+def test_a_block_has_numbers_as_one_would_count_on(
+    numbers: tuple[str, ...], shown: list[str]
+) -> None:
+    tree = tree_of(leaves_of([entry(n, 3) for n in numbers]))
+
+    assert names(tree) == shown
 
 
 def test_names_of_thousands_of_parts_are_no_deep_tree() -> None:
