@@ -218,6 +218,16 @@ def bare(tree: Any) -> Any:
     return tree
 
 
+def has_rounded(tree: object) -> bool:
+    """Return whether a number in ``tree`` is another than its digits say."""
+    level: list[object] = [tree]
+    while level:
+        if Rounded in map(type, level):
+            return True
+        level = [item for node in level for item in _items(node)]
+    return False
+
+
 def _is_endless(node: object) -> bool:
     return type(node) is int and node.bit_length() > MAX_INT_BITS
 

@@ -242,9 +242,10 @@ def _is_instance(value: object, kind: type) -> bool:
 
 def _misread(value: object, again: object, path: str, role: str = "") -> Problem:
     a, b = (f"{type(v).__qualname__} {short_repr(v)}" for v in (value, again))
-    return Problem(
-        path, f"the {role}{a} would be read as the {b}. {_HINT}, or write RON"
-    )
+    # RON has keys of every kind, tuples, and names of structs; no enums, bytes or sets.
+    is_in_ron = bool(role) or isinstance(value, _ITEMS) or is_struct_value(value)
+    hint = f"{_HINT}, or write RON" if is_in_ron else _HINT
+    return Problem(path, f"the {role}{a} would be read as the {b}. {hint}")
 
 
 def _refuse(problem: Problem | None) -> None:

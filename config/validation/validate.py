@@ -18,7 +18,7 @@ from ..classes.fields import (
 from ..classes.union_choice import is_choice
 from ..errors import ConfigError
 from ..schedule.number import scheduled
-from ..tree import is_mapping_value, with_item
+from ..tree import has_rounded, is_mapping_value, with_item
 from ..versioned import Rules, has_versions, upgrade
 from .normalize import Preparation, SchedulePlace, Step
 from .overrides import apply_overrides, override_texts
@@ -76,8 +76,10 @@ def build_plain(
         overrides = override_texts(overrides)
         overridden = apply_overrides(annotation, tree, overrides)
         try:
-            # A struct that bears a name, as in opt=Adam(lr=1), is for `build` to read.
-            if overridden.is_plain and not overridden.problems:
+            # `build` reads a struct that bears a name, as in opt=Adam(lr=1), and knows
+            # the digits of a number, of which pydantic would see the nearest float.
+            is_for_pydantic = overridden.is_plain and not has_rounded(overridden.tree)
+            if is_for_pydantic and not overridden.problems:
                 return validator_of(annotation).validate_python(overridden.tree)
         except ValidationError:
             # A schedule's text is no number to pydantic; and our errors say more.

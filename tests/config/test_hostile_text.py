@@ -304,6 +304,25 @@ def test_digits_that_no_float_holds_are_refused_for_an_int(digits: str) -> None:
         loads(Digits, f"(places: {{{digits}: 'x'}})", "ron")
 
 
+class OneNumber(Hparams):
+    """Fields of which pydantic alone could read all that plain data says."""
+
+    n: int = 0
+    exact: Decimal = Decimal(0)
+    anything: Any = None
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_digits_are_kept_where_pydantic_could_read_the_whole_file(form: str) -> None:
+    with pytest.raises(ConfigError, match=r"n: .* has no exact float"):
+        loads(OneNumber, '{"n": 9007199254740993.0}', form)
+
+    read = loads(OneNumber, '{"exact": 9007199254740993.0, "anything": [1e23]}', form)
+
+    assert read.exact == Decimal("9007199254740993.0")
+    assert type(read.anything[0]) is float
+
+
 @pytest.mark.parametrize("digits", ["1.0", "9007199254740992.0", "1.0e18", "-0.0"])
 def test_a_whole_number_that_a_float_holds_may_have_a_point(digits: str) -> None:
     assert {read().n for read in every_form("n", digits)} == {int(float(digits))}

@@ -340,3 +340,16 @@ def test_an_override_sets_what_is_made_of_other_fields_as_a_whole() -> None:
     with pytest.raises(ConfigError, match=r"inner: its default is made of other"):
         load(Derived, {}, ["inner.depth=4"])
     assert "made of the fields before it" in describe(Derived)
+
+
+@pytest.mark.parametrize("value", [{1}, b"x", Path("x")])
+def test_ron_is_proposed_only_for_what_it_tells_apart(value: object) -> None:
+    class Anything(Hparams):
+        value: Any = None
+
+    with pytest.raises(ConfigError) as no_cure:
+        dumps(Anything(value=value), "json")
+    with pytest.raises(ConfigError, match="or write RON"):
+        dumps(Anything(value=(1, 2)), "json")
+
+    assert "RON" not in str(no_cure.value)
