@@ -3,6 +3,7 @@
 Loaded only where a program has loaded the library's models itself.
 """
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -77,7 +78,23 @@ def config_object(cls: Any, config: Mapping[str, Any]) -> Any:
     if config_class.model_type != kind:
         config_class = _config_class(kind, config_class)
     fields = {key: value for key, value in config.items() if not key.startswith("__")}
-    return config_class.from_dict(fields)
+    return config_class.from_dict(_with_floats(fields))
+
+
+_FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+"""What transformers writes as ``{"__float__": name}``, since JSON has no word for it."""
+
+
+def _with_floats(value: object) -> Any:
+    """Return ``value``, data of a `config.json`, with infinities and NaN as floats."""
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # data
+    if not isinstance(value, Mapping):
+        return value
+    fields: dict[str, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]  # data
+    if list(fields) == ["__float__"] and fields["__float__"] in _FLOATS:
+        return _FLOATS[fields["__float__"]]
+    return {key: _with_floats(item) for key, item in fields.items()}
 
 
 def _config_class(kind: object, default_class: object) -> Any:

@@ -73,12 +73,17 @@ def model_in(
 
     try:
         return filled(content.record)
-    except RecordMismatchError:
+    except RecordMismatchError as error:
         renamed = _rename_base_model(chosen, content.record)
-        if renamed is None:
-            raise
         with suppress(RecordMismatchError):
-            return filled(renamed)
+            if renamed is not None:
+                return filled(renamed)
+        error.add_cure(
+            "transformers gives tensors of some models other names, or other shapes, "
+            "in its files: burnish.save_pretrained("
+            f"{chosen.__name__}.from_pretrained(folder), another_folder) writes a "
+            "folder that is read here, and by transformers."
+        )
         raise
 
 

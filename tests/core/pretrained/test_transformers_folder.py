@@ -14,7 +14,7 @@ from burnish.core import (
     save_pretrained,
 )
 from burnish.core.errors import UnknownClassError
-from burnish.records import RecordFormatError
+from burnish.records import RecordFormatError, RecordMismatchError, open_record
 
 from ..small_configs import small_bert_config
 
@@ -121,6 +121,28 @@ def test_a_model_is_its_config(gpt2: Any) -> None:
     assert hparams["__name__"] == "GPT2LMHeadModel"
     assert hparams["config"]["n_layer"] == 2
     assert json.loads(json.dumps(hparams)) == hparams
+
+
+def test_infinity_in_a_config_of_transformers_is_a_number(
+    tmp_path: Path, gpt2: Any
+) -> None:
+    gpt2.config.limits = [0.0, float("inf"), {"least": float("-inf")}]
+    gpt2.save_pretrained(tmp_path)
+
+    again: Any = from_pretrained(tmp_path)
+
+    assert again.config.limits == gpt2.config.limits
+
+
+def test_a_file_with_other_names_says_who_reads_it(tmp_path: Path, gpt2: Any) -> None:
+    gpt2.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    open_record(file, rename={"transformer.h": "transformer.layers"}).save(file)
+
+    with pytest.raises(RecordMismatchError) as raised:
+        from_pretrained(tmp_path)
+
+    assert "GPT2LMHeadModel.from_pretrained(folder)" in str(raised.value)
 
 
 def test_a_hand_edit_of_a_transformers_config_is_honoured(tmp_path: Path) -> None:
