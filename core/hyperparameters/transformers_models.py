@@ -82,7 +82,7 @@ def config_object(cls: Any, config: Mapping[str, Any]) -> Any:
 
 
 _FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
-"""What transformers writes as ``{"__float__": name}``, since JSON has no word for it."""
+"""What transformers writes as ``{"__float__": name}``: JSON has no word for it."""
 
 
 def _with_floats(value: object) -> Any:
