@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -147,6 +147,7 @@ def race(
     pairs: int = PAIRS,
     before: Callable[[], object] = lambda: None,
     clock: Clock = time.process_time,
+    ends: Callable[[bool], bool] = bool,
     isolated: bool = False,
     collecting: bool = False,
 ) -> dict[str, Samples]:
@@ -157,7 +158,8 @@ def race(
     forked process of its own, which has imported what this one has, and no more.
     Garbage is collected during a run only if ``collecting``, as users have it. A race
     ends after `FEWEST` rounds or more once the ratios of all its runners are narrow,
-    or it was `LONG`.
+    or it was `LONG`: ``ends`` is asked, since processes that race together must all
+    end with the same round.
     """
     samples = {name: Samples() for name in runners}
     began = time.monotonic()
@@ -169,7 +171,7 @@ def race(
             if round_:
                 samples[name].cpu.append(cpu)
                 samples[name].wall.append(wall)
-        if _is_over(samples, round_, time.monotonic() - began):
+        if ends(_is_over(samples, round_, time.monotonic() - began)):
             break
     return samples
 
@@ -242,16 +244,49 @@ def forked(run: Callable[[], Any]) -> Any:
 
 
 def by_two_processes(run: Callable[[int], Any]) -> Any:
-    """Call ``run`` with its rank in two forked processes; return what rank 0 does."""
-    other = os.fork()
-    if not other:
-        try:
-            run(1)
-        finally:
-            os._exit(0)
-    result = forked(lambda: run(0))
-    os.waitpid(other, 0)
+    """Call ``run`` with its rank in two forked processes; return what rank 0 does.
+
+    They are a group of torch.distributed (gloo), of one thread each.
+    """
+    with scratch() as folder:
+        other = os.fork()
+        if not other:
+            try:
+                _in_group(run, 1, folder)
+            finally:
+                os._exit(0)
+        result = forked(lambda: _in_group(run, 0, folder))
+        os.waitpid(other, 0)
     return result
+
+
+def _in_group(run: Callable[[int], Any], rank: int, folder: str) -> Any:
+    from torch import distributed as dist
+    from torch import set_num_threads
+
+    set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    result = run(rank)
+    dist.destroy_process_group()
+    return result
+
+
+def race_of_processes(
+    runners: Mapping[str, Callable[[], object]], **options: Any
+) -> dict[str, Any]:
+    """Return the fields of what `race` does, in processes that race together."""
+    from torch import distributed as dist
+    from torch import tensor
+
+    def ends(is_over: bool) -> bool:
+        votes = tensor(float(is_over))
+        dist.all_reduce(votes)
+        return bool(votes)
+
+    times = race(runners, before=dist.barrier, ends=ends, **options)
+    return {name: asdict(samples) for name, samples in times.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +310,14 @@ def extra_memory(run: Callable[[], object]) -> Memory:
 
 def memory_of_second_run(run: Callable[[], object]) -> tuple[int, int]:
     """Return the fields of `Memory`, for a process that nobody measures otherwise."""
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_THRESHOLD, 1 << 18)
+    _return_blocks()
     run()
+    return memory_of_run(run)
+
+
+def memory_of_run(run: Callable[[], object]) -> tuple[int, int]:
+    """Return the same of a run that others have come before."""
+    libc = _return_blocks()
     gc.collect()
     libc.malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as clear:
@@ -287,6 +327,13 @@ def memory_of_second_run(run: Callable[[], object]) -> tuple[int, int]:
     peak, kept = _status("VmHWM") - resident, _status("RssAnon") - anonymous
     del result
     return peak, kept
+
+
+def _return_blocks() -> ctypes.CDLL:
+    """Have blocks from 256 KiB on go back to the system when they are freed."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_THRESHOLD, 1 << 18)
+    return libc
 
 
 def bytes_requested(run: Callable[[], object]) -> int:

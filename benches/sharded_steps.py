@@ -1,12 +1,10 @@
 """Is a step of AdamW on FSDP2's parameters as fast as torch's fused one?"""
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 import torch
-from harness import Row, Samples, by_two_processes, race, scratch
-from torch import distributed as dist
+from harness import Row, Samples, by_two_processes, race_of_processes
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
@@ -16,8 +14,7 @@ SIZES = {"200 of 32": (32, 100), "16 of 1024x1024": (1024, 8)}
 
 
 def run() -> list[Row]:
-    with scratch() as folder:
-        samples = by_two_processes(lambda rank: measured(rank, folder))
+    samples = by_two_processes(lambda _: measured())
     return [
         Row.timed(
             "step / torch fused, 2 processes",
@@ -30,18 +27,12 @@ def run() -> list[Row]:
     ]
 
 
-def measured(rank: int, folder: str) -> dict[str, Any]:
+def measured() -> dict[str, Any]:
     """Return the times of one of two processes, while the other does the same."""
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
-    )
     samples: dict[str, Any] = {}
     for case, (width, depth) in SIZES.items():
         runners = {name: stepped(name, width, depth) for name in ("burnish", "torch")}
-        times = race(runners, pairs=20, before=dist.barrier, clock=time.thread_time)
-        samples[case] = {name: asdict(sample) for name, sample in times.items()}
-    dist.destroy_process_group()
+        samples[case] = race_of_processes(runners, pairs=20, clock=time.thread_time)
     return samples
 
 

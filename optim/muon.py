@@ -1,6 +1,7 @@
 """Muon (Jordan et al., 2024): momentum, orthogonalized by Newton-Schulz iterations."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -101,17 +102,36 @@ def orthogonalized(
     if is_sharded(matrix):
         # Products of cut matrices are wrong in torch (2.13, addmm): of the step, this
         # alone takes the whole, in the dtype of the iterations.
-        full_matrix: Tensor = matrix.bfloat16().full_tensor()  # type: ignore[attr-defined]  # of a DTensor
-        share: Tensor = share_of(
-            orthogonalized(full_matrix, coefficients, steps, eps), matrix
-        )
+        whole: list[Tensor] = [matrix.bfloat16().full_tensor()]  # type: ignore[attr-defined]  # of a DTensor
+        share: Tensor = share_of(_iterated(whole.pop, coefficients, steps, eps), matrix)
         return share.to(matrix.dtype)
+    return _iterated(lambda: matrix.bfloat16(), coefficients, steps, eps).to(
+        matrix.dtype
+    )
+
+
+def _iterated(
+    matrix_of: Callable[[], Tensor],
+    coefficients: tuple[float, float, float],
+    steps: int,
+    eps: float,
+) -> Tensor:
+    """Return what the iterations make of a matrix in bfloat16.
+
+    No more than three as large are in memory: what is asked for the matrix lets go of
+    it, and what has been used is deleted.
+    """
     a, b, c = coefficients
+    matrix = matrix_of()
     multiply_add = torch.addmm if matrix.ndim == 2 else torch.baddbmm
     tall = matrix.size(-2) > matrix.size(-1)
-    x = matrix.bfloat16().mT if tall else matrix.bfloat16()
+    x = matrix.mT if tall else matrix
+    del matrix
     x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.mT
-        x = multiply_add(x, multiply_add(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if tall else x).to(matrix.dtype)
+        factor = multiply_add(gram, gram, gram, beta=b, alpha=c)
+        del gram
+        x = multiply_add(x, factor, x, beta=a)
+        del factor
+    return x.mT if tall else x

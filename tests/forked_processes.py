@@ -8,8 +8,11 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from torch import distributed as dist
+
+from burnish.records.io.sink import FileSink
 
 _SECONDS = 20
 
@@ -28,6 +31,28 @@ def in_processes(act: Callable[[int], object], folder: Path, n: int) -> None:
 
 
 in_two_processes = partial(in_processes, n=2)
+
+
+def killed_while_saving(
+    save: Callable[[int], object], folder: Path, killed: int
+) -> None:
+    """Have two processes call ``save``, of which one dies when it writes a record.
+
+    The other one has to hear of that.
+    """
+
+    def die(self: object, buffers: object) -> None:
+        os._exit(0)
+
+    def act(rank: int) -> None:
+        if rank == killed:
+            FileSink.writev = die  # type: ignore[method-assign]  # in a fork
+        with pytest.raises(RuntimeError):
+            save(rank)
+        # The dead one cannot be waited for.
+        os._exit(0)
+
+    in_processes(act, folder, 2)
 
 
 def _forked(act: Callable[[int], object], rank: int, folder: Path, n: int) -> int:

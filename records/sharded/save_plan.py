@@ -171,6 +171,6 @@ def _own_entry(entry: Entry) -> Entry:
     """Return what this process writes of an entry: its own share."""
     share = entry.source
     if isinstance(share, torch.Tensor) and is_spread(entry):
-        share = own_share(share.detach())
+        share = own_share(share).detach()
     shape = tuple(share.shape) if isinstance(share, torch.Tensor) else entry.shape
     return Entry(entry.path, entry.kind, entry.dtype, shape, share, ties=entry.ties)

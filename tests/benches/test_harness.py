@@ -51,6 +51,19 @@ def test_what_comes_before_a_run_comes_before_every_run(harness: Any) -> None:
     assert "".join(order) == "-a" * 3
 
 
+def test_processes_that_race_together_end_with_the_same_round(harness: Any) -> None:
+    votes: list[bool] = []
+
+    def ends(is_over: bool) -> bool:
+        votes.append(is_over)
+        return len(votes) == 3
+
+    times = harness.race({"a": lambda: None}, pairs=9, ends=ends)
+
+    assert votes == [False] * 3
+    assert len(times["a"].cpu) == 2
+
+
 def test_the_ratio_is_the_median_of_the_rounds_and_is_held_to_the_target(
     harness: Any,
 ) -> None:

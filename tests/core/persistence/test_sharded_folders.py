@@ -20,7 +20,7 @@ from burnish.records import (
 )
 from burnish.records.sharded.folder import RecordFolder
 
-from ...forked_processes import in_processes
+from ...forked_processes import in_processes, killed_while_saving
 from ...sharded_nets import fsdp, mesh_of, needs_sharding, whole_values
 
 pytestmark = needs_sharding
@@ -430,25 +430,15 @@ def test_a_state_dict_of_dtensors_goes_to_a_folder_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_process_that_is_killed_in_mid_save_leaves_the_old_folder(
-    killed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killed: int, tmp_path: Path
 ) -> None:
     folder = tmp_path / "net"
     save(folder, 2, by_layers, tmp_path / "before")
 
-    def act(rank: int) -> None:
-        from burnish.records.io import sink
+    def save_others(rank: int) -> None:
+        burnish.save_record(by_layers(trained_net(seed=2)), f"{folder}/")
 
-        def write(self: object, buffers: object) -> None:
-            os._exit(0)
-
-        if rank == killed:
-            monkeypatch.setattr(sink.FileSink, "writev", write)
-        with pytest.raises(RuntimeError):
-            burnish.save_record(by_layers(trained_net(seed=2)), f"{folder}/")
-        # The other one cannot be waited for.
-        os._exit(0)
-
-    in_processes(act, tmp_path / "killed", 2)
+    killed_while_saving(save_others, tmp_path / "killed", killed)
     assert_saved_values(burnish.from_record(Net, folder))
 
     save(folder, 1, as_it_is, tmp_path / "after")

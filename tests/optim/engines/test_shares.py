@@ -1,5 +1,6 @@
 """Parameters that are spread over processes are stepped as one process steps them."""
 
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from burnish import Record
 from burnish.optim import (
@@ -151,6 +154,63 @@ def test_muon_on_shares_is_muon_and_torchs_own_is_not(tmp_path: Path) -> None:
             results.append(whole(net[0].weight))
 
         assert torch.equal(*results)
+
+    in_two_processes(act, tmp_path)
+
+
+class WholeMatrices(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of torch
+    """Counts the bytes of plain tensors with at least so many elements that live."""
+
+    def __init__(self, n_elements: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
+        self.n_elements = n_elements
+        self.bytes = self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        from torch.distributed.tensor import DTensor
+
+        if any(issubclass(t, DTensor) for t in types):
+            return NotImplemented  # it comes back here with its shares
+        result = func(*args, **(kwargs or {}))
+        storages = {arg.untyped_storage()._cdata for arg in tensors_in(args)}
+        for tensor in tensors_in(result):
+            is_view = tensor.untyped_storage()._cdata in storages
+            if tensor.numel() >= self.n_elements and not is_view:
+                self.bytes += tensor.nbytes
+                self.peak = max(self.peak, self.bytes)
+                weakref.finalize(tensor, self._forget, tensor.nbytes)
+        return result
+
+    def _forget(self, nbytes: int) -> None:
+        self.bytes -= nbytes
+
+
+def tensors_in(values: Any) -> list[torch.Tensor]:
+    return [v for v in tree_leaves(values) if isinstance(v, torch.Tensor)]
+
+
+@pytest.mark.parametrize(
+    ("simple", "most"),
+    [(Muon(), 2.0), (LAMB(), 0.0), (Adafactor(), 0.0), (Whitened(), 7.0)],
+)
+def test_one_matrix_at_a_time_is_brought_together(
+    simple: Any, most: float, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        net: Any = fsdp(
+            nn.Sequential(*(nn.Linear(16, 16, bias=False) for _ in range(3)))
+        )
+        optim = simple.bind(net, lr=1e-2)
+        for param in net.parameters():
+            param.grad = torch.ones_like(param)
+        optim.step()
+        with WholeMatrices(16 * 16) as whole_matrices:
+            optim.step()
+
+        # Of matrices in float32.
+        assert whole_matrices.peak / (16 * 16 * 4) <= most
 
     in_two_processes(act, tmp_path)
 

@@ -1,14 +1,21 @@
 """An index that is damaged, or made to harm, is refused before anything is read."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from burnish.records import RecordFormatError
+from burnish.records import FlatRecord, RecordFormatError
+from burnish.records.entries.entry import Entry, ParamId
+from burnish.records.record_writer import RecordWriter
+from burnish.records.sharded.folder import RecordFolder
 from burnish.records.sharded.layout import Chunk, Layout, Rectangle
+from burnish.records.sharded.save_plan import SavePlan
+from burnish.records.sharded.saving import write_index
 from burnish.records.sharded.shard_index import (
+    INDEX,
     PartFile,
     ShardIndex,
     check_places,
@@ -53,6 +60,43 @@ def test_what_is_said_comes_back() -> None:
 
     assert checked(header) == index()
     assert header.keys() == {"tensors"}
+
+
+def test_an_index_grows_by_tensors_and_files_and_not_by_their_product(
+    tmp_path: Path,
+) -> None:
+    empty = index_size(tmp_path, n_tensors=0, n_parts=0)
+
+    for n_tensors, n_parts in ((0, 256), (500, 1), (500, 256)):
+        size = index_size(tmp_path, n_tensors, n_parts) - empty
+        assert size <= 100 * n_tensors + 80 * n_parts
+
+
+def index_size(folder: Path, n_tensors: int, n_parts: int) -> int:
+    """Return how long the index of tensors is that all parts have rows of."""
+    index = ShardIndex(
+        [
+            PartFile(part_name(i, n_parts, "f" * 8), 1 << 40, b"\xff" * 16)
+            for i in range(n_parts)
+        ]
+    )
+    layout = Layout((n_parts,), tuple(range(n_parts)), ((0, 0),))
+    index.numbers = [index.number_of(layout) for _ in range(n_tensors)]
+    rows = torch.empty(1 << 20, 1 << 20, device="meta")
+    entries = [
+        Entry(
+            f"model.layers.{i}.self_attn.q_proj.weight",
+            "parameter",
+            rows.dtype,
+            tuple(rows.shape),
+            rows,
+            id=ParamId.draw(),
+        )
+        for i in range(n_tensors)
+    ]
+    record = RecordWriter().prepare(FlatRecord.from_entries(entries))
+    write_index(record, SavePlan(index), RecordFolder(folder))
+    return (folder / INDEX).stat().st_size
 
 
 def test_names_of_parts_say_their_save() -> None:

@@ -15,7 +15,7 @@ from burnish.records.tensors.shares import own_share
 from burnish.train import Checkpoints
 from burnish.train.checkpoints.shared_checkpoint import SharedCheckpoint
 
-from ...forked_processes import in_processes
+from ...forked_processes import in_processes, killed_while_saving
 from ...sharded_nets import (
     backward,
     fsdp,
@@ -141,6 +141,31 @@ def test_a_save_that_fails_on_one_process_leaves_no_checkpoint(
         "step000000000001",
         "step000000000003",
     ]
+
+
+def test_a_process_that_is_killed_in_mid_save_leaves_the_old_checkpoint(
+    tmp_path: Path,
+) -> None:
+    def begin(rank: int) -> None:
+        run = Run(fsdp)
+        run.train(1)
+        Checkpoints(tmp_path / "run").save(1, **run.parts)
+
+    def go_on(rank: int) -> None:
+        run = Run(fsdp)
+        checkpoints = Checkpoints(tmp_path / "run")
+        assert checkpoints.restore(**run.parts) == 1
+        run.train(1)
+        checkpoints.save(2, **run.parts)
+
+    in_processes(begin, tmp_path / "before", 2)
+    for killed in (0, 1):
+        killed_while_saving(go_on, tmp_path / f"killed{killed}", killed)
+        assert Checkpoints(tmp_path / "run").steps == [1]
+    in_processes(go_on, tmp_path / "after", 2)
+
+    names = [file.name for file in sorted((tmp_path / "run").iterdir())]
+    assert names == ["step000000000001", "step000000000002"]
 
 
 def test_two_saves_that_nobody_waits_for_do_not_meet(

@@ -13,7 +13,7 @@ from burnish.optim import AdamW
 from burnish.records import RecordError
 from burnish.train import HyperState
 
-from ...forked_processes import in_processes
+from ...forked_processes import in_processes, killed_while_saving
 from ...sharded_nets import (
     backward,
     fsdp,
@@ -162,6 +162,34 @@ def test_damage_in_one_share_is_the_error_of_all(tmp_path: Path) -> None:
             load(tmp_path / "run")
 
     in_processes(act, tmp_path / "processes", 2)
+
+
+def test_a_process_that_is_killed_in_mid_save_leaves_the_old_state(
+    tmp_path: Path,
+) -> None:
+    def begin(rank: int) -> None:
+        train(load(tmp_path / "run"), 1)
+
+    def go_on(rank: int) -> None:
+        run = load(tmp_path / "run")
+        assert run.state.step == 1
+        train(run, 1)
+
+    in_processes(begin, tmp_path / "before", 2)
+    before = contents(tmp_path / "run")
+    for killed in (0, 1):
+        killed_while_saving(go_on, tmp_path / f"killed{killed}", killed)
+        after = contents(tmp_path / "run")
+        assert before.items() <= after.items()
+    in_processes(go_on, tmp_path / "after", 2)
+
+    names = sorted(path.name for path in (tmp_path / "run").glob("*step*"))
+    assert names == ["latest-step000000000002"]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return the content of each file in a folder."""
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_processes_that_save_different_steps_are_told(tmp_path: Path) -> None:
