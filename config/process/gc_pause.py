@@ -10,6 +10,10 @@ _going_on: set[object] = set()
 """The pauses that are going on, in all threads."""
 _turned_off: set[object] = set()
 """Those of them that turned it off."""
+_aging: set[object] = set()
+"""Those that have frozen all objects just now."""
+_program_freezes: set[bool] = set()
+"""Not empty once the program is seen to have frozen objects."""
 
 
 @contextmanager
@@ -49,7 +53,20 @@ def _age_new_objects() -> None:
 
     Where a program has frozen objects of its own, they stay so.
     """
+    if _program_freezes or _aging:
+        return
+    pause = object()
+    try:
+        _aging.add(pause)
+        _freeze_and_unfreeze()
+    finally:
+        _aging.discard(pause)
+
+
+def _freeze_and_unfreeze() -> None:
     if gc.get_freeze_count():
+        # Frozen objects are counted one by one, a million in 30 ms: it is done once.
+        _program_freezes.add(True)
         return
     try:
         try:

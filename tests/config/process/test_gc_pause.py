@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from burnish.config.process import gc_pause
 from burnish.config.process.gc_pause import paused_collection
 
 
@@ -36,6 +37,26 @@ def test_a_collection_that_was_off_stays_off() -> None:
         pass
 
     assert not gc.isenabled()
+
+
+def test_objects_that_a_program_froze_are_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts: list[int] = []
+
+    def counted() -> int:
+        counts.append(5)
+        return 5
+
+    monkeypatch.setattr(gc_pause, "_program_freezes", set())
+    monkeypatch.setattr(gc, "get_freeze_count", counted)
+    monkeypatch.delattr(gc, "unfreeze")
+
+    for _ in range(3):
+        with paused_collection():
+            pass
+
+    assert counts == [5]
 
 
 def test_threads_that_pause_together_leave_it_as_it_was() -> None:

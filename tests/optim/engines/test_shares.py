@@ -22,6 +22,7 @@ from burnish.optim import (
     SimpleOptimizer,
     engine_report,
 )
+from burnish.records.tensors.torch_internals import storage_address
 
 from ...forked_processes import in_processes, in_two_processes
 from ...sharded_nets import (
@@ -174,9 +175,9 @@ class WholeMatrices(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of t
         if any(issubclass(t, DTensor) for t in types):
             return NotImplemented  # it comes back here with its shares
         result = func(*args, **(kwargs or {}))
-        storages = {arg.untyped_storage()._cdata for arg in tensors_in(args)}
+        storages = {storage_address(t.untyped_storage()) for t in tensors_in(args)}
         for tensor in tensors_in(result):
-            is_view = tensor.untyped_storage()._cdata in storages
+            is_view = storage_address(tensor.untyped_storage()) in storages
             if tensor.numel() >= self.n_elements and not is_view:
                 self.bytes += tensor.nbytes
                 self.peak = max(self.peak, self.bytes)
