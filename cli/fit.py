@@ -23,10 +23,11 @@ burnish fit -m --config-name digits optimizer.kwargs.lr=0.1,0.01 width=32,64
 
 def main(argv: Sequence[str]) -> int:
     """Train as the words of ``argv`` say, and return the exit status."""
+    from ..train.fit.first_failure import is_first_failure
     from ..train.fit.sent_run import is_first_process
 
     if not is_first_process():
-        return run_apart(_take_part)
+        return run_apart(_take_part, is_first_failure)
     pages: dict[Path, int] = {}
     sweep_id = f"{time.time_ns():x}-{os.getpid()}"
 

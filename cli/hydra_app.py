@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import signal
 import sys
 from argparse import ArgumentParser
@@ -82,17 +81,19 @@ def run_on_hydra(
         return 2
 
 
-def run_apart(task: Callable[[], object]) -> int:
+def run_apart(task: Callable[[], object], is_first_failure: Callable[[], bool]) -> int:
     """Run a task that another process has composed, and return the status.
 
-    Its errors are told as those of `run_on_hydra`; Ctrl-C is the other's affair.
+    Its errors are told as those of `run_on_hydra`, unless they only follow from that
+    of another process; Ctrl-C is the other's affair.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with lightning_output():
             task()
     except Exception as error:  # a user's model may raise anything
-        tell_text(_lost_connection(error) or error_text(error))
+        if is_first_failure():
+            tell_text(error_text(error))
         return 2
     return 0
 
@@ -276,22 +277,7 @@ def _text(error: Exception, folder: Path) -> str:
     is_of_logging = str(error).startswith("Unable to configure")
     if is_of_logging and isinstance(error.__cause__, OSError):
         return error_text(error.__cause__)
-    return _lost_connection(error) or error_text(error)
-
-
-def _lost_connection(error: Exception) -> str:
-    """Return a line for what the end of another process leads to here, else nothing.
-
-    That process tells why it ended; where this one was is of no help.
-    """
-    text = str(error).partition("\n")[0]
-    is_lost = isinstance(error, RuntimeError) and _LOST.search(text) is not None
-    start = "the connection to another process of this run was lost; if that one ended "
-    return f"{start}with an error, it tells why: {text:.200}" if is_lost else ""
-
-
-_LOST = re.compile(r"gloo.*(closed by peer|reset by peer|[Bb]roken pipe)")
-"""What torch says to the processes that are left when one has ended."""
+    return error_text(error)
 
 
 def _file_of(error: object, folder: Path) -> str:

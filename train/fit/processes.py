@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,6 +14,8 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
+from .first_failure import MARK as FAILURE_MARK
+from .first_failure import FirstFailure
 from .sent_run import MARK, SentRun, is_first_process
 
 _VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -22,6 +24,8 @@ _VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PO
 _POLL = 0.2
 _PATIENCE = 5.0
 """Seconds in which the first process meets the end of another one by itself."""
+_PATIENCE_IF_FIRST = 1.0
+"""The same where no other process has noted a failure, as one that was killed."""
 
 
 def start_others_by(trainer: Trainer, run: SentRun) -> None:
@@ -57,6 +61,9 @@ class CommandLauncher(_SubprocessScriptLauncher):
         super().__init__(environment, num_processes, num_nodes=1)
         self._run = run
         self._is_ending = False
+        self._first_failure = FirstFailure()
+        self._first_failed: tuple[int, int] | None = None
+        self._lock = threading.Lock()
 
     def launch(
         self,
@@ -79,32 +86,35 @@ class CommandLauncher(_SubprocessScriptLauncher):
 
     def end(self) -> None:
         """Return once no other process is left: at once after a failure of this one."""
-        is_failing = sys.exc_info()[0] is not None or self._is_ending
+        if sys.exc_info()[0] is not None or self._is_ending:
+            self._kill_all()
         self._is_ending = True
         for process in self.procs:
-            if is_failing:
-                # They write no files, and would tell of the lost connection.
-                process.kill()
             process.wait()
             if process.stdin is not None:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
+        self._first_failure.remove()
 
     def failure(self) -> str:
         """Return how another process ended that should not have, empty if none did."""
         if self._is_ending:
             return ""
-        deadline = time.monotonic() + _PATIENCE
-        # The connection is lost a little before the other process has ended.
-        while not any(self._statuses()) and time.monotonic() < deadline:
+        is_first = self._first_failure.note()
+        # Another one that noted its failure tells of it first. One that was killed
+        # notes none, and loses the connection a little before it has ended.
+        patience = _PATIENCE_IF_FIRST if is_first else _PATIENCE
+        deadline = time.monotonic() + patience
+        while not self._failed() and time.monotonic() < deadline:
             time.sleep(_POLL)
-        for rank, status in enumerate(self._statuses(), start=1):
-            if status:
-                return (
-                    f"process {rank} of {self.num_processes} ended with status "
-                    f"{status}, and all others with it; its error stands above"
-                )
-        return ""
+        failed = self._failed()
+        if failed is None:
+            return ""
+        rank, status = failed
+        return (
+            f"all processes ended with process {rank} of {self.num_processes}, which "
+            f"{_end_text(status)}"
+        )
 
     def _start(self) -> None:
         environment = self.cluster_environment
@@ -116,18 +126,36 @@ class CommandLauncher(_SubprocessScriptLauncher):
         # The words are for people who look at processes: what counts is sent.
         command = [sys.executable, "-m", "burnish", "fit", *sys.argv[1:]]
         for rank in range(1, self.num_processes):
-            variables = {**os.environ, "LOCAL_RANK": str(rank), MARK: str(rank)}
+            variables = {
+                **os.environ,
+                "LOCAL_RANK": str(rank),
+                MARK: str(rank),
+                FAILURE_MARK: self._first_failure.folder,
+            }
             process = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE)
             self.procs.append(process)
             _send(process, self._run.line())
 
-    def _statuses(self) -> Sequence[int | None]:
-        return [process.poll() for process in self.procs]
+    def _kill_all(self) -> None:
+        """End the others: they write no files, and would tell of a lost connection."""
+        for process in self.procs:
+            process.kill()
+
+    def _failed(self) -> tuple[int, int] | None:
+        """Return rank and status of the first other process that failed, if any did."""
+        with self._lock:
+            if self._first_failed is None:
+                statuses = enumerate([p.poll() for p in self.procs], start=1)
+                failed = [(rank, status) for rank, status in statuses if status]
+                self._first_failed = next(iter(failed), None)
+            return self._first_failed
 
     def _watch(self) -> None:
-        """End this process if another one fails, and it waits for that one forever."""
-        while not self._is_ending and not any(self._statuses()):
+        """End all processes if one fails, this one too if it waits for that forever."""
+        while not self._is_ending and not self._failed():
             time.sleep(_POLL)
+        if not self._is_ending:
+            self._kill_all()
         for signum in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + 2 * _PATIENCE
             while time.monotonic() < deadline:
@@ -159,6 +187,12 @@ def all_processes(trainer: Trainer) -> Generator[None]:
         if torch.distributed.is_initialized() and not has_group:
             torch.distributed.destroy_process_group()
         _restore(before)
+
+
+def _end_text(status: int) -> str:
+    if status < 0:
+        return f"was killed by signal {-status}"
+    return f"ended with status {status}; its error stands above"
 
 
 def _send(process: "subprocess.Popen[bytes]", line: bytes) -> None:

@@ -85,9 +85,19 @@ def test_the_failure_of_another_process_is_told_in_place_of_its_consequence(
     monkeypatch.setattr(processes, "_PATIENCE", 0.0)
     trainer = trainer_with(launcher_of(0, 2))
 
-    message = "process 2 of 3 ended with status 2"
+    message = "process 2 of 3, which ended with status 2; its error stands above"
     with pytest.raises(ChildProcessError, match=message), all_processes(trainer):
         raise RuntimeError("connection closed by peer")
+
+
+def test_a_process_that_was_killed_is_told_in_place_of_what_followed() -> None:
+    trainer = trainer_with(launcher_of(None, -9))
+
+    message = "process 2 of 3, which was killed by signal 9"
+    with pytest.raises(ChildProcessError, match=message), all_processes(trainer):
+        raise RuntimeError("connection closed by peer")
+
+    assert trainer.strategy.launcher.procs[0].is_killed
 
 
 def test_an_error_of_the_first_process_ends_all_others(
