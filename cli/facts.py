@@ -8,6 +8,7 @@ from ..config.short_text import first_names, quantity, short_repr
 from ..records.entries.show import show_size
 from ..train.inspection.part_view import PartView
 from ..train.inspection.stored_parts import StoredParts
+from ..train.inspection.torch_optimizers import groups_beside
 
 _MOST = 8
 """Arguments and metadata that are told; the rest is counted."""
@@ -71,6 +72,10 @@ def lines_of_part(view: PartView) -> Iterator[str]:
     if reading.beside:
         names = printable(first_names(reading.beside, 6))
         yield f"  beside the state dict, and not read: {names}"
+    for name, group, n_params in groups_beside(view.record):
+        call = f"{printable(group.kind)}({pairs_text(group.hyperparameters)})"
+        size = quantity(n_params, "parameter")
+        yield f"  a group of {printable(name)}: {call}, {size}"
     if view.users_metadata:
         yield f"  metadata: {pairs_text(view.users_metadata)}"
 

@@ -68,9 +68,9 @@ def _name_of(file: str) -> str:
 
 
 def _show(source: Any, options: Namespace) -> int:
-    from ..train.inspection.part_view import PartView, part_view
+    from ..train.inspection.part_view import PartView, part_views
 
-    views: list[PartView] = _chosen(map(part_view, source.parts), options.pattern)
+    views: list[PartView] = _chosen(part_views(source), options.pattern)
     if options.values is not None:
         return _show_values(views, options)
     if options.html is not None:

@@ -36,7 +36,7 @@ from .end_signal import EndSignal
 from .folders import Folders, check_count
 from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest, PartRow, files_in
-from .part_kinds import Part, PartRecord, part_of, part_records, writable
+from .part_kinds import Part, PartRecord, part_records, parts_of, writable
 from .process_generators import ProcessGenerators
 from .remote_folders import Lasting, RemoteFolders, RunFolders
 from .shared_checkpoint import SharedCheckpoint
@@ -386,7 +386,7 @@ class Checkpoints:
         unshared = {n: p for n, p in objects.items() if n not in shared}
         agreed(lambda: self._folders.prepare() if is_writer() else None)
         mark = broadcast_text(self._folders.new_mark())
-        shared_parts = [part_of(name, objects[name]) for name in shared]
+        shared_parts = [*parts_of(shared, objects)]
         parts = SharedParts.planned(shared_parts, self._prepare_shared)
         live_parts = agreed(lambda: self._records_of(unshared, mark))
         name = self._folders.name(number)

@@ -8,7 +8,7 @@ import copy
 import inspect
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
@@ -44,6 +44,8 @@ from ...records.sharded.share_payload import with_shares
 from ...records.tensors.memory import is_distributed
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
+from .param_names import KEY as PARAM_NAMES
+from .param_names import names_of_params
 from .rng import Generators
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 
@@ -92,6 +94,8 @@ class Part(ABC):
         self.name, self.value = name, value
         self.left_out = left_out
         """Paths of what a record of it does not have: others were chosen."""
+        self.modules: Mapping[str, nn.Module] = {}
+        """Those of the same checkpoint, by name: an optimizer names parameters so."""
 
     def choose(self, choice: Choice) -> Record | FlatRecord:
         """Return the record of what ``choice`` leaves; note in `left_out` the rest."""
@@ -328,7 +332,10 @@ class _TorchOptimizerPart(_StatePart):
 
     def record(self) -> Record | FlatRecord:
         check_state_shapes(self.name, self.value)
-        return super().record()
+        record = super().record()
+        if self.modules:
+            record.metadata[PARAM_NAMES] = names_of_params(self.value, self.modules)
+        return record
 
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
@@ -455,8 +462,8 @@ def part_records(
 
     ValueError for a pattern of ``choice`` that matches nothing in a module.
     """
-    for name, value in parts.items():
-        yield record_of_part(part_of(name, value), suffix, choice)
+    for part in parts_of(parts, parts):
+        yield record_of_part(part, suffix, choice)
 
 
 def record_of_part(part: Part, suffix: str, choice: Choice = WHOLE) -> PartRecord:
@@ -479,6 +486,15 @@ def writable(part: Part, choice: Choice, writer: RecordWriter) -> WritableRecord
 def part_of(name: str, value: object) -> Part:
     """Return ``value`` as a part of the kind that it is."""
     return next(kind(name, value) for kind in _KINDS if kind.suits(value))
+
+
+def parts_of(names: Iterable[str], objects: Mapping[str, object]) -> Iterator[Part]:
+    """Yield those of ``objects`` that are named, as parts which know its modules."""
+    modules = {n: o for n, o in objects.items() if isinstance(o, nn.Module)}
+    for name in names:
+        part = part_of(name, objects[name])
+        part.modules = modules
+        yield part
 
 
 def kind_of(value: object) -> str:

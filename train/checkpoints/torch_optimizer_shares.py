@@ -13,6 +13,7 @@ import torch
 from ...records.entries.entries import with_parts
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
+from ...records.nest import is_nest
 from ...records.sharded.share_payload import with_shares
 from ...records.tensors.shares import is_sharded
 from ..plain_records import value_of
@@ -74,5 +75,5 @@ def outline_of(record: FlatRecord) -> tuple[dict[int, str], Any]:
             for entry, blank in zip(entries, blanks, strict=True)
         ],
     )
-    data = value_of(outline)
+    data = outline.to_data() if is_nest(outline) else value_of(outline)
     return {id(b): e.path for e, b in zip(entries, blanks, strict=True)}, data

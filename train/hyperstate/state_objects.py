@@ -36,6 +36,7 @@ from ...records.open import open_record
 from ...records.record import Record
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.choice import WHOLE, Choice
+from ..checkpoints.param_names import STATE_KEY
 from ..checkpoints.part_kinds import (
     MODULE,
     RECORD,
@@ -50,7 +51,7 @@ from ..plain_records import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
 from .stored_files import StoredFiles
 
-KEY = "blob"
+KEY = STATE_KEY
 """Where a record's metadata says what kind of object it is of."""
 
 _GENERATORS: Mapping[str, Callable[[], Any]] = {

@@ -39,7 +39,7 @@ from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.memory import values_of
 from .layers import LayerChange, LayerChanges
 from .pairing import Pairing, pair_entries, shared_path
-from .part_view import PartView, part_view
+from .part_view import PartView, part_views
 from .settings import SettingsPair, settings_of
 from .stored_parts import StoredPart, StoredParts, stored_parts
 
@@ -257,7 +257,7 @@ def _of_record(record: FlatRecord, name: str) -> StoredParts:
 
 
 def _views(source: StoredParts) -> dict[str, PartView]:
-    return {part.name: part_view(part) for part in source.parts}
+    return {view.part.name: view for view in part_views(source)}
 
 
 def _matched(

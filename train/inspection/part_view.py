@@ -1,14 +1,14 @@
 """One stored record as people and programs look at it: names, facts, entries."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...config.patterns import Pattern, is_pattern, matchers
 from ...config.spelling import did_you_mean
 from ...optim.stored.by_param_name import state_by_param_name
-from ...optim.stored.record_types import GroupState
+from ...optim.stored.record_types import GroupState, OptimizerRecord
 from ...records.entries.entries import library_part
 from ...records.entries.entry import Entry
 from ...records.entries.select import data_entry, selected
@@ -16,7 +16,11 @@ from ...records.flat_record import FlatRecord
 from ...records.inspection.tree import Leaf, leaves_of
 from ...records.record_view import names_on_path, plain_leaves
 from ...records.tensors.dtypes import name_of_dtype
-from .stored_parts import StoredPart
+from ..checkpoints.param_names import KEY as PARAM_NAMES
+from ..checkpoints.param_names import STATE_KEY
+from ..hyperstate.saved_with import KEY as SAVED_WITH
+from .stored_parts import StoredPart, StoredParts
+from .torch_optimizers import StatesByName, states_by_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,13 @@ class PartView:
     @property
     def users_metadata(self) -> dict[str, Any]:
         """What else stands in the metadata, without what is told elsewhere."""
-        skipped = {"burnish", *(["optimizer"] if self.groups else [])}
-        return {k: v for k, v in self.record.metadata.items() if k not in skipped}
+        metadata = self.record.metadata
+        of_groups = ["optimizer", PARAM_NAMES] if self.groups else []
+        # Of a HyperState's objects it says how each is made again, in its own words.
+        is_of_state = {STATE_KEY, SAVED_WITH} <= metadata.keys()
+        of_state = [STATE_KEY, SAVED_WITH] if is_of_state else []
+        skipped = {"burnish", *of_groups, *of_state}
+        return {k: v for k, v in metadata.items() if k not in skipped}
 
     @property
     def has_sums(self) -> bool:
@@ -65,7 +74,8 @@ class PartView:
 
     def split(self) -> Callable[[str], list[str]]:
         """Return what takes a path of the record apart."""
-        is_escaped = self.record.is_typed and not self.groups
+        is_ours = self.record.type_name == OptimizerRecord.__name__
+        is_escaped = self.record.is_typed and not is_ours
         return names_on_path if is_escaped else lambda path: path.split(".")
 
     def nbytes_by_dtype(self) -> Counter[str]:
@@ -110,8 +120,15 @@ class PartView:
             )
 
 
-def part_view(part: StoredPart) -> PartView:
-    """Return the view of a record. Raises `RecordError` for a damaged optimizer's."""
+def part_views(source: StoredParts) -> Iterator[PartView]:
+    """Yield the view of each record. Raises `RecordError` for a damaged optimizer's."""
+    for part in source.parts:
+        others = (p.record for p in source.parts if p is not part)
+        yield part_view(part, (r.entries() for r in others if not r.is_typed))
+
+
+def part_view(part: StoredPart, modules: Iterable[list[Entry]] = ()) -> PartView:
+    """Return the view of a record, beside which are those of ``modules``."""
     state = state_by_param_name(part.record)
     if state is not None:
         return PartView(
@@ -122,8 +139,16 @@ def part_view(part: StoredPart) -> PartView:
             n_params=state.n_params,
         )
     leaves = [*plain_leaves(part.record)]
-    entries = part.record.entries()
-    return PartView(part=part, entries=entries, plain=leaves, groups=[], n_params=[])
+    content = states_by_name(part.record, leaves, modules)
+    if content is None:
+        content = StatesByName(part.record.entries(), leaves)
+    return PartView(
+        part=part,
+        entries=content.entries,
+        plain=content.plain,
+        groups=content.groups,
+        n_params=content.n_params,
+    )
 
 
 def _lies_at(path: str, name: str) -> bool:

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from burnish.train.fit import first_failure
 from burnish.train.fit.first_failure import MARK, FirstFailure, is_first_failure
 
 
 @pytest.fixture
 def failure(monkeypatch: pytest.MonkeyPatch) -> FirstFailure:
-    monkeypatch.setattr(first_failure.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     failure = FirstFailure()
     monkeypatch.setenv(MARK, failure.folder)
     return failure

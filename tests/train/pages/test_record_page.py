@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from burnish.records import Record
-from burnish.train.inspection.part_view import part_view
+from burnish.train.inspection.part_view import part_views
 from burnish.train.inspection.stored_parts import stored_parts
 from burnish.train.pages import record_page as module
 from burnish.train.pages.record_page import record_page
@@ -21,7 +21,7 @@ from .test_page import HOSTILE, data_of
 def page_of(tensors: dict[str, torch.Tensor], file: Path) -> str:
     Record.from_state_dict(tensors).save(file)
     with stored_parts(str(file)) as source:
-        return record_page(file.name, [*map(part_view, source.parts)], ["a line"])
+        return record_page(file.name, [*part_views(source)], ["a line"])
 
 
 def tensors_of(page: str) -> dict[str, Any]:

@@ -1,0 +1,261 @@
+"""States of torch's optimizers under the names of parameters, which they number.
+
+Names are what was saved with the state; else those of a module beside it whose shapes,
+one after the other, are those of the states.
+"""
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, TypeAlias, cast
+
+import torch
+
+from ...config.path import join
+from ...optim.simple import SimpleOptimizer
+from ...optim.stored.record_types import GroupState
+from ...optim.tensor_optimizer import hyperparameters
+from ...records.entries.entry import Entry
+from ...records.entries.nodes import escape
+from ...records.errors import RecordError
+from ...records.flat_record import FlatRecord
+from ...records.nest import is_nest
+from ..checkpoints.param_names import stored_kind, stored_names
+from ..checkpoints.torch_optimizer_shares import outline_of
+from ..plain_records import PlainData
+
+StateDict: TypeAlias = Mapping[str, Any]
+"""What ``torch.optim.Optimizer.state_dict`` returns."""
+
+_DEEPEST = 3
+"""Levels at which optimizers lie in what else is saved with them."""
+
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+"""What state dicts have beside parameters, by the end of its name."""
+
+
+@dataclass(slots=True)
+class StatesByName:
+    """What a record holds with the states of its optimizers by name."""
+
+    entries: list[Entry]
+    plain: list[tuple[str, object]]
+    groups: list[GroupState] = field(default_factory=list[GroupState])
+    n_params: list[int] = field(default_factory=list[int])
+
+
+def states_by_name(
+    record: FlatRecord,
+    plain: list[tuple[str, object]],
+    modules: Iterable[Sequence[Entry]],
+) -> StatesByName | None:
+    """Return what is in ``record`` by name, or None if no optimizer of torch is.
+
+    ``plain`` is its plain data by path, and ``modules`` are the entries of what may be
+    a module beside it. No tensor is read but numbers of a group.
+    """
+    is_plain_data = record.type_name == PlainData.__name__
+    if not (is_plain_data or is_nest(record)):
+        return None
+    if not any("param_groups." in path for path, _ in plain):
+        return None
+    try:
+        paths, data = outline_of(record)
+    except (RecordError, ValueError):
+        return None  # of classes that are not here
+    start = ("value",) if is_plain_data else ()
+    optimizers = [*optimizers_in(data)]
+    beside = [*modules, *(_modules_in(record) if is_nest(record) else ())]
+    view = _View(record, paths)
+    for keys, state_dict in optimizers:
+        prefix = join(*start, *(escape(str(key)) for key in keys))
+        names = stored_names(record, state_dict) or _names_by_shape(state_dict, beside)
+        view.add(state_dict, "" if prefix == "value" else prefix, names)
+        plain = [(path, value) for path, value in plain if not _is_of(path, prefix)]
+    return view.result(plain) if optimizers else None
+
+
+def optimizers_in(
+    data: object, keys: tuple[object, ...] = ()
+) -> Iterator[tuple[tuple[object, ...], StateDict]]:
+    """Yield the state dicts of optimizers in plain data, each with its keys there."""
+    if is_state_dict(data):
+        yield keys, cast("StateDict", data)
+    elif len(keys) < _DEEPEST and isinstance(data, Mapping | list):
+        children: Any = data.items() if isinstance(data, Mapping) else enumerate(data)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
+        for key, child in children:
+            yield from optimizers_in(child, (*keys, key))
+
+
+def groups_beside(record: FlatRecord) -> Iterator[tuple[str, GroupState, int]]:
+    """Yield the groups of optimizers beside a state dict in a file of torch.
+
+    Each with the name of the optimizer there, and how many parameters it has.
+    """
+    reading = record.reading
+    if not (reading.format == "torch" and reading.beside):
+        return
+    try:
+        # It has been read so already; nothing but its outline is looked at.
+        content = torch.load(
+            reading.file, map_location="cpu", weights_only=True, mmap=True
+        )
+    except (RuntimeError, OSError, ValueError):
+        return  # of an older torch, compressed, or behind a URL
+    for keys, state_dict in optimizers_in(content):
+        for group in state_dict["param_groups"]:
+            yield ".".join(map(str, keys)), group_of(group), len(group["params"])
+
+
+def is_state_dict(data: object) -> bool:
+    """Return whether this is what an optimizer of torch gives, and takes."""
+    if not isinstance(data, Mapping) or not {"state", "param_groups"} <= data.keys():
+        return False
+    content = cast("StateDict", data)
+    state, groups = content["state"], content["param_groups"]
+    return (
+        isinstance(state, Mapping)
+        and all(isinstance(values, Mapping) for values in state.values())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
+        and isinstance(groups, list)
+        and all(isinstance(g, Mapping) and "params" in g for g in groups)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
+    )
+
+
+def group_of(group: Mapping[str, Any], kind: str = "") -> GroupState:
+    """Return what a group is stepped with; its class by its hyperparameters' names."""
+    options = {k: v for k, v in group.items() if k not in ("params", "param_names")}
+    ours = options.pop("optimizer", None)
+    if isinstance(ours, SimpleOptimizer):
+        options |= hyperparameters(ours)  # pyright: ignore[reportUnknownArgumentType]  # of any state
+        kind = type(ours).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # as above
+    # What says something comes first: of many settings the rest are counted.
+    options = dict(sorted(options.items(), key=lambda item: _is_off(item[1])))
+    return GroupState(kind or _kind_of(options), options, "torch", None)
+
+
+def _is_off(value: object) -> bool:
+    return value is None or value is False
+
+
+def _kind_of(options: Mapping[str, object]) -> str:
+    names = frozenset(options) - {"initial_lr"}
+    kinds = [kind for kind, expected in _settings().items() if names == expected]
+    if kinds == ["Adam"] and options.get("decoupled_weight_decay"):
+        return "AdamW"
+    return kinds[0] if len(kinds) == 1 else "an optimizer"
+
+
+@cache
+def _settings() -> dict[str, frozenset[str]]:
+    """Return by the name of each optimizer of torch those of its settings."""
+    return {
+        name: frozenset(inspect.signature(cls).parameters) - {"params"}
+        for name, cls in vars(torch.optim).items()
+        if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)
+    }
+
+
+def _modules_in(record: FlatRecord) -> Iterator[list[Entry]]:
+    """Yield what stands below each key of a nest, which may be a state dict."""
+    below: dict[str, list[Entry]] = {}
+    for entry in record.entries():
+        key, _, path = entry.path.partition(".")
+        below.setdefault(key, []).append(replace(entry, path=path, ties=()))
+    yield from below.values()
+
+
+def _names_by_shape(
+    state_dict: StateDict, modules: Sequence[Sequence[Entry]]
+) -> dict[object, str]:
+    """Return names by number, those of the one module whose shapes are the states'."""
+    numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
+    states = [state_dict["state"].get(n, {}) for n in numbers]
+    for entries in modules:
+        params = [e for e in entries if e.kind in ("parameter", "tensor")]
+        params = [e for e in params if e.path.rpartition(".")[2] not in _BUFFERS]
+        trained = [e for e in params if e.requires_grad]
+        for candidates in (params, trained):
+            if _fit(states, candidates):
+                return {n: e.path for n, e in zip(numbers, candidates, strict=True)}
+    return {}
+
+
+def _fit(states: Sequence[Mapping[str, Any]], params: Sequence[Entry]) -> bool:
+    """Return whether each state has a tensor of its parameter's shape, or none."""
+    if len(states) != len(params):
+        return False
+    has_any = False
+    for state, param in zip(states, params, strict=True):
+        shapes = {tuple(v.shape) for v in state.values() if _is_large(v)}
+        if shapes and tuple(param.shape) not in shapes:
+            return False
+        has_any |= bool(shapes)
+    return has_any
+
+
+def _is_large(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.dim() > 0
+
+
+def _is_of(path: str, prefix: str) -> bool:
+    return path.startswith((join(prefix, "state."), join(prefix, "param_groups.")))
+
+
+class _View:
+    """Puts names together for what lies in a record by number."""
+
+    def __init__(self, record: FlatRecord, paths: Mapping[int, str]) -> None:
+        self._record, self._paths = record, paths
+        self._new_paths: dict[str, list[str]] = {}
+        self._plain: list[tuple[str, object]] = []
+        self._groups: list[GroupState] = []
+        self._n_params: list[int] = []
+
+    def add(
+        self, state_dict: StateDict, prefix: str, names: Mapping[object, str]
+    ) -> None:
+        """Add an optimizer, which stands at ``prefix``."""
+        kind = stored_kind(self._record)
+        for group in state_dict["param_groups"]:
+            self._groups.append(group_of(self._with_numbers(group), kind))
+            self._n_params.append(len(group["params"]))
+        for number, state in state_dict["state"].items():
+            path = join(prefix, names.get(number, f"parameter {number}"))
+            for key, value in state.items():
+                self._add_value(join(path, str(key)), value)
+
+    def result(self, plain: list[tuple[str, object]]) -> StatesByName:
+        """Return all of the record, with ``plain`` as what else stands there."""
+        entries = [self._renamed(entry) for entry in self._record.entries()]
+        return StatesByName(
+            entries, [*plain, *self._plain], self._groups, self._n_params
+        )
+
+    def _add_value(self, path: str, value: object) -> None:
+        if id(value) in self._paths:
+            self._new_paths.setdefault(self._paths[id(value)], []).append(path)
+        elif isinstance(value, Mapping | list | tuple):
+            children: Any = (
+                value.items() if isinstance(value, Mapping) else enumerate(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
+            )
+            for key, child in children:
+                self._add_value(join(path, str(key)), child)
+        else:
+            self._plain.append((path, value))
+
+    def _renamed(self, entry: Entry) -> Entry:
+        new_paths = self._new_paths.get(entry.path)
+        if new_paths is None:
+            return entry
+        return replace(entry, path=new_paths[0], ties=tuple(new_paths[1:]))
+
+    def _with_numbers(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a group with the values of tensors, which an outline lacks."""
+        entries = {e.path: e for e in self._record.entries()}
+        return {
+            key: entries[self._paths[id(value)]].read().tolist()
+            if id(value) in self._paths
+            else value
+            for key, value in group.items()
+        }
