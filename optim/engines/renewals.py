@@ -1,10 +1,9 @@
 """Renewals: how many elements of master weights began anew, since a weight changed."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from ...records.tensors.shares import own_share
 from .tracing.extended_state import n_renewed
 
 
@@ -19,6 +18,9 @@ class Renewals:
 
     def compare(self, weight: Tensor, master: Tensor) -> None:
         """Count the elements of ``weight`` that are not the rounding of ``master``."""
+        # Processes write in an order of their own: torch.equal of whole tensors would
+        # wait for the others.
+        weight, master = own_share(weight), own_share(master)
         # Nearly always all are, which one pass over the values tells.
         if not (weight.is_cpu and torch.equal(master.to(weight.dtype), weight)):
             self._count(weight, master)
@@ -36,8 +38,7 @@ class Renewals:
         master.copy_(torch.where(is_rounding, master, weight.to(master.dtype)))
 
     def _count(self, weight: Tensor, master: Tensor) -> None:
-        count = n_renewed(weight, master)
-        self.counter(weight.device).add_(_local(count))
+        self.counter(weight.device).add_(n_renewed(weight, master))
 
     def counter(self, device: torch.device) -> Tensor:
         """Return the count of a device, one integer, for what counts by itself."""
@@ -48,10 +49,3 @@ class Renewals:
     def total(self) -> int:
         """Return the count of all devices."""
         return sum(int(count) for count in self._counts.values())
-
-
-def _local(count: Tensor) -> Tensor:
-    """Return the count of this process, where each has a part of the weight."""
-    part: Any = count
-    local: Tensor = part.to_local() if hasattr(part, "to_local") else part
-    return local
