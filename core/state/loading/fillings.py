@@ -8,6 +8,7 @@ from torch import Tensor
 from ....records.entries.entries import Entries, announce_entries, check_gaps
 from ....records.entries.entry import Entry
 from ....records.errors import RecordError, RecordMismatchError
+from ....records.io.lazy_payload import LazyPayload, MappedPayloads
 from ....records.io.progress import Tally
 from ....records.io.source import Maps
 from ....records.sharded.placement import is_alike, rectangle_of
@@ -54,7 +55,7 @@ def read_fillings(
             new_values = values = reader.values_of(step, is_live)
             if values.dtype is not step.dtype:
                 new_values = convert_values(values, entry, step.dtype)
-            if new_values.device != tensor.device and not tensor.is_meta:
+            if not (new_values.is_cpu and tensor.is_cpu) and not tensor.is_meta:
                 new_values = new_values.to(tensor.device)
             memory_format = step.target.memory_format or entry.memory_format
             if is_kept and memory_format is not None:
@@ -79,7 +80,7 @@ class _Reader:
     """Reads each entry once, and tells how far that has come."""
 
     def __init__(self, plan: LoadPlan, record: Entries, maps: Maps) -> None:
-        self._maps = maps
+        self._maps, self._payloads = maps, MappedPayloads(maps)
         self._read: dict[int, Tensor] = {}
         self._repeated = {id(step.stored) for step in plan.steps if step.is_repeated}
         self._tally = Tally(record.reading.progress, _sizes(plan))
@@ -92,7 +93,12 @@ class _Reader:
             if is_live:
                 values = values_of(entry.read(self._maps), entry.path).detach()
             else:
-                values = entry.read_stored(self._maps)
+                source = entry.source
+                values = (
+                    self._payloads.load(source)
+                    if type(source) is LazyPayload
+                    else entry.read_stored(self._maps)
+                )
             if self._tally.is_told:
                 self._tell(entry)
             if id(entry) in self._repeated:

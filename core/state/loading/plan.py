@@ -94,9 +94,11 @@ class LoadPlan:
     def ids(self) -> dict[int, ParamId]:
         """The stored ID of each parameter, by ``id(parameter)``."""
         return {
-            id(step.tensors[0]): step.stored.id
+            id(step.tensors[0]): stored_id
             for step in self.steps
-            if step.stored.id is not None and step.target.kind == "parameter"
+            if step.target.kind == "parameter"
+            # An entry of a file makes it of its text at every call.
+            and (stored_id := step.stored.id) is not None
         }
 
 

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# The tables of nn.Module have no public names.
 """Initializers of transformers' models, left out of a build for a whole record.
 
 The library's own loading does the same: of modules whose tensors are all loaded it asks
@@ -5,7 +7,7 @@ no initializer, and its models are written for that.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from torch import nn
@@ -47,10 +49,14 @@ def _asking(
 
     def initialize_weights(self: nn.Module) -> Any:
         build = current_build() if is_original else None
-        if build is None or not _is_usual(self, base) or not build.leave_out():
+        if build is None:
+            return initialize(self)
+        # Torch's walk goes up and down the whole tree: it is gone once.
+        modules = [*self.modules()]
+        if not _is_usual(modules, base) or not build.leave_out():
             return initialize(self)
         # The library asks no initializer of a module that is marked, whoever calls.
-        for module in self.modules():
+        for module in modules:
             vars(module)["_is_hf_initialized"] = True
         return None
 
@@ -66,16 +72,18 @@ def _is_librarys(function: Function | None) -> bool:
     return True
 
 
-def _is_usual(model: nn.Module, base: type[nn.Module]) -> bool:
-    """Return whether the library's own code would do nothing but fill ``model``.
+def _is_usual(modules: Sequence[nn.Module], base: type[nn.Module]) -> bool:
+    """Return whether the library's own code would do nothing but fill ``modules``.
 
     Initializers of users may do more, and a parameter that has its values already may
     be read past its tape.
     """
-    models = {type(module) for module in model.modules() if isinstance(module, base)}
+    models = {cls for cls in set(map(type, modules)) if issubclass(cls, base)}
     methods = (getattr(cls, name) for cls in models for name in _METHODS)
     return all(map(_is_of_transformers, methods)) and all(
-        isinstance(parameter, Unfilled) for parameter in model.parameters()
+        parameter is None or isinstance(parameter, Unfilled)
+        for module in modules
+        for parameter in module._parameters.values()
     )
 
 

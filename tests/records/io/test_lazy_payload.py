@@ -11,8 +11,8 @@ from burnish.records import (
     open_record,
     verify_file,
 )
-from burnish.records.io.lazy_payload import LazyPayload
-from burnish.records.io.source import MemorySource
+from burnish.records.io.lazy_payload import LazyPayload, MappedPayloads
+from burnish.records.io.source import Maps, MemorySource
 from burnish.records.tensors.flat_pieces import PIECE
 
 from ...formats_of_records import SUFFIXES
@@ -99,3 +99,28 @@ def test_parts_are_put_together_without_reading_one_whole() -> None:
 
     assert torch.equal(payload.load(), values)
     assert source.largest <= PIECE
+
+
+def test_payloads_of_a_map_are_compared_in_any_order_each_with_its_own_sum(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "net.mpk"
+    tensors = {f"w{i}": torch.full((i % 3, 2), float(i)) for i in range(8)}
+    Record.from_state_dict({**tensors, "is_set": torch.tensor([True])}).save(file)
+    content = bytearray(file.read_bytes())
+    content[content.find(tensors["w5"].numpy().tobytes())] ^= 1
+    file.write_bytes(content)
+    entries = {e.path: e for e in open_record(file).flat().entries()}
+    maps = Maps()
+    payloads = MappedPayloads(maps)
+
+    def load(path: str) -> torch.Tensor:
+        source = entries[path].source
+        assert isinstance(source, LazyPayload)
+        return payloads.load(source)
+
+    for path in ("w7", "w1", "w3", "w4", "w0", "w2", "w7", "w6"):
+        assert torch.equal(load(path), tensors[path])
+    assert load("is_set").item() is True
+    with pytest.raises(RecordChecksumError, match="w5"):
+        load("w5")
