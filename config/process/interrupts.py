@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
+from traceback import walk_tb
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
@@ -83,11 +84,11 @@ def end_abandoned(error: BaseException) -> None:
     """
     cause: BaseException | None = error
     while cause is not None:
-        link = cause.__traceback__
-        while link is not None:
-            if link.tb_frame.f_code.co_filename == contextlib.__file__:
-                link.tb_frame.clear()
-            link = link.tb_next
+        frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
+        # Inner blocks end first, as ever: an outer one has the last word.
+        for frame in reversed(frames):
+            if frame.f_code.co_filename == contextlib.__file__:
+                frame.clear()
         cause = cause.__context__
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...config.process.user_warning import warn_user
+from ...records.tensors.grad_mode import no_grad
 from ...records.tensors.torch_internals import untraced
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..clipping import Clip, ClippedGroup, clip_by_group
@@ -202,7 +203,7 @@ class BoundState:
         warn_unheld(self.params)
 
     @untraced
-    @torch.no_grad()
+    @no_grad()
     def move(self, *, to_train: bool) -> None:
         """Move the parameters to where they are trained, or evaluated."""
         if self.is_training is to_train:

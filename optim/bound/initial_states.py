@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import with_article
+from ...records.tensors.grad_mode import no_grad
 from ..engines.memory.arena import Arena
 from ..engines.memory.entangled import overlaps_itself
 from ..engines.memory.tensor_form import (
@@ -215,7 +216,7 @@ def _blank(
         like = torch.zeros_like(tensor, dtype=dtype)
     # This call only looks at init(): the draws belong to the call that makes the state
     # to step with, or a resumed run would draw other numbers than this one.
-    with torch.no_grad(), watched_generators(param.device):
+    with no_grad(), watched_generators(param.device):
         try:
             state = simple.init(like)
         except Exception as error:

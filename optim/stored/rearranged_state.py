@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...core.state.loading.derived import is_rearranged, rearranged, source_entries
 from ...records.entries.entry import Entry
+from ...records.tensors.grad_mode import no_grad
 from ..bound.nested_records import as_dicts
 from ..engines.tracing.extended_state import KEPT
 from ..engines.tracing.state_fields import fields_of_state
@@ -139,7 +140,7 @@ class RearrangedState:
             id(leaf): value.detach().to(device)
             for leaf, value in zip(source_entries(self.entry), column, strict=True)
         }
-        with torch.no_grad():
+        with no_grad():
             if not self.is_complex:
                 tensor = rearranged(self.entry, lambda leaf: tensors[id(leaf)])
                 return tensor.clone(memory_format=torch.contiguous_format)

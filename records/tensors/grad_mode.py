@@ -13,16 +13,20 @@ def no_grad() -> Generator[None]:
     That one stays in force if Ctrl-C comes at its end, and the program would go on
     without gradients.
     """
-    before = torch.is_grad_enabled()
+    if not torch.is_grad_enabled():
+        # The outer block puts it back. One that Ctrl-C left without its end is ended
+        # later than those around it, and would turn off again what they turned on.
+        yield
+        return
     # An interrupt may replace one of the two calls: the other is still made.
     try:
         try:
             torch.set_grad_enabled(False)
             yield
         finally:
-            torch.set_grad_enabled(before)
+            torch.set_grad_enabled(True)
     finally:
-        torch.set_grad_enabled(before)
+        torch.set_grad_enabled(True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch import Tensor
 from ....records.entries.entry import Entry, ParamId
 from ....records.errors import RecordError
 from ....records.io.source import Maps
+from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import values_of
 
 
@@ -51,7 +52,7 @@ class Derived:
 
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return the values, in memory of their own."""
-        with torch.no_grad():
+        with no_grad():
             tensors = [values_of(e.tensor(), e.path).detach() for e in self.entries]
             return self.compute(tensors).clone(memory_format=torch.contiguous_format)
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.torch_internals import without_functions
 
 Function: TypeAlias = Callable[..., Any]
@@ -190,7 +191,7 @@ def _try(
     n_args = len(values) - len(names)
     kwargs = dict(zip(names, values[n_args:], strict=True))
     try:
-        with torch.no_grad(), without_functions():
+        with no_grad(), without_functions():
             function(stand_in, *values[:n_args], **kwargs)
     except Exception:
         return False

@@ -13,6 +13,7 @@ from tests.campaigns.injection import injected
 from torch import nn
 
 import burnish
+from burnish.config.process.interrupts import leaving_nothing_open
 from burnish.core import from_record, into_record, load_record
 from burnish.core.state.uninitialized.build import UnfilledBuild
 from burnish.core.state.uninitialized.draws import NotedDraws
@@ -148,6 +149,32 @@ def test_a_mode_that_torch_popped_for_a_moment_does_not_come_back_after_its_end(
         assert _len_torch_function_stack() == 0, n
     gc.unfreeze()
     assert n > 20
+
+
+class _AtFirstEndOfBlock:
+    """Raises KeyboardInterrupt as `contextlib` begins to leave a block, once."""
+
+    def __call__(self, frame: Any, event: str, arg: Any) -> None:
+        if event == "call" and frame.f_code.co_name == "__exit__":
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+
+def test_the_grad_mode_is_put_back_where_an_inner_block_ends_after_an_outer_one() -> (
+    None
+):
+    @leaving_nothing_open
+    def work() -> None:
+        with no_grad(), no_grad():
+            sys.setprofile(_AtFirstEndOfBlock())
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert torch.is_grad_enabled()
+    finally:
+        sys.setprofile(None)
+        torch.set_grad_enabled(True)
 
 
 _OUTER: dict[str, Callable[[], Any]] = {
