@@ -131,31 +131,48 @@ class LazyPayload:
         except RecordChecksumError as error:
             raise self._error_of(error, source) from error
 
-    def run(self, start: int, count: int) -> Iterator[torch.Tensor]:
+    def run(
+        self, start: int, count: int, total: "SumInOrder"
+    ) -> Iterator[torch.Tensor]:
         """Yield so many values from number ``start`` on, as `blocks` does.
 
-        They are compared with nothing; of planes no values stand alone.
+        The bytes go into ``total``, and are compared once it has all; those of planes
+        in whole blocks, which two runs may read both.
         """
+        try:
+            yield from self._run(start, count, total)
+        except RecordChecksumError as error:
+            raise self._error_of(error, self.source) from error
+
+    def _run(
+        self, start: int, count: int, total: "SumInOrder"
+    ) -> Iterator[torch.Tensor]:
         size, at = self.dtype.itemsize, 0
         begin, end = start * size, (start + count) * size
+        step = self._step
+        out = torch.empty(BLOCK if self.is_planes else 0, dtype=self.dtype)
         for offset, length in self.pieces:
             first, last = max(begin - at, 0), min(end - at, length)
-            for place in range(offset + first, offset + last, PIECE):
-                n = min(PIECE, offset + last - place)
-                yield tensor_of(self.source.view(place, n), self, is_flat=True)
+            first -= first % step if self.is_planes else 0
+            for place in range(first, last, step):
+                stop = place + step if self.is_planes else min(place + step, last)
+                data = self.source.view(offset + place, min(stop, length) - place)
+                total.add(at + place, data)
+                values = self._values(data, out)
+                low, high = (max(x - at - place, 0) // size for x in (begin, end))
+                yield values[low:high]
             at += length
+        if total.n_bytes == at and self.source.verify and self.sum:
+            self._compare(total.digest(), self.source)
 
-    def compare(self, digest: bytes) -> None:
-        """Raise RecordChecksumError if the bytes have another sum, where any is known.
-
-        ``digest`` is that of all of them, in order.
-        """
-        if self.source.verify and self.sum:
-            self._compare(digest, self.source)
+    @property
+    def _step(self) -> int:
+        """How many bytes are read at once."""
+        return BLOCK * self.dtype.itemsize if self.is_planes else PIECE
 
     def _data_of_blocks(self, source: Source) -> Iterator[memoryview]:
         """Yield the stored bytes: whole blocks of planes, or else whole values."""
-        step = BLOCK * self.dtype.itemsize if self.is_planes else PIECE
+        step = self._step
         for offset, count in self.pieces:
             for at in range(offset, offset + count, step):
                 yield source.view(at, min(step, offset + count - at))
@@ -357,3 +374,22 @@ def tensor_of(
     if len(shape) == 1:
         return tensor
     return tensor.view(*shape) if shape else tensor.view(shape)
+
+
+class SumInOrder:
+    """The sum of a payload that is read in several runs, one after the other."""
+
+    def __init__(self) -> None:
+        self._total = xxhash.xxh3_64()
+        self.n_bytes = 0
+        """How many are in it, from the first on."""
+
+    def add(self, at: int, data: memoryview) -> None:
+        """Add the bytes from number ``at`` on, unless they do not follow."""
+        if at == self.n_bytes:
+            self._total.update(data)
+            self.n_bytes += len(data)
+
+    def digest(self) -> bytes:
+        """Return the sum of all that was added."""
+        return self._total.digest()

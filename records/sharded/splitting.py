@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import xxhash
 from torch import Tensor
 
 from ..entries.encoder import Storable
 from ..entries.entry import Entry
-from ..io.lazy_payload import LazyPayload
+from ..io.lazy_payload import LazyPayload, SumInOrder
 from ..io.progress import PartsProgress, Progress, progress_call
 from ..io.save_handle import join_saves
 from ..io.source import Maps
 from ..record_writer import RecordWriter, WritableRecord
 from ..tensors.flat_pieces import flat_pieces
 from ..tensors.memory import values_of
-from ..writing.payload import byte_view
+from ..writing.payload import is_piecewise
 from .layout import Layout, Rectangle
-from .pieces import rows_of
+from .pieces import FlatValues, rows_of
 from .remote_folder import record_folder
 from .save_plan import SavePlan
 from .saving import part_record, write_index, write_part
@@ -35,8 +34,8 @@ def split_record(
 ) -> None:
     """Write ``record`` into the folder ``path``, its tensors cut by rows.
 
-    Buffers, and tensors without rows, are in the first part. Of an `.mpk` or a file of
-    safetensors a few rows are in memory at a time, of others one tensor. Every byte is
+    Buffers, and tensors without rows, are in the first part. A few MiB of a tensor are
+    in memory at a time, of a text a few of each. Every byte is
     compared with its sum before the index is written: until then, and if anything
     fails, the folder holds what it held before. ValueError for less than one part.
     """
@@ -91,7 +90,8 @@ class RowsInOrder:
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self.is_cut = bool(entry.shape) and entry.kind not in ("buffer", "transient")
-        self._total = xxhash.xxh3_64()
+        self._total = SumInOrder()
+        self._in_order: FlatValues | None = None
         self._at = 0
 
     def share(self, rectangle: Rectangle) -> Entry:
@@ -111,21 +111,18 @@ class RowsInOrder:
         RecordChecksumError after the last rows, if what was read has another sum.
         """
         source = self.entry.source
-        if not isinstance(source, LazyPayload) or source.is_planes:
-            # Nothing tells a part of these from the rest of it.
+        start = rectangle.offsets[0] * math.prod(self.entry.shape[1:])
+        if isinstance(source, LazyPayload):
+            yield from source.run(start, rectangle.n_values, self._total)
+        elif is_piecewise(self.entry) and start == self._at:
+            # A text says where its values are once those before them are read.
+            n_values = math.prod(self.entry.shape)
+            self._in_order = self._in_order or FlatValues(self.entry.blocks(), n_values)
+            self._at = start + rectangle.n_values
+            yield from self._in_order.take(rectangle.n_values)
+        else:
             values = values_of(self.entry.read_stored(), self.entry.path).detach()
             yield from flat_pieces(rows_of(values, rectangle))
-            return
-        width = math.prod(self.entry.shape[1:])
-        start = rectangle.offsets[0] * width
-        is_next = start == self._at
-        self._at = start + rectangle.n_values
-        for values in source.run(start, rectangle.n_values):
-            if is_next:
-                self._total.update(byte_view(values))
-            yield values
-        if self._at == math.prod(self.entry.shape):
-            source.compare(self._total.digest())
 
 
 @dataclass(slots=True, eq=False)

@@ -117,3 +117,40 @@ def test_numbers_of_parts_that_cannot_be_are_refused(file: Path, n_parts: int) -
         split(file, file.with_name("net"), n_parts)
 
     assert not file.with_name("net").exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "n_parts"), [(".mpk.zst", 2), (".mpk.zst", 5), (".json", 3)]
+)
+def test_no_large_tensor_is_whole_in_memory_of_whatever_format(
+    tmp_path: Path, suffix: str, n_parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / f"w{suffix}"
+    n = 1_100_003  # of values, in blocks that no part begins with
+    values = torch.rand(n, 2)
+    burnish.save_record({"w": values, "v": values.bfloat16()}, file)
+
+    with monkeypatch.context() as patch, open_record(file) as record:
+        for entry in record.entries():
+            patch.setattr(type(entry.source), "load", _refuse)
+        split_record(record, str(tmp_path / "w"), n_parts)
+
+    assert burnish.diff(file, tmp_path / "w").same
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("a tensor is read whole")
+
+
+def test_the_sum_of_compressed_values_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    burnish.save_record({"w": torch.rand(2_000_000)}, tmp_path / "w.mpk.zst")
+
+    with open_record(tmp_path / "w.mpk.zst") as record:
+        payload = record.entries()[0].source
+        monkeypatch.setattr(type(payload), "stored_sum", lambda *_: b"another.")
+        with pytest.raises(RecordChecksumError, match="w"):
+            split_record(record, str(tmp_path / "w"), 3)
+
+    assert not (tmp_path / "w/index.mpk").exists()
