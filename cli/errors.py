@@ -1,6 +1,5 @@
 """Errors as the commands tell them: in words, with a status."""
 
-import sys
 from collections.abc import Callable
 
 
@@ -27,14 +26,6 @@ def refuse(error: BaseException) -> int:
 
 def tell(error: BaseException) -> None:
     """Print an error; names in it never steer the terminal."""
-    from ..config.process.user_traceback import error_text
+    from ..config.process.user_traceback import print_error
 
-    tell_text(error_text(error))
-
-
-def tell_text(text: str) -> None:
-    """Print what went wrong; nothing in it steers the terminal."""
-    from ..config.printable import printable
-
-    lines = "\n".join(map(printable, text.splitlines()))
-    print(f"error: {lines}", file=sys.stderr)
+    print_error(error)

@@ -12,9 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..config.process.user_traceback import error_text
+from ..config.process.user_traceback import error_text, print_error_text
 from ..config.spelling import did_you_mean
-from .errors import tell_text
 from .hydra_keys import complete_keys
 from .hydra_words import FOLDER_VARIABLE, HydraWords
 from .lightning_output import LOGGERS, lightning_output
@@ -74,10 +73,10 @@ def run_on_hydra(
         with _hydra_errors_raised(), raised_termination():
             return _run_words(prog, folder, words, task, after_job)
     except Terminated as ending:
-        print(f"error: {prog} was {ending}", file=sys.stderr)
+        print_error_text(f"{prog} was {ending}")
         return STATUS
     except Exception as error:  # Hydra's, and of whatever it was given
-        tell_text(_text(error, folder))
+        print_error_text(_text(error, folder))
         return 2
 
 
@@ -93,7 +92,7 @@ def run_apart(task: Callable[[], object], is_first_failure: Callable[[], bool]) 
             task()
     except Exception as error:  # a user's model may raise anything
         if is_first_failure():
-            tell_text(error_text(error))
+            print_error_text(error_text(error))
         return 2
     return 0
 
@@ -190,7 +189,7 @@ def _tell(after_job: Watcher, problem: str) -> None:
     try:
         after_job(Job(sweep, folder, tuple(config.overrides.task), problem))
     except (OSError, ValueError) as error:
-        tell_text(_text(error, folder))
+        print_error_text(_text(error, folder))
 
 
 def _problem_of_task(task: Task, config: Any, folder: Path) -> str:
@@ -209,10 +208,10 @@ def _problem_of_task(task: Task, config: Any, folder: Path) -> str:
         if isinstance(ending.__context__, KeyboardInterrupt):
             raise ending.__context__ from None
         # A status of 0 would tell that all was done, and the task is not.
-        tell_text(f"the model ended the program: {ending!r}")
+        print_error_text(f"the model ended the program: {ending!r}")
         return f"the model ended the program: {ending!r}"
     except Exception as error:  # a user's model may raise anything
-        tell_text(_text(error, folder))
+        print_error_text(_text(error, folder))
         return f"{type(error).__name__}: {error}"
     return ""
 

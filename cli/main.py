@@ -12,7 +12,7 @@ from importlib import import_module
 from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
 from ..config.printable import printable
 from ..config.process.streams import run_command
-from ..config.process.user_traceback import error_text
+from ..config.process.user_traceback import print_error, print_error_text
 from .words import EXIT_CODES
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -68,10 +68,10 @@ def _run(name: str, words: Sequence[str]) -> int:
             return ending.code if isinstance(ending.code, int) else 0
         # A status of 0 would tell that all is well, and nobody has looked.
         problem = f"the program was ended by {ending!r}"
-        print(f"error: {problem} in a class that it was given", file=sys.stderr)
+        print_error_text(f"{problem} in a class that it was given")
         return 2
     except Exception as error:  # a user's class may raise anything
-        print(f"error: {error_text(error)}", file=sys.stderr)
+        print_error(error)
         return 2
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..config.classes.fields import is_struct
+from ..config.process.user_traceback import print_error_text
 from ..config.schema.commands import COMMANDS, run_schema_command
 from .target import TargetError, find_target
 from .words import parser
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
             return run_schema_command(target, options.command, options)
         return _run_for_module(target, options)
     except TargetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error_text(str(error))
         return 2
 
 

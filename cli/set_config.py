@@ -1,10 +1,11 @@
 """``burnish set``: change marked fields of the config of a run that goes on."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..config.printable import printable, printable_lines
+from ..config.process.user_traceback import print_error_text
 from .words import parser
 
 _EXAMPLES = """
@@ -28,17 +29,18 @@ def main(argv: Sequence[str]) -> int:
             Path(options.run), options.overrides, f"burnish set {words}"
         )
     except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error_text(str(error))
         return 2
     if refusal:
-        print(f"before this the run refused the file: {refusal.removesuffix('.')}.")
+        reason = printable_lines(refusal.removesuffix("."))
+        print(f"before this the run refused the file: {reason}.")
         print(
             "What these words do not set still stands, and nothing is taken over until "
             "it is set to what the run has."
         )
     print(
-        f"{file}: asked for {words}. The run takes it over at its next step, or says "
-        f"in {file.name}.refused why not."
+        f"{printable(str(file))}: asked for {printable(words)}. The run takes it over "
+        f"at its next step, or says in {file.name}.refused why not."
     )
     return 0
 

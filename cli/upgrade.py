@@ -1,11 +1,12 @@
 """``burnish upgrade``: rewrite records at the newest version of their classes."""
 
 import os
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from ..config.process.user_traceback import print_error_text
 from .target import TargetError, find_target
+from .terminal import saving_bar
 from .words import parser
 
 _EXAMPLES = """
@@ -31,9 +32,9 @@ def main(argv: Sequence[str]) -> int:
                     f"{options.module} is {target!r:.60}; expected a module"
                 )
     except TargetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error_text(str(error))
         return 2
-    return run_upgrade(target, options.files)
+    return run_upgrade(target, options.files, saving_bar)
 
 
 def _check_no_class_among(files: Sequence[str]) -> None:

@@ -1,6 +1,9 @@
 """The words of a command: its parser, with examples and exit codes in its help."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import NoReturn
+
+from ..config.printable import printable
 
 EXIT_CODES = (
     "exit codes: 0 fine, 1 the answer is no (differs, damaged, incompatible), 2 could\n"
@@ -11,12 +14,19 @@ EXIT_CODES = (
 def parser(name: str, about: str, examples: str) -> ArgumentParser:
     """Return the parser of ``burnish name``; ``examples`` are lines of its help."""
     lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
-    return ArgumentParser(
+    return _Parser(
         prog=f"burnish {name}",
         description=about[:1].upper() + about[1:] + ".",
         epilog=f"examples:\n{lines}\n\n{EXIT_CODES}",
         formatter_class=RawDescriptionHelpFormatter,
     )
+
+
+class _Parser(ArgumentParser):
+    """Tells wrong words without letting them steer the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def add_json(words: ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from .errors import ConfigError
 from .files import load
 from .help_text import describe
 from .process.streams import taking_any_text
-from .process.user_traceback import error_text
+from .process.user_traceback import print_error
 from .short_text import short_repr, with_article
 from .spelling import did_you_mean
 
@@ -139,7 +139,7 @@ class ProgramKind(Generic[T]):
             return self.read(line)
         except self.mistakes as error:
             if self.tells_mistakes():
-                print(f"error: {error_text(error)}", file=sys.stderr)
+                print_error(error)
                 print(_similar(self.config_cls, error), end="", file=sys.stderr)
             raise SystemExit(1) from None
 

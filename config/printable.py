@@ -13,5 +13,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return `printable` of each line of ``text``."""
+    return "\n".join(map(printable, text.splitlines()))
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

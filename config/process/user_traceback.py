@@ -5,10 +5,13 @@ and torch, in which nobody finds the mistake in that line.
 """
 
 import os
+import sys
 import sysconfig
 import traceback
 from types import FrameType
 from typing import Any
+
+from ..printable import printable_lines
 
 ALL_FRAMES_VARIABLE = "BURNISH_TRACEBACK"
 """Set to anything, it lets the whole traceback be told, of libraries too."""
@@ -43,6 +46,16 @@ def error_text(error: BaseException) -> str:
         return str(error)
     summary = "".join(traceback.format_exception_only(error)).strip()
     return f"{summary}{_place(error)}"
+
+
+def print_error(error: BaseException) -> None:
+    """Print `error_text` on stderr; no name in it steers the terminal."""
+    print_error_text(error_text(error))
+
+
+def print_error_text(text: str) -> None:
+    """Print what went wrong on stderr; nothing in it steers the terminal."""
+    print(f"error: {printable_lines(text)}", file=sys.stderr)
 
 
 def _is_worded(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from ..path import join
+from ..printable import printable_lines
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from .change import Change, Severity
@@ -74,7 +75,7 @@ class SchemaChecker:
         """Print the report, in color if this is a terminal."""
         from .terminal import paint
 
-        print(paint(self.report(), sys.stdout))
+        print(paint(printable_lines(self.report()), sys.stdout))
 
     def _lines(self) -> Iterator[str]:
         for comparison in self.comparisons:

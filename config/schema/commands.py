@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..printable import printable, printable_lines
 from ..process.streams import run_command, taking_any_text
-from ..process.user_traceback import error_text
+from ..process.user_traceback import print_error
 from ..rewriting import schema_types as t
 from ..storage.replacement import write_text
 from .change import Severity
@@ -42,7 +43,7 @@ def run_schema_command(cls: type, name: str, options: Namespace) -> int:
     try:
         return COMMANDS[name][2](cls, options)
     except Exception as error:  # a user's class may raise anything
-        print(f"error: {error_text(error)}", file=sys.stderr)
+        print_error(error)
         return 2
 
 
@@ -83,11 +84,11 @@ def _upgrade(cls: type, options: Namespace) -> int:
 def _upgrade_config(cls: type, options: Namespace) -> int:
     status = 0
     for file in map(Path, options.files):
-        print(file)
+        print(printable(str(file)))
         try:
             _upgrade_file(cls, file, options)
         except Exception as error:  # a user's rule may raise anything
-            print(f"error: {error_text(error)}", file=sys.stderr)
+            print_error(error)
             status = max(status, 1 if isinstance(error, ConfigError) else 2)
     return status
 
@@ -96,7 +97,7 @@ def _upgrade_file(cls: type, file: Path, options: Namespace) -> None:
     """Rewrite ``file`` at the newest version, and tell which comments that costs."""
     upgraded = upgraded_file(cls, file, include_defaults=options.include_defaults)
     if options.dry_run:
-        print(paint(_differences(upgraded), sys.stdout))
+        print(paint(printable_lines(_differences(upgraded)), sys.stdout))
     elif upgraded.is_changed:
         write_text(file, upgraded.after)
     if upgraded.comment_lines:

@@ -10,6 +10,7 @@ from torch import nn
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
 from ...records.entries.entries import Entries, library_part, with_parts
+from ...records.io.progress import Progress
 from ...records.open import open_record
 from ...records.record_writer import writer_of_suffix
 from ...records.tensors.dtypes import NAME_OF
@@ -134,6 +135,7 @@ def upgrade_file(
     file: str | os.PathLike[str],
     target: Target | None = None,
     output: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
 ) -> bool:
     """Rewrite a record at the newest version of its classes; return if it was older.
 
@@ -162,7 +164,7 @@ def upgrade_file(
             newer, metadata={**record.metadata, "burnish": ours}
         )
         writer = writer_of_suffix(os.fspath(output or name))
-        writer.save(upgraded_record, os.fspath(output or name))
+        writer.save(upgraded_record, os.fspath(output or name), progress=progress)
     return is_older
 
 

@@ -1,18 +1,21 @@
 """The commands that keep a module and its older records together."""
 
 import json
-import sys
+import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ...config.process.user_traceback import error_text
+from ...config.printable import printable, printable_lines
+from ...config.process.user_traceback import print_error
 from ...config.schema.commands import DEFAULT_FILE as CONFIG_FILE
 from ...config.storage.opening import read_file
-from ...records.errors import RecordError
+from ...records.errors import ForeignFileError, RecordError
+from ...records.io.progress import Progress
 from .record_check import RecordChecker, upgrade_file
 from .record_schema import Target, dump_schema, load_schema
 
@@ -33,24 +36,33 @@ def run_schema(target: Target, name: str, options: Namespace) -> int:
     try:
         return _schema(target, name, file, getattr(options, "hparams", None))
     except Exception as error:  # a user's class may raise anything
-        print(f"error: {error_text(error)}", file=sys.stderr)
+        print_error(error)
         return 2
 
 
-def run_upgrade(target: Target | None, files: list[str]) -> int:
+def run_upgrade(
+    target: Target | None,
+    files: list[str],
+    bar: Callable[[str], AbstractContextManager[Progress | None]],
+) -> int:
     """Rewrite ``files`` at the newest version; return the exit status.
 
     It is 1 for a record that cannot be brought there, 2 for a file that cannot be read.
+    ``bar`` gives, for a label, what is told how far a file has come.
     """
     status = 0
     for file in files:
         try:
-            was_older = upgrade_file(file, target)
+            with bar(f"rewriting {printable(os.path.basename(file))}") as progress:
+                was_older = upgrade_file(file, target, progress=progress)
         except Exception as error:  # a user's class may raise anything
-            print(f"error: {error_text(error)}", file=sys.stderr)
-            status = max(status, 1 if isinstance(error, RecordError) else 2)
+            print_error(error)
+            is_answer = isinstance(error, RecordError)
+            is_answer &= not isinstance(error, ForeignFileError)
+            status = max(status, 1 if is_answer else 2)
         else:
-            print(f"{file}: {'rewritten' if was_older else 'is of the newest version'}")
+            verdict = "rewritten" if was_older else "is of the newest version"
+            print(f"{printable(file)}: {verdict}")
     return status
 
 
@@ -67,7 +79,7 @@ def _schema(target: Target, name: str, file: str, hparams_file: str | None) -> i
             "class as it was when the older files were written"
         )
     checker = RecordChecker(load_schema(file), target, hparams)
-    print(checker.report())
+    print(printable_lines(checker.report()))
     if not checker.compatible:
         return 1
     if name == "upgrade":

@@ -120,6 +120,7 @@ BAD: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a huge name": ("b" * 200_000, nothing),
     "a name of NUL": ("a\0b", nothing),
     "a name of no text": ("a\udcffb.json", nothing),
+    "a name of escapes": ("a\x1b[31m\u202eb.mpk", garbage),
     "no name": ("", nothing),
 }
 
@@ -159,6 +160,7 @@ def test_bad_input_ends_in_words_and_a_status(
     assert status in (1, 2) or is_written
     assert is_written or told.err.strip() or told.out.strip()
     assert "Traceback" not in told.err
+    assert not {*"\x1b\u202e"} & {*told.err, *told.out}
     assert len(told.err) < 5_000 + 2 * len(name)
 
 

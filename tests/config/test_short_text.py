@@ -144,3 +144,10 @@ def _is_count(value: ast.FormattedValue) -> bool:
     has_commas = value.format_spec is not None and "," in ast.unparse(value.format_spec)
     is_constant = text.rpartition(".")[2].strip("_").isupper()
     return not is_constant and (has_commas or "len(" in text or text[:2] == "n_")
+
+
+def test_no_error_is_printed_but_by_the_function_that_spells_escapes_out() -> None:
+    by_hand = {name for name, text in _sources() if 'print(f"error: ' in text}
+
+    # The one of streams tells of them, in words of the system.
+    assert by_hand == {"config/process/user_traceback.py", "config/process/streams.py"}

@@ -64,7 +64,7 @@ def convert_file(
         _check_free(target, is_replacing)
     if upgrade is not None:
         _check_alone(only, exclude, rename, shards, precision)
-        upgrade_file(source, upgrade, target)
+        upgrade_file(source, upgrade, target, progress)
         with open_record(target) as target_record:
             return len(target_record.entries())
     with stored_parts(source) as parts:

@@ -26,9 +26,14 @@ def test_a_file_is_rewritten_at_the_newest_version(tmp_path: Path, name: str) ->
     old.save_record(file)
     newer = define(attention_v2, 2, RULES)
 
-    was_older = upgrade_file(file, newer)
+    calls: list[tuple[int, int]] = []
+
+    was_older = upgrade_file(
+        file, newer, progress=lambda n_done, total, _: calls.append((n_done, total))
+    )
 
     assert was_older
+    assert calls[-1][0] == calls[-1][1] > 0
     assert not upgrade_file(file, newer)
     with open_record(file) as record:
         assert record.metadata["burnish"]["version"] == 2
