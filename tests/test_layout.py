@@ -46,11 +46,11 @@ OPTIMIZERS = {
 
 FLOORS = {
     "config": [
+        ("printable",),
         (
             "errors",
             "html",
             "lazy_exports",
-            "printable",
             "process",
             "registry",
             "short_text",
