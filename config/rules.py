@@ -14,6 +14,7 @@ from .encode import encode, to_plain
 from .errors import ConfigError, Problem
 from .path import join, parts
 from .patterns import fill_wildcards, n_wildcards, wildcard_values
+from .process.interrupts import raise_of_signal
 from .rewriting import schema_edit, tree_edit
 from .rewriting import schema_types as t
 from .rewriting.rewrite_rule import Entry, RewriteRule
@@ -166,6 +167,7 @@ class MapFieldValue(RewriteRule):
             try:
                 place.set(self.map_fn(place.value))
             except Exception as error:  # a user's function may raise anything
+                raise_of_signal(error)
                 message = (
                     f"{short_repr(place.value, 40)} could not be mapped by {self}: "
                     f"{error}"
@@ -210,7 +212,8 @@ class MapFieldValue(RewriteRule):
     def _try(self, value: object) -> object:
         try:
             return self.map_fn(value)
-        except Exception:  # a user's function, on a value that no file may have
+        except Exception as error:  # users' code, on a value that no file may have
+            raise_of_signal(error)
             return value
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from .classes.fields import (
 from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, join, parts, path_below
+from .process.interrupts import raise_of_signal
 from .rewriting.rewrite_rule import RewriteRule
 from .short_text import short_repr
 from .tree import (
@@ -100,7 +101,8 @@ def written_part(annotation: object, tree: object) -> Any:
     """
     try:
         return _Upgrade({}, supplies=False).value(annotation, unshared(tree), "")
-    except Exception:  # a user's rule may count on a default of one before it
+    except Exception as error:  # a user's rule may count on a default of one before it
+        raise_of_signal(error)
         return upgrade(annotation, tree)
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from ..config.process.interrupts import raise_of_signal
 from ..config.registry import Registry
 from .entries.entries import Entries
 from .entries.entry import Kind
@@ -153,6 +154,7 @@ def read_record(form: Format, source: Source) -> Entries:
     except (RecordError, OSError):
         raise
     except Exception as error:
+        raise_of_signal(error)
         # A file may lead an author's code anywhere, our own nowhere.
         if form.name in BUILT_IN:
             raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import torch
 
 from ..config.patterns import Patterns
+from ..config.process.interrupts import raise_of_signal
 from ..config.process.log import LOG
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, with_convention
@@ -205,6 +206,7 @@ def _usable(device: torch.device | str | int) -> torch.device:
         torch.empty(0, device=target)
     # Each kind of device has an error of its own for being absent.
     except Exception as error:
+        raise_of_signal(error)
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"device={str(device)!r} cannot be used here: {reason}. Leave device= out "

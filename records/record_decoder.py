@@ -16,6 +16,7 @@ from ..config.classes.field_types import FieldType, registered_type_of
 from ..config.path import join
 from ..config.plain.enums import member_of
 from ..config.plain.node import Node
+from ..config.process.interrupts import raise_of_signal
 from ..config.short_text import quantity, with_article
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
@@ -197,6 +198,7 @@ class RecordDecoder:
         try:
             value = field_type.decode(data)
         except Exception as error:  # users' code, on data of a file
+            raise_of_signal(error)
             problem = f"{node_name(node)} ({type(error).__name__}: {error!s:.200})"
             raise mismatch(self._file, path, problem, expected) from error
         if type(value) is not cls:

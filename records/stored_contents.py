@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 
+from ..config.process.interrupts import raise_of_signal
 from ..config.short_text import quantity
 from .entries.entries import Entries, set_source
 from .errors import RecordError, RecordFormatError
@@ -86,6 +87,7 @@ class Decoded:
             raise
         # What damaged bytes lead a format to is up to its author.
         except Exception as error:
+            raise_of_signal(error)
             raise RecordFormatError(
                 file, f"damaged bytes of {self.row.path!r:.80} ({error})"
             ) from error

@@ -12,6 +12,7 @@ from ..classes.field_types import Ctx
 from ..errors import ConfigError, Problem
 from ..files import dumps
 from ..formats import config_format_of
+from ..process.interrupts import raise_of_signal
 from ..process.user_traceback import error_text
 from ..short_text import first_names
 from ..storage.replacement import write_text
@@ -175,6 +176,7 @@ class LiveConfig(Generic[C]):
         try:
             return self._proposal(reading.tree, reading.text)
         except Exception as error:  # a user's class may raise anything
+            raise_of_signal(error)
             text = reading.text
             self._refuse(step(), error_text(error), self._authors(text), text)
             return None
@@ -209,7 +211,8 @@ class LiveConfig(Generic[C]):
             config: C = build(type(self.config), tree, ctx=self._ctx)
             is_current = is_of_now(config, tree)
             config = self._completed(config, tree)
-        except Exception:  # a user's class may raise anything, and `look` tells it
+        except Exception as error:  # users' code, and `look` tells what it raises
+            raise_of_signal(error)
             return
         is_final = not _differ(config, final)
         if _differ(config, left_behind) and not is_final:

@@ -10,6 +10,7 @@ from torch import nn
 
 from ...config.path import join
 from ...config.plain.node import AS_THEY_ARE
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import short_repr
 from ..errors import HyperparameterError
 from ..modules.signature import call
@@ -42,6 +43,7 @@ class Build:
         except HyperparameterError:
             raise  # it names the path of an argument, which says more than ours
         except Exception as error:
+            raise_of_signal(error)
             name = plan.cls.__qualname__
             raise HyperparameterError(
                 plan.path, f"{name} cannot be built of this: {_message_of(error)}"
@@ -84,6 +86,7 @@ class Build:
         try:
             return planned.cls(**fields)
         except Exception as error:
+            raise_of_signal(error)
             name = planned.cls.__qualname__
             raise HyperparameterError(
                 planned.path, f"{name} cannot be made of this: {_message_of(error)}"

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ...config.classes.fields import is_struct_value
+from ...config.process.interrupts import raise_of_signal
 from ...config.registry import Registry
 from ...config.short_text import short_repr
 from .descriptions import description
@@ -203,7 +204,8 @@ def _delegate(cls: type[nn.Module]) -> Any:
 def _copy_or_itself(value: T, memo: dict[int, Any]) -> T:
     try:
         return copy.deepcopy(value, memo)
-    except Exception:
+    except Exception as error:
+        raise_of_signal(error)
         # A connection or a generator: the module itself may not have kept it.
         return value
 
@@ -213,7 +215,8 @@ def _picklable(value: object) -> object:
         return value
     try:
         pickle.dumps(value)
-    except Exception:
+    except Exception as error:
+        raise_of_signal(error)
         return Described(description(value))
     return value
 

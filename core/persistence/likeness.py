@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config.path import join
+from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.memory import same_bits
 from ..hyperparameters.structure import MEANINGLESS
 from ..modules.classes import declared_class
@@ -228,7 +229,8 @@ def _of_object(value: object) -> Any:
     reduce: Callable[[int], Any] = value.__reduce_ex__
     try:
         reduced = reduce(2)
-    except Exception:
+    except Exception as error:
+        raise_of_signal(error)
         return None
     if isinstance(reduced, str):
         return reduced

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ...config.spelling import did_you_mean
 from ...records.entries.entries import Entries, Reading, with_parts
@@ -121,7 +122,8 @@ def _rebuilt(
         build = planned(hparams, declared_class(type(inner_module)))
         module = call_unfilled(build)
         return module if apply_attributes(module, changes) else None
-    except Exception:  # the arguments, which differ, are all that is known
+    except Exception as error:  # the arguments, which differ, are all that is known
+        raise_of_signal(error)
         return None
     finally:
         streams.restore()

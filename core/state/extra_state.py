@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matches
+from ...config.process.interrupts import raise_of_signal
 from ...records.entries.entry import Entry
 from ...records.entries.state_dict import EXTRA_STATE
 from ...records.errors import RecordError
@@ -71,7 +72,8 @@ def _state_dict_of(owner: nn.Module) -> Mapping[str, Any]:
     for options in ({"keep_vars": True}, dict[str, bool]()):
         try:
             state_dict = write(**options)
-        except Exception:  # whoever refuses to write one has lost nothing here
+        except Exception as error:  # whoever refuses to write one has lost nothing here
+            raise_of_signal(error)
             continue
         return {**state, **state_dict} if isinstance(state_dict, Mapping) else state
     return state

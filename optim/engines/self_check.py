@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.torch_internals import without_dispatch_modes
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout, Trace
@@ -39,7 +40,8 @@ def agrees(
         try:
             state = layout.state(theirs[2:], scalars)
             tensor, new_state = step(theirs[0], theirs[1], state)
-        except Exception:
+        except Exception as error:
+            raise_of_signal(error)
             return False  # what is wrong with it shows when it runs as it is written
         expected = [tensor, *(vars(new_state)[name] for name in layout.tensors)]
         run(ours, trace.constants)

@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import first_names
 from ...records.entries.entry import Param
 from ...records.report import LoadReport
@@ -106,6 +107,7 @@ class TakenStates:
         try:
             return self.bound.blank(index, _small(tensor))
         except Exception as error:  # an author's init() may raise anything
+            raise_of_signal(error)
             text = f"what of it is kept by element is not known: {error!s:.200}"
             raise BeginsAnewError(text) from error
 

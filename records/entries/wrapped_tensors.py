@@ -19,6 +19,7 @@ from ...config.path import join
 from ...config.plain.codec import Encoding, Kind, Language
 from ...config.plain.kinds import PlainDecoding, lists, text
 from ...config.plain.node import Node
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import short_repr, with_article
 from ..errors import RecordError, RecordMismatchError
 from ..tensors.dtypes import ALL as DTYPES
@@ -108,6 +109,7 @@ def make_wrapper(
     except _RefusalError as refusal:
         problem = str(refusal)
     except Exception as error:  # the class may raise anything
+        raise_of_signal(error)
         problem = f"{type(error).__name__}: {error}"
     else:
         return tensor  # type: ignore[no-any-return]
@@ -152,6 +154,7 @@ def _flattened(tensor: Tensor, path: str) -> tuple[list[str], Any]:
         names, context = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
         return list(names), context
     except Exception as error:  # the class may raise anything
+        raise_of_signal(error)
         name = type(tensor).__qualname__
         raise RecordError(
             f"{path}: {with_article(name)} does not tell its parts: {error}"

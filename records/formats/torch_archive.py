@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry
@@ -110,6 +111,7 @@ def _load(source: Source) -> tuple[Any, bool]:
         raise
     # A damaged pickle raises whatever its opcodes lead to.
     except Exception as error:
+        raise_of_signal(error)
         raise _explained(error, source.name) from error
 
 

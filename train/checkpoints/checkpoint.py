@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ...config.process.interrupts import leaving_nothing_open
+from ...config.process.interrupts import leaving_nothing_open, raise_of_signal
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_warning import warn_user
 from ...config.short_text import with_article
@@ -297,6 +297,7 @@ class Checkpoint(os.PathLike[str]):
                 raise
             raise _refused(file, name, part, error) from error
         except Exception as error:  # a part's own load_state_dict may raise anything
+            raise_of_signal(error)
             raise _refused(file, name, part, error) from error
 
     def _add_cure(self, error: RecordMismatchError, name: str) -> None:

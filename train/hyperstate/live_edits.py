@@ -9,6 +9,7 @@ from ...config.classes.field_types import Ctx
 from ...config.live.changes import Change, apply_changes
 from ...config.live.history import Edit
 from ...config.live.live_config import LOG, LiveConfig, Proposal
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.transaction import Undo, undo_all
 from ...config.process.user_traceback import error_text
 from ...records.processes.messages import broadcast_text, is_any, n_processes
@@ -109,6 +110,7 @@ class LiveEdits(Generic[C]):
             if self._on_edit is not None and proposal.changes:
                 self._on_edit(edited, proposal.changes)
         except Exception as error:  # a user's class may raise anything
+            raise_of_signal(error)
             return config, error_text(error)
         return edited, ""
 

@@ -23,6 +23,7 @@ from ...config.classes.field_types import (
 )
 from ...config.classes.fields import field_types_in, members
 from ...config.classes.serializable import Serializable
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.short_text import with_article
 from ...core.hyperparameters.reader import planned
@@ -251,6 +252,7 @@ class _OwnType(ObjectKind):
         try:
             return decoded(kinds[0], data, {})
         except Exception as error:  # users' code, on data of a file
+            raise_of_signal(error)
             problem = f"{type(error).__name__}: {error!s:.200}"
             raise _mismatch(source, problem) from error
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ....config.process.interrupts import raise_of_signal
 from ....records.entries.entry import Entry
 from ....records.tensors.conversion import convert_loaded
 from ....records.tensors.dtypes import NAME_OF, name_of_dtype
@@ -117,6 +118,7 @@ class Resizing:
             values = {n: e.tensor().detach().clone() for n, e in entries.items()}
             version = {"version": state_dict_version(owner)}
             state_dict_reader(trial)(values, "", version, True, [], [], errors)
-        except Exception:  # whoever refuses to fill it takes no other shape
+        except Exception as error:  # whoever refuses to fill it takes no other shape
+            raise_of_signal(error)
             return {}
         return {} if errors else trial._buffers

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ....config.process.interrupts import raise_of_signal
 from ....records.entries.entry import Entry, ParamId
 from ....records.errors import RecordError
 from ....records.io.source import Maps
@@ -23,6 +24,7 @@ def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> E
     try:
         form = compute(blank)
     except Exception as error:
+        raise_of_signal(error)
         shapes = ", ".join(f"{e.path}: {tuple(e.shape)}" for e in entries)
         raise RecordError(f"{shapes} cannot be put together: {error}") from error
     return replace(

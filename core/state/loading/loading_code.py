@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ....config.process.interrupts import raise_of_signal
 from ....config.process.user_warning import warn_user
 from ....records.entries.entries import Entries
 from ....records.entries.entry import Entry
@@ -55,6 +56,7 @@ def conversions(
         try:
             converted = _names_converted(owner, entries, version)
         except Exception as error:
+            raise_of_signal(error)
             warn_user(
                 f"{record.reading.file}: {' and '.join(names)} may convert what torch "
                 f"loads, and could not be tried on a copy ({type(error).__name__}: "

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ....config.process.interrupts import raise_of_signal
 from ....config.process.transaction import Undo
 from ....records.entries.entries import Entries
 from ....records.entries.extra_state import extra_state
@@ -52,6 +53,7 @@ class StoredExtra:
             try:
                 current[path] = copy.deepcopy(module.get_extra_state())
             except Exception as error:
+                raise_of_signal(error)
                 raise self._refusal(path, "get_extra_state", error) from error
         return current
 
@@ -63,6 +65,7 @@ class StoredExtra:
             try:
                 _set(module, self._stored[path])
             except Exception as error:
+                raise_of_signal(error)
                 raise self._refusal(path, "set_extra_state", error) from error
 
     def _refusal(self, path: str, method: str, error: Exception) -> Exception:

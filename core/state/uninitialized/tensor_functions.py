@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from ....config.process.interrupts import raise_of_signal
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.torch_internals import without_functions
 
@@ -193,6 +194,7 @@ def _try(
     try:
         with no_grad(), without_functions():
             function(stand_in, *values[:n_args], **kwargs)
-    except Exception:
+    except Exception as error:
+        raise_of_signal(error)
         return False
     return True

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ....config.process.interrupts import raise_of_signal
 from . import operations  # noqa: F401  # pyright: ignore[reportUnusedImport]  # gives the stand-in its operations
 from .extended_state import MASTER, close_fields, kept_names, rounds
 from .recording import ImpureStepError, NotElementwise, Op, Recording
@@ -93,6 +94,7 @@ def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trac
         tape.clear()
         raise
     except Exception as error:
+        raise_of_signal(error)
         tape.clear()
         # A stand-in is no tensor; what is really wrong shows on a real one.
         raise NotElementwise(f"recording it raised {error!r:.80}") from error

@@ -7,6 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
+from ....config.process.interrupts import raise_of_signal
+
 
 class Address(NamedTuple):
     """Where an object lies."""
@@ -83,6 +85,7 @@ def storage_errors(address: Address) -> Generator[None]:
     try:
         yield
     except Exception as error:
+        raise_of_signal(error)
         raise storage_error(error, address) from error
 
 

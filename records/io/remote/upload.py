@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ....config.process.interrupts import raise_of_signal
 from .address import Address, storage_error
 
 PART = 8 << 20
@@ -63,6 +64,7 @@ class Upload:
         try:
             yield
         except Exception as error:
+            raise_of_signal(error)
             note = "; what was saved there before stays"
             raise storage_error(error, self._address, note) from error
 

@@ -1,12 +1,14 @@
 """Signals that come while something must not stop halfway."""
 
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +124,23 @@ def test_what_the_handler_of_a_signal_raises_is_told_from_a_function_s_own(
             raise_of_signal(error.value)
     finally:
         signal.signal(signal.SIGALRM, old_handler)
+
+
+ROOT = Path(__file__).parents[3]
+PASSING_ON = {"records/processes/agreement.py", "train/checkpoints/checkpoints.py"}
+"""What catches everything for a moment, and raises it."""
+
+
+@pytest.mark.parametrize("folder", ["core/state", "records", "train/checkpoints"])
+def test_no_handler_of_all_errors_takes_that_of_a_signal_for_one_of_data(
+    folder: str,
+) -> None:
+    catches = re.compile(r"except Exception\b.*:.*\n(?!\s+raise_of_signal\(\w+\)\n)")
+
+    files = {
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / folder).rglob("*.py")
+        if catches.search(file.read_text())
+    }
+
+    assert files <= PASSING_ON

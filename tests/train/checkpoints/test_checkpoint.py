@@ -1,6 +1,7 @@
 """One checkpoint: looked into alone, and restored all at once."""
 
 import copy
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,28 @@ def test_parts_without_names_are_told_how_to_name_them(tmp_path: Path) -> None:
         checkpoint.restore(net)
     with pytest.raises(TypeError, match=r"burnish\.load_record\(.*strict="):
         checkpoint.restore({"model": net}, strict=False)
+
+
+class Limited:
+    """Gets the signal of a time limit while it is loaded."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": 1}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        signal.raise_signal(signal.SIGALRM)
+
+
+def test_what_the_handler_of_a_signal_raises_is_no_refusal_of_a_part(
+    tmp_path: Path,
+) -> None:
+    def end(number: int, frame: object) -> None:
+        raise TimeoutError("over an hour")
+
+    Checkpoints(tmp_path).save(1, part=Limited())
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        with pytest.raises(TimeoutError, match="over an hour"):
+            Checkpoints(tmp_path).restore(part=Limited())
+    finally:
+        signal.signal(signal.SIGALRM, before)
