@@ -14,7 +14,8 @@ from typing import Any
 import burnish
 
 ROOT = str(Path(burnish.__file__).parent)
-_LOCK = re.compile(r"^\s*with [\w.]*lock:")
+_IN_C = re.compile(r"^\s*with .*(lock|without_(subclasses|functions)\(\)):")
+"""Lines of ``with`` whose ``__exit__`` is a function of C: locks, states of torch."""
 _DESTRUCTORS = ("__del__", "_close_at_the_end")
 
 
@@ -32,7 +33,7 @@ def run_until(action: Callable[[], object], n: int) -> int:
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal count
-        if event == "line" and frame.f_lasti not in _ends_of_locks(frame.f_code):
+        if event == "line" and frame.f_lasti not in _ends_in_c(frame.f_code):
             count += 1
             if count == n:
                 place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -57,18 +58,19 @@ def run_until(action: Callable[[], object], n: int) -> int:
 
 
 @cache
-def _ends_of_locks(code: CodeType) -> frozenset[int]:
-    """Return where ``with`` blocks of locks end, by offset of the instruction.
+def _ends_in_c(code: CodeType) -> frozenset[int]:
+    """Return where blocks of `_IN_C` end, by offset of the instruction.
 
     Tracing calls each a line. Python looks for signals after a call and at the start of
-    a function of its own, and a lock's ``__exit__`` is none: nothing comes between the
-    last line and its call, and an exception there would leave the lock locked.
+    a function of its own, and an ``__exit__`` of C is none: nothing comes between the
+    last line and its call, and an exception there would leave a lock locked, or torch
+    without the functions of subclasses.
     """
     found: set[int] = set()
     instructions = list(dis.get_instructions(code))
     for i, instruction in enumerate(instructions):
         number = _line_begun_by(instruction)
-        if number is None or not _LOCK.search(getline(code.co_filename, number)):
+        if number is None or not _IN_C.search(getline(code.co_filename, number)):
             continue
         # A value that is returned from the block is put below what is called.
         rest = dropwhile(lambda one: one.opname == "SWAP", instructions[i : i + 5])

@@ -124,6 +124,7 @@ def modes() -> tuple[Any, ...]:
         torch.is_inference_mode_enabled(),
         torch.get_default_device(),
         torch._C._len_torch_function_stack(),
+        torch._C._is_torch_function_enabled(),
         type(nn.Parameter(torch.ones(1))),
         nn.Linear.__init__,
     )

@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from burnish import open_record, save_record
 from burnish.records.entries import entry as entries
+from burnish.records.tensors.memory import memory_address
 
 from .injection import injected
 from .interrupted import cases, ctrl_c_at_random, differences
@@ -60,5 +62,15 @@ def test_no_exception_comes_where_a_lock_would_stay_locked() -> None:
     for _ in injected(lambda: lambda: open_record(file)["weight"]):
         n_places += 1
         assert not entries._lock.locked()  # pyright: ignore[reportPrivateUsage]  # what is tested
+
+    assert n_places > 0
+
+
+def test_no_exception_comes_where_torch_would_stay_without_functions() -> None:
+    n_places = 0
+
+    for _ in injected(lambda: lambda: memory_address(torch.ones(1))):
+        n_places += 1
+        assert torch._C._is_torch_function_enabled()  # pyright: ignore[reportPrivateUsage]  # torch has no public one
 
     assert n_places > 0
