@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -30,12 +31,20 @@ from burnish.train.inspection.conversion import consolidate_folder
 
 Runners = dict[str, Callable[[], object]]
 CLOCKS: tuple[Literal["cpu", "wall"], ...] = ("cpu", "wall")
-SIZES = {"336 MB, 20 tensors": (2048, 20, 5), "5 MB, 2,400 tensors": (24, 1200, 3)}
-TARGETS: dict[str, dict[str, float | None]] = {
-    "336 MB, 20 tensors": {"save": 0.6, "load": 0.9, "map": 0.5},
-    "5 MB, 2,400 tensors": {"save": 0.45, "load": 0.25, "map": None},
-}
 
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A module, and what its times may be of those of torch's own."""
+
+    title: str
+    width: int
+    depth: int
+    pairs: int
+    targets: dict[str, float]
+
+
+CASE = Case("336 MB, 20 tensors", 2048, 20, 5, {"save": 0.6, "load": 0.9, "map": 0.5})
 
 MOST_MEMORY = {"save": 16.0, "consolidate": 64.0}
 """MiB that a process needs beside the module."""
@@ -48,12 +57,16 @@ def run() -> list[Row]:
     # A process that is forked from one with several waits for those for ever.
     torch.set_num_threads(1)
     with scratch() as folder:
-        results = by_two_processes(lambda _: measured(Path(folder)))
-        rows = [*timed(results["times"]), *memory(results["memory"])]
-        return [*rows, *consolidated(Path(folder, "2048"))]
+        return [*compared(CASE, Path(folder)), *consolidated(Path(folder))]
 
 
-def timed(samples: dict[str, Any]) -> list[Row]:
+def compared(case: Case, folder: Path) -> list[Row]:
+    """Return what two processes need for the module, beside torch's own calls."""
+    results = by_two_processes(lambda _: measured(case, folder))
+    return [*timed(case, results["times"]), memory(case, results["peaks"])]
+
+
+def timed(case: Case, times: dict[str, Any]) -> list[Row]:
     """Return the times of both processes' calls, of the CPU and of the wall."""
     titles = {
         "save": "save / FileSystemWriter",
@@ -63,31 +76,27 @@ def timed(samples: dict[str, Any]) -> list[Row]:
     return [
         Row.timed(
             f"{titles[what]}, 2 processes",
-            f"{case}, in memory, 1 thread each",
+            f"{case.title}, in memory, 1 thread each",
             Samples(**times[what]),
             Samples(**times["save by torch" if what == "save" else "load by torch"]),
-            at_most=TARGETS[case][what],
+            at_most=case.targets.get(what),
             by=by,
         )
-        for case, times in samples.items()
         for what in titles
         for by in CLOCKS
     ]
 
 
-def memory(peaks: dict[str, dict[str, int]]) -> list[Row]:
+def memory(case: Case, peaks: dict[str, int]) -> Row:
     """Return what a save takes beside the module, of one of the processes."""
-    return [
-        Row.bounded(
-            "extra memory of a save, and of FileSystemWriter, one of 2 processes",
-            case,
-            by_whom["save"] / MIB,
-            "MiB",
-            at_most=MOST_MEMORY["save"],
-            peer=by_whom["save by torch"] / MIB,
-        )
-        for case, by_whom in peaks.items()
-    ]
+    return Row.bounded(
+        "extra memory of a save, and of FileSystemWriter, one of 2 processes",
+        case.title,
+        peaks["save"] / MIB,
+        "MiB",
+        at_most=MOST_MEMORY["save"],
+        peer=peaks["save by torch"] / MIB,
+    )
 
 
 def consolidated(folder: Path) -> list[Row]:
@@ -118,18 +127,12 @@ def consolidated(folder: Path) -> list[Row]:
     ]
 
 
-def measured(folder: Path) -> dict[str, Any]:
+def measured(case: Case, folder: Path) -> dict[str, Any]:
     """Return times and memory of one process, while the other does the same."""
-    times: dict[str, Any] = {}
-    peaks: dict[str, Any] = {}
-    for case, (width, depth, pairs) in SIZES.items():
-        saves, loads = runners_of(folder / str(width), width, depth)
-        times[case] = {
-            **race_of_processes(saves, pairs=pairs),
-            **race_of_processes(loads, pairs=pairs),
-        }
-        peaks[case] = {name: memory_of_run(save)[0] for name, save in saves.items()}
-    return {"times": times, "memory": peaks}
+    saves, loads = runners_of(folder, case.width, case.depth)
+    races = [race_of_processes(each, pairs=case.pairs) for each in (saves, loads)]
+    peaks = {name: memory_of_run(save)[0] for name, save in saves.items()}
+    return {"times": races[0] | races[1], "peaks": peaks}
 
 
 def runners_of(folder: Path, width: int, depth: int) -> tuple[Runners, Runners]:

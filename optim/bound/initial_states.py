@@ -9,6 +9,7 @@ from torch import Tensor
 from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import with_article
 from ...records.tensors.grad_mode import no_grad
+from ...records.tensors.shares import spread_of
 from ..engines.memory.arena import Arena
 from ..engines.memory.entangled import overlaps_itself
 from ..engines.memory.tensor_form import (
@@ -38,7 +39,7 @@ class InitialStates:
         self.precision = precision
         self.path_of = path_of
         self.blanks: dict[tuple[Any, ...], Any] = {}
-        """By optimizer, shape and dtype, what `blank` gave before."""
+        """By optimizer, and form of the parameter, what `blank` gave before."""
         self._arenas: dict[int, Arena] = {}
 
     def blank(self, simple: StepFunctions, param: Tensor) -> Any:
@@ -47,11 +48,12 @@ class InitialStates:
         Raises what `init` raises for a parameter that it does not take, and TypeError
         for a state that is no record.
         """
-        key: tuple[Any, ...] = (type(simple), simple, param.shape, param.dtype)
+        form = (param.shape, param.dtype, *spread_of(param))
+        key: tuple[Any, ...] = (type(simple), simple, *form)
         try:
             is_known = key in self.blanks
         except TypeError:  # a hyperparameter that has no hash
-            key = (type(simple), repr(simple), param.shape, param.dtype)
+            key = (type(simple), repr(simple), *form)
             is_known = key in self.blanks
         if not is_known:
             # A schedule on a hyperparameter makes another optimizer of each step.

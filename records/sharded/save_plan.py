@@ -17,6 +17,7 @@ from ..errors import RecordError
 from ..processes.messages import n_processes
 from ..tensors.dtypes import name_of_dtype
 from ..tensors.shares import own_share
+from ..writing.payload import byte_view
 from .layout import Chunk, Layout, Rectangle
 from .placement import layout_of, rectangle_by_torch, rectangle_of
 from .shard_index import IN_CHUNKS, IN_FIRST, ShardIndex, is_cover
@@ -76,7 +77,10 @@ def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
 
 
 def own_rectangles(entries: Sequence[Entry]) -> bytes:
-    """Return which rectangles of all DTensors this process holds, as a message."""
+    """Return which rectangles of all DTensors this process holds, as a message.
+
+    Each comes with a digest, since processes may hold the same rows of other tensors.
+    """
     rectangles: list[Any] = []
     for entry in entries:
         if is_spread(entry):
@@ -85,7 +89,9 @@ def own_rectangles(entries: Sequence[Entry]) -> bytes:
                 tensor, entry.path
             )
             is_here = tensor.device_mesh.get_coordinate() is not None
-            rectangles.append(rectangle if is_here and rectangle.n_values else None)
+            is_any = is_here and rectangle.n_values
+            digest = corner_digest(own_share(tensor).detach()).hex() if is_any else ""
+            rectangles.append([*rectangle, digest] if is_any else None)
     return json.dumps(rectangles, separators=(",", ":")).encode()
 
 
@@ -94,7 +100,8 @@ def plan_by_rectangles(
 ) -> SavePlan:
     """Return the plan that follows from what every process told of its rectangles.
 
-    Those that hold the same take turns. RecordError for some that overlap.
+    Those that hold the same take turns. RecordError for some that overlap, and for the
+    same rows with other values.
     """
     plan = SavePlan(ShardIndex([]))
     rectangles_by_process = [json.loads(message) for message in messages]
@@ -104,10 +111,14 @@ def plan_by_rectangles(
             plan.add_whole(entry, rank)
             continue
         holders: dict[Rectangle, list[int]] = {}
+        digests: dict[Rectangle, str] = {}
         for process, rectangles in enumerate(rectangles_by_process):
             if rectangles[n_spread] is not None:
-                offsets, sizes = map(tuple, rectangles[n_spread])
-                holders.setdefault(Rectangle(offsets, sizes), []).append(process)
+                offsets, sizes, digest = rectangles[n_spread]
+                rectangle = Rectangle(tuple(offsets), tuple(sizes))
+                holders.setdefault(rectangle, []).append(process)
+                if digests.setdefault(rectangle, digest) != digest:
+                    raise other_values(entry.path)
         n_spread += 1
         chunks = [
             Chunk(processes[row % len(processes)], rectangle)
@@ -125,6 +136,39 @@ def plan_by_rectangles(
         if any(chunk.part == rank for chunk in chunks):
             plan.own_entries.append(_own_entry(entry))
     return plan
+
+
+_CORNER = 64 << 10
+"""Bytes of a tensor that are compared whole."""
+
+
+def corner_digest(tensor: torch.Tensor) -> bytes:
+    """Return 8 bytes of the values of a tensor, of a large one of its corner alone.
+
+    What was initialized or trained apart differs there already.
+    """
+    if tensor.nbytes > _CORNER:
+        most = 32 if tensor.ndim <= 2 else 8
+        for dim, size in enumerate(tensor.shape):
+            tensor = tensor.narrow(dim, 0, min(size, most))
+    return tensor_digest(tensor)
+
+
+def tensor_digest(tensor: torch.Tensor) -> bytes:
+    """Return 8 bytes that tell the values of a tensor from any others."""
+    # A view keeps no memory: a copy has to live until it has been read.
+    values = tensor.cpu().resolve_conj().resolve_neg().contiguous()
+    return xxhash.xxh3_64_digest(byte_view(values))
+
+
+def other_values(paths: str) -> RecordError:
+    """Return the error of processes that have different values of one tensor."""
+    return RecordError(
+        f"{paths}: the processes hold different values, and a folder has room for "
+        "those of one. If each has a module of its own (a stage of a pipeline, experts)"
+        ", it saves that to a folder of its own, with group=; if they are copies, make "
+        "them equal first (torch.distributed.broadcast). Nothing was written"
+    )
 
 
 def value_digest(value: object) -> bytes:

@@ -8,9 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypedDict
 
-import torch
-import xxhash
-
+from ...config.short_text import first_names
 from ..calls import explain_calls
 from ..entries.encoder import Storable
 from ..entries.entries import Entries, with_parts
@@ -36,12 +34,15 @@ from .folder import RecordFolder, folder_named
 from .remote_folder import AnyRecordFolder, record_folder
 from .save_plan import (
     SavePlan,
+    corner_digest,
     difference,
     entry_rows,
     is_spread,
+    other_values,
     own_rectangles,
     plan_by_layout,
     plan_by_rectangles,
+    tensor_digest,
     value_digest,
 )
 from .shard_index import DIGEST, INDEX, PartFile, new_save_id, part_name
@@ -248,7 +249,7 @@ class _Proposal:
     entries: list[Entry]
     rows: list[list[Any]]
     digests: list[bytes]
-    """The sums of buffers that every process has by itself."""
+    """Of what every process has by itself, in turn: see `_digest_of`."""
     plan: SavePlan | None
 
     @classmethod
@@ -261,11 +262,8 @@ class _Proposal:
         if rank(group) == 0:
             # Said before anybody has written gigabytes.
             header_of(record.entries, dtypes)
-        digests = [
-            xxhash.xxh3_64_digest(_bytes_of(entry))
-            for entry in entries
-            if _is_compared(entry)
-        ]
+        is_alone = n_processes(group) == 1
+        digests = [_digest_of(e) for e in entries if _is_compared(e) and not is_alone]
         # Layouts count processes by their places in meshes of all of them.
         plan = None if group is not None else plan_by_layout(entries, rank())
         return cls(record, entries, entry_rows(entries, dtypes), digests, plan)
@@ -295,16 +293,23 @@ class _Proposal:
         raise difference(all_rows[0], all_rows[process], process)
 
     def _note_differing(self, group: Any) -> None:
-        """Say in the metadata which buffers are not the same on all processes."""
+        """Say in the metadata which buffers are not the same on all processes.
+
+        Raise RecordError for parameters that are not.
+        """
         messages = gathered(b"".join(self.digests), group=group)
-        paths = [entry.path for entry in self.entries if _is_compared(entry)]
+        compared = [entry for entry in self.entries if _is_compared(entry)]
         differing = [
-            path
-            for i, path in enumerate(paths)
+            entry
+            for i, entry in enumerate(compared)
             if len({message[8 * i : 8 * i + 8] for message in messages}) > 1
         ]
+        parameters = [entry.path for entry in differing if entry.kind == "parameter"]
+        if parameters:
+            raise other_values(first_names(parameters, 4))
         metadata = dict(self.record.entries.metadata)
-        metadata["burnish"] = {**metadata["burnish"], DIFFERING: differing}
+        paths = [entry.path for entry in differing]
+        metadata["burnish"] = {**metadata["burnish"], DIFFERING: paths}
         entries = with_parts(self.record.entries, metadata=metadata)
         self.record = replace(self.record, entries=entries)
 
@@ -353,12 +358,13 @@ class _Facts:
 
 def _is_compared(entry: Entry) -> bool:
     """Return whether processes may have different values, of which one is stored."""
-    return entry.kind == "buffer" and not is_spread(entry)
+    return entry.kind in ("buffer", "parameter") and not is_spread(entry)
 
 
-def _bytes_of(entry: Entry) -> Any:
+def _digest_of(entry: Entry) -> bytes:
+    """Return 8 bytes that tell a buffer from any other, and most parameters."""
     tensor = values_of(entry.tensor(), entry.path).detach()
-    return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return (corner_digest if entry.kind == "parameter" else tensor_digest)(tensor)
 
 
 def _fact_of(part: PartFile | None, folder: AnyRecordFolder) -> bytes:

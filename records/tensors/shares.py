@@ -35,6 +35,12 @@ def is_sharded(tensor: Any) -> bool:
     return mesh is not None and mesh.size() > 1
 
 
+def spread_of(tensor: Any) -> tuple[Any, ...]:
+    """Return how ``tensor`` is spread over processes: nothing where it is not."""
+    mesh = getattr(tensor, "device_mesh", None)
+    return () if mesh is None else (mesh, tuple(tensor.placements))
+
+
 def own_share(tensor: Tensor) -> Tensor:
     """Return what this process has of ``tensor``, in its own memory."""
     return local_part(tensor) if hasattr(tensor, "device_mesh") else tensor

@@ -232,7 +232,10 @@ class Checkpoints:
         """
         number, objects, values = agreed(lambda: self._checked(step, rng, parts))
         shared = agreed(lambda: shared_names(objects))
-        check_alike("saves", step=number, parts_in_shares=", ".join(shared) or "none")
+        facts = {"parts_in_shares": ", ".join(shared) or "none"}
+        if shared:
+            facts["folder"] = str(self.folder)
+        check_alike("saves", step=number, **facts)
         if rng:
             objects[RNG] = ProcessGenerators.gathered()
         self._finish_saves()

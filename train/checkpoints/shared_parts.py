@@ -33,9 +33,9 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
         if not part.may_be_shared:
             raise ValueError(
                 f"{name}: {with_article(type(part.value).__name__)} whose tensors are "
-                "spread over processes; a checkpoint takes modules and optimizers of "
-                "burnish.optim so, and knows how all else is cut by these. Save the "
-                "module itself, or gather the tensors first (full_tensor())"
+                "spread over processes; a checkpoint takes modules and optimizers so, "
+                "which say how their tensors are cut when they are filled again. Save "
+                "the module itself, or gather the tensors first (full_tensor())"
             )
     return names
 

@@ -332,6 +332,39 @@ def test_another_module_on_one_process_is_refused_by_all(tmp_path: Path) -> None
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+def in_stages(mesh: Any) -> Any:
+    """Return a layer that is sharded over one dimension, and another one of the
+    other: a stage of a pipeline each."""
+    torch.manual_seed(mesh.get_local_rank("stage"))
+    return fsdp(nn.Linear(4, 4), mesh["shard"])
+
+
+def one_by_one(mesh: Any) -> Any:
+    torch.manual_seed(torch.distributed.get_rank())
+    return nn.Linear(4, 4)
+
+
+@pytest.mark.parametrize("spread", [in_stages, one_by_one])
+def test_modules_of_one_form_and_other_values_are_not_taken_for_copies(
+    spread: Any, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        mesh = mesh_of(2, 2, names=("stage", "shard"))
+        net = spread(mesh)
+        with pytest.raises(RecordError, match=r"weight.*different values.*group="):
+            burnish.save_record(net, f"{tmp_path}/net/")
+
+        group, stage = mesh["shard"].get_group(), mesh.get_local_rank("stage")
+        if spread is in_stages:
+            burnish.save_record(net, f"{tmp_path}/stage{stage}/", group=group)
+            stored = open_record(f"{tmp_path}/stage{stage}")["weight"]
+            assert torch.equal(stored, whole_values(net)["weight"])
+
+    in_processes(act, tmp_path / "processes", 4)
+
+    assert not [*tmp_path.glob("net/*")]
+
+
 def test_processes_that_name_different_folders_are_told(tmp_path: Path) -> None:
     def act(rank: int) -> None:
         folder = tmp_path / f"net{rank}"

@@ -1,5 +1,6 @@
 """Parameters that are spread over processes are stepped as one process steps them."""
 
+import copy
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,6 +257,41 @@ def test_the_state_of_one_process_is_taken_by_several_and_steps_on(
             optim.step()
         assert_same_values(net, plain, 3e-7)
         assert engine_report(ours)[0].engine == "torch_fused"
+
+    in_two_processes(act, tmp_path)
+
+
+def test_states_of_one_shape_are_cut_as_their_own_parameters_are(
+    tmp_path: Path,
+) -> None:
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    def act(rank: int) -> None:
+        plain = nn.Sequential(*(nn.Linear(6, 6) for _ in range(3)))
+        for param in plain.parameters():
+            nn.init.constant_(param, 0.1)
+        theirs = AdamW().bind(plain, lr=1e-2)
+        backward(plain)
+        theirs.step()
+        net: Any = copy.deepcopy(plain)
+        plan: Any = {"0": ColwiseParallel(), "1": RowwiseParallel()}
+        parallelize_module(net, mesh_of(), plan)
+        ours = AdamW().bind(net, lr=1e-2)
+
+        ours.load_record(theirs.save_record())
+
+        for param in net.parameters():
+            moment = ours.state[param]["exp_avg"]
+            assert type(moment) is type(param.data)
+            assert getattr(moment, "placements", 0) == getattr(param, "placements", 0)
+        for module, optim in ((net, ours), (plain, theirs)):
+            backward(module)
+            optim.step()
+        assert_same_values(net, plain, 3e-7)
 
     in_two_processes(act, tmp_path)
 

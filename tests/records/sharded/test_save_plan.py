@@ -62,7 +62,7 @@ def test_rectangles_that_leave_values_out_are_refused() -> None:
         device_mesh = "a mesh"
 
     entry = Entry("w", "parameter", torch.float32, (4,), Rows())  # type: ignore[arg-type]
-    messages = [json.dumps([[[0], [2]]]).encode(), json.dumps([None]).encode()]
+    messages = [json.dumps([[[0], [2], ""]]).encode(), json.dumps([None]).encode()]
 
     with pytest.raises(RecordError, match="not every value of"):
         plan_by_rectangles([entry], messages, 0)
