@@ -2,14 +2,17 @@
 
 Each run is a forked process that has imported the libraries and loaded one small layer.
 Garbage is collected as ever. Peers: the meta device with safetensors, and `__init__`
-with `torch.load`.
+with `torch.load`. The floor is the same by hand: the constructor without init, a map of
+our file, and its values as the memory of parameters, with no question asked of either.
 """
 
+import math
 import mmap
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import msgpack
 import torch
 import xxhash
 from harness import Row, Samples, forked, race, scratch
@@ -44,6 +47,7 @@ def gpt2_rows(folder: str) -> list[Row]:
             "verified": lambda: ours(gpt2, folder, verify=True),
             "meta": lambda: meta_and_safetensors(folder),
             "constructor": gpt2_without_init,
+            "hand": lambda: by_hand(gpt2_without_init, folder, verify=False),
         },
         isolated=True,
         collecting=True,
@@ -59,11 +63,19 @@ def gpt2_rows(folder: str) -> list[Row]:
     assert_equal(gpt2, folder)
     lazy, verified, meta = times["lazy"], times["verified"], times["meta"]
     constructor = times["constructor"]
-    beyond = 1e3 * (statistics.median(lazy.cpu) - statistics.median(constructor.cpu))
+    floor = statistics.median(constructor.cpu)
+    beyond = 1e3 * (statistics.median(lazy.cpu) - floor)
+    beyond_by_hand = 1e3 * (statistics.median(times["hand"].cpu) - floor)
     return [
         Row.timed("verify=False / meta + safetensors", case, lazy, meta, at_most=0.45),
         Row.timed("constructor without init / same", case, constructor, meta),
         Row.bounded("verify=False beyond that", case, beyond, "ms cpu", at_most=1.0),
+        Row(
+            question="by hand beyond that",
+            case=case,
+            ours=beyond_by_hand,
+            unit="ms cpu",
+        ),
         Row.timed(
             "verified / init + torch.load", case, *pair_of(against_torch), at_most=0.1
         ),
@@ -113,6 +125,7 @@ def many_rows(folder: str) -> list[Row]:
             "verified": lambda: ours(ManyBlocks, folder, verify=True),
             "init": lambda: init_and_torch(ManyBlocks, folder),
             "constructor": constructed_without_init,
+            "hand": lambda: by_hand(constructed_without_init, folder, verify=True),
         },
         isolated=True,
         collecting=True,
@@ -122,7 +135,37 @@ def many_rows(folder: str) -> list[Row]:
     return [
         Row.timed("verified / init + torch.load", case, verified, init, at_most=0.15),
         Row.timed("constructor without init / same", case, times["constructor"], init),
+        Row.timed("by hand / same", case, times["hand"], init),
     ]
+
+
+def by_hand(build: Build, folder: str, *, verify: bool) -> nn.Module:
+    """Return what ``build`` does over the values of our file, read in plain Python."""
+    module = build()
+    with open(f"{folder}/net.mpk", "rb") as opened:
+        pages = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY))
+    # The header's length, the header, its sum, and the head of the payloads' array.
+    length = int.from_bytes(pages[18:22], "big")
+    table = msgpack.unpackb(pages[22 : 22 + length])["tensors"]
+    start = 22 + length + 27
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    columns = (table[name] for name in ("path", "dtype", "shape", "offset"))
+    sums: list[bytes] = []
+    for path, name, shape, offset in zip(*columns, strict=True):
+        dtype, count = getattr(torch, name), math.prod(shape)
+        values = torch.frombuffer(
+            pages, dtype=dtype, count=count, offset=start + offset
+        )
+        if verify:
+            payload = pages[start + offset :][: count * dtype.itemsize]
+            sums.append(xxhash.xxh3_64_digest(payload))
+        tensors[path].data = values.view(shape)
+    for number, ties in table["ties"]:
+        for path in tensors.keys() & ties:
+            tensors[path].data = tensors[table["path"][number]].data
+    if verify and b"".join(sums) != bytes(pages[-25 - 8 * len(sums) : -25]):
+        raise RuntimeError("the values have other sums than the file says")
+    return module
 
 
 def constructed_without_init() -> nn.Module:
