@@ -74,6 +74,7 @@ PLACES = {
     "lbfgs._numel_cache": "lets LBFGS of torch do its search",
     "lbfgs._params": "lets LBFGS of torch do its search",
     "module._buffers": "tables that users' code stands on as well",
+    "module._load_state_dict_post_hooks": "calls hooks that want to know of a load",
     "module._load_state_dict_pre_hooks": "sees hooks that convert what is loaded",
     "module._modules": "tables that users' code stands on as well",
     "module._non_persistent_buffers_set": "knows buffers that are not saved",

@@ -48,7 +48,8 @@ from ..state.loading.allowed import Allowed
 from ..state.loading.commit import Filling, assign_all, copy_all, is_shown
 from ..state.loading.fillings import read_fillings
 from ..state.loading.plan import LoadPlan, plan_load
-from ..state.loading.stored_extra import StoredExtra
+from ..state.loading.post_hooks import PostHooks
+from ..state.loading.stored_extra import StoredExtra, steps_below
 from ..state.uninitialized.build import UnfilledBuild
 from ..state.uninitialized.factories import arguments_go_to_lambda, check_callable
 from ..state.uninitialized.tape import BLANK
@@ -95,12 +96,12 @@ def load_record(
     entries, a pattern some of them; a wrong shape is never allowed, nor a record of
     which nothing fits (``allow_empty`` does). A module whose hyperparameters are others
     than the stored ones is refused, unless ``hyperparameters="ignore"``, and so is a
-    file whose SHA-256 is not ``sha256``, as `open_record` does. State-dict hooks of the
-    module are not run, and a state dict whose values they would convert is refused. All
-    processes that share a module call this: where it raises on one of them, it does on
-    all, and changes none. ``progress`` is called with (bytes done, bytes in all, path
-    of the entry) before anything is changed; True: a line on stderr once it takes
-    longer than a second.
+    file whose SHA-256 is not ``sha256``, as `open_record` does. Hooks that would
+    convert a state dict are not run, and one whose values they would convert is
+    refused; those for the end of a load are. All processes that share a module call
+    this: where it raises on one of them, it does on all, and changes none. ``progress``
+    is called with (bytes done, bytes in all, path of the entry) before anything is
+    changed; True: a line on stderr once it takes longer than a second.
     Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")
@@ -169,9 +170,10 @@ def _fill(
         for i, (tensors, values) in enumerate(fillings)
         if tensors[0].dtype is not values.dtype and is_shown(tensors)
     ]
-    if plan.extra:
+    hooks = PostHooks(places, record.reading.file, plan.report)
+    if plan.extra or hooks:
         extra = StoredExtra(content, plan, record)
-        _copy_with_extra(fillings, extra, plan, transaction)
+        _copy_for_modules(fillings, extra, hooks, plan, transaction)
     else:
         copy_all(fillings, transaction)
     adopt(places, plan.ids, transaction)
@@ -180,20 +182,24 @@ def _fill(
     return plan.report
 
 
-def _copy_with_extra(
+def _copy_for_modules(
     fillings: list[Filling],
     extra: StoredExtra,
+    hooks: PostHooks,
     plan: LoadPlan,
     transaction: Transaction,
 ) -> None:
-    """Copy values, and give modules the extra state that may be computed of them."""
+    """Copy values, and let modules see them: some compute what they keep of them."""
     current_extra = extra.current()
     undos: list[Undo] = []
-    # What modules compute of values for their extra state is put back when those are.
+    # What modules compute of values is put back when those are.
+    transaction.undo_with(hooks.call_again)
     transaction.undo_with(partial(undo_all, undos))
     transaction.make_visible()
-    copy_all(fillings, transaction, early=extra.early_steps(plan.steps))
+    early = steps_below([*extra.prefixes, *hooks.prefixes], plan.steps)
+    copy_all(fillings, transaction, early=early)
     extra.hand_over(current_extra, undos)
+    hooks.call()
 
 
 @explain_calls(
@@ -323,13 +329,17 @@ def _hand_over_more(
     record: Entries,
     transaction: Transaction,
 ) -> None:
-    """Give a new module what ``record`` has beside values: extra state, flags, IDs."""
+    """Give a new module what ``record`` has beside values: extra state, flags, IDs.
+
+    Its hooks for the end of a load are called when it has all of that.
+    """
     if plan.extra:
         StoredExtra(content, plan, record).hand_over({}, [])
     plan.report.requires_grad = plan.take_over_flags()
     adopt(places, plan.ids, transaction)
     if plan.missing or content.is_partial:
         plan.report.initialized = _not_supplied(places, content, plan)
+    PostHooks(places, record.reading.file, plan.report).call()
 
 
 def _leaves_some(content: ModuleContent, plan: LoadPlan) -> bool:

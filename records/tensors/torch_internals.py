@@ -87,6 +87,11 @@ load_hooks: Callable[[Any], Mapping[int, Any]] = attrgetter(
 )
 """What a module calls before it takes the values of a state dict."""
 
+load_post_hooks: Callable[[Any], Mapping[int, Any]] = attrgetter(
+    "_load_state_dict_post_hooks"
+)
+"""What a module calls when it has taken the values of a state dict."""
+
 state_dict_writer: Callable[[Any], Callable[..., None]]
 state_dict_writer = attrgetter("_save_to_state_dict")
 """How a module, or a class of them, writes its own part of a state dict."""

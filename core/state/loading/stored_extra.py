@@ -30,21 +30,14 @@ class StoredExtra:
             {path: extra[path] for path in plan.extra}
         )
 
-    def early_steps(self, steps: Iterable[LoadStep]) -> frozenset[int]:
-        """Return the numbers of the steps whose values a module may look at.
+    @property
+    def prefixes(self) -> Iterable[str]:
+        """The beginnings of the paths at whose values a module may look.
 
         Torch too fills a module before it hands over its extra state, from which some
         compute what they keep beside their parameters.
         """
-        owners = tuple(path.removesuffix(EXTRA_STATE) for path in self._modules)
-        if not owners:
-            return frozenset()
-        paths = [(step.target.path, *step.target.ties) for step in steps]
-        return frozenset(
-            i
-            for i, names in enumerate(paths)
-            if any(n.startswith(owners) for n in names)
-        )
+        return [path.removesuffix(EXTRA_STATE) for path in self._modules]
 
     def current(self) -> dict[str, Any]:
         """Return copies of what the modules keep now, by path."""
@@ -71,6 +64,17 @@ class StoredExtra:
     def _refusal(self, path: str, method: str, error: Exception) -> Exception:
         problem = f"{path}: {method} failed with {error!r}"
         return RecordMismatchError(self._file, [problem])
+
+
+def steps_below(prefixes: Iterable[str], steps: Iterable[LoadStep]) -> frozenset[int]:
+    """Return the numbers of the steps whose paths begin with one of ``prefixes``."""
+    owners = tuple(prefixes)
+    if not owners:
+        return frozenset()
+    paths = [(step.target.path, *step.target.ties) for step in steps]
+    return frozenset(
+        i for i, names in enumerate(paths) if any(n.startswith(owners) for n in names)
+    )
 
 
 def _set(module: nn.Module | WrapperForm, state: object) -> None:
