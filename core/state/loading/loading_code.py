@@ -8,8 +8,11 @@ hold, or what it writes itself (``_load_from_state_dict``, pre-hooks).
 """
 
 import copy
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from inspect import signature
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +46,8 @@ def conversions(
     if not _is_state_dict(record):
         return
     reported_paths = set[str]()
-    for prefix, owner in places:
-        names = list(_foreign_code(owner))
+    for i, (prefix, owner) in enumerate(places):
+        names = list(_foreign_code(owner, is_root=i == 0))
         if not names:
             continue
         entries = {
@@ -52,9 +55,12 @@ def conversions(
             for path, entry in stored_entries.items()
             if path.startswith(prefix)
         }
-        version = _version(prefix, entries, record)
+        if i == 0 and not is_of_torch(type(owner).load_state_dict):
+            load = partial(_load_whole, record.class_versions)
+        else:
+            load = partial(_load_part, _version(prefix, entries, record))
         try:
-            converted = _names_converted(owner, entries, version)
+            converted = _names_converted(owner, entries, load)
         except Exception as error:
             raise_of_signal(error)
             warn_user(
@@ -81,8 +87,11 @@ def _is_state_dict(record: Entries) -> bool:
     return any(entry.kind == "tensor" for entry in record.entries())
 
 
-def _foreign_code(owner: nn.Module) -> Iterator[str]:
+def _foreign_code(owner: nn.Module, *, is_root: bool = False) -> Iterator[str]:
     """Return the names of what may change a state dict and is not torch's own."""
+    # Torch calls this one of the module that is loaded, and not of those in it.
+    if is_root and not is_of_torch(type(owner).load_state_dict):
+        yield type(owner).load_state_dict.__qualname__
     # Torch's own classes rename, resize and complete, and convert no values.
     method: Any = state_dict_reader(type(owner))
     if not is_of_torch(method):
@@ -108,17 +117,41 @@ def _version(
     return {}
 
 
+_Load: TypeAlias = Callable[[nn.Module, dict[str, Tensor]], Mapping[str, Tensor | None]]
+"""Lets a module take values, and returns its tensors that were to be filled."""
+
+
+def _load_part(
+    version: dict[str, Any], trial: nn.Module, values: dict[str, Tensor]
+) -> Mapping[str, Tensor | None]:
+    """Let ``trial`` take its own part of a state dict, and not those in it."""
+    load = state_dict_reader(trial)
+    load(values, "", version, True, list[str](), list[str](), list[str]())
+    return {**trial._parameters, **trial._buffers}
+
+
+def _load_whole(
+    versions: Mapping[str, int], trial: nn.Module, values: dict[str, Tensor]
+) -> Mapping[str, Tensor | None]:
+    """Call the ``load_state_dict`` that the class of ``trial`` has for itself."""
+    state: Any = OrderedDict(values)
+    state._metadata = {place: {"version": v} for place, v in versions.items()}
+    load: Callable[..., object] = trial.load_state_dict
+    is_strict = "strict" not in signature(load).parameters
+    # What the reader left out is missing, which is said elsewhere.
+    load(state) if is_strict else load(state, strict=False)
+    return {**dict(trial.named_parameters()), **dict(trial.named_buffers())}
+
+
 def _names_converted(
-    owner: nn.Module, entries: Mapping[str, Entry], version: dict[str, Any]
+    owner: nn.Module, entries: Mapping[str, Entry], load: _Load
 ) -> list[str]:
-    """Return the names whose values are others once ``owner`` was asked to load."""
+    """Return the names whose values are others once ``load`` was called."""
     trial = _blank_copy(owner)
     values = {name: entry.read_own().detach() for name, entry in entries.items()}
     before = dict(values)
-    load = state_dict_reader(trial)
     with no_grad():
-        load(values, "", version, True, list[str](), list[str](), list[str]())
-        filled = {**trial._parameters, **trial._buffers}
+        filled = load(trial, values)
         return [
             name
             for name, entry in entries.items()

@@ -182,3 +182,47 @@ def test_a_state_dict_made_of_a_record_says_of_which_version_its_classes_are(
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[name])
     assert torch.equal(part.w, source.state_dict()["1.w"])
+
+
+class Doubling(nn.Module):
+    """A class whose state dicts, as a whole, have other values than its tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+        self.factor = 2.0
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        state = super().state_dict(*args, **kwargs)
+        return {name: value * self.factor for name, value in state.items()}
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        halves = {name: value / self.factor for name, value in state_dict.items()}
+        return super().load_state_dict(halves, *args, **kwargs)
+
+
+def test_a_class_whose_own_load_state_dict_converts_is_named(tmp_path: Path) -> None:
+    torch.save(Doubling().state_dict(), tmp_path / "state.pt")
+
+    with pytest.raises(
+        RecordMismatchError, match=r"Doubling\.load_state_dict converts"
+    ):
+        burnish.load_record(Doubling(), tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("exclude", [None, "seq.0.bias"])
+def test_a_class_whose_own_load_state_dict_converts_nothing_is_loaded(
+    tmp_path: Path, exclude: str | None
+) -> None:
+    source, target = Doubling(), Doubling()
+    source.factor = target.factor = 1.0
+    torch.save(source.state_dict(), tmp_path / "state.pt")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        burnish.load_record(
+            target, burnish.open_record(tmp_path / "state.pt", exclude=exclude)
+        )
+
+    weights = [m.get_parameter("seq.0.weight") for m in (source, target)]
+    assert torch.equal(*weights)

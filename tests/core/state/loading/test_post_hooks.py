@@ -20,7 +20,7 @@ class Cached(nn.Module):
         nn.init.constant_(self.lin.weight, value)
         self.refuses = refuses
         self.keys: Any = None
-        self.register_load_state_dict_post_hook(refresh)
+        self.register_load_state_dict_post_hook(refresh)  # type: ignore[no-untyped-call]  # of torch
         self.sum = self.lin.weight.sum().item()
 
 
