@@ -137,9 +137,12 @@ def _load_whole(
     state: Any = OrderedDict(values)
     state._metadata = {place: {"version": v} for place, v in versions.items()}
     load: Callable[..., object] = trial.load_state_dict
-    is_strict = "strict" not in signature(load).parameters
+    parameters = signature(load).parameters.values()
+    takes_strict = any(
+        p.name == "strict" or p.kind is p.VAR_KEYWORD for p in parameters
+    )
     # What the reader left out is missing, which is said elsewhere.
-    load(state) if is_strict else load(state, strict=False)
+    load(state, strict=False) if takes_strict else load(state)
     return {**dict(trial.named_parameters()), **dict(trial.named_buffers())}
 
 
