@@ -203,16 +203,16 @@ def _stats(view: Any) -> Mapping[str, Any]:
     """Return the statistics of each tensor by its path, one read after the other."""
     from ..config.printable import printable
     from ..records.inspection.read_ahead import read_ahead
-    from ..records.inspection.statistics import stats_of
+    from ..records.inspection.statistics import StatsTable, stats_of
     from .terminal import progress_bar
 
     entries = [e for e in view.entries if e.kind != "extra"]
     total = sum(entry.nbytes for entry in entries)
-    stats: dict[str, Any] = {}
+    stats = StatsTable()
     name = os.path.basename(view.part.file)
     with progress_bar(f"reading {printable(name)}", total) as advance:
         for (entry,) in read_ahead((entry,) for entry in entries):
-            stats[entry.path] = stats_of(_counted(entry.blocks(), advance))
+            stats.add(entry.path, stats_of(_counted(entry.blocks(), advance)))
     return stats
 
 

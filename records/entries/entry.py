@@ -147,7 +147,7 @@ class Entry:
 
     def read_stored(self, maps: "Maps | None" = None) -> "Tensor":
         """Return what the file has, whatever became of it since it was touched."""
-        source = self.source
+        source = self.reading_source()
         return source if isinstance(source, torch.Tensor) else source.load(maps)
 
     def rows(self, start: int, stop: int) -> "Tensor":
@@ -174,7 +174,7 @@ class Entry:
         Each is valid until the next. Raises as a read does, of a sum that does not fit
         after the last one.
         """
-        source = self.source
+        source = self.reading_source()
         in_pieces = getattr(source, "blocks", None)
         if in_pieces is not None:
             yield from in_pieces()
@@ -217,12 +217,12 @@ class Entry:
 
     @property
     def is_stored(self) -> bool:
-        """Whether `stored` reads a file."""
-        source = self.source
-        # Thousands are asked at every load, of which nearly all lie in files.
-        return not (
-            isinstance(source, torch.Tensor) or getattr(source, "is_live", False)
-        )
+        """Whether `read_stored` reads a file."""
+        return lies_in_file(self.source)
+
+    def reading_source(self) -> "Tensor | Payload":
+        """Return the source, which is for one reading: what is made is not kept."""
+        return self.source
 
     def _live(self) -> "Tensor | None":
         source = self.source
@@ -232,6 +232,12 @@ class Entry:
     def nbytes(self) -> int:
         """How many bytes the values take at this dtype."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+
+def lies_in_file(source: "Tensor | Payload") -> bool:
+    """Return whether the values of an entry with this source are read from a file."""
+    # Thousands are asked at every load, of which nearly all lie in files.
+    return not (isinstance(source, torch.Tensor) or getattr(source, "is_live", False))
 
 
 def trainable(entry: Entry | Param) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..entries.entry import Entry, ParamId, Payload
+from ..entries.entry import Entry, ParamId, Payload, lies_in_file
 from ..tensors.dtypes import BY_NAME
 from .columns import Table
 
@@ -17,7 +17,8 @@ class StoredEntries:
     """The entries of a file: a row of its table each, until somebody wants to see it.
 
     Of thousands, a reader may want one. An entry is made once, whoever asks for it, so
-    that all see the tensor of the first who touched it.
+    that all see the tensor of the first who touched it. Its ID and its payload are made
+    when they are asked for: of 200,000 entries they would be a third of all memory.
     """
 
     def __init__(self, table: Table) -> None:
@@ -30,7 +31,9 @@ class StoredEntries:
         self._entries: dict[int, Entry] = {}
         self._all: list[Entry] = []
         self._lock = threading.Lock()
-        self._payload_of: Callable[[int, Entry], Payload] | None = None
+        self._ids: Sequence[str | None] = table["id"]
+        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._payload_of: Callable[[int, Entry], Payload] = lambda _, entry: NOWHERE
 
     def __len__(self) -> int:
         return self._count
@@ -62,6 +65,15 @@ class StoredEntries:
         """Say what the payload of each is, by its number; before any is asked for."""
         self._payload_of = payload_of
 
+    def id_of(self, number: int) -> ParamId | None:
+        """Return the ID of an entry by its number."""
+        text = self._ids[number]
+        return None if text is None else ParamId(text)
+
+    def payload_of(self, number: int, entry: Entry) -> Payload:
+        """Return the payload of ``entry``, a new one at each call."""
+        return self._payload_of(number, entry)
+
     def at(self, path: str) -> Entry | None:
         """Return the entry that has ``path``, by a tie of it too; None if none does."""
         number = self._number_of(path)
@@ -89,6 +101,8 @@ class StoredEntries:
         """Return all of them, in the order of the file; always one list."""
         with self._lock:
             if not self._all and self._count:
+                # As texts of their own they would be the most after the entries.
+                self._ids = self._table["id"] = PackedIds(self._ids)
                 existing, new_entry = self._entries, self._new_entry
                 numbers = range(self._count)
                 self._all = (
@@ -111,43 +125,96 @@ class StoredEntries:
 
     def _new_entry(self, number: int) -> Entry:
         table, i = self._table, number
-        entry = _StoredEntry(
-            table["path"][i],
-            table["kind"][i],
-            BY_NAME[table["dtype"][i]],
-            tuple(table["shape"][i]),
-            NOWHERE,
-            table["id"][i],
-            table["requires_grad"][i],
-            tuple(self._ties.get(i, ())),
-            self._memory_formats.get(i),
-        )
-        if self._payload_of is not None:
-            entry.source = self._payload_of(i, entry)
+        shape = tuple(table["shape"][i])
+        entry = _StoredEntry.__new__(_StoredEntry)
+        entry._table, entry._number = self, number
+        entry.path, entry.kind = table["path"][i], table["kind"][i]
+        entry.dtype = BY_NAME[table["dtype"][i]]
+        entry.shape = self._shapes.setdefault(shape, shape)
+        entry.requires_grad = table["requires_grad"][i]
+        entry.ties = tuple(self._ties.get(i, ()))
+        entry.memory_format = self._memory_formats.get(i)
+        entry.touched = None
+        _set_id(entry, _UNMADE)
+        _set_source(entry, _UNMADE)
         return entry
 
 
-_id: Any = Entry.__dict__["id"]
-"""The slot."""
+class PackedIds:
+    """IDs or None, 13 bytes each: a text of its own takes five times as many."""
+
+    def __init__(self, ids: Sequence[str | None]) -> None:
+        self._text = "".join(id_ or _NO_ID for id_ in ids).encode()
+
+    def __getitem__(self, number: int) -> str | None:
+        text = self._text[_LENGTH * number : _LENGTH * (number + 1)].decode()
+        return None if text == _NO_ID else text
+
+
+_LENGTH = 13
+_NO_ID = " " * _LENGTH
 
 
 class _StoredEntry(Entry):
-    """An entry that has the text of its ID: an object of a class of our own is larger.
+    """An entry whose ID and payload are made of a file's table when they are asked for.
 
-    Of 200,000 the IDs would be the most memory after the entries themselves.
+    A payload that somebody has asked for stays, so that all see the same one; what the
+    entry reads for itself is not kept. A copy, by its constructor, has both.
     """
 
-    __slots__ = ()
+    __slots__ = ("_number", "_table")
+
+    _table: StoredEntries
+    _number: int
 
     @property
     def id(self) -> ParamId | None:
         """Who the parameter is."""
-        text: str | None = _id.__get__(self)
-        return None if text is None else ParamId(text)
+        value: Any = _get_id(self)
+        return self._table.id_of(self._number) if value is _UNMADE else value
 
     @id.setter
-    def id(self, value: str | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a dataclass
-        _id.__set__(self, value)
+    def id(self, value: ParamId | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a dataclass
+        _set_id(self, value)
+
+    @property
+    def source(self) -> torch.Tensor | Payload:
+        """The payload, or what has taken its place."""
+        value: Any = _get_source(self)
+        if value is _UNMADE:
+            with _lock:
+                # Another thread may have made it meanwhile.
+                value = self.reading_source()
+                _set_source(self, value)
+        return value
+
+    @source.setter
+    def source(self, value: torch.Tensor | Payload) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a dataclass
+        _set_source(self, value)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether `read_stored` reads a file."""
+        value: Any = _get_source(self)
+        return value is _UNMADE or lies_in_file(value)
+
+    def _live(self) -> torch.Tensor | None:
+        return self.touched if _get_source(self) is _UNMADE else super()._live()
+
+    def reading_source(self) -> torch.Tensor | Payload:
+        """Return the source, or a new payload of the same."""
+        value: Any = _get_source(self)
+        return self._table.payload_of(self._number, self) if value is _UNMADE else value
+
+
+_get_id: Any = Entry.__dict__["id"].__get__
+_set_id: Any = Entry.__dict__["id"].__set__
+_get_source: Any = Entry.__dict__["source"].__get__
+_set_source: Any = Entry.__dict__["source"].__set__
+"""Of the slots."""
+
+_lock = threading.Lock()
+_UNMADE: Any = object()
 
 
 _ITEM_SIZES = {name: dtype.itemsize for name, dtype in BY_NAME.items()}

@@ -29,5 +29,5 @@ def read_ahead(rows: Iterable[tuple[Entry, ...]]) -> Iterator[tuple[Entry, ...]]
 
 def _announced(window: list[tuple[Entry, ...]]) -> list[tuple[Entry, ...]]:
     entries = (entry for row in window for entry in row if not entry.is_live)
-    announce((entry.source for entry in entries), in_blocks=True)
+    announce((entry.reading_source() for entry in entries), in_blocks=True)
     return window

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
 
 from ..entries.entry import Entry
 
@@ -22,21 +23,24 @@ class Node:
 
     That of the root is empty, and so may be one in a file of others.
     """
-    children: list[Node] = field(default_factory=list["Node"])
+    children: Sequence[Node] = ()
     leaf: Leaf | None = None
     n_alike: int = 1
     """For how many blocks that are alike it stands; it is the first of them."""
 
     @property
     def leaves(self) -> Iterator[tuple[Leaf, int]]:
-        """Yield all leaves at and below it, each with how many it stands for."""
-        waiting = [(self, 1)]
-        while waiting:
-            node, n_around = waiting.pop()
-            n = n_around * node.n_alike
-            if node.leaf is not None:
-                yield node.leaf, n
-            waiting += [(child, n) for child in reversed(node.children)]
+        """All leaves at and below it, each with how many it stands for."""
+        return _leaves_below(self, 1)
+
+
+def _leaves_below(node: Node, n_around: int) -> Iterator[tuple[Leaf, int]]:
+    n = n_around * node.n_alike
+    if node.leaf is not None:
+        yield node.leaf, n
+    # Children may be made one by one, so that no list of them is put together.
+    for child in node.children:
+        yield from _leaves_below(child, n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,86 +90,151 @@ def tree_of(
     If ``is_collapsed``, neighbours that are numbered and hold the same (names, shapes,
     dtypes, kinds; any values) are one node.
     """
-    root = _Names()
-    for leaf in leaves:
-        parts = split(leaf.path)
+
+    def parts_of(path: str) -> list[str]:
+        parts = split(path)
         if len(parts) > _DEEPEST:
             parts = [*parts[: _DEEPEST - 1], ".".join(parts[_DEEPEST - 1 :])]
-        root.put(parts, leaf)
-    builder = _Builder(is_collapsed=is_collapsed)
-    return builder.node("", root, is_root=True)[0]
+        return parts
+
+    root = _Names()
+    for leaf in leaves:
+        root.put(leaf, parts_of)
+    if is_collapsed:
+        return _Builder(parts_of).node("", root, 0)[0]
+    return _uncollapsed("", root, 0, parts_of)
+
+
+_Split = Callable[[str], list[str]]
 
 
 class _Names:
     """What is below a name, while paths are put in: names, leaves, or both at one.
 
     A file may have hundreds of thousands, so that a leaf is its entry where that says
-    all, and a `Leaf` is made of it when its node is.
+    all, and a `Leaf` is made of it when its node is. An entry that is alone below a
+    name stands there, and the rest of its path is looked at when another one comes.
     """
 
     __slots__ = ("below", "leaf")
 
-    def __init__(self, leaf: Leaf | Entry | None = None) -> None:
+    def __init__(self, leaf: Leaf | None = None) -> None:
         self.below: dict[str, _Names | Leaf | Entry] = {}
-        self.leaf = leaf
+        self.leaf: Leaf | Entry | None = leaf
 
-    def put(self, parts: list[str], leaf: Leaf) -> None:
-        place = self
-        for part in parts[:-1]:
-            below = place.below.get(part)
-            if not isinstance(below, _Names):
-                below = place.below[sys.intern(part)] = _Names(below)
-            place = below
+    def put(self, leaf: Leaf, parts_of: _Split) -> None:
+        """Put in a leaf, at its path."""
         entry = leaf.entry
-        value: Leaf | Entry = leaf
-        if entry is not None and leaf.tied_to is None and leaf.path == entry.path:
-            value = entry
-        below = place.below.get(parts[-1])
-        if isinstance(below, _Names):
-            below.leaf = value
-        else:
-            place.below[sys.intern(parts[-1])] = value
+        is_entry = entry is not None and leaf.tied_to is None
+        is_entry = is_entry and leaf.path == entry.path
+        self._put(entry if is_entry else leaf, parts_of(leaf.path), 0, parts_of)
 
-    def in_order(self) -> Iterator[tuple[str, _Names | Leaf | Entry]]:
-        """Yield what is below, numbers by their size: files may sort them as texts."""
-        names: Iterable[str] = self.below
+    def _put(
+        self, leaf: Leaf | Entry, parts: list[str], depth: int, parts_of: _Split
+    ) -> None:
+        place = self
+        for i in range(depth, len(parts)):
+            part = parts[i]
+            below = place.below.get(part)
+            if below is None and (isinstance(leaf, Entry) or i == len(parts) - 1):
+                place.below[sys.intern(part)] = leaf
+                return
+            if not isinstance(below, _Names):
+                before, below = below, _Names()
+                place.below[sys.intern(part)] = below
+                if before is not None:
+                    below._put(before, parts_of(before.path), i + 1, parts_of)
+            place = below
+        place.leaf = leaf
+
+    def in_order(self) -> list[str]:
+        """Return the names below, numbers by size: files may sort them as texts."""
+        names = list(self.below)
         if all(name.isdecimal() and len(name) < 18 for name in names):
-            names = sorted(names, key=int)
-        return ((name, self.below[name]) for name in names)
+            names.sort(key=int)
+        return names
+
+
+def _uncollapsed(
+    name: str, below: _Names | Leaf | Entry, depth: int, parts_of: _Split
+) -> Node:
+    """Return the node of a name, whose children are made when they are looked at."""
+    if isinstance(below, _Names):
+        below = _as_list(below)
+    if not isinstance(below, _Names):
+        return Node(_whole_name(name, below, depth, parts_of), (), _leaf(below))
+    children = _Children(below, depth + 1, parts_of)
+    node = Node(name, children, _leaf(below.leaf))
+    is_link = depth > 0 and len(children) == 1 and node.leaf is None
+    return _shortened(node) if is_link else node
+
+
+class _Children(Sequence[Node]):
+    """The nodes below a name: hundreds of thousands are in memory one by one."""
+
+    def __init__(self, names: _Names, depth: int, parts_of: _Split) -> None:
+        self._names, self._depth, self._parts_of = names, depth, parts_of
+
+    def __len__(self) -> int:
+        return len(self._names.below)
+
+    def __iter__(self) -> Iterator[Node]:
+        return map(self._node, self._names.in_order())
+
+    @overload
+    def __getitem__(self, place: int) -> Node: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Node]: ...
+    def __getitem__(self, place: int | slice) -> Node | list[Node]:
+        names = self._names.in_order()
+        if isinstance(place, slice):
+            return [self._node(name) for name in names[place]]
+        return self._node(names[place])
+
+    def _node(self, name: str) -> Node:
+        return _uncollapsed(name, self._names.below[name], self._depth, self._parts_of)
 
 
 class _Builder:
     """Makes nodes from the leaves up; equal forms get equal numbers."""
 
-    def __init__(self, *, is_collapsed: bool) -> None:
-        self.is_collapsed = is_collapsed
+    def __init__(self, parts_of: _Split) -> None:
+        self._parts_of = parts_of
         self._forms: dict[object, int] = {}
 
     def node(
-        self, name: str, below: _Names | Leaf | Entry, *, is_root: bool = False
+        self, name: str, below: _Names | Leaf | Entry, depth: int
     ) -> tuple[Node, int]:
-        """Return the node and the number of its form."""
+        """Return the node and the number of its form; ``depth`` counts its parts."""
         if isinstance(below, _Names):
             below = _as_list(below)
         if not isinstance(below, _Names):
             # Nearly all of hundreds of thousands are such.
-            leaf = _leaf(below)
-            return Node(name, [], leaf), self._number_of((_form_of(leaf), ()))
+            return self._node_of_leaf(name, below, depth)
         leaf = _leaf(below.leaf)
-        node, forms = Node(name, [], leaf), list[tuple[str, int]]()
-        run = _Run(node.children)
-        for child_name, of_child in below.in_order():
-            child, form = self.node(child_name, of_child)
+        children, forms = list[Node](), list[tuple[str, int]]()
+        run = _Run(children)
+        for child_name in below.in_order():
+            child, form = self.node(child_name, below.below[child_name], depth + 1)
             forms.append((child.name, form))
-            if self.is_collapsed:
-                run.add(child, form)
-            else:
-                node.children.append(child)
+            run.add(child, form)
         run.end()
+        node = Node(name, children, leaf)
         number = self._number_of((_form_of(leaf), tuple(forms)))
-        if len(node.children) == 1 and leaf is None and not is_root:
+        if depth and len(children) == 1 and leaf is None:
             node = _shortened(node)
         return node, number
+
+    def _node_of_leaf(
+        self, name: str, below: Leaf | Entry, depth: int
+    ) -> tuple[Node, int]:
+        leaf = _leaf(below)
+        form, names = self._number_of((_form_of(leaf), ())), list[str]()
+        for part in reversed(_rest_of(below, depth, self._parts_of)):
+            # As those of names that lead to one thing.
+            names.insert(0, part)
+            form = self._number_of((None, ((".".join(names), form),)))
+        return Node(".".join([name, *names]), (), leaf), form
 
     def _number_of(self, form: object) -> int:
         return self._forms.setdefault(form, len(self._forms))
@@ -195,6 +264,15 @@ class _Run:
         if self._first is not None:
             self._nodes.append(_repeated(self._first, self._last, self._n))
         self._first, self._n = None, 0
+
+
+def _rest_of(below: Leaf | Entry, depth: int, parts_of: _Split) -> list[str]:
+    """Return the parts of a path after ``depth``, at which what it leads to stands."""
+    return parts_of(below.path)[depth:] if isinstance(below, Entry) else []
+
+
+def _whole_name(name: str, below: Leaf | Entry, depth: int, parts_of: _Split) -> str:
+    return ".".join([name, *_rest_of(below, depth, parts_of)])
 
 
 def _leaf(leaf: Leaf | Entry | None) -> Leaf | None:
@@ -235,7 +313,7 @@ def _repeated(node: Node, last_name: str, n: int) -> Node:
 
 def _shortened(node: Node) -> Node:
     """Return the only child of ``node`` under both names."""
-    child = node.children[0]
+    (child,) = node.children
     return Node(f"{node.name}.{child.name}", child.children, child.leaf, child.n_alike)
 
 

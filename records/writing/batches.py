@@ -82,7 +82,7 @@ class BatchWriter:
         """Write ``frame`` and the entry's payload of ``size`` bytes."""
         # The usual case first: a live tensor with its values in a row is written as it
         # is, without the questions of `stored_tensor`.
-        tensor: Any = entry.source
+        tensor: Any = entry.reading_source()
         address = row_of(tensor) if type(tensor) in ORDINARY else 0
         if address:
             self._add(number, entry, tensor, address, dtype, size, frame)
@@ -117,8 +117,9 @@ class BatchWriter:
 
         Modes and streams are a thread's own, and a subclass is code of users.
         """
-        is_held = isinstance(entry.source, HeldTensor)
-        if is_held or not self._pipeline.has_helper or is_plain(entry.source):
+        source = entry.reading_source()
+        is_held = isinstance(source, HeldTensor)
+        if is_held or not self._pipeline.has_helper or is_plain(source):
             write()
             return
         self.flush()

@@ -156,7 +156,9 @@ class Contents:
         if n_converted < _FEW:
             return False
         # What only the caller's thread may read, the helper waits for.
-        n_ordinary = sum(type(entry.source) in ORDINARY for entry in self._entries)
+        n_ordinary = sum(
+            type(entry.reading_source()) in ORDINARY for entry in self._entries
+        )
         return n_ordinary > 0.9 * len(self._entries)
 
     @property
@@ -192,8 +194,9 @@ class Contents:
     def expect_readings(self) -> None:
         """Say that payloads may be read again after the next reading."""
         for entry in self._entries:
-            if isinstance(entry.source, HeldTensor):
-                entry.source.read_again()
+            source = entry.reading_source()
+            if isinstance(source, HeldTensor):
+                source.read_again()
 
     def check_complete(self) -> None:
         """Raise `RecordError` for what the format has left out of the file."""
@@ -213,7 +216,7 @@ class Contents:
     def _lies_as_it_is_stored(self, i: int) -> bool:
         """Return whether any thread may hash a long payload where it lies."""
         entry, dtype = self._entries[i], self.dtypes[i]
-        tensor: Any = entry.source
+        tensor: Any = entry.reading_source()
         return (
             self.sizes[i] >= _LONG
             and is_plain(tensor)
@@ -225,7 +228,7 @@ class Contents:
 
     def _digest_in_place(self, i: int) -> bytes:
         """Return the sum of such a payload, of which nobody needs a copy."""
-        tensor: Any = self._entries[i].source
+        tensor: Any = self._entries[i].reading_source()
         if tensor.shape != self._entries[i].shape:
             raise resized(self._entries[i], tensor)
         total, data = xxhash.xxh3_64(), byte_view(tensor.detach())

@@ -94,8 +94,9 @@ def pieces(
     write to it.
     """
     scratch = scratch or Scratch()
-    if isinstance(entry.source, HeldTensor):
-        yield from entry.source.pieces(scratch.take, CHUNK)
+    source = entry.reading_source()
+    if isinstance(source, HeldTensor):
+        yield from source.pieces(scratch.take, CHUNK)
         return
     if is_piecewise(entry):
         # Put together of files, or decoded, and larger than memory perhaps.
@@ -131,7 +132,7 @@ def pieces(
 
 def is_piecewise(entry: Entry) -> bool:
     """Return whether it is stored, and better read a few rows at a time."""
-    return getattr(entry.source, "is_piecewise", False) and not entry.is_live
+    return getattr(entry.reading_source(), "is_piecewise", False) and not entry.is_live
 
 
 def convert_piece(

@@ -2,20 +2,23 @@
 
     python -m tests.campaigns.limits [--part NAME] [--scale S]
 
-A record of 200,000 entries, a module of 20,000 modules, and a record of 8 GiB with a
-tensor of 5 GiB, in every format that allows it. Memory is what a step takes at most
-beside the values that it saves or gives back; time is compared with half the size. The
-results go to docs/reliability.md.
+A record of 200,000 entries, what the command makes of such files, a module of 20,000
+modules, and a record of 8 GiB with a tensor of 5 GiB, in every format that allows it.
+Memory is what a step takes at most beside the values that it saves or gives back; time
+is compared with half the size. The results go to docs/reliability.md.
 """
 
 import argparse
 import gc
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 import burnish
+from burnish.cli.main import main as main_of_command
 from burnish.records.entries.entry import Entry, ParamId
 from burnish.records.flat_record import FlatRecord
 from burnish.records.recorder import Recorder
@@ -30,6 +34,7 @@ from burnish.records.recorder import Recorder
 from .reliability import section, write_section
 
 SUFFIXES = (".mpk", ".mpk.zst", ".json", ".safetensors")
+FILES = (".mpk", ".mpk.zst", ".safetensors")
 GIB = 1 << 30
 MIB = 1 << 20
 
@@ -147,6 +152,40 @@ def entry_steps(n: int, suffix: str, folder: Path) -> dict[str, Cost]:
     }
 
 
+def command_lines(a: Path, b: Path, folder: Path) -> dict[str, list[str]]:
+    """Return calls of the command that look at every entry of one file or of two."""
+    show = ["show", str(a)]
+    return {
+        "show": show,
+        "show --all": [*show, "--all"],
+        "show --json": [*show, "--json"],
+        "show --stats": [*show, "--stats", "--json"],
+        "diff --json": ["diff", str(a), str(b), "--json"],
+        "verify": ["verify", str(a)],
+        "convert": ["convert", str(a), str(folder / "converted.mpk"), "--force"],
+    }
+
+
+def call_command(words: list[str]) -> None:
+    """Run the command, whose output goes nowhere."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        assert main_of_command(words) in (0, 1)
+
+
+def command_steps(n: int, suffix: str, folder: Path) -> dict[str, Cost]:
+    """Return what commands take for files of ``n`` entries, all of which differ."""
+    files = [folder / f"{name}{suffix}" for name in "ab"]
+    for file, more in zip(files, (0, 1), strict=True):
+        record = many_entries(n).map_tensors(lambda values, more=more: values + more)
+        Recorder(suffix[1:]).save(record, file)
+    lines = command_lines(*files, folder)
+    for words in lines.values():
+        call_command(words)  # what is imported is no part of what entries take
+    return {
+        name: measured(partial(call_command, words)) for name, words in lines.items()
+    }
+
+
 class Many(nn.Module):
     """A module of ``n`` small ones."""
 
@@ -213,6 +252,7 @@ def rows(part: str, scale: float) -> Iterator[Row]:
         for step, cost in full.items():
             case = f"{name.format(n=n, gib=n / GIB)}, {suffix}"
             n_entries = 2 if part == "large" else n * entries_of_one
+            n_entries *= 2 if step.startswith("diff") else 1
             yield Row(case, step, n_entries, cost, halves.get(step))
 
 
@@ -220,6 +260,7 @@ Steps = Callable[[int, str, Path], dict[str, Cost]]
 
 PARTS: dict[str, tuple[str, int, tuple[str, ...], Steps, int]] = {
     "entries": ("{n:,} entries", 200_000, SUFFIXES, entry_steps, 1),
+    "commands": ("{n:,} entries, burnish", 200_000, FILES, command_steps, 1),
     "modules": ("{n:,} modules", 20_000, SUFFIXES, module_steps, 2),
     "large": ("{gib:.3g} GiB", 8 * GIB, (".mpk", ".safetensors"), large_steps, 1),
 }

@@ -11,20 +11,34 @@ import pytest
 import burnish
 from burnish.records.recorder import Recorder
 
-from .limits import Cost, Row, large_tensors, look_at, many_entries, rows, table
+from .limits import (
+    Cost,
+    Row,
+    call_command,
+    command_lines,
+    large_tensors,
+    look_at,
+    many_entries,
+    rows,
+    table,
+)
 
 N = 20_000
 """Enough for a header that is read column by column."""
 
 
-def peak(step: Callable[[], Any]) -> float:
+N_OF_COMMANDS = 1500
+"""So that what a command takes for any file is a part that can be neglected."""
+
+
+def peak(step: Callable[[], Any], n: int = N) -> float:
     """Return the most memory that a step allocates, in bytes an entry."""
     step()
     gc.collect()
     tracemalloc.start()
     try:
         step()
-        return tracemalloc.get_traced_memory()[1] / N
+        return tracemalloc.get_traced_memory()[1] / n
     finally:
         tracemalloc.stop()
 
@@ -51,6 +65,37 @@ def test_an_entry_takes_little_memory_in_every_step(
     assert {n: p for n, p in peaks.items() if p > MOST[suffix]} == {}
 
 
+OF_COMMANDS = {
+    "show": 620,
+    "show --all": 790,
+    "show --stats": 700,
+    "diff --json": 1300,
+    "convert": 850,
+}
+"""Bytes of Python objects an entry; of a pair of them for ``diff``."""
+
+
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("commands")
+    a, b = folder / "a.mpk", folder / "b.mpk"
+    record = many_entries(N_OF_COMMANDS)
+    burnish.save_record(record, a)
+    burnish.save_record(record.map_tensors(lambda values: values + 1), b)
+    return a, b
+
+
+@pytest.mark.parametrize("command", OF_COMMANDS)
+def test_a_command_takes_little_memory_for_an_entry(
+    command: str, two_files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    words = command_lines(*two_files, tmp_path)[command]
+
+    most = peak(lambda: call_command(words), N_OF_COMMANDS)
+
+    assert most < OF_COMMANDS[command]
+
+
 def test_columns_alone_take_a_part_of_what_entries_do(tmp_path: Path) -> None:
     file = tmp_path / "x.mpk"
     burnish.save_record(many_entries(N), file)
@@ -62,11 +107,11 @@ def test_columns_alone_take_a_part_of_what_entries_do(tmp_path: Path) -> None:
     assert peak(read_one) < 460
 
 
-@pytest.mark.parametrize("part", ["entries", "modules", "large"])
+@pytest.mark.parametrize("part", ["entries", "commands", "modules", "large"])
 def test_every_part_is_measured(part: str) -> None:
     found = list(rows(part, 1 / 2000 if part != "large" else 1 / 4096))
 
-    assert len(found) == (6 if part == "large" else 12)
+    assert len(found) == {"large": 6, "commands": 21}.get(part, 12)
     assert all(row.cost.memory <= row.most for row in found)
     assert table(["x"]).endswith("\nx")
 

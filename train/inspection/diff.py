@@ -1,7 +1,7 @@
 """burnish.diff: what only one of two has, and how far the rest is apart."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +15,7 @@ from ...config.path import join
 from ...config.printable import printable
 from ...config.short_text import first_names, quantity, short_repr
 from ...core.persistence.saving import into_record
-from ...records.entries.entry import Entry
+from ...records.entries.entry import Entry, Payload
 from ...records.entries.show import shape_text
 from ...records.flat_record import FlatRecord
 from ...records.inspection.comparison import (
@@ -42,21 +42,10 @@ from .pairing import Pairing, pair_entries, shared_path
 from .part_view import PartView, part_views
 from .settings import SettingsPair, settings_of
 from .stored_parts import StoredPart, StoredParts, stored_parts
+from .tensor_changes import TensorChange, TensorChanges
 
 Comparable: TypeAlias = "Readable | nn.Module | Mapping[str, Any]"
 """A file, a folder, a URL, a record, a module, a state dict."""
-
-
-@dataclass(frozen=True, slots=True)
-class TensorChange:
-    """A tensor that both have, and how far its values are apart."""
-
-    path: str
-    """In the first one."""
-    distance: Distance
-    moved: float
-    """The norm of the difference by that of the first one; of one that was all zeros
-    by that of its layer, in which it began at nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +81,13 @@ class Diff(FoldedHtml):
     retyped: dict[str, tuple[torch.dtype, torch.dtype]]
     """Dtypes, where they differ; the values are compared all the same."""
     renamed: dict[str, str]
-    changed: list[TensorChange]
+    changed: Sequence[TensorChange]
     """Tensors with other values, the one that moved most first."""
+    n_beyond: int
+    """How many of them are beyond the tolerance, without one all."""
     equal: list[str]
     """Tensors with the same values, as they are named in the first one."""
-    layers: list[LayerChange]
+    layers: Sequence[LayerChange]
     """Layers with other values, the one that moved most first."""
     hyperparameters: list[ValueChange]
     tied_a: list[tuple[str, ...]]
@@ -128,8 +119,7 @@ class Diff(FoldedHtml):
         if names or self.hyperparameters or self.tied_a or self.tied_b:
             return False
         if self.has_tolerance:
-            are_close = all(change.distance.is_close for change in self.changed)
-            return are_close and all(change.is_close for change in self.data)
+            return not self.n_beyond and all(change.is_close for change in self.data)
         return not (self.changed or self.retyped or self.data)
 
     def summary(self) -> str:
@@ -144,9 +134,8 @@ class Diff(FoldedHtml):
     def _verdict(self) -> str:
         n = len(self.changed) + self.n_equal
         texts = [f"other values in {len(self.changed):,} of {quantity(n, 'tensor')}"]
-        n_beyond = sum(not change.distance.is_close for change in self.changed)
-        if 0 < n_beyond < len(self.changed):
-            texts[0] += f", {n_beyond:,} of them beyond the tolerance"
+        if 0 < self.n_beyond < len(self.changed):
+            texts[0] += f", {self.n_beyond:,} of them beyond the tolerance"
         for paths, name in ((self.only_a, self.a), (self.only_b, self.b)):
             if paths:
                 texts.append(f"{len(paths):,} only in {printable(name)}")
@@ -287,19 +276,24 @@ def _compared(
     views = {n: (a[1].get(n), b[1].get(n)) for n in dict.fromkeys([*a[1], *b[1]])}
     tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
     settings = {name: settings_of(x, y) for name, (x, y) in views.items()}
-    pairing, prefixes = _paired(views)
-    distances = _Distances(rtol or 0.0, atol or 0.0, progress, prefixes)
+    pairings = {name: _paired(x, y) for name, (x, y) in views.items()}
+    distances = _Distances(rtol or 0.0, atol or 0.0, progress)
     with StopsAsItself():
-        distances.add(pairing.pairs)
+        distances.add(pairings)
     return Diff(
         a=a[0],
         b=b[0],
-        only_a=[prefixes[id(e)] + e.path for e in pairing.only_a],
-        only_b=[prefixes[id(e)] + e.path for e in pairing.only_b],
+        only_a=[join(n, e.path) for n, p in pairings.items() for e in p.only_a],
+        only_b=[join(n, e.path) for n, p in pairings.items() for e in p.only_b],
         reshaped=distances.reshaped,
         retyped=distances.retyped,
-        renamed=pairing.renamed,
-        changed=distances.changed(),
+        renamed={
+            join(name, path_a): join(name, path_b)
+            for name, pairing in pairings.items()
+            for path_a, path_b in pairing.renamed.items()
+        },
+        changed=distances.changes.rows(distances.layers.movement_of),
+        n_beyond=distances.changes.n_beyond,
         equal=distances.equal,
         layers=distances.layers.changed(),
         hyperparameters=[
@@ -307,8 +301,8 @@ def _compared(
             for name, pair in settings.items()
             for change in _changes(name, pair.a, pair.b)
         ],
-        tied_a=pairing.tied_a,
-        tied_b=pairing.tied_b,
+        tied_a=[_below(n, tie) for n, p in pairings.items() for tie in p.tied_a],
+        tied_b=[_below(n, tie) for n, p in pairings.items() for tie in p.tied_b],
         not_compared=[*_beside(views), *_unpaired_text(settings)],
         data=[
             change
@@ -323,24 +317,12 @@ _Views: TypeAlias = Mapping[str, tuple[PartView | None, PartView | None]]
 """What both have under the name of a part."""
 
 
-def _paired(views: _Views) -> tuple[Pairing, dict[int, str]]:
-    """Return the entries of all parts in pairs, and what goes before their paths."""
-    pairing = Pairing()
-    prefixes: dict[int, str] = {}
-    for name, (view_a, view_b) in views.items():
-        of_part = pair_entries(_entries(view_a), _entries(view_b), _sum_of)
-        for entry in (*(x for x, _ in of_part.pairs), *of_part.only_a, *of_part.only_b):
-            prefixes[id(entry)] = f"{name}." if name else ""
-        pairing.pairs += of_part.pairs
-        pairing.only_a += of_part.only_a
-        pairing.only_b += of_part.only_b
-        pairing.renamed |= {
-            join(name, path_a): join(name, path_b)
-            for path_a, path_b in of_part.renamed.items()
-        }
-        pairing.tied_a += [tuple(join(name, p) for p in t) for t in of_part.tied_a]
-        pairing.tied_b += [tuple(join(name, p) for p in t) for t in of_part.tied_b]
-    return pairing, prefixes
+def _paired(a: PartView | None, b: PartView | None) -> Pairing:
+    return pair_entries(_entries(a), _entries(b), _sum_of)
+
+
+def _below(part: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(join(part, name) for name in names)
 
 
 def _beside(views: _Views) -> list[str]:
@@ -360,77 +342,72 @@ def _unpaired_text(settings: Mapping[str, SettingsPair]) -> Iterator[str]:
 class _Distances:
     """What is found of pairs, one after the other."""
 
-    def __init__(
-        self,
-        rtol: float,
-        atol: float,
-        progress: Progress | None,
-        prefixes: Mapping[int, str],
-    ) -> None:
+    def __init__(self, rtol: float, atol: float, progress: Progress | None) -> None:
         self.rtol, self.atol = rtol, atol
         call = progress_call(progress)
         self._progress = None if call is None else through_generators(call)
-        self._prefixes = prefixes
         self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
-        self._changed: dict[str, Distance] = {}
         # Reading small tensors one by one takes as long as comparing them does.
         self._maps = Maps()
+        self.changes = TensorChanges()
         self.equal: list[str] = []
         self.layers = LayerChanges()
 
-    def add(self, pairs: list[tuple[Entry, Entry]]) -> None:
+    def add(self, pairings: Mapping[str, Pairing]) -> None:
+        """Compare the pairs of each part."""
+        pairs = (pair for pairing in pairings.values() for pair in pairing.pairs)
         tally = Tally(self._progress, (a.nbytes for a, _ in pairs))
-        alike = [(a, b) for a, b in pairs if a.shape == b.shape]
-        self.reshaped |= {
-            self._path(a, b): (a.shape, b.shape) for a, b in pairs if a.shape != b.shape
-        }
-        for a, b in read_ahead(alike):
-            path = self._path(a, b)
-            if a.dtype is not b.dtype:
-                self.retyped[path] = a.dtype, b.dtype
-            distance = self._distance(a, b, tally, path)
-            self.layers.add(path, distance)
-            if distance.n_changed:
-                self._changed[path] = distance
-            else:
-                self.equal.append(path)
+        for part, pairing in pairings.items():
+            alike = (pair for pair in pairing.pairs if _is_alike(*pair))
+            for a, b in read_ahead(alike):
+                self._add(a, b, join(part, shared_path(a, b)), tally)
+            self.reshaped |= {
+                join(part, shared_path(a, b)): (a.shape, b.shape)
+                for a, b in pairing.pairs
+                if not _is_alike(a, b)
+            }
 
-    def changed(self) -> list[TensorChange]:
-        """Return the tensors with other values, the one that moved most first."""
-        changes = [
-            TensorChange(path, distance, self.layers.movement_of(path, distance))
-            for path, distance in self._changed.items()
-        ]
-        return sorted(
-            changes, key=lambda change: (-change.moved, -change.distance.max_abs)
-        )
-
-    def _path(self, a: Entry, b: Entry) -> str:
-        return self._prefixes.get(id(a), "") + shared_path(a, b)
+    def _add(self, a: Entry, b: Entry, path: str, tally: Tally) -> None:
+        if a.dtype is not b.dtype:
+            self.retyped[path] = a.dtype, b.dtype
+        distance = self._distance(a, b, tally, path)
+        self.layers.add(path, distance)
+        if distance.n_changed:
+            self.changes.add(path, distance)
+        else:
+            self.equal.append(path)
 
     def _distance(self, a: Entry, b: Entry, tally: Tally, path: str) -> Distance:
-        if not (_is_small(a) and _is_small(b)):
+        source_a, source_b = _small_source(a), _small_source(b)
+        if source_a is None or source_b is None:
             blocks = _counted(_values(a), tally, path)
             return distance_of(blocks, _values(b), rtol=self.rtol, atol=self.atol)
-        x, y = _whole(a, self._maps), _whole(b, self._maps)
+        x, y = _whole(a, source_a, self._maps), _whole(b, source_b, self._maps)
         tally.add(a.nbytes, path)
         return distance_of_whole(x, y, rtol=self.rtol, atol=self.atol)
+
+
+def _is_alike(a: Entry, b: Entry) -> bool:
+    return a.shape == b.shape
 
 
 _SMALL = 1 << 16
 """Bytes of a tensor that is read at once: of hundreds of thousands, most are such."""
 
 
-def _is_small(entry: Entry) -> bool:
-    """Return whether the entry is read at once; what a URL has is read by blocks."""
-    payload = entry.source
-    is_of_file = isinstance(payload, LazyPayload) and not is_remote(payload.source)
-    return entry.nbytes <= _SMALL and (is_of_file or entry.is_live)
+def _small_source(entry: Entry) -> Tensor | Payload | None:
+    """Return what is read at once; None for what is read by blocks, as of URLs."""
+    if entry.nbytes > _SMALL:
+        return None
+    source = entry.reading_source()
+    is_of_file = isinstance(source, LazyPayload) and not is_remote(source.source)
+    return source if is_of_file or entry.is_live else None
 
 
-def _whole(entry: Entry, maps: Maps) -> Tensor:
-    values: Tensor = values_of(entry.read_stored(maps), entry.path)
+def _whole(entry: Entry, source: Tensor | Payload, maps: Maps) -> Tensor:
+    stored = source if isinstance(source, Tensor) else source.load(maps)
+    values: Tensor = values_of(stored, entry.path)
     return values.detach().reshape(-1)
 
 

@@ -2,9 +2,13 @@
 
 import math
 import re
+from array import array
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...records.inspection.comparison import Distance
+from .rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +25,28 @@ class LayerChange:
 
 
 class LayerChanges:
-    """What is known of each layer, while tensors are compared."""
+    """What is known of each layer, while tensors are compared: a row of numbers."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, _Sums] = {}
+        self._numbers: dict[str, int] = {}
+        self._paths: list[str] = []
+        """By number, once all are counted."""
+        self._n_tensors, self._n_changed = array("q"), array("q")
+        self._norms, self._changes = array("d"), array("d")
 
     def add(self, path: str, distance: Distance) -> None:
         """Count a tensor that both have in one shape."""
-        self._sums.setdefault(layer_of(path), _Sums()).add(distance)
+        i = self._numbers.setdefault(layer_of(path), len(self._numbers))
+        if i == len(self._norms):
+            for column in (self._n_tensors, self._n_changed):
+                column.append(0)
+            for sums in (self._norms, self._changes):
+                sums.append(0.0)
+        self._n_tensors[i] += 1
+        self._n_changed[i] += distance.n_changed > 0
+        # Squares of large and tiny norms have no float64: `hypot` takes none.
+        self._norms[i] = math.hypot(self._norms[i], distance.norm)
+        self._changes[i] = math.hypot(self._changes[i], distance.norm_of_change)
 
     def movement_of(self, path: str, distance: Distance) -> float:
         """Return how far a tensor moved that was counted, by its norm.
@@ -36,38 +54,28 @@ class LayerChanges:
         By that of its layer where its own is zero: one that was all zeros would have
         moved farther than all others, however little it did.
         """
-        norm = self._sums[layer_of(path)].norm
-        return (
-            distance.moved if distance.norm else _share(distance.norm_of_change, norm)
-        )
+        if distance.norm:
+            return distance.moved
+        norm = self._norms[self._numbers[layer_of(path)]]
+        return _share(distance.norm_of_change, norm)
 
-    def changed(self) -> list[LayerChange]:
+    def changed(self) -> Rows[LayerChange]:
         """Return the layers with other values, the one that moved most first."""
-        layers = [sums.result(path) for path, sums in self._sums.items()]
-        changed = [layer for layer in layers if layer.n_changed]
-        return sorted(changed, key=lambda layer: -layer.moved)
+        rows = np.flatnonzero(np.array(self._n_changed))
+        moved = np.array([self._moved(i) for i in rows.tolist()])
+        order = rows[np.argsort(-moved, kind="stable")] if len(rows) else rows
+        self._paths = [*self._numbers]
+        return Rows(order, self._row)
 
+    def _moved(self, number: int) -> float:
+        return _share(self._changes[number], self._norms[number])
 
-class _Sums:
-    __slots__ = ("change", "n_changed", "n_tensors", "norm")
-
-    def __init__(self) -> None:
-        self.n_tensors = self.n_changed = 0
-        self.norm = self.change = 0.0
-
-    def add(self, distance: Distance) -> None:
-        self.n_tensors += 1
-        self.n_changed += distance.n_changed > 0
-        # Squares of large and tiny norms have no float64: `hypot` takes none.
-        self.norm = math.hypot(self.norm, distance.norm)
-        self.change = math.hypot(self.change, distance.norm_of_change)
-
-    def result(self, path: str) -> LayerChange:
+    def _row(self, number: int) -> LayerChange:
         return LayerChange(
-            path=path,
-            moved=_share(self.change, self.norm),
-            n_changed=self.n_changed,
-            n_tensors=self.n_tensors,
+            path=self._paths[number],
+            moved=self._moved(number),
+            n_changed=self._n_changed[number],
+            n_tensors=self._n_tensors[number],
         )
 
 

@@ -55,23 +55,28 @@ def _pair_by_name(
     a: Sequence[Entry], b: Sequence[Entry], result: Pairing
 ) -> tuple[list[Entry], list[Entry]]:
     """Add the namesakes to ``result``, and return what has none."""
+    # What is paired leaves it, but what has several names: others may have these.
     by_path = {path: entry for entry in b for path in (entry.path, *entry.ties)}
     rest_a: list[Entry] = []
-    names_of_b: dict[int, list[str]] = defaultdict(list)
+    names_of_tied: dict[int, list[str]] = defaultdict(list)
     for entry in a:
         namesakes: dict[int, tuple[str, Entry]] = {}
         for path in (entry.path, *entry.ties):
-            if path in by_path:
-                namesakes.setdefault(id(by_path[path]), (path, by_path[path]))
+            namesake = by_path.get(path)
+            if namesake is None:
+                continue
+            if not namesake.ties:
+                del by_path[path]
+            elif id(namesake) not in namesakes:
+                names_of_tied[id(namesake)].append(path)
+            namesakes.setdefault(id(namesake), (path, namesake))
         if not namesakes:
             rest_a.append(entry)
-        for key, (path, namesake) in namesakes.items():
-            result.pairs.append((entry, namesake))
-            names_of_b[key].append(path)
+        result.pairs += [(entry, namesake) for _, namesake in namesakes.values()]
         if len(namesakes) > 1:
             result.tied_a.append(tuple(path for path, _ in namesakes.values()))
-    result.tied_b += [tuple(names) for names in names_of_b.values() if len(names) > 1]
-    return rest_a, [entry for entry in b if id(entry) not in names_of_b]
+    result.tied_b += [tuple(names) for names in names_of_tied.values() if names[1:]]
+    return rest_a, [e for e in b if e.path in by_path and id(e) not in names_of_tied]
 
 
 def shared_path(a: Entry, b: Entry) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 from ...config.printable import printable
 from ...records.entries.show import shape_text
-from ..inspection.diff import Diff, TensorChange, dtype_text, tie_text, value_text
+from ..inspection.diff import Diff, dtype_text, tie_text, value_text
 from ..inspection.layers import LayerChange
+from ..inspection.tensor_changes import TensorChange
 from .page import page_text
 
 _MOST = 4000

@@ -1,5 +1,7 @@
 """Entries of a file's table: one is made without the others, and only once."""
 
+import copy
+import dataclasses
 from typing import Any
 
 import torch
@@ -63,9 +65,42 @@ def test_one_entry_is_made_without_the_others() -> None:
     assert entries.at("nothing") is None
     assert placed == []
     entries.at("b")
-    assert placed == ["b"]
     entries.all()
-    assert placed == ["b", "a", "c"]
+    assert placed == []
+
+
+def test_an_entry_keeps_the_payload_that_somebody_has_asked_for() -> None:
+    entries, placed = stored(), list[str]()
+
+    def payload_of(_: int, entry: Entry) -> Any:
+        placed.append(entry.path)
+        return torch.ones(1)
+
+    entries.place(payload_of)
+    a, b, _ = entries.all()
+    payload = a.source
+
+    assert a.source is payload is a.read_stored()
+    assert b.read_stored() is not b.read_stored()
+    assert placed == ["a", "b", "b"]
+
+
+def test_an_entry_takes_another_id_and_another_source() -> None:
+    a, b, c = stored().all()
+    values = torch.zeros(2, 3)
+
+    a.source, b.id = values, ParamId("x")
+
+    assert (a.id, a.tensor(), a.is_stored) == (ID, values, False)
+    assert (b.id, b.source, b.is_stored) == ("x", c.source, True)
+
+
+def test_a_copy_is_of_all_that_an_entry_has() -> None:
+    a, _, _ = stored().all()
+
+    for twin in (dataclasses.replace(a, path="twin"), copy.copy(a)):
+        assert (twin.id, twin.source, twin.ties) == (ID, a.source, ("tied",))
+        assert (twin.dtype, twin.shape, twin.is_live) == (a.dtype, a.shape, False)
 
 
 def test_sizes_are_those_of_the_stored_values() -> None:

@@ -1,0 +1,83 @@
+"""Which tensors moved, and how far: a row of numbers for each."""
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...records.inspection.comparison import Distance
+from .rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class TensorChange:
+    """A tensor that both have, and how far its values are apart."""
+
+    path: str
+    """In the first one."""
+    distance: Distance
+    moved: float
+    """The norm of the difference by that of the first one; of one that was all zeros
+    by that of its layer, in which it began at nothing."""
+
+
+_COUNTS = ("n_values", "n_changed", "is_close")
+_NUMBERS = ("max_abs", "max_rel", "moved", "norm", "norm_of_change", "cosine")
+_MAX_ABS, _MOVED, _NORM = 0, 2, 3
+
+
+class TensorChanges:
+    """The distances of tensors that differ, while others are compared.
+
+    A row takes a hundred bytes, and the objects that it stands for four times as many.
+    """
+
+    def __init__(self) -> None:
+        self._paths: list[str] = []
+        self._counts = array("q")
+        self._numbers = array("d")
+        self._moved = array("d")
+        self.n_beyond = 0
+        """How many of them are beyond the tolerance."""
+
+    def add(self, path: str, distance: Distance) -> None:
+        """Add a tensor that differs."""
+        self._paths.append(path)
+        self._counts.extend(int(getattr(distance, name)) for name in _COUNTS)
+        numbers = [getattr(distance, name) for name in _NUMBERS]
+        # No cosine is NaN.
+        self._numbers.extend(np.nan if x is None else x for x in numbers)
+        self.n_beyond += not distance.is_close
+
+    def rows(self, movement_of: Callable[[str, Distance], float]) -> Rows[TensorChange]:
+        """Return the changes, the one that moved most first."""
+        numbers = np.array(self._numbers).reshape(-1, len(_NUMBERS))
+        moved = numbers[:, _MOVED].copy()
+        for i in np.flatnonzero(numbers[:, _NORM] == 0).tolist():
+            moved[i] = movement_of(self._paths[i], self._distance(i))
+        self._moved = array("d", moved.tobytes())
+        order = np.lexsort((-numbers[:, _MAX_ABS], -moved))
+        return Rows(order, self._row)
+
+    def _row(self, number: int) -> TensorChange:
+        path, moved = self._paths[number], self._moved[number]
+        return TensorChange(path, self._distance(number), moved)
+
+    def _distance(self, number: int) -> Distance:
+        at = len(_COUNTS) * number
+        n_values, n_changed, is_close = self._counts[at : at + len(_COUNTS)]
+        at = len(_NUMBERS) * number
+        numbers = self._numbers[at : at + len(_NUMBERS)]
+        max_abs, max_rel, moved, norm, norm_of_change, cosine = numbers
+        return Distance(
+            n_values=n_values,
+            n_changed=n_changed,
+            max_abs=max_abs,
+            max_rel=max_rel,
+            moved=moved,
+            norm=norm,
+            norm_of_change=norm_of_change,
+            cosine=None if np.isnan(cosine) else cosine,
+            is_close=bool(is_close),
+        )
