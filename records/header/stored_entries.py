@@ -31,7 +31,7 @@ class StoredEntries:
         self._entries: dict[int, Entry] = {}
         self._all: list[Entry] = []
         self._lock = threading.Lock()
-        self._ids: Sequence[str | None] = table["id"]
+        self._ids: Sequence[str | None] | PackedIds = table["id"]
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._payload_of: Callable[[int, Entry], Payload] = lambda _, entry: NOWHERE
 
@@ -102,7 +102,7 @@ class StoredEntries:
         with self._lock:
             if not self._all and self._count:
                 # As texts of their own they would be the most after the entries.
-                self._ids = self._table["id"] = PackedIds(self._ids)
+                self._ids = self._table["id"] = PackedIds(self._table["id"])
                 existing, new_entry = self._entries, self._new_entry
                 numbers = range(self._count)
                 self._all = (
@@ -204,7 +204,10 @@ class _StoredEntry(Entry):
     def reading_source(self) -> torch.Tensor | Payload:
         """Return the source, or a new payload of the same."""
         value: Any = _get_source(self)
-        return self._table.payload_of(self._number, self) if value is _UNMADE else value
+        if value is _UNMADE:
+            return self._table.payload_of(self._number, self)
+        source: torch.Tensor | Payload = value
+        return source
 
 
 _get_id: Any = Entry.__dict__["id"].__get__

@@ -125,9 +125,10 @@ class _Names:
     def put(self, leaf: Leaf, parts_of: _Split) -> None:
         """Put in a leaf, at its path."""
         entry = leaf.entry
-        is_entry = entry is not None and leaf.tied_to is None
-        is_entry = is_entry and leaf.path == entry.path
-        self._put(entry if is_entry else leaf, parts_of(leaf.path), 0, parts_of)
+        value: Leaf | Entry = leaf
+        if entry is not None and leaf.tied_to is None and leaf.path == entry.path:
+            value = entry
+        self._put(value, parts_of(leaf.path), 0, parts_of)
 
     def _put(
         self, leaf: Leaf | Entry, parts: list[str], depth: int, parts_of: _Split

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from burnish.records.inspection.statistics import stats_of
+from burnish.records.inspection.statistics import StatsTable, stats_of
 from burnish.records.tensors.flat_pieces import flat_pieces
 
 
@@ -49,3 +49,17 @@ def test_a_tensor_of_one_value_everywhere_is_dead() -> None:
     assert stats_of([torch.zeros(5)]).is_dead
     assert stats_of([torch.ones(5)]).is_dead
     assert not stats_of([torch.zeros(1)]).is_dead
+
+
+def test_a_table_gives_back_the_statistics_of_each_tensor() -> None:
+    rows = {
+        "a": stats_of([torch.tensor([1.0, math.nan, 0.0])]),
+        "nothing": stats_of([torch.full((3,), math.inf)]),
+        "empty": stats_of([]),
+    }
+    table = StatsTable()
+    for path, stats in rows.items():
+        table.add(path, stats)
+
+    assert dict(table) == rows
+    assert "b" not in table
