@@ -186,7 +186,8 @@ class _StoredEntry(Entry):
                 # Another thread may have made it meanwhile.
                 value = self.reading_source()
                 _set_source(self, value)
-        return value
+        source: torch.Tensor | Payload = value
+        return source
 
     @source.setter
     def source(self, value: torch.Tensor | Payload) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a dataclass
