@@ -127,7 +127,7 @@ class StoredEntries:
         table, i = self._table, number
         shape = tuple(table["shape"][i])
         entry = _StoredEntry.__new__(_StoredEntry)
-        entry._table, entry._number = self, number
+        entry.table, entry.number = self, number
         entry.path, entry.kind = table["path"][i], table["kind"][i]
         entry.dtype = BY_NAME[table["dtype"][i]]
         entry.shape = self._shapes.setdefault(shape, shape)
@@ -162,16 +162,16 @@ class _StoredEntry(Entry):
     entry reads for itself is not kept. A copy, by its constructor, has both.
     """
 
-    __slots__ = ("_number", "_table")
+    __slots__ = ("number", "table")
 
-    _table: StoredEntries
-    _number: int
+    table: StoredEntries
+    number: int
 
     @property
     def id(self) -> ParamId | None:
         """Who the parameter is."""
         value: Any = _get_id(self)
-        return self._table.id_of(self._number) if value is _UNMADE else value
+        return self.table.id_of(self.number) if value is _UNMADE else value
 
     @id.setter
     def id(self, value: ParamId | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a dataclass
@@ -206,7 +206,7 @@ class _StoredEntry(Entry):
         """Return the source, or a new payload of the same."""
         value: Any = _get_source(self)
         if value is _UNMADE:
-            return self._table.payload_of(self._number, self)
+            return self.table.payload_of(self.number, self)
         source: torch.Tensor | Payload = value
         return source
 

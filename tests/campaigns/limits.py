@@ -175,9 +175,9 @@ def call_command(words: list[str]) -> None:
 def command_steps(n: int, suffix: str, folder: Path) -> dict[str, Cost]:
     """Return what commands take for files of ``n`` entries, all of which differ."""
     files = [folder / f"{name}{suffix}" for name in "ab"]
-    for file, more in zip(files, (0, 1), strict=True):
-        record = many_entries(n).map_tensors(lambda values, more=more: values + more)
-        Recorder(suffix[1:]).save(record, file)
+    record, recorder = many_entries(n), Recorder(suffix[1:])
+    recorder.save(record, files[0])
+    recorder.save(record.map_tensors(lambda values: values + 1), files[1])
     lines = command_lines(*files, folder)
     for words in lines.values():
         call_command(words)  # what is imported is no part of what entries take
