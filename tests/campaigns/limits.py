@@ -178,7 +178,7 @@ def command_steps(n: int, suffix: str, folder: Path) -> dict[str, Cost]:
     record, recorder = many_entries(n), Recorder(suffix[1:])
     recorder.save(record, files[0])
     recorder.save(record.map_tensors(lambda values: values + 1), files[1])
-    lines = command_lines(*files, folder)
+    lines = command_lines(files[0], files[1], folder)
     for words in lines.values():
         call_command(words)  # what is imported is no part of what entries take
     return {
