@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--here", action="store_true", help="no process of its own")
     arguments = parser.parse_args()
+    # What a scheduler ends leaves no files behind, which lie in memory.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     known = questions()
     if unknown := set(arguments.names) - set(known):
         parser.error(f"no bench {', '.join(sorted(unknown))}; there are {[*known]}")
