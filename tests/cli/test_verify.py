@@ -258,7 +258,6 @@ FOREIGN: dict[str, Callable[[], Any]] = {
     "meta": lambda: {"x": torch.ones(2, device="meta")},
     "list": lambda: [1, 2],
     "int": lambda: 3,
-    "empty": dict,
     "int keys": lambda: {1: torch.ones(2)},
     "module": lambda: nn.Linear(2, 2),
 }
