@@ -164,6 +164,7 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _folder_of(targets: Iterable[str]) -> Generator[None]:
     """Make the folder of several targets, and leave none in which nothing is."""
+    from ..config.storage.replacement import make_folder
     from ..records.io.remote.address import is_url
 
     folder = next((os.path.dirname(file) for file in targets if not is_url(file)), "")
@@ -172,7 +173,7 @@ def _folder_of(targets: Iterable[str]) -> Generator[None]:
         new_folders.append(folder)
         folder = os.path.dirname(folder)
     if new_folders:
-        os.makedirs(new_folders[0])
+        make_folder(new_folders[0])
     try:
         yield
     finally:

@@ -71,7 +71,7 @@ def _run(options: Namespace) -> int:
 
 
 def _print(result: Any, *, is_whole: bool) -> None:
-    from ..config.printable import printable
+    from ..config.printable import printable, printable_name
     from ..records.entries.show import shape_text
     from ..train.inspection.diff import dtype_text, tie_text, value_text
     from .terminal import console, print_line
@@ -87,15 +87,18 @@ def _print(result: Any, *, is_whole: bool) -> None:
     sections: list[tuple[str, list[str]]] = [
         ("hyperparameters", [value_text(c) for c in result.hyperparameters]),
         ("plain data", [value_text(c) for c in result.data]),
-        ("only in A", [printable(path) for path in result.only_a]),
-        ("only in B", [printable(path) for path in result.only_b]),
+        ("only in A", [printable_name(path) for path in result.only_a]),
+        ("only in B", [printable_name(path) for path in result.only_b]),
         ("tied only in A", [tie_text(names) for names in result.tied_a]),
         ("tied only in B", [tie_text(names) for names in result.tied_b]),
-        ("another shape", [f"{printable(p)}: {t}" for p, t in shapes.items()]),
+        ("another shape", [f"{printable_name(p)}: {t}" for p, t in shapes.items()]),
         ("another dtype", _grouped(dtypes)),
         (
             "renamed",
-            [f"{printable(a)} -> {printable(b)}" for a, b in result.renamed.items()],
+            [
+                f"{printable_name(a)} -> {printable_name(b)}"
+                for a, b in result.renamed.items()
+            ],
         ),
     ]
     for title, lines in sections:
@@ -120,15 +123,15 @@ def _print(result: Any, *, is_whole: bool) -> None:
 
 
 def _print_layers(output: Any, layers: Sequence[Any], *, is_whole: bool) -> None:
-    from ..config.printable import printable
+    from ..config.printable import printable_name
     from .terminal import print_line
 
     most = len(layers) if is_whole else 6
     print_line(output, "layers that moved most:")
-    width = max(len(printable(layer.path)) for layer in layers[:most])
+    width = max(len(printable_name(layer.path)) for layer in layers[:most])
     for layer in layers[:most]:
         tensors = f"{layer.n_changed} of {quantity(layer.n_tensors, 'tensor')}"
-        name = printable(layer.path).ljust(width)
+        name = printable_name(layer.path).ljust(width)
         print_line(output, f"  {name}  {layer.moved:>8.3g}  {tensors}")
     if len(layers) > most:
         print_line(output, f"  ... {len(layers) - most:,} more (--all)")
@@ -136,21 +139,20 @@ def _print_layers(output: Any, layers: Sequence[Any], *, is_whole: bool) -> None
 
 def _grouped(texts: dict[str, str]) -> list[str]:
     """Return lines of paths with their dtypes; of many that are alike, one line."""
-    from ..config.printable import printable
+    from ..config.printable import printable_name
 
     if len(texts) > 6 and len({*texts.values()}) == 1:
-        path = next(iter(texts))
-        return [
-            f"{texts[path]}: {quantity(len(texts), 'tensor')}, {printable(path)}, ..."
-        ]
-    return [f"{printable(path)}: {text}" for path, text in texts.items()]
+        path, text = next(iter(texts.items()))
+        count = quantity(len(texts), "tensor")
+        return [f"{text}: {count}, {printable_name(path)}, ..."]
+    return [f"{printable_name(path)}: {text}" for path, text in texts.items()]
 
 
 def _table(changes: Sequence[Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from ..config.printable import printable
+    from ..config.printable import printable_name
     from ..train.inspection.diff import share_text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -171,7 +173,7 @@ def _table(changes: Sequence[Any]) -> Any:
             share_text(d.changed_share),
             *(["within" * d.is_close] if has_close else ()),
         )
-        table.add_row(Text(printable(change.path)), *map(Text, cells))
+        table.add_row(Text(printable_name(change.path)), *map(Text, cells))
     return table
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ..config.printable import printable
+from ..config.printable import printable, printable_name
 from ..config.short_text import quantity, short_repr
 from ..records.entries.show import shape_text, show_size
 from ..records.inspection.statistics import TensorStats
@@ -177,11 +177,9 @@ def _child_rows(
 
 def _label(node: Node, is_whole: bool) -> str:
     """Return the name of a node as one sees where it begins and ends."""
-    name = node.name
-    is_like_block = node.n_alike == 1 and _BLOCK.search(name) is not None
-    if is_like_block or name != name.strip() or not name:
+    name = printable_name(node.name)
+    if node.n_alike == 1 and _BLOCK.search(name):
         name = f"'{name}'"
-    name = printable(name)
     if is_whole or len(name) <= _LONGEST_NAME:
         return name
     half = _LONGEST_NAME // 2

@@ -13,6 +13,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
+def printable_name(name: str) -> str:
+    """Return `printable` of a name, in quotes where one would not see where it ends."""
+    # All other spaces are spelled out.
+    is_clear = name and name == name.strip(" ")
+    return printable(name if is_clear else f"'{name}'")
+
+
 def printable_lines(text: str) -> str:
     """Return `printable` of each line of ``text``."""
     return "\n".join(map(printable, text.splitlines()))

@@ -89,6 +89,14 @@ def sync_folder(folder: Descriptor) -> None:
             raise
 
 
+def make_folder(path: str) -> None:
+    """Make a folder, and those above it; an OSError says what to do instead."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def explain_os_error(error: OSError, path: str) -> OSError:
     """Return ``error`` in words that say what to do about ``path``."""
     folder = os.path.dirname(path) or "."

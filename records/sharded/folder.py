@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from ...config.storage.opening import Descriptor, open_folder
+from ...config.storage.replacement import make_folder
 from ...config.storage.scratch import (
     any_scratch,
     find_abandoned,
@@ -37,7 +38,7 @@ class RecordFolder:
 
     def make(self) -> None:
         """Make the folder, if it is not there."""
-        os.makedirs(self.path, exist_ok=True)
+        make_folder(self.path)
 
     def sink(self, name: str) -> AbstractContextManager[Sink]:
         """Open a file for writing, which appears whole at the end or not at all."""

@@ -1,6 +1,6 @@
 import pytest
 
-from burnish.config.printable import printable
+from burnish.config.printable import printable, printable_name
 
 
 @pytest.mark.parametrize("text", ["layers.0.weight", "größe", "層", "a b", ""])
@@ -20,3 +20,11 @@ def test_text_of_any_alphabet_stays(text: str) -> None:
 )
 def test_what_would_steer_a_terminal_is_spelled_out(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("", "''"), (" w", "' w'"), ("w\n", r"w\n"), ("a.b", "a.b"), (".", ".")],
+)
+def test_a_name_shows_where_it_begins_and_ends(name: str, shown: str) -> None:
+    assert printable_name(name) == shown

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ...config.patterns import Patterns
 from ...config.short_text import first_names
+from ...config.storage.replacement import make_folder
 from ...core.evolution.record_check import upgrade_file
 from ...core.evolution.record_schema import Target
 from ...core.pretrained.pretrained_folder import KINDS
@@ -121,6 +122,8 @@ def shard_file(
     Return how many entries it has. FileExistsError for a folder in which anything is,
     unless ``is_replacing``; then files that are no record's stay.
     """
+    if not folder:
+        raise ValueError("the name of the folder is empty; . is the current one")
     if os.path.isfile(folder):
         raise NotADirectoryError(errno.ENOTDIR, "a file, expected a folder", folder)
     if not is_replacing and _holds_anything(folder):
@@ -230,7 +233,7 @@ def _write_shards(
         )
     has_folder = is_url(folder) or os.path.isdir(folder)
     if not has_folder:
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
     try:
         write_shards(record, groups, folder, precision=precision, progress=progress)
     except BaseException:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...config.printable import printable
+from ...config.printable import printable, printable_name
 from ...records.entries.show import shape_text
 from ..inspection.diff import Diff, dtype_text, tie_text, value_text
 from ..inspection.layers import LayerChange
@@ -99,7 +99,7 @@ def _sections(result: Diff) -> list[tuple[str, list[str], int]]:
 
 
 def _names(paths: Iterable[str]) -> list[str]:
-    return [printable(path) for path in paths]
+    return [printable_name(path) for path in paths]
 
 
 def _note(result: Diff) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...config.printable import printable
+from ...config.printable import printable, printable_name
 from ...config.short_text import quantity
 from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
@@ -64,7 +64,8 @@ def record_page(
 
 
 def _name(view: PartView, entry: Entry) -> str:
-    name = printable(f"{view.part.name}.{entry.path}" if view.part.name else entry.path)
+    path = f"{view.part.name}.{entry.path}" if view.part.name else entry.path
+    name = printable_name(path)
     if len(name) <= _LONGEST_NAME:
         return name
     return f"{name[: _LONGEST_NAME // 2]}...{name[-_LONGEST_NAME // 2 :]}"
