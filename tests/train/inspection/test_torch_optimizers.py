@@ -13,6 +13,13 @@ from burnish.train.inspection.part_view import PartView, part_views
 from burnish.train.inspection.stored_parts import stored_parts
 from burnish.train.inspection.torch_optimizers import groups_beside
 
+IS_TOLD_APART = (
+    "decoupled_weight_decay" in torch.optim.Adam([nn.Parameter(torch.ones(1))]).defaults
+)
+"""Whether Adam and AdamW differ in their settings: not in torch 2.6."""
+
+UNKNOWN = "an optimizer"
+
 
 def net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
@@ -102,7 +109,7 @@ def test_without_names_those_of_the_module_whose_shapes_agree_are_taken() -> Non
     view = view_of(burnish.save_record(data), "")
 
     assert {f"optim.{name}" for name in NAMES} < params_of(view)
-    assert view.groups[0].kind == "AdamW"
+    assert view.groups[0].kind == ("AdamW" if IS_TOLD_APART else UNKNOWN)
     assert ("epoch", 3) in view.plain
 
 
@@ -131,7 +138,8 @@ def test_an_optimizer_beside_a_state_dict_of_torch_is_told(tmp_path: Path) -> No
     view = view_of(tmp_path / "run.pt", "")
 
     told = [(name, g.kind, n) for name, g, n in groups_beside(view.record)]
-    assert told == [("optim", "Adam", 2), ("optim", "Adam", 4)]
+    kind = "Adam" if IS_TOLD_APART else UNKNOWN
+    assert told == [("optim", kind, 2), ("optim", kind, 4)]
     assert view.groups == []
 
 
