@@ -267,3 +267,21 @@ def test_a_value_that_does_not_fit_is_told_in_words_of_the_command(
 
     error = capsys.readouterr().err
     assert "w: 1e+30 does not fit float16. --precision bfloat16 has the range" in error
+
+
+@pytest.mark.parametrize("verb", ["convert", "shard"])
+def test_a_flipped_bit_of_a_file_of_torch_gets_no_right_sum(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = torch.arange(64.0)
+    torch.save({"w": values}, "net.pt")
+    data = bytearray(Path("net.pt").read_bytes())
+    data[data.index(bytes(memoryview(values.numpy()).cast("B"))) + 9] ^= 1
+    Path("net.pt").write_bytes(data)
+    options = {"convert": ["new.mpk"], "shard": ["parts", "--parts", "2"]}[verb]
+
+    assert main([verb, "net.pt", *options]) == 2
+
+    assert "net.pt" in capsys.readouterr().err
+    assert not Path("new.mpk").exists()
+    assert not Path("parts").exists()

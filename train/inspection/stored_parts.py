@@ -103,10 +103,12 @@ def files_behind(url: str) -> list[str]:
     if not isinstance(place, Url) or not _may_be_folder(url, place):
         return [url]
     with stored_parts(url, verify=False) as source:
-        return [file for part in source.parts for file in _with_values(part.record)]
+        return [
+            file for part in source.parts for file in files_with_values(part.record)
+        ]
 
 
-def _with_values(record: FlatRecord) -> list[str]:
+def files_with_values(record: FlatRecord) -> list[str]:
     """Return the files of a record that are verified; an index of parts reads these."""
     file, *others = files_of_record(record)
     return others if file.endswith(INDEX) else [file]
