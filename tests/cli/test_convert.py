@@ -276,7 +276,7 @@ def test_a_flipped_bit_of_a_file_of_torch_gets_no_right_sum(
     values = torch.arange(64.0)
     torch.save({"w": values}, "net.pt")
     data = bytearray(Path("net.pt").read_bytes())
-    data[data.index(bytes(memoryview(values.numpy()).cast("B"))) + 9] ^= 1
+    data[data.index(values.numpy().tobytes()) + 9] ^= 1
     Path("net.pt").write_bytes(data)
     options = {"convert": ["new.mpk"], "shard": ["parts", "--parts", "2"]}[verb]
 
