@@ -127,7 +127,7 @@ class Folders:
         NotADirectoryError if something else stands in its place, and another OSError,
         in words, where no folder can be made.
         """
-        make_folder(self.root)
+        make_run_folder(self.root)
         self._recover()
         sweep(self.root, rf"(?:{LATEST})?{re.escape(self.key)}\d+")
 
@@ -217,7 +217,7 @@ def numbered_name(key: str) -> re.Pattern[str]:
     )
 
 
-def make_folder(root: Path) -> None:
+def make_run_folder(root: Path) -> None:
     """Make the folder ``root`` of a run, which may be there; OSError that says why not.
 
     A folder that takes no files counts as none: the first save would fail, later.
@@ -239,9 +239,9 @@ def make_folder(root: Path) -> None:
 
 @contextmanager
 def made_folder(root: Path) -> Generator[None]:
-    """Make the folder, as `make_folder` does; if the block raises, nothing is left."""
+    """Make it, as `make_run_folder` does; if the block raises, nothing is left."""
     was_there = os.path.lexists(root)
-    make_folder(root)
+    make_run_folder(root)
     try:
         yield
     except BaseException:

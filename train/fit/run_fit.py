@@ -15,7 +15,7 @@ from ...config.errors import ConfigError, Problem
 from ...config.process.log import LOG
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.folders import make_folder
+from ..checkpoints.folders import make_run_folder
 from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from ..lightning.record_io import MODEL, is_checkpoint
@@ -40,7 +40,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     report is written too if training ends with an error, which is raised again. Of
     several processes the first one starts the others, and writes all files.
     """
-    make_folder(folder)
+    make_run_folder(folder)
     refuse_folders_at(folder / REPORT, folder / SUMMARY)
     beginning = FitBeginning.of(config, folder, writes=is_first_process())
     resumed = beginning.checkpoint
@@ -184,7 +184,7 @@ def profile(config: FitConfig, folder: Path) -> Path:
     """
     from lightning.pytorch.profilers import SimpleProfiler
 
-    make_folder(folder)
+    make_run_folder(folder)
     before = {*folder.iterdir()}
     data = config.data_class(config.data)
     model = config.model_class(config.model.model_copy(update={"checkpoint": None}))
@@ -222,7 +222,7 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
         return False
     if logger.save_dir is not None:
         folder = Path(logger.save_dir)
-        make_folder(folder)
+        make_run_folder(folder)
     if logger.kind == "csv":
         name = _unused(folder, "logs")
         return loggers.CSVLogger(folder, name=name, version=logger.version or "")

@@ -11,7 +11,7 @@ from burnish.config.storage.opening import open_folder
 from burnish.train.checkpoints import folders
 from burnish.train.checkpoints.folders import (
     atomic_folder,
-    make_folder,
+    make_run_folder,
     recover,
     remove_folder,
     turn,
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(NotADirectoryError, match="this is a file; move it away"):
-            make_folder(place)
+            make_run_folder(place)
 
     for code, words in [
         (errno.EACCES, "no folder can be made there: Permission denied; name another"),
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(
 
         monkeypatch.setattr(os, "mkdir", refuse)
         with pytest.raises(OSError, match=words):
-            make_folder(tmp_path / "run")
+            make_run_folder(tmp_path / "run")
 
 
 def test_a_folder_that_takes_no_files_is_told_before_the_first_save(
@@ -193,4 +193,4 @@ def test_a_folder_that_takes_no_files_is_told_before_the_first_save(
     monkeypatch.setattr(os, "access", lambda *args: False)
 
     with pytest.raises(PermissionError, match="no file can be written there"):
-        make_folder(tmp_path)
+        make_run_folder(tmp_path)
