@@ -31,9 +31,8 @@ class StoredEntries:
         self._entries: dict[int, Entry] = {}
         self._all: list[Entry] = []
         self._lock = threading.Lock()
-        self._ids: Sequence[str | None] | PackedIds = table["id"]
+        self._fields = LateFields(table["id"])
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._payload_of: Callable[[int, Entry], Payload] = lambda _, entry: NOWHERE
 
     def __len__(self) -> int:
         return self._count
@@ -63,16 +62,7 @@ class StoredEntries:
 
     def place(self, payload_of: Callable[[int, Entry], Payload]) -> None:
         """Say what the payload of each is, by its number; before any is asked for."""
-        self._payload_of = payload_of
-
-    def id_of(self, number: int) -> ParamId | None:
-        """Return the ID of an entry by its number."""
-        text = self._ids[number]
-        return None if text is None else ParamId(text)
-
-    def payload_of(self, number: int, entry: Entry) -> Payload:
-        """Return the payload of ``entry``, a new one at each call."""
-        return self._payload_of(number, entry)
+        self._fields.payload_of = payload_of
 
     def at(self, path: str) -> Entry | None:
         """Return the entry that has ``path``, by a tie of it too; None if none does."""
@@ -102,7 +92,7 @@ class StoredEntries:
         with self._lock:
             if not self._all and self._count:
                 # As texts of their own they would be the most after the entries.
-                self._ids = self._table["id"] = PackedIds(self._table["id"])
+                self._fields.ids = self._table["id"] = PackedIds(self._table["id"])
                 existing, new_entry = self._entries, self._new_entry
                 numbers = range(self._count)
                 self._all = (
@@ -127,7 +117,7 @@ class StoredEntries:
         table, i = self._table, number
         shape = tuple(table["shape"][i])
         entry = _StoredEntry.__new__(_StoredEntry)
-        entry.table, entry.number = self, number
+        entry.fields, entry.number = self._fields, number
         entry.path, entry.kind = table["path"][i], table["kind"][i]
         entry.dtype = BY_NAME[table["dtype"][i]]
         entry.shape = self._shapes.setdefault(shape, shape)
@@ -138,6 +128,22 @@ class StoredEntries:
         _set_id(entry, _UNMADE)
         _set_source(entry, _UNMADE)
         return entry
+
+
+class LateFields:
+    """What entries ask for when they are asked: their IDs and payloads, by number.
+
+    It knows no entry: a circle would keep the file open until garbage is collected.
+    """
+
+    def __init__(self, ids: "Sequence[str | None] | PackedIds") -> None:
+        self.ids = ids
+        self.payload_of: Callable[[int, Entry], Payload] = lambda _, entry: NOWHERE
+
+    def id_of(self, number: int) -> ParamId | None:
+        """Return the ID of an entry by its number."""
+        text = self.ids[number]
+        return None if text is None else ParamId(text)
 
 
 class PackedIds:
@@ -156,22 +162,22 @@ _NO_ID = " " * _LENGTH
 
 
 class _StoredEntry(Entry):
-    """An entry whose ID and payload are made of a file's table when they are asked for.
+    """An entry whose ID and payload are made of `LateFields` when they are asked for.
 
     A payload that somebody has asked for stays, so that all see the same one; what the
     entry reads for itself is not kept. A copy, by its constructor, has both.
     """
 
-    __slots__ = ("number", "table")
+    __slots__ = ("fields", "number")
 
-    table: StoredEntries
+    fields: LateFields
     number: int
 
     @property
     def id(self) -> ParamId | None:
         """Who the parameter is."""
         value: Any = _get_id(self)
-        return self.table.id_of(self.number) if value is _UNMADE else value
+        return self.fields.id_of(self.number) if value is _UNMADE else value
 
     @id.setter
     def id(self, value: ParamId | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # of a dataclass
@@ -206,7 +212,7 @@ class _StoredEntry(Entry):
         """Return the source, or a new payload of the same."""
         value: Any = _get_source(self)
         if value is _UNMADE:
-            return self.table.payload_of(self.number, self)
+            return self.fields.payload_of(self.number, self)
         source: torch.Tensor | Payload = value
         return source
 
