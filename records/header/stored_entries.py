@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from operator import mul
 from typing import Any
 
@@ -207,6 +208,10 @@ class _StoredEntry(Entry):
 
     def _live(self) -> torch.Tensor | None:
         return self.touched if _get_source(self) is _UNMADE else super()._live()
+
+    def __reduce__(self) -> tuple[type[Entry], tuple[Any, ...]]:
+        # A copy has its own fields; the payload of an open file says why it has none.
+        return Entry, tuple(getattr(self, field.name) for field in fields(Entry))
 
     def reading_source(self) -> torch.Tensor | Payload:
         """Return the source, or a new payload of the same."""
