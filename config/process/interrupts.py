@@ -100,11 +100,8 @@ def raise_of_signal(error: BaseException) -> None:
     """
     handlers = [signal.getsignal(number) for number in _SIGNALS]
     codes = {getattr(_function_of(handler), "__code__", None) for handler in handlers}
-    link = error.__traceback__
-    while link is not None:
-        if link.tb_frame.f_code in codes:
-            raise error
-        link = link.tb_next
+    if any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__)):
+        raise error
 
 
 def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:

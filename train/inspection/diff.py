@@ -406,8 +406,8 @@ def _small_source(entry: Entry) -> Tensor | Payload | None:
 
 
 def _whole(entry: Entry, source: Tensor | Payload, maps: Maps) -> Tensor:
-    stored = source if isinstance(source, Tensor) else source.load(maps)
-    values: Tensor = values_of(stored, entry.path)
+    tensor = source if isinstance(source, Tensor) else source.load(maps)
+    values: Tensor = values_of(tensor, entry.path)
     return values.detach().reshape(-1)
 
 

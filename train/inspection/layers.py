@@ -62,18 +62,18 @@ class LayerChanges:
     def changed(self) -> Rows[LayerChange]:
         """Return the layers with other values, the one that moved most first."""
         rows = np.flatnonzero(np.array(self._n_changed))
-        moved = np.array([self._moved(i) for i in rows.tolist()])
-        order = rows[np.argsort(-moved, kind="stable")] if len(rows) else rows
+        movements = np.array([self._movement(i) for i in rows.tolist()])
+        order = rows[np.argsort(-movements, kind="stable")] if len(rows) else rows
         self._paths = [*self._numbers]
         return Rows(order, self._row)
 
-    def _moved(self, number: int) -> float:
+    def _movement(self, number: int) -> float:
         return _share(self._changes[number], self._norms[number])
 
     def _row(self, number: int) -> LayerChange:
         return LayerChange(
             path=self._paths[number],
-            moved=self._moved(number),
+            moved=self._movement(number),
             n_changed=self._n_changed[number],
             n_tensors=self._n_tensors[number],
         )

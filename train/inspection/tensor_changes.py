@@ -37,7 +37,7 @@ class TensorChanges:
         self._paths: list[str] = []
         self._counts = array("q")
         self._numbers = array("d")
-        self._moved = array("d")
+        self._movements = array("d")
         self.n_beyond = 0
         """How many of them are beyond the tolerance."""
 
@@ -53,29 +53,29 @@ class TensorChanges:
     def rows(self, movement_of: Callable[[str, Distance], float]) -> Rows[TensorChange]:
         """Return the changes, the one that moved most first."""
         numbers = np.array(self._numbers).reshape(-1, len(_NUMBERS))
-        moved = numbers[:, _MOVED].copy()
+        movements = numbers[:, _MOVED].copy()
         for i in np.flatnonzero(numbers[:, _NORM] == 0).tolist():
-            moved[i] = movement_of(self._paths[i], self._distance(i))
-        self._moved = array("d", moved.tobytes())
-        order = np.lexsort((-numbers[:, _MAX_ABS], -moved))
+            movements[i] = movement_of(self._paths[i], self._distance(i))
+        self._movements = array("d", movements.tobytes())
+        order = np.lexsort((-numbers[:, _MAX_ABS], -movements))
         return Rows(order, self._row)
 
     def _row(self, number: int) -> TensorChange:
-        path, moved = self._paths[number], self._moved[number]
-        return TensorChange(path, self._distance(number), moved)
+        path, movement = self._paths[number], self._movements[number]
+        return TensorChange(path, self._distance(number), movement)
 
     def _distance(self, number: int) -> Distance:
         at = len(_COUNTS) * number
         n_values, n_changed, is_close = self._counts[at : at + len(_COUNTS)]
         at = len(_NUMBERS) * number
         numbers = self._numbers[at : at + len(_NUMBERS)]
-        max_abs, max_rel, moved, norm, norm_of_change, cosine = numbers
+        max_abs, max_rel, movement, norm, norm_of_change, cosine = numbers
         return Distance(
             n_values=n_values,
             n_changed=n_changed,
             max_abs=max_abs,
             max_rel=max_rel,
-            moved=moved,
+            moved=movement,
             norm=norm,
             norm_of_change=norm_of_change,
             cosine=None if np.isnan(cosine) else cosine,

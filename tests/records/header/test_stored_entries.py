@@ -53,7 +53,8 @@ def test_an_entry_is_the_same_object_whoever_asks_for_it() -> None:
     assert entries.at("b") is all_of_them[1]
 
 
-def test_one_entry_is_made_without_the_others() -> None:
+def noting() -> tuple[StoredEntries, list[str]]:
+    """Return entries, and the paths of those whose payload was made."""
     entries, placed = stored(), list[str]()
 
     def payload_of(_: int, entry: Entry) -> Any:
@@ -61,6 +62,11 @@ def test_one_entry_is_made_without_the_others() -> None:
         return torch.ones(1)
 
     entries.place(payload_of)
+    return entries, placed
+
+
+def test_one_entry_is_made_without_the_others() -> None:
+    entries, placed = noting()
 
     assert entries.at("nothing") is None
     assert placed == []
@@ -70,13 +76,7 @@ def test_one_entry_is_made_without_the_others() -> None:
 
 
 def test_an_entry_keeps_the_payload_that_somebody_has_asked_for() -> None:
-    entries, placed = stored(), list[str]()
-
-    def payload_of(_: int, entry: Entry) -> Any:
-        placed.append(entry.path)
-        return torch.ones(1)
-
-    entries.place(payload_of)
+    entries, placed = noting()
     a, b, _ = entries.all()
     payload = a.source
 
