@@ -282,6 +282,8 @@ class Module(nn.Module, _Methods):
 
     Record: ClassVar[type["FlatRecord"]] = cast("type[FlatRecord]", RecordOfClass())
     Hparams: ClassVar[Any] = _HparamsOfClass()
+    _burnish_is_base: ClassVar[bool] = True
+    """Whether options stand in the class statement, where errors show them too."""
     _burnish_skip: ClassVar[tuple[Any, ...]] = ()
     _burnish_version: ClassVar[int] = 0
     _burnish_rules: ClassVar[Mapping[int, Sequence[Any]]] = {}

@@ -27,6 +27,15 @@ class SimpleOptimizer(TensorOptimizer[State]):
     the step fast.
     """
 
+    if not TYPE_CHECKING:  # A type checker refuses unknown names itself.
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError; for what a bound optimizer has, with the cure."""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(
+                f"{text}{_cure(type(self), name)}", name=name, obj=self
+            )
+
     @explain_calls(
         "optimizer.bind(net, lr=1e-3{})", "write", is_home=False, cure=home_of_field
     )
@@ -63,3 +72,19 @@ class SimpleOptimizer(TensorOptimizer[State]):
             nonfinite=nonfinite,  # type: ignore[arg-type]  # checked there
             fused=fused,
         )
+
+
+_OF_BOUND = ("defaults", "param_groups", "state")
+"""What every optimizer of torch gets when it is made, and its class does not show."""
+
+
+def _cure(cls: type, name: str) -> str:
+    """Return how to come by what only a bound optimizer has."""
+    if name.startswith("_"):
+        return ""  # what copies and pickles ask every object for
+    from .adaptor import OptimizerAdaptor
+
+    if name not in _OF_BOUND and not hasattr(OptimizerAdaptor, name):
+        return ""
+    call = f"{cls.__name__}(...).bind(net, lr=1e-3)"
+    return f" before it is bound to a module: optimizer = {call} returns what has it"

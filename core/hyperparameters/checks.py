@@ -10,6 +10,7 @@ from ...config.path import join
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..errors import HyperparameterError
+from ..modules.classes import declaration
 from ..modules.registry import Node
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from .declared import computed_fields
@@ -32,11 +33,11 @@ def check_no_argument(cls: type[nn.Module], node: Node, name: str, path: str) ->
     parameters = parameters_of(cls)
     hint = did_you_mean(name[:80], parameters) if isinstance(name, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
     takes = ", ".join(parameters) or "nothing"
+    declared = declaration(cls, "version=..., upgrade_rules=...")
     raise HyperparameterError(
         join(path, f"{name!s:.60}"),
         f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}. If it "
-        "took it once, @burnish.module(version=..., upgrade_rules=...) says what "
-        "became of it: RenameField, DeleteField.",
+        f"took it once, {declared} says what became of it: RenameField, DeleteField.",
     )
 
 

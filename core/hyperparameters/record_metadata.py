@@ -14,7 +14,7 @@ from ...records.calls import home_of
 from ...records.entries.entries import Entries, library_part
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ..errors import HyperparameterError
-from ..modules.classes import declared_class, is_decorated
+from ..modules.classes import declaration, declared_class, is_decorated
 from ..modules.registry import NAME, Node, is_of_a_parent, is_same_class, names_of
 from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
@@ -163,9 +163,10 @@ def _cure_of_change(cls: type[nn.Module], stored_node: Node, error: Exception) -
             "changed, give it a version and upgrade_rules (RenameField, DeleteField)."
         )
     version = version_of(cls)
+    rules = f"{{{version}: [DeleteField({argument!r})]}}"
+    options = f"version={version + 1}, upgrade_rules={rules}"
     return (
-        f"If {name} has changed, say how: @burnish.module(version={version + 1}, "
-        f"upgrade_rules={{{version}: [DeleteField({argument!r})]}}), or "
+        f"If {name} has changed, say how: {declaration(cls, options)}, or "
         f"RenameField({argument!r}, new name), both of burnish.config. Arguments that "
         f"are passed, {name}.from_record(file, ...), need no rule."
     )

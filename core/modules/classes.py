@@ -32,6 +32,13 @@ def is_decorated(cls: type[nn.Module]) -> bool:
     return hasattr(cls, "_burnish_skip")
 
 
+def declaration(cls: type[nn.Module], options: str) -> str:
+    """Return how ``options`` are written where ``cls`` is declared."""
+    if getattr(cls, "_burnish_is_base", False):
+        return f"class {cls.__name__}(burnish.Module, {options})"
+    return f"@burnish.module({options})"
+
+
 def is_of_torch(function: object) -> bool:
     """Return whether ``function``, or the class of a callable, is torch's own."""
     module = getattr(function, "__module__", None) or type(function).__module__

@@ -28,6 +28,7 @@ from ...records.tensors.memory import (
 )
 from ...records.tensors.tensor_classes import is_wrapper
 from ...records.tensors.torch_internals import transient_buffers
+from ..modules.classes import declaration
 from ..modules.tree import Places
 from .extra_state import check_state_dict
 from .wrapped_tensors import WrapperForm
@@ -346,9 +347,10 @@ def _encode_extra(content: ModuleContent) -> None:
         try:
             node = encoder.encode(owner.get_extra_state(), path)
         except TypeError as error:
+            skip = "skip=['_extra_state']"
             raise RecordError(
                 f"{error}. It is what get_extra_state of {type(owner).__qualname__} "
                 "returns; return plain data there, or skip it: "
-                f"@burnish.module(skip=[{'_extra_state'!r}])."
+                f"{declaration(type(owner), skip)}."
             ) from None
         content.tree[path] = renumbered(node, encoder.move_to(content.entries))

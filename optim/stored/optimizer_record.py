@@ -209,11 +209,17 @@ class _Problems:
                 "new}) gives them the names of now."
             )
         if self.n_of_states:
-            return (
-                "The optimizer is as it was. Go on with the optimizer that was saved, "
-                f"{self.kind}, or load no state: then it begins anew."
-            )
+            return other_optimizer_cure(self.kind)
         return ""
+
+
+def other_optimizer_cure(saved_kind: str = "") -> str:
+    """Return what to do with states that are those of another optimizer."""
+    kind = saved_kind and f", {saved_kind}"
+    return (
+        f"The optimizer is as it was. Go on with the optimizer that was saved{kind}, "
+        "or load no state: then it begins anew."
+    )
 
 
 def _checked_states(

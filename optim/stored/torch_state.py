@@ -16,6 +16,7 @@ from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.param_groups import take_over
 from ..bound.state_check import BESIDE, left_out, what_is_left_out
+from .optimizer_record import other_optimizer_cure
 from .upgraded_state_dict import LAYOUT, upgraded_state_dict
 
 _WHERE = "the state dict"
@@ -112,7 +113,7 @@ def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
         beside = theirs[index].get(BESIDE, ())
         states[param] = bound.checked(param, index, fields, problems, beside)
     if problems:
-        raise RecordMismatchError(_WHERE, problems)
+        raise RecordMismatchError(_WHERE, problems, other_optimizer_cure())
     for text in what_is_left_out(dropped):
         warn_user(text, RuntimeWarning)
     return states

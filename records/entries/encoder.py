@@ -23,7 +23,7 @@ from .entries import Entries
 from .entry import Entry
 from .keys import by_texts, check_text_key
 from .nodes import escape
-from .plain_data import store_names
+from .plain_data import usual_cure
 from .wrapped_tensors import form_of, parts_by_name
 from .wrapper_forms import wrapper_node
 
@@ -118,7 +118,7 @@ class Encoder(Encoding):
 
     def refusal(self, value: object, path: str) -> Exception:
         """Return the error of a value that records cannot hold."""
-        cure = store_names(value)
+        cure = usual_cure(value)
         return TypeError(
             f"{path}: "
             f"{with_article(type(value).__module__)}.{type(value).__qualname__} cannot "

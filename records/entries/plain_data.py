@@ -48,7 +48,7 @@ def value_of_node(node: Node, language: Language, file: str) -> Any:
 
 def no_data(value: object, path: str, cure: str) -> TypeError:
     """Return the error of ``value``, which no file without pickles can hold."""
-    cure = store_names(value) or cure
+    cure = usual_cure(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
         f"{path}: {with_article(name)} is no plain data, and checkpoints hold no "
@@ -56,12 +56,16 @@ def no_data(value: object, path: str, cure: str) -> TypeError:
     )
 
 
-def store_names(value: object) -> str:
-    """Return what to store of an object that is only names of values; "" of others."""
-    if not isinstance(value, Namespace | SimpleNamespace):
-        return ""
-    name = with_article(type(value).__name__)
-    return f"store vars(value), the dict of what {name} holds"
+def usual_cure(value: object) -> str:
+    """Return what to do about an object of a kind that many save; "" of others."""
+    if isinstance(value, Namespace | SimpleNamespace):
+        name = with_article(type(value).__name__)
+        return f"store vars(value), the dict of what {name} holds"
+    if isinstance(value, torch.utils.data.DataLoader):
+        return "make it by burnish.train.ResumableLoader, which knows where it stands"
+    if isinstance(value, torch.utils.data.Sampler):
+        return "make it by burnish.train.ResumableSampler, which knows where it stands"
+    return ""
 
 
 def is_named_tuple(value: object) -> bool:

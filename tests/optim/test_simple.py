@@ -1,14 +1,13 @@
 """What the author of an optimizer forgets is told in words."""
 
+import copy
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from burnish.optim import (
-    SimpleOptimizer,
-)
+from burnish.optim import AdamW, SimpleOptimizer
 
 from .nets import layers, set_grads
 
@@ -42,6 +41,22 @@ def test_hyperparameters_of_a_constructor_are_no_silent_loss() -> None:
         Plain(0.5)
     assert Constant().table == [1, 2]
     assert Derived().beta == 0.8
+
+
+@pytest.mark.parametrize(
+    "name", ["zero_grad", "param_groups", "state_dict", "save_record", "load_record"]
+)
+def test_what_a_bound_optimizer_has_is_told_where_nothing_is_bound(name: str) -> None:
+    optimizer = AdamW()
+
+    with pytest.raises(
+        AttributeError,
+        match=rf"no attribute '{name}'.*: optimizer = AdamW\(\.\.\.\)\.bind\(net, lr=",
+    ):
+        getattr(optimizer, name)
+
+    assert not hasattr(optimizer, "betta")
+    assert copy.deepcopy(optimizer) == optimizer
 
 
 def test_a_step_that_is_not_written_says_so() -> None:

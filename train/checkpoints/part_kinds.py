@@ -306,7 +306,12 @@ class _StatePart(Part):
             self.prepare_for_code_of_others(
                 transaction, lambda snapshot: write_state(value_of(snapshot))
             )
-        write_state(state)
+        try:
+            write_state(state)
+        except RecordMismatchError as error:
+            # Whoever takes a state does not know the file that it comes from.
+            file = record.reading.file
+            raise RecordMismatchError(file, error.problems, error.cure) from error
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
         accessors = _accessors(self.value)
@@ -413,9 +418,15 @@ def _check_settings(
                     f"{name}: found the state of another optimizer, without "
                     f"{', '.join(absent)}, expected that of {type(optimizer).__name__}"
                 ],
-                "Nothing was changed. Restore into the optimizer that was saved, or "
-                "restore the other parts alone: then this one begins anew.",
+                _ANOTHER,
             )
+
+
+_ANOTHER = (
+    "Nothing was changed. Restore into what was saved, or restore the other parts "
+    "alone: then this one begins anew."
+)
+"""What to do about a part that is another than the one that was saved."""
 
 
 def _warn_of_changes(name: str, report: object) -> None:
@@ -572,9 +583,10 @@ def _unfit(
         STATE: "a state dict",
     }
     content = contents.get(stored_kind, f"the unknown kind {stored_kind!r}")
-    cls_name = with_article(type(value).__name__)
+    # An AdamW may be Burnish's or torch's.
+    cls_name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
     problem = f"{name}: found {content}, which does not fit {cls_name}"
-    return RecordMismatchError(record.reading.file, [problem])
+    return RecordMismatchError(record.reading.file, [problem], _ANOTHER)
 
 
 def _record_text(record: FlatRecord) -> str:

@@ -51,6 +51,8 @@ def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
             f" ({record.type_name}.from_record(file) does, without arguments; what was "
             "exchanged in it afterwards has to be exchanged again before load_record)"
         )
+    else:
+        build += " (the record does not tell with which arguments: pass those)"
     few = [*misfits[:3]]
     names = repr(few[0]) if len(few) == 1 else f"[{', '.join(map(repr, few))}]"
     if len(misfits) > 3:

@@ -686,8 +686,50 @@ def test_what_a_blueprint_changed_and_the_file_does_not_tell_is_a_warning() -> N
 def test_an_argument_that_is_gone_is_told_of_upgrade_rules() -> None:
     data = versioned(0, {}, width=2, gate=True)(3).save_record()
 
-    with pytest.raises(RecordMismatchError, match=r"upgrade_rules=.*DeleteField"):
+    with pytest.raises(
+        RecordMismatchError,
+        match=r"say how: @burnish\.module\(version=1, upgrade_rules=.*DeleteField",
+    ):
         versioned(0, {}, width=2).from_record(data)
+
+
+def test_a_class_with_the_base_is_told_of_its_class_statement() -> None:
+    class Net(burnish.Module, name="test_meaning/based"):
+        def __init__(self, width: int = 2) -> None:
+            super().__init__()
+            self.layer = nn.Linear(width, width)
+
+    data = Net(3).save_record()
+
+    class Renamed(burnish.Module, name="test_meaning/based"):
+        def __init__(self, size: int = 2) -> None:
+            super().__init__()
+            self.layer = nn.Linear(size, size)
+
+    Renamed.__qualname__ = Net.__qualname__
+    with pytest.raises(
+        RecordMismatchError,
+        match=r"(?s)took it once, class Renamed\(burnish\.Module, version=.*"
+        r"say how: class Renamed\(burnish\.Module, version=1, upgrade_rules=\{0: ",
+    ):
+        Renamed.from_record(data)
+
+
+def test_a_part_of_a_record_tells_that_it_has_no_arguments() -> None:
+    class Net(burnish.Module, name="test_meaning/inner"):
+        def __init__(self, width: int = 2) -> None:
+            super().__init__()
+            self.layer = nn.Linear(width, width)
+
+    part = burnish.open_record(burnish.save_record(nn.ModuleDict({"net": Net(3)})))[
+        "net"
+    ]
+
+    with pytest.raises(
+        RecordMismatchError, match=r"does not tell with which arguments: pass those"
+    ):
+        Net.from_record(part)
+    assert Net.from_record(part, width=3).layer.in_features == 3
 
 
 def report(module: nn.Module) -> Any:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import burnish
-from burnish.optim import AdamW
+from burnish.optim import SGD, AdamW
 from burnish.records import (
     Record,
     RecordFormatError,
@@ -49,8 +49,29 @@ def test_our_optimizers_state_is_named_where_one_of_torch_stands(
     model = net()
     Checkpoints(tmp_path).save(1, optim=AdamW().bind(model, lr=0.1))
 
-    with pytest.raises(RecordMismatchError, match=r"of Burnish, AdamW\(\)\.bind"):
+    with pytest.raises(
+        RecordMismatchError,
+        match=r"(?s)of Burnish, AdamW\(\)\.bind\(\.\.\.\), which does not fit a "
+        r"torch\.optim\.adamw\.AdamW\n.*begins anew",
+    ):
         Checkpoints(tmp_path).restore(optim=torch.optim.AdamW(model.parameters()))
+
+
+def test_a_state_of_torch_that_does_not_fit_our_optimizer_is_told_with_its_file(
+    tmp_path: Path,
+) -> None:
+    model = net()
+    adam = torch.optim.AdamW(model.parameters())
+    for param in model.parameters():
+        param.grad = torch.ones_like(param)
+    adam.step()
+    checkpoint = Checkpoints(tmp_path).save(1, optim=adam)
+
+    with pytest.raises(RecordMismatchError, match=r"and that of SGD has no") as caught:
+        Checkpoints(tmp_path).restore(optim=SGD().bind(model, lr=0.1))
+
+    assert caught.value.file == str(checkpoint.file("optim"))
+    assert "load no state: then it begins anew" in caught.value.cure
 
 
 SCHEDULERS: list[Any] = [
@@ -138,6 +159,20 @@ def test_a_part_that_is_no_data_is_named_and_nothing_is_written(tmp_path: Path) 
 
     assert checkpoints.steps == [1]
     assert os.listdir(tmp_path / "run") == ["step000000000001"]
+
+
+@pytest.mark.parametrize(
+    ("part", "advice"),
+    [
+        (torch.utils.data.DataLoader([1, 2]), "burnish.train.ResumableLoader"),
+        (torch.utils.data.SequentialSampler([1]), "burnish.train.ResumableSampler"),
+    ],
+)
+def test_data_that_tells_no_place_is_told_of_that_which_does(
+    part: object, advice: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TypeError, match=rf"loader: .*; make it by {advice}"):
+        Checkpoints(tmp_path).save(1, loader=part)
 
 
 def test_a_module_of_another_shape_is_refused_with_the_path_and_told_of_a_new_folder(
