@@ -14,7 +14,7 @@ from ..config.short_text import with_article
 from ..config.spelling import nearest
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
-from .entries.entries import Entries, with_parts
+from .entries.entries import Entries, check_before_rewriting, with_parts
 from .entries.entry import Entry
 from .errors import RecordError
 from .format import Format, WriteOptions, disagreement, format_named, write_record
@@ -153,6 +153,7 @@ class RecordWriter:
         chosen = self._precision(precision)
         flat = _describe(record, chosen, metadata)
         self._check(flat, chosen)
+        check_before_rewriting(flat)
         return WritableRecord(self, flat, chosen.of_record(flat), note)
 
     def _precision(self, precision: PrecisionLike) -> Precision:

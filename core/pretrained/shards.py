@@ -12,7 +12,12 @@ from itertools import chain
 from typing import Any
 
 from ...config.spelling import did_you_mean
-from ...records.entries.entries import check_gaps, set_source, with_parts
+from ...records.entries.entries import (
+    check_before_rewriting,
+    check_gaps,
+    set_source,
+    with_parts,
+)
 from ...records.entries.entry import Entry
 from ...records.entries.nodes import unique_map
 from ...records.errors import RecordFormatError
@@ -209,7 +214,11 @@ def open_shards(folder: str, file: str, **options: Any) -> FlatRecord:
     )
     has_sums = all(part.verified != "none" for part in parts)
     set_source(
-        joined, _Joined(parts, file), partial(_check_all, parts), has_sums=has_sums
+        joined,
+        _Joined(parts, file),
+        partial(_check_all, parts),
+        has_sums=has_sums,
+        check_before_rewriting=partial(_check_all_before_rewriting, parts),
     )
     return joined
 
@@ -217,6 +226,11 @@ def open_shards(folder: str, file: str, **options: Any) -> FlatRecord:
 def _check_all(parts: Sequence[FlatRecord], maps: Maps) -> None:
     for part in parts:
         check_gaps(part, maps)
+
+
+def _check_all_before_rewriting(parts: Sequence[FlatRecord]) -> None:
+    for part in parts:
+        check_before_rewriting(part)
 
 
 def _check_same(

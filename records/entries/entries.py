@@ -87,6 +87,7 @@ class _Content:
     class_versions: Mapping[str, int] = field(default_factory=dict[str, int])
     source: "Source | None" = None
     check: "Callable[[Maps], None] | None" = None
+    check_before_rewriting: Callable[[], None] | None = None
 
 
 class Entries:
@@ -285,15 +286,18 @@ def set_source(
     has_sums: bool = True,
     version: int | None = None,
     beside: Sequence[str] = (),
+    check_before_rewriting: Callable[[], None] | None = None,
 ) -> None:
     """Say where the entries lie; ``check`` raises for damage between payloads.
 
     ``version`` is that of the format, ``beside`` what else stands in the file.
+    ``check_before_rewriting`` raises for damage that no read of an entry finds.
     """
     content = record._content
     if version is not None or beside:
         content.reading = replace(content.reading, version=version, beside=(*beside,))
     content.source, content.check = source, check
+    content.check_before_rewriting = check_before_rewriting
     content.verified = "touched" if has_sums and source.verify else "none"
 
 
@@ -304,6 +308,16 @@ def check_gaps(record: Entries, maps: "Maps") -> None:
         return
     if content.source.verify:
         content.check(maps)
+
+
+def check_before_rewriting(record: Entries) -> None:
+    """Raise for damage of the file that its entries are read without noticing.
+
+    What is written of damaged values would have their right sums.
+    """
+    content = record._content
+    if content.check_before_rewriting is not None:
+        content.check_before_rewriting()
 
 
 def with_parts(
@@ -341,6 +355,7 @@ def part_of_file(record: E, part: Entries) -> E:
         reading=content.reading,
         source=content.source,
         check=content.check,
+        check_before_rewriting=content.check_before_rewriting,
     )
     return type(record)._of(changed)
 

@@ -26,7 +26,7 @@ from ..io.sink import Sink
 from ..io.source import FileSource, Source
 from ..tensors.dtypes import NAME_OF
 from ..writing.contents import Contents
-from .archive_sums import read_member
+from .archive_sums import UnreadSums, compare_sums, read_member
 from .mapped_tensor import MappedTensor
 
 _SAFE = (2, 10)
@@ -77,7 +77,13 @@ class TorchArchive(Format):
             if is_mapped and isinstance(source, FileSource):
                 entry.source = MappedTensor(entry.tensor(), source)
         beside = [*names_beside(content, state_dict)]
-        set_source(record, source, has_sums=False, beside=beside)
+        set_source(
+            record,
+            source,
+            has_sums=False,
+            beside=beside,
+            check_before_rewriting=UnreadSums(source) if is_mapped else None,
+        )
         return record
 
 
@@ -97,7 +103,7 @@ def _load(source: Source) -> tuple[Any, bool]:
     try:
         file, is_mapped = _opened(source, is_zip=is_zip)
         if is_zip:
-            _check_archive(file, source)
+            _check_archive(file, source, is_mapped=is_mapped)
         else:
             _check_pickle(bytes(source.read(0, source.size)), source)
         with warnings.catch_warnings():
@@ -122,8 +128,11 @@ def _opened(source: Source, *, is_zip: bool) -> tuple[Any, bool]:
     return io.BytesIO(source.read(0, source.size)), False
 
 
-def _check_archive(file: Any, source: Source) -> None:
-    """Refuse an archive that is larger when it is unpacked; torch packs nothing."""
+def _check_archive(file: Any, source: Source, *, is_mapped: bool) -> None:
+    """Refuse an archive that is larger when it is unpacked; torch packs nothing.
+
+    What is in memory is compared with its sums; pages that are mapped are read later.
+    """
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any("/code/" in m.filename for m in members):
@@ -141,6 +150,8 @@ def _check_archive(file: Any, source: Source) -> None:
         for member in members:
             if member.filename.endswith("data.pkl"):
                 _check_pickle(read_member(archive, member), source)
+        if source.verify and not is_mapped:
+            compare_sums(archive, source.name)
     if not isinstance(file, str):
         file.seek(0)
 

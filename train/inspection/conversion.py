@@ -27,7 +27,6 @@ from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.format import format_named
 from ...records.format_names import format_of_suffix
-from ...records.formats.archive_sums import check_archive_sums
 from ...records.io.progress import Progress
 from ...records.io.remote.address import is_taken, is_url
 from ...records.open import open_record
@@ -37,7 +36,7 @@ from ...records.sharded.folder import is_record_folder
 from ...records.sharded.saving import save_record_to
 from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
 from ...records.sharded.splitting import split_record
-from .stored_parts import StoredParts, files_with_values, stored_parts
+from .stored_parts import StoredParts, stored_parts
 
 
 def convert_file(
@@ -168,16 +167,9 @@ def _holds_anything(folder: str) -> bool:
 
 
 def _only_record(source: StoredParts) -> FlatRecord:
-    """Return what is written anew; raise a RecordError for several, or damaged ones.
-
-    Files of torch have sums that no load compares: what is written would have right
-    sums of damaged values.
-    """
+    """Return what is written anew, or raise a RecordError for several."""
     if len(source.parts) == 1:
-        record = source.parts[0].record
-        for file in files_with_values(record):
-            check_archive_sums(file)
-        return record
+        return source.parts[0].record
     files = first_names([part.file for part in source.parts], 6)
     raise RecordError(
         f"{source.source} holds {len(source.parts)} records, and this is for one: "
