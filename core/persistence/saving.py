@@ -31,7 +31,6 @@ from ...records.io.save_handle import SaveHandle
 from ...records.io.sink import Destination, File
 from ...records.nest import record_of_data
 from ...records.precision import PrecisionLike
-from ...records.processes.agreement import agreed
 from ...records.readable import entries_in
 from ...records.record_view import Branch
 from ...records.record_writer import (
@@ -253,7 +252,7 @@ def _save_to_folder(
     group = options.get("group")
     if isinstance(module, nn.Module):
         share_ids(places_of(module), group)
-    save_to_folder(agreed(record_of, groups=[group]), folder, **options)
+    save_to_folder(record_of, folder, **options)
 
 
 def _no_waiting(folder: str) -> ValueError:

@@ -8,12 +8,19 @@ import builtins
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ...config import errors as config_errors
 from ...config.errors import Problem
 from .. import errors as record_errors
-from .messages import broadcast_text, lowest, n_processes, rank
+from .messages import (
+    broadcast_text,
+    gathered,
+    global_rank,
+    lowest,
+    n_processes,
+    rank,
+)
 
 T = TypeVar("T")
 
@@ -35,12 +42,48 @@ def agreed(act: Callable[[], T], *, groups: Sequence[Any] = (None,)) -> T:
         error = raised
     failed = _NOBODY if error is None else rank()
     failed, text = _first_failure(failed, "" if error is None else _text(error), groups)
-    if failed == _NOBODY:
-        returned: T = result
-        return returned
-    if error is not None and failed == rank():
-        raise error
-    raise _error(text, failed) from error
+    if failed != _NOBODY:
+        _raise(error, text, failed)
+    returned: T = result
+    return returned
+
+
+def agreed_messages(
+    act: Callable[[], bytes],
+    *,
+    undo: Callable[[], object] = lambda: None,
+    group: Any = None,
+) -> list[bytes]:
+    """Return what ``act`` returns on each process of ``group``, in their order.
+
+    It is `agreed` and `messages.gathered` by one exchange instead of two. ``undo`` is
+    called where ``act`` raised on any process, and by all of them; not where the
+    exchange fails, of which others may have heard the end.
+    """
+    if n_processes(group) == 1:
+        return [act()]
+    error: Exception | None = None
+    try:
+        message = _RETURNED + act()
+    except Exception as raised:  # as in `agreed`
+        error, message = raised, _RAISED + _text(raised).encode(errors="surrogatepass")
+    messages = gathered(message, group=group)
+    for number, message in enumerate(messages):
+        if message.startswith(_RAISED):
+            undo()
+            text = message.removeprefix(_RAISED).decode(errors="surrogatepass")
+            _raise(error, text, global_rank(number, group))
+    return [message.removeprefix(_RETURNED) for message in messages]
+
+
+_RETURNED, _RAISED = b"\0", b"\1"
+
+
+def _raise(own_error: Exception | None, text: str, failed: int) -> NoReturn:
+    """Raise the error that process ``failed`` told of, which may be this one."""
+    if own_error is not None and failed == rank():
+        raise own_error
+    raise _error(text, failed) from own_error
 
 
 _NOBODY = 1 << 31

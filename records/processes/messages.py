@@ -35,7 +35,7 @@ def broadcast(data: bytes, *, source: int = 0, group: Any = None) -> bytes:
     if not is_running():
         return data
     size = torch.tensor([len(data)], dtype=torch.int64, device=_device(group))
-    dist.broadcast(size, _global_rank(source, group), group)
+    dist.broadcast(size, global_rank(source, group), group)
     content = bytearray(data if rank(group) == source else int(size))
     broadcast_into(memoryview(content), source=source, group=group)
     return bytes(content)
@@ -47,7 +47,7 @@ def broadcast_into(memory: memoryview, *, source: int = 0, group: Any = None) ->
         return
     target = torch.frombuffer(memory, dtype=torch.uint8)
     message = target.to(_device(group))
-    dist.broadcast(message, _global_rank(source, group), group)
+    dist.broadcast(message, global_rank(source, group), group)
     target.copy_(message)
 
 
@@ -55,21 +55,33 @@ def gathered(data: bytes, *, group: Any = None) -> list[bytes]:
     """Return what each process gives, in their order, on every process."""
     if not is_running():
         return [data]
-    device, n = _device(group), n_processes(group)
-    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(n)]
-    size = torch.tensor([len(data)], dtype=torch.int64, device=device)
-    dist.all_gather(sizes, size, group)
-    # Messages are equally long, so the shorter ones are filled up.
-    most = max(int(size) for size in sizes)
-    message = torch.zeros(most, dtype=torch.uint8)
+    # Messages are equally long, so the first exchange has room for what is short, and
+    # tells of all how long they are.
+    heads = _gathered_alike(len(data).to_bytes(8, "big") + data[:_SHORT], group)
+    sizes = [int.from_bytes(head[:8], "big") for head in heads]
+    firsts = [head[8 : 8 + size] for head, size in zip(heads, sizes, strict=True)]
+    if max(sizes) <= _SHORT:
+        return firsts
+    rests = _gathered_alike(data[_SHORT:], group, max(sizes) - _SHORT)
+    return [
+        first + rest[: max(size - _SHORT, 0)]
+        for first, rest, size in zip(firsts, rests, sizes, strict=True)
+    ]
+
+
+_SHORT = 56
+"""Bytes of a message that come with its length."""
+
+
+def _gathered_alike(data: bytes, group: Any, size: int = 8 + _SHORT) -> list[bytes]:
+    """Return what each process gives, filled up to ``size`` bytes."""
+    message = torch.zeros(size, dtype=torch.uint8)
     if data:
         message[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    messages = [torch.empty(most, dtype=torch.uint8, device=device) for _ in range(n)]
-    dist.all_gather(messages, message.to(device), group)
-    return [
-        message.cpu().numpy().tobytes()[: int(size)]
-        for message, size in zip(messages, sizes, strict=True)
-    ]
+    message = message.to(_device(group))
+    messages = [torch.empty_like(message) for _ in range(n_processes(group))]
+    dist.all_gather(messages, message, group)
+    return [message.cpu().numpy().tobytes() for message in messages]
 
 
 def lowest(number: int, *, group: Any = None) -> int:
@@ -115,7 +127,8 @@ def _reduced(number: int, operation: str, group: Any) -> int:
     return int(message)
 
 
-def _global_rank(source: int, group: Any) -> int:
+def global_rank(source: int, group: Any) -> int:
+    """Return the number among all processes of process ``source`` of ``group``."""
     return source if group is None else dist.get_global_rank(group, source)
 
 

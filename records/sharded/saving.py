@@ -20,7 +20,7 @@ from ..io.progress import Progress
 from ..io.save_handle import join_saves
 from ..io.sink import Destination
 from ..precision import PrecisionLike
-from ..processes.agreement import agreed
+from ..processes.agreement import agreed, agreed_messages
 from ..processes.messages import gathered, n_processes, rank
 from ..record_writer import (
     LIBRARY,
@@ -76,7 +76,7 @@ def save_record_to(
         return writable.save_after_others(file, progress)
     writer = writer_of_folder(folder, recorder)
     save_to_folder(
-        record,
+        lambda: record,
         folder,
         precision=writer.precision if precision is None else precision,
         metadata=metadata,
@@ -106,7 +106,7 @@ class FolderSaveOptions(TypedDict, total=False):
 
 
 def save_to_folder(
-    record: Storable,
+    record_of: Callable[[], Storable],
     folder: str | os.PathLike[str],
     *,
     precision: PrecisionLike = None,
@@ -114,7 +114,7 @@ def save_to_folder(
     progress: Progress | None = None,
     group: Any = None,
 ) -> None:
-    """Write ``record`` into ``folder``, together with all processes of ``group``.
+    """Write what ``record_of`` returns, together with all processes of ``group``.
 
     Each writes what it has of DTensors; all else is that of process 0. The index is
     written last: until then, and if anything fails on any process, the folder holds
@@ -123,9 +123,11 @@ def save_to_folder(
     target = record_folder(folder)
     join_saves(target.path)
     writer = RecordWriter()
-    save = FolderSave.planned(
-        lambda: writer.prepare(record, precision=precision, metadata=metadata), group
-    )
+
+    def prepare() -> WritableRecord:
+        return writer.prepare(record_of(), precision=precision, metadata=metadata)
+
+    save = FolderSave.planned(prepare, group)
     save.write(save.part, target, progress, group)
 
 
@@ -154,8 +156,14 @@ class FolderSave:
 
         Raises on all of them what is raised on one, and for different records.
         """
-        proposal = agreed(lambda: _Proposal.of(prepare(), group), groups=[group])
-        return cls(*proposal.agreed_plan(group))
+        proposals: list[_Proposal] = []
+
+        def propose() -> bytes:
+            proposals.append(_Proposal.of(prepare(), group))
+            return proposals[0].message
+
+        messages = agreed_messages(propose, group=group)
+        return cls(*proposals[0].agreed_plan(messages, group))
 
     @property
     def part(self) -> WritableRecord:
@@ -178,17 +186,20 @@ class FolderSave:
         with ExitStack() as stack:
             agreed(lambda: self._claim(folder, stack, group), groups=[group])
             former_parts = folder.former_parts(rank(group), n_parts)
-            try:
-                part_file = agreed(
-                    lambda: write_part(part, folder, name, progress), groups=[group]
-                )
-            except BaseException:
-                folder.remove(name)
-                raise
-            # From here on process 0 may write the index at any moment, whatever becomes
-            # of the others: a part that it may name stays. The next save removes what
-            # is left.
-            facts = gathered(_fact_of(part_file, folder), group=group)
+
+            def write_own_part() -> bytes:
+                try:
+                    return _fact_of(write_part(part, folder, name, progress), folder)
+                except BaseException:
+                    folder.remove(name)
+                    raise
+
+            # Process 0 may write the index once it has heard of all parts, whatever
+            # becomes of the others: a part that it may name stays, unless all know that
+            # one failed. The next save removes what is left.
+            facts = agreed_messages(
+                write_own_part, undo=lambda: folder.remove(name), group=group
+            )
             self.plan.index.parts = [
                 _part_of(fact, part_name(i, n_parts, self.save_id))
                 for i, fact in enumerate(facts)
@@ -268,18 +279,24 @@ class _Proposal:
         plan = None if group is not None else plan_by_layout(entries, rank())
         return cls(record, entries, entry_rows(entries, dtypes), digests, plan)
 
-    def agreed_plan(self, group: Any) -> tuple[WritableRecord, SavePlan, str]:
-        """Return what all processes save alike, and the ID of the save."""
-        own_plan = bytes(8) if self.plan is None else self.plan.digest
+    @property
+    def message(self) -> bytes:
+        """What the other processes are told of it."""
         values = value_digest([digest.hex() for digest in self.digests])
-        message = new_save_id().encode() + value_digest(self.rows) + own_plan + values
-        facts = [_Facts.of(m) for m in gathered(message, group=group)]
+        plan = bytes(8) if self.plan is None else self.plan.digest
+        return new_save_id().encode() + value_digest(self.rows) + plan + values
+
+    def agreed_plan(
+        self, messages: Sequence[bytes], group: Any
+    ) -> tuple[WritableRecord, SavePlan, str]:
+        """Return what all processes save alike, and the ID of the save."""
+        facts = [_Facts.of(message) for message in messages]
         if len({fact.rows for fact in facts}) > 1:
             self._refuse(group)
         if len({fact.values for fact in facts}) > 1:
             self._note_differing(group)
         plan = self.plan
-        if plan is None or {fact.plan for fact in facts} != {own_plan}:
+        if plan is None or len({fact.plan for fact in facts}) > 1:
             rectangles = agreed(lambda: own_rectangles(self.entries), groups=[group])
             plan = plan_by_rectangles(
                 self.entries, gathered(rectangles, group=group), rank(group)

@@ -15,9 +15,10 @@ from burnish.records.errors import (
     RecordMismatchError,
     RecordVersionError,
 )
-from burnish.records.processes.agreement import agreed
+from burnish.records.processes.agreement import agreed, agreed_messages
 
-from ...forked_processes import in_two_processes
+from ...forked_processes import in_processes, in_two_processes
+from ...sharded_nets import mesh_of
 
 
 class OwnError(ValueError):
@@ -101,3 +102,53 @@ def test_of_two_errors_the_first_process_has_the_word(tmp_path: Path) -> None:
         assert rank == 0 or str(error.__cause__) == "of 1"
 
     in_two_processes(act, tmp_path)
+
+
+def test_messages_come_from_all_in_their_order(tmp_path: Path) -> None:
+    assert agreed_messages(lambda: b"alone") == [b"alone"]
+
+    def act(rank: int) -> None:
+        assert agreed_messages(lambda: b"\1" * rank) == [b"", b"\1"]
+
+    in_two_processes(act, tmp_path)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_where_one_has_no_message_all_undo_and_raise_its_error(
+    failing: int, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        undone: list[int] = []
+
+        def attempt() -> bytes:
+            if rank == failing:
+                raise FileNotFoundError(2, "No such file", "x/y.mpk" * 20)
+            return b"there"
+
+        def undo() -> None:
+            undone.append(rank)
+
+        with pytest.raises(FileNotFoundError, match=r"x/y\.mpk") as info:
+            agreed_messages(attempt, undo=undo)
+        assert undone == [rank]
+        if rank != failing:
+            assert info.value.__notes__ == [f"on process {failing} of 2"]
+
+    in_two_processes(act, tmp_path)
+
+
+def test_an_error_in_a_group_names_the_process_among_all(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        mesh = mesh_of(2, 2)
+
+        def attempt() -> bytes:
+            if rank == 3:
+                raise ValueError("of the last")
+            return b""
+
+        if rank >= 2:
+            with pytest.raises(ValueError, match="of the last") as info:
+                agreed_messages(attempt, group=mesh.get_group(1))
+            assert rank == 3 or info.value.__notes__ == ["on process 3 of 4"]
+
+    in_processes(act, tmp_path, 4)

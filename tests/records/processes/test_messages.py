@@ -49,6 +49,20 @@ def test_two_processes_hear_each_other(tmp_path: Path) -> None:
     in_two_processes(act, tmp_path)
 
 
+@pytest.mark.parametrize("length", [0, 1, 55, 56, 57, 1000])
+def test_messages_of_any_length_come_as_they_were_given(
+    length: int, tmp_path: Path
+) -> None:
+    given = [bytes(range(256)) * 4, b""]
+
+    def act(number: int) -> None:
+        texts = [given[0][:length], given[1], b"x" * length]
+        assert gathered(texts[number]) == texts[:2]
+        assert gathered(texts[2 - number]) == [texts[2], texts[1]]
+
+    in_two_processes(act, tmp_path)
+
+
 def test_processes_of_a_grid_hear_each_other_through_its_dimensions(
     tmp_path: Path,
 ) -> None:
