@@ -4,12 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import torch
+import pytest
 
 from burnish.records import open_record
+from burnish.train import HyperState
+
+from ..forked_processes import in_two_processes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -27,34 +34,6 @@ def killed(run):
         os.kill(os.getpid(), signal.SIGKILL)
 HyperState.step = killed
 stateful.main()
-"""
-
-BOTH = f"""
-import os, sys
-sys.path.insert(0, {str(EXAMPLES)!r})
-import stateful
-from burnish.train import HyperState
-folder, *words = sys.argv[1:]
-stateful.main(["--checkpoint-dir", folder + "/whole", *words])
-step = HyperState.step
-class Stopped(Exception):
-    pass
-def stopped(run):
-    step(run)
-    if run.state.step == 4:
-        raise Stopped
-stateful.distributed.init_process_group(
-    "gloo",
-    init_method=f"file://{{folder}}/meeting",
-    rank=int(os.environ["RANK"]),
-    world_size=2,
-)
-HyperState.step = stopped
-try:
-    stateful.main(["--checkpoint-dir", folder + "/stopped", *words])
-except Stopped:
-    HyperState.step = step
-    stateful.main(["--checkpoint-dir", folder + "/stopped", *words])
 """
 
 
@@ -103,28 +82,36 @@ def test_a_killed_program_goes_on_by_the_same_words_to_the_same_bits(
     assert tensors(tmp_path / "killed") == tensors(tmp_path / "whole")
 
 
+class Stopped(Exception):
+    pass
+
+
 def test_two_processes_go_on_together_to_the_same_bits(tmp_path: Path) -> None:
-    distributed: Any = torch.distributed
-    store = distributed.TCPStore("localhost", 0, 2, True, wait_for_workers=False)
-    launched = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
-    processes = [
-        started(
-            "-c",
-            BOTH,
-            str(tmp_path),
-            RANK=str(rank),
-            WORLD_SIZE="2",
-            TORCHELASTIC_USE_AGENT_STORE="True",
-            **launched,
-        )
-        for rank in range(2)
-    ]
+    whole_run, stopped_run = tmp_path / "whole", tmp_path / "stopped"
 
-    outputs = [output(process) for process in processes]
+    def act(rank: int) -> None:
+        sys.path.insert(0, str(EXAMPLES))
+        stateful, step = import_module("stateful"), HyperState.step
 
-    for rank, (lines, _) in enumerate(outputs):
-        whole, again = lines.splitlines()
+        def stop_at_4(run: HyperState[Any, Any]) -> None:
+            step(run)
+            if run.state.step == 4:
+                raise Stopped
+
+        def run_in(folder: Path) -> None:
+            stateful.main(["--checkpoint-dir", str(folder), *WORDS])
+
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as told:
+            run_in(whole_run)
+            with patch.object(HyperState, "step", stop_at_4), pytest.raises(Stopped):
+                run_in(stopped_run)
+            run_in(stopped_run)
+
+        whole, again = out.getvalue().splitlines()
         assert whole == again
         assert whole.endswith(f"process {rank}")
-    assert ["going on from" in errors for _, errors in outputs] == [True, False]
-    assert tensors(tmp_path / "stopped") == tensors(tmp_path / "whole")
+        assert ("going on from" in told.getvalue()) == (rank == 0)
+
+    in_two_processes(act, tmp_path)
+
+    assert tensors(stopped_run) == tensors(whole_run)
