@@ -30,8 +30,8 @@ def check_sha256(digest: Any, name: str = "sha256") -> str:
 def pinned(source: Source, sha256: str) -> Source:
     """Return a source of the bytes of ``source``, all of which were hashed.
 
-    A file stays as it is, and takes no other file beside it for its own from now on.
-    What a stream gave is held in memory: a server may answer otherwise the next time.
+    It takes no other file beside it for its own from now on. A file stays as it is;
+    what a stream gave is held in memory: a server may answer otherwise the next time.
     Raises `PinnedDigestError` if the sum is another, with ``source`` closed.
     """
     expected = check_sha256(sha256)
@@ -42,8 +42,7 @@ def pinned(source: Source, sha256: str) -> Source:
         digest = _sha256_of(source)
         if digest != expected:
             raise PinnedDigestError(source.name, digest, expected)
-        if isinstance(source, FileSource):
-            source.is_alone = True
+        source.is_alone = True
     except BaseException:
         source.close()
         raise

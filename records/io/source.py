@@ -83,8 +83,16 @@ class ClosedFileError(ValueError):
 def source_beside(source: Source, name: str) -> Source:
     """Return the file ``name`` in the folder of ``source``; it is closed with that.
 
-    RecordFormatError where the source is no file of a folder, or the other is missing.
+    RecordFormatError where the source is no file of a folder, where its content alone
+    was pinned, or where the other is missing.
     """
+    if getattr(source, "is_alone", False):
+        raise RecordFormatError(
+            source.name,
+            f"values that lie in {name}, which its SHA-256 says nothing of",
+            "a file that holds all of its values, since sha256= is the sum of one",
+            "Save the record with its values in the file, and pin that.",
+        )
     beside: Any = getattr(source, "beside", None)
     if beside is None:
         raise RecordFormatError(
@@ -168,13 +176,6 @@ class FileSource:
         FileNotFoundError if this file itself is not there any more, and
         RecordFormatError if the other alone is not.
         """
-        if self.is_alone:
-            raise RecordFormatError(
-                self.name,
-                f"values that lie in {name}, which its SHA-256 says nothing of",
-                "a file that holds all of its values, since sha256= is the sum of one",
-                "Save the record with its values in the file, and pin that.",
-            )
         path = os.path.join(os.path.dirname(self.name), name)
         try:
             neighbor = FileSource(path, verify=self.verify, map_file=self._map_file)
@@ -293,6 +294,8 @@ class MemorySource:
         """``data_beside`` returns what a file of that name in the folder holds."""
         self._data = memoryview(data).cast("B")
         self.name, self.verify, self.size = name, verify, len(self._data)
+        self.is_alone = False
+        """Whether nobody vouches for the files beside it, so that none is read."""
         if data_beside is not None:
             folder = os.path.dirname(name)
             self.beside = lambda other: MemorySource(

@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.default_planner import (
 from torch.distributed.checkpoint.planner import ReadItem, WriteItem, WriteItemType
 
 from ..entries.entries import Entries
+from ..errors import RecordError
 from ..format import format_named, read_record
 from ..io.sink import StreamSink
 from ..io.source import MemorySource
@@ -30,7 +31,7 @@ class RecordSavePlanner(DefaultSavePlanner):
         if write_item.type != WriteItemType.BYTE_IO:
             return object
         content = io.BytesIO()
-        as_written(record_of_data(object)).write(StreamSink(content))
+        as_written(_record_of(object, write_item.index.fqn)).write(StreamSink(content))
         return content
 
 
@@ -47,6 +48,20 @@ class RecordLoadPlanner(DefaultLoadPlanner):
         for key in path[:-1]:
             place = place[key]
         place[path[-1]] = data
+
+
+def _record_of(value: Any, name: str) -> Entries:
+    """Return ``value``, which is ``name`` in a state dict, as a record."""
+    try:
+        return record_of_data(value)
+    except (TypeError, ValueError, RecordError):
+        # The value knows nothing of the state dict around it, whose names torch joins
+        # by dots: inside of such a one, the same error says where it stands.
+        around = value
+        for key in reversed(name.split(".")):
+            around = {key: around}
+        record_of_data(around)
+        raise
 
 
 def plain_data(content: bytes, name: str) -> Any:

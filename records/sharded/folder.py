@@ -40,6 +40,10 @@ class RecordFolder:
         """Make the folder, if it is not there."""
         make_folder(self.path)
 
+    def is_there(self) -> bool:
+        """Return whether this process sees the folder."""
+        return os.path.isdir(self.path)
+
     def sink(self, name: str) -> AbstractContextManager[Sink]:
         """Open a file for writing, which appears whole at the end or not at all."""
         return open_sink(self.file(name))

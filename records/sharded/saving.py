@@ -189,7 +189,9 @@ class FolderSave:
 
             def write_own_part() -> bytes:
                 try:
-                    return _fact_of(write_part(part, folder, name, progress), folder)
+                    return _fact_of(
+                        _write_own(part, folder, name, progress, rank(group)), folder
+                    )
                 except BaseException:
                     folder.remove(name)
                     raise
@@ -230,6 +232,31 @@ class FolderSave:
             raise
 
 
+def _write_own(
+    part: WritableRecord,
+    folder: AnyRecordFolder,
+    name: str,
+    progress: Progress | None,
+    number: int,
+) -> PartFile | None:
+    """Write the part of process ``number`` into the folder that the first has made.
+
+    Raises RecordError where this process does not see that folder.
+    """
+    if isinstance(folder, RecordFolder) and not folder.is_there():
+        raise RecordError(
+            f"{folder.path}: process {number} saves to this folder and does not find "
+            f"it, though process 0 has made the one that it saves to. {_SAME_FOLDER}"
+        )
+    return write_part(part, folder, name, progress)
+
+
+_SAME_FOLDER = (
+    "All processes save to the same folder, on a disk that all of them see; what the "
+    "folder held before is as it was"
+)
+
+
 def _check_parts(
     parts: Sequence[PartFile | None], places: Sequence[bytes], folder: AnyRecordFolder
 ) -> None:
@@ -247,8 +274,7 @@ def _check_parts(
         if is_elsewhere:
             raise RecordError(
                 f"{folder.path}: process {number} has written {part.name} elsewhere. "
-                "All processes save to the same folder, on a disk that all of them "
-                "see; what the folder held before is as it was"
+                f"{_SAME_FOLDER}"
             )
 
 

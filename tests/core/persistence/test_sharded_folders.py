@@ -377,6 +377,20 @@ def test_processes_that_name_different_folders_are_told(tmp_path: Path) -> None:
     assert not [*tmp_path.glob("net*/index.mpk")]
 
 
+def test_a_process_that_does_not_find_the_folder_of_the_first_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(rank: int) -> None:
+        (tmp_path / f"{rank}").mkdir()
+        monkeypatch.chdir(tmp_path / f"{rank}")
+        with pytest.raises(RecordError, match=r"1/net: process 1.*to the same folder"):
+            burnish.save_record(by_layers(trained_net()), "net/")
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    assert not [*tmp_path.glob("*/net/*")]
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_a_save_that_fails_on_one_process_fails_on_all_and_leaves_the_old_folder(
     failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import safetensors.torch
 import torch
@@ -176,6 +177,19 @@ def test_values_in_files_beside_it_are_refused_since_the_sum_is_of_one(
 
     with pytest.raises(RecordFormatError, match="its SHA-256 says nothing of"):
         open_record(files[1], sha256=sha256(files[1].read_bytes()))
+
+
+def test_values_in_parts_are_refused_alike_in_a_folder_and_in_a_storage(
+    tmp_path: Path,
+) -> None:
+    for folder in (f"{tmp_path}/net/", "memory://pinned/net/"):
+        burnish.save_record(nn.Linear(3, 2), folder)
+        with fsspec.open(f"{folder}index.mpk", "rb") as index:
+            digest = sha256(index.read())
+
+        for file in (folder, f"{folder}index.mpk"):
+            with pytest.raises(RecordFormatError, match="its SHA-256 says nothing of"):
+                open_record(file, sha256=digest)["weight"]
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "g" * 64, f"sha256:{OTHER}"])

@@ -163,3 +163,14 @@ def test_planners_that_pickle_are_refused(tmp_path: Path) -> None:
     state = {"step": 0}
     load(folder, state)
     assert state == {"step": 3}
+
+
+def test_the_error_of_an_object_names_its_place_in_the_state_dict(
+    tmp_path: Path,
+) -> None:
+    for value, place in ((object(), "loop.x"), ([1, object()], "loop.x.1")):
+        with pytest.raises(CheckpointException) as caught:
+            save(tmp_path, {"weight": torch.ones(2), "loop": {"x": value}})
+
+        (failure,) = caught.value.failures.values()
+        assert f"{place}: a builtins.object is no plain data" in str(failure[0])
