@@ -119,6 +119,8 @@ def _print(result: Any, *, is_whole: bool) -> None:
         if len(result.changed) > _MOST and not is_whole:
             print_line(output, f"... {len(result.changed) - _MOST:,} more (--all)")
     output.print()
+    if parts := result.parts_text():
+        print_line(output, parts)
     print_line(output, result.summary())
 
 
@@ -213,6 +215,7 @@ def _as_data(result: Any) -> dict[str, Any]:
         "tied_b": result.tied_b,
         "not_compared": result.not_compared,
         "n_equal": result.n_equal,
+        "equal_parts": result.equal_parts,
         "layers": (asdict(layer) for layer in result.layers),
         "changed": (
             {

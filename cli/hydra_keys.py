@@ -122,14 +122,21 @@ def _candidates(key: str) -> list[str]:
     return [key, *(f"{place}.{key}" for place in _PLACES), *short]
 
 
+def _abbreviates(key: str, name: str) -> bool:
+    """Return whether ``key`` is ``name`` without some names before the last one."""
+    parts = iter(name.split("."))
+    last = name.rpartition(".")[2]
+    return key.rpartition(".")[2] == last and all(p in parts for p in key.split("."))
+
+
 def _unknown(key: str, word: str, tree: dict[str, Any]) -> str:
     from ..train.fit.fit_config import known_names
 
     names = [*known_names(tree), *(p for s in _ROOTS for p in _paths(tree, s))]
     shorter = {name.partition(".")[2]: name for name in names}
     groups = [g for g in tree["hydra"]["runtime"]["choices"] if g[:6] != "hydra/"]
-    # Whoever writes the end of a key alone means that key, however long it is.
-    ends = [name for name in shorter if name.endswith(f".{key}")]
+    # Whoever leaves out names of a key means that key, however long it is.
+    ends = [name for name in shorter if _abbreviates(key, name)]
     hint = did_you_mean(ends[0] if ends else key, [*names, *shorter, *groups])
     return (
         f"unknown key {key!r}.{hint} +{word} adds a key of your own, and "

@@ -32,7 +32,7 @@ def is_decorated(cls: type[nn.Module]) -> bool:
     return hasattr(cls, "_burnish_skip")
 
 
-def declaration(cls: type[nn.Module], options: str) -> str:
+def declaration(cls: type, options: str) -> str:
     """Return how ``options`` are written where ``cls`` is declared."""
     if getattr(cls, "_burnish_is_base", False):
         return f"class {cls.__name__}(burnish.Module, {options})"

@@ -53,7 +53,7 @@ def test_a_key_is_completed_whatever_stands_before_it(
     assert completed(groups, word) == [expected]
 
 
-@pytest.mark.parametrize("word", ["lr=1", "kwargs.lr=1"])
+@pytest.mark.parametrize("word", ["lr=1", "kwargs.lr=1", "optimizer.lr=1"])
 def test_the_end_of_a_key_is_told_whole(word: str, groups: Path) -> None:
     with pytest.raises(ValueError, match=r"Did you mean 'optimizer\.kwargs\.lr'\?"):
         completed(groups, word)

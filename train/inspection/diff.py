@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Any, TypeAlias
 
 import torch
@@ -98,6 +99,9 @@ class Diff(FoldedHtml):
     and the hyperparameters of parts of a module that one side alone tells."""
     data: list[ValueChange]
     """Plain data beside the tensors: extra state, counters."""
+    equal_parts: list[str]
+    """Parts of two checkpoints in which nothing differs; none of what is stored alone.
+    """
     has_tolerance: bool
     """Whether ``rtol`` or ``atol`` was given, which then decides."""
 
@@ -130,6 +134,12 @@ class Diff(FoldedHtml):
         verdict = self._verdict()
         text = "the weights are the same" if verdict == "the same" else verdict
         return f"{text}; not compared: {names}"
+
+    def parts_text(self) -> str:
+        """Return in a line which parts are the same, where others are not; or ''."""
+        if self.same or not self.equal_parts:
+            return ""
+        return f"the same: {printable(', '.join(self.equal_parts))}"
 
     def _verdict(self) -> str:
         n = len(self.changed) + self.n_equal
@@ -166,6 +176,8 @@ class Diff(FoldedHtml):
         return "\n".join(lines)
 
     def _lines(self) -> Iterator[str]:
+        if parts := self.parts_text():
+            yield f"  {parts}"
         yield from (f"  {value_text(change)}" for change in self.hyperparameters)
         yield from (f"  - {printable(path)}" for path in self.only_a[:6])
         yield from (f"  + {printable(path)}" for path in self.only_b[:6])
@@ -276,6 +288,11 @@ def _compared(
     views = {n: (a[1].get(n), b[1].get(n)) for n in dict.fromkeys([*a[1], *b[1]])}
     tolerance = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
     settings = {name: settings_of(x, y) for name, (x, y) in views.items()}
+    other_settings = {n: _changes(n, pair.a, pair.b) for n, pair in settings.items()}
+    other_data = {
+        n: _changes(n, _plain_values(x), _plain_values(y), tolerance)
+        for n, (x, y) in views.items()
+    }
     pairings = {name: _paired(x, y) for name, (x, y) in views.items()}
     distances = _Distances(rtol or 0.0, atol or 0.0, progress)
     with StopsAsItself():
@@ -296,18 +313,17 @@ def _compared(
         n_beyond=distances.changes.n_beyond,
         equal=distances.equal,
         layers=distances.layers.changed(),
-        hyperparameters=[
-            change
-            for name, pair in settings.items()
-            for change in _changes(name, pair.a, pair.b)
-        ],
+        hyperparameters=[*chain.from_iterable(other_settings.values())],
         tied_a=[_below(n, tie) for n, p in pairings.items() for tie in p.tied_a],
         tied_b=[_below(n, tie) for n, p in pairings.items() for tie in p.tied_b],
         not_compared=[*_beside(views), *_unpaired_text(settings)],
-        data=[
-            change
+        data=[*chain.from_iterable(other_data.values())],
+        equal_parts=[
+            name
             for name, (x, y) in views.items()
-            for change in _changes(name, _plain_values(x), _plain_values(y), tolerance)
+            if name and x and y
+            if not (other_settings[name] or other_data[name])
+            if name not in distances.unequal_parts and pairings[name].is_identity
         ],
         has_tolerance=tolerance is not None,
     )
@@ -353,6 +369,8 @@ class _Distances:
         self.changes = TensorChanges()
         self.equal: list[str] = []
         self.layers = LayerChanges()
+        self.unequal_parts: set[str] = set()
+        """Parts with a pair whose shapes, dtypes or values differ."""
 
     def add(self, pairings: Mapping[str, Pairing]) -> None:
         """Compare the pairs of each part."""
@@ -361,14 +379,19 @@ class _Distances:
         for part, pairing in pairings.items():
             alike = (pair for pair in pairing.pairs if _is_alike(*pair))
             for a, b in read_ahead(alike):
-                self._add(a, b, join(part, shared_path(a, b)), tally)
-            self.reshaped |= {
+                if not self._add(a, b, join(part, shared_path(a, b)), tally):
+                    self.unequal_parts.add(part)
+            reshaped = {
                 join(part, shared_path(a, b)): (a.shape, b.shape)
                 for a, b in pairing.pairs
                 if not _is_alike(a, b)
             }
+            if reshaped:
+                self.unequal_parts.add(part)
+            self.reshaped |= reshaped
 
-    def _add(self, a: Entry, b: Entry, path: str, tally: Tally) -> None:
+    def _add(self, a: Entry, b: Entry, path: str, tally: Tally) -> bool:
+        """Compare a pair, and return whether it is the same."""
         if a.dtype is not b.dtype:
             self.retyped[path] = a.dtype, b.dtype
         distance = self._distance(a, b, tally, path)
@@ -377,6 +400,7 @@ class _Distances:
             self.changes.add(path, distance)
         else:
             self.equal.append(path)
+        return a.dtype is b.dtype and not distance.n_changed
 
     def _distance(self, a: Entry, b: Entry, tally: Tally, path: str) -> Distance:
         source_a, source_b = _small_source(a), _small_source(b)

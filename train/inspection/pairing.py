@@ -25,6 +25,12 @@ class Pairing:
     only_a: list[Entry] = field(default_factory=list[Entry])
     only_b: list[Entry] = field(default_factory=list[Entry])
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether both have the same names, tied alike."""
+        names = self.renamed or self.only_a or self.only_b
+        return not (names or self.tied_a or self.tied_b)
+
 
 def pair_entries(
     a: Sequence[Entry],

@@ -161,11 +161,14 @@ def test_a_part_that_is_no_data_is_named_and_nothing_is_written(tmp_path: Path) 
     assert os.listdir(tmp_path / "run") == ["step000000000001"]
 
 
+DATA = torch.utils.data.TensorDataset(torch.ones(4))
+
+
 @pytest.mark.parametrize(
     ("part", "advice"),
     [
-        (torch.utils.data.DataLoader([1, 2]), "burnish.train.ResumableLoader"),
-        (torch.utils.data.SequentialSampler([1]), "burnish.train.ResumableSampler"),
+        (torch.utils.data.DataLoader(DATA), "burnish.train.ResumableLoader"),
+        (torch.utils.data.SequentialSampler(DATA), "burnish.train.ResumableSampler"),
     ],
 )
 def test_data_that_tells_no_place_is_told_of_that_which_does(

@@ -175,6 +175,27 @@ def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
     assert burnish.diff(tmp_path / "net.mpk", tmp_path / "run").same
 
 
+def test_parts_in_which_nothing_differs_are_named(tmp_path: Path) -> None:
+    net = Net()
+    runs = Checkpoints(tmp_path / "run", keep_last=None)
+    wide = nn.Linear(3, 2)
+    rest: dict[str, Any] = {"table": {"a": 1}, "other": nn.Linear(2, 2)}
+    runs.save(1, model=net, rng=True, **rest)
+    torch.rand(1)
+    runs.save(2, model=net, rng=True, **rest)
+    runs.save(3, model=net, rng=True, table={"a": 2}, other=wide)
+    runs.save(4, model=net, rng=True, table={"a": 2}, other=wide.half())
+
+    result = burnish.diff(runs[1], runs[2])
+
+    assert result.equal_parts == ["model", "table", "other"]
+    assert "\n  the same: model, table, other\n" in repr(result)
+    assert burnish.diff(runs[2], runs[3]).equal_parts == ["model", "rng"]
+    assert burnish.diff(runs[3], runs[4]).equal_parts == ["model", "table", "rng"]
+    assert not burnish.diff(runs[1], runs[1]).parts_text()
+    assert burnish.diff(net, Net()).equal_parts == []
+
+
 def test_what_stands_beside_a_state_dict_is_said_not_to_be_compared(
     tmp_path: Path,
 ) -> None:
