@@ -16,7 +16,7 @@ from torch import Tensor
 from ...config.process.user_warning import warn_user
 from ..checks import check_range, check_types
 from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
-from ..schedulers.scheduler import Scheduler
+from ..schedulers.scheduler import Scheduler, scheduler_of
 from ..tensor_optimizer import TensorOptimizer, hyperparameters
 from .plain_values import as_held, as_stored, is_storable_value
 
@@ -117,7 +117,9 @@ def take_over(group: ParamGroup, data: ParamGroup) -> None:
     """Set in ``group`` what `plain_group` gave for another one; parameters stay."""
     for name, value in data.items():
         if name == "schedule":
-            restore_schedule(group, json.loads(value))
+            stored = json.loads(value)
+            if not restore_schedule(group, stored):
+                group["schedule"] = scheduler_of(stored)
         elif name == "clip":
             described = json.loads(value)
             group["clip"] = _CLIPS[described.pop("kind")](**described)
@@ -131,11 +133,19 @@ def schedule_data(group: ParamGroup) -> dict[str, Any] | None:
     return None if schedule is None else schedule.state_dict()
 
 
-def restore_schedule(group: ParamGroup, state: dict[str, Any]) -> None:
-    """Let the group's schedule, if it has one, go on where a stored one stood."""
+def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:
+    """Let the group's schedule go on where a stored one stood.
+
+    Returns False, with nothing changed, if only one of both is a schedule, or they are
+    of two kinds.
+    """
     schedule: Scheduler | None = group.get("schedule")
-    if schedule is not None:
-        schedule.load_state_dict(state)
+    if schedule is None or state is None:
+        return schedule is state
+    if not isinstance(schedule, type(scheduler_of(state))):
+        return False
+    schedule.load_state_dict(state)
+    return True
 
 
 _RESERVED = frozenset(

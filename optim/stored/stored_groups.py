@@ -1,6 +1,6 @@
 """Stored groups beside those of now: what each takes over of their hyperparameters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ...records.report import LoadReport
 from ..bound.bound_state import BoundState
-from ..bound.param_groups import plain_hyperparameters, restore_schedule
+from ..bound.param_groups import ParamGroup, plain_hyperparameters, restore_schedule
 from ..bound.plain_values import as_held
+from ..schedulers.scheduler import scheduler_of
 from ..stepping.step_runner import StepRunner
 from .record_types import GroupState
 
@@ -99,11 +100,16 @@ def settle_groups(
         schedules = source.schedules()
         if len(schedules) > 1:
             report.changed += source.conflicts()[-1:]
-        elif schedules[0] is not None:
-            restore_schedule(group, schedules[0])
+            is_other = False
+        else:
+            is_other = not restore_schedule(group, schedules[0])
+            if is_other:
+                report.changed.append(
+                    _settle_schedule(source, group, is_restoring=is_restoring)
+                )
         for name, values in source.values().items():
             now = plain_hyperparameters(group).get(name)
-            if values == [now]:
+            if values == [now] or (is_other and name == "lr" and not is_restoring):
                 continue
             if is_restoring:
                 group[name] = as_held(group.get(name), values[0])
@@ -114,6 +120,31 @@ def settle_groups(
                 )
     report.changed += _left_out(group_states, sources)
     report.changed += _changed_engines(runner, sources)
+
+
+def _settle_schedule(
+    source: StoredGroups, group: ParamGroup, *, is_restoring: bool
+) -> str:
+    """Restore what sets the rate where only the stored one, or another, is a schedule.
+
+    Returns in words what sets it now, and what did when it was saved.
+    """
+    data, rate = source.schedules()[0], source.groups[0].hyperparameters.get("lr")
+    before = rate if data is None else _schedule_text(data)
+    now = group.get("schedule") or group["lr"]
+    if not is_restoring:
+        return f"group {source.index}: lr is {now}, and was {before} when saved"
+    group["schedule"] = None if data is None else scheduler_of(data)
+    return (
+        f"group {source.index}: lr was {before} when saved, which is taken over again, "
+        f"in the place of {now}"
+    )
+
+
+def _schedule_text(data: Mapping[str, Any]) -> str:
+    # A schedule whose class is not defined here is told all the same.
+    fields = (f"{name}={value}" for name, value in data.items() if name != "kind")
+    return f"{data.get('kind')}({', '.join(fields)})"
 
 
 def _left_out(group_states: list[GroupState], sources: list[StoredGroups]) -> list[str]:

@@ -76,6 +76,70 @@ def test_schedules_given_as_lr_are_saved_and_resumed(through: str) -> None:
     ]
 
 
+RATES: list[Any] = [lambda: 0.05, lambda: Cosine(0.1, 10), lambda: Linear(0.1, 0.0, 9)]
+
+
+@pytest.mark.parametrize("saved_rate", RATES)
+@pytest.mark.parametrize("rate", RATES)
+def test_a_restore_brings_back_what_sets_the_rate_whatever_bind_was_given(
+    saved_rate: Any, rate: Any
+) -> None:
+    nets = [layers(), layers()]
+    first, second = (AdamW().bind(net, lr=saved_rate()) for net in nets)
+    drive(first, nets[0], *range(5))
+    drive(second, nets[1], *range(2))
+
+    third = AdamW().bind(nets[1], lr=rate())
+    report = third.load_record(second.save_record(), hyperparameters="restore")
+    drive(third, nets[1], *range(2, 5))
+
+    assert equal(*nets)
+    is_same = type(saved_rate()) is type(rate())
+    assert is_same is not any("is taken over again" in text for text in report.changed)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_a_state_dict_brings_its_schedule_whatever_bind_was_given(rate: Any) -> None:
+    nets = [layers(), layers()]
+    first, second = (AdamW().bind(net, lr=Cosine(0.1, 10)) for net in nets)
+    drive(first, nets[0], *range(5))
+    drive(second, nets[1], *range(2))
+
+    third = AdamW().bind(nets[1], lr=rate())
+    third.load_state_dict(second.state_dict())
+    drive(third, nets[1], *range(2, 5))
+
+    assert equal(*nets)
+
+
+@pytest.mark.parametrize(
+    ("saved_rate", "rate", "text"),
+    [
+        (Cosine(0.1, 10), 0.05, "lr is 0.05, and was Cosine(initial_lr=0.1, "),
+        (
+            0.05,
+            Cosine(0.1, 10),
+            "lr is Cosine(initial_lr=0.1, n_iters=10, min_lr=0.0, ",
+        ),
+        (Linear(0.1, 0.0, 9), Cosine(0.1, 10), "n_steps=0), and was Linear(initial_lr"),
+    ],
+)
+def test_another_schedule_than_the_stored_one_is_kept_and_told(
+    saved_rate: Any, rate: Any, text: str
+) -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=saved_rate)
+    drive(saved, net, 0, 1)
+    again = AdamW().bind(net, lr=rate)
+
+    report = again.load_record(saved.save_record())
+
+    schedule = again.param_groups[0].get("schedule")
+    assert schedule is (None if rate == 0.05 else rate)
+    assert schedule is None or schedule.n_steps == 0
+    assert [text in change for change in report.changed] == [True]
+
+
 SPLIT = [Group("**.bias", lr=0.005, weight_decay=0.0)]
 
 

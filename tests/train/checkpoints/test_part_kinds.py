@@ -12,6 +12,7 @@ import torch
 
 import burnish
 from burnish.optim import SGD, AdamW
+from burnish.optim.schedulers import Cosine
 from burnish.records import (
     Record,
     RecordFormatError,
@@ -41,6 +42,17 @@ def test_our_optimizer_comes_back_with_its_hyperparameters(tmp_path: Path) -> No
         for key, value in optim.state[mine].items():
             stored = resumed.state[theirs][key]
             assert torch.equal(torch.as_tensor(value), torch.as_tensor(stored))
+
+
+def test_a_schedule_comes_back_where_bind_was_given_a_number(tmp_path: Path) -> None:
+    model = net()
+    Checkpoints(tmp_path).save(1, optim=AdamW().bind(model, lr=Cosine(0.1, 10)))
+    optim = AdamW().bind(model, lr=0.5)
+
+    with pytest.warns(RuntimeWarning, match=r"optim: group 0: lr was Cosine\(.*0\.5"):
+        Checkpoints(tmp_path).restore(optim=optim)
+
+    assert isinstance(optim.param_groups[0]["schedule"], Cosine)
 
 
 def test_our_optimizers_state_is_named_where_one_of_torch_stands(
