@@ -171,6 +171,16 @@ class ResumableLoader(DataLoader[T]):
                 place.position = min(place.position + size, len(place))
                 yield batch
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that is being read, or that comes next, counted from 0."""
+        return self._place.epoch
+
+    @property
+    def next_batch(self) -> int:
+        """The number, within its epoch, of the batch that comes next."""
+        return -(-self._place.position // (self.batch_size or 1))
+
     def __len__(self) -> int:
         n_samples, size = len(self._place), self.batch_size or 1
         return n_samples // size if self.drop_last else -(-n_samples // size)

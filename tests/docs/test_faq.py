@@ -17,6 +17,7 @@ from burnish.config import Hparams, dump, load
 from burnish.config.schema import assert_compatible, dump_schema
 from burnish.optim import AdamW, Group, OptimizerAdaptor
 from burnish.optim.engines.codegen import compiler
+from burnish.optim.schedulers import Cosine
 from burnish.train import Checkpoints
 
 PAGE = Path(__file__).parents[2] / "docs/faq.md"
@@ -109,6 +110,12 @@ def step_a_replaced_layer() -> None:
     optim.step()
 
 
+def restore_another_schedule() -> None:
+    net = Net()
+    Checkpoints("run").save(1, optim=AdamW().bind(net, lr=Cosine(0.1, 9)))
+    Checkpoints("run").restore(optim=AdamW().bind(net, lr=0.1))
+
+
 def load_a_state_of_other_shapes() -> None:
     optim = bound(Net())
     optim.step()
@@ -172,6 +179,8 @@ MADE_BY: dict[str, Callable[[], object]] = {
     ),
     "does not exist; make it first": lambda: Net().save_record("none/net.mpk"),
     "fused=True falls back to the default engine": step_without_a_compiler,
+    "before it is bound to a module": lambda: getattr(AdamW(), "zero_grad"),  # noqa: B009  # a type checker knows
+    "lr was": restore_another_schedule,
     "matches no parameter": lambda: AdamW().bind(
         Net(), lr=0.1, groups=[Group("heat.**")]
     ),

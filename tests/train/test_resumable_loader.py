@@ -11,8 +11,8 @@ from burnish.train import Checkpoints
 from burnish.train.resumable_loader import ResumableLoader, ResumableSampler
 
 
-def loader() -> Any:
-    return ResumableLoader(range(10), batch_size=2, shuffle=True, seed=3)  # type: ignore[arg-type]  # a range is a dataset
+def loader(**options: Any) -> Any:
+    return ResumableLoader(range(10), batch_size=2, shuffle=True, seed=3, **options)  # type: ignore[arg-type]  # a range is a dataset
 
 
 def sampler() -> Any:
@@ -94,6 +94,29 @@ def test_a_loader_goes_on_in_the_middle_of_an_epoch(
     assert batches(resumed) == second
     assert first != second
     assert sorted(x for batch in first for x in batch) == list(range(11))
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_a_loader_says_which_epoch_and_batch_come_next(n_workers: int) -> None:
+    first, again = (loader(num_workers=n_workers) for _ in "ab")
+
+    places = [(first.epoch, first.next_batch)]
+    for epoch in range(2):
+        for i, _ in enumerate(first, first.next_batch):
+            places.append((first.epoch, first.next_batch))
+            if (epoch, i) == (1, 2):
+                again.load_state_dict(first.state_dict())
+    after = [i for i, _ in enumerate(again, again.next_batch)]
+
+    assert places == [(0, 0), *((e, i) for e in range(2) for i in range(1, 6))]
+    assert (first.epoch, first.next_batch) == (again.epoch, again.next_batch) == (2, 0)
+    assert after == [3, 4]
+
+
+def test_the_last_batch_of_an_epoch_counts_though_it_is_smaller() -> None:
+    odd = ResumableLoader(TensorDataset(torch.ones(5)), batch_size=2)
+
+    assert [odd.next_batch for _ in odd] == [1, 2, 3]
 
 
 def test_a_state_between_epochs_begins_the_next_one() -> None:
