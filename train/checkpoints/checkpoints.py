@@ -232,9 +232,11 @@ class Checkpoints:
         """
         number, objects, values = agreed(lambda: self._checked(step, rng, parts))
         shared = agreed(lambda: shared_names(objects))
-        facts = {"parts_in_shares": ", ".join(shared) or "none"}
+        # All that says which messages follow is compared: a process that sends one more
+        # than the others would wait for them without end.
+        facts = {"rng": f"{rng}", "parts_in_shares": ", ".join(shared) or "none"}
         if shared:
-            facts["folder"] = str(self.folder)
+            facts |= {"folder": str(self.folder), "wait": f"{self._wait}"}
         check_alike("saves", step=number, **facts)
         if rng:
             objects[RNG] = ProcessGenerators.gathered()

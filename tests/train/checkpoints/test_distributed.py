@@ -33,3 +33,14 @@ def test_a_save_that_fails_is_the_same_error_on_all_and_the_next_one_works(
 
     in_two_processes(act, tmp_path / "processes")
     assert Checkpoints(tmp_path / "run").steps == [2]
+
+
+def test_a_process_that_keeps_its_generators_alone_is_told_and_waits_for_none(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        with pytest.raises(ValueError, match="process 1 saves with rng True, and proc"):
+            Checkpoints(tmp_path / "run").save(1, part=[1.5], rng=rank == 1)
+
+    in_two_processes(act, tmp_path / "processes")
+    assert Checkpoints(tmp_path / "run").steps == []

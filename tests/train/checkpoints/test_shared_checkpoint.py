@@ -323,6 +323,8 @@ def test_processes_that_save_different_parts_or_steps_are_told(tmp_path: Path) -
             checkpoints.save(rank, **run.parts)
         with pytest.raises(ValueError, match="process 1 saves with folder"):
             Checkpoints(tmp_path / f"run{rank}").save(1, **run.parts)
+        with pytest.raises(ValueError, match="process 1 saves with wait False"):
+            Checkpoints(tmp_path / "run", wait=rank == 0).save(1, **run.parts)
         with pytest.raises(TypeError, match="restores nothing"):
             checkpoints.save(1, rng=False, **({} if rank else run.parts))
         assert checkpoints.steps == []
