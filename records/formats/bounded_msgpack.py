@@ -1,5 +1,6 @@
 """MessagePack of plain data, read with memory in proportion to its length."""
 
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,22 +24,42 @@ from ..limits import (
 )
 
 
-def pack_bounded(node: object, limit: int) -> bytes:
-    """Return ``node`` as MessagePack of at most ``limit`` bytes, or RecordError."""
-    packer = msgpack.Packer(autoreset=False, use_bin_type=True)
+def pack_bounded(header: dict[str, Any], limit: int) -> memoryview:
+    """Return a header as MessagePack of at most ``limit`` bytes, or RecordError.
+
+    The columns of its table go when they are packed, and arrays become lists then: of
+    200,000 entries they are 30 MB.
+    """
+    packer = msgpack.Packer(autoreset=False, use_bin_type=True, default=_as_list)
     try:
-        packer.pack(node)
+        packer.pack_map_header(len(header))
+        for key, value in header.items():
+            packer.pack(key)
+            if key == "tensors":
+                packer.pack_map_header(len(value))
+                for name in [*value]:
+                    packer.pack(name)
+                    packer.pack(value[name])
+                    del value[name]
+            else:
+                packer.pack(value)
     except UnicodeEncodeError as error:
-        raise unstorable_text(str(odd_text(node))) from error
+        raise unstorable_text(str(odd_text(header))) from error
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
-    if len(packer.getbuffer()) > limit:
+    packed: memoryview = packer.getbuffer()
+    if len(packed) > limit:
         raise RecordError(
-            f"the header would take {len(packer.getbuffer()):,} bytes, and files may "
-            f"have {limit:,}; store fewer entries or less metadata in one file"
+            f"the header would take {len(packed):,} bytes, and files may have "
+            f"{limit:,}; store fewer entries or less metadata in one file"
         )
-    packed: bytes = packer.bytes()
     return packed
+
+
+def _as_list(value: object) -> list[Any]:
+    if isinstance(value, array):
+        return value.tolist()
+    raise TypeError(f"can not serialize {type(value).__name__!r} object")
 
 
 class MessagePackReader:

@@ -60,7 +60,7 @@ def place_entries(
     table: dict[str, Any],
     sources: Sequence[Source],
     sums: bytes,
-    planes: set[int],
+    planes: bytearray,
     file: str,
 ) -> None:
     """Give every entry its payload; RecordFormatError where one cannot lie."""
@@ -92,7 +92,7 @@ def place_entries(
             entry.shape,
             place_of(offsets[i], entry.nbytes),
             sums[8 * i : 8 * i + 8],
-            i in planes,
+            bool(planes[i]),
         )
 
 

@@ -73,6 +73,8 @@ class MessagePack(Format):
             head = document_head(contents, layout, planes=(), block=options.block_sums)
             check_readable(head, len(head) + layout.end, len(layout.sizes))
         sink.write(head)
+        # Of many entries it is megabytes, while all that is left is to write values.
+        del head
         size = options.block_sums
         blocks = None if size is None else BlockSums(sink, layout, size)
         contents.write_payloads(
@@ -117,7 +119,7 @@ def document_head(
     With ``block``, so many bytes of a payload each have a sum of their own.
     """
     header = contents.header
-    header["tensors"]["offset"] = layout.starts.tolist()
+    header["tensors"]["offset"] = layout.starts
     header["tensors"]["planes"] = list(planes)
     if block is None:
         return _head(header, layout.n_items, VERSION)
@@ -146,23 +148,25 @@ def _without_payloads(header: dict[str, Any], version: int, sums: bytes) -> byte
 
 
 def _head(header: dict[str, Any], n_items: int, version: int) -> bytes:
-    """Return a document up to its first pad; ``header`` is empty afterwards."""
+    """Return a document up to its first pad; the columns of ``header`` go."""
     header["pad"] = b""
     packed = pack_bounded(header, MAX_HEADER)
-    # Columns of 200,000 entries are 30 MB, and the bytes of them are joined next.
-    header.clear()
     # The pad is the header's last value: it brings `data` to a multiple of 64.
-    pad = -(_BEFORE_HEADER + len(packed) + _AFTER_HEADER - 1) % ALIGN
-    packed = packed[:-1] + bytes([pad]) + bytes(pad)
+    n_pad = -(_BEFORE_HEADER + len(packed) + _AFTER_HEADER - 1) % ALIGN
+    parts = (packed[:-1], bytes([n_pad]), bytes(n_pad))
+    digest = xxhash.xxh3_64()
+    for part in parts:
+        digest.update(part)
+    # Joined once: of many entries it is megabytes.
     return b"".join(
         (
             MAGIC,
             bytes([version]),
             _HEADER,
-            struct.pack(">I", len(packed)),
-            packed,
+            struct.pack(">I", len(packed) + n_pad),
+            *parts,
             _HEADER_SUM,
-            xxhash.xxh3_64_digest(packed),
+            digest.digest(),
             _DATA,
             struct.pack(">I", n_items),
         )
@@ -217,7 +221,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     record, entries = stored_record(header, source.name, added=_COLUMNS)
     counts = [] if block is None else block_counts(entries.sizes, block)
     layout = _checked_layout(header["tensors"], entries, source, data, sum(counts))
-    planes = set[int]()
+    planes = bytearray()
     if header["tensors"]["planes"]:
         planes = _checked_planes(header["tensors"], entries, source.name)
         if block is not None:
@@ -236,7 +240,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             entry.shape,
             place_of(data + layout.starts[i], layout.sizes[i]),
             table,
-            i in planes,
+            bool(planes and planes[i]),
         )
 
     firsts = [*accumulate(counts, initial=len(entries))] if block is not None else []
@@ -419,17 +423,18 @@ def _checked_layout(
 
 def _checked_planes(
     table: dict[str, Any], entries: StoredEntries, file: str
-) -> set[int]:
-    numbers: set[int] = set()
+) -> bytearray:
+    """Return of each entry whether it is in planes; the column is gone then."""
+    are_in_planes = bytearray(len(entries))
     dtypes = entries.dtypes
-    for number in table["planes"]:
-        if number >= len(entries) or number in numbers:
+    for number in table.pop("planes"):
+        if number >= len(entries) or are_in_planes[number]:
             raise RecordFormatError(file, "a damaged column of planes")
         if dtypes[number] not in PLANED:
             path = table["path"][number]
             raise RecordFormatError(file, f"{path!r:.80} in planes, with its dtype")
-        numbers.add(number)
-    return numbers
+        are_in_planes[number] = True
+    return are_in_planes
 
 
 def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import overload
 
 from ..entries.entry import Entry
@@ -218,6 +219,8 @@ class _Builder:
         for child_name in below.in_order():
             child, form = self.node(child_name, below.below[child_name], depth + 1)
             forms.append((child.name, form))
+            if len(forms) == _MANY:
+                forms = [_digest_of(forms)]
             run.add(child, form)
         run.end()
         node = Node(name, children, leaf)
@@ -239,6 +242,14 @@ class _Builder:
 
     def _number_of(self, form: object) -> int:
         return self._forms.setdefault(form, len(self._forms))
+
+
+_MANY = 1024
+
+
+def _digest_of(forms: list[tuple[str, int]]) -> tuple[str, int]:
+    """Return what stands for so many children: of 200,000 their names are 25 MB."""
+    return blake2b(repr(forms).encode(), digest_size=16).hexdigest(), -1
 
 
 class _Run:

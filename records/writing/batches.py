@@ -35,6 +35,9 @@ from .sums import Sums
 _SMALL = CHUNK // 4
 """Entries up to this many bytes share system calls."""
 
+_MANY = 4096
+"""Entries that are gathered at most: of tiny ones, their objects are the memory."""
+
 _GROUP = CHUNK // 2
 """Bytes that small entries are converted to in one call.
 
@@ -211,7 +214,7 @@ class BatchWriter:
         """Write an entry that is stored as it is, together with its neighbours."""
         if self._group:
             self._close_group()
-        if self._n_waiting + size > CHUNK:
+        if self._n_waiting + size > CHUNK or len(self._digests) >= _MANY:
             self._write_buffers()
         # One look is enough for a batch: where this is the only thread, no other begins
         # while it runs our own lines.
@@ -240,7 +243,8 @@ class BatchWriter:
     ) -> None:
         """Convert a small entry together with its neighbours."""
         types = (tensor.dtype, dtype)
-        if types != self._group_types or self._group_size + size > _GROUP:
+        is_full = self._group_size + size > _GROUP or len(self._group) >= _MANY
+        if types != self._group_types or is_full:
             self._close_group()
             self._group_types = types
             self._group_values = self._gathered.take(

@@ -218,7 +218,7 @@ def test_a_header_is_written_up_to_the_limit_and_no_longer() -> None:
     ("plain", "problem"),
     [
         ({"a": ["b", "\ud800"]}, r"a\.1: a text that is no valid Unicode"),
-        (_deep(2000), "cannot be stored"),
+        ({"a": _deep(2000)}, "cannot be stored"),
     ],
 )
 def test_what_messagepack_cannot_hold_is_refused_in_words(

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from burnish.records import Record, RecordError, RecordFormatError, open_record
-from burnish.records.header.columns import is_shape, is_size
+from burnish.records.entries.entry import ParamId
+from burnish.records.header.columns import check_names, is_shape, is_size
 
 from ..hostile_files import FILES, with_header
 
@@ -148,3 +149,21 @@ def test_a_file_may_have_shapes_of_64_dimensions() -> None:
     record = open_record(file_with("shape", lambda s: [*s[:3], [3] + [1] * 63, s[4]]))
 
     assert record.entries()[3].shape == (3, *[1] * 63)
+
+
+@pytest.mark.parametrize("n", [3, 10_003])
+def test_of_many_names_two_that_are_equal_are_refused(n: int) -> None:
+    table: dict[str, Any] = {
+        "path": [f"layers.{i}" for i in range(n)],
+        "id": [*ParamId.draw_many(n - 1), None],
+        "ties": [],
+    }
+    check_names(table, "the file")
+
+    twice = [*table["path"][:-1], "layers.1"]
+    with pytest.raises(RecordFormatError, match=r"two entries called 'layers\.1'"):
+        check_names({**table, "path": twice}, "the file")
+
+    ids = [*table["id"][:-1], table["id"][1]]
+    with pytest.raises(RecordFormatError, match=f"two entries with the ID {ids[1]}"):
+        check_names({**table, "id": ids}, "the file")

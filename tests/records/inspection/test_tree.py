@@ -98,3 +98,19 @@ def test_names_of_thousands_of_parts_are_no_deep_tree() -> None:
     tree = tree_of(leaves_of([entry("a." * 3000 + "w", 2), entry("b", 1)]))
 
     assert sum(1 for _ in tree.leaves) == 2
+
+
+def test_blocks_of_thousands_of_names_are_told_apart() -> None:
+    def shapes_of(block: int) -> list[int]:
+        return [1 + (block == 2 and i == 7) for i in range(2500)]
+
+    entries = [
+        Entry(f"{block}.{i}.w", "parameter", torch.float32, (n,), torch.ones(n))
+        for block in range(4)
+        for i, n in enumerate(shapes_of(block))
+    ]
+
+    root = tree_of(leaves_of(entries))
+
+    numbers = [node.name.split(".{")[0] for node in root.children]
+    assert numbers == ["{0...1}", "2", "3"]
