@@ -92,6 +92,8 @@ def _fitting(kinds: list[object], bare: str, text: str, path: str) -> object:
         is_ron = all(_needs_ron(kind) for kind in kinds) and not looks_scheduled(text)
         if is_beyond or is_ron:
             message = f"{short_repr(text)} cannot be read: {error.message}"
+            if any(map(is_sequence, kinds)) and not text.lstrip().startswith(_OPENING):
+                message += f". A list stands in brackets: [{text:.60}]"
             raise ConfigError("", [Problem(path, message)]) from None
         return text
     if isinstance(value, Ident):
@@ -99,6 +101,10 @@ def _fitting(kinds: list[object], bare: str, text: str, path: str) -> object:
     if isinstance(value, str) or any(_may_hold(kind, value) for kind in kinds):
         return value
     return text if any(not _needs_ron(kind) for kind in kinds) else value
+
+
+_OPENING = ("[", "(")
+"""What a list or a tuple begins with."""
 
 
 def _ident(kinds: list[object], word: Ident) -> object:

@@ -476,3 +476,18 @@ def test_a_tag_of_another_class_says_how_to_have_that_class() -> None:
         load(Tagged, None, ["net.kind=small"])
     assert load(Tagged, None, ["net=Small", "net.kind=small"]).net == Small()
     assert load(Tagged, {"net": {}}, ["net.kind=small"]).net == Small()
+
+
+@pytest.mark.parametrize("word", ["items=3,4", "items= 3, 4"])
+def test_a_list_without_its_brackets_is_told_of_them(word: str) -> None:
+    @dataclass
+    class Listed:
+        items: list[int]
+        number: int = 0
+
+    with pytest.raises(ConfigError, match=r"A list stands in brackets: \[ ?3, ?4\]$"):
+        load(Listed, None, [word])
+    with pytest.raises(ConfigError) as caught:
+        load(Listed, None, ["items=[1]", "number=3,4"])
+
+    assert "brackets" not in str(caught.value)
