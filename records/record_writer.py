@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from .. import __version__  # pyright: ignore[reportMissingImports]  # in src/burnish
-from ..config.short_text import with_article
+from ..config.short_text import first_names, with_article
 from ..config.spelling import nearest
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
 from .entries.entries import Entries, check_before_rewriting, with_parts
 from .entries.entry import Entry
+from .entries.nodes import paths_of_plain_data
 from .errors import RecordError
 from .format import Format, WriteOptions, disagreement, format_named, write_record
 from .format_names import (
@@ -183,9 +184,11 @@ class RecordWriter:
                 f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
             )
         if flat.is_typed and not form.typed:
+            plain_data = filter(None, paths_of_plain_data(flat.tree))
+            more = first_names(plain_data, 3) or "fields and containers"
             raise ValueError(
-                f"{with_article(flat.type_name)} has fields that are no tensors, which "
-                f"{form.name} cannot hold; write it as .mpk or .json"
+                f"{form.name} holds tensors by name and nothing else, and "
+                f"{with_article(flat.type_name)} has {more}; write it as .mpk or .json"
             )
         if self.convention is not None:
             _check_convention(flat, self.convention)

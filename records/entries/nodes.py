@@ -122,6 +122,21 @@ def entry_numbers(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
                 yield from entry_numbers(item, tags)
 
 
+def paths_of_plain_data(node: Node, path: str = "") -> Iterator[str]:
+    """Yield where in ``node`` something stands that is no tensor."""
+    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
+    if tag == "$record":
+        content = content[1]
+    if isinstance(content, dict):
+        for key, item in content.items():
+            yield from paths_of_plain_data(item, join(path, key))
+    elif isinstance(content, list) and tag in (None, "$tuple"):
+        for number, item in enumerate(content):
+            yield from paths_of_plain_data(item, join(path, str(number)))
+    elif tag not in LEAVES:
+        yield path
+
+
 def tag_of(node: Node) -> tuple[str | None, Any]:
     """Return a map's tag and checked content, or None and the map itself."""
     if not isinstance(node, dict):

@@ -56,7 +56,7 @@ from .part_files import name_in_part
 from .pieces import PiecewisePayload
 from .remote_folder import AnyRecordFolder, record_folder
 from .save_plan import SavePlan
-from .saving import write_index
+from .saving import check_parts, write_index
 from .shard_index import IN_CHUNKS, INDEX, PartFile, ShardIndex, new_save_id, part_name
 
 T = TypeVar("T")
@@ -143,7 +143,12 @@ class RecordStorageWriter(StorageWriter):
         }
         record = Entries.of(entries, metadata=about, type_name="state dict")
         folder = self._folder
-        write_index(as_written(record), SavePlan(index), folder)
+        try:
+            check_parts(index.parts, folder)
+            write_index(as_written(record), SavePlan(index), folder)
+        except BaseException:
+            folder.remove_parts(index.parts)
+            raise
         folder.remove_old(self._save_id)
 
     @classmethod

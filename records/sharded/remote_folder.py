@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 from ..format import format_named
-from ..io.remote.address import address_of
+from ..io.remote.address import address_of, size_at
 from ..io.remote.remote_source import RemoteSource
 from ..io.remote.stored_folder import ABANDONED, StoredFolder
 from ..io.remote.stored_object import StoredObject
@@ -55,6 +55,10 @@ class RemoteRecordFolder:
             return PartFile(name, source.size, format_named("mpk").digest(source))
         finally:
             source.close()
+
+    def size(self, name: str) -> int | None:
+        """Return how many bytes an object has; None if it is not there."""
+        return size_at(self.file(name))
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""

@@ -225,7 +225,8 @@ class FolderSave:
         if rank(group) != 0:
             return
         try:
-            _check_parts(self.plan.index.parts, places, folder)
+            is_remote = not isinstance(folder, RecordFolder)
+            check_parts(self.plan.index.parts, folder, places if is_remote else ())
             write_index(self.record, self.plan, folder)
         except BaseException:
             folder.remove_parts(self.plan.index.parts)
@@ -257,25 +258,40 @@ _SAME_FOLDER = (
 )
 
 
-def _check_parts(
-    parts: Sequence[PartFile | None], places: Sequence[bytes], folder: AnyRecordFolder
+def check_parts(
+    parts: Sequence[PartFile | None],
+    folder: AnyRecordFolder,
+    places: Sequence[bytes] = (),
 ) -> None:
     """Raise RecordError for a part that is not where the index will be.
 
-    On disks this one is looked for: a folder of the same name may be on another.
+    Folders of the same name may be on other disks, and a storage in memory is each
+    process's own. ``places`` are where the processes say that theirs are.
     """
     for number, part in enumerate(parts):
         if part is None:
             continue
-        if isinstance(folder, RecordFolder):
+        is_elsewhere = bool(places) and places[number] != places[0]
+        if not is_elsewhere and _is_asked_for(number, parts, folder):
             is_elsewhere = folder.size(part.name) != part.size
-        else:
-            is_elsewhere = places[number] != places[0]
         if is_elsewhere:
             raise RecordError(
                 f"{folder.path}: process {number} has written {part.name} elsewhere. "
-                f"{_SAME_FOLDER}"
+                "All processes save to the same folder, on a disk or in a storage that "
+                "all of them see; what the folder held before is as it was"
             )
+
+
+def _is_asked_for(
+    number: int, parts: Sequence[PartFile | None], folder: AnyRecordFolder
+) -> bool:
+    """Return whether the part of process ``number`` is looked for.
+
+    On disks each is. A storage that has one of another process has all, and is asked
+    once: each question is a request.
+    """
+    others = (i for i, part in enumerate(parts) if i and part is not None)
+    return isinstance(folder, RecordFolder) or number == next(others, None)
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ def test_typed_records_do_not_fit_safetensors() -> None:
         step: int
         m: torch.Tensor
 
-    with pytest.raises(ValueError, match=r"State has fields .* write it as \.mpk"):
+    with pytest.raises(ValueError, match=r"State has step; write it as \.mpk"):
         Recorder("safetensors").dumps(State(step=1, m=torch.ones(1)))
 
 

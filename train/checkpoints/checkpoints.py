@@ -237,7 +237,7 @@ class Checkpoints:
         facts = {"rng": f"{rng}", "parts_in_shares": ", ".join(shared) or "none"}
         if shared:
             facts |= {"folder": str(self.folder), "wait": f"{self._wait}"}
-        check_alike("saves", step=number, **facts)
+        check_alike("saves", parts=parts, step=number, **facts)
         if rng:
             objects[RNG] = ProcessGenerators.gathered()
         self._finish_saves()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...config.short_text import first_names
 from ...records.processes.messages import gathered, n_processes, rank
 from ...records.tensors.shares import is_sharded
 
@@ -19,13 +20,25 @@ def is_writer() -> bool:
     return rank() == 0
 
 
-def check_alike(verb: str, **facts: object) -> None:
-    """Raise ValueError on all processes if one says other ``facts`` than the first."""
+def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> None:
+    """Raise ValueError on all processes if one says other ``facts`` than the first.
+
+    So it does for ``parts`` that the first one, which writes, does not have.
+    """
     if n_processes() == 1:
         return
-    message = json.dumps({name: str(fact) for name, fact in facts.items()}).encode()
-    of_first, *other_rows = map(json.loads, gathered(message))
-    for number, of_process in enumerate(other_rows, 1):
+    message = [[*parts], {name: str(fact) for name, fact in facts.items()}]
+    rows = map(json.loads, gathered(json.dumps(message).encode()))
+    (parts_of_first, of_first), *other_rows = rows
+    for number, (parts_of_process, of_process) in enumerate(other_rows, 1):
+        lost = [name for name in parts_of_process if name not in parts_of_first]
+        if lost:
+            raise ValueError(
+                f"process {number} {verb} {first_names(lost, 4)}, which process 0 does "
+                "not, and it writes what all have: pass it on process 0 as well, or "
+                "save what is of one process alone to a file of its own. Nothing was "
+                "written"
+            )
         for name, fact in of_first.items():
             if of_process[name] != fact:
                 raise ValueError(

@@ -592,3 +592,17 @@ def test_a_save_without_the_other_processes_is_refused_and_the_old_folder_stays(
     in_processes(act, tmp_path / "processes", 2)
 
     assert_saved_values(burnish.from_record(Net, folder))
+
+
+def test_processes_whose_storages_are_their_own_are_told(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        net, folder = fsdp(trained_net()), "memory://bucket/net/"
+
+        with pytest.raises(
+            RecordError, match=r"process 1 has written part-.* elsewhere"
+        ):
+            burnish.save_record(net, folder)
+        with pytest.raises(FileNotFoundError):
+            open_record(folder)
+
+    in_processes(act, tmp_path, 2)

@@ -15,6 +15,7 @@ from burnish.records.entries.encoder import Encoder
 from burnish.records.entries.nodes import (
     decode,
     entry_numbers,
+    paths_of_plain_data,
     renumbered,
     tag_of,
     unique_map,
@@ -131,3 +132,14 @@ def test_metadata_and_extra_state_take_no_enum_that_would_become_its_name() -> N
         flat.save(metadata={"mode": Mode.TRAIN})
     with pytest.raises(TypeError, match=r"mode.*store its \.value"):
         Record.from_state_dict({"x": torch.ones(1), "mode": Mode.TRAIN})
+
+
+def test_what_is_no_tensor_is_found_where_it_stands() -> None:
+    record = {
+        "a": {"$tensor": 0},
+        "b": [{"$tuple": [{"$array": 1}, 2]}, {"$enum": "x"}],
+    }
+
+    assert [*paths_of_plain_data({"$record": ["S", record]})] == ["b.0.1", "b.1"]
+    assert [*paths_of_plain_data({"$bytes": 0})] == []
+    assert [*paths_of_plain_data(None)] == [""]

@@ -174,3 +174,13 @@ def test_the_error_of_an_object_names_its_place_in_the_state_dict(
 
         (failure,) = caught.value.failures.values()
         assert f"{place}: a builtins.object is no plain data" in str(failure[0])
+
+
+def test_processes_whose_storages_are_their_own_are_told(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        net, _ = trained(fsdp)
+
+        with pytest.raises(CheckpointException, match="process 1 has written part-"):
+            save("memory://bucket/state/", {"model": net.state_dict()})
+
+    in_processes(act, tmp_path, 2)

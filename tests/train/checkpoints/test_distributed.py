@@ -44,3 +44,20 @@ def test_a_process_that_keeps_its_generators_alone_is_told_and_waits_for_none(
 
     in_two_processes(act, tmp_path / "processes")
     assert Checkpoints(tmp_path / "run").steps == []
+
+
+def test_a_part_that_the_first_process_lacks_is_not_left_out_in_silence(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        parts: dict[str, Any] = {"part": [1.5]} | (
+            {"own": [2], "loss": 0.5} if rank else {}
+        )
+
+        with pytest.raises(
+            ValueError, match="process 1 saves own, loss, which process 0"
+        ):
+            Checkpoints(tmp_path / "run").save(1, **parts)
+
+    in_two_processes(act, tmp_path / "processes")
+    assert Checkpoints(tmp_path / "run").steps == []
