@@ -69,6 +69,8 @@ def test_json_tells_what_was_written(capsys: pytest.CaptureFixture[str]) -> None
     [
         (["consolidate", ".", "out.mpk"], "no index.mpk is in it"),
         (["consolidate", "net.mpk", "out.mpk"], "no index.mpk is in it"),
+        (["consolidate", "nte.mpk", "out.mpk"], "did you mean 'net.mpk'?"),
+        (["consolidate", "", "out.mpk"], "the name of the file is empty"),
         (["shard", "net.mpk", "net.mpk", "--parts", "2"], "expected a folder"),
         (["consolidate", "parts", "parts"], "parts: a folder, and one file is written"),
         (["consolidate", "parts", "parts", "--force"], "a folder, and one file"),
@@ -86,3 +88,17 @@ def test_what_cannot_be_done_is_said(
 
     assert main(words) == 2
     assert problem in " ".join(capsys.readouterr().err.split())
+
+
+def test_no_empty_folder_stays_of_what_could_not_be_cut() -> None:
+    content = bytearray(Path("net.mpk").read_bytes())
+    content[len(content) // 2] ^= 255
+    Path("damaged.mpk").write_bytes(content)
+    Path("mine").mkdir()
+
+    for folder in ("new", "mine"):
+        assert main(["shard", "damaged.mpk", folder, "--parts", "2"]) == 2
+    assert main(["shard", "net.mpk", "new", "--parts", "0"]) == 2
+
+    assert not Path("new").exists()
+    assert not [*Path("mine").iterdir()]

@@ -3,8 +3,8 @@
 import errno
 import os
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 from ...config.patterns import Patterns
 from ...config.short_text import first_names
@@ -36,6 +36,7 @@ from ...records.sharded.folder import is_record_folder
 from ...records.sharded.saving import save_record_to
 from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
 from ...records.sharded.splitting import split_record
+from ...records.source_errors import missing_file
 from .stored_parts import StoredParts, stored_parts
 
 
@@ -98,6 +99,8 @@ def consolidate_folder(
     A few rows are in memory at a time. RecordError for a folder that several processes
     did not write; else as `convert_file`.
     """
+    if not is_url(folder) and not os.path.lexists(folder):
+        raise missing_file(folder)
     is_remote = is_url(folder) and _holds_anything(folder)
     if not (is_remote or is_record_folder(folder)):
         raise RecordError(
@@ -139,7 +142,8 @@ def shard_file(
                 f"{source} is a folder of parts already, and any number of processes "
                 "loads it; burnish consolidate makes one file of it"
             )
-        split_record(record, folder, n_parts, progress)
+        with _made_folder(folder):
+            split_record(record, folder, n_parts, progress)
         return len(record.entries())
 
 
@@ -232,11 +236,21 @@ def _write_shards(
             f"{record.reading.file} has no tensors, and shards are files of tensors; "
             "write one file, without --shards"
         )
+    with _made_folder(folder):
+        write_shards(record, groups, folder, precision=precision, progress=progress)
+
+
+@contextmanager
+def _made_folder(folder: str) -> Generator[None]:
+    """Make a folder for what the block writes; none stays if that fails.
+
+    One that was there stays as the block leaves it.
+    """
     has_folder = is_url(folder) or os.path.isdir(folder)
     if not has_folder:
         make_folder(folder)
     try:
-        write_shards(record, groups, folder, precision=precision, progress=progress)
+        yield
     except BaseException:
         if not has_folder:
             with suppress(OSError):  # somebody else has put a file there

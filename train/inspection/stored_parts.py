@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -149,7 +149,8 @@ def _in_storage(folder: Url, verify: bool) -> StoredParts:
 
 
 def _checkpoint(folder: Place, verify: bool) -> StoredParts:
-    checkpoint = Checkpoint.read(folder)
+    # Its files are told below the folder that was named, not below the root.
+    checkpoint = replace(Checkpoint.read(folder), folder=folder)
     rows = checkpoint.manifest.parts
     parts = _opened(
         [(name, checkpoint.file(name)) for name in rows],
@@ -167,7 +168,7 @@ def _run(folder: Place, verify: bool) -> StoredParts:
     checkpoints = Checkpoints(folder)
     if not checkpoints.steps:
         return _named_checkpoints(folder, verify)
-    newest = _checkpoint(checkpoints["latest"].folder, verify)
+    newest = _checkpoint(folder / checkpoints["latest"].folder.name, verify)
     newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
     _add_problems(newest, folder)
     return newest

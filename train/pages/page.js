@@ -43,7 +43,7 @@ function folding(title, isOpen, ...children) {
 
 function tiles(pairs) {
   return el("div", { class: "tiles" }, pairs.map(([value, what]) =>
-    el("div", { class: "tile" }, el("b", {}, value), el("span", { class: "dim small" }, what))));
+    el("div", { class: "tile" }, el("b", {}, wrappable(value)), el("span", { class: "dim small" }, what))));
 }
 
 /* A page that was opened as a file may have no memory. */
@@ -57,11 +57,12 @@ function remember(key, value) {
 function count(n) { return n.toLocaleString("en"); }
 function plural(n, noun) { return `${count(n)} ${noun}${n === 1 ? "" : "s"}`; }
 
+/* A number and its unit stay in one line. */
 function bytes(n) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let i = 0;
   while (n >= 1024 && i < units.length - 1) { n /= 1024; i += 1; }
-  return `${i && n < 100 ? n.toPrecision(3) : Math.round(n)} ${units[i]}`;
+  return `${i && n < 100 ? n.toPrecision(3) : Math.round(n)}\u00A0${units[i]}`;
 }
 
 function number(value, digits = 3) {
@@ -72,9 +73,9 @@ function number(value, digits = 3) {
 
 function share(value) {
   if (typeof value !== "number") return String(value);
-  if (value >= 10) return `${number(value)} x`;
+  if (value >= 10) return `${number(value)}\u00A0x`;
   const percent = value * 100;
-  return `${percent >= 100 ? Math.round(percent) : number(percent, percent < 1 ? 2 : 3)} %`;
+  return `${percent >= 100 ? Math.round(percent) : number(percent, percent < 1 ? 2 : 3)}\u00A0%`;
 }
 
 /* Names of layers sort as people count: h.2 before h.10. */
@@ -132,6 +133,11 @@ function sortableTable(columns, options) {
 
   draw();
   return { node: table, show(newRows) { rows = newRows; draw(); }, turn };
+}
+
+/* A long name goes on in the next line at a dot, not within a word. */
+function wrappable(name) {
+  return name.split(".").flatMap((part, i) => (i ? [el("wbr"), `.${part}`] : [part]));
 }
 
 /* A name may go on in the next line after each of its parts. */

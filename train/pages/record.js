@@ -200,12 +200,14 @@ function spoken(tensor) {
   return `histogram of values from ${number(tensor.min)} to ${number(tensor.max)}, mean ${number(tensor.mean)}, standard deviation ${number(tensor.std)}`;
 }
 
-const cards = new Map();
-
-/* A long name goes on in the next line at a dot, not within a word. */
-function wrappable(name) {
-  return name.split(".").flatMap((part, i) => (i ? [el("wbr"), `.${part}`] : [part]));
+/* A mean far below the deviation is 0 beside it, and has room. */
+function meanText({ mean, std }) {
+  if (typeof mean !== "number" || typeof std !== "number") return number(mean, 2);
+  const places = Math.min(100, Math.max(0, 1 - Math.floor(Math.log10(std))));
+  return number(Number(mean.toFixed(places)), 2);
 }
+
+const cards = new Map();
 
 function card(tensor) {
   if (cards.has(tensor)) return cards.get(tensor);
@@ -216,7 +218,7 @@ function card(tensor) {
     histogram(tensor),
     el("div", { class: "ends" },
       el("span", {}, number(low)),
-      el("span", {}, tensor.std === null || low === high ? "" : `${number(tensor.mean, 2)} \u00B1 ${number(tensor.std, 2)}`),
+      el("span", {}, tensor.std === null || low === high ? "" : `${meanText(tensor)} \u00B1 ${number(tensor.std, 2)}`),
       el("span", {}, low === high ? "" : number(high))),
     el("div", { class: "dim small" }, `${tensor.shape} ${tensor.dtype} \u00B7 ${bytes(tensor.bytes)}`));
   cards.set(tensor, node);

@@ -105,6 +105,19 @@ def test_a_run_shows_its_newest_checkpoint_and_names_the_others(tmp_path: Path) 
         assert stored.facts["step"] == 1
 
 
+def test_files_of_a_run_are_told_below_the_folder_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Checkpoints("run").save(1, net=nn.Linear(2, 2))
+    step = "run/step000000000001"
+
+    for source in ("run", step):
+        with stored_parts(source) as stored:
+            assert stored.source == step
+            assert stored.parts[0].file == f"{step}/net.mpk"
+
+
 def test_a_pretrained_folder_is_one_record_over_its_shards(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     burnish.save_pretrained(net, tmp_path, max_shard_size=300)

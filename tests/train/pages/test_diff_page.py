@@ -128,6 +128,30 @@ def test_a_narrow_window_cuts_nothing_off(opened: Browser, tmp_path: Path) -> No
 
 
 @needs_chromium
+def test_names_of_layers_are_broken_between_their_parts_alone(
+    browser: Browser, tmp_path: Path
+) -> None:
+    def renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {f"transformer_{name}": tensor for name, tensor in tensors.items()}
+
+    file = tmp_path / "page.html"
+    a = weights()
+    file.write_text(diff_page(diff(renamed(a), renamed(moved(a)))))
+
+    browser.open(file, 420)
+
+    texts = """(() => {
+        const node = document.querySelector('.tile b'), range = new Range();
+        return [...node.childNodes].filter(n => n.nodeType === 3).map(n => {
+            range.selectNodeContents(n);
+            return [n.textContent, range.getClientRects().length];
+        });
+    })()"""
+    assert browser.value(texts) == [["transformer_net", 1], [".layers", 1], [".4", 1]]
+    assert browser.value("document.documentElement.scrollWidth") <= 420
+
+
+@needs_chromium
 def test_two_of_the_same_have_a_page_too(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "same.html"
     file.write_text(diff_page(diff(weights(), weights())))

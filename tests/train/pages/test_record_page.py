@@ -1,6 +1,7 @@
 """The page of a record as a browser draws it, and as its text tells it."""
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,26 @@ def test_a_narrow_window_cuts_nothing_off(
     assert browser.value("document.documentElement.scrollWidth") <= 420
     color = browser.value("getComputedStyle(document.body).backgroundColor")
     assert (color < "rgb(100") == is_dark or color == "rgb(20, 22, 26)"
+
+
+@needs_chromium
+def test_the_numbers_below_a_picture_stay_inside_its_card(
+    browser: Browser, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    # Means that are nearly 0 have many digits, and none of them says anything.
+    tensors = {f"a{i}.weight": torch.randn(64, 64) * 0.0041 for i in range(6)}
+    file = tmp_path / "page.html"
+    file.write_text(page_of(tensors, tmp_path / "net.mpk"))
+
+    browser.open(file, 420)
+
+    rows = "[...document.querySelectorAll('.ends')]"
+    assert browser.value(f"{rows}.filter(e => e.scrollWidth > e.clientWidth)") == []
+    assert all(
+        re.fullmatch(r"-?0(\.000\d)? \u00b1 0\.004\d?", text)
+        for text in browser.value(f"{rows}.map(e => e.children[1].textContent)")
+    )
 
 
 @needs_chromium
