@@ -91,6 +91,7 @@ def storage_errors(address: Address) -> Generator[None]:
 
 def storage_error(error: Exception, address: Address, note: str = "") -> OSError:
     """Return what a storage raised as an OSError, whose text ends in ``note``."""
+    error = first_failure(error)
     text = str(getattr(error, "strerror", None) or error)
     if isinstance(error, FileNotFoundError) and text == address.path:
         # Some storages say which path alone, and not what is wrong with it.
@@ -103,7 +104,29 @@ def storage_error(error: Exception, address: Address, note: str = "") -> OSError
         return PermissionError(errno.EACCES, text + note, address.name)
     kinds = (number for kind, number in _ERRNO.items() if isinstance(error, kind))
     number = getattr(error, "errno", None) or next(kinds, errno.EIO)
-    return OSError(number, text + note, address.name)
+    if getattr(error, "status", None) in _FORBIDDEN:
+        number = errno.EACCES
+    # The numbers of names that cannot be resolved are negative, and no system's own.
+    return OSError(max(number, 0) or errno.EIO, text + note, address.name)
+
+
+def first_failure(error: Exception) -> Exception:
+    """Return what happened where a storage calls every failure a missing file.
+
+    A server that is not reached, or refuses, does not say that nothing is there.
+    """
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or isinstance(cause, FileNotFoundError):
+        return error
+    status = getattr(cause, "status", None)
+    is_answer = type(status) is int and status not in _MISSING
+    is_failure = is_answer or isinstance(cause, OSError)
+    return cause if is_failure and isinstance(cause, Exception) else error
+
+
+_MISSING, _FORBIDDEN = (404, 410), (401, 403)
+"""What an HTTP server answers for what it does not have, and for what it does not give.
+"""
 
 
 _ERRNO: dict[type[Exception], int] = {

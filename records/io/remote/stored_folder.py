@@ -8,7 +8,7 @@ from typing import Any
 
 from ....config.storage.opening import read_file
 from ....config.storage.replacement import write_text
-from .address import Address, address_of, storage_errors
+from .address import Address, address_of, first_failure, storage_errors
 from .upload import uploading
 from .url import Place, Url
 
@@ -92,7 +92,7 @@ class StoredFolder:
             try:
                 return getattr(storage, method)(address.path, **options)
             except FileNotFoundError as error:
-                if _lacks_bucket(error):
+                if _lacks_bucket(error) or first_failure(error) is not error:
                     raise
                 return [] if method == "ls" else {}
 

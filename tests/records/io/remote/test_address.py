@@ -1,7 +1,10 @@
 """Where a URL leads, and what is said of one that leads nowhere."""
 
 import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -105,3 +108,63 @@ def test_nothing_is_sent_to_where_it_is_only_read() -> None:
 
     with pytest.raises(OSError, match="only read; save to a file"):
         burnish.save_record({"a": 1}, "https://user:pw@host.invalid/a.mpk")
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers every request by the number that is the first part of its path."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.split("/")[1]))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    server = ThreadingHTTPServer(("localhost", 0), Answering)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_a_server_does_not_have_is_missing(server: str, status: int) -> None:
+    pytest.importorskip("aiohttp")
+
+    assert size_at(f"{server}/{status}/net.mpk") is None
+    with pytest.raises(FileNotFoundError):
+        burnish.open_record(f"{server}/{status}/net.mpk")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, PermissionError), (500, OSError)])
+def test_a_server_that_refuses_or_fails_does_not_say_that_nothing_is_there(
+    server: str, status: int, kind: type[OSError]
+) -> None:
+    pytest.importorskip("aiohttp")
+
+    def list_checkpoints(url: str) -> object:
+        return burnish.Checkpoints(url).steps
+
+    for ask in (size_at, burnish.open_record, list_checkpoints):
+        with pytest.raises(kind) as info:
+            ask(f"{server}/{status}/net.mpk")
+        assert not isinstance(info.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "nowhere.invalid"])
+def test_a_server_that_is_not_reached_does_not_either(host: str) -> None:
+    pytest.importorskip("aiohttp")
+
+    def list_checkpoints(url: str) -> object:
+        return burnish.Checkpoints(url).steps
+
+    for ask in (size_at, burnish.open_record, list_checkpoints):
+        with pytest.raises(OSError, match=r"net\.mpk") as info:
+            ask(f"https://{host}/net.mpk")
+        assert not isinstance(info.value, FileNotFoundError)

@@ -13,6 +13,7 @@ from burnish.records.io.remote.stored_folder import (
 )
 
 fsspec: Any = pytest.importorskip("fsspec")
+pytestmark = pytest.mark.usefixtures("empty_storage")
 
 
 @pytest.mark.parametrize("url", ["memory://stored folder/*", "counting://a/[b]"])
