@@ -9,11 +9,17 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 from .classes.field_types import Ctx
 from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
-from .formats import ConfigFormat, config_format_named, config_format_of
+from .formats import (
+    ConfigFormat,
+    config_format_named,
+    config_format_of,
+    names_a_config,
+)
 from .path import child, parts
 from .process.interrupts import leaving_nothing_open
 from .short_text import short_repr
 from .spelling import did_you_mean
+from .storage.missing import missing_file
 from .storage.opening import read_file
 from .storage.replacement import write_text
 from .tree import is_mapping_value
@@ -195,6 +201,8 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
         return form.read(read_text(path)), form
     except ConfigSyntaxError as error:
         raise error.within(str(path)) from None
+    except FileNotFoundError as error:
+        raise missing_file(str(path), names_a_config, "configuration") from error
 
 
 def _build(

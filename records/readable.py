@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, TypeAlias
 
 from ..config.short_text import with_article
+from ..config.storage.missing import missing_file
 from .entries.encoder import Storable
 from .entries.entries import Entries, with_parts
 from .errors import ForeignFileError
@@ -21,7 +22,7 @@ from .sharded.shard_index import INDEX
 from .source_errors import (
     empty_source,
     folder_error,
-    missing_file,
+    names_a_record,
     not_readable,
     unknown_content,
 )
@@ -88,7 +89,7 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
         try:
             return FileSource(place, verify=verify, map_file=map_file)
         except FileNotFoundError as error:
-            raise missing_file(place) from error
+            raise missing_file(place, names_a_record, "record") from error
     if not hasattr(file, "read"):
         raise not_readable(file)
     if isinstance(file, io.TextIOBase):

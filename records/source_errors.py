@@ -1,12 +1,10 @@
 """What to say of a source that holds no record: a folder, an empty file, an object."""
 
-import errno
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 
 from ..config.short_text import first_names, quantity, with_article
-from ..config.spelling import nearest
 from .errors import TRUNCATED, ForeignFileError, RecordFormatError
 from .format_names import format_of_suffix, suffixes
 from .io.foreign import HEAD, foreign_kind
@@ -121,33 +119,6 @@ def lacks_checkpoints(folder: str) -> bool:
     return not any(_is_file(place, name, "checkpoint.json") for name in names)
 
 
-def missing_file(file: str) -> FileNotFoundError:
-    """Return the error of a file that is not there, with what may have been meant."""
-    if not file:
-        return FileNotFoundError("the name of the file is empty; expected a path")
-    reason = f"{os.strerror(errno.ENOENT)}; {_instead_of(file)}".rstrip("; ")
-    return FileNotFoundError(errno.ENOENT, reason, file)
-
-
-def _instead_of(file: str) -> str:
-    """Return in words what there is where ``file`` is not."""
-    folder, name = os.path.split(file)
-    if os.path.islink(file):
-        return f"it is a link to {os.readlink(file)!r}, which is missing"
-    if not os.path.isdir(folder or "."):
-        return f"the folder {folder!r} is missing"
-    names: list[str] = []
-    with suppress(OSError):
-        names = sorted(os.listdir(folder or "."))
-    files = _records(names)
-    # Of two names equally near, that of a record was meant.
-    similar = nearest(name, files) or nearest(name, names)
-    if similar is not None:
-        return f"did you mean {os.path.join(folder, similar)!r}?"
-    place = f"{folder!r}" if folder else f"the current folder, {os.getcwd()!r},"
-    return f"{place} holds {first_names(files, 6) if files else 'no file of a record'}"
-
-
 def not_readable(value: object) -> TypeError:
     """Return the error of an object that nothing can be read from."""
     expected = "a record is read from a path, a binary file, bytes or a record"
@@ -168,7 +139,11 @@ def _is_file(folder: str, *names: str) -> bool:
     return os.path.isfile(os.path.join(folder, *names))
 
 
+def names_a_record(name: str) -> bool:
+    """Return whether a file of this name is a record, as its ending says."""
+    return format_of_suffix(name) is not None and name != "checkpoint.json"
+
+
 def _records(names: list[str]) -> list[str]:
     """Return those of ``names`` that say the format of a record."""
-    endings = [name for name in names if format_of_suffix(name) is not None]
-    return [name for name in endings if name != "checkpoint.json"]
+    return [*filter(names_a_record, names)]

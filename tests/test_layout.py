@@ -264,6 +264,7 @@ TESTED_IN = {
     "config/schema/samples.py": "config/schema/test_judging.py",
     "config/schema/trial.py": "config/schema/test_judging.py",
     "config/schema/upgrade.py": "config/schema/test_checker.py",
+    "config/storage/missing.py": "records/test_readable.py",
     "config/storage/scratch.py": "config/storage/test_replacement.py",
     "config/tree.py": "config/test_properties.py",
     "config/validation/own_types.py": "config/classes/test_field_types.py",

@@ -63,6 +63,12 @@ def config_format_of(file: PurePath) -> ConfigFormat:
     return form
 
 
+def names_a_config(name: str) -> bool:
+    """Return whether a file of this name is a configuration, as its suffix says."""
+    suffix = PurePath(name).suffix.lower()
+    return any(suffix in form.suffixes for form in FORMATS)
+
+
 # Each format's module is imported when a file needs it: ruamel.yaml is an extra, and
 # large, and many programs read no YAML.
 def _read_json(text: str) -> object:

@@ -52,9 +52,16 @@ def test_another_suffix_is_refused_with_those_known(tmp_path: Path, name: str) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_file_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.ron"):
+def test_a_missing_file_is_named_with_what_may_have_been_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no file of a config.*nowhere\.ron"):
         load(Config, "nowhere.ron")
+
+    (tmp_path / "base.yml").write_text("a: 1")
+    with pytest.raises(FileNotFoundError, match=r"did you mean 'base\.yml'\?"):
+        load(Config, "base.yaml")
 
 
 def test_an_unknown_format_is_refused_with_the_nearest() -> None:

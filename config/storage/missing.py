@@ -1,0 +1,41 @@
+"""The error of a file that is not there: what may have been meant instead."""
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from ..short_text import first_names
+from ..spelling import nearest
+
+
+def missing_file(
+    file: str, is_meant: Callable[[str], bool], noun: str
+) -> FileNotFoundError:
+    """Return the error of a file that is not there, with what may have been meant.
+
+    ``is_meant`` says of a name whether such a file could be read, ``noun`` of what.
+    """
+    if not file:
+        return FileNotFoundError("the name of the file is empty; expected a path")
+    reason = f"{os.strerror(errno.ENOENT)}; {_instead_of(file, is_meant, noun)}"
+    return FileNotFoundError(errno.ENOENT, reason, file)
+
+
+def _instead_of(file: str, is_meant: Callable[[str], bool], noun: str) -> str:
+    """Return in words what there is where ``file`` is not."""
+    folder, name = os.path.split(file)
+    if os.path.islink(file):
+        return f"it is a link to {os.readlink(file)!r}, which is missing"
+    if not os.path.isdir(folder or "."):
+        return f"the folder {folder!r} is missing"
+    names: list[str] = []
+    with suppress(OSError):
+        names = sorted(os.listdir(folder or "."))
+    files = [*filter(is_meant, names)]
+    # Of two names equally near, that of a file of this kind was meant.
+    similar = nearest(name, files) or nearest(name, names)
+    if similar is not None:
+        return f"did you mean {os.path.join(folder, similar)!r}?"
+    place = f"{folder!r}" if folder else f"the current folder, {os.getcwd()!r},"
+    return f"{place} holds {first_names(files, 6) if files else f'no file of a {noun}'}"
