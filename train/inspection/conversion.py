@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 from ...config.patterns import Patterns
 from ...config.short_text import first_names
+from ...config.storage.missing import missing_file
 from ...config.storage.replacement import make_folder
 from ...core.evolution.record_check import upgrade_file
 from ...core.evolution.record_schema import Target
@@ -36,7 +37,7 @@ from ...records.sharded.folder import is_record_folder
 from ...records.sharded.saving import save_record_to
 from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
 from ...records.sharded.splitting import split_record
-from ...records.source_errors import missing_file
+from ...records.source_errors import names_a_record
 from .stored_parts import StoredParts, stored_parts
 
 
@@ -100,7 +101,7 @@ def consolidate_folder(
     did not write; else as `convert_file`.
     """
     if not is_url(folder) and not os.path.lexists(folder):
-        raise missing_file(folder)
+        raise missing_file(folder, names_a_record, "record")
     is_remote = is_url(folder) and _holds_anything(folder)
     if not (is_remote or is_record_folder(folder)):
         raise RecordError(
