@@ -135,12 +135,12 @@ def _sums_of(
     starts = np.array(placed_record.starts, np.int64)
     sizes = np.array(placed_record.entries.sizes, np.int64)
     # Of those without bytes several begin where another one does.
-    empty = {*np.flatnonzero(sizes == 0).tolist()}
+    empty = {i: sums[8 * i : 8 * i + 8] for i in np.flatnonzero(sizes == 0).tolist()}
     rows = np.flatnonzero(sizes)
     rows = rows[np.argsort(starts[rows])]
     of_rows = np.frombuffer(sums, np.int64)[rows].tobytes()
     table = SumTable(array("q", starts[rows].tobytes()), data, of_rows)
-    return lambda i: sums[8 * i : 8 * i + 8] if i in empty else table
+    return lambda i: empty.get(i, table)
 
 
 def _names(table: dict[str, Any]) -> list[str]:

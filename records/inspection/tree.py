@@ -139,11 +139,11 @@ class _Names:
             part = parts[i]
             below = place.below.get(part)
             if below is None and (isinstance(leaf, Entry) or i == len(parts) - 1):
-                place.below[sys.intern(part)] = leaf
+                place.below[_shared(part)] = leaf
                 return
             if not isinstance(below, _Names):
                 before, below = below, _Names()
-                place.below[sys.intern(part)] = below
+                place.below[_shared(part)] = below
                 if before is not None:
                     below._put(before, parts_of(before.path), i + 1, parts_of)
             place = below
@@ -155,6 +155,14 @@ class _Names:
         if all(name.isdecimal() and len(name) < 18 for name in names):
             names.sort(key=int)
         return names
+
+
+def _shared(part: str) -> str:
+    """Return one object for a name that many blocks have, and a number as it is.
+
+    Of 200,000 different ones the table of shared texts alone is 10 MiB.
+    """
+    return part if part.isdecimal() else sys.intern(part)
 
 
 def _uncollapsed(

@@ -32,7 +32,7 @@ class Sums:
                     f"{self._entries[i].path}: its payload was read twice; the sum is "
                     "of one reading, since values may change in between"
                 )
-            if expected is not None and digest != expected[8 * i : 8 * i + 8]:
+            if expected is not None and digest != bytes(expected[8 * i : 8 * i + 8]):
                 raise RecordError(
                     f"{self._entries[i].path}: its values changed while they were "
                     "saved. Save a clone() of the record, or to a path instead of a "

@@ -174,16 +174,28 @@ def call_command(words: list[str]) -> None:
 
 def command_steps(n: int, suffix: str, folder: Path) -> dict[str, Cost]:
     """Return what commands take for files of ``n`` entries, all of which differ."""
-    files = [folder / f"{name}{suffix}" for name in "ab"]
-    record, recorder = many_entries(n), Recorder(suffix[1:])
-    recorder.save(record, files[0])
-    recorder.save(record.map_tensors(lambda values: values + 1), files[1])
-    lines = command_lines(files[0], files[1], folder)
-    for words in lines.values():
+    for words in _lines_for_pair(8, suffix, folder).values():
         call_command(words)  # what is imported is no part of what entries take
     return {
-        name: measured(partial(call_command, words)) for name, words in lines.items()
+        name: measured(partial(call_command, words))
+        for name, words in _lines_for_pair(n, suffix, folder).items()
     }
+
+
+def _lines_for_pair(n: int, suffix: str, folder: Path) -> dict[str, list[str]]:
+    """Return calls of the command for two files of ``n`` entries, which are made.
+
+    By a process of its own: memory that is free after it would serve the commands.
+    """
+    a, b = (folder / f"{name}{n}{suffix}" for name in "ab")
+
+    def save_both() -> None:
+        record, recorder = many_entries(n), Recorder(suffix[1:])
+        recorder.save(record, a)
+        recorder.save(record.map_tensors(lambda values: values + 1), b)
+
+    measured(save_both)
+    return command_lines(a, b, folder)
 
 
 class Many(nn.Module):
@@ -248,7 +260,9 @@ def rows(part: str, scale: float) -> Iterator[Row]:
         n = int(size * scale)
         with tempfile.TemporaryDirectory() as folder:
             full = steps(n, suffix, Path(folder))
-            halves = steps(n // 2, suffix, Path(folder)) if part != "large" else {}
+            # Commands and large files take minutes.
+            has_halves = part in ("entries", "modules")
+            halves = steps(n // 2, suffix, Path(folder)) if has_halves else {}
         for step, cost in full.items():
             case = f"{name.format(n=n, gib=n / GIB)}, {suffix}"
             n_entries = 2 if part == "large" else n * entries_of_one

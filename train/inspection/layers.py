@@ -62,7 +62,9 @@ class LayerChanges:
     def changed(self) -> Rows[LayerChange]:
         """Return the layers with other values, the one that moved most first."""
         rows = np.flatnonzero(np.array(self._n_changed))
-        movements = np.array([self._movement(i) for i in rows.tolist()])
+        movements = np.fromiter(
+            (self._movement(int(i)) for i in rows), np.float64, len(rows)
+        )
         order = rows[np.argsort(-movements, kind="stable")] if len(rows) else rows
         self._paths = [*self._numbers]
         return Rows(order, self._row)

@@ -15,8 +15,10 @@ Sum = Callable[[Entry], bytes]
 class Pairing:
     """Entries in pairs, and those that stand alone."""
 
-    pairs: list[tuple[Entry, Entry]] = field(default_factory=list[tuple[Entry, Entry]])
+    paired_a: list[Entry] = field(default_factory=list[Entry])
     """By name first, then those that were renamed."""
+    paired_b: list[Entry] = field(default_factory=list[Entry])
+    """To each of these the other one: 200,000 tuples would be 12 MiB."""
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     """Path in the first to path in the second."""
     tied_a: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
@@ -24,6 +26,16 @@ class Pairing:
     tied_b: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     only_a: list[Entry] = field(default_factory=list[Entry])
     only_b: list[Entry] = field(default_factory=list[Entry])
+
+    @property
+    def pairs(self) -> Iterator[tuple[Entry, Entry]]:
+        """The pairs, one by one."""
+        return zip(self.paired_a, self.paired_b, strict=True)
+
+    def add_pair(self, a: Entry, b: Entry) -> None:
+        """Add two that belong together."""
+        self.paired_a.append(a)
+        self.paired_b.append(b)
 
     @property
     def is_identity(self) -> bool:
@@ -48,7 +60,8 @@ def pair_entries(
     rest_a, rest_b = _pair_by_name(a, b, result)
     for find in (_by_id, _by_values(sum_of), _by_prefix(result.renamed)):
         matches = [*find(rest_a, rest_b)] if rest_a and rest_b else []
-        result.pairs += matches
+        for x, y in matches:
+            result.add_pair(x, y)
         result.renamed.update((x.path, y.path) for x, y in matches)
         ids_of_pairs = {id(entry) for pair in matches for entry in pair}
         rest_a = [entry for entry in rest_a if id(entry) not in ids_of_pairs]
@@ -78,7 +91,11 @@ def _pair_by_name(
             namesakes.setdefault(id(namesake), (path, namesake))
         if not namesakes:
             rest_a.append(entry)
-        result.pairs += [(entry, namesake) for _, namesake in namesakes.values()]
+        for _, namesake in namesakes.values():
+            result.add_pair(entry, namesake)
+            if namesake.path == entry.path:
+                # One text for both: of 200,000 entries the others are 12 MiB.
+                namesake.path = entry.path
         if len(namesakes) > 1:
             result.tied_a.append(tuple(path for path, _ in namesakes.values()))
     result.tied_b += [tuple(names) for names in names_of_tied.values() if names[1:]]

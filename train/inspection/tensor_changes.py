@@ -52,7 +52,7 @@ class TensorChanges:
 
     def rows(self, movement_of: Callable[[str, Distance], float]) -> Rows[TensorChange]:
         """Return the changes, the one that moved most first."""
-        numbers = np.array(self._numbers).reshape(-1, len(_NUMBERS))
+        numbers = np.asarray(self._numbers).reshape(-1, len(_NUMBERS))
         movements = numbers[:, _MOVED].copy()
         for i in np.flatnonzero(numbers[:, _NORM] == 0).tolist():
             movements[i] = movement_of(self._paths[i], self._distance(i))
