@@ -11,7 +11,7 @@ from importlib import import_module
 
 from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
 from ..config.printable import printable
-from ..config.process.streams import run_command
+from ..config.process.streams import INTERRUPTED, hides_interrupt, run_command
 from ..config.process.user_traceback import print_error, print_error_text
 from .words import EXIT_CODES
 
@@ -71,6 +71,8 @@ def _run(name: str, words: Sequence[str]) -> int:
         print_error_text(f"{problem} in a class that it was given")
         return 2
     except Exception as error:  # a user's class may raise anything
+        if hides_interrupt(error):
+            return INTERRUPTED
         print_error(error)
         return 2
 

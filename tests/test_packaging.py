@@ -48,7 +48,7 @@ def test_the_wheel_carries_both_licences_and_the_command(wheel: Path) -> None:
     held = {name.partition(".dist-info/")[2] for name in names(wheel)}
 
     assert {"licenses/LICENSE-APACHE", "licenses/LICENSE-MIT"} <= held
-    assert "burnish = burnish.cli.main:main" in read(wheel, "entry_points.txt")
+    assert "burnish = burnish.__main__:main" in read(wheel, "entry_points.txt")
 
 
 def test_the_source_distribution_builds_the_same_wheel(

@@ -76,6 +76,16 @@ def run_command(act: Callable[[], int]) -> int:
         return 2
 
 
+def hides_interrupt(error: BaseException | None) -> bool:
+    """Return whether ``error`` was raised while Ctrl-C was on its way up.
+
+    A clean-up that was cut off before it began may fail so, as that of argparse does.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 @contextmanager
 def taking_any_text() -> Generator[Output]:
     """Have an output stream, which is given, and an error stream that cannot fail."""

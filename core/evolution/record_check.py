@@ -9,7 +9,9 @@ from torch import nn
 
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
+from ...config.short_text import first_names
 from ...records.entries.entries import Entries, library_part, with_parts
+from ...records.errors import RecordMismatchError
 from ...records.io.progress import Progress
 from ...records.open import open_record
 from ...records.record_writer import writer_of_suffix
@@ -18,7 +20,7 @@ from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..hyperparameters.record_metadata import recorded_hparams, stored_hparams
 from ..modules.classes import declared_class
-from ..modules.tree import places_of, unwrapped
+from ..modules.tree import Places, places_of, unwrapped
 from ..modules.versions import recorded_versions, version_of
 from .argument_changes import compare_arguments
 from .record_changes import RecordChange, compare_forms
@@ -28,6 +30,7 @@ from .record_schema import (
     TensorForm,
     build_blank,
     load_schema,
+    names_of_tensors,
     schema_of,
 )
 from .upgrading import upgrade_record
@@ -148,6 +151,7 @@ def upgrade_file(
         module = _module_of(record, target)
         places = places_of(module)
         newer = upgrade_record(record, places)
+        _check_is_of(newer, places)
         ours = dict(library_part(record.metadata))
         versions = {
             key: value
@@ -170,6 +174,23 @@ def upgrade_file(
 
 _OF_CLASSES = ("version", "versions")
 """What an upgrade changes; torch's own versions are those of the values in the file."""
+
+
+def _check_is_of(record: Entries, places: Places) -> None:
+    """Raise RecordMismatchError for a record that has no tensor of the module.
+
+    It is another class's, and nothing of it could be at the module's newest version.
+    """
+    stored = [entry.path for entry in record.entries()]
+    names = names_of_tensors(places)
+    if stored and names and names.isdisjoint(stored):
+        problem = (
+            f"none of its tensors, {first_names(stored, 3)}, is one of "
+            f"{type(unwrapped(places[0][1])).__qualname__}, which has "
+            f"{first_names(sorted(names), 3)}. Name the class that the record is of, "
+            "or give its class an upgrade rule"
+        )
+        raise RecordMismatchError(record.reading.file, [problem])
 
 
 def _module_of(record: Entries, target: Target | None) -> Any:

@@ -209,6 +209,12 @@ def _tensors(places: Places) -> dict[str, TensorForm]:
     }
 
 
+def names_of_tensors(places: Places) -> set[str]:
+    """Return the paths of all that is stored of a module, a tied one's others too."""
+    forms = _tensors(places)
+    return {*forms, *(path for form in forms.values() for path in form.ties)}
+
+
 def _as_list(form: TensorForm) -> list[Any]:
     return [form.kind, form.dtype, list(form.shape), *form.ties]
 

@@ -126,3 +126,37 @@ def test_a_warning_of_a_file_tells_no_line_of_code(
 
     assert ("code.py" in text) is has_place
     assert has_place or text == "warning: two.pt: \\x1b beside it\n"
+
+
+class Interrupted:
+    """Finds no module, but Ctrl-C."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "burnish.cli.main":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_the_command_is_imported_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from burnish.__main__ import main as program
+
+    monkeypatch.delitem(sys.modules, "burnish.cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+
+    assert program() == 130
+
+
+def test_ctrl_c_that_a_failing_clean_up_hides_ends_a_command_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(argv: object) -> int:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("save_nargs")  # as argparse fails
+
+    monkeypatch.setattr("burnish.cli.show.main", interrupted)
+
+    assert main(["show", "net.mpk"]) == 130
+    assert capsys.readouterr().err == ""

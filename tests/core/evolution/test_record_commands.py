@@ -13,6 +13,7 @@ from burnish.core.evolution.tensor_rules import (
 )
 from burnish.records import (
     RecordError,
+    RecordMismatchError,
     open_record,
 )
 
@@ -50,5 +51,21 @@ def test_a_file_that_cannot_be_upgraded_stays(tmp_path: Path) -> None:
 
     with pytest.raises(RecordError, match="cannot be cut"):
         upgrade_file(file, define(nest({"w": (4, 2)}), 1, {0: [rule]}))
+
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_file_of_another_class_is_not_of_the_newest_version(
+    tmp_path: Path, version: int
+) -> None:
+    file = tmp_path / "net.mpk"
+    define(nest({"w": (4, 2), "v": (4,)}))().save_record(file)
+    before = file.read_bytes()
+
+    with pytest.raises(
+        RecordMismatchError, match=r"net\.mpk: none of its tensors, w, v"
+    ):
+        upgrade_file(file, define(nest({"a": (4, 2)}), version))
 
     assert file.read_bytes() == before
