@@ -4,7 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from ..config.short_text import quantity
@@ -164,22 +164,12 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _folder_of(targets: Iterable[str]) -> Generator[None]:
     """Make the folder of several targets, and leave none in which nothing is."""
-    from ..config.storage.replacement import make_folder
+    from ..config.storage.replacement import made_folder
     from ..records.io.remote.address import is_url
 
     folder = next((os.path.dirname(file) for file in targets if not is_url(file)), "")
-    new_folders: list[str] = []
-    while folder and not os.path.lexists(folder):
-        new_folders.append(folder)
-        folder = os.path.dirname(folder)
-    if new_folders:
-        make_folder(new_folders[0])
-    try:
+    with made_folder(folder):
         yield
-    finally:
-        for folder in new_folders:
-            with suppress(OSError):  # what was written is in it
-                os.rmdir(folder)
 
 
 def _is_folder(options: Namespace) -> bool:

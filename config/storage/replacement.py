@@ -97,6 +97,27 @@ def make_folder(path: str) -> None:
         raise explain_os_error(error, path) from error
 
 
+@contextmanager
+def made_folder(path: str) -> Generator[None]:
+    """Make a folder for what the block writes, and leave none in which nothing is.
+
+    Those that were there before stay. An OSError says what to do instead.
+    """
+    new_folders: list[str] = []
+    folder = path
+    while folder and not os.path.lexists(folder):
+        new_folders.append(folder)
+        folder = os.path.dirname(folder)
+    if path:
+        make_folder(path)
+    try:
+        yield
+    finally:
+        for folder in new_folders:
+            with suppress(OSError):  # what was written is in it
+                os.rmdir(folder)
+
+
 def explain_os_error(error: OSError, path: str) -> OSError:
     """Return ``error`` in words that say what to do about ``path``."""
     folder = os.path.dirname(path) or "."

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...config.patterns import Patterns
+from ...config.storage.replacement import made_folder
 from ...records.calls import explain_calls
 from ...records.entries.entries import library_part, with_parts
 from ...records.entries.renaming import Renames
@@ -109,23 +110,23 @@ def save_pretrained(
         metadata=combine_metadata({**record.metadata, "burnish": ours}, metadata),
     )
     path = os.path.realpath(os.fsdecode(folder))
-    os.makedirs(path, exist_ok=True)
-    shards = (
-        entries_by_shard(record, most, precision) if format == "safetensors" else []
-    )
-    if len(shards) > 1:
-        files = write_shards(
-            record, shards, path, precision=precision, progress=progress
+    with made_folder(path):
+        shards = (
+            entries_by_shard(record, most, precision) if format == "safetensors" else []
         )
-        current_files = {INDEX, *files}
-    else:
-        name = SAFETENSORS if format == "safetensors" else MPK
-        writer = Recorder(format, precision=precision)
-        writer.save(record, os.path.join(path, name), progress=progress)
-        current_files = {name}
-    write_config(path, _config(module, hparams))
-    _write_generation(path, unwrapped(module))
-    remove_others(path, current_files)
+        if len(shards) > 1:
+            files = write_shards(
+                record, shards, path, precision=precision, progress=progress
+            )
+            current_files = {INDEX, *files}
+        else:
+            name = SAFETENSORS if format == "safetensors" else MPK
+            writer = Recorder(format, precision=precision)
+            writer.save(record, os.path.join(path, name), progress=progress)
+            current_files = {name}
+        write_config(path, _config(module, hparams))
+        _write_generation(path, unwrapped(module))
+        remove_others(path, current_files)
 
 
 @overload

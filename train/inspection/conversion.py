@@ -3,13 +3,13 @@
 import errno
 import os
 import shlex
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from ...config.patterns import Patterns
 from ...config.short_text import first_names
 from ...config.storage.missing import missing_file
-from ...config.storage.replacement import make_folder
+from ...config.storage.replacement import made_folder
 from ...core.evolution.record_check import upgrade_file
 from ...core.evolution.record_schema import Target
 from ...core.pretrained.pretrained_folder import KINDS
@@ -143,7 +143,7 @@ def shard_file(
                 f"{source} is a folder of parts already, and any number of processes "
                 "loads it; burnish consolidate makes one file of it"
             )
-        with _made_folder(folder):
+        with _folder_for(folder):
             split_record(record, folder, n_parts, progress)
         return len(record.entries())
 
@@ -237,26 +237,13 @@ def _write_shards(
             f"{record.reading.file} has no tensors, and shards are files of tensors; "
             "write one file, without --shards"
         )
-    with _made_folder(folder):
+    with _folder_for(folder):
         write_shards(record, groups, folder, precision=precision, progress=progress)
 
 
-@contextmanager
-def _made_folder(folder: str) -> Generator[None]:
-    """Make a folder for what the block writes; none stays if that fails.
-
-    One that was there stays as the block leaves it.
-    """
-    has_folder = is_url(folder) or os.path.isdir(folder)
-    if not has_folder:
-        make_folder(folder)
-    try:
-        yield
-    except BaseException:
-        if not has_folder:
-            with suppress(OSError):  # somebody else has put a file there
-                os.rmdir(folder)
-        raise
+def _folder_for(folder: str) -> AbstractContextManager[None]:
+    """Return a context in which ``folder`` is there; a URL has no folders."""
+    return nullcontext() if is_url(folder) else made_folder(folder)
 
 
 def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:

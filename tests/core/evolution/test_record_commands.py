@@ -12,6 +12,7 @@ from burnish.core.evolution.tensor_rules import (
     SplitTensor,
 )
 from burnish.records import (
+    Record,
     RecordError,
     RecordMismatchError,
     open_record,
@@ -69,3 +70,12 @@ def test_a_file_of_another_class_is_not_of_the_newest_version(
         upgrade_file(file, define(nest({"a": (4, 2)}), version))
 
     assert file.read_bytes() == before
+
+
+def test_a_file_of_a_wrapped_module_is_of_its_class(tmp_path: Path) -> None:
+    file = tmp_path / "net.safetensors"
+    net = define(nest({"w": (4, 2)}))
+    state = {f"module.{name}": value for name, value in net().state_dict().items()}
+    Record.from_state_dict(state).save(file)
+
+    assert not upgrade_file(file, net)

@@ -345,3 +345,15 @@ def test_a_class_before_the_folder_is_told_the_right_order() -> None:
 
     with pytest.raises(TypeError, match=r"from_pretrained\('folder', Linear\)"):
         swapped(nn.Linear, "folder")
+
+
+def test_a_callers_error_while_a_folder_is_written_leaves_none(tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    (tmp_path / "mine").mkdir()
+    for folder in ("new/deep", "mine"):
+        with pytest.raises(ZeroDivisionError):
+            Net(4).save_pretrained(tmp_path / folder, progress=fail)
+
+    assert [file.name for file in tmp_path.rglob("*")] == ["mine"]
