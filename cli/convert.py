@@ -164,11 +164,11 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _folder_of(targets: Iterable[str]) -> Generator[None]:
     """Make the folder of several targets, and leave none in which nothing is."""
-    from ..config.storage.replacement import made_folder
+    from ..config.storage.replacement import new_folder
     from ..records.io.remote.address import is_url
 
     folder = next((os.path.dirname(file) for file in targets if not is_url(file)), "")
-    with made_folder(folder):
+    with new_folder(folder):
         yield
 
 

@@ -98,7 +98,7 @@ def make_folder(path: str) -> None:
 
 
 @contextmanager
-def made_folder(path: str) -> Generator[None]:
+def new_folder(path: str) -> Generator[None]:
     """Make a folder for what the block writes, and leave none in which nothing is.
 
     Those that were there before stay. An OSError says what to do instead.

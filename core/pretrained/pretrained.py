@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...config.patterns import Patterns
-from ...config.storage.replacement import made_folder
+from ...config.storage.replacement import new_folder
 from ...records.calls import explain_calls
 from ...records.entries.entries import library_part, with_parts
 from ...records.entries.renaming import Renames
@@ -110,7 +110,7 @@ def save_pretrained(
         metadata=combine_metadata({**record.metadata, "burnish": ours}, metadata),
     )
     path = os.path.realpath(os.fsdecode(folder))
-    with made_folder(path):
+    with new_folder(path):
         shards = (
             entries_by_shard(record, most, precision) if format == "safetensors" else []
         )

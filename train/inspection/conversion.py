@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from ...config.patterns import Patterns
 from ...config.short_text import first_names
 from ...config.storage.missing import missing_file
-from ...config.storage.replacement import made_folder
+from ...config.storage.replacement import new_folder
 from ...core.evolution.record_check import upgrade_file
 from ...core.evolution.record_schema import Target
 from ...core.pretrained.pretrained_folder import KINDS
@@ -243,7 +243,7 @@ def _write_shards(
 
 def _folder_for(folder: str) -> AbstractContextManager[None]:
     """Return a context in which ``folder`` is there; a URL has no folders."""
-    return nullcontext() if is_url(folder) else made_folder(folder)
+    return nullcontext() if is_url(folder) else new_folder(folder)
 
 
 def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
