@@ -144,6 +144,9 @@ class Diff(FoldedHtml):
     def _verdict(self) -> str:
         n = len(self.changed) + self.n_equal
         texts = [f"other values in {len(self.changed):,} of {quantity(n, 'tensor')}"]
+        has_pairs = n or self.reshaped or self.renamed
+        if not has_pairs and (self.only_a or self.only_b):
+            texts = ["no tensor in common"]
         if 0 < self.n_beyond < len(self.changed):
             texts[0] += f", {self.n_beyond:,} of them beyond the tolerance"
         for paths, name in ((self.only_a, self.a), (self.only_b, self.b)):

@@ -323,3 +323,10 @@ def test_a_tensor_that_was_all_zeros_is_in_order_by_the_norm_of_its_layer() -> N
         ("0.weight", 2.0),
         ("0.bias", 0.5),
     ]
+
+
+def test_of_two_without_a_common_name_it_says_so_and_counts_nothing() -> None:
+    result = burnish.diff({"a": torch.ones(2)}, {"b": torch.zeros(3)})
+
+    assert result.summary().startswith("no tensor in common; 1 only in ")
+    assert "of 0 tensors" not in repr(result)
