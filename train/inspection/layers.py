@@ -31,7 +31,7 @@ class LayerChanges:
         self._numbers: dict[str, int] = {}
         self._paths: list[str] = []
         """By number, once all are counted."""
-        self._n_tensors, self._n_changed = array("q"), array("q")
+        self._n_tensors, self._n_changed = array("I"), array("I")
         self._norms, self._changes = array("d"), array("d")
 
     def add(self, path: str, distance: Distance) -> None:

@@ -22,7 +22,7 @@ class TensorChange:
     by that of its layer, in which it began at nothing."""
 
 
-_COUNTS = ("n_values", "n_changed", "is_close")
+_COUNTS = ("n_values", "n_changed")
 _NUMBERS = ("max_abs", "max_rel", "moved", "norm", "norm_of_change", "cosine")
 _MAX_ABS, _MOVED, _NORM = 0, 2, 3
 
@@ -36,6 +36,7 @@ class TensorChanges:
     def __init__(self) -> None:
         self._paths: list[str] = []
         self._counts = array("q")
+        self._are_close = bytearray()
         self._numbers = array("d")
         self._movements = array("d")
         self.n_beyond = 0
@@ -44,7 +45,8 @@ class TensorChanges:
     def add(self, path: str, distance: Distance) -> None:
         """Add a tensor that differs."""
         self._paths.append(path)
-        self._counts.extend(int(getattr(distance, name)) for name in _COUNTS)
+        self._counts.extend(getattr(distance, name) for name in _COUNTS)
+        self._are_close.append(distance.is_close)
         numbers = [getattr(distance, name) for name in _NUMBERS]
         # No cosine is NaN.
         self._numbers.extend(np.nan if x is None else x for x in numbers)
@@ -66,7 +68,7 @@ class TensorChanges:
 
     def _distance(self, number: int) -> Distance:
         at = len(_COUNTS) * number
-        n_values, n_changed, is_close = self._counts[at : at + len(_COUNTS)]
+        n_values, n_changed = self._counts[at : at + len(_COUNTS)]
         at = len(_NUMBERS) * number
         numbers = self._numbers[at : at + len(_NUMBERS)]
         max_abs, max_rel, movement, norm, norm_of_change, cosine = numbers
@@ -79,5 +81,5 @@ class TensorChanges:
             norm=norm,
             norm_of_change=norm_of_change,
             cosine=None if np.isnan(cosine) else cosine,
-            is_close=bool(is_close),
+            is_close=bool(self._are_close[number]),
         )
