@@ -141,7 +141,7 @@ def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:
     """
     schedule: Scheduler | None = group.get("schedule")
     if schedule is None or state is None:
-        return schedule is state
+        return schedule is None and state is None
     if not isinstance(schedule, type(scheduler_of(state))):
         return False
     schedule.load_state_dict(state)

@@ -184,7 +184,8 @@ def test_values_in_parts_are_refused_alike_in_a_folder_and_in_a_storage(
 ) -> None:
     for folder in (f"{tmp_path}/net/", "memory://pinned/net/"):
         burnish.save_record(nn.Linear(3, 2), folder)
-        with fsspec.open(f"{folder}index.mpk", "rb") as index:
+        opened: Any = fsspec.open(f"{folder}index.mpk", "rb")
+        with opened as index:
             digest = sha256(index.read())
 
         for file in (folder, f"{folder}index.mpk"):

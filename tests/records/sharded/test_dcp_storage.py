@@ -50,7 +50,7 @@ def load(folder: Path, state: dict[str, Any]) -> None:
     dcp.load(state, storage_reader=reader, planner=planner)
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
+def save(folder: Path | str, state: dict[str, Any]) -> None:
     writer, planner = RecordStorageWriter(folder), RecordSavePlanner()
     dcp.save(state, storage_writer=writer, planner=planner)
 
