@@ -202,7 +202,7 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
     except ConfigSyntaxError as error:
         raise error.within(str(path)) from None
     except FileNotFoundError as error:
-        raise missing_file(str(path), names_a_config, "configuration") from error
+        raise missing_file(str(path), names_a_config, "a configuration") from error
 
 
 def _build(

@@ -89,7 +89,7 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
         try:
             return FileSource(place, verify=verify, map_file=map_file)
         except FileNotFoundError as error:
-            raise missing_file(place, names_a_record, "record") from error
+            raise missing_file(place, names_a_record, "a record") from error
     if not hasattr(file, "read"):
         raise not_readable(file)
     if isinstance(file, io.TextIOBase):

@@ -10,19 +10,20 @@ from ..spelling import nearest
 
 
 def missing_file(
-    file: str, is_meant: Callable[[str], bool], noun: str
+    file: str, is_meant: Callable[[str], bool], content: str
 ) -> FileNotFoundError:
     """Return the error of a file that is not there, with what may have been meant.
 
-    ``is_meant`` says of a name whether such a file could be read, ``noun`` of what.
+    ``is_meant`` says of a name whether such a file could be read, ``content`` what it
+    would hold, with its article.
     """
     if not file:
         return FileNotFoundError("the name of the file is empty; expected a path")
-    reason = f"{os.strerror(errno.ENOENT)}; {_instead_of(file, is_meant, noun)}"
+    reason = f"{os.strerror(errno.ENOENT)}; {_instead_of(file, is_meant, content)}"
     return FileNotFoundError(errno.ENOENT, reason, file)
 
 
-def _instead_of(file: str, is_meant: Callable[[str], bool], noun: str) -> str:
+def _instead_of(file: str, is_meant: Callable[[str], bool], content: str) -> str:
     """Return in words what there is where ``file`` is not."""
     folder, name = os.path.split(file)
     if os.path.islink(file):
@@ -38,4 +39,6 @@ def _instead_of(file: str, is_meant: Callable[[str], bool], noun: str) -> str:
     if similar is not None:
         return f"did you mean {os.path.join(folder, similar)!r}?"
     place = f"{folder!r}" if folder else f"the current folder, {os.getcwd()!r},"
-    return f"{place} holds {first_names(files, 6) if files else f'no file of a {noun}'}"
+    return (
+        f"{place} holds {first_names(files, 6) if files else f'no file of {content}'}"
+    )

@@ -65,6 +65,11 @@ class Scratch:
         self._buffers: list[torch.Tensor | None] = [None] * n_buffers
         self._number = 0
 
+    @property
+    def keeps_one(self) -> bool:
+        """Whether what is in it is written before more is asked for."""
+        return len(self._buffers) == 1
+
     def take(self, dtype: torch.dtype, count: int) -> torch.Tensor:
         """Return room for ``count`` values, in place of those of the oldest buffer."""
         self._number = (self._number + 1) % len(self._buffers)
@@ -99,8 +104,13 @@ def pieces(
         yield from source.pieces(scratch.take, CHUNK)
         return
     if is_piecewise(entry):
-        # Put together of files, or decoded, and larger than memory perhaps.
+        # Put together of files, or decoded, and larger than memory perhaps. A block was
+        # read for this alone, and is valid as long as a piece is that nothing follows.
+        is_valid = at_once and scratch.keeps_one and dtype is not torch.bool
         for block in entry.blocks():
+            if is_valid and block.dtype is dtype and block.is_contiguous():
+                yield block
+                continue
             out = scratch.take(dtype, block.numel())
             _convert(block, out, entry, precision)
             yield out

@@ -101,7 +101,7 @@ def consolidate_folder(
     did not write; else as `convert_file`.
     """
     if not is_url(folder) and not os.path.lexists(folder):
-        raise missing_file(folder, names_a_record, "record")
+        raise missing_file(folder, names_a_record, "a record")
     is_remote = is_url(folder) and _holds_anything(folder)
     if not (is_remote or is_record_folder(folder)):
         raise RecordError(
