@@ -64,10 +64,10 @@ def corpus() -> tuple[Tensor, Tensor, int]:
     """Return the pages of docs/ as numbers of characters, a tenth for validation."""
     folder = Path(__file__).parents[2] / "docs"
     text = "".join(file.read_text("utf-8") for file in sorted(folder.glob("*.md")))
-    alphabet = sorted(set(text))
-    numbers = torch.tensor([alphabet.index(character) for character in text])
+    number_of = {character: i for i, character in enumerate(sorted(set(text)))}
+    numbers = torch.tensor([number_of[character] for character in text])
     held_out = len(numbers) // 10
-    return numbers[:-held_out], numbers[-held_out:], len(alphabet)
+    return numbers[:-held_out], numbers[-held_out:], len(number_of)
 
 
 def loss_of(net: nn.Module, data: Tensor, starts: Tensor) -> Tensor:

@@ -2,10 +2,8 @@
 
 import math
 import random
-import socket
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +22,9 @@ from burnish.optim.engines.tracing.stochastic_rounding import (
     rounded_with,
     streams_of,
 )
+
+from ....forked_processes import in_two_processes
+from .two_shards import OPTIONS, check
 
 HALF = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 CPU = torch.device("cpu")
@@ -203,14 +204,8 @@ def test_keys_are_exact_in_json() -> None:
     assert max(keys) < 2**52
 
 
-def test_two_processes_step_their_shares_as_one_steps_the_whole(tmp_path: Path) -> None:
-    script = Path(__file__).parent / "two_shards.py"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-
-    workers = [
-        subprocess.Popen([sys.executable, script, str(rank), port]) for rank in (0, 1)
-    ]
-
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+@pytest.mark.parametrize("options", OPTIONS)
+def test_two_processes_step_their_shares_as_one_steps_the_whole(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    in_two_processes(lambda _: check(options), tmp_path)

@@ -1,13 +1,8 @@
-"""One of two processes: parameters spread over both are rounded as whole ones are.
+"""What one of two processes checks: shares are rounded as whole parameters are."""
 
-Called with the rank and a port. Ends with 0 if all holds.
-"""
-
-import sys
 from typing import Any
 
 import torch
-from torch import distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
@@ -29,6 +24,7 @@ def values(seed: int) -> list[torch.Tensor]:
 
 
 def check(options: dict[str, Any]) -> None:
+    """Step shares and whole parameters, and compare them to the bit."""
     mesh = init_device_mesh("cpu", (2,))
     spread = [
         distribute_tensor(tensor, mesh, [placement])
@@ -49,17 +45,3 @@ def check(options: dict[str, Any]) -> None:
     for share, param in zip(net, whole, strict=True):
         tensor: Any = share
         assert torch.equal(tensor.full_tensor(), param), options
-
-
-def main(rank: int, port: str) -> None:
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    try:
-        for options in OPTIONS:
-            check(options)
-    finally:
-        dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
