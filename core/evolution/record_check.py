@@ -181,15 +181,15 @@ def _check_is_of(record: Entries, places: Places) -> None:
 
     It is another class's, and nothing of it could be at the module's newest version.
     """
-    stored = [entry.path for entry in record.entries()]
+    paths = [entry.path for entry in record.entries()]
     names = names_of_tensors(places)
     # Wrappers put names before a path, and a load takes them away.
     rests = (
-        path.split(".", i)[-1] for path in stored for i in range(path.count(".") + 1)
+        path.split(".", i)[-1] for path in paths for i in range(path.count(".") + 1)
     )
-    if stored and names and names.isdisjoint(rests):
+    if paths and names and names.isdisjoint(rests):
         problem = (
-            f"none of its tensors, {first_names(stored, 3)}, is one of "
+            f"none of its tensors, {first_names(paths, 3)}, is one of "
             f"{type(unwrapped(places[0][1])).__qualname__}, which has "
             f"{first_names(sorted(names), 3)}. Name the class that the record is of, "
             "or give its class an upgrade rule"

@@ -117,9 +117,9 @@ def take_over(group: ParamGroup, data: ParamGroup) -> None:
     """Set in ``group`` what `plain_group` gave for another one; parameters stay."""
     for name, value in data.items():
         if name == "schedule":
-            stored = json.loads(value)
-            if not restore_schedule(group, stored):
-                group["schedule"] = scheduler_of(stored)
+            state = json.loads(value)
+            if not restore_schedule(group, state):
+                group["schedule"] = scheduler_of(state)
         elif name == "clip":
             described = json.loads(value)
             group["clip"] = _CLIPS[described.pop("kind")](**described)

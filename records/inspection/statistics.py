@@ -82,12 +82,12 @@ class StatsTable(Mapping[str, TensorStats]):
             order = np.argsort(hashes)
             self._hashes = array("q", hashes[order].tobytes())
             self._order = array("q", order.tobytes())
-        wanted = hash(path)
-        for place in range(bisect_left(self._hashes, wanted), len(self._hashes)):
+        path_hash = hash(path)
+        for place in range(bisect_left(self._hashes, path_hash), len(self._hashes)):
             number = self._order[place]
             if self._paths[number] == path:
                 return number
-            if self._hashes[place] != wanted:
+            if self._hashes[place] != path_hash:
                 break
         raise KeyError(path)
 

@@ -253,8 +253,8 @@ def _write_own(
 
 
 _SAME_FOLDER = (
-    "All processes save to the same folder, on a disk that all of them see; what the "
-    "folder held before is as it was"
+    "All processes save to the same folder, on a disk or in a storage that all of them "
+    "see; what the folder held before is as it was"
 )
 
 
@@ -277,8 +277,7 @@ def check_parts(
         if is_elsewhere:
             raise RecordError(
                 f"{folder.path}: process {number} has written {part.name} elsewhere. "
-                "All processes save to the same folder, on a disk or in a storage that "
-                "all of them see; what the folder held before is as it was"
+                f"{_SAME_FOLDER}"
             )
 
 

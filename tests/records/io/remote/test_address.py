@@ -1,7 +1,7 @@
 """Where a URL leads, and what is said of one that leads nowhere."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -110,6 +110,14 @@ def test_nothing_is_sent_to_where_it_is_only_read() -> None:
         burnish.save_record({"a": 1}, "https://user:pw@host.invalid/a.mpk")
 
 
+LOOKUPS: list[Callable[[str], object]] = [
+    size_at,
+    burnish.open_record,
+    lambda url: burnish.Checkpoints(url).steps,
+]
+"""What would take an answer of no file for an empty place."""
+
+
 class Answering(BaseHTTPRequestHandler):
     """Answers every request by the number that is the first part of its path."""
 
@@ -148,10 +156,7 @@ def test_a_server_that_refuses_or_fails_does_not_say_that_nothing_is_there(
 ) -> None:
     pytest.importorskip("aiohttp")
 
-    def list_checkpoints(url: str) -> object:
-        return burnish.Checkpoints(url).steps
-
-    for ask in (size_at, burnish.open_record, list_checkpoints):
+    for ask in LOOKUPS:
         with pytest.raises(kind) as info:
             ask(f"{server}/{status}/net.mpk")
         assert not isinstance(info.value, FileNotFoundError)
@@ -161,10 +166,7 @@ def test_a_server_that_refuses_or_fails_does_not_say_that_nothing_is_there(
 def test_a_server_that_is_not_reached_does_not_either(host: str) -> None:
     pytest.importorskip("aiohttp")
 
-    def list_checkpoints(url: str) -> object:
-        return burnish.Checkpoints(url).steps
-
-    for ask in (size_at, burnish.open_record, list_checkpoints):
+    for ask in LOOKUPS:
         with pytest.raises(OSError, match=r"net\.mpk") as info:
             ask(f"https://{host}/net.mpk")
         assert not isinstance(info.value, FileNotFoundError)
