@@ -32,6 +32,7 @@ from .entries.plain_data import (
     is_named_tuple,
     no_data,
     no_named_tuple,
+    texts_of_keys,
     value_of_node,
 )
 from .entries.state_dict import (
@@ -166,7 +167,7 @@ def _children(value: object) -> dict[str, Any]:
     if isinstance(value, UnmadeWrapper):
         return dict(value.parts)
     if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
+        return dict(zip(texts_of_keys(value), value.values(), strict=True))
     if isinstance(value, list | tuple | deque) and not isinstance(value, torch.Size):
         return {str(i): item for i, item in enumerate(value)}
     return {}

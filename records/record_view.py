@@ -296,8 +296,9 @@ def _branch_at(record: RecordView, parts: tuple[str, ...]) -> Branch:
 def plain_leaves(record: RecordView) -> Iterator[tuple[str, Any]]:
     """Yield the plain data of ``record``, value by value, each with its path.
 
-    Lists, tuples and dicts are gone through, as paths do; no tensor, array or bytes are
-    read. Of a record with declared fields that holds others, theirs are among them.
+    Lists, tuples and dicts are gone through, as paths do, and an empty one is a value;
+    no tensor, array or bytes are read. Of a record with declared fields that holds
+    others, theirs are among them.
     """
     if record.is_typed or is_nest(record):
         branch = record._branch  # pyright: ignore[reportPrivateUsage]  # a part of it
@@ -307,7 +308,9 @@ def plain_leaves(record: RecordView) -> Iterator[tuple[str, Any]]:
     waiting: list[tuple[str, Any]] = [("", branch._index)]  # pyright: ignore[reportPrivateUsage]  # as above
     while waiting:
         path, item = waiting.pop()
-        if isinstance(item, dict):
+        if path and item == {}:
+            yield path, item
+        elif isinstance(item, dict):
             children = [(join(path, escape(key)), item[key]) for key in item]
             waiting += reversed(children)
         elif isinstance(item, _PlainNode):

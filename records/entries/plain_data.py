@@ -34,6 +34,16 @@ MAX_DEPTH = TAGGED_DEPTH // 2 - 2
 """
 
 
+def texts_of_keys(mapping: Mapping[Any, object]) -> list[str]:
+    """Return what the keys are called on paths: their texts, or their numbers.
+
+    Two keys of one text, as 1 and "1", would have one path.
+    """
+    texts = [str(key) for key in mapping]
+    is_unique = len({*texts}) == len(texts)
+    return texts if is_unique else [str(i) for i in range(len(texts))]
+
+
 def value_of_node(node: Node, language: Language, file: str) -> Any:
     """Return the value of ``node``, which a record of ``file`` gives.
 
@@ -96,10 +106,7 @@ def _mapping(
 ) -> Node:
     if all(isinstance(k, str) and not k.startswith("$") for k in value):
         return {str(k): v for k, v in encoding.fields(value, path, depth).items()}
-    names = [encoding.part(str(key)) for key in value]
-    if len({*names}) < len(names):
-        # Two keys of one text, as 1 and "1", would have one path.
-        names = [str(i) for i in range(len(names))]
+    names = [encoding.part(text) for text in texts_of_keys(value)]
     pairs = [
         [
             encoding.encode(key, path, depth + 1),

@@ -165,7 +165,7 @@ class _Sums:
         exponent = 0
         if (of_x or of_y) and not change.isfinite().all():
             exponent = max(of_x, of_y)
-            change = _shifted(y, of_y - exponent) - _shifted(x, of_x - exponent)
+            change = shifted(y, of_y - exponent) - shifted(x, of_x - exponent)
         change, squares_of_change, of_change = _with_squares(change)
         self.squares_of_change.add(squares_of_change, 2 * (exponent + of_change))
 
@@ -226,10 +226,15 @@ class _Sum:
         return float(_Sum(self.value / other.value, self.exponent - other.exponent))
 
     def __float__(self) -> float:
-        try:
-            return math.ldexp(self.value, self.exponent)
-        except OverflowError:
-            return math.copysign(math.inf, self.value)
+        return ldexp_or_inf(self.value, self.exponent)
+
+
+def ldexp_or_inf(value: float, exponent: int) -> float:
+    """Return ``value * 2**exponent``, infinite where that is beyond float64."""
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def _relative_change(change: _Sum, norm: _Sum) -> float:
@@ -257,11 +262,11 @@ def _with_squares(values: Tensor) -> tuple[Tensor, float, int]:
         return values, squares, 0
     parts = torch.view_as_real(values) if values.is_complex() else values
     exponent = math.frexp(float(parts.abs().max()))[1]
-    values = _shifted(values, -exponent)
+    values = shifted(values, -exponent)
     return values, _product(values, values), exponent
 
 
-def _shifted(values: Tensor, exponent: int) -> Tensor:
+def shifted(values: Tensor, exponent: int) -> Tensor:
     """Return ``values * 2**exponent``, in two steps, as the power may be too large."""
     half = exponent // 2
     return values * 2.0**half * 2.0 ** (exponent - half)

@@ -14,7 +14,9 @@ _N_BUCKETS = 1 << 16
 _MOST_FEW = 1 << 16
 """Values that are kept as they are."""
 
-_LARGEST = float(torch.finfo(torch.float32).max)
+LARGEST = float(torch.finfo(torch.float32).max)
+SMALLEST = float(torch.finfo(torch.float32).tiny)
+"""Between both the sizes of values are told apart."""
 
 
 class Histogram:
@@ -37,7 +39,7 @@ class Histogram:
         values = values if bool(is_finite.all()) else values[is_finite]
         if values.dtype is torch.float64:
             # What float32 has no number for is counted at its end.
-            values = values.clamp(-_LARGEST, _LARGEST).to(torch.float32)
+            values = values.clamp(-LARGEST, LARGEST).to(torch.float32)
         self._add_numbers(np.array(values.numpy()))
 
     def _add_numbers(self, numbers: Array) -> None:

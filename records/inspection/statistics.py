@@ -1,5 +1,6 @@
 """Statistics of one tensor's values, gathered a piece at a time."""
 
+import dataclasses
 import math
 from array import array
 from bisect import bisect_left
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+
+from .comparison import ldexp_or_inf, shifted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,7 @@ class TensorStats:
     std: float | None
     """As ``Tensor.std`` has it, with n - 1; 0 for a single value."""
     min: float | None
+    """Exact, as is ``max``: an int where no float is."""
     max: float | None
     n_zeros: int
     n_nan: int
@@ -29,8 +33,10 @@ class TensorStats:
 
     @property
     def is_dead(self) -> bool:
-        """Whether there are values, and all are the same."""
-        return self.min is not None and self.min == self.max and self.n_values > 1
+        """Whether there are several values, and all are the same finite one."""
+        # NaN and infinities are values too, which the extremes leave out.
+        is_finite = not (self.n_nan or self.n_inf)
+        return is_finite and self.n_values > 1 and self.min == self.max
 
 
 class StatsTable(Mapping[str, TensorStats]):
@@ -45,9 +51,14 @@ class StatsTable(Mapping[str, TensorStats]):
         self._counts, self._values = array("q"), array("d")
         self._hashes, self._order = array("q"), array("q")
         """Of the paths, sorted, and the number of each; once one is looked for."""
+        self._large_ints: dict[int, Mapping[str, int]] = {}
+        """By the number of a row its extremes that are no floats."""
 
     def add(self, path: str, stats: TensorStats) -> None:
         """Add the statistics of a tensor."""
+        ints = {k: x for k in ("min", "max") if isinstance(x := getattr(stats, k), int)}
+        if ints:
+            self._large_ints[len(self._paths)] = ints
         self._paths.append(path)
         self._counts.extend(getattr(stats, name) for name in _COUNTS)
         values = (getattr(stats, name) for name in _VALUES)
@@ -55,11 +66,12 @@ class StatsTable(Mapping[str, TensorStats]):
         self._values.extend(math.nan if x is None else x for x in values)
 
     def __getitem__(self, path: str) -> TensorStats:
-        i = len(_COUNTS) * self._number_of(path)
+        number = self._number_of(path)
+        i = len(_COUNTS) * number
         n_values, n_zeros, n_nan, n_inf = self._counts[i : i + len(_COUNTS)]
         has_values = n_values > n_nan + n_inf
         mean, std, least, largest = self._values[i : i + len(_VALUES)]
-        return TensorStats(
+        stats = TensorStats(
             n_values=n_values,
             mean=mean if has_values else None,
             std=std if has_values else None,
@@ -69,6 +81,7 @@ class StatsTable(Mapping[str, TensorStats]):
             n_nan=n_nan,
             n_inf=n_inf,
         )
+        return dataclasses.replace(stats, **self._large_ints.get(number, {}))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -105,12 +118,18 @@ def stats_of(blocks: Iterable[Tensor]) -> TensorStats:
 
 
 class _Moments:
-    """Counts, extremes and sums of squares, to which blocks are added."""
+    """Counts, extremes and sums of squares, to which blocks are added.
+
+    The mean and the squares are of the values by two to an exponent, which is not 0
+    where their squares would be beyond float64.
+    """
 
     def __init__(self) -> None:
         self.n_values = self.n_finite = self.n_zeros = self.n_nan = self.n_inf = 0
         self.mean = self.squares = 0.0
-        self.least, self.largest = math.inf, -math.inf
+        self.exponent: int | None = None
+        self.least: float = math.inf
+        self.largest: float = -math.inf
 
     def add(self, block: Tensor) -> None:
         values = _as_float64(block)
@@ -123,7 +142,20 @@ class _Moments:
             values = values[is_finite]
             self.n_inf += block.numel() - values.numel() - n_nan
         if values.numel():
-            self._add_finite(values)
+            self._add_extremes(block, values)
+            self._add_finite(self._scaled(values))
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        """Return values as sums are made of them, and cut these to their size."""
+        exponent = math.frexp(max(abs(self.least), abs(self.largest)))[1]
+        exponent = exponent if abs(exponent) > _SAFE_EXPONENT else 0
+        if exponent != self.exponent:
+            # Until now all values were zero, or smaller than these.
+            cut = 0 if self.exponent is None else self.exponent - exponent
+            self.mean = math.ldexp(self.mean, cut)
+            self.squares = math.ldexp(self.squares, 2 * cut)
+            self.exponent = exponent
+        return shifted(values, -exponent) if exponent else values
 
     def _add_finite(self, values: Tensor) -> None:
         n, before = values.numel(), self.n_finite
@@ -135,22 +167,39 @@ class _Moments:
         self.squares += float((values - mean).square().sum())
         self.squares += distance * distance * before * n / self.n_finite
         self.mean += distance * n / self.n_finite
-        self.least = min(self.least, float(values.min()))
-        self.largest = max(self.largest, float(values.max()))
+
+    def _add_extremes(self, block: Tensor, values: Tensor) -> None:
+        """Add those of the finite ``values``; of integers as the block has them."""
+        if block.dtype in _INTEGERS_BEYOND_FLOATS:
+            integers = block.detach().numpy()
+            ends = map(int, (integers.min(), integers.max()))
+            least, largest = (x if float(x) != x else float(x) for x in ends)
+        else:
+            least, largest = float(values.min()), float(values.max())
+        self.least = min(self.least, least)
+        self.largest = max(self.largest, largest)
 
     def result(self) -> TensorStats:
         has_values = self.n_finite > 0
         deviation = math.sqrt(self.squares / max(1, self.n_finite - 1))
+        exponent = self.exponent or 0
         return TensorStats(
             n_values=self.n_values,
-            mean=self.mean if has_values else None,
-            std=deviation if has_values else None,
+            mean=ldexp_or_inf(self.mean, exponent) if has_values else None,
+            std=ldexp_or_inf(deviation, exponent) if has_values else None,
             min=self.least if has_values else None,
             max=self.largest if has_values else None,
             n_zeros=self.n_zeros,
             n_nan=self.n_nan,
             n_inf=self.n_inf,
         )
+
+
+_SAFE_EXPONENT = 400
+"""The squares of what is smaller than two to it have a sum, however many they are."""
+
+_INTEGERS_BEYOND_FLOATS = (torch.int64, torch.uint64)
+"""Dtypes with integers that no float64 is."""
 
 
 def _as_float64(block: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from burnish.records import (
     RecordFormatError,
     open_record,
 )
+from burnish.records.record_view import plain_leaves
 
 from ..plain_nests import keys, nests_of
 
@@ -188,6 +189,12 @@ def test_keys_of_one_text_keep_their_tensors_apart() -> None:
     value = {"a": {1: torch.ones(1), "1": torch.zeros(1)}}
 
     assert same(value, stored(value))
+
+
+def test_keys_of_one_text_keep_their_plain_values_apart() -> None:
+    record = open_record(burnish.save_record({"a": {1: 2, "1": 3}, "b": {1: 4}}))
+
+    assert dict(plain_leaves(record)) == {"a.0": 2, "a.1": 3, "b.1": 4}
 
 
 @pytest.mark.parametrize("name", ["n.mpk", "n.mpk.zst", "n.json", "n.safetensors"])

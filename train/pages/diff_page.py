@@ -1,6 +1,5 @@
 """The page of a comparison: a heat map over layers, and a table of what moved."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from ...records.entries.show import shape_text
 from ..inspection.diff import Diff, dtype_text, tie_text, value_text
 from ..inspection.layers import LayerChange
 from ..inspection.tensor_changes import TensorChange
-from .page import page_text
+from .page import page_text, rounded
 
 _MOST = 4000
 """Tensors of each kind on the page, those that moved most."""
@@ -46,9 +45,9 @@ def _change(change: TensorChange) -> dict[str, Any]:
     return {
         "name": printable(change.path),
         "n": d.n_values,
-        "moved": _number(change.moved),
-        "maxAbs": _number(d.max_abs),
-        "maxRel": _number(d.max_rel),
+        "moved": rounded(change.moved, 5),
+        "maxAbs": rounded(d.max_abs, 5),
+        "maxRel": rounded(d.max_rel, 5),
         "cosine": d.cosine,
         "share": d.changed_share,
     }
@@ -57,14 +56,10 @@ def _change(change: TensorChange) -> dict[str, Any]:
 def _layer(layer: LayerChange) -> dict[str, Any]:
     return {
         "name": printable(layer.path),
-        "moved": _number(layer.moved),
+        "moved": rounded(layer.moved, 5),
         "nChanged": layer.n_changed,
         "nTensors": layer.n_tensors,
     }
-
-
-def _number(value: float) -> float | str:
-    return float(f"{value:.5g}") if math.isfinite(value) else repr(value)
 
 
 def _sections(result: Diff) -> list[tuple[str, list[str], int]]:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Literal, TypeAlias
@@ -55,6 +56,15 @@ def _file(name: str) -> str:
 def _sum_of(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def rounded(value: float, n_digits: int) -> float | str:
+    """Return ``value`` as a page has it; a text where it is not finite."""
+    number = float(f"{value:.{n_digits}g}")
+    if math.isfinite(number):
+        return number
+    # The largest floats would be rounded up to infinity.
+    return value if math.isfinite(value) else repr(float(value))
 
 
 def _json(content: Mapping[str, Any]) -> str:

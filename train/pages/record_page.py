@@ -10,14 +10,14 @@ from ...config.printable import printable, printable_name
 from ...config.short_text import quantity
 from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
-from ...records.inspection.histogram import Histogram, Spread
+from ...records.inspection.histogram import LARGEST, SMALLEST, Histogram, Spread
 from ...records.inspection.oddities import RULES, Oddity, bulk_of, oddities_of
 from ...records.inspection.read_ahead import read_ahead
 from ...records.inspection.statistics import TensorStats, stats_of
 from ...records.io.progress import Progress, Tally
 from ...records.tensors.dtypes import name_of_dtype
 from ..inspection.part_view import PartView
-from .page import page_text
+from .page import page_text, rounded
 
 _MOST = 4000
 """Tensors that are drawn, those that take most bytes; what is odd beyond is listed."""
@@ -137,7 +137,7 @@ def _row(
         "dtype": name_of_dtype(entry.dtype),
         "n": stats.n_values,
         "bytes": entry.nbytes,
-        **{key: _rounded(getattr(stats, key)) for key in ("mean", "std", "min", "max")},
+        **{key: _number(getattr(stats, key)) for key in ("mean", "std", "min", "max")},
         "zeros": stats.n_zeros,
     }
     if oddities:
@@ -158,6 +158,8 @@ def _picture(stats: TensorStats, spread: Spread | None) -> dict[str, Any]:
     """Return bars of 0 to 100 over the middle of the values, and what lies beyond."""
     if spread is None or stats.min is None or stats.max is None or stats.is_dead:
         return {}
+    if not SMALLEST <= max(abs(stats.min), abs(stats.max)) <= LARGEST:
+        return {}
     median, reach = bulk_of(spread)
     low, high = max(stats.min, median - 4 * reach), min(stats.max, median + 4 * reach)
     if not low < high:
@@ -171,15 +173,15 @@ def _picture(stats: TensorStats, spread: Spread | None) -> dict[str, Any]:
         counts[0], n_below = counts[0] + n_below, 0
     if high == stats.max:
         counts[-1], n_above = counts[-1] + n_above, 0
-    most = max(counts)
+    most = max(counts) or 1.0
     # What is rare is drawn one pixel high: it is there.
     bins = [round(100 * n / most) or (3 if n >= 0.5 else 0) for n in counts]
     return {
         "bins": bins,
-        "ends": [_rounded(low), _rounded(high)],
+        "ends": [rounded(low, 4), rounded(high, 4)],
         "beyond": [round(n_below), round(n_above)],
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+def _number(value: float | None) -> float | str | None:
+    return None if value is None else rounded(value, 4)

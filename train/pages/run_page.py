@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ...config.printable import printable
-from .page import page_text
+from .page import page_text, rounded
 
 Curves: TypeAlias = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 """By name: steps, and a value at each."""
@@ -100,12 +100,8 @@ def _as_json(row: Any) -> Any:
     if isinstance(row, str):
         return printable(row)
     if isinstance(row, float):
-        return _number(row)
+        return rounded(row, 6)
     return row
-
-
-def _number(value: float) -> float | str:
-    return float(f"{value:.6g}") if math.isfinite(value) else repr(value)
 
 
 def _curves(curves: Curves) -> list[dict[str, Any]]:
@@ -118,10 +114,10 @@ def _curve(name: str, steps: Sequence[int], values: Sequence[float]) -> dict[str
     return {
         "name": printable(name),
         "steps": [steps[i] for i in places],
-        "values": [_number(values[i]) for i in places],
-        "last": _number(values[-1]),
-        "lowest": _number(min(finite)) if finite else None,
-        "highest": _number(max(finite)) if finite else None,
+        "values": [rounded(values[i], 6) for i in places],
+        "last": rounded(values[-1], 6),
+        "lowest": rounded(min(finite), 6) if finite else None,
+        "highest": rounded(max(finite), 6) if finite else None,
         "nBad": len(values) - len(finite),
     }
 

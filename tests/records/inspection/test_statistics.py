@@ -51,6 +51,46 @@ def test_a_tensor_of_one_value_everywhere_is_dead() -> None:
     assert not stats_of([torch.zeros(1)]).is_dead
 
 
+@pytest.mark.parametrize("size", [1e308, 1e200, 1e-200, 1e-308])
+def test_values_whose_squares_are_beyond_float64_have_a_mean_and_a_deviation(
+    size: float,
+) -> None:
+    values = torch.tensor([0.0, 0.0, 1e-3, 0.5, -1.0, 1.0], dtype=torch.float64)
+
+    stats = stats_of((values * size).split(2))
+
+    assert stats.mean == pytest.approx(float(values.mean()) * size, rel=1e-9)
+    assert stats.std == pytest.approx(float(values.std()) * size, rel=1e-9)
+
+
+@pytest.mark.parametrize("other", [math.inf, -math.inf, math.nan])
+def test_finite_values_that_are_all_the_same_beside_others_are_not_dead(
+    other: float,
+) -> None:
+    assert not stats_of([torch.tensor([1.0, 1.0, other])]).is_dead
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        torch.tensor([2**53, 2**53 + 1, 2**53]),
+        torch.tensor([-(2**63), 2**63 - 1]),
+        torch.tensor([2**64 - 1, 2**64 - 2], dtype=torch.uint64),
+    ],
+)
+def test_extremes_of_integers_beyond_floats_are_exact(values: torch.Tensor) -> None:
+    stats = stats_of(values[i : i + 1] for i in range(len(values)))
+    table = StatsTable()
+
+    table.add("small", stats_of([torch.tensor([1, 2])]))
+    table.add("large", stats)
+
+    assert (stats.min, stats.max) == (min(values.tolist()), max(values.tolist()))
+    assert not stats.is_dead
+    assert table["large"] == stats
+    assert table["small"].max == 2
+
+
 def test_a_table_gives_back_the_statistics_of_each_tensor() -> None:
     rows = {
         "a": stats_of([torch.tensor([1.0, math.nan, 0.0])]),

@@ -258,6 +258,29 @@ def test_plain_values_beyond_the_tolerance_are_a_difference(
     assert result.same is is_same
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ({"v": {}}, {}),
+        ({"v": []}, {}),
+        ({"v": {}}, {"v": {"x": 1}}),
+        ({"v": [{}]}, {"v": []}),
+        ({"v": {"x": {}}}, {"v": {"y": {}}}),
+        ({"v": {1: 2, "1": 3}}, {"v": {1: 9, "1": 3}}),
+    ],
+)
+def test_plain_data_that_is_empty_or_has_keys_of_one_text_is_compared(
+    a: dict[str, object], b: dict[str, object]
+) -> None:
+    record_a, record_b = (
+        burnish.open_record(burnish.save_record({"w": torch.ones(1), **data}))
+        for data in (a, b)
+    )
+
+    assert not burnish.diff(record_a, record_b).same
+    assert burnish.diff(record_a, record_a).same
+
+
 @pytest.mark.filterwarnings("ignore:ComplexHalf support")
 @pytest.mark.parametrize("atol", [None, 0.0])
 def test_tensors_of_every_dtype_are_compared(

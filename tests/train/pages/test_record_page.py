@@ -60,6 +60,19 @@ def test_each_tensor_has_a_histogram_and_what_is_odd_is_said(tmp_path: Path) -> 
     assert "4e+05" in rows["far.weight"]["odd"][0]["text"]
 
 
+@pytest.mark.parametrize("size", [1.7e308, 1e200, 1e-200])
+def test_values_at_the_ends_of_float64_are_drawn(size: float, tmp_path: Path) -> None:
+    values = torch.linspace(-1, 1, 600, dtype=torch.float64) * size
+    values[0] = -torch.finfo(torch.float64).max
+    beside = torch.cat([torch.full((3,), math.inf), torch.ones(400)])
+    tensors = {"x": values, "same": values[1:].fill_(size), "beside": beside}
+
+    rows = tensors_of(page_of(tensors, tmp_path / "x.mpk"))
+
+    assert rows["x"]["min"] == -torch.finfo(torch.float64).max
+    assert rows["beside"]["odd"][0]["kind"] == "infinite"
+
+
 def test_a_thousand_tensors_make_less_than_two_megabytes(tmp_path: Path) -> None:
     tensors = {f"model.layers.{i}.mlp.weight": torch.randn(64) for i in range(1000)}
 
