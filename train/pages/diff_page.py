@@ -8,7 +8,7 @@ from ...records.entries.show import shape_text
 from ..inspection.diff import Diff, dtype_text, tie_text, value_text
 from ..inspection.layers import LayerChange
 from ..inspection.tensor_changes import TensorChange
-from .page import page_text, rounded
+from .page import page_number, page_text
 
 _MOST = 4000
 """Tensors of each kind on the page, those that moved most."""
@@ -45,9 +45,9 @@ def _change(change: TensorChange) -> dict[str, Any]:
     return {
         "name": printable(change.path),
         "n": d.n_values,
-        "moved": rounded(change.moved, 5),
-        "maxAbs": rounded(d.max_abs, 5),
-        "maxRel": rounded(d.max_rel, 5),
+        "moved": page_number(change.moved, 5),
+        "maxAbs": page_number(d.max_abs, 5),
+        "maxRel": page_number(d.max_rel, 5),
         "cosine": d.cosine,
         "share": d.changed_share,
     }
@@ -56,7 +56,7 @@ def _change(change: TensorChange) -> dict[str, Any]:
 def _layer(layer: LayerChange) -> dict[str, Any]:
     return {
         "name": printable(layer.path),
-        "moved": rounded(layer.moved, 5),
+        "moved": page_number(layer.moved, 5),
         "nChanged": layer.n_changed,
         "nTensors": layer.n_tensors,
     }

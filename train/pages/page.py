@@ -58,7 +58,7 @@ def _sum_of(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def rounded(value: float, n_digits: int) -> float | str:
+def page_number(value: float, n_digits: int) -> float | str:
     """Return ``value`` as a page has it; a text where it is not finite."""
     number = float(f"{value:.{n_digits}g}")
     if math.isfinite(number):

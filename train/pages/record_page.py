@@ -17,7 +17,7 @@ from ...records.inspection.statistics import TensorStats, stats_of
 from ...records.io.progress import Progress, Tally
 from ...records.tensors.dtypes import name_of_dtype
 from ..inspection.part_view import PartView
-from .page import page_text, rounded
+from .page import page_number, page_text
 
 _MOST = 4000
 """Tensors that are drawn, those that take most bytes; what is odd beyond is listed."""
@@ -178,10 +178,10 @@ def _picture(stats: TensorStats, spread: Spread | None) -> dict[str, Any]:
     bins = [round(100 * n / most) or (3 if n >= 0.5 else 0) for n in counts]
     return {
         "bins": bins,
-        "ends": [rounded(low, 4), rounded(high, 4)],
+        "ends": [page_number(low, 4), page_number(high, 4)],
         "beyond": [round(n_below), round(n_above)],
     }
 
 
 def _number(value: float | None) -> float | str | None:
-    return None if value is None else rounded(value, 4)
+    return None if value is None else page_number(value, 4)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ...config.printable import printable
-from .page import page_text, rounded
+from .page import page_number, page_text
 
 Curves: TypeAlias = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 """By name: steps, and a value at each."""
@@ -100,7 +100,7 @@ def _as_json(row: Any) -> Any:
     if isinstance(row, str):
         return printable(row)
     if isinstance(row, float):
-        return rounded(row, 6)
+        return page_number(row, 6)
     return row
 
 
@@ -114,10 +114,10 @@ def _curve(name: str, steps: Sequence[int], values: Sequence[float]) -> dict[str
     return {
         "name": printable(name),
         "steps": [steps[i] for i in places],
-        "values": [rounded(values[i], 6) for i in places],
-        "last": rounded(values[-1], 6),
-        "lowest": rounded(min(finite), 6) if finite else None,
-        "highest": rounded(max(finite), 6) if finite else None,
+        "values": [page_number(values[i], 6) for i in places],
+        "last": page_number(values[-1], 6),
+        "lowest": page_number(min(finite), 6) if finite else None,
+        "highest": page_number(max(finite), 6) if finite else None,
         "nBad": len(values) - len(finite),
     }
 
