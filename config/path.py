@@ -46,7 +46,8 @@ def parts(path: str) -> tuple[str, ...]:
     while end < len(path) or not names:
         match = _PART.match(path, end)
         if match is None or (match["dot"] and not names):
-            hint = "write names with dots between them, as in 'a.b' or 'xs[0]'"
+            examples = """a.b, xs[0] or table["a key"]"""
+            hint = f"write names with dots between them, as in {examples}"
             raise ValueError(f"path {short_repr(path)}: {hint}")
         quoted = match["quoted"]
         name = json.loads(quoted) if quoted else match["index"] or match["name"]

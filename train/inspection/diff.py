@@ -392,6 +392,8 @@ class _Distances:
             if reshaped:
                 self.unequal_parts.add(part)
             self.reshaped |= reshaped
+        self._maps = Maps()  # the pages of the files are let go
+        self.layers.put_together()
 
     def _add(self, a: Entry, b: Entry, path: str, tally: Tally) -> bool:
         """Compare a pair, and return whether it is the same."""

@@ -25,28 +25,49 @@ class LayerChange:
 
 
 class LayerChanges:
-    """What is known of each layer, while tensors are compared: a row of numbers."""
+    """What is known of each layer, while tensors are compared: a row of numbers.
+
+    A row is of a run of tensors of one layer, most often all of it. Rows of one layer
+    are put together once all are there: until then no row needs more than numbers and
+    the path of a tensor, which others keep anyway.
+    """
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
         self._paths: list[str] = []
-        """By number, once all are counted."""
+        """Of the first tensor of each row."""
+        self._last_layer: str | None = None
         self._n_tensors, self._n_changed = array("I"), array("I")
         self._norms, self._changes = array("d"), array("d")
+        self._rows: dict[str, int] = {}
+        """By layer, once all are counted."""
 
     def add(self, path: str, distance: Distance) -> None:
         """Count a tensor that both have in one shape."""
-        i = self._numbers.setdefault(layer_of(path), len(self._numbers))
-        if i == len(self._norms):
+        layer = layer_of(path)
+        if layer != self._last_layer:
+            self._last_layer = layer
+            self._paths.append(path)
             for column in (self._n_tensors, self._n_changed):
                 column.append(0)
             for sums in (self._norms, self._changes):
                 sums.append(0.0)
-        self._n_tensors[i] += 1
-        self._n_changed[i] += distance.n_changed > 0
+        self._n_tensors[-1] += 1
+        self._n_changed[-1] += distance.n_changed > 0
         # Squares of large and tiny norms have no float64: `hypot` takes none.
-        self._norms[i] = math.hypot(self._norms[i], distance.norm)
-        self._changes[i] = math.hypot(self._changes[i], distance.norm_of_change)
+        self._norms[-1] = math.hypot(self._norms[-1], distance.norm)
+        self._changes[-1] = math.hypot(self._changes[-1], distance.norm_of_change)
+
+    def put_together(self) -> None:
+        """Make one row of those of a layer, once all tensors are counted."""
+        for row, path in enumerate(self._paths):
+            first = self._rows.setdefault(layer_of(path), row)
+            if first == row:
+                continue
+            self._n_tensors[first] += self._n_tensors[row]
+            self._n_changed[first] += self._n_changed[row]
+            self._norms[first] = math.hypot(self._norms[first], self._norms[row])
+            self._changes[first] = math.hypot(self._changes[first], self._changes[row])
+            self._n_changed[row] = 0
 
     def movement_of(self, path: str, distance: Distance) -> float:
         """Return how far a tensor moved that was counted, by its norm.
@@ -56,7 +77,7 @@ class LayerChanges:
         """
         if distance.norm:
             return distance.moved
-        norm = self._norms[self._numbers[layer_of(path)]]
+        norm = self._norms[self._rows[layer_of(path)]]
         return _share(distance.norm_of_change, norm)
 
     def changed(self) -> Rows[LayerChange]:
@@ -66,18 +87,17 @@ class LayerChanges:
             (self._movement(int(i)) for i in rows), np.float64, len(rows)
         )
         order = rows[np.argsort(-movements, kind="stable")] if len(rows) else rows
-        self._paths = [*self._numbers]
         return Rows(order, self._row)
 
-    def _movement(self, number: int) -> float:
-        return _share(self._changes[number], self._norms[number])
+    def _movement(self, row: int) -> float:
+        return _share(self._changes[row], self._norms[row])
 
-    def _row(self, number: int) -> LayerChange:
+    def _row(self, row: int) -> LayerChange:
         return LayerChange(
-            path=self._paths[number],
-            moved=self._movement(number),
-            n_changed=self._n_changed[number],
-            n_tensors=self._n_tensors[number],
+            path=layer_of(self._paths[row]),
+            moved=self._movement(row),
+            n_changed=self._n_changed[row],
+            n_tensors=self._n_tensors[row],
         )
 
 

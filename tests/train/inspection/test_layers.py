@@ -48,3 +48,16 @@ def test_a_layer_that_was_zero_or_became_nan_moved_beyond_all() -> None:
     b = {"h.0.w": torch.ones(2), "h.1.w": torch.tensor([1.0, math.nan])}
 
     assert [layer.moved for layer in diff(a, b).layers] == [math.inf, math.inf]
+
+
+def test_a_layer_whose_tensors_lie_apart_is_one() -> None:
+    a = {"h.0.w": torch.ones(2), "h.1.w": torch.ones(2), "h.0.b": torch.zeros(1)}
+    b = {**a, "h.0.w": torch.tensor([1.0, 2.0]), "h.0.b": torch.ones(1)}
+
+    result = diff(a, b)
+
+    (layer,) = result.layers
+    assert (layer.path, layer.n_changed, layer.n_tensors) == ("h.0", 2, 2)
+    assert layer.moved == pytest.approx(1.0)
+    moved = {change.path: change.moved for change in result.changed}
+    assert moved["h.0.b"] == pytest.approx(1 / math.sqrt(2))
