@@ -41,17 +41,25 @@ class HtmlReport(Callback):
         """What wrote checkpoints; a test of the model has another one again."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the page of a run that has begun."""
+        """Note where the run begins."""
         self._first_epoch, self._begun = trainer.current_epoch, time.monotonic()
         callbacks = trainer.checkpoint_callbacks
         self.checkpoint = next(
             (c for c in callbacks if isinstance(c, RecordCheckpoint)), None
         )
-        self._write_live(trainer, trainer.current_epoch)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write how far it is now."""
-        self._write_live(trainer, trainer.current_epoch + 1)
+    def on_train_epoch_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        """Write how far it is now.
+
+        At the end of the epoch before its checkpoint is not written yet.
+        """
+        self._write_live(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write that all epochs are done, and a test may go on."""
+        self._write_live(trainer)
 
     def write(self, trainer: Trainer, problem: str = "") -> None:
         """Write the page of a run that is over."""
@@ -63,9 +71,10 @@ class HtmlReport(Callback):
         )
         self._write(trainer, state)
 
-    def _write_live(self, trainer: Trainer, n_done: int) -> None:
+    def _write_live(self, trainer: Trainer) -> None:
         if not is_first_process() or trainer.sanity_checking:
             return
+        n_done = trainer.current_epoch
         n_here = n_done - (self._first_epoch or 0)
         state = RunState(
             state="running",

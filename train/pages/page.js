@@ -126,7 +126,8 @@ function sortableTable(columns, options) {
   function tableRow(row) {
     return el("tr", {}, columns.map((column, i) => {
       const content = column.cell ? column.cell(row) : column.text ? column.text(row) : column.value(row);
-      const classes = [i ? "" : "name mono", column.isNumber ? "number" : ""].join(" ").trim();
+      const isWide = String(content?.textContent ?? content ?? "").length > 24;
+      const classes = [i ? "" : "name mono", column.isNumber ? "number" : "", isWide ? "wide" : ""].join(" ").trim();
       return el("td", { class: classes || null, "data-label": breakable(column.name) }, content ?? "");
     }));
   }

@@ -172,7 +172,7 @@ function select(run) {
 
 const columns = [
   { name: "run", value: (run) => run.name, cell: (run) => (run.report ? el("a", { href: run.report }, run.name) : run.name) },
-  ...data.params.map((key, i) => ({ name: key, value: (run) => run.params[i], text: (run) => number(run.params[i], 6), isNumber: runs.every((run) => isNumber(run.params[i]) || run.params[i] === null) })),
+  ...data.params.map((key, i) => ({ name: key, value: (run) => run.params[i], text: (run) => number(run.params[i], 6), isNumber: runs.every((run) => isNumber(run.params[i]) || [null, "nan", "inf", "-inf"].includes(run.params[i])) })),
   ...(failed.length ? [{ name: "ended", value: (run) => run.problem, cell: (run) => (run.problem ? el("span", { class: "grave" }, run.problem) : "") }] : []),
   /* What has no value comes last. */
   { name: "best", value: (run) => best(run) ?? (isLower ? Infinity : -Infinity), text: (run) => number(best(run), 4), isNumber: true, about: "the best value of what lines are colored by" },

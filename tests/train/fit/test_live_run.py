@@ -373,3 +373,20 @@ def test_the_report_tells_what_was_edited(run: Runner) -> None:
     applied, refused = content["edits"][-2:]
     assert (applied[0], *applied[3:6]) == ("3", LR, "0.1", "0.01")
     assert "refused: model_config.scale" in refused[6]
+
+
+def test_the_report_of_a_run_that_goes_on_has_the_epochs_that_are_done(
+    run: Runner,
+) -> None:
+    pages: list[Any] = []
+
+    def look() -> None:
+        pages.append(data_of((run.folder / "report.html").read_text()))
+
+    run({1: look, 9: look}, epochs=2)
+
+    look()
+    assert [page["state"]["epoch"] for page in pages] == [0, 1, 2]
+    assert [dict(page["facts"])["epochs"] for page in pages] == ["0", "1", "2"]
+    n_checkpoints = [sum(not c["is_last"] for c in p["checkpoints"]) for p in pages]
+    assert n_checkpoints == [0, 1, 2]

@@ -1,5 +1,6 @@
 """The page of a sweep as a browser draws it, and as its text tells it."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,21 @@ def test_no_part_is_cut_off(width: int, browser: Browser, tmp_path: Path) -> Non
 
     assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.value("typeof window.alert") == "function"
+
+
+@needs_chromium
+def test_an_error_has_the_width_of_a_narrow_window(
+    browser: Browser, tmp_path: Path
+) -> None:
+    failed = run_named("1", lr="nan")
+    problem = "ValueError: lr must be at least 0, got nan"
+    summary = {**failed.summary, "metrics": {}, "problem": problem}
+    runs = [run_named("0", lr=0.01), dataclasses.replace(failed, summary=summary)]
+    file = tmp_path / "sweep.html"
+    file.write_text(sweep_page("a sweep", runs))
+
+    browser.open(file, 420)
+
+    assert browser.value("document.querySelector('td .grave').offsetWidth") > 250
+    cell = "document.querySelector('td[data-label=lr]')"
+    assert browser.value(f"{cell}.className") == "number"
