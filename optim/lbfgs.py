@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -98,6 +99,12 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             raise TypeError(
                 f"an optimizer is bound to a module, got {type(module).__name__}; pass "
                 "the module itself, as in LBFGS().bind(net, lr=1.0)"
+            )
+        if isinstance(lr, bool) or not isinstance(lr, Real | Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(
+                f"the learning rate of LBFGS is a number, got {lr!r:.60}. It follows "
+                "no schedule of ours: set optim.param_groups[0]['lr'] before a step, "
+                "or take a scheduler of torch"
             )
         self._binding = BoundParams(module)
         params = [param.tensor for param in self._binding.params]

@@ -1,5 +1,6 @@
 """BoundState: what an optimizer holds of its module, and the rules that this keeps."""
 
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -34,6 +35,14 @@ from .weight_precision import WeightPrecision
 
 GroupGrads = list[list[Tensor | None]]
 """Gradients by group and parameter; None where there is none."""
+
+_DRIVERS: "weakref.WeakKeyDictionary[Scheduler, weakref.ref[BoundState]]" = (
+    weakref.WeakKeyDictionary()
+)
+"""By schedule, whose steps advanced it last."""
+
+_SHARED: "weakref.WeakSet[Scheduler]" = weakref.WeakSet()
+"""Those of which it was told that two optimizers advance them."""
 
 
 class BoundState:
@@ -167,8 +176,27 @@ class BoundState:
         for group in self.groups:
             schedule = group.get("schedule")
             if schedule is not None and not any(schedule is s for s in advanced):
+                self._check_driver(schedule)
                 schedule.advance()
                 advanced.append(schedule)
+
+    def _check_driver(self, schedule: Scheduler) -> None:
+        """Warn, once, of a schedule that another optimizer advances as well."""
+        driver = _DRIVERS.get(schedule)
+        if driver is not None and driver() is self:
+            return
+        _DRIVERS[schedule] = weakref.ref(self)
+        # Whoever drops an optimizer and binds another goes on with its schedule.
+        if driver is None or driver() is None or schedule in _SHARED:
+            return
+        _SHARED.add(schedule)
+        name = type(schedule).__name__
+        warn_user(
+            f"two optimizers have one schedule ({name}), and each step of either takes "
+            "it a step further, so that it ends too early. Give each a schedule of its "
+            f"own: bind(..., lr={name}(...))",
+            RuntimeWarning,
+        )
 
     def clipped(self, grads: GroupGrads) -> list[ClippedGroup]:
         """Return by group the gradients, their factor and their limit."""

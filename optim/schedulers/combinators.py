@@ -34,6 +34,11 @@ class Parent(Scheduler):
         child_states = [child.state_dict() for child in self.children]
         return {**super().fields(), "schedulers": child_states}
 
+    def settings(self) -> dict[str, Any]:
+        """Return the fields, with the settings of the children."""
+        children = [(type(child), child.settings()) for child in self.children]
+        return {**super().settings(), "schedulers": children}
+
 
 _REDUCTIONS = ("product", "sum", "mean")
 

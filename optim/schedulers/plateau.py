@@ -1,10 +1,12 @@
 """Plateau: a learning rate that falls when a figure stops getting better."""
 
 import math
+from typing import Any
 
 from ..checks import check_range
 from .scheduler import Scheduler
 
+_PROGRESS = ("current", "best", "n_bad", "n_cooling")
 _MODES, _THRESHOLDS = ("min", "max"), ("rel", "abs")
 
 
@@ -39,6 +41,10 @@ class Plateau(Scheduler):
                 f"threshold_mode must be one of {_THRESHOLDS}, got "
                 f"{self.threshold_mode!r}"
             )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields without what it has seen, and what came of it."""
+        return {n: v for n, v in super().settings().items() if n not in _PROGRESS}
 
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""

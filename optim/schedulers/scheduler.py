@@ -43,6 +43,14 @@ class Scheduler(Record):
         self.advance()
         return lr
 
+    def settings(self) -> dict[str, Any]:
+        """Return the fields without those that tell where it stands.
+
+        Two schedules of one class are the same at different steps if these are equal. A
+        schedule of your own that keeps more than ``n_steps`` leaves that out as well.
+        """
+        return {name: v for name, v in self.fields().items() if name != "n_steps"}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the fields as plain data, with the kind of the schedule."""
         return {"kind": type(self).__qualname__, **self.fields()}
@@ -72,6 +80,20 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
         hint = did_you_mean(str(kind), _KINDS)
         raise ValueError(f"{kind!r} is no schedule that is defined here.{hint}")
     return _KINDS[kind](**fields)
+
+
+def are_same(a: Scheduler, b: Scheduler) -> bool:
+    """Return whether two schedules are one at different steps."""
+    return type(a) is type(b) and _as_lists(a.settings()) == _as_lists(b.settings())
+
+
+def _as_lists(value: Any) -> Any:
+    # Files have lists where a field was given a tuple.
+    if isinstance(value, dict):
+        return {name: _as_lists(v) for name, v in value.items()}  # pyright: ignore[reportUnknownVariableType]  # fields are any value
+    if isinstance(value, list | tuple):
+        return [_as_lists(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # fields are any value
+    return value
 
 
 def is_findable(schedule: Scheduler) -> bool:

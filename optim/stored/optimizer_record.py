@@ -22,6 +22,7 @@ from ..bound.nested_records import as_dicts
 from ..bound.param_groups import plain_hyperparameters, schedule_data
 from ..bound.state_check import what_is_left_out
 from ..stepping.step_runner import StepRunner
+from .guards import guards_of, other_guards
 from .matching import Matching, Rename, match_states
 from .module_layout import ModuleLayout
 from .record_types import GroupState, OptimizerRecord, ParamState
@@ -75,6 +76,7 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
     beside = {str(i): bound.beside_fields(i) for i in range(len(record.groups))}
     if any(beside.values()):
         description["beside"] = beside
+    description["guards"] = guards_of(bound)
     if bound.params.module is not None:
         description["module"] = ModuleLayout.of(bound.params.module).as_data()
     departed = [str(p.id) for p in bound.params.departed() if p.id in record.states]
@@ -154,6 +156,7 @@ def fill_optimizer(
     bound.is_training = record.is_training
     bound.forget_rates()
     settle_groups(runner, record.groups, sources, report, is_restoring=is_restoring)
+    report.changed += other_guards(bound, record.metadata.get("optimizer"), sources)
     return report
 
 

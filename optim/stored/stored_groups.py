@@ -10,7 +10,7 @@ from ...records.report import LoadReport
 from ..bound.bound_state import BoundState
 from ..bound.param_groups import ParamGroup, plain_hyperparameters, restore_schedule
 from ..bound.plain_values import as_held
-from ..schedulers.scheduler import scheduler_of
+from ..schedulers.scheduler import Scheduler, are_same, scheduler_of
 from ..stepping.step_runner import StepRunner
 from .record_types import GroupState
 
@@ -102,7 +102,7 @@ def settle_groups(
             report.changed += source.conflicts()[-1:]
             is_other = False
         else:
-            is_other = not restore_schedule(group, schedules[0])
+            is_other = not _goes_on(group, schedules[0], is_restoring=is_restoring)
             if is_other:
                 report.changed.append(
                     _settle_schedule(source, group, is_restoring=is_restoring)
@@ -120,6 +120,20 @@ def settle_groups(
                 )
     report.changed += _left_out(group_states, sources)
     report.changed += _changed_engines(runner, sources)
+
+
+def _goes_on(
+    group: ParamGroup, data: dict[str, Any] | None, *, is_restoring: bool
+) -> bool:
+    """Let the group's schedule go on where the stored one stood; False: it is another.
+
+    A schedule of the same class with other settings is what somebody gave to bind, and
+    stays unless all is restored.
+    """
+    schedule: Scheduler | None = group.get("schedule")
+    if schedule is None or data is None or is_restoring:
+        return restore_schedule(group, data)
+    return are_same(schedule, scheduler_of(data)) and restore_schedule(group, data)
 
 
 def _settle_schedule(

@@ -11,6 +11,7 @@ from torch import nn
 from burnish.optim import (
     LBFGS,
 )
+from burnish.optim.schedulers import Cosine
 from burnish.records import (
     RecordMismatchError,
 )
@@ -165,3 +166,9 @@ def test_lbfgs_takes_no_second_group_since_it_would_never_step_it() -> None:
         optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
 
     assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize("lr", [Cosine(1.0, 10), "1", True, None])
+def test_lbfgs_takes_a_number_as_its_rate_and_says_so(lr: Any) -> None:
+    with pytest.raises(TypeError, match="of LBFGS is a number, got"):
+        LBFGS().bind(nn.Linear(2, 1), lr=lr)

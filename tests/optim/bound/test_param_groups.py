@@ -214,3 +214,24 @@ def test_a_hyperparameter_that_is_a_tensor_outlives_a_state_dict() -> None:
 
     expected = before - 2 * torch.tensor([1.0, 2.0])
     torch.testing.assert_close(net.weight.detach(), expected)
+
+
+def test_a_schedule_that_two_optimizers_advance_is_warned_of_once() -> None:
+    nets, schedule = [layers(), layers()], Cosine(0.1, 10)
+    first, second = (SGD().bind(net, lr=schedule) for net in nets)
+
+    drive(first, nets[0], 0)
+    with pytest.warns(RuntimeWarning, match=r"two optimizers have one schedule \(Cos"):
+        drive(second, nets[1], 0)
+
+    drive(first, nets[0], 1)
+    drive(second, nets[1], 1)
+
+
+def test_a_schedule_may_go_on_with_the_next_optimizer() -> None:
+    net, schedule = layers(), Cosine(0.1, 10)
+    drive(SGD().bind(net, lr=schedule), net, 0)
+
+    drive(AdamW().bind(net, lr=schedule), net, 1)
+
+    assert schedule.n_steps == 2

@@ -11,7 +11,14 @@ from burnish.optim import (
     Group,
     Muon,
 )
-from burnish.optim.schedulers import Cosine, Linear
+from burnish.optim.schedulers import (
+    Composed,
+    Cosine,
+    Linear,
+    Plateau,
+    Sequential,
+    Warmup,
+)
 from burnish.records import (
     RecordMismatchError,
 )
@@ -122,6 +129,13 @@ def test_a_state_dict_brings_its_schedule_whatever_bind_was_given(rate: Any) -> 
             "lr is Cosine(initial_lr=0.1, n_iters=10, min_lr=0.0, ",
         ),
         (Linear(0.1, 0.0, 9), Cosine(0.1, 10), "n_steps=0), and was Linear(initial_lr"),
+        (Cosine(0.1, 10), Cosine(0.5, 20), "n_iters=20, min_lr=0.0, n_steps=0), and "),
+        (
+            Warmup([Cosine(0.1, 10)], n_warmup=2),
+            Warmup([Cosine(0.1, 20)], n_warmup=2),
+            "lr is Warmup(",
+        ),
+        (Plateau(0.1), Plateau(0.1, patience=3), "lr is Plateau(initial_lr=0.1, "),
     ],
 )
 def test_another_schedule_than_the_stored_one_is_kept_and_told(
@@ -138,6 +152,32 @@ def test_another_schedule_than_the_stored_one_is_kept_and_told(
     assert schedule is (None if rate == 0.05 else rate)
     assert schedule is None or schedule.n_steps == 0
     assert [text in change for change in report.changed] == [True]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda: Plateau(0.1, patience=1),
+        lambda: Sequential([Linear(0.1, 0.0, 9), Cosine(0.1, 10)], milestones=(2,)),
+        lambda: Composed([Warmup([Cosine(0.1, 10)], n_warmup=2), Cosine(1.0, 10)]),
+    ],
+)
+def test_the_same_schedule_goes_on_where_the_stored_one_stood(schedule: Any) -> None:
+    net = layers()
+    before, after = schedule(), schedule()
+    saved = SGD().bind(net, lr=before)
+    for seed in range(4):
+        drive(saved, net, seed)
+        if isinstance(before, Plateau):
+            before.observe(1.0)
+    again = SGD().bind(net, lr=after)
+
+    report = again.load_record(saved.save_record())
+
+    assert not report.changed
+    assert again.param_groups[0]["schedule"] is after
+    assert after.n_steps == 4
+    assert after.lr() == before.lr()
 
 
 SPLIT = [Group("**.bias", lr=0.005, weight_decay=0.0)]

@@ -1,0 +1,55 @@
+"""What guards the gradients: it is told with a state, and never taken over from one."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..bound.bound_state import BoundState
+from ..clipping import Clip
+from .stored_groups import StoredGroups
+
+
+def guards_of(bound: BoundState) -> dict[str, Any]:
+    """Return as text how gradients are clipped, and what not finite ones do."""
+    return {
+        "clip": _text(bound.clip),
+        "group_clips": [_text(group.get("clip")) for group in bound.groups],
+        "nonfinite": bound.nonfinite,
+    }
+
+
+def other_guards(
+    bound: BoundState, description: Any, sources: Sequence[StoredGroups]
+) -> list[str]:
+    """Say which guards are others than those that `guards_of` gave for a state.
+
+    ``description`` has them; one of an older file has none, and nothing is said.
+    """
+    stored = description.get("guards") if isinstance(description, dict) else None
+    if not isinstance(stored, dict):
+        return []
+    guards = guards_of(bound)
+    changes = [
+        f"{name} is {guards[name]}, and was {stored[name]} when saved"
+        for name in ("clip", "nonfinite")
+        if name in stored and stored[name] != guards[name]
+    ]
+    return [*changes, *_other_clips(guards, stored.get("group_clips"), sources)]
+
+
+def _other_clips(
+    guards: dict[str, Any], stored_clips: Any, sources: Sequence[StoredGroups]
+) -> Iterator[str]:
+    if not isinstance(stored_clips, list):
+        return
+    for source in sources:
+        clip = guards["group_clips"][source.index]
+        for number in source.numbers:
+            before = stored_clips[number] if number < len(stored_clips) else None
+            if before != clip:
+                yield (
+                    f"group {source.index}: clip is {clip}, and was {before} when saved"
+                )
+
+
+def _text(clip: Clip | None) -> str | None:
+    return None if clip is None else repr(clip)
