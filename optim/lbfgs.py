@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config.process.transaction import Transaction, Undo, all_or_nothing
-from ..config.short_text import quantity
+from ..config.short_text import first_names, quantity
 from ..records.calls import explain_calls
 from ..records.entries.renaming import Renames, renamer_of
 from ..records.errors import RecordMismatchError
@@ -89,6 +89,10 @@ _FIELDS = (
     "prev_loss",
 )
 """What torch keeps from one step to the next, after the first iteration."""
+
+
+_PATHS = "layout"
+"""The key under which the group of a state dict tells the paths of its parameters."""
 
 
 class LBFGSAdaptor(torch.optim.LBFGS):
@@ -183,6 +187,36 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         if values:
             self.state[self.param_groups[0]["params"][0]] = values
         return report
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return torch's state dict, and the paths of the parameters beside it."""
+        state_dict = super().state_dict()
+        paths = [param.path for param in self._binding.current()]
+        groups = [{**group, _PATHS: paths} for group in state_dict["param_groups"]]
+        return {**state_dict, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what ``state_dict()`` gave, or torch's of as many parameters.
+
+        Raises RecordMismatchError for parameters that were others when it was saved.
+        """
+        groups = [dict(group) for group in state_dict["param_groups"]]
+        stored_paths = [group.pop(_PATHS, None) for group in groups]
+        paths = [param.path for param in self._binding.current()]
+        # Older ones, and torch's, have no paths.
+        if stored_paths and stored_paths[0] not in (None, paths):
+            raise RecordMismatchError(
+                "the state dict",
+                [
+                    "LBFGS steps all parameters together, and they were "
+                    f"{first_names(stored_paths[0], 4)} when saved, and are "
+                    f"{first_names(paths, 4)}"
+                ],
+                "The optimizer is as it was. load_record, of what save_record wrote, "
+                "follows names into any order; where the numbers are right, take "
+                f"{_PATHS!r} out of the group.",
+            )
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
     def _settle_group(
         self, stored_fields: dict[str, Any], report: LoadReport, *, is_restoring: bool

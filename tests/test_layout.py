@@ -334,7 +334,6 @@ TESTED_IN = {
     "train/inspection/repair.py": "cli/test_verify.py",
     "train/inspection/stored_files.py": "cli/test_verify.py",
     "train/inspection/pairing.py": "train/inspection/test_diff.py",
-    "train/checkpoints/param_names.py": "train/inspection/test_torch_optimizers.py",
     "train/inspection/part_view.py": "cli/test_show.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",

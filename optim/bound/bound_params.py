@@ -17,6 +17,9 @@ from ...core.state.identity import named_params, share_ids
 from ...records.entries.entry import Param, ParamId
 from .param_watch import ParamWatch
 
+FOREIGN = "a parameter"
+"""What a tensor is called of which no path is known."""
+
 
 class BoundParams:
     """The parameters of a module that can be stepped: floating and complex ones."""
@@ -97,7 +100,7 @@ class BoundParams:
         present = set[Tensor](module.parameters())
         return all(p in present for p in self.by_tensor if p not in self.foreign)
 
-    def path_of(self, tensor: Tensor, fallback: str = "a parameter") -> str:
+    def path_of(self, tensor: Tensor, fallback: str = FOREIGN) -> str:
         """Return the dotted path at which ``tensor`` was met."""
         param = self.by_tensor.get(tensor)
         return param.path if param is not None else fallback

@@ -14,10 +14,12 @@ from ...core.modules.tree import places_of
 from ...core.modules.versions import versions_of
 from ...records.errors import RecordMismatchError
 from ...records.report import LoadReport
+from ..bound.bound_params import FOREIGN
 from ..bound.bound_state import BoundState
 from ..bound.state_check import BESIDE
 from .matching import match_states
 from .module_layout import ModuleLayout
+from .param_order import in_order_of
 from .record_types import GroupState, OptimizerRecord, ParamState
 from .taken_states import TakenStates
 
@@ -45,7 +47,10 @@ def upgraded_state_dict(
     """
     record = _older_record(bound, state_dict, file)
     if record is None:
-        return state_dict
+        names = _stored_names(bound, state_dict, file)
+        if names is None:
+            return state_dict
+        return in_order_of(_names(bound), names, state_dict, file, _CURE)
     report = LoadReport()
     matching = match_states(bound.params, record, None, file)
     checked_states = TakenStates.of(bound, record, matching, report)
@@ -98,6 +103,34 @@ def _older_record(
     beside = {str(i): group.get(BESIDE, ()) for i, group in enumerate(groups)}
     record.metadata["optimizer"] = {"module": data, "beside": beside}
     return record
+
+
+def _names(bound: BoundState) -> list[list[str]]:
+    path_of = bound.params.path_of
+    return [[path_of(p, fallback="") for p in g["params"]] for g in bound.groups]
+
+
+def _stored_names(
+    bound: BoundState, state_dict: StateDict, file: str
+) -> list[list[str]] | None:
+    """Return by group the paths of the parameters; None where they are not told."""
+    groups: Sequence[dict[str, Any]] = state_dict["param_groups"]
+    if bound.params.module is None or not groups:
+        return None
+    if isinstance(text := groups[0].get(LAYOUT), str):
+        _, paths = _parsed(text, groups, file)
+        return [[p if p != FOREIGN else "" for p in of_group] for of_group in paths]
+    # torch's own, of an optimizer that was made of named parameters
+    named = [group.get("param_names") for group in groups]
+    return named if all(isinstance(names, list) for names in named) else None
+
+
+_CURE = (
+    "The optimizer is as it was. load_record, of what save_record wrote, follows names "
+    "into any groups and any order. A state dict needs the groups that were saved; "
+    "where parameters have other names and the numbers are right, take 'layout' (in "
+    "torch's: 'param_names') out of its groups, and it is loaded by number."
+)
 
 
 def _is_older(layout: ModuleLayout, path: str, version: int) -> bool:

@@ -176,8 +176,9 @@ class Checkpoint(os.PathLike[str]):
 
         def fill_all(transaction: Transaction) -> None:
             records = self._read_parts(parts, hyperparameters, progress)
+            modules = {n: p for n, p in parts.items() if isinstance(p, nn.Module)}
             for name, part in parts.items():
-                self._fill(name, part, records[name], transaction)
+                self._fill(name, part, records[name], transaction, modules)
 
         if shared_names(parts):
             # If it raises on one process, none of them may go on with other values.
@@ -279,12 +280,17 @@ class Checkpoint(os.PathLike[str]):
         )
 
     def _fill(
-        self, name: str, part: object, record: FlatRecord, transaction: Transaction
+        self,
+        name: str,
+        part: object,
+        record: FlatRecord,
+        transaction: Transaction,
+        modules: Mapping[str, nn.Module],
     ) -> None:
         file = str(self.file(name))
         try:
             row = self.manifest.parts[name]
-            fill(name, part, record, row.kind, transaction, row.left_out)
+            fill(name, part, record, row.kind, transaction, row.left_out, modules)
             if isinstance(part, nn.Module):
                 _warn_of_flags(name, part, record)
         except RecordMismatchError as error:

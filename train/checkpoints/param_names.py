@@ -8,6 +8,11 @@ import torch
 from torch import nn
 
 from ...config.path import join
+from ...core.modules.tree import places_of
+from ...core.modules.versions import versions_of
+from ...core.state.entries import named_tensors
+from ...optim.stored.param_order import in_order_of
+from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 
 KEY = "torch_optimizer"
@@ -23,17 +28,78 @@ def names_of_params(
     """Return what `KEY` has of ``optimizer``: its kind, and names by group.
 
     A name is that of the module and the path there; both are empty for a parameter of
-    another one.
+    another one. Versions of the modules' classes stand beside them, if there are any.
     """
+    return {
+        "kind": type(optimizer).__name__,
+        "groups": _names_by_group(optimizer, modules),
+        **versions_beside(modules),
+    }
+
+
+def versions_beside(modules: Mapping[str, nn.Module]) -> dict[str, Any]:
+    """Return the versions of the classes of modules under a key; nothing for none."""
+    versions = {name: versions_of(places_of(m)) for name, m in modules.items()}
+    return {"versions": versions} if any(versions.values()) else {}
+
+
+def _names_by_group(
+    optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
+) -> list[list[list[str]]]:
     names: dict[int, tuple[str, str]] = {}
     for module_name, module in modules.items():
-        for path, param in module.named_parameters():
-            names.setdefault(id(param), (module_name, path))
-    groups = [
+        for path, kind, tensor in named_tensors(places_of(module)):
+            if kind == "parameter":
+                names.setdefault(id(tensor), (module_name, path))
+    return [
         [[*names.get(id(param), ("", ""))] for param in group["params"]]
         for group in optimizer.param_groups
     ]
-    return {"kind": type(optimizer).__name__, "groups": groups}
+
+
+def in_order_of_params(
+    optimizer: torch.optim.Optimizer,
+    modules: Mapping[str, nn.Module],
+    record: FlatRecord,
+    state_dict: dict[str, Any],
+) -> dict[str, Any]:
+    """Return a state dict whose parameters are numbered as those of ``optimizer``.
+
+    Its states follow their names in ``modules``, where the record of the state has
+    them; rules of a newer class give others, so that numbers decide there. Raises
+    RecordMismatchError where a state would come to another parameter.
+    """
+    described = names_of_params(optimizer, modules)
+    stored = _described(record)
+    if not stored or stored.get("versions") != described.get("versions"):
+        return state_dict
+    names, stored_names = (_joined(of.get("groups")) for of in (described, stored))
+    file = record.reading.file
+    ordered = in_order_of(names, stored_names, state_dict, file, _CURE)
+    if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
+        # Its state is that of all parameters together, one after the other.
+        problem = "the parameters of LBFGS stood in another order when it was saved"
+        raise RecordMismatchError(file, [problem], _CURE)
+    return ordered
+
+
+_CURE = (
+    "The optimizer is as it was. Make it with the groups and the order that were "
+    "saved. Where parameters have other names and the numbers are right, restore it in "
+    "a call of its own, checkpoints.restore(optim=optimizer): without the modules "
+    "beside it numbers decide."
+)
+
+
+def _joined(groups: Any) -> list[list[str]]:
+    """Return each name as one text; nothing where they are no names."""
+    try:
+        return [
+            [join(str(module), str(path)) if path else "" for module, path in group]
+            for group in groups
+        ]
+    except (TypeError, ValueError):
+        return []
 
 
 def stored_names(

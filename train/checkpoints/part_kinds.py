@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -45,7 +46,7 @@ from ...records.tensors.memory import is_distributed
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
 from .param_names import KEY as PARAM_NAMES
-from .param_names import names_of_params
+from .param_names import in_order_of_params, names_of_params
 from .rng import Generators
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 
@@ -299,7 +300,7 @@ class _StatePart(Part):
     ) -> None:
         read_state, write_state = self._accessors()
         is_module = stored_kind == MODULE
-        state = record.to_state_dict() if is_module else value_of(record)
+        state = record.to_state_dict() if is_module else self.state_in(record)
         if type(self.value) in _GENERATORS:
             transaction.undo_with(partial(write_state, read_state()))
         else:
@@ -312,6 +313,10 @@ class _StatePart(Part):
             # Whoever takes a state does not know the file that it comes from.
             file = record.reading.file
             raise RecordMismatchError(file, error.problems, error.cure) from error
+
+    def state_in(self, record: FlatRecord) -> Any:
+        """Return what its ``load_state_dict`` is to be given of ``record``."""
+        return value_of(record)
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
         accessors = _accessors(self.value)
@@ -341,6 +346,13 @@ class _TorchOptimizerPart(_StatePart):
         if self.modules:
             record.metadata[PARAM_NAMES] = names_of_params(self.value, self.modules)
         return record
+
+    def state_in(self, record: FlatRecord) -> Any:
+        state: Any = value_of(record)
+        is_of_optimizer = isinstance(state, dict) and "param_groups" in state
+        if not is_of_optimizer:
+            return state  # of something else, which the optimizer refuses
+        return in_order_of_params(self.value, self.modules, record, state)
 
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
@@ -520,16 +532,20 @@ def fill(
     stored_kind: str,
     transaction: Transaction,
     left_out: frozenset[str] = frozenset(),
+    modules: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> None:
     """Give ``value`` the state in ``record``, which was stored as ``stored_kind``.
 
-    ``left_out`` are the paths of a module that its record need not have.
+    ``left_out`` are the paths of a module that its record need not have, ``modules``
+    those that are filled beside it, by name.
     Raises RecordMismatchError, or what the object's own ``load_state_dict`` raises.
     """
     # The file decides: a module that was stored as a state dict is filled as one.
     for kind in _KINDS:
         if stored_kind in kind.fillable_from and kind.suits(value):
-            return kind(name, value, left_out).fill(record, stored_kind, transaction)
+            part = kind(name, value, left_out)
+            part.modules = modules
+            return part.fill(record, stored_kind, transaction)
     raise _unfit(name, value, record, stored_kind)
 
 

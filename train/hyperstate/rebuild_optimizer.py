@@ -19,6 +19,7 @@ from ...optim.simple import SimpleOptimizer
 from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ..checkpoints.param_names import versions_beside
 from ..group_objects import class_name, required_class, simple_class
 from ..plain_records import value_of
 
@@ -55,7 +56,9 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
             "schedules": _schedules_of(optimizer),
         }
     is_known = getattr(torch.optim, kind, None) is type(optimizer)
-    return {"kind": kind, "groups": groups} if is_known else None
+    if not is_known:
+        return None
+    return {"kind": kind, "groups": groups, **versions_beside(modules)}
 
 
 def rebuild_optimizer(

@@ -156,6 +156,11 @@ class Restoring(StateTree):
             )
         return target
 
+    def initial_modules(self) -> dict[str, nn.Module]:
+        """Return the modules that the program made, by path."""
+        objects = {path: value_in_state(self._template, path) for path in self._places}
+        return {path: o for path, o in objects.items() if isinstance(o, nn.Module)}
+
     def _is_in_shares(self, path: str) -> bool:
         """Return whether the program makes an object there that processes share."""
         if self.initial_state is None or n_processes() == 1:

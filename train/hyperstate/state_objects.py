@@ -37,7 +37,7 @@ from ...records.open import open_record
 from ...records.record import Record
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.choice import WHOLE, Choice
-from ..checkpoints.param_names import STATE_KEY
+from ..checkpoints.param_names import STATE_KEY, names_of_params
 from ..checkpoints.part_kinds import (
     MODULE,
     RECORD,
@@ -145,6 +145,10 @@ class StateInRestoring(Protocol):
 
     def initial_object(self, path: str) -> Any:
         """Return what the program makes at ``path`` when a run begins."""
+        ...
+
+    def initial_modules(self) -> Modules:
+        """Return the modules that it makes then, by path."""
         ...
 
 
@@ -275,7 +279,8 @@ class _Bound(ObjectKind):
         return rebuild_optimizer(binding, source.record, state.module_at)
 
     def beside_filled(self, description: Description) -> Description:
-        return Description(FILLED, description.part)
+        # The names of the parameters stay: a fill matches them.
+        return Description(FILLED, description.part, description.about)
 
 
 class _Module(ObjectKind):
@@ -370,6 +375,8 @@ class _Filled(ObjectKind):
     def description(
         self, value: object, part: str, modules: Modules
     ) -> Description | None:
+        if part == STATE and isinstance(value, torch.optim.Optimizer):
+            return Description(FILLED, part, names_of_params(value, modules))
         return Description(FILLED, part)
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
@@ -383,6 +390,7 @@ class _Filled(ObjectKind):
                 source.record,
                 description.part,
                 left_out=frozenset(description.left_out),
+                modules=state.initial_modules(),
             )
         )
         if isinstance(target, nn.Module):

@@ -1,0 +1,72 @@
+"""The order of parameters, which state dicts number, brought to that of an optimizer.
+
+A state dict matches parameters by their number. Where names are known on both sides,
+a state follows its name instead.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from ...records.errors import RecordMismatchError
+
+Names: TypeAlias = Sequence[Sequence[str]]
+"""By group, what each parameter is called in the order of the group; empty: unknown."""
+
+
+def in_order_of(
+    names: Names, stored_names: Names, state_dict: dict[str, Any], file: str, cure: str
+) -> dict[str, Any]:
+    """Return ``state_dict``, whose parameters had ``stored_names``, in order of names.
+
+    Within a group states are brought to the order of now. Raises RecordMismatchError,
+    with ``cure``, for a parameter that has another number beside others that were not
+    saved, or is in another group. Where no name is known at two numbers, or groups are
+    of other lengths, the numbers stay, as torch has it.
+    """
+    if list(map(len, names)) != list(map(len, stored_names)):
+        return state_dict
+    problems = _moved(names, stored_names)
+    if not problems:
+        return state_dict
+    orders = [_order(*of_group) for of_group in zip(names, stored_names, strict=True)]
+    groups = [
+        {**group, "params": [group["params"][at] for at in order]}
+        for group, order in zip(state_dict["param_groups"], orders, strict=True)
+        if order is not None
+    ]
+    if len(groups) < len(orders):
+        raise RecordMismatchError(file, problems, cure)
+    return {**state_dict, "param_groups": groups}
+
+
+def _moved(names: Names, stored_names: Names) -> list[str]:
+    """Say which parameters have another number than when they were saved."""
+    stored, current = _numbers(stored_names), _numbers(names)
+    return [
+        f"{name}: was number {stored[name][1]} of group {stored[name][0]} when saved, "
+        f"and is number {number} of group {group}"
+        for name, (group, number) in current.items()
+        if stored.get(name, (group, number)) != (group, number)
+    ]
+
+
+def _numbers(names: Names) -> dict[str, tuple[int, int]]:
+    """Return the group and the number there of each name."""
+    return {
+        name: (i, j)
+        for i, group in enumerate(names)
+        for j, name in enumerate(group)
+        if name
+    }
+
+
+def _order(names: Sequence[str], stored_names: Sequence[str]) -> list[int] | None:
+    """Return where each parameter of a group stood; None if they were others."""
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for at, name in enumerate(stored_names):
+        places[name].append(at)
+    try:
+        return [places[name].pop(0) for name in names]
+    except IndexError:
+        return None

@@ -1,0 +1,127 @@
+"""States of torch's optimizers follow the names of the parameters beside them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import burnish
+from burnish.records import RecordMismatchError
+from burnish.train import Checkpoints
+
+
+class Ordered(nn.Module):
+    def __init__(self, names: str = "abc") -> None:
+        super().__init__()
+        for name in names:
+            self.add_module(name, nn.Linear(2, 2))
+
+
+def trained(net: nn.Module, optimizer: Any) -> Any:
+    for name, param in net.named_parameters():
+        param.grad = torch.full_like(param, float(ord(name[0])))
+    optimizer.step()
+    return optimizer
+
+
+def moments(net: nn.Module, optimizer: Any) -> dict[str, Tensor]:
+    return {
+        name: optimizer.state[param]["exp_avg"]
+        for name, param in net.named_parameters()
+    }
+
+
+def agree(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
+    return mine.keys() == theirs.keys() and all(
+        torch.equal(mine[name], theirs[name]) for name in mine
+    )
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, nn.DataParallel])
+@pytest.mark.parametrize("names", [("model", "optim"), ("optim", "model")])
+def test_a_state_follows_the_names_of_a_model_in_another_order(
+    tmp_path: Path, wrap: Any, names: tuple[str, str]
+) -> None:
+    old, net = Ordered("abc"), Ordered("cab")
+    saved = trained(old, torch.optim.AdamW(old.parameters()))
+    Checkpoints(tmp_path).save(1, model=wrap(old), optim=saved)
+    optimizer = torch.optim.AdamW(net.parameters())
+    parts: Any = {"model": net, "optim": optimizer}
+
+    Checkpoints(tmp_path).restore(**{name: parts[name] for name in names})
+
+    assert agree(moments(net, optimizer), moments(old, saved))
+
+
+def test_other_groups_are_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+    def grouped(net: Any, first: str, second: str) -> Any:
+        groups = [
+            {"params": net.get_submodule(first).parameters()},
+            {"params": net.get_submodule(second).parameters(), "lr": 0.5},
+        ]
+        return torch.optim.AdamW(groups)
+
+    old, net = Ordered("ab"), Ordered("ab")
+    saved = trained(old, grouped(old, "a", "b"))
+    Checkpoints(tmp_path).save(1, model=old, optim=saved)
+    weight, optimizer = net.a.weight.clone(), grouped(net, "b", "a")
+
+    with pytest.raises(
+        RecordMismatchError, match=r"model\.b\.weight: was number 0"
+    ) as e:
+        Checkpoints(tmp_path).restore(model=net, optim=optimizer)
+
+    assert not optimizer.state
+    assert torch.equal(net.a.weight, weight)
+    assert "checkpoints.restore(optim=optimizer)" in str(e.value)
+    Checkpoints(tmp_path).restore(optim=optimizer)
+    assert torch.equal(
+        moments(net, optimizer)["b.weight"], moments(old, saved)["a.weight"]
+    )
+
+
+def test_lbfgs_whose_state_is_of_all_parameters_is_refused(tmp_path: Path) -> None:
+    old, net = Ordered("ab"), Ordered("ba")
+    Checkpoints(tmp_path).save(1, model=old, optim=torch.optim.LBFGS(old.parameters()))
+
+    with pytest.raises(RecordMismatchError, match="LBFGS stood in another order"):
+        Checkpoints(tmp_path).restore(
+            model=net, optim=torch.optim.LBFGS(net.parameters())
+        )
+
+
+def test_parameters_that_rules_renamed_are_matched_by_number(tmp_path: Path) -> None:
+    from burnish.config import RenameField
+
+    old = burnish.module(name="test/swapped")(Ordered)("ab")
+    saved = trained(old, torch.optim.AdamW(old.parameters()))
+    Checkpoints(tmp_path).save(1, model=old, optim=saved)
+
+    @burnish.module(
+        name="test/swapped",
+        version=1,
+        upgrade_rules={
+            0: [
+                RenameField("a", "c"),
+                RenameField("b", "a"),
+                RenameField("c", "b"),
+                RenameField("names", "_names"),
+            ]
+        },
+    )
+    class Swapped(nn.Module):
+        def __init__(self, _names: str = "ab") -> None:
+            super().__init__()
+            self.b, self.a = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    net = Swapped()
+    optimizer = torch.optim.AdamW(net.parameters())
+
+    Checkpoints(tmp_path).restore(model=net, optim=optimizer)
+
+    assert torch.equal(net.b.weight, old.a.weight)
+    assert torch.equal(
+        optimizer.state[net.b.weight]["exp_avg"], saved.state[old.a.weight]["exp_avg"]
+    )
