@@ -24,7 +24,8 @@ def in_order_of(
     saved, or is in another group. Where no name is known at two numbers, or groups are
     of other lengths, the numbers stay, as torch has it.
     """
-    if list(map(len, names)) != list(map(len, stored_names)):
+    lengths = [len(group["params"]) for group in state_dict["param_groups"]]
+    if not [*map(len, names)] == [*map(len, stored_names)] == lengths:
         return state_dict
     problems = _moved(names, stored_names)
     if not problems:

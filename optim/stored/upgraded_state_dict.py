@@ -119,10 +119,12 @@ def _stored_names(
         return None
     if isinstance(text := groups[0].get(LAYOUT), str):
         _, paths = _parsed(text, groups, file)
-        return [[p if p != FOREIGN else "" for p in of_group] for of_group in paths]
+        return [[str(p) if p != FOREIGN else "" for p in names] for names in paths]
     # torch's own, of an optimizer that was made of named parameters
-    named = [group.get("param_names") for group in groups]
-    return named if all(isinstance(names, list) for names in named) else None
+    named: list[Any] = [group.get("param_names") for group in groups]
+    if not all(isinstance(of_group, list) for of_group in named):
+        return None
+    return [[str(name) for name in of_group] for of_group in named]
 
 
 _CURE = (

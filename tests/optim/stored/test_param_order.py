@@ -40,6 +40,12 @@ def test_numbers_stay_where_no_name_has_two(names: Any, stored_names: Any) -> No
     assert in_order_of(names, stored_names, given, "file", CURE) is given
 
 
+def test_names_of_other_groups_than_those_of_the_state_dict_are_none_of_its() -> None:
+    given = state_dict([0, 1, 2])
+
+    assert in_order_of([["a", "b"]], [["b", "a"]], given, "file", CURE) is given
+
+
 def test_states_follow_their_names_within_a_group() -> None:
     stored_names = [["a", "b"], ["c", "d", "", ""]]
 

@@ -158,7 +158,7 @@ def test_another_schedule_than_the_stored_one_is_kept_and_told(
     "schedule",
     [
         lambda: Plateau(0.1, patience=1),
-        lambda: Sequential([Linear(0.1, 0.0, 9), Cosine(0.1, 10)], milestones=(2,)),
+        lambda: Sequential([Linear(0.1, 0.0, 9), Cosine(0.1, 10)], milestones=(2,)),  # type: ignore[arg-type]  # a file has a list
         lambda: Composed([Warmup([Cosine(0.1, 10)], n_warmup=2), Cosine(1.0, 10)]),
     ],
 )

@@ -63,7 +63,8 @@ def test_other_groups_are_refused_and_nothing_is_changed(tmp_path: Path) -> None
         ]
         return torch.optim.AdamW(groups)
 
-    old, net = Ordered("ab"), Ordered("ab")
+    old: Any = Ordered("ab")
+    net: Any = Ordered("ab")
     saved = trained(old, grouped(old, "a", "b"))
     Checkpoints(tmp_path).save(1, model=old, optim=saved)
     weight, optimizer = net.a.weight.clone(), grouped(net, "b", "a")
@@ -95,7 +96,7 @@ def test_lbfgs_whose_state_is_of_all_parameters_is_refused(tmp_path: Path) -> No
 def test_parameters_that_rules_renamed_are_matched_by_number(tmp_path: Path) -> None:
     from burnish.config import RenameField
 
-    old = burnish.module(name="test/swapped")(Ordered)("ab")
+    old: Any = burnish.module(name="test/swapped")(Ordered)("ab")
     saved = trained(old, torch.optim.AdamW(old.parameters()))
     Checkpoints(tmp_path).save(1, model=old, optim=saved)
 
