@@ -128,6 +128,14 @@ def _check_words(options: Namespace) -> None:
         )
     if options.shards is None:
         return
+    from ..core.pretrained.shards import size_of
+
+    try:
+        size_of(options.shards)
+    except ValueError:
+        raise ValueError(
+            f"--shards={options.shards}: write bytes, or a text such as 5GB or 500MiB"
+        ) from None
     if options.suffix is not None:
         raise ValueError("--shards writes .safetensors, and --suffix goes without it")
     if format_of_suffix(options.target) is not None:

@@ -71,45 +71,21 @@ def _run(options: Namespace) -> int:
 
 
 def _print(result: Any, *, is_whole: bool) -> None:
-    from ..config.printable import printable, printable_name
-    from ..records.entries.show import shape_text
-    from ..train.inspection.diff import dtype_text, tie_text, value_text
+    from ..config.printable import printable
+    from ..train.inspection.diff_sections import diff_sections
     from .terminal import console, print_line
 
     output = console()
     print_line(output, f"A: {printable(result.a)}")
     print_line(output, f"B: {printable(result.b)}")
-    shapes = {
-        p: f"{shape_text(a)} -> {shape_text(b)}"
-        for p, (a, b) in result.reshaped.items()
-    }
-    dtypes = {p: dtype_text(pair) for p, pair in result.retyped.items()}
-    sections: list[tuple[str, list[str]]] = [
-        ("hyperparameters", [value_text(c) for c in result.hyperparameters]),
-        ("plain data", [value_text(c) for c in result.data]),
-        ("only in A", [printable_name(path) for path in result.only_a]),
-        ("only in B", [printable_name(path) for path in result.only_b]),
-        ("tied only in A", [tie_text(names) for names in result.tied_a]),
-        ("tied only in B", [tie_text(names) for names in result.tied_b]),
-        ("another shape", [f"{printable_name(p)}: {t}" for p, t in shapes.items()]),
-        ("another dtype", _grouped(dtypes)),
-        (
-            "renamed",
-            [
-                f"{printable_name(a)} -> {printable_name(b)}"
-                for a, b in result.renamed.items()
-            ],
-        ),
-    ]
-    for title, lines in sections:
-        most = len(lines) if is_whole else 12
-        if lines:
-            output.print()
-            print_line(output, f"{title}:")
-            for line in lines[:most]:
-                print_line(output, f"  {line}")
-            if len(lines) > most:
-                print_line(output, f"  ... {len(lines) - most:,} more (--all)")
+    most = None if is_whole else 12
+    for section in diff_sections(result, most, is_folded=not is_whole):
+        output.print()
+        print_line(output, f"{section.title}:")
+        for line in section.lines:
+            print_line(output, f"  {line}")
+        if section.n_more:
+            print_line(output, f"  ... {section.n_more:,} more (--all)")
     if len(result.layers) > 1:
         output.print()
         _print_layers(output, result.layers, is_whole=is_whole)
@@ -137,17 +113,6 @@ def _print_layers(output: Any, layers: Sequence[Any], *, is_whole: bool) -> None
         print_line(output, f"  {name}  {layer.moved:>8.3g}  {tensors}")
     if len(layers) > most:
         print_line(output, f"  ... {len(layers) - most:,} more (--all)")
-
-
-def _grouped(texts: dict[str, str]) -> list[str]:
-    """Return lines of paths with their dtypes; of many that are alike, one line."""
-    from ..config.printable import printable_name
-
-    if len(texts) > 6 and len({*texts.values()}) == 1:
-        path, text = next(iter(texts.items()))
-        count = quantity(len(texts), "tensor")
-        return [f"{text}: {count}, {printable_name(path)}, ..."]
-    return [f"{printable_name(path)}: {text}" for path, text in texts.items()]
 
 
 def _table(changes: Sequence[Any]) -> Any:

@@ -160,7 +160,7 @@ def _engines(fused: bool | None) -> str:
 
 
 _TESTS: dict[str, Callable[[], str]] = {
-    "what the tests need is loaded": _load,
+    "the parts that are tested are imported": _load,
     "records are written and read": _save_and_load,
     "a step by default": lambda: _engines(None),
     "a step that is compiled (fused=True)": lambda: _engines(True),

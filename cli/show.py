@@ -73,9 +73,9 @@ def _show(source: Any, options: Namespace) -> int:
     views: list[PartView] = _chosen(part_views(source), options.pattern)
     if options.values is not None:
         return _show_values(views, options)
-    if options.html is not None:
-        _write_page(source, views, options)
     digests = [_digests(view) for view in views] if options.digest else []
+    if options.html is not None:
+        _write_page(source, views, digests, options)
     if options.json:
         return _print_json(source, views, digests, options)
     if options.html is None:
@@ -83,14 +83,18 @@ def _show(source: Any, options: Namespace) -> int:
     return 0
 
 
-def _write_page(source: Any, views: Sequence[Any], options: Namespace) -> None:
+def _write_page(
+    source: Any, views: Sequence[Any], digests: Digests, options: Namespace
+) -> None:
     from ..config.printable import printable
     from ..train.pages.record_page import record_page
     from .facts import lines_of_part, lines_of_source
     from .terminal import saving_bar
 
     name = os.path.basename(source.source.rstrip("/")) or source.source
-    lines = [*lines_of_source(source), *(x for v in views for x in lines_of_part(v))]
+    lines = [*lines_of_source(source)]
+    for i, view in enumerate(views):
+        lines += [*lines_of_part(view), *_lines_of_digests(digests, i)]
     if source.kind == "record":
         # The page has the name of the file as its title.
         lines[0] = lines[0].removeprefix(f"{printable(source.source)}: ")
@@ -112,6 +116,15 @@ def _digests(view: Any) -> dict[str, str]:
         with progress_bar(f"hashing {name}", size_at(file) or 0) as advance:
             sums[file] = sha256_of(file, advance)
     return sums
+
+
+def _lines_of_digests(digests: Digests, i: int) -> Iterator[str]:
+    """Yield the lines of a part, if digests were asked for."""
+    from ..config.printable import printable
+
+    for file, digest in digests[i].items() if digests else ():
+        name = f" {printable(file)}" if len(digests[i]) > 1 else ""
+        yield f"  sha256 {digest}{name}"
 
 
 def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
@@ -173,9 +186,8 @@ def _print_tables(
             output.print()
         for line in lines_of_part(view):
             print_line(output, line)
-        for file, digest in digests[i].items() if digests else ():
-            name = f" {printable(file)}" if len(digests[i]) > 1 else ""
-            print_line(output, f"  sha256 {digest}{name}")
+        for line in _lines_of_digests(digests, i):
+            print_line(output, line)
         print_line(output, f"  {totals_text(view)}")
         output.print()
         stats = _stats(view) if options.stats else None

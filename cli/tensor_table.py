@@ -151,7 +151,9 @@ def _node_rows(
 ) -> Iterator[_Row]:
     label = "  " * depth + _label(node, is_whole)
     if node.leaf is not None and node.leaf.entry is None:
-        label += f" = {printable(short_repr(node.leaf.value, 40))}"
+        # A long label would make the others fold.
+        room = 40 if is_whole else max(16, 40 - len(label))
+        label += f" = {printable(short_repr(node.leaf.value, room))}"
     is_repeated = is_repeated or node.n_alike > 1
     if node.leaf is not None:
         cells = _leaf_cells(node.leaf, is_repeated, node.n_alike, stats)

@@ -1,7 +1,7 @@
 """``burnish verify``: every checksum of files and folders, and repair from a copy."""
 
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -40,12 +40,21 @@ def _parser() -> ArgumentParser:
     about = "a file without checksums is a failure"
     words.add_argument("--strict", action="store_true", help=about)
     about = "the sum that the file must have, which nobody can imitate"
-    words.add_argument("--sha256", metavar="HEX", help=about)
+    words.add_argument("--sha256", metavar="HEX", type=_sha256, help=about)
     about = "a second copy, of which the damaged entries are taken"
     words.add_argument("--repair-from", metavar="OTHER", help=about)
     words.add_argument("--out", metavar="NEW", help="where the repaired file goes")
     add_json(words)
     return words
+
+
+def _sha256(text: str) -> str:
+    from ..records.io.pinned import check_sha256
+
+    try:
+        return check_sha256(text, "it")
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def _verify_all(options: Namespace) -> int:
@@ -143,10 +152,13 @@ def _is_ours(file: str) -> bool:
 
 
 def _wrong_digest(file: str, expected: str) -> dict[str, Any] | None:
-    from ..records.io.pinned import check_sha256
+    from ..config.printable import printable
+    from ..records.io.remote.address import size_at
+    from .terminal import progress_bar
 
-    expected = check_sha256(expected, "--sha256")
-    digest = sha256_of(file)
+    label = f"hashing {printable(os.path.basename(file))}"
+    with progress_bar(label, size_at(file) or 0) as advance:
+        digest = sha256_of(file, advance)
     if digest == expected:
         return None
     problem = f"its SHA-256 is {digest}, expected {expected}"

@@ -89,7 +89,7 @@ def tree_of(
     """Return the tree of ``leaves``; ``split`` takes a path apart.
 
     If ``is_collapsed``, neighbours that are numbered and hold the same (names, shapes,
-    dtypes, kinds; any values) are one node.
+    dtypes, kinds; any values, in any order) are one node.
     """
 
     def parts_of(path: str) -> list[str]:
@@ -232,7 +232,8 @@ class _Builder:
             run.add(child, form)
         run.end()
         node = Node(name, children, leaf)
-        number = self._number_of((_form_of(leaf), tuple(forms)))
+        # Shards that end within a block have its names in another order.
+        number = self._number_of((_form_of(leaf), tuple(sorted(forms))))
         if depth and len(children) == 1 and leaf is None:
             node = _shortened(node)
         return node, number

@@ -17,7 +17,7 @@ def test_all_that_is_needed_is_told_and_works(
 
     text = capsys.readouterr().out
     assert burnish.__version__ in text
-    assert "what the tests need is loaded: works" in text
+    assert "the parts that are tested are imported: works" in text
     assert "records are written and read: works" in text
     assert max(map(len, text.splitlines())) <= 80
 

@@ -307,6 +307,17 @@ def test_the_version_of_the_format_and_what_stands_beside_are_told(
     assert (part["format_version"], part["beside"]) == (None, ["epoch"])
 
 
+def test_a_page_has_the_digest_that_was_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("net.mpk")
+    digest = hashlib.sha256(Path("net.mpk").read_bytes()).hexdigest()
+
+    shown(capsys, "net.mpk", "--digest", "--html", "net.html")
+
+    assert digest in Path("net.html").read_text()
+
+
 def test_every_shard_has_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
     net = Net(width=64)
     net.save_record("net.mpk")

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from ...config.html import FoldedHtml
 from ...config.path import join
 from ...config.printable import printable
-from ...config.short_text import first_names, quantity, short_repr
+from ...config.short_text import first_names, quantity
 from ...core.persistence.saving import into_record
 from ...records.entries.entry import Entry, Payload
-from ...records.entries.show import shape_text
 from ...records.flat_record import FlatRecord
 from ...records.inspection.comparison import (
     Distance,
@@ -36,8 +35,8 @@ from ...records.io.progress import (
 )
 from ...records.io.source import Maps, is_remote
 from ...records.readable import Readable
-from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.memory import values_of
+from .diff_sections import diff_sections
 from .layers import LayerChange, LayerChanges
 from .pairing import Pairing, pair_entries, shared_path
 from .part_view import PartView, part_views
@@ -181,14 +180,11 @@ class Diff(FoldedHtml):
     def _lines(self) -> Iterator[str]:
         if parts := self.parts_text():
             yield f"  {parts}"
-        yield from (f"  {value_text(change)}" for change in self.hyperparameters)
-        yield from (f"  - {printable(path)}" for path in self.only_a[:6])
-        yield from (f"  + {printable(path)}" for path in self.only_b[:6])
-        for names, side in ((self.tied_a, "A"), (self.tied_b, "B")):
-            yield from (f"  tied only in {side}: {tie_text(t)}" for t in names[:6])
-        for path, (shape_a, shape_b) in self.reshaped.items():
-            shapes = f"{shape_text(shape_a)}, {shape_text(shape_b)}"
-            yield f"  {printable(path)}: shape {shapes}"
+        for section in diff_sections(self, 6):
+            mark = _MARKS.get(section.title, f"{section.title}: ")
+            yield from (f"  {mark}{line}" for line in section.lines)
+            if section.n_more:
+                yield f"  {mark}... {section.n_more:,} more"
         if len(self.layers) > 1:
             layer = self.layers[0]
             yield f"  {printable(layer.path)} moved most: {layer.moved:.2%} in all"
@@ -198,6 +194,10 @@ class Diff(FoldedHtml):
                 f"  {printable(change.path)}: moved {change.moved:.2%}, at most "
                 f"{d.max_abs:.3g}, {share_text(d.changed_share)} of the values"
             )
+
+
+_MARKS = {"hyperparameters": "", "plain data": "", "only in A": "- ", "only in B": "+ "}
+"""What stands before the lines of a kind in a repr, in place of its title."""
 
 
 def share_text(share: float) -> str:
@@ -269,15 +269,29 @@ def _matched(
 ) -> dict[str, PartView]:
     """Return the parts under the names by which they are compared.
 
-    What is stored alone is compared with the only module of a checkpoint.
+    What is stored alone is compared with the only module of a checkpoint, and an
+    optimizer with the only one of its kind.
     """
     if len(views) > 1 and [*other_views] == [""]:
-        modules = [v for v in views.values() if v.part.kind == "module"]
-        if len(modules) == 1:
-            return {"": modules[0]}
+        peers = [*_peers(other_views[""], views.values())]
+        if len(peers) == 1:
+            return {"": peers[0]}
     if len(views) == len(other_views) == 1:
         return {"": next(iter(views.values()))}
     return dict(views)
+
+
+def _peers(view: PartView, others: Iterable[PartView]) -> Iterator[PartView]:
+    """Yield the parts of a checkpoint that may be what ``view`` is."""
+    if view.groups:
+        type_name = view.record.type_name
+        yield from (v for v in others if v.groups and v.record.type_name == type_name)
+        return
+    for other in others:
+        # A HyperState does not say what its parts are.
+        is_module = not (other.part.kind or other.groups or other.record.is_typed)
+        if is_module or other.part.kind == "module":
+            yield other
 
 
 def _compared(
@@ -495,19 +509,3 @@ def _is_close(a: object, b: object, tolerance: tuple[float, float] | None) -> bo
         return False
     (rtol, atol), x, y = map(Fraction, tolerance), Fraction(a), Fraction(b)
     return abs(x - y) <= atol + rtol * abs(y)
-
-
-def tie_text(names: Iterable[str]) -> str:
-    """Return the names of one tensor as a person reads them."""
-    return " = ".join(map(printable, names))
-
-
-def value_text(change: ValueChange) -> str:
-    """Return ``path: a, b`` as a person reads it."""
-    a, b = (printable(short_repr(side, 40)) for side in (change.a, change.b))
-    return f"{printable(change.path)}: {a} -> {b}"
-
-
-def dtype_text(dtypes: tuple[torch.dtype, torch.dtype]) -> str:
-    """Return ``float32 -> float16``."""
-    return " -> ".join(map(name_of_dtype, dtypes))

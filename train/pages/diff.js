@@ -137,8 +137,8 @@ let find = () => {};
   draw();
 })();
 
-for (const [title, lines, n] of data.sections) {
-  const rest = n > lines.length ? [el("li", { class: "dim" }, `... ${count(n - lines.length)} more`)] : [];
+for (const [title, lines, n, left] of data.sections) {
+  const rest = left ? [el("li", { class: "dim" }, `... ${count(left)} more`)] : [];
   folding(`${title} (${count(n)})`, n <= 12,
     el("ul", { class: "plain small" }, lines.map((line) => el("li", { class: "mono" }, el("span", { class: "what" }, line))), rest));
 }

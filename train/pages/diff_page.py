@@ -1,11 +1,11 @@
 """The page of a comparison: a heat map over layers, and a table of what moved."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ...config.printable import printable, printable_name
-from ...records.entries.show import shape_text
-from ..inspection.diff import Diff, dtype_text, tie_text, value_text
+from ..inspection.diff import Diff
+from ..inspection.diff_sections import diff_sections
 from ..inspection.layers import LayerChange
 from ..inspection.tensor_changes import TensorChange
 from .page import page_number, page_text
@@ -62,35 +62,12 @@ def _layer(layer: LayerChange) -> dict[str, Any]:
     }
 
 
-def _sections(result: Diff) -> list[tuple[str, list[str], int]]:
-    """Return what else differs: title, lines, and how many there are."""
-    sections: Sequence[tuple[str, Sequence[str]]] = (
-        ("Hyperparameters", [value_text(c) for c in result.hyperparameters]),
-        ("Plain data", [value_text(c) for c in result.data]),
-        ("Only in A", _names(result.only_a)),
-        ("Only in B", _names(result.only_b)),
-        ("Tied only in A", [tie_text(names) for names in result.tied_a]),
-        ("Tied only in B", [tie_text(names) for names in result.tied_b]),
-        (
-            "Another shape",
-            [
-                f"{printable(p)}: {shape_text(a)} -> {shape_text(b)}"
-                for p, (a, b) in result.reshaped.items()
-            ],
-        ),
-        (
-            "Another dtype",
-            [
-                f"{printable(p)}: {dtype_text(pair)}"
-                for p, pair in result.retyped.items()
-            ],
-        ),
-        (
-            "Another name",
-            [f"{printable(a)} -> {printable(b)}" for a, b in result.renamed.items()],
-        ),
-    )
-    return [(title, [*x[:_MOST]], len(x)) for title, x in sections if x]
+def _sections(result: Diff) -> list[tuple[str, list[str], int, int]]:
+    """Return what else differs: titles, lines, names in all, and those left out."""
+    return [
+        (s.title[:1].upper() + s.title[1:], s.lines, s.n, s.n_more)
+        for s in diff_sections(result, _MOST)
+    ]
 
 
 def _names(paths: Iterable[str]) -> list[str]:

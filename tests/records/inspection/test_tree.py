@@ -24,6 +24,15 @@ def test_blocks_that_repeat_are_one_node_of_the_first() -> None:
     assert sum(leaf.n_values * n for leaf, n in tree.leaves) == 12 * 2 * 6
 
 
+def test_blocks_are_alike_in_any_order_of_their_names() -> None:
+    # As in a folder of shards, of which one ends within a block.
+    entries = [entry(f"h.{i}.{n}", 2) for i in range(4) for n in ("ab", "ba")[i % 2]]
+
+    (block,) = tree_of(leaves_of(entries)).children
+
+    assert (block.name, block.n_alike) == ("h.{0...3}", 4)
+
+
 def test_a_block_of_another_shape_stands_alone() -> None:
     entries = [entry(f"h.{i}.w", 3 if i != 2 else 4) for i in range(5)]
 

@@ -175,6 +175,24 @@ def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
     assert burnish.diff(tmp_path / "net.mpk", tmp_path / "run").same
 
 
+def test_an_optimizer_is_compared_with_that_of_a_checkpoint(tmp_path: Path) -> None:
+    net = Net()
+    optim = AdamW().bind(net, lr=0.1)
+    sum(p.sum() for p in net.parameters()).backward()
+    optim.step()
+    of_torch = torch.optim.SGD(net.parameters(), lr=0.1)
+    runs = Checkpoints(tmp_path / "run")
+    runs.save(1, model=net, optim=optim, other=of_torch, rng=True)
+    optim.save_record(tmp_path / "optim.mpk")
+
+    for result in (
+        burnish.diff(tmp_path / "optim.mpk", tmp_path / "run"),
+        burnish.diff(tmp_path / "run", tmp_path / "optim.mpk"),
+    ):
+        assert result.same
+        assert len(result.equal) == 2 * len([*net.parameters()])
+
+
 def test_parts_in_which_nothing_differs_are_named(tmp_path: Path) -> None:
     net = Net()
     runs = Checkpoints(tmp_path / "run", keep_last=None)

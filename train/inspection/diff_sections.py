@@ -1,0 +1,95 @@
+"""What differs but for values, as lines below titles: for tables, pages and reprs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ...config.short_text import quantity, short_repr
+from ...records.entries.show import shape_text
+from ...records.tensors.dtypes import name_of_dtype
+from .folded_names import NamedLine, folded
+
+if TYPE_CHECKING:
+    from .diff import Diff, ValueChange
+
+_Lines: TypeAlias = Iterable[NamedLine]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffSection:
+    """Lines of one kind, and how many names there are."""
+
+    title: str
+    lines: list[str]
+    n: int
+    n_more: int
+    """Names that none of the lines stands for."""
+
+
+def diff_sections(
+    result: "Diff", most: int | None, *, is_folded: bool = True
+) -> Iterator[DiffSection]:
+    """Yield each kind of difference that there is, with ``most`` lines; None: all.
+
+    If ``is_folded``, repeated blocks with the same difference are one line.
+    """
+    kinds: tuple[tuple[str, int, Callable[[], _Lines]], ...] = (
+        (
+            "hyperparameters",
+            len(result.hyperparameters),
+            lambda: _values(result.hyperparameters),
+        ),
+        ("plain data", len(result.data), lambda: _values(result.data)),
+        ("only in A", len(result.only_a), lambda: map(NamedLine, result.only_a)),
+        ("only in B", len(result.only_b), lambda: map(NamedLine, result.only_b)),
+        ("tied only in A", len(result.tied_a), lambda: _ties(result.tied_a)),
+        ("tied only in B", len(result.tied_b), lambda: _ties(result.tied_b)),
+        ("another shape", len(result.reshaped), lambda: _shapes(result)),
+        ("another dtype", len(result.retyped), lambda: _dtypes(result)),
+        (
+            "renamed",
+            len(result.renamed),
+            lambda: (NamedLine(a, new_path=b) for a, b in result.renamed.items()),
+        ),
+    )
+    for title, n, lines in kinds:
+        if n:
+            every_line = folded(lines()) if is_folded else [*lines()]
+            if is_folded and title == "another dtype":
+                every_line = _one_if_alike(result, every_line)
+            chosen = every_line[:most]
+            n_more = n - sum(line.n for line in chosen)
+            yield DiffSection(title, [*map(str, chosen)], n, n_more)
+
+
+def _values(changes: Iterable["ValueChange"]) -> _Lines:
+    for change in changes:
+        a, b = (short_repr(side, 40) for side in (change.a, change.b))
+        yield NamedLine(change.path, f": {a} -> {b}")
+
+
+def _ties(ties: Iterable[Iterable[str]]) -> _Lines:
+    return (NamedLine(" = ".join(names)) for names in ties)
+
+
+def _shapes(result: "Diff") -> _Lines:
+    for path, shapes in result.reshaped.items():
+        yield NamedLine(path, f": {' -> '.join(map(shape_text, shapes))}")
+
+
+def _dtypes(result: "Diff") -> _Lines:
+    for path, dtypes in result.retyped.items():
+        yield NamedLine(path, f": {' -> '.join(map(name_of_dtype, dtypes))}")
+
+
+def _one_if_alike(result: "Diff", lines: list[NamedLine]) -> list[NamedLine]:
+    """Return one line where many tensors changed one dtype for another."""
+    texts = {line.text for line in lines}
+    if len(lines) <= _MOST_DTYPES or len(texts) > 1:
+        return lines
+    n = len(result.retyped)
+    text = f"{texts.pop().removeprefix(': ')}: {quantity(n, 'tensor')}"
+    return [NamedLine(text, f", {lines[0].path}, ...", n=n)]
+
+
+_MOST_DTYPES = 6
