@@ -178,7 +178,7 @@ def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
 def test_an_optimizer_is_compared_with_that_of_a_checkpoint(tmp_path: Path) -> None:
     net = Net()
     optim = AdamW().bind(net, lr=0.1)
-    sum(p.sum() for p in net.parameters()).backward()
+    torch.stack([p.sum() for p in net.parameters()]).sum().backward()
     optim.step()
     of_torch = torch.optim.SGD(net.parameters(), lr=0.1)
     runs = Checkpoints(tmp_path / "run")
