@@ -1,18 +1,51 @@
 """What differs but for values, as lines below titles: for tables, pages and reprs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
+
+import torch
 
 from ...config.short_text import quantity, short_repr
 from ...records.entries.show import shape_text
 from ...records.tensors.dtypes import name_of_dtype
 from .folded_names import NamedLine, folded
 
-if TYPE_CHECKING:
-    from .diff import Diff, ValueChange
-
 _Lines: TypeAlias = Iterable[NamedLine]
+
+
+class Sides(Protocol):
+    """Plain data that differs, as `ValueChange` has it."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def a(self) -> object: ...
+    @property
+    def b(self) -> object: ...
+
+
+class Differences(Protocol):
+    """What is told of a `Diff`, whose repr has these lines."""
+
+    @property
+    def only_a(self) -> Sequence[str]: ...
+    @property
+    def only_b(self) -> Sequence[str]: ...
+    @property
+    def reshaped(self) -> Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]: ...
+    @property
+    def retyped(self) -> Mapping[str, tuple[torch.dtype, torch.dtype]]: ...
+    @property
+    def renamed(self) -> Mapping[str, str]: ...
+    @property
+    def tied_a(self) -> Sequence[Iterable[str]]: ...
+    @property
+    def tied_b(self) -> Sequence[Iterable[str]]: ...
+    @property
+    def hyperparameters(self) -> Sequence[Sides]: ...
+    @property
+    def data(self) -> Sequence[Sides]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +60,7 @@ class DiffSection:
 
 
 def diff_sections(
-    result: "Diff", most: int | None, *, is_folded: bool = True
+    result: Differences, most: int | None, *, is_folded: bool = True
 ) -> Iterator[DiffSection]:
     """Yield each kind of difference that there is, with ``most`` lines; None: all.
 
@@ -62,7 +95,7 @@ def diff_sections(
             yield DiffSection(title, [*map(str, chosen)], n, n_more)
 
 
-def _values(changes: Iterable["ValueChange"]) -> _Lines:
+def _values(changes: Iterable[Sides]) -> _Lines:
     for change in changes:
         a, b = (short_repr(side, 40) for side in (change.a, change.b))
         yield NamedLine(change.path, f": {a} -> {b}")
@@ -72,17 +105,17 @@ def _ties(ties: Iterable[Iterable[str]]) -> _Lines:
     return (NamedLine(" = ".join(names)) for names in ties)
 
 
-def _shapes(result: "Diff") -> _Lines:
+def _shapes(result: Differences) -> _Lines:
     for path, shapes in result.reshaped.items():
         yield NamedLine(path, f": {' -> '.join(map(shape_text, shapes))}")
 
 
-def _dtypes(result: "Diff") -> _Lines:
+def _dtypes(result: Differences) -> _Lines:
     for path, dtypes in result.retyped.items():
         yield NamedLine(path, f": {' -> '.join(map(name_of_dtype, dtypes))}")
 
 
-def _one_if_alike(result: "Diff", lines: list[NamedLine]) -> list[NamedLine]:
+def _one_if_alike(result: Differences, lines: list[NamedLine]) -> list[NamedLine]:
     """Return one line where many tensors changed one dtype for another."""
     texts = {line.text for line in lines}
     if len(lines) <= _MOST_DTYPES or len(texts) > 1:
