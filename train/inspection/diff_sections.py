@@ -14,7 +14,7 @@ from .folded_names import NamedLine, folded
 _Lines: TypeAlias = Iterable[NamedLine]
 
 
-class Sides(Protocol):
+class _Sides(Protocol):
     """Plain data that differs, as `ValueChange` has it."""
 
     @property
@@ -25,7 +25,7 @@ class Sides(Protocol):
     def b(self) -> object: ...
 
 
-class Differences(Protocol):
+class _Differences(Protocol):
     """What is told of a `Diff`, whose repr has these lines."""
 
     @property
@@ -43,9 +43,9 @@ class Differences(Protocol):
     @property
     def tied_b(self) -> Sequence[Iterable[str]]: ...
     @property
-    def hyperparameters(self) -> Sequence[Sides]: ...
+    def hyperparameters(self) -> Sequence[_Sides]: ...
     @property
-    def data(self) -> Sequence[Sides]: ...
+    def data(self) -> Sequence[_Sides]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class DiffSection:
 
 
 def diff_sections(
-    result: Differences, most: int | None, *, is_folded: bool = True
+    result: _Differences, most: int | None, *, is_folded: bool = True
 ) -> Iterator[DiffSection]:
     """Yield each kind of difference that there is, with ``most`` lines; None: all.
 
@@ -95,7 +95,7 @@ def diff_sections(
             yield DiffSection(title, [*map(str, chosen)], n, n_more)
 
 
-def _values(changes: Iterable[Sides]) -> _Lines:
+def _values(changes: Iterable[_Sides]) -> _Lines:
     for change in changes:
         a, b = (short_repr(side, 40) for side in (change.a, change.b))
         yield NamedLine(change.path, f": {a} -> {b}")
@@ -105,17 +105,17 @@ def _ties(ties: Iterable[Iterable[str]]) -> _Lines:
     return (NamedLine(" = ".join(names)) for names in ties)
 
 
-def _shapes(result: Differences) -> _Lines:
+def _shapes(result: _Differences) -> _Lines:
     for path, shapes in result.reshaped.items():
         yield NamedLine(path, f": {' -> '.join(map(shape_text, shapes))}")
 
 
-def _dtypes(result: Differences) -> _Lines:
+def _dtypes(result: _Differences) -> _Lines:
     for path, dtypes in result.retyped.items():
         yield NamedLine(path, f": {' -> '.join(map(name_of_dtype, dtypes))}")
 
 
-def _one_if_alike(result: Differences, lines: list[NamedLine]) -> list[NamedLine]:
+def _one_if_alike(result: _Differences, lines: list[NamedLine]) -> list[NamedLine]:
     """Return one line where many tensors changed one dtype for another."""
     texts = {line.text for line in lines}
     if len(lines) <= _MOST_DTYPES or len(texts) > 1:
