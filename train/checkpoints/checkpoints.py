@@ -34,6 +34,7 @@ from .choice import Choice, PatternsOfParts
 from .distributed import check_alike, is_writer
 from .end_signal import EndSignal
 from .folders import Folders, check_count
+from .later_folders import LaterFolders
 from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest, PartRow, files_in
 from .part_kinds import Part, PartRecord, part_records, parts_of, writable
@@ -133,6 +134,7 @@ class Checkpoints:
         self.suffix = suffix
         self._choice = Choice(only, exclude)
         self._folders = folders_at(folder)
+        self._later = LaterFolders(self._folders)
         self._links = LinkedParts.checked(unchanged, suffix, self._folders.root)
         _refuse_one_checkpoint(self._folders.root)
         progress_call(progress)
@@ -365,13 +367,18 @@ class Checkpoints:
             steps = f"<{error.strerror}>"
         return f"Checkpoints({str(self.folder)!r}, steps={steps})"
 
+    def _prepare(self, number: int) -> None:
+        """Make what a save needs; warn if later steps are there that it cannot mean."""
+        self._folders.prepare()
+        self._later.warn(number)
+
     def _save(
         self, number: int, objects: Mapping[str, object], values: Mapping[str, Number]
     ) -> Checkpoint:
         def begin() -> Manifest | SaveHandle[Manifest] | None:
             if not is_writer():
                 return None
-            self._folders.prepare()
+            self._prepare(number)
             return self._begin(number, objects, values)
 
         source = agreed(begin)
@@ -389,7 +396,7 @@ class Checkpoints:
     ) -> Checkpoint:
         """Save with all processes, of which each writes its shares of some parts."""
         unshared = {n: p for n, p in objects.items() if n not in shared}
-        agreed(lambda: self._folders.prepare() if is_writer() else None)
+        agreed(lambda: self._prepare(number) if is_writer() else None)
         mark = broadcast_text(self._folders.new_mark())
         shared_parts = [*parts_of(shared, objects)]
         parts = SharedParts.planned(shared_parts, self._prepare_shared)

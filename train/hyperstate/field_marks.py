@@ -36,7 +36,8 @@ class Lazy:
     """Base of states whose stored objects are read when they are first touched.
 
     A restored instance is filled without calling ``__init__``; the ``__post_init__`` of
-    a dataclass is called, and what it touches is read.
+    a dataclass is called, and what it touches is read. A copy, or a pickle, is one of
+    all fields, which are read for it.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -54,6 +55,13 @@ class Lazy:
         attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
         super().__setattr__(name, value)
         attributes.get(PENDING, {}).pop(name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
+        # Two states that share what is pending would take it from each other.
+        for name in [*attributes.get(PENDING, ())]:
+            getattr(self, name)
+        return {name: v for name, v in attributes.items() if name != PENDING}
 
 
 PENDING = "_burnish_pending"

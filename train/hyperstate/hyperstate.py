@@ -38,6 +38,7 @@ from ..checkpoints.choice import Choice, PatternsOfParts
 from ..checkpoints.distributed import check_alike, is_writer
 from ..checkpoints.end_signal import EndSignal
 from ..checkpoints.folders import Folders, check_count, made_folder
+from ..checkpoints.later_folders import LaterFolders
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import PartRow
 from ..checkpoints.part_kinds import part_of
@@ -100,6 +101,7 @@ class HyperState(Generic[C, S]):
         self._source, self._rng, self._ctx = config, rng, ctx
         self._keep_last, self._every = keep_last, every
         self._folders = folders
+        self._later = None if folders is None else _later(folders, keep_last)
         self._choice = Choice(only, exclude)
         root = None if folders is None else folders.root
         self._links = LinkedParts.checked(unchanged, ".mpk", root)
@@ -293,6 +295,8 @@ class HyperState(Generic[C, S]):
                 return None
             if is_writer():
                 folders.prepare()
+                if self._later is not None:
+                    self._later.warn(self._number())
             return self._files(generators, is_remote=isinstance(folders.root, Url))
 
         files = agreed(begin)
@@ -549,6 +553,11 @@ def _folders(
     root = path_or_url(checkpoint_dir)
     join_saves(root)
     return state_folders(root, key)
+
+
+def _later(folders: RunFolders, keep_last: int | None) -> LaterFolders:
+    is_alone = keep_last == 1 and isinstance(folders, Folders)
+    return LaterFolders(folders, removes_them=is_alone)
 
 
 def _as_path(place: Place | None) -> Path | None:

@@ -201,6 +201,7 @@ def test_with_several_processes_the_first_one_writes(tmp_path: Path) -> None:
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
 
 
+@pytest.mark.filterwarnings("ignore:.*saved beside later ones:RuntimeWarning")
 def test_three_writers_of_equal_steps_leave_whole_checkpoints(tmp_path: Path) -> None:
     def write(value: int) -> None:
         checkpoints = Checkpoints(tmp_path, keep_last=2)

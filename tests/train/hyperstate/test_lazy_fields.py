@@ -1,5 +1,7 @@
 """Fields that nobody touches are not read, and are kept all the same."""
 
+import copy
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,3 +90,25 @@ def test_a_lazy_state_that_only_the_program_can_make_is_filled_whole(
     assert optim.param_groups[0]["lr"] == pytest.approx(0.1)
     net = [x for p in optim.param_groups[0]["params"] for x in p.flatten().tolist()]
     assert net == weights(run.state.net)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state))],
+)
+def test_a_copy_of_a_lazy_state_has_all_fields_and_takes_none(
+    tmp_path: Path, copied: Any
+) -> None:
+    run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    expected = weights(run.state.net), weights(run.state.other)
+    again = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+
+    other = copied(again.state)
+
+    for state in (again.state, other):
+        assert (weights(state.net), weights(state.other)) == expected
+    again.state = other
+    advance(again, 2)
+    last = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
+    assert weights(last.state.net) == weights(other.net)
