@@ -21,6 +21,9 @@ TRUNCATED = (
 )
 """What to do about a file that ends before its content."""
 
+ADDED = "Something was added to it: copy the file again."
+"""What to do about a file that goes on after its content."""
+
 
 class RecordError(Exception):
     """A record cannot be stored or read; nothing was changed."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from ..config.short_text import first_names, quantity, with_article
-from .errors import TRUNCATED, ForeignFileError, RecordFormatError
+from .errors import ADDED, TRUNCATED, ForeignFileError, RecordFormatError
 from .format_names import format_of_suffix, suffixes
 from .io.foreign import HEAD, foreign_kind
 from .io.source import Source, StreamSource
@@ -21,7 +21,7 @@ def _known_files() -> str:
 def wrong_size(source: Source, expected: int) -> RecordFormatError:
     """Return the error of a file that has to have ``expected`` bytes and has not."""
     is_short = source.size < expected
-    cure = TRUNCATED if is_short else "Something was added to it: copy the file again."
+    cure = TRUNCATED if is_short else ADDED
     size = quantity(source.size, "byte")
     return RecordFormatError(source.name, size, f"{expected:,}", cure)
 

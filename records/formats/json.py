@@ -14,6 +14,7 @@ from typing import Any
 
 from ..entries.entries import Entries, set_source
 from ..errors import (
+    ADDED,
     ForeignFileError,
     RecordError,
     RecordFormatError,
@@ -100,7 +101,7 @@ class Json(Format):
             else:
                 raise reader.error(f"the unknown key {key!r:.80}")
         if reader.next():
-            raise reader.error("something after the end")
+            raise reader.error("something after the end", ADDED)
         if header.pop("burnish", None) is None:
             raise ForeignFileError(
                 source.name,

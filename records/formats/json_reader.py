@@ -225,12 +225,15 @@ class JsonReader:
         if self._spent > self._budget:
             raise self.error(f"values that would fill over {self._budget:,} bytes")
 
-    def error(self, problem: str) -> RecordFormatError:
-        """Return the error that ``problem`` was found here."""
+    def error(self, problem: str, cure: str = "") -> RecordFormatError:
+        """Return the error that ``problem`` was found here.
+
+        Without a ``cure`` it says so of a file that was cut short.
+        """
         return RecordFormatError(
             self._source.name,
             f"JSON that is damaged at byte {self.position:,}: {problem}",
-            cure=TRUNCATED if self._is_cut() else "",
+            cure=cure or (TRUNCATED if self._is_cut() else ""),
         )
 
     def _is_cut(self) -> bool:

@@ -134,7 +134,10 @@ def read_table(
     count, descriptor, magic = _FOOT.unpack(tail(_FOOT.size))
     length = 8 * count + _FOOT.size
     if magic != _TABLE_MAGIC or descriptor or _HEAD.size + length > size or not count:
-        return "a truncated file, cut short before the table of frames at its end"
+        return (
+            "a truncated file, cut short before the table of frames at its end, or one "
+            "to which something was added"
+        )
     table = tail(_HEAD.size + length)
     if _HEAD.unpack(table[: _HEAD.size]) != (_TABLE, length):
         return "a damaged table of frames"

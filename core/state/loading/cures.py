@@ -59,7 +59,7 @@ def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
         names = f"{names[:-1]}, ...]"
     return (
         f"{build}, or leave such entries out: open_record(file, exclude={names}). "
-        "Nothing else permits another shape."
+        "Nothing else permits another shape, or a dtype of another kind."
     )
 
 

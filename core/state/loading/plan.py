@@ -257,7 +257,11 @@ class _Matching:
             m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
         ]
         bad_unexpected = [u for u in unexpected if not allowed.allows_unexpected(u)]
+        other_kinds = _other_kinds(bad_missing, bad_unexpected)
+        bad_missing = [m for m in bad_missing if _path(m) not in other_kinds]
+        bad_unexpected = [u for u in bad_unexpected if _path(u) not in other_kinds]
         return [
+            *other_kinds.values(),
             *_problem_lines(bad_missing, "expected {}, found nothing", bad_unexpected),
             *_problem_lines(bad_unexpected, "found {}, expected nothing", plan.missing),
         ]
@@ -337,6 +341,26 @@ def _is_left_out(
     only = record.reading.only
     exclude = record.reading.exclude
     return lambda item: not selected(item, only, exclude, wrappers)
+
+
+def _other_kinds(
+    missing: Iterable[Entry | str], unexpected: Iterable[Entry | str]
+) -> dict[str, str]:
+    """Say of each path at which both sides have something that these are no match."""
+    stored_items = {_path(item): item for item in unexpected}
+    return {
+        path: f"{path}: found {_described(stored_items[path])}, expected "
+        f"{_described(item)}"
+        for item in missing
+        if (path := _path(item)) in stored_items
+    }
+
+
+def _described(item: Entry | str) -> str:
+    # A state dict may have anything in the place of a tensor.
+    if isinstance(item, str):
+        return "extra state, which is no tensor"
+    return f"{item.kind} {name_of_dtype(item.dtype)} {item.shape}"
 
 
 def _problem_lines(

@@ -2,7 +2,8 @@
 
 import copy
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,27 @@ def test_a_copy_of_a_lazy_state_has_all_fields_and_takes_none(
     advance(again, 2)
     last = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     assert weights(last.state.net) == weights(other.net)
+
+
+@dataclass
+class Counted:
+    step: int = 0
+    made: str = field(init=False, default="")
+
+    @cached_property
+    def name(self) -> str:
+        return f"step {self.step}"
+
+
+def test_an_attribute_that_is_no_field_is_warned_of_once(tmp_path: Path) -> None:
+    state: Any = Counted()
+    run = HyperState.load(Config, Counted, lambda _: state, checkpoint_dir=tmp_path)
+    state.step, state._scratch = 1, []
+    assert state.name == "step 1"
+    run.step()
+    state.best, state.step = 0.3, 2
+
+    with pytest.warns(RuntimeWarning, match="the state has best, and Counted declares"):
+        run.step()
+    state.step = 3
+    run.step()

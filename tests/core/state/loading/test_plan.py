@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -436,3 +437,15 @@ def test_a_reader_that_renames_and_a_wrapper_are_both_in_the_report() -> None:
     report = load_record(Buffered(), opened)
 
     assert report.renamed == {"old": "b", "_orig_mod.w": "w"}
+
+
+@pytest.mark.parametrize("value", [np.zeros(2, np.float32), 1.5, None, [0.0, 0.0]])
+def test_plain_data_in_the_place_of_a_tensor_is_one_problem(value: Any) -> None:
+    state_dict = {**Buffered().state_dict(), "w": value}
+
+    with pytest.raises(RecordMismatchError) as caught:
+        load_record(Buffered(), Record.from_state_dict(state_dict))
+
+    assert caught.value.problems == (
+        "w: found extra state, which is no tensor, expected parameter float32 (2,)",
+    )
