@@ -79,7 +79,8 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
     """Yield for each file what is told of it, whatever is wrong with it."""
     from ..records.errors import RecordError
     from ..records.io.remote.address import is_url
-    from ..train.inspection.stored_files import files_of, problems_of
+    from ..train.inspection.folder_problems import problems_of
+    from ..train.inspection.stored_files import files_of
     from ..train.inspection.stored_parts import files_behind
 
     try:

@@ -174,6 +174,11 @@ def _config(file: str) -> dict[str, Any] | None:
     return config  # pyright: ignore[reportUnknownVariableType]  # JSON
 
 
+def check_config(file: str) -> None:
+    """Raise RecordFormatError unless ``file`` is a configuration that can be read."""
+    _config(file)
+
+
 def _state(folder: str) -> list[tuple[str, int, int]]:
     file_states: list[tuple[str, int, int]] = []
     for entry in os.scandir(folder):

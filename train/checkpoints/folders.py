@@ -100,6 +100,11 @@ class Folders:
                 )
         return folders
 
+    def unmarked(self) -> dict[int, Path]:
+        """Return the folders by number that have files, and lost their marker."""
+        named = self._named_by_number()
+        return {number: path for number, path in named if self._lacks_marker(path)}
+
     def remove(self, folder: Path) -> None:
         """Remove a folder: first its name, then what it holds."""
         remove_folder(folder)

@@ -33,6 +33,16 @@ def has_blobs(tree: Any) -> bool:
     return is_marker(tree)
 
 
+def blob_files(tree: Any) -> list[str]:
+    """Return the files that markers anywhere in ``tree`` name."""
+    if isinstance(tree, Mapping):
+        return [file for value in tree.values() for file in blob_files(value)]
+    if isinstance(tree, list | tuple):
+        return [file for value in tree for file in blob_files(value)]
+    file = blob_file(tree)
+    return [] if file is None else [file]
+
+
 def is_marker(tree: Any) -> bool:
     """Return whether ``tree`` stands for an object, also as older files write it."""
     return tree == "<BLOB>" or blob_file(tree) is not None

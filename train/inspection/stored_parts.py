@@ -28,7 +28,8 @@ from ..checkpoints.folders import LATEST
 from ..checkpoints.manifest import FILE as MANIFEST
 from ..hyperstate.state_folders import state_folders
 from ..hyperstate.stored_files import STATE, StoredFiles
-from .stored_files import files_of_record, problems_of_run
+from .folder_problems import problems_of_run
+from .stored_files import files_of_record
 
 Kind: TypeAlias = Literal[
     "record", "pretrained folder", "shards", "checkpoint", "hyperstate", "folder"

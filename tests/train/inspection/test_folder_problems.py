@@ -1,0 +1,135 @@
+"""What folders lack as wholes, whatever their records are."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import burnish
+from burnish.cli.main import main
+from burnish.train import Checkpoints, HyperState
+from burnish.train.inspection.folder_problems import problems_of
+
+
+class Net(burnish.Module):
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+
+
+@dataclass
+class Config:
+    lr: float = 0.1
+
+
+@dataclass
+class State:
+    step: int
+    net: Net
+    optim: torch.optim.Optimizer
+
+
+def begin(config: Config) -> State:
+    net = Net()
+    return State(0, net, torch.optim.SGD(net.parameters(), lr=config.lr))
+
+
+def make_run(folder: Path) -> None:
+    net = Net()
+    runs = Checkpoints(folder)
+    for step in (1, 2):
+        runs.save(step, model=net, rng=True)
+
+
+def make_state(folder: Path) -> None:
+    run = HyperState.load(Config, State, begin, checkpoint_dir=folder)
+    run.state.step += 1
+    run.step()
+
+
+def make_pretrained(folder: Path) -> None:
+    burnish.save_pretrained(Net(), folder, max_shard_size="200B")
+
+
+def make_parts(folder: Path) -> None:
+    file = folder.with_suffix(".mpk")
+    burnish.save_record(Net(), file)
+    assert main(["shard", str(file), str(folder), "--parts", "2"]) == 0
+
+
+MAKE: dict[str, Callable[[Path], None]] = {
+    "run": make_run,
+    "state": make_state,
+    "pretrained": make_pretrained,
+    "parts": make_parts,
+}
+
+MAY_BE_GONE = {"digests.txt", "config.json"}
+"""What older folders have not, and what the weights say as well."""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("folders")
+    for name, make in MAKE.items():
+        make(root / name)
+    return root
+
+
+@pytest.fixture(params=MAKE)
+def folder(request: pytest.FixtureRequest, folders: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folders / request.param, tmp_path / request.param))
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [Path(at, name) for at, _, names in os.walk(folder) for name in names]
+
+
+def test_a_whole_folder_has_no_problem(folder: Path) -> None:
+    assert not [*problems_of(str(folder))]
+    assert main(["verify", str(folder)]) == 0
+
+
+def test_a_file_that_is_gone_empty_or_cut_off_is_found(folder: Path) -> None:
+    for file in files_in(folder):
+        content = file.read_bytes()
+
+        file.unlink()
+        assert (main(["verify", str(folder)]) == 0) is (file.name in MAY_BE_GONE), file
+        file.write_bytes(b"")
+        assert main(["verify", str(folder)]) == 1, file
+        if file.suffix != ".txt":
+            file.write_bytes(content[: len(content) // 2])
+            assert main(["verify", str(folder)]) == 1, file
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("folder", ["state"], indirect=True)
+def test_a_record_of_another_checkpoint_is_told(folder: Path) -> None:
+    (newest,) = folder.glob("latest-*")
+    Net().save_record(newest / "state.net.mpk")
+
+    ((file, text),) = problems_of(str(folder))
+
+    assert file == str(newest / "state.net.mpk")
+    assert "not what was saved with this checkpoint" in text
+
+
+@pytest.mark.parametrize("folder", ["state"], indirect=True)
+def test_a_record_that_the_state_names_is_missed_without_digests_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    folder = Path(folder.name)
+    (newest,) = folder.glob("latest-*")
+    (newest / "digests.txt").unlink()
+    (newest / "state.optim.mpk").unlink()
+
+    assert [file for file, _ in problems_of(str(folder))] == [
+        str(newest / "state.optim.mpk")
+    ]

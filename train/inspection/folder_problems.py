@@ -1,0 +1,165 @@
+"""What is wrong with folders as wholes, whatever their records are."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from ...config.errors import ConfigSyntaxError
+from ...core.pretrained.pretrained_folder import CONFIG as PRETRAINED_CONFIG
+from ...core.pretrained.pretrained_folder import KINDS, check_config
+from ...core.pretrained.shards import INDEX, open_shards
+from ...records.errors import RecordError
+from ...records.open import digest_of
+from ...records.sharded.folder import is_record_folder
+from ...records.sharded.shard_index import INDEX as RECORD_INDEX
+from ...records.sharded.shard_index import save_id_of
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.folders import DIGITS, LATEST, Folders
+from ..checkpoints.manifest import FILE as MANIFEST
+from ..hyperstate.blob_markers import blob_files
+from ..hyperstate.digests import FILE as DIGESTS
+from ..hyperstate.digests import read_digests
+from ..hyperstate.stored_files import CONFIG, STATE, StoredFiles, check_texts
+
+_NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
+
+_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.safetensors")
+
+
+def problems_of(source: str) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with folders as wholes: the file that says so, and what.
+
+    A part that a checkpoint names is missing, or is another record than was saved; a
+    text of it cannot be read; a shard that an index names is missing, or the index of
+    shards; a run does not go on from its newest checkpoint, or an older one has lost
+    the file that says what it holds.
+    """
+    for folder, folders, names in sorted(os.walk(source)):
+        yield from problems_of_run(folder, folders)
+        yield from _unmarked(folder, folders)
+        if MANIFEST in names:
+            manifest = os.path.join(folder, MANIFEST)
+            yield from ((manifest, text) for text in _wrong_parts(Path(folder)))
+        if STATE in names or DIGESTS in names:
+            yield from _problems_of_state(Path(folder))
+        if INDEX in names:
+            index = os.path.join(folder, INDEX)
+            try:
+                open_shards(folder, index).close()
+            except (RecordError, OSError) as error:
+                yield index, str(error)
+        yield from _problems_of_settings(folder, names)
+        yield from _lost_indexes(folder, names)
+
+
+def problems_of_run(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield why a run with checkpoints of these names does not go on from the newest.
+
+    It is what restoring from it says, without the name of the checkpoint.
+    """
+    for folders in _runs_in(folder, names):
+        try:
+            folders.complete()
+        except RecordError as error:
+            yield str(getattr(error, "file", folder)), str(error)
+
+
+def _runs_in(folder: str, names: Sequence[str]) -> Iterator[Folders]:
+    keys = {match[1] for name in names if (match := _NUMBERED.fullmatch(name))}
+    has_states = any(os.path.isfile(os.path.join(folder, n, STATE)) for n in names)
+    marker = STATE if has_states else MANIFEST
+    for key in sorted(keys):
+        yield Folders(root=Path(folder), key=key, marker=marker)
+
+
+def _unmarked(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield checkpoints older than the newest whole one that are none any more."""
+    for folders in _runs_in(folder, names):
+        newest = max(folders.by_number(), default=-1)
+        for number, place in folders.unmarked().items():
+            if number < newest:
+                text = f"a checkpoint without {folders.marker}, which says what it was"
+                yield str(place), text
+
+
+def _wrong_parts(folder: Path) -> Iterator[str]:
+    try:
+        rows = Checkpoint.read(folder).manifest.parts
+    except RecordError as error:
+        yield str(error)
+        return
+    for name, row in rows.items():
+        file = folder / row.file
+        if not (file.is_file() or is_record_folder(file)):
+            yield f"the part {name!r} in {row.file} is missing"
+        elif row.digest is not None and _digest(folder / row.file) != row.digest:
+            yield f"the part {name!r} in {row.file} is not what was saved with it"
+
+
+def _digest(file: Path) -> str:
+    try:
+        return digest_of(file)
+    except RecordError:
+        return "damaged"
+
+
+def _problems_of_state(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a checkpoint of HyperState lacks, or has of another."""
+    files = StoredFiles.of_folder(folder, (CONFIG, STATE, DIGESTS))
+    with closing(files):
+        try:
+            digests = read_digests(files)
+        except RecordError as error:
+            yield str(folder / DIGESTS), str(error)
+            digests = {}
+        file_names = [*digests]
+        for name in (CONFIG, STATE):
+            try:
+                check_texts(files, name)
+                tree = files.tree(name)
+            except (RecordError, ConfigSyntaxError, FileNotFoundError) as error:
+                is_missing = isinstance(error, FileNotFoundError)
+                yield str(folder / name), "it is missing" if is_missing else str(error)
+            else:
+                file_names += blob_files(tree)
+        yield from _wrong_records(folder, files, dict.fromkeys(file_names), digests)
+
+
+def _wrong_records(
+    folder: Path,
+    files: StoredFiles,
+    names: Mapping[str, object],
+    digests: Mapping[str, str],
+) -> Iterator[tuple[str, str]]:
+    for name in names:
+        file = str(folder / name)
+        if not files.has(name):
+            yield file, "it is missing, and was saved with this checkpoint"
+        elif name in digests and _digest(Path(file)) not in (digests[name], "damaged"):
+            text = f"it is not what was saved with this checkpoint, as {DIGESTS} says"
+            yield file, f"{text}; remove its line there if you replaced it on purpose"
+
+
+def _problems_of_settings(
+    folder: str, names: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the configuration beside weights."""
+    if PRETRAINED_CONFIG in names and any(kind in names for kind in KINDS):
+        file = os.path.join(folder, PRETRAINED_CONFIG)
+        try:
+            check_config(file)
+        except (RecordError, OSError) as error:
+            yield file, str(error)
+
+
+def _lost_indexes(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield indexes that are missing though their shards or parts are there."""
+    shards = [match[1] for name in names if (match := _SHARD.fullmatch(name))]
+    indexes = {f"{stem}.safetensors.index.json" for stem in shards}
+    if not is_record_folder(folder) and any(map(save_id_of, names)):
+        indexes.add(RECORD_INDEX)
+    for index in sorted(indexes.difference(names)):
+        text = "the index is missing, and parts that it would name are there"
+        yield os.path.join(folder, index), text
