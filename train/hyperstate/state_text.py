@@ -71,11 +71,7 @@ class Split:
         return value
 
     def _struct(self, value: object, path: str) -> Any:
-        stripped = copy.copy(value)
-        waiting: dict[str, Any] = {}
-        if isinstance(value, Lazy):
-            waiting = dict(vars(value).get(PENDING, {}))
-            vars(stripped).pop(PENDING, None)
+        stripped, waiting = _unread(value)
         for part in stored_fields(type(value)):
             below = child(path, part.name)
             deferred = waiting.get(part.attribute)
@@ -132,3 +128,18 @@ def _item(annotation: object, key: object) -> Any:
         if get_args(member):
             return item_type(member, key)
     return None
+
+
+def _unread(value: object) -> tuple[Any, dict[str, Any]]:
+    """Return a copy of a struct, and what nobody has read yet of a lazy one."""
+    if not isinstance(value, Lazy):
+        return copy.copy(value), {}
+    waiting: dict[str, Any] = dict(vars(value).get(PENDING, {}))
+    if hasattr(type(value), "__copy__"):
+        stripped = copy.copy(value)  # of a model of pydantic, which has more than this
+    else:
+        # A copy for others would read all fields.
+        stripped = object.__new__(type(value))
+        vars(stripped).update(vars(value))
+    vars(stripped).pop(PENDING, None)
+    return stripped, waiting

@@ -58,6 +58,7 @@ def test_what_was_never_touched_is_carried_into_new_checkpoints(
     advance(again, 2)
     advance(again, 3)
 
+    assert [*vars(again.state)["_burnish_pending"]] == ["net", "other"]
     assert weights(again.state.other) == expected
     last = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     assert weights(last.state.other) == expected
