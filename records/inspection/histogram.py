@@ -14,8 +14,8 @@ _N_BUCKETS = 1 << 16
 _MOST_FEW = 1 << 16
 """Values that are kept as they are."""
 
-LARGEST = float(torch.finfo(torch.float32).max)
-SMALLEST = float(torch.finfo(torch.float32).tiny)
+_LARGEST = float(torch.finfo(torch.float32).max)
+_SMALLEST = float(torch.finfo(torch.float32).tiny)
 """Between both the sizes of values are told apart."""
 
 
@@ -27,19 +27,24 @@ class Histogram:
     """
 
     def __init__(self) -> None:
+        self._n_values = self._n_beyond = 0
         self._few: list[Array] = []
         self._n_few = 0
         self._counts: Array | None = None
 
     def add(self, block: Tensor) -> None:
         """Count the values of a flat tensor; of complex ones, their absolute values."""
-        values = block.to(torch.complex64).abs() if block.is_complex() else block
+        values = block.to(torch.complex128).abs() if block.is_complex() else block
         values = values if values.dtype is torch.float64 else values.to(torch.float32)
         is_finite = values.isfinite()
         values = values if bool(is_finite.all()) else values[is_finite]
+        self._n_values += values.numel()
         if values.dtype is torch.float64:
             # What float32 has no number for is counted at its end.
-            values = values.clamp(-LARGEST, LARGEST).to(torch.float32)
+            sizes = values.abs()
+            is_tiny = (sizes < _SMALLEST) & (sizes > 0)
+            self._n_beyond += int(((sizes > _LARGEST) | is_tiny).sum())
+            values = values.clamp(-_LARGEST, _LARGEST).to(torch.float32)
         self._add_numbers(np.array(values.numpy()))
 
     def _add_numbers(self, numbers: Array) -> None:
@@ -55,7 +60,12 @@ class Histogram:
         self._few = []
 
     def spread(self) -> "Spread | None":
-        """Return what is counted, in the order of the values; None for no values."""
+        """Return what is counted, in the order of the values.
+
+        None for no values, and for those that float32 does not tell apart.
+        """
+        if self._n_beyond > 0.01 * self._n_values:
+            return None
         if self._counts is not None:
             return self._spread_of_buckets(self._counts)
         if not self._n_few:

@@ -28,6 +28,10 @@ _NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.safetensors")
 
 
+_PARTS_OF_LIGHTNING = {"model.mpk", "training.mpk"}
+"""What `RecordCheckpoint` writes, into folders of any name."""
+
+
 def problems_of(source: str) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with folders as wholes: the file that says so, and what.
 
@@ -42,6 +46,8 @@ def problems_of(source: str) -> Iterator[tuple[str, str]]:
         if MANIFEST in names:
             manifest = os.path.join(folder, MANIFEST)
             yield from ((manifest, text) for text in _wrong_parts(Path(folder)))
+        elif {*names} >= _PARTS_OF_LIGHTNING:
+            yield folder, f"a checkpoint without {MANIFEST}, which says what it was"
         if STATE in names or DIGESTS in names:
             yield from _problems_of_state(Path(folder))
         if INDEX in names:

@@ -14,7 +14,7 @@ function finite(value) { return typeof value === "number" ? value : 1; }
     [count(data.nEqual), "with the same values"],
   ];
   if (most && data.layers.length > 1) pairs.unshift([most.name, `moved most: ${share(most.moved)}`]);
-  for (const [title, , n] of data.sections) pairs.push([count(n), title.toLowerCase()]);
+  for (const [title, , n] of data.sections) pairs.push([count(n), title[0].toLowerCase() + title.slice(1)]);
   root.append(tiles(pairs));
 })();
 
@@ -139,6 +139,6 @@ let find = () => {};
 
 for (const [title, lines, n, left] of data.sections) {
   const rest = left ? [el("li", { class: "dim" }, `... ${count(left)} more`)] : [];
-  folding(`${title} (${count(n)})`, n <= 12,
+  folding(`${title} (${count(n)})`, lines.length <= 12,
     el("ul", { class: "plain small" }, lines.map((line) => el("li", { class: "mono" }, el("span", { class: "what" }, line))), rest));
 }

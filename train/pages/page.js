@@ -68,7 +68,8 @@ function bytes(n) {
 function number(value, digits = 3) {
   if (value === null || value === undefined) return "";
   if (typeof value !== "number") return String(value);
-  return Number(value.toPrecision(digits)).toString();
+  const rounded = Number(value.toPrecision(digits));
+  return Math.abs(rounded) < 1e9 ? rounded.toString() : rounded.toExponential();
 }
 
 function share(value) {

@@ -10,7 +10,7 @@ from ...config.printable import printable, printable_name
 from ...config.short_text import quantity
 from ...records.entries.entry import Entry
 from ...records.entries.show import shape_text
-from ...records.inspection.histogram import LARGEST, SMALLEST, Histogram, Spread
+from ...records.inspection.histogram import Histogram, Spread
 from ...records.inspection.oddities import RULES, Oddity, bulk_of, oddities_of
 from ...records.inspection.read_ahead import read_ahead
 from ...records.inspection.statistics import TensorStats, stats_of
@@ -157,8 +157,6 @@ def _oddity(oddity: Oddity) -> dict[str, Any]:
 def _picture(stats: TensorStats, spread: Spread | None) -> dict[str, Any]:
     """Return bars of 0 to 100 over the middle of the values, and what lies beyond."""
     if spread is None or stats.min is None or stats.max is None or stats.is_dead:
-        return {}
-    if not SMALLEST <= max(abs(stats.min), abs(stats.max)) <= LARGEST:
         return {}
     median, reach = bulk_of(spread)
     low, high = max(stats.min, median - 4 * reach), min(stats.max, median + 4 * reach)

@@ -58,12 +58,14 @@ def test_signs_and_zeros_are_in_order() -> None:
 def test_what_is_not_finite_is_left_out_and_what_is_too_large_counted_at_the_end() -> (
     None
 ):
-    values = torch.tensor([math.nan, math.inf, 1.0, 1e300], dtype=torch.float64)
+    values = torch.tensor(
+        [math.nan, math.inf, *[1.0] * 199, 1e300], dtype=torch.float64
+    )
 
     spread = spread_of(values)
 
-    assert spread.n_values == 2
-    assert spread.n_below(1e38) == 1
+    assert spread.n_values == 200
+    assert spread.n_below(1e38) == 199
     assert Histogram().spread() is None
 
 
@@ -79,3 +81,12 @@ def test_what_is_not_finite_is_left_out_and_what_is_too_large_counted_at_the_end
 )
 def test_every_dtype_is_counted(values: torch.Tensor) -> None:
     assert spread_of(values).n_values == values.numel()
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_values_that_float32_does_not_tell_apart_have_no_spread(size: float) -> None:
+    histogram = Histogram()
+
+    histogram.add(torch.randn(100, dtype=torch.float64) * size)
+
+    assert histogram.spread() is None

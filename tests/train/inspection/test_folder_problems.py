@@ -133,3 +133,13 @@ def test_a_record_that_the_state_names_is_missed_without_digests_too(
     assert [file for file, _ in problems_of(str(folder))] == [
         str(newest / "state.optim.mpk")
     ]
+
+
+def test_a_checkpoint_of_lightning_has_its_manifest(tmp_path: Path) -> None:
+    for name in ("model", "training"):
+        burnish.save_record(Net(), tmp_path / f"{name}.mpk")
+
+    ((place, text),) = problems_of(str(tmp_path))
+
+    assert place == str(tmp_path)
+    assert "without checkpoint.json" in text

@@ -70,7 +70,19 @@ def test_values_at_the_ends_of_float64_are_drawn(size: float, tmp_path: Path) ->
     rows = tensors_of(page_of(tensors, tmp_path / "x.mpk"))
 
     assert rows["x"]["min"] == -torch.finfo(torch.float64).max
+    assert "odd" not in rows["x"]
     assert rows["beside"]["odd"][0]["kind"] == "infinite"
+
+
+def test_an_outlier_beyond_float32_is_marked(tmp_path: Path) -> None:
+    values = torch.linspace(-1, 1, 3000, dtype=torch.float64)
+    values[7] = 1e300
+    tensors = {"x": values, "z": torch.complex(values, values)}
+
+    rows = tensors_of(page_of(tensors, tmp_path / "x.mpk"))
+
+    assert [odd["kind"] for odd in rows["x"]["odd"]] == ["outliers"]
+    assert all(row["ends"][1] < 10 for row in rows.values())
 
 
 def test_a_thousand_tensors_make_less_than_two_megabytes(tmp_path: Path) -> None:
@@ -233,3 +245,16 @@ def test_arrow_keys_go_through_the_map(opened: Browser) -> None:
     assert after != before
     opened.press("Enter")
     assert names(opened) == [after.partition(",")[0]]
+
+
+@needs_chromium
+def test_large_integers_stay_inside_their_cards(
+    browser: Browser, tmp_path: Path
+) -> None:
+    values = torch.tensor([-(2**63), 2**63 - 1, 0, 7])
+    file = tmp_path / "x.html"
+    file.write_text(page_of({"steps": values}, tmp_path / "x.mpk"))
+
+    browser.open(file, 420)
+
+    assert browser.value("document.documentElement.scrollWidth") <= 420
