@@ -28,7 +28,7 @@ from ...records.sharded.shard_index import INDEX
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain_records import value_of
 from .manifest import FILE, Manifest, PartRow
-from .part_kinds import VALUE, PartRecord, SavePart, fill, other_flags, part_of
+from .part_kinds import VALUE, PartRecord, SavePart, fill, other_flags, part_of, refused
 from .shared_parts import shared_names, with_own_shares
 
 RNG = "rng"
@@ -301,10 +301,10 @@ class Checkpoint(os.PathLike[str]):
         except TypeError as error:
             if "cannot be filled in place" in str(error):
                 raise
-            raise _refused(file, name, part, error) from error
+            raise refused(file, name, part, error) from error
         except Exception as error:  # a part's own load_state_dict may raise anything
             raise_of_signal(error)
-            raise _refused(file, name, part, error) from error
+            raise refused(file, name, part, error) from error
 
     def _add_cure(self, error: RecordMismatchError, name: str) -> None:
         """Say what the advice of those that load one file means for a restore."""
@@ -353,17 +353,6 @@ def _warn_of_flags(name: str, module: nn.Module, record: FlatRecord) -> None:
             "to go on as it was, set its requires_grad before the next step",
             RuntimeWarning,
         )
-
-
-def _refused(
-    file: str, name: str, part: object, error: Exception
-) -> RecordMismatchError:
-    return RecordMismatchError(
-        file,
-        [f"{name}: the {type(part).__name__} refused its state: {error!s:.300}"],
-        "Nothing was changed. Build it as it was when the checkpoint was saved, or "
-        "restore the other parts alone.",
-    )
 
 
 def nothing_to_restore(names: Sequence[str]) -> TypeError:

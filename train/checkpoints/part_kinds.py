@@ -46,13 +46,16 @@ from ...records.tensors.memory import is_distributed
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
 from .param_names import KEY as PARAM_NAMES
-from .param_names import in_order_of_params, names_of_params
+from .param_names import in_order_of_params, names_of_params, stored_kind
 from .rng import Generators
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 
 MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
 """The kinds of parts, as files name them: a module, what makes a record of itself, a
 state dict, plain data."""
+
+STATE_OF = "state_of"
+"""Where the metadata of a state has the name of the object's class."""
 
 
 @runtime_checkable
@@ -293,13 +296,17 @@ class _StatePart(Part):
 
     def record(self) -> Record | FlatRecord:
         read_state, _ = self._accessors()
-        return record_of(read_state(), self.name)
+        record = record_of(read_state(), self.name)
+        record.metadata[STATE_OF] = type(self.value).__name__
+        return record
 
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
     ) -> None:
         read_state, write_state = self._accessors()
         is_module = stored_kind == MODULE
+        if not is_module:
+            _check_class(self.name, self.value, record)
         state = record.to_state_dict() if is_module else self.state_in(record)
         if type(self.value) in _GENERATORS:
             transaction.undo_with(partial(write_state, read_state()))
@@ -409,6 +416,38 @@ class _ValuePart(Part):
         self.value.clear()
         is_dict = isinstance(self.value, dict)
         self.value.update(content) if is_dict else self.value.extend(content)
+
+
+def _check_class(name: str, value: object, record: FlatRecord) -> None:
+    """Raise RecordMismatchError for the state of another class of torch's.
+
+    State dicts of two optimizers, or schedulers, may have the same keys, and most take
+    any. A class of the user's may have got another name, so that is a warning.
+    """
+    # An older file tells it of optimizers alone.
+    stored_class = str(record.metadata.get(STATE_OF) or stored_kind(record))
+    names = _class_names(value)
+    if not stored_class or stored_class in names:
+        return
+    problem = f"found the state of {stored_class}, expected that of {', '.join(names)}"
+    if any(
+        all(hasattr(home, class_name) for class_name in (stored_class, *names))
+        for home in (torch.optim, torch.optim.lr_scheduler)
+    ):
+        raise RecordMismatchError(record.reading.file, [f"{name}: {problem}"], _ANOTHER)
+    if not isinstance(value, OptimizerAdaptor):  # which looks at the state itself
+        warn_user(
+            f"{name}: {problem}; it is taken over, since a class may be renamed. If "
+            "they are two, restore the other parts alone: then this one begins anew",
+            RuntimeWarning,
+        )
+
+
+def _class_names(value: object) -> list[str]:
+    """Return the class of an object, or what ours among optimizers are called."""
+    if isinstance(value, OptimizerAdaptor):
+        return [*dict.fromkeys(group["kind"] for group in value.param_groups)]
+    return ["LBFGS" if isinstance(value, LBFGSAdaptor) else type(value).__name__]
 
 
 def _check_settings(
@@ -547,6 +586,18 @@ def fill(
             part.modules = modules
             return part.fill(record, stored_kind, transaction)
     raise _unfit(name, value, record, stored_kind)
+
+
+def refused(
+    file: str, name: str, part: object, error: Exception
+) -> RecordMismatchError:
+    """Return the error of a part whose own ``load_state_dict`` raised ``error``."""
+    return RecordMismatchError(
+        file,
+        [f"{name}: the {type(part).__name__} refused its state: {error!s:.300}"],
+        "Nothing was changed. Build it as it was when the checkpoint was saved, or "
+        "restore the other parts alone.",
+    )
 
 
 def warn_of_unsaved(name: str, paths: Sequence[str]) -> None:

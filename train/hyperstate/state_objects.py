@@ -47,6 +47,7 @@ from ..checkpoints.part_kinds import (
     kind_of,
     other_flags,
     part_of,
+    refused,
 )
 from ..plain_records import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
@@ -382,17 +383,23 @@ class _Filled(ObjectKind):
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         target = state.initial_object(source.path)
         description = source.description
-        all_or_nothing(
-            partial(
-                fill,
-                source.path,
-                target,
-                source.record,
-                description.part,
-                left_out=frozenset(description.left_out),
-                modules=state.initial_modules(),
-            )
+        filling = partial(
+            fill,
+            source.path,
+            target,
+            source.record,
+            description.part,
+            left_out=frozenset(description.left_out),
+            modules=state.initial_modules(),
         )
+        try:
+            all_or_nothing(filling)
+        except (RecordError, OSError, MemoryError):
+            raise
+        except Exception as error:  # an object's own load_state_dict may raise anything
+            raise_of_signal(error)
+            file = source.record.reading.file
+            raise refused(file, source.path, target, error) from error
         if isinstance(target, nn.Module):
             for path, flag in other_flags(target, source.record).items():
                 unwrapped(target).get_parameter(path).requires_grad_(flag)

@@ -18,6 +18,7 @@ from ...records.record_view import names_on_path, plain_leaves
 from ...records.tensors.dtypes import name_of_dtype
 from ..checkpoints.param_names import KEY as PARAM_NAMES
 from ..checkpoints.param_names import STATE_KEY
+from ..checkpoints.part_kinds import STATE_OF
 from ..hyperstate.saved_with import KEY as SAVED_WITH
 from .stored_parts import StoredPart, StoredParts
 from .torch_optimizers import StatesByName, states_by_name
@@ -60,7 +61,7 @@ class PartView:
         # Of a HyperState's objects it says how each is made again, in its own words.
         is_of_state = {STATE_KEY, SAVED_WITH} <= metadata.keys()
         of_state = [STATE_KEY, SAVED_WITH] if is_of_state else []
-        skipped = {"burnish", *of_groups, *of_state}
+        skipped = {"burnish", STATE_OF, *of_groups, *of_state}
         return {k: v for k, v in metadata.items() if k not in skipped}
 
     @property

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import burnish
-from burnish.optim import SGD, AdamW
+from burnish.optim import LBFGS, Adam, AdamW, Lion
 from burnish.optim.schedulers import Cosine
 from burnish.records import (
     Record,
@@ -79,8 +79,8 @@ def test_a_state_of_torch_that_does_not_fit_our_optimizer_is_told_with_its_file(
     adam.step()
     checkpoint = Checkpoints(tmp_path).save(1, optim=adam)
 
-    with pytest.raises(RecordMismatchError, match=r"and that of SGD has no") as caught:
-        Checkpoints(tmp_path).restore(optim=SGD().bind(model, lr=0.1))
+    with pytest.raises(RecordMismatchError, match=r"and that of Lion has") as caught:
+        Checkpoints(tmp_path).restore(optim=Lion().bind(model, lr=0.1))
 
     assert caught.value.file == str(checkpoint.file("optim"))
     assert "load no state: then it begins anew" in caught.value.cure
@@ -250,7 +250,7 @@ def test_the_state_of_another_optimizer_of_torch_is_refused(tmp_path: Path) -> N
     Checkpoints(tmp_path).save(1, optim=adam)
     sgd = torch.optim.SGD(model.parameters(), lr=0.25)
 
-    with pytest.raises(RecordMismatchError, match=r"without .*momentum.* of SGD"):
+    with pytest.raises(RecordMismatchError, match="of AdamW, expected that of SGD"):
         Checkpoints(tmp_path).restore(optim=sgd)
 
     assert sgd.param_groups[0]["lr"] == 0.25
@@ -267,3 +267,105 @@ def test_an_object_of_names_is_told_that_vars_is_a_dict(
         Checkpoints(tmp_path).save(1, args=names)
     with pytest.raises(TypeError, match=advice):
         burnish.save_record({"args": names}, tmp_path / "a.mpk")
+
+
+class Renamed(torch.optim.SGD):
+    """An optimizer of the user's."""
+
+
+def test_a_state_without_what_the_groups_have_is_refused(tmp_path: Path) -> None:
+    model = net()
+    Checkpoints(tmp_path).save(1, optim=torch.optim.AdamW(model.parameters()))
+    optim = Renamed(model.parameters(), lr=0.25)
+
+    with (
+        pytest.warns(RuntimeWarning, match="of AdamW, expected that of Renamed"),
+        pytest.raises(RecordMismatchError, match=r"without .*momentum.* of Renamed"),
+    ):
+        Checkpoints(tmp_path).restore(optim=optim)
+
+    assert optim.param_groups[0]["lr"] == 0.25
+
+
+TWINS: list[Any] = [
+    (lambda p: torch.optim.Adam(p), lambda p: torch.optim.AdamW(p), "Adam"),
+    (lambda p: torch.optim.AdamW(p), lambda p: torch.optim.Adamax(p), "AdamW"),
+    *[
+        (
+            lambda p, first=first: first(torch.optim.SGD(p, lr=1.0)),
+            lambda p, second=second: second(torch.optim.SGD(p, lr=1.0)),
+            name,
+        )
+        for first, second, name in [
+            (
+                lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10),
+                lambda o: torch.optim.lr_scheduler.StepLR(o, 2),
+                "CosineAnnealingLR",
+            ),
+            (
+                lambda o: torch.optim.lr_scheduler.StepLR(o, 2),
+                lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9),
+                "StepLR",
+            ),
+        ]
+    ],
+]
+
+
+@pytest.mark.parametrize(("first", "second", "name"), TWINS)
+def test_a_state_that_a_class_of_torch_would_take_from_another_is_refused(
+    first: Any, second: Any, name: str, tmp_path: Path
+) -> None:
+    model = net()
+    part = second(model.parameters())
+    before = str(part.state_dict())
+    Checkpoints(tmp_path).save(1, part=first(model.parameters()))
+
+    with pytest.raises(RecordMismatchError, match=f"part: found the state of {name}, "):
+        Checkpoints(tmp_path).restore(part=part)
+
+    assert str(part.state_dict()) == before
+
+
+def test_the_state_of_adam_of_torch_is_none_of_our_adamw(tmp_path: Path) -> None:
+    model = net()
+    Checkpoints(tmp_path).save(1, optim=torch.optim.Adam(model.parameters()))
+
+    with pytest.raises(RecordMismatchError, match="of Adam, expected that of AdamW"):
+        Checkpoints(tmp_path).restore(optim=AdamW().bind(model, lr=0.1))
+    assert Checkpoints(tmp_path).restore(optim=Adam().bind(model, lr=0.1)) == 1
+
+
+def test_torchs_lbfgs_goes_on_with_ours(tmp_path: Path) -> None:
+    model = net()
+    Checkpoints(tmp_path).save(1, optim=torch.optim.LBFGS(model.parameters()))
+
+    assert Checkpoints(tmp_path).restore(optim=LBFGS().bind(model, lr=0.1)) == 1
+
+
+class Average:
+    def __init__(self) -> None:
+        self.value = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.value = state_dict["value"]
+
+
+class MovingAverage(Average):
+    """A class that was renamed, or another one: nobody knows."""
+
+
+def test_the_state_of_a_class_of_another_name_is_taken_over_and_warned_of(
+    tmp_path: Path,
+) -> None:
+    average, other = Average(), MovingAverage()
+    average.value = 3
+    Checkpoints(tmp_path).save(1, mean=average)
+
+    with pytest.warns(RuntimeWarning, match="of Average, expected that of MovingAver"):
+        Checkpoints(tmp_path).restore(mean=other)
+
+    assert other.value == 3

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from burnish.config import ConfigError
 from burnish.optim import AdamW, OptimizerAdaptor
-from burnish.records import RecordError, RecordFormatError
+from burnish.records import RecordError, RecordFormatError, RecordMismatchError
 from burnish.train import Blob, HyperState
 
 from .states import Actor, Config, Nested, Net, Policy, advance, load, weights
@@ -119,3 +120,82 @@ def test_objects_deep_in_nested_states_stay_bound(
     assert [id(p) for p in stepped] == [id(p) for p in again.policy.net.parameters()]
     if again.schedule is not None:
         assert again.schedule.optimizer is again.optim
+
+
+@dataclass
+class Scheduled:
+    step: int
+    net: Any
+    optim: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+
+
+class Ordered(nn.Module):
+    def __init__(self, names: str) -> None:
+        super().__init__()
+        for name in names:
+            self.add_module(name, nn.Linear(2, 2))
+
+
+def scheduled(names: str, schedule: Any, optimizer: Any = torch.optim.AdamW) -> Any:
+    def begin(_: Config) -> Scheduled:
+        net = Ordered(names)
+        optim = optimizer(net.parameters())
+        return Scheduled(0, net, optim, schedule(optim))
+
+    return begin
+
+
+def by_steps(optim: Any) -> Any:
+    return torch.optim.lr_scheduler.StepLR(optim, 2)
+
+
+def begun(folder: Path) -> Scheduled:
+    run = HyperState.load(
+        Config, Scheduled, scheduled("abc", by_steps), checkpoint_dir=folder
+    )
+    for name, param in run.state.net.named_parameters():
+        param.grad = torch.full_like(param, float(ord(name[0])))
+    run.state.optim.step()
+    advance(run, 1)
+    return run.state
+
+
+def test_what_the_program_makes_gets_states_by_the_names_of_parameters(
+    tmp_path: Path,
+) -> None:
+    before = begun(tmp_path)
+
+    state = HyperState.load(
+        Config, Scheduled, scheduled("cab", by_steps), checkpoint_dir=tmp_path
+    ).state
+
+    for name, param in before.net.named_parameters():
+        moment = state.optim.state[state.net.get_parameter(name)]["exp_avg"]
+        assert torch.equal(moment, before.optim.state[param]["exp_avg"])
+
+
+@pytest.mark.parametrize(
+    ("begin", "problem"),
+    [
+        (
+            scheduled("abc", torch.optim.lr_scheduler.ConstantLR),
+            "schedule: found the state of StepLR, expected that of ConstantLR",
+        ),
+        (
+            scheduled("abc", by_steps, torch.optim.Adam),
+            "optim: found the state of AdamW, expected that of Adam",
+        ),
+        (
+            scheduled("abc", by_steps, lambda params: torch.optim.AdamW([*params][:2])),
+            "optim: the AdamW refused its state: loaded state dict contains",
+        ),
+    ],
+)
+def test_what_does_not_fit_what_the_program_makes_is_told_with_its_path(
+    begin: Any, problem: str, tmp_path: Path
+) -> None:
+    begun(tmp_path)
+
+    with pytest.raises(RecordMismatchError, match=problem):
+        HyperState.load(Config, Scheduled, begin, checkpoint_dir=tmp_path)
