@@ -248,13 +248,18 @@ def test_arrow_keys_go_through_the_map(opened: Browser) -> None:
 
 
 @needs_chromium
-def test_large_integers_stay_inside_their_cards(
-    browser: Browser, tmp_path: Path
+@pytest.mark.parametrize("width", [420, 1280])
+def test_numbers_of_any_size_stay_inside_their_cards(
+    browser: Browser, tmp_path: Path, width: int
 ) -> None:
-    values = torch.tensor([-(2**63), 2**63 - 1, 0, 7])
+    normal = torch.randn(500, dtype=torch.float64)
+    tensors = {f"n{i}": torch.tensor([-(2**63), 2**63 - 1, i]) for i in range(3)}
+    tensors |= {f"x{i}": normal * -(10.0 ** (200 * i)) for i in (-1, 0, 1)}
     file = tmp_path / "x.html"
-    file.write_text(page_of({"steps": values}, tmp_path / "x.mpk"))
+    file.write_text(page_of(tensors, tmp_path / "x.mpk"))
 
-    browser.open(file, 420)
+    browser.open(file, width)
 
-    assert browser.value("document.documentElement.scrollWidth") <= 420
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    rows = "[...document.querySelectorAll('.ends')]"
+    assert browser.value(f"{rows}.filter(e => e.scrollWidth > e.clientWidth)") == []
