@@ -9,12 +9,31 @@ from ..config.classes.fields import is_struct
 from ..config.process.user_traceback import print_error_text
 from ..config.schema.commands import COMMANDS, run_schema_command
 from .target import TargetError, find_target
-from .words import parser
+from .words import help_of, parser
 
 _EXAMPLES = """
 burnish schema dump train.py:Config config.schema.json
 burnish schema check net.py:Net net.schema.json
 """
+
+_EXAMPLES_OF = {
+    "dump": """
+burnish schema dump train.py:Config
+burnish schema dump net.py:Net net.schema.json
+""",
+    "check": """
+burnish schema check train.py:Config
+burnish schema check net.py:Net net.schema.json
+""",
+    "upgrade": """
+burnish schema upgrade train.py:Config
+burnish schema upgrade net.py:Net net.schema.json
+""",
+    "upgrade-config": """
+burnish schema upgrade-config train.py:Config runs/*/config.ron --dry-run
+burnish schema upgrade-config train.py:Config old.ron --include-defaults
+""",
+}
 
 ABOUT = "keep a class, of configs or of modules, and its older files together"
 
@@ -36,7 +55,8 @@ def _parser() -> ArgumentParser:
     words = parser("schema", ABOUT, _EXAMPLES)
     commands = words.add_subparsers(dest="command", required=True)
     for name, (about, add_arguments, _) in COMMANDS.items():
-        command = commands.add_parser(name, help=about, description=about)
+        options = help_of(about, _EXAMPLES_OF[name])
+        command = commands.add_parser(name, help=about, **options)
         target_help = "a config class or a module, as file.py:Name or module:Name"
         command.add_argument("target", help=target_help)
         add_arguments(command)

@@ -58,7 +58,7 @@ def _sha256(text: str) -> str:
 
 
 def _verify_all(options: Namespace) -> int:
-    results = [r for file in options.files for r in _results(file, options)]
+    results = [_NO_COUNTS | r for f in options.files for r in _results(f, options)]
     if options.json:
         from .json_output import print_json
 
@@ -71,6 +71,9 @@ def _verify_all(options: Namespace) -> int:
     # What is damaged is an answer, whatever else could not be read.
     return 1 if 1 in statuses else max(statuses)
 
+
+_NO_COUNTS: dict[str, Any] = {"n_entries": None, "n_bytes": None, "checked_by": ""}
+"""What is told of a file that could not be read to its end."""
 
 _STATUS = {"fine": 0, "no checksums": 0, "damaged": 1, "unreadable": 2}
 

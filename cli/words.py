@@ -1,7 +1,7 @@
 """The words of a command: its parser, with examples and exit codes in its help."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..config.printable import printable
 
@@ -13,13 +13,17 @@ EXIT_CODES = (
 
 def parser(name: str, about: str, examples: str) -> ArgumentParser:
     """Return the parser of ``burnish name``; ``examples`` are lines of its help."""
+    return _Parser(prog=f"burnish {name}", **help_of(about, examples))
+
+
+def help_of(about: str, examples: str) -> dict[str, Any]:
+    """Return what a parser is made with so that its help tells what it is for."""
     lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
-    return _Parser(
-        prog=f"burnish {name}",
-        description=about[:1].upper() + about[1:] + ".",
-        epilog=f"examples:\n{lines}\n\n{EXIT_CODES}",
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    return {
+        "description": about[:1].upper() + about[1:] + ".",
+        "epilog": f"examples:\n{lines}\n\n{EXIT_CODES}",
+        "formatter_class": RawDescriptionHelpFormatter,
+    }
 
 
 class _Parser(ArgumentParser):

@@ -75,9 +75,10 @@ def folder_error(folder: str) -> IsADirectoryError:
 
 def what_to_read(folder: str) -> str:
     """Return in words what ``folder`` holds, and which call reads it."""
-    names: list[str] = []
-    with suppress(OSError):
+    try:
         names = sorted(os.listdir(folder))
+    except OSError as error:
+        return f"and what it holds cannot be read: {error.strerror or error}"
     if "checkpoint.json" in names:
         run, files = os.path.dirname(os.path.abspath(folder)), _records(names)
         return (

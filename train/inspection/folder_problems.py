@@ -22,6 +22,7 @@ from ..hyperstate.blob_markers import blob_files
 from ..hyperstate.digests import FILE as DIGESTS
 from ..hyperstate.digests import read_digests
 from ..hyperstate.stored_files import CONFIG, STATE, StoredFiles, check_texts
+from .stored_files import walk_with_links
 
 _NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
 
@@ -40,7 +41,7 @@ def problems_of(source: str) -> Iterator[tuple[str, str]]:
     shards; a run does not go on from its newest checkpoint, or an older one has lost
     the file that says what it holds.
     """
-    for folder, folders, names in sorted(os.walk(source)):
+    for folder, folders, names in walk_with_links(source):
         yield from problems_of_run(folder, folders)
         yield from _unmarked(folder, folders)
         if MANIFEST in names:

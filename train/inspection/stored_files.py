@@ -1,7 +1,6 @@
 """The files of records in a folder."""
 
 import os
-import re
 
 from ...core.pretrained.shards import read_shard_index, shard_names
 from ...records.flat_record import FlatRecord
@@ -12,32 +11,59 @@ from ...records.sharded.folder import is_record_folder, parts_named_in
 from ...records.sharded.shard_index import INDEX as RECORD_INDEX
 from ...records.sharded.shard_index import save_id_of
 from ...records.source_errors import folder_error
-from ..checkpoints.folders import DIGITS, LATEST
 from ..checkpoints.manifest import FILE as MANIFEST
 
 _MOST_OF_INDEX = 1 << 30
-
-_NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
 
 
 def files_of(source: str) -> list[str]:
     """Return every file of a record in a folder, at any depth; a file itself.
 
-    OSError for a folder without any.
+    Folders within that cannot be read are among them. OSError for a folder without any.
     """
     if not os.path.isdir(source):
         return [source]
+    unreadable: list[str] = []
     files = [
         os.path.join(folder, name)
-        for folder, _, names in sorted(os.walk(source))
+        for folder, _, names in walk_with_links(source, unreadable)
         for name in sorted(names)
         if _is_record(os.path.join(folder, name))
         # Who reads the index of a folder reads its parts.
         and not (save_id_of(name) and is_record_folder(folder))
     ]
-    if not files:
+    if not (files or unreadable):
         raise folder_error(source)
-    return files
+    return [*unreadable, *files]
+
+
+def walk_with_links(
+    source: str, unreadable: list[str] | None = None
+) -> list[tuple[str, list[str], list[str]]]:
+    """Return what `os.walk` gives, in order, with the folders that links lead to.
+
+    Each is there once, by its own name if it has one in ``source``. Folders that cannot
+    be read are added to ``unreadable``.
+    """
+
+    def note(error: OSError) -> None:
+        if unreadable is not None:
+            unreadable.append(str(error.filename))
+
+    rows: list[tuple[str, list[str], list[str]]] = []
+    waiting, known = [source], set[str]()
+    while waiting:
+        new_rows = [
+            row
+            for place in waiting
+            if os.path.realpath(place) not in known
+            for row in os.walk(place, onerror=note)
+        ]
+        known.update(os.path.realpath(folder) for folder, _, _ in new_rows)
+        rows += new_rows
+        places = (os.path.join(row[0], name) for row in new_rows for name in row[1])
+        waiting = [place for place in places if os.path.islink(place)]
+    return sorted(rows)
 
 
 def files_of_record(record: FlatRecord) -> list[str]:
@@ -60,7 +86,11 @@ def _is_record(file: str) -> bool:
     if file.endswith(("config.json", ".index.json")):
         return False
     if not file.endswith(".json"):
-        return os.path.isfile(file)
+        # A link that leads nowhere is a record that is missing.
+        return os.path.isfile(file) or os.path.islink(file)
     # Other libraries have their settings in JSON, beside the weights.
-    with open(file, "rb") as stream:
-        return b'"burnish"' in stream.read(64)
+    try:
+        with open(file, "rb") as stream:
+            return b'"burnish"' in stream.read(64)
+    except OSError:
+        return True

@@ -1,10 +1,12 @@
 """What folders lack as wholes, whatever their records are."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ import burnish
 from burnish.cli.main import main
 from burnish.train import Checkpoints, HyperState
 from burnish.train.inspection.folder_problems import problems_of
+from burnish.train.inspection.stored_files import files_of
 
 
 class Net(burnish.Module):
@@ -143,3 +146,48 @@ def test_a_checkpoint_of_lightning_has_its_manifest(tmp_path: Path) -> None:
 
     assert place == str(tmp_path)
     assert "without checkpoint.json" in text
+
+
+def test_what_links_lead_to_is_verified_and_nothing_twice(tmp_path: Path) -> None:
+    folder, other = tmp_path / "folder", tmp_path / "other"
+    for place in (folder / "a", other):
+        place.mkdir(parents=True)
+        burnish.save_record(Net(), place / "net.mpk")
+    (folder / "again").symlink_to("a")
+    (folder / "round").symlink_to(".")
+    (folder / "other").symlink_to(other)
+
+    assert files_of(str(folder)) == [
+        str(folder / "a" / "net.mpk"),
+        str(folder / "other" / "net.mpk"),
+    ]
+    (other / "net.mpk").write_bytes(b"")
+    assert main(["verify", str(folder)]) == 1
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_record(tmp_path: Path) -> None:
+    burnish.save_record(Net(), tmp_path / "net.mpk")
+    (tmp_path / "other.mpk").symlink_to("gone.mpk")
+
+    assert main(["verify", str(tmp_path)]) == 2
+
+
+def test_a_folder_that_cannot_be_read_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("open", "shut"):
+        (tmp_path / name).mkdir()
+        burnish.save_record(Net(), tmp_path / name / "net.mpk")
+    shut = str(tmp_path / "shut")
+    scandir = os.scandir
+
+    def refusing(path: str = ".") -> Any:
+        # Root may read what others may not.
+        if os.fspath(path) == shut:
+            raise PermissionError(errno.EACCES, "Permission denied", shut)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+    assert main(["verify", str(tmp_path)]) == 2
+    assert f"{shut}: unreadable" in capsys.readouterr().out
