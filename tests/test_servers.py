@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import burnish
+
+from . import fresh_processes
+from .fresh_processes import FreshProcess
 
 needs_smaps = pytest.mark.skipif(
     not Path("/proc/self/smaps").exists(), reason="counts pages as Linux tells of them"
@@ -149,25 +153,31 @@ def without_home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+Runs = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def new_interpreter(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
 def run(
-    program: str, folder: Path, **variables: str
+    program: str,
+    folder: Path,
+    run_python: Runs = fresh_processes.run,
+    **variables: str,
 ) -> "subprocess.CompletedProcess[str]":
     """Run ``program`` where nothing can be written and nobody is at home."""
     names = ("HOME", "XDG_CACHE_HOME", "BURNISH_CACHE", "TMPDIR")
     environment = {k: v for k, v in os.environ.items() if k not in names}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment |= {"HOME": "/nonexistent", **variables}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    return run_python("-c", program, cwd=folder, env=environment)
 
 
 def test_reading_writes_nothing(without_home: Path) -> None:
-    result = run(READ_ONLY + READ, without_home)
+    """Nor does importing what is needed for it."""
+    result = run(READ_ONLY + READ, without_home, new_interpreter)
 
     assert result.returncode == 0, result.stderr
 
@@ -179,7 +189,8 @@ def test_an_optimizer_steps_where_no_program_can_be_compiled_to(
     scratch = without_home / "scratch"
     scratch.mkdir()
 
-    result = run(READ_ONLY + READ + STEP, without_home, TMPDIR=str(scratch))
+    program = READ_ONLY + READ + STEP
+    result = run(program, without_home, new_interpreter, TMPDIR=str(scratch))
 
     assert result.returncode == 0, result.stderr
     assert "2 parameters on" in result.stdout
@@ -213,14 +224,10 @@ with Checkpoints("run", on_signal=signal.SIGTERM) as checkpoints:
 def test_a_preempted_program_saves_and_goes_on_from_there(tmp_path: Path) -> None:
     begins: list[int] = []
     for _ in range(2):
-        command = [sys.executable, "-c", PREEMPTED]
-        with subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
+        with FreshProcess("-c", PREEMPTED, cwd=tmp_path, piped=True) as process:
             begins.append(int(process.stdout.readline()))
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=60) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+            assert process.wait() in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
     assert begins[0] == 0
     assert begins[1] > 0

@@ -9,7 +9,6 @@ import importlib.util
 import inspect
 import json
 import random
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -27,6 +26,7 @@ from torch import nn
 from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import BlueprintError
 
+from .. import fresh_processes
 from .forks import Outcomes, run_cases
 
 GOOD = {"e": "equal", "r": "refused, by hand too"}
@@ -715,8 +715,7 @@ def constructors(n: int, seed: int) -> tuple[dict[str, int | float], Outcomes]:
         folder = Path(name)
         outcomes = run_cases(partial(case, seed, folder), range(n), GOOD, seconds=60)
         files = sorted(folder.glob("*.json"))
-        words = [sys.executable, "-m", __spec__.name, "--reopen", name]
-        done = subprocess.run(words, capture_output=True, text=True)
+        done = fresh_processes.run("-m", __spec__.name, "--reopen", name)
     figures: dict[str, int | float] = {"constructors": n, **outcomes.counts}
     figures["reopened in another process"] = len(files)
     if done.returncode:

@@ -3,7 +3,6 @@
 import importlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from burnish.cli import fit
 from burnish.cli.main import main
 from burnish.train import Checkpoint
 from burnish.train.fit import run_fit
+from burnish.train.fit.history import History
 
 from .runs import EXAMPLE_RUNS, FEW, words
 
@@ -143,38 +143,34 @@ def test_two_way_splits_without_checkpoints_and_logs() -> None:
     assert not Path("run/logs").exists()
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from burnish.cli import fit
-from burnish.train.fit.history import History
+def status_of_a_fork_that_is_killed(command: list[str], folder: Path) -> int:
+    """Run a command in a process that dies in the epoch after its first checkpoint."""
+    saved, n_since = folder / "checkpoints/last/checkpoint.json", 0
 
-saved, n_since = Path(sys.argv[1]) / "checkpoints/last/checkpoint.json", 0
+    def die(*args: object) -> None:
+        nonlocal n_since
+        n_since += saved.exists()
+        if n_since == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def die_in_the_epoch_after_a_checkpoint(*args):
-    global n_since
-    n_since += saved.exists()
-    if n_since == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-History.on_train_batch_end = die_in_the_epoch_after_a_checkpoint
-sys.exit(fit.main(sys.argv[2:]))
-"""
+    child = os.fork()
+    if not child:
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(History, "on_train_batch_end", die)
+                fit.main(command)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_bits() -> None:
+    # No fork has the threads of a pool, and sums of several differ in their last bits.
     torch.set_num_threads(1)
     assert fit.main(words("whole", "max_epochs=4", "depth=1")) == 0
     command = words("part", "max_epochs=4", "depth=1", "resume_from_checkpoint=auto")
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, "part", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        # Sums of several threads differ in their last bits from those of one.
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = status_of_a_fork_that_is_killed(command, Path("part"))
+    assert killed == -signal.SIGKILL
     left = Checkpoint.read("part/checkpoints/last").step
 
     assert fit.main(command) == 0

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from burnish.cli.json_output import print_json
 from burnish.cli.main import main
 from burnish.records import Record
 
+from .. import fresh_processes
 from .stored_files import Net, stepped_optimizer
 
 
@@ -249,8 +248,7 @@ def test_show_verify_and_diff_read_a_large_tensor_in_pieces(suffix: str) -> None
     for name, n in (("small", 1 << 18), ("large", 6 << 20)):
         Record.from_state_dict({"w": torch.randn(n)}).save(f"{name}.{suffix}")
 
-    command = [sys.executable, "-c", LIMITED, suffix]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    ended = fresh_processes.run("-c", LIMITED, suffix, check=True)
 
     grown = int(ended.stdout.splitlines()[-1])
     assert grown < 20, f"{grown} MiB for a file of 24 MiB"

@@ -4,8 +4,6 @@ import importlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import urllib.request
 import warnings
@@ -19,6 +17,8 @@ import torch
 from torch import nn
 
 from burnish.optim import engine_report
+
+from ..fresh_processes import FreshProcess
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 FILES = sorted(RECIPES.glob("*.py"))
@@ -167,22 +167,21 @@ def test_serve(recipe: Callable[[str], Any]) -> None:
     row = [0.1, 0.2, 0.3, 0.4]
     expected = [net(torch.tensor([row]))[0].tolist() for net in nets]
     nets[0].save_record("net.mpk")
-    command = [sys.executable, str(RECIPES / "serve.py"), "net.mpk", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    program = FreshProcess(RECIPES / "serve.py", "net.mpk", "0", piped=True)
+    with program as process:
         try:
-            port = int(process.stdout.readline().rpartition(" ")[2])
+            port = int(process.stdout.readline().rpartition(b" ")[2])
             with Traffic(port, row) as traffic:
                 for i in (1, 0, 1):
                     nets[i].save_record("net.mpk")
                     process.send_signal(signal.SIGHUP)
-                    assert process.stdout.readline() == "reloaded\n"
+                    assert process.stdout.readline() == b"reloaded\n"
             assert {tuple(a) for a in traffic.answers} <= {tuple(e) for e in expected}
             assert asked(port, row) == expected[1]
             Path("broken.mpk").write_bytes(Path("net.mpk").read_bytes()[:-9])
             os.replace("broken.mpk", "net.mpk")
             process.send_signal(signal.SIGHUP)
-            assert "not reloaded: net.mpk" in process.stdout.readline()
+            assert b"not reloaded: net.mpk" in process.stdout.readline()
             assert asked(port, row) == expected[1]
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == 0

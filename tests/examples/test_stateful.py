@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
@@ -17,6 +16,7 @@ from burnish.records import open_record
 from burnish.train import HyperState
 
 from ..forked_processes import in_two_processes
+from ..fresh_processes import FreshProcess
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -37,18 +37,12 @@ stateful.main()
 """
 
 
-def started(*program: str, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, *program, *WORDS],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
+def started(*program: str) -> FreshProcess:
+    return FreshProcess(*program, *WORDS, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-def output(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    out, errors = process.communicate(timeout=100)
+def output(process: FreshProcess) -> tuple[str, str]:
+    out, errors = process.communicate()
     assert process.returncode == 0, errors
     return out, errors
 
@@ -70,7 +64,7 @@ def test_a_killed_program_goes_on_by_the_same_words_to_the_same_bits(
     whole = started(script, "--checkpoint-dir", str(tmp_path / "whole"))
     folder = ("--checkpoint-dir", str(tmp_path / "killed"))
     killed = started("-c", KILLED, *folder)
-    killed.communicate(timeout=100)
+    killed.communicate()
     assert killed.returncode == -signal.SIGKILL
 
     again, told = output(started(script, *folder))

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from burnish.records import RecordError, SaveHandle
 from burnish.records.writing import held_records, lazy_snapshot
 from burnish.records.writing.lazy_snapshot import HeldTensor
 
+from .. import fresh_processes
 from ..formats_of_records import OWN_RECORDERS
 from .gates import LONG, Gate, GatedCall, gate_at
 
@@ -553,13 +553,8 @@ def in_a_process(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
                 net, "net.mpk", wait=False, snapshot="lazy", **options
             )
     """
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(begin) + textwrap.dedent(code)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    program = textwrap.dedent(begin) + textwrap.dedent(code)
+    return fresh_processes.run("-c", program, cwd=folder, finalize=True)
 
 
 def test_the_program_ends_after_a_lazy_save(tmp_path: Path) -> None:

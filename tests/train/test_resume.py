@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 
 import burnish.optim
 
+from .. import fresh_processes
 from . import resumed_run
 from .resumed_run import WAYS, Result, result_of
 
@@ -90,7 +89,7 @@ def test_a_killed_run_resumes_in_a_new_process(way: str, tmp_path: Path) -> None
     killed = in_child(lambda: WAYS[way](folder, "AdamW", N_STEPS, KILL_AT))
     words = [way, str(folder), "AdamW", str(N_STEPS), "0"]
 
-    subprocess.run([sys.executable, resumed_run.__file__, *words], check=True)
+    fresh_processes.run(resumed_run.__file__, *words, check=True)
 
     assert os.WTERMSIG(killed) == signal.SIGKILL
     assert_same(Result.load(folder / "result.mpk"), expected)

@@ -1,8 +1,6 @@
 """Constructors run once each, after everything was checked."""
 
 import json
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from burnish.core import (
 )
 from burnish.core.errors import HyperparameterError
 
+from ... import fresh_processes
 from .models import Counted, Pair
 
 
@@ -59,12 +58,8 @@ def test_a_fresh_process_builds_the_same_from_the_dict(tmp_path: Path) -> None:
 
 
 def run(folder: Path, code: str, text: str = "") -> str:
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(
-        command, cwd=folder, input=text, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    program = ("-W", "error", "-c", code)
+    return fresh_processes.run(*program, cwd=folder, text=text, check=True).stdout
 
 
 def test_the_constructor_runs_once_per_module() -> None:

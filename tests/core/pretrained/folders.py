@@ -1,7 +1,5 @@
 """Modules that are saved as folders."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -10,6 +8,8 @@ from torch import Tensor, nn
 from burnish.core import (
     Module,
 )
+
+from ... import fresh_processes
 
 
 class Net(Module):
@@ -48,8 +48,6 @@ def output(net: nn.Module) -> Tensor:
 
 
 def run(folder: Path, args: list[str], expected: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, *args], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = fresh_processes.run(*args, cwd=folder)
     assert done.returncode == expected, done.stderr
     return done.stdout if expected == 0 else done.stderr

@@ -1,7 +1,5 @@
 """State as records: by ID, then path; resumed to the bit; all or nothing."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +39,7 @@ from burnish.records import (
     open_record,
 )
 
+from ... import fresh_processes
 from ..nets import Net, UserAdamW, distance, drive, equal, layers, plist, tree, values
 
 CONFIGURED: list[SimpleOptimizer[Any]] = [
@@ -146,8 +145,7 @@ def test_a_new_process_goes_on_to_the_bit(fused: bool | None, tmp_path: Path) ->
     drive(adaptor, net, 2, 3)
 
     root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", SCRIPT, str(fused), str(tmp_path)]
-    subprocess.run(command, check=True, cwd=root)
+    fresh_processes.run("-c", SCRIPT, str(fused), tmp_path, cwd=root, check=True)
 
     after = torch.load(tmp_path / "after.pt", weights_only=True)
     assert all(torch.equal(v, after[k]) for k, v in net.state_dict().items())

@@ -4,8 +4,6 @@ import ctypes
 import gc
 import os
 import signal
-import subprocess
-import sys
 from collections import deque
 from functools import partial
 from operator import methodcaller
@@ -17,6 +15,8 @@ import torch
 from burnish.records import Record, open_record
 from burnish.records.io.private_map import GRANULARITY, private_map
 from burnish.records.io.source import FileSource, Maps
+
+from ... import fresh_processes
 
 
 def n_maps(file: Path) -> int:
@@ -171,8 +171,6 @@ def test_many_tensors_and_many_modules_need_few_descriptors(
             Record.from_state_dict(content).save(file)
 
     files = [str(tmp_path / f"{name}.{suffix}") for name in ("many", "small")]
-    done = subprocess.run(
-        [sys.executable, "-c", MANY, *files], capture_output=True, text=True
-    )
+    done = fresh_processes.run("-c", MANY, *files)
 
     assert done.returncode == 0, done.stderr

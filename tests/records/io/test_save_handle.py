@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import textwrap
 import threading
 import warnings
@@ -15,6 +14,7 @@ import pytest
 from burnish.records import SaveHandle
 from burnish.records.io import save_handle
 
+from ... import fresh_processes
 from ..gates import LONG, Gate
 
 
@@ -223,14 +223,8 @@ def fail(*progress):
 
 
 def program(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PREPARE + textwrap.dedent(text)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    code = PREPARE + textwrap.dedent(text)
+    return fresh_processes.run("-c", code, cwd=folder, finalize=True)
 
 
 @pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst", ".json.gz"])

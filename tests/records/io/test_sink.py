@@ -5,8 +5,6 @@ import io
 import os
 import signal
 import stat
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ import pytest
 import torch
 
 from burnish.records import FlatRecord, Record, open_record
+
+from ...fresh_processes import FreshProcess
 
 
 def record(value: float, size: int = 1000) -> FlatRecord:
@@ -204,16 +204,12 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
     file = tmp_path / "model.mpk"
     record(0.0, 300_000).save(file)
     for round_ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE
-        )
-        assert child.stdout is not None
-        child.stdout.readline()
+        child = FreshProcess("-c", KILLED, file, piped=True)
+        assert child.stdout.readline() == b"ready\n"
         for _ in range(200 * (round_ + 1)):
             open_record(file).close()
         child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
+        child.communicate()
 
         found = open_record(file)["w"]
         assert bool((found == found[0]).all())

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from burnish.records.io.save_handle import SaveHandle
 from burnish.records.writing.staging import Staging
 from burnish.train import Checkpoint, Checkpoints
 
+from ... import fresh_processes
 from ...forked_processes import in_two_processes
 from ...records.gates import LONG, Gate, GatedCall, full_disk, gate_at
 from ..killed import killed_everywhere
@@ -303,13 +302,7 @@ def test_a_signal_has_the_next_save_end_the_program(tmp_path: Path) -> None:
                 run.save(step, value={"step": step})
     """
 
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    result = fresh_processes.run("-c", textwrap.dedent(program), tmp_path)
 
     assert result.stderr == ""
     assert result.returncode == 128 + signal.SIGTERM

@@ -22,6 +22,7 @@ from burnish.records import (
 )
 from burnish.train import Checkpoint, Checkpoints
 
+from ...fresh_processes import FreshProcess
 from ..killed import killed_everywhere
 from .runs import filled, net, same
 
@@ -191,14 +192,14 @@ def test_with_several_processes_the_first_one_writes(tmp_path: Path) -> None:
         "d.destroy_process_group()"
     )
     meeting = f"file://{tmp_path / 'meeting'}"
-    run = [sys.executable, "-W", "ignore", "-c", code]
-    others = [str(tmp_path / "run")]
+    program, folder = ("-W", "ignore", "-c", code), tmp_path / "run"
 
     processes = [
-        subprocess.Popen([*run, str(rank), meeting, *others]) for rank in range(2)
+        FreshProcess(*program, str(rank), meeting, folder) for rank in range(2)
     ]
+    errors = [process.communicate()[1] for process in processes]
 
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert [process.returncode for process in processes] == [0, 0], errors
 
 
 @pytest.mark.filterwarnings("ignore:.*saved beside later ones:RuntimeWarning")

@@ -1,7 +1,5 @@
 """A run goes on with a network whose tensors a newer version splits or fuses."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 from burnish.optim import AdamW
 from burnish.train import Checkpoints
 
+from ... import fresh_processes
 from ...optim.stored.upgrades import CHANGES, from_the_start, grads_of, step, trained
 
 ROOT = Path(__file__).parents[3]
@@ -64,7 +63,7 @@ def test_another_process_goes_on_and_its_checkpoint_is_of_the_new_version(
     Checkpoints(tmp_path).save(3, model=old, optim=old_optimizer)
     twin, twin_optimizer = from_the_start(change, AdamW(), 3)
 
-    subprocess.run([sys.executable, "-c", RESUMED, str(tmp_path)], cwd=ROOT, check=True)
+    fresh_processes.run("-c", RESUMED, tmp_path, cwd=ROOT, check=True)
     net = change.new_class()()
     optimizer = AdamW().bind(net, lr=0.5)
     Checkpoints(tmp_path).restore(model=net, optim=optimizer)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from burnish.config.live.history import HISTORY, read_history
 from burnish.train import HyperState
 
 from ...config.live.clocks import Clocks, clocks
+from ...fresh_processes import FreshProcess
 from ..killed import killed_everywhere
 from .states import Net
 
@@ -296,14 +295,9 @@ def test_two_processes_take_over_an_edit_at_the_same_step(tmp_path: Path) -> Non
     script = Path(__file__).with_name("two_editing_processes.py")
     meeting = f"file://{tmp_path / 'meeting'}"
     processes = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), meeting, str(tmp_path / "run")],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
+        FreshProcess(script, str(rank), meeting, tmp_path / "run") for rank in (0, 1)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate()[1] for process in processes]
     assert [p.returncode for p in processes] == [0, 0], errors
 
 

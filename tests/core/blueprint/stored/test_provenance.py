@@ -1,7 +1,5 @@
 import copy
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import burnish
 from burnish.core import allow_classes
 from burnish.core.blueprint import Blueprint
 
+from .... import fresh_processes
 from ..models import Coder, Hooked, Layer, Net, changed, weights
 
 
@@ -83,9 +82,7 @@ def test_a_checkpoint_reopens_in_a_fresh_process(tmp_path: Path) -> None:
     script.write_text(SCRIPT)
 
     for do in ("write", "read"):
-        command = [sys.executable, str(script), str(tmp_path), do]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        done = fresh_processes.run(script, tmp_path, do, check=True)
 
     assert "refused: " in done.stdout
 

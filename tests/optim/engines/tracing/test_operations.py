@@ -3,9 +3,6 @@
 """Operations with stand-ins do what torch's do."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +32,7 @@ from burnish.optim.engines.tracing.recording import NotElementwise
 from burnish.optim.engines.tracing.step_call import StepCall
 from burnish.optim.engines.tracing.trace import BucketLayout, trace
 
+from .... import fresh_processes
 from ...nets import (
     Net,
     UserAdamW,
@@ -149,12 +147,7 @@ def test_every_function_of_torch_takes_stand_ins_or_runs_as_written() -> None:
     # is rounded after every operation.
     file = Path(__file__).parents[2] / "every_function.py"
 
-    done = subprocess.run(
-        [sys.executable, str(file), "bfloat16", *SPACES],
-        capture_output=True,
-        text=True,
-        env=dict(os.environ),
-    )
+    done = fresh_processes.run(file, "bfloat16", *SPACES)
 
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
