@@ -176,6 +176,7 @@ class Checkpoint(os.PathLike[str]):
 
         def fill_all(transaction: Transaction) -> None:
             records = self._read_parts(parts, hyperparameters, progress)
+            self._refuse_one_for_two(parts)
             modules = {n: p for n, p in parts.items() if isinstance(p, nn.Module)}
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
@@ -185,6 +186,23 @@ class Checkpoint(os.PathLike[str]):
             all_or_nothing(lambda transaction: agreed(partial(fill_all, transaction)))
         else:
             all_or_nothing(fill_all)
+
+    def _refuse_one_for_two(self, parts: Mapping[str, object]) -> None:
+        """Raise RecordMismatchError if two different parts are to fill one object."""
+        names: dict[int, str] = {}
+        for name, part in parts.items():
+            first = names.setdefault(id(part), name)
+            digests = {self.manifest.parts[n].digest for n in (first, name)}
+            if len(digests) > 1 and None not in digests:
+                raise RecordMismatchError(
+                    str(self.folder),
+                    [
+                        f"{first} and {name}: they were saved with different content, "
+                        f"and one {type(part).__name__} is given for both"
+                    ],
+                    "Nothing was changed. Give each an object of its own, or restore "
+                    "one of them alone.",
+                )
 
     def _read_parts(
         self,

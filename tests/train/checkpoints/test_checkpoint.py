@@ -288,3 +288,18 @@ def test_what_the_handler_of_a_signal_raises_is_no_refusal_of_a_part(
             Checkpoints(tmp_path).restore(part=Limited())
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_one_object_is_not_filled_from_two_different_parts(tmp_path: Path) -> None:
+    first, second = filled(net(), 1.0), filled(net(), 2.0)
+    Checkpoints(tmp_path).save(1, model=first, average=second, again=first)
+    target = filled(net(), 3.0)
+
+    with pytest.raises(
+        RecordMismatchError, match=r"model and average: they were saved"
+    ):
+        Checkpoints(tmp_path).restore(model=target, average=target)
+
+    assert same(target, filled(net(), 3.0))
+    Checkpoints(tmp_path).restore(model=target, again=target)
+    assert same(target, first)
