@@ -56,6 +56,10 @@ class Derived:
         """Return the values, in memory of their own."""
         with no_grad():
             tensors = [values_of(e.tensor(), e.path).detach() for e in self.entries]
+            if not isinstance(self.compute, Rearrangement):
+                # A function of the user's may work in place, and the memory is that of
+                # the record, or of a living module.
+                tensors = [tensor.clone() for tensor in tensors]
             return self.compute(tensors).clone(memory_format=torch.contiguous_format)
 
 

@@ -18,6 +18,7 @@ from burnish.core.evolution.tensor_rules import (
 )
 from burnish.records import (
     RecordMismatchError,
+    open_record,
 )
 
 from .versions import RULES, attention_v0, attention_v2, define, nest
@@ -111,6 +112,27 @@ def test_a_value_is_mapped_when_it_is_read() -> None:
     net = define(nest({"w": (2, 2)}), 1, {0: [rule]}).from_record(old.save_record())
 
     assert torch.equal(net.w, 2 * old.w[:2])
+
+
+@pytest.mark.parametrize("source", ["bytes", "opened", "module"])
+def test_a_function_that_works_in_place_changes_nothing_of_its_source(
+    source: str,
+) -> None:
+    old = define(nest({"w": (4, 2)}))()
+    before = old.w.detach().clone()
+    record: Any = old.into_record() if source == "module" else old.save_record()
+    if source == "opened":
+        record = open_record(record)
+        assert torch.equal(record["w"], before)
+    rule = MapFieldValue("w", lambda w: w.mul_(2))
+    new = define(nest({"w": (4, 2)}), 1, {0: [rule]})
+
+    nets = [new(), new()]
+    for net in nets:
+        load_record(net, record)
+
+    assert all(torch.equal(net.w, 2 * before) for net in nets)
+    assert torch.equal(old.w, before)
 
 
 def test_names_of_a_rule_have_the_same_wildcards() -> None:

@@ -295,9 +295,7 @@ def test_one_object_is_not_filled_from_two_different_parts(tmp_path: Path) -> No
     Checkpoints(tmp_path).save(1, model=first, average=second, again=first)
     target = filled(net(), 3.0)
 
-    with pytest.raises(
-        RecordMismatchError, match="model and average: they were"
-    ):
+    with pytest.raises(RecordMismatchError, match="model and average: they were"):
         Checkpoints(tmp_path).restore(model=target, average=target)
 
     assert same(target, filled(net(), 3.0))
