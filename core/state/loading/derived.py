@@ -55,12 +55,16 @@ class Derived:
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return the values, in memory of their own."""
         with no_grad():
-            tensors = [values_of(e.tensor(), e.path).detach() for e in self.entries]
-            if not isinstance(self.compute, Rearrangement):
-                # A function of the user's may work in place, and the memory is that of
-                # the record, or of a living module.
-                tensors = [tensor.clone() for tensor in tensors]
-            return self.compute(tensors).clone(memory_format=torch.contiguous_format)
+            values = self.compute(self._sources())
+            return values.clone(memory_format=torch.contiguous_format)
+
+    def _sources(self) -> list[Tensor]:
+        tensors = [values_of(e.tensor(), e.path).detach() for e in self.entries]
+        if isinstance(self.compute, Rearrangement):
+            return tensors
+        # A function of the user's may work in place, and the memory is that of the
+        # record, or of a living module.
+        return [tensor.clone() for tensor in tensors]
 
 
 def source_entries(entry: Entry) -> list[Entry]:
