@@ -5,7 +5,7 @@ a state follows its name instead.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, TypeAlias
 
 from ...records.errors import RecordMismatchError
@@ -15,19 +15,25 @@ Names: TypeAlias = Sequence[Sequence[str]]
 
 
 def in_order_of(
-    names: Names, stored_names: Names, state_dict: dict[str, Any], file: str, cure: str
+    names: Names,
+    stored_names: Names,
+    present: Container[str],
+    state_dict: dict[str, Any],
+    file: str,
+    cure: str,
 ) -> dict[str, Any]:
     """Return ``state_dict``, whose parameters had ``stored_names``, in order of names.
 
     Within a group states are brought to the order of now. Raises RecordMismatchError,
-    with ``cure``, for a parameter that has another number beside others that were not
-    saved, or is in another group. Where no name is known at two numbers, or groups are
-    of other lengths, the numbers stay, as torch has it.
+    with ``cure``, for a stored parameter that is ``present`` and has another number
+    beside others that were not saved, is in another group, or in none. Where others are
+    in the places of names that are gone, or groups are of other lengths, the numbers
+    stay, as torch has it.
     """
     lengths = [len(group["params"]) for group in state_dict["param_groups"]]
     if not [*map(len, names)] == [*map(len, stored_names)] == lengths:
         return state_dict
-    problems = _moved(names, stored_names)
+    problems = _moved(names, stored_names, present)
     if not problems:
         return state_dict
     orders = [_order(*of_group) for of_group in zip(names, stored_names, strict=True)]
@@ -41,15 +47,21 @@ def in_order_of(
     return {**state_dict, "param_groups": groups}
 
 
-def _moved(names: Names, stored_names: Names) -> list[str]:
-    """Say which parameters have another number than when they were saved."""
-    stored, current = _numbers(stored_names), _numbers(names)
+def _moved(names: Names, stored_names: Names, present: Container[str]) -> list[str]:
+    """Say which parameters have another number than when they were saved, or none."""
+    current = _numbers(names)
     return [
-        f"{name}: was number {stored[name][1]} of group {stored[name][0]} when saved, "
-        f"and is number {number} of group {group}"
-        for name, (group, number) in current.items()
-        if stored.get(name, (group, number)) != (group, number)
+        f"{name}: was number {place[1]} of group {place[0]} when saved, and is "
+        + _place_text(current.get(name))
+        for name, place in _numbers(stored_names).items()
+        if (name in current or name in present) and current.get(name) != place
     ]
+
+
+def _place_text(place: tuple[int, int] | None) -> str:
+    if place is None:
+        return "in the module, and not in the optimizer"
+    return f"number {place[1]} of group {place[0]}"
 
 
 def _numbers(names: Names) -> dict[str, tuple[int, int]]:

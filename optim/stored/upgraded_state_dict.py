@@ -47,10 +47,11 @@ def upgraded_state_dict(
     """
     record = _older_record(bound, state_dict, file)
     if record is None:
-        names = _stored_names(bound, state_dict, file)
-        if names is None:
+        module, names = bound.params.module, _stored_names(bound, state_dict, file)
+        if names is None or module is None:
             return state_dict
-        return in_order_of(_names(bound), names, state_dict, file, _CURE)
+        present = ModuleLayout.of(module).shapes
+        return in_order_of(_names(bound), names, present, state_dict, file, _CURE)
     report = LoadReport()
     matching = match_states(bound.params, record, None, file)
     checked_states = TakenStates.of(bound, record, matching, report)
@@ -115,7 +116,7 @@ def _stored_names(
 ) -> list[list[str]] | None:
     """Return by group the paths of the parameters; None where they are not told."""
     groups: Sequence[dict[str, Any]] = state_dict["param_groups"]
-    if bound.params.module is None or not groups:
+    if not groups:
         return None
     if isinstance(text := groups[0].get(LAYOUT), str):
         _, paths = _parsed(text, groups, file)

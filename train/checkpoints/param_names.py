@@ -46,15 +46,20 @@ def versions_beside(modules: Mapping[str, nn.Module]) -> dict[str, Any]:
 def _names_by_group(
     optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
 ) -> list[list[list[str]]]:
+    names = _names_by_id(modules)
+    return [
+        [[*names.get(id(param), ("", ""))] for param in group["params"]]
+        for group in optimizer.param_groups
+    ]
+
+
+def _names_by_id(modules: Mapping[str, nn.Module]) -> dict[int, tuple[str, str]]:
     names: dict[int, tuple[str, str]] = {}
     for module_name, module in modules.items():
         for path, kind, tensor in named_tensors(places_of(module)):
             if kind == "parameter":
                 names.setdefault(id(tensor), (module_name, path))
-    return [
-        [[*names.get(id(param), ("", ""))] for param in group["params"]]
-        for group in optimizer.param_groups
-    ]
+    return names
 
 
 def in_order_of_params(
@@ -74,8 +79,9 @@ def in_order_of_params(
     if not stored or stored.get("versions") != described.get("versions"):
         return state_dict
     names, stored_names = (_joined(of.get("groups")) for of in (described, stored))
+    present = {join(*name) for name in _names_by_id(modules).values()}
     file = record.reading.file
-    ordered = in_order_of(names, stored_names, state_dict, file, _CURE)
+    ordered = in_order_of(names, stored_names, present, state_dict, file, _CURE)
     if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
         # Its state is that of all parameters together, one after the other.
         problem = "the parameters of LBFGS stood in another order when it was saved"

@@ -19,7 +19,7 @@ def state_dict(*groups: list[int]) -> dict[str, Any]:
 
 
 def numbers(names: Any, stored_names: Any, *groups: list[int]) -> list[list[int]]:
-    ordered = in_order_of(names, stored_names, state_dict(*groups), "file", CURE)
+    ordered = in_order_of(names, stored_names, (), state_dict(*groups), "file", CURE)
     return [group["params"] for group in ordered["param_groups"]]
 
 
@@ -37,13 +37,13 @@ def numbers(names: Any, stored_names: Any, *groups: list[int]) -> list[list[int]
 def test_numbers_stay_where_no_name_has_two(names: Any, stored_names: Any) -> None:
     given = state_dict([0, 1, 2])
 
-    assert in_order_of(names, stored_names, given, "file", CURE) is given
+    assert in_order_of(names, stored_names, (), given, "file", CURE) is given
 
 
 def test_names_of_other_groups_than_those_of_the_state_dict_are_none_of_its() -> None:
     given = state_dict([0, 1, 2])
 
-    assert in_order_of([["a", "b"]], [["b", "a"]], given, "file", CURE) is given
+    assert in_order_of([["a", "b"]], [["b", "a"]], (), given, "file", CURE) is given
 
 
 def test_states_follow_their_names_within_a_group() -> None:
@@ -69,6 +69,15 @@ def test_a_state_that_would_come_to_another_parameter_is_refused(
         numbers(names, [["a", "b"], ["c"]], [0, 1], [2])
 
     assert str(caught.value).endswith(CURE)
+
+
+def test_a_parameter_that_is_there_and_no_longer_stepped_was_not_renamed() -> None:
+    names, stored_names, present = [["c", "b"]], [["a", "b"]], {"a", "b", "c"}
+
+    with pytest.raises(
+        RecordMismatchError, match=r"a: was number 0 of group 0 .* not in"
+    ):
+        in_order_of(names, stored_names, present, state_dict([0, 1]), "file", CURE)
 
 
 class Ordered(nn.Module):

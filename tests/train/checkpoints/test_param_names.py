@@ -83,6 +83,18 @@ def test_other_groups_are_refused_and_nothing_is_changed(tmp_path: Path) -> None
     )
 
 
+def test_the_state_of_another_part_of_the_model_is_refused(tmp_path: Path) -> None:
+    net: Any = Ordered("ab")
+    saved = trained(net.a, torch.optim.AdamW(net.a.parameters()))
+    Checkpoints(tmp_path).save(1, model=net, optim=saved)
+    optimizer = torch.optim.AdamW(net.b.parameters())
+
+    with pytest.raises(RecordMismatchError, match=r"model\.a\.weight: was number 0 of"):
+        Checkpoints(tmp_path).restore(model=net, optim=optimizer)
+
+    assert not optimizer.state
+
+
 def test_lbfgs_whose_state_is_of_all_parameters_is_refused(tmp_path: Path) -> None:
     old, net = Ordered("ab"), Ordered("ba")
     Checkpoints(tmp_path).save(1, model=old, optim=torch.optim.LBFGS(old.parameters()))
