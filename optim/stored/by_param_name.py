@@ -21,8 +21,8 @@ class StateByName:
     numbers: list[tuple[str, object]]
     """``layers.0.weight.step`` and its value."""
     groups: list[GroupState]
-    n_params: list[int]
-    """How many parameters with a state each group has."""
+    params: list[list[str]]
+    """The names of the parameters with a state in each group."""
 
 
 def state_by_param_name(record: FlatRecord) -> StateByName | None:
@@ -34,7 +34,10 @@ def state_by_param_name(record: FlatRecord) -> StateByName | None:
         return None
     typed = record.typed(OptimizerRecord)
     names = _names(typed)
-    n_params = Counter(state.group for state in typed.states.values())
+    params: list[list[str]] = [[] for _ in typed.groups]
+    for key, state in typed.states.items():
+        if state.group < len(params):
+            params[state.group].append(names[key])
     return StateByName(
         [*_renamed(record.entries(), names)],
         [
@@ -43,7 +46,7 @@ def state_by_param_name(record: FlatRecord) -> StateByName | None:
             if (path := _new_path(old_path, names)) is not None
         ],
         typed.groups,
-        [n_params[i] for i in range(len(typed.groups))],
+        params,
     )
 
 

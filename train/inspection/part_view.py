@@ -34,8 +34,8 @@ class PartView:
     """Plain data beside the entries, by path."""
     groups: list[GroupState]
     """Of an optimizer; else none."""
-    n_params: list[int]
-    """How many parameters each of its groups has a state of."""
+    params: list[list[str]]
+    """The names of the parameters in each of its groups."""
 
     @property
     def record(self) -> FlatRecord:
@@ -63,6 +63,11 @@ class PartView:
         of_state = [STATE_KEY, SAVED_WITH] if is_of_state else []
         skipped = {"burnish", STATE_OF, *of_groups, *of_state}
         return {k: v for k, v in metadata.items() if k not in skipped}
+
+    @property
+    def n_params(self) -> list[int]:
+        """How many parameters each of its groups has."""
+        return [*map(len, self.params)]
 
     @property
     def has_sums(self) -> bool:
@@ -106,7 +111,7 @@ class PartView:
                 if selected(data_entry(path), every, None)
             ],
             groups=self.groups,
-            n_params=self.n_params,
+            params=self.params,
         )
 
     @staticmethod
@@ -137,7 +142,7 @@ def part_view(part: StoredPart, modules: Iterable[list[Entry]] = ()) -> PartView
             entries=state.entries,
             plain=state.numbers,
             groups=state.groups,
-            n_params=state.n_params,
+            params=state.params,
         )
     leaves = [*plain_leaves(part.record)]
     content = states_by_name(part.record, leaves, modules)
@@ -148,7 +153,7 @@ def part_view(part: StoredPart, modules: Iterable[list[Entry]] = ()) -> PartView
         entries=content.entries,
         plain=content.plain,
         groups=content.groups,
-        n_params=content.n_params,
+        params=content.params,
     )
 
 

@@ -27,9 +27,18 @@ def settings_of(a: PartView | None, b: PartView | None) -> SettingsPair:
     record of the same module does not: that is no difference between both.
     """
     unpaired = _names_without_pair(_hparams(a), _hparams(b))
-    return SettingsPair(
-        a=_flat_of(a, unpaired), b=_flat_of(b, unpaired), unpaired=unpaired
-    )
+    flat_a, flat_b = _flat_of(a, unpaired), _flat_of(b, unpaired)
+    if a and b and flat_a and flat_b and len(a.groups) == len(b.groups) > 1:
+        flat_a |= _group_by_param(a)
+        flat_b |= _group_by_param(b)
+    return SettingsPair(a=flat_a, b=flat_b, unpaired=unpaired)
+
+
+def _group_by_param(view: PartView) -> dict[str, object]:
+    """Return of each parameter the number of its group, whose settings it has."""
+    return {
+        join(path, "group"): i for i, paths in enumerate(view.params) for path in paths
+    }
 
 
 def _hparams(view: PartView | None) -> Mapping[str, Any]:
@@ -65,6 +74,8 @@ def _flat_of(
         settings |= _flat(paired, "")
     for i, group in enumerate(view.groups):
         options = {"kind": group.kind, **group.hyperparameters}
+        if group.schedule is not None:
+            options["schedule"] = group.schedule
         settings |= _flat(options, f"groups.{i}")
     return settings or None
 

@@ -42,7 +42,7 @@ class StatesByName:
     entries: list[Entry]
     plain: list[tuple[str, object]]
     groups: list[GroupState] = field(default_factory=list[GroupState])
-    n_params: list[int] = field(default_factory=list[int])
+    params: list[list[str]] = field(default_factory=list[list[str]])
 
 
 def states_by_name(
@@ -210,27 +210,29 @@ class _View:
         self._new_paths: dict[str, list[str]] = {}
         self._plain: list[tuple[str, object]] = []
         self._groups: list[GroupState] = []
-        self._n_params: list[int] = []
+        self._params: list[list[str]] = []
 
     def add(
         self, state_dict: StateDict, prefix: str, names: Mapping[object, str]
     ) -> None:
         """Add an optimizer, which stands at ``prefix``."""
         kind = stored_kind(self._record)
+
+        def path_of(number: object) -> str:
+            return join(prefix, names.get(number, f"parameter {number}"))
+
         for group in state_dict["param_groups"]:
             self._groups.append(group_of(self._with_numbers(group), kind))
-            self._n_params.append(len(group["params"]))
+            self._params.append([path_of(number) for number in group["params"]])
         for number, state in state_dict["state"].items():
-            path = join(prefix, names.get(number, f"parameter {number}"))
+            path = path_of(number)
             for key, value in state.items():
                 self._add_value(join(path, str(key)), value)
 
     def result(self, plain: list[tuple[str, object]]) -> StatesByName:
         """Return all of the record, with ``plain`` as what else stands there."""
         entries = [self._renamed(entry) for entry in self._record.entries()]
-        return StatesByName(
-            entries, [*plain, *self._plain], self._groups, self._n_params
-        )
+        return StatesByName(entries, [*plain, *self._plain], self._groups, self._params)
 
     def _add_value(self, path: str, value: object) -> None:
         if id(value) in self._paths:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import burnish
-from burnish.optim import AdamW
+from burnish.optim import AdamW, Group
+from burnish.optim.schedulers import Cosine
 from burnish.records import Record, RecordChecksumError
 from burnish.records.tensors.dtypes import BY_NAME
 from burnish.train import Checkpoints, Diff
@@ -158,6 +159,43 @@ def test_optimizers_are_compared_by_names_and_settings(tmp_path: Path) -> None:
 
     assert [c.path for c in result.hyperparameters] == ["groups.0.lr"]
     assert "head.weight.exp_avg" in {c.path for c in result.changed}
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_parameters_in_other_groups_are_a_difference(
+    is_ours: bool, tmp_path: Path
+) -> None:
+    net = Net()
+    torch.stack([p.sum() for p in net.parameters()]).sum().backward()
+    for name in ("a", "b"):
+        spared, other = ("head.bias", "head.weight") if name == "a" else ("head.*", "")
+        if is_ours:
+            groups = [Group(spared, weight_decay=0.0)]
+            optim: Any = AdamW().bind(net, lr=0.0, groups=groups)
+        else:
+            named = dict(net.named_parameters())
+            picked = [named.pop("head.bias")]
+            picked += [] if other else [named.pop("head.weight")]
+            options = [{"params": [*named.values()]}, {"params": picked, "lr": 0.0}]
+            optim = torch.optim.SGD(options, lr=0.0, momentum=0.9)
+        optim.step()
+        Checkpoints(tmp_path / name).save(1, model=net, optim=optim)
+
+    result = burnish.diff(tmp_path / "a", tmp_path / "b")
+
+    assert [c.path for c in result.hyperparameters] == ["optim.head.weight.group"]
+    assert not result.same
+    assert burnish.diff(tmp_path / "a", tmp_path / "a").same
+
+
+def test_schedules_of_optimizers_are_compared(tmp_path: Path) -> None:
+    net = Net()
+    for name, n_steps in (("a", 100), ("b", 200)):
+        optim = AdamW().bind(net, lr=Cosine(0.1, n_steps))
+        optim.save_record(tmp_path / f"{name}.mpk")
+
+    assert not burnish.diff(tmp_path / "a.mpk", tmp_path / "b.mpk").same
+    assert burnish.diff(tmp_path / "a.mpk", tmp_path / "a.mpk").same
 
 
 def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
