@@ -145,9 +145,11 @@ def _no_record_of_a_module(record: Entries) -> RecordMismatchError:
     return RecordMismatchError(record.reading.file, [problem], cure)
 
 
-def _shapes(entries: Iterable[tuple[str, Entry]]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of what is meant to be stored, by path."""
-    return {path: e.shape for path, e in entries if e.kind != "transient"}
+def _shapes(
+    entries: Iterable[tuple[str, Entry]], matched: Container[str]
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what is meant to be stored, or is ``matched``, by path."""
+    return {p: e.shape for p, e in entries if e.kind != "transient" or p in matched}
 
 
 @dataclass
@@ -278,10 +280,12 @@ class _Matching:
 
         ``code`` is what classes would convert, ``differing`` was found before.
         """
+        expected = {entry.path: entry for entry in self.content.entries}
+        matched = expected.keys() & self.stored_entries.keys()
         cure = cure_of(
             self.record,
-            _shapes(self.stored_entries.items()),
-            _shapes((entry.path, entry) for entry in self.content.entries),
+            _shapes(self.stored_entries.items(), matched),
+            _shapes(expected.items(), matched),
             self.misfits,
             is_matched=is_matched,
         )

@@ -449,3 +449,20 @@ def test_plain_data_in_the_place_of_a_tensor_is_one_problem(value: Any) -> None:
     assert caught.value.problems == (
         "w: found extra state, which is no tensor, expected parameter float32 (2,)",
     )
+
+
+def test_a_buffer_that_is_persistent_on_one_side_alone_is_proposed_for_no_other() -> (
+    None
+):
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("a", torch.zeros(2))
+            self.register_buffer("b", torch.zeros(2), persistent=False)
+
+    record = Record.from_state_dict({"b": torch.ones(2)})
+
+    with pytest.raises(RecordMismatchError, match=r"a: expected buffer") as caught:
+        load_record(Turned(), record)
+
+    assert "'b': 'a'" not in caught.value.cure
