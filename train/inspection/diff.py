@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from typing import Any, TypeAlias
@@ -43,6 +43,7 @@ from .part_view import PartView, part_views
 from .settings import SettingsPair, settings_of
 from .stored_parts import StoredPart, StoredParts, stored_parts
 from .tensor_changes import TensorChange, TensorChanges
+from .told_values import told_values
 
 Comparable: TypeAlias = "Readable | nn.Module | Mapping[str, Any]"
 """A file, a folder, a URL, a record, a module, a state dict."""
@@ -234,13 +235,18 @@ def diff(
     with ExitStack() as opened:
         source_a, source_b = (_parts_of(side, opened) for side in (a, b))
         views_a, views_b = _views(source_a), _views(source_b)
-        return _compared(
+        result = _compared(
             (source_a.source, _matched(views_a, views_b)),
             (source_b.source, _matched(views_b, views_a)),
             rtol=rtol,
             atol=atol,
             progress=progress,
         )
+        if source_a.kind != source_b.kind:
+            return result
+        tolerance = (rtol or 0.0, atol or 0.0) if result.has_tolerance else None
+        told = _changes("", told_values(source_a), told_values(source_b), tolerance)
+        return replace(result, data=[*told, *result.data])
 
 
 def _parts_of(side: Any, opened: ExitStack) -> StoredParts:

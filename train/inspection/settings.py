@@ -71,16 +71,16 @@ def _flat_of(
     settings: dict[str, object] = {}
     if view.hparams is not None:
         paired = {k: v for k, v in view.hparams.items() if k not in unpaired}
-        settings |= _flat(paired, "")
+        settings |= flat(paired, "")
     for i, group in enumerate(view.groups):
         options = {"kind": group.kind, **group.hyperparameters}
         if group.schedule is not None:
             options["schedule"] = group.schedule
-        settings |= _flat(options, f"groups.{i}")
+        settings |= flat(options, f"groups.{i}")
     return settings or None
 
 
-def _flat(tree: Any, path: str) -> dict[str, object]:
+def flat(tree: Any, path: str) -> dict[str, object]:
     """Return the values in ``tree`` by path."""
     children = (
         tree.items()
@@ -91,5 +91,5 @@ def _flat(tree: Any, path: str) -> dict[str, object]:
     )
     values: dict[str, object] = {}
     for key, item in children:
-        values |= _flat(item, join(path, str(key)))
+        values |= flat(item, join(path, str(key)))
     return values if values else {path: tree}
