@@ -71,16 +71,16 @@ def _flat_of(
     settings: dict[str, object] = {}
     if view.hparams is not None:
         paired = {k: v for k, v in view.hparams.items() if k not in unpaired}
-        settings |= flat(paired, "")
+        settings |= values_by_path(paired, "")
     for i, group in enumerate(view.groups):
         options = {"kind": group.kind, **group.hyperparameters}
         if group.schedule is not None:
             options["schedule"] = group.schedule
-        settings |= flat(options, f"groups.{i}")
+        settings |= values_by_path(options, f"groups.{i}")
     return settings or None
 
 
-def flat(tree: Any, path: str) -> dict[str, object]:
+def values_by_path(tree: Any, path: str) -> dict[str, object]:
     """Return the values in ``tree`` by path."""
     children = (
         tree.items()
@@ -91,5 +91,5 @@ def flat(tree: Any, path: str) -> dict[str, object]:
     )
     values: dict[str, object] = {}
     for key, item in children:
-        values |= flat(item, join(path, str(key)))
+        values |= values_by_path(item, join(path, str(key)))
     return values if values else {path: tree}

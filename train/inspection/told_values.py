@@ -4,7 +4,7 @@ from contextlib import closing
 
 from ..hyperstate.state_folders import place_named
 from ..hyperstate.stored_files import StoredFiles
-from .settings import flat
+from .settings import values_by_path
 from .stored_parts import StoredParts
 
 
@@ -14,12 +14,14 @@ def told_values(source: StoredParts) -> dict[str, object] | None:
     Raises ConfigSyntaxError for a text that cannot be read.
     """
     if source.kind == "checkpoint":
-        return flat({"step": source.facts["step"], **source.facts["values"]}, "")
+        return values_by_path(
+            {"step": source.facts["step"], **source.facts["values"]}, ""
+        )
     if source.kind != "hyperstate":
         return None
     values: dict[str, object] = {}
     names = source.facts["texts"]
     with closing(StoredFiles.of_folder(place_named(source.source), names)) as files:
         for name in names:
-            values |= flat(files.tree(name), name.rpartition(".")[0])
+            values |= values_by_path(files.tree(name), name.rpartition(".")[0])
     return values
