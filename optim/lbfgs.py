@@ -110,7 +110,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                 "no schedule of ours: set optim.param_groups[0]['lr'] before a step, "
                 "or take a scheduler of torch"
             )
-        self._binding = BoundParams(module)
+        self._binding: BoundParams = BoundParams(module)
         params = [param.tensor for param in self._binding.params]
         super().__init__(params, lr=lr, **asdict(optimizer))
         self._watch_steps()

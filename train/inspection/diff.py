@@ -244,8 +244,8 @@ def diff(
         )
         if source_a.kind != source_b.kind:
             return result
-        tolerance = (rtol or 0.0, atol or 0.0) if result.has_tolerance else None
-        told = _changes("", told_values(source_a), told_values(source_b), tolerance)
+        bounds = (rtol or 0.0, atol or 0.0) if result.has_tolerance else None
+        told = _changes("", told_values(source_a), told_values(source_b), bounds)
         return replace(result, data=[*told, *result.data])
 
 

@@ -167,10 +167,10 @@ def test_lbfgs_refuses_a_state_dict_of_parameters_in_another_order(names: str) -
         saved.zero_grad()
         loss = sum(p.square().sum() for p in old.parameters())
         assert isinstance(loss, Tensor)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's has no types
         return loss
 
-    saved.step(loss)
+    saved.step(loss)  # type: ignore[no-untyped-call]  # torch's has no types
     again = LBFGS().bind(old, lr=0.1)
     again.load_state_dict(copy.deepcopy(saved.state_dict()))
 

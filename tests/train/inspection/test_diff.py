@@ -166,7 +166,7 @@ def test_parameters_in_other_groups_are_a_difference(
     is_ours: bool, tmp_path: Path
 ) -> None:
     net = Net()
-    torch.stack([p.sum() for p in net.parameters()]).sum().backward()
+    torch.stack([p.sum() for p in net.parameters()]).sum().backward()  # type: ignore[no-untyped-call]  # torch's has no types
     for name in ("a", "b"):
         spared, other = ("head.bias", "head.weight") if name == "a" else ("head.*", "")
         if is_ours:
@@ -176,7 +176,10 @@ def test_parameters_in_other_groups_are_a_difference(
             named = dict(net.named_parameters())
             picked = [named.pop("head.bias")]
             picked += [] if other else [named.pop("head.weight")]
-            options = [{"params": [*named.values()]}, {"params": picked, "lr": 0.0}]
+            options: list[dict[str, Any]] = [
+                {"params": [*named.values()]},
+                {"params": picked, "lr": 0.0},
+            ]
             optim = torch.optim.SGD(options, lr=0.0, momentum=0.9)
         optim.step()
         Checkpoints(tmp_path / name).save(1, model=net, optim=optim)
@@ -216,7 +219,7 @@ def test_parts_of_checkpoints_are_compared_by_name(tmp_path: Path) -> None:
 def test_an_optimizer_is_compared_with_that_of_a_checkpoint(tmp_path: Path) -> None:
     net = Net()
     optim = AdamW().bind(net, lr=0.1)
-    torch.stack([p.sum() for p in net.parameters()]).sum().backward()
+    torch.stack([p.sum() for p in net.parameters()]).sum().backward()  # type: ignore[no-untyped-call]  # torch's has no types
     optim.step()
     of_torch = torch.optim.SGD(net.parameters(), lr=0.1)
     runs = Checkpoints(tmp_path / "run")
