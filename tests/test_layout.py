@@ -3,6 +3,7 @@
 import ast
 import tomllib
 from collections import defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -415,10 +416,17 @@ def test_a_public_name_is_defined_in_one_file() -> None:
     )
 
 
+@cache
+def imports(file: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Return the statements of a file that import; most tests here ask for them."""
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imported_files(file: Path) -> list[tuple[int, Path]]:
     """Return (line, file of the same part of burnish) of every relative import."""
     targets: list[tuple[int, Path]] = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in imports(file):
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
         base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
@@ -435,12 +443,12 @@ def imported_parts(file: Path) -> list[tuple[int, str]]:
     """Return (line, part of burnish) of every import; an absolute one is an error."""
     package = ("burnish", *file.relative_to(ROOT).parent.parts)
     found: list[tuple[int, str]] = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in imports(file):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - node.level + 1]
             target = (*base, *(node.module or "").split("."))
             found += [(node.lineno, t) for t in target[1:2] if t]
-        elif isinstance(node, ast.ImportFrom | ast.Import):
+        else:
             names = [getattr(node, "module", None), *(a.name for a in node.names)]
             assert not any(str(n).split(".")[0] == "burnish" for n in names), (
                 f"{file}:{node.lineno}: import siblings relatively"

@@ -151,17 +151,18 @@ def test_torch_has_a_kernel_for_lists_of_every_operation_that_uses_one() -> None
 
 def test_every_private_name_of_torch_in_the_library_is_in_the_table() -> None:
     known = {part for place in PLACES for part in place.split(".")} | OF_OTHERS
-    trees = {
-        file: ast.parse(file.read_text())
-        for layer in LAYERS
-        for file in sorted((ROOT / layer).rglob("*.py"))
-    }
-    defined = {name for tree in trees.values() for name in definitions(tree)}
+    defined: set[str] = set()
+    uses: dict[Path, list[tuple[int, str, bool]]] = {}
+    for layer in LAYERS:
+        for file in sorted((ROOT / layer).rglob("*.py")):
+            nodes = [*ast.walk(ast.parse(file.read_text()))]
+            defined.update(definitions(nodes))
+            uses[file] = [*private_uses(nodes)]
 
     foreign = [
         f"{file.relative_to(ROOT)}:{line}: {name}"
-        for file, tree in trees.items()
-        for line, name, is_of_torch in private_uses(tree)
+        for file, of_file in uses.items()
+        for line, name, is_of_torch in of_file
         if name not in known and (is_of_torch or name not in defined)
     ]
 
@@ -206,9 +207,9 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-def definitions(tree: ast.AST) -> Iterator[str]:
+def definitions(nodes: list[ast.AST]) -> Iterator[str]:
     """Yield the names that a file of the library gives to something of its own."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -221,9 +222,9 @@ def definitions(tree: ast.AST) -> Iterator[str]:
             yield from [node.value] * node.value.startswith("_burnish_")
 
 
-def private_uses(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+def private_uses(nodes: list[ast.AST]) -> Iterator[tuple[int, str, bool]]:
     """Yield line and name of each private attribute, and whether torch must have it."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             owner = ast.unparse(node.value).split(".")[0]
             yield node.lineno, node.attr, owner in ("torch", "nn", "internals")

@@ -5,6 +5,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -58,9 +59,19 @@ def plist(*tensors: Tensor) -> Any:
 def set_grads(module: nn.Module, seed: int) -> None:
     """Give every parameter the gradient that belongs to ``seed``."""
     for i, parameter in enumerate(module.parameters()):
-        wave = torch.arange(parameter.numel(), dtype=torch.float64) * (1.7 + i) + seed
-        grad = torch.sin(wave).reshape(parameter.shape)
-        parameter.grad = (grad + 0.1 * parameter.detach()).to(parameter)
+        wave = (_small_wave if parameter.numel() < 1000 else _wave)(
+            parameter.numel(), 1.7 + i, seed
+        )
+        grad = wave.reshape(parameter.shape) + 0.1 * parameter.detach()
+        parameter.grad = grad.to(parameter)
+
+
+def _wave(n: int, pace: float, seed: int) -> Tensor:
+    return torch.sin(torch.arange(n, dtype=torch.float64) * pace + seed)
+
+
+_small_wave = lru_cache(maxsize=10_000)(_wave)
+"""The same few are asked for in each of thousands of steps."""
 
 
 def drive(optimizer: torch.optim.Optimizer, module: nn.Module, *seeds: int) -> None:

@@ -2,6 +2,7 @@
 # Which kernels are borrowed is the engine's own table.
 """A borrowed kernel runs only where it agrees with the step as written."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -36,9 +37,14 @@ SIZES = [*range(1, 131), 10_007]
 
 def values(size: int, seed: int, dtype: torch.dtype) -> Tensor:
     """Return values of ordinary size and either sign."""
+    return _drawn(size, seed).to(dtype, copy=True)
+
+
+@cache
+def _drawn(size: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(size, generator=generator, dtype=torch.float64)
-    return (drawn + 0.25 * drawn.sign()).to(dtype)
+    return drawn + 0.25 * drawn.sign()
 
 
 def stepped(
@@ -172,7 +178,7 @@ def last_place(size: Tensor, dtype: torch.dtype) -> Tensor:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["SGD", "SGD, momentum", "AdamW", "Adagrad"])
-def test_a_million_elements_are_stepped_on_any_number_of_threads(
+def test_many_elements_are_stepped_on_any_number_of_threads(
     name: str, dtype: torch.dtype
 ) -> None:
-    check(SIMPLE[name], dtype, [1_000_003], threads=2)
+    check(SIMPLE[name], dtype, [400_003], threads=2)
