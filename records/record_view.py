@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from ..config.html import FoldedHtml
 from ..config.path import join
 from ..config.plain.node import Node
+from ..config.printable import printable
 from ..config.short_text import first_names
 from ..config.spelling import did_you_mean
 from .entries.entries import Entries, leaf_value, path_index
@@ -170,7 +171,7 @@ def _method_hint(name: str) -> str:
     return ""
 
 
-class Branch(ReadByName):
+class Branch(ReadByName, FoldedHtml):
     """What stands below one name of a record, by attribute, item or path."""
 
     def __init__(
@@ -237,7 +238,7 @@ class Branch(ReadByName):
         return list(self._index)
 
     def __repr__(self) -> str:
-        return f"<branch with {', '.join(self._index)}>"
+        return f"<branch with {printable(first_names(self._index, 8))}>"
 
     def _neighbors(self) -> str:
         """Return in words which names there are instead."""

@@ -81,3 +81,13 @@ def test_a_method_of_other_libraries_is_told_by_its_name_here() -> None:
 
     with pytest.raises(AttributeError, match=r"'state_dict'. It is to_state_dict\(\)"):
         _ = open_record(record).state_dict
+
+
+def test_a_part_of_many_names_shows_some_and_no_markup_of_a_stranger() -> None:
+    names = [f"{i}" for i in range(9)]
+    part = Record.from_state_dict({f"h.{n}": torch.ones(1) for n in names})["h"]
+    odd = Record.from_state_dict({"h.<b>\x1b[31m": torch.ones(1)})["h"]
+
+    assert repr(part) == "<branch with 0, 1, 2, 3, 4, 5, 6, 7, ...>"
+    assert "\x1b" not in repr(odd)
+    assert "<b>" not in odd._repr_html_()
