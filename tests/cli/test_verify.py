@@ -356,3 +356,25 @@ def test_a_repair_of_damaged_checksums_does_not_say_that_all_was_whole(
 
     assert "no entry was damaged" in text
     assert Path("new.mpk").read_bytes() == whole
+
+
+def test_a_folder_s_records_of_json_are_found_whatever_they_begin_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Net().save_record("whole.json")
+    content = Path("whole.json").read_bytes()
+    Path("other_name.json").write_bytes(content.replace(b'"burnish"', b'"curnish"', 1))
+    Path("lost_head.json").write_bytes(content[40:])
+    Path("cut.json").write_bytes(content[:-40])
+    Path("empty.json").touch()
+    for name in ("tokenizer", "vocab"):
+        Path(f"{name}.json").write_text('{"version": "burnish"}\n')
+    Path("list.json").write_text("[1, 2]")
+
+    lines = verified(capsys, ".", status=1).splitlines()
+
+    names = {line.partition(": ")[0] for line in lines if line.startswith("./")}
+    fine = {line.partition(": ")[0] for line in lines if ": fine, " in line}
+    broken = {f"./{n}.json" for n in ("other_name", "lost_head", "cut", "empty")}
+    assert fine == {"./net.mpk", "./whole.json"}
+    assert names - fine == broken

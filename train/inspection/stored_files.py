@@ -1,6 +1,7 @@
 """The files of records in a folder."""
 
 import os
+import re
 
 from ...core.pretrained.shards import read_shard_index, shard_names
 from ...records.flat_record import FlatRecord
@@ -88,9 +89,31 @@ def _is_record(file: str) -> bool:
     if not file.endswith(".json"):
         # A link that leads nowhere is a record that is missing.
         return os.path.isfile(file) or os.path.islink(file)
-    # Other libraries have their settings in JSON, beside the weights.
     try:
-        with open(file, "rb") as stream:
-            return b'"burnish"' in stream.read(64)
+        return _is_json_record(file)
     except OSError:
         return True
+
+
+def _is_json_record(file: str) -> bool:
+    """Return whether a ``.json`` is a record of ours, or may be a damaged one.
+
+    Others have their settings in JSON beside the weights. What begins or ends as no
+    JSON does is nobody's settings.
+    """
+    with open(file, "rb") as stream:
+        head = stream.read(_HEAD)
+        stream.seek(-min(_HEAD, os.path.getsize(file)), os.SEEK_END)
+        tail = stream.read()
+    has_name = _NAME.search(head, 0, 64) or b'"metadata"' in head
+    if has_name and _NAME.search(head):
+        return True
+    return head.lstrip()[:1] not in (b"{", b"[") or tail.rstrip()[-1:] not in (
+        b"}",
+        b"]",
+    )
+
+
+_NAME = re.compile(rb'"burnish"\s*:')
+_HEAD = 4096
+"""Bytes of a file that tell whether it is a record."""
