@@ -1,5 +1,6 @@
 """What every test may rely on."""
 
+import gc
 import logging
 import signal
 from collections.abc import Generator
@@ -37,6 +38,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason = f"torch {torch.__version__} finds no GPU on this machine"
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def quick_collections(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Have `gc.collect` look at what the test makes, not at all that was there before.
+
+    That is a million objects of imported modules, half a second each time.
+    """
+    # The library notes for good that a program freezes objects; here a test does.
+    monkeypatch.setattr("burnish.config.process.gc_pause._program_freezes", set())
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

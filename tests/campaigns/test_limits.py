@@ -40,7 +40,8 @@ def peak(step: Callable[[], Any]) -> float:
 
     Of a step that was taken for another file: what is imported is no part of it.
     """
-    gc.collect()
+    # Garbage of before is not traced: it is enough that all steps begin alike.
+    gc.collect(1)
     tracemalloc.start()
     try:
         step()

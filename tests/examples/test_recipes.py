@@ -79,6 +79,7 @@ def test_gan(recipe: Callable[[str], Any]) -> None:
     assert abs(float(draws.mean()) - 3) < 0.5
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_trainer_resume(recipe: Callable[[str], Any]) -> None:
     main = recipe("trainer_resume").main
 

@@ -1,6 +1,5 @@
 """The Trainer of transformers takes an adaptor, its checkpoints included."""
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,13 @@ from .nets import UserAdamW, distance, equal, layers
 transformers: Any = pytest.importorskip("transformers")
 
 # The Trainer's loader asks for pinned memory, which this machine may not have.
-pytestmark = pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning"),
+    # It collects garbage at each start and end.
+    pytest.mark.usefixtures("quick_collections"),
+]
 
 Bind = Callable[[nn.Module], torch.optim.Optimizer]
-
-
-@pytest.fixture(autouse=True)
-def _no_collections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the Trainer's own: each looks at every object of all imported modules."""
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)
 
 
 class Regression(nn.Module):

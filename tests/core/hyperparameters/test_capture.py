@@ -68,6 +68,7 @@ def test_a_tensor_that_was_an_argument_is_not_pickled_beside_the_parameter() -> 
     assert torch.equal(pickle.loads(data).weight, table.weight)
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_tensors_that_were_arguments_are_not_kept_by_what_is_noted() -> None:
     weight = torch.zeros(10_000)
     table: Any = Table(weight)

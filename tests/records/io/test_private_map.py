@@ -41,6 +41,7 @@ def test_pages_are_private_and_need_no_descriptor(tmp_path: Path) -> None:
     assert file.read_bytes().endswith(b"burnish")
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_pages_go_with_the_last_view_of_them(tmp_path: Path) -> None:
     file = tmp_path / "pages"
     file.write_bytes(bytes(64))

@@ -137,6 +137,7 @@ def test_one_that_was_made_later_is_known_from_its_first_step(
     assert are_stepped(net.weight)
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_what_was_of_a_deleted_optimizer_is_stepped_by_nobody(
     calls: list[str],
 ) -> None:

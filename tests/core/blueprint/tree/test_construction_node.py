@@ -48,7 +48,9 @@ def test_a_copy_of_a_tree_changes_by_itself() -> None:
     assert tree.children[0].cls is nn.Module
 
 
-def test_a_described_value_keeps_no_module_and_no_tensor_alive() -> None:
+def test_a_described_value_keeps_no_module_and_no_tensor_alive(
+    quick_collections: None,
+) -> None:
     layer, tensor = nn.Linear(2, 2), torch.zeros(3)
     references = weakref.ref(layer), weakref.ref(tensor)
 

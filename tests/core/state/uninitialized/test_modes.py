@@ -86,6 +86,7 @@ class _Interrupt:
                 raise KeyboardInterrupt
 
 
+@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_no_mode_outlives_an_interrupt_whose_traceback_is_kept(n: int) -> None:
     caught: list[BaseException] = []
@@ -122,13 +123,12 @@ class _InterruptOfTorch:
                 raise KeyboardInterrupt
 
 
+@pytest.mark.usefixtures("quick_collections")
 def test_a_mode_that_torch_popped_for_a_moment_does_not_come_back_after_its_end() -> (
     None
 ):
     n = 0
     is_interrupted = True
-    gc.collect()
-    gc.freeze()  # each collection below then looks at what is new alone
     while is_interrupted:
         n += 1
         caught: list[BaseException] = []
@@ -147,7 +147,6 @@ def test_a_mode_that_torch_popped_for_a_moment_does_not_come_back_after_its_end(
         gc.collect()
         assert not torch.empty(1).is_meta, n
         assert _len_torch_function_stack() == 0, n
-    gc.unfreeze()
     assert n > 20
 
 
