@@ -116,7 +116,7 @@ class StructWord(Ident):
     __slots__ = ()
 
 
-_LEAVES = (str, int, float, bool, type(None), Ident, Rounded)
+_LEAVES = frozenset({str, int, float, bool, type(None), Ident, Rounded})
 
 
 def mark_struct_words(tree: Any, names: Collection[str]) -> Any:
@@ -220,11 +220,14 @@ def bare(tree: Any) -> Any:
 
 def has_rounded(tree: object) -> bool:
     """Return whether a number in ``tree`` is another than its digits say."""
-    level: list[object] = [tree]
-    while level:
-        if Rounded in map(type, level):
+    waiting: list[Iterable[object]] = [(tree,)]
+    for items in waiting:
+        kinds = set(map(type, items))
+        if Rounded in kinds:
             return True
-        level = [item for node in level for item in _items(node)]
+        # Most containers hold leaves alone, and are looked at in one go.
+        if not kinds <= _LEAVES:
+            waiting += map(_items, items)
     return False
 
 

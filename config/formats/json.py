@@ -81,15 +81,19 @@ _NUMBER_SHAPE = bytes.maketrans(b"123456789.+-E", b"000000000000e")
 
 def _n_keys(tree: Any) -> int:
     """Return how many keys the objects have in ``tree``."""
-    is_object = type(tree) is dict
-    count = len(tree) if is_object else 0
-    for item in tree.values() if is_object else tree:
-        if type(item) in _CONTAINERS:
-            count += _n_keys(item)
+    count, waiting = 0, [tree]
+    for container in waiting:
+        items = container
+        if type(container) is dict:
+            count += len(container)
+            items = container.values()
+        # Most hold no others, and are looked at in one go.
+        if not _CONTAINERS.isdisjoint(map(type, items)):
+            waiting += [item for item in items if type(item) in _CONTAINERS]
     return count
 
 
-_CONTAINERS = (dict, list)
+_CONTAINERS = frozenset({dict, list})
 
 
 class _Duplicate(Exception):
