@@ -5,7 +5,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    Sampler,
+)
 
 from ..config.short_text import quantity, with_article
 
@@ -95,13 +101,16 @@ class ResumableSampler(Sampler[int]):
             "epoch": self.epoch,
             "position": self.position,
             "seed": self.seed,
+            "shuffle": self.shuffle,
             "n_samples": self.n_samples,
             "n_ranks": self.n_ranks,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another stood. ValueError if that drew from other data.
+        """Go on where another stood. ValueError if that drew otherwise.
 
+        From other data, that is, or in the middle of an epoch that was shuffled where
+        this one is not: some samples would be drawn twice.
         Another number of processes goes on with the same order; up to one sample for
         each is drawn twice where they do not share out evenly what was drawn.
         """
@@ -112,6 +121,13 @@ class ResumableSampler(Sampler[int]):
                 f"the sampler stood in data of {quantity(n_stored, 'sample')}, and "
                 "there are "
                 f"{n_samples} now; restore without it to begin an epoch"
+            )
+        was_shuffled = state_dict.get("shuffle", self.shuffle)
+        if state_dict["position"] and was_shuffled != self.shuffle:
+            raise ValueError(
+                f"the sampler stood in an epoch of shuffle={was_shuffled}, and here "
+                f"shuffle={self.shuffle} would draw some of its samples twice; give "
+                f"shuffle={was_shuffled}, or restore without it to begin an epoch"
             )
         self._n_of_epoch = n_samples
         n_drawn = state_dict["position"] * state_dict.get("n_ranks", self.n_ranks)
@@ -135,7 +151,8 @@ class ResumableLoader(DataLoader[T]):
     With ``rank`` and ``n_ranks`` each process reads its share, all of equal length;
     ``batch_size`` is that of one process. Its workers are seeded anew in each epoch and
     when restored; random augmentations that they draw themselves are not continued in
-    the middle of an epoch.
+    the middle of an epoch, and those of ``persistent_workers``, which are seeded once,
+    not between two epochs either.
     """
 
     def __init__(
@@ -190,7 +207,7 @@ class ResumableLoader(DataLoader[T]):
         return self._place.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another stood. ValueError if that read other data."""
+        """Go on where another stood. ValueError if that read other data, or order."""
         self._place.load_state_dict(state_dict)
 
 
@@ -229,9 +246,11 @@ _OF_ITS_OWN = {
 
 
 def _sized(dataset: object) -> Any:
-    if not hasattr(dataset, "__len__"):
+    # One that knows its length may have none of the samples that are asked for.
+    if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
         raise TypeError(
-            f"{with_article(type(dataset).__name__)} has no length, so its place "
-            "cannot be kept; give the dataset __len__ and __getitem__"
+            f"{with_article(type(dataset).__name__)} cannot be asked for one sample "
+            "after the other by number, so its place cannot be kept; give the dataset "
+            "__len__ and __getitem__"
         )
     return dataset

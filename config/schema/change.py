@@ -229,7 +229,9 @@ class TypeChanged(Change):
         if t.is_subtype(self.old, self.new):
             return None
         match self.old, self.new:
-            case old, t.List(inner) if t.is_subtype(old, inner):
+            case old, t.List(inner) if t.is_subtype(old, inner) and not _may_stand(
+                old, self.new
+            ):
                 return _map(self.field, lambda x: [x], "lambda x: [x]")
             case t.Primitive("float"), t.Primitive("int"):
                 return _map(
@@ -245,6 +247,19 @@ class TypeChanged(Change):
     def diagnostic(self) -> str:
         """Say what it was and what it is."""
         return f"type changed from {self.old} to {self.new}"
+
+
+def _may_stand(kind: t.Type, new: t.Type) -> bool:
+    """Return whether some value of an old type may be one of the new as it stands."""
+    match kind:
+        case t.Option(inner):
+            return _may_stand(inner, new)
+        case t.Union(kinds):
+            return any(_may_stand(member, new) for member in kinds)
+        case t.Primitive("Any" | "object"):
+            return True
+        case _:
+            return t.is_subtype(kind, new)
 
 
 @dataclass(frozen=True, slots=True)

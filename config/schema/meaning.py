@@ -38,6 +38,7 @@ def expected(
             namesakes = (
                 k for k in kinds if isinstance(k, t.Struct) and k.name == tree.name
             )
+            yield path, kind, tree
             for struct in namesakes:
                 yield from expected(struct, tree, path)
         case t.List(inner) if is_items(tree):
@@ -86,6 +87,10 @@ def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool
     if isinstance(kind, t.Struct):
         names = [struct.__name__ for struct in structs_in(annotation)]
         return kind.name not in names or type(value).__name__ == kind.name
+    if isinstance(kind, t.Union) and isinstance(tree, NamedStruct):
+        # A class of another name may be a renamed one, but not its own sibling.
+        siblings = {k.name for k in kind.members if isinstance(k, t.Struct)}
+        return type(value).__name__ not in siblings - {tree.name}
     if isinstance(kind, t.Enum) and isinstance(value, enum.Enum):
         return _is_one_member(kind, tree, value)
     if isinstance(tree, int | float) and isinstance(value, int | float):

@@ -146,14 +146,25 @@ class BoundState:
     ) -> StepCall:
         """Return the call of a group's step, at ``lr`` or the rate of its schedule."""
         group = self.groups[index]
-        schedule = group.get("schedule")
-        if lr is None and schedule is not None:
-            self._check_rate(index, group)
-            group["lr"] = self._rates[id(group)] = schedule.lr()
-        rate = group["lr"] if lr is None else lr
+        rate = self._coming_rate(group) if lr is None else lr
         return StepCall(
             self.optimizer_of(group), float(rate), bool(group["maximize"]), scale, limit
         )
+
+    def _coming_rate(self, group: ParamGroup) -> float:
+        schedule = group.get("schedule")
+        rate: float = group["lr"] if schedule is None else schedule.lr()
+        return rate
+
+    def follow_schedule(self, index: int) -> None:
+        """Set a group's learning rate to that of the step that is made now.
+
+        A step alone does: who saves or asks for a report finds the rate of the last.
+        """
+        group = self.groups[index]
+        if group.get("schedule") is not None:
+            self._check_rate(index, group)
+            group["lr"] = self._rates[id(group)] = self._coming_rate(group)
 
     def _check_rate(self, index: int, group: ParamGroup) -> None:
         """Warn of a learning rate that somebody set where a schedule sets it."""

@@ -95,6 +95,8 @@ class StepRunner:
         turns = Turns(self._share_memory, grads)
         try:
             for index, (clipped, scale, limit) in enumerate(bound.clipped(grads)):
+                if lr is None:
+                    bound.follow_schedule(index)
                 call = bound.call_of(index, lr, scale, limit)
                 if is_probe:
                     self.stepper.initialize(index, clipped, call)

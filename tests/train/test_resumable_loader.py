@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import IterableDataset, TensorDataset
 
 from burnish.train import Checkpoints
 from burnish.train.resumable_loader import ResumableLoader, ResumableSampler
@@ -177,6 +177,34 @@ def test_other_data_is_refused() -> None:
 
     with pytest.raises(ValueError, match="5 samples, and there are 6 now"):
         ResumableSampler(6).load_state_dict(state)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_rest_of_an_epoch_in_another_order_is_refused(shuffle: bool) -> None:
+    sampler = ResumableSampler(5, shuffle=shuffle)
+    other = ResumableSampler(5, shuffle=not shuffle)
+    drawing = iter(sampler)
+    next(drawing)
+
+    with pytest.raises(ValueError, match=f"epoch of shuffle={shuffle}"):
+        other.load_state_dict(sampler.state_dict())
+    assert sorted(other) == [0, 1, 2, 3, 4]
+
+    sampler.end()
+    other.load_state_dict(sampler.state_dict())
+    assert other.epoch == 1
+
+
+def test_a_dataset_without_numbered_samples_is_refused() -> None:
+    class Stream(IterableDataset[int]):
+        def __len__(self) -> int:
+            return 3
+
+        def __iter__(self) -> Any:
+            return iter(range(3))
+
+    with pytest.raises(TypeError, match="a Stream cannot be asked for one sample"):
+        ResumableLoader(Stream())
 
 
 def test_a_loader_draws_nothing_of_the_common_generator() -> None:

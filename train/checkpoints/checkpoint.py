@@ -177,7 +177,7 @@ class Checkpoint(os.PathLike[str]):
         def fill_all(transaction: Transaction) -> None:
             records = self._read_parts(parts, hyperparameters, progress)
             self._refuse_one_for_two(parts)
-            modules = {n: p for n, p in parts.items() if isinstance(p, nn.Module)}
+            modules = _modules_in(parts)
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
 
@@ -211,9 +211,10 @@ class Checkpoint(os.PathLike[str]):
         progress: Progress | None,
     ) -> dict[str, FlatRecord]:
         """Return the records of ``parts``, all that this process needs read."""
+        modules = _modules_in(parts)
         records = {
             name: with_own_shares(
-                part_of(name, part),
+                part_of(name, part, modules),
                 self._open_part(name, hyperparameters, progress_below(name, progress)),
             )
             for name, part in parts.items()
@@ -348,6 +349,10 @@ def open_part(checkpoint: Checkpoint, name: str) -> FlatRecord:
     record = open_record(checkpoint.file(name))
     checkpoint._check_digest(name)  # pyright: ignore[reportPrivateUsage]  # of this file
     return record
+
+
+def _modules_in(parts: Mapping[str, object]) -> dict[str, nn.Module]:
+    return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
 
 
 def _home(name: str) -> str:

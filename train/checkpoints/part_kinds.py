@@ -341,7 +341,7 @@ class _TorchOptimizerPart(_StatePart):
         return True
 
     def with_own_shares(self, record: FlatRecord) -> FlatRecord:
-        return with_optimizer_shares(record, self.value)
+        return with_optimizer_shares(record, self.value, self.modules)
 
     @staticmethod
     def suits(value: object) -> bool:
@@ -545,18 +545,22 @@ def writable(part: Part, choice: Choice, writer: RecordWriter) -> WritableRecord
         raise
 
 
-def part_of(name: str, value: object) -> Part:
-    """Return ``value`` as a part of the kind that it is."""
-    return next(kind(name, value) for kind in _KINDS if kind.suits(value))
+def part_of(
+    name: str,
+    value: object,
+    modules: Mapping[str, nn.Module] = MappingProxyType({}),
+) -> Part:
+    """Return ``value`` as a part of the kind that it is, beside ``modules``."""
+    part = next(kind(name, value) for kind in _KINDS if kind.suits(value))
+    part.modules = modules
+    return part
 
 
 def parts_of(names: Iterable[str], objects: Mapping[str, object]) -> Iterator[Part]:
     """Yield those of ``objects`` that are named, as parts which know its modules."""
     modules = {n: o for n, o in objects.items() if isinstance(o, nn.Module)}
     for name in names:
-        part = part_of(name, objects[name])
-        part.modules = modules
-        yield part
+        yield part_of(name, objects[name], modules)
 
 
 def kind_of(value: object) -> str:

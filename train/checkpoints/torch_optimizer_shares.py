@@ -1,14 +1,16 @@
 """States of torch's optimizers whose parameters are spread over processes.
 
 A state dict has them by the number of the parameter, as it is in one process; each is
-cut as its parameter is.
+cut as the parameter that it comes to, which has that number or that name.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import torch
+from torch import nn
 
 from ...records.entries.entries import with_parts
 from ...records.errors import RecordError
@@ -17,6 +19,7 @@ from ...records.nest import is_nest
 from ...records.sharded.share_payload import with_shares
 from ...records.tensors.shares import is_sharded
 from ..plain_records import value_of
+from .param_names import in_order_of_params
 
 
 def check_state_shapes(name: str, optimizer: torch.optim.Optimizer) -> None:
@@ -37,18 +40,23 @@ def check_state_shapes(name: str, optimizer: torch.optim.Optimizer) -> None:
 
 
 def with_optimizer_shares(
-    record: FlatRecord, optimizer: torch.optim.Optimizer
+    record: FlatRecord,
+    optimizer: torch.optim.Optimizer,
+    modules: Mapping[str, nn.Module],
 ) -> FlatRecord:
     """Return the record of a state dict, its tensors spread as their parameters are.
 
     Those of another shape, and of parameters that are not spread, are read whole.
+    ``modules`` are filled beside it, so that states follow the names there.
     """
     try:
         paths, state_dict = outline_of(record)
+        if not isinstance(state_dict, dict) or not state_dict.keys() >= _KEYS:
+            return record  # of something else, which it will not be filled from
+        # A state cut as the parameter that once had its number would not fit its own.
+        state_dict = in_order_of_params(optimizer, modules, record, state_dict)
     except RecordError:
-        return record
-    if not isinstance(state_dict, dict) or not state_dict.keys() >= _KEYS:
-        return record  # of something else, which it will not be filled from
+        return record  # the fill says what is wrong with it
     params = chain.from_iterable(group["params"] for group in optimizer.param_groups)
     groups = state_dict["param_groups"]
     numbers = chain.from_iterable(group["params"] for group in groups)

@@ -93,7 +93,9 @@ class Restoring(StateTree):
         in_shares = self._is_in_shares(path)
         if in_shares:
             target = self.initial_object(path)
-            record = with_own_shares(part_of(path, target), record)
+            record = with_own_shares(
+                part_of(path, target, self.initial_modules()), record
+            )
         # A program that fills its own objects changes them one by one, so each is whole
         # and the one that was saved before it is handed on.
         record.load_all()

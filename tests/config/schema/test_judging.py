@@ -79,6 +79,19 @@ def test_a_struct_that_becomes_one_of_two_of_its_shape_is_told() -> None:
     assert "would be read as InName" in checker.report()
 
 
+def test_a_struct_that_would_be_read_as_its_sibling_is_told() -> None:
+    checker = check(config(In | InName), config(In))
+
+    assert checker.severity() == Severity.ERROR
+    assert "x" in checker.report().split("by hand for:")[1]
+
+
+@pytest.mark.parametrize("new", [int | str, int | None, list[Any], dict[str, Any]])
+def test_a_field_of_any_value_that_is_narrower_now_is_told(new: Any) -> None:
+    assert check(config(Any), config(new)).severity() == Severity.ERROR
+    assert check(config(dict[Any, Any]), config(dict[Any, Any])).compatible
+
+
 def test_a_rule_that_would_spoil_another_member_of_a_union_is_not_proposed() -> None:
     @dataclass
     class A:

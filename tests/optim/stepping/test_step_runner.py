@@ -11,7 +11,9 @@ from torch.optim import lr_scheduler as schedules
 from burnish.optim import (
     NonFiniteGradientError,
     SimpleOptimizer,
+    engine_report,
 )
+from burnish.optim.schedulers import Step
 
 from ..nets import (
     UserAdamW,
@@ -136,3 +138,16 @@ def test_a_grad_scaler_unscales_clips_and_steps() -> None:
 
     assert not torch.equal(before, after)
     assert torch.equal(after, module[0].weight)
+
+
+def test_a_save_leaves_the_rate_of_the_last_step() -> None:
+    net = layers()
+    adaptor = UserAdamW().bind(net, lr=Step(1.0, 1, 0.5))
+    drive(adaptor, net, 1)
+
+    adaptor.save_record()
+    engine_report(adaptor)
+
+    assert adaptor.param_groups[0]["lr"] == 1.0
+    drive(adaptor, net, 1)
+    assert adaptor.param_groups[0]["lr"] == 0.5

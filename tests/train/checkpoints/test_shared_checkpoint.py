@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from burnish.cli.main import main
 from burnish.optim import AdamW
@@ -297,6 +298,49 @@ def test_an_optimizer_of_torch_goes_on_in_other_numbers_of_processes(
 
     in_processes(act, tmp_path / "before", n)
     in_processes(go_on, tmp_path / "after", n_later)
+
+
+def layers(names: str) -> nn.Sequential:
+    """Return layers in the order of their names, each of a size of its own."""
+    net = nn.Sequential()
+    for name in names:
+        net.add_module(name, nn.Linear(ord(name) - 96, 3))
+    return net
+
+
+@pytest.mark.parametrize("later", ["abc", "cab"])
+def test_shares_of_torchs_optimizer_follow_the_names_of_parameters(
+    later: str, tmp_path: Path
+) -> None:
+    def stepped(names: str, factor: float) -> tuple[nn.Sequential, Any]:
+        net = fsdp(layers(names))
+        optim = torch.optim.AdamW(net.parameters())
+        for name in names:
+            for param in net.get_submodule(name).parameters():
+                param.grad = torch.full_like(param, factor * ord(name))
+        optim.step()
+        return net, optim
+
+    def moments(net: nn.Sequential, optim: Any) -> dict[str, torch.Tensor]:
+        return {
+            name: whole(optim.state[param]["exp_avg"])
+            for name, param in net.named_parameters()
+        }
+
+    def act(rank: int) -> None:
+        net, optim = stepped("abc", 1.0)
+        Checkpoints(tmp_path / "run").save(1, model=net, optim=optim)
+        other, resumed = stepped(later, 2.0)
+
+        Checkpoints(tmp_path / "run").restore(model=other, optim=resumed)
+        restored = moments(other, resumed)
+        assert {n: m.flatten()[0] for n, m in restored.items()} == {
+            n: m.flatten()[0] for n, m in moments(net, optim).items()
+        }
+
+        resumed.step()  # torch refuses whole states of parameters in shares
+
+    in_processes(act, tmp_path / "processes", 2)
 
 
 def test_a_state_that_is_cut_otherwise_than_its_parameter_is_refused(
