@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 VERSION = 1
 """Of all documents; it is counted up when a key changes its meaning or goes."""
 
@@ -58,6 +60,8 @@ def _as_json(value: object) -> Any:
         return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_as_json(item) for item in value]
+    if isinstance(value, np.number | np.bool_):
+        value = value.item()  # what is no number for JSON is told below
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if value is None or isinstance(value, bool | int | float | str):

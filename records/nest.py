@@ -27,6 +27,7 @@ from .entries.plain_data import (
     DICTS,
     ENUMS,
     MAX_DEPTH,
+    NUMPY_NUMBERS,
     SETS,
     SIZES_AND_NAMES,
     is_named_tuple,
@@ -298,6 +299,7 @@ def _state_dict(decoding: Decoding, content: Node, path: str, depth: int) -> Any
 _LANGUAGE = Language(
     [
         ENUMS,
+        NUMPY_NUMBERS,
         *LEAVES_AND_NUMBERS,
         *SIZES_AND_NAMES,
         lists(),

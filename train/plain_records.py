@@ -17,6 +17,7 @@ from ..records.entries.plain_data import (
     DICTS,
     ENUMS,
     MAX_DEPTH,
+    NUMPY_NUMBERS,
     ORDERED_DICTS,
     SETS,
     SIZES_AND_NAMES,
@@ -79,6 +80,7 @@ _LANGUAGE = Language(
         # Schedules are records too, and would come back as records without methods.
         *GROUP_OBJECTS,
         ENUMS,
+        NUMPY_NUMBERS,
         unmarked((bool, int, float, str, bytes, np.generic, np.ndarray, Storable)),
         unmarked(torch.Tensor, torch.Tensor.detach),
         *SIZES_AND_NAMES,

@@ -134,7 +134,9 @@ def by_value(values: Iterable[object]) -> list[Any]:
         return in_order(values)
 
 
-FACTORIES: dict[Any, str] = {int: "int", float: "float", list: "list", dict: "dict"}
+FACTORIES: dict[Any, str] = {
+    cls: cls.__name__ for cls in (int, float, list, dict, set, str, bool, tuple)
+}
 """What a defaultdict makes for a new key, where files can tell it."""
 
 _FACTORIES_BY_NAME = {name: factory for factory, name in FACTORIES.items()}

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...config.path import join
@@ -25,7 +26,8 @@ from ...config.plain.kinds import (
     text,
 )
 from ...config.plain.node import Node
-from ...config.short_text import with_article
+from ...config.process.user_warning import warn_user
+from ...config.short_text import short_repr, with_article
 from ..errors import RecordFormatError
 from ..tensors.dtypes import dtype_named, name_of_dtype
 
@@ -97,6 +99,12 @@ def _enum(encoding: Encoding, value: object, path: str, depth: int) -> Node:
 def _defaultdict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
     name = FACTORIES.get(value.default_factory)
     if name is None:
+        if value.default_factory is not None:
+            warn_user(
+                f"{path}: a defaultdict comes back as a dict, since no file tells its "
+                f"default_factory, {short_repr(value.default_factory, 60)}; those of "
+                f"{', '.join(FACTORIES.values())} come back as they are"
+            )
         return _mapping(encoding, value, path, depth)
     return {"$defaultdict": [name, encoding.encode(dict(value), path, depth + 1)]}
 
@@ -116,6 +124,53 @@ def _mapping(
     ]
     return {"$dict": pairs}
 
+
+def _deque(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    items = encoding.encode(list(value), path, depth + 1)
+    if value.maxlen is None:
+        return {"$deque": items}
+    return {"$bounded_deque": [value.maxlen, items]}
+
+
+def _bounded_deque(pair: Any) -> object:
+    maxlen, items = pair
+    return deque(items, maxlen)
+
+
+def _numpy_number(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    name = value.dtype.name
+    if name not in _NUMPY_TYPES:
+        raise no_data(value, path, "store plain numbers")
+    return {"$numpy": [name, encoding.encode(value.item(), path, depth + 1)]}
+
+
+def _number_of_numpy(pair: Any) -> object:
+    name, number = pair
+    if not isinstance(number, int | float):
+        raise TypeError(f"no number: {number!r:.60}")
+    # An array takes what fits its type alone, in every version of numpy.
+    value: object = np.array([number]).astype(_NUMPY_TYPES[name], casting="unsafe")[0]
+    if value != number and number == number:
+        raise ValueError(f"{number!r:.60} is no {name}")
+    return value
+
+
+_NUMPY_TYPES: dict[str, Any] = {
+    name: np.dtype(name).type
+    for name in (
+        *("bool", "float16", "float32", "float64"),
+        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    )
+}
+
+NUMPY_NUMBERS = Kind(
+    types=(np.number, np.bool_),
+    encode=_numpy_number,
+    tag="$numpy",
+    decode=making(_number_of_numpy),
+    is_deep=True,
+)
+"""Scalars of numpy, which compute otherwise than Python's: in float32, say."""
 
 ENUMS = Kind(types=enum.Enum, encode=_enum)
 """Members of enums, which are refused: nothing declares what brings them back."""
@@ -153,6 +208,19 @@ ORDERED_DICTS = tagged("$OrderedDict", OrderedDict, dict, OrderedDict)
 SETS: tuple[Kind, ...] = (
     tagged("$set", set, list, set),
     tagged("$frozenset", frozenset, list, frozenset),
-    tagged("$deque", deque, list, deque),
+    Kind(
+        types=deque,
+        encode=_deque,
+        tag="$deque",
+        decode=making(deque),
+        is_deep=True,
+    ),
+    Kind(
+        types=(),  # the same kind: an older file, or one without a bound, has $deque
+        encode=_deque,
+        tag="$bounded_deque",
+        decode=making(_bounded_deque),
+        is_deep=True,
+    ),
 )
 """Containers without names for their items."""

@@ -1,7 +1,7 @@
 """Plain data and tensors, however they nest, in one record."""
 
 import random
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -382,3 +382,52 @@ def test_a_file_is_no_value_and_comes_second() -> None:
     wrong: Any = "net.mpk"
     with pytest.raises(TypeError, match="The module comes first"):
         burnish.save_record(wrong, net())  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.float32(0.1),
+        np.float16("nan"),
+        np.float64(0.1),
+        np.bool_(True),
+        np.int8(-3),
+        np.uint64(2**64 - 1),
+        {np.int64(1): [np.float32(2)]},
+        deque([1, 2], maxlen=3),
+        deque([[]]),
+        defaultdict(set, {1: {2}}),
+    ],
+    ids=repr,
+)
+def test_a_value_comes_back_as_what_computes_alike(value: Any, form: str) -> None:
+    for data in ([value], {"a": value}):
+        restored = stored(data, form)
+
+        (back,) = restored.values() if type(data) is dict else restored
+        assert type(back) is type(value)
+        assert repr(restored) == repr(data)
+
+
+@pytest.mark.parametrize("value", [np.complex64(1), np.timedelta64(3)])
+def test_a_scalar_that_no_number_stands_for_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"a\.0: a numpy\.\w+ is no plain data"):
+        burnish.save_record({"a": [value]})
+
+
+def test_a_default_factory_that_no_file_tells_is_warned_of() -> None:
+    data = {"a": {"counts": defaultdict(lambda: 1, x=2)}}
+
+    with pytest.warns(UserWarning, match=r"a\.counts: a defaultdict comes back as a"):
+        assert stored(data, "mpk") == {"a": {"counts": {"x": 2}}}
+
+
+@pytest.mark.parametrize("content", ['"int8",300', '"int8","3"', '"object",3', "3"])
+def test_a_number_that_its_type_does_not_hold_is_no_plain_data(content: str) -> None:
+    data = burnish.save_record({"a": np.int8(3)}, recorder=Recorder("json"))
+    edited = data.replace(b'"int8",3', content.encode())
+    assert edited != data
+
+    with pytest.raises(RecordFormatError, match="cannot be read"):
+        open_record(edited).to_data()

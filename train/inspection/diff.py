@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -507,6 +508,7 @@ def _is_equal(a: object, b: object) -> bool:
 
 def _is_close(a: object, b: object, tolerance: tuple[float, float] | None) -> bool:
     """Return whether both are numbers within the tolerance; of any size, exactly."""
+    a, b = (side.item() if isinstance(side, np.generic) else side for side in (a, b))
     if tolerance is None or isinstance(a, bool) or isinstance(b, bool):
         return False
     if not (isinstance(a, int | float) and isinstance(b, int | float)):
