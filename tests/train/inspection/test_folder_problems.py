@@ -188,6 +188,7 @@ def test_a_folder_that_cannot_be_read_is_no_silence(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
+    monkeypatch.setenv("COLUMNS", "400")  # a long path would break the line
 
     assert main(["verify", str(tmp_path)]) == 2
     assert f"{shut}: unreadable" in capsys.readouterr().out
