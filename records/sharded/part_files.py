@@ -92,7 +92,14 @@ class PartFiles:
             raise RecordFormatError(
                 self.file, f"values in part {number}, which it does not have"
             )
-        source = source_beside(self._source, part.name)
+        try:
+            source = source_beside(self._source, part.name)
+        except FileNotFoundError as error:
+            error.strerror = (
+                "a part of the record is missing; where another save to its folder "
+                "ended since it was opened, open it again"
+            )
+            raise
         if source.size != part.size or self._digest_of(source) != part.digest:
             raise RecordFormatError(
                 source.name,

@@ -373,9 +373,7 @@ class _Filled(ObjectKind):
 
     name = FILLED
 
-    def description(
-        self, value: object, part: str, modules: Modules
-    ) -> Description | None:
+    def description(self, value: object, part: str, modules: Modules) -> Description:
         if part == STATE and isinstance(value, torch.optim.Optimizer):
             return Description(FILLED, part, names_of_params(value, modules))
         return Description(FILLED, part)
@@ -406,6 +404,8 @@ class _Filled(ObjectKind):
         return target
 
 
+_FILLED = _Filled()
+
 _KINDS: tuple[ObjectKind, ...] = (
     _Serialized(),
     _OwnType(),
@@ -414,7 +414,7 @@ _KINDS: tuple[ObjectKind, ...] = (
     _Generator(),
     _TypedRecord(),
     _PlainValue(),
-    _Filled(),
+    _FILLED,
 )
 """The first that describes an object is its kind; the last describes any."""
 
@@ -431,7 +431,7 @@ def description_of(
     """
     part = kind_of(value)
     if in_shares:
-        return Description(FILLED, part)
+        return _FILLED.description(value, part, modules)
     descriptions = (kind.description(value, part, modules) for kind in _KINDS)
     return next(description for description in descriptions if description is not None)
 

@@ -25,6 +25,15 @@ def test_a_part_of_another_save_is_refused(tmp_path: Path) -> None:
         _ = open_record(tmp_path / "new")["a"]
 
 
+def test_a_part_that_went_since_the_record_was_opened_is_told(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": torch.ones(4)}, BY_ROWS)
+    record = open_record(tmp_path)
+    (tmp_path / parts_of(tmp_path)[0]).unlink()
+
+    with pytest.raises(FileNotFoundError, match="open it again"):
+        _ = record["a"]
+
+
 def test_a_part_of_another_length_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": torch.ones(4)}, BY_ROWS)
     with (tmp_path / parts_of(tmp_path)[0]).open("ab") as file:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from burnish.cli.main import main
 from burnish.optim import AdamW
@@ -20,6 +21,7 @@ from ...sharded_nets import (
     needs_sharding,
     plain_net,
     tensor_parallel,
+    whole,
     whole_values,
 )
 
@@ -205,3 +207,43 @@ def test_processes_that_save_different_steps_are_told(tmp_path: Path) -> None:
     assert [folder.name for folder in (tmp_path / "run").glob("*step*")] == [
         "latest-step000000000001"
     ]
+
+
+def layers(names: str) -> nn.Sequential:
+    """Return layers in the order of their names, each of a size of its own."""
+    net = nn.Sequential()
+    for name in names:
+        net.add_module(name, nn.Linear(ord(name) - 96, 3))
+    return net
+
+
+def test_states_of_torchs_optimizer_follow_the_names_of_parameters(
+    tmp_path: Path,
+) -> None:
+    def begin_in(order: str) -> Callable[[Config], State]:
+        def begin(config: Config) -> State:
+            net = fsdp(layers(order))
+            return State(0, net, torch.optim.AdamW(net.parameters(), config.lr))
+
+        return begin
+
+    def stepped(order: str) -> HyperState[Config, State]:
+        folder = tmp_path / "run"
+        run = HyperState.load(Config, State, begin_in(order), checkpoint_dir=folder)
+        for name, param in run.state.net.named_parameters():
+            param.grad = torch.full_like(param, ord(name[0]))
+        run.state.optim.step()
+        run.state.step += 1
+        run.step()
+        return run
+
+    def act(rank: int) -> None:
+        stepped("abc")
+        state = stepped("cab").state
+
+        for name, param in state.net.named_parameters():
+            moment = whole(state.optim.state[param]["exp_avg"])
+            expected = torch.full_like(moment, ord(name[0]) * (1 - 0.9**2))
+            assert torch.allclose(moment, expected), name
+
+    in_processes(act, tmp_path / "processes", 2)
