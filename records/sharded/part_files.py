@@ -96,8 +96,8 @@ class PartFiles:
             source = source_beside(self._source, part.name)
         except FileNotFoundError as error:
             error.strerror = (
-                "a part of the record is missing; where another save to its folder "
-                "ended since it was opened, open it again"
+                "the record was saved anew, or removed, since it was opened, and this "
+                "part of it is gone; open it again"
             )
             raise
         if source.size != part.size or self._digest_of(source) != part.digest:

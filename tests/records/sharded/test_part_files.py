@@ -25,10 +25,14 @@ def test_a_part_of_another_save_is_refused(tmp_path: Path) -> None:
         _ = open_record(tmp_path / "new")["a"]
 
 
-def test_a_part_that_went_since_the_record_was_opened_is_told(tmp_path: Path) -> None:
-    write_folder(tmp_path, {"a": torch.ones(4)}, BY_ROWS)
-    record = open_record(tmp_path)
-    (tmp_path / parts_of(tmp_path)[0]).unlink()
+def test_a_record_that_was_saved_anew_since_it_was_opened_is_told(
+    tmp_path: Path,
+) -> None:
+    write_folder(tmp_path / "a", {"a": torch.ones(4)}, BY_ROWS)
+    write_folder(tmp_path / "b", {"a": torch.zeros(4)}, BY_ROWS)
+    record = open_record(tmp_path / "a")
+    (tmp_path / "a" / parts_of(tmp_path / "a")[0]).unlink()
+    (tmp_path / "b" / "index.mpk").replace(tmp_path / "a" / "index.mpk")
 
     with pytest.raises(FileNotFoundError, match="open it again"):
         _ = record["a"]
