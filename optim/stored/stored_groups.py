@@ -107,6 +107,8 @@ def settle_groups(
                 report.changed.append(
                     _settle_schedule(source, group, is_restoring=is_restoring)
                 )
+            if schedules[0] is not None and (is_restoring or not is_other):
+                _restore_rate(source, group)
         for name, values in source.values().items():
             now = plain_hyperparameters(group).get(name)
             if values == [now] or (is_other and name == "lr" and not is_restoring):
@@ -153,6 +155,13 @@ def _settle_schedule(
         f"group {source.index}: lr was {before} when saved, which is taken over again, "
         f"in the place of {now}"
     )
+
+
+def _restore_rate(source: StoredGroups, group: ParamGroup) -> None:
+    """Show the rate of the last step again; the next one is the schedule's to set."""
+    rate = source.groups[0].hyperparameters.get("lr")
+    if rate is not None:
+        group["lr"] = as_held(group["lr"], rate)
 
 
 def _schedule_text(data: Mapping[str, Any]) -> str:

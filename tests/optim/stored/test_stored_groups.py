@@ -83,6 +83,24 @@ def test_schedules_given_as_lr_are_saved_and_resumed(through: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("hyperparameters", ["keep", "restore"])
+def test_the_rate_that_is_seen_is_that_of_the_last_step_after_a_load_too(
+    hyperparameters: Any,
+) -> None:
+    net = layers()
+    saved = AdamW().bind(net, lr=Warmup([Cosine(0.1, 10)], n_warmup=4))
+    drive(saved, net, *range(2))
+    rate = saved.param_groups[0]["lr"]
+    again = AdamW().bind(net, lr=Warmup([Cosine(0.1, 10)], n_warmup=4))
+
+    again.load_record(saved.save_record(), hyperparameters=hyperparameters)
+
+    assert again.param_groups[0]["lr"] == rate > 0
+    drive(saved, net, 2)
+    drive(again, net, 2)
+    assert again.param_groups[0]["lr"] == saved.param_groups[0]["lr"] > rate
+
+
 RATES: list[Any] = [lambda: 0.05, lambda: Cosine(0.1, 10), lambda: Linear(0.1, 0.0, 9)]
 
 
