@@ -65,27 +65,28 @@ def _names_by_id(modules: Mapping[str, nn.Module]) -> dict[int, tuple[str, str]]
 def in_order_of_params(
     optimizer: torch.optim.Optimizer,
     modules: Mapping[str, nn.Module],
-    record: FlatRecord,
+    stored: Mapping[str, Any],
     state_dict: dict[str, Any],
+    file: str,
+    cure: str = "",
 ) -> dict[str, Any]:
     """Return a state dict whose parameters are numbered as those of ``optimizer``.
 
-    Its states follow their names in ``modules``, where the record of the state has
-    them; rules of a newer class give others, so that numbers decide there. Raises
-    RecordMismatchError where a state would come to another parameter.
+    Its states follow their names in ``modules``, where ``stored`` has them, which is
+    what `names_of_params` gave; rules of a newer class give others, so that numbers
+    decide there. Raises RecordMismatchError, with ``cure``, where a state would come to
+    another parameter.
     """
-    described = names_of_params(optimizer, modules)
-    stored = _described(record)
+    described, cure = names_of_params(optimizer, modules), cure or _CURE
     if not stored or stored.get("versions") != described.get("versions"):
         return state_dict
     names, stored_names = (_joined(of.get("groups")) for of in (described, stored))
     present = {join(*name) for name in _names_by_id(modules).values()}
-    file = record.reading.file
-    ordered = in_order_of(names, stored_names, present, state_dict, file, _CURE)
+    ordered = in_order_of(names, stored_names, present, state_dict, file, cure)
     if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
         # Its state is that of all parameters together, one after the other.
         problem = "the parameters of LBFGS stood in another order when it was saved"
-        raise RecordMismatchError(file, [problem], _CURE)
+        raise RecordMismatchError(file, [problem], cure)
     return ordered
 
 
@@ -128,10 +129,11 @@ def stored_names(
 
 def stored_kind(record: FlatRecord) -> str:
     """Return the name of the optimizer's class, empty if it is not stored."""
-    return str(_described(record).get("kind", ""))
+    return str(described_in(record).get("kind", ""))
 
 
-def _described(record: FlatRecord) -> Mapping[str, Any]:
+def described_in(record: FlatRecord) -> Mapping[str, Any]:
+    """Return what `names_of_params` gave when the record of a state was made."""
     description: Any = record.metadata.get(KEY)
     if description is None:
         blob: Any = record.metadata.get(STATE_KEY)
@@ -141,7 +143,7 @@ def _described(record: FlatRecord) -> Mapping[str, Any]:
 
 def _described_names(record: FlatRecord) -> list[str]:
     """Return the names of all groups in order; none where they are no names."""
-    groups: Any = _described(record).get("groups", ())
+    groups: Any = described_in(record).get("groups", ())
     try:
         names = [(str(module), str(path)) for group in groups for module, path in group]
     except (TypeError, ValueError):

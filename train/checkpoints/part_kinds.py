@@ -46,7 +46,7 @@ from ...records.tensors.memory import is_distributed
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
 from .param_names import KEY as PARAM_NAMES
-from .param_names import in_order_of_params, names_of_params, stored_kind
+from .param_names import described_in, in_order_of_params, names_of_params, stored_kind
 from .rng import Generators
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 
@@ -359,7 +359,9 @@ class _TorchOptimizerPart(_StatePart):
         is_of_optimizer = isinstance(state, dict) and "param_groups" in state
         if not is_of_optimizer:
             return state  # of something else, which the optimizer refuses
-        return in_order_of_params(self.value, self.modules, record, state)
+        return in_order_of_params(
+            self.value, self.modules, described_in(record), state, record.reading.file
+        )
 
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction

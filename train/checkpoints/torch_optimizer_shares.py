@@ -19,7 +19,7 @@ from ...records.nest import is_nest
 from ...records.sharded.share_payload import with_shares
 from ...records.tensors.shares import is_sharded
 from ..plain_records import value_of
-from .param_names import in_order_of_params
+from .param_names import described_in, in_order_of_params
 
 
 def check_state_shapes(name: str, optimizer: torch.optim.Optimizer) -> None:
@@ -54,7 +54,8 @@ def with_optimizer_shares(
         if not isinstance(state_dict, dict) or not state_dict.keys() >= _KEYS:
             return record  # of something else, which it will not be filled from
         # A state cut as the parameter that once had its number would not fit its own.
-        state_dict = in_order_of_params(optimizer, modules, record, state_dict)
+        stored, file = described_in(record), record.reading.file
+        state_dict = in_order_of_params(optimizer, modules, stored, state_dict, file)
     except RecordError:
         return record  # the fill says what is wrong with it
     params = chain.from_iterable(group["params"] for group in optimizer.param_groups)

@@ -9,16 +9,20 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...core.hyperparameters.record_metadata import recorded_hparams
 from ...core.persistence.meaning import check_meaning
+from ...optim.adaptor import OptimizerAdaptor
+from ...optim.lbfgs import LBFGSAdaptor
 from ...records.background_saves import STAGING, SnapshotKind, SnapshotOptions
 from ...records.errors import RecordMismatchError
 from ...records.processes.messages import n_processes
 from ..checkpoints.choice import WHOLE, Choice, PatternsOfParts
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
+from ..checkpoints.param_names import in_order_of_params, names_of_params
 from ..checkpoints.process_generators import gathered_generators, state_of_process
 from ..checkpoints.rng import Generators
 from ..plain_records import record_of
@@ -28,6 +32,12 @@ from .record_io import MODEL, STORED, SUFFIX, ReadingIO, RecordIO
 from .shared_strategy import let_write_records
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
+_PARAM_NAMES = "burnish_param_names"
+
+_CURE_OF_ORDER = (
+    "Nothing was trained. configure_optimizers has to give the groups of parameters "
+    "that were saved"
+)
 
 _OTHER_NUMBER = (
     "the checkpoint has the random generators of another number of processes than "
@@ -85,6 +95,7 @@ class RecordCheckpoint(ModelCheckpoint):
         self._generators: dict[str, Any] | None = None
         self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
+        self._loaded: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
@@ -115,6 +126,10 @@ class RecordCheckpoint(ModelCheckpoint):
         hparams = recorded_hparams(pl_module)
         if hparams is not None:
             checkpoint[STORED] = hparams
+        checkpoint[_PARAM_NAMES] = [
+            names_of_params(optimizer, {"": pl_module})
+            for optimizer in trainer.optimizers
+        ]
         checkpoint[_EPOCH_ENDED] = (
             trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         )
@@ -139,10 +154,32 @@ class RecordCheckpoint(ModelCheckpoint):
             except RecordMismatchError:
                 rank_zero_warn(_OTHER_NUMBER)
         self._loaders = _loader_states(checkpoint)
+        self._loaded = checkpoint
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring states of torch's optimizers to the order of the parameters of now.
+
+        The optimizers are made, and not yet filled from the checkpoint. Raises
+        `RecordMismatchError` where a state would come to another parameter.
+        """
+        super().on_fit_start(trainer, pl_module)
+        checkpoint, self._loaded = self._loaded, {}
+        states: Any = checkpoint.get("optimizer_states")
+        stored: Any = checkpoint.get(_PARAM_NAMES)
+        optimizers = trainer.optimizers
+        if states and stored and len(states) == len(stored) == len(optimizers):
+            folder = str(self.dirpath)
+            checkpoint["optimizer_states"] = [
+                _in_order(optimizer, pl_module, names, state, folder)
+                for optimizer, names, state in zip(
+                    optimizers, stored, states, strict=True
+                )
+            ]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the generators where they stood, then do as ``ModelCheckpoint``."""
         super().on_train_start(trainer, pl_module)
+        self._loaded = {}  # of a strategy that reads it once the optimizers are made
         # Else the first save says what is wrong, after an epoch.
         left_out_of(MODEL, pl_module, self._choice)
         _check_hparams(trainer)
@@ -220,6 +257,20 @@ class RecordCheckpoint(ModelCheckpoint):
                     f"will read as 0; there are {logged_names}."
                     f"{did_you_mean(name, metrics)}"
                 )
+
+
+def _in_order(
+    optimizer: Optimizer,
+    module: LightningModule,
+    stored: dict[str, Any],
+    state: dict[str, Any],
+    folder: str,
+) -> dict[str, Any]:
+    if isinstance(optimizer, OptimizerAdaptor | LBFGSAdaptor):
+        return state  # which has names of its own
+    return in_order_of_params(
+        optimizer, {"": module}, stored, state, folder, _CURE_OF_ORDER
+    )
 
 
 def _check_hparams(trainer: Trainer) -> None:

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from burnish.optim import AdamW
+from burnish.records import RecordMismatchError
 from burnish.train import (
     CheckpointHparams,
     RecordCheckpoint,
@@ -139,3 +142,80 @@ def test_a_strategy_that_would_write_pickles_by_itself_is_refused(
         callback.setup(run, Net({}), "fit")
     run._accelerator_connector.strategy = FSDPStrategy()  # type: ignore[attr-defined]  # of the trainer
     callback.setup(run, Net({}), "fit")
+
+
+class Ordered(LightningModule):
+    """Makes two layers of one shape in an order, and notes what is kept of each."""
+
+    def __init__(self, names: str, optimizer: Any, *, spared: str = "") -> None:
+        super().__init__()
+        for name in names:
+            self.add_module(name, nn.Linear(4, 4, bias=False))
+        self.optimizer, self.spared = optimizer, spared
+        self.at_start: dict[str, Tensor] = {}
+        self.at_end: dict[str, Tensor] = {}
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        a, b = (self.get_submodule(name)(batch[0]) for name in "ab")
+        loss: Tensor = (a + 3 * b).square().mean()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        params = dict(self.named_parameters())
+        apart = [params.pop(self.spared)] if self.spared else []
+        groups = [{"params": [*params.values()]}, {"params": apart}]
+        return self.optimizer(groups[: 1 + bool(apart)], self)
+
+    def on_train_start(self) -> None:
+        self.at_start = self._moments()
+
+    def on_train_end(self) -> None:
+        self.at_end = self._moments()
+
+    def _moments(self) -> dict[str, Tensor]:
+        state = self.trainer.optimizers[0].state
+        return {
+            name: state[p]["exp_avg"].clone()
+            for name, p in self.named_parameters()
+            if state.get(p)
+        }
+
+
+def fitted(net: Ordered, folder: Path, n_epochs: int, last: str | None = None) -> str:
+    """Train, and return the last checkpoint."""
+    keep = RecordCheckpoint(folder, save_last=True)
+    loader = DataLoader(TensorDataset(torch.ones(8, 4)), batch_size=4)
+    trainer(folder, n_epochs, callbacks=[keep]).fit(net, loader, ckpt_path=last)
+    return keep.last_model_path
+
+
+def of_torch(groups: Any, net: nn.Module) -> Any:
+    return torch.optim.Adam(groups)
+
+
+def of_ours(groups: Any, net: nn.Module) -> Any:
+    return AdamW().bind(net, lr=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", [of_torch, of_ours])
+def test_states_follow_their_names_where_layers_are_made_in_another_order(
+    optimizer: Any, tmp_path: Path
+) -> None:
+    old, new = Ordered("ab", optimizer), Ordered("ba", optimizer)
+    last = fitted(old, tmp_path, 1)
+
+    fitted(new, tmp_path, 2, last)
+
+    assert {*new.at_start} == {"a.weight", "b.weight"}
+    for name, moment in new.at_start.items():
+        assert torch.equal(moment, old.at_end[name])
+    assert not torch.equal(old.at_end["a.weight"], old.at_end["b.weight"])
+
+
+def test_a_state_for_another_parameter_is_refused_before_training(
+    tmp_path: Path,
+) -> None:
+    last = fitted(Ordered("ab", of_torch, spared="a.weight"), tmp_path, 1)
+
+    with pytest.raises(RecordMismatchError, match="configure_optimizers"):
+        fitted(Ordered("ab", of_torch, spared="b.weight"), tmp_path, 2, last)
