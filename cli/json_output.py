@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 VERSION = 1
 """Of all documents; it is counted up when a key changes its meaning or goes."""
 
@@ -54,13 +52,19 @@ def _dumped(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _as_json(value: object) -> Any:
+def _is_of_numpy(value: Any) -> bool:
+    # Commands that need no arrays do not wait for its import.
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.number | numpy.bool_)
+
+
+def _as_json(value: Any) -> Any:
     """Return ``value`` as JSON has it; what it has not is told as a text."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_as_json(item) for item in value]
-    if isinstance(value, np.number | np.bool_):
+    if _is_of_numpy(value):
         value = value.item()  # what is no number for JSON is told below
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)

@@ -91,7 +91,7 @@ def write_generation(folder: str, text: str) -> None:
 
 def read_generation(folder: str) -> dict[str, Any] | None:
     """Return what says how a model of transformers generates; None if nothing does."""
-    return _config(os.path.join(folder, GENERATION))
+    return read_config(os.path.join(folder, GENERATION))
 
 
 def remove_others(folder: str, current_files: set[str]) -> None:
@@ -103,7 +103,7 @@ def remove_others(folder: str, current_files: set[str]) -> None:
 
 
 def _content(folder: str, **reading: Any) -> FolderContent:
-    config = _config(os.path.join(folder, CONFIG))
+    config = read_config(os.path.join(folder, CONFIG))
     name = _weights(folder, config)
     file = os.path.join(folder, name)
     opened = open_shards(folder, file, **reading) if name.endswith(".json") else None
@@ -158,7 +158,11 @@ def _hparams_in(metadata: object) -> Mapping[str, Any] | None:
     return hparams if isinstance(hparams, Mapping) else None
 
 
-def _config(file: str) -> dict[str, Any] | None:
+def read_config(file: str) -> dict[str, Any] | None:
+    """Return the JSON of a configuration, None if it is not there.
+
+    Raises RecordFormatError for what is none.
+    """
     try:
         text = read_file(file, _MAX_CONFIG)
     except FileNotFoundError:
@@ -172,11 +176,6 @@ def _config(file: str) -> dict[str, Any] | None:
     if not isinstance(config, dict):
         raise RecordFormatError(file, "no map", "a map of hyperparameters")
     return config  # pyright: ignore[reportUnknownVariableType]  # JSON
-
-
-def check_config(file: str) -> None:
-    """Raise RecordFormatError unless ``file`` is a configuration that can be read."""
-    _config(file)
 
 
 def _state(folder: str) -> list[tuple[str, int, int]]:

@@ -156,8 +156,8 @@ class BoundState:
         rate: float = group["lr"] if schedule is None else schedule.lr()
         return rate
 
-    def follow_schedule(self, index: int) -> None:
-        """Set a group's learning rate to that of the step that is made now.
+    def follow_schedule(self, index: int) -> float:
+        """Set a group's learning rate to that of the step that is made now; return it.
 
         A step alone does: who saves or asks for a report finds the rate of the last.
         """
@@ -165,6 +165,8 @@ class BoundState:
         if group.get("schedule") is not None:
             self._check_rate(index, group)
             group["lr"] = self._rates[id(group)] = self._coming_rate(group)
+        rate: float = group["lr"]
+        return rate
 
     def _check_rate(self, index: int, group: ParamGroup) -> None:
         """Warn of a learning rate that somebody set where a schedule sets it."""

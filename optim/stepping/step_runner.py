@@ -95,9 +95,8 @@ class StepRunner:
         turns = Turns(self._share_memory, grads)
         try:
             for index, (clipped, scale, limit) in enumerate(bound.clipped(grads)):
-                if lr is None:
-                    bound.follow_schedule(index)
-                call = bound.call_of(index, lr, scale, limit)
+                rate = bound.follow_schedule(index) if lr is None else lr
+                call = bound.call_of(index, rate, scale, limit)
                 if is_probe:
                     self.stepper.initialize(index, clipped, call)
                     continue

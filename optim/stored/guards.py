@@ -24,16 +24,16 @@ def other_guards(
 
     ``description`` has them; one of an older file has none, and nothing is said.
     """
-    stored = description.get("guards") if isinstance(description, dict) else None
-    if not isinstance(stored, dict):
+    stored_guards = description.get("guards") if isinstance(description, dict) else None
+    if not isinstance(stored_guards, dict):
         return []
     guards = guards_of(bound)
     changes = [
-        f"{name} is {guards[name]}, and was {stored[name]} when saved"
+        f"{name} is {guards[name]}, and was {stored_guards[name]} when saved"
         for name in ("clip", "nonfinite")
-        if name in stored and stored[name] != guards[name]
+        if name in stored_guards and stored_guards[name] != guards[name]
     ]
-    return [*changes, *_other_clips(guards, stored.get("group_clips"), sources)]
+    return [*changes, *_other_clips(guards, stored_guards.get("group_clips"), sources)]
 
 
 def _other_clips(

@@ -33,7 +33,7 @@ def in_order_of(
     lengths = [len(group["params"]) for group in state_dict["param_groups"]]
     if not [*map(len, names)] == [*map(len, stored_names)] == lengths:
         return state_dict
-    problems = _moved(names, stored_names, present)
+    problems = _moves_of_params(names, stored_names, present)
     if not problems:
         return state_dict
     orders = [_order(*of_group) for of_group in zip(names, stored_names, strict=True)]
@@ -47,7 +47,9 @@ def in_order_of(
     return {**state_dict, "param_groups": groups}
 
 
-def _moved(names: Names, stored_names: Names, present: Container[str]) -> list[str]:
+def _moves_of_params(
+    names: Names, stored_names: Names, present: Container[str]
+) -> list[str]:
     """Say which parameters have another number than when they were saved, or none."""
     current = _numbers(names)
     return [

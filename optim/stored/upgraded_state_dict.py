@@ -122,10 +122,10 @@ def _stored_names(
         _, paths = _parsed(text, groups, file)
         return [[str(p) if p != FOREIGN else "" for p in names] for names in paths]
     # torch's own, of an optimizer that was made of named parameters
-    named: list[Any] = [group.get("param_names") for group in groups]
-    if not all(isinstance(of_group, list) for of_group in named):
+    names_by_group: list[Any] = [group.get("param_names") for group in groups]
+    if not all(isinstance(names, list) for names in names_by_group):
         return None
-    return [[str(name) for name in of_group] for of_group in named]
+    return [[str(name) for name in names] for names in names_by_group]
 
 
 _CURE = (

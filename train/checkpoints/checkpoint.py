@@ -28,7 +28,16 @@ from ...records.sharded.shard_index import INDEX
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain_records import value_of
 from .manifest import FILE, Manifest, PartRow
-from .part_kinds import VALUE, PartRecord, SavePart, fill, other_flags, part_of, refused
+from .part_kinds import (
+    VALUE,
+    PartRecord,
+    SavePart,
+    fill,
+    modules_in,
+    other_flags,
+    part_of,
+    refused,
+)
 from .shared_parts import shared_names, with_own_shares
 
 RNG = "rng"
@@ -177,7 +186,7 @@ class Checkpoint(os.PathLike[str]):
         def fill_all(transaction: Transaction) -> None:
             records = self._read_parts(parts, hyperparameters, progress)
             self._refuse_one_for_two(parts)
-            modules = _modules_in(parts)
+            modules = modules_in(parts)
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
 
@@ -211,7 +220,7 @@ class Checkpoint(os.PathLike[str]):
         progress: Progress | None,
     ) -> dict[str, FlatRecord]:
         """Return the records of ``parts``, all that this process needs read."""
-        modules = _modules_in(parts)
+        modules = modules_in(parts)
         records = {
             name: with_own_shares(
                 part_of(name, part, modules),
@@ -349,10 +358,6 @@ def open_part(checkpoint: Checkpoint, name: str) -> FlatRecord:
     record = open_record(checkpoint.file(name))
     checkpoint._check_digest(name)  # pyright: ignore[reportPrivateUsage]  # of this file
     return record
-
-
-def _modules_in(parts: Mapping[str, object]) -> dict[str, nn.Module]:
-    return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
 
 
 def _home(name: str) -> str:

@@ -102,8 +102,8 @@ class Folders:
 
     def unmarked(self) -> dict[int, Path]:
         """Return the folders by number that have files, and lost their marker."""
-        named = self._named_by_number()
-        return {number: path for number, path in named if self._lacks_marker(path)}
+        folders = self._named_by_number()
+        return {number: path for number, path in folders if self._lacks_marker(path)}
 
     def remove(self, folder: Path) -> None:
         """Remove a folder: first its name, then what it holds."""

@@ -1,6 +1,6 @@
 """Checkpoints of larger numbers than the one that is saved, which no run means."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
@@ -19,7 +19,7 @@ class LaterFolders:
     removes_them: bool = False
     """Whether a save leaves none of the others."""
     _is_told: bool = False
-    _last: int | None = field(default=None)
+    _last: int | None = None
     """The number that was looked at last."""
 
     def warn(self, number: int) -> None:

@@ -32,7 +32,7 @@ def names_of_params(
     """
     return {
         "kind": type(optimizer).__name__,
-        "groups": _names_by_group(optimizer, modules),
+        "groups": _names_by_group(optimizer, _names_by_id(modules)),
         **versions_beside(modules),
     }
 
@@ -44,9 +44,8 @@ def versions_beside(modules: Mapping[str, nn.Module]) -> dict[str, Any]:
 
 
 def _names_by_group(
-    optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
+    optimizer: torch.optim.Optimizer, names: Mapping[int, tuple[str, str]]
 ) -> list[list[list[str]]]:
-    names = _names_by_id(modules)
     return [
         [[*names.get(id(param), ("", ""))] for param in group["params"]]
         for group in optimizer.param_groups
@@ -77,11 +76,13 @@ def in_order_of_params(
     decide there. Raises RecordMismatchError, with ``cure``, where a state would come to
     another parameter.
     """
-    described, cure = names_of_params(optimizer, modules), cure or _CURE
-    if not stored or stored.get("versions") != described.get("versions"):
+    cure = cure or _CURE
+    if not stored or stored.get("versions") != versions_beside(modules).get("versions"):
         return state_dict
-    names, stored_names = (_joined(of.get("groups")) for of in (described, stored))
-    present = {join(*name) for name in _names_by_id(modules).values()}
+    names_by_id = _names_by_id(modules)
+    names = _joined(_names_by_group(optimizer, names_by_id))
+    stored_names = _joined(stored.get("groups"))
+    present = {join(*name) for name in names_by_id.values()}
     ordered = in_order_of(names, stored_names, present, state_dict, file, cure)
     if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
         # Its state is that of all parameters together, one after the other.

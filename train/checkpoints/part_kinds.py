@@ -558,9 +558,14 @@ def part_of(
     return part
 
 
+def modules_in(objects: Mapping[str, object]) -> dict[str, nn.Module]:
+    """Return those of ``objects`` that are modules, by name."""
+    return {name: o for name, o in objects.items() if isinstance(o, nn.Module)}
+
+
 def parts_of(names: Iterable[str], objects: Mapping[str, object]) -> Iterator[Part]:
     """Yield those of ``objects`` that are named, as parts which know its modules."""
-    modules = {n: o for n, o in objects.items() if isinstance(o, nn.Module)}
+    modules = modules_in(objects)
     for name in names:
         yield part_of(name, objects[name], modules)
 

@@ -54,8 +54,10 @@ def with_optimizer_shares(
         if not isinstance(state_dict, dict) or not state_dict.keys() >= _KEYS:
             return record  # of something else, which it will not be filled from
         # A state cut as the parameter that once had its number would not fit its own.
-        stored, file = described_in(record), record.reading.file
-        state_dict = in_order_of_params(optimizer, modules, stored, state_dict, file)
+        description, file = described_in(record), record.reading.file
+        state_dict = in_order_of_params(
+            optimizer, modules, description, state_dict, file
+        )
     except RecordError:
         return record  # the fill says what is wrong with it
     params = chain.from_iterable(group["params"] for group in optimizer.param_groups)

@@ -8,8 +8,7 @@ from typing import Any
 from ...config.classes.fields import fields_of, stored_fields
 from ...config.path import parts
 from ...config.spelling import did_you_mean
-from ...config.tree import is_dict, is_items
-from .blob_markers import blob_file
+from .blob_markers import blob_files
 from .stored_files import StoredFiles
 
 
@@ -46,7 +45,7 @@ class Deferred:
 
     def files(self) -> list[str]:
         """Return the names of the record files under the field."""
-        return [*dict.fromkeys(_files(self.tree))]
+        return [*dict.fromkeys(blob_files(self.tree))]
 
 
 class View:
@@ -102,11 +101,3 @@ def unsaved_attributes(state: Any) -> list[str]:
         for name in attributes
         if not (name in known or name.startswith("_") or hasattr(cls, name))
     ]
-
-
-def _files(tree: Any) -> list[str]:
-    file = blob_file(tree)
-    if file is not None:
-        return [file]
-    items: Any = tree.values() if is_dict(tree) else tree if is_items(tree) else ()
-    return [name for item in items for name in _files(item)]

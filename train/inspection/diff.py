@@ -246,8 +246,9 @@ def diff(
         if source_a.kind != source_b.kind:
             return result
         bounds = (rtol or 0.0, atol or 0.0) if result.has_tolerance else None
-        told = _changes("", told_values(source_a), told_values(source_b), bounds)
-        return replace(result, data=[*told, *result.data])
+        values_a, values_b = told_values(source_a), told_values(source_b)
+        changes = _changes("", values_a, values_b, bounds)
+        return replace(result, data=[*changes, *result.data])
 
 
 def _parts_of(side: Any, opened: ExitStack) -> StoredParts:

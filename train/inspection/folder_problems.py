@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...config.errors import ConfigSyntaxError
 from ...core.pretrained.pretrained_folder import CONFIG as PRETRAINED_CONFIG
-from ...core.pretrained.pretrained_folder import KINDS, check_config
+from ...core.pretrained.pretrained_folder import KINDS, read_config
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.errors import RecordError
 from ...records.open import digest_of
@@ -48,7 +48,7 @@ def problems_of(source: str) -> Iterator[tuple[str, str]]:
             manifest = os.path.join(folder, MANIFEST)
             yield from ((manifest, text) for text in _wrong_parts(Path(folder)))
         elif {*names} >= _PARTS_OF_LIGHTNING:
-            yield folder, f"a checkpoint without {MANIFEST}, which says what it was"
+            yield folder, _without(MANIFEST)
         if STATE in names or DIGESTS in names:
             yield from _problems_of_state(Path(folder))
         if INDEX in names:
@@ -87,8 +87,11 @@ def _unmarked(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         newest = max(folders.by_number(), default=-1)
         for number, place in folders.unmarked().items():
             if number < newest:
-                text = f"a checkpoint without {folders.marker}, which says what it was"
-                yield str(place), text
+                yield str(place), _without(folders.marker)
+
+
+def _without(marker: str) -> str:
+    return f"a checkpoint without {marker}, which says what it was"
 
 
 def _wrong_parts(folder: Path) -> Iterator[str]:
@@ -156,7 +159,7 @@ def _problems_of_settings(
     if PRETRAINED_CONFIG in names and any(kind in names for kind in KINDS):
         file = os.path.join(folder, PRETRAINED_CONFIG)
         try:
-            check_config(file)
+            read_config(file)
         except (RecordError, OSError) as error:
             yield file, str(error)
 

@@ -165,14 +165,15 @@ class RecordCheckpoint(ModelCheckpoint):
         super().on_fit_start(trainer, pl_module)
         checkpoint, self._loaded = self._loaded, {}
         states: Any = checkpoint.get("optimizer_states")
-        stored: Any = checkpoint.get(_PARAM_NAMES)
+        descriptions: Any = checkpoint.get(_PARAM_NAMES)
         optimizers = trainer.optimizers
-        if states and stored and len(states) == len(stored) == len(optimizers):
+        lengths = {len(of or ()) for of in (states, descriptions, optimizers)}
+        if states and len(lengths) == 1:
             folder = str(self.dirpath)
             checkpoint["optimizer_states"] = [
-                _in_order(optimizer, pl_module, names, state, folder)
-                for optimizer, names, state in zip(
-                    optimizers, stored, states, strict=True
+                _in_order(optimizer, pl_module, description, state, folder)
+                for optimizer, description, state in zip(
+                    optimizers, descriptions, states, strict=True
                 )
             ]
 
@@ -262,14 +263,14 @@ class RecordCheckpoint(ModelCheckpoint):
 def _in_order(
     optimizer: Optimizer,
     module: LightningModule,
-    stored: dict[str, Any],
+    description: dict[str, Any],
     state: dict[str, Any],
     folder: str,
 ) -> dict[str, Any]:
     if isinstance(optimizer, OptimizerAdaptor | LBFGSAdaptor):
         return state  # which has names of its own
     return in_order_of_params(
-        optimizer, {"": module}, stored, state, folder, _CURE_OF_ORDER
+        optimizer, {"": module}, description, state, folder, _CURE_OF_ORDER
     )
 
 
