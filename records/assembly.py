@@ -11,7 +11,8 @@ from ..config.short_text import with_article
 from .entries.encoder import Storable
 from .entries.entries import Entries, library_part
 from .entries.nodes import renumbered
-from .entries.state_dict import EXTRA_STATE, Collected
+from .entries.state_dict import Collected
+from .entries.state_dict_marks import EXTRA_STATE
 from .record_view import Branch, entries_of_branch
 
 

@@ -5,7 +5,7 @@ Nothing is saved that its class could not load: the reader itself decides.
 
 import enum
 import typing
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
@@ -79,6 +79,7 @@ class Declared:
             for i, (item, item_node) in enumerate(zip(value, node, strict=True)):
                 self._value(args[0], item, item_node, where, str(i))
         elif kind is dict and isinstance(value, dict) and "$dict" not in node:
+            _check_class(value, None, where)
             for text, (key, item) in zip(node, value.items(), strict=True):
                 if type(key) is not str or args[0] is not str:
                     _check_key(args[0], key, text, where)
@@ -94,7 +95,9 @@ class Declared:
         except RecordMismatchError as error:
             problem = "; ".join(text.removesuffix(".") for text in error.problems)
             raise TypeError(f"{problem}, as its field declares") from None
-        _check_kept(value, again, path)
+        kind = typing.get_origin(hint) or hint
+        is_abstract = getattr(kind, "__module__", "") == "collections.abc"
+        _check_kept(value, again, path, is_abstract=is_abstract)
         is_frozen = isinstance(value, nn.Parameter) and not value.requires_grad
         # The form of one that wraps others says whether it is trained.
         if isinstance(again, nn.Parameter) and is_frozen and not is_wrapper(value):
@@ -130,12 +133,17 @@ def _stray_key(key: object, path: str) -> str:
     return f"{path}: a dict with the key {key!r} is not what its field declares"
 
 
-def _check_kept(value: object, again: object, path: str) -> None:
+def _check_kept(
+    value: object, again: object, path: str, *, is_abstract: bool = False
+) -> None:
     """Raise TypeError for what is something else in ``again``, as it is read.
 
     Below fields that declare nothing, as ``Any`` and ``list`` do, members of enums and
-    keys of dicts would come back as texts, and registered types as plain data.
+    keys of dicts would come back as texts, registered types as plain data, and
+    containers of other classes as plain ones, which an abstract hint allows.
     """
+    if isinstance(value, dict | list | tuple) and not is_abstract:
+        _check_class(value, again, path)
     if registered_type_of(type(value)) is not None:
         if type(again) is not type(value):
             name = type(value).__qualname__
@@ -158,6 +166,22 @@ def _check_kept(value: object, again: object, path: str) -> None:
             _check_kept(item, read_item, join(path, i))
 
 
+def _check_class(value: object, again: object, path: str) -> None:
+    """Raise TypeError for a container that would come back as one of another class.
+
+    An OrderedDict may be a dict, which is in order too.
+    """
+    cls = type(value)
+    if cls in _CONTAINERS or cls is OrderedDict or cls is type(again):
+        return
+    plain = next(c.__name__ for c in _CONTAINERS if isinstance(value, c))
+    name, plain = with_article(cls.__qualname__), with_article(plain)
+    raise TypeError(
+        f"{path}: {name} would come back as {plain}; declare {cls.__qualname__}, or "
+        f"store {plain}"
+    )
+
+
 def _exact(key: object) -> object:
     """Return a key as it is read: of a text that has a class of its own, the text."""
     if isinstance(key, enum.Enum) or not isinstance(key, str):
@@ -165,5 +189,6 @@ def _exact(key: object) -> object:
     return str.__str__(key)
 
 
+_CONTAINERS: tuple[type, ...] = (dict, list, tuple)
 _PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})
 _KINDS = "_burnish_kinds"

@@ -1,19 +1,16 @@
 """Plain data and tensors, however they nest, as one record: what torch.save takes."""
 
 import dataclasses
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import torch
 
-from ..config.path import join
-from ..config.plain.codec import Decoding, Encoding, Kind, Language
-from ..config.plain.kinds import lists, making
 from ..config.plain.node import Node
 from ..config.short_text import with_article
-from .entries.encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
+from .entries.encoder import Encoder
 from .entries.entries import (
     Entries,
     announce_entries,
@@ -22,27 +19,16 @@ from .entries.entries import (
     with_parts,
 )
 from .entries.entry import Entry
+from .entries.nested_data import DataEncoder, decoded_data
 from .entries.nodes import decode
 from .entries.plain_data import (
-    DICTS,
-    ENUMS,
-    MAX_DEPTH,
-    NUMPY_NUMBERS,
-    SETS,
-    SIZES_AND_NAMES,
-    is_named_tuple,
-    no_data,
-    no_named_tuple,
     texts_of_keys,
-    value_of_node,
 )
 from .entries.state_dict import (
-    EXTRA_STATE,
-    class_versions_of,
     record_of_state_dict,
     state_dict_of,
-    with_class_versions,
 )
+from .entries.state_dict_marks import is_module_state_dict
 from .entries.state_dict_search import state_dict_in
 from .entries.wrapped_tensors import UnmadeWrapper, make_wrapper
 from .entries.wrapper_forms import Wrap
@@ -63,14 +49,14 @@ def record_of_data(value: object) -> Entries:
     A state dict of a module becomes the record that `Record.from_state_dict` gives.
     TypeError names the path of what is no plain data.
     """
-    if isinstance(value, Mapping) and _is_state_dict(value):
+    if isinstance(value, Mapping) and is_module_state_dict(value):
         return record_of_state_dict(value)
     if type(value) is dict and all(type(key) is str for key in value):
-        encoder = _NestEncoder()
+        encoder = DataEncoder()
         fields = encoder.encode(value, "")
         if "$dict" not in fields:
             return _record(OF_DICT, fields, encoder)
-    encoder = _NestEncoder()
+    encoder = DataEncoder()
     return _record(OF_VALUE, {"value": encoder.encode(value, "value")}, encoder)
 
 
@@ -202,19 +188,6 @@ def _as_stored(entry: Entry, by_stand_in: Mapping[int, Entry]) -> Entry:
     )
 
 
-def _is_state_dict(value: Mapping[Any, object]) -> bool:
-    """Return whether these are names and tensors, or torch says they are a module's."""
-    if not value or not all(isinstance(key, str) for key in value):
-        return False
-    is_modules = isinstance(getattr(value, "_metadata", None), Mapping)
-    if not is_modules and not all(
-        isinstance(item, torch.Tensor) or key.endswith(EXTRA_STATE)
-        for key, item in value.items()
-    ):
-        return False
-    return all(key and "\0" not in key and ".." not in key for key in value)
-
-
 def _record(name: str, fields: Node, encoder: Encoder) -> Entries:
     tree = {"$record": [name, fields]}
     return Entries.of(encoder.entries, tree=tree, type_name=name, typed=True)
@@ -234,86 +207,4 @@ def _value_of(
     if not is_nest(record):
         return fields
     node = fields if record.type_name == OF_DICT else fields["value"]
-    return value_of_node(node, _LANGUAGE, record.reading.file)
-
-
-class _NestEncoder(Encoder):
-    """Writes data of any kind; what records do not hold stands in dicts of one tag.
-
-    The tag of such a dict is a key like any other to the records' own language.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(language=_LANGUAGE, max_depth=MAX_DEPTH)
-
-    def encode(self, value: object, path: str, depth: int = 0) -> Node:
-        """Return ``value`` as a node of records."""
-        node = super().encode(value, path, depth)
-        if isinstance(value, torch.Tensor):
-            return node
-        if isinstance(node, dict) and len(node) == 1:
-            ((tag, content),) = node.items()
-            if tag in _LANGUAGE.decoders:
-                return {"$dict": [[tag, content]]}
-        return node
-
-    def fields(
-        self, values: Mapping[Any, object], path: str, depth: int
-    ) -> dict[Any, Node]:
-        """Return the nodes of a dict; paths of a state dict go on inside of it."""
-        if not _is_state_dict(values):
-            return super().fields(values, path, depth)
-        return {
-            name: self.encode(item, join(path, name), depth + 1)
-            for name, item in values.items()
-        }
-
-    def refusal(self, value: object, path: str) -> Exception:
-        """Return the error of a value that is no plain data."""
-        has_state = callable(getattr(value, "state_dict", None))
-        cure = "store its state_dict()" if has_state else "store what it is made of"
-        return no_data(value, path, cure)
-
-
-def _tuple(encoding: Encoding, value: object, path: str, depth: int) -> Node:
-    if is_named_tuple(value):
-        raise no_named_tuple(value, path)
-    return TUPLES.encode(encoding, value, path, depth)
-
-
-def _ordered_dict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
-    values = encoding.encode(dict(value), path, depth + 1)
-    versions = class_versions_of(value)
-    if not versions:
-        return {"$OrderedDict": values}
-    return {"$state_dict": [values, encoding.encode(versions, path, depth + 1)]}
-
-
-def _state_dict(decoding: Decoding, content: Node, path: str, depth: int) -> Any:
-    values, versions = decoding.items(content, path, depth)
-    if not isinstance(values, dict) or not isinstance(versions, dict):
-        raise TypeError("a state dict and the versions of its classes are dicts")
-    return with_class_versions(OrderedDict(values), versions)
-
-
-_LANGUAGE = Language(
-    [
-        ENUMS,
-        NUMPY_NUMBERS,
-        *LEAVES_AND_NUMBERS,
-        *SIZES_AND_NAMES,
-        lists(),
-        Kind(types=tuple, encode=_tuple, is_deep=True),
-        Kind(
-            types=OrderedDict,
-            encode=_ordered_dict,
-            tag="$OrderedDict",
-            decode=making(OrderedDict),
-            is_deep=True,
-        ),
-        Kind(types=(), encode=_ordered_dict, tag="$state_dict", decode=_state_dict),
-        *DICTS,
-        *SETS,
-    ],
-    as_they_are=AS_THEY_ARE,
-)
+    return decoded_data(node, record.reading.file)

@@ -303,6 +303,8 @@ TESTED_IN = {
     "records/entries/node_names.py": "records/header/test_columns.py",
     "records/header/file_index.py": "records/formats/test_document_index.py",
     "records/entries/plain_data.py": "records/test_nest.py",
+    "records/entries/nested_data.py": "records/test_nest.py",
+    "records/entries/state_dict_marks.py": "records/entries/test_state_dict_search.py",
     "records/entries/state_dict.py": "records/entries/test_state_dict_search.py",
     "records/entries/stored_wrappers.py": "records/entries/test_wrapped_tensors.py",
     "records/entries/wrapper_forms.py": "records/entries/test_wrapped_tensors.py",

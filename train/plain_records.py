@@ -21,6 +21,7 @@ from ..records.entries.plain_data import (
     ORDERED_DICTS,
     SETS,
     SIZES_AND_NAMES,
+    PlainDataEncoding,
     is_named_tuple,
     no_data,
     no_named_tuple,
@@ -53,7 +54,7 @@ def value_of(record: FlatRecord) -> Any:
     return value_of_node(record.typed(PlainData).value, _LANGUAGE, record.reading.file)
 
 
-class _CheckpointEncoding(Encoding):
+class _CheckpointEncoding(PlainDataEncoding):
     """Writes what records hold: a record adds the tags of tensors and numbers."""
 
     def __init__(self) -> None:

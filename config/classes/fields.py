@@ -12,7 +12,6 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
-    MutableSequence,
     Sequence,
     Set,
 )
@@ -324,11 +323,6 @@ def is_set(annotation: object) -> bool:
     """Return whether ``annotation`` is a set, whose items have no order."""
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, Set)
-
-
-def is_abstract(annotation: object) -> bool:
-    """Return whether any sequence will do, as for ``Sequence[int]``."""
-    return (get_origin(annotation) or annotation) in (Sequence, MutableSequence)
 
 
 def literals(annotation: object) -> tuple[object, ...]:

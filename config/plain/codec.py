@@ -98,12 +98,19 @@ class Encoding:
         """Return ``value`` as a node; an error names the path of what is no data."""
         if type(value) in self._as_they_are:
             return value
-        kind = self._by_type.get(type(value)) or self._language.kind_of(type(value))
+        kind = self._by_type.get(type(value)) or self.kind_of_other(value, path)
         if kind is None:
             raise self.refusal(value, path)
         if kind.is_deep and depth >= self._max_depth:
             raise self.too_deep(path)
         return kind.encode(self, value, path, depth)
+
+    def kind_of_other(self, value: object, path: str) -> Kind | None:
+        """Return the kind of a value whose class no kind names; None if there is none.
+
+        It is that of a class above, so that the class itself is in no file.
+        """
+        return self._language.kind_of(type(value))
 
     def items(self, values: Iterable[object], path: str, depth: int) -> list[Node]:
         """Return the nodes of ``values``, which stand in what is at ``path``."""

@@ -5,13 +5,20 @@ Rather than a list of what cannot be told apart, the reader itself decides.
 """
 
 import enum
-from collections.abc import Mapping, Sequence, Set
-from typing import Any, get_args, get_origin
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import (
+    Collection,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+    Sequence,
+    Set,
+)
+from typing import Any, cast, get_args, get_origin
 
 from ..classes.field_types import Ctx, encoded, is_field_type
 from ..classes.fields import (
     declared_as,
-    is_abstract,
     is_struct_value,
     item_type,
     mapping_in,
@@ -29,12 +36,15 @@ from ..short_text import short_repr, with_article
 from ..tree import NamedStruct, is_mapping_value
 from .validate import build, build_plain
 
-_HINT = "Declare a type that tells them apart (a Literal field does for classes)"
+HOW_TO_DECLARE = (
+    "Declare a type that tells them apart (a Literal field does for classes)"
+)
 _DATA_HINT = (
     "Have the class write numbers, texts, None, lists and dicts, or make again what it "
     "wrote"
 )
-_ITEMS = (list, tuple)
+_ITEMS = (list, tuple, deque)
+_ABSTRACT_CONTAINERS = frozenset([Mapping, MutableMapping, MutableSequence, Sequence])
 _PLAIN = frozenset([type(None), bool, int, float, str])
 
 
@@ -132,7 +142,9 @@ def _in_data(value: object, again: object, path: str) -> Problem | None:
     problem = first_misread(Any, data, data_again, path)
     if problem is None:
         return None
-    message = problem.message.removesuffix(", or write RON").partition(f". {_HINT}")[0]
+    message = problem.message.removesuffix(", or write RON").partition(
+        f". {HOW_TO_DECLARE}"
+    )[0]
     return Problem(
         problem.path, f"{message}, in the data of {with_article(name)}. {_DATA_HINT}"
     )
@@ -153,7 +165,7 @@ def _in_mapping(
     again: Mapping[Any, object],
     path: str,
 ) -> Problem | None:
-    if len(value) != len(again):
+    if not _is_same_container(annotation, value, again):
         return _misread(value, again, path)
     kind = mapping_in(annotation)
     keys = (get_args(kind) or (Any,))[0]
@@ -173,12 +185,7 @@ def _in_mapping(
 def _in_items(
     annotation: object, value: Sequence[object], again: Sequence[object], path: str
 ) -> Problem | None:
-    # Where any sequence will do, a text's list is as good as the tuple it was.
-    is_any = any(map(is_abstract, members(annotation)))
-    is_same_kind = (
-        type(value) is type(again) or is_any or not _declares(annotation, value)
-    )
-    if not is_same_kind or len(value) != len(again):
+    if not _is_same_container(annotation, value, again):
         return _misread(value, again, path)
     kind = sequence_in(annotation)
     for i, (item, item_again) in enumerate(zip(value, again, strict=True)):
@@ -188,6 +195,54 @@ def _in_items(
         if below is not None:
             return below
     return None
+
+
+def container_misread(
+    annotation: object, value: object, again: object, path: str
+) -> Problem | None:
+    """Return what `first_misread` does, of containers whose items are others' affair.
+
+    The items of sequences are, and those of mappings; the keys are not.
+    """
+    if is_mapping_value(value) and is_mapping_value(again):
+        keys, keys_again = dict.fromkeys(value), dict.fromkeys(again)
+        if _is_same_container(annotation, value, again):
+            return first_misread(Any, keys, keys_again, path)
+        return _misread(value, again, path)
+    is_kept = (
+        isinstance(value, _ITEMS)
+        and isinstance(again, _ITEMS)
+        and _is_same_container(annotation, value, again)
+    )
+    return None if is_kept else _misread(value, again, path)
+
+
+def _is_same_container(
+    annotation: object, value: Collection[object], again: Collection[object]
+) -> bool:
+    """Return whether ``again`` may stand for ``value``, apart from their items.
+
+    Both are of one length and one class, with what a deque and a defaultdict have
+    beside their items. Where any mapping or sequence will do, a text's is as good as
+    the one it was, and so is everywhere a dict, which is in order, as an OrderedDict.
+    """
+    if len(value) != len(again):
+        return False
+    if type(value) is type(again):
+        return _beside_items(value) == _beside_items(again)
+    if type(value) is OrderedDict and type(again) is dict:
+        return True
+    kinds = {get_origin(member) or member for member in members(annotation)}
+    is_any = not kinds.isdisjoint(_ABSTRACT_CONTAINERS)
+    return is_any or not _declares(annotation, value)
+
+
+def _beside_items(container: object) -> object:
+    """Return what a container does with new items, which its equality leaves out."""
+    if isinstance(container, defaultdict):
+        return cast("defaultdict[object, object]", container).default_factory
+    is_bounded = isinstance(container, deque)
+    return cast("deque[object]", container).maxlen if is_bounded else None
 
 
 def _same_sets(value: Set[object], again: Set[object]) -> bool:
@@ -243,8 +298,8 @@ def _is_instance(value: object, kind: type) -> bool:
 def _misread(value: object, again: object, path: str, role: str = "") -> Problem:
     a, b = (f"{type(v).__qualname__} {short_repr(v)}" for v in (value, again))
     # RON has keys of every kind, tuples, and names of structs; no enums, bytes or sets.
-    is_in_ron = bool(role) or isinstance(value, _ITEMS) or is_struct_value(value)
-    hint = f"{_HINT}, or write RON" if is_in_ron else _HINT
+    is_in_ron = bool(role) or isinstance(value, tuple) or is_struct_value(value)
+    hint = f"{HOW_TO_DECLARE}, or write RON" if is_in_ron else HOW_TO_DECLARE
     return Problem(path, f"the {role}{a} would be read as the {b}. {hint}")
 
 

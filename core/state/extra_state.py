@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...config.patterns import Patterns, matches
 from ...config.process.interrupts import raise_of_signal
 from ...records.entries.entry import Entry
-from ...records.entries.state_dict import EXTRA_STATE
+from ...records.entries.state_dict_marks import EXTRA_STATE
 from ...records.errors import RecordError
 from ...records.tensors.memory import storage_of
 from ...records.tensors.torch_internals import state_dict_hooks, state_dict_writer

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from .entries import Entries, leaf_value
+from .nested_data import decoded_data
 from .nodes import decode
 from .wrapped_tensors import make_wrapper
 
@@ -14,4 +15,8 @@ def extra_state(record: Entries) -> dict[str, Any]:
         return {}
     leaf = partial(leaf_value, record.entries())
     wrap = partial(make_wrapper, file=record.reading.file)
-    return {path: decode(node, leaf, wrap) for path, node in record.tree.items()}
+    file = record.reading.file
+    return {
+        path: decoded_data(decode(node, leaf, wrap), file)
+        for path, node in record.tree.items()
+    }

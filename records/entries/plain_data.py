@@ -8,7 +8,7 @@ import enum
 from argparse import Namespace
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,12 +58,37 @@ def value_of_node(node: Node, language: Language, file: str) -> Any:
         raise RecordFormatError(file, problem) from error
 
 
+class PlainDataEncoding(Encoding):
+    """Tells of containers whose class no file holds, since they come back as others.
+
+    Numbers and texts of classes of one's own are equal to what comes back.
+    """
+
+    def kind_of_other(self, value: object, path: str) -> Kind | None:
+        """Return the kind of a value of a class that no kind names."""
+        kind = super().kind_of_other(value, path)
+        base = next((cls for cls in _CONTAINERS if isinstance(value, cls)), None)
+        if is_named_tuple(value):
+            return kind  # which is refused
+        if base is not None and kind is not None and kind.is_deep:
+            name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
+            warn_user(
+                f"{path}: {name} comes back as {with_article(base.__name__)}, since no "
+                "file tells classes of one's own"
+            )
+        return kind
+
+
+_CONTAINERS = (OrderedDict, Counter, dict, list, tuple, set, frozenset, deque)
+"""What a container of a class of one's own comes back as, the first that it is."""
+
+
 def no_data(value: object, path: str, cure: str) -> TypeError:
     """Return the error of ``value``, which no file without pickles can hold."""
     cure = usual_cure(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
-        f"{path}: {with_article(name)} is no plain data, and checkpoints hold no "
+        f"{path}: {with_article(name)} is no plain data, and no file holds "
         f"pickles; {cure}, or leave it out"
     )
 
@@ -91,9 +116,7 @@ def no_named_tuple(value: object, path: str) -> TypeError:
 
 
 def _enum(encoding: Encoding, value: object, path: str, depth: int) -> Node:
-    if isinstance(value, int | float | str | bytes):
-        raise no_data(value, path, "store its .value")
-    raise no_data(value, path, "give its class state_dict and load_state_dict")
+    raise no_data(value, path, "store its .value")
 
 
 def _defaultdict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
@@ -179,7 +202,7 @@ SIZES_AND_NAMES: tuple[Kind, ...] = (
     tagged("$size", torch.Size, list, torch.Size),
     text("$dtype", torch.dtype, dtype_named, name_of_dtype),
     text("$device", torch.device, torch.device),
-    text("$path", PurePath, PurePath),
+    text("$path", PurePath, Path),
 )
 """What arguments of layers and of data loaders are."""
 

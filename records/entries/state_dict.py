@@ -10,17 +10,15 @@ from ...config.plain.node import Node
 from ...config.short_text import short_repr
 from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper
-from .encoder import Encoder
 from .entries import Entries, announce_entries
 from .entry import Entry
 from .extra_state import extra_state
+from .nested_data import DataEncoder
 from .nodes import renumbered
+from .state_dict_marks import class_versions_of, with_class_versions
 from .state_dict_search import USUAL_NAMES
 from .stored_wrappers import StoredWrappers
 from .wrapped_tensors import form_of, tensors_within
-
-EXTRA_STATE = "_extra_state"
-"""How torch calls what a module keeps beside its tensors; it may be any data."""
 
 
 def record_of_state_dict(state_dict: Mapping[str, object]) -> Entries:
@@ -58,7 +56,7 @@ class Collected:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._ties: Ties[Entry] = Ties()
-        self._encoder = Encoder(is_declared=False)
+        self._encoder = DataEncoder()
         self._plain: dict[str, Node] = {}
         self._nodes: dict[str, Node] = {}
         self._paths: set[str] = set()
@@ -116,20 +114,6 @@ class Collected:
         self._paths.add(path)
 
 
-def class_versions_of(state_dict: Mapping[str, object]) -> dict[str, int]:
-    """Return the version of each module's class, which torch hangs on its dict."""
-    versions: Any = getattr(state_dict, "_metadata", None)
-    if not isinstance(versions, Mapping):
-        return {}
-    return {
-        path: item["version"]
-        for path, item in versions.items()
-        if isinstance(path, str)
-        and isinstance(item, Mapping)
-        and type(item.get("version")) is int
-    }
-
-
 def _refuse_checkpoint(content: Mapping[Any, object]) -> None:
     """Raise TypeError for a dict that holds a state dict, beside other things perhaps.
 
@@ -184,17 +168,6 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
 
 def _detached(entry: Entry) -> torch.Tensor:
     return entry.tensor().detach()
-
-
-def with_class_versions(
-    state_dict: OrderedDict[str, Any], versions: Mapping[str, object]
-) -> OrderedDict[str, Any]:
-    """Return ``state_dict``, which says the versions of its classes as torch does."""
-    if versions:
-        state_dict.__dict__["_metadata"] = OrderedDict(
-            (path, {"version": version}) for path, version in versions.items()
-        )
-    return state_dict
 
 
 def _place_now(place: str, renamed: Mapping[str, str]) -> str:

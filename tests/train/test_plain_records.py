@@ -38,8 +38,11 @@ class Words(set[str]):
     """A set of a class of its own."""
 
 
-def test_a_set_of_another_class_comes_back_as_a_set() -> None:
-    assert value_of(record_of({"a": Words({"x"})}).flat()) == {"a": {"x"}}
+def test_a_set_of_another_class_comes_back_as_a_set_and_that_is_told() -> None:
+    with pytest.warns(UserWarning, match=r"value\.a: a .*Words comes back as a set"):
+        record = record_of({"a": Words({"x"})})
+
+    assert value_of(record.flat()) == {"a": {"x"}}
 
 
 def test_nesting_without_end_is_refused() -> None:

@@ -13,8 +13,11 @@ from ...config.classes.field_types import Ctx
 from ...config.classes.fields import ClassField, allows_none, is_struct_value
 from ...config.errors import ConfigError, Problem
 from ...config.short_text import with_article
-from ...config.tree import is_dict
-from ...config.validation.readback import first_misread
+from ...config.validation.readback import (
+    HOW_TO_DECLARE,
+    container_misread,
+    first_misread,
+)
 from ...config.versioned import has_versions, upgrade
 from ..checkpoints.rng import restored_generators
 from .blob_markers import is_marker
@@ -112,11 +115,7 @@ class _Rehearsal(StateTree):
             self._problems.append(_other_class(value, "dict", path))
             return None
         again = StateTree.container(self, annotation, tree, path)
-        if is_dict(tree) and isinstance(value, Mapping):
-            pair = dict.fromkeys(value), dict.fromkeys(tree)
-        else:
-            pair = _empty(value), _empty(tree)
-        self._note(first_misread(Any, *pair, path))
+        self._note(container_misread(annotation or Any, value, again, path))
         return again
 
     def checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
@@ -139,7 +138,13 @@ class _Rehearsal(StateTree):
     def _note(self, problem: Problem | None) -> None:
         if problem is not None:
             message = problem.message.removesuffix(", or write RON")
+            message = message.replace(HOW_TO_DECLARE, _CURE)
             self._problems.append(Problem(problem.path, message))
+
+
+_CURE = (
+    "Declare its class, or the field as Blob[...], whose record keeps what texts do not"
+)
 
 
 def _other_class(value: object, name: str, path: str) -> Problem:
@@ -149,11 +154,6 @@ def _other_class(value: object, name: str, path: str) -> Problem:
         f"{kind}"
     )
     return Problem(path, text)
-
-
-def _empty(items: Any) -> Any:
-    """Return what stands for the kind of a container whose items were looked at."""
-    return () if isinstance(items, tuple) else []
 
 
 def _unreadable(problem: Problem) -> Problem:

@@ -1,10 +1,11 @@
 """A state as text that people edit, with its large objects as records beside it."""
 
 import copy
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, cast, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -58,16 +59,21 @@ class Split:
         if is_struct_value(value):
             return self._struct(value, path)
         if isinstance(value, Mapping):
-            return {
-                key: self._without_blobs(v, child(path, key), _item(annotation, key))
-                for key, v in value.items()
-            }
+            return _with_items(
+                value,
+                {
+                    key: self._without_blobs(
+                        v, child(path, key), _item(annotation, key)
+                    )
+                    for key, v in value.items()
+                },
+            )
         if isinstance(value, list | tuple):
             items = [
                 self._without_blobs(v, child(path, i), _item(annotation, i))
-                for i, v in enumerate(value)
+                for i, v in enumerate(cast("list[object] | tuple[object, ...]", value))
             ]
-            return items if isinstance(value, list) else tuple(items)
+            return _with_items(value, items)
         return value
 
     def _struct(self, value: object, path: str) -> Any:
@@ -121,6 +127,33 @@ def _holds_arrays(data: object) -> bool:
     if isinstance(data, list | tuple):
         return any(map(_holds_arrays, data))
     return isinstance(data, torch.Tensor | np.ndarray | np.generic | bytes | bytearray)
+
+
+def _with_items(
+    container: Collection[object], items: dict[object, object] | list[object]
+) -> Collection[object]:
+    """Return a copy of ``container`` with ``items`` in the places of its own.
+
+    It is of the same class, so that a class that no text has is noticed when the text
+    is read back; a plain dict or list where a mapping of a user cannot be copied.
+    """
+    if type(container) is dict or type(container) is list:
+        return items
+    if isinstance(container, tuple):
+        if all(map(operator.is_, container, items)):
+            return container
+        is_named = hasattr(container, "_make")
+        return cast(Any, container)._make(items) if is_named else tuple(items)
+    try:
+        same = cast(Any, copy.copy(container))
+        if isinstance(items, dict):
+            for key, item in items.items():
+                same[key] = item
+        else:
+            same[:] = items
+    except Exception:  # users' code
+        return items
+    return same
 
 
 def _item(annotation: object, key: object) -> Any:

@@ -1,10 +1,11 @@
 """The walk over the text of a state, with what its class declares at each place."""
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast, get_origin
 
 from ...config.classes.fields import (
     ClassField,
@@ -13,6 +14,7 @@ from ...config.classes.fields import (
     fields_of,
     is_struct,
     item_type,
+    item_types,
     members,
 )
 from ...config.classes.union_choice import struct_for
@@ -158,16 +160,21 @@ class StateTree(ABC):
     def container(self, annotation: Any, tree: Any, path: str) -> Any:
         """Return the list, tuple or dict in which objects are."""
         if is_dict(tree):
-            return {
+            values = {
                 key: self.value(_item(annotation, key), item, child(path, key))
                 for key, item in tree.items()
             }
+            kinds = [get_origin(m) or m for m in members(annotation)]
+            return OrderedDict(values) if OrderedDict in kinds else values
         if not is_items(tree):
             return self.checked_plain_data(annotation, tree, path)
         items = [
             self.value(_item(annotation, i), item, child(path, i))
             for i, item in enumerate(tree)
         ]
+        named = next(filter(item_types, members(annotation)), None)
+        if named is not None:
+            return cast(Any, named)._make(items)
         return tuple(items) if isinstance(tree, tuple) else items
 
     def checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:

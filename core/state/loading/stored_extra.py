@@ -11,7 +11,7 @@ from ....config.process.interrupts import raise_of_signal
 from ....config.process.transaction import Undo
 from ....records.entries.entries import Entries
 from ....records.entries.extra_state import extra_state
-from ....records.entries.state_dict import EXTRA_STATE
+from ....records.entries.state_dict_marks import EXTRA_STATE
 from ....records.errors import RecordMismatchError
 from ..entries import ModuleContent
 from ..wrapped_tensors import WrapperForm

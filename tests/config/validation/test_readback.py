@@ -2,7 +2,8 @@
 
 import datetime
 import enum
-from collections import deque
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -141,6 +142,23 @@ REFUSED: list[tuple[str, Any, Any, str, str]] = [
     ("tuple of no type", Any, (1, 2), "json yaml", "value"),
     ("set of no type", Any, {1, 2}, "json yaml ron", "value"),
     ("member of no type", Any, Level.LOW, "json yaml ron", "value"),
+    ("counter of no type", Any, Counter("aab"), "json yaml ron", "value"),
+    (
+        "default dict among others",
+        Any,
+        [defaultdict(int, a=1)],
+        "json yaml ron",
+        "value[0]",
+    ),
+    ("counter for a dict", dict[str, int], Counter("aab"), "json yaml ron", "value"),
+    ("bound of a deque", deque[int], deque([1], 2), "json yaml ron", "value"),
+    (
+        "factory of a default dict",
+        defaultdict[str, int],
+        defaultdict(float, a=1),
+        "json yaml ron",
+        "value",
+    ),
     ("list or tuple", list[int] | tuple[int, ...], (1, 2), "json yaml", "value"),
 ]
 
@@ -190,9 +208,11 @@ def test_values_that_nobody_checked_come_back_as_the_field_says(format: str) -> 
         folder: Path = "data"  # type: ignore[assignment]  # that is the point
         pair: tuple[int, ...] = field(default_factory=cast(Any, lambda: [1, 2]))
 
+        table: Mapping[str, int] = field(default_factory=lambda: OrderedDict(a=1))
+
     again = loads(Loose, dumps(Loose(), format), format)
 
-    assert again == Loose(1.0, Path("data"), (1, 2))
+    assert again == Loose(1.0, Path("data"), (1, 2), {"a": 1})
 
 
 @pytest.mark.parametrize("override", ["base.x=2", "bases.0.x=2"])

@@ -140,8 +140,8 @@ def compressed() -> bytes:
         (packed({1: torch.ones(1)}), "without a state dict"),
         (packed({"w": torch.ones(1).to_sparse()}), "torch.sparse_coo"),
         (
-            packed({"w": torch.ones(1), "o": {1, 2}}),
-            "something else: o: a builtins.set",
+            packed({"w": torch.ones(1), "o": 1j}),
+            "something else: o: a builtins.complex",
         ),
         (packed(STATE)[:-30], "damaged"),
         (packed(STATE)[:200], "damaged"),

@@ -1,9 +1,10 @@
 """The text of a state is read back before it counts as a checkpoint."""
 
 import os
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -23,6 +24,11 @@ class Means(Record):
     w: torch.Tensor
 
 
+class Pair(NamedTuple):
+    value: torch.Tensor
+    n: int
+
+
 @module
 class Other(nn.Module):
     def __init__(self, height: int) -> None:
@@ -39,6 +45,7 @@ class Loose:
     by_mode: dict[Mode, torch.Tensor] = field(default_factory=dict[Mode, torch.Tensor])
     text: Blob[str] = ""
     other: list[Net] = field(default_factory=list[Net])
+    recent: deque[float] = field(default_factory=deque[float])
 
 
 @dataclass
@@ -60,6 +67,14 @@ UNREADABLE = [
     ("extra", {"z": 3 + 4j}, r"extra\.z: .*would be read as the str '3\+4j'"),
     ("extra", {"s": {1, 2}}, r"extra\.s: the set .*would be read as the list"),
     ("extra", {"m": Mode.FAST}, r"extra\.m: .*would be read as the str 'fast'"),
+    ("extra", {"c": Counter("aab")}, r"extra\.c: the Counter .*as the dict.*Blob\["),
+    (
+        "extra",
+        {"c": [Pair(torch.ones(1), 2)]},
+        r"extra\.c\[0\]: the Pair .*as the tuple",
+    ),
+    ("extra", {"s": torch.Size([1])}, r"extra\.s: the Size .*as the tuple"),
+    ("recent", deque([1.0], maxlen=3), r"recent: the deque .*maxlen=3.*Blob\["),
     ("extra", {"t": "<blob:x.mpk>"}, r"extra\.t: .*would be read as an object"),
     ("extra", {"r": Means(w=torch.ones(2))}, r"extra\.r: the Means"),
     ("other", [Other(2)], r"other\[0\]: the Other .*Net is the class"),
@@ -108,6 +123,33 @@ def test_plain_data_tensors_and_blobs_of_text_come_back_from_untyped_places(
     assert torch.equal(again.extra.pop("w"), extra.pop("w"))
     assert again.extra == extra
     assert again.text == "long"
+
+
+def test_containers_of_objects_come_back_as_the_classes_that_fields_declare(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Containers:
+        step: int
+        pair: Pair
+        averages: OrderedDict[str, torch.Tensor]
+        recent: Blob[deque[float]]
+        state_dict: dict[str, Any]
+
+    def begin(_: Config) -> Containers:
+        averages = OrderedDict(a=torch.ones(1))
+        recent = deque([0.5], maxlen=3)
+        return Containers(
+            0, Pair(torch.ones(2), 3), averages, recent, OrderedDict(averages)
+        )
+
+    advance(HyperState.load(Config, Containers, begin, checkpoint_dir=tmp_path), 1)
+    state = HyperState.load(Config, Containers, begin, checkpoint_dir=tmp_path).state
+
+    assert isinstance(state.pair, Pair)
+    assert isinstance(state.averages, OrderedDict)
+    assert state.recent.maxlen == 3
+    assert type(state.state_dict) is dict
 
 
 def test_fields_of_lazy_states_are_read_back_and_waiting_ones_stay_unread(

@@ -1,12 +1,15 @@
+from collections import Counter, OrderedDict, defaultdict, deque
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import burnish
 from burnish.core import into_record, load_record
-from burnish.records import RecordMismatchError
+from burnish.records import Record, Recorder, RecordMismatchError
 
 
 class Quantized(nn.Module):
@@ -29,6 +32,22 @@ class Quantized(nn.Module):
         self.cache = self.computed()
         if self.refuses and self.scale == 7.0:
             raise ValueError("not seven")
+
+
+class Keeping(nn.Module):
+    """Keeps any value as its extra state."""
+
+    value: Any = None
+
+    def get_extra_state(self) -> Any:
+        return self.value
+
+    def set_extra_state(self, state: Any) -> None:
+        self.value = state
+
+
+def torch_state_dict_of(module: nn.Module) -> dict[str, Any]:
+    return Record.from_state_dict(module.state_dict()).to_state_dict()
 
 
 def trained() -> Quantized:
@@ -66,6 +85,47 @@ def test_a_module_that_refuses_computes_anew_from_the_values_that_it_had() -> No
         assert module.scale == scale
         assert torch.equal(module.cache, cache)
         assert torch.equal(module.lin.weight, weight)
+
+
+@pytest.mark.parametrize("form", ["mpk", "json"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Counter("aab"),
+        OrderedDict(b=1, a=2),
+        defaultdict(list, {"a": [1]}),
+        deque([1, 2], maxlen=3),
+        {1, 2},
+        (1, torch.Size([2])),
+        np.float32(0.1),
+        torch.float16,
+        Path("a"),
+        {1: "a", "$Counter": 2},
+        {"$Counter": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_extra_state_comes_back_as_what_it_was(value: Any, form: str) -> None:
+    source, target = Keeping(), Keeping()
+    source.value = value
+
+    burnish.load_record(target, burnish.save_record(source, recorder=Recorder(form)))
+    again = torch_state_dict_of(source)["_extra_state"]
+
+    for kept in (target.value, again):
+        assert type(kept) is type(value)
+        assert repr(kept) == repr(value)
+
+
+def test_extra_state_of_a_class_of_one_s_own_is_told() -> None:
+    class Words(list[str]):
+        pass
+
+    module = Keeping()
+    module.value = Words(["a"])
+
+    with pytest.warns(UserWarning, match=r"_extra_state: a .*Words comes back as a l"):
+        burnish.save_record(module)
 
 
 def test_live_extra_state_on_memory_that_is_filled_is_read_before() -> None:

@@ -1,0 +1,124 @@
+"""Data and tensors, however they nest, as nodes of records that no field declares.
+
+What records do not hold themselves, such as a ``Counter``, stands below tags.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ...config.path import join
+from ...config.plain.codec import Decoding, Encoding, Kind, Language
+from ...config.plain.kinds import lists, making
+from ...config.plain.node import Node
+from .encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
+from .plain_data import (
+    DICTS,
+    ENUMS,
+    MAX_DEPTH,
+    NUMPY_NUMBERS,
+    SETS,
+    SIZES_AND_NAMES,
+    PlainDataEncoding,
+    is_named_tuple,
+    no_data,
+    no_named_tuple,
+    value_of_node,
+)
+from .state_dict_marks import (
+    class_versions_of,
+    is_module_state_dict,
+    with_class_versions,
+)
+
+
+def decoded_data(node: Any, file: str) -> Any:
+    """Return the value of what a `DataEncoder` wrote, its leaves read already.
+
+    Raises `RecordFormatError` where tags hold something else than they must.
+    """
+    return value_of_node(node, _LANGUAGE, file)
+
+
+class DataEncoder(PlainDataEncoding, Encoder):
+    """Writes data of any kind; what records do not hold stands in dicts of one tag.
+
+    The tag of such a dict is a key like any other to the records' own language.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(language=_LANGUAGE, max_depth=MAX_DEPTH)
+
+    def encode(self, value: object, path: str, depth: int = 0) -> Node:
+        """Return ``value`` as a node of records."""
+        node = super().encode(value, path, depth)
+        if isinstance(value, torch.Tensor):
+            return node
+        if isinstance(node, dict) and len(node) == 1:
+            ((tag, content),) = node.items()
+            if tag in _LANGUAGE.decoders:
+                return {"$dict": [[tag, content]]}
+        return node
+
+    def fields(
+        self, values: Mapping[Any, object], path: str, depth: int
+    ) -> dict[Any, Node]:
+        """Return the nodes of a dict; paths of a state dict go on inside of it."""
+        if not is_module_state_dict(values):
+            return super().fields(values, path, depth)
+        return {
+            name: self.encode(item, join(path, name), depth + 1)
+            for name, item in values.items()
+        }
+
+    def refusal(self, value: object, path: str) -> Exception:
+        """Return the error of a value that is no plain data."""
+        has_state = callable(getattr(value, "state_dict", None))
+        cure = "store its state_dict()" if has_state else "store what it is made of"
+        return no_data(value, path, cure)
+
+
+def _tuple(encoding: Encoding, value: object, path: str, depth: int) -> Node:
+    if is_named_tuple(value):
+        raise no_named_tuple(value, path)
+    return TUPLES.encode(encoding, value, path, depth)
+
+
+def _ordered_dict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
+    values = encoding.encode(dict(value), path, depth + 1)
+    versions = class_versions_of(value)
+    if not versions:
+        return {"$OrderedDict": values}
+    return {"$state_dict": [values, encoding.encode(versions, path, depth + 1)]}
+
+
+def _state_dict(decoding: Decoding, content: Node, path: str, depth: int) -> Any:
+    values, versions = decoding.items(content, path, depth)
+    if not isinstance(values, dict) or not isinstance(versions, dict):
+        raise TypeError("a state dict and the versions of its classes are dicts")
+    return with_class_versions(OrderedDict(values), versions)
+
+
+_LANGUAGE = Language(
+    [
+        ENUMS,
+        NUMPY_NUMBERS,
+        *LEAVES_AND_NUMBERS,
+        *SIZES_AND_NAMES,
+        lists(),
+        Kind(types=tuple, encode=_tuple, is_deep=True),
+        Kind(
+            types=OrderedDict,
+            encode=_ordered_dict,
+            tag="$OrderedDict",
+            decode=making(OrderedDict),
+            is_deep=True,
+        ),
+        Kind(types=(), encode=_ordered_dict, tag="$state_dict", decode=_state_dict),
+        *DICTS,
+        *SETS,
+    ],
+    as_they_are=AS_THEY_ARE,
+)
