@@ -15,6 +15,7 @@ from typing import Any
 from ..config.process.user_traceback import error_text, print_error_text
 from ..config.spelling import did_you_mean
 from .hydra_keys import complete_keys
+from .hydra_numbers import check_file, check_words, composed_files
 from .hydra_words import FOLDER_VARIABLE, HydraWords
 from .lightning_output import LOGGERS, lightning_output
 from .termination import STATUS, Terminated, raised_termination
@@ -108,6 +109,7 @@ def _run_words(
             sys.path.append(place)
     overrides = words.overrides
     if overrides:
+        check_words(overrides)
         overrides = complete_keys(
             overrides, folder=folder, name=name, more_groups=words.config_dir
         )
@@ -118,7 +120,14 @@ def _run_words(
         options = ["--help"]
     # Hydra takes words that set something side by side only.
     all_words = [prog, *defaults, *overrides, *options]
-    return _run_hydra(all_words, folder, name, task, after_job)
+    n_jobs, status = _run_hydra(all_words, folder, name, task, after_job)
+    if words.is_sweep and not n_jobs and not status:
+        raise ValueError(
+            f"the sweep has no run: of {' '.join(words.overrides)} a word stands for "
+            "no value at all. A range ends before its last number, and glob(*) chooses "
+            "from the files of a group"
+        )
+    return status
 
 
 def _config_name(name: str | None, folder: Path) -> str:
@@ -150,16 +159,18 @@ def _check_readable(file: Path) -> None:
 
 def _run_hydra(
     argv: Sequence[str], folder: Path, name: str, task: Task, after_job: Watcher
-) -> int:
+) -> tuple[int, int]:
+    """Return the number of jobs, and the status."""
     import hydra
 
-    status = 0
+    n_jobs = status = 0
 
     def run_task(config: Any) -> None:
-        nonlocal status
+        nonlocal n_jobs, status
+        n_jobs += 1
         problem = "ended early"
         try:
-            problem = _problem_of_task(task, config, folder)
+            problem = _problem_of_task(task, config, folder, name)
         finally:
             _tell(after_job, problem)
         # One job of a sweep that failed is a failure of the sweep.
@@ -172,8 +183,8 @@ def _run_hydra(
             )
             decorate(run_task)()
     except SystemExit as ending:
-        return 2 if ending.code else 0
-    return status
+        return n_jobs, 2 if ending.code else 0
+    return n_jobs, status
 
 
 def _tell(after_job: Watcher, problem: str) -> None:
@@ -192,12 +203,14 @@ def _tell(after_job: Watcher, problem: str) -> None:
         print_error_text(_text(error, folder))
 
 
-def _problem_of_task(task: Task, config: Any, folder: Path) -> str:
+def _problem_of_task(task: Task, config: Any, folder: Path, name: str) -> str:
     """Run the task with a configuration of Hydra, and return what went wrong."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
     try:
+        for file in composed_files(name):
+            check_file(file)
         tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         with lightning_output():
             task(tree, Path(HydraConfig.get().runtime.output_dir))

@@ -21,7 +21,9 @@ def complete_keys(
 
     ``optimizer.kwargs.lr=1`` is ``model_config.optimizer.kwargs.lr=1``; a field that
     the file lacks, and the classes know, is added by ``++``. Choices of groups stay as
-    they are. Raises ValueError for a key that nothing knows, unless ``+`` adds it.
+    they are. Raises ValueError for a key that nothing knows, unless ``+`` adds it as
+    one of the user's own: not below a name that is short for one of the sections, where
+    nothing would read it.
     """
     from hydra import compose
     from omegaconf import OmegaConf
@@ -109,6 +111,7 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
     for candidate in candidates:
         if known_path(tree, candidate) is not False:
             return f"{prefix or '++'}{candidate}{value}"
+    _refuse_in_known(key, word, tree)
     if prefix:
         return word
     # Of a class that cannot be imported no key is known: that is the mistake then.
@@ -130,18 +133,62 @@ def _abbreviates(key: str, name: str) -> bool:
 
 
 def _unknown(key: str, word: str, tree: dict[str, Any]) -> str:
-    from ..train.fit.fit_config import known_names
-
-    names = [*known_names(tree), *(p for s in _ROOTS for p in _paths(tree, s))]
-    shorter = {name.partition(".")[2]: name for name in names}
+    shorter = _shorter_names(tree)
     groups = [g for g in tree["hydra"]["runtime"]["choices"] if g[:6] != "hydra/"]
-    # Whoever leaves out names of a key means that key, however long it is.
-    ends = [name for name in shorter if _abbreviates(key, name)]
-    hint = did_you_mean(ends[0] if ends else key, [*names, *shorter, *groups])
+    hint = did_you_mean(
+        _whole_name(key, tree) or key, [*shorter.values(), *shorter, *groups]
+    )
     return (
         f"unknown key {key!r}.{hint} +{word} adds a key of your own, and "
         "--help tells how keys are written"
     )
+
+
+def _refuse_in_known(key: str, word: str, tree: dict[str, Any]) -> None:
+    """Raise ValueError for a key below a name that is short for one of the sections."""
+    from ..train.fit.fit_config import known_path
+
+    above, _, last = key.rpartition(".")
+    if not above or above in _ROOTS or _is_in(tree, above):
+        return
+    shorter = _shorter_names(tree) | {name: name for name in _ROOTS}
+    short = _whole_name(above, tree)
+    whole = shorter[short] if short else next(iter(_SHORT.get(above, ())), None)
+    if whole is None:
+        return
+    # None: a dict, such as the arguments of an optimizer, takes any name.
+    is_open = known_path(tree, f"{whole}.{last}") is None
+    meant = f"{short}.{last}" if is_open else _whole_name(key, tree)
+    siblings = [n.rpartition(".")[2] for n in shorter.values() if _is_item(n, whole)]
+    hint = f" Did you mean {meant!r}?" if meant else did_you_mean(last, siblings)
+    raise ValueError(
+        f"{word}: {above!r} is short for {whole}, which has no {last!r}.{hint} A key "
+        f"of your own stands below another name, as in +mine.{last}"
+    )
+
+
+def _is_item(name: str, whole: str) -> bool:
+    return name.rpartition(".")[0] == whole
+
+
+def _whole_name(key: str, tree: dict[str, Any]) -> str | None:
+    """Return the name that ``key`` is without some names before the last one."""
+    # Whoever leaves out names of a key means that key, however long it is.
+    return next(
+        (name for name in _shorter_names(tree) if _abbreviates(key, name)), None
+    )
+
+
+def _shorter_names(tree: dict[str, Any]) -> dict[str, str]:
+    """Return each key that the classes or the file know, by its name in its section."""
+    return {name.partition(".")[2]: name for name in _names(tree)}
+
+
+def _names(tree: dict[str, Any]) -> list[str]:
+    """Return the path of each key that the classes or the file know."""
+    from ..train.fit.fit_config import known_names
+
+    return [*known_names(tree), *(p for s in _ROOTS for p in _paths(tree, s))]
 
 
 def _paths(tree: Mapping[str, Any], section: str) -> Iterator[str]:

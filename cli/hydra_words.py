@@ -28,6 +28,9 @@ class HydraWords:
     config_path: str | None
     config_dir: str | None
     is_help: bool
+    is_sweep: bool
+    """Whether each combination of values is a run."""
+
     options: Sequence[str]
     """Options of Hydra with their values, each one word."""
 
@@ -50,6 +53,7 @@ class HydraWords:
             config_path=args.config_path,
             config_dir=args.config_dir,
             is_help=args.help,
+            is_sweep=args.multirun and not (args.cfg or args.info or args.help),
             options=_options(args),
             overrides=args.overrides,
         )

@@ -24,15 +24,11 @@ MAX_INT_BITS = 14_284
 
 
 class BeyondFloatError(ConfigSyntaxError):
-    """Digits of a number that no float holds, and that was not meant as infinity."""
+    """Digits of a number that no float holds: one would be infinite, or 0."""
 
-    @classmethod
-    def of(
-        cls, digits: str, line: int | None = None, column: int | None = None
-    ) -> "BeyondFloatError":
-        """Return the error of ``digits``, which stand at ``line`` and ``column``."""
-        message = f"{digits:.40} is beyond every float"
-        return cls(f"{message}, and infinity has a word of its own", line, column)
+    def at(self, line: int, column: int) -> "BeyondFloatError":
+        """Return the same error, of digits that stand at ``line`` and ``column``."""
+        return BeyondFloatError(self.message, line, column)
 
 
 class Rounded(float):
@@ -57,8 +53,15 @@ def finite(digits: str) -> float:
     if len(digits) <= 15 and 1e-300 < abs(value) < 1e15:
         return value
     if math.isinf(value):
-        raise BeyondFloatError.of(digits)
+        message = f"{digits:.40} is beyond every float"
+        raise BeyondFloatError(f"{message}, and infinity has a word of its own")
+    if value == 0 and not _NONZERO.isdisjoint(digits.lower().partition("e")[0]):
+        message = f"{digits:.40} is too small for a float, which would be 0"
+        raise BeyondFloatError(f"{message}. Write 0.0 if that is meant")
     return value if _is_exact(digits, value) else Rounded(digits)
+
+
+_NONZERO = frozenset("123456789")
 
 
 def _is_exact(digits: str, value: float) -> bool:

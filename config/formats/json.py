@@ -15,7 +15,15 @@ import orjson
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..path import child
 from ..short_text import short_repr
-from ..tree import MAX_DEPTH, check_bounds, finite, is_dict, is_items, too_deep
+from ..tree import (
+    MAX_DEPTH,
+    BeyondFloatError,
+    check_bounds,
+    finite,
+    is_dict,
+    is_items,
+    too_deep,
+)
 
 
 def read(text: str) -> object:
@@ -30,8 +38,11 @@ def read(text: str) -> object:
         line, column = _place_of_second(text, str(twice))
         message = f"key {short_repr(str(twice))} is written twice"
         raise ConfigSyntaxError(message, line, column) from None
-    except ConfigSyntaxError:
-        raise
+    except BeyondFloatError as error:
+        digits = error.message.partition(" ")[0]
+        if text.count(digits) == 1:
+            error = error.at(*_place(text, text.find(digits)))
+        raise error from None
     except ValueError as error:
         raise ConfigSyntaxError(f"a number is too long: {error}") from None
     # As many brackets as levels at least, so most files need no walk.
@@ -120,6 +131,10 @@ def _place_of_second(text: str, key: str) -> tuple[int | None, int | None]:
     start = text.find(quoted, text.find(quoted) + 1)
     if start < 0 or text.count(quoted) != 2:
         return None, None
+    return _place(text, start)
+
+
+def _place(text: str, start: int) -> tuple[int, int]:
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 

@@ -140,9 +140,8 @@ def _finite(constructor: Any, node: Any) -> float:
         return value
     try:
         return finite(text.replace("_", ""))
-    except BeyondFloatError:
-        mark = node.start_mark
-        raise BeyondFloatError.of(text, mark.line + 1, mark.column + 1) from None
+    except BeyondFloatError as error:
+        raise error.at(node.start_mark.line + 1, node.start_mark.column + 1) from None
 
 
 def _as_text(constructor: Any, node: object) -> str:
@@ -152,7 +151,26 @@ def _as_text(constructor: Any, node: object) -> str:
 def _quoted_if_odd(representer: Any, text: str) -> object:
     # In single quotes the writer lets U+0085 be folded to a space.
     style = None if text.isprintable() else '"'
+    if style is None and _is_value_in_older_yaml(text):
+        style = "'"
     return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _is_value_in_older_yaml(text: str) -> bool:
+    """Return whether YAML 1.1, which Hydra and PyYAML read, has another value for it.
+
+    There ``no`` is false, and ``1:30`` a number in sixties.
+    """
+    from ruamel.yaml.resolver import implicit_resolvers
+
+    if len(text) > _MOST_OF_A_SCALAR:
+        return False
+    rows = (row for row in implicit_resolvers if (1, 1) in row[0])
+    return any(pattern.match(text) for _, _, pattern, _ in rows)
+
+
+_MOST_OF_A_SCALAR = 1000
+"""Characters; the patterns of dates and numbers in sixties look at each."""
 
 
 def _syntax_error(error: Any) -> ConfigSyntaxError:

@@ -172,8 +172,8 @@ class Scanner:
                 value = finite(bare)
             else:
                 return int(bare)
-        except BeyondFloatError:
-            raise BeyondFloatError.of(token, *self.place(self.start)) from None
+        except BeyondFloatError as error:
+            raise error.at(*self.place(self.start)) from None
         except ValueError:
             self.fail(f"{token[:40]!r} is not a number that can be read")
         return value

@@ -50,6 +50,29 @@ def test_a_mistake_in_the_file_names_the_path(
     assert load(dict, {}) == {}
 
 
+@pytest.mark.parametrize("values", ["range(3,3)", "glob(*)"])
+def test_a_sweep_of_no_run_is_no_success(
+    values: str, failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "-m", *failing, f"max_epochs={values}"]) == 2
+    assert f"max_epochs={values} a word stands for no value" in capsys.readouterr().err
+
+
+def test_numbers_are_looked_at_in_each_file_of_a_defaults_list(
+    failing: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group/octal.yaml").write_text("epochs: 012\n")
+    (tmp_path / "failing.yaml").write_text(
+        f"defaults: [{{group: octal}}, _self_]\n{FAILING_FILE}"
+    )
+
+    status = main(["fit", *failing])
+
+    assert status == 2
+    assert "octal.yaml, line 1, column 9: 012 is the octal" in capsys.readouterr().err
+
+
 BAD_YAML: dict[str, tuple[bytes, str]] = {
     "syntax": (b"a: [1, {2: [}", "bad.yaml cannot be read as YAML"),
     "binary": (bytes(range(128, 256)), "bad.yaml cannot be read as YAML"),

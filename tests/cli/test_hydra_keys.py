@@ -59,6 +59,33 @@ def test_the_end_of_a_key_is_told_whole(word: str, groups: Path) -> None:
         completed(groups, word)
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("+kwargs.momentum=0.9", r"Did you mean 'optimizer\.kwargs\.momentum'\?"),
+        ("kwargs.momentum=0.9", r"Did you mean 'optimizer\.kwargs\.momentum'\?"),
+        ("+optimizer.lr=1", r"Did you mean 'optimizer\.kwargs\.lr'\?"),
+        ("++trainer.max_epoch=1", "run_config.trainer, .* Did you mean 'max_epochs'"),
+        ("+data.batches=1", "'data' is short for data_config, which has no 'batches'"),
+        ("+fails_in.x=1", "short for .*fails_in, which has no 'x'.* as in [+]mine.x"),
+    ],
+)
+def test_a_key_below_what_is_short_for_a_section_is_none_of_ones_own(
+    word: str, message: str, groups: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        completed(groups, word)
+
+
+def test_a_key_below_a_name_of_ones_own_may_be_called_as_one_of_the_sections(
+    groups: Path,
+) -> None:
+    (groups / "own.yaml").write_text(f"{FAILING_FILE}\nkwargs: {{a: 1}}\n")
+
+    for word in ["+kwargs.b=1", "+mine.optimizer.lr=1"]:
+        assert completed(groups, word, name="own") == [word]
+
+
 @pytest.mark.parametrize("word", ["opt=adam", "opt=adam,sgd", "opt=glob(*)", "~opt"])
 def test_a_choice_of_a_group_stays_as_it_is(word: str, groups: Path) -> None:
     assert completed(groups, word) == [word]

@@ -33,6 +33,19 @@ class Config:
     data: Any = None
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["no", "on", "Yes", "y", "1:30", "12:00:00:00", "1:30.5", "012", "=", "2001-01-01"],
+)
+def test_a_text_in_yaml_is_one_to_readers_of_yaml_1_1_too(text: str) -> None:
+    import yaml
+
+    written = dump({"text": text}, format="yaml")
+
+    assert yaml.safe_load(written) == {"text": text}
+    assert loads(dict, written, "yaml") == {"text": text}
+
+
 @pytest.mark.parametrize("suffix", ["json", "yaml", "yml", "ron", "JSON"])
 def test_the_suffix_tells_the_format(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"c.{suffix}"

@@ -253,6 +253,40 @@ def test_digits_beyond_every_float_are_no_infinity(text: str, format: Any) -> No
         load(Config, {}, ["rate=1e999"])
 
 
+def test_digits_beyond_every_float_are_told_with_their_place_in_json() -> None:
+    with pytest.raises(ConfigError, match="line 2, column 9: 1e999 is beyond"):
+        loads(Config, '{\n"rate": 1e999}', "json")
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ('{"rate": 1e-999}', "json"),
+        (f'{{"rate": [-0.{"0" * 400}1]}}', "json"),
+        ("rate: 1e-999", "yaml"),
+        ("(rate: -1_0e-999f32)", "ron"),
+    ],
+)
+def test_digits_below_every_float_are_not_zero(text: str, format: Any) -> None:
+    with pytest.raises(ConfigError, match="too small for a float, which would be 0"):
+        loads(Config, text, format)
+    with pytest.raises(
+        ConfigError, match="rate: '1e-999' cannot be read: 1e-999 is too"
+    ):
+        load(Config, {}, ["rate=1e-999"])
+
+
+@pytest.mark.parametrize("digits", ["0e-999", "0.0", "-0.000e-9", "5e-324"])
+def test_zero_and_the_smallest_float_are_read_however_they_are_written(
+    digits: str,
+) -> None:
+    for text, format in [
+        (f'{{"rate": {digits}}}', "json"),
+        (f"rate: {digits}", "yaml"),
+    ]:
+        assert loads(Config, text, format).rate == float(digits)  # type: ignore[arg-type]  # a format
+
+
 @pytest.mark.parametrize(
     ("text", "format"),
     [('{"rate": Infinity}', "json"), ("rate: .inf", "yaml"), ("(rate: inf)", "ron")],
