@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.tree import BeyondFloatError, finite
+from ..config.tree import BeyondFloatError, Rounded, finite
 
 _FLOAT = re.compile(r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d[\d_]*)?")
 _QUOTED = re.compile(r"""(["'])(?:\\.|(?!\1).)*\1""")
@@ -130,7 +130,9 @@ def _problem_of_scalar(text: str) -> str:
 
 def _problem_of_float(text: str) -> str:
     try:
-        finite(text.replace("_", ""))
+        number = finite(text.replace("_", ""))
+        if isinstance(number, Rounded):
+            number.nearest()
     except BeyondFloatError as error:
         return error.message
     return ""

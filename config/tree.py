@@ -42,8 +42,19 @@ class Rounded(float):
         rounded.digits = digits
         return rounded
 
+    def nearest(self) -> float:
+        """Return the float. Raises `BeyondFloatError` if it is 0 and the digits not."""
+        mantissa = self.digits.lower().partition("e")[0]
+        if self == 0 and not _NONZERO.isdisjoint(mantissa):
+            message = f"{self.digits:.40} is too small for a float, which would be 0"
+            raise BeyondFloatError(f"{message}. Write 0.0 if that is meant")
+        return float(self)
+
     def __getnewargs__(self) -> tuple[Any]:
         return (self.digits,)
+
+
+_NONZERO = frozenset("123456789")
 
 
 def finite(digits: str) -> float:
@@ -55,13 +66,7 @@ def finite(digits: str) -> float:
     if math.isinf(value):
         message = f"{digits:.40} is beyond every float"
         raise BeyondFloatError(f"{message}, and infinity has a word of its own")
-    if value == 0 and not _NONZERO.isdisjoint(digits.lower().partition("e")[0]):
-        message = f"{digits:.40} is too small for a float, which would be 0"
-        raise BeyondFloatError(f"{message}. Write 0.0 if that is meant")
     return value if _is_exact(digits, value) else Rounded(digits)
-
-
-_NONZERO = frozenset("123456789")
 
 
 def _is_exact(digits: str, value: float) -> bool:
@@ -213,7 +218,7 @@ def bare(tree: Any) -> Any:
     if isinstance(tree, Ident):
         return str(tree)
     if isinstance(tree, Rounded):
-        return float(tree)
+        return tree.nearest()
     if is_dict(tree):
         return {bare(k): bare(item) for k, item in tree.items()}
     if type(tree) in (list, tuple):

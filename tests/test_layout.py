@@ -152,7 +152,7 @@ FLOORS = {
     "cli": [
         ("digest", "html_file", "words"),
         ("errors", "json_output", "main", "target", "terminal", "termination"),
-        ("hydra_keys", "hydra_words", "lightning_output"),
+        ("hydra_keys", "hydra_numbers", "hydra_words", "lightning_output"),
         ("facts", "tensor_table"),
         (
             "completion",

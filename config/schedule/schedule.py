@@ -10,7 +10,7 @@ from fractions import Fraction
 from ..path import item_index, parts
 from ..short_text import short_repr
 from ..spelling import did_you_mean
-from ..tree import is_items, is_mapping_value
+from ..tree import BeyondFloatError, Rounded, is_items, is_mapping_value
 from .blocks import block_line
 
 _NUMBER = r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -171,7 +171,10 @@ def _read_points(
         if match:
             if points:
                 joins.append(join)
-            points.append((_number(match["x"]), _number(match["value"])))
+            try:
+                points.append((_number(match["x"]), _number(match["value"])))
+            except BeyondFloatError as error:
+                raise _schedule_error(text, error.message) from None
             pending = False
         elif "@" in word or not word.isalpha():
             raise _schedule_error(
@@ -234,6 +237,8 @@ def _number(digits: str) -> float:
     """Return the float, or a whole number that no float is, as it is written."""
     digits = digits.replace("_", "")
     value = float(digits)
+    if value == 0:
+        return Rounded(digits).nearest()
     if math.isinf(value) or not digits.lstrip("+-").isdecimal():
         return value
     whole_number = int(digits)

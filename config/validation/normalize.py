@@ -44,7 +44,7 @@ from ..schedule.number import as_kind, schedule_of, start_of
 from ..schedule.schedule import Schedule, looks_scheduled
 from ..short_text import first_names, short_repr
 from ..spelling import did_you_mean
-from ..tree import Rounded, Weak, bare, is_dict, is_items
+from ..tree import BeyondFloatError, Rounded, Weak, bare, is_dict, is_items
 from ..versioned import upgrade
 from .own_types import OwnTypeText, own_type_value
 from .pydantic_check import check
@@ -127,7 +127,12 @@ class Preparation:
                 "Write a whole number without a point or an exponent"
             )
             self.problems.append(Problem(path, message))
-        return float(number)
+            return float(number)
+        try:
+            return number.nearest()
+        except BeyondFloatError as error:
+            self.problems.append(Problem(path, error.message))
+            return float(number)
 
     def _items(
         self,

@@ -66,6 +66,7 @@ def test_a_join_stays_in_force_for_the_points_that_follow() -> None:
         ("step: 1@0 lin cos 2@9", "between"),
         ("step: 1@0 exp 0@9", "one sign"),
         ("step: 1e999@0", "finite"),
+        ("step: 1@0 lin 1e-999@9", "too small for a float"),
         ("step: @0", "not a point"),
     ],
 )
