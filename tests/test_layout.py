@@ -303,6 +303,7 @@ TESTED_IN = {
     "records/entries/node_names.py": "records/header/test_columns.py",
     "records/header/file_index.py": "records/formats/test_document_index.py",
     "records/entries/plain_data.py": "records/test_nest.py",
+    "train/checkpoints/class_checks.py": "train/checkpoints/test_part_kinds.py",
     "records/entries/nested_data.py": "records/test_nest.py",
     "records/entries/state_dict_marks.py": "records/entries/test_state_dict_search.py",
     "records/entries/state_dict.py": "records/entries/test_state_dict_search.py",

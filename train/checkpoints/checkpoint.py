@@ -39,6 +39,7 @@ from .part_kinds import (
     refused,
 )
 from .shared_parts import shared_names, with_own_shares
+from .tied_parts import check_tied_modules
 
 RNG = "rng"
 """The name under which the random generators are kept."""
@@ -186,6 +187,7 @@ class Checkpoint(os.PathLike[str]):
         def fill_all(transaction: Transaction) -> None:
             records = self._read_parts(parts, hyperparameters, progress)
             self._refuse_one_for_two(parts)
+            check_tied_modules(parts, records, str(self.folder))
             modules = modules_in(parts)
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)

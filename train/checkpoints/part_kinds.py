@@ -27,6 +27,7 @@ from ...core.persistence.saving import chosen_record, into_record
 from ...core.state.entries import named_tensors
 from ...core.state.identity import named_params, share_ids
 from ...core.state.loading.allowed import Allowed
+from ...core.state.tensor_writes import copy_into
 from ...optim.adaptor import (
     OptimizerAdaptor,
     own_shares_of_state,
@@ -42,20 +43,18 @@ from ...records.record import Record
 from ...records.record_writer import RecordWriter, WritableRecord, writer_for
 from ...records.report import LoadReport
 from ...records.sharded.share_payload import with_shares
-from ...records.tensors.memory import is_distributed
+from ...records.tensors.memory import is_distributed, snapshot
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
+from .class_checks import ANOTHER_OBJECT, STATE_OF, check_settings, check_stored_class
 from .param_names import KEY as PARAM_NAMES
-from .param_names import described_in, in_order_of_params, names_of_params, stored_kind
+from .param_names import described_in, in_order_of_params, names_of_params
 from .rng import Generators
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 
 MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
 """The kinds of parts, as files name them: a module, what makes a record of itself, a
 state dict, plain data."""
-
-STATE_OF = "state_of"
-"""Where the metadata of a state has the name of the object's class."""
 
 
 @runtime_checkable
@@ -306,7 +305,7 @@ class _StatePart(Part):
         read_state, write_state = self._accessors()
         is_module = stored_kind == MODULE
         if not is_module:
-            _check_class(self.name, self.value, record)
+            check_stored_class(self.name, self.value, record)
         state = record.to_state_dict() if is_module else self.state_in(record)
         if type(self.value) in _GENERATORS:
             transaction.undo_with(partial(write_state, read_state()))
@@ -368,7 +367,7 @@ class _TorchOptimizerPart(_StatePart):
     ) -> None:
         settings = [set(group) for group in self.value.param_groups]
         super().fill(record, stored_kind, transaction)
-        _check_settings(self.name, self.value, settings, record)
+        check_settings(self.name, self.value, settings, record)
 
 
 _GENERATORS = (
@@ -382,7 +381,7 @@ _GENERATORS = (
 
 
 class _ValuePart(Part):
-    """Plain data; a dict or a list can be filled, the rest is immutable."""
+    """Plain data; a tensor, a dict or a list can be filled, the rest is immutable."""
 
     kind = VALUE
     fillable_from = (VALUE,)
@@ -397,6 +396,9 @@ class _ValuePart(Part):
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
     ) -> None:
+        if isinstance(self.value, torch.Tensor):
+            self._fill_tensor(self.value, value_of(record), record, transaction)
+            return
         if not isinstance(self.value, dict | list):
             raise TypeError(
                 f"{self.name}: {with_article(type(self.value).__name__)} cannot be "
@@ -404,82 +406,37 @@ class _ValuePart(Part):
             )
         content = value_of(record)
         if type(self.value) is not type(content):
-            raise RecordMismatchError(
-                record.reading.file,
-                [
-                    f"{self.name}: found {with_article(type(content).__name__)}, "
-                    f"expected {with_article(type(self.value).__name__)}"
-                ],
-            )
+            raise self._mismatch(record, with_article(type(content).__name__))
         transaction.undo_with(partial(self._refill, copy.copy(self.value)))
         self._refill(content)
+
+    def _fill_tensor(
+        self,
+        tensor: torch.Tensor,
+        content: object,
+        record: FlatRecord,
+        transaction: Transaction,
+    ) -> None:
+        """Give a tensor, which optimizers may hold, the values that are stored."""
+        if not isinstance(content, torch.Tensor):
+            raise self._mismatch(record, with_article(type(content).__name__))
+        if content.shape != tensor.shape or content.dtype is not tensor.dtype:
+            raise self._mismatch(record, f"{content.dtype} {tuple(content.shape)}")
+        before = snapshot(tensor, self.name)
+        transaction.undo_with(partial(copy_into, tensor, before))
+        copy_into(tensor, content)
+
+    def _mismatch(self, record: FlatRecord, found: str) -> RecordMismatchError:
+        expected = with_article(type(self.value).__name__)
+        if isinstance(self.value, torch.Tensor):
+            expected = f"{self.value.dtype} {tuple(self.value.shape)}"
+        problem = f"{self.name}: found {found}, expected {expected}"
+        return RecordMismatchError(record.reading.file, [problem])
 
     def _refill(self, content: Any) -> None:
         self.value.clear()
         is_dict = isinstance(self.value, dict)
         self.value.update(content) if is_dict else self.value.extend(content)
-
-
-def _check_class(name: str, value: object, record: FlatRecord) -> None:
-    """Raise RecordMismatchError for the state of another class of torch's.
-
-    State dicts of two optimizers, or schedulers, may have the same keys, and most take
-    any. A class of the user's may have got another name, so that is a warning.
-    """
-    # An older file tells it of optimizers alone.
-    stored_class = str(record.metadata.get(STATE_OF) or stored_kind(record))
-    names = _class_names(value)
-    if not stored_class or stored_class in names:
-        return
-    problem = f"found the state of {stored_class}, expected that of {', '.join(names)}"
-    if any(
-        all(hasattr(home, class_name) for class_name in (stored_class, *names))
-        for home in (torch.optim, torch.optim.lr_scheduler)
-    ):
-        raise RecordMismatchError(record.reading.file, [f"{name}: {problem}"], _ANOTHER)
-    if not isinstance(value, OptimizerAdaptor):  # which looks at the state itself
-        warn_user(
-            f"{name}: {problem}; it is taken over, since a class may be renamed. If "
-            "they are two, restore the other parts alone: then this one begins anew",
-            RuntimeWarning,
-        )
-
-
-def _class_names(value: object) -> list[str]:
-    """Return the class of an object, or what ours among optimizers are called."""
-    if isinstance(value, OptimizerAdaptor):
-        return [*dict.fromkeys(group["kind"] for group in value.param_groups)]
-    return ["LBFGS" if isinstance(value, LBFGSAdaptor) else type(value).__name__]
-
-
-def _check_settings(
-    name: str,
-    optimizer: torch.optim.Optimizer,
-    settings: list[set[str]],
-    record: FlatRecord,
-) -> None:
-    """Raise RecordMismatchError where groups lack ``settings`` that they had before.
-
-    torch takes over the groups of any other optimizer, and the next step fails.
-    """
-    for before, group in zip(settings, optimizer.param_groups, strict=False):
-        absent = sorted(before - group.keys())
-        if absent:
-            raise RecordMismatchError(
-                record.reading.file,
-                [
-                    f"{name}: found the state of another optimizer, without "
-                    f"{', '.join(absent)}, expected that of {type(optimizer).__name__}"
-                ],
-                _ANOTHER,
-            )
-
-
-_ANOTHER = (
-    "Nothing was changed. Restore into what was saved, or restore the other parts "
-    "alone: then this one begins anew."
-)
-"""What to do about a part that is another than the one that was saved."""
 
 
 def _warn_of_changes(name: str, report: object) -> None:
@@ -664,7 +621,7 @@ def _unfit(
     # An AdamW may be Burnish's or torch's.
     cls_name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
     problem = f"{name}: found {content}, which does not fit {cls_name}"
-    return RecordMismatchError(record.reading.file, [problem], _ANOTHER)
+    return RecordMismatchError(record.reading.file, [problem], ANOTHER_OBJECT)
 
 
 def _record_text(record: FlatRecord) -> str:

@@ -52,6 +52,11 @@ class Restoring(StateTree):
         return self.origin.files.folder
 
     @property
+    def has_program(self) -> bool:
+        """Whether a program is there that makes objects when a run begins."""
+        return self.initial_state is not None
+
+    @property
     def files(self) -> dict[str, str]:
         """The file of each object by its path, once the state was asked for."""
         return {path: file for path, (file, _) in self._places.items()}

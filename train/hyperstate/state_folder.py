@@ -29,6 +29,7 @@ from ..checkpoints.part_kinds import MODULE
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
 from ..checkpoints.shared_parts import shared_names
+from ..checkpoints.tied_parts import tied_names
 from ..plain_records import record_of, value_of
 from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
@@ -167,8 +168,10 @@ def _descriptions(
     split: Split, shared: Sequence[str], choice: Choice
 ) -> dict[str, Description]:
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
+    # Each has a record of its own, and only the program makes them of one tensor again.
+    filled = {*shared, *tied_names(split.blobs)}
     descriptions = {
-        path: description_of(value, modules, in_shares=path in shared)
+        path: description_of(value, modules, is_filled=path in filled)
         for path, value in split.blobs.items()
     }
     stored_modules = [path for path, d in descriptions.items() if d.part == MODULE]

@@ -144,6 +144,11 @@ class StateInRestoring(Protocol):
         """Return a module of the state, restored before this returns."""
         ...
 
+    @property
+    def has_program(self) -> bool:
+        """Whether a program is there that makes objects when a run begins."""
+        ...
+
     def initial_object(self, path: str) -> Any:
         """Return what the program makes at ``path`` when a run begins."""
         ...
@@ -362,7 +367,9 @@ class _PlainValue(ObjectKind):
     def description(
         self, value: object, part: str, modules: Modules
     ) -> Description | None:
-        return Description(VALUE, part) if part == VALUE else None
+        if part != VALUE or (isinstance(value, torch.Tensor) and value.requires_grad):
+            return None  # an optimizer of the program's has the tensor that it trains
+        return Description(VALUE, part)
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         return value_of(source.record)
@@ -379,6 +386,8 @@ class _Filled(ObjectKind):
         return Description(FILLED, part)
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
+        if not state.has_program and source.description.part == VALUE:
+            return value_of(source.record)
         target = state.initial_object(source.path)
         description = source.description
         filling = partial(
@@ -422,7 +431,7 @@ _KIND_NAMED: dict[str, ObjectKind] = {kind.name: kind for kind in _KINDS}
 
 
 def description_of(
-    value: object, modules: Modules, *, in_shares: bool = False
+    value: object, modules: Modules, *, is_filled: bool = False
 ) -> Description:
     """Return what to tell of ``value`` in its file, a field beside ``modules``.
 
@@ -430,7 +439,7 @@ def description_of(
     knows.
     """
     part = kind_of(value)
-    if in_shares:
+    if is_filled:
         return _FILLED.description(value, part, modules)
     descriptions = (kind.description(value, part, modules) for kind in _KINDS)
     return next(description for description in descriptions if description is not None)

@@ -16,9 +16,9 @@ from ...records.flat_record import FlatRecord
 from ...records.inspection.tree import Leaf, leaves_of
 from ...records.record_view import names_on_path, plain_leaves
 from ...records.tensors.dtypes import name_of_dtype
+from ..checkpoints.class_checks import STATE_OF
 from ..checkpoints.param_names import KEY as PARAM_NAMES
 from ..checkpoints.param_names import STATE_KEY
-from ..checkpoints.part_kinds import STATE_OF
 from ..hyperstate.saved_with import KEY as SAVED_WITH
 from .stored_parts import StoredPart, StoredParts
 from .torch_optimizers import StatesByName, states_by_name

@@ -1,0 +1,76 @@
+"""Whether a part is of the class whose state is stored, as far as that can be told."""
+
+import torch
+
+from ...config.process.user_warning import warn_user
+from ...optim.adaptor import OptimizerAdaptor
+from ...optim.lbfgs import LBFGSAdaptor
+from ...records.errors import RecordMismatchError
+from ...records.flat_record import FlatRecord
+from .param_names import stored_kind
+
+STATE_OF = "state_of"
+"""Where the metadata of a state has the name of the object's class."""
+
+ANOTHER_OBJECT = (
+    "Nothing was changed. Restore into what was saved, or restore the other parts "
+    "alone: then this one begins anew."
+)
+"""What to do about a part that is another than the one that was saved."""
+
+
+def check_stored_class(name: str, value: object, record: FlatRecord) -> None:
+    """Raise RecordMismatchError for the state of another class of torch's.
+
+    State dicts of two optimizers, or schedulers, may have the same keys, and most take
+    any. A class of the user's may have got another name, so that is a warning.
+    """
+    # An older file tells it of optimizers alone.
+    stored_class = str(record.metadata.get(STATE_OF) or stored_kind(record))
+    names = _class_names(value)
+    if not stored_class or stored_class in names:
+        return
+    problem = f"found the state of {stored_class}, expected that of {', '.join(names)}"
+    if any(
+        all(hasattr(home, class_name) for class_name in (stored_class, *names))
+        for home in (torch.optim, torch.optim.lr_scheduler)
+    ):
+        raise RecordMismatchError(
+            record.reading.file, [f"{name}: {problem}"], ANOTHER_OBJECT
+        )
+    if not isinstance(value, OptimizerAdaptor):  # which looks at the state itself
+        warn_user(
+            f"{name}: {problem}; it is taken over, since a class may be renamed. If "
+            "they are two, restore the other parts alone: then this one begins anew",
+            RuntimeWarning,
+        )
+
+
+def _class_names(value: object) -> list[str]:
+    """Return the class of an object, or what ours among optimizers are called."""
+    if isinstance(value, OptimizerAdaptor):
+        return [*dict.fromkeys(group["kind"] for group in value.param_groups)]
+    return ["LBFGS" if isinstance(value, LBFGSAdaptor) else type(value).__name__]
+
+
+def check_settings(
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    settings: list[set[str]],
+    record: FlatRecord,
+) -> None:
+    """Raise RecordMismatchError where groups lack ``settings`` that they had before.
+
+    torch takes over the groups of any other optimizer, and the next step fails.
+    """
+    for before, group in zip(settings, optimizer.param_groups, strict=False):
+        absent = sorted(before - group.keys())
+        if absent:
+            raise RecordMismatchError(
+                record.reading.file,
+                [
+                    f"{name}: found the state of another optimizer, without "
+                    f"{', '.join(absent)}, expected that of {type(optimizer).__name__}"
+                ],
+                ANOTHER_OBJECT,
+            )
