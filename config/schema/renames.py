@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from ..rewriting import schema_types as t
 from ..spelling import similarity
+from ..tree import is_dict, is_items
 from .change import (
     Change,
     EnumVariantAdded,
@@ -214,8 +215,20 @@ def _is_same_type(before: t.Field, after: t.Field) -> bool:
 
 
 def is_same_default(a: object, b: object) -> bool:
-    """Return whether two defaults are one, NaN among them."""
-    return a == b or repr(a) == repr(b)
+    """Return whether two defaults are one, NaN among them.
+
+    The numbers 1 and 1.0 are, and True is none, though Python calls them equal.
+    """
+    return (a == b and _has_same_bools(a, b)) or repr(a) == repr(b)
+
+
+def _has_same_bools(a: object, b: object) -> bool:
+    """Return whether two equal values are booleans in the same places."""
+    if is_dict(a) and is_dict(b):
+        return all(_has_same_bools(item, b[key]) for key, item in a.items())
+    if is_items(a) and is_items(b):
+        return all(map(_has_same_bools, a, b))
+    return isinstance(a, bool) == isinstance(b, bool)
 
 
 def _is_telling(field: t.Field | FieldRemoved) -> bool:

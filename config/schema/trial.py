@@ -179,17 +179,17 @@ class Trial:
         old_kind: t.Type = self.old
         new_kind: t.Type = self.new
         for name in path:
-            if old_kind == new_kind:
+            if _is_one(old_kind, new_kind):
                 return True
             if not (isinstance(old_kind, t.Struct) and isinstance(new_kind, t.Struct)):
                 return False
             before, now = old_kind.fields.get(name), new_kind.fields.get(name)
             if before is None or now is None:
                 return False
-            if replace(before, type=now.type) != now:
+            if not _is_one(replace(before, type=now.type), now):
                 return False
             old_kind, new_kind = before.type, now.type
-        return old_kind == new_kind
+        return _is_one(old_kind, new_kind)
 
     def _is_old_default(self, path: Path) -> bool:
         """Return whether old files have a default at ``path`` whose type is not known.
@@ -242,6 +242,11 @@ def _places_of_unknown_defaults(kind: t.Type, path: Path) -> Iterator[Path]:
             yield from _places_of_unknown_defaults(inner, (*path, "*"))
         case _:
             return
+
+
+def _is_one(a: object, b: object) -> bool:
+    """Return whether two parts of schemas are equal, and their defaults to the type."""
+    return a == b and repr(a) == repr(b)
 
 
 def _has_union(kind: t.Type) -> bool:

@@ -259,7 +259,12 @@ def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
         return _equal(value, again)
     is_number = isinstance(value, int | float) and isinstance(again, int | float)
     if is_number and not isinstance(value, enum.Enum):
-        return type(value) not in members(annotation) and value == again
+        kinds = members(annotation)
+        # Where anything goes, nothing made True of 1: they were two from the start.
+        is_other = isinstance(value, bool) != isinstance(again, bool) and (
+            Any in kinds or object in kinds
+        )
+        return type(value) not in kinds and not is_other and value == again
     if _declares(annotation, value):
         return False
     try:

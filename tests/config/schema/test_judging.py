@@ -55,6 +55,33 @@ def test_a_default_is_changed_through_the_index_of_an_item() -> None:
     assert loads(new, '{"x": [{"x": 3}, 5]}', "json").x == (In(3), 5)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "old", "new"),
+    [(Any, 1, True), (Any, [1, {"a": 0}], [1, {"a": False}]), (int | bool, 1, True)],
+)
+def test_a_number_that_becomes_a_boolean_is_another_default(
+    annotation: Any, old: Any, new: Any
+) -> None:
+    before, after = config(annotation, lambda: old), config(annotation, lambda: new)
+
+    checker = check(before, after)
+
+    assert checker.severity() == Severity.WARN
+    fixed = config(annotation, lambda: new, checker.proposed_fixes)
+    assert repr(loads(fixed, "{}", "json").x) == repr(old)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((bool, True), (int, 1)), ((int, 1), (float, 1.0))]
+)
+def test_a_default_of_another_type_that_means_the_same_is_none(
+    old: tuple[Any, Any], new: tuple[Any, Any]
+) -> None:
+    before, after = config(old[0], lambda: old[1]), config(new[0], lambda: new[1])
+
+    assert check(before, after).severity() <= Severity.INFO
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_struct_s_default_that_comes_or_goes_is_seen_and_kept(format: str) -> None:
     with_own, without = config(In, lambda: In(x=9)), config(In)
