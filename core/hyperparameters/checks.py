@@ -72,8 +72,8 @@ def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
         if argument in parameters_of(cls) or takes_any_name(cls):
             raise HyperparameterError(
                 join(path, f"{argument!s:.60}"),
-                f"this {name} was built with {description!s:.200} here, which no "
-                "file holds",
+                f"no file holds what this {name} was built with here: "
+                f"{description!s:.200}",
             )
 
 

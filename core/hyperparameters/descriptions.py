@@ -2,6 +2,31 @@
 
 import functools
 
+from ...config.short_text import with_article
+
+
+class UnstoredError(TypeError):
+    """A value at ``where`` that no file can hold, or not without a declaration."""
+
+    def __init__(self, where: str, problem: str, words: str | None = None) -> None:
+        super().__init__(where, problem, words)
+        self.where, self.problem = where, problem
+        self.words = problem if words is None else words
+        """What a file says of it, the same in every process."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}"
+
+
+def why_unstored(value: object, where: str, error: Exception) -> str:
+    """Return `description` of an argument at ``where``, and what of it is at fault."""
+    if not isinstance(error, UnstoredError):
+        return description(value)
+    if error.where == where:
+        return error.words[:200]
+    kind = with_article(type(value).__name__)
+    return f"{kind} with {error.words} at {error.where.removeprefix(where)}"[:200]
+
 
 def description(value: object) -> str:
     """Return what ``value`` is in words that are the same in every process."""

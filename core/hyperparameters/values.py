@@ -31,6 +31,7 @@ from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
 from .declared import Hint, allows_kinds, declares
+from .descriptions import UnstoredError, description
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
 FUNCTION, KEYWORDS = "__function__", "keywords"
@@ -101,9 +102,12 @@ def check_declared(value: object, hint: Hint, where: str) -> None:
     """Raise TypeError if the argument does not declare the class of ``value``."""
     if type(value) not in members(hint):
         name = type(value).__qualname__
-        raise TypeError(
-            f"{where}: an object of {name} is read back only where the argument is "
-            f"annotated with it: {where.rpartition('.')[2]}: {name}."
+        argument = where.rpartition(".")[2]
+        raise UnstoredError(
+            where,
+            f"an object of {name} is read back only where the argument is annotated "
+            f"with it: {argument}: {name}.",
+            f"{description(value)} (annotate it with {name})",
         )
 
 
@@ -114,10 +118,11 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
     """
     # A dtype is stored as its name, so that a text of that name would come back as one.
     if isinstance(value, str) and value in DTYPES and not allows_kinds(hint, str):
-        raise TypeError(
-            f"{where}: the text {value!r} reads back as the dtype unless the argument "
-            "is annotated with str"
+        problem = (
+            f"the text {value!r}, which reads back as the dtype unless the argument is "
+            "annotated with str"
         )
+        raise UnstoredError(where, problem)
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, enum.Enum):
@@ -148,15 +153,17 @@ def plain_key(value: object, hint: Hint, where: str) -> str:
     """Return a key of a dict as the text that JSON makes of it."""
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
-        raise TypeError(
-            f"{where}: the key {short_repr(value)} of a dict is "
-            f"{with_article(type(value).__name__)}, "
-            "and files have texts as keys. Use texts, or annotate dict[int, ...]."
+        kind = with_article(type(value).__name__)
+        cure = "annotate dict[int, ...]" if type(value) is int else "use texts"
+        raise UnstoredError(
+            where,
+            f"the key {short_repr(value)} of a dict is {kind}, and files have texts as "
+            "keys. Use texts, or annotate dict[int, ...].",
+            f"a dict that has {kind} as a key ({cure})",
         )
     if value in MARKS:
-        raise TypeError(
-            f"{where}: a dict with the key {value!r} would read as a module"
-        )
+        problem = f"a dict with the key {value!r}, which would read as a module"
+        raise UnstoredError(where, problem)
     return str(value)
 
 
@@ -199,9 +206,12 @@ def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     # A member of an IntEnum or a StrEnum equals its value, but ``is`` tells them apart.
     if declares(hint, value):
         return stored_value
-    raise TypeError(
-        f"{where}: {value} is read back as {stored_value!r} unless the argument is "
-        f"annotated with {type(value).__qualname__}."
+    name = type(value).__qualname__
+    raise UnstoredError(
+        where,
+        f"{value} is read back as {stored_value!r} unless the argument is annotated "
+        f"with {name}.",
+        f"{name}.{value.name} (annotate it with {name})",
     )
 
 
@@ -225,10 +235,12 @@ def _no_plain_data(value: Any, where: str) -> TypeError:
     cure = "Pass what it is made from"
     if is_function:
         cure = "A function is kept by its name once burnish.register_function knows it"
-    return TypeError(
-        f"{where}: {problem}. "
+    return UnstoredError(
+        where,
+        f"{problem}. "
         "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
-        f"their classes. {cure}, or set it after building."
+        f"their classes. {cure}, or set it after building.",
+        description(value),
     )
 
 

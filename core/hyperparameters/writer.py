@@ -38,7 +38,7 @@ from .declared import (
     item_hint,
     list_of,
 )
-from .descriptions import description, named_default
+from .descriptions import named_default, why_unstored
 from .kinds import kind_spec, spec_of
 from .reader import planned_value
 from .torch_layers import Template, Values
@@ -213,7 +213,7 @@ class Writer:
                 spec = kind_spec(
                     cls, parameter, value, hint, plain_argument, where, planned_value
                 )
-            except (TypeError, HyperparameterError):
+            except (TypeError, HyperparameterError) as error:
                 # An untouched default is made again by the constructor.
                 if not is_default and not self.partial:
                     raise
@@ -222,7 +222,7 @@ class Writer:
                 if kind is Parameter.VAR_KEYWORD:
                     node[name] = self._plain_items(name, value, hint, notes)
                 elif not is_default:
-                    notes.unstored[name] = description(value)
+                    notes.unstored[name] = why_unstored(value, where, error)
                 elif self.partial:
                     notes.add_default(name, value)
                 continue
@@ -252,11 +252,12 @@ class Writer:
         for key, item in items.items():
             n_met = len(self.paths_by_id)
             try:
+                plain_key(key, hint, join(name, key))
                 plain_item = self.value(item, hint, join(name, key), 1)
                 spec = spec_of(item, hint, plain_item, join(name, key), planned_value)
-            except (TypeError, HyperparameterError):
+            except (TypeError, HyperparameterError) as error:
                 self._forget(n_met)
-                notes.unstored[key] = description(item)
+                notes.unstored[key] = why_unstored(item, join(name, key), error)
                 continue
             plain_items[key] = plain_item
             if spec is not None:

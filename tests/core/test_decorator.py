@@ -130,7 +130,7 @@ def test_an_argument_that_no_file_can_hold_does_not_keep_weights_from_being_save
     loaded = method(WithHandle, "from_record")(data, None)
 
     assert torch.equal(loaded.l.weight, net.l.weight)
-    with pytest.raises(RecordMismatchError, match=r"handle: .* no file holds"):
+    with pytest.raises(RecordMismatchError, match="handle: no file holds"):
         method(WithHandle, "from_record")(data)
 
 

@@ -1,5 +1,6 @@
 """What no file can hold is named in the metadata of records; the rest comes back."""
 
+import enum
 import functools
 import pickle
 import subprocess
@@ -108,6 +109,43 @@ def test_what_no_file_holds_is_named_in_the_metadata_and_in_the_later_error() ->
     assert stored["__unstored__"]["handle"].startswith("an object of ")
     with pytest.raises(RecordMismatchError, match=r"act: .*unregis.*\n.*from_record"):
         Act.from_record(net.save_record())  # type: ignore[attr-defined]
+
+
+class Level(enum.Enum):
+    LOW = 1
+
+
+class Open(burnish.Module, name="tests/open_arguments"):
+    def __init__(self, value: Any = None, **options: Any) -> None:
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({1: 2}, r"a dict that has an int as a key \(annotate dict\[int, \.\.\.\]\)"),
+        ({(1, 2): 3}, r"a dict that has a tuple as a key \(use texts\)"),
+        ({"__ref__": "x"}, "a dict with the key '__ref__', which would read as a"),
+        ("torch.float16", "the text 'torch.float16', which .* annotated with str"),
+        (Level.LOW, r"Level.LOW \(annotate it with Level\)"),
+        ([{"a": print}], r"a list with the function builtins.print at \.0\.a"),
+    ],
+)
+def test_of_plain_data_that_no_file_holds_it_is_told_what_is_at_fault(
+    value: Any, words: str
+) -> None:
+    with pytest.raises(RecordMismatchError, match=f"value: no file holds .*: {words}"):
+        Open.from_record(Open(value).save_record())
+
+
+@pytest.mark.parametrize("key", ["__ref__", "__module__"])
+def test_a_keyword_that_would_read_as_a_module_is_named_as_what_no_file_holds(
+    key: str,
+) -> None:
+    data = Open(**{key: "x"}, other=1).save_record()
+
+    with pytest.raises(RecordMismatchError, match=f"{key}: no file holds"):
+        Open.from_record(data)
 
 
 def test_equal_modules_with_unstorable_arguments_give_equal_bytes() -> None:
