@@ -27,6 +27,7 @@ from ..records.tensors.torch_internals import (
 from .bound.bind_arguments import check_bind_arguments
 from .bound.bound_params import BoundParams
 from .bound.bound_state import BoundState
+from .bound.nested_records import as_dicts
 from .bound.param_groups import GroupOptions, first_rate, plain_group, warn_of_left_out
 from .bound.plain_values import as_stored
 from .bound.state_check import BESIDE
@@ -300,7 +301,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         finally:
             self.state = states  # pyright: ignore[reportIncompatibleVariableOverride]  # torch has an attribute
         state_dict["state"] = {
-            number: {name: as_stored(value) for name, value in fields.items()}
+            number: {name: as_stored(as_dicts(value)) for name, value in fields.items()}
             for number, fields in state_dict["state"].items()
         }
         warn_of_left_out(self.param_groups)

@@ -1,6 +1,6 @@
 """Shuffled batches that continue in the middle of an epoch, to the sample."""
 
-from collections.abc import Generator, Iterator, Sized
+from collections.abc import Callable, Generator, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -77,16 +77,23 @@ class ResumableSampler(Sampler[int]):
         self._n_of_epoch = self.n_samples
 
     @contextmanager
-    def reading(self) -> Generator[None]:
-        """Go on to the next epoch when the iteration within ends, or is left.
+    def reading(self) -> Generator[Callable[[int], None]]:
+        """Give what counts drawn samples; go on to the next epoch at the end.
 
-        Another loop in this process would begin the next one too, so a state that is
-        saved between the two says the same.
+        That is when the iteration within ends, or is left: another loop in this
+        process would begin the next one too, so a state that is saved between the two
+        says the same. An iteration that another one, or a state that was loaded, has
+        taken over from counts no longer: the place is where that stands.
         """
         self.begin()
         self._reading = mine = object()
+
+        def count(n_samples: int) -> None:
+            if self._reading is mine:
+                self.position = min(self.position + n_samples, len(self))
+
         try:
-            yield
+            yield count
         finally:
             if self._reading is mine:
                 self.end()
@@ -136,9 +143,9 @@ class ResumableSampler(Sampler[int]):
         self._is_restored, self._reading = True, None
 
     def __iter__(self) -> Iterator[int]:
-        with self.reading():
+        with self.reading() as count:
             for index in self.order()[self.position :]:
-                self.position += 1
+                count(1)
                 yield index
 
     def __len__(self) -> int:
@@ -181,12 +188,20 @@ class ResumableLoader(DataLoader[T]):
 
     def __iter__(self) -> Any:
         place, size = self._place, self.batch_size or 1
-        with place.reading():
+        with place.reading() as count:
             generator: Any = self.generator
             generator.manual_seed(_mix_seed(place.seed, place.epoch) ^ 1)
             for batch in super().__iter__():
-                place.position = min(place.position + size, len(place))
+                count(size)
                 yield batch
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Torch takes no generator to a process that is spawned, and this one is seeded
+        # anew by each epoch.
+        return {k: v for k, v in vars(self).items() if k != "generator"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, generator=torch.Generator())
 
     @property
     def epoch(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_NAMED = torch.dtype | torch.layout | torch.memory_format
+NAMED = torch.dtype | torch.layout | torch.memory_format
 """What torch has under the name that it shows."""
 
 
@@ -28,7 +28,7 @@ def as_stored(value: object) -> Any:
         return value.item()
     if isinstance(value, np.ndarray):
         return as_stored(value.tolist())
-    if isinstance(value, torch.device | _NAMED):
+    if isinstance(value, torch.device | NAMED):
         return str(value)
     if isinstance(value, list | tuple):
         items = map(as_stored, value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # items are any value
@@ -52,22 +52,27 @@ def is_storable_value(value: object) -> bool:
 
 def as_held(current: object, data: object) -> Any:
     """Return a stored hyperparameter as the kind of value that stands there now."""
-    if isinstance(current, Enum) and isinstance(data, str):
-        return _member(type(current), data)
+    if isinstance(current, Enum | torch.device | NAMED) and isinstance(data, str):
+        return of_text(type(current), data)
     if isinstance(current, np.generic) and isinstance(data, bool | int | float | str):
         # A rate that was set since then may be none of numpy's narrower numbers.
         number: Any = type(current)(data)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]  # each of them takes one
         return number if number.item() == data else data
-    if isinstance(current, torch.device) and isinstance(data, str):
-        return torch.device(data)
-    if isinstance(current, _NAMED) and isinstance(data, str):
-        value_of_torch = getattr(torch, data.removeprefix("torch."), None)
-        return value_of_torch if isinstance(value_of_torch, type(current)) else data
     if isinstance(current, Mapping):
         return _as_dict(current, data)  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     if isinstance(data, list | tuple):
         return _as_sequence(current, data)  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     return data
+
+
+def of_text(kind: type, text: str) -> Any:
+    """Return the enum's member, or the device or dtype, that ``text`` stands for."""
+    if issubclass(kind, Enum):
+        return _member(kind, text)
+    if issubclass(kind, torch.device):
+        return torch.device(text)
+    value_of_torch = getattr(torch, text.removeprefix("torch."), None)
+    return value_of_torch if isinstance(value_of_torch, kind) else text
 
 
 def _as_sequence(current: Any, data: Any) -> Any:

@@ -7,7 +7,6 @@ from functools import lru_cache
 from numbers import Number
 from typing import Any, get_type_hints
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from ..engines.tracing.extended_state import (
     kept_names,
 )
 from ..engines.tracing.state_fields import field_names, fields_of_state
-from .nested_records import as_declared
+from .nested_records import as_declared, hints_of
 from .plain_values import as_held
 
 
@@ -136,10 +135,10 @@ def _field(
         return _share(usual, value)
     if isinstance(value, Tensor):
         return _as_number(usual, value)
-    is_nest = isinstance(value, dict | list | tuple)
-    if not is_nest or isinstance(usual, np.ndarray | set | frozenset):
+    # Numbers are most of it, and hints cost more than they do.
+    if not isinstance(value, dict | list | tuple | str):
         return as_held(usual, value)
-    hint = get_type_hints(author_type(type(blank))).get(name, Any)
+    hint = hints_of(author_type(type(blank))).get(name, Any)
     try:
         return as_declared(hint, usual, value)
     except TypeError as error:

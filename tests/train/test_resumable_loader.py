@@ -1,5 +1,7 @@
 """A loader goes on in the middle of an epoch, to the sample."""
 
+import pickle
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,31 @@ def test_a_loop_that_is_left_late_moves_no_other_loop(make: Any) -> None:
 
     assert place.state_dict()["epoch"] == 1
     assert place.state_dict()["position"] > 0
+
+
+@pytest.mark.parametrize("make", [loader, sampler])
+def test_an_iteration_that_another_took_over_from_counts_no_longer(make: Any) -> None:
+    place, again = make(), make()
+    first = iter(place)
+    next(first)
+    second = iter(place)
+    next(second)
+    next(first)
+
+    again.load_state_dict(place.state_dict())
+
+    assert drawn(again) == drawn(second)
+
+
+def test_a_loader_goes_to_a_process_that_is_spawned() -> None:
+    first = loader(num_workers=1)
+
+    data = ForkingPickler.dumps(first)
+
+    assert not any(
+        isinstance(v, torch.Generator) for v in first.__getstate__().values()
+    )
+    assert drawn(pickle.loads(data)) == drawn(first)
 
 
 torch.set_num_threads(1)

@@ -48,7 +48,9 @@ def owned(value: Any) -> Any:
     if isinstance(value, _RecordLike):
         return value.clone()
     if isinstance(value, list | tuple):
-        return type(value)(owned(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
+        # A named tuple takes its items one by one.
+        rebuild: Any = getattr(type(value), "_make", type(value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
+        return rebuild(map(owned, value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     if isinstance(value, dict):
         return {key: owned(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # items are any value
     return value
