@@ -57,6 +57,16 @@ class HparamsMeta(ModelMetaclass):
             # pydantic's cure, arbitrary_types_allowed, makes a class without files.
             raise _unknown_class_error(name, unknown) from error
 
+    def __setattr__(cls, name: str, value: Any) -> None:
+        """Set an attribute of the class. TypeError for what ``@dataclass`` sets."""
+        if name == "__dataclass_fields__":
+            # Its constructor would ask for every field, defaults or not.
+            raise TypeError(
+                f"{cls.__qualname__} is an Hparams, whose fields make a constructor "
+                "already: leave out @dataclass, or derive from nothing"
+            )
+        super().__setattr__(name, value)
+
     @classmethod
     def _with_field_types(
         mcs,

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 import pickle
 import warnings
@@ -321,3 +322,13 @@ def test_copies_and_pickles_are_equal() -> None:
     for twin in (copy.deepcopy(hparams), pickle.loads(pickle.dumps(hparams))):
         assert twin == hparams
         assert twin.dumps() == hparams.dumps()
+
+
+def test_a_dataclass_of_hparams_is_refused_with_the_cure() -> None:
+    class Twice(Hparams):
+        n: int = 1
+
+    with pytest.raises(TypeError, match=r"Twice is an Hparams.* leave out @dataclass"):
+        dataclasses.dataclass(Twice)
+
+    assert Twice().n == 1
