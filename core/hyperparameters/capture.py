@@ -135,6 +135,11 @@ def capture(
     cls.__init__ = __init__  # type: ignore[method-assign, assignment]  # that is what capturing is
 
 
+def is_capturing(constructor: object) -> bool:
+    """Return whether ``constructor`` is one that notes its arguments."""
+    return getattr(constructor, _MARK, None) is not None
+
+
 def captured_arguments(module: nn.Module) -> dict[str, object] | None:
     """Return what ``module`` was built with by name; None if nobody noted it."""
     arguments = module.__dict__.get(ARGUMENTS)

@@ -250,6 +250,12 @@ NOT_CAPTURED = (
 )
 """What is said of an instance of a decorated class whose arguments nobody noted."""
 
+OF_LATER_DATACLASS = (
+    "has a constructor that @dataclass made, under which nobody notes arguments: put "
+    "@burnish.module above each @dataclass"
+)
+"""What is said of an instance of a dataclass that derives from a decorated class."""
+
 NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
 
 

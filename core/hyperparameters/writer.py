@@ -28,7 +28,7 @@ from ..modules.registry import class_named, names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import unwrapped
 from ..modules.versions import version_of
-from .capture import known_arguments
+from .capture import is_capturing, known_arguments
 from .declared import (
     Hint,
     argument_hints,
@@ -55,6 +55,7 @@ from .values import (
     LISTS,
     NOT_CAPTURED,
     NOT_NOTED,
+    OF_LATER_DATACLASS,
     ORIGIN,
     REF,
     TENSOR,
@@ -97,6 +98,15 @@ def hparams_of(module: nn.Module) -> HparamsDict:
     return get_hparams(module)
 
 
+def _why_not_captured(cls: type[nn.Module]) -> str:
+    """Return why nobody noted the arguments of an instance of a decorated class."""
+    constructor = vars(cls).get("__init__")
+    is_of_dataclass = "__dataclass_fields__" in vars(cls) and constructor is not None
+    if is_of_dataclass and not is_capturing(constructor):
+        return OF_LATER_DATACLASS
+    return NOT_CAPTURED
+
+
 def _unknown(cls: type[nn.Module]) -> str:
     if cls.__module__.startswith("torch.jit."):
         return (
@@ -105,7 +115,8 @@ def _unknown(cls: type[nn.Module]) -> str:
             "torch.jit.script(net)."
         )
     if is_decorated(cls):
-        return f"this {cls.__qualname__} {NOT_CAPTURED}. Build it anew to know them."
+        why = _why_not_captured(cls)
+        return f"this {cls.__qualname__} {why}. Build it anew to know them."
     return (
         f"the hyperparameters of {cls.__module__}.{cls.__qualname__} are not known. "
         "Decorate the class with @burnish.module before building it, or tell them "
@@ -187,7 +198,7 @@ class Writer:
             return None, str(error)[:300]
         if arguments is not None or not self.partial or not parameters_of(cls):
             return arguments, None
-        return None, NOT_CAPTURED if is_decorated(cls) else NOT_NOTED
+        return None, _why_not_captured(cls) if is_decorated(cls) else NOT_NOTED
 
     def _plain_arguments(
         self, cls: type[nn.Module], arguments: Mapping[str, Any], path: str, depth: int

@@ -344,6 +344,26 @@ def test_a_dataclass_on_top_of_the_decorator_is_told_to_change_places() -> None:
         Net(4)
 
 
+def test_a_dataclass_of_a_decorated_one_is_told_to_be_decorated_too() -> None:
+    @module
+    @dataclass(eq=False)
+    class Base(nn.Module):
+        width: int = 2
+
+        def __post_init__(self) -> None:
+            super().__init__()
+
+    @dataclass(eq=False)
+    class Net(Base):
+        depth: int = 1
+
+    with pytest.raises(NotImplementedError, match=r"put @burnish\.module above each"):
+        burnish.get_hparams(Net(3, depth=2))
+    with pytest.raises(RecordMismatchError, match=r"put @burnish\.module above each"):
+        Net.from_record(burnish.save_record(Net(3, depth=2)))  # type: ignore[attr-defined]
+    assert burnish.get_hparams(module(Net)(3, depth=2))["depth"] == 2
+
+
 def test_compiled_modules_say_that_they_do_not_know_their_arguments() -> None:
     @module
     class Net(nn.Module):
