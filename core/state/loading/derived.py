@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ....config.process.interrupts import raise_of_signal
+from ....config.short_text import with_article
 from ....records.entries.entry import Entry, ParamId
 from ....records.errors import RecordError
 from ....records.io.source import Maps
@@ -20,13 +22,7 @@ def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> E
     if any(entry.dtype != first_entry.dtype for entry in entries):
         dtypes = ", ".join(f"{e.path}: {e.dtype}" for e in entries)
         raise RecordError(f"tensors of several dtypes do not make one: {dtypes}")
-    blank = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
-    try:
-        form = compute(blank)
-    except Exception as error:
-        raise_of_signal(error)
-        shapes = ", ".join(f"{e.path}: {tuple(e.shape)}" for e in entries)
-        raise RecordError(f"{shapes} cannot be put together: {error}") from error
+    form = _form(entries, compute)
     return replace(
         first_entry,
         dtype=form.dtype,
@@ -38,6 +34,42 @@ def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> E
         ties=(),
         memory_format=None,
     )
+
+
+def _form(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Tensor:
+    """Return a tensor of the shape and dtype that ``compute`` gives."""
+    blanks = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
+    try:
+        return _computed(entries, compute, blanks)
+    except RecordError as error:
+        has_values = not any(e.is_live and e.tensor().is_meta for e in entries)
+        if isinstance(compute, Rearrangement):
+            shapes = ", ".join(f"{e.path}: {tuple(e.shape)}" for e in entries)
+            message = f"{shapes} cannot be put together: {error.__cause__}"
+            raise RecordError(message) from error.__cause__
+        if not has_values:
+            raise
+    # A function of the user's may look at values, which the blanks lack.
+    return Derived(entries, compute).load()
+
+
+def _computed(
+    entries: list[Entry],
+    compute: Callable[[list[Tensor]], Tensor],
+    tensors: list[Tensor],
+) -> Tensor:
+    """Return what ``compute`` gives. RecordError if it raises, or gives no tensor."""
+    subject = f"{', '.join(e.path for e in entries)}: the function of a rule"
+    try:
+        values: Any = compute(tensors)
+    except Exception as error:  # users' code
+        raise_of_signal(error)
+        problem = f"{type(error).__name__}: {error}"
+        raise RecordError(f"{subject} raised {problem}") from error
+    if isinstance(values, Tensor):
+        return values
+    kind = with_article(type(values).__name__)
+    raise RecordError(f"{subject} returned {kind}, expected a tensor")
 
 
 @dataclass(slots=True)
@@ -55,7 +87,7 @@ class Derived:
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return the values, in memory of their own."""
         with no_grad():
-            values = self.compute(self._sources())
+            values = _computed(self.entries, self.compute, self._sources())
             return values.clone(memory_format=torch.contiguous_format)
 
     def _sources(self) -> list[Tensor]:

@@ -24,6 +24,39 @@ from burnish.records import (
 from .versions import RULES, attention_v0, attention_v2, define, nest
 
 
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda w: None, "returned a NoneType, expected a tensor"),
+        (lambda w: w.tolist(), "returned a list, expected a tensor"),
+        (lambda w: w / (1 // 0), "raised ZeroDivisionError: "),
+    ],
+)
+def test_a_function_that_gives_no_tensor_is_told_with_the_path(
+    function: Any, message: str
+) -> None:
+    data = define(nest({"w": (2,)}))().save_record()
+    net = define(nest({"w": (2,)}), 1, {0: [MapFieldValue("w", function)]})()
+
+    with pytest.raises(
+        RecordMismatchError, match=f"w: the function of a rule {message}"
+    ):
+        load_record(net, data)
+
+
+def test_a_function_may_look_at_values() -> None:
+    rule = MapFieldValue(
+        "w", lambda w: torch.from_numpy(w.numpy() * 2) + w.max().item()
+    )
+    old = define(nest({"w": (2,)}))()
+    net = define(nest({"w": (2,)}), 1, {0: [rule]})()
+
+    load_record(net, old.save_record())
+
+    expected = old.state_dict()["w"] * 2 + old.state_dict()["w"].max()
+    assert torch.equal(net.state_dict()["w"], expected)
+
+
 def test_a_split_piece_has_memory_of_its_own(tmp_path: Path) -> None:
     define(attention_v0)().save_record(tmp_path / "net.mpk")
 

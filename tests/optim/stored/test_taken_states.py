@@ -116,6 +116,7 @@ def test_each_simple_optimizer_is_carried_or_begins_anew() -> None:
         and issubclass(cls, SimpleOptimizer)
         and cls is not SimpleOptimizer
     }
+    # CONTRIBUTING.md tells of this among the steps of a new optimizer.
     assert simples <= tested
 
 
