@@ -18,7 +18,13 @@ from ..config.classes.fields import members
 from ..config.path import join
 from ..config.plain.node import Node
 from ..config.short_text import with_article
-from .entries.encoder import UNDECLARED_ENUM, UNDECLARED_TYPE, Encoder, Storable
+from .entries.encoder import (
+    UNDECLARED_ENUM,
+    UNDECLARED_TYPE,
+    Encoder,
+    Storable,
+    declares_fields,
+)
 from .entries.entries import Entries
 from .entries.keys import check_text_key, key_of_text
 from .entries.nodes import escape
@@ -144,6 +150,8 @@ def _check_kept(
     """
     if isinstance(value, dict | list | tuple) and not is_abstract:
         _check_class(value, again, path)
+    if isinstance(value, Storable) and isinstance(again, Storable):
+        _check_class_of_record(value, again, path)
     if registered_type_of(type(value)) is not None:
         if type(again) is not type(value):
             name = type(value).__qualname__
@@ -180,6 +188,19 @@ def _check_class(value: object, again: object, path: str) -> None:
         f"{path}: {name} would come back as {plain}; declare {cls.__qualname__}, or "
         f"store {plain}"
     )
+
+
+def _check_class_of_record(value: Storable, again: Storable, path: str) -> None:
+    """Raise TypeError for a record that would come back as one of another class.
+
+    Where no class is declared, a record without declared fields comes back.
+    """
+    if type(value) is not type(again) and declares_fields(type(again)):
+        name, other = (with_article(type(v).__qualname__) for v in (value, again))
+        raise TypeError(
+            f"{path}: {name} would come back as {other}, which the field declares too "
+            "or instead; give one of them another name, or another field"
+        )
 
 
 def _exact(key: object) -> object:

@@ -73,8 +73,10 @@ class RecordDecoder:
     below it.
     """
 
-    def __init__(self, record: Entries) -> None:
+    def __init__(self, record: Entries, *, by_name: bool = False) -> None:
+        """Take the records of a union for classes of their names, if ``by_name``."""
         self._record, self._file = record, record.reading.file
+        self._by_name = by_name
 
     def record(self, cls: type[R], node: Node, path: str) -> R:
         """Return ``node`` as a ``cls``, whose fields are decoded when touched."""
@@ -82,8 +84,12 @@ class RecordDecoder:
         if tag != "$record":
             raise self._mismatch(path, node, cls.__qualname__)
         name, nodes = content
+        if self._by_name and name != cls.__qualname__:
+            raise self._mismatch(path, node, cls.__qualname__)
         fields = {field.name: field for field in _fields_of(cls)}
         self._check_names(cls, fields, name, nodes, path)
+        # A record below has a class of its own to be: its name says nothing of it.
+        inner = RecordDecoder(self._record) if self._by_name else self
         record = cls.__new__(cls)
         vars(record)["_metadata"] = self._record.metadata
         hints = hints_of_fields(cls)
@@ -91,7 +97,7 @@ class RecordDecoder:
         for name, field in fields.items():
             if name in nodes:
                 pending[name] = partial(
-                    self.value, hints[name], nodes[name], join(path, name)
+                    inner.value, hints[name], nodes[name], join(path, name)
                 )
             else:
                 pending[name] = partial(default_of, field)
@@ -278,16 +284,19 @@ class RecordDecoder:
         if node is None and type(None) in args:
             return None
         problems: list[RecordMismatchError] = []
-        for arg in args:
-            if arg is type(None):
-                continue
-            # An int is no float where the union knows int, and the reverse.
-            if arg is float and type(node) is int and int in args:
-                continue
-            try:
-                return self.value(arg, node, path)
-            except RecordMismatchError as problem:
-                problems.append(problem)
+        # Classes may have the same fields, and names may have changed since.
+        for decoder in (RecordDecoder(self._record, by_name=True), self):
+            problems.clear()
+            for arg in args:
+                if arg is type(None):
+                    continue
+                # An int is no float where the union knows int, and the reverse.
+                if arg is float and type(node) is int and int in args:
+                    continue
+                try:
+                    return decoder.value(arg, node, path)
+                except RecordMismatchError as problem:
+                    problems.append(problem)
         if not problems:
             raise self._mismatch(path, node, "None")
         if len(problems) == 1:

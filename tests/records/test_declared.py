@@ -5,6 +5,7 @@ import enum
 import typing
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from burnish import open_record
-from burnish.records import FlatRecord, Record, RecordMismatchError
+from burnish.records import FlatRecord, Record, Recorder, RecordMismatchError
 
 
 class Pair(NamedTuple):
@@ -307,3 +308,57 @@ def test_a_chosen_part_of_a_record_is_told_from_a_whole_one() -> None:
         Two.load(open_record(data, only="t"))
     with pytest.raises(ValueError, match=r"only='n' matches nothing.*open it whole"):
         open_record(data, only="n")
+
+
+class Point(Record):
+    x: torch.Tensor
+
+
+class Offset(Record):
+    x: torch.Tensor
+
+
+class SharpPoint(Point):
+    pass
+
+
+class Shape(Record):
+    one: Point | Offset
+    maybe: Offset | Point | None
+    many: list[Point] | list[Offset]
+    named: dict[str, Point | Offset]
+
+
+def test_records_of_a_union_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    point, offset = Point(torch.tensor(1.0)), Offset(torch.tensor(2.0))
+
+    for one in (point, offset):
+        shape = Shape(one, one, [one], {"a": point, "b": offset})  # type: ignore[list-item]  # of either class
+        shape.save(tmp_path / "shape.mpk")
+        again = Shape.load(tmp_path / "shape.mpk")
+
+        assert {type(again.one), type(again.maybe), type(again.many[0])} == {type(one)}
+        assert [type(r) for r in again.named.values()] == [Point, Offset]
+        assert torch.equal(again.one.x, one.x)
+
+
+def test_a_record_of_a_union_whose_class_was_renamed_is_the_first_that_fits(
+    tmp_path: Path,
+) -> None:
+    class Old(Record):
+        one: SharpPoint
+
+    Old(SharpPoint(torch.ones(2))).save(tmp_path / "old.mpk")
+
+    class New(Record):
+        one: Offset | Point
+
+    assert isinstance(New.load(tmp_path / "old.mpk").one, Offset)
+
+
+def test_a_record_that_would_come_back_as_another_class_is_refused() -> None:
+    class Base(Record):
+        one: Point
+
+    with pytest.raises(TypeError, match="one: a SharpPoint would come back as a Point"):
+        Recorder().dumps(Base(SharpPoint(torch.ones(2))))
