@@ -274,13 +274,15 @@ def _hydra_errors_raised() -> Generator[None]:
 
 
 def _text(error: Exception, folder: Path) -> str:
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     file = _file_of(error, folder)
     if isinstance(error, YAMLError | UnicodeDecodeError) and file:
         return f"{file} cannot be read as YAML: {error}"
+    if isinstance(error, OverrideParseException):
+        return _text_of_word(error.override)
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__
         is_more = isinstance(cause, OmegaConfBaseException)
@@ -290,6 +292,18 @@ def _text(error: Exception, folder: Path) -> str:
     if is_of_logging and isinstance(error.__cause__, OSError):
         return error_text(error.__cause__)
     return error_text(error)
+
+
+def _text_of_word(word: str) -> str:
+    """Return what is told of a word that Hydra's grammar has no place for."""
+    key, _, value = word.partition("=")
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return (
+        f"{word} is no word that Hydra reads. A text with letters beyond a to z, "
+        "brackets or quotes stands in quotes, and these, for the shell, in others: "
+        f"\"{key}='{quoted}'\". The grammar of Hydra's overrides: "
+        "https://hydra.cc/docs/1.2/advanced/override_grammar/basic"
+    )
 
 
 def _file_of(error: object, folder: Path) -> str:

@@ -122,8 +122,14 @@ def explain_os_error(error: OSError, path: str) -> OSError:
     """Return ``error`` in words that say what to do about ``path``."""
     folder = os.path.dirname(path) or "."
     stays = "what was saved there before is unchanged"
+    is_missing = f"the folder {folder} does not exist; make it first"
+    if path.startswith("~"):
+        is_missing = (
+            f"the folder {folder} does not exist, and only a shell takes ~ for the "
+            "home folder; write os.path.expanduser(file)"
+        )
     words = {
-        errno.ENOENT: f"the folder {folder} does not exist; make it first",
+        errno.ENOENT: is_missing,
         errno.ENOTDIR: f"{folder} is no folder; name another one",
         errno.EACCES: f"the folder {folder} is not writable",
         errno.EPERM: f"the folder {folder} does not allow this",

@@ -73,6 +73,19 @@ def test_numbers_are_looked_at_in_each_file_of_a_defaults_list(
     assert "octal.yaml, line 1, column 9: 012 is the octal" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("word", "quoted"),
+    [("mine.text=ü", "'ü'"), ("mine.text=it's", r"'it\'s'"), ("mine.text=[1", "'[1'")],
+)
+def test_a_word_that_hydra_cannot_read_is_told_in_quotes(
+    word: str, quoted: str, failing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", *failing, f"+{word}"]) == 2
+    told = capsys.readouterr().err
+    assert f'"+mine.text={quoted}"' in told
+    assert "Exception" not in told
+
+
 BAD_YAML: dict[str, tuple[bytes, str]] = {
     "syntax": (b"a: [1, {2: [}", "bad.yaml cannot be read as YAML"),
     "binary": (bytes(range(128, 256)), "bad.yaml cannot be read as YAML"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from burnish.config import dump
 from burnish.config.storage import scratch
 from burnish.config.storage.replacement import replacement, write_file
 
@@ -391,3 +392,12 @@ def test_a_disk_that_fails_to_note_the_new_name_is_an_error(
         write_file(tmp_path / "file", b"new")
 
     assert names(tmp_path) == ["file"]
+
+
+def test_a_home_folder_that_nobody_has_expanded_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(FileNotFoundError, match=r"write os\.path\.expanduser"):
+        dump({"a": 1}, "~/config.json")
