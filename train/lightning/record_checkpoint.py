@@ -28,11 +28,12 @@ from ..checkpoints.rng import Generators
 from ..plain_records import record_of
 from ..resumable_loader import ResumableLoader
 from .chosen_weights import left_out_of
+from .plateau_steps import PlateauSteps
 from .record_io import MODEL, STORED, SUFFIX, ReadingIO, RecordIO
 from .shared_strategy import let_write_records
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
-_PARAM_NAMES = "burnish_param_names"
+_PARAM_NAMES, _PLATEAUS = "burnish_param_names", "burnish_plateau_steps"
 
 _CURE_OF_ORDER = (
     "Nothing was trained. configure_optimizers has to give the groups of parameters "
@@ -96,6 +97,7 @@ class RecordCheckpoint(ModelCheckpoint):
         self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
         self._loaded: dict[str, Any] = {}
+        self._plateau_steps = PlateauSteps()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
@@ -135,6 +137,7 @@ class RecordCheckpoint(ModelCheckpoint):
         )
         if checkpoint[_EPOCH_ENDED]:
             _end_epochs(checkpoint)
+        checkpoint[_PLATEAUS] = self._plateau_steps.to_store(trainer)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -154,6 +157,8 @@ class RecordCheckpoint(ModelCheckpoint):
             except RecordMismatchError:
                 rank_zero_warn(_OTHER_NUMBER)
         self._loaders = _loader_states(checkpoint)
+        if self is _first_of(trainer):
+            self._plateau_steps.load(checkpoint.get(_PLATEAUS))
         self._loaded = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -191,6 +196,35 @@ class RecordCheckpoint(ModelCheckpoint):
             # Lightning began the epoch, which draws its order, before this hook.
             iter(vars(trainer.fit_loop).get("_data_fetcher") or ())
         self._generators = None
+        self._plateau_steps.training_begins(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do as ``ModelCheckpoint``, and tell metrics of training from others."""
+        self._plateau_steps.validation_begins(trainer)
+        super().on_validation_start(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do as ``ModelCheckpoint``, whose metrics are those of now."""
+        self._plateau_steps.validation_ends(trainer)
+        super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do as ``ModelCheckpoint``; Lightning may leave out schedulers' steps next."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self is _first_of(trainer):
+            self._plateau_steps.epoch_ends(trainer)
+
+    def on_train_epoch_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        """Make the steps of schedulers that Lightning left out."""
+        super().on_train_epoch_start(trainer, pl_module)
+        self._plateau_steps.make(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do as ``ModelCheckpoint`` after the last steps of schedulers."""
+        self._plateau_steps.make(trainer)
+        super().on_train_end(trainer, pl_module)
 
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
         """Return whether a checkpoint has this name, or is about to have it."""
@@ -272,6 +306,12 @@ def _in_order(
     return in_order_of_params(
         optimizer, {"": module}, description, state, folder, _CURE_OF_ORDER
     )
+
+
+def _first_of(trainer: Trainer) -> RecordCheckpoint | None:
+    """Return the one of several callbacks that does what is to be done once."""
+    ours = (c for c in trainer.checkpoint_callbacks if isinstance(c, RecordCheckpoint))
+    return next(ours, None)
 
 
 def _check_hparams(trainer: Trainer) -> None:
