@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from argparse import ArgumentParser
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..config.path import child
 from ..config.process.user_traceback import error_text, print_error_text
+from ..config.short_text import short_repr
 from ..config.spelling import did_you_mean
 from .hydra_keys import complete_keys
 from .hydra_numbers import check_file, check_words, composed_files
@@ -164,10 +167,14 @@ def _run_hydra(
     import hydra
 
     n_jobs = status = 0
+    folders: set[Path] = set()
 
     def run_task(config: Any) -> None:
         nonlocal n_jobs, status
         n_jobs += 1
+        if not _is_new(folders):
+            status = 2
+            return
         problem = "ended early"
         try:
             problem = _problem_of_task(task, config, folder, name)
@@ -185,6 +192,21 @@ def _run_hydra(
     except SystemExit as ending:
         return n_jobs, 2 if ending.code else 0
     return n_jobs, status
+
+
+def _is_new(folders: set[Path]) -> bool:
+    """Add the folder of the job at hand, and return whether no other job has it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if folder in folders:
+        print_error_text(
+            f"{folder} has an earlier run of this sweep, which stays; this one was "
+            "left out. Let hydra.sweep.subdir tell runs apart, as ${hydra.job.num} does"
+        )
+        return False
+    folders.add(folder)
+    return True
 
 
 def _tell(after_job: Watcher, problem: str) -> None:
@@ -213,6 +235,7 @@ def _problem_of_task(task: Task, config: Any, folder: Path, name: str) -> str:
             check_file(file)
         tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         with lightning_output():
+            _warn_of_interpolations(tree, "")
             task(tree, Path(HydraConfig.get().runtime.output_dir))
     except KeyboardInterrupt:
         raise
@@ -292,6 +315,20 @@ def _text(error: Exception, folder: Path) -> str:
     if is_of_logging and isinstance(error.__cause__, OSError):
         return error_text(error.__cause__)
     return error_text(error)
+
+
+def _warn_of_interpolations(tree: Any, path: str) -> None:
+    """Warn of texts in a resolved tree that Hydra would resolve once more."""
+    if isinstance(tree, str) and "${" in tree:
+        warnings.warn(
+            f"{path}: {short_repr(tree)} stands as it is in the run's config.yaml, "
+            r"where Hydra would resolve it: write \${ there before it begins a run again",
+            stacklevel=2,
+        )
+    items = tree.items() if isinstance(tree, dict) else ()
+    items = enumerate(tree) if isinstance(tree, list) else items
+    for key, item in items:
+        _warn_of_interpolations(item, child(path, key))
 
 
 def _text_of_word(word: str) -> str:

@@ -50,6 +50,25 @@ def test_a_mistake_in_the_file_names_the_path(
     assert load(dict, {}) == {}
 
 
+def test_a_run_of_a_sweep_does_not_take_the_folder_of_another(
+    failing: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = [f"hydra.sweep.dir={tmp_path}/sweep", "hydra.sweep.subdir=one"]
+
+    status = main(["fit", "-m", *failing, *sweep, "data.seed=1,2"])
+
+    assert status == 2
+    assert "one has an earlier run of this sweep" in capsys.readouterr().err
+    assert load(dict, tmp_path / "sweep/one/config.yaml")["data_config"]["seed"] == 1
+
+
+def test_a_text_that_would_be_resolved_in_the_config_of_a_run_is_warned_of(
+    failing: list[str],
+) -> None:
+    with pytest.warns(UserWarning, match=r"mine\.text: '\$\{x\}' stands as it is"):
+        main(["fit", *failing, r"+mine.text='\${x}'"])
+
+
 @pytest.mark.parametrize("values", ["range(3,3)", "glob(*)"])
 def test_a_sweep_of_no_run_is_no_success(
     values: str, failing: list[str], capsys: pytest.CaptureFixture[str]
