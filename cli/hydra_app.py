@@ -322,7 +322,7 @@ def _warn_of_interpolations(tree: Any, path: str) -> None:
     if isinstance(tree, str) and "${" in tree:
         warnings.warn(
             f"{path}: {short_repr(tree)} stands as it is in the run's config.yaml, "
-            r"where Hydra would resolve it: write \${ there before it begins a run again",
+            r"where Hydra would resolve it: write \${ in a copy that begins a run",
             stacklevel=2,
         )
     items = tree.items() if isinstance(tree, dict) else ()
