@@ -17,7 +17,7 @@ from ..io.source import Maps, is_remote
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
 from .nodes import entry_numbers, renumbered
-from .select import check_selection, selected, wrappers_around
+from .select import check_selection, chosen_alone, selected, wrappers_around
 from .wrapper_forms import CLASS
 
 if TYPE_CHECKING:
@@ -383,12 +383,12 @@ def selection(
     only: Patterns | None,
     exclude: Patterns | None,
 ) -> tuple[list[Entry], dict[str, Node]]:
-    """Return the entries and the plain data by path that are chosen."""
+    """Return the entries, by their chosen names, and the plain data that is chosen."""
     wrappers = wrappers_in(tree)
-    chosen = [entry for entry in entries if selected(entry, only, exclude, wrappers)]
+    narrowed = [chosen_alone(entry, only, exclude, wrappers) for entry in entries]
+    chosen = [entry for entry in narrowed if entry is not None]
     # A wrapper is of use with all that it is made of, and is chosen with it.
-    ids = {id(entry) for entry in chosen}
-    chosen_wrappers = _whole_wrappers(wrappers, entries, ids)
+    chosen_wrappers = _whole_wrappers(wrappers, entries, chosen)
     # Numbers in the plain data count entries, so those it names must all stay.
     extra = {
         path: node
@@ -399,8 +399,8 @@ def selection(
             else selected(path, only, exclude)
         )
     }
-    place = {id(entry): i for i, entry in enumerate(chosen)}
-    number = {i: place[id(e)] for i, e in enumerate(entries) if id(e) in place}
+    kept = (i for i, entry in enumerate(narrowed) if entry is not None)
+    number = {i: place for place, i in enumerate(kept)}
     for path, node in extra.items():
         for i in entry_numbers(node):
             if i not in number:
@@ -419,16 +419,17 @@ def wrappers_in(tree: Mapping[str, Node]) -> frozenset[str]:
 
 
 def _whole_wrappers(
-    wrappers: frozenset[str], entries: Sequence[Entry], chosen_ids: set[int]
+    wrappers: frozenset[str], entries: Sequence[Entry], chosen: Sequence[Entry]
 ) -> set[str]:
     """Return those of ``wrappers`` of which all parts are chosen."""
     if not wrappers:
         return set()
+    chosen_paths = {path for entry in chosen for path in (entry.path, *entry.ties)}
     has_part: dict[bool, set[str]] = {True: set(), False: set()}
     for entry in entries:
         for path in (entry.path, *entry.ties):
             around = wrappers_around(path, wrappers)
-            has_part[id(entry) in chosen_ids].update(around)
+            has_part[path in chosen_paths].update(around)
     return has_part[True] - has_part[False]
 
 

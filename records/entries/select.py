@@ -1,5 +1,6 @@
 """Which entries a pattern chooses."""
 
+import dataclasses
 from collections.abc import Callable, Container, Iterator, Sequence
 
 import torch
@@ -28,6 +29,29 @@ def selected(
     if only is not None and not _any(matchers(only), entry, paths):
         return False
     return exclude is None or not _any(matchers(exclude), entry, paths)
+
+
+def chosen_alone(
+    entry: Entry,
+    only: Patterns | None,
+    exclude: Patterns | None,
+    wrappers: Container[str] = (),
+) -> Entry | None:
+    """Return ``entry`` under those of its names that are chosen; None if none is.
+
+    What is tied stays under one name where another is left out: without its head, a
+    language model has its embedding. Predicates are asked about each name.
+    """
+    if not entry.ties:
+        return entry if selected(entry, only, exclude, wrappers) else None
+    names = (entry.path, *entry.ties)
+    alone = [dataclasses.replace(entry, path=name, ties=()) for name in names]
+    chosen = [e.path for e in alone if selected(e, only, exclude, wrappers)]
+    if len(chosen) == len(names):
+        return entry
+    if not chosen:
+        return None
+    return dataclasses.replace(entry, path=chosen[0], ties=tuple(chosen[1:]))
 
 
 def data_entry(path: str) -> Entry:

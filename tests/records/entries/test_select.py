@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import burnish
+from burnish.core import into_record
 from burnish.records import (
     Entry,
     FlatRecord,
@@ -117,3 +118,47 @@ def test_patterns_that_leave_nothing_to_save_are_refused(value: Any) -> None:
     # What a predicate chooses is its own affair, and an empty record has no less.
     assert burnish.save_record(value, only=lambda entry: False)
     assert burnish.save_record(nn.Identity(), only=[])
+
+
+class TiedModel(nn.Module):
+    """A language model; its head is the embedding, or one of another size."""
+
+    def __init__(self, n_classes: int | None = None) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(5, 3)
+        self.head = nn.Linear(3, n_classes or 5, bias=False)
+        if n_classes is None:
+            self.head.weight = self.embed.weight
+
+
+@pytest.mark.parametrize(
+    "choice", [{"exclude": "head.**"}, {"exclude": lambda e: "head" in e.path}]
+)
+def test_what_is_tied_stays_under_the_names_that_are_not_left_out(
+    choice: Any, tmp_path: Path
+) -> None:
+    net = TiedModel()
+    burnish.save_record(net, tmp_path / "whole.mpk")
+    burnish.save_record(net, tmp_path / "chosen.mpk", **choice)
+
+    for record in (
+        open_record(tmp_path / "whole.mpk", **choice),
+        open_record(tmp_path / "chosen.mpk"),
+        into_record(net).select(**choice),
+    ):
+        assert list(record) == ["embed.weight"]
+        other = TiedModel(n_classes=2)
+        report = burnish.load_record(other, record, allow_missing="head.**")
+        assert report.missing == ["head.weight"]
+        assert torch.equal(other.embed.weight, net.embed.weight)
+
+
+def test_what_is_chosen_by_one_of_its_names_is_not_stored_under_another() -> None:
+    record = open_record(burnish.save_record(TiedModel()), only="head.**")
+    other = TiedModel(n_classes=5)
+    embedding = other.embed.weight.detach().clone()
+
+    burnish.load_record(other, record)
+
+    assert list(record) == ["head.weight"]
+    assert torch.equal(other.embed.weight, embedding)
