@@ -69,7 +69,12 @@ class Plan:
     def serves(self, step: StepCall, fused: bool | None) -> bool:
         """Return whether ``step`` would be planned to run on the same engines."""
         planned = self.step
-        is_same = step.simple is planned.simple and step.maximize is planned.maximize
+        is_same = (
+            step.simple is planned.simple
+            and step.maximize is planned.maximize
+            # A clip that was set or taken away decides whether a kernel will do.
+            and step.is_plain is planned.is_plain
+        )
         if not is_same and not (
             type(step.simple) is type(planned.simple)
             and all(_keeps_kernel(b, step, fused) for b in self.buckets)

@@ -1,5 +1,6 @@
 """Clipping makes steps smaller and leaves the gradients as they are."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -15,7 +16,16 @@ from burnish.optim import (
     Group,
 )
 
-from .nets import distance, drive, layers, plist, set_grads, tree
+from .nets import (
+    distance,
+    drive,
+    engine_names,
+    equal,
+    layers,
+    plist,
+    set_grads,
+    tree,
+)
 
 
 @pytest.mark.parametrize("fused", [False, None, True])
@@ -114,3 +124,38 @@ def test_a_norm_that_is_no_number_lets_nothing_through(
     adaptor.step()
 
     assert bool(module[0].isnan().all())
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_a_clip_may_be_set_exchanged_and_taken_away_between_steps(
+    fused: bool | None,
+) -> None:
+    clips = [None, ClipGlobalNorm(0.5), ClipNorm(0.2), ClipValue(0.1), None]
+    net, slow = layers(), layers()
+    optim = AdamW().bind(net, lr=1e-2, fused=fused)
+    reference = AdamW().bind(slow, lr=1e-2, fused=False)
+
+    for seed, clip in enumerate(clips):
+        optim.clip = reference.clip = clip
+        drive(optim, net, seed)
+        drive(reference, slow, seed)
+
+    assert distance(net, slow) <= 2e-6
+
+
+@pytest.mark.parametrize("clip", [None, ClipNorm(0.5)])
+def test_a_clip_of_before_does_not_choose_the_engine_of_now(
+    clip: ClipNorm | None,
+) -> None:
+    net = layers()
+    optim = AdamW().bind(net, lr=1e-2, clip=ClipGlobalNorm(0.5))
+    drive(optim, net, 1)
+    optim.clip = clip
+
+    drive(optim, net, 2)
+    copied_net, copied = copy.deepcopy((net, optim))
+    drive(copied, copied_net, 3)
+    drive(optim, net, 3)
+
+    assert engine_names(optim) == engine_names(copied)
+    assert equal(net, copied_net)
