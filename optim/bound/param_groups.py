@@ -5,9 +5,10 @@ Beside torch's keys and the hyperparameters a group has ``optimizer``, ``schedul
 optimizer of a group's hyperparameters anew when somebody writes to them.
 """
 
+import copy
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -61,10 +62,10 @@ def plain_group(group: ParamGroup) -> ParamGroup:
     }
     if "params" in group:
         data["params"] = group["params"]
-    schedule: Scheduler | None = group.get("schedule")
     clip: Clip | None = group.get("clip")
-    if schedule is not None:
-        data["schedule"] = json.dumps(schedule.state_dict())
+    if "schedule" in group:
+        # That there is none is told too: it may have been taken away.
+        data["schedule"] = json.dumps(schedule_data(group))
     if clip is not None:
         described = {"kind": type(clip).__name__, **dataclasses.asdict(clip)}
         data["clip"] = json.dumps(described)
@@ -113,18 +114,28 @@ def _numbers(tensor: Tensor) -> Any:
     return tensor.item() if tensor.numel() == 1 else tensor.tolist()
 
 
-def take_over(group: ParamGroup, data: ParamGroup) -> None:
-    """Set in ``group`` what `plain_group` gave for another one; parameters stay."""
+def take_over(group: ParamGroup, data: ParamGroup) -> str:
+    """Set in ``group`` what `plain_group` gave for another one; parameters stay.
+
+    Returns which schedule is gone, in words, where there was another one or none.
+    """
+    lost = ""
     for name, value in data.items():
         if name == "schedule":
             state = json.loads(value)
             if not restore_schedule(group, state):
-                group["schedule"] = scheduler_of(state)
+                before = group.get("schedule")
+                group["schedule"] = None if state is None else scheduler_of(state)
+                now = group["schedule"] or f"its rate {data['lr']}"
+                lost = (
+                    f"{now} is taken over, in the place of {before}" if before else ""
+                )
         elif name == "clip":
             described = json.loads(value)
             group["clip"] = _CLIPS[described.pop("kind")](**described)
         elif name not in ("params", "optimizer"):
             group[name] = as_held(group.get(name), value)
+    return lost
 
 
 def schedule_data(group: ParamGroup) -> dict[str, Any] | None:
@@ -146,6 +157,22 @@ def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:
         return False
     schedule.load_state_dict(state)
     return True
+
+
+def part_schedules(
+    groups: Sequence[ParamGroup], stored: Mapping[int, dict[str, Any] | None]
+) -> None:
+    """Give groups that share a schedule one each where other ones were stored.
+
+    ``stored`` has them by the numbers of groups. What is loaded into one object is that
+    of all groups that share it, so that the last would be in the place of the others.
+    """
+    first_of: dict[int, int] = {}
+    for index, state in stored.items():
+        schedule: Scheduler | None = groups[index].get("schedule")
+        first = first_of.setdefault(id(schedule), index)
+        if state != stored[first]:
+            groups[index]["schedule"] = copy.deepcopy(schedule)
 
 
 _RESERVED = frozenset(

@@ -8,7 +8,12 @@ from torch import Tensor
 
 from ...records.report import LoadReport
 from ..bound.bound_state import BoundState
-from ..bound.param_groups import ParamGroup, plain_hyperparameters, restore_schedule
+from ..bound.param_groups import (
+    ParamGroup,
+    part_schedules,
+    plain_hyperparameters,
+    restore_schedule,
+)
 from ..bound.plain_values import as_held
 from ..schedulers.scheduler import Scheduler, are_same, scheduler_of
 from ..stepping.step_runner import StepRunner
@@ -93,10 +98,15 @@ def settle_groups(
     is_restoring: bool,
 ) -> None:
     """Restore or compare the groups' hyperparameters, schedules and engines."""
-    for source in sources:
-        group = runner.bound.groups[source.index]
-        if {state.kind for state in source.groups} != {group["kind"]}:
-            continue
+    groups = runner.bound.groups
+    settled = [
+        source
+        for source in sources
+        if {state.kind for state in source.groups} == {groups[source.index]["kind"]}
+    ]
+    _part_schedules(groups, settled, is_restoring=is_restoring)
+    for source in settled:
+        group = groups[source.index]
         schedules = source.schedules()
         if len(schedules) > 1:
             report.changed += source.conflicts()[-1:]
@@ -124,6 +134,25 @@ def settle_groups(
     report.changed += _changed_engines(runner, sources)
 
 
+def _part_schedules(
+    groups: list[ParamGroup], sources: list[StoredGroups], *, is_restoring: bool
+) -> None:
+    """Let no schedule that groups share be filled from two that are not the same."""
+    stored = {s.index: s.schedules()[0] for s in sources if len(s.schedules()) == 1}
+    if not is_restoring:
+        # Others are not taken over, so that they fill nothing.
+        stored = {
+            index: data
+            for index, data in stored.items()
+            if data and _is_stored_as(groups[index].get("schedule"), data)
+        }
+    part_schedules(groups, stored)
+
+
+def _is_stored_as(schedule: Scheduler | None, data: dict[str, Any]) -> bool:
+    return schedule is not None and are_same(schedule, scheduler_of(data))
+
+
 def _goes_on(
     group: ParamGroup, data: dict[str, Any] | None, *, is_restoring: bool
 ) -> bool:
@@ -135,7 +164,7 @@ def _goes_on(
     schedule: Scheduler | None = group.get("schedule")
     if schedule is None or data is None or is_restoring:
         return restore_schedule(group, data)
-    return are_same(schedule, scheduler_of(data)) and restore_schedule(group, data)
+    return _is_stored_as(schedule, data) and restore_schedule(group, data)
 
 
 def _settle_schedule(

@@ -1,5 +1,6 @@
 """State dicts of torch: loaded without a change of dtype, checked before."""
 
+import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import chain
@@ -14,7 +15,7 @@ from ...records.errors import RecordMismatchError
 from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
-from ..bound.param_groups import take_over
+from ..bound.param_groups import ParamGroup, part_schedules, take_over
 from ..bound.state_check import BESIDE, left_out, what_is_left_out
 from .optimizer_record import other_optimizer_cure
 from .upgraded_state_dict import LAYOUT, upgraded_state_dict
@@ -44,12 +45,17 @@ def load_state_dict(
 
     def restore(_: object) -> None:
         bound.replace_states(bound.housed(states))
+        stored = [_without_names(group) for group in bound.groups]
         for group, before in zip(bound.groups, groups_before, strict=True):
-            for name in (BESIDE, LAYOUT):
-                group.pop(name, None)
-            data = dict(group)
+            group.clear()
             group.update(before)
-            take_over(group, data)
+        texts = {i: g["schedule"] for i, g in enumerate(stored) if "schedule" in g}
+        part_schedules(bound.groups, {i: json.loads(t) for i, t in texts.items()})
+        pairs = zip(bound.groups, stored, strict=True)
+        for index, (group, data) in enumerate(pairs):
+            lost = take_over(group, data)
+            if lost:
+                warn_user(f"group {index}: {lost}", RuntimeWarning)
 
     def attempt(transaction: Transaction) -> None:
         transaction.undo_with(bound.undo())
@@ -79,6 +85,11 @@ def _hooked(
             _remove(handles)
     finally:
         _remove(handles)
+
+
+def _without_names(group: ParamGroup) -> ParamGroup:
+    """Return a stored group without the names that tell what its states are of."""
+    return {name: v for name, v in group.items() if name not in (BESIDE, LAYOUT)}
 
 
 def _remove(handles: list[Any]) -> None:

@@ -1,5 +1,7 @@
 """What groups of now take over of the groups that were stored."""
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +12,12 @@ from burnish.optim import (
     AdamW,
     Group,
     Muon,
+    OptimizerAdaptor,
 )
 from burnish.optim.schedulers import (
     Composed,
     Cosine,
+    Exponential,
     Linear,
     Plateau,
     Sequential,
@@ -123,10 +127,14 @@ def test_a_restore_brings_back_what_sets_the_rate_whatever_bind_was_given(
     assert is_same is not any("is taken over again" in text for text in report.changed)
 
 
+@pytest.mark.filterwarnings("ignore:.* is taken over, in the place of")
+@pytest.mark.parametrize("saved_rate", RATES)
 @pytest.mark.parametrize("rate", RATES)
-def test_a_state_dict_brings_its_schedule_whatever_bind_was_given(rate: Any) -> None:
+def test_a_state_dict_brings_its_schedule_whatever_bind_was_given(
+    saved_rate: Any, rate: Any
+) -> None:
     nets = [layers(), layers()]
-    first, second = (AdamW().bind(net, lr=Cosine(0.1, 10)) for net in nets)
+    first, second = (AdamW().bind(net, lr=saved_rate()) for net in nets)
     drive(first, nets[0], *range(5))
     drive(second, nets[1], *range(2))
 
@@ -272,3 +280,73 @@ def test_a_stored_group_that_was_never_stepped_and_has_no_place_now_is_told() ->
 
     assert again.param_groups[0]["lr"] == 0.01
     assert any("the stored group 1 (AdamW, lr 0.005)" in c for c in report.changed)
+
+
+def by_record(optim: OptimizerAdaptor, again: OptimizerAdaptor) -> list[str]:
+    report = again.load_record(optim.save_record(), hyperparameters="restore")
+    return report.changed
+
+
+def by_state_dict(optim: OptimizerAdaptor, again: OptimizerAdaptor) -> list[str]:
+    with warnings.catch_warnings(record=True) as messages:
+        warnings.simplefilter("always")
+        again.load_state_dict(optim.state_dict())
+    return [str(warning.message) for warning in messages]
+
+
+Carry = Callable[[OptimizerAdaptor, OptimizerAdaptor], list[str]]
+
+
+@pytest.mark.parametrize("carry", [by_record, by_state_dict])
+@pytest.mark.parametrize("index", [0, 1])
+def test_one_shared_schedule_is_not_filled_from_two(carry: Carry, index: int) -> None:
+    net, other = layers(), layers()
+    optim, again = (
+        AdamW().bind(n, lr=Cosine(1e-2, 10), groups=[Group("2.**")])
+        for n in (net, other)
+    )
+    optim.param_groups[index]["schedule"] = Cosine(1e-1, 20)
+    drive(optim, net, 1, 2)
+    other.load_state_dict(net.state_dict())
+
+    carry(optim, again)
+    drive(optim, net, 3)
+    drive(again, other, 3)
+
+    rates = [[g["lr"] for g in o.param_groups] for o in (optim, again)]
+    assert rates[0] == rates[1]
+    assert equal(net, other)
+
+
+@pytest.mark.parametrize("carry", [by_record, by_state_dict])
+def test_one_shared_schedule_stays_one_where_both_stood_alike(carry: Carry) -> None:
+    net, shared = layers(), Plateau(1e-2, patience=0)
+    optim = AdamW().bind(net, lr=Plateau(1e-2, patience=0), groups=[Group("2.**")])
+    again = AdamW().bind(net, lr=shared, groups=[Group("2.**")])
+
+    carry(optim, again)
+    shared.observe(1.0)
+    shared.observe(2.0)
+    drive(again, net, 1)
+
+    assert [g["lr"] for g in again.param_groups] == [shared.lr(), shared.lr()]
+
+
+@pytest.mark.parametrize("carry", [by_record, by_state_dict])
+@pytest.mark.parametrize("schedule", [None, Exponential(0.1, 0.5)])
+def test_a_schedule_of_bind_that_was_exchanged_is_so_again_and_told(
+    carry: Carry, schedule: Exponential | None
+) -> None:
+    net, other = layers(), layers()
+    optim, again = (AdamW().bind(n, lr=Cosine(1e-2, 10)) for n in (net, other))
+    optim.param_groups[0]["schedule"] = schedule
+    drive(optim, net, 1)
+    other.load_state_dict(net.state_dict())
+
+    messages = carry(optim, again)
+    drive(optim, net, 2)
+    drive(again, other, 2)
+
+    assert any("in the place of Cosine(" in message for message in messages)
+    assert again.param_groups[0]["lr"] == optim.param_groups[0]["lr"]
+    assert equal(net, other)
