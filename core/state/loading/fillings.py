@@ -1,6 +1,6 @@
 """The values of a load, read and checked before any of them is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -164,6 +164,15 @@ def _check_readable(record: Entries) -> None:
         )
 
 
+def _paths(targets: Sequence[Entry], numbers: Sequence[int]) -> str:
+    """Return the paths of some targets, the first few of them."""
+    names = [targets[i].path for i in numbers[:_MOST_PATHS]]
+    return ", ".join([*names, "..."] if len(numbers) > _MOST_PATHS else names)
+
+
+_MOST_PATHS = 5
+
+
 def _without_overwritten(
     plan: LoadPlan, fillings: list[Filling], spans: Spans, record: Entries
 ) -> list[Filling]:
@@ -176,9 +185,10 @@ def _without_overwritten(
     if not numbers:
         return fillings
     problems = [
-        f"{targets[i].path}: found values that differ from those of another entry with "
-        "which it shares memory in the module, expected the same ones there; leave one "
-        "of them out with open_record(file, exclude=...)"
+        f"{targets[i].path}: found values that differ from those of "
+        f"{_paths(targets, spans.meeting(i))}, with which it shares memory in the "
+        "module, expected the same ones there; leave one of them out with "
+        "open_record(file, exclude=...)"
         for i in sorted(numbers)
         if targets[i].kind != "transient"
     ]

@@ -44,6 +44,15 @@ class Spans:
         self.starts.append(start if size else 0)
         self.ends.append(start + size if size else 0)
 
+    def meeting(self, number: int) -> list[int]:
+        """Return the numbers of the other targets whose places meet that of one."""
+        start, end = self.starts[number], self.ends[number]
+        return [
+            i
+            for i, (s, e) in enumerate(zip(self.starts, self.ends, strict=True))
+            if i != number and s < end and start < e
+        ]
+
 
 def fillable_spans(targets: Iterable[Entry]) -> Spans:
     """Return where the values of each lie, of whose tensors all can be filled.

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 import burnish
 from burnish.core import into_record, load_record
+from burnish.records import RecordMismatchError
 
 
 class Buffers(nn.Module):
@@ -75,6 +77,18 @@ def test_overlapping_live_values_are_those_of_before_the_load(
     assert torch.equal(flat[4:8], expected[-1])
     for i in range(len(views) - 1):
         assert torch.equal(target.get_buffer(f"b{i}"), expected[i])
+
+
+def test_values_that_cannot_all_be_in_one_memory_are_told_with_all_paths() -> None:
+    shared = torch.zeros(6)
+    separate = Buffers(torch.zeros(4), torch.ones(4), torch.ones(2))
+    target = Buffers(shared[:4], shared[2:], torch.zeros(2))
+
+    with pytest.raises(
+        RecordMismatchError, match="b0: found .* those of b1, with which"
+    ):
+        load_record(target, into_record(separate))
+    assert not shared.any()
 
 
 class Turned(nn.Module):
