@@ -85,7 +85,7 @@ def test_values_that_cannot_all_be_in_one_memory_are_told_with_all_paths() -> No
     target = Buffers(shared[:4], shared[2:], torch.zeros(2))
 
     with pytest.raises(
-        RecordMismatchError, match="b0: found .* those of b1, with which"
+        RecordMismatchError, match=r"b0: found .* those of b1, with which"
     ):
         load_record(target, into_record(separate))
     assert not shared.any()
