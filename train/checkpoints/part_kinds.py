@@ -27,7 +27,6 @@ from ...core.persistence.saving import chosen_record, into_record
 from ...core.state.entries import named_tensors
 from ...core.state.identity import named_params, share_ids
 from ...core.state.loading.allowed import Allowed
-from ...core.state.tensor_writes import copy_into
 from ...optim.adaptor import (
     OptimizerAdaptor,
     own_shares_of_state,
@@ -43,7 +42,7 @@ from ...records.record import Record
 from ...records.record_writer import RecordWriter, WritableRecord, writer_for
 from ...records.report import LoadReport
 from ...records.sharded.share_payload import with_shares
-from ...records.tensors.memory import is_distributed, snapshot
+from ...records.tensors.memory import is_distributed
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
 from .class_checks import ANOTHER_OBJECT, STATE_OF, check_settings, check_stored_class
@@ -51,6 +50,7 @@ from .param_names import KEY as PARAM_NAMES
 from .param_names import described_in, in_order_of_params, names_of_params
 from .rng import Generators
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
+from .trained_tensors import TrainedTensors
 
 MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
 """The kinds of parts, as files name them: a module, what makes a record of itself, a
@@ -211,11 +211,13 @@ class _TypedRecordPart(Part):
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
     ) -> None:
         stored_record = record.typed(type(self.value))
-        fields = self.value.fields()
-        transaction.undo_with(
-            partial(self._set, {name: getattr(self.value, name) for name in fields})
-        )
-        self._set({name: getattr(stored_record, name) for name in fields})
+        values = {name: getattr(self.value, name) for name in self.value.fields()}
+        stored = {name: getattr(stored_record, name) for name in values}
+        tensors = TrainedTensors(record.reading.file)
+        filled = tensors.in_place(values, stored, self.name)
+        tensors.fill(transaction)
+        transaction.undo_with(partial(self._set, values))
+        self._set(filled)
 
     def _set(self, values: Mapping[str, object]) -> None:
         for name, value in values.items():
@@ -396,42 +398,27 @@ class _ValuePart(Part):
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
     ) -> None:
+        file, content = record.reading.file, value_of(record)
+        tensors = TrainedTensors(file)
         if isinstance(self.value, torch.Tensor):
-            self._fill_tensor(self.value, value_of(record), record, transaction)
+            tensors.note(self.name, self.value, content)
+            tensors.fill(transaction)
             return
         if not isinstance(self.value, dict | list):
             raise TypeError(
                 f"{self.name}: {with_article(type(self.value).__name__)} cannot be "
                 f"filled in place; read it as checkpoints[step][{self.name!r}]"
             )
-        content = value_of(record)
         if type(self.value) is not type(content):
-            raise self._mismatch(record, with_article(type(content).__name__))
+            found, expected = (
+                with_article(type(data).__name__) for data in (content, self.value)
+            )
+            problem = f"{self.name}: found {found}, expected {expected}"
+            raise RecordMismatchError(file, [problem])
+        content = tensors.in_place(self.value, content, self.name)
+        tensors.fill(transaction)
         transaction.undo_with(partial(self._refill, copy.copy(self.value)))
         self._refill(content)
-
-    def _fill_tensor(
-        self,
-        tensor: torch.Tensor,
-        content: object,
-        record: FlatRecord,
-        transaction: Transaction,
-    ) -> None:
-        """Give a tensor, which optimizers may hold, the values that are stored."""
-        if not isinstance(content, torch.Tensor):
-            raise self._mismatch(record, with_article(type(content).__name__))
-        if content.shape != tensor.shape or content.dtype is not tensor.dtype:
-            raise self._mismatch(record, f"{content.dtype} {tuple(content.shape)}")
-        before = snapshot(tensor, self.name)
-        transaction.undo_with(partial(copy_into, tensor, before))
-        copy_into(tensor, content)
-
-    def _mismatch(self, record: FlatRecord, found: str) -> RecordMismatchError:
-        expected = with_article(type(self.value).__name__)
-        if isinstance(self.value, torch.Tensor):
-            expected = f"{self.value.dtype} {tuple(self.value.shape)}"
-        problem = f"{self.name}: found {found}, expected {expected}"
-        return RecordMismatchError(record.reading.file, [problem])
 
     def _refill(self, content: Any) -> None:
         self.value.clear()

@@ -49,6 +49,7 @@ from ..checkpoints.part_kinds import (
     part_of,
     refused,
 )
+from ..checkpoints.trained_tensors import is_trained
 from ..plain_records import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
 from .stored_files import StoredFiles
@@ -367,7 +368,7 @@ class _PlainValue(ObjectKind):
     def description(
         self, value: object, part: str, modules: Modules
     ) -> Description | None:
-        if part != VALUE or (isinstance(value, torch.Tensor) and value.requires_grad):
+        if part != VALUE or is_trained(value):
             return None  # an optimizer of the program's has the tensor that it trains
         return Description(VALUE, part)
 

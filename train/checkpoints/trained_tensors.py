@@ -1,0 +1,95 @@
+"""Tensors in plain data that are trained: their optimizer holds them, so they stay."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, TypeGuard
+
+import torch
+
+from ...config.path import join
+from ...config.process.transaction import Transaction
+from ...config.short_text import with_article
+from ...core.state.tensor_writes import copy_into
+from ...records.errors import RecordMismatchError
+from ...records.tensors.memory import snapshot
+
+
+class TrainedTensors:
+    """Fills the trained tensors of one part in place, all of them or none."""
+
+    def __init__(self, file: str) -> None:
+        """``file`` is where the stored values are from."""
+        self._file = file
+        self._fills: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+
+    def in_place(self, value: object, stored: Any, path: str) -> Any:
+        """Return ``stored`` with the trained tensors of ``value`` where its own stand.
+
+        What they will be given is noted for `fill`. Raises RecordMismatchError for one
+        that does not fit, or for which nothing is stored.
+        """
+        n_before = len(self._fills)
+        merged = self._merged(value, stored, path)
+        noted = {id(tensor) for _, tensor, _ in self._fills[n_before:]}
+        for where, tensor in trained_in(value, path):
+            if id(tensor) not in noted:
+                raise self._mismatch(where, "nothing", tensor)
+        return merged
+
+    def note(self, path: str, tensor: torch.Tensor, stored: object) -> None:
+        """Note what ``tensor``, trained or not, is to be given."""
+        if not isinstance(stored, torch.Tensor):
+            raise self._mismatch(path, with_article(type(stored).__name__), tensor)
+        if stored.shape != tensor.shape or stored.dtype is not tensor.dtype:
+            raise self._mismatch(path, _form(stored), tensor)
+        self._fills.append((path, tensor, stored))
+
+    def fill(self, transaction: Transaction) -> None:
+        """Give the tensors what was noted; the transaction can take it back."""
+        for path, tensor, stored in self._fills:
+            transaction.undo_with(partial(copy_into, tensor, snapshot(tensor, path)))
+            copy_into(tensor, stored)
+
+    def _merged(self, value: object, stored: Any, path: str) -> Any:
+        if is_trained(value):
+            self.note(path, value, stored)
+            return value
+        if isinstance(value, Mapping) and isinstance(stored, dict):
+            for key in stored.keys() & value.keys():
+                stored[key] = self._merged(value[key], stored[key], join(path, key))
+            return stored
+        if not isinstance(value, list | tuple) or not isinstance(stored, list | tuple):
+            return stored
+        pairs = enumerate(zip(value, stored, strict=False))
+        items = [self._merged(a, b, join(path, i)) for i, (a, b) in pairs]
+        if isinstance(stored, list):
+            stored[: len(items)] = items
+            return stored
+        return (*items, *stored[len(items) :])
+
+    def _mismatch(
+        self, path: str, found: str, tensor: torch.Tensor
+    ) -> RecordMismatchError:
+        problem = f"{path}: found {found}, expected {_form(tensor)}"
+        return RecordMismatchError(self._file, [problem])
+
+
+def is_trained(value: object) -> TypeGuard[torch.Tensor]:
+    """Return whether this is a tensor that an optimizer may hold, no result of one."""
+    return isinstance(value, torch.Tensor) and value.requires_grad and value.is_leaf
+
+
+def trained_in(value: object, path: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the trained tensors in dicts, lists and tuples, by path."""
+    if is_trained(value):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from trained_in(item, join(path, key))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from trained_in(item, join(path, i))
+
+
+def _form(tensor: torch.Tensor) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)}"
