@@ -179,8 +179,13 @@ class Bucket:
         return any(candidate is state and length for candidate, length in pairs)
 
     def keeps(self) -> bool:
-        """Return whether the parameters still have their dtypes, shapes, devices."""
-        return [_form(p) for p in self.params] == self._forms
+        """Return whether parameters still have dtypes, shapes, devices and strides.
+
+        States follow to another memory format, in whose order sums are taken.
+        """
+        return [_form(p) for p in self.params] == self._forms and self._strides == [
+            p.stride() for p in self.params
+        ]
 
     def fits(self, grads: list[Tensor]) -> bool:
         """Return whether tensors and gradients still have the planned forms."""

@@ -142,6 +142,8 @@ class _Kind:
     compute: torch.dtype | None
     is_sharded: bool = False
     """Whether the parameters are spread over processes."""
+    is_passing: bool = False
+    """Whether a gradient is why only the loop can step them now."""
     positions: list[int] = field(default_factory=list[int])
     slots: list[Slot] = field(default_factory=list[Slot])
 
@@ -245,6 +247,7 @@ class BucketPlanner:
             call = step if kind.compute is None else replace(step, compute=kind.compute)
             buckets = self._buckets(kind, call, is_dry=is_dry)
             plan.buckets += buckets
+            plan.is_passing |= kind.is_passing
             alike = (*_key(kind.layout, {}), kind.compute)
             plan.kinds += [(alike, bucket) for bucket in buckets[:1]]
         plan.computes_ahead = any(b.engine.computes_ahead for b in plan.buckets)
@@ -282,6 +285,8 @@ class BucketPlanner:
                 bucket.fits(part.grads())
                 bucket.locate()
             except Unfit as unfit:
+                # Parameters do not meet here, so one meets its own gradient.
+                kind.is_passing = True
                 return [self._looped(kind, str(unfit), step, is_dry)]
             # The first step takes the addresses as new, and makes its table of them.
             bucket.addresses = []
@@ -325,6 +330,7 @@ class BucketPlanner:
             on_shares.fits(bucket, kind.grads())
             on_shares.shares.locate()
         except Unfit as unfit:
+            kind.is_passing = True
             return self._looped(kind, str(unfit), step, is_dry)
         on_shares.shares.addresses = []
         return bucket

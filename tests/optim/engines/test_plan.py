@@ -1,13 +1,22 @@
 """What is stepped together follows from what is there at each step."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
+
+from burnish.optim import LAMB, Adam
 
 from ..nets import (
     Net,
     UserAdamW,
     distance,
     drive,
+    engine_names,
+    equal,
+    layers,
+    set_grads,
 )
 
 
@@ -48,3 +57,34 @@ def test_changed_states_are_seen_at_the_next_step(fused: bool | None) -> None:
 
     assert distance(left, right) <= 1e-6
     assert engine.state[left.a]["t"] == 51
+
+
+def test_a_gradient_that_was_the_parameter_says_nothing_of_the_next() -> None:
+    net = layers(torch.bfloat16)
+    optim = Adam().bind(net, lr=1e-2)
+    set_grads(net, 1)
+    net[0].weight.grad = net[0].weight.detach()
+    optim.step()
+
+    copied_net, copied = copy.deepcopy((net, optim))
+    for n, o in ((net, optim), (copied_net, copied)):
+        drive(o, n, 2, 3, 4)
+
+    assert engine_names(optim) == engine_names(copied) != {"loop"}
+    assert equal(net, copied_net)
+
+
+def test_states_follow_to_another_memory_format_on_every_engine() -> None:
+    net = nn.Conv2d(4, 3, 3)
+    optim = LAMB().bind(net, lr=1e-2)
+    drive(optim, net, 1)
+
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
+    drive(optim, net, 2)
+
+    assert engine_names(optim) == {"loop"}
+    strides = {optim.state[net.weight][name].stride() for name in MOMENTS}
+    assert strides == {net.weight.stride()}
+
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
