@@ -37,11 +37,15 @@ class RecordChange:
 def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
     """Return what differs, with the rules that bridge it where they are known."""
     differences: list[RecordChange] = []
+    # A tied tensor is stored once, and has a value at each of its paths.
+    old_with_ties, new_with_ties = _with_ties(old_forms), _with_ties(new_forms)
     removed_forms = {
-        path: form for path, form in old_forms.items() if path not in new_forms
+        path: form for path, form in old_forms.items() if path not in new_with_ties
     }
     added_forms = {
-        path: form for path, form in new_forms.items() if path not in old_forms
+        path: form
+        for path, form in new_forms.items()
+        if old_with_ties.keys().isdisjoint([path, *form.ties])
     }
     for find in (_renames, _merges, _splits, _stacks, _unstacks):
         for change, removed_paths, added_paths in find(removed_forms, added_forms):
@@ -50,7 +54,8 @@ def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
                 p: f for p, f in removed_forms.items() if p not in removed_paths
             }
             added_forms = {p: f for p, f in added_forms.items() if p not in added_paths}
-    differences += _compare_common(old_forms, new_forms)
+    differences += _compare_common(old_with_ties, new_forms)
+    differences += _compare_ties(old_forms, new_forms)
     differences += [
         RecordChange(path, "tensor removed", Severity.WARN, DeleteField(path))
         for path in _families(removed_forms)
@@ -60,6 +65,28 @@ def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
         RecordChange(path, message, Severity.ERROR) for path in _families(added_forms)
     ]
     return differences
+
+
+def _with_ties(forms: Forms) -> dict[str, TensorForm]:
+    """Return the forms by every path, those of ties too."""
+    return {**{tie: form for form in forms.values() for tie in form.ties}, **forms}
+
+
+def _owners(forms: Forms) -> dict[str, str]:
+    """Return under which path each tensor is stored, by every path that it has."""
+    return {p: path for path, form in forms.items() for p in (path, *form.ties)}
+
+
+def _compare_ties(old_forms: Forms, new_forms: Forms) -> Iterator[RecordChange]:
+    old_owners, new_owners = _owners(old_forms), _owners(new_forms)
+    for path in sorted(old_owners.keys() & new_owners.keys()):
+        old_owner, new_owner = old_owners[path], new_owners[path]
+        if new_owners.get(old_owner, new_owner) != new_owner:
+            message = f"is not tied to {old_owner} any more, and gets the same values"
+            yield RecordChange(path, message, Severity.INFO)
+        elif path == old_owner != old_owners.get(new_owner, path):
+            message = f"is tied to {new_owner} now, and has its values"
+            yield RecordChange(path, message, Severity.WARN, DeleteField(path))
 
 
 Match = tuple[RecordChange, set[str], set[str]]

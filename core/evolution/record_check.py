@@ -220,7 +220,10 @@ def _hparams(ours: Mapping[str, Any], module: Any) -> dict[str, Any]:
 def _forms(record: Entries) -> dict[str, TensorForm]:
     return {
         entry.path: TensorForm(
-            kind=entry.kind, dtype=NAME_OF[entry.dtype], shape=tuple(entry.shape)
+            kind=entry.kind,
+            dtype=NAME_OF[entry.dtype],
+            shape=tuple(entry.shape),
+            ties=tuple(entry.ties),
         )
         for entry in record.entries()
         if entry.kind != "transient"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from burnish.core import module
+from burnish.core import load_record, module
 from burnish.core.errors import HyperparameterError
 from burnish.core.evolution.record_check import (
     RecordChecker,
@@ -156,3 +156,48 @@ def test_a_module_with_arguments_is_checked_with_its_hyperparameters(
     assert schema_of(lambda: cls(3)).tensors["lin.weight"].shape == (1, 3)
     with pytest.raises(HyperparameterError, match=r"width: .*Wide needs"):
         schema_of(cls)
+
+
+def tied(*names: str, ties: str = "") -> Any:
+    """Return what makes layers of one letter each; in ``ba`` b has the weight of a."""
+
+    def make(self: Any) -> None:
+        for name in names:
+            setattr(self, name, nn.Linear(2, 2, bias=False))
+        for name, owner in ties.split():
+            getattr(self, name).weight = getattr(self, owner).weight
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (tied("a", "b", ties="ba"), tied("a", "b"), "b.weight is not tied to a.weight"),
+        (tied("a", "b"), tied("a", "b", ties="ba"), "b.weight is tied to a.weight now"),
+        (tied("a", "b", ties="ba"), tied("b", "a", ties="ab"), ""),
+        (tied("b"), tied("a", "b", ties="ba"), ""),
+        (tied("a", "b", ties="ba"), tied("b"), "a.weight tensor removed"),
+        (tied("a", "b", ties="ba"), tied("a"), ""),
+        (
+            tied("a", "b", "c", ties="ba"),
+            tied("a", "b", "c", ties="ca"),
+            "c.weight is tied to a.weight now",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*stored as one parameter")
+def test_what_is_said_of_ties_is_what_a_load_does(
+    old: Any, new: Any, said: str
+) -> None:
+    record = define(old)().save_record()
+    checker = RecordChecker(schema_of(define(old)), define(new))
+    rules = {0: checker.proposed_rules}
+
+    cls = define(new) if checker.compatible else define(new, 1, rules)
+    report = load_record(cls(), record)
+
+    changes = [f"{change.path} {change.said}" for change in checker.changes]
+    assert said in "; ".join(changes)
+    assert bool(changes) == bool(said)
+    assert not report.missing
