@@ -6,7 +6,7 @@ import signal
 import sys
 import warnings
 from argparse import ArgumentParser
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -325,8 +325,9 @@ def _warn_of_interpolations(tree: Any, path: str) -> None:
             r"where Hydra would resolve it: write \${ in a copy that begins a run",
             stacklevel=2,
         )
-    items = tree.items() if isinstance(tree, dict) else ()
-    items = enumerate(tree) if isinstance(tree, list) else items
+    items: Iterable[tuple[object, object]] = ()
+    if isinstance(tree, dict | list):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for key, item in items:
         _warn_of_interpolations(item, child(path, key))
 

@@ -333,7 +333,7 @@ def test_records_of_a_union_are_told_apart_by_their_names(tmp_path: Path) -> Non
     point, offset = Point(torch.tensor(1.0)), Offset(torch.tensor(2.0))
 
     for one in (point, offset):
-        shape = Shape(one, one, [one], {"a": point, "b": offset})  # type: ignore[list-item]  # of either class
+        shape = Shape(one, one, [one], {"a": point, "b": offset})  # type: ignore[arg-type]  # of either class
         shape.save(tmp_path / "shape.mpk")
         again = Shape.load(tmp_path / "shape.mpk")
 

@@ -3,7 +3,7 @@
 import copy
 import operator
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 from urllib.parse import quote
@@ -142,18 +142,22 @@ def _with_items(
     if isinstance(container, tuple):
         if all(map(operator.is_, container, items)):
             return container
-        is_named = hasattr(container, "_make")
-        return cast(Any, container)._make(items) if is_named else tuple(items)
+        make: Callable[[object], tuple[object, ...]] = getattr(
+            container, "_make", tuple
+        )
+        return make(items)
+    same: Any
     try:
-        same = cast(Any, copy.copy(container))
+        same = copy.copy(container)
         if isinstance(items, dict):
             for key, item in items.items():
                 same[key] = item
         else:
             same[:] = items
     except Exception:  # users' code
-        return items
-    return same
+        same = items
+    copied: Collection[object] = same
+    return copied
 
 
 def _item(annotation: object, key: object) -> Any:

@@ -1,7 +1,7 @@
 """A scheduler that watches a metric goes on as in a run that was not stopped."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -44,7 +44,8 @@ class Watching(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.SGD(self.parameters(), 0.5)
-        mode = "min" if self.monitor == "val_loss" else "max"
+        is_growing = self.monitor == "val_loss"
+        mode: Literal["min", "max"] = "min" if is_growing else "max"
         scheduler = ReduceLROnPlateau(optimizer, mode, patience=0)
         plan = {"scheduler": scheduler, "monitor": self.monitor, **self.settings}
         return {"optimizer": optimizer, "lr_scheduler": plan}
