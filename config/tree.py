@@ -45,7 +45,7 @@ class Rounded(float):
     def nearest(self) -> float:
         """Return the float. Raises `BeyondFloatError` if it is 0 and the digits not."""
         mantissa = self.digits.lower().partition("e")[0]
-        if self == 0 and not _NONZERO.isdisjoint(mantissa):
+        if self == 0.0 and not _NONZERO.isdisjoint(mantissa):
             message = f"{self.digits:.40} is too small for a float, which would be 0"
             raise BeyondFloatError(f"{message}. Write 0.0 if that is meant")
         return float(self)

@@ -3,7 +3,7 @@
 import copy
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 from urllib.parse import quote
@@ -142,10 +142,9 @@ def _with_items(
     if isinstance(container, tuple):
         if all(map(operator.is_, container, items)):
             return container
-        make: Callable[[object], tuple[object, ...]] = getattr(
-            container, "_make", tuple
-        )
-        return make(items)
+        named: Any = container
+        copied = named._make(items) if hasattr(named, "_make") else tuple(items)
+        return cast("tuple[object, ...]", copied)
     same: Any
     try:
         same = copy.copy(container)
@@ -156,8 +155,7 @@ def _with_items(
             same[:] = items
     except Exception:  # users' code
         same = items
-    copied: Collection[object] = same
-    return copied
+    return cast("Collection[object]", same)
 
 
 def _item(annotation: object, key: object) -> Any:
