@@ -114,6 +114,16 @@ def _numbers(tensor: Tensor) -> Any:
     return tensor.item() if tensor.numel() == 1 else tensor.tolist()
 
 
+def take_values(group: ParamGroup, data: Mapping[str, Any]) -> None:
+    """Set the hyperparameters of the group's optimizer that ``data`` has, and no rate.
+
+    They say which state a parameter has, so that a stored state is judged by them.
+    """
+    for name in hyperparameters(group["optimizer"]):
+        if name in data:
+            group[name] = as_held(group.get(name), data[name])
+
+
 def take_over(group: ParamGroup, data: ParamGroup) -> str:
     """Set in ``group`` what `plain_group` gave for another one; parameters stay.
 

@@ -172,7 +172,8 @@ def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
     if problems:
         raise ValueError(
             f"{path}: its state in optim.state does not fit: {'; '.join(problems)}. "
-            "Nothing was changed. Somebody changed the state or the parameter: put "
+            "Nothing was changed. Somebody changed the state, the parameter, or a "
+            "hyperparameter that decides what a state holds (amsgrad, momentum): put "
             "back what stood there, load a saved state, or let it begin anew: "
             "del optim.state[param]"
         )

@@ -26,7 +26,7 @@ from .guards import guards_of, other_guards
 from .matching import Matching, Rename, match_states
 from .module_layout import ModuleLayout
 from .record_types import GroupState, OptimizerRecord, ParamState
-from .stored_groups import StoredGroups, settle_groups, stored_groups_of
+from .stored_groups import StoredGroups, restore_values, settle_groups, stored_groups_of
 from .taken_states import TakenStates
 
 
@@ -135,6 +135,10 @@ def fill_optimizer(
     problems = _Problems(_name_of(source), record.kind)
     matching = match_states(bound.params, record, rename, problems.file)
     matching.tell(report)
+    sources = stored_groups_of(bound, record.groups, matching.groups())
+    transaction.undo_with(bound.undo())
+    if is_restoring:
+        restore_values(bound.groups, sources)
     states = _checked_states(bound, record, matching, problems, report)
     if record.states and not (matching.stored or matching.computed):
         problems.texts.append(_nothing_fits(bound, record))
@@ -146,12 +150,10 @@ def fill_optimizer(
         problems.n_left_over = len(matching.unknown)
     if problems.texts:
         raise problems.error()
-    sources = stored_groups_of(bound, record.groups, matching.groups())
     if is_restoring:
         _check_conflicts(sources, problems.file)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
     housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
-    transaction.undo_with(bound.undo())
     bound.replace_states(housed)
     bound.is_training = record.is_training
     bound.forget_rates()

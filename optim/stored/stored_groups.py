@@ -13,6 +13,7 @@ from ..bound.param_groups import (
     part_schedules,
     plain_hyperparameters,
     restore_schedule,
+    take_values,
 )
 from ..bound.plain_values import as_held
 from ..schedulers.scheduler import Scheduler, are_same, scheduler_of
@@ -87,6 +88,15 @@ def stored_groups_of(
         )
         for index, numbers in sorted(numbers_of.items())
     ]
+
+
+def restore_values(groups: list[ParamGroup], sources: list[StoredGroups]) -> None:
+    """Set the hyperparameters that say which state a parameter of a group has."""
+    for source in sources:
+        group = groups[source.index]
+        if {state.kind for state in source.groups} == {group["kind"]}:
+            values = source.values().items()
+            take_values(group, {name: v[0] for name, v in values if len(v) == 1})
 
 
 def settle_groups(

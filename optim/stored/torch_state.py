@@ -15,7 +15,7 @@ from ...records.errors import RecordMismatchError
 from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
-from ..bound.param_groups import ParamGroup, part_schedules, take_over
+from ..bound.param_groups import ParamGroup, part_schedules, take_over, take_values
 from ..bound.state_check import BESIDE, left_out, what_is_left_out
 from .optimizer_record import other_optimizer_cure
 from .upgraded_state_dict import LAYOUT, upgraded_state_dict
@@ -41,6 +41,9 @@ def load_state_dict(
 
     def check(_: object, final_dict: dict[str, Any]) -> None:
         # The last of the hooks: it sees what those of the user made of the dict.
+        for group, data in zip(bound.groups, final_dict["param_groups"], strict=False):
+            if data.get("kind", group["kind"]) == group["kind"]:
+                take_values(group, data)
         states.update(_states(bound, final_dict))
 
     def restore(_: object) -> None:

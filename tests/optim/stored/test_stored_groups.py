@@ -9,10 +9,12 @@ from torch import nn
 
 from burnish.optim import (
     SGD,
+    Adam,
     AdamW,
     Group,
     Muon,
     OptimizerAdaptor,
+    RMSprop,
 )
 from burnish.optim.schedulers import (
     Composed,
@@ -350,3 +352,48 @@ def test_a_schedule_of_bind_that_was_exchanged_is_so_again_and_told(
     assert any("in the place of Cosine(" in message for message in messages)
     assert again.param_groups[0]["lr"] == optim.param_groups[0]["lr"]
     assert equal(net, other)
+
+
+PAIRS_OF_STATES: list[Any] = [
+    (SGD(momentum=0.9), SGD()),
+    (SGD(), SGD(momentum=0.9)),
+    (Adam(amsgrad=True), Adam()),
+    (Adam(), Adam(amsgrad=True)),
+    (RMSprop(momentum=0.9, centered=True), RMSprop()),
+]
+
+
+@pytest.mark.parametrize("carry", [by_record, by_state_dict])
+@pytest.mark.parametrize(("saved", "bound"), PAIRS_OF_STATES)
+def test_a_state_is_judged_by_the_hyperparameters_that_are_restored_with_it(
+    carry: Carry, saved: Any, bound: Any
+) -> None:
+    net, other = layers(), layers()
+    optim, again = saved.bind(net, lr=1e-2), bound.bind(other, lr=1e-2)
+    drive(optim, net, 1, 2)
+    other.load_state_dict(net.state_dict())
+
+    carry(optim, again)
+    drive(optim, net, 3)
+    drive(again, other, 3)
+
+    assert equal(net, other)
+
+
+@pytest.mark.parametrize("carry", [by_record, by_state_dict])
+def test_a_refused_restore_leaves_the_hyperparameters(carry: Carry) -> None:
+    saved = SGD(momentum=0.9, weight_decay=0.1).bind(nn.Linear(2, 2), lr=0.1)
+    drive(saved, nn.Linear(2, 2), 1)
+    for param in saved.param_groups[0]["params"]:
+        param.grad = param.detach().clone()
+    saved.step()
+    net = nn.Linear(2, 3)
+    optim = SGD().bind(net, lr=1e-2)
+
+    with pytest.raises(RecordMismatchError):
+        carry(saved, optim)
+
+    group = optim.param_groups[0]
+    assert (group["momentum"], group["weight_decay"]) == (0.0, 0.0)
+    drive(optim, net, 1)
+    assert not optim.state[net.weight]
