@@ -1,9 +1,10 @@
 """A part of a blueprint, or several: what can be configured, read and called."""
 
+import operator
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, SupportsIndex
 
 from torch import nn
 
@@ -349,7 +350,11 @@ class Selection:
         name: str = "",
     ) -> ChangeItems:
         return ChangeItems(
-            target=self._parts.target, kind=kind, key=key, item=item, name=name
+            target=self._parts.target,
+            kind=kind,
+            key=_item_key(key),
+            item=item,
+            name=name,
         )
 
     def _add_hook(
@@ -498,3 +503,16 @@ def _home_of(name: str) -> str:
     """Return what to write for what only modules have, if ``name`` is that."""
     is_of_modules = hasattr(nn.Module, name) and not name.startswith("_")
     return " Modules have it: bp.build() returns one." if is_of_modules else ""
+
+
+def _item_key(key: SupportsIndex | str) -> int | str:
+    """Return the number or name of an item; TypeError for what is neither."""
+    if isinstance(key, str):
+        return key
+    try:
+        return operator.index(key)
+    except TypeError:
+        raise TypeError(
+            "an item of a list is meant by its number, one of a dict or nn.Sequential "
+            f"by its name too: pop(0), pop('act'); got {key!r:.80}"
+        ) from None

@@ -67,12 +67,14 @@ def _change_list(
 
 
 def _check_item_name(
-    owner: nn.ModuleList | nn.Sequential, name: str, path: str
+    owner: nn.ModuleList | nn.Sequential, name: object, path: str
 ) -> None:
     if not name:
         return
     problem = None
-    if isinstance(owner, nn.ModuleList):
+    if not isinstance(name, str):
+        problem = f"a name is a text, got {name!r:.80}"
+    elif isinstance(owner, nn.ModuleList):
         problem = "the items of an nn.ModuleList have numbers, and no names"
     elif name in owner._modules:
         problem = f"there is an item {name!r} already"

@@ -274,3 +274,18 @@ class TestNamesOfItems:
 
         with pytest.raises(SettingError, match="there is an item 'act' already"):
             bp.append(nn.Tanh, name="act")
+
+
+@pytest.mark.parametrize("key", [None, 1.5, nn.Linear, slice(0, 2), "part"])
+def test_an_item_is_meant_by_its_number_or_name(key: Any) -> None:
+    bp = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
+    key = bp[0] if key == "part" else key
+
+    name: Any = 3
+
+    for change in (bp.pop, bp.remove, lambda key: bp.insert(key, nn.ReLU)):
+        with pytest.raises(TypeError, match=r"by its number, .*pop\(0\).*; got "):
+            change(key)
+    with pytest.raises(SettingError, match=r"a name is a text, got 3"):
+        bp.append(nn.ReLU, name=name)
+    assert len(bp) == 1
