@@ -180,6 +180,9 @@ def _check_class(value: object, again: object, path: str) -> None:
     An OrderedDict may be a dict, which is in order too.
     """
     cls = type(value)
+    if cls is tuple and hasattr(again, "_fields"):
+        named = with_article(type(again).__qualname__)
+        raise TypeError(f"{path}: a tuple would come back as {named}; store {named}")
     if cls in _CONTAINERS or cls is OrderedDict or cls is type(again):
         return
     plain = next(c.__name__ for c in _CONTAINERS if isinstance(value, c))
