@@ -163,7 +163,8 @@ def _is_value_in_older_yaml(text: str) -> bool:
     """
     from ruamel.yaml.resolver import implicit_resolvers
 
-    if len(text) > _MOST_OF_A_SCALAR:
+    # The letters y and n are booleans to the text of YAML 1.1, and to no such reader.
+    if len(text) > _MOST_OF_A_SCALAR or text in ("y", "Y", "n", "N"):
         return False
     rows = (row for row in implicit_resolvers if (1, 1) in row[0])
     return any(pattern.match(text) for _, _, pattern, _ in rows)
