@@ -19,7 +19,7 @@ from ..engines.memory.tensor_form import (
     stepped_tensor,
 )
 from ..engines.tracing.generators import watched_generators
-from ..engines.tracing.state_fields import fields_of_state, follow
+from ..engines.tracing.state_fields import declared, fields_of_state, follow
 from ..engines.tracing.step_call import StepFunctions
 from .state_check import check_held
 from .weight_precision import WeightPrecision
@@ -107,7 +107,9 @@ class InitialStates:
 
         ``params`` are all of group ``index``: where a state lies follows from them.
         """
-        arena = self._arena(index, params) if lacking else Arena([])
+        if not lacking:
+            return
+        arena = self._free_arena(index, params, lacking, states, simple)
         # All are made before any is stored: init() may raise for the last of them.
         initial: States = {}
         for param in lacking:
@@ -148,6 +150,32 @@ class InitialStates:
                 if isinstance(usual, Tensor) and usual.dtype != value.dtype:
                     wide, differs = torch.promote_types(wide, value.dtype), True
         return wide if differs and not param.is_complex() else None
+
+    def _free_arena(
+        self,
+        index: int,
+        params: list[Tensor],
+        lacking: list[Tensor],
+        states: States,
+        simple: StepFunctions,
+    ) -> Arena:
+        """Return the arena of a group, with the rooms of those that lack a state free.
+
+        Where one of them had a state, or the group has other parameters by now, all
+        others move to a new arena: they lie there as in a run that goes on from a file.
+        """
+        arena = self._arenas.get(index)
+        is_of_group = arena is not None and arena.holds(params)
+        if arena and is_of_group and not any(map(arena.has_housed, lacking)):
+            return arena
+        arena = self._arenas[index] = Arena(list(params))
+        absent = set(lacking)
+        for param in params:
+            fields, blank = states.get(param), self.blank(simple, param)
+            if fields and param not in absent and blank is not None:
+                own_fields = declared(type(blank), fields)
+                fields.update(arena.house(param, own_fields, adopt=True))
+        return arena
 
     def _arena(self, index: int, params: list[Tensor]) -> Arena:
         arena = self._arenas.get(index)

@@ -31,6 +31,7 @@ class Arena:
         """Number of a block, and start and size in it, of each small parameter."""
         self.sizes: list[int] = []
         self.blocks: dict[tuple[Any, ...], Tensor] = {}
+        self._housed = set[Tensor]()
         self.given = set[tuple[Tensor, tuple[Any, ...]]]()
         """The rooms that are in use; what was there before may be someone else's."""
         for param in params:
@@ -45,6 +46,10 @@ class Arena:
     def holds(self, params: list[Tensor]) -> bool:
         """Return whether it was made for these parameters."""
         return len(params) == len(self.params) and all(map(is_, params, self.params))
+
+    def has_housed(self, param: Tensor) -> bool:
+        """Return whether a state of ``param`` was given rooms."""
+        return param in self._housed
 
     def house(
         self, param: Tensor, fields: dict[str, Any], *, adopt: bool = False
@@ -82,6 +87,7 @@ class Arena:
         if count != like.numel() or (param, key) in self.given:
             return torch.empty_strided(shape, stride, dtype=dtype, device=device)
         self.given.add((param, key))
+        self._housed.add(param)
         # The block is made whole for the first of its rooms: the others keep their
         # places, whenever their first gradient comes.
         if key not in self.blocks:

@@ -1,12 +1,13 @@
 """What is stepped together follows from what is there at each step."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from burnish.optim import LAMB, Adam
+from burnish.optim import LAMB, Adam, Lion, OptimizerAdaptor
 
 from ..nets import (
     Net,
@@ -88,3 +89,32 @@ def test_states_follow_to_another_memory_format_on_every_engine() -> None:
 
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def forget(net: Net, optim: OptimizerAdaptor) -> None:
+    del optim.state[net.b]
+
+
+def replace(net: Net, optim: OptimizerAdaptor) -> None:
+    net.a = nn.Parameter(net.a.detach().clone())
+
+
+@pytest.mark.filterwarnings("ignore:a was replaced")
+@pytest.mark.parametrize("change", [forget, replace])
+def test_states_lie_as_in_a_run_that_goes_on_from_a_file(change: Any) -> None:
+    net = Net(torch.bfloat16)
+    optim = Lion().bind(net, lr=1e-2)
+    set_grads(net, 1)
+    net.b.grad = None
+    optim.step()
+    drive(optim, net, *([2] if change is forget else []))
+    change(net, optim)
+    drive(optim, net, 3)
+
+    copied_net, copied = copy.deepcopy((net, optim))
+    for n, o in ((net, optim), (copied_net, copied)):
+        drive(o, n, *range(4, 12))
+
+    assert equal(net, copied_net)
+    states = zip(optim.state.values(), copied.state.values(), strict=True)
+    assert all(torch.equal(a["exp_avg"], b["exp_avg"]) for a, b in states)
