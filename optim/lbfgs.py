@@ -35,6 +35,26 @@ class LBFGSRecord(Record):
     values: dict[str, Any]
 
 
+_OPTIONS_OF_BIND = (
+    "groups",
+    "clip",
+    "maximize",
+    "nonfinite",
+    "fused",
+    "state_dtype",
+    "master_dtype",
+    "rounding",
+    "seed",
+)
+"""What the `bind` of other optimizers takes beside a rate."""
+_WHOLE_MODULE = (
+    "It steps all parameters of a module together, as torch's does: in their dtype, by "
+    "one rate, and with the gradients as they are. Cast the module and its batch, or "
+    "clip in the closure."
+)
+"""Why `LBFGS` has none of the options of other optimizers."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LBFGS:
     """Quasi-Newton steps (Liu and Nocedal, 1989) over all parameters together.
@@ -57,6 +77,9 @@ class LBFGS:
 
     def __new__(cls, *args: object, **kwargs: object) -> "LBFGS":
         """Refuse what is no hyperparameter with the line that works."""
+        for option in kwargs:
+            if option in _OPTIONS_OF_BIND:
+                raise TypeError(f"LBFGS takes no {option!r}. {_WHOLE_MODULE}")
         refuse_options_of_torch("LBFGS", kwargs.keys())
         if args or "lr" in kwargs:
             other_options = ", ".join(
@@ -70,7 +93,12 @@ class LBFGS:
         return super().__new__(cls)
 
     @explain_calls(
-        "optimizer.bind(net, lr=1.0{})", "write", is_home=False, cure=home_of_field
+        "optimizer.bind(net, lr=1.0{})",
+        "write",
+        is_home=False,
+        cure=lambda args, option: (
+            _WHOLE_MODULE if option in _OPTIONS_OF_BIND else home_of_field(args, option)
+        ),
     )
     def bind(self, module: nn.Module, *, lr: float = 1.0) -> "LBFGSAdaptor":
         """Return a `torch.optim.Optimizer` whose `step` takes a closure."""

@@ -1,5 +1,6 @@
 """LBFGS over a whole module: bound, saved and refused as all others."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 
 from burnish.optim import (
     LBFGS,
+    SimpleOptimizer,
 )
 from burnish.optim.schedulers import Cosine
 from burnish.records import (
@@ -172,3 +174,15 @@ def test_lbfgs_takes_no_second_group_since_it_would_never_step_it() -> None:
 def test_lbfgs_takes_a_number_as_its_rate_and_says_so(lr: Any) -> None:
     with pytest.raises(TypeError, match="of LBFGS is a number, got"):
         LBFGS().bind(nn.Linear(2, 1), lr=lr)
+
+
+@pytest.mark.parametrize(
+    "option", [*inspect.signature(SimpleOptimizer.bind).parameters][3:]
+)
+def test_lbfgs_says_why_it_has_none_of_the_options_of_others(option: str) -> None:
+    options: dict[str, Any] = {option: None}
+
+    with pytest.raises(TypeError, match=rf"'{option}'\. It steps all param.*together"):
+        LBFGS(**options)
+    with pytest.raises(TypeError, match=rf"'{option}'\. It steps all param.*together"):
+        LBFGS().bind(nn.Linear(2, 1), **options)
