@@ -14,7 +14,7 @@ from ...config.patterns import Patterns, matchers
 from ...config.plain.node import Node
 from ...config.short_text import with_article
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
-from ...records.entries.nested_data import DataEncoder
+from ...records.entries.nested_data import ExtraStateEncoder
 from ...records.entries.nodes import renumbered
 from ...records.entries.select import wrappers_around
 from ...records.entries.wrapped_tensors import tensors_within
@@ -343,7 +343,7 @@ class _Skips:
 
 def _encode_extra(content: ModuleContent) -> None:
     for path, owner in content.extra.items():
-        encoder = DataEncoder()
+        encoder = ExtraStateEncoder()
         try:
             node = encoder.encode(owner.get_extra_state(), path)
         except TypeError as error:

@@ -4,8 +4,7 @@ from functools import partial
 from typing import Any
 
 from .entries import Entries, leaf_value
-from .nested_data import decoded_data
-from .nodes import decode
+from .nested_data import ExtraStateDecoding
 from .wrapped_tensors import make_wrapper
 
 
@@ -14,9 +13,6 @@ def extra_state(record: Entries) -> dict[str, Any]:
     if record.is_typed or not record.tree:
         return {}
     leaf = partial(leaf_value, record.entries())
-    wrap = partial(make_wrapper, file=record.reading.file)
     file = record.reading.file
-    return {
-        path: decoded_data(decode(node, leaf, wrap), file)
-        for path, node in record.tree.items()
-    }
+    decoding = ExtraStateDecoding(leaf, partial(make_wrapper, file=file), file)
+    return {path: decoding.decode(node) for path, node in record.tree.items()}

@@ -4,7 +4,7 @@ What records do not hold themselves, such as a ``Counter``, stands below tags.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ from ...config.path import join
 from ...config.plain.codec import Decoding, Encoding, Kind, Language
 from ...config.plain.kinds import lists, making
 from ...config.plain.node import Node
+from ..errors import RecordError, RecordFormatError
 from .encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
+from .nodes import NodeDecoding
 from .plain_data import (
     DICTS,
     ENUMS,
@@ -32,6 +34,7 @@ from .state_dict_marks import (
     is_module_state_dict,
     with_class_versions,
 )
+from .wrapper_forms import Wrap
 
 
 def decoded_data(node: Any, file: str) -> Any:
@@ -59,8 +62,12 @@ class DataEncoder(PlainDataEncoding, Encoder):
         if isinstance(node, dict) and len(node) == 1:
             ((tag, content),) = node.items()
             if tag in _LANGUAGE.decoders:
-                return {"$dict": [[tag, content]]}
+                return self.tagged(tag, content)
         return node
+
+    def tagged(self, tag: str, content: Node) -> Node:
+        """Return how the language of records spells a tag of this one."""
+        return {"$dict": [[tag, content]]}
 
     def fields(
         self, values: Mapping[Any, object], path: str, depth: int
@@ -78,6 +85,43 @@ class DataEncoder(PlainDataEncoding, Encoder):
         has_state = callable(getattr(value, "state_dict", None))
         cure = "store its state_dict()" if has_state else "store what it is made of"
         return no_data(value, path, cure)
+
+
+class ExtraStateEncoder(DataEncoder):
+    """Writes extra state, where a dict with the key ``$set`` always was that dict.
+
+    So a tag stands without its ``$`` there, in the pairs of a dict that needs none.
+    """
+
+    def tagged(self, tag: str, content: Node) -> Node:
+        """Return how extra state spells a tag, and a dict as it always was."""
+        if tag == "$dict" and all(isinstance(key, str) for key, _ in content):
+            return {"$dict": content}
+        return {"$dict": [[tag.removeprefix("$"), content]]}
+
+
+class ExtraStateDecoding(NodeDecoding):
+    """Makes values of what an `ExtraStateEncoder` wrote."""
+
+    def __init__(
+        self, leaf: Callable[[str, int], object], wrap: Wrap, file: str
+    ) -> None:
+        """Look up the tensors of ``file``; errors name it."""
+        super().__init__(leaf, wrap, None)
+        self._file = file
+
+    def pairs(self, pairs: Any, path: str, depth: int) -> object:
+        """Return a dict of any texts, or what a tag without its ``$`` stands for."""
+        name, content = pairs[0] if len(pairs) == 1 else ("$", None)
+        if name.startswith("$"):
+            return super().pairs(pairs, path, depth)
+        try:
+            return _LANGUAGE.decoders[f"${name}"](self, content, path, depth)
+        except RecordError:
+            raise
+        except (ValueError, TypeError, LookupError, RuntimeError) as error:
+            problem = f"{path}: a {name} that cannot be read ({error!s:.200})"
+            raise RecordFormatError(self._file, problem) from error
 
 
 def _tuple(encoding: Encoding, value: object, path: str, depth: int) -> Node:

@@ -88,7 +88,7 @@ def no_data(value: object, path: str, cure: str) -> TypeError:
     cure = usual_cure(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
-        f"{path}: {with_article(name)} is no plain data, and no file holds "
+        f"{path}: {with_article(name)} is no plain data, and checkpoints hold no "
         f"pickles; {cure}, or leave it out"
     )
 

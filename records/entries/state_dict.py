@@ -13,7 +13,7 @@ from ..tensors.tensor_classes import is_wrapper
 from .entries import Entries, announce_entries
 from .entry import Entry
 from .extra_state import extra_state
-from .nested_data import DataEncoder
+from .nested_data import ExtraStateEncoder
 from .nodes import renumbered
 from .state_dict_marks import class_versions_of, with_class_versions
 from .state_dict_search import USUAL_NAMES
@@ -56,7 +56,7 @@ class Collected:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._ties: Ties[Entry] = Ties()
-        self._encoder = DataEncoder()
+        self._encoder = ExtraStateEncoder()
         self._plain: dict[str, Node] = {}
         self._nodes: dict[str, Node] = {}
         self._paths: set[str] = set()

@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 import burnish
 from burnish.core import into_record, load_record
-from burnish.records import Record, Recorder, RecordMismatchError
+from burnish.records import (
+    Record,
+    Recorder,
+    RecordFormatError,
+    RecordMismatchError,
+)
 
 
 class Quantized(nn.Module):
@@ -102,6 +107,8 @@ def test_a_module_that_refuses_computes_anew_from_the_values_that_it_had() -> No
         Path("a"),
         {1: "a", "$Counter": 2},
         {"$Counter": {"a": 1}},
+        {"Counter": {"a": 1}},
+        [OrderedDict(a={"$set": [1]}), {2: {3}}],
     ],
     ids=str,
 )
@@ -115,6 +122,20 @@ def test_extra_state_comes_back_as_what_it_was(value: Any, form: str) -> None:
     for kept in (target.value, again):
         assert type(kept) is type(value)
         assert repr(kept) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"), [("numpy", "[1]"), ("dtype", '"x"'), ("none", "[1]")]
+)
+def test_extra_state_of_no_kind_is_told_with_its_path(kind: str, content: str) -> None:
+    module = Keeping()
+    module.value = {"a": {1}}
+    text = burnish.save_record(module, recorder=Recorder("json")).decode()
+    broken = text.replace('["set",[1]]', f'["{kind}",{content}]')
+    assert broken != text
+
+    with pytest.raises(RecordFormatError, match=rf"_extra_state.*{kind}|a: a {kind}"):
+        burnish.load_record(Keeping(), broken.encode())
 
 
 def test_extra_state_of_a_class_of_one_s_own_is_told() -> None:
