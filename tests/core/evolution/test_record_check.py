@@ -164,7 +164,7 @@ def tied(*names: str, ties: str = "") -> Any:
     def make(self: Any) -> None:
         for name in names:
             setattr(self, name, nn.Linear(2, 2, bias=False))
-        for name, owner in ties.split():
+        for name, owner in map(list, ties.split()):
             getattr(self, name).weight = getattr(self, owner).weight
 
     return make
