@@ -45,6 +45,8 @@ class LoadPlan:
     steps: list[LoadStep] = field(default_factory=list[LoadStep])
     extra: list[str] = field(default_factory=list[str])
     """Paths of extra state that both sides have."""
+    extra_tensors: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    """Those of ``extra`` that a state dict has as a tensor, as it has weights."""
     missing: list[Entry | str] = field(default_factory=list[Entry | str])
     report: LoadReport = field(default_factory=LoadReport)
 
@@ -245,8 +247,13 @@ class _Matching:
     def left_over(self, allowed: Allowed) -> list[str]:
         """Report what only one side has; return the problems with what may not be."""
         plan, tree = self.plan, self.record.tree or {}
-        for path in self.content.extra:
-            (plan.extra if path in tree else plan.missing).append(path)
+        for path, owner in self.content.extra.items():
+            entry = None if path in tree else self.stored_entries.get(path)
+            if entry is not None and isinstance(owner, nn.Module):
+                plan.extra_tensors[path] = entry
+                self.used_entries.add(id(entry))
+            has_it = path in tree or path in plan.extra_tensors
+            (plan.extra if has_it else plan.missing).append(path)
         unexpected = self._unexpected(tree)
         plan.report.missing = [_path(item) for item in plan.missing]
         plan.report.unexpected = [_path(item) for item in unexpected]
@@ -393,6 +400,7 @@ def _by_path(
     stored_entries = {p: e for p, e in path_index(record).items() if e.kind != "extra"}
     expected = {entry.path for entry in content.entries}
     expected.update(tie for entry in content.entries for tie in entry.ties)
+    expected.update(content.extra)
     if not stored_entries or expected.issuperset(stored_entries):
         return stored_entries
     # DataParallel and its kind put "module." before every name; one module of that

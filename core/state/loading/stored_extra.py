@@ -24,7 +24,8 @@ class StoredExtra:
     def __init__(self, content: ModuleContent, plan: LoadPlan, record: Entries) -> None:
         self._file = record.reading.file
         self._modules = {path: content.extra[path] for path in plan.extra}
-        extra = extra_state(record) if plan.extra else {}
+        tensors = {path: e.tensor() for path, e in plan.extra_tensors.items()}
+        extra = (extra_state(record) if plan.extra else {}) | tensors
         # Live ones may be what a module overwrites when it is given another's.
         self._stored: dict[str, Any] = copy.deepcopy(
             {path: extra[path] for path in plan.extra}

@@ -168,3 +168,36 @@ def test_live_extra_state_on_memory_that_is_filled_is_read_before() -> None:
     load_record(second, into_record(first))
 
     assert second.last.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.mpk", "net.safetensors", "net.json"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_extra_state_that_is_a_tensor_is_found_in_a_state_dict(
+    name: str, prefix: str, tmp_path: Path
+) -> None:
+    net: Any = nn.Sequential(Keeping(), nn.Linear(2, 2))
+    value = net[0].value = torch.arange(5, dtype=torch.uint8)
+    state_dict = {prefix + path: item for path, item in net.state_dict().items()}
+    if name.endswith(".pt"):
+        torch.save(state_dict, tmp_path / name)
+    else:
+        burnish.save_record(state_dict, tmp_path / name)
+
+    other: Any = nn.Sequential(Keeping(), nn.Linear(2, 2))
+    report = load_record(other, tmp_path / name)
+    built: Any = burnish.from_record(
+        lambda: nn.Sequential(Keeping(), nn.Linear(2, 2)), tmp_path / name
+    )
+
+    assert report.loaded == ["1.weight", "1.bias", "0._extra_state"]
+    for loaded in (other, built):
+        assert torch.equal(loaded[0].value, value)
+    other[0].value.zero_()
+    assert value.any()
+
+
+def test_extra_state_of_a_tensor_that_nobody_has_is_a_problem_as_ever() -> None:
+    state_dict = {"_extra_state": torch.ones(2), "weight": torch.ones(2, 2)}
+
+    with pytest.raises(RecordMismatchError, match="_extra_state: found tensor"):
+        load_record(nn.Linear(2, 2, bias=False), Record.from_state_dict(state_dict))
