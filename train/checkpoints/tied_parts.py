@@ -4,6 +4,7 @@ Each stores them, so that they must come back as one, and with one value.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from ...core.modules.tree import places_of
 from ...core.state.entries import named_tensors
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.tensors.memory import memory_address, same_bits
+from ...records.tensors.memory import ORDINARY, memory_address, same_bits
 
 
 def tied_names(objects: Mapping[str, object]) -> frozenset[str]:
@@ -20,12 +21,15 @@ def tied_names(objects: Mapping[str, object]) -> frozenset[str]:
     tensors = {name: held for name, o in objects.items() if (held := _tensors_of(o))}
     if len(tensors) < 2:
         return frozenset()
-    names: dict[int, set[str]] = {}
+    first_of: dict[int, str] = {}
+    tied: set[str] = set()
     for name, held in tensors.items():
-        for tensor in held:
-            names.setdefault(memory_address(tensor), set()).add(name)
-    names.pop(0, None)  # what has no values yet is nobody's
-    return frozenset().union(*(tied for tied in names.values() if len(tied) > 1))
+        for address in map(_address, held):
+            first = first_of.setdefault(address, name)
+            # What has no values yet is nobody's.
+            if first != name and address:
+                tied |= {first, name}
+    return frozenset(tied)
 
 
 def check_tied_modules(
@@ -53,6 +57,14 @@ def check_tied_modules(
                     "Nothing was changed. Build the parts as they were when the "
                     "checkpoint was saved, or restore one of them alone.",
                 )
+
+
+def _address(tensor: torch.Tensor) -> int:
+    # A state may have thousands, most of which answer at once.
+    with suppress(RuntimeError):
+        if type(tensor) in ORDINARY:
+            return tensor.data_ptr()
+    return memory_address(tensor)
 
 
 def _tensors_of(value: object) -> list[torch.Tensor]:
