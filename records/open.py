@@ -14,7 +14,7 @@ from ..config.process.log import LOG
 from .calls import explain_calls
 from .entries.conventions import Convention, check_convention, with_convention
 from .entries.encoder import Storable
-from .entries.entries import announce_entries, check_gaps, with_parts
+from .entries.entries import announce_entries, check_gaps, paths_in, with_parts
 from .entries.entry import Entry, Payload
 from .entries.renaming import Renames, rename_record
 from .errors import MissingChecksumError
@@ -74,8 +74,11 @@ def open_record(
     renamed = dict(before.renamed)
     if rename is not None:
         record, renamed = rename_record(record, rename, before.file)
+    left_out = before.left_out
     if only is not None or exclude is not None:
+        paths = paths_in(record)
         record = _chosen(record, only, exclude, is_renamed=rename is not None)
+        left_out |= paths - paths_in(record)
     if dtype is not None:
         _check_dtype(dtype)
     target = _usable(device) if device is not None else before.device
@@ -88,6 +91,7 @@ def open_record(
         device=target,
         only=only if only is not None else before.only,
         exclude=exclude if exclude is not None else before.exclude,
+        left_out=left_out,
         hyperparameters=hyperparameters or before.hyperparameters,
         renamed=renamed,
         progress=before.progress if progress is None else progress,

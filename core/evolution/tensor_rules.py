@@ -43,6 +43,13 @@ class TensorRule(RewriteRule):
         that it cannot be applied to.
         """
 
+    def names_after(self, path: str) -> tuple[str, ...]:
+        """Return what the values at ``path`` are called then; a ``*`` is any number.
+
+        It is asked of tensors that a record was saved or opened without.
+        """
+        return (path,)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SplitTensor(TensorRule):
@@ -60,6 +67,10 @@ class SplitTensor(TensorRule):
     def rewrite(self, table: Table) -> Table:
         """Replace the tensor by its pieces."""
         return _each(table, self.field, self._pieces)
+
+    def names_after(self, path: str) -> tuple[str, ...]:
+        """Return the names of the pieces of the tensor."""
+        return _renamed(path, [self.field], self.into)
 
     def _pieces(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         length = _length(entry, self.dim, self)
@@ -100,6 +111,10 @@ class MergeTensors(TensorRule):
             merged[_fill_pattern(self.into, wildcards)] = fused_entry
             part_paths.update(names)
         return {p: e for p, e in table.items() if p not in part_paths} | merged
+
+    def names_after(self, path: str) -> tuple[str, ...]:
+        """Return the name of the tensor that this one becomes a part of."""
+        return _renamed(path, self.fields, [self.into])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -158,6 +173,10 @@ class StackTensors(TensorRule):
             layer_paths.update(paths)
         return {p: e for p, e in table.items() if p not in layer_paths} | stacks
 
+    def names_after(self, path: str) -> tuple[str, ...]:
+        """Return the name of the stack that the tensor becomes a part of."""
+        return _renamed(path, [self.fields], [self.into], lambda found: found[:-1])
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UnstackTensor(TensorRule):
@@ -173,6 +192,10 @@ class UnstackTensor(TensorRule):
     def rewrite(self, table: Table) -> Table:
         """Replace the stack by its tensors."""
         return _each(table, self.field, self._layers)
+
+    def names_after(self, path: str) -> tuple[str, ...]:
+        """Return the name of the layers of the stack, whose number is not known."""
+        return _renamed(path, [self.field], [self.into], lambda found: (*found, "*"))
 
     def _layers(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         return {
@@ -210,6 +233,20 @@ def _each(
             {path: entry} if wildcards is None else replace_entry(entry, wildcards)
         )
     return new_table
+
+
+def _renamed(
+    path: str,
+    patterns: Sequence[str],
+    names: Sequence[str],
+    fit: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda found: found,
+) -> tuple[str, ...]:
+    """Return ``names`` with what the wildcards of a pattern stand for in ``path``."""
+    for pattern in patterns:
+        wildcards = wildcard_values(parts(pattern), path.split("."))
+        if wildcards is not None:
+            return tuple(_fill_pattern(name, fit(wildcards)) for name in names)
+    return (path,)
 
 
 def _bindings(

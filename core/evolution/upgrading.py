@@ -19,7 +19,7 @@ from ..hyperparameters.values import VERSION
 from ..modules.classes import declared_class
 from ..modules.tree import Places
 from ..modules.versions import new_path, rules_of, version_of
-from .tensor_rules import Table, apply_rule
+from .tensor_rules import Table, TensorRule, apply_rule
 
 E = TypeVar("E", bound=Entries)
 
@@ -62,6 +62,28 @@ def upgrade_paths(
             if now is not None:
                 carried[path] = _rename_below(now, prefix, rule)
     return carried
+
+
+def upgrade_left_out(
+    record: Entries, places: Places, paths: Iterable[str]
+) -> frozenset[str]:
+    """Return what ``paths``, which ``record`` lacks, are called in the module.
+
+    A ``*`` in one stands for any number.
+    """
+    left_out = frozenset(paths)
+    for prefix, rule in _steps(record, places) if left_out else ():
+        left_out = frozenset(
+            name for path in left_out for name in _names_after(path, prefix, rule)
+        )
+    return left_out
+
+
+def _names_after(path: str, prefix: str, rule: RewriteRule) -> Iterator[str]:
+    if isinstance(rule, TensorRule) and path.startswith(prefix):
+        yield from (prefix + n for n in rule.names_after(path.removeprefix(prefix)))
+    elif (name := _rename_below(path, prefix, rule)) is not None:
+        yield name
 
 
 def upgrade_blueprint(

@@ -37,7 +37,7 @@ from ...records.readable import Readable
 from ...records.report import LoadReport
 from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.shares import groups_of
-from ..evolution.upgrading import upgrade_record
+from ..evolution.upgrading import upgrade_left_out, upgrade_record
 from ..hyperparameters.record_metadata import is_part
 from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
@@ -141,11 +141,10 @@ def _fit_to(
     """
     places = places_of(module)
     translation, absent = from_burn(record, places)
-    return (
-        upgrade_record(translation, places),
-        places,
-        replace(allowed, absent=allowed.absent | absent),
-    )
+    upgraded = upgrade_record(translation, places)
+    absent |= allowed.absent | record.reading.left_out
+    absent = upgrade_left_out(translation, places, absent)
+    return upgraded, places, replace(allowed, absent=absent)
 
 
 def _fill(

@@ -51,6 +51,8 @@ class Reading:
     """Patterns of the entries that were chosen; None: all."""
     exclude: Patterns | None = None
     """Patterns of the entries that were left out."""
+    left_out: frozenset[str] = frozenset()
+    """Paths of the entries and the plain data that these patterns left out."""
     hyperparameters: Literal["compare", "ignore"] = "compare"
     """Whether a module that is loaded has to be what the record says it is of."""
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -358,6 +360,11 @@ def part_of_file(record: E, part: Entries) -> E:
         check_before_rewriting=content.check_before_rewriting,
     )
     return type(record)._of(changed)
+
+
+def paths_in(record: Entries) -> frozenset[str]:
+    """Return every path at which a tensor or plain data stands."""
+    return frozenset((*path_index(record), *(record.tree or ())))
 
 
 def announce_entries(

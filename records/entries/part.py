@@ -42,6 +42,11 @@ def part_below(record: E, path: str) -> E:
             reading,
             only=None,
             exclude=_left_out(prefix, reading.only, reading.exclude),
+            left_out=frozenset(
+                path.removeprefix(prefix)
+                for path in reading.left_out
+                if path.startswith(prefix)
+            ),
             renamed={origins.get(prefix + n, prefix + n): n for n in [*names, *tree]},
         ),
     )

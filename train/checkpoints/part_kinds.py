@@ -190,7 +190,8 @@ class _ModulePart(Part):
     ) -> None:
         allowed = Allowed(absent=self.left_out)
         report = fill_module(self.value, record, allowed, transaction)
-        warn_of_unsaved(self.name, [p for p in report.missing if p in self.left_out])
+        # A load allows nothing else to be missing; rules may give it another name.
+        warn_of_unsaved(self.name, report.missing if self.left_out else [])
 
 
 class _TypedRecordPart(Part):

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from dataclasses import dataclass
 
-from ....config.patterns import Patterns
+from ....config.patterns import Patterns, matches
 from ....records.entries.entry import Entry
 from ....records.entries.select import selected
 
@@ -18,7 +18,10 @@ class Allowed:
     is_empty_allowed: bool = False
     """Whether a record may fill nothing at all."""
     absent: frozenset[str] = frozenset()
-    """Paths of what the program that wrote the record left out, or does not know."""
+    """Paths of what who wrote or opened the record left out, or does not know.
+
+    A ``*`` in one stands for any number: layers of a stack that rules take apart.
+    """
     arguments: frozenset[str] = frozenset()
     """Arguments of the module that its reader passed, whatever is stored."""
 
@@ -29,7 +32,10 @@ class Allowed:
         """Return whether the record need not have ``item``."""
         if not self.strict or self._matches(self.missing, item):
             return True
-        return (item if isinstance(item, str) else item.path) in self.absent
+        path = item if isinstance(item, str) else item.path
+        return path in self.absent or any(
+            "*" in name and matches(name, path) for name in self.absent
+        )
 
     def allows_unexpected(self, item: Entry | str) -> bool:
         """Return whether the module need not have ``item``."""

@@ -11,15 +11,21 @@ import burnish
 from burnish.config import DeleteField, RenameField
 from burnish.core import from_hyperparameters, load_record, module
 from burnish.core.evolution.tensor_rules import (
+    MergeTensors,
+    SplitTensor,
+    StackTensors,
     TransposeTensor,
+    UnstackTensor,
 )
 from burnish.records import (
     RecordError,
+    RecordMismatchError,
     RecordVersionError,
     open_record,
 )
+from burnish.train import Checkpoints
 
-from .versions import FORMATS, RULES, attention_v0, attention_v2, define
+from .versions import FORMATS, RULES, attention_v0, attention_v2, define, nest
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -191,3 +197,48 @@ def test_a_renamed_argument_comes_back_as_the_type_that_was_passed() -> None:
 def test_rules_from_the_version_on_are_refused(version: int) -> None:
     with pytest.raises(ValueError, match=f"rules for version {version}"):
         define(attention_v2, 1, {version: []})
+
+
+@pytest.mark.parametrize(
+    ("stored", "today", "rule"),
+    [
+        ({"w": (2,)}, {"v": (2,)}, RenameField("w", "v")),
+        ({"w": (4, 2)}, {"a": (2, 2), "b": (2, 2)}, SplitTensor("w", ["a", "b"])),
+        ({"a": (2, 2), "b": (2, 2)}, {"w": (4, 2)}, MergeTensors(["a", "b"], "w")),
+        ({"w": (2, 3)}, {"w": (3, 2)}, TransposeTensor("w")),
+        ({"l.0": (2,), "l.1": (2,)}, {"w": (2, 2)}, StackTensors("l.*", "w")),
+        ({"w": (2, 2)}, {"l.0": (2,), "l.1": (2,)}, UnstackTensor("w", "l.*")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_was_left_out_may_be_missing_under_the_name_that_rules_give_it(
+    stored: Any, today: Any, rule: Any, tmp_path: Path
+) -> None:
+    old = define(nest({**stored, "kept": (2,)}))()
+    old.save_record(tmp_path / "whole.mpk")
+    Checkpoints(tmp_path / "run", only="kept").save(1, model=old)
+    newer = define(nest({**today, "kept": (2,)}), 1, {0: [rule]})
+
+    net = newer()
+    report = load_record(net, open_record(tmp_path / "whole.mpk", only="kept"))
+    assert report.missing == [*today]
+    built = newer.from_record(open_record(tmp_path / "whole.mpk", exclude=[*stored]))
+    restored = newer()
+    with pytest.warns(RuntimeWarning, match=f"model: {len(today)} of its tensors stay"):
+        Checkpoints(tmp_path / "run").restore(model=restored)
+
+    for filled in (net, built, restored):
+        assert torch.equal(filled.kept, old.kept)
+
+
+def test_what_was_not_left_out_is_missed_under_the_name_that_rules_give_it(
+    tmp_path: Path,
+) -> None:
+    old = define(nest({"w": (4, 2), "kept": (2,)}))()
+    rules: Any = {0: [SplitTensor("w", ["a", "b"])]}
+    today = nest({"a": (2, 2), "b": (2, 2), "c": (2, 2), "kept": (2,)})
+    net = define(today, 1, rules)()
+    data = old.save_record()
+
+    with pytest.raises(RecordMismatchError, match=r"^.*: c: expected .* found nothing"):
+        load_record(net, open_record(data, exclude="w"))
