@@ -17,6 +17,7 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -50,6 +51,8 @@ def run(words: list[str], cwd: str, env: dict[str, str], finalize: bool) -> NoRe
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    # Torch 2.6 keeps a folder that goes with the process: the server's, not this one.
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # no public way
     # As they are in a new process: Python's own generator does so by itself.
     import_module("numpy").random.seed()
     if "OMP_NUM_THREADS" in env:

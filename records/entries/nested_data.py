@@ -13,6 +13,7 @@ from ...config.path import join
 from ...config.plain.codec import Decoding, Encoding, Kind, Language
 from ...config.plain.kinds import lists, making
 from ...config.plain.node import Node
+from ...config.short_text import with_article
 from ..errors import RecordError, RecordFormatError
 from .encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
 from .nodes import NodeDecoding
@@ -120,7 +121,8 @@ class ExtraStateDecoding(NodeDecoding):
         except RecordError:
             raise
         except (ValueError, TypeError, LookupError, RuntimeError) as error:
-            problem = f"{path}: a {name} that cannot be read ({error!s:.200})"
+            problem = f"{with_article(name)} that cannot be read ({error!s:.200})"
+            problem = f"{path}: {problem}"
             raise RecordFormatError(self._file, problem) from error
 
 
