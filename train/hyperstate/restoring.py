@@ -43,6 +43,8 @@ class Restoring(StateTree):
     """How many objects were read."""
     _active: list[str] = field(default_factory=lambda: [])
     _template: Any = None
+    _takers: dict[int, str] = field(default_factory=lambda: {})
+    """At which path each object of the template was given away, by its ``id``."""
     _is_filling: bool = False
     """Whether the objects of the template are filled, all of them by the end."""
 
@@ -148,20 +150,43 @@ class Restoring(StateTree):
                 "@burnish.module and Serializable ones come back by themselves"
             )
             raise RecordMismatchError(str(self.folder), [problem])
+        self._template = self._template or begin()
         if not self._is_filling:
             self._is_filling = True
-            self._template = self._template or begin()
             # The template binds its objects to each other, so all of them are filled.
             for object_path in self._places:
                 if object_path not in self._active:
                     self.blob(object_path)
-        target = value_in_state(self._template, path)
+        target = self._in_template(path)
         if target is None:
             raise RecordMismatchError(
                 str(self.folder),
                 [f"{path}: stored, but initial_state makes nothing there to fill"],
             )
+        taker = self._takers.setdefault(id(target), path)
+        if self._places[taker][0] != self._places[path][0]:
+            # The second would overwrite the first, and nobody would notice.
+            problem = (
+                f"{path}: stored as another object than {taker}, and initial_state "
+                "makes one for both; let it make two, by copy.deepcopy"
+            )
+            raise RecordMismatchError(str(self.folder), [problem])
         return target
+
+    def is_made_by_program(self, path: str) -> bool:
+        """Return whether the program makes something at ``path`` when a run begins."""
+        begin = self.initial_state
+        if begin is None:
+            return False
+        self._template = self._template or begin()
+        return self._in_template(path) is not None
+
+    def _in_template(self, path: str) -> Any:
+        """Return what the program made at ``path``, or at another of its places."""
+        file, _ = self._places[path]
+        places = [path, *(p for p, (f, _) in self._places.items() if f == file)]
+        objects = (value_in_state(self._template, place) for place in places)
+        return next((obj for obj in objects if obj is not None), None)
 
     def initial_modules(self) -> dict[str, nn.Module]:
         """Return the modules that the program made, by path."""

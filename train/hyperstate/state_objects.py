@@ -154,6 +154,10 @@ class StateInRestoring(Protocol):
         """Return what the program makes at ``path`` when a run begins."""
         ...
 
+    def is_made_by_program(self, path: str) -> bool:
+        """Return whether the program makes something at ``path`` then."""
+        ...
+
     def initial_modules(self) -> Modules:
         """Return the modules that it makes then, by path."""
         ...
@@ -228,6 +232,8 @@ class _Serialized(ObjectKind):
         data, file = value_of(source.record), source.record.reading.file
         restored = state.deserialized(data, source.annotation, file)
         if not (source.description.about and isinstance(restored, nn.Module)):
+            return restored
+        if not state.is_made_by_program(source.path):
             return restored
         # Other objects of the state are bound to the program's own module.
         module = state.initial_object(source.path)
@@ -310,8 +316,7 @@ class _Module(ObjectKind):
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         record, cls = source.record, _class(source.annotation, nn.Module)
-        ours = record.metadata.get("burnish", {})
-        stored_hparams = ours.get("hparams") if isinstance(ours, Mapping) else None
+        stored_hparams = _stored_hparams(record)
         if stored_hparams is None:
             return from_record(factory_of(cls, record), record)
         return from_record(
@@ -387,10 +392,15 @@ class _Filled(ObjectKind):
         return Description(FILLED, part)
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
-        if not state.has_program and source.description.part == VALUE:
-            return value_of(source.record)
-        target = state.initial_object(source.path)
         description = source.description
+        if not state.has_program and description.part == VALUE:
+            return value_of(source.record)
+        # A module that came while the run went on, as its best one does.
+        is_built = description.part == MODULE and _stored_hparams(source.record)
+        is_whole = is_built and state.has_program and not description.left_out
+        if is_whole and not state.is_made_by_program(source.path):
+            return _MODULE.restore(source, state)
+        target = state.initial_object(source.path)
         filling = partial(
             fill,
             source.path,
@@ -414,13 +424,14 @@ class _Filled(ObjectKind):
         return target
 
 
+_MODULE = _Module()
 _FILLED = _Filled()
 
 _KINDS: tuple[ObjectKind, ...] = (
     _Serialized(),
     _OwnType(),
     _Bound(),
-    _Module(),
+    _MODULE,
     _Generator(),
     _TypedRecord(),
     _PlainValue(),
@@ -543,6 +554,12 @@ def _declared_class(
     except RecordError:
         return cls
     return None if issubclass(stored_class, cls) else cls
+
+
+def _stored_hparams(record: FlatRecord) -> Any:
+    """Return the hyperparameters of the module that ``record`` is of, or None."""
+    ours = record.metadata.get("burnish", {})
+    return ours.get("hparams") if isinstance(ours, Mapping) else None
 
 
 def _builds_itself(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """A state made again: what the program makes is filled, what follows is bound."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,3 +246,53 @@ def test_an_optimizer_with_parameters_of_other_modules_goes_on_to_the_bit(
 
     assert weights(resumed.state.net) == weights(straight.state.net)
     assert [g["lr"] for g in resumed.state.optim.param_groups] == [0.1, 0.5]
+
+
+@dataclass
+class Searching:
+    step: int
+    net: Net
+    optim: torch.optim.Optimizer
+    schedule: Any
+    best: Net | None = None
+
+
+def search(config: Config) -> Searching:
+    """Return a state whose schedule only the program can make."""
+    net = Net(2)
+    optim = torch.optim.SGD(net.parameters(), lr=0.1)
+    return Searching(0, net, optim, torch.optim.lr_scheduler.StepLR(optim, 1))
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_a_module_that_came_while_the_run_went_on_comes_back_beside_filled_ones(
+    tmp_path: Path, is_copied: bool
+) -> None:
+    run = HyperState.load(Config, Searching, search, checkpoint_dir=tmp_path)
+    net = run.state.net
+    run.state.best = copy.deepcopy(net) if is_copied else net
+    advance(run, 1)
+
+    again = HyperState.load(Config, Searching, search, checkpoint_dir=tmp_path).state
+
+    assert again.best is not None
+    assert weights(again.best) == weights(net)
+    assert (again.best is again.net) is not is_copied
+
+
+def test_two_objects_are_not_filled_into_one_that_the_program_makes(
+    tmp_path: Path,
+) -> None:
+    def begin(config: Config) -> Searching:
+        state = search(config)
+        state.best = state.net
+        return state
+
+    run = HyperState.load(Config, Searching, begin, checkpoint_dir=tmp_path)
+    run.state.best = copy.deepcopy(run.state.net)
+    advance(run, 1)
+
+    with pytest.raises(
+        RecordMismatchError, match=r"stored as another object than .*deepcopy"
+    ):
+        HyperState.load(Config, Searching, begin, checkpoint_dir=tmp_path)
