@@ -1,6 +1,7 @@
 """Clipping: gradients made smaller before a step; the gradients themselves stay.
 
-Norms are those of whole gradients, over however many processes these are spread.
+Norms are those of whole gradients, over however many processes these are spread; of
+half-precision ones they are taken in float32, as of what masters are stepped by.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ class ClipValue:
 class ClipNorm:
     """Scale the gradient of each parameter to a norm of at most ``max_norm``.
 
-    Where the norm is infinite or no number, the gradient becomes 0 and NaN, as torch's
-    does.
+    The scaled one has the gradient's dtype. Where a value is infinite or no number, the
+    gradient becomes 0 and NaN, as torch's does.
     """
 
     max_norm: float
@@ -51,7 +52,8 @@ class ClipNorm:
 class ClipGlobalNorm:
     """Scale all gradients so that together they have a norm of at most ``max_norm``.
 
-    The factor is that of `torch.nn.utils.clip_grad_norm_`.
+    The factor is that of `torch.nn.utils.clip_grad_norm_`; of half precision, where
+    that rounds the norm, and overflows to a factor of 0, it is that of float32.
     """
 
     max_norm: float

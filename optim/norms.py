@@ -1,4 +1,9 @@
-"""Norms of gradients, of which each process may have a share."""
+"""Norms of gradients, of which each process may have a share.
+
+A gradient of finite values has a finite norm: half precision is summed in float32, and
+where squares are beyond a dtype the norm is taken another way. An infinite one would
+clip all of them to 0, and nothing would say so.
+"""
 
 import math
 from collections.abc import Sequence
@@ -23,21 +28,49 @@ def norms(grads: Sequence[Tensor]) -> list[float]:
         if is_sharded(grad):
             shares.setdefault(_spread(grad), []).append(i)
         else:
-            lengths[i] = float(torch.linalg.vector_norm(_dense(grad)))
+            lengths[i] = _length(_dense(grad))
     for (mesh, dims), positions in shares.items():
-        squares = torch.stack([_square_of_share(grads[i]) for i in positions])
-        for dim in dims:
-            squares = added(squares, group=mesh.get_group(dim))
-        for i, square in zip(positions, squares.tolist(), strict=True):
+        squares = _squares_of_shares([grads[i] for i in positions], mesh, dims)
+        if not all(map(math.isfinite, squares)):
+            # All processes have the same squares, so all of them come here.
+            spread = [grads[i] for i in positions]
+            squares = _squares_of_shares(spread, mesh, dims, torch.float64)
+        for i, square in zip(positions, squares, strict=True):
             lengths[i] = math.sqrt(square)
     return lengths
 
 
 def total_norm(grads: Sequence[Tensor]) -> float:
     """Return the norm of all gradients together, on all processes the same."""
-    if any(map(is_sharded, grads)):
-        return math.sqrt(sum(length * length for length in norms(grads)))
-    return float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
+    if not any(is_sharded(grad) or grad.dtype in _SUMMED_IN for grad in grads):
+        # The very number of torch, which takes it of all tensors at once.
+        total = float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
+        if total != math.inf:
+            return total
+    lengths = norms(grads)
+    # hypot() takes no squares, and for infinity and NaN together is infinite.
+    return math.nan if any(map(math.isnan, lengths)) else math.hypot(*lengths)
+
+
+_SUMMED_IN = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.complex32: torch.complex64,
+}
+"""Half precision has neither the range of a norm nor the digits that a factor needs."""
+
+
+def _length(grad: Tensor) -> float:
+    """Return the norm of a gradient that this process has as a whole."""
+    wide = _SUMMED_IN.get(grad.dtype)
+    length = float(torch.linalg.vector_norm(grad, dtype=wide))
+    if length != math.inf:
+        return length
+    largest = float(grad.abs().max())
+    if not math.isfinite(largest):
+        return length
+    grad = grad if wide is None else grad.to(wide)
+    return largest * float(torch.linalg.vector_norm(grad / largest))
 
 
 def _spread(grad: Any) -> tuple[Any, tuple[int, ...]]:
@@ -47,11 +80,26 @@ def _spread(grad: Any) -> tuple[Any, tuple[int, ...]]:
     return grad.device_mesh, tuple(cut)
 
 
-def _square_of_share(grad: Any) -> Tensor:
+def _squares_of_shares(
+    grads: list[Tensor],
+    mesh: Any,
+    dims: tuple[int, ...],
+    dtype: torch.dtype | None = None,
+) -> list[float]:
+    """Return the squares of the norms of gradients that lie alike on a mesh."""
+    squares = torch.stack([_square_of_share(grad, dtype) for grad in grads])
+    for dim in dims:
+        squares = added(squares, group=mesh.get_group(dim))
+    numbers: list[float] = squares.tolist()
+    return numbers
+
+
+def _square_of_share(grad: Any, dtype: torch.dtype | None) -> Tensor:
     """Return the square of the norm of what this process has, in float64."""
     local = own_share(_summed(grad))
-    # Half precision would lose what several processes have to add up.
-    dtype = torch.float32 if local.dtype.itemsize < 4 else None
+    if local.is_complex() and dtype is not None:
+        local = torch.view_as_real(local.resolve_conj())
+    dtype = dtype or _SUMMED_IN.get(local.dtype)
     length: Tensor = torch.linalg.vector_norm(local, dtype=dtype)
     return length.double().square()
 

@@ -159,3 +159,45 @@ def test_a_clip_of_before_does_not_choose_the_engine_of_now(
 
     assert engine_names(optim) == engine_names(copied)
     assert equal(net, copied_net)
+
+
+@pytest.mark.parametrize("clip", [ClipNorm(1.0), ClipGlobalNorm(1.0)])
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        # Norms that float16 does not hold, and squares that the dtype does not.
+        (torch.float16, 300.0),
+        (torch.float16, 60_000.0),
+        (torch.bfloat16, 1e30),
+        (torch.float32, 1e30),
+        (torch.complex64, 1e30),
+        (torch.float64, 1e200),
+    ],
+)
+def test_finite_gradients_are_clipped_however_long_they_are_together(
+    clip: Any, dtype: torch.dtype, value: float
+) -> None:
+    net = plist(torch.zeros(250, 200, dtype=dtype))
+    net[0].grad = torch.full_like(net[0], value)
+
+    SGD().bind(net, lr=1.0, clip=clip).step()
+
+    length = torch.linalg.vector_norm(net[0].detach().to(torch.complex128))
+    assert float(length) == pytest.approx(1.0, rel=4e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_global_norm_gives_masters_the_numbers_of_a_float32_parameter(
+    dtype: torch.dtype,
+) -> None:
+    half, full = plist(torch.zeros(50, dtype=dtype)), plist(torch.zeros(50))
+    clip = ClipGlobalNorm(0.5)
+    options: Any = {"lr": 1.0, "clip": clip, "fused": False}
+    ours = SGD().bind(half, master_dtype=torch.float32, **options)
+    half[0].grad = torch.linspace(-1, 2, 50).to(dtype)
+    full[0].grad = half[0].grad.float()
+
+    ours.step()
+    SGD().bind(full, **options).step()
+
+    assert torch.equal(ours.state[half[0]]["master"], full[0])

@@ -74,10 +74,11 @@ def test_norms_of_summands_are_those_of_the_sum(tmp_path: Path) -> None:
         copies = DTensor.from_local(torch.tensor([3.0, 4.0]), mesh, [Replicate()])
         plain = torch.tensor([[3.0, 4.0]])
         half = DTensor.from_local(torch.ones(2).half(), mesh, [Replicate()])
+        long = DTensor.from_local(torch.tensor([3e30, 4e30]), mesh, [Replicate()])
 
-        lengths = norms([plain, summands, copies, half])
+        lengths = norms([plain, summands, copies, half, long])
 
-        assert lengths == pytest.approx([5.0, 37**0.5, 5.0, 2**0.5])
+        assert lengths == pytest.approx([5.0, 37**0.5, 5.0, 2**0.5, 5e30])
 
     in_two_processes(act, tmp_path)
 
