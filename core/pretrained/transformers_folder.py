@@ -4,10 +4,11 @@ Loaded only where a program has loaded the library's models itself.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from ...config.patterns import Patterns, as_patterns
@@ -57,12 +58,18 @@ def model_in(
     config = config_object(chosen, content.config)
     if reading.get("dtype") is None:
         reading["dtype"] = "stored"
+    dtype = reading["dtype"] if reading["dtype"] != "stored" else _dtype_of(config)
     unexpected = [*as_patterns(allow_unexpected or ()), _ignores(chosen, "unexpected")]
     missing = [*as_patterns(allow_missing or ()), _ignores(chosen, "missing")]
 
     def filled(record: "FlatRecord") -> nn.Module:
+        def build() -> nn.Module:
+            with _default_dtype(dtype):
+                model: nn.Module = chosen(config)
+                return model
+
         model: nn.Module = from_record(
-            lambda: chosen(config),
+            build,
             open_record(record, **reading),
             strict=strict,
             allow_missing=missing,
@@ -105,6 +112,29 @@ def set_generation(model: Any, generation_config: Mapping[str, Any]) -> None:
         model.generation_config = type(model.generation_config).from_dict(
             dict(generation_config)
         )
+
+
+def _dtype_of(config: Any) -> object:
+    """Return the dtype of the model that was saved, which transformers builds it in."""
+    return getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
+
+
+@contextmanager
+def _default_dtype(dtype: object) -> Iterator[None]:
+    """Have constructors make tensors of ``dtype``, if it is one that torch allows.
+
+    Buffers that no file has are of this dtype, and a layer that multiplies them with
+    weights of another raises.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype if dtype in _DEFAULT_DTYPES else before)  # type: ignore[arg-type]  # it is one of these
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+_DEFAULT_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def _class_of(config: Mapping[str, object]) -> type[nn.Module]:

@@ -49,6 +49,31 @@ def test_a_folder_of_transformers_is_read(tmp_path: Path, gpt2: Any, size: str) 
         assert not again.training
 
 
+def test_buffers_that_no_file_has_are_of_the_dtype_of_the_model(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Swinv2Config(
+        image_size=16,
+        patch_size=4,
+        embed_dim=8,
+        depths=[1],
+        num_heads=[2],
+        window_size=2,
+    )
+    swin = transformers.Swinv2Model(config).to(torch.bfloat16)
+    swin.save_pretrained(tmp_path)
+    image = torch.ones(1, 3, 16, 16, dtype=torch.bfloat16)
+
+    theirs = type(swin).from_pretrained(tmp_path)
+    ours: Any = from_pretrained(tmp_path, type(swin))
+    wide: Any = from_pretrained(tmp_path, type(swin), dtype=torch.float32)
+
+    dtypes = [[b.dtype for b in model.buffers()] for model in (ours, theirs)]
+    assert dtypes[0] == dtypes[1]
+    assert torch.equal(ours(image).pooler_output, theirs(image).pooler_output)
+    assert wide(image.float()).pooler_output.dtype is torch.float32
+    assert torch.get_default_dtype() is torch.float32
+
+
 @pytest.mark.parametrize("size", ["5GB", "20KB"])
 def test_transformers_reads_ours(tmp_path: Path, gpt2: Any, size: str) -> None:
     save_pretrained(gpt2, tmp_path, max_shard_size=size)
