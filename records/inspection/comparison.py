@@ -274,22 +274,30 @@ def shifted(values: Tensor, exponent: int) -> Tensor:
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
     """Return ``b - a``, rounded once: integers beyond 2**53 have no float64 alone."""
-    (high_a, low_a), (high_b, low_b) = _halves(a), _halves(b)
-    change = high_b - high_a
-    if low_a is None and low_b is None:
+    (near_a, rest_a), (near_b, rest_b) = _with_rest(a), _with_rest(b)
+    change = near_b - near_a
+    if rest_a is None and rest_b is None:
         return change
-    return change + ((0 if low_b is None else low_b) - (0 if low_a is None else low_a))
+    # What the subtraction lost (Knuth's two-sum): beside -1 it is what tells it from
+    # -1.0000001. Infinities lose nothing.
+    part_a = change - near_b
+    lost = (near_b - (change - part_a)) - (near_a + part_a)
+    lost = torch.where(lost.isfinite(), lost, 0)
+    rest = (0 if rest_b is None else rest_b) - (0 if rest_a is None else rest_a)
+    return change + (lost + rest)
 
 
-def _halves(values: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return float64s that give the values together; one of them if it is enough."""
+def _with_rest(values: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the nearest float64s, and what these lack of integers, if they may."""
     if values.dtype not in (torch.int64, torch.uint64):
         return _wide(values), None
     bits = values.view(torch.int64)
     high = bits >> 32
     if values.dtype is torch.uint64:
         high &= 0xFFFFFFFF
-    return high.double() * 2.0**32, (bits & 0xFFFFFFFF).double()
+    upper, lower = high.double() * 2.0**32, (bits & 0xFFFFFFFF).double()
+    nearest = upper + lower
+    return nearest, (upper - nearest) + lower
 
 
 def _plain(values: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -88,6 +89,20 @@ def test_integers_are_compared_exactly_with_numbers_of_other_dtypes() -> None:
     assert distance_of([signed[1:]], [halved[1:]]).max_abs == 1
     assert distance_of([halved[:1]], [torch.tensor([2**60])]).n_changed == 0
     assert distance_of([torch.tensor([-3])], [torch.tensor([5])]).max_abs == 8
+
+
+@pytest.mark.parametrize("integer", [-1, 1, 0, -(2**40), 2**53 + 1, -(2**63)])
+@pytest.mark.parametrize("beyond", [1e-7, -1e-13, 0.25, math.inf])
+def test_integers_are_compared_exactly_with_fractions(
+    integer: int, beyond: float
+) -> None:
+    number = integer + beyond
+    pair = [torch.tensor([integer])], [torch.tensor([number], dtype=torch.float64)]
+
+    exact = math.inf if math.isinf(beyond) else abs(Fraction(number) - integer)
+    for distance in (distance_of(*pair), distance_of(*reversed(pair))):
+        assert distance.max_abs == float(exact)
+        assert distance.is_close == (exact == 0)
 
 
 @pytest.mark.parametrize("size", [1e300, 1e-300, 1.7e308, 5e-324])
