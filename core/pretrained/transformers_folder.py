@@ -4,7 +4,7 @@ Loaded only where a program has loaded the library's models itself.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ def _dtype_of(config: Any) -> object:
 
 
 @contextmanager
-def _default_dtype(dtype: object) -> Iterator[None]:
+def _default_dtype(dtype: object) -> Generator[None]:
     """Have constructors make tensors of ``dtype``, if it is one that torch allows.
 
     Buffers that no file has are of this dtype, and a layer that multiplies them with
