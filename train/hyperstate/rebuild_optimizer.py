@@ -61,6 +61,15 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
     return {"kind": kind, "groups": groups, **versions_beside(modules)}
 
 
+def is_binding(about: object) -> bool:
+    """Return whether ``about`` says how to build an optimizer, as `binding_of` does."""
+    if not isinstance(about, Mapping) or not about.get("groups"):
+        return False
+    # Names of parameters alone are told of classes that nobody else can make.
+    is_known = "module" in about or hasattr(torch.optim, str(about.get("kind")))
+    return is_known and all(name[1] for group in about["groups"] for name in group)
+
+
 def rebuild_optimizer(
     binding: Mapping[str, Any],
     record: FlatRecord,

@@ -137,7 +137,9 @@ class Restoring(StateTree):
             paths = ", ".join(self._places)
             hint = did_you_mean(path, self._places)
             raise KeyError(f"it steps {path!r}, but the state has {paths}.{hint}")
-        module: nn.Module = self.blob(path)
+        # One that is about to be filled is there already.
+        target = self._in_template(path) if path in self._active else None
+        module: nn.Module = self.blob(path) if target is None else target
         return module
 
     def initial_object(self, path: str) -> Any:

@@ -51,7 +51,7 @@ from ..checkpoints.part_kinds import (
 )
 from ..checkpoints.trained_tensors import is_trained
 from ..plain_records import record_of, value_of
-from .rebuild_optimizer import Modules, binding_of, rebuild_optimizer
+from .rebuild_optimizer import Modules, binding_of, is_binding, rebuild_optimizer
 from .stored_files import StoredFiles
 
 KEY = STATE_KEY
@@ -395,11 +395,10 @@ class _Filled(ObjectKind):
         description = source.description
         if not state.has_program and description.part == VALUE:
             return value_of(source.record)
-        # A module that came while the run went on, as its best one does.
-        is_built = description.part == MODULE and _stored_hparams(source.record)
-        is_whole = is_built and state.has_program and not description.left_out
-        if is_whole and not state.is_made_by_program(source.path):
-            return _MODULE.restore(source, state)
+        # What came while the run went on, as its best module does.
+        kind = _kind_without_program(source)
+        if kind and state.has_program and not state.is_made_by_program(source.path):
+            return kind.restore(source, state)
         target = state.initial_object(source.path)
         filling = partial(
             fill,
@@ -425,12 +424,13 @@ class _Filled(ObjectKind):
 
 
 _MODULE = _Module()
+_BOUND = _Bound()
 _FILLED = _Filled()
 
 _KINDS: tuple[ObjectKind, ...] = (
     _Serialized(),
     _OwnType(),
-    _Bound(),
+    _BOUND,
     _MODULE,
     _Generator(),
     _TypedRecord(),
@@ -554,6 +554,15 @@ def _declared_class(
     except RecordError:
         return cls
     return None if issubclass(stored_class, cls) else cls
+
+
+def _kind_without_program(source: ObjectRecord) -> ObjectKind | None:
+    """Return how an object that is filled comes back by itself; None if it cannot."""
+    description = source.description
+    if description.part == MODULE:
+        is_whole = _stored_hparams(source.record) and not description.left_out
+        return _MODULE if is_whole else None
+    return _BOUND if is_binding(description.about) else None
 
 
 def _stored_hparams(record: FlatRecord) -> Any:

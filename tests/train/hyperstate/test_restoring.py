@@ -296,3 +296,36 @@ def test_two_objects_are_not_filled_into_one_that_the_program_makes(
         RecordMismatchError, match=r"stored as another object than .*deepcopy"
     ):
         HyperState.load(Config, Searching, begin, checkpoint_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: AdamW().bind(net, lr=0.5),
+        lambda net: torch.optim.SGD(net.parameters(), lr=0.5, momentum=0.9),
+    ],
+)
+def test_an_optimizer_that_came_while_the_run_went_on_steps_the_filled_module(
+    make: Any, tmp_path: Path
+) -> None:
+    @dataclass
+    class Twice(Searching):
+        finer: torch.optim.Optimizer | None = None
+
+    def begin(config: Config) -> Twice:
+        return Twice(**vars(search(config)))
+
+    run = HyperState.load(Config, Twice, begin, checkpoint_dir=tmp_path)
+    run.state.finer = make(run.state.net)
+    run.state.net.layer(torch.ones(run.state.net.layer.in_features)).sum().backward()
+    run.state.finer.step()
+    advance(run, 1)
+
+    state = HyperState.load(Config, Twice, begin, checkpoint_dir=tmp_path).state
+
+    for each in (run.state, state):
+        each.net.layer.weight.grad = torch.ones_like(each.net.layer.weight)
+        each.net.layer.bias.grad = None
+        assert each.finer is not None
+        each.finer.step()
+    assert weights(state.net) == weights(run.state.net)
