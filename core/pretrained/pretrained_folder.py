@@ -124,10 +124,13 @@ def _weights(folder: str, config: Mapping[str, object] | None) -> str:
         name for name in KINDS if os.path.isfile(os.path.join(folder, name))
     ]
     if not weight_files:
-        listed = ", ".join(sorted(os.listdir(folder))[:8]) or "nothing"
+        listed = ", ".join(sorted(os.listdir(folder))[:8])
+        expected = f"expected {SAFETENSORS}, {INDEX} or {MPK}"
+        if not listed:
+            raise FileNotFoundError(f"{folder} holds nothing; {expected}")
         raise FileNotFoundError(
-            f"{folder} holds no weights, only {listed}; expected {SAFETENSORS}, "
-            f"{INDEX} or {MPK}. It is a folder, {what_to_read(folder)}"
+            f"{folder} holds no weights, only {listed}; {expected}. It is a folder, "
+            f"{what_to_read(folder)}"
         )
     saved_digest = None if config is None else config.get(SAVE)
     if len(weight_files) > 1 and saved_digest is not None:
