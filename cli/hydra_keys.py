@@ -128,8 +128,8 @@ def _candidates(key: str) -> list[str]:
 def _abbreviates(key: str, name: str) -> bool:
     """Return whether ``key`` is ``name`` without some names before the last one."""
     parts = iter(name.split("."))
-    last = name.rpartition(".")[2]
-    return key.rpartition(".")[2] == last and all(p in parts for p in key.split("."))
+    item = name.rpartition(".")[2]
+    return key.rpartition(".")[2] == item and all(p in parts for p in key.split("."))
 
 
 def _unknown(key: str, word: str, tree: dict[str, Any]) -> str:
@@ -148,27 +148,27 @@ def _refuse_in_known(key: str, word: str, tree: dict[str, Any]) -> None:
     """Raise ValueError for a key below a name that is short for one of the sections."""
     from ..train.fit.fit_config import known_path
 
-    above, _, last = key.rpartition(".")
+    above, _, item = key.rpartition(".")
     if not above or above in _ROOTS or _is_in(tree, above):
         return
     shorter = _shorter_names(tree) | {name: name for name in _ROOTS}
     short = _whole_name(above, tree)
-    whole = shorter[short] if short else next(iter(_SHORT.get(above, ())), None)
-    if whole is None:
+    parent = shorter[short] if short else next(iter(_SHORT.get(above, ())), None)
+    if parent is None:
         return
     # None: a dict, such as the arguments of an optimizer, takes any name.
-    is_open = known_path(tree, f"{whole}.{last}") is None
-    meant = f"{short}.{last}" if is_open else _whole_name(key, tree)
-    siblings = [n.rpartition(".")[2] for n in shorter.values() if _is_item(n, whole)]
-    hint = f" Did you mean {meant!r}?" if meant else did_you_mean(last, siblings)
+    is_open = known_path(tree, f"{parent}.{item}") is None
+    meant = f"{short}.{item}" if is_open else _whole_name(key, tree)
+    siblings = [n.rpartition(".")[2] for n in shorter.values() if _is_item(n, parent)]
+    hint = f" Did you mean {meant!r}?" if meant else did_you_mean(item, siblings)
     raise ValueError(
-        f"{word}: {above!r} is short for {whole}, which has no {last!r}.{hint} A key "
-        f"of your own stands below another name, as in +mine.{last}"
+        f"{word}: {above!r} is short for {parent}, which has no {item!r}.{hint} A key "
+        f"of your own stands below another name, as in +mine.{item}"
     )
 
 
-def _is_item(name: str, whole: str) -> bool:
-    return name.rpartition(".")[0] == whole
+def _is_item(name: str, parent: str) -> bool:
+    return name.rpartition(".")[0] == parent
 
 
 def _whole_name(key: str, tree: dict[str, Any]) -> str | None:

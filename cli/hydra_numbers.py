@@ -65,16 +65,16 @@ def composed_files(name: str) -> list[Path]:
     files = [
         [f / option for f in folders if (f / option).is_file()] for option in options
     ]
-    return [first for first, *_ in filter(None, files)]
+    return [file for file, *_ in filter(None, files)]
 
 
 def _nodes(root: Any) -> Iterator[Any]:
     """Yield each node below ``root`` once, however many aliases lead to it."""
-    waiting, seen = [root], set[int]()
+    waiting, ids = [root], set[int]()
     for node in waiting:
-        if node is None or id(node) in seen:
+        if node is None or id(node) in ids:
             continue
-        seen.add(id(node))
+        ids.add(id(node))
         yield node
         if node.id == "mapping":
             waiting += [part for pair in node.value for part in pair]
@@ -92,14 +92,14 @@ def _problem(loader: Any, node: Any) -> str:
 
 
 def _problem_of_keys(loader: Any, mapping: Any) -> str:
-    written: dict[object, str] = {}
+    keys_by_value: dict[object, str] = {}
     for key, _ in mapping.value:
         if key.tag not in _TAGS_OF_KEYS:
             continue
         value = loader.construct_object(key)
-        if value in written:
-            return f"key {key.value} is {written[value]} written otherwise"
-        written[value] = key.value
+        if value in keys_by_value:
+            return f"key {key.value} is {keys_by_value[value]} written otherwise"
+        keys_by_value[value] = key.value
     return ""
 
 

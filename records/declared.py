@@ -181,15 +181,15 @@ def _check_class(value: object, again: object, path: str) -> None:
     """
     cls = type(value)
     if cls is tuple and hasattr(again, "_fields"):
-        named = with_article(type(again).__qualname__)
-        raise TypeError(f"{path}: a tuple would come back as {named}; store {named}")
+        kind = with_article(type(again).__qualname__)
+        raise TypeError(f"{path}: a tuple would come back as {kind}; store {kind}")
     if cls in _CONTAINERS or cls is OrderedDict or cls is type(again):
         return
-    plain = next(c.__name__ for c in _CONTAINERS if isinstance(value, c))
-    name, plain = with_article(cls.__qualname__), with_article(plain)
+    base = next(c for c in _CONTAINERS if isinstance(value, c))
+    name, plain_name = with_article(cls.__qualname__), with_article(base.__name__)
     raise TypeError(
-        f"{path}: {name} would come back as {plain}; declare {cls.__qualname__}, or "
-        f"store {plain}"
+        f"{path}: {name} would come back as {plain_name}; declare {cls.__qualname__}, "
+        f"or store {plain_name}"
     )
 
 

@@ -89,7 +89,7 @@ class RecordDecoder:
         fields = {field.name: field for field in _fields_of(cls)}
         self._check_names(cls, fields, name, nodes, path)
         # A record below has a class of its own to be: its name says nothing of it.
-        inner = RecordDecoder(self._record) if self._by_name else self
+        decoder = RecordDecoder(self._record) if self._by_name else self
         record = cls.__new__(cls)
         vars(record)["_metadata"] = self._record.metadata
         hints = hints_of_fields(cls)
@@ -97,7 +97,7 @@ class RecordDecoder:
         for name, field in fields.items():
             if name in nodes:
                 pending[name] = partial(
-                    inner.value, hints[name], nodes[name], join(path, name)
+                    decoder.value, hints[name], nodes[name], join(path, name)
                 )
             else:
                 pending[name] = partial(default_of, field)

@@ -127,7 +127,7 @@ def _default_dtype(dtype: object) -> Generator[None]:
     weights of another raises.
     """
     before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype if dtype in _DEFAULT_DTYPES else before)  # type: ignore[arg-type]  # it is one of these
+    torch.set_default_dtype(dtype if dtype in _DEFAULT_DTYPES else before)  # pyright: ignore[reportArgumentType]  # it is one of these
     try:
         yield
     finally:

@@ -170,18 +170,18 @@ def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:
 
 
 def part_schedules(
-    groups: Sequence[ParamGroup], stored: Mapping[int, dict[str, Any] | None]
+    groups: Sequence[ParamGroup], states: Mapping[int, dict[str, Any] | None]
 ) -> None:
     """Give groups that share a schedule one each where other ones were stored.
 
-    ``stored`` has them by the numbers of groups. What is loaded into one object is that
+    ``states`` has them by the numbers of groups. What is loaded into one object is that
     of all groups that share it, so that the last would be in the place of the others.
     """
     first_of: dict[int, int] = {}
-    for index, state in stored.items():
+    for index, state in states.items():
         schedule: Scheduler | None = groups[index].get("schedule")
-        first = first_of.setdefault(id(schedule), index)
-        if state != stored[first]:
+        shares_with = first_of.setdefault(id(schedule), index)
+        if state != states[shares_with]:
             groups[index]["schedule"] = copy.deepcopy(schedule)
 
 

@@ -109,13 +109,13 @@ def settle_groups(
 ) -> None:
     """Restore or compare the groups' hyperparameters, schedules and engines."""
     groups = runner.bound.groups
-    settled = [
+    decided_sources = [
         source
         for source in sources
         if {state.kind for state in source.groups} == {groups[source.index]["kind"]}
     ]
-    _part_schedules(groups, settled, is_restoring=is_restoring)
-    for source in settled:
+    _part_schedules(groups, decided_sources, is_restoring=is_restoring)
+    for source in decided_sources:
         group = groups[source.index]
         schedules = source.schedules()
         if len(schedules) > 1:
@@ -148,15 +148,15 @@ def _part_schedules(
     groups: list[ParamGroup], sources: list[StoredGroups], *, is_restoring: bool
 ) -> None:
     """Let no schedule that groups share be filled from two that are not the same."""
-    stored = {s.index: s.schedules()[0] for s in sources if len(s.schedules()) == 1}
+    schedules = {s.index: s.schedules()[0] for s in sources if len(s.schedules()) == 1}
     if not is_restoring:
         # Others are not taken over, so that they fill nothing.
-        stored = {
+        schedules = {
             index: data
-            for index, data in stored.items()
+            for index, data in schedules.items()
             if data and _is_stored_as(groups[index].get("schedule"), data)
         }
-    part_schedules(groups, stored)
+    part_schedules(groups, schedules)
 
 
 def _is_stored_as(schedule: Scheduler | None, data: dict[str, Any]) -> bool:

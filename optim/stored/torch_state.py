@@ -48,13 +48,15 @@ def load_state_dict(
 
     def restore(_: object) -> None:
         bound.replace_states(bound.housed(states))
-        stored = [_without_names(group) for group in bound.groups]
+        plain_groups = [_without_names(group) for group in bound.groups]
         for group, before in zip(bound.groups, groups_before, strict=True):
             group.clear()
             group.update(before)
-        texts = {i: g["schedule"] for i, g in enumerate(stored) if "schedule" in g}
+        texts = {
+            i: g["schedule"] for i, g in enumerate(plain_groups) if "schedule" in g
+        }
         part_schedules(bound.groups, {i: json.loads(t) for i, t in texts.items()})
-        pairs = zip(bound.groups, stored, strict=True)
+        pairs = zip(bound.groups, plain_groups, strict=True)
         for index, (group, data) in enumerate(pairs):
             lost = take_over(group, data)
             if lost:

@@ -213,9 +213,9 @@ class _TypedRecordPart(Part):
     ) -> None:
         stored_record = record.typed(type(self.value))
         values = {name: getattr(self.value, name) for name in self.value.fields()}
-        stored = {name: getattr(stored_record, name) for name in values}
+        content = {name: getattr(stored_record, name) for name in values}
         tensors = TrainedTensors(record.reading.file)
-        filled = tensors.in_place(values, stored, self.name)
+        filled = tensors.in_place(values, content, self.name)
         tensors.fill(transaction)
         transaction.undo_with(partial(self._set, values))
         self._set(filled)
@@ -411,10 +411,10 @@ class _ValuePart(Part):
                 f"filled in place; read it as checkpoints[step][{self.name!r}]"
             )
         if type(self.value) is not type(content):
-            found, expected = (
+            of_file, of_part = (
                 with_article(type(data).__name__) for data in (content, self.value)
             )
-            problem = f"{self.name}: found {found}, expected {expected}"
+            problem = f"{self.name}: found {of_file}, expected {of_part}"
             raise RecordMismatchError(file, [problem])
         content = tensors.in_place(self.value, content, self.name)
         tensors.fill(transaction)

@@ -18,17 +18,18 @@ from ...records.tensors.memory import ORDINARY, memory_address, same_bits
 
 def tied_names(objects: Mapping[str, object]) -> frozenset[str]:
     """Return the names of modules and tensors that have a tensor of another one."""
-    tensors = {name: held for name, o in objects.items() if (held := _tensors_of(o))}
-    if len(tensors) < 2:
+    tensors_by_name = {name: _tensors_of(value) for name, value in objects.items()}
+    tensors_by_name = {name: ts for name, ts in tensors_by_name.items() if ts}
+    if len(tensors_by_name) < 2:
         return frozenset()
-    first_of: dict[int, str] = {}
+    owners: dict[int, str] = {}
     tied: set[str] = set()
-    for name, held in tensors.items():
-        for address in map(_address, held):
-            first = first_of.setdefault(address, name)
+    for name, tensors in tensors_by_name.items():
+        for address in map(_address, tensors):
+            owner = owners.setdefault(address, name)
             # What has no values yet is nobody's.
-            if first != name and address:
-                tied |= {first, name}
+            if owner != name and address:
+                tied |= {owner, name}
     return frozenset(tied)
 
 
@@ -46,12 +47,12 @@ def check_tied_modules(
     places: dict[int, tuple[str, str]] = {}
     for name, module in modules.items():
         for path, _, tensor in named_tensors(places_of(module)):
-            first = places.setdefault(id(tensor), (name, path))
-            if first[0] != name and _differ(first, (name, path), records):
+            place = places.setdefault(id(tensor), (name, path))
+            if place[0] != name and _differ(place, (name, path), records):
                 raise RecordMismatchError(
                     file,
                     [
-                        f"{'.'.join(first)} and {name}.{path}: they are one tensor, "
+                        f"{'.'.join(place)} and {name}.{path}: they are one tensor, "
                         "and were saved with different values"
                     ],
                     "Nothing was changed. Build the parts as they were when the "
@@ -77,12 +78,12 @@ def _differ(
     a: tuple[str, str], b: tuple[str, str], records: Mapping[str, FlatRecord]
 ) -> bool:
     """Return whether records hold different values of two tensors, where both do."""
-    stored = [records[name].get(path) for name, path in (a, b)]
-    if not all(isinstance(value, torch.Tensor) for value in stored):
+    values = [records[name].get(path) for name, path in (a, b)]
+    if not all(isinstance(value, torch.Tensor) for value in values):
         return False
-    first, second = stored
+    value_a, value_b = values
     return (
-        first.shape != second.shape
-        or first.dtype is not second.dtype
-        or not same_bits(first, second)
+        value_a.shape != value_b.shape
+        or value_a.dtype is not value_b.dtype
+        or not same_bits(value_a, value_b)
     )

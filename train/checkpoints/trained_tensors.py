@@ -22,55 +22,55 @@ class TrainedTensors:
         self._file = file
         self._fills: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
-    def in_place(self, value: object, stored: Any, path: str) -> Any:
-        """Return ``stored`` with the trained tensors of ``value`` where its own stand.
+    def in_place(self, value: object, content: Any, path: str) -> Any:
+        """Return ``content`` with the trained tensors of ``value`` where its own stand.
 
         What they will be given is noted for `fill`. Raises RecordMismatchError for one
         that does not fit, or for which nothing is stored.
         """
         n_before = len(self._fills)
-        merged = self._merged(value, stored, path)
+        merged = self._merged(value, content, path)
         noted = {id(tensor) for _, tensor, _ in self._fills[n_before:]}
         for where, tensor in trained_in(value, path):
             if id(tensor) not in noted:
                 raise self._mismatch(where, "nothing", tensor)
         return merged
 
-    def note(self, path: str, tensor: torch.Tensor, stored: object) -> None:
+    def note(self, path: str, tensor: torch.Tensor, content: object) -> None:
         """Note what ``tensor``, trained or not, is to be given."""
-        if not isinstance(stored, torch.Tensor):
-            raise self._mismatch(path, with_article(type(stored).__name__), tensor)
-        if stored.shape != tensor.shape or stored.dtype is not tensor.dtype:
-            raise self._mismatch(path, _form(stored), tensor)
-        self._fills.append((path, tensor, stored))
+        if not isinstance(content, torch.Tensor):
+            raise self._mismatch(path, with_article(type(content).__name__), tensor)
+        if content.shape != tensor.shape or content.dtype is not tensor.dtype:
+            raise self._mismatch(path, _form(content), tensor)
+        self._fills.append((path, tensor, content))
 
     def fill(self, transaction: Transaction) -> None:
         """Give the tensors what was noted; the transaction can take it back."""
-        for path, tensor, stored in self._fills:
+        for path, tensor, content in self._fills:
             transaction.undo_with(partial(copy_into, tensor, snapshot(tensor, path)))
-            copy_into(tensor, stored)
+            copy_into(tensor, content)
 
-    def _merged(self, value: object, stored: Any, path: str) -> Any:
+    def _merged(self, value: object, content: Any, path: str) -> Any:
         if is_trained(value):
-            self.note(path, value, stored)
+            self.note(path, value, content)
             return value
-        if isinstance(value, Mapping) and isinstance(stored, dict):
-            for key in stored.keys() & value.keys():
-                stored[key] = self._merged(value[key], stored[key], join(path, key))
-            return stored
-        if not isinstance(value, list | tuple) or not isinstance(stored, list | tuple):
-            return stored
-        pairs = enumerate(zip(value, stored, strict=False))
+        if isinstance(value, Mapping) and isinstance(content, dict):
+            for key in content.keys() & value.keys():
+                content[key] = self._merged(value[key], content[key], join(path, key))
+            return content
+        if not isinstance(value, list | tuple) or not isinstance(content, list | tuple):
+            return content
+        pairs = enumerate(zip(value, content, strict=False))
         items = [self._merged(a, b, join(path, i)) for i, (a, b) in pairs]
-        if isinstance(stored, list):
-            stored[: len(items)] = items
-            return stored
-        return (*items, *stored[len(items) :])
+        if isinstance(content, list):
+            content[: len(items)] = items
+            return content
+        return (*items, *content[len(items) :])
 
     def _mismatch(
-        self, path: str, found: str, tensor: torch.Tensor
+        self, path: str, description: str, tensor: torch.Tensor
     ) -> RecordMismatchError:
-        problem = f"{path}: found {found}, expected {_form(tensor)}"
+        problem = f"{path}: found {description}, expected {_form(tensor)}"
         return RecordMismatchError(self._file, [problem])
 
 

@@ -142,20 +142,19 @@ def _with_items(
     if isinstance(container, tuple):
         if all(map(operator.is_, container, items)):
             return container
-        named: Any = container
-        copied = named._make(items) if hasattr(named, "_make") else tuple(items)
-        return cast("tuple[object, ...]", copied)
-    same: Any
+        make: Any = getattr(container, "_make", tuple)
+        return cast("tuple[object, ...]", make(items))
+    duplicate: Any
     try:
-        same = copy.copy(container)
+        duplicate = copy.copy(container)
         if isinstance(items, dict):
             for key, item in items.items():
-                same[key] = item
+                duplicate[key] = item
         else:
-            same[:] = items
+            duplicate[:] = items
     except Exception:  # users' code
-        same = items
-    return cast("Collection[object]", same)
+        duplicate = items
+    return cast("Collection[object]", duplicate)
 
 
 def _item(annotation: object, key: object) -> Any:

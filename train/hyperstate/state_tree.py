@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias, cast, get_origin
+from typing import Any, TypeAlias, get_origin
 
 from ...config.classes.fields import (
     ClassField,
@@ -172,9 +172,9 @@ class StateTree(ABC):
             self.value(_item(annotation, i), item, child(path, i))
             for i, item in enumerate(tree)
         ]
-        named = next(filter(item_types, members(annotation)), None)
-        if named is not None:
-            return cast(Any, named)._make(items)
+        named_tuple: Any = next(filter(item_types, members(annotation)), None)
+        if named_tuple is not None:
+            return named_tuple._make(items)
         return tuple(items) if isinstance(tree, tuple) else items
 
     def checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:

@@ -53,9 +53,9 @@ class PlateauSteps:
             if _steps_now(trainer, config)
         ]
 
-    def load(self, stored: object) -> None:
+    def load(self, rows: object) -> None:
         """Take over what `to_store` returned when the checkpoint was saved."""
-        self._stored = stored if isinstance(stored, list) else []
+        self._stored = rows if isinstance(rows, list) else []
 
     def training_begins(self, trainer: Trainer) -> None:
         """Make the steps that were due when the checkpoint was saved."""
