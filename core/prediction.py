@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config.short_text import quantity
 from ..records.tensors.grad_mode import no_grad
 
 
@@ -23,7 +24,8 @@ def predict(
     gradients, on ``device`` (where its parameters are, by default); afterwards every
     part is in the mode in which it was. Returned is what the module returns (a tensor,
     or tuples, lists and dicts of them), each tensor as long as the inputs, on
-    ``output_device`` (``device`` by default).
+    ``output_device`` (``device`` by default). ValueError for a tensor that has another
+    number of rows than its batch.
     """
     if not inputs:
         raise TypeError("predict what? predict(module, x, batch_size=64)")
@@ -39,6 +41,7 @@ def predict(
     tensors = [_tensor(array, dtype) for array in inputs]
     # Without samples one empty batch says what shapes come out.
     starts = range(0, max(lengths[0], 1), batch_size)
+    sizes = [min(batch_size, lengths[0] - start) for start in starts]
     is_training = {part: part.training for part in module.modules()}
     try:
         module.eval()
@@ -53,7 +56,7 @@ def predict(
     finally:
         for part, mode in is_training.items():
             part.training = mode
-    return _joined(batches, "the output")
+    return _joined(batches, sizes, "the output")
 
 
 def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
@@ -65,7 +68,12 @@ def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
             "inputs are several arguments: predict(module, a, b)"
         )
     tensor = torch.stack(list(array)) if is_rows and array else torch.as_tensor(array)
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    if not tensor.is_floating_point():
+        return tensor
+    if isinstance(array, Sequence) and not is_rows:
+        # Floats of Python have come as float32, which a float64 module would widen.
+        return torch.as_tensor(array, dtype=dtype)
+    return tensor.to(dtype)
 
 
 def _on_device(output: Any, device: torch.device | str | None) -> Any:
@@ -80,20 +88,36 @@ def _on_device(output: Any, device: torch.device | str | None) -> Any:
     return output
 
 
-def _joined(batches: Sequence[Any], where: str) -> Any:
+def _joined(batches: Sequence[Any], sizes: Sequence[int], where: str) -> Any:
     output = batches[0]
     if isinstance(output, Tensor):
-        if output.ndim == 0:
-            raise ValueError(f"{where} is one number for a batch: it has no rows")
+        _check_rows(batches, sizes, where)
         return torch.cat(list(batches))
     if isinstance(output, Mapping):
         return {
-            key: _joined([b[key] for b in batches], f"{where}[{key!r}]")
+            key: _joined([b[key] for b in batches], sizes, f"{where}[{key!r}]")
             for key in output
         }
     if type(output) in (tuple, list):
         columns = zip(*batches, strict=True)
         return type(output)(
-            _joined(column, f"{where}[{i}]") for i, column in enumerate(columns)
+            _joined(column, sizes, f"{where}[{i}]") for i, column in enumerate(columns)
         )
     raise TypeError(f"{where}: expected tensors, got {output!r:.60}")
+
+
+def _check_rows(batches: Sequence[Tensor], sizes: Sequence[int], where: str) -> None:
+    """Raise ValueError for a tensor that has not one row for each sample.
+
+    Joined, the layers of a recurrent state would pass for samples.
+    """
+    for batch, size in zip(batches, sizes, strict=True):
+        if batch.ndim == 0:
+            raise ValueError(f"{where} is one number for a batch: it has no rows")
+        if len(batch) != size:
+            raise ValueError(
+                f"{where} has the shape {tuple(batch.shape)} for a batch of "
+                f"{quantity(size, 'sample')}: expected one row for each. Have the "
+                "module return what has the batch first, or predict by a module "
+                "that leaves it out"
+            )

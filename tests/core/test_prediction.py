@@ -78,3 +78,27 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_several_inputs_in_a_tuple_are_told_to_be_several_arguments() -> None:
     with pytest.raises(ValueError, match=r"predict\(module, a, b\)"):
         burnish.predict(nn.Bilinear(2, 3, 4), (torch.zeros(7, 2), torch.zeros(7, 3)))
+
+
+def test_what_has_no_row_for_each_sample_is_refused() -> None:
+    lstm = nn.LSTM(2, 3, num_layers=2, batch_first=True)
+
+    shape = r"output\[1\]\[0\] has the shape \(2, 4, 3\)"
+    with pytest.raises(ValueError, match=shape):
+        burnish.predict(lstm, torch.ones(8, 5, 2), batch_size=4)
+    with pytest.raises(ValueError, match="a batch of 2 samples: expected one row"):
+        burnish.predict(nn.Flatten(0), torch.ones(3, 2), batch_size=2)
+
+
+@pytest.mark.parametrize("rows", [[0.1, 0.2], [np.float64(0.1), 0.2], (0.1, 0.2)])
+def test_a_list_of_numbers_keeps_the_digits_that_the_module_takes(rows: Any) -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            doubled = x * self.factor
+            return doubled
+
+    assert burnish.predict(Doubled(), rows).tolist() == [0.2, 0.4]
