@@ -51,8 +51,9 @@ class Adam(SimpleOptimizer[AdamState]):
         """Return the new tensor and state."""
         if self.weight_decay != 0.0:
             grad = grad.add(tensor, alpha=self.weight_decay)
-        state = next_moments(grad, state, self.betas)
-        return adam_update(lr, tensor, state, self.betas, self.eps), state
+        state = next_moments(grad, state, self.betas, self.amsgrad)
+        square = second_moment(state, self.amsgrad)
+        return adam_update(lr, tensor, state, square, self.betas, self.eps), state
 
 
 def adam_state(tensor: Tensor, amsgrad: bool) -> AdamState:
@@ -62,23 +63,32 @@ def adam_state(tensor: Tensor, amsgrad: bool) -> AdamState:
 
 
 def next_moments(
-    grad: Tensor, state: AdamState, betas: tuple[float, float]
+    grad: Tensor, state: AdamState, betas: tuple[float, float], amsgrad: bool
 ) -> AdamState:
-    """Return the moments with ``grad`` taken in."""
+    """Return the moments with ``grad`` taken in; the greatest with ``amsgrad``."""
     mean = state.exp_avg.lerp(grad, 1 - betas[0])
     square = (state.exp_avg_sq * betas[1]).addcmul(grad, grad, value=1 - betas[1])
     greatest = state.max_exp_avg_sq
-    if greatest is not None:
+    if greatest is not None and amsgrad:
         greatest = torch.maximum(greatest, square)
     return AdamState(state.step + 1, mean, square, greatest)
 
 
-def adam_update(
-    lr: float, tensor: Tensor, state: AdamState, betas: tuple[float, float], eps: float
-) -> Tensor:
-    """Return ``tensor`` moved by the bias-corrected moments."""
+def second_moment(state: AdamState, amsgrad: bool) -> Tensor:
+    """Return what steps are divided by; a state may have what ``amsgrad`` left."""
     greatest = state.max_exp_avg_sq
-    square = state.exp_avg_sq if greatest is None else greatest
+    return state.exp_avg_sq if greatest is None or not amsgrad else greatest
+
+
+def adam_update(
+    lr: float,
+    tensor: Tensor,
+    state: AdamState,
+    square: Tensor,
+    betas: tuple[float, float],
+    eps: float,
+) -> Tensor:
+    """Return ``tensor`` moved by the bias-corrected moments, ``square`` the second."""
     root = (1 - betas[1] ** state.step) ** 0.5
     size = lr / (1 - betas[0] ** state.step)
     return tensor.addcdiv(state.exp_avg, square.sqrt() / root + eps, value=-size)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .adam import AdamState, adam_state, adam_update, next_moments
+from .adam import AdamState, adam_state, adam_update, next_moments, second_moment
 from .checks import check_betas, check_range
 from .simple import SimpleOptimizer
 
@@ -41,9 +41,10 @@ class AdamW(SimpleOptimizer[AdamState]):
         self, lr: float, tensor: Tensor, grad: Tensor, state: AdamState
     ) -> tuple[Tensor, AdamState]:
         """Return the new tensor and state."""
-        state = next_moments(grad, state, self.betas)
+        state = next_moments(grad, state, self.betas, self.amsgrad)
         decayed = tensor * (1 - lr * self.weight_decay)
         if self.cautious:
             agree = (tensor >= 0) == (state.exp_avg >= 0)
             decayed = torch.where(agree, decayed, tensor)
-        return adam_update(lr, decayed, state, self.betas, self.eps), state
+        square = second_moment(state, self.amsgrad)
+        return adam_update(lr, decayed, state, square, self.betas, self.eps), state

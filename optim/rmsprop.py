@@ -59,7 +59,7 @@ class RMSprop(SimpleOptimizer[RMSpropState]):
             spread = square.addcmul(mean, mean, value=-1.0)
         root = spread.sqrt() + self.eps
         velocity = state.momentum_buffer
-        if velocity is None:
+        if velocity is None or self.momentum == 0.0:
             weights = tensor.addcdiv(grad, root, value=-lr)
         else:
             velocity = (velocity * self.momentum).addcdiv(grad, root)

@@ -199,11 +199,16 @@ class Stepper:
 
     def _has_fields(self, plan: Plan, simple: StepFunctions) -> bool:
         """Return whether states have what changed hyperparameters make a step need."""
-        return simple is plan.step.simple or all(
-            tensor_names(self.bound.initial_states.blank(simple, bucket.params[0]))
-            <= bucket.states[0].keys()
-            for bucket in plan.buckets
-        )
+        if simple is plan.step.simple:
+            return True
+        for bucket in plan.buckets:
+            blank = self.bound.initial_states.blank(simple, bucket.params[0])
+            # A plan of a step without state has none to hand over, whatever is stored.
+            if blank is not None and type(blank) is not bucket.layout.state_type:
+                return False
+            if not tensor_names(blank) <= bucket.states[0].keys():
+                return False
+        return True
 
     def _warn_of_emptied(self, index: int, params: list[Tensor]) -> None:
         """Warn of states whose fields were taken away one by one, or with clear()."""

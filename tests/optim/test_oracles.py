@@ -302,3 +302,55 @@ def test_weights_of_schedule_free_are_averages_in_eval_and_come_back() -> None:
 
     assert in_eval <= 1e-12
     assert distance(left, right) <= 1e-12
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "option", "on", "off"),
+    [
+        (Adam, OPTIM.Adam, "amsgrad", True, False),
+        (AdamW, OPTIM.AdamW, "amsgrad", True, False),
+        (RMSprop, OPTIM.RMSprop, "centered", True, False),
+        (RMSprop, OPTIM.RMSprop, "momentum", 0.9, 0.0),
+        (SGD, OPTIM.SGD, "momentum", 0.9, 0.0),
+    ],
+)
+def test_an_option_turned_off_leaves_its_state_and_finds_it_when_turned_on_again(
+    ours: Any, theirs: Any, option: str, on: Any, off: Any, fused: bool | None
+) -> None:
+    net, peer = (plist(torch.ones(3), torch.ones(2)) for _ in range(2))
+    optimizers = [
+        ours(**{option: on}).bind(net, lr=0.01, fused=fused),
+        theirs(peer.parameters(), lr=0.01, foreach=False, **{option: on}),
+    ]
+
+    for step, value in enumerate([on, on, off, off, off, on]):
+        for module, optimizer in zip((net, peer), optimizers, strict=True):
+            optimizer.param_groups[0][option] = value
+            for param in module.parameters():
+                param.grad = torch.full_like(param, 2.0 / (step + 1) ** 2)
+            if step == 3:  # a step of other parameters is planned anew
+                module[1].grad = None
+            optimizer.step()
+
+        assert distance(net, peer) <= 2e-6
+
+
+@pytest.mark.parametrize("fused", [False, None, True])
+def test_the_record_of_amsgrad_is_stepped_without_it_where_bind_says_so(
+    fused: bool | None,
+) -> None:
+    nets = [plist(torch.ones(3)) for _ in range(2)]
+    steps = []
+    for net, amsgrad in zip(nets, (True, False), strict=True):
+        before = Adam(amsgrad=amsgrad).bind(net, lr=0.01)
+        net[0].grad = torch.full_like(net[0], 5.0)
+        before.step()
+        optim = Adam().bind(net, lr=0.01, fused=fused)
+        optim.load_record(before.save_record())
+        for _ in range(3):
+            net[0].grad = torch.full_like(net[0], 0.1)
+            optim.step()
+        steps.append(net[0].detach())
+
+    assert torch.allclose(*steps, rtol=0, atol=1e-7)
