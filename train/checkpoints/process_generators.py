@@ -19,7 +19,14 @@ def gathered_generators() -> dict[str, Any]:
 
     Of a process that is alone it is its own, as `Generators.state_dict` has it.
     """
-    state = Generators().state_dict()
+    return gathered_states(Generators().state_dict())
+
+
+def gathered_states(state: dict[str, Any]) -> dict[str, Any]:
+    """Return ``state``, plain data, of every process of the group, on each.
+
+    Of a process that is alone it is its own; `state_of_process` gives it back.
+    """
     if n_processes() == 1:
         return state
     states = gathered(record_of(state).save())
@@ -45,6 +52,12 @@ def state_of_process(stored_states: Mapping[str, Any], file: str) -> dict[str, A
             "its rank and the step.",
         )
     state: dict[str, Any] = states[rank()]
+    return state
+
+
+def state_of_first(stored_states: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``stored_states`` has of the first process that saved it."""
+    state: dict[str, Any] = stored_states.get(_PROCESSES, [stored_states])[0]
     return state
 
 

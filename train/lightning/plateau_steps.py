@@ -1,41 +1,52 @@
 """Steps of ReduceLROnPlateau that Lightning leaves out where a run goes on.
 
-Lightning makes them at the end of an epoch, once every checkpoint of that epoch is
-written, and none in an epoch in which a run went on, since it keeps no metrics.
+Lightning makes them after every checkpoint of their batch or epoch is written, and none
+at the end of an epoch in which a run went on.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from .trainer_metrics import TrainerMetrics, values_of_epoch
 
 _UNKNOWN = (
-    "the checkpoint was saved between the last step of an epoch and {monitor!r} of it, "
-    "so that the ReduceLROnPlateau which watches that makes no step for this epoch, as "
-    "it would have in a run that was not stopped. Save after the validation "
-    "(RecordCheckpoint does without every_n_train_steps), and the step is made up for"
+    "the checkpoint was saved between a step of training and {monitor!r} of it, so "
+    "that the ReduceLROnPlateau which watches that makes no step here, as it would "
+    "have in a run that was not stopped. Save after what it watches is logged"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DueStep:
+    """A step that comes after the checkpoint was saved."""
+
+    config: Any
+    value: Tensor | None
+    n_before: object
+    """How often the scheduler had stepped: Lightning may make the step itself."""
+
+    @property
+    def is_made(self) -> bool:
+        return _n_steps(self.config) != self.n_before
 
 
 class PlateauSteps:
     """Makes up for the steps that one trainer leaves out, each once."""
 
-    def __init__(self) -> None:
-        self._train_names: frozenset[str] | None = None
-        self._n_batches = -1
+    def __init__(self, metrics: TrainerMetrics) -> None:
+        self._metrics = metrics
+        self._n_validated = -1
         self._stored: list[dict[str, Any]] = []
-        self._due: list[tuple[Any, object]] = []
-
-    def validation_begins(self, trainer: Trainer) -> None:
-        """Remember which metrics are those of training; validation logs others."""
-        if self._train_names is None and not trainer.sanity_checking:
-            self._train_names = frozenset(trainer.callback_metrics)
+        self._due: list[_DueStep] = []
 
     def validation_ends(self, trainer: Trainer) -> None:
         """Remember that metrics of validation are those of now."""
         if not trainer.sanity_checking:
-            self._n_batches = _n_batches(trainer)
+            self._n_validated = _n_batches(trainer)
 
     def to_store(self, trainer: Trainer) -> list[dict[str, Any]]:
         """Return what a checkpoint keeps: the steps that come after it, by scheduler.
@@ -43,60 +54,104 @@ class PlateauSteps:
         Each has the number of its scheduler, and the value that the scheduler watches
         unless that is not known yet.
         """
-        progress = trainer.fit_loop.epoch_progress.current
-        is_ended = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if not is_ended or progress.completed == progress.ready:
-            return []
-        return [
-            {"scheduler": i, "value": self._value(trainer, config.monitor)}
-            for i, config in enumerate(trainer.lr_scheduler_configs)
-            if _steps_now(trainer, config)
-        ]
+        known = {id(due.config): due.value for due in self._due}
+        rows: list[dict[str, Any]] = []
+        for i, config in enumerate(_plateaus(trainer)):
+            if config is None or not _is_to_come(trainer, config):
+                continue
+            value = self._value(trainer, config)
+            if value is None:
+                value = known.get(id(config))
+            rows.append(
+                {
+                    "scheduler": i,
+                    "value": None if value is None else value.detach().cpu().clone(),
+                }
+            )
+        return rows
 
     def load(self, rows: object) -> None:
         """Take over what `to_store` returned when the checkpoint was saved."""
         self._stored = rows if isinstance(rows, list) else []
 
     def training_begins(self, trainer: Trainer) -> None:
-        """Make the steps that were due when the checkpoint was saved."""
-        configs = trainer.lr_scheduler_configs
+        """Learn which steps were due when the checkpoint was saved.
+
+        Lightning may go through the end of that epoch again, and make some of them.
+        """
+        configs = _plateaus(trainer)
         for row in self._stored:
-            if row["scheduler"] >= len(configs):
-                continue
-            config = configs[row["scheduler"]]
-            if row["value"] is None:
-                rank_zero_warn(_UNKNOWN.format(monitor=config.monitor))
-            else:
-                self._due.append((config, row["value"]))
+            config = configs[row["scheduler"]] if row["scheduler"] < len(configs) else 0
+            if config:
+                self._due.append(_due(config, row["value"]))
         self._stored = []
-        self.make(trainer)
 
     def epoch_ends(self, trainer: Trainer) -> None:
-        """Note the steps of an epoch in which the run went on."""
-        metrics = trainer.callback_metrics
-        if trainer.fit_loop.restarting:
-            self._due += [
-                (config, metrics[config.monitor])
-                for config in trainer.lr_scheduler_configs
-                if _steps_now(trainer, config) and config.monitor in metrics
-            ]
+        """Note the steps of an epoch in which the run went on; it has its metrics."""
+        self.make(trainer, "step")
+        if not trainer.fit_loop.restarting or not _is_epoch_ended(trainer):
+            return
+        known = {id(due.config): due.value for due in self._due}
+        fresh = values_of_epoch(trainer)
+        for config in filter(None, _plateaus(trainer)):
+            if not _is_of_epoch(trainer, config):
+                continue
+            value = fresh.get(config.monitor, known.get(id(config)))
+            if value is None:
+                value = trainer.callback_metrics.get(config.monitor)
+            self._due = [due for due in self._due if due.config is not config]
+            self._due.append(_due(config, value))
 
-    def make(self, trainer: Trainer) -> None:
-        """Make the steps that are due; all checkpoints of their epoch are written."""
-        due, self._due = self._due, []
-        for config, value in due:
-            trainer.lightning_module.lr_scheduler_step(config.scheduler, value)
+    def make(self, trainer: Trainer, interval: str | None = None) -> None:
+        """Make the steps that are due; all checkpoints of before are written."""
+        due_steps, self._due = self._due, []
+        for due in due_steps:
+            if interval not in (None, due.config.interval):
+                self._due.append(due)
+            elif due.is_made:
+                continue
+            elif due.value is None:
+                rank_zero_warn(_UNKNOWN.format(monitor=due.config.monitor))
+            else:
+                module = trainer.lightning_module
+                module.lr_scheduler_step(due.config.scheduler, due.value)
 
-    def _value(self, trainer: Trainer, monitor: str | None) -> torch.Tensor | None:
+    def run_ends(self, trainer: Trainer) -> None:
+        """Make the steps that were due where nothing is left to train."""
+        self.training_begins(trainer)
+        self.make(trainer)
+
+    def _value(self, trainer: Trainer, config: Any) -> Tensor | None:
         """Return what is watched, as the step will see it; None if that comes later."""
-        value = trainer.callback_metrics.get(monitor or "")
+        value = trainer.callback_metrics.get(config.monitor)
+        is_of_epoch = config.interval == "epoch"
         progress: Any = trainer.fit_loop.epoch_progress.current
-        is_validated = self._n_batches == _n_batches(trainer)
-        is_of_training = monitor in (self._train_names or ())
-        is_last = progress.processed == progress.ready
-        if value is None or not (is_last or (is_validated and not is_of_training)):
+        if is_of_epoch and progress.processed == progress.ready:
+            return value
+        fresh = values_of_epoch(trainer) if is_of_epoch else {}
+        if config.monitor in fresh:
+            return fresh[config.monitor]
+        is_of_validation = config.monitor in self._metrics.of_validation
+        if is_of_validation and self.is_validation_to_come(trainer):
             return None
-        return value.detach().cpu().clone()
+        # Other names may be logged yet, when the epoch ends.
+        return value if is_of_validation or not is_of_epoch else None
+
+    def is_validation_to_come(self, trainer: Trainer) -> bool:
+        """Return whether the batch that ended is followed by a validation."""
+        if self._n_validated == _n_batches(trainer):
+            return False
+        loop: Any = trainer.fit_loop.epoch_loop
+        fetcher = vars(trainer.fit_loop).get("_data_fetcher")
+        return fetcher is not None and bool(loop._should_check_val_fx(fetcher))
+
+
+def _due(config: Any, value: Tensor | None) -> _DueStep:
+    return _DueStep(config=config, value=value, n_before=_n_steps(config))
+
+
+def _n_steps(config: Any) -> object:
+    return getattr(config.scheduler, "last_epoch", None)
 
 
 def _n_batches(trainer: Trainer) -> int:
@@ -104,9 +159,42 @@ def _n_batches(trainer: Trainer) -> int:
     return n_batches
 
 
-def _steps_now(trainer: Trainer, config: Any) -> bool:
-    """Return whether a scheduler steps at the end of this epoch by what it watches."""
-    is_of_epochs = config.reduce_on_plateau and config.interval == "epoch"
+def _plateaus(trainer: Trainer) -> list[Any]:
+    """Return the schedulers that watch a metric and that Lightning steps, else None."""
     is_automatic = trainer.lightning_module.automatic_optimization
+    return [
+        config if config.reduce_on_plateau and is_automatic else None
+        for config in trainer.lr_scheduler_configs
+    ]
+
+
+def _is_to_come(trainer: Trainer, config: Any) -> bool:
+    """Return whether a scheduler steps before the next batch."""
+    epoch: Any = trainer.fit_loop.epoch_progress.current
+    if config.interval == "epoch":
+        is_in_epoch = epoch.completed < epoch.started == epoch.ready
+        return (
+            is_in_epoch and _is_epoch_ended(trainer) and _is_of_epoch(trainer, config)
+        )
+    loop: Any = trainer.fit_loop.epoch_loop
+    batch = loop.batch_progress.current
+    # What follows the last batch of an epoch is the epoch's end.
+    is_after_batch = (
+        epoch.processed < epoch.ready and batch.processed == batch.ready > 0
+    )
+    if not is_after_batch or loop._should_accumulate():
+        return False
+    return bool(batch.ready % config.frequency == 0)
+
+
+def _is_of_epoch(trainer: Trainer, config: Any) -> bool:
+    """Return whether a scheduler steps at the end of this epoch."""
     n_epochs = trainer.current_epoch + 1
-    return is_of_epochs and is_automatic and n_epochs % config.frequency == 0
+    return config.interval == "epoch" and n_epochs % config.frequency == 0
+
+
+def _is_epoch_ended(trainer: Trainer) -> bool:
+    """Return whether this is the last batch; a run may also stop in mid-epoch."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    is_last: bool = loop._num_ready_batches_reached()
+    return is_last

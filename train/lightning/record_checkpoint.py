@@ -31,9 +31,12 @@ from .chosen_weights import left_out_of
 from .plateau_steps import PlateauSteps
 from .record_io import MODEL, STORED, SUFFIX, ReadingIO, RecordIO
 from .shared_strategy import let_write_records
+from .trainer_metrics import TrainerMetrics
+from .unfinished_batch import UnfinishedBatch, unfinished_batch
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 _PARAM_NAMES, _PLATEAUS = "burnish_param_names", "burnish_plateau_steps"
+_METRICS, _UNFINISHED = "burnish_metrics", "burnish_unfinished_batch"
 
 _CURE_OF_ORDER = (
     "Nothing was trained. configure_optimizers has to give the groups of parameters "
@@ -97,7 +100,9 @@ class RecordCheckpoint(ModelCheckpoint):
         self._epoch_ended = False
         self._loaders: list[dict[str, Any]] = []
         self._loaded: dict[str, Any] = {}
-        self._plateau_steps = PlateauSteps()
+        self._metrics = TrainerMetrics()
+        self._plateau_steps = PlateauSteps(self._metrics)
+        self._unfinished = UnfinishedBatch()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
@@ -122,9 +127,13 @@ class RecordCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Keep the random generators of all processes, for a resumed run to draw on."""
+        if self is not _first_of(trainer):
+            return  # what is kept here is kept once
         # All processes save together, unless one of them has failed.
         if n_processes() == 1 or not trainer.interrupted:
             checkpoint[_GENERATORS] = gathered_generators()
+            checkpoint[_METRICS] = self._metrics.to_store(trainer)
+            checkpoint[_PLATEAUS] = self._plateau_steps.to_store(trainer)
         hparams = recorded_hparams(pl_module)
         if hparams is not None:
             checkpoint[STORED] = hparams
@@ -137,7 +146,9 @@ class RecordCheckpoint(ModelCheckpoint):
         )
         if checkpoint[_EPOCH_ENDED]:
             _end_epochs(checkpoint)
-        checkpoint[_PLATEAUS] = self._plateau_steps.to_store(trainer)
+        checkpoint[_UNFINISHED] = unfinished_batch(
+            trainer, validates=self._plateau_steps.is_validation_to_come(trainer)
+        )
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -148,6 +159,8 @@ class RecordCheckpoint(ModelCheckpoint):
         """
         if STORED in checkpoint:
             check_meaning(pl_module, checkpoint[STORED], str(self.dirpath))
+        if self is not _first_of(trainer):
+            return
         self._generators = None
         self._epoch_ended = bool(checkpoint.get(_EPOCH_ENDED))
         if checkpoint.get(_GENERATORS) is not None:
@@ -157,8 +170,9 @@ class RecordCheckpoint(ModelCheckpoint):
             except RecordMismatchError:
                 rank_zero_warn(_OTHER_NUMBER)
         self._loaders = _loader_states(checkpoint)
-        if self is _first_of(trainer):
-            self._plateau_steps.load(checkpoint.get(_PLATEAUS))
+        self._metrics.load(checkpoint.get(_METRICS))
+        self._plateau_steps.load(checkpoint.get(_PLATEAUS))
+        self._unfinished.load(checkpoint.get(_UNFINISHED), checkpoint)
         self._loaded = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -192,27 +206,29 @@ class RecordCheckpoint(ModelCheckpoint):
         if self._generators is not None:
             Generators().load_state_dict(self._generators)
         self._load_loaders(trainer)
-        if self._generators is not None and self._epoch_ended:
+        if self is _first_of(trainer):
+            self._unfinished.begin_epoch(trainer)
+        is_begun = self._epoch_ended and not trainer.fit_loop.restarting
+        if self._generators is not None and is_begun:
             # Lightning began the epoch, which draws its order, before this hook.
             iter(vars(trainer.fit_loop).get("_data_fetcher") or ())
         self._generators = None
+        self._unfinished.training_begins(trainer)
+        self._metrics.training_begins(trainer)
         self._plateau_steps.training_begins(trainer)
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do as ``ModelCheckpoint``, and tell metrics of training from others."""
-        self._plateau_steps.validation_begins(trainer)
-        super().on_validation_start(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do as ``ModelCheckpoint``, whose metrics are those of now."""
+        self._metrics.validation_ends(trainer)
         self._plateau_steps.validation_ends(trainer)
         super().on_validation_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do as ``ModelCheckpoint``; Lightning may leave out schedulers' steps next."""
-        super().on_train_epoch_end(trainer, pl_module)
         if self is _first_of(trainer):
+            self._metrics.epoch_ends()
             self._plateau_steps.epoch_ends(trainer)
+        super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -220,6 +236,30 @@ class RecordCheckpoint(ModelCheckpoint):
         """Make the steps of schedulers that Lightning left out."""
         super().on_train_epoch_start(trainer, pl_module)
         self._plateau_steps.make(trainer)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Make the steps of schedulers that Lightning left out."""
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        self._plateau_steps.make(trainer)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Do as ``ModelCheckpoint``; metrics of an epoch are of all its batches."""
+        self._metrics.batch_ends(trainer)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the steps of schedulers of a run that had nothing left to train."""
+        super().on_fit_end(trainer, pl_module)
+        self._plateau_steps.run_ends(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do as ``ModelCheckpoint`` after the last steps of schedulers."""

@@ -105,6 +105,7 @@ def rates_of_both(
         (14, {"frequency": 2}, "val_loss", {"every_n_train_steps": 3}),
         (9, {}, "train_loss", {}),
         (10, {}, "train_loss", {"every_n_train_steps": 3}),
+        (9, {}, "val_loss", {"every_n_train_steps": N_BATCHES}),
     ],
     ids=str,
 )
@@ -121,10 +122,18 @@ def test_a_run_that_goes_on_has_the_rates_of_one_that_was_not_stopped(
     assert whole[-1][1] < 0.5
 
 
-def test_a_step_whose_metric_comes_after_the_save_is_warned_of(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match=r"'val_loss' of it.*makes no step"):
-        whole, again = rates_of_both(
-            tmp_path, 9, {}, "val_loss", every_n_train_steps=N_BATCHES
-        )
+class OfBefore(Watching):
+    """One that goes on from a checkpoint as it was before it kept what is to come."""
 
-    assert again != whole
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for key in ("burnish_metrics", "burnish_unfinished_batch"):
+            checkpoint.pop(key)
+
+
+def test_a_step_whose_metric_is_not_known_is_warned_of(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(tmp_path, Watching("val_loss"), stop=9, every_n_train_steps=N_BATCHES)
+    newest = max((tmp_path / "0").iterdir(), key=lambda f: f.stat().st_mtime_ns)
+
+    with pytest.warns(UserWarning, match=r"'val_loss' of it.*makes no step"):
+        fit(tmp_path, OfBefore("val_loss"), str(newest), every_n_train_steps=N_BATCHES)

@@ -1,0 +1,145 @@
+"""What a trainer knows of metrics: Lightning keeps none of it in a checkpoint.
+
+Schedulers, early stopping and names of checkpoints look at the value that was logged
+last, which may be that of an epoch ago, and at means over all batches of an epoch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from ...records.errors import RecordMismatchError
+from ..checkpoints.process_generators import (
+    gathered_states,
+    state_of_first,
+    state_of_process,
+)
+
+_VALUES, _OF_VALIDATION, _SUMS = "values", "of_validation", "sums"
+_STATES = ("value", "cumulated_batch_size")
+
+_OTHER_BATCHES = (
+    "the checkpoint was saved in the middle of an epoch: what is logged of that epoch "
+    "under {names} is of the batches that follow alone, in which it differs from a run "
+    "that was not stopped, as do schedulers and callbacks that watch it. Save at the "
+    "end of an epoch"
+)
+
+
+class TrainerMetrics:
+    """The metrics of one trainer, with which a run that goes on begins."""
+
+    def __init__(self) -> None:
+        self.of_validation: frozenset[str] = frozenset()
+        """The names that validation logged."""
+        self._stored: Mapping[str, Any] = {}
+        self._sums: dict[str, Any] = {}
+
+    def validation_ends(self, trainer: Trainer) -> None:
+        """Note which names are those of validation."""
+        if not trainer.sanity_checking:
+            loop: Any = trainer.fit_loop.epoch_loop.val_loop
+            self.of_validation |= _values_of(loop).keys()
+
+    def to_store(self, trainer: Trainer) -> dict[str, Any]:
+        """Return what a checkpoint keeps; every process of the group calls this."""
+        values = {**trainer.callback_metrics, **values_of_epoch(trainer)}
+        state = {
+            _VALUES: {name: value.detach().cpu() for name, value in values.items()},
+            _OF_VALIDATION: sorted(self.of_validation),
+            _SUMS: {**self._sums, **_sums_of_epoch(trainer)},
+        }
+        return gathered_states(state)
+
+    def load(self, stored: object) -> None:
+        """Take over what `to_store` returned when the checkpoint was saved."""
+        self._stored, self._sums = {}, {}
+        if not isinstance(stored, Mapping) or not stored:
+            return
+        try:
+            self._stored = state_of_process(stored, "")
+        except RecordMismatchError:
+            # Values are those of all processes, or of one chosen by chance anyway.
+            first = state_of_first(stored)
+            self._stored = {**first, _SUMS: dict.fromkeys(first[_SUMS])}
+
+    def training_begins(self, trainer: Trainer) -> None:
+        """Let the trainer know what it knew; of validation only if there is one."""
+        stored, self._stored = self._stored, {}
+        is_validated = trainer.enable_validation
+        names_of_validation = stored.get(_OF_VALIDATION, ())
+        self.of_validation |= {*names_of_validation}
+        device = trainer.strategy.root_device
+        for name, value in stored.get(_VALUES, {}).items():
+            if is_validated or name not in names_of_validation:
+                trainer.callback_metrics[name] = value.to(device)
+        is_ended = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        self._sums = {} if is_ended else dict(stored.get(_SUMS, {}))
+        lost = sorted(name for name, state in self._sums.items() if state is None)
+        if lost:
+            rank_zero_warn(_OTHER_BATCHES.format(names=", ".join(lost)))
+        self._sums = {k: v for k, v in self._sums.items() if v is not None}
+
+    def batch_ends(self, trainer: Trainer) -> None:
+        """Add batches of before the save to what is logged of an epoch."""
+        results = _results(trainer.fit_loop.epoch_loop)
+        for key in [*self._sums]:
+            if key in results and not results[key].has_reset:
+                _add(results[key], self._sums.pop(key))
+
+    def epoch_ends(self) -> None:
+        """Forget sums that nobody logs any more."""
+        self._sums = {}
+
+
+def values_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
+    """Return what is logged of an epoch of training, once all its batches are done."""
+    progress: Any = trainer.fit_loop.epoch_loop.batch_progress
+    is_ended = progress.is_last_batch and progress.current.processed > 0
+    return _values_of(trainer.fit_loop.epoch_loop) if is_ended else {}
+
+
+def _values_of(loop: Any) -> dict[str, Tensor]:
+    results: Any = _results(loop)
+    values: dict[str, Tensor] = results.metrics(on_step=False)["callback"]
+    return values
+
+
+def _results(loop: Any) -> Any:
+    return vars(loop)["_results"]
+
+
+def _sums_of_epoch(trainer: Trainer) -> dict[str, Any]:
+    """Return sums over the batches of an epoch that goes on; None: not to be kept."""
+    loop = trainer.fit_loop.epoch_loop
+    if loop.batch_progress.is_last_batch:
+        return {}
+    return {
+        key: _state_of(result) if result.is_tensor else None
+        for key, result in _results(loop).items()
+        if result.meta.on_epoch and not result.has_reset
+    }
+
+
+def _state_of(result: Any) -> dict[str, Tensor]:
+    states = {name: vars(result).get(name) for name in _STATES}
+    return {k: v.detach().cpu().clone() for k, v in states.items() if v is not None}
+
+
+def _add(result: Any, before: Mapping[str, Tensor]) -> None:
+    """Let ``result`` hold what it would if it had also seen the batches of before."""
+    value = before["value"].to(result.value.device)
+    if result.meta.is_max_reduction:
+        result.value = torch.maximum(value, result.value)
+    elif result.meta.is_min_reduction:
+        result.value = torch.minimum(value, result.value)
+    elif result.meta.is_mean_reduction or result.meta.is_sum_reduction:
+        result.value = value + result.value
+    if "cumulated_batch_size" in before and result.meta.is_mean_reduction:
+        n_before = before["cumulated_batch_size"].to(value.device)
+        result.cumulated_batch_size = n_before + result.cumulated_batch_size
+    result._computed = None

@@ -1,0 +1,77 @@
+"""What was to come of a batch when a checkpoint was saved at its end.
+
+Lightning leaves it out where a run goes on: the validation after that batch, and the
+end of its epoch; the next epoch is then counted as one that goes on already, and what
+is saved in that one begins it anew.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+_EPOCHS, _BATCHES = "epoch_progress", "epoch_loop.batch_progress"
+_VALIDATION = "epoch_loop.val_loop.batch_progress"
+_COUNTS = ("current", "total")
+
+
+class UnfinishedBatch:
+    """Lets one trainer go on with what is left of a batch."""
+
+    def __init__(self) -> None:
+        self._is_last = False
+
+    def load(self, stored: object, checkpoint: Mapping[str, Any]) -> None:
+        """Let the loops of ``checkpoint`` stand after the batch, not before its end.
+
+        ``stored`` is what `unfinished_batch` returned when it was saved.
+        """
+        self._is_last = False
+        loops = checkpoint.get("loops", {}).get("fit_loop", {})
+        is_known = {_EPOCHS, _BATCHES, _VALIDATION} <= loops.keys()
+        if not isinstance(stored, Mapping) or not is_known:
+            return
+        self._is_last = bool(stored["is_last"])
+        for count in _COUNTS:
+            batches = loops[_BATCHES][count]
+            batches["completed"] = batches["processed"]
+        if stored["validates"]:
+            # As in the middle of a validation, which Lightning begins anew.
+            validation = loops[_VALIDATION]
+            n_done = validation["total"]["completed"]
+            n_begun = {"ready": n_done + 1, "started": n_done + 1}
+            validation["total"].update(processed=n_done, **n_begun)
+            validation["current"] = dict.fromkeys(validation["current"], 0)
+
+    def begin_epoch(self, trainer: Trainer) -> None:
+        """Begin the next epoch where one is over, which Lightning would end twice.
+
+        It does so under a limit of steps: callbacks would see an epoch too many.
+        """
+        loop: Any = trainer.fit_loop
+        if getattr(loop, "restarted_on_epoch_end", False):
+            loop.epoch_progress.increment_completed()
+            # Its own setter says that a run with a limit of steps always restarts.
+            vars(loop)["_restarting"] = False
+            loop.epoch_loop.restarting = False
+            loop.reset_restart_stage()
+            loop.epoch_loop.reset_restart_stage()
+
+    def training_begins(self, trainer: Trainer) -> None:
+        """Let an epoch that was at its last batch get no other."""
+        fetcher = vars(trainer.fit_loop).get("_data_fetcher")
+        if self._is_last and fetcher is not None:
+            fetcher.done = True
+        self._is_last = False
+
+
+def unfinished_batch(trainer: Trainer, *, validates: bool) -> dict[str, bool] | None:
+    """Return what a checkpoint keeps; None where nothing of a batch is to come."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    is_in_epoch = epochs.processed < epochs.started == epochs.ready
+    n_batches = loop.batch_progress.current
+    is_at_end = n_batches.completed < n_batches.processed == n_batches.ready
+    if not is_in_epoch or not is_at_end:
+        return None
+    return {"is_last": loop._num_ready_batches_reached(), "validates": validates}
