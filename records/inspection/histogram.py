@@ -14,6 +14,8 @@ _N_BUCKETS = 1 << 16
 _MOST_FEW = 1 << 16
 """Values that are kept as they are."""
 
+_N_SAMPLED = 100
+
 _LARGEST = float(torch.finfo(torch.float32).max)
 _SMALLEST = float(torch.finfo(torch.float32).tiny)
 """Between both the sizes of values are told apart."""
@@ -23,11 +25,13 @@ class Histogram:
     """Counts of finite values: of few each, of many by their first 16 bits as float32.
 
     Such a bucket is less than one percent wide, so that the bulk of the values is told
-    apart however far away an outlier lies. It takes 768 KiB at most.
+    apart however far away an outlier lies. It takes 1 MiB at most.
     """
 
     def __init__(self) -> None:
-        self._n_values = self._n_beyond = 0
+        self._n_values = self._n_beyond = self._n_same = 0
+        self._candidate: Tensor | None = None
+        """The value that ``_n_same`` values are known to be."""
         self._few: list[Array] = []
         self._n_few = 0
         self._counts: Array | None = None
@@ -39,13 +43,26 @@ class Histogram:
         is_finite = values.isfinite()
         values = values if bool(is_finite.all()) else values[is_finite]
         self._n_values += values.numel()
+        self._count_the_same(values)
         if values.dtype is torch.float64:
             # What float32 has no number for is counted at its end.
             sizes = values.abs()
             is_tiny = (sizes < _SMALLEST) & (sizes > 0)
             self._n_beyond += int(((sizes > _LARGEST) | is_tiny).sum())
-            values = values.clamp(-_LARGEST, _LARGEST).to(torch.float32)
+            values = values.clamp(-_LARGEST, _LARGEST)
         self._add_numbers(np.array(values.numpy()))
+
+    def _count_the_same(self, values: Tensor) -> None:
+        """Count the values that most are, if there is one; too few, never too many.
+
+        A bucket does not say it: what lies in it is alike, not the same.
+        """
+        if self._candidate is not None:
+            self._n_same += int((values == self._candidate).sum())
+        if values.numel() and 2 * self._n_same < self._n_values:
+            # A value that most are is the median, nearly always of a sample as well.
+            self._candidate = values[:: max(1, values.numel() // _N_SAMPLED)].median()
+            self._n_same = int((values == self._candidate).sum())
 
     def _add_numbers(self, numbers: Array) -> None:
         if self._counts is None and self._n_few + len(numbers) <= _MOST_FEW:
@@ -56,7 +73,8 @@ class Histogram:
         if counts is None:
             counts = self._counts = np.zeros(_N_BUCKETS, np.int64)
         for part in (*self._few, numbers):
-            counts += np.bincount(part.view(np.uint32) >> 16, minlength=_N_BUCKETS)
+            bits = part.astype(np.float32, copy=False).view(np.uint32)
+            counts += np.bincount(bits >> 16, minlength=_N_BUCKETS)
         self._few = []
 
     def spread(self) -> "Spread | None":
@@ -71,7 +89,8 @@ class Histogram:
         if not self._n_few:
             return None
         values, counts = np.unique(np.concatenate(self._few), return_counts=True)
-        return Spread(values.astype(np.float64), values.astype(np.float64), counts)
+        numbers = values.astype(np.float64)
+        return Spread(numbers, numbers, counts, self._n_same)
 
     def _spread_of_buckets(self, counts: Array) -> "Spread":
         half = _N_BUCKETS // 2
@@ -84,21 +103,18 @@ class Histogram:
             (order << 16 | low_bits).view(np.float32) for low_bits in (0, 0xFFFF)
         )
         edges: Array = np.sort(np.stack([near, far]).astype(np.float64), axis=0)
-        return Spread(edges[0], edges[1], counts[order])
+        return Spread(edges[0], edges[1], counts[order], self._n_same)
 
 
 class Spread:
     """Values in buckets without gaps in their order: how many lie below which value."""
 
-    def __init__(self, low: Array, high: Array, counts: Array) -> None:
+    def __init__(self, low: Array, high: Array, counts: Array, n_same: int) -> None:
+        self.n_same = n_same
+        """How many are one and the same value, at least, if most are."""
         self._low, self._high, self._counts = low, high, counts
         self._ends: Array = np.cumsum(counts)
         self.n_values = int(self._ends[-1])
-
-    @property
-    def most_common_share(self) -> float:
-        """The share of the values in the fullest bucket, 0 to 1."""
-        return float(self._counts.max()) / self.n_values
 
     def value_at(self, n_below: float) -> float:
         """Return the value below which ``n_below`` of the values lie."""

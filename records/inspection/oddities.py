@@ -1,5 +1,6 @@
 """What is odd about the values of a tensor, by rules that can be told in a line."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -73,8 +74,10 @@ def _of_values(
 def _of_spread(spread: Spread, least: float, largest: float) -> Iterator[Oddity]:
     if spread.n_values < _FEWEST:
         return
-    if spread.most_common_share >= 0.99:
-        text = f"{spread.most_common_share:.2%} of the values are the same"
+    share = spread.n_same / spread.n_values
+    if share >= 0.99:
+        # Rounded down: 100 % would say that all are.
+        text = f"{math.floor(1e4 * share) / 1e4:.2%} of the values are the same"
         yield Oddity("almost constant", text)
         return
     median, reach = bulk_of(spread)

@@ -6,11 +6,19 @@ import pytest
 import torch
 
 from burnish.records.inspection.histogram import Histogram
-from burnish.records.inspection.oddities import RULES, oddities_of
+from burnish.records.inspection.oddities import RULES, Oddity, oddities_of
 from burnish.records.inspection.statistics import stats_of
 
 
 def kinds_of(values: torch.Tensor) -> list[str]:
+    return [oddity.kind for oddity in oddities_in(values)]
+
+
+def text_of(values: torch.Tensor) -> str:
+    return oddities_in(values)[0].text
+
+
+def oddities_in(values: torch.Tensor) -> list[Oddity]:
     histogram = Histogram()
     histogram.add(values.reshape(-1))
     oddities = oddities_of(
@@ -20,7 +28,7 @@ def kinds_of(values: torch.Tensor) -> list[str]:
         is_floating=values.is_floating_point(),
     )
     assert all(oddity.kind in RULES for oddity in oddities)
-    return [oddity.kind for oddity in oddities]
+    return oddities
 
 
 @pytest.mark.parametrize(
@@ -65,8 +73,37 @@ def test_nan_and_infinities_come_first() -> None:
     assert kinds_of(values) == ["NaN", "infinite", "outliers"]
 
 
-def test_values_of_which_nearly_all_are_the_same_are_said_to_be_so() -> None:
-    values = torch.zeros(1000)
-    values[5] = 1
+@pytest.mark.parametrize("n", [1000, 300_000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_values_of_which_nearly_all_are_the_same_are_said_to_be_so(
+    n: int, dtype: torch.dtype
+) -> None:
+    values = torch.full((n,), 1 / 3, dtype=dtype)
+    values[:3] = 1
 
     assert kinds_of(values) == ["almost constant"]
+    assert "100.00%" not in text_of(values)
+
+
+@pytest.mark.parametrize("n", [1000, 300_000])
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(torch.float32, 1e-4), (torch.float64, 1e-12)]
+)
+def test_values_that_are_only_alike_are_not_said_to_be_the_same(
+    n: int, dtype: torch.dtype, size: float
+) -> None:
+    values = 1.003 + size * torch.rand(n, dtype=dtype)
+
+    assert kinds_of(values) == []
+
+
+def test_the_same_values_are_found_behind_others() -> None:
+    blocks = [torch.randn(2000), *[torch.zeros(100_000)] * 3]
+    histogram = Histogram()
+    for block in blocks:
+        histogram.add(block)
+
+    spread = histogram.spread()
+
+    assert spread is not None
+    assert spread.n_same == 300_000
