@@ -42,15 +42,14 @@ class RenameField(RewriteRule):
 
     def apply(self, tree: object) -> None:
         """Move the value, if the file has it."""
-        for place, bound in tree_edit.find_sites(tree, self.old_field):
-            value, weak = place.value, place.is_weak
-            place.remove()
-            tree_edit.create(
-                tree, fill_wildcards(self.new_field, bound), value, weak=weak
-            )
-        if tuple(self.old_field[: len(self.new_field)]) == self.new_field:
+        old, new = tuple(self.old_field), tuple(self.new_field)
+        if new[: len(old)] == old:
+            tree_edit.wrap(tree, old, new[len(old) :])
+            return
+        tree_edit.move(tree, old, new)
+        if old[: len(new)] == new:
             # The field takes its struct's place: without it, an empty one is left.
-            for place, _ in reversed(tree_edit.find_sites(tree, self.new_field)):
+            for place, _ in reversed(tree_edit.find_sites(tree, new)):
                 if place.value == {}:
                     place.remove()
 

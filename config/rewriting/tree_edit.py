@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError, Problem
 from ..path import child, item_index
-from ..patterns import is_pattern, wildcard_values
+from ..patterns import fill_wildcards, is_pattern, wildcard_values
 from ..short_text import quantity, short_repr
 from ..tree import NamedStruct, StructWord, Weak, is_dict, is_items
 
@@ -46,6 +46,13 @@ class Site:
     def is_weak(self) -> bool:
         """Whether this value is a default inside a struct that is not there."""
         return isinstance(self.container, Weak)
+
+    @property
+    def is_in_list(self) -> bool:
+        """Whether this is an item of a list, or below one."""
+        return type(self.key) is int or (
+            self.parent is not None and self.parent.is_in_list
+        )
 
     def set(self, value: object) -> None:
         """Put ``value`` here; a tuple around it is replaced in its own container."""
@@ -107,6 +114,56 @@ def find_sites(
     return matches
 
 
+def wrap(tree: object, pattern: Sequence[str], names: Sequence[str]) -> None:
+    """Put what stands at each place of ``pattern`` below ``names``, at that place."""
+    for site, _ in _outermost(find_sites(tree, pattern)):
+        value, kind = site.value, Weak if site.is_weak else dict
+        for name in reversed(names):
+            value = kind({name: value})
+        site.set(value)
+
+
+def move(tree: object, pattern: Sequence[str], target: Sequence[str]) -> None:
+    """Put what stands at the places of ``pattern`` where ``target`` says.
+
+    Items of a list that go where nothing was yet are a list there again.
+    """
+    sites = _outermost(find_sites(tree, pattern))
+    moves = [
+        (fill_wildcards(target, bound), site.value, site.is_weak)
+        for site, bound in sites
+    ]
+    # From the end, so that the numbers of a list's items before it stay true.
+    for site, _ in reversed(sites):
+        site.remove()
+        if site.parent and site.container == [] and type(site.container) is list:
+            # No class need have a field for it any more, as for a struct left empty.
+            site.parent.remove()
+    new_dicts: dict[tuple[str, ...], None] = {}
+    if any(site.is_in_list for site, _ in sites):
+        prefixes = (names[:n] for names, _, _ in moves for n in range(1, len(names)))
+        new_dicts = dict.fromkeys(p for p in prefixes if not find_sites(tree, p))
+    for names, value, weak in moves:
+        create(tree, names, value, weak=weak)
+    for prefix in sorted(new_dicts, key=len, reverse=True):
+        for site, _ in find_sites(tree, prefix):
+            fields = site.value
+            if type(fields) is dict and [*fields] == [*map(str, range(len(fields)))]:
+                site.set([*fields.values()])
+
+
+def _outermost(
+    sites: list[tuple[Site, tuple[str, ...]]],
+) -> list[tuple[Site, tuple[str, ...]]]:
+    """Return the sites that are in no other one: those inside move with it."""
+    places = {site.names for site, _ in sites}
+    return [
+        (site, bound)
+        for site, bound in sites
+        if not any(site.names[:n] in places for n in range(1, len(site.names)))
+    ]
+
+
 def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     """Put ``value`` at ``names``, where nothing may stand yet; make what is missing.
 
@@ -117,8 +174,9 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
         container = _enter(container, name, path, weak)
         path = child(path, name)
     value_path = child(path, names[-1])
-    if isinstance(container, list):
-        raise _problem(value_path, "a rule cannot move a value into a list")
+    if is_items(container):
+        _fill_item(container, names[-1], value, value_path)
+        return
     # An empty struct is what moving its last field out has left behind.
     current = container.get(names[-1])
     if names[-1] in container and current != {} and not isinstance(current, Weak):
@@ -129,6 +187,15 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
             value_path, f"{message} {short_repr(value, 40)} there. Keep one of the two"
         )
     container[names[-1]] = value
+
+
+def _fill_item(items: Any, name: str, value: Any, path: str) -> None:
+    """Put ``value`` in the place of an item that the move left empty."""
+    index = item_index(name)
+    has_item = index is not None and index < len(items)
+    if not (isinstance(items, list) and has_item and items[index] == {}):
+        raise _problem(path, "a rule cannot move a value into a list")
+    items[index] = value
 
 
 def supply_default(tree: object, field: Sequence[str], default: object) -> None:

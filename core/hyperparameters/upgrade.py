@@ -13,7 +13,7 @@ from ...records.errors import RecordError, RecordVersionError
 from ..errors import HyperparameterError
 from ..modules.registry import NAME, Node
 from ..modules.versions import new_path, rules_of, version_of
-from .values import ALL, NOTES, VERSION
+from .values import ALL, NOTES, VERSION, is_child
 
 
 def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, Any]:
@@ -29,16 +29,33 @@ def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, A
     # Without a class they were written by hand, for the class as it is now.
     if version == newest or NAME not in node:
         return node
-    tree = copy.deepcopy(dict(node))
+    tree = dict(node)
     try:
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
-                rule.apply(tree)
+                tree = _rewritten(tree, rule)
                 for key in NOTES & tree.keys():
                     tree[key] = _renamed_notes(tree[key], "", rule)
     except (ConfigError, RecordError) as error:
         raise HyperparameterError(path, str(error)) from error
     return tree
+
+
+def _rewritten(tree: dict[str, Any], rule: RewriteRule) -> dict[str, Any]:
+    """Return ``tree`` as ``rule`` has it.
+
+    Children are described beside the arguments, for people.  A rule that is about the
+    tensors of one may not go with its description, which is left as it was then.
+    """
+    rewritten = copy.deepcopy(tree)
+    try:
+        rule.apply(rewritten)
+    except (ConfigError, RecordError):
+        children = {name: value for name, value in tree.items() if is_child(value)}
+        rewritten = {name: tree[name] for name in tree.keys() - children.keys()}
+        rule.apply(rewritten)
+        return {**children, **rewritten}
+    return rewritten
 
 
 def _renamed_notes(notes: object, above: str, rule: RewriteRule) -> Any:

@@ -41,6 +41,35 @@ def test_rules_map_the_paths_of_flat_entries(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "tree", "expected"),
+    [
+        ("b.*", "c.*.x", {"b": [1, 2, 3]}, {"c": [{"x": 1}, {"x": 2}, {"x": 3}]}),
+        ("b.*", "c.x.*", {"b": [1, 2]}, {"c": {"x": [1, 2]}}),
+        ("b.*", "c.*", {"b": {"0": 1}}, {"b": {}, "c": {"0": 1}}),
+        ("b.*", "b.*.x", {"b": [1, 2]}, {"b": [{"x": 1}, {"x": 2}]}),
+        ("b.*", "b.*.x", {"b": (1, 2)}, {"b": ({"x": 1}, {"x": 2})}),
+        ("b.*.x", "b.*", {"b": [{"x": 1}, {"x": 2}]}, {"b": [1, 2]}),
+        ("b.*.x", "c.*.y", {"b": [{"x": 1}], "c": [{}]}, {"b": [{}], "c": [{"y": 1}]}),
+        ("b.1", "c", {"b": [1, 2, 3]}, {"b": [1, 3], "c": 2}),
+        ("**.a", "**.b", {"a": {"a": 1}}, {"b": {"a": 1}}),
+        ("**.a", "**.a.b", {"a": {"a": 1}}, {"a": {"b": {"a": 1}}}),
+    ],
+)
+def test_items_of_lists_move_each_to_its_own_place(
+    old: str, new: str, tree: Any, expected: Any
+) -> None:
+    RenameField(old, new).apply(tree)
+
+    assert tree == expected
+
+
+@pytest.mark.parametrize("items", [[{"x": 1, "k": 2}], ({"x": 1, "k": 2},)])
+def test_a_value_that_would_replace_an_item_is_refused(items: Any) -> None:
+    with pytest.raises(ConfigError, match=r"b\.0.*cannot move a value into a list"):
+        RenameField("b.*.x", "b.*").apply({"b": items})
+
+
+@pytest.mark.parametrize(
     "rule",
     [
         RenameField(old_field=("lr",), new_field=("learning_rate",)),

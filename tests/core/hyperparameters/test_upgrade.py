@@ -37,3 +37,40 @@ def test_a_newer_version_or_none_is_refused() -> None:
         upgraded_node(Sized, {"__name__": "Sized", "__version__": 2}, "net")
     with pytest.raises(HyperparameterError, match="is no number from 0 on"):
         upgraded_node(Sized, {"__name__": "Sized", "__version__": -1}, "net")
+
+
+@burnish.module(
+    version=1,
+    upgrade_rules={
+        0: [
+            RenameField("width", "size"),
+            RenameField("blocks.*", "layers.*.lin"),
+            RenameField("head.lin", "head"),
+        ]
+    },
+)
+class Wrapped(nn.Module):
+    def __init__(self, size: int = 8) -> None:
+        super().__init__()
+
+
+def test_rules_of_tensors_leave_descriptions_of_children_that_they_do_not_fit() -> None:
+    lin = burnish.get_hparams(nn.Linear(2, 2))
+    head = {"__name__": "Head", "lin": lin}
+    node = {"__name__": "Wrapped", "width": 4, "blocks": [lin, lin], "head": head}
+
+    upgraded = upgraded_node(Wrapped, node, "")
+
+    assert upgraded == {
+        "__name__": "Wrapped",
+        "size": 4,
+        "layers": [{"lin": lin}, {"lin": lin}],
+        "head": head,
+    }
+
+
+def test_a_rule_that_does_not_fit_an_argument_is_an_error() -> None:
+    node = {"__name__": "Wrapped", "width": 4, "size": 5, "blocks": []}
+
+    with pytest.raises(HyperparameterError, match="size: stands there already"):
+        upgraded_node(Wrapped, node, "net")
