@@ -192,8 +192,8 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
 def _fill_item(items: Any, name: str, value: Any, path: str) -> None:
     """Put ``value`` in the place of an item that the move left empty."""
     index = item_index(name)
-    has_item = index is not None and index < len(items)
-    if not (isinstance(items, list) and has_item and items[index] == {}):
+    is_list = isinstance(items, list)
+    if index is None or not is_list or items[index : index + 1] != [{}]:
         raise _problem(path, "a rule cannot move a value into a list")
     items[index] = value
 

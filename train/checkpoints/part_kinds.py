@@ -8,6 +8,7 @@ import copy
 import inspect
 import random
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -384,7 +385,7 @@ _GENERATORS = (
 
 
 class _ValuePart(Part):
-    """Plain data; a tensor, a dict or a list can be filled, the rest is immutable."""
+    """Plain data; a tensor, or a container of `_FILLABLE`, is filled in place."""
 
     kind = VALUE
     fillable_from = (VALUE,)
@@ -405,7 +406,7 @@ class _ValuePart(Part):
             tensors.note(self.name, self.value, content)
             tensors.fill(transaction)
             return
-        if not isinstance(self.value, dict | list):
+        if not isinstance(self.value, _FILLABLE):
             raise TypeError(
                 f"{self.name}: {with_article(type(self.value).__name__)} cannot be "
                 f"filled in place; read it as checkpoints[step][{self.name!r}]"
@@ -423,8 +424,12 @@ class _ValuePart(Part):
 
     def _refill(self, content: Any) -> None:
         self.value.clear()
-        is_dict = isinstance(self.value, dict)
-        self.value.update(content) if is_dict else self.value.extend(content)
+        is_in_row = isinstance(self.value, list | deque)
+        self.value.extend(content) if is_in_row else self.value.update(content)
+
+
+_FILLABLE = (dict, list, deque, set)
+"""The plain data whose content can be another, while the object stays."""
 
 
 def _warn_of_changes(name: str, report: object) -> None:
