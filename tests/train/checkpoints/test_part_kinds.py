@@ -2,6 +2,7 @@
 
 import os
 from argparse import Namespace
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -173,6 +174,15 @@ def test_a_part_that_is_no_data_is_named_and_nothing_is_written(tmp_path: Path) 
     assert os.listdir(tmp_path / "run") == ["step000000000001"]
 
 
+@pytest.mark.parametrize("kind", [lambda part: {"actor": part}, lambda part: [part]])
+def test_an_object_with_a_state_inside_of_data_is_told_to_be_a_part(
+    kind: Any, tmp_path: Path
+) -> None:
+    for part in (net(), AdamW().bind(net(), lr=0.1)):
+        with pytest.raises(TypeError, match=r"store its state_dict\(\), or save it as"):
+            Checkpoints(tmp_path).save(1, agent=kind(part))
+
+
 DATA = torch.utils.data.TensorDataset(torch.ones(4))
 
 
@@ -242,6 +252,19 @@ def test_records_and_containers_are_filled_in_place(tmp_path: Path) -> None:
 
     assert (other.epoch, other.seen) == (3, [1, 2])
     assert emptied == history
+
+
+def test_a_deque_and_a_set_are_filled_in_place(tmp_path: Path) -> None:
+    replay, seen = deque([(1, 0.5), (2, 0.25), (3, 0.0)], maxlen=3), {"a", "b"}
+    Checkpoints(tmp_path).save(1, replay=replay, seen=seen)
+    other, shorter, emptied = deque[Any](maxlen=3), deque[Any](maxlen=2), set[str]()
+
+    Checkpoints(tmp_path).restore(replay=other, seen=emptied)
+    Checkpoints(tmp_path).restore(replay=shorter)
+
+    assert other == replay
+    assert emptied == seen
+    assert shorter == deque([(2, 0.25), (3, 0.0)])  # it holds as many as it can
 
 
 def test_the_state_of_another_optimizer_of_torch_is_refused(tmp_path: Path) -> None:
