@@ -44,9 +44,9 @@ class RenameField(RewriteRule):
         """Move the value, if the file has it."""
         old, new = tuple(self.old_field), tuple(self.new_field)
         if new[: len(old)] == old:
-            tree_edit.wrap(tree, old, new[len(old) :])
+            tree_edit.wrap_values(tree, old, new[len(old) :])
             return
-        tree_edit.move(tree, old, new)
+        tree_edit.move_values(tree, old, new)
         if old[: len(new)] == new:
             # The field takes its struct's place: without it, an empty one is left.
             for place, _ in reversed(tree_edit.find_sites(tree, new)):

@@ -114,7 +114,7 @@ def find_sites(
     return matches
 
 
-def wrap(tree: object, pattern: Sequence[str], names: Sequence[str]) -> None:
+def wrap_values(tree: object, pattern: Sequence[str], names: Sequence[str]) -> None:
     """Put what stands at each place of ``pattern`` below ``names``, at that place."""
     for site, _ in _outermost(find_sites(tree, pattern)):
         value, kind = site.value, Weak if site.is_weak else dict
@@ -123,7 +123,7 @@ def wrap(tree: object, pattern: Sequence[str], names: Sequence[str]) -> None:
         site.set(value)
 
 
-def move(tree: object, pattern: Sequence[str], target: Sequence[str]) -> None:
+def move_values(tree: object, pattern: Sequence[str], target: Sequence[str]) -> None:
     """Put what stands at the places of ``pattern`` where ``target`` says.
 
     Items of a list that go where nothing was yet are a list there again.
