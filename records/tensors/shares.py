@@ -46,6 +46,19 @@ def own_share(tensor: Tensor) -> Tensor:
     return local_part(tensor) if hasattr(tensor, "device_mesh") else tensor
 
 
+def shares_of_both(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what this process has of two tensors, of a plain one where the other is.
+
+    Nothing is sent between processes; two that are spread in different ways have shares
+    of different places.
+    """
+    if hasattr(a, "device_mesh") and not hasattr(b, "device_mesh"):
+        return own_share(a), own_share(share_of(b, a))
+    if hasattr(b, "device_mesh") and not hasattr(a, "device_mesh"):
+        return own_share(share_of(a, b)), own_share(b)
+    return own_share(a), own_share(b)
+
+
 def spread_as(like: Any, tensor: Any) -> Any:
     """Return ``tensor`` spread over the processes as ``like`` is, if both are."""
     before, after = (

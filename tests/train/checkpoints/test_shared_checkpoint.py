@@ -88,6 +88,42 @@ def test_a_run_goes_on_to_the_bit(
     in_processes(act, tmp_path / "processes", 2)
 
 
+@pytest.mark.parametrize("spread", [fsdp, tensor_parallel])
+def test_parts_that_share_a_spread_module_come_back(
+    spread: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        one, other = spread(plain_net()), spread(plain_net())
+        checkpoints = Checkpoints(tmp_path / "run")
+        checkpoints.save(
+            1, actor=nn.ModuleList([one]), critic=nn.ModuleDict({"a": one})
+        )
+        checkpoints.save(
+            2, actor=nn.ModuleList([one]), critic=nn.ModuleDict({"a": other})
+        )
+        before = whole_values(one)
+        with torch.no_grad():
+            for parameter in [*one.parameters(), *other.parameters()]:
+                parameter.add_(1.0)
+        checkpoints.save(
+            3, actor=nn.ModuleList([one]), critic=nn.ModuleDict({"a": plain_net()})
+        )
+        parts = {"actor": nn.ModuleList([one]), "critic": nn.ModuleDict({"a": one})}
+
+        with pytest.raises(RecordError, match=r"actor\.0.*critic\.a.*one tensor"):
+            checkpoints.restore(3, **parts)
+        for step in (1, 2):
+            checkpoints.restore(step, **parts)
+            assert all(
+                torch.equal(a, b)
+                for a, b in zip(
+                    whole_values(one).values(), before.values(), strict=True
+                )
+            )
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
 def test_other_processes_go_on_and_one_alone_as_well(tmp_path: Path) -> None:
     def act(rank: int) -> None:
         run = Run(fsdp)
