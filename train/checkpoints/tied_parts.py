@@ -15,22 +15,50 @@ from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.tensors.memory import ORDINARY, memory_address, same_bits
 
+Ties = dict[str, tuple[str, str]]
+"""Of one part: another part, and a path there, by the path of a common tensor here."""
 
-def tied_names(objects: Mapping[str, object]) -> frozenset[str]:
-    """Return the names of modules and tensors that have a tensor of another one."""
+
+def ties_of(objects: Mapping[str, object]) -> dict[str, Ties]:
+    """Return what modules and tensors have in common, told of the later one of two.
+
+    The path of a tensor that is no module's is empty.
+    """
     tensors_by_name = {name: _tensors_of(value) for name, value in objects.items()}
     tensors_by_name = {name: ts for name, ts in tensors_by_name.items() if ts}
     if len(tensors_by_name) < 2:
-        return frozenset()
-    owners: dict[int, str] = {}
-    tied: set[str] = set()
+        return {}
+    owners: dict[int, tuple[str, str]] = {}
+    ties: dict[str, Ties] = {}
     for name, tensors in tensors_by_name.items():
-        for address in map(_address, tensors):
-            owner = owners.setdefault(address, name)
+        for path, tensor in tensors.items():
+            address = _address(tensor)
+            owner = owners.setdefault(address, (name, path))
             # What has no values yet is nobody's.
-            if owner != name and address:
-                tied |= {owner, name}
-    return frozenset(tied)
+            if owner[0] != name and address:
+                ties.setdefault(name, {})[path] = owner
+    return ties
+
+
+def tied_names(ties: Mapping[str, Ties]) -> frozenset[str]:
+    """Return the names of all that have a tensor of another one."""
+    others = (other for of_one in ties.values() for other, _ in of_one.values())
+    return frozenset([*ties, *others])
+
+
+def untied(name: str, value: object, ties: Ties, others: Mapping[str, object]) -> str:
+    """Return what ``value`` no longer has in common with ``others``; else nothing."""
+    tensors = _tensors_of(value)
+    others = {other: others[other] for other, _ in ties.values() if other in others}
+    tensors_of_others = {other: _tensors_of(value) for other, value in others.items()}
+    for path, (other, other_path) in ties.items():
+        pair = tensors.get(path), tensors_of_others.get(other, {}).get(other_path)
+        a, b = pair
+        if a is None or b is None or _address(a) == _address(b):
+            continue
+        names = (".".join(filter(None, x)) for x in ((name, path), (other, other_path)))
+        return " and ".join(names)
+    return ""
 
 
 def check_tied_modules(
@@ -68,10 +96,11 @@ def _address(tensor: torch.Tensor) -> int:
     return memory_address(tensor)
 
 
-def _tensors_of(value: object) -> list[torch.Tensor]:
+def _tensors_of(value: object) -> dict[str, torch.Tensor]:
+    """Return the tensors of a module by path, and one that is none's under nothing."""
     if isinstance(value, nn.Module):
-        return [tensor for _, _, tensor in named_tensors(places_of(value))]
-    return [value] if isinstance(value, torch.Tensor) else []
+        return {path: tensor for path, _, tensor in named_tensors(places_of(value))}
+    return {"": value} if isinstance(value, torch.Tensor) else {}
 
 
 def _differ(

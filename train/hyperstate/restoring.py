@@ -18,12 +18,13 @@ from ..checkpoints.distributed import has_shares
 from ..checkpoints.part_kinds import part_of
 from ..checkpoints.rng import restored_generators
 from ..checkpoints.shared_parts import with_own_shares
+from ..checkpoints.tied_parts import Ties, untied
 from .blob_markers import LEGACY_SUFFIX, has_blobs
 from .digests import check_digest
 from .field_marks import PENDING, Lazy
 from .lazy_fields import Deferred, Origin, View, value_in_state
 from .legacy_objects import read_legacy_object
-from .state_objects import open_object, restore_object, serializable_class
+from .state_objects import Description, open_object, restore_object, serializable_class
 from .state_tree import StateTree, Waiting
 
 
@@ -45,6 +46,8 @@ class Restoring(StateTree):
     _template: Any = None
     _takers: dict[int, str] = field(default_factory=lambda: {})
     """At which path each object of the template was given away, by its ``id``."""
+    _ties: dict[str, Ties] = field(default_factory=dict[str, Ties])
+    """What objects that were made have in common with those that were not yet."""
     _is_filling: bool = False
     """Whether the objects of the template are filled, all of them by the end."""
 
@@ -88,7 +91,27 @@ class Restoring(StateTree):
             self._active.pop()
         self.origin.made[file] = obj
         self.n_loaded += 1
+        if self.has_program:
+            self._check_ties()
         return obj
+
+    def _check_ties(self) -> None:
+        """Raise RecordMismatchError where one tensor of before has become two."""
+        made = self.origin.made
+        objects = {p: made[f] for p, (f, _) in self._places.items() if f in made}
+        for path in [p for p in self._ties if p in objects]:
+            ties = self._ties[path]
+            if any(other not in objects for other, _ in ties.values()):
+                continue
+            pair = untied(path, objects[path], ties, objects)
+            if pair:
+                raise RecordMismatchError(
+                    str(self.folder),
+                    [f"{pair}: one tensor when they were saved, and two here"],
+                    "Nothing goes on with two: let initial_state make the objects as "
+                    "they were when the checkpoint was saved, with what they share.",
+                )
+            del self._ties[path]
 
     def _make(self, path: str, file: str, annotation: Any) -> Any:
         # A save that goes on ends by moving what was not read yet.
@@ -97,6 +120,9 @@ class Restoring(StateTree):
             data = read_legacy_object(self.origin.files, file, path)
             return self.deserialized(data, annotation, str(self.folder / file))
         record = open_object(self.origin.files, file, path, self.hyperparameters)
+        ties = Description.read(record).ties
+        if ties:
+            self._ties[path] = ties
         in_shares = self._is_in_shares(path)
         if in_shares:
             target = self.initial_object(path)

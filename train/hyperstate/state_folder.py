@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -29,7 +29,7 @@ from ..checkpoints.part_kinds import MODULE
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
 from ..checkpoints.shared_parts import shared_names
-from ..checkpoints.tied_parts import tied_names
+from ..checkpoints.tied_parts import tied_names, ties_of
 from ..plain_records import record_of, value_of
 from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
@@ -169,7 +169,8 @@ def _descriptions(
 ) -> dict[str, Description]:
     modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
     # Each has a record of its own, and only the program makes them of one tensor again.
-    filled = {*shared, *tied_names(split.blobs)}
+    ties = ties_of(split.blobs)
+    filled = {*shared, *tied_names(ties)}
     descriptions = {
         path: description_of(value, modules, is_filled=path in filled)
         for path, value in split.blobs.items()
@@ -182,6 +183,8 @@ def _descriptions(
             descriptions[path] = beside_filled(descriptions[path])
     if any(description.kind == FILLED for description in descriptions.values()):
         descriptions = {p: beside_filled(d) for p, d in descriptions.items()}
+    for path, of_one in ties.items():
+        descriptions[path] = replace(descriptions[path], ties=of_one)
     return descriptions
 
 

@@ -7,7 +7,7 @@ how the object comes to be again.
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, get_origin
 
@@ -49,6 +49,7 @@ from ..checkpoints.part_kinds import (
     part_of,
     refused,
 )
+from ..checkpoints.tied_parts import Ties
 from ..checkpoints.trained_tensors import is_trained
 from ..plain_records import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, is_binding, rebuild_optimizer
@@ -83,6 +84,8 @@ class Description:
     """The binding of an optimizer, or the name of a generator."""
     left_out: tuple[str, ...] = ()
     """Paths of a module's tensors that are not in its record."""
+    ties: Ties = field(default_factory=dict[str, tuple[str, str]])
+    """Its tensors that are those of other objects, too."""
 
     @classmethod
     def read(cls, record: FlatRecord) -> "Description":
@@ -100,6 +103,7 @@ class Description:
             str(metadata.get("part")),
             metadata.get("about"),
             tuple(map(str, left_out)) if isinstance(left_out, list) else (),
+            _ties(metadata.get("ties")),
         )
 
     def record_of(
@@ -129,6 +133,8 @@ class Description:
         facts = {"kind": self.kind, "part": self.part, "about": self.about}
         if left_out:
             facts["left_out"] = sorted(left_out)
+        if self.ties:
+            facts["ties"] = {path: [*place] for path, place in self.ties.items()}
         return writer_for(file).prepare(
             record, metadata={KEY: facts, **beside}, note=note
         )
@@ -541,6 +547,15 @@ def serializable_class(annotation: object, file: str) -> Any:
             file, [f"the field is {with_article(name)}, which has no deserialize"]
         )
     return cls
+
+
+def _ties(stored: object) -> Ties:
+    rows = stored.items() if isinstance(stored, Mapping) else ()
+    return {
+        str(path): (str(place[0]), str(place[1]))
+        for path, place in rows
+        if isinstance(place, list) and len(place) == 2
+    }
 
 
 def _declared_class(

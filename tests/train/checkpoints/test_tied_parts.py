@@ -10,7 +10,7 @@ from torch import nn
 
 from burnish import module
 from burnish.records import RecordMismatchError
-from burnish.train import Checkpoints, HyperState, load_state
+from burnish.train import Checkpoints, HyperState, Lazy, load_state
 
 torch.set_num_threads(1)
 
@@ -165,3 +165,50 @@ def test_a_trained_tensor_is_read_where_no_program_is(tmp_path: Path) -> None:
 
     (folder,) = tmp_path.iterdir()
     assert load_state(Looked, folder).log_alpha.item() == 1.0
+
+
+@dataclass
+class Empty:
+    pass
+
+
+@dataclass
+class Growing:
+    step: int
+    net: Head
+    aux: Head | None = None
+
+
+@dataclass
+class LazilyGrowing(Lazy):
+    step: int
+    net: Head
+    aux: Head | None = None
+
+
+@pytest.mark.parametrize("state_cls", [Growing, LazilyGrowing])
+def test_what_a_later_object_shares_is_not_lost_in_silence(
+    state_cls: Any, tmp_path: Path
+) -> None:
+    def begin(config: Empty) -> Any:
+        return state_cls(0, Head(Encoder()))
+
+    def begin_with_both(config: Empty) -> Any:
+        net = Head(Encoder())
+        return state_cls(0, net, Head(net.encoder))
+
+    def load(initial_state: Any) -> Any:
+        run = HyperState.load(Empty, state_cls, initial_state, checkpoint_dir=tmp_path)
+        return run.state.net, run.state.aux
+
+    run = HyperState.load(Empty, state_cls, begin, checkpoint_dir=tmp_path)
+    run.state.aux = Head(run.state.net.encoder)
+    run.state.step = 1
+    run.step()
+
+    with pytest.raises(
+        RecordMismatchError, match=r"aux\.encoder.* and net\.encoder.*two"
+    ):
+        load(begin)
+    net, aux = load(begin_with_both)
+    assert aux.encoder is net.encoder
