@@ -108,7 +108,10 @@ def test_parts_that_share_a_spread_module_come_back(
         checkpoints.save(
             3, actor=nn.ModuleList([one]), critic=nn.ModuleDict({"a": plain_net()})
         )
-        parts = {"actor": nn.ModuleList([one]), "critic": nn.ModuleDict({"a": one})}
+        parts: dict[str, Any] = {
+            "actor": nn.ModuleList([one]),
+            "critic": nn.ModuleDict({"a": one}),
+        }
 
         with pytest.raises(RecordError, match=r"actor\.0.*critic\.a.*one tensor"):
             checkpoints.restore(3, **parts)
