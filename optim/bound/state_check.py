@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...config.short_text import first_names, with_article
+from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.shares import share_of
 from ..engines.tracing.extended_state import (
     KEPT,
@@ -103,6 +104,42 @@ _LEFT_OUT = {
     "this optimizer rounds to nearest. To go on as before: "
     "bind(net, lr=..., rounding='stochastic')",
 }
+
+
+def narrowed(blank: object, stored_fields: Mapping[str, object]) -> str:
+    """Return what of a stored state has fewer digits than in one like ``blank``.
+
+    As names and dtypes, or nothing: stored states keep their dtype.
+    """
+    usual = {} if blank is None else fields_of_state(blank)
+    return ", ".join(
+        f"{name} in {name_of_dtype(value.dtype)} (begun here: "
+        f"{name_of_dtype(usual[name].dtype)})"
+        for name, value in stored_fields.items()
+        if _has_fewer_digits(value, usual.get(name))
+    )
+
+
+def _has_fewer_digits(value: object, usual: object) -> bool:
+    if not (isinstance(value, Tensor) and isinstance(usual, Tensor)):
+        return False
+    if not (value.is_floating_point() and usual.is_floating_point()):
+        return False
+    return torch.finfo(value.dtype).eps > torch.finfo(usual.dtype).eps
+
+
+def what_is_narrow(texts_by_path: Mapping[str, str]) -> list[str]:
+    """Say what `narrowed` found, by the paths of parameters."""
+    paths_by_text: dict[str, list[str]] = {}
+    for path, text in texts_by_path.items():
+        if text:
+            paths_by_text.setdefault(text, []).append(path)
+    return [
+        f"{first_names(paths, 4)}: stored with {text}, and stays so: what is smaller "
+        "than its last digit is lost at each step. To go on with more digits: "
+        "optim.state[param][name] = optim.state[param][name].to(dtype)"
+        for text, paths in paths_by_text.items()
+    ]
 
 
 BESIDE = "beside"

@@ -20,7 +20,7 @@ from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.nested_records import as_dicts
 from ..bound.param_groups import plain_hyperparameters, schedule_data
-from ..bound.state_check import what_is_left_out
+from ..bound.state_check import what_is_left_out, what_is_narrow
 from ..stepping.step_runner import StepRunner
 from .guards import guards_of, other_guards
 from .matching import Matching, Rename, match_states
@@ -241,6 +241,7 @@ def _checked_states(
     problems.n_of_states = len(problems.texts)
     report.loaded += checked_states.loaded
     report.changed += what_is_left_out(checked_states.dropped)
+    report.changed += what_is_narrow(checked_states.narrow)
     return checked_states.states
 
 

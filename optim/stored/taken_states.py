@@ -12,7 +12,7 @@ from ...records.entries.entry import Param
 from ...records.report import LoadReport
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
-from ..bound.state_check import left_out
+from ..bound.state_check import left_out, narrowed
 from .matching import ComputedMatch, Matching, StoredMatch
 from .rearranged_state import BeginsAnewError, RearrangedState, probe_shape
 from .record_types import OptimizerRecord, ParamState
@@ -31,6 +31,8 @@ class TakenStates:
         """The stored paths of states that do not fit."""
         self.dropped: dict[str, list[str]] = {}
         """What was kept for weights and has no place here, by path."""
+        self.narrow: dict[str, str] = {}
+        """What has fewer digits than a state that begins here, by path."""
         self._group_of = bound.group_of_params()
         described = record.metadata.get("optimizer", {})
         self._beside: Mapping[str, Any] = described.get("beside", {})
@@ -125,6 +127,7 @@ class TakenStates:
         )
         blank = self.bound.blank(index, param.tensor)
         self.dropped[param.path] = left_out(blank, fields)
+        self.narrow[param.path] = narrowed(blank, fields)
         self.loaded.append(param.path)
         if len(self.problems) > n_problems:
             self.misfits.append(stored_path)

@@ -16,7 +16,13 @@ from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import States
 from ..bound.param_groups import ParamGroup, part_schedules, take_over, take_values
-from ..bound.state_check import BESIDE, left_out, what_is_left_out
+from ..bound.state_check import (
+    BESIDE,
+    left_out,
+    narrowed,
+    what_is_left_out,
+    what_is_narrow,
+)
 from .optimizer_record import other_optimizer_cure
 from .upgraded_state_dict import LAYOUT, upgraded_state_dict
 
@@ -109,6 +115,7 @@ def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
         return {}  # torch raises, in its own words
     problems: list[str] = []
     dropped: dict[str, list[str]] = {}
+    narrow: dict[str, str] = {}
     states: States = {}
     numbers = chain.from_iterable(g["params"] for g in theirs)
     params = [(i, p) for i, g in enumerate(ours) for p in g["params"]]
@@ -123,13 +130,12 @@ def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
         fields = state_dict["state"].get(number)
         if fields is None or problems:
             continue
-        dropped[bound.params.path_of(param)] = left_out(
-            bound.blank(index, param), fields
-        )
+        path, blank = bound.params.path_of(param), bound.blank(index, param)
+        dropped[path], narrow[path] = left_out(blank, fields), narrowed(blank, fields)
         beside = theirs[index].get(BESIDE, ())
         states[param] = bound.checked(param, index, fields, problems, beside)
     if problems:
         raise RecordMismatchError(_WHERE, problems, other_optimizer_cure())
-    for text in what_is_left_out(dropped):
+    for text in [*what_is_left_out(dropped), *what_is_narrow(narrow)]:
         warn_user(text, RuntimeWarning)
     return states

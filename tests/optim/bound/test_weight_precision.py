@@ -385,6 +385,7 @@ def test_an_old_record_of_no_state_begins_masters_as_well() -> None:
     assert are_roundings(optimizer, net)
 
 
+@pytest.mark.filterwarnings("ignore:.*stored with exp_avg in bfloat16")
 @pytest.mark.parametrize(
     "options", [{"master_dtype": WIDE}, {"rounding": "stochastic"}], ids=str
 )

@@ -1,5 +1,6 @@
 """State as records: by ID, then path; resumed to the bit; all or nothing."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -485,3 +486,38 @@ def test_a_state_dict_that_was_saved_as_data_is_told_with_what_to_do(
 
     with pytest.raises(RecordFormatError, match=r"plain data.*optim\.load_state_d"):
         optim.load_record(tmp_path / "state.mpk")
+
+
+@pytest.mark.parametrize(
+    ("before", "options"),
+    [
+        (torch.bfloat16, {"state_dtype": torch.float32}),
+        (torch.bfloat16, {"master_dtype": torch.float32}),
+        (torch.float16, {}),
+    ],
+)
+def test_a_state_of_fewer_digits_than_here_is_told(
+    before: torch.dtype, options: dict[str, Any]
+) -> None:
+    net = nn.Linear(2, 1).to(before)
+    optim = AdamW().bind(net, lr=0.1)
+    for param in net.parameters():
+        param.grad = torch.ones_like(param)
+    optim.step()
+    after = nn.Linear(2, 1).to(torch.bfloat16 if options else torch.float32)
+    told = f"stored with exp_avg in {str(before)[6:]} \\(begun here: float32\\)"
+
+    resumed = AdamW().bind(after, lr=0.1, **options)
+    report = resumed.load_record(optim.save_record())
+    with pytest.warns(RuntimeWarning, match=told):
+        resumed.load_state_dict(optim.state_dict())
+    for state in resumed.state.values():  # what the report says helps
+        state["exp_avg"] = state["exp_avg"].float()
+        state["exp_avg_sq"] = state["exp_avg_sq"].float()
+    after.weight.grad = torch.ones_like(after.weight)
+    resumed.step()
+
+    assert any(re.search(told, text) for text in report.changed)
+    assert resumed.state[after.weight]["exp_avg"].dtype is torch.float32
+    again = optim.load_record(optim.save_record())
+    assert not any("stored with" in text for text in again.changed)
