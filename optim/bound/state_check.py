@@ -112,20 +112,21 @@ def narrowed(blank: object, stored_fields: Mapping[str, object]) -> str:
     As names and dtypes, or nothing: stored states keep their dtype.
     """
     usual = {} if blank is None else fields_of_state(blank)
-    return ", ".join(
-        f"{name} in {name_of_dtype(value.dtype)} (begun here: "
-        f"{name_of_dtype(usual[name].dtype)})"
-        for name, value in stored_fields.items()
-        if _has_fewer_digits(value, usual.get(name))
-    )
+    texts: list[str] = []
+    for name, value in stored_fields.items():
+        begun = usual.get(name)
+        if not (isinstance(value, Tensor) and isinstance(begun, Tensor)):
+            continue
+        if _has_fewer_digits(value.dtype, begun.dtype):
+            dtypes = name_of_dtype(value.dtype), name_of_dtype(begun.dtype)
+            texts.append("{} in {} (begun here: {})".format(name, *dtypes))
+    return ", ".join(texts)
 
 
-def _has_fewer_digits(value: object, usual: object) -> bool:
-    if not (isinstance(value, Tensor) and isinstance(usual, Tensor)):
+def _has_fewer_digits(stored: torch.dtype, usual: torch.dtype) -> bool:
+    if not (stored.is_floating_point and usual.is_floating_point):
         return False
-    if not (value.is_floating_point() and usual.is_floating_point()):
-        return False
-    return torch.finfo(value.dtype).eps > torch.finfo(usual.dtype).eps
+    return torch.finfo(stored).eps > torch.finfo(usual).eps
 
 
 def what_is_narrow(texts_by_path: Mapping[str, str]) -> list[str]:
