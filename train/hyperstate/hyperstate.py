@@ -168,7 +168,8 @@ class HyperState(Generic[C, S]):
         override, or an edit of the stored config, under which the run would begin with
         a module of other hyperparameters is an error; one that would change an
         optimizer is a warning.
-        ``hyperparameters="ignore"`` permits it, and fills such modules.
+        ``hyperparameters="ignore"`` permits it, and fills such modules, and those that
+        no longer share what they did.
         Fields that are marked as editable may be changed while the run goes on, in
         the config at the top of ``checkpoint_dir``; ``on_edit(config, changes)`` is
         called then, and what it raises refuses the change. With several processes the

@@ -91,7 +91,7 @@ class Restoring(StateTree):
             self._active.pop()
         self.origin.made[file] = obj
         self.n_loaded += 1
-        if self.has_program:
+        if self.has_program and self.hyperparameters != "ignore":
             self._check_ties()
         return obj
 
@@ -109,7 +109,8 @@ class Restoring(StateTree):
                     str(self.folder),
                     [f"{pair}: one tensor when they were saved, and two here"],
                     "Nothing goes on with two: let initial_state make the objects as "
-                    "they were when the checkpoint was saved, with what they share.",
+                    "they were when the checkpoint was saved, with what they share; or "
+                    'pass hyperparameters="ignore", and each gets the values.',
                 )
             del self._ties[path]
 

@@ -62,6 +62,8 @@ class UnfinishedBatch:
         fetcher = vars(trainer.fit_loop).get("_data_fetcher")
         if self._is_last and fetcher is not None:
             fetcher.done = True
+            # Of data without a length one is fetched ahead.
+            vars(fetcher).update(batches=[])
         self._is_last = False
 
 

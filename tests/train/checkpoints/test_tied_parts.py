@@ -197,8 +197,10 @@ def test_what_a_later_object_shares_is_not_lost_in_silence(
         net = Head(Encoder())
         return state_cls(0, net, Head(net.encoder))
 
-    def load(initial_state: Any) -> Any:
-        run = HyperState.load(Empty, state_cls, initial_state, checkpoint_dir=tmp_path)
+    def load(initial_state: Any, **options: Any) -> Any:
+        run = HyperState.load(
+            Empty, state_cls, initial_state, checkpoint_dir=tmp_path, **options
+        )
         return run.state.net, run.state.aux
 
     run = HyperState.load(Empty, state_cls, begin, checkpoint_dir=tmp_path)
@@ -210,5 +212,7 @@ def test_what_a_later_object_shares_is_not_lost_in_silence(
         RecordMismatchError, match=r"aux\.encoder.* and net\.encoder.*two"
     ):
         load(begin)
+    net, aux = load(begin, hyperparameters="ignore")
+    assert torch.equal(aux.encoder.layer.weight, net.encoder.layer.weight)
     net, aux = load(begin_with_both)
     assert aux.encoder is net.encoder

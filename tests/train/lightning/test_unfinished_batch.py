@@ -1,8 +1,9 @@
 """A run that goes on, and again, is the one that was not stopped, to the last bit."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from burnish.train import RecordCheckpoint, ResumableLoader
 
@@ -103,6 +104,16 @@ def early_stopping() -> list[Callback]:
     ]
 
 
+class Unsized(IterableDataset[Any]):
+    """Data that does not know its length."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(DATA[i] for i in range(len(DATA)))
+
+
+PLAIN = {"loader": partial(DataLoader, DATA, 8, shuffle=True)}
+UNSIZED = {"loader": partial(DataLoader, Unsized(), 8), "limit_val_batches": 0}
+
 VAL, LOSS = {"monitor": "val_loss"}, {"monitor": "loss"}
 MOST, ALL = {"monitor": "most"}, {"monitor": "all"}
 NOW = {"monitor": "now", "interval": "step", "frequency": 2}
@@ -120,9 +131,7 @@ def fit(
     others: Callable[[], list[Callback]] = list,
     **options: Any,
 ) -> list[tuple[object, ...]]:
-    loader: Any = ResumableLoader(DATA, 8, shuffle=True)
-    if options.pop("plain", False):
-        loader = DataLoader(DATA, 8, shuffle=True)
+    make_loader = options.pop("loader", partial(ResumableLoader, DATA, 8, shuffle=True))
     savers = [
         RecordCheckpoint(folder / str(i), save_top_k=-1, **saver)
         for i, saver in enumerate(callbacks)
@@ -130,7 +139,7 @@ def fit(
     limit = options.pop("max_epochs", 5)
     called = [*savers, *others(), Stop(n_batches)]
     run = trainer(folder, limit, callbacks=called, **options)
-    run.fit(module, loader, DataLoader(DATA, 8), ckpt_path=resume)
+    run.fit(module, make_loader(), DataLoader(DATA, 8), ckpt_path=resume)
     return module.steps
 
 
@@ -150,8 +159,9 @@ def fit(
         (9, [{**VAL, "strict": False}], [AFTER_VAL], {"check_val_every_n_epoch": 2}),
         (6, [VAL, {}], [{"every_n_train_steps": 1}], {"val_check_interval": 0.5}),
         (6, [VAL, LOSS], [AFTER_VAL], {"val_check_interval": 3}),
-        (5, [{}], [AFTER_VAL, AFTER_EPOCH], {"plain": True}),
-        (5, [{}], [{"every_n_train_steps": 4}], {"plain": True, **STEPS}),
+        (5, [{}], [AFTER_VAL, AFTER_EPOCH], PLAIN),
+        (5, [{}], [{"every_n_train_steps": 4}], {**PLAIN, **STEPS}),
+        (5, [LOSS, {}], [{"every_n_train_steps": 4}], UNSIZED),
     ],
     ids=str,
 )
