@@ -64,6 +64,21 @@ def upgrade_paths(
     return carried
 
 
+def upgrade_names(
+    versions: Mapping[str, Any], places: Places, paths: Iterable[str], file: str
+) -> dict[str, str | None]:
+    """Return where ``paths`` stand in the module, as `upgrade_paths` does.
+
+    They are of no record, but stood in ``file`` beside the ``versions`` of the classes
+    by path; one that is not there was of version 0.
+    """
+    below = {path: version for path, version in versions.items() if path}
+    ours = {"version": versions.get("", 0), "versions": below}
+    record = Entries.of([], metadata={"burnish": ours})
+    reading = replace(record.reading, file=file)
+    return upgrade_paths(with_parts(record, reading=reading), places, paths)
+
+
 def upgrade_left_out(
     record: Entries, places: Places, paths: Iterable[str]
 ) -> frozenset[str]:

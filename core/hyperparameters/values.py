@@ -16,7 +16,7 @@ import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 
 import torch
 from torch import nn
@@ -266,6 +266,8 @@ class HparamsDict(dict[str, Any]):
     """
 
     __slots__ = ()
+    # Plain data that holds it is read as a dict, and nobody need be told.
+    _comes_back_plain: ClassVar[bool] = True
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -70,6 +70,8 @@ class PlainDataEncoding(Encoding):
         base = next((cls for cls in _CONTAINERS if isinstance(value, cls)), None)
         if is_named_tuple(value):
             return kind  # which is refused
+        if getattr(type(value), "_comes_back_plain", False):
+            return kind  # of ours, and nothing is lost
         if base is not None and kind is not None and kind.is_deep:
             name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
             warn_user(

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ...config.path import join
+from ...core.evolution.upgrading import upgrade_names
 from ...core.modules.tree import places_of
 from ...core.modules.versions import versions_of
 from ...core.state.entries import named_tensors
@@ -72,16 +73,15 @@ def in_order_of_params(
     """Return a state dict whose parameters are numbered as those of ``optimizer``.
 
     Its states follow their names in ``modules``, where ``stored`` has them, which is
-    what `names_of_params` gave; rules of a newer class give others, so that numbers
-    decide there. Raises RecordMismatchError, with ``cure``, where a state would come to
-    another parameter.
+    what `names_of_params` gave, as rules of newer classes have renamed them. Raises
+    RecordMismatchError, with ``cure``, where a state would come to another parameter.
     """
     cure = cure or _CURE
-    if not stored or stored.get("versions") != versions_beside(modules).get("versions"):
+    if not stored:
         return state_dict
     names_by_id = _names_by_id(modules)
     names = _joined(_names_by_group(optimizer, names_by_id))
-    stored_names = _joined(stored.get("groups"))
+    stored_names = _joined(carried_names(stored, modules, file))
     present = {join(*name) for name in names_by_id.values()}
     ordered = in_order_of(names, stored_names, present, state_dict, file, cure)
     if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
@@ -97,6 +97,36 @@ _CURE = (
     "a call of its own, checkpoints.restore(optim=optimizer): without the modules "
     "beside it numbers decide."
 )
+
+
+def carried_names(
+    stored: Mapping[str, Any], modules: Mapping[str, nn.Module], file: str
+) -> Any:
+    """Return the names by group in ``stored``, as the rules of ``modules`` have them.
+
+    Both parts of one are empty where a rule deleted the parameter.
+    """
+    groups, versions = stored.get("groups", ()), stored.get("versions", {})
+    if versions == versions_beside(modules).get("versions", {}):
+        return groups
+    try:
+        names = {(module, path) for group in groups for module, path in group}
+        versions_of_modules = {name: {**versions.get(name, {})} for name in modules}
+    except (TypeError, ValueError, AttributeError):
+        return ()  # they are no names
+    carried: dict[tuple[str, str], list[str]] = {}
+    for module_name, module in modules.items():
+        paths = [path for name, path in names if name == module_name and path]
+        new_paths = upgrade_names(
+            versions_of_modules[module_name], places_of(module), paths, file
+        )
+        for path, new_path in new_paths.items():
+            name = [module_name, new_path] if new_path else ["", ""]
+            carried[module_name, path] = name
+    return [
+        [carried.get((module, path), [module, path]) for module, path in group]
+        for group in groups
+    ]
 
 
 def _joined(groups: Any) -> list[list[str]]:

@@ -19,7 +19,7 @@ from ...optim.simple import SimpleOptimizer
 from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ..checkpoints.param_names import versions_beside
+from ..checkpoints.param_names import carried_names, versions_beside
 from ..group_objects import class_name, required_class, simple_class
 from ..plain_records import value_of
 
@@ -83,9 +83,9 @@ def rebuild_optimizer(
         cls = _torch_class(binding["kind"], file)
         state = value_of(record)
         groups: list[dict[str, Any]] = []
-        for names, options in zip(
-            binding["groups"], state["param_groups"], strict=True
-        ):
+        modules = {at: module_at(at) for group in binding["groups"] for at, _ in group}
+        names_by_group = carried_names(binding, modules, file)
+        for names, options in zip(names_by_group, state["param_groups"], strict=True):
             params = [_param(module_at(at), path, file) for at, path in names]
             groups.append({**options, "params": params})
         optimizer: torch.optim.Optimizer = cls(groups)

@@ -5,6 +5,10 @@ from typing import Any
 
 from torch import nn
 
+from ...config.patterns import matchers
+from ...core.evolution.upgrading import upgrade_left_out, upgrade_record
+from ...core.modules.tree import places_of
+from ...records.flat_record import FlatRecord
 from ..checkpoints.choice import WHOLE, Choice
 from ..checkpoints.part_kinds import part_of, warn_of_unsaved
 
@@ -24,6 +28,19 @@ def left_out_of(name: str, module: nn.Module | None, choice: Choice) -> frozense
     return part.left_out
 
 
+def carried_over(
+    record: FlatRecord, left_out: frozenset[str], module: nn.Module
+) -> tuple[FlatRecord, frozenset[str]]:
+    """Return a record of ``module``'s class as the newest version of it has it.
+
+    Beside it is what was not saved, under the names of now. Raises RecordVersionError
+    for a newer class, and RecordMismatchError for what the rules do not fit.
+    """
+    places = places_of(module)
+    upgraded = upgrade_record(record, places)
+    return upgraded, upgrade_left_out(record, places, left_out)
+
+
 def live_values(
     name: str, left_out: Iterable[str], state_dict: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -31,6 +48,8 @@ def live_values(
 
     Lightning would take them for missing. ``name`` is that of the module's part.
     """
-    live = {path: state_dict[path] for path in left_out if path in state_dict}
+    # Rules of a newer class may leave numbers open: layers.*.weight.
+    tests = matchers([*left_out])
+    live = {p: v for p, v in state_dict.items() if any(test(p, None) for test in tests)}
     warn_of_unsaved(name, [*live])
     return live

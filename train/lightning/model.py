@@ -126,7 +126,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
     def setup(self, stage: str) -> None:
         """Set the precision of matrix products; let the trainer read records."""
         if self._trainer is not None:
-            let_read(self._trainer)
+            let_read(self._trainer, self)
         torch.set_float32_matmul_precision(self.thparams.matmul_precision)
 
     @property

@@ -38,7 +38,7 @@ from ..checkpoints.marked_folder import MarkedFolder, new_mark
 from ..checkpoints.part_kinds import Part, PartRecord, part_of, record_of_part, writable
 from ..checkpoints.shared_checkpoint import SharedCheckpoint
 from ..checkpoints.shared_parts import SharedParts
-from .chosen_weights import LEFT_OUT, left_out_of, live_values
+from .chosen_weights import LEFT_OUT, carried_over, left_out_of, live_values
 
 M = TypeVar("M", bound=LightningModule)
 
@@ -253,7 +253,8 @@ class RecordIO(CheckpointIO):
             raise FileNotFoundError(f"{path} is a folder without {FILE}")
         if is_checkpoint(path) and isinstance(_place(path), Path):
             self._last = Path(path).resolve()
-        checkpoint = ReadingIO().load_checkpoint(path, map_location, weights_only)
+        reading = ReadingIO(self.module)
+        checkpoint = reading.load_checkpoint(path, map_location, weights_only)
         if self.module is not None and LEFT_OUT in checkpoint:
             left_out, state_dict = checkpoint[LEFT_OUT], checkpoint["state_dict"]
             live = live_values(MODEL, left_out, self.module.state_dict())
@@ -275,6 +276,11 @@ class RecordIO(CheckpointIO):
 class ReadingIO(TorchCheckpointIO):
     """Writes what Lightning writes, and reads folders of records too."""
 
+    def __init__(self, module: LightningModule | None = None) -> None:
+        """Name ``module``, which what is read is for, if it is there by then."""
+        super().__init__()
+        self.module = module
+
     def load_checkpoint(
         self,
         path: Any,
@@ -283,17 +289,20 @@ class ReadingIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Return what was saved. Raises `RecordError` for a damaged folder."""
         if is_checkpoint(path):
-            return read_checkpoint(path, map_location)
+            return read_checkpoint(path, map_location, self.module)
         place: Any = map_location or torch.device("cpu")
         loaded: dict[str, Any] = super().load_checkpoint(path, place, weights_only)
         return loaded
 
 
-def let_read(trainer: Trainer) -> None:
-    """Let ``trainer`` read folders of records, unless it has a plugin of its own."""
+def let_read(trainer: Trainer, module: LightningModule) -> None:
+    """Let ``trainer`` read folders of records, unless it has a plugin of its own.
+
+    ``module`` is the one that it trains.
+    """
     strategy: Any = trainer.strategy
     if type(strategy.checkpoint_io) is TorchCheckpointIO:
-        strategy.checkpoint_io = ReadingIO()
+        strategy.checkpoint_io = ReadingIO(module)
 
 
 def is_checkpoint(path: object) -> bool:
@@ -308,13 +317,20 @@ def is_checkpoint(path: object) -> bool:
     return size_at(place / FILE) is not None
 
 
-def read_checkpoint(path: Any, map_location: Any | None = None) -> dict[str, Any]:
-    """Return a checkpoint as Lightning knows it: a dict with ``state_dict``."""
+def read_checkpoint(
+    path: Any, map_location: Any | None = None, module: LightningModule | None = None
+) -> dict[str, Any]:
+    """Return a checkpoint as Lightning knows it: a dict with ``state_dict``.
+
+    The rules of the classes in ``module`` are applied, since Lightning knows none.
+    """
     checkpoint = Checkpoint.read(path)
     record = checkpoint[MODEL]
     record.load_all()
     training_state: dict[str, Any] = dict(checkpoint[TRAINING])
     left_out = checkpoint.manifest.parts[MODEL].left_out
+    if module is not None:
+        record, left_out = carried_over(record, left_out, module)
     if left_out:
         training_state[LEFT_OUT] = sorted(left_out)
     state_dict = {**record.to_state_dict(), **training_state.pop(STATE_DICT_EXTRA, {})}

@@ -246,3 +246,14 @@ def test_a_value_of_an_argument_comes_back_from_hyperparameters_and_blueprints(
 
     assert repr(from_hparams.value) == repr(value)
     assert repr(from_blueprint.value) == repr(value)
+
+
+def test_hyperparameters_inside_of_plain_data_come_back_without_a_word(
+    tmp_path: Path,
+) -> None:
+    hparams = burnish.get_hparams(nn.Sequential(nn.Linear(2, 2)))
+    file = tmp_path / "all.mpk"
+
+    burnish.save_record({"config": hparams, "epoch": 1}, file)  # warnings are errors
+
+    assert burnish.open_record(file).to_data()["config"] == hparams

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 import burnish
+from burnish.config import RenameField
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints
+from burnish.train.checkpoints.param_names import carried_names
 
 
 class Ordered(nn.Module):
@@ -105,9 +107,9 @@ def test_lbfgs_whose_state_is_of_all_parameters_is_refused(tmp_path: Path) -> No
         )
 
 
-def test_parameters_that_rules_renamed_are_matched_by_number(tmp_path: Path) -> None:
-    from burnish.config import RenameField
-
+def test_parameters_that_rules_renamed_are_matched_by_their_new_names(
+    tmp_path: Path,
+) -> None:
     old: Any = burnish.module(name="test/swapped")(Ordered)("ab")
     saved = trained(old, torch.optim.AdamW(old.parameters()))
     Checkpoints(tmp_path).save(1, model=old, optim=saved)
@@ -138,3 +140,54 @@ def test_parameters_that_rules_renamed_are_matched_by_number(tmp_path: Path) -> 
     assert torch.equal(
         optimizer.state[net.b.weight]["exp_avg"], saved.state[old.a.weight]["exp_avg"]
     )
+
+
+def renamed_class(order: str) -> Any:
+    """Return a class whose a and b were called so once, and are x and y now."""
+
+    @burnish.module(
+        name="test/renamed",
+        version=1,
+        upgrade_rules={
+            0: [
+                RenameField("a", "x"),
+                RenameField("b", "y"),
+                RenameField("names", "_names"),
+            ]
+        },
+    )
+    class Renamed(nn.Module):
+        def __init__(self, _names: str = "ab") -> None:
+            super().__init__()
+            for name in order:
+                setattr(self, name, nn.Linear(2, 2))
+
+    return Renamed
+
+
+def test_states_follow_names_that_rules_gave_whatever_the_order(tmp_path: Path) -> None:
+    old: Any = burnish.module(name="test/renamed")(Ordered)("ab")
+    saved = trained(old, torch.optim.AdamW(old.parameters()))
+    Checkpoints(tmp_path).save(1, model=old, optim=saved)
+    net = renamed_class("yx")()
+    optimizer = torch.optim.AdamW(net.parameters())
+
+    Checkpoints(tmp_path).restore(model=net, optim=optimizer)
+
+    for new, stored in ((net.x.weight, old.a.weight), (net.y.bias, old.b.bias)):
+        assert torch.equal(new, stored)
+        moment = optimizer.state[new]["exp_avg"]
+        assert torch.equal(moment, saved.state[stored]["exp_avg"])
+
+
+@pytest.mark.parametrize("versions", [3, {"model": 3}, {"model": {"": "one"}}])
+def test_versions_that_are_none_give_no_names_or_are_told(versions: object) -> None:
+    net = renamed_class("yx")()
+    stored = {"groups": [[["model", "a.weight"]]], "versions": versions}
+    is_version = not isinstance(versions, dict) or versions["model"] == 3
+
+    if is_version:
+        assert carried_names(stored, {"model": net}, "run/optim.mpk") == ()
+        return
+    with pytest.raises(RecordMismatchError, match=r"run/optim\.mpk.*is no version"):
+        carried_names(stored, {"model": net}, "run/optim.mpk")

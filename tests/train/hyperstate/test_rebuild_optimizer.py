@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import burnish
 from burnish import module
+from burnish.config import RenameField
 from burnish.optim import SGD, AdamW, Group, OptimizerAdaptor, SimpleOptimizer
 from burnish.optim.schedulers import Cosine, Linear, Scheduler, Warmup
 from burnish.train import HyperState
@@ -158,3 +159,57 @@ def test_an_optimizer_that_is_defined_nowhere_is_named_with_its_module(
     )
     with pytest.raises(burnish.records.RecordMismatchError, match="adamw:AdamW"):
         load("a schedule", tmp_path)
+
+
+@pytest.mark.parametrize("has_scheduler", [False, True])
+def test_an_optimizer_of_torch_follows_names_that_rules_gave(
+    has_scheduler: bool, tmp_path: Path
+) -> None:
+    """Built over the module, or filled into what `begin` makes."""
+
+    def run_of(cls: Any) -> HyperState[Config, Any]:
+        @dataclass
+        class Run:
+            step: int
+            net: cls
+            optim: torch.optim.Optimizer
+
+        @dataclass
+        class Scheduled(Run):
+            scheduler: torch.optim.lr_scheduler.StepLR
+
+        def begin(config: Config) -> Run:
+            net = cls(config.width)
+            optim = torch.optim.Adam(net.parameters(), lr=0.1)
+            if not has_scheduler:
+                return Run(0, net, optim)
+            return Scheduled(
+                0, net, optim, torch.optim.lr_scheduler.StepLR(optim, step_size=3)
+            )
+
+        state_class = Scheduled if has_scheduler else Run
+        return HyperState.load(Config, state_class, begin, checkpoint_dir=tmp_path)
+
+    run = run_of(module(name="test/turned")(type("Turned", (Net,), {})))
+    old = run.state
+    old.net(torch.ones(2, 3)).square().sum().backward()
+    old.optim.step()
+    old.step += 1
+    run.step()
+
+    @module(
+        name="test/turned",
+        version=1,
+        upgrade_rules={0: [RenameField("first", "x"), RenameField("last", "y")]},
+    )
+    class Turned(nn.Module):
+        def __init__(self, width: int = 3) -> None:
+            super().__init__()
+            self.y, self.x = nn.Linear(width, width), nn.Linear(width, width)
+
+    new = run_of(Turned).state
+
+    weight, stored = new.net.x.weight, old.net.first.weight
+    assert torch.equal(weight, stored)
+    moment = new.optim.state[weight]["exp_avg"]
+    assert torch.equal(moment, old.optim.state[stored]["exp_avg"])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import burnish
+from burnish.config import RenameField
 from burnish.records import RecordMismatchError
 from burnish.train import RecordCheckpoint, load_lightning
 
@@ -163,3 +164,57 @@ def test_a_choice_can_be_configured() -> None:
     (callback,) = model.configure_callbacks()
 
     assert isinstance(callback, RecordCheckpoint)
+
+
+@burnish.module(name="test/tuned")
+class OldTuned(Tuned):
+    pass
+
+
+@burnish.module(
+    name="test/tuned",
+    version=1,
+    upgrade_rules={
+        0: [RenameField("base", "stem.lin"), RenameField("head", "out")],
+    },
+)
+class NewTuned(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.out, self.stem = nn.Linear(4, 1), nn.ModuleDict({"lin": nn.Linear(4, 4)})
+        burnish.freeze(self, "stem.**")
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss: Tensor = self.out(self.stem["lin"](batch[0])).square().mean()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam([self.out.bias, self.out.weight])
+
+
+@pytest.mark.filterwarnings("ignore:.*stay as they are.*")
+@pytest.mark.parametrize("options", [{}, {"only": burnish.trainable}])
+def test_a_run_goes_on_after_a_refactor_that_rules_tell_of(
+    options: Any, tmp_path: Path
+) -> None:
+    loader: Any = DataLoader(TensorDataset(torch.linspace(0, 1, 32).view(8, 4)), 4)
+    old, new = OldTuned(), NewTuned()
+    base = {f"stem.lin.{name}": value for name, value in old.base.state_dict().items()}
+    new.load_state_dict(base, strict=False)
+    first = trainer(
+        tmp_path, 1, callbacks=[RecordCheckpoint(tmp_path / "a", **options)]
+    )
+    first.fit(old, loader)
+    saved = first.checkpoint_callback.best_model_path
+    whole, resumed = (
+        trainer(tmp_path, 2, callbacks=[RecordCheckpoint()]) for _ in "ab"
+    )
+
+    whole.fit(OldTuned() if not options else old, loader, ckpt_path=saved)
+    resumed.fit(new, loader, ckpt_path=saved)
+
+    expected: Any = whole.lightning_module
+    assert resumed.global_step == 4
+    assert torch.equal(new.out.weight, expected.head.weight)
+    assert torch.equal(new.out.bias, expected.head.bias)
+    assert torch.equal(new.stem["lin"].weight, expected.base.weight)
