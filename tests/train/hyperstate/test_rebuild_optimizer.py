@@ -171,7 +171,7 @@ def test_an_optimizer_of_torch_follows_names_that_rules_gave(
         @dataclass
         class Run:
             step: int
-            net: cls
+            net: cls  # pyright: ignore[reportInvalidTypeForm]  # of this run
             optim: torch.optim.Optimizer
 
         @dataclass
