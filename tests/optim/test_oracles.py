@@ -353,4 +353,5 @@ def test_the_record_of_amsgrad_is_stepped_without_it_where_bind_says_so(
             optim.step()
         steps.append(net[0].detach())
 
-    assert torch.allclose(*steps, rtol=0, atol=1e-7)
+    first, second = steps
+    assert torch.allclose(first, second, rtol=0, atol=1e-7)

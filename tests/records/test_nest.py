@@ -410,7 +410,7 @@ def test_a_value_comes_back_as_what_computes_alike(value: Any, form: str) -> Non
         assert repr(restored) == repr(data)
 
 
-@pytest.mark.parametrize("value", [np.complex64(1), np.timedelta64(3)])
+@pytest.mark.parametrize("value", [np.complex64(1), np.timedelta64(3, "s")])
 def test_a_scalar_that_no_number_stands_for_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"a\.0: a numpy\.\w+ is no plain data"):
         burnish.save_record({"a": [value]})

@@ -190,7 +190,7 @@ def _is_to_come(trainer: Trainer, config: Any) -> bool:
 def _is_of_epoch(trainer: Trainer, config: Any) -> bool:
     """Return whether a scheduler steps at the end of this epoch."""
     n_epochs = trainer.current_epoch + 1
-    return config.interval == "epoch" and n_epochs % config.frequency == 0
+    return bool(config.interval == "epoch" and n_epochs % config.frequency == 0)
 
 
 def _is_epoch_ended(trainer: Trainer) -> bool:

@@ -33,7 +33,10 @@ def test_metrics_of_a_validation_that_is_no_more_are_not_known(
         "save_last": True,
         "monitor": "training/loss",
     }
-    make = lambda: Net(Width.from_dict({**hparams, "checkpoint": checkpoint}))  # noqa: E731
+
+    def make() -> Net:
+        return Net(Width.from_dict({**hparams, "checkpoint": checkpoint}))
+
     trainer(tmp_path, 1).fit(make(), data(split=[0.8, 0.2]))
     seen = Seen()
 

@@ -35,7 +35,7 @@ DATA = TensorDataset(torch.randn(32, 3, generator=torch.Generator().manual_seed(
 class OfItsValue(ReduceLROnPlateau):
     """Lowers the rate by the value that it watches: another one is seen at once."""
 
-    def step(self, metrics: Any, epoch: Any = None) -> None:
+    def step(self, metrics: Any, epoch: Any = None) -> None:  # type: ignore[override]  # as torch's does
         super().step(metrics)
         for group in self.optimizer.param_groups:
             group["lr"] *= 1 - 0.01 * (float(metrics) % 1.7)
