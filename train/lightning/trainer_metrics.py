@@ -47,6 +47,7 @@ class TrainerMetrics:
 
     def to_store(self, trainer: Trainer) -> dict[str, Any]:
         """Return what a checkpoint keeps; every process of the group calls this."""
+        self.batch_ends(trainer)  # a callback may save before that is called
         values = {**trainer.callback_metrics, **values_of_epoch(trainer)}
         state = {
             _VALUES: {name: value.detach().cpu() for name, value in values.items()},
