@@ -163,7 +163,6 @@ def fit(
         (5, [{}], [{"every_n_train_steps": 4}], {**PLAIN, **STEPS}),
         (5, [LOSS, {}], [{"every_n_train_steps": 4}], UNSIZED),
     ],
-    ids=str,
 )
 def test_a_run_that_is_stopped_again_and_again_is_the_one_that_was_not(
     tmp_path: Path,
