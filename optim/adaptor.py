@@ -324,7 +324,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         from .stored.torch_state import load_state_dict
 
         load_state_dict(self, self._bound, state_dict, super().load_state_dict)
-        self._bound.forget_rates()
+        self._bound.note_rates()
 
     def foreign(self) -> list[Tensor]:
         """Return those that were added and are no parameters of the module."""

@@ -31,7 +31,8 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, object]) -> None:
         for path in group_paths(shapes.keys() - rebuilt_shapes.keys())
     ]
     for path in group_paths(rebuilt_shapes.keys() - shapes.keys()):
-        problems.append(f"{path}, which is gone{did_you_mean(path, shapes)}")
+        hint = did_you_mean(path, shapes).replace(" Did you mean", "; is it now")
+        problems.append(f"{path}, which is gone{hint}")
     for path in shapes.keys() & rebuilt_shapes.keys():
         if (
             None not in (shapes[path], rebuilt_shapes[path])
@@ -48,8 +49,9 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, object]) -> None:
             f"{name} was changed after it was built: {'; '.join(sorted(problems)[:8])}"
             f"{more}. Its hyperparameters do not tell of that, so it could not be "
             "loaded. Make the change in __init__ (from an argument), or keep "
-            "the weights alone: save_record(file), later from_record(factory, file), "
-            "with a factory that makes the change too.",
+            "the weights alone: burnish.save_record(module, file), later "
+            "burnish.from_record(factory, file), with a factory that makes the change "
+            "too.",
         )
 
 

@@ -126,8 +126,15 @@ class BoundState:
         for param in group["params"]:
             self.params.add(param)
 
+    def note_rates(self) -> None:
+        """Take the rates that stand after a load for those of the schedules.
+
+        So none that came with the state is warned of, and one that is set later is.
+        """
+        self._rates = {id(group): group["lr"] for group in self.groups}
+
     def forget_rates(self) -> None:
-        """Warn of no learning rate that came with a state that was loaded."""
+        """Warn of none of the rates that stand now, whoever set them."""
         self._rates.clear()
 
     def optimizer_of(self, group: ParamGroup) -> TensorOptimizer[Any]:

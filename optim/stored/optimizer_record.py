@@ -156,8 +156,9 @@ def fill_optimizer(
     housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
     bound.replace_states(housed)
     bound.is_training = record.is_training
-    bound.forget_rates()
+    transaction.undo_with(bound.forget_rates)
     settle_groups(runner, record.groups, sources, report, is_restoring=is_restoring)
+    bound.note_rates()
     report.changed += other_guards(bound, record.metadata.get("optimizer"), sources)
     return report
 

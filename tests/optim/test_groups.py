@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -50,6 +51,20 @@ def test_every_parameter_is_in_the_last_group_that_matches_it() -> None:
     assert [g["lr"] for g in adaptor.param_groups] == [1e-3, 1e-3, 1e-3, 0.03]
     assert [g["kind"] for g in adaptor.param_groups] == ["AdamW"] * 4
     assert [g["weight_decay"] for g in adaptor.param_groups] == [0.01, 0.0, 0.5, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("predicate", "cure"),
+    [
+        (lambda param: param.ndim < 2, "param.tensor.ndim"),
+        (lambda param: param.endswith("bias"), "param.path.endswith"),
+    ],
+)
+def test_a_predicate_that_takes_a_parameter_for_its_tensor_or_name_is_told(
+    predicate: Any, cure: str
+) -> None:
+    with pytest.raises(AttributeError, match=re.escape(f"Write {cure}.")):
+        AdamW().bind(nn.Linear(2, 2), lr=0.1, groups=[Group(predicate)])
 
 
 def test_tied_parameters_are_stepped_once_and_stay_tied() -> None:

@@ -31,7 +31,7 @@ def test_a_module_that_was_changed_after_init_is_refused(tmp_path: Path) -> None
     assert "layers.1.weight of shape (9, 8) instead of (8, 8)" in message
     assert "adapter.weight, which is new" in message
     assert "layers.3.weight, which is gone" in message
-    assert "from_record(factory" in message
+    assert "burnish.from_record(factory" in message
     assert not (tmp_path / "run").exists()
 
 

@@ -66,3 +66,18 @@ def test_what_a_load_does_to_the_rate_is_not_by_hand(through: str) -> None:
     drive(other, net, 3)  # a warning is an error in these tests
 
     assert other.param_groups[0]["lr"] == Cosine(0.1, 10).at(2)
+
+
+@pytest.mark.parametrize("through", ["record", "state_dict"])
+def test_a_rate_set_by_hand_after_a_load_is_warned_of(through: str) -> None:
+    net = layers()
+    optim = SGD().bind(net, lr=Cosine(0.1, 10))
+    drive(optim, net, 1, 2)
+    if through == "record":
+        optim.load_record(optim.save_record(), hyperparameters="restore")
+    else:
+        optim.load_state_dict(optim.state_dict())
+    optim.param_groups[0]["lr"] = 1e-5
+
+    with pytest.warns(RuntimeWarning, match="set to 1e-05"):
+        drive(optim, net, 3)
