@@ -11,6 +11,7 @@ from ..classes.pydantic_internals import validator_of_model
 from ..errors import ConfigError, Problem
 from ..path import child
 from ..short_text import short_repr
+from ..spelling import did_you_mean
 from ..tree import is_dict, is_items
 
 if TYPE_CHECKING:
@@ -92,10 +93,17 @@ def _problems(tree: object, validation_error: "ValidationError") -> list[Problem
     """Return pydantic's errors, those of one place (a union's) as one."""
     messages_by_path: dict[str, list[str]] = {}
     kinds: dict[str, set[str]] = {}
+    class_names: dict[str, list[str]] = {}
     for error in validation_error.errors(include_url=False, include_context=False):
         path = _path(tree, error["loc"], error["type"])
-        message = _message(error)
         kinds.setdefault(path, set()).add(error["type"])
+        if error["type"] in _NO_FIELDS and isinstance(error["input"], str):
+            # Each class of a union says the same of the word.
+            class_names.setdefault(path, []).append(error["msg"].rpartition(" ")[2])
+            message = _no_class(error["input"], class_names[path])
+            messages_by_path.setdefault(path, [""])[0] = message
+            continue
+        message = _message(error)
         if message not in messages_by_path.setdefault(path, []):
             messages_by_path[path].append(message)
     return [
@@ -104,6 +112,19 @@ def _problems(tree: object, validation_error: "ValidationError") -> list[Problem
         else Problem(path, "; or ".join(messages))
         for path, messages in messages_by_path.items()
     ]
+
+
+_NO_FIELDS = ("model_type", "dataclass_type")
+"""How pydantic calls what has no fields; its text ends in the name of the class."""
+
+
+def _no_class(word: str, names: Sequence[str]) -> str:
+    """Say of a word in the place of a class that it is the name of none of these."""
+    classes = " or ".join(dict.fromkeys(names))
+    message = f"found {short_repr(word)}, expected {classes} (its name or its fields)"
+    by_case = {name.casefold(): name for name in names}
+    hint = did_you_mean(by_case.get(word.casefold(), word), names)
+    return f"{message}.{hint}" if hint else message
 
 
 def _message(error: Mapping[str, object]) -> str:

@@ -491,3 +491,27 @@ def test_a_list_without_its_brackets_is_told_of_them(word: str) -> None:
         load(Listed, None, ["items=[1]", "number=3,4"])
 
     assert "brackets" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("rms", r"found 'rms', expected Adam or SGD \(its name or its fields\)$"),
+        ("sgd", r"\(its name or its fields\)\. Did you mean 'SGD'\?"),
+    ],
+)
+def test_a_word_that_names_no_class_of_its_place_is_told_of_those_there_are(
+    word: str, message: str
+) -> None:
+    class Adam(Hparams):
+        lr: float = 0.1
+
+    @dataclass
+    class SGD:
+        lr: float = 0.2
+
+    class Config(Hparams):
+        optimizer: Adam | SGD = Adam()
+
+    with pytest.raises(ConfigError, match=rf"^optimizer: .*{message}"):
+        load(Config, None, [f"optimizer={word}"])
