@@ -22,7 +22,6 @@ class Seen(Callback):
         ({}, {"validation/loss", "training/loss"}),
         ({"limit_val_batches": 0}, {"training/loss"}),
     ],
-    ids=str,
 )
 def test_metrics_of_a_validation_that_is_no_more_are_not_known(
     tmp_path: Path, options: dict[str, Any], names: set[str]
