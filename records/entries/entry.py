@@ -91,20 +91,23 @@ class Param(NamedTuple):
         """Whether it is trained; `trainable` asks this, of entries as well."""
         return self.tensor.requires_grad
 
-    if not TYPE_CHECKING:  # which would know every attribute then
 
-        def __getattr__(self, name: str) -> object:
-            for field, cls in (("tensor", torch.Tensor), ("path", str)):
-                if hasattr(cls, name):
-                    cure = f" Write param.{field}.{name}."
-                    break
-            else:
-                cure = ""
-            raise AttributeError(
-                f"a Param has path, id and tensor, and no {name!r}.{cure}",
-                name=name,
-                obj=self,
-            )
+def _no_attribute(self: Param, name: str) -> object:
+    for field, cls in (("tensor", torch.Tensor), ("path", str)):
+        if hasattr(cls, name):
+            cure = f" Write param.{field}.{name}."
+            break
+    else:
+        cure = ""
+    raise AttributeError(
+        f"a Param has path, id and tensor, and no {name!r}.{cure}",
+        name=name,
+        obj=self,
+    )
+
+
+# Type checkers would know every attribute of a class that has this.
+setattr(Param, "__getattr__", _no_attribute)  # noqa: B010
 
 
 class Payload(Protocol):

@@ -39,7 +39,7 @@ from .part_kinds import (
     refused,
 )
 from .shared_parts import shared_names, with_own_shares
-from .tied_parts import check_tied_modules
+from .tied_parts import check_tied_modules, untied
 
 RNG = "rng"
 """The name under which the random generators are kept."""
@@ -88,7 +88,7 @@ class Checkpoint(os.PathLike[str]):
             else:
                 save(part, file)
             rows[part.name] = PartRow(
-                part.file, part.kind, digest_of(file), part.left_out
+                part.file, part.kind, digest_of(file), part.left_out, part.ties
             )
         manifest = Manifest(
             step=step, values=dict(values), parts=rows, info=dict(info or {})
@@ -188,6 +188,8 @@ class Checkpoint(os.PathLike[str]):
             records = self._read_parts(parts, hyperparameters, progress)
             self._refuse_one_for_two(parts)
             check_tied_modules(parts, records, str(self.folder))
+            if hyperparameters != "ignore":
+                self._refuse_two_for_one(parts)
             modules = modules_in(parts)
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
@@ -213,6 +215,19 @@ class Checkpoint(os.PathLike[str]):
                     ],
                     "Nothing was changed. Give each an object of its own, or restore "
                     "one of them alone.",
+                )
+
+    def _refuse_two_for_one(self, parts: Mapping[str, object]) -> None:
+        """Raise RecordMismatchError where one tensor of before has become two."""
+        for name, part in parts.items():
+            pair = untied(name, part, self.manifest.parts[name].ties, parts)
+            if pair:
+                raise RecordMismatchError(
+                    str(self.folder),
+                    [f"{pair}: one tensor when they were saved, and two here"],
+                    "Nothing was changed. Build the parts as they were, with what "
+                    'they share; or pass hyperparameters="ignore", and each gets the '
+                    "values.",
                 )
 
     def _read_parts(

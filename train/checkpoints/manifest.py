@@ -4,11 +4,13 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...records.errors import RecordFormatError, RecordVersionError
 from ...records.io.remote.stored_folder import read_place, write_place
 from ...records.io.remote.url import Place
+from .tied_parts import Ties
 
 FILE = "checkpoint.json"
 
@@ -28,6 +30,8 @@ class PartRow(NamedTuple):
     """Of the record that was saved; None in manifests that are older than digests."""
     left_out: frozenset[str] = frozenset()
     """Paths of a module's tensors that were not saved, since others were chosen."""
+    ties: Ties = MappingProxyType({})
+    """What it had in common with other parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ class Manifest:
                     "kind": row.kind,
                     **({"digest": row.digest} if row.digest else {}),
                     **({"left_out": sorted(row.left_out)} if row.left_out else {}),
+                    **({"ties": dict(row.ties)} if row.ties else {}),
                 }
                 for name, row in self.parts.items()
             },
@@ -86,6 +91,12 @@ class Manifest:
                         str(part["kind"]),
                         _digest(part),
                         frozenset(map(str, part.get("left_out", ()))),
+                        {
+                            str(path): (str(other), str(other_path))
+                            for path, (other, other_path) in dict(
+                                part.get("ties", {})
+                            ).items()
+                        },
                     )
                     for name, part in dict(tree["parts"]).items()
                 },

@@ -10,7 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
@@ -50,6 +50,7 @@ from .class_checks import ANOTHER_OBJECT, STATE_OF, check_settings, check_stored
 from .param_names import KEY as PARAM_NAMES
 from .param_names import described_in, in_order_of_params, names_of_params
 from .rng import Generators
+from .tied_parts import Ties, ties_of
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 from .trained_tensors import TrainedTensors
 
@@ -459,6 +460,8 @@ class PartRecord:
     record: WritableRecord
     left_out: frozenset[str] = frozenset()
     """Paths of a module's tensors that are not in the record."""
+    ties: Ties = field(default_factory=dict[str, tuple[str, str]])
+    """What it has in common with parts before it."""
 
     def with_record(self, record: WritableRecord) -> "PartRecord":
         """Return the same part with a copy of its record."""
@@ -476,8 +479,10 @@ def part_records(
 
     ValueError for a pattern of ``choice`` that matches nothing in a module.
     """
+    ties = ties_of(parts)
     for part in parts_of(parts, parts):
-        yield record_of_part(part, suffix, choice)
+        record = record_of_part(part, suffix, choice)
+        yield replace(record, ties=ties.get(part.name, {}))
 
 
 def record_of_part(part: Part, suffix: str, choice: Choice = WHOLE) -> PartRecord:

@@ -5,6 +5,7 @@ Each stores them, so that they must come back as one, and with one value.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -15,11 +16,11 @@ from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.tensors.memory import ORDINARY, memory_address, same_bits
 
-Ties = dict[str, tuple[str, str]]
+Ties: TypeAlias = Mapping[str, tuple[str, str]]
 """Of one part: another part, and a path there, by the path of a common tensor here."""
 
 
-def ties_of(objects: Mapping[str, object]) -> dict[str, Ties]:
+def ties_of(objects: Mapping[str, object]) -> Mapping[str, Ties]:
     """Return what modules and tensors have in common, told of the later one of two.
 
     The path of a tensor that is no module's is empty.
@@ -29,7 +30,7 @@ def ties_of(objects: Mapping[str, object]) -> dict[str, Ties]:
     if len(tensors_by_name) < 2:
         return {}
     owners: dict[int, tuple[str, str]] = {}
-    ties: dict[str, Ties] = {}
+    ties: dict[str, dict[str, tuple[str, str]]] = {}
     for name, tensors in tensors_by_name.items():
         for path, tensor in tensors.items():
             address = _address(tensor)

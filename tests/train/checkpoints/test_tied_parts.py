@@ -67,6 +67,24 @@ def test_parts_that_were_tied_are_restored_tied(tmp_path: Path) -> None:
     assert torch.equal(other.layer.weight, encoder.layer.weight)
 
 
+def test_parts_that_are_tied_no_more_are_refused_unless_that_is_meant(
+    tmp_path: Path,
+) -> None:
+    checkpoints, encoder = Checkpoints(tmp_path), Encoder()
+    checkpoints.save(1, **heads_on(encoder, encoder))
+    parts = heads_on(Encoder(), Encoder())
+    before = parts["actor"].encoder.layer.weight.clone()
+
+    with pytest.raises(RecordMismatchError, match=r"critic\.enc.* and two here"):
+        checkpoints.restore(**parts)
+    assert torch.equal(parts["actor"].encoder.layer.weight, before)
+
+    checkpoints.restore(**parts, hyperparameters="ignore")
+
+    for head in (parts["actor"], parts["critic"]):
+        assert torch.equal(head.encoder.layer.weight, encoder.layer.weight)
+
+
 def test_a_tensor_is_filled_in_place_and_left_if_another_part_does_not_fit(
     tmp_path: Path,
 ) -> None:
