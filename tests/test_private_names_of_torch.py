@@ -98,9 +98,13 @@ OF_OTHERS = frozenset(
         "_FIELD_INITVAR",  # dataclasses
         "_SubprocessScriptLauncher",  # Lightning: starts the other processes
         "_actions",  # argparse: the options of a parser
+        "_computed",  # Lightning: what a metric is known to be
         "_current_frames",  # sys
         "_exit",  # os
         "_field_type",  # dataclasses
+        "_num_ready_batches_reached",  # Lightning: whether an epoch's batches are done
+        "_should_accumulate",  # Lightning: whether a batch only adds to gradients
+        "_should_check_val_fx",  # Lightning: whether a validation follows a batch
         "_launcher",  # Lightning: what a strategy starts processes by
         "_save_distributed_checkpoint",  # Lightning: of a ModelParallelStrategy
         "_trainer",  # Lightning
