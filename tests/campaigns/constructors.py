@@ -646,8 +646,10 @@ def _configured(
     try:
         act(edit.target, *given, **edit.arguments)
     except (BlueprintError, TypeError) as error:
-        # Of copies, which are constructed once, one alone cannot be another.
-        if "are copies of one module" in str(error):
+        # Of copies, which are constructed once, one alone cannot be another; and what
+        # Identity takes and never looks at is no argument of it.
+        reasons = ("are copies of one module", "its constructor never reads **kwargs")
+        if any(reason in str(error) for reason in reasons):
             return "", parts
         return "" if problem_by_hand else f"{edit} is refused: {error}", parts
     edits.append(edit)
