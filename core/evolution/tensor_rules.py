@@ -50,6 +50,10 @@ class TensorRule(RewriteRule):
         """
         return (path,)
 
+    def concerns(self, path: str) -> bool:
+        """Return whether the rule makes something else of the tensor at ``path``."""
+        return self.names_after(path) != (path,)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SplitTensor(TensorRule):
@@ -130,6 +134,10 @@ class TransposeTensor(TensorRule):
     def rewrite(self, table: Table) -> Table:
         """Replace the tensor by its transpose."""
         return _each(table, self.field, self._transpose)
+
+    def concerns(self, path: str) -> bool:
+        """Return whether the rule transposes the tensor at ``path``."""
+        return _renamed(path, [self.field], [f"{self.field}.T"]) != (path,)
 
     def _transpose(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         for dim in self.dims:

@@ -72,11 +72,38 @@ def upgrade_names(
     They are of no record, but stood in ``file`` beside the ``versions`` of the classes
     by path; one that is not there was of version 0.
     """
+    return upgrade_paths(_versions_alone(versions, file), places, paths)
+
+
+def rewriting_rules(
+    versions: Mapping[str, Any], places: Places, paths: Iterable[str], file: str
+) -> dict[str, TensorRule]:
+    """Return the first rule that gives each of ``paths`` other values, if one does.
+
+    The arguments are those of `upgrade_names`.
+    """
+    rules: dict[str, TensorRule] = {}
+    paths_now: dict[str, str | None] = {path: path for path in paths}
+    for prefix, rule in _steps(_versions_alone(versions, file), places):
+        for path, now in paths_now.items():
+            if now is None:
+                continue
+            if (
+                isinstance(rule, TensorRule)
+                and now.startswith(prefix)
+                and rule.concerns(now.removeprefix(prefix))
+            ):
+                rules.setdefault(path, rule)
+            paths_now[path] = _rename_below(now, prefix, rule)
+    return rules
+
+
+def _versions_alone(versions: Mapping[str, Any], file: str) -> Entries:
+    """Return a record of ``file`` without entries, of classes of these versions."""
     below = {path: version for path, version in versions.items() if path}
     ours = {"version": versions.get("", 0), "versions": below}
     record = Entries.of([], metadata={"burnish": ours})
-    reading = replace(record.reading, file=file)
-    return upgrade_paths(with_parts(record, reading=reading), places, paths)
+    return with_parts(record, reading=replace(record.reading, file=file))
 
 
 def upgrade_left_out(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ...config.path import join
-from ...core.evolution.upgrading import upgrade_names
+from ...core.evolution.upgrading import rewriting_rules, upgrade_names
 from ...core.modules.tree import places_of
 from ...core.modules.versions import versions_of
 from ...core.state.entries import named_tensors
@@ -117,6 +117,11 @@ def carried_names(
     carried: dict[tuple[str, str], list[str]] = {}
     for module_name, module in modules.items():
         paths = [path for name, path in names if name == module_name and path]
+        rules = rewriting_rules(
+            versions_of_modules[module_name], places_of(module), paths, file
+        )
+        if rules:
+            raise _not_followed(module_name, rules, file)
         new_paths = upgrade_names(
             versions_of_modules[module_name], places_of(module), paths, file
         )
@@ -127,6 +132,22 @@ def carried_names(
         [carried.get((module, path), [module, path]) for module, path in group]
         for group in groups
     ]
+
+
+def _not_followed(
+    module: str, rules: Mapping[str, object], file: str
+) -> RecordMismatchError:
+    """Return the error of states of torch, which follow names and no tensors."""
+    problems = [
+        f"{join(module, path)}: {rule} makes something else of this parameter, which "
+        "its state in one of torch's optimizers does not follow"
+        for path, rule in rules.items()
+    ]
+    cure = (
+        "The optimizer is as it was. Restore the other parts without it, and it begins "
+        "anew; optimizers of Burnish follow such rules."
+    )
+    return RecordMismatchError(file, problems, cure)
 
 
 def _joined(groups: Any) -> list[list[str]]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import burnish
 from burnish.config import RenameField
+from burnish.core import TransposeTensor
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints
 from burnish.train.checkpoints.param_names import carried_names
@@ -191,3 +192,23 @@ def test_versions_that_are_none_give_no_names_or_are_told(versions: object) -> N
         return
     with pytest.raises(RecordMismatchError, match=r"run/optim\.mpk.*is no version"):
         carried_names(stored, {"model": net}, "run/optim.mpk")
+
+
+def test_states_of_torch_do_not_go_where_a_rule_transposes(tmp_path: Path) -> None:
+    class Square(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.eye(2))
+
+    rules = {0: [TransposeTensor("weight")]}
+    older = burnish.module(name="square")(Square)
+    newer = burnish.module(name="square", version=1, upgrade_rules=rules)(
+        type("Square", (Square,), {})
+    )
+    before, after = older(), newer()
+    checkpoints = Checkpoints(tmp_path)
+    optimizer = torch.optim.Adam(before.parameters())
+    checkpoints.save(1, net=before, optim=optimizer)
+
+    with pytest.raises(RecordMismatchError, match=r"net\.weight: Transpose.*follow"):
+        checkpoints.restore(net=after, optim=torch.optim.Adam(after.parameters()))
