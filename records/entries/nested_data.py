@@ -121,8 +121,8 @@ class ExtraStateDecoding(NodeDecoding):
         except RecordError:
             raise
         except (ValueError, TypeError, LookupError, RuntimeError) as error:
-            problem = f"{with_article(name)} that cannot be read ({error!s:.200})"
-            problem = f"{path}: {problem}"
+            kind = with_article(name)
+            problem = f"{path}: {kind} that cannot be read ({error!s:.200})"
             raise RecordFormatError(self._file, problem) from error
 
 

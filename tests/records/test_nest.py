@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -112,6 +112,7 @@ nests = nests_of(leaves)
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(keys, nests, max_size=3) | st.lists(nests, max_size=3))
+@example({None: {".": torch.ones(1)}})
 def test_any_nest_of_plain_data_comes_back_as_what_it_was(value: Any) -> None:
     assert same(value, stored(value))
 
