@@ -21,13 +21,8 @@ from .entries.entries import (
 from .entries.entry import Entry
 from .entries.nested_data import DataEncoder, decoded_data
 from .entries.nodes import decode
-from .entries.plain_data import (
-    texts_of_keys,
-)
-from .entries.state_dict import (
-    record_of_state_dict,
-    state_dict_of,
-)
+from .entries.plain_data import texts_of_keys
+from .entries.state_dict import record_of_state_dict, state_dict_of
 from .entries.state_dict_marks import is_module_state_dict
 from .entries.state_dict_search import state_dict_in
 from .entries.wrapped_tensors import UnmadeWrapper, make_wrapper

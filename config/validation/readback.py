@@ -142,9 +142,7 @@ def _in_data(value: object, again: object, path: str) -> Problem | None:
     problem = first_misread(Any, data, data_again, path)
     if problem is None:
         return None
-    message = problem.message.removesuffix(", or write RON").partition(
-        f". {HOW_TO_DECLARE}"
-    )[0]
+    message = problem.message.partition(f". {HOW_TO_DECLARE}")[0]
     return Problem(
         problem.path, f"{message}, in the data of {with_article(name)}. {_DATA_HINT}"
     )
@@ -205,10 +203,9 @@ def container_misread(
     The items of sequences are, and those of mappings; the keys are not.
     """
     if is_mapping_value(value) and is_mapping_value(again):
-        keys, keys_again = dict.fromkeys(value), dict.fromkeys(again)
-        if _is_same_container(annotation, value, again):
-            return first_misread(Any, keys, keys_again, path)
-        return _misread(value, again, path)
+        if not _is_same_container(annotation, value, again):
+            return _misread(value, again, path)
+        return first_misread(Any, dict.fromkeys(value), dict.fromkeys(again), path)
     is_kept = (
         isinstance(value, _ITEMS)
         and isinstance(again, _ITEMS)

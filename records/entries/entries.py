@@ -406,8 +406,8 @@ def selection(
             else selected(path, only, exclude)
         )
     }
-    kept = (i for i, entry in enumerate(narrowed) if entry is not None)
-    number = {i: place for place, i in enumerate(kept)}
+    chosen_numbers = (i for i, entry in enumerate(narrowed) if entry is not None)
+    number = {i: place for place, i in enumerate(chosen_numbers)}
     for path, node in extra.items():
         for i in entry_numbers(node):
             if i not in number:

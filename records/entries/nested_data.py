@@ -74,7 +74,9 @@ class DataEncoder(PlainDataEncoding, Encoder):
         self, values: Mapping[Any, object], path: str, depth: int
     ) -> dict[Any, Node]:
         """Return the nodes of a dict; paths of a state dict go on inside of it."""
-        if not is_module_state_dict(values):
+        # A name that begins with a dot would leave a gap between it and what is above.
+        has_gap = bool(path) and any(str(name).startswith(".") for name in values)
+        if has_gap or not is_module_state_dict(values):
             return super().fields(values, path, depth)
         return {
             name: self.encode(item, join(path, name), depth + 1)

@@ -67,12 +67,12 @@ class PlainDataEncoding(Encoding):
     def kind_of_other(self, value: object, path: str) -> Kind | None:
         """Return the kind of a value of a class that no kind names."""
         kind = super().kind_of_other(value, path)
-        base = next((cls for cls in _CONTAINERS if isinstance(value, cls)), None)
-        if is_named_tuple(value):
-            return kind  # which is refused
+        if kind is None or not kind.is_deep or is_named_tuple(value):
+            return kind  # a named tuple is refused
         if getattr(type(value), "_comes_back_plain", False):
             return kind  # of ours, and nothing is lost
-        if base is not None and kind is not None and kind.is_deep:
+        base = next((cls for cls in _CONTAINERS if isinstance(value, cls)), None)
+        if base is not None:
             name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
             warn_user(
                 f"{path}: {name} comes back as {with_article(base.__name__)}, since no "

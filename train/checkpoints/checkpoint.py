@@ -187,10 +187,10 @@ class Checkpoint(os.PathLike[str]):
         def fill_all(transaction: Transaction) -> None:
             records = self._read_parts(parts, hyperparameters, progress)
             self._refuse_one_for_two(parts)
-            check_tied_modules(parts, records, str(self.folder))
+            modules = modules_in(parts)
+            check_tied_modules(modules, records, str(self.folder))
             if hyperparameters != "ignore":
                 self._refuse_two_for_one(parts)
-            modules = modules_in(parts)
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
 
@@ -220,11 +220,11 @@ class Checkpoint(os.PathLike[str]):
     def _refuse_two_for_one(self, parts: Mapping[str, object]) -> None:
         """Raise RecordMismatchError where one tensor of before has become two."""
         for name, part in parts.items():
-            pair = untied(name, part, self.manifest.parts[name].ties, parts)
-            if pair:
+            problem = untied(name, part, self.manifest.parts[name].ties, parts)
+            if problem:
                 raise RecordMismatchError(
                     str(self.folder),
-                    [f"{pair}: one tensor when they were saved, and two here"],
+                    [problem],
                     "Nothing was changed. Build the parts as they were, with what "
                     'they share; or pass hyperparameters="ignore", and each gets the '
                     "values.",

@@ -117,14 +117,11 @@ def carried_names(
     carried: dict[tuple[str, str], list[str]] = {}
     for module_name, module in modules.items():
         paths = [path for name, path in names if name == module_name and path]
-        rules = rewriting_rules(
-            versions_of_modules[module_name], places_of(module), paths, file
-        )
+        upgrade = versions_of_modules[module_name], places_of(module), paths, file
+        rules = rewriting_rules(*upgrade)
         if rules:
             raise _not_followed(module_name, rules, file)
-        new_paths = upgrade_names(
-            versions_of_modules[module_name], places_of(module), paths, file
-        )
+        new_paths = upgrade_names(*upgrade)
         for path, new_path in new_paths.items():
             name = [module_name, new_path] if new_path else ["", ""]
             carried[module_name, path] = name

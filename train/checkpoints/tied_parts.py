@@ -48,29 +48,27 @@ def tied_names(ties: Mapping[str, Ties]) -> frozenset[str]:
 
 
 def untied(name: str, value: object, ties: Ties, others: Mapping[str, object]) -> str:
-    """Return what ``value`` no longer has in common with ``others``; else nothing."""
+    """Say what ``value`` no longer has in common with ``others``; else nothing."""
     tensors = _tensors_of(value)
     others = {other: others[other] for other, _ in ties.values() if other in others}
     tensors_of_others = {other: _tensors_of(value) for other, value in others.items()}
     for path, (other, other_path) in ties.items():
-        pair = tensors.get(path), tensors_of_others.get(other, {}).get(other_path)
-        a, b = pair
+        a, b = tensors.get(path), tensors_of_others.get(other, {}).get(other_path)
         if a is None or b is None or _address(a) == _address(b):
             continue
         names = (".".join(filter(None, x)) for x in ((name, path), (other, other_path)))
-        return " and ".join(names)
+        return f"{' and '.join(names)}: one tensor when they were saved, and two here"
     return ""
 
 
 def check_tied_modules(
-    objects: Mapping[str, object], records: Mapping[str, FlatRecord], file: str
+    modules: Mapping[str, nn.Module], records: Mapping[str, FlatRecord], file: str
 ) -> None:
     """Raise RecordMismatchError if records say two things of one tensor.
 
-    It is of two of ``objects``, each filled from the record of its name: the last one
+    It is of two of ``modules``, each filled from the record of its name: the last one
     would win. ``file`` is what the records are in.
     """
-    modules = {n: o for n, o in objects.items() if isinstance(o, nn.Module)}
     if len(modules) < 2:
         return
     places: dict[int, tuple[str, str]] = {}

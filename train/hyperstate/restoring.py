@@ -15,7 +15,7 @@ from ...records.io.remote.url import Place
 from ...records.io.save_handle import join_saves
 from ...records.processes.messages import n_processes
 from ..checkpoints.distributed import has_shares
-from ..checkpoints.part_kinds import part_of
+from ..checkpoints.part_kinds import modules_in, part_of
 from ..checkpoints.rng import restored_generators
 from ..checkpoints.shared_parts import with_own_shares
 from ..checkpoints.tied_parts import Ties, untied
@@ -91,23 +91,23 @@ class Restoring(StateTree):
             self._active.pop()
         self.origin.made[file] = obj
         self.n_loaded += 1
-        if self.has_program and self.hyperparameters != "ignore":
+        if self._ties and self.has_program and self.hyperparameters != "ignore":
             self._check_ties()
         return obj
 
     def _check_ties(self) -> None:
         """Raise RecordMismatchError where one tensor of before has become two."""
-        made = self.origin.made
-        objects = {p: made[f] for p, (f, _) in self._places.items() if f in made}
+        by_file = self.origin.made
+        objects = {p: by_file[f] for p, (f, _) in self._places.items() if f in by_file}
         for path in [p for p in self._ties if p in objects]:
             ties = self._ties[path]
             if any(other not in objects for other, _ in ties.values()):
                 continue
-            pair = untied(path, objects[path], ties, objects)
-            if pair:
+            problem = untied(path, objects[path], ties, objects)
+            if problem:
                 raise RecordMismatchError(
                     str(self.folder),
-                    [f"{pair}: one tensor when they were saved, and two here"],
+                    [problem],
                     "Nothing goes on with two: let initial_state make the objects as "
                     "they were when the checkpoint was saved, with what they share; or "
                     'pass hyperparameters="ignore", and each gets the values.',
@@ -220,7 +220,7 @@ class Restoring(StateTree):
     def initial_modules(self) -> dict[str, nn.Module]:
         """Return the modules that the program made, by path."""
         objects = {path: value_in_state(self._template, path) for path in self._places}
-        return {path: o for path, o in objects.items() if isinstance(o, nn.Module)}
+        return modules_in(objects)
 
     def _is_in_shares(self, path: str) -> bool:
         """Return whether the program makes an object there that processes share."""

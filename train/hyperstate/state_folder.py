@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from torch import nn
-
 from ...config.classes.field_types import Ctx
 from ...config.files import check_text
 from ...config.formats import config_format_named
@@ -25,7 +23,7 @@ from ...records.processes.agreement import agreed
 from ...records.processes.messages import n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.choice import WHOLE, Choice
-from ..checkpoints.part_kinds import MODULE
+from ..checkpoints.part_kinds import MODULE, modules_in
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
 from ..checkpoints.shared_parts import shared_names
@@ -167,7 +165,7 @@ def holds_shares(state: object) -> bool:
 def _descriptions(
     split: Split, shared: Sequence[str], choice: Choice
 ) -> dict[str, Description]:
-    modules = {p: v for p, v in split.blobs.items() if isinstance(v, nn.Module)}
+    modules = modules_in(split.blobs)
     # Each has a record of its own, and only the program makes them of one tensor again.
     ties = ties_of(split.blobs)
     filled = {*shared, *tied_names(ties)}

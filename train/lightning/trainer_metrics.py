@@ -70,17 +70,17 @@ class TrainerMetrics:
 
     def training_begins(self, trainer: Trainer) -> None:
         """Let the trainer know what it knew; of validation only if there is one."""
-        stored, self._stored = self._stored, {}
+        state, self._stored = self._stored, {}
         is_validated = trainer.enable_validation
-        names_of_validation = stored.get(_OF_VALIDATION, ())
+        names_of_validation = state.get(_OF_VALIDATION, ())
         self.of_validation |= {*names_of_validation}
         device = trainer.strategy.root_device
-        for name, value in stored.get(_VALUES, {}).items():
+        for name, value in state.get(_VALUES, {}).items():
             if is_validated or name not in names_of_validation:
                 trainer.callback_metrics[name] = value.to(device)
         is_ended = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        self._sums = {} if is_ended else dict(stored.get(_SUMS, {}))
-        lost = sorted(name for name, state in self._sums.items() if state is None)
+        self._sums = {} if is_ended else dict(state.get(_SUMS, {}))
+        lost = sorted(name for name, sums in self._sums.items() if sums is None)
         if lost:
             rank_zero_warn(_OTHER_BATCHES.format(names=", ".join(lost)))
         self._sums = {k: v for k, v in self._sums.items() if v is not None}
