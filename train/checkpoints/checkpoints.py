@@ -583,9 +583,15 @@ def _refuse_one_checkpoint(root: Place) -> None:
 
 
 def _as_number(part: object) -> int | float | None:
-    """Return ``part`` as a number if it is one: also in a tensor without dimensions."""
+    """Return ``part`` as a number if it is one: also in a tensor without dimensions.
+
+    A tensor that is trained (SAC's ``log_alpha``) is what a run goes on from, and no
+    number: a loss has come from others, and cannot be filled.
+    """
     import numpy as np
 
+    if isinstance(part, torch.Tensor) and part.is_leaf and part.requires_grad:
+        return None
     if isinstance(part, torch.Tensor | np.ndarray | np.generic) and part.ndim == 0:
         part = part.item()
     if isinstance(part, bool):

@@ -437,6 +437,29 @@ def test_the_folder_of_one_step_is_no_run(tmp_path: Path) -> None:
         Checkpoints(saved.folder)
 
 
+def test_a_trained_tensor_without_dimensions_is_a_part_and_a_loss_a_number(
+    tmp_path: Path,
+) -> None:
+    """Log_alpha of SAC was read as a number, which no restore can fill."""
+    log_alpha = nn.Parameter(torch.tensor(0.1))
+    optimizer = torch.optim.Adam([log_alpha], lr=0.1)
+    loss = log_alpha.square()
+    loss.backward()
+    optimizer.step()
+    checkpoint = Checkpoints(tmp_path).save(
+        1, log_alpha=log_alpha, optimizer=optimizer, loss=loss
+    )
+    other = nn.Parameter(torch.zeros(()))
+    other_optimizer = torch.optim.Adam([other], lr=0.1)
+
+    Checkpoints(tmp_path).restore(log_alpha=other, optimizer=other_optimizer)
+
+    assert checkpoint.parts == ["log_alpha", "optimizer"]
+    assert checkpoint["loss"] == loss.item()
+    assert torch.equal(other, log_alpha) and other.requires_grad
+    assert other_optimizer.param_groups[0]["params"] == [other]
+
+
 def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(5, model=net(), epoch=3)
