@@ -456,7 +456,8 @@ def test_a_trained_tensor_without_dimensions_is_a_part_and_a_loss_a_number(
 
     assert checkpoint.parts == ["log_alpha", "optimizer"]
     assert checkpoint["loss"] == loss.item()
-    assert torch.equal(other, log_alpha) and other.requires_grad
+    assert torch.equal(other, log_alpha)
+    assert other.requires_grad
     assert other_optimizer.param_groups[0]["params"] == [other]
 
 
