@@ -22,6 +22,8 @@ class Origin:
     """The objects that were restored, by file."""
     digests: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of the records that were saved, by file; they go with the files."""
+    has_moved: bool = False
+    """Whether objects have other paths than those under which records name them."""
 
 
 @dataclass(slots=True)

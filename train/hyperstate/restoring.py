@@ -1,7 +1,7 @@
 """A state made again of its text and its records, each object when it is needed."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,7 +24,14 @@ from .digests import check_digest
 from .field_marks import PENDING, Lazy
 from .lazy_fields import Deferred, Origin, View, value_in_state
 from .legacy_objects import read_legacy_object
-from .state_objects import Description, open_object, restore_object, serializable_class
+from .moved_objects import Files, MovedObjects
+from .state_objects import (
+    KEY,
+    Description,
+    open_object,
+    restore_object,
+    serializable_class,
+)
 from .state_tree import StateTree, Waiting
 
 
@@ -34,10 +41,17 @@ class Restoring(StateTree):
 
     origin: Origin
     config: Any
+    text: str
+    """The name of the file that says the state."""
     initial_state: Callable[[], Any] | None
     """Makes a state anew; None where no program is there to do it."""
     hyperparameters: Literal["compare", "ignore"] | None = None
     """Whether modules may have other hyperparameters than their records."""
+    saved_files: Files | None = None
+    """The file of each object by the path under which it was saved.
+
+    None: by that of now, since no rule has moved any.
+    """
     view: Any = None
     """What ``deserialize`` is given as the state."""
     n_loaded: int = 0
@@ -48,6 +62,7 @@ class Restoring(StateTree):
     """At which path each object of the template was given away, by its ``id``."""
     _ties: dict[str, Ties] = field(default_factory=dict[str, Ties])
     """What objects that were made have in common with those that were not yet."""
+    _moves: MovedObjects | None = None
     _is_filling: bool = False
     """Whether the objects of the template are filled, all of them by the end."""
 
@@ -55,6 +70,11 @@ class Restoring(StateTree):
     def folder(self) -> Place:
         """Where the records lie, as errors tell it."""
         return self.origin.files.folder
+
+    @property
+    def text_file(self) -> str:
+        """The text, as errors tell it."""
+        return str(self.folder / self.text)
 
     @property
     def has_program(self) -> bool:
@@ -71,6 +91,12 @@ class Restoring(StateTree):
         if self.view is None:
             self.view = View(self.value, cls, tree)
         return StateTree.state(self, cls, tree)
+
+    def places_are_known(self) -> None:
+        """Note whether rules have moved objects, which others name by their paths."""
+        if self.saved_files is not None:
+            self._moves = MovedObjects(self.saved_files, self.files)
+            self.origin.has_moved = bool(self._moves)
 
     def blob(self, path: str) -> Any:
         """Return the object at ``path``, made now unless it was before."""
@@ -121,6 +147,9 @@ class Restoring(StateTree):
             data = read_legacy_object(self.origin.files, file, path)
             return self.deserialized(data, annotation, str(self.folder / file))
         record = open_object(self.origin.files, file, path, self.hyperparameters)
+        facts = record.metadata.get(KEY)
+        if self._moves and isinstance(facts, Mapping):
+            record.metadata[KEY] = self._moves.carry(facts)
         ties = Description.read(record).ties
         if ties:
             self._ties[path] = ties

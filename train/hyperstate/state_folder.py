@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ...config.classes.field_types import Ctx
+from ...config.errors import ConfigError
 from ...config.files import check_text
 from ...config.formats import config_format_named
 from ...config.live.history import HISTORY, Edit, write_history
@@ -32,6 +33,7 @@ from ..plain_records import record_of, value_of
 from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
 from .lazy_fields import Deferred, Origin
+from .moved_objects import marked_files
 from .restoring import Restoring
 from .saved_with import SavedWith
 from .state_objects import FILLED, Description, beside_filled, description_of
@@ -204,16 +206,23 @@ def read_state(
     ``begin_before`` makes that of the stored config, if the stored objects may be
     others than those of ``config``. ``text`` is the file that says it.
     """
-    tree = files.tree(text)
+    tree, saved_files = files.tree(text), None
     if has_versions(cls):
-        tree = upgrade(cls, tree)
+        saved_files = marked_files(tree)
+        try:
+            tree = upgrade(cls, tree)
+        except ConfigError as error:
+            source = str(files.file(text))
+            raise type(error)(source, error.problems) from error.__cause__
     restoring = Restoring(
         origin=Origin(files, digests=read_digests(files)),
         config=config,
+        text=text,
         initial_state=begin,
         ctx=ctx,
         ignore_extra=ignore_extra,
         hyperparameters=hyperparameters,
+        saved_files=saved_files,
     )
     state: S = restoring.state(cls, tree)
     if begin is not None and begin_before is not None:
@@ -261,14 +270,16 @@ def _split(state: object, *, copies_files: bool = True) -> tuple[Split, Any]:
     split = Split()
     tree = split.tree(state)
     pending_files = {file.lower() for lazy in split.pending for file in lazy.files()}
-    is_renamed = pending_files & {file.lower() for file in split.files.values()}
+    is_renamed = bool(pending_files & {file.lower() for file in split.files.values()})
     is_copied = copies_files and not any(
         deferred.is_in_shares or isinstance(deferred.origin.files.folder, Url)
         for deferred in split.pending
     )
+    is_renamed = is_renamed or any(d.origin.has_moved for d in split.pending)
     if split.pending and (is_renamed or not is_copied):
-        # A field was renamed, and another one has its old name; or all processes have
-        # to write it; or a storage is no disk: read it, then write.
+        # A field was renamed, and another one may have its old name, which records
+        # tell; or all processes have to write it; or a storage is no disk: read it,
+        # then write.
         for deferred in split.pending:
             deferred.load()
         return _split(state)

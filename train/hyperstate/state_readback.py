@@ -59,6 +59,10 @@ class _Rehearsal(StateTree):
     def folder(self) -> Path:
         return Path()
 
+    @property
+    def text_file(self) -> str:
+        return STATE
+
     def check(self, cls: Any, tree: Any) -> None:
         """Raise ConfigError with every problem and its path."""
         try:

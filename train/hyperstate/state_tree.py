@@ -52,6 +52,11 @@ class StateTree(ABC):
     def folder(self) -> Place:
         """Where the records lie, as errors tell it."""
 
+    @property
+    @abstractmethod
+    def text_file(self) -> str:
+        """The file of the text, as errors tell it."""
+
     @abstractmethod
     def blob(self, path: str) -> Any:
         """Return the object at ``path``."""
@@ -69,6 +74,9 @@ class StateTree(ABC):
         ``absent`` have a default, and the text says nothing of them.
         """
 
+    def places_are_known(self) -> None:  # noqa: B027  # most have nothing to do
+        """Do what has to be done before the first object is asked for."""
+
     def waits(self, cls: Any, item: Any) -> bool:
         """Return whether a field of ``cls`` is read when it is first touched."""
         return False
@@ -76,6 +84,7 @@ class StateTree(ABC):
     def state(self, cls: Any, tree: Any) -> Any:
         """Return the state that ``tree`` describes, its versions upgraded already."""
         self._collect(cls, tree, "")
+        self.places_are_known()
         return self.value(cls, tree, "")
 
     def value(self, annotation: Any, tree: Any, path: str) -> Any:
@@ -141,7 +150,7 @@ class StateTree(ABC):
             except ConfigError as error:
                 problems += error.problems
         if problems:
-            raise ConfigError(str(self.folder / "state.ron"), problems)
+            raise ConfigError(self.text_file, problems)
         return self.instance(cls, values, waiting, absent)
 
     def _unknown(self, cls: Any, tree: Any, path: str) -> list[Problem]:
@@ -189,7 +198,7 @@ class StateTree(ABC):
             problems = [
                 Problem(path_below(path, p.path), p.message) for p in error.problems
             ]
-            raise ConfigError("", problems) from None
+            raise ConfigError(self.text_file, problems) from None
         except TypeError:
             # A type that no text has, such as a list of modules that is empty.
             return tree

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from burnish.config import ConfigError, register_field_type
+from burnish.config import ConfigError, Versioned, register_field_type
 from burnish.config import load as load_config
 from burnish.records import RecordError, RecordMismatchError
 from burnish.train import HyperState, Serializable, load_state
@@ -305,3 +305,27 @@ def test_configs_of_runs_hold_registered_types(tmp_path: Path) -> None:
 
     assert again.config.angle.degrees == 5
     assert again.state.step == 5
+
+
+@dataclass
+class Counters(Versioned):
+    step: int = 0
+    loss: float = 1.5
+
+    @classmethod
+    def version(cls) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [("1.5", "1e-400", "loss: 1e-400"), ("version: 0", "version: 3", "of version 3")],
+)
+def test_what_does_not_fit_is_told_with_the_file_that_has_it(
+    before: str, after: str, problem: str, tmp_path: Path
+) -> None:
+    text = "State(version: 0, step: 1, loss: 1.5)".replace(before, after)
+    (tmp_path / "edited.ron").write_text(text)
+
+    with pytest.raises(ConfigError, match=rf"edited\.ron: .*{problem}"):
+        load_state(Counters, tmp_path / "edited.ron")
