@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matchers
 from ...config.plain.node import Node
-from ...config.short_text import with_article
+from ...config.short_text import first_names, with_article
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.entries.nested_data import ExtraStateEncoder
 from ...records.entries.nodes import renumbered
@@ -31,6 +31,7 @@ from ...records.tensors.torch_internals import transient_buffers
 from ..modules.classes import declaration
 from ..modules.tree import Places
 from .extra_state import check_state_dict
+from .grouping import group_paths
 from .wrapped_tensors import WrapperForm
 
 _Key: TypeAlias = tuple[Any, ...]
@@ -75,7 +76,7 @@ def content_of(
     """Return what the module at ``places`` stores; the tensors are the live ones.
 
     ``encode=False`` leaves the values of extra state alone, ``is_left_out`` says at
-    which paths nothing is needed. Raises `RecordError` that names every tensor without
+    which paths nothing is needed. Raises `RecordError` that names the tensors without
     values or shape (lazy, on meta, nested) and extra state that is no data.
     """
     content = ModuleContent()
@@ -316,13 +317,19 @@ def _check_form(
     content: ModuleContent, is_left_out: Callable[[Entry | str], bool] | None
 ) -> None:
     wrappers = content.wrappers
-    problems: list[str] = []
+    paths_by_problem: dict[str, list[str]] = {}
     for path, (problem, entry) in content.formless.items():
         entry.ties = tuple(wrappers_around(path, wrappers))
         if is_left_out is None or not is_left_out(entry):
-            problems.append(f"{path}: {problem}")
-    if problems:
-        raise RecordError("\n".join(problems))
+            paths_by_problem.setdefault(problem, []).append(path)
+    if paths_by_problem:
+        # A whole model on the meta device is one problem, whatever its size.
+        raise RecordError(
+            "\n".join(
+                f"{first_names(group_paths(paths), 20)}: {problem}"
+                for problem, paths in paths_by_problem.items()
+            )
+        )
 
 
 class _Skips:

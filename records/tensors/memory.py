@@ -206,7 +206,8 @@ _HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
     (
         lambda memory: memory.is_meta,
         "a tensor on the meta device, which has no values. Build the module with "
-        "from_record or skip_init, or move it with to_empty(device=...).",
+        "from_record or skip_init, which need no device='meta' and no "
+        "init_empty_weights, or move it with to_empty(device=...).",
     ),
     (
         is_inside_functorch,

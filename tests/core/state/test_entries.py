@@ -45,15 +45,35 @@ def test_entries_know_the_order_of_dimensions_in_memory() -> None:
 def test_a_lazy_module_is_an_error_that_names_each_tensor_and_the_cure() -> None:
     module = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
 
-    with pytest.raises(RecordError, match=r"0\.weight: a lazy tensor.*Run the module"):
+    with pytest.raises(RecordError, match=r"\{0\.\.\.1\}\.weight.*: a lazy.*Run"):
         into_record(module)
     with pytest.raises(RecordError, match=r"1\.running_mean"):
         load_record(module, into_record(nn.Linear(2, 2)))
 
 
 def test_a_module_on_the_meta_device_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(RecordError, match=r"weight: a tensor on the meta device"):
+    with pytest.raises(RecordError, match=r"weight, bias: a tensor on the meta"):
         into_record(nn.Linear(2, 2, device="meta"))
+
+
+def test_a_model_on_the_meta_device_is_one_problem_whatever_its_size() -> None:
+    """Each of a thousand tensors had a line of its own, with the cure."""
+    model = nn.Sequential(*(nn.Linear(2, 2, device="meta") for _ in range(500)))
+
+    with pytest.raises(RecordError, match=r"^\{0\.\.\.499\}\.weight, ") as error:
+        into_record(model)
+
+    assert "\n" not in str(error.value)
+
+
+def test_a_factory_that_makes_parameters_on_meta_is_told_that_it_need_not() -> None:
+    """The cure was to build with from_record, by which it was built."""
+
+    def build() -> nn.Module:
+        return nn.Linear(2, 2, device="meta")
+
+    with pytest.raises(RecordError, match="from_record .* need no device='meta'"):
+        burnish.from_record(build, burnish.save_record(nn.Linear(2, 2)))
 
 
 def test_extra_state_that_is_no_data_is_an_error_that_names_the_module() -> None:
