@@ -149,7 +149,7 @@ def place(
         placed_groups[chosen].params.append(param)
     for group, any_match in zip(groups, has_match, strict=True):
         if not any_match:
-            raise ValueError(_no_match(group, params))
+            raise ValueError(_no_match(group, params, module))
     return [group for group in placed_groups if group.params]
 
 
@@ -189,10 +189,27 @@ def _types(module: nn.Module) -> dict[int, list[nn.Module]]:
     return owners
 
 
-def _no_match(group: Group, params: "Sequence[Param]") -> str:
+def _no_match(group: Group, params: "Sequence[Param]", module: nn.Module) -> str:
     paths = [param.path for param in params]
-    hint = did_you_mean(group.pattern, paths) if isinstance(group.pattern, str) else ""
+    hint = _tied_match(group, params, module)
+    if not hint and isinstance(group.pattern, str):
+        hint = did_you_mean(group.pattern, paths)
     return (
         f"{group!r} matches no parameter; there are {', '.join(paths[:8])}"
         f"{', ...' if len(paths) > 8 else ''}.{hint}"
     )
+
+
+def _tied_match(group: Group, params: "Sequence[Param]", module: nn.Module) -> str:
+    """Return what to say where only a later path of a shared parameter matches."""
+    by_tensor = {id(param.tensor): param for param in params}
+    for path, tensor in module.named_parameters(remove_duplicate=False):
+        param = by_tensor.get(id(tensor))
+        if param is None or group.pattern is None or path == param.path:
+            continue
+        if matches(group.pattern, path, param._replace(path=path)):
+            return (
+                f" {path} is the parameter {param.path}: what is shared is stepped "
+                "once, and a group names it by the first of its paths."
+            )
+    return ""
