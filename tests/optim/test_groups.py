@@ -67,6 +67,14 @@ def test_a_predicate_that_takes_a_parameter_for_its_tensor_or_name_is_told(
         AdamW().bind(nn.Linear(2, 2), lr=0.1, groups=[Group(predicate)])
 
 
+def test_a_pattern_of_a_later_path_of_a_shared_parameter_is_told_the_first() -> None:
+    net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    net[1].weight = net[0].weight
+
+    with pytest.raises(ValueError, match=r"1\.weight is the parameter 0\.weight: what"):
+        SGD().bind(net, lr=0.1, groups=[Group("1.*", lr=0.2)])
+
+
 def test_tied_parameters_are_stepped_once_and_stay_tied() -> None:
     net = tree(a=nn.Linear(3, 3, bias=False), b=nn.Linear(3, 3, bias=False))
     net["b"].weight = net["a"].weight
@@ -81,16 +89,6 @@ def test_tied_parameters_are_stepped_once_and_stay_tied() -> None:
 
 
 @pytest.mark.parametrize("fused", [None, True, False])
-def test_a_pattern_that_matches_a_later_path_of_a_shared_parameter_is_told_the_first() -> (
-    None
-):
-    net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
-    net[1].weight = net[0].weight
-
-    with pytest.raises(ValueError, match=r"1\.weight is the parameter 0\.weight: what"):
-        SGD().bind(net, lr=0.1, groups=[Group("1.*", lr=0.2)])
-
-
 def test_groups_that_share_memory_are_stepped_one_after_the_other(
     fused: bool | None,
 ) -> None:
