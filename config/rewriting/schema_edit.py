@@ -102,7 +102,8 @@ def _on_items(edit: Callable[[t.Field], t.Field]) -> Callable[[t.Field], t.Field
     def edit_container(field: t.Field) -> t.Field:
         match field.type:
             case t.List(item):
-                return replace(field, type=t.List(edit(t.Field("*", item)).type))
+                edited = replace(field.type, inner=edit(t.Field("*", item)).type)
+                return replace(field, type=edited)
             case t.Dict(key, item):
                 return replace(field, type=t.Dict(key, edit(t.Field("*", item)).type))
             case _:

@@ -46,8 +46,11 @@ class List(Type):
 
     inner: Type
 
+    is_set: bool = False
+    """Whether an item is there once at most, and has no place."""
+
     def __str__(self) -> str:
-        return f"list[{self.inner}]"
+        return f"{'set' if self.is_set else 'list'}[{self.inner}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +190,10 @@ def _is_narrower(narrow: Type, wide: Type) -> bool:
         case Literal(values), Enum(_, variants):
             return all(value in variants.values() for value in values)
         case List(a), List(b):
-            return is_subtype(a, b)
+            return is_subtype(a, b) and (narrow.is_set or not wide.is_set)
         case Tuple(items), List(b):
-            return all(is_subtype(item, b) for item in items)
+            is_alike = len(items) < 2 or not wide.is_set
+            return is_alike and all(is_subtype(item, b) for item in items)
         case Tuple(a), Tuple(b):
             return len(a) == len(b) and all(map(is_subtype, a, b))
         case Dict(key, value), Dict(wide_key, wide_value):

@@ -100,9 +100,10 @@ class _Walk:
     def type(self, before: t.Type, after: t.Type, path: Path) -> Iterator[Change]:
         """Yield the changes between two types of one field."""
         match before, after:
-            case (t.Option(a), t.Option(b)) | (t.List(a), t.List(b)):
-                below = path if isinstance(after, t.Option) else (*path, "*")
-                yield from self.type(a, b, below)
+            case t.Option(a), t.Option(b):
+                yield from self.type(a, b, path)
+            case t.List(a), t.List(b) if before.is_set or not after.is_set:
+                yield from self.type(a, b, (*path, "*"))
             case t.Dict(key, a), t.Dict(new_key, b) if t.is_subtype(key, new_key):
                 yield from self.type(a, b, (*path, "*"))
             case t.Tuple(olds), t.Tuple(news) if len(olds) == len(news):

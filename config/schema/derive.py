@@ -15,6 +15,7 @@ from ..classes.fields import (
     fields_of,
     is_mapping,
     is_sequence,
+    is_set,
     is_struct,
     is_struct_value,
     item_types,
@@ -117,7 +118,7 @@ def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[type, ...]) -> t.Ty
     is_empty = not args and hasattr(kind, "__origin__")
     if issubclass(origin, tuple) and (is_empty or (args and args[-1] is not Ellipsis)):
         return t.Tuple(tuple(_type(arg, above) for arg in args if arg != ()))
-    return t.List(_type(args[0] if args else Any, above))
+    return t.List(_type(args[0] if args else Any, above), is_set(kind))
 
 
 def _struct(cls: type, above: tuple[type, ...]) -> t.Struct:

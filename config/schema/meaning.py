@@ -1,7 +1,8 @@
 """Whether what was read from an old file is what the file said."""
 
+import datetime
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from ..classes.fields import (
     is_struct_value,
@@ -17,6 +18,8 @@ from ..rewriting import schema_types as t
 from ..tree import NamedStruct, is_dict, is_items, is_mapping_value
 
 Path = tuple[str, ...]
+
+_TIMES = (datetime.date, datetime.time, datetime.timedelta)
 
 LOST = object()
 """Stands for an item that a container does not have any more."""
@@ -42,15 +45,17 @@ def expected(
             for struct in namesakes:
                 yield from expected(struct, tree, path)
         case t.List(inner) if is_items(tree):
+            yield path, kind, tree
             for i, item in enumerate(tree):
                 yield from expected(inner, item, (*path, str(i)))
         case t.Tuple(kinds) if is_items(tree):
+            yield path, kind, tree
             for i, (part, item) in enumerate(zip(kinds, tree, strict=False)):
                 yield from expected(part, item, (*path, str(i)))
         case t.Dict(_, inner) if is_dict(tree):
             for key, item in tree.items():
                 yield from expected(inner, item, (*path, str(key)))
-        case t.Primitive() | t.Enum() | t.Literal():
+        case t.Primitive() | t.Enum() | t.Literal() | t.Union():
             yield path, kind, tree
         case _:
             return
@@ -84,6 +89,8 @@ def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool
     """Return whether ``value`` is what ``tree`` was, as far as they can be compared."""
     if value is LOST:
         return False
+    if is_items(tree) and isinstance(value, Set):
+        return len(value) == len(tree)
     if isinstance(kind, t.Struct):
         names = [struct.__name__ for struct in structs_in(annotation)]
         return kind.name not in names or type(value).__name__ == kind.name
@@ -93,6 +100,8 @@ def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool
         return type(value).__name__ not in siblings - {tree.name}
     if isinstance(kind, t.Enum) and isinstance(value, enum.Enum):
         return _is_one_member(kind, tree, value)
+    if isinstance(tree, int | float) and isinstance(value, _TIMES):
+        return False  # of which unit and from when on, nobody said
     if isinstance(tree, int | float) and isinstance(value, int | float):
         # True is the number 1 to Python, but 1 in a file was never meant as True.
         is_bool = isinstance(value, bool) and not isinstance(tree, bool)

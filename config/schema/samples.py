@@ -87,7 +87,9 @@ def _of(kind: t.Type) -> list[Sample]:
             return samples_of(kind)
         case t.List(inner):
             items = _of(inner)
-            return [_value([]), *([_join(list, items)] if items else [])]
+            # What is there twice shows whether it stays so.
+            twice = [] if kind.is_set else items[:1]
+            return [_value([]), *([_join(list, [*items, *twice])] if items else [])]
         case t.Dict(key, inner):
             return _dicts(key, _of(inner))
         case t.Tuple(kinds):

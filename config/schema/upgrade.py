@@ -53,7 +53,7 @@ def _upgrade_type(annotation: object, kind: t.Type) -> t.Type:
         case t.Union(inner):
             return t.Union(tuple(_upgrade_type(annotation, member) for member in inner))
         case t.List(inner):
-            return t.List(_upgrade_type(item_type(sequence, 0), inner))
+            return replace(kind, inner=_upgrade_type(item_type(sequence, 0), inner))
         case t.Tuple(items):
             kinds_of = [item_type(sequence, i) for i in range(len(items))]
             return t.Tuple(tuple(map(_upgrade_type, kinds_of, items)))

@@ -1,6 +1,8 @@
 """What the schema checker says of a change is what loading old files shows."""
 
 from dataclasses import dataclass, field, make_dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -10,6 +12,7 @@ from burnish.config import (
     ConfigError,
     Hparam,
     Hparams,
+    MapFieldValue,
     Serializable,
     Versioned,
     dumps,
@@ -365,3 +368,49 @@ def test_a_flag_that_becomes_a_number_is_the_number_that_it_was(new: Any) -> Non
     after = make_dataclass("Config", [("x", new)])
 
     assert SchemaChecker(schema_of(before), after).compatible
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (list[int], set[int]),
+        (tuple[int, ...], frozenset[int]),
+        (tuple[int, int], set[int]),
+        (list[int] | None, set[int] | None),
+        (dict[str, list[int]], dict[str, set[int]]),
+        (list[int] | str, set[int] | str),
+    ],
+)
+def test_items_that_were_there_twice_are_missed_in_a_set(
+    old: Any, new: Any, tmp_path: Path
+) -> None:
+    before, after = (make_dataclass("Config", [("x", kind)]) for kind in (old, new))
+    dump_schema(before, tmp_path / "schema.ron")
+
+    checker = SchemaChecker(load_schema(tmp_path / "schema.ron"), after)
+
+    assert checker.severity() == Severity.ERROR
+    assert "set[int]" in checker.report()
+    assert SchemaChecker(schema_of(after), after).changes == []
+
+
+def test_a_set_may_become_a_list() -> None:
+    assert check(config(set[int]), config(list[int])).compatible
+
+
+def test_a_rule_that_says_what_becomes_of_doubles_makes_a_set_of_a_list() -> None:
+    rules = [MapFieldValue("x", lambda items: [*dict.fromkeys(items)])]
+
+    checker = check(config(list[int]), config(set[int], rules=rules))
+
+    assert checker.compatible
+
+
+@pytest.mark.parametrize("old", [int, float, int | float, Literal[1, 2]])
+@pytest.mark.parametrize("new", [datetime, timedelta])
+def test_a_number_is_no_time_since_nobody_said_its_unit(old: Any, new: Any) -> None:
+    before, after = (make_dataclass("Config", [("x", kind)]) for kind in (old, new))
+
+    checker = SchemaChecker(schema_of(before), after)
+
+    assert checker.severity() == Severity.ERROR
