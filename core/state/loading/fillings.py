@@ -178,28 +178,29 @@ def _without_overwritten(
 ) -> list[Filling]:
     """Refuse values that cannot all be in memory that their targets share.
 
-    Those of non-persistent buffers are left out of ``plan`` and ``fillings`` instead.
+    Those that may give way to the others are exchanged for what will be there, so that
+    the order in which the targets are filled does not matter.
     """
-    targets = [step.target for step in plan.steps]
-    numbers = set(find_overwritten(targets, fillings, spans))
-    if not numbers:
+    overwritten = find_overwritten(plan.steps, fillings, spans)
+    if not overwritten:
         return fillings
+    targets = [step.target for step in plan.steps]
     problems = [
         f"{targets[i].path}: found values that differ from those of "
         f"{_paths(targets, spans.meeting(i))}, with which it shares memory in the "
         "module, expected the same ones there; leave one of them out with "
         "open_record(file, exclude=...)"
-        for i in sorted(numbers)
-        if targets[i].kind != "transient"
+        for i in sorted(overwritten)
+        if not overwritten[i].may_give_way
     ]
     if problems:
         raise RecordMismatchError(
             record.reading.file, problems, "The module is as it was."
         )
-    for i in sorted(numbers):
+    for i in sorted(overwritten):
         plan.report.loaded.remove(targets[i].path)
         plan.report.changed.append(
             f"{targets[i].path}: shares memory with another entry, whose values it has"
         )
-    plan.steps = [step for i, step in enumerate(plan.steps) if i not in numbers]
-    return [filling for i, filling in enumerate(fillings) if i not in numbers]
+        fillings[i] = fillings[i][0], overwritten[i].in_memory
+    return fillings

@@ -27,6 +27,7 @@ from ....records.tensors.torch_internals import (
 )
 from ..tensor_writes import copy_into
 from .commit import Filling, tensor_of_values
+from .plan import LoadStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +78,62 @@ def fillable_spans(targets: Iterable[Entry]) -> Spans:
     return spans
 
 
-def find_overwritten(
-    targets: Sequence[Entry], fillings: Sequence[Filling], spans: Spans
-) -> list[int]:
-    """Return the numbers of the targets that would not hold their values at the end.
+@dataclass(frozen=True, slots=True)
+class Overwritten:
+    """Values that memory, which other targets share, does not hold at the end."""
 
-    The values of non-persistent buffers give way to all others.
+    in_memory: Tensor
+    """What the target shows there instead."""
+    may_give_way: bool
+    """Whether these may stand for the stored ones: see `find_overwritten`."""
+
+
+def find_overwritten(
+    steps: Sequence[LoadStep], fillings: Sequence[Filling], spans: Spans
+) -> dict[int, Overwritten]:
+    """Return the targets, by number, that would not hold their values at the end.
+
+    Buffers are written before parameters, and what was stored with few digits before
+    what has more. The values of non-persistent buffers give way to all others, and any
+    values to those that differ by the rounding in which one of the two was stored: a
+    file in half precision has the whole of a memory rounded, and a view of it not.
     """
-    numbers: list[int] = []
+    overwritten: dict[int, Overwritten] = {}
     for group in _groups(spans):
-        group.sort(key=lambda i: (targets[i].kind != "transient", i))
-        numbers += _overwritten_in(group, fillings, spans)
-    return numbers
+        group.sort(
+            key=lambda i: (_RANKS.get(steps[i].target.kind, 2), -_unit(steps[i]), i)
+        )
+        coarsest = max((steps[i].stored.dtype for i in group), key=_unit_of)
+        for i, view in _overwritten_in(group, fillings, spans):
+            values = tensor_of_values(fillings[i][1])
+            overwritten[i] = Overwritten(
+                view.clone(),
+                steps[i].target.kind == "transient"
+                or _same_when_rounded(view, values, coarsest),
+            )
+    return overwritten
+
+
+_RANKS = {"transient": 0, "buffer": 1}
+"""Whose values are written first, so that those of others stand at the end."""
+
+
+def _unit(step: LoadStep) -> float:
+    return _unit_of(step.stored.dtype)
+
+
+def _unit_of(dtype: torch.dtype) -> float:
+    """Return how far apart stored numbers near 1 are: 0 for integers, which are not."""
+    return (
+        torch.finfo(dtype).eps if dtype.is_floating_point or dtype.is_complex else 0.0
+    )
+
+
+def _same_when_rounded(a: Tensor, b: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether two floating tensors are alike in the digits of ``dtype``."""
+    if not (a.is_floating_point() and dtype.is_floating_point):
+        return False
+    return same_bits(a.to(dtype), b.to(dtype))
 
 
 class Memory:
@@ -157,8 +202,11 @@ def _groups(spans: Spans) -> list[list[int]]:
 
 def _overwritten_in(
     group: list[int], fillings: Sequence[Filling], spans: Spans
-) -> list[int]:
-    """Try it on a copy of the memory: the values say whether the order matters."""
+) -> list[tuple[int, Tensor]]:
+    """Try it on a copy of the memory: the values say whether the order matters.
+
+    Returned are the targets that are written over, and what they show at the end.
+    """
     base_address = min(spans.starts[i] for i in group)
     base_address -= base_address % 16  # so that every dtype stays aligned
     device = fillings[group[0]][0][0].device
@@ -176,7 +224,7 @@ def _overwritten_in(
         copy_into(view, values)
         views.append(view)
     return [
-        i
+        (i, view)
         for i, view in zip(group, views, strict=True)
         # One that changes its dtype gets memory of its own.
         if view.dtype is fillings[i][1].dtype

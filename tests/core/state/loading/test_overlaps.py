@@ -1,5 +1,6 @@
 """Live values whose memory is written while they are loaded."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 import burnish
 from burnish.core import into_record, load_record
-from burnish.records import RecordMismatchError
+from burnish.records import Precision, RecordMismatchError
 
 
 class Buffers(nn.Module):
@@ -89,6 +90,71 @@ def test_values_that_cannot_all_be_in_one_memory_are_told_with_all_paths() -> No
     ):
         load_record(target, into_record(separate))
     assert not shared.any()
+
+
+class Shown(nn.Module):
+    """A parameter that buffers show in part, turned, and beyond its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        memory = torch.randn(12)
+        self.flat = nn.Parameter(memory[:9])
+        self.turned = nn.Parameter(self.flat.data.view(3, 3).t())
+        self.register_buffer("head", self.flat.data[:4])
+        self.register_buffer("tail", memory[6:], persistent=False)
+
+
+@pytest.mark.parametrize("suffix", ["mpk", "mpk.zst", "json", "safetensors"])
+@pytest.mark.parametrize("precision", ["half", "bfloat16"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_shows_a_parameter_that_was_rounded_shows_it_rounded(
+    suffix: str, precision: Any, is_new: bool, tmp_path: Path
+) -> None:
+    """Buffers are stored as they are; the values of both were refused, as different."""
+    source, file = Shown(), tmp_path / f"shown.{suffix}"
+    burnish.save_record(source, file, precision=precision)
+    dtype = torch.float16 if precision == "half" else torch.bfloat16
+    rounded = source.flat.detach().to(dtype).float()
+
+    module = burnish.from_record(Shown, file) if is_new else Shown()
+    report = burnish.load_record(module, file)
+
+    assert torch.equal(module.flat, rounded)
+    assert torch.equal(module.turned, rounded.view(3, 3).t())
+    assert torch.equal(module.get_buffer("head"), rounded[:4])
+    assert torch.equal(module.get_buffer("tail")[:3], rounded[6:])
+    if suffix != "safetensors":  # which has no room for those that are not persistent
+        assert torch.equal(module.get_buffer("tail")[3:], source.get_buffer("tail")[3:])
+    assert any(line.startswith("head: shares memory") for line in report.changed)
+
+
+def test_of_two_parameters_in_one_memory_the_finer_one_decides() -> None:
+    def build() -> nn.Module:
+        flat = torch.randn(6)
+        return nn.ParameterList([nn.Parameter(flat), nn.Parameter(flat[:3])])
+
+    source = build()
+    data = burnish.save_record(source, precision=Precision(param="half", keep=["1"]))
+
+    for module in (burnish.from_record(build, data), build()):
+        burnish.load_record(module, data)
+        flat, first = module.parameters()
+        stored_flat, stored_first = source.parameters()
+        assert torch.equal(first, stored_first)
+        assert torch.equal(flat[3:], stored_flat[3:].half().float())
+
+
+def test_values_that_differ_by_more_than_their_rounding_are_refused() -> None:
+    source, other = Shown(), Shown()
+    record = into_record(source)
+    tensors = {
+        "flat": record["flat"].half(),
+        "turned": record["turned"].half(),
+        "head": other.get_buffer("head"),
+    }
+
+    with pytest.raises(RecordMismatchError, match="head: found values that differ"):
+        load_record(Shown(), burnish.Record.from_state_dict(tensors))
 
 
 class Turned(nn.Module):
