@@ -6,12 +6,16 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config.short_text import quantity
 from .hydra_app import Job, run_apart, run_on_hydra
 from .hydra_words import hydra_parser
 from .main import main as command
 from .termination import Terminated
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
 ABOUT = "train the model that a file describes; the run's folder holds all results"
 
@@ -76,10 +80,19 @@ def _fit(tree: dict[str, object], folder: Path) -> None:
     if not has_trained(trainer):
         print(
             f"nothing was left to do: {trainer.current_epoch} epochs and "
-            f"{trainer.global_step} steps are done, and the run ends at "
-            f"max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}"
+            f"{trainer.global_step} steps are done, and {_end(trainer)}"
         )
     print(f"results: {folder / 'report.html'}")
+
+
+def _end(trainer: "Trainer") -> str:
+    """Return what says that a run has no more steps to make."""
+    if trainer.should_stop:
+        return "early_stopping has ended the run"
+    return (
+        f"the run ends at max_epochs={trainer.max_epochs}, "
+        f"max_steps={trainer.max_steps}"
+    )
 
 
 def _how_to_go_on(folder: Path) -> str:

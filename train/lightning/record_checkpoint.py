@@ -28,6 +28,7 @@ from ..checkpoints.rng import Generators
 from ..plain_records import record_of
 from ..resumable_loader import ResumableLoader
 from .chosen_weights import left_out_of
+from .early_stops import EarlyStops
 from .plateau_steps import PlateauSteps
 from .record_io import MODEL, STORED, SUFFIX, ReadingIO, RecordIO
 from .shared_strategy import let_write_records
@@ -37,6 +38,7 @@ from .unfinished_batch import UnfinishedBatch, unfinished_batch
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 _PARAM_NAMES, _PLATEAUS = "burnish_param_names", "burnish_plateau_steps"
 _METRICS, _UNFINISHED = "burnish_metrics", "burnish_unfinished_batch"
+_EARLY_STOPS = "burnish_early_stops"
 
 _CURE_OF_ORDER = (
     "Nothing was trained. configure_optimizers has to give the groups of parameters "
@@ -103,6 +105,7 @@ class RecordCheckpoint(ModelCheckpoint):
         self._metrics = TrainerMetrics()
         self._plateau_steps = PlateauSteps(self._metrics)
         self._unfinished = UnfinishedBatch()
+        self._early_stops = EarlyStops()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
@@ -149,6 +152,7 @@ class RecordCheckpoint(ModelCheckpoint):
         checkpoint[_UNFINISHED] = unfinished_batch(
             trainer, validates=self._plateau_steps.is_validation_to_come(trainer)
         )
+        checkpoint[_EARLY_STOPS] = self._early_stops.to_store(trainer)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -173,6 +177,7 @@ class RecordCheckpoint(ModelCheckpoint):
         self._metrics.load(checkpoint.get(_METRICS))
         self._plateau_steps.load(checkpoint.get(_PLATEAUS))
         self._unfinished.load(checkpoint.get(_UNFINISHED), checkpoint)
+        self._early_stops.load(trainer, checkpoint, checkpoint.get(_EARLY_STOPS))
         self._loaded = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -203,6 +208,7 @@ class RecordCheckpoint(ModelCheckpoint):
         # Else the first save says what is wrong, after an epoch.
         left_out_of(MODEL, pl_module, self._choice)
         _check_hparams(trainer)
+        self._early_stops.training_begins(trainer)
         if self._generators is not None:
             Generators().load_state_dict(self._generators)
         self._load_loaders(trainer)
@@ -257,9 +263,14 @@ class RecordCheckpoint(ModelCheckpoint):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the steps of schedulers of a run that had nothing left to train."""
+        """Do what is left of a run that had nothing left to train."""
         super().on_fit_end(trainer, pl_module)
         self._plateau_steps.run_ends(trainer)
+        self._early_stops.run_ends(trainer)
+        if self._generators is not None:
+            # What comes next, a test say, draws as after a run that was not stopped.
+            Generators().load_state_dict(self._generators)
+            self._generators = None
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do as ``ModelCheckpoint`` after the last steps of schedulers."""

@@ -2,7 +2,8 @@
 
 Lightning leaves it out where a run goes on: the validation after that batch, and the
 end of its epoch; the next epoch is then counted as one that goes on already, and what
-is saved in that one begins it anew.
+is saved in that one begins it anew. Loggers are told the number of steps, which counts
+the step of that batch when all of this is done.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from lightning.pytorch import Trainer
 _EPOCHS, _BATCHES = "epoch_progress", "epoch_loop.batch_progress"
 _VALIDATION = "epoch_loop.val_loop.batch_progress"
 _COUNTS = ("current", "total")
+_LOOP, _STEPS = "epoch_loop.state_dict", "_batches_that_stepped"
 
 
 class UnfinishedBatch:
@@ -42,6 +44,9 @@ class UnfinishedBatch:
             n_begun = {"ready": n_done + 1, "started": n_done + 1}
             validation["total"].update(processed=n_done, **n_begun)
             validation["current"] = dict.fromkeys(validation["current"], 0)
+        elif stored.get("steps") and _STEPS in loops.get(_LOOP, {}):
+            # The end of a validation counts it; without one nothing else does.
+            loops[_LOOP][_STEPS] += 1
 
     def begin_epoch(self, trainer: Trainer) -> None:
         """Begin the next epoch where one is over, which Lightning would end twice.
@@ -76,4 +81,8 @@ def unfinished_batch(trainer: Trainer, *, validates: bool) -> dict[str, bool] | 
     is_at_end = n_batches.completed < n_batches.processed == n_batches.ready
     if not is_in_epoch or not is_at_end:
         return None
-    return {"is_last": loop._num_ready_batches_reached(), "validates": validates}
+    return {
+        "is_last": loop._num_ready_batches_reached(),
+        "validates": validates,
+        "steps": not loop._should_accumulate(),
+    }

@@ -79,7 +79,9 @@ class Random(LightningModule):
         (group,) = self.trainer.optimizers[0].param_groups
         epoch, step = self.trainer.current_epoch, self.trainer.global_step
         bits = float(next(self.parameters()).detach().sum())
-        self.steps.append((epoch, step, batch_idx, group["lr"], bits))
+        # Of those that loggers are told.
+        n_steps = vars(self.trainer.fit_loop.epoch_loop)["_batches_that_stepped"]
+        self.steps.append((epoch, step, n_steps, batch_idx, group["lr"], bits))
 
 
 class Stopped(Exception):
@@ -156,6 +158,7 @@ def fit(
         (6, [VAL, MOST, ALL], [{"every_n_train_steps": 3}], {}),
         (3, [NOW, LOSS], [{"every_n_train_steps": 1}], {}),
         (3, [LOSS], [{"every_n_train_steps": 3}], {"limit_val_batches": 0}),
+        (5, [LOSS], [{"every_n_train_steps": 1}], {"accumulate_grad_batches": 3}),
         (9, [{**VAL, "strict": False}], [AFTER_VAL], {"check_val_every_n_epoch": 2}),
         (6, [VAL, {}], [{"every_n_train_steps": 1}], {"val_check_interval": 0.5}),
         (6, [VAL, LOSS], [AFTER_VAL], {"val_check_interval": 3}),

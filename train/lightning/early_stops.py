@@ -1,0 +1,88 @@
+"""Whether EarlyStopping had ended a run, which Lightning forgets where it goes on.
+
+It would train another epoch, and over checkpoints that were the last ones. It also
+takes the patience of the checkpoint in the place of the one that the program gives.
+"""
+
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities import rank_zero_warn
+
+_SETTINGS = (
+    "monitor",
+    "mode",
+    "patience",
+    "min_delta",
+    "stopping_threshold",
+    "divergence_threshold",
+    "check_finite",
+)
+
+_NOTHING = (
+    "EarlyStopping({monitor!r}) had ended the run when the checkpoint was saved, so "
+    "nothing was trained. To go on, give it another patience (now {patience}) or other "
+    "thresholds, or leave it out"
+)
+
+
+class EarlyStops:
+    """Ends one trainer's run where the run that it goes on with had ended."""
+
+    def __init__(self) -> None:
+        self._settings: dict[str, Any] | None = None
+        self._first_epoch = 0
+
+    def to_store(self, trainer: Trainer) -> list[dict[str, Any]]:
+        """Return what a checkpoint keeps: the settings of those that end the run."""
+        if not trainer.should_stop:
+            return []
+        return [_settings(c) for c in _stops(trainer) if self._has_stopped(c)]
+
+    def load(
+        self, trainer: Trainer, checkpoint: dict[str, Any], stored: object
+    ) -> None:
+        """Let ``trainer`` stop, if one that stopped is there with the same settings.
+
+        Comes before the states of callbacks are loaded, in which its patience is put.
+        """
+        self._settings = None
+        rows = stored if isinstance(stored, list) else []
+        states = checkpoint.get("callbacks", {})
+        for callback in _stops(trainer):
+            settings = _settings(callback)
+            if settings in rows:
+                self._settings, trainer.should_stop = settings, True
+            state = states.get(callback.state_key)
+            if isinstance(state, dict) and "patience" in state:
+                state["patience"] = callback.patience
+
+    def training_begins(self, trainer: Trainer) -> None:
+        """Forget it: the run has epochs that it has to train in any case."""
+        self._first_epoch, self._settings = trainer.current_epoch, None
+
+    def run_ends(self, trainer: Trainer) -> None:
+        """Say why nothing was trained, if that is so."""
+        settings, self._settings = self._settings, None
+        if settings is not None:
+            # As where max_epochs ends a run: the last epoch was saved before its end.
+            progress: Any = trainer.fit_loop.epoch_progress.current
+            progress.completed = progress.processed
+            rank_zero_warn(_NOTHING.format(**settings))
+
+    def _has_stopped(self, callback: EarlyStopping) -> bool:
+        """Return whether it ended this run, and not one before with other settings."""
+        # Until it stops, the epoch is 0; older versions of Lightning give no reason.
+        reason = getattr(callback, "stopping_reason_message", None)
+        has_stopped = bool(reason or callback.stopped_epoch)
+        return has_stopped and callback.stopped_epoch >= self._first_epoch
+
+
+def _stops(trainer: Trainer) -> list[EarlyStopping]:
+    callbacks: list[Any] = vars(trainer)["callbacks"]
+    return [c for c in callbacks if isinstance(c, EarlyStopping)]
+
+
+def _settings(callback: EarlyStopping) -> dict[str, Any]:
+    return {name: getattr(callback, name) for name in _SETTINGS}
