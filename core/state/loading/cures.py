@@ -149,3 +149,9 @@ IGNORE = (
     'hyperparameters="ignore".'
 )
 """What to do about hyperparameters that differ."""
+
+RESIZED = (
+    "A buffer whose shape changes in training takes the stored one where its class "
+    "gives it that in _load_from_state_dict, before torch's own fills it."
+)
+"""What to do about a buffer that no arguments of the constructor give its shape."""

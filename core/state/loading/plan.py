@@ -21,7 +21,7 @@ from ..grouping import group_paths
 from ..wrapped_tensors import form_problems
 from .allowed import Allowed
 from .conversion import Resizing, misfit, misfit_of_dtype
-from .cures import IGNORE, cure_of, cure_of_typed
+from .cures import IGNORE, RESIZED, cure_of, cure_of_typed
 from .derived import Derived, source_entries
 from .loading_code import CURE, conversions
 
@@ -297,6 +297,12 @@ class _Matching:
             is_matched=is_matched,
         )
         more = [*([CURE] if code else []), *([IGNORE] if differing else [])]
+        if any(
+            expected[path].kind == "buffer"
+            and expected[path].shape != self.stored_entries[path].shape
+            for path in matched.intersection(self.misfits)
+        ):
+            more.append(RESIZED)
         return RecordMismatchError(
             self.record.reading.file,
             [*problems, *code, *differing],

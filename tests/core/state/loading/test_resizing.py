@@ -80,6 +80,16 @@ def test_a_buffer_of_another_shape_is_refused_where_its_class_does_not_resize_it
         burnish.load_record(net(Fixed), burnish.save_record(seen(Fixed)))
 
 
+def test_a_buffer_that_no_class_resizes_is_told_where_a_class_would_do_it() -> None:
+    """The cure was to build it as it was saved, which no constructor can."""
+    with pytest.raises(RecordMismatchError, match="in _load_from_state_dict, before"):
+        burnish.load_record(net(Fixed), burnish.save_record(seen(Fixed)))
+    with pytest.raises(RecordMismatchError) as error:
+        burnish.load_record(nn.Linear(3, 2), burnish.save_record(nn.Linear(2, 2)))
+
+    assert "changes in training" not in str(error.value)
+
+
 def test_a_resized_buffer_is_as_it_was_after_a_load_that_fails() -> None:
     class Refuses(nn.Module):
         def get_extra_state(self) -> Any:
