@@ -10,7 +10,7 @@ activation of a transformer's layer or as the distance of a triplet loss, a
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...config.short_text import with_article
-from ..modules.classes import by_class, torch_classes
+from ..modules.classes import by_class, declared_class, torch_classes
 from ..modules.signature import VARIADIC, parameters_of
 
 
@@ -62,11 +62,17 @@ def is_torch_layer(cls: type[nn.Module]) -> bool:
 def layer_arguments(module: nn.Module) -> dict[str, Any]:
     """Return the arguments that make a layer like ``module``, a layer of torch.
 
-    Submodules and tensors among them are live ones, `Template` or `Values`.
+    Submodules and tensors among them are live ones, `Template` or `Values`. Raises
+    NotImplementedError for a layer that was changed so that no arguments make it.
     """
     base = _known_base(type(module))
     getter = _GETTERS.get(base, _from_attributes) if base else _from_attributes
-    arguments = getter(module)
+    try:
+        arguments = getter(module)
+    except AttributeError as error:
+        # Parts of a layer may be replaced or deleted; of a property, torch would turn
+        # the error into one that denies the property.
+        raise _no_longer(module, str(error)) from error
     if "dtype" in parameters_of(type(module)):
         dtype = _dtype_of(module)
         arguments |= {} if dtype is torch.float32 else {"dtype": dtype}
@@ -175,9 +181,17 @@ def _linear_cross_entropy(module: Any) -> dict[str, Any]:
     return arguments | {"weight": weight, "options": module.options}
 
 
+def _no_longer(module: nn.Module, found: str) -> NotImplementedError:
+    name = type(module).__qualname__
+    return NotImplementedError(
+        f"this {name} was changed after it was made: {found}. No arguments of {name} "
+        "make it, so that it cannot be told what it is made of"
+    )
+
+
 def _transformer_layer(module: Any) -> dict[str, Any]:
     attention: nn.MultiheadAttention = module.self_attn
-    return {
+    arguments = {
         "d_model": attention.embed_dim,
         "nhead": attention.num_heads,
         "dim_feedforward": module.linear1.out_features,
@@ -188,6 +202,38 @@ def _transformer_layer(module: Any) -> dict[str, Any]:
         "norm_first": module.norm_first,
         "bias": module.linear1.bias is not None,
     }
+    for name, part in module.named_children():
+        if name != "activation":
+            _check_part(module, name, part, arguments)
+    return arguments
+
+
+def _check_part(
+    layer: nn.Module, name: str, part: nn.Module, arguments: Mapping[str, Any]
+) -> None:
+    """Raise NotImplementedError if the constructor of ``layer`` makes another part."""
+    for cls, attributes in _PARTS_OF_A_TRANSFORMER_LAYER.items():
+        if declared_class(type(part)) is not cls:
+            continue
+        for attribute, argument in attributes.items():
+            found = getattr(part, attribute)
+            if found != arguments[argument]:
+                where = f"{name}.{attribute} is {found!r}"
+                raise _no_longer(layer, f"{where}, not {arguments[argument]!r}")
+        return
+    raise _no_longer(layer, f"its {name} is {with_article(type(part).__qualname__)}")
+
+
+_PARTS_OF_A_TRANSFORMER_LAYER: dict[type[nn.Module], dict[str, str]] = {
+    nn.Linear: {},
+    nn.LayerNorm: {"eps": "layer_norm_eps"},
+    nn.Dropout: {"p": "dropout"},
+    nn.MultiheadAttention: {"num_heads": "nhead", "dropout": "dropout"},
+}
+"""Each class of parts, and its attributes that one argument of the layer sets in all.
+
+Sizes are not among them: values of another shape fit nowhere.
+"""
 
 
 def _activation(activation: object) -> Any:
@@ -203,11 +249,27 @@ def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
                 f"{with_article(type(module).__qualname__)} of no layers does not say "
                 "of what layers it would be made; leave it out, or keep one layer"
             )
+        first = module.layers[0]
+        for i, layer in enumerate(module.layers):
+            if not _are_alike(layer, first):
+                raise _no_longer(module, f"layers.{i} is another than layers.0")
         arguments = {n: getattr(module, n) for n in names}
-        norm = module.norm
-        return {name: Template(module.layers[0]), "norm": norm} | arguments
+        return {name: Template(first), "norm": module.norm} | arguments
 
     return getter
+
+
+def _are_alike(layer: nn.Module, other: nn.Module) -> bool:
+    """Return whether ``layer`` may be a copy of ``other``, as its constructor made it.
+
+    Modules among the arguments are copies as well, so that their repr is compared.
+    """
+    if type(layer) is not type(other):
+        return False
+    if layer is other or not is_torch_layer(type(layer)):
+        return True
+    arguments, others = layer_arguments(layer), layer_arguments(other)
+    return all(repr(arguments[name]) == repr(others[name]) for name in arguments)
 
 
 def _transformer(module: nn.Transformer) -> dict[str, Any]:
@@ -215,18 +277,20 @@ def _transformer(module: nn.Transformer) -> dict[str, Any]:
     arguments["batch_first"] = module.batch_first
     for side in ("encoder", "decoder"):
         stack = getattr(module, side)
-        layer = _usual_layer(stack)
-        if layer is None:
+        of_layers = _arguments_of_usual_layers(stack)
+        if of_layers is None or any(
+            name in arguments and repr(arguments[name]) != repr(value)
+            for name, value in of_layers.items()
+        ):
             arguments[f"custom_{side}"] = stack
             continue
-        arguments[f"num_{side}_layers"] = stack.num_layers
-        of_layer = _transformer_layer(layer)
-        arguments |= {k: v for k, v in of_layer.items() if k not in arguments}
+        # What the first side has stays: modules among it are those of its layers.
+        arguments = of_layers | arguments | {f"num_{side}_layers": stack.num_layers}
     return arguments
 
 
-def _usual_layer(stack: nn.Module) -> nn.Module | None:
-    """Return the first layer of a stack that `nn.Transformer` makes by itself."""
+def _arguments_of_usual_layers(stack: nn.Module) -> dict[str, Any] | None:
+    """Return what the layers of a stack that `nn.Transformer` makes are made of."""
     usual: dict[type[nn.Module], type[nn.Module]] = {
         nn.TransformerEncoder: nn.TransformerEncoderLayer,
         nn.TransformerDecoder: nn.TransformerDecoderLayer,
@@ -237,9 +301,17 @@ def _usual_layer(stack: nn.Module) -> nn.Module | None:
         layer_class is None
         or not layers
         or any(type(layer) is not layer_class for layer in layers)
+        or not all(_are_alike(layer, layers[0]) for layer in layers)
     ):
         return None
-    return layers[0] if type(getattr(stack, "norm", None)) is nn.LayerNorm else None
+    arguments = _transformer_layer(layers[0])
+    # Torch makes relu the function of each copied decoder layer, and its activation,
+    # if that was a module, stays among its parts.
+    part = layers[0]._modules.get("activation")
+    arguments |= {} if part is None else {"activation": part}
+    norm = getattr(stack, "norm", None)
+    is_usual = type(norm) is nn.LayerNorm and norm.eps == arguments["layer_norm_eps"]
+    return arguments if is_usual else None
 
 
 _GETTERS: dict[type[nn.Module], Callable[[Any], dict[str, Any]]] = {

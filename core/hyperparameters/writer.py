@@ -195,7 +195,7 @@ class Writer:
         except (TypeError, NotImplementedError) as error:
             if not self.partial:
                 raise
-            return None, str(error)[:300]
+            return None, f"cannot tell them: {error}"[:300]
         if arguments is not None or not self.partial or not parameters_of(cls):
             return arguments, None
         return None, _why_not_captured(cls) if is_decorated(cls) else NOT_NOTED

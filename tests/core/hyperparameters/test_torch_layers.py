@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import burnish
 from burnish.core import from_record, load_record, save_record
 from burnish.core.hyperparameters.reader import from_hyperparameters
 from burnish.core.hyperparameters.writer import get_hparams
@@ -347,6 +349,96 @@ def test_an_encoder_of_no_layers_says_that_it_cannot_be_told() -> None:
 
     with pytest.raises(NotImplementedError, match="TransformerEncoder of no layers"):
         get_hparams(encoder)
+
+
+def encoder_layer() -> nn.TransformerEncoderLayer:
+    return nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "found"),
+    [
+        ("norm1", nn.Identity(), "'Identity' object has no attribute 'eps'"),
+        ("norm2", nn.Identity(), "its norm2 is an Identity"),
+        ("norm2", nn.GroupNorm(1, 8), "its norm2 is a GroupNorm"),
+        ("norm2", nn.LayerNorm(8, eps=0.5), "norm2.eps is 0.5, not 1e-05"),
+        ("dropout", nn.Dropout(0.5), "self_attn.dropout is 0.1, not 0.5"),
+        ("dropout2", nn.Dropout(0.5), "dropout2.p is 0.5, not 0.1"),
+        ("linear1", nn.Sequential(nn.Linear(8, 16)), "no attribute 'out_features'"),
+    ],
+)
+def test_a_transformer_layer_with_another_part_is_not_told(
+    name: str, part: nn.Module, found: str
+) -> None:
+    layer = encoder_layer()
+    setattr(layer, name, part)
+
+    with pytest.raises(NotImplementedError, match=re.escape(found)):
+        get_hparams(layer)
+
+
+def test_a_stack_is_not_told_by_its_first_layer_if_a_later_one_differs() -> None:
+    stack: Any = nn.TransformerEncoder(encoder_layer(), 2)
+    stack.layers[1].norm_first = True
+
+    with pytest.raises(
+        NotImplementedError, match=r"layers\.1 is another than layers\.0"
+    ):
+        get_hparams(stack)
+
+
+def test_a_side_of_a_transformer_that_differs_from_the_other_is_told_by_itself() -> (
+    None
+):
+    module = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
+    norms = (m for m in module.decoder.modules() if isinstance(m, nn.LayerNorm))
+    for norm in norms:
+        norm.eps = 0.5
+
+    assert repr(rebuilt(module)) == repr(module)
+
+    module.encoder.norm = nn.LayerNorm(8, eps=0.25)
+    assert repr(rebuilt(module)) == repr(module)
+
+
+def test_a_layer_without_an_attribute_of_its_constructor_is_not_told() -> None:
+    layer = nn.Linear(2, 3)
+    del layer.in_features
+
+    with pytest.raises(NotImplementedError, match="'Linear' object has no attribute"):
+        get_hparams(layer)
+
+
+def without_norm() -> nn.TransformerEncoderLayer:
+    layer: Any = encoder_layer()
+    layer.norm1 = nn.Identity()
+    return layer
+
+
+class Around(burnish.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+
+def test_a_module_around_a_layer_with_another_part_is_stored_without_arguments() -> (
+    None
+):
+    layer = without_norm()
+    net = Around(layer)
+
+    data = net.save_record()
+
+    with pytest.raises(burnish.records.RecordMismatchError, match="cannot tell them"):
+        Around.from_record(data)
+    loaded: Any = Around.from_record(data, without_norm())
+    assert torch.equal(loaded.layer.linear1.weight, layer.linear1.weight)
+
+
+def test_what_hparams_cannot_tell_is_said_rather_than_that_there_are_none() -> None:
+    # torch turns an AttributeError of a property into one that denies the property.
+    with pytest.raises(NotImplementedError, match="was changed after it was made"):
+        Around(without_norm()).hparams  # noqa: B018
 
 
 def test_a_subclass_with_the_constructor_of_its_base_is_told_alike() -> None:
