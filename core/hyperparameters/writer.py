@@ -44,6 +44,7 @@ from .reader import planned_value
 from .torch_layers import Template, Values
 from .values import (
     ALL,
+    BLUEPRINT,
     CHILDREN,
     CLASS,
     CONTAINERS,
@@ -85,7 +86,7 @@ def get_hparams(
     check_module(module, "get_hparams")
     module = unwrapped(module)
     cls = declared_class(type(module))
-    if known_arguments(module, cls) is None and ORIGIN not in module.__dict__:
+    if ORIGIN not in module.__dict__ and known_arguments(module, cls) is None:
         raise NotImplementedError(_unknown(cls))
     try:
         return Writer(extended, bare=bare).node(module, "")
@@ -168,7 +169,27 @@ class Writer:
             node[UNSTORED] = {ALL: unknown}
         if arguments is None:
             return node
-        node |= self._plain_arguments(cls, arguments, path, depth)
+        n_met = len(self.paths_by_id)
+        try:
+            call = self._call(module, cls, arguments, path, depth)
+        except NotImplementedError:
+            # A part that the edits of a blueprint changed is told by these alone.
+            if BLUEPRINT not in node:
+                raise
+            self._forget(n_met)
+            return node
+        return HparamsDict(node | call)
+
+    def _call(
+        self,
+        module: nn.Module,
+        cls: type[nn.Module],
+        arguments: Mapping[str, Any],
+        path: str,
+        depth: int,
+    ) -> HparamsDict:
+        """Return what ``arguments`` are as plain data, and what else is to be told."""
+        node = HparamsDict(self._plain_arguments(cls, arguments, path, depth))
         # Arguments of plain data make the same children again, so that a bare node
         # leaves them out; one that met other modules has to say where they stand.
         is_told = not self.children or (self.bare and len(self.paths_by_id) == 1)
@@ -193,7 +214,8 @@ class Writer:
         try:
             arguments = known_arguments(module, cls)
         except (TypeError, NotImplementedError) as error:
-            if not self.partial:
+            # What a blueprint built is told by that.
+            if not self.partial and ORIGIN not in module.__dict__:
                 raise
             return None, f"cannot tell them: {error}"[:300]
         if arguments is not None or not self.partial or not parameters_of(cls):

@@ -33,6 +33,7 @@ from ..records.hostile_files import FILES, SUMMED, said
 from .afterwards import misuse
 from .configs import CASES, configs
 from .constructors import constructors
+from .drawn_edits import drawn_edits
 from .engines import engines
 from .forks import Outcomes, run_cases
 from .guided import explore
@@ -189,6 +190,11 @@ def built(options: Options) -> tuple[Figures, Outcomes]:
     return constructors(max(options.n // 50, 10), options.seed)
 
 
+def edited(options: Options) -> tuple[Figures, Outcomes]:
+    """Return how drawn edits of blueprints ended."""
+    return drawn_edits(max(options.n // 100, 10), options.seed)
+
+
 def stepped(options: Options) -> tuple[Figures, Outcomes]:
     """Return how drawn optimizers ended on every engine."""
     return engines(max(options.n // 10, 10), options.seed)
@@ -225,6 +231,7 @@ PARTS: dict[str, Part] = {
     **{f"damaged {name}": partial(fuzz, name) for name in FILES},
     **{f"configs: {name}": partial(drawn, name) for name in CASES},
     "constructors by hand and by blueprint": built,
+    "edits of blueprints": edited,
     "steps on every engine": stepped,
     "functions of torch in a step": functions_of_torch,
     "their C under sanitizers": sanitized,

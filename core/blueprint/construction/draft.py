@@ -21,7 +21,7 @@ from ..edits.edits import (
     with_replacements,
 )
 from ..edits.selector import children
-from ..errors import SettingError
+from ..errors import BlueprintError, ConstructionError, SettingError
 from ..tree.arguments import (
     Arguments,
     check_arguments,
@@ -48,13 +48,17 @@ from .initialization import check_param_names
 from .leaf_cache import LeafCache
 from .part_cache import PartCache
 
+_MAX_STEPS = 100
+"""How many times the constructors run for a log that they do not take as a whole."""
+
 
 class Draft:
     """What is to be built: the tree of constructions, and the edits that shape it.
 
     Every edit is tried at once, so that an error comes where it is asked for: layers
     that make no others by themselves, a part that can be constructed alone, and else
-    the whole in a dry run.
+    the whole in a dry run. Constructors around such a part run when the whole does,
+    and an error of theirs names the call that it comes of.
     """
 
     def __init__(self, cls: type[nn.Module], arguments: Arguments) -> None:
@@ -218,17 +222,33 @@ class Draft:
             )
             draft.path_shifts = (*self.path_shifts, shift)
         draft.edits += edits
-        draft._dry_run_if_complete(draft.tree, draft.edits)
+        try:
+            draft._dry_run_if_complete(draft.tree.copy(), draft.edits)
+        except BlueprintError:
+            draft._replay_in_steps(len(edits))
         # A log may come from a file: names and types are checked in the final tree.
         for edit in (e for e in edits if isinstance(e, SetArguments)):
             for node in draft.match(edit.target):
                 _check_replayed(node, edit)
         self.become(draft)
 
+    def _replay_in_steps(self, n_new: int) -> None:
+        """Bring the tree up to date by ever more of the last ``n_new`` edits.
+
+        All edits together may not do, although they did one after the other: one of
+        two copies can be configured once the other was taken out of its list.
+        """
+        n_edits = len(self.edits)
+        step = max(n_new // _MAX_STEPS, 1)
+        for n_tried in range(n_edits - n_new + step, n_edits, step):
+            with suppress(BlueprintError):
+                self._dry_run_if_complete(self.tree.copy(), self.edits[:n_tried])
+        self._dry_run_if_complete(self.tree.copy(), self.edits)
+
     def refresh(self) -> None:
         """Bring the tree up to date: makers may do something else with edited parts."""
         if self.is_stale:
-            self._take_tree(dry_run(self.tree.copy(), self.edits, self.known_classes))
+            self._take_tree(self._dry_run(self.tree.copy(), self.edits))
 
     def nothing_at(self, target: Target) -> SettingError:
         """Return the error for a path or pattern that means nothing."""
@@ -334,10 +354,54 @@ class Draft:
         sizes = missing_sizes(call.cls, call.arguments)
         self.is_complete = not missing_arguments(call.cls, [*call.arguments, *sizes])
         if self.is_complete:
-            tree = dry_run(tree, edits, self.known_classes)
+            tree = self._dry_run(tree, edits)
         else:
             tree.cls, tree.arguments = call.cls, describe_value(call.arguments)
         self._take_tree(tree)
+
+    def _dry_run(
+        self, tree: ConstructionNode, edits: Sequence[Edit]
+    ) -> ConstructionNode:
+        """Return what `dry_run` does; an error names the call that it comes of.
+
+        A maker does not run when a part of it is edited, so that it may raise at a
+        later call, which is not at fault.
+        """
+        try:
+            return dry_run(tree, edits, self.known_classes)
+        except ConstructionError as error:
+            edit = self._first_edit_at_fault() if self.is_stale else None
+            if edit is None:
+                raise
+            place = edit.target if isinstance(edit.target, str) else edit.target[0]
+            raise type(error)(
+                error.path,
+                f"{error.message}. It raises since {place or 'the whole'} was "
+                f"configured ({edit}): configure or replace that part anew",
+            ) from error.__cause__
+
+    def _first_edit_at_fault(self) -> Edit | None:
+        """Return the first of the edits with which the whole cannot be constructed."""
+        draft = Draft(self.tree.original_cls, self.arguments)
+
+        def raises(n_edits: int) -> bool:
+            tree, edits = draft.tree.copy(), self.edits[:n_edits]
+            try:
+                dry_run(tree, edits, self.known_classes)
+            except BlueprintError:
+                return True
+            return False
+
+        n_fine, n_raising = 0, len(self.edits)
+        if not draft.is_complete or not raises(n_raising):
+            return None
+        while n_raising - n_fine > 1:
+            n_tried = (n_fine + n_raising) // 2
+            if raises(n_tried):
+                n_raising = n_tried
+            else:
+                n_fine = n_tried
+        return self.edits[n_fine]
 
     def _take_tree(self, tree: ConstructionNode) -> None:
         _check_names(tree)

@@ -52,7 +52,9 @@ class PartCache:
         # A pattern may mean a place inside of this part and not that of its equal.
         for node, node_like in zip(copy.walk(), like.walk(), strict=True):
             node.edits = edit_index.of(node)
-            if _edits_key(node.edits) != _edits_key(node_like.edits):
+            edits_key = _edits_key(node.edits)
+            # Where only a run tells what edits do, two are alike in nothing.
+            if edits_key is None or edits_key != _edits_key(node_like.edits):
                 return None
         return copy
 

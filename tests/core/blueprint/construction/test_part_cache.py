@@ -265,3 +265,24 @@ def test_a_blueprint_inside_of_a_part_keeps_its_settings() -> None:
         assert holder.part.first.bias is None
         assert holder.part.out.bias is None
         assert holder.part.out.out_features == 8
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.ModuleDict({"net": Listed(3)})
+        self.head = nn.Linear(1, 1)
+
+
+class Listed(nn.Module):
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.items = nn.ModuleList([nn.Linear(1, 1) for _ in range(n)])
+
+
+def test_a_second_change_of_the_items_of_a_part_is_tried_as_the_first_one_is() -> None:
+    blueprint: Any = Blueprint(Nested)
+    blueprint["body", "net", "items"].pop(-1)
+
+    with pytest.raises(SettingError, match="no item 2; it has 2 items"):
+        blueprint["body", "net", "items"].pop(2)

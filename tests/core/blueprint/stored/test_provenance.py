@@ -11,6 +11,7 @@ from torch import nn
 import burnish
 from burnish.core import allow_classes
 from burnish.core.blueprint import Blueprint
+from burnish.core.hyperparameters.reader import from_hyperparameters
 
 from .... import fresh_processes
 from ..models import Coder, Hooked, Layer, Net, changed, weights
@@ -102,3 +103,22 @@ def test_sizes_that_an_example_told_are_part_of_the_checkpoint() -> None:
     again: Any = burnish.core.from_hyperparameters(burnish.core.get_hparams(module))
 
     assert again[0].in_features == 5
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_a_layer_of_torch_is_told_by_its_blueprint_where_no_arguments_make_it(
+    is_inside: bool,
+) -> None:
+    blueprint: Any = Blueprint(nn.TransformerEncoderLayer, 8, 2, 16, batch_first=True)
+    if is_inside:
+        blueprint = Blueprint(nn.Sequential, blueprint)
+    blueprint.configure("**.norm1", nn.Identity)
+    module = blueprint.build()
+
+    hparams = burnish.get_hparams(module)
+    record = burnish.save_record(module)
+    assert record is not None
+    again = burnish.from_record(lambda: from_hyperparameters(hparams), record)
+
+    assert repr(again) == repr(module)
+    assert torch.equal(weights(again), weights(module))
