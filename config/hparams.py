@@ -10,7 +10,11 @@ from .classes.field_aliases import HparamsMeta
 from .classes.field_types import Ctx
 from .classes.fields import fields_of
 from .classes.hparam import Hparam
-from .classes.pydantic_internals import keep_fast_construction, validator_of_model
+from .classes.pydantic_internals import (
+    keep_fast_construction,
+    unchanged_if_it_raises,
+    validator_of_model,
+)
 from .encode import encode, to_plain, without_names
 from .files import DumpOptions, dump, dumps, load, loads
 from .html import folded_html
@@ -168,6 +172,10 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         return super().__eq__(value)
 
     def __setattr__(self, name: str, value: object) -> None:
+        with unchanged_if_it_raises(self):
+            self._assign(name, value)
+
+    def _assign(self, name: str, value: object) -> None:
         field = fields_of(type(self)).get(name)
         attribute = name if field is None else field.attribute
         if field is None or not isinstance(value, _SPECIAL):

@@ -20,6 +20,7 @@ NAMES = {
     "__pydantic_validator__": RUN,
     "__pydantic_complete__": RUN,
     "__pydantic_extra__": RUN,
+    "__pydantic_fields_set__": RUN,
     "__pydantic_decorators__": RUN,
 }
 """On which versions of pydantic each was there."""

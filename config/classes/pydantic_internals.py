@@ -3,11 +3,15 @@
 A test says on which versions each name was there. Nothing here loads pydantic.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as ModelMetaclass
+
+_STATE = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__")
+"""Where a model keeps its values and what it knows of them."""
 
 _VALIDATORS = ("field_validators", "model_validators", "validators", "root_validators")
 
@@ -33,6 +37,23 @@ def is_complete(cls: Any) -> bool:
 def extra_values(value: object) -> Mapping[str, object]:
     """Return the values of an instance that its class has no fields for."""
     return getattr(value, "__pydantic_extra__", None) or {}
+
+
+@contextmanager
+def unchanged_if_it_raises(model: object) -> Iterator[None]:
+    """Have ``model`` be as it was if the block raises.
+
+    Validators of the whole model see an assigned value in its place, where pydantic
+    leaves it when they refuse it, with whatever else they changed.
+    """
+    parts: dict[str, Any] = {name: getattr(model, name, None) for name in _STATE}
+    copies = {name: None if p is None else p.copy() for name, p in parts.items()}
+    try:
+        yield
+    except BaseException:
+        for name, part in copies.items():
+            object.__setattr__(model, name, part)
+        raise
 
 
 def has_validators(cls: object) -> bool:

@@ -4,11 +4,11 @@ import json
 import pickle
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import pytest
 from omegaconf import OmegaConf
-from pydantic import ValidationError, computed_field
+from pydantic import ValidationError, computed_field, model_validator
 
 from burnish.config import ConfigError, Hparam, Hparams
 from burnish.config.hparams import define_hparams
@@ -138,6 +138,29 @@ def test_a_bad_assignment_is_refused_and_changes_nothing() -> None:
         hparams.lr = -5
 
     assert hparams.lr == 0.001
+
+
+def test_an_assignment_that_a_validator_of_the_whole_refuses_changes_nothing() -> None:
+    class Range(Hparams):
+        low: int = 1
+        high: int = 5
+        width: int = 0
+
+        @model_validator(mode="after")
+        def check_order(self) -> Self:
+            self.__dict__["width"] = self.high - self.low
+            if self.width < 0:
+                raise ValueError("low must be at most high")
+            return self
+
+    hparams = Range()
+    hparams.low = 2
+
+    with pytest.raises(ValueError, match="low must be at most high"):
+        hparams.low = 9
+
+    assert hparams == Range(low=2, width=3)
+    assert hparams.model_fields_set == {"low"}
 
 
 def test_a_key_selects_a_part_of_a_yaml_file(tmp_path: Path) -> None:
