@@ -1,6 +1,6 @@
 """Classes of configuration that have a version, and files that are older."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeGuard, get_args
@@ -17,6 +17,7 @@ from .classes.fields import (
 from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, join, parts, path_below
+from .patterns import wildcard_values
 from .process.interrupts import raise_of_signal
 from .rewriting.rewrite_rule import RewriteRule
 from .short_text import short_repr
@@ -106,37 +107,96 @@ def written_part(annotation: object, tree: object) -> Any:
         return upgrade(annotation, tree)
 
 
+def versions_in(cls: type) -> dict[str, int]:
+    """Return the version of each class in ``cls`` by name; its own under no name, too.
+
+    What has no version is of version 0, as in a file.
+    """
+    versions = {
+        getattr(struct, "__name__", ""): config_version_of(struct) or 0
+        for struct in _structs_in(cls)
+    }
+    return {**versions, "": config_version_of(cls) or 0}
+
+
 def current_path(annotation: object, path: Sequence[str]) -> tuple[str, ...] | None:
     """Return where rules have moved what stood at ``path`` in files of before.
 
     None if no class has such a place now. The rules of all versions have their turn,
-    so that a name that is in use again goes astray: ask for names that are not.
+    so that a name that is in use again goes astray: ask for names that are not, or
+    `path_since`, where versions are known.
     """
+    return _path_now(annotation, path, lambda _: 0)
+
+
+def path_since(
+    cls: type, path: Sequence[str], versions: Mapping[str, int]
+) -> tuple[str, ...] | None:
+    """Return where rules have moved what stood at ``path`` as of ``versions``.
+
+    These are what `versions_in` said of the class then. None if no class has such a
+    place now, or if a rule computes another value of what stood there.
+    """
+
+    def since(part: type[Versioned]) -> int:
+        name = "" if part is cls else part.__name__
+        # A class of a new name has no older files that anybody could tell.
+        return versions.get(name, part.version())
+
+    return _path_now(cls, path, since)
+
+
+def _path_now(
+    annotation: object, path: Sequence[str], since: Callable[[type[Versioned]], int]
+) -> tuple[str, ...] | None:
     if not path:
         return ()
+    is_known = False
     for member in members(annotation):
         names: Sequence[str] | None = path
         below: object = None
         if is_struct(member):
-            names = _renamed(member, path) if is_versioned(member) else path
+            is_known = True
+            if is_versioned(member):
+                names = _renamed(member, path, since(member))
             field = fields_of(member).get(names[0]) if names else None
             below = None if field is None else field.annotation
         elif is_mapping(member) or is_sequence(member):
+            is_known = True
             below = item_type(member, 0 if is_sequence(member) else path[0])
         if names and below is not None:
-            tail = current_path(below, names[1:])
+            tail = _path_now(below, names[1:], since)
             if tail is not None:
                 return (names[0], *tail)
-    return None
+    # What may be anything has no rules.
+    return None if is_known else tuple(path)
 
 
-def _renamed(cls: type[Versioned], path: Sequence[str]) -> Sequence[str] | None:
-    """Return ``path`` after all rules of ``cls``, None if one of them deletes it."""
+def _renamed(
+    cls: type[Versioned], path: Sequence[str], since: int
+) -> Sequence[str] | None:
+    """Return ``path`` after the rules of ``cls`` from version ``since`` on.
+
+    None if one of them deletes it, or computes what stands there anew.
+    """
     text: str | None = join(*path)
-    for _, rules in sorted(upgrade_rules_of(cls).items()):
-        for rule in rules:
-            text = None if text is None else rule.rename(text)
+    for version, rules in sorted(upgrade_rules_of(cls).items()):
+        for rule in rules if version >= since else ():
+            if text is None or _computes(rule, parts(text)):
+                return None
+            text = rule.rename(text)
     return None if text is None else parts(text)
+
+
+def _computes(rule: RewriteRule, path: Sequence[str]) -> bool:
+    """Return whether ``rule`` makes another value of what is at ``path``."""
+    # What has `apply` and `rename` is a rule too.
+    field: tuple[str, ...] | None = getattr(rule, "computed_field", None)
+    if field is None:
+        return False
+    lengths = range(len(path) + 1)
+    is_inside = any(wildcard_values(field, path[:n]) is not None for n in lengths)
+    return is_inside or wildcard_values(field[: len(path)], path) is not None
 
 
 def has_versions(annotation: object) -> bool:
@@ -205,7 +265,12 @@ def _with_fields(tree: object) -> object:
 @cache
 def _struct_names(cls: type) -> frozenset[str]:
     """Return what the classes in ``cls`` are called, itself included."""
-    visited: set[object] = set()
+    return frozenset(getattr(struct, "__name__", "") for struct in _structs_in(cls))
+
+
+def _structs_in(cls: type) -> set[Any]:
+    """Return the classes in ``cls``, itself included."""
+    visited: set[Any] = set()
     waiting: list[object] = [cls]
     while waiting:
         for member in members(waiting.pop()):
@@ -213,7 +278,7 @@ def _struct_names(cls: type) -> frozenset[str]:
                 visited.add(member)
                 waiting += [field.annotation for field in fields_of(member).values()]
             waiting += get_args(member)
-    return frozenset(getattr(struct, "__name__", "") for struct in visited)
+    return visited
 
 
 def _take_version(cls: type[Versioned], tree: object, path: str) -> int:

@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from ..path import join, parts
 from ..storage.opening import read_file
 from ..storage.replacement import write_all, write_file
 from ..validation.overrides import split_override
-from ..versioned import current_path
+from ..versioned import current_path, path_since, versions_in
 from .changes import Change, has_place
 
 HISTORY = "edits.jsonl"
@@ -51,6 +52,12 @@ class Edit:
 
     overrides: tuple[str, ...] = ()
     """Those that a run was begun with."""
+
+    versions: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Of the classes of the config, by name, where a run began or went on.
+
+    The edits after it are in their words. Empty: nobody knows.
+    """
 
     drops: tuple[int, ...] = ()
     """Edits that lay ahead of a resumed run, and that this one takes the place of."""
@@ -128,33 +135,66 @@ def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
     ids = {edit.id for edit in past}
     dropped = {number for edit in all_edits for number in edit.drops}
     ahead: list[Edit] = []
-    overrides: tuple[str, ...] = ()
+    words: set[object] = set()
     for edit in all_edits:
         if edit.verdict == "begun":
-            paths = [_path(text) for text in edit.overrides if text not in overrides]
-            ahead = [_without(paths, earlier) for earlier in ahead]
-            overrides = edit.overrides
+            new = [text for text in edit.overrides if _meaning(text) not in words]
+            ahead = [_without(map(_path, new), earlier) for earlier in ahead]
+            words = {*map(_meaning, edit.overrides)}
         elif edit.verdict == "applied" and edit.id not in ids | dropped:
             ahead.append(edit)
     return [edit for edit in ahead if edit.changes]
 
 
-def edits_of_now(config: object, edits: Iterable[Edit]) -> list[Edit]:
-    """Return ``edits``, each change at the path that the class of ``config`` has now.
+def edits_of_now(cls: type, edits: Iterable[Edit], config: object = None) -> list[Edit]:
+    """Return ``edits`` in the words of ``cls``, the class of configs of now.
 
-    A change whose place is nowhere stays as it is, and is refused where it is met.
+    Each change, and each override, is at the path that rules have given it since. What
+    they removed, or computed anew, is at a path that the class lacks, and is refused
+    where it is met. ``config`` helps where nobody noted the versions of then.
     """
-    return [
-        replace(edit, changes=tuple(_change_of_now(config, c) for c in edit.changes))
-        for edit in edits
-    ]
+    versions_now, versions = versions_in(cls), dict[str, int]()
+    carried: list[Edit] = []
+    for edit in edits:
+        if edit.verdict == "begun":
+            versions = dict(edit.versions)
+        now = partial(_path_of_now, cls, versions, versions_now, config)
+        changes = tuple(replace(c, path=now(c.path)) for c in edit.changes)
+        overrides = tuple(_override_of_now(text, now) for text in edit.overrides)
+        known = {"versions": versions_now} if edit.versions else {}
+        carried.append(replace(edit, changes=changes, overrides=overrides, **known))
+    return carried
 
 
-def _change_of_now(config: object, change: Change) -> Change:
-    if has_place(config, change.path):
-        return change
-    path = current_path(type(config), parts(change.path))
-    return change if path is None else replace(change, path=join(*path))
+def _path_of_now(
+    cls: type,
+    versions: Mapping[str, int],
+    versions_now: Mapping[str, int],
+    config: object,
+    path: str,
+) -> str:
+    if versions == versions_now:
+        return path
+    names = parts(path)
+    if versions:
+        new_names = path_since(cls, names, versions)
+        if new_names is not None:
+            return path if new_names == tuple(names) else join(*new_names)
+        is_class_of_then = versions.keys() <= versions_now.keys()
+        if is_class_of_then:
+            return join(*names[:-1], f"{names[-1]} (of an older version)")
+    if config is None or has_place(config, path):
+        return path
+    new_names = current_path(cls, names)
+    return path if new_names is None else join(*new_names)
+
+
+def _override_of_now(text: str, now: Callable[[str], str]) -> str:
+    path, sign, value = split_override(text)
+    try:
+        return f"{now(path)}{sign}{value}"
+    except ValueError:
+        return text
 
 
 def last_overrides(edits: Iterable[Edit]) -> tuple[str, ...]:
@@ -168,15 +208,24 @@ def standing_overrides(overrides: Iterable[str], past: Iterable[Edit]) -> list[s
 
     The same words start a run that was killed again, and must not undo its edits.
     """
-    is_edited: dict[str, bool] = {}
+    is_edited: dict[_Meaning, bool] = {}
     for edit in past:
         if edit.verdict == "begun":
-            is_edited = {text: is_edited.get(text, False) for text in edit.overrides}
+            words = map(_meaning, edit.overrides)
+            is_edited = {word: is_edited.get(word, False) for word in words}
         elif edit.verdict == "applied":
             paths = [_path(change.path) for change in edit.changes]
-            for text in is_edited:
-                is_edited[text] |= any(_overlap(_path(text), path) for path in paths)
-    return [text for text in overrides if not is_edited.get(text)]
+            for word in is_edited:
+                is_edited[word] |= any(_overlap(word[0], path) for path in paths)
+    return [text for text in overrides if not is_edited.get(_meaning(text))]
+
+
+_Meaning = tuple[tuple[str, ...], str]
+"""What an override is about, however its path is written, and the text of its value."""
+
+
+def _meaning(text: str) -> _Meaning:
+    return _path(text), split_override(text)[2]
 
 
 def _without(paths: Iterable[tuple[str, ...]], edit: Edit) -> Edit:
@@ -248,9 +297,10 @@ def _checked(facts: Any) -> Edit:
         changes=tuple(Change(**change) for change in facts.get("changes", ())),
         overrides=tuple(facts.get("overrides", ())),
         drops=tuple(facts.get("drops", ())),
+        versions=dict(facts.get("versions", {})),
         **texts,
     )
-    numbers = (edit.id, edit.step, *edit.drops)
+    numbers = (edit.id, edit.step, *edit.drops, *edit.versions.values())
     change_texts = [text for c in edit.changes for text in asdict(c).values()]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("no number of an edit")

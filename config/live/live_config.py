@@ -17,7 +17,7 @@ from ..process.user_traceback import error_text
 from ..short_text import first_names
 from ..storage.replacement import write_text
 from ..validation.validate import build
-from ..versioned import upgrade
+from ..versioned import upgrade, versions_in
 from .changes import (
     Change,
     apply_changes,
@@ -94,12 +94,17 @@ class LiveConfig(Generic[C]):
         # One that is named is in force, whatever else lies in the folder.
         start_file = file or config_file(folder)
         self._file = LiveFile(start_file or folder / f"{NAME}{suffix}")
-        edits = edits_of_now(config, read_history(folder / HISTORY))
+        edits = edits_of_now(type(config), read_history(folder / HISTORY), config)
         last_id = max((edit.id for edit in (*edits, *past)), default=0)
         self.history = EditHistory(folder / HISTORY, [*past], last_id)
         folder.mkdir(parents=True, exist_ok=True)
         before = edits_ahead(edits, past)
-        begun = self._note("begun", step, overrides=tuple(overrides))
+        begun = self._note(
+            "begun",
+            step,
+            overrides=tuple(overrides),
+            versions=versions_in(type(config)),
+        )
         self._ahead = edits_ahead([*edits, begun], past)
         with edit_lock(folder, wait_seconds=_MOST_SECONDS):
             was_in_force = config if stored is None else stored

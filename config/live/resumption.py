@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..path import parts
 from ..validation.overrides import split_override
 from .changes import Change, apply_changes, marked_values, values_within
-from .history import Edit, edits_ahead, last_overrides
+from .history import Edit, edits_ahead, edits_of_now, last_overrides
 
 C = TypeVar("C")
 
@@ -44,6 +44,7 @@ def resume_config(
     field that was edited keeps its last value unless ``config`` says something else
     than when the run began before.
     """
+    past, edits = (edits_of_now(type(config), e, config) for e in (past, edits))
     values = marked_values(config)
     overrides = _texts(values)
     if values == values_left_behind(edits):

@@ -17,6 +17,7 @@ from ...config.live.history import (
     HISTORY,
     Edit,
     edits_in,
+    edits_of_now,
     last_overrides,
     read_history,
     standing_overrides,
@@ -180,7 +181,8 @@ def config_before(request: Request[C], beginning: Beginning[C]) -> C | None:
     folders = request.folders
     if beginning.files is not None or not isinstance(folders, Folders):
         return beginning.stored_config
-    edits = read_history(folders.root / HISTORY)
+    stored_edits = read_history(folders.root / HISTORY)
+    edits = edits_of_now(_class_of(request.config_cls), stored_edits)
     with suppress(ConfigError):
         if edits:
             return _config_of(request, last_overrides(edits))
@@ -212,7 +214,8 @@ def _config_of(request: Request[C], overrides: Iterable[str]) -> C:
 
 def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
     check_texts(files, CONFIG, STATE)
-    past = edits_in(files.data(HISTORY)) if files.has(HISTORY) else []
+    stored_edits = edits_in(files.data(HISTORY)) if files.has(HISTORY) else []
+    past = edits_of_now(_class_of(request.config_cls), stored_edits)
     changes = standing_overrides(request.overrides, past)
 
     def read_config(overrides: Iterable[str]) -> Any:

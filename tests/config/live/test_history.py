@@ -1,18 +1,23 @@
 """The lines that tell what was edited, and which of them a resumed run meets again."""
 
 import json
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from burnish.config import DeleteField, MapFieldValue, RenameField, Versioned
 from burnish.config.live.changes import Change
 from burnish.config.live.history import (
     Edit,
     EditHistory,
     edits_ahead,
+    edits_of_now,
     read_history,
     standing_overrides,
 )
+from burnish.config.rewriting.rewrite_rule import RewriteRule
 
 LR = Change(path="optim.lr", before="0.1", after="0.2")
 DECAY = Change(path="optim.decay", before="0.0", after="0.1")
@@ -135,3 +140,80 @@ def test_the_words_that_began_a_run_do_not_undo_what_was_edited_since() -> None:
     assert standing_overrides(["optim=Sgd"], [begun(1, "optim=Sgd"), past[1]]) == []
     assert standing_overrides(["optim.lr=0.7"], past) == ["optim.lr=0.7"]
     assert standing_overrides(words, [begun(1), applied(2, LR)]) == words
+
+
+class Part(Versioned):
+    """What the configs below hold: a name in use again, a new name, another value."""
+
+    @classmethod
+    def version(cls) -> int:
+        return 1
+
+    @classmethod
+    def upgrade_rules(cls) -> dict[int, list[RewriteRule]]:
+        return {
+            0: [
+                RenameField("lr", "t"),
+                RenameField("decay", "lr"),
+                RenameField("t", "decay"),
+                RenameField("note", "title"),
+                MapFieldValue("scale", lambda value: 10 * value),
+                DeleteField("gone"),
+            ]
+        }
+
+
+@dataclass
+class Optimizer(Part):
+    lr: float = 0.0
+    decay: float = 0.1
+    title: str = ""
+    scale: float = 1.0
+
+
+@dataclass
+class Config:
+    optimizers: list[Optimizer] = field(default_factory=lambda: [Optimizer()])
+    table: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@pytest.mark.parametrize(
+    ("path", "path_now"),
+    [
+        ("optimizers[0].lr", "optimizers.0.decay"),
+        ("optimizers[0].decay", "optimizers.0.lr"),
+        ("optimizers[0].note", "optimizers.0.title"),
+        ("optimizers[0].scale", "optimizers.0.scale (of an older version)"),
+        ("optimizers[0].gone", "optimizers.0.gone (of an older version)"),
+        ("table.a.b[0]", "table.a.b[0]"),
+    ],
+)
+def test_edits_are_told_in_the_words_of_a_newer_class(path: str, path_now: str) -> None:
+    versions_now = {"": 0, "Config": 0, "Optimizer": 1}
+    started = replace(begun(1, f"{path}=1"), versions={**versions_now, "Optimizer": 0})
+    edit = applied(2, replace(LR, path=path))
+
+    carried = edits_of_now(Config, [started, edit])
+
+    assert carried[0].overrides == (f"{path_now}=1",)
+    assert carried[0].versions == versions_now
+    assert carried[1].changes == (replace(LR, path=path_now),)
+    assert edits_of_now(Config, carried) == carried
+
+
+def test_an_override_is_the_same_however_its_path_is_written() -> None:
+    started = begun(1, "optimizers.0.lr=1")
+    edited = applied(2, replace(LR, path="optimizers[0].lr"))
+
+    assert standing_overrides(["optimizers[0].lr=1"], [started, edited]) == []
+    assert edits_ahead([started, edited, begun(3, "optimizers[0].lr=1")], ()) == [
+        edited
+    ]
+
+
+def test_edits_of_a_run_whose_versions_nobody_noted_keep_names_that_are_in_use() -> (
+    None
+):
+    edits = [begun(1), applied(2, replace(LR, path="optimizers[0].lr"))]
+
+    assert edits_of_now(Config, edits, Config()) == edits
