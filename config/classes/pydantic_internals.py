@@ -3,7 +3,7 @@
 A test says on which versions each name was there. Nothing here loads pydantic.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def extra_values(value: object) -> Mapping[str, object]:
 
 
 @contextmanager
-def unchanged_if_it_raises(model: object) -> Iterator[None]:
+def unchanged_if_it_raises(model: object) -> Generator[None]:
     """Have ``model`` be as it was if the block raises.
 
     Validators of the whole model see an assigned value in its place, where pydantic

@@ -148,7 +148,7 @@ def test_an_assignment_that_a_validator_of_the_whole_refuses_changes_nothing() -
 
         @model_validator(mode="after")
         def check_order(self) -> Self:
-            self.__dict__["width"] = self.high - self.low
+            object.__setattr__(self, "width", self.high - self.low)
             if self.width < 0:
                 raise ValueError("low must be at most high")
             return self
