@@ -79,31 +79,70 @@ _STATUS = {"fine": 0, "no checksums": 0, "damaged": 1, "unreadable": 2}
 
 
 def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
-    """Yield for each file what is told of it, whatever is wrong with it."""
+    """Yield for each file what is told of it, whatever is wrong with it.
+
+    A run that writes meanwhile removes checkpoints, and gives others their names: then
+    its folder is looked through again, for what is there in their place.
+    """
+    if options.sha256 is not None:
+        try:
+            other = _wrong_digest(file, options.sha256)
+        except OSError as error:
+            other = _failure(file, error)
+        if other is not None:
+            # Another file than was meant needs no second verdict.
+            yield other
+            return
+    verified, told = set[str](), set[tuple[str, str]]()
+    for n_more_tries in reversed(range(_TRIES)):
+        has_changed = False
+        for result, is_gone in _results_of_now(file, verified):
+            if is_gone and n_more_tries:
+                has_changed = True
+            elif (key := (result["file"], result["problem"])) not in told:
+                told.add(key)
+                yield result
+        if not has_changed:
+            return
+
+
+_TRIES = 16
+"""How often a folder is looked through in which others write."""
+
+
+def _results_of_now(
+    file: str, verified: set[str]
+) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield what is told of all in ``file`` but of files that are ``verified``.
+
+    And whether that was told of what is there no more.
+    """
     from ..records.errors import RecordError
     from ..records.io.remote.address import is_url
     from ..train.inspection.folder_problems import problems_of
     from ..train.inspection.stored_files import files_of
     from ..train.inspection.stored_parts import files_behind
 
+    def is_gone(place: str) -> bool:
+        is_below = place.startswith(f"{file.rstrip('/')}/")
+        return is_below and not os.path.lexists(place)
+
     try:
-        if options.sha256 is not None:
-            other = _wrong_digest(file, options.sha256)
-            if other is not None:
-                # Another file than was meant needs no second verdict.
-                yield other
-                return
-        for name, problem in problems_of(file):
-            yield {"file": name, "verdict": "damaged", "problem": problem}
+        for name, text in problems_of(file):
+            problem = {"file": name, "verdict": "damaged", "problem": text}
+            yield problem, is_gone(os.path.dirname(name))
         files = files_behind(file) if is_url(file) else files_of(file)
     except (RecordError, OSError, ValueError, KeyError) as error:
-        yield _failure(file, error)
+        place = str(getattr(error, "filename", None) or file)
+        yield _failure(file, error), is_gone(place)
         return
     for name in files:
-        yield _result(name, options)
+        if name not in verified:
+            verified.add(name)
+            yield _result(name), is_gone(name)
 
 
-def _result(file: str, options: Namespace) -> dict[str, Any]:
+def _result(file: str) -> dict[str, Any]:
     from ..config.printable import printable
     from ..records.errors import RecordError
     from ..records.formats.archive_sums import check_archive_sums

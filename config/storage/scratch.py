@@ -50,6 +50,14 @@ def any_scratch(names: str) -> re.Pattern[str]:
     return re.compile(rf"\.(?:{names}){_ENDING}", re.DOTALL)
 
 
+def is_scratch(name: str) -> bool:
+    """Return whether a save gives this name to what it has not finished."""
+    return _ANY_SCRATCH.fullmatch(name) is not None
+
+
+_ANY_SCRATCH = any_scratch(".+")
+
+
 class ScratchPath:
     """A locked temporary for ``final``, which is a file or folder of another name.
 

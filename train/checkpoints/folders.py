@@ -45,6 +45,12 @@ _RETIRED = ".old"
 _RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old", re.DOTALL)
 
 
+def retired_name(name: str) -> str | None:
+    """Return whose place a folder of this name had, if it was put aside; else None."""
+    match = _RETIRED_NAME.fullmatch(name)
+    return match and match[1]
+
+
 def check_count(name: str, count: object, *, may_be_none: bool = False) -> None:
     """Raise ValueError if the argument ``name`` is no whole number from 1 on."""
     if count is None and may_be_none:
@@ -362,11 +368,11 @@ def turn(parent: Descriptor) -> Generator[bool]:
 
 
 def _recover(parent: Descriptor, root: Path, name: str) -> None:
-    match = _RETIRED_NAME.fullmatch(name)
-    if match is not None:
+    place = retired_name(name)
+    if place is not None:
         with suppress(OSError), taken_over(parent, name, _is_ours) as is_free:
             if is_free:
-                _settle(root / name, root / match[1])
+                _settle(root / name, root / place)
 
 
 def _put(scratch: ScratchPath, parent: Descriptor, folder: Path) -> None:

@@ -24,6 +24,7 @@ from ...config.live.resumption import (
 from ...config.storage.replacement import write_text
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import refuse_obstacle
+from ..checkpoints.rereading import reread_if_replaced
 from ..lightning.record_io import TRAINING, is_checkpoint
 from .fit_config import RUN, FitConfig, file_tree
 from .stored_edits import FILE, stored_edits
@@ -129,7 +130,9 @@ def _training_state(checkpoint: str | None) -> dict[str, Any]:
     """Return all but the model; nothing of Lightning's own files, which do not tell."""
     if checkpoint is None or not is_checkpoint(checkpoint):
         return {}
-    return dict(Checkpoint.read(checkpoint)[TRAINING])
+    return reread_if_replaced(
+        Path(checkpoint), lambda: dict(Checkpoint.read(checkpoint)[TRAINING])
+    )
 
 
 def _check_end(

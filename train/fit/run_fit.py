@@ -16,6 +16,7 @@ from ...config.process.log import LOG
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import make_run_folder
+from ..checkpoints.rereading import reread_if_replaced
 from ..lightning.data_module import DataModule
 from ..lightning.model import Model
 from ..lightning.record_io import MODEL, is_checkpoint
@@ -63,7 +64,9 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     trainer = _trainer(config, beginning, [history, live, report])
     if resumed is not None and is_checkpoint(resumed):
         # Loading names what does not fit by its path, before training begins.
-        load_record(model, Checkpoint.read(resumed)[MODEL])
+        reread_if_replaced(
+            Path(resumed), lambda: load_record(model, Checkpoint.read(resumed)[MODEL])
+        )
     try:
         with all_processes(trainer):
             trainer.fit(model, datamodule=data, ckpt_path=resumed)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
+from ...config.storage.scratch import is_scratch
 from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, Url, path_or_url
 from .state_folder import read_state
@@ -58,7 +59,8 @@ def _state_file(place: Place) -> Place:
         return text
     message = "no such file"
     if place.is_dir():
-        inside = sorted(folder.parent.name for folder in place.glob(f"*/{STATE}"))
+        names = (file.parent.name for file in place.glob(f"*/{STATE}"))
+        inside = sorted(name for name in names if not is_scratch(name))
         message = f"the folder holds no {STATE}"
         if inside:
             message += f"; of a run say which checkpoint: {', '.join(inside[-8:])}"

@@ -15,9 +15,9 @@ from ...records.open import digest_of
 from ...records.sharded.folder import is_record_folder
 from ...records.sharded.shard_index import INDEX as RECORD_INDEX
 from ...records.sharded.shard_index import save_id_of
-from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import DIGITS, LATEST, Folders
 from ..checkpoints.manifest import FILE as MANIFEST
+from ..checkpoints.manifest import Manifest, PartRow
 from ..hyperstate.blob_markers import blob_files
 from ..hyperstate.digests import FILE as DIGESTS
 from ..hyperstate.digests import read_digests
@@ -94,12 +94,34 @@ def _without(marker: str) -> str:
     return f"a checkpoint without {marker}, which says what it was"
 
 
-def _wrong_parts(folder: Path) -> Iterator[str]:
-    try:
-        rows = Checkpoint.read(folder).manifest.parts
-    except RecordError as error:
-        yield str(error)
-        return
+def _wrong_parts(folder: Path) -> list[str]:
+    """Return what is wrong with the parts of a checkpoint; nothing once it is gone.
+
+    A run that writes may remove it, or put another in its place, at any moment.
+    """
+    problem: OSError | None = None
+    texts: list[str] = []
+    manifest: Manifest | None = None
+    while True:
+        before = manifest
+        try:
+            manifest = Manifest.read(folder)
+        except FileNotFoundError:
+            return []
+        except RecordError as error:
+            return [str(error)]
+        if manifest == before and problem is not None:
+            raise problem
+        if manifest == before:
+            return texts
+        problem = None
+        try:
+            texts = [*_wrong_parts_of(folder, manifest.parts)]
+        except FileNotFoundError as error:
+            problem = error
+
+
+def _wrong_parts_of(folder: Path, rows: Mapping[str, PartRow]) -> Iterator[str]:
     for name, row in rows.items():
         file = folder / row.file
         if not (file.is_file() or is_record_folder(file)):

@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Iterator
+from typing import TypeAlias
 
+from ...config.storage.scratch import is_scratch
 from ...core.pretrained.shards import read_shard_index, shard_names
 from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix
@@ -12,9 +15,13 @@ from ...records.sharded.folder import is_record_folder, parts_named_in
 from ...records.sharded.shard_index import INDEX as RECORD_INDEX
 from ...records.sharded.shard_index import save_id_of
 from ...records.source_errors import folder_error
+from ..checkpoints.folders import retired_name
 from ..checkpoints.manifest import FILE as MANIFEST
 
 _MOST_OF_INDEX = 1 << 30
+
+WalkRow: TypeAlias = tuple[str, list[str], list[str]]
+"""A folder, the names of those in it, and those of its files."""
 
 
 def files_of(source: str) -> list[str]:
@@ -38,33 +45,50 @@ def files_of(source: str) -> list[str]:
     return [*unreadable, *files]
 
 
-def walk_with_links(
-    source: str, unreadable: list[str] | None = None
-) -> list[tuple[str, list[str], list[str]]]:
+def walk_with_links(source: str, unreadable: list[str] | None = None) -> list[WalkRow]:
     """Return what `os.walk` gives, in order, with the folders that links lead to.
 
     Each is there once, by its own name if it has one in ``source``. Folders that cannot
-    be read are added to ``unreadable``.
+    be read are added to ``unreadable``. What a save has not finished is no part of it.
     """
 
     def note(error: OSError) -> None:
         if unreadable is not None:
             unreadable.append(str(error.filename))
 
-    rows: list[tuple[str, list[str], list[str]]] = []
+    rows: list[WalkRow] = []
     waiting, known = [source], set[str]()
     while waiting:
         new_rows = [
             row
             for place in waiting
             if os.path.realpath(place) not in known
-            for row in os.walk(place, onerror=note)
+            for row in _finished(os.walk(place, onerror=note))
         ]
         known.update(os.path.realpath(folder) for folder, _, _ in new_rows)
         rows += new_rows
         places = (os.path.join(row[0], name) for row in new_rows for name in row[1])
         waiting = [place for place in places if os.path.islink(place)]
     return sorted(rows)
+
+
+def _finished(rows: Iterator[WalkRow]) -> Iterator[WalkRow]:
+    """Yield what `os.walk` gives without folders that are to come, or to be removed.
+
+    A killed save leaves them, and one that goes on takes them away at any moment.
+    """
+    for row in rows:
+        row[1][:] = [name for name in row[1] if not is_passing(row[0], name)]
+        yield row
+
+
+def is_passing(folder: str, name: str) -> bool:
+    """Return whether a save has given ``name`` to what comes or goes in ``folder``."""
+    place = retired_name(name)
+    if place is not None:
+        # Where nothing has taken its place it is all that there is.
+        return os.path.lexists(os.path.join(folder, place))
+    return is_scratch(name)
 
 
 def files_of_record(record: FlatRecord) -> list[str]:

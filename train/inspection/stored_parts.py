@@ -26,10 +26,11 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.checkpoints import Checkpoints
 from ..checkpoints.folders import LATEST
 from ..checkpoints.manifest import FILE as MANIFEST
+from ..checkpoints.rereading import reread_if_replaced
 from ..hyperstate.state_folders import state_folders
 from ..hyperstate.stored_files import STATE, StoredFiles
 from .folder_problems import problems_of_run
-from .stored_files import files_of_record
+from .stored_files import files_of_record, is_passing
 
 Kind: TypeAlias = Literal[
     "record", "pretrained folder", "shards", "checkpoint", "hyperstate", "folder"
@@ -122,6 +123,18 @@ def _record(source: Readable, verify: bool) -> StoredParts:
 
 
 def _in_folder(folder: Path, verify: bool) -> StoredParts:
+    for n_more_tries in reversed(range(_TRIES)):
+        try:
+            return reread_if_replaced(folder, lambda: _in_folder_of_now(folder, verify))
+        except FileNotFoundError as error:
+            # A run that writes has removed the checkpoint that was the newest.
+            is_gone = not os.path.lexists(os.path.dirname(error.filename or ""))
+            if not (n_more_tries and is_gone and folder.is_dir()):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _in_folder_of_now(folder: Path, verify: bool) -> StoredParts:
     for is_there, read in _READERS:
         if is_there(folder):
             return read(folder, verify)
@@ -175,15 +188,26 @@ def _run(folder: Place, verify: bool) -> StoredParts:
     return newest
 
 
+_TRIES = 16
+"""How often a folder is looked into in which others write."""
+
+
 def _named_checkpoints(folder: Place, verify: bool) -> StoredParts:
     """Return the newest of checkpoints whose names are none of steps, as of Lightning.
 
     Of those of one step it is ``last``.
     """
     places = [folder / name for name in _folders_with(MANIFEST, folder)]
-    steps = {place: Checkpoint.read(place).step for place in places}
+    if not places:
+        raise folder_error(str(folder))  # since they were seen, they were removed
+    steps = {
+        place: reread_if_replaced(
+            place, lambda place=place: Checkpoint.read(place).step
+        )
+        for place in places
+    }
     places.sort(key=lambda place: (steps[place], place.name == "last", place.name))
-    newest = _checkpoint(places[-1], verify)
+    newest = reread_if_replaced(places[-1], lambda: _checkpoint(places[-1], verify))
     newest.facts["run"] = str(folder)
     newest.facts["steps"] = [place.name for place in places]
     return newest
@@ -288,7 +312,8 @@ def _folders_with(name: str, folder: Place) -> list[str]:
     if isinstance(folder, Url):
         files = (file.split("/") for file in StoredFolder(folder).files())
         return sorted(file[0] for file in files if file[1:] == [name])
-    return sorted(file.parent.name for file in folder.glob(f"*/{name}"))
+    names = (file.parent.name for file in folder.glob(f"*/{name}"))
+    return sorted(name for name in names if not is_passing(str(folder), name))
 
 
 def _has(*names: str) -> Callable[[Place], bool]:

@@ -36,6 +36,7 @@ from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import FILE, PartRow, files_in
 from ..checkpoints.marked_folder import MarkedFolder, new_mark
 from ..checkpoints.part_kinds import Part, PartRecord, part_of, record_of_part, writable
+from ..checkpoints.rereading import reread_if_replaced
 from ..checkpoints.shared_checkpoint import SharedCheckpoint
 from ..checkpoints.shared_parts import SharedParts
 from .chosen_weights import LEFT_OUT, carried_over, left_out_of, live_values
@@ -322,8 +323,17 @@ def read_checkpoint(
 ) -> dict[str, Any]:
     """Return a checkpoint as Lightning knows it: a dict with ``state_dict``.
 
-    The rules of the classes in ``module`` are applied, since Lightning knows none.
+    The rules of the classes in ``module`` are applied, since Lightning knows none. A
+    run that writes may replace it meanwhile: all that is returned is of one save.
     """
+    return reread_if_replaced(
+        _place(path), lambda: _read_checkpoint(path, map_location, module)
+    )
+
+
+def _read_checkpoint(
+    path: Any, map_location: Any | None, module: LightningModule | None
+) -> dict[str, Any]:
     checkpoint = Checkpoint.read(path)
     record = checkpoint[MODEL]
     record.load_all()

@@ -1,0 +1,154 @@
+"""A run may save, and remove what it saved, while others look at its folder."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish.cli.main import main
+from burnish.train import Checkpoints, RecordIO
+from burnish.train.checkpoints.rereading import reread_if_replaced
+from burnish.train.lightning.record_io import read_checkpoint
+
+Act = Callable[[], object]
+
+
+def before_call(
+    monkeypatch: pytest.MonkeyPatch, place: str, n_calls: int, act: Act
+) -> None:
+    """Let another process do something ahead of the ``n_calls``-th call of a name."""
+    module, _, name = place.rpartition(".")
+    original: Any = getattr(__import__(module, fromlist=[name]), name)
+    n_to_come = [n_calls]
+
+    def called(*args: Any, **options: Any) -> Any:
+        n_to_come[0] -= 1
+        if n_to_come[0] == 0:
+            act()
+        return original(*args, **options)
+
+    monkeypatch.setattr(place, called)
+
+
+def save(folder: Path, step: int) -> None:
+    net = nn.Linear(2, 2)
+    with torch.no_grad():
+        net.weight.fill_(step)
+    state = {"state_dict": net.state_dict(), "epoch": step, "global_step": step}
+    RecordIO().save_checkpoint(state, folder)
+
+
+@pytest.mark.parametrize("n_calls", [1, 2])
+def test_a_checkpoint_that_is_saved_again_meanwhile_is_read_of_one_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_calls: int
+) -> None:
+    folder = tmp_path / "last"
+    save(folder, 1)
+    before_call(
+        monkeypatch,
+        "burnish.train.checkpoints.checkpoint.open_record",
+        n_calls,
+        lambda: save(folder, 2),
+    )
+
+    checkpoint = read_checkpoint(folder)
+
+    assert checkpoint["epoch"] == 2
+    assert float(checkpoint["state_dict"]["weight"][0, 0]) == 2
+
+
+def test_what_is_gone_for_good_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        reread_if_replaced(tmp_path / "none", lambda: os.stat(tmp_path / "none"))
+
+
+def test_an_error_of_a_folder_that_stays_is_raised_at_once(tmp_path: Path) -> None:
+    n_calls: list[int] = []
+
+    def fail() -> None:
+        n_calls.append(1)
+        raise OSError("of the disk")
+
+    with pytest.raises(OSError, match="of the disk"):
+        reread_if_replaced(tmp_path, fail)
+
+    assert len(n_calls) == 1
+
+
+@pytest.mark.parametrize("name", [".last.01234567.tmp", ".last.01234567.old"])
+def test_what_a_save_has_not_finished_is_no_part_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    save(tmp_path / "last", 1)
+    shutil.copytree(tmp_path / "last", tmp_path / name)
+    (tmp_path / name / "checkpoint.json").unlink()
+
+    assert main(["verify", str(tmp_path)]) == 0
+    assert main(["show", str(tmp_path)]) == 0
+
+    assert name not in capsys.readouterr().out
+
+
+def test_what_was_put_aside_is_verified_where_nothing_took_its_place(
+    tmp_path: Path,
+) -> None:
+    save(tmp_path / "other", 1)
+    save(tmp_path / "last", 1)
+    aside = (tmp_path / "last").rename(tmp_path / ".last.01234567.old")
+    (aside / "model.mpk").write_bytes(b"damaged")
+
+    assert main(["verify", str(tmp_path)]) == 1
+
+
+def run_of_two(folder: Path) -> Act:
+    """Save two steps, and return what saves the next one and removes the first."""
+    checkpoints, net = Checkpoints(folder, keep_last=2), nn.Linear(2, 2)
+    for step in (1, 2):
+        checkpoints.save(step, model=net)
+    return lambda: checkpoints.save(3, model=net)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "burnish.records.open.verify_file",
+        "burnish.train.inspection.folder_problems.digest_of",
+    ],
+)
+def test_verify_goes_on_with_what_a_run_has_saved_meanwhile(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+) -> None:
+    next_save = run_of_two(tmp_path)
+    before_call(monkeypatch, place, 1, next_save)
+
+    assert main(["verify", str(tmp_path)]) == 0
+
+    text = capsys.readouterr().out
+    assert "step000000000003/model.mpk: fine" in text
+    assert "step000000000001" not in text
+
+
+def test_show_takes_the_newest_that_is_left(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save(tmp_path / "a", 1)
+    save(tmp_path / "b", 2)
+    before_call(
+        monkeypatch,
+        "burnish.train.inspection.stored_parts.open_record",
+        1,
+        lambda: shutil.rmtree(tmp_path / "b"),
+    )
+
+    assert main(["show", str(tmp_path)]) == 0
+    assert "step 1" in capsys.readouterr().out
