@@ -29,6 +29,7 @@ from .plain_data import (
     no_data,
     no_named_tuple,
     value_of_node,
+    warn_of_class,
 )
 from .state_dict_marks import (
     class_versions_of,
@@ -57,6 +58,8 @@ class DataEncoder(PlainDataEncoding, Encoder):
 
     def encode(self, value: object, path: str, depth: int = 0) -> Node:
         """Return ``value`` as a node of records."""
+        if isinstance(value, bytearray | memoryview):
+            warn_of_class(value, path, "bytes, which cannot be changed")
         node = super().encode(value, path, depth)
         if isinstance(value, torch.Tensor):
             return node

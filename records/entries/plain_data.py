@@ -67,22 +67,37 @@ class PlainDataEncoding(Encoding):
     def kind_of_other(self, value: object, path: str) -> Kind | None:
         """Return the kind of a value of a class that no kind names."""
         kind = super().kind_of_other(value, path)
-        if kind is None or not kind.is_deep or is_named_tuple(value):
+        if kind is None or is_named_tuple(value):
             return kind  # a named tuple is refused
-        if getattr(type(value), "_comes_back_plain", False):
+        if isinstance(value, PurePath) and not isinstance(value, _PATH):
+            warn_of_class(value, path, "a path of the system that reads it")
+        if not kind.is_deep or getattr(type(value), "_comes_back_plain", False):
             return kind  # of ours, and nothing is lost
         base = next((cls for cls in _CONTAINERS if isinstance(value, cls)), None)
+        if base is None and isinstance(value, Mapping):
+            base = dict
         if base is not None:
-            name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
-            warn_user(
-                f"{path}: {name} comes back as {with_article(base.__name__)}, since no "
-                "file tells classes of one's own"
+            name = with_article(base.__name__)
+            warn_of_class(
+                value, path, f"{name}, since no file tells classes of one's own"
             )
         return kind
 
 
+def warn_of_class(value: object, path: str, plain: str) -> None:
+    """Say that ``value``, at ``path``, comes back as what ``plain`` describes."""
+    name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
+    warn_user(f"{path}: {name} comes back as {plain}")
+
+
+_PATH = type(PurePath())
+"""What a path of this system is; one of another system is read as one of this."""
+
 _CONTAINERS = (OrderedDict, Counter, dict, list, tuple, set, frozenset, deque)
-"""What a container of a class of one's own comes back as, the first that it is."""
+"""What a container of a class of one's own comes back as, the first that it is.
+
+So does a mapping that is none of them, as a dict.
+"""
 
 
 def no_data(value: object, path: str, cure: str) -> TypeError:

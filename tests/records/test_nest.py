@@ -1,8 +1,8 @@
 """Plain data and tensors, however they nest, in one record."""
 
 import random
-from collections import OrderedDict, defaultdict, deque
-from pathlib import Path, PurePath
+from collections import ChainMap, OrderedDict, defaultdict, deque
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -422,6 +422,23 @@ def test_a_default_factory_that_no_file_tells_is_warned_of() -> None:
 
     with pytest.warns(UserWarning, match=r"a\.counts: a defaultdict comes back as a"):
         assert stored(data, "mpk") == {"a": {"counts": {"x": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "expected"),
+    [
+        (bytearray(b"ab"), "bytearray comes back as bytes", b"ab"),
+        (memoryview(b"ab"), "memoryview comes back as bytes", b"ab"),
+        (ChainMap({"x": 1}), "ChainMap comes back as a dict", {"x": 1}),
+        (PureWindowsPath("x"), "WindowsPath comes back as a path of", Path("x")),
+    ],
+)
+def test_what_comes_back_as_another_class_is_warned_of(
+    value: Any, words: str, expected: Any
+) -> None:
+    """A bytearray came back as bytes, which no program extends, without a word."""
+    with pytest.warns(UserWarning, match=rf"a\.0: a .*{words}"):
+        assert stored({"a": [value]}) == {"a": [expected]}
 
 
 @pytest.mark.parametrize("content", ['"int8",300', '"int8","3"', '"object",3', "3"])
