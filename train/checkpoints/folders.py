@@ -106,6 +106,18 @@ class Folders:
                 )
         return folders
 
+    def of_other_keys(self) -> dict[str, Path]:
+        """Return the newest complete folder of each other key that lies here."""
+        pattern = numbered_name("(.+?)", is_pattern=True)
+        names = [*map(pattern.fullmatch, self._names())]
+        newest: dict[str, tuple[int, Path]] = {}
+        for match in filter(None, names):
+            key, number, folder = match[1], int(match[2]), self.root / match[0]
+            is_newer = key not in newest or number > newest[key][0]
+            if key != self.key and is_newer and (folder / self.marker).is_file():
+                newest[key] = number, folder
+        return {key: folder for key, (_, folder) in newest.items()}
+
     def unmarked(self) -> dict[int, Path]:
         """Return the folders by number that have files, and lost their marker."""
         folders = self._named_by_number()
@@ -187,14 +199,16 @@ class Folders:
     def _named_by_number(self) -> list[tuple[int, Path]]:
         """Return what has the name of one of them, by number, in order."""
         pattern = numbered_name(self.key)
+        matches = [m for name in self._names() if (m := pattern.fullmatch(name))]
+        numbered = [(int(match[1]), self.root / match[0]) for match in matches]
+        return sorted(numbered, key=lambda pair: pair[0])
+
+    def _names(self) -> list[str]:
         try:
-            names = sorted(os.listdir(self.root))
+            return sorted(os.listdir(self.root))
         except (FileNotFoundError, NotADirectoryError):
             refuse_obstacle(self.root)
             return []
-        matches = [match for name in names if (match := pattern.fullmatch(name))]
-        numbered = [(int(match[1]), self.root / match[0]) for match in matches]
-        return sorted(numbered, key=lambda pair: pair[0])
 
     def _lacks_marker(self, folder: Path) -> bool:
         """Return whether files lie in ``folder``, and the marker is not among them.
@@ -218,13 +232,14 @@ class Folders:
             recover(self.root)
 
 
-def numbered_name(key: str) -> re.Pattern[str]:
-    """Return what matches names of folders; their number is the first group.
+def numbered_name(key: str, *, is_pattern: bool = False) -> re.Pattern[str]:
+    """Return what matches names of folders; their number is the last group.
 
     Those of a storage may end in the mark of a save, also where they were copied to.
     """
+    key_pattern = key if is_pattern else re.escape(key)
     return re.compile(
-        rf"(?:{LATEST})?{re.escape(key)}(\d{{{DIGITS},}})(?:\.[0-9a-f]{{8}})?"
+        rf"(?:{LATEST})?{key_pattern}(\d{{{DIGITS},}})(?:\.[0-9a-f]{{8}})?"
     )
 
 

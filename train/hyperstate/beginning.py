@@ -22,6 +22,7 @@ from ...config.live.history import (
     read_history,
     standing_overrides,
 )
+from ...config.process.user_warning import warn_user
 from ...config.schema.derive import type_of
 from ...config.validation.validate import build
 from ...records.io.remote.address import size_at
@@ -170,7 +171,22 @@ def find_beginning(request: Request[C]) -> Beginning[C]:
             if is_current or not n_more_tries:
                 raise
             # Else a run that writes has removed or replaced it.
+    _warn_of_other_keys(request)
     return Beginning(config=_config_of(request, request.overrides))
+
+
+def _warn_of_other_keys(request: Request[Any]) -> None:
+    """Warn where a run begins in a folder whose checkpoints count something else."""
+    folders = request.folders
+    others = folders.of_other_keys() if isinstance(folders, Folders) else {}
+    for key, folder in others.items():
+        warn_user(
+            f"{folder.parent}: a run begins anew, though {folder.name} is there, which "
+            f"was saved with checkpoint_key={key!r}, and this run counts "
+            f"{request.key!r}. To go on from it, pass path={str(folder)!r}; another "
+            "run needs a folder of its own",
+            RuntimeWarning,
+        )
 
 
 def config_before(request: Request[C], beginning: Beginning[C]) -> C | None:

@@ -114,3 +114,34 @@ def test_a_path_that_is_missing_is_missed_on_all(tmp_path: Path) -> None:
             HyperState.load(Config, State, begin, tmp_path / "nowhere")
 
     in_two_processes(act, tmp_path)
+
+
+@dataclass
+class Epochs:
+    epoch: int = 0
+
+
+def test_a_run_that_begins_beside_checkpoints_of_another_key_warns(
+    tmp_path: Path,
+) -> None:
+    def count() -> Epochs:
+        run = HyperState.load(
+            Other,
+            Epochs,
+            lambda _: Epochs(),
+            checkpoint_dir=tmp_path,
+            checkpoint_key="epoch",
+        )
+        run.state.epoch += 1
+        run.step()
+        return run.state
+
+    earlier = HyperState.load(Other, Counter, lambda _: Counter(7), None, tmp_path)
+    for _ in range(2):
+        earlier.state.step += 1
+        earlier.step()
+
+    with pytest.warns(RuntimeWarning, match=r"latest-step000000000009.*'epoch'"):
+        count()
+
+    assert count() == Epochs(2)
