@@ -13,6 +13,7 @@ from ...config.classes.field_types import Ctx
 from ...config.classes.fields import ClassField, allows_none, is_struct_value
 from ...config.errors import ConfigError, Problem
 from ...config.short_text import with_article
+from ...config.tree import is_dict, is_items
 from ...config.validation.readback import (
     HOW_TO_DECLARE,
     container_misread,
@@ -119,6 +120,8 @@ class _Rehearsal(StateTree):
             self._problems.append(_other_class(value, "dict", path))
             return None
         again = StateTree.container(self, annotation, tree, path)
+        if not (is_dict(tree) or is_items(tree)):
+            return again  # a text like a marker, in a field of texts
         self._note(container_misread(annotation or Any, value, again, path))
         return again
 

@@ -188,3 +188,22 @@ def test_reading_back_constructs_no_state_around_the_live_objects(
     advance(run, 1)
 
     assert constructed == [0]
+
+
+@dataclass
+class Texts:
+    step: int = 0
+    note: str = "<blob:state.net.mpk>"
+    others: list[str] = field(default_factory=lambda: ["<BLOB>", "<blob:pickle>"])
+
+
+def test_texts_that_look_like_markers_come_back_in_fields_of_texts(
+    tmp_path: Path,
+) -> None:
+    run = HyperState.load(Config, Texts, lambda _: Texts(), checkpoint_dir=tmp_path)
+    run.state.note = "<blob:x>"
+    run.save()
+
+    again = HyperState.load(Config, Texts, lambda _: Texts(), checkpoint_dir=tmp_path)
+
+    assert again.state == Texts(note="<blob:x>")
