@@ -14,6 +14,7 @@ from .entries.encoder import Encoder
 from .entries.entries import (
     Entries,
     announce_entries,
+    data_leaf,
     leaf_value,
     part_of_file,
     with_parts,
@@ -67,7 +68,7 @@ def data_of(record: Entries) -> Any:
     announce_entries(record, record.entries())
 
     def leaf(tag: str, number: int) -> object:
-        return leaf_value(record.entries(), tag, number)
+        return data_leaf(record.entries(), tag, number)
 
     return _value_of(record, leaf)
 

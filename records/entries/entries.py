@@ -449,6 +449,18 @@ def library_part(metadata: Mapping[str, object]) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
+def data_leaf(entries: list[Entry], tag: str, number: int) -> object:
+    """Return what `leaf_value` does, as no field declares it: trained if it was.
+
+    An optimizer takes a tensor that is not trained without a word.
+    """
+    value = leaf_value(entries, tag, number)
+    is_trained = tag == "$tensor" and entries[number].requires_grad
+    if is_trained and isinstance(value, torch.Tensor) and not value.is_inference():
+        value.requires_grad_()
+    return value
+
+
 def leaf_value(entries: list[Entry], tag: str, number: int) -> object:
     """Return entry ``number`` as the tensor, array or bytes that its tag says."""
     entry = entries[number]

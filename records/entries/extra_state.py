@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from .entries import Entries, leaf_value
+from .entries import Entries, data_leaf
 from .nested_data import ExtraStateDecoding
 from .wrapped_tensors import make_wrapper
 
@@ -12,7 +12,7 @@ def extra_state(record: Entries) -> dict[str, Any]:
     """Return a module's extra state by path, decoded; empty for other records."""
     if record.is_typed or not record.tree:
         return {}
-    leaf = partial(leaf_value, record.entries())
+    leaf = partial(data_leaf, record.entries())
     file = record.reading.file
     decoding = ExtraStateDecoding(leaf, partial(make_wrapper, file=file), file)
     return {path: decoding.decode(node) for path, node in record.tree.items()}

@@ -441,6 +441,18 @@ def test_what_comes_back_as_another_class_is_warned_of(
         assert stored({"a": [value]}) == {"a": [expected]}
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_tensor_that_is_trained_comes_back_trained(form: str) -> None:
+    """One that is not is taken by an optimizer all the same, and stays as it is."""
+    log_alpha = nn.Parameter(torch.zeros(2))
+    data = {"log_alpha": log_alpha, "loss": log_alpha.sum(), "target": torch.ones(2)}
+
+    back = stored({"sac": [data], "step": 3}, form)["sac"][0]
+
+    assert [back[name].requires_grad for name in data] == [True, False, False]
+    assert back["log_alpha"].is_leaf
+
+
 @pytest.mark.parametrize("content", ['"int8",300', '"int8","3"', '"object",3', "3"])
 def test_a_number_that_its_type_does_not_hold_is_no_plain_data(content: str) -> None:
     data = burnish.save_record({"a": np.int8(3)}, recorder=Recorder("json"))
