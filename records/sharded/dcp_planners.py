@@ -3,6 +3,7 @@
 What is no tensor in a state dict is stored as the record of plain data.
 """
 
+import dataclasses
 import io
 from typing import Any
 
@@ -11,20 +12,38 @@ from torch.distributed.checkpoint.default_planner import (
     DefaultLoadPlanner,
     DefaultSavePlanner,
 )
-from torch.distributed.checkpoint.planner import ReadItem, WriteItem, WriteItemType
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.planner import (
+    LoadPlan,
+    ReadItem,
+    SavePlan,
+    WriteItem,
+    WriteItemType,
+)
 
 from ..entries.entries import Entries
-from ..errors import RecordError
+from ..errors import RecordError, RecordMismatchError
 from ..format import format_named, read_record
 from ..io.sink import StreamSink
 from ..io.source import MemorySource
 from ..nest import data_of, record_of_data
 from ..precision import Precision
 from ..record_writer import RecordWriter, WritableRecord
+from ..tensors.conversion import is_convertible
+from ..tensors.dtypes import name_of_dtype
 
 
 class RecordSavePlanner(DefaultSavePlanner):
     """Plans as torch's own does; TypeError for an object that is no plain data."""
+
+    def finish_plan(self, new_plan: SavePlan) -> SavePlan:
+        """Return the plan that this process carries out, with the storage of this save.
+
+        A plan that torch has kept of an earlier one names the files of that.
+        """
+        plan = super().finish_plan(new_plan)
+        self.plan = dataclasses.replace(plan, storage_data=new_plan.storage_data)
+        return self.plan
 
     def transform_object(self, write_item: WriteItem, object: Any) -> Any:
         """Return ``object`` as bytes, if it is no tensor."""
@@ -36,18 +55,59 @@ class RecordSavePlanner(DefaultSavePlanner):
 
 
 class RecordLoadPlanner(DefaultLoadPlanner):
-    """Plans as torch's own does, and takes over what `RecordSavePlanner` stored."""
+    """Plans as torch's own does, and takes over what `RecordSavePlanner` stored.
+
+    RecordMismatchError, before a value changes, for a tensor that would be filled from
+    values of another kind, or has no dtype for them.
+    """
+
+    def create_local_plan(self) -> LoadPlan:
+        """Return what this process reads, with the dtypes that it is to become."""
+        plan = super().create_local_plan()
+        assert self.metadata is not None  # since torch has planned with it
+        rows = self.metadata.state_dict_metadata
+        targets = {name: t for name, t in self.state_dict.items() if name in rows}
+        problems = [
+            f"{name}: {problem}"
+            for name, target in targets.items()
+            if (problem := _misfit(rows[name], target))
+        ]
+        if problems:
+            raise RecordMismatchError("the state dict to load into", problems)
+        dtypes = {
+            name: target.dtype
+            for name, target in targets.items()
+            if isinstance(target, torch.Tensor)
+        }
+        return dataclasses.replace(plan, planner_data=dtypes)
 
     def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
         """Put plain data in its place in the state dict."""
         data = plain_data(value.getvalue(), read_item.dest_index.fqn)
-        place: Any = self.state_dict
+        # What is flattened, or not, is a copy: the caller looks into the original.
+        place: Any = self.original_state_dict
         path: tuple[Any, ...] = (read_item.dest_index.fqn,)
         if self.flatten_state_dict:
-            place, path = self.original_state_dict, self.mappings[path[0]]
+            path = self.mappings[path[0]]
         for key in path[:-1]:
             place = place[key]
         place[path[-1]] = data
+
+
+def _misfit(row: Any, target: Any) -> str | None:
+    """Return what keeps what is stored, of which torch says ``row``, from a target."""
+    if not isinstance(target, torch.Tensor):
+        return None  # torch refuses a tensor in the place of what is none
+    if not isinstance(row, TensorStorageMetadata):
+        return "found plain data, expected a tensor"
+    stored_dtype = row.properties.dtype
+    if is_convertible(stored_dtype, target.dtype):
+        return None
+    return (
+        f"found dtype {name_of_dtype(stored_dtype)}, expected "
+        f"{name_of_dtype(target.dtype)}; only real floats become other floats, and "
+        "integers wider ones. Load into a tensor of the stored dtype"
+    )
 
 
 def _record_of(value: Any, name: str) -> Entries:

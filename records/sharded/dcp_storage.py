@@ -42,9 +42,12 @@ from torch.futures import Future
 
 from ..entries.entries import Entries, library_part
 from ..entries.entry import Entry
+from ..errors import PrecisionError
 from ..format import format_named, read_record
 from ..io.source import Maps
 from ..record_writer import LIBRARY
+from ..tensors.conversion import convert, is_convertible
+from ..tensors.dtypes import name_of_dtype
 from .dcp_planners import (
     RecordLoadPlanner,
     RecordSavePlanner,
@@ -107,6 +110,13 @@ class RecordStorageWriter(StorageWriter):
     ) -> Future[list[WriteResult]]:
         """Write this process's part."""
         name: str = plan.storage_data
+        if self._folder.size(name) is not None:
+            # An index may name it: to write it anew would damage what is there.
+            raise ValueError(
+                f"{self._folder.file(name)} is there already: the planner gave the "
+                "plan of an earlier save. Pass dcp.save(..., planner="
+                "burnish.records.sharded.RecordSavePlanner(...)), which may keep plans"
+            )
         numbers = Counter[str]()
         entries: list[Entry] = []
         places: list[int] = []
@@ -217,7 +227,15 @@ class RecordStorageReader(StorageReader):
     def prepare_local_plan(self, plan: LoadPlan) -> LoadPlan:
         """Read and verify all that the plan asks for."""
         record, maps = self._opened(), Maps()
-        self._values = [_values_of(record, item, maps) for item in plan.items]
+        dtypes = plan.planner_data if isinstance(plan.planner_data, Mapping) else {}
+        self._values = [
+            _converted(
+                _values_of(record, item, maps),
+                dtypes.get(item.dest_index.fqn),
+                item.storage_index.fqn,
+            )
+            for item in plan.items
+        ]
         return plan
 
     def prepare_global_plan(self, plans: list[LoadPlan]) -> list[LoadPlan]:
@@ -233,7 +251,8 @@ class RecordStorageReader(StorageReader):
                 planner.load_bytes(item, io.BytesIO(values.numpy().tobytes()))
                 continue
             target = planner.resolve_tensor(item).detach()
-            target.copy_(values)
+            # Planners of others do not say what they have.
+            target.copy_(_converted(values, target.dtype, item.storage_index.fqn))
             planner.commit_tensor(item, target)
         self._values = []
         return _finished_future(None)
@@ -245,7 +264,10 @@ class RecordStorageReader(StorageReader):
 
     def _opened(self) -> Entries:
         if self._record is None:
-            source = record_folder(self._path).source(INDEX)
+            try:
+                source = record_folder(self._path).source(INDEX)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise _no_folder(error, self._path) from error
             self._record = read_record(format_named("mpk"), source)
         return self._record
 
@@ -340,6 +362,40 @@ def _values_of(record: Entries, item: ReadItem, maps: Maps) -> torch.Tensor:
     begin: Any = item.storage_index.offset or (0,) * len(entry.shape)
     offsets = tuple(a + b for a, b in zip(begin, item.storage_offsets, strict=True))
     return payload.rectangle(Rectangle(offsets, tuple(item.lengths)), maps)
+
+
+def _converted(
+    values: torch.Tensor, dtype: torch.dtype | None, path: str
+) -> torch.Tensor:
+    """Return ``values`` as ``dtype``; an error if that is of another kind or range."""
+    if dtype is None or values.dtype is dtype:
+        return values
+    if not is_convertible(values.dtype, dtype):
+        raise TypeError(
+            f"{path}: {name_of_dtype(values.dtype)} does not become "
+            f"{name_of_dtype(dtype)}; load into a tensor of the stored dtype"
+        )
+    out = torch.empty(values.shape, dtype=dtype)
+    try:
+        convert(values.reshape(-1), out.view(-1), path)
+    except PrecisionError as error:
+        cure = "Load into a tensor of the stored dtype, or of one with its range."
+        raise PrecisionError(path, error.value, error.dtype, cure) from None
+    return out
+
+
+def _no_folder(error: OSError, path: str) -> OSError:
+    """Return ``error`` in words that say what stands at ``path``."""
+    if os.path.isfile(path):
+        cure = "a file, expected a folder; burnish.load_record(net, file) reads it"
+    elif os.path.isfile(os.path.join(path, ".metadata")):
+        cure = (
+            "a folder of torch's own FileSystemWriter; dcp.load(state, "
+            "checkpoint_id=folder) reads it"
+        )
+    else:
+        cure = f"no record is there, expected a folder with {INDEX}"
+    return type(error)(error.errno, cure, path)
 
 
 def _finished_future(value: T) -> Future[T]:

@@ -6,10 +6,24 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 
 from ..errors import PrecisionError
-from .dtypes import BY_NAME, name_of_dtype
+from .dtypes import BY_NAME, NAME_OF, name_of_dtype
 
 Overflow: TypeAlias = Literal["error", "saturate", "allow"]
 Underflow: TypeAlias = Literal["allow", "warn", "error"]
+
+
+_INTEGERS = frozenset(
+    {
+        torch.uint8,
+        torch.int8,
+        torch.uint16,
+        torch.int16,
+        torch.uint32,
+        torch.int32,
+        torch.uint64,
+        torch.int64,
+    }
+)
 
 
 class Rounding(NamedTuple):
@@ -17,6 +31,18 @@ class Rounding(NamedTuple):
 
     overflow: Overflow = "error"
     underflow: Underflow = "allow"
+
+
+def is_convertible(stored_dtype: torch.dtype, expected_dtype: torch.dtype) -> bool:
+    """Return whether values may be converted: real floats, and integers that widen."""
+    if stored_dtype is expected_dtype:
+        return True
+    if stored_dtype.is_floating_point and expected_dtype.is_floating_point:
+        return expected_dtype in NAME_OF
+    if stored_dtype not in _INTEGERS or expected_dtype not in _INTEGERS:
+        return False
+    small, large = torch.iinfo(stored_dtype), torch.iinfo(expected_dtype)
+    return large.min <= small.min and small.max <= large.max
 
 
 def convert(

@@ -10,35 +10,10 @@ from torch import Tensor, nn
 
 from ....config.process.interrupts import raise_of_signal
 from ....records.entries.entry import Entry
-from ....records.tensors.conversion import convert_loaded
-from ....records.tensors.dtypes import NAME_OF, name_of_dtype
+from ....records.tensors.conversion import convert_loaded, is_convertible
+from ....records.tensors.dtypes import name_of_dtype
 from ....records.tensors.torch_internals import state_dict_reader, state_dict_version
 from ...modules.tree import Places
-
-_INTEGERS = frozenset(
-    {
-        torch.uint8,
-        torch.int8,
-        torch.uint16,
-        torch.int16,
-        torch.uint32,
-        torch.int32,
-        torch.uint64,
-        torch.int64,
-    }
-)
-
-
-def fits(stored_dtype: torch.dtype, expected_dtype: torch.dtype) -> bool:
-    """Return whether values may be converted: real floats, and integers that widen."""
-    if stored_dtype is expected_dtype:
-        return True
-    if stored_dtype.is_floating_point and expected_dtype.is_floating_point:
-        return expected_dtype in NAME_OF
-    if stored_dtype not in _INTEGERS or expected_dtype not in _INTEGERS:
-        return False
-    small, large = torch.iinfo(stored_dtype), torch.iinfo(expected_dtype)
-    return large.min <= small.min and small.max <= large.max
 
 
 def misfit(stored_entry: Entry, target: Entry, dtype: torch.dtype) -> str | None:
@@ -50,7 +25,7 @@ def misfit(stored_entry: Entry, target: Entry, dtype: torch.dtype) -> str | None
 
 def misfit_of_dtype(stored_entry: Entry, dtype: torch.dtype) -> str | None:
     """Return what keeps the stored values from becoming ``dtype``, or None."""
-    if not fits(stored_entry.dtype, dtype):
+    if not is_convertible(stored_entry.dtype, dtype):
         stored_name = name_of_dtype(stored_entry.dtype)
         return (
             f"found dtype {stored_name}, expected {name_of_dtype(dtype)}; only real "

@@ -1,5 +1,6 @@
 """torch.distributed.checkpoint saves to folders of records, and loads them."""
 
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,113 @@ def test_processes_whose_storages_are_their_own_are_told(tmp_path: Path) -> None
             save("memory://bucket/state/", {"model": net.state_dict()})
 
     in_processes(act, tmp_path, 2)
+
+
+def test_plans_that_torch_keeps_write_no_file_twice(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        net = fsdp(plain_net())
+        names: set[str] = set()
+        for number in range(3):
+            state = {"model": net.state_dict(), "number": number}
+            planner = RecordSavePlanner(enable_plan_caching=True)
+            dcp.save(
+                state, storage_writer=RecordStorageWriter(tmp_path), planner=planner
+            )
+            names.update(file.name for file in tmp_path.glob("part-*"))
+            state["number"] = -1
+            load(tmp_path, state)
+            assert state["number"] == number
+            torch.distributed.barrier()
+        assert len(names) == 3 * 2
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
+def test_a_planner_that_names_the_file_of_an_earlier_save_is_refused(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        state = {"a": torch.ones(3)}
+        for number in range(2):
+            planner = dcp.DefaultSavePlanner(enable_plan_caching=True)
+            error = pytest.raises(CheckpointException, match="plan of an earlier save")
+            with error if number else nullcontext():
+                dcp.save(
+                    state, storage_writer=RecordStorageWriter(tmp_path), planner=planner
+                )
+            state["a"] *= 2
+        load(tmp_path, state)
+        assert float(state["a"][0]) == 1
+
+    in_processes(act, tmp_path / "processes", 1)
+
+
+@pytest.mark.parametrize(
+    ("stored", "target", "words"),
+    [
+        (torch.tensor([1.5]), torch.zeros(1, dtype=torch.int32), "float32.*int32"),
+        (torch.tensor([300]), torch.zeros(1, dtype=torch.int8), "int64.*int8"),
+        (torch.tensor([1j]), torch.zeros(1), "complex64.*float32"),
+        (torch.tensor([1e6]), torch.zeros(1).half(), "1e.06 does not fit float16"),
+        (3, torch.zeros(1), "plain data, expected a tensor"),
+    ],
+    ids=str,
+)
+def test_what_a_tensor_cannot_hold_is_refused_before_a_value_changes(
+    tmp_path: Path, stored: object, target: torch.Tensor, words: str
+) -> None:
+    save(tmp_path, {"a": torch.ones(2), "b": stored})
+    state = {"a": torch.zeros(2), "b": target}
+
+    with pytest.raises(CheckpointException, match=f"b: .*{words}"):
+        load(tmp_path, state)
+
+    assert not state["a"].any()
+    assert state["b"] is target
+    assert not target.any()
+
+
+def test_wider_dtypes_and_other_floats_are_filled(tmp_path: Path) -> None:
+    save(tmp_path, {"a": torch.tensor([1.5]), "b": torch.tensor([3], dtype=torch.int8)})
+    state = {"a": torch.zeros(1).bfloat16(), "b": torch.zeros(1, dtype=torch.int64)}
+
+    load(tmp_path, state)
+
+    assert (float(state["a"]), int(state["b"])) == (1.5, 3)
+
+
+def test_values_fit_the_tensors_of_other_planners_too(tmp_path: Path) -> None:
+    save(tmp_path, {"a": torch.tensor([1e6])})
+    state = {"a": torch.zeros(1).half()}
+
+    with pytest.raises(CheckpointException, match=r"a: 1e.06 does not fit float16"):
+        dcp.load(state, storage_reader=RecordStorageReader(tmp_path))
+
+
+def test_plain_data_comes_back_where_nothing_is_flattened(tmp_path: Path) -> None:
+    state: dict[str, Any] = {"a": torch.ones(1), "n": {"x": 1}}
+    writer = RecordStorageWriter(tmp_path)
+    planner = RecordSavePlanner(flatten_state_dict=False)
+    dcp.save(state, storage_writer=writer, planner=planner)
+
+    state["n"] = {"x": 0}
+    dcp.load(
+        state,
+        storage_reader=RecordStorageReader(tmp_path),
+        planner=RecordLoadPlanner(flatten_state_dict=False),
+    )
+
+    assert state["n"] == {"x": 1}
+
+
+def test_what_is_no_folder_of_records_is_told(tmp_path: Path) -> None:
+    dcp.save({"a": torch.ones(1)}, checkpoint_id=tmp_path / "torch")
+    burnish.save_record({"a": torch.ones(1)}, tmp_path / "a.mpk")
+
+    for name, words in (
+        ("torch", "torch's own FileSystemWriter"),
+        ("a.mpk", "a file, expected a folder"),
+        ("none", "no record is there, expected a folder with index.mpk"),
+    ):
+        with pytest.raises(CheckpointException, match=words):
+            load(tmp_path / name, {"a": torch.zeros(1)})
