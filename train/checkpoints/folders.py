@@ -41,6 +41,9 @@ _TRIES = 16
 _OF_ANOTHER_WRITER = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
 """What a rename answers where somebody took a folder away, or put one, in between."""
 
+_WRITERS = {"checkpoint.json": "burnish.Checkpoints", "state.ron": "HyperState"}
+"""Who writes folders of checkpoints, by the marker in them."""
+
 _RETIRED = ".old"
 _RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old", re.DOTALL)
 
@@ -97,14 +100,26 @@ class Folders:
         newest = max(folders, default=-1)
         for number, folder in reversed(self._named_by_number()):
             if number > newest and self._lacks_marker(folder):
-                raise RecordFormatError(
-                    str(folder),
-                    f"a checkpoint without {self.marker}",
-                    "all files that were saved",
-                    "Copy the folder again, or remove it to go on from "
-                    + (f"{self.key} {newest}." if folders else "the beginning."),
-                )
+                rest = f"{self.key} {newest}" if folders else "the beginning"
+                raise self._without_marker(folder, rest)
         return folders
+
+    def _without_marker(self, folder: Path, rest: str) -> RecordFormatError:
+        others = _WRITERS.keys() - {self.marker}
+        other = next((name for name in others if (folder / name).is_file()), None)
+        if other is not None:
+            return RecordFormatError(
+                str(folder),
+                f"a checkpoint of {_WRITERS[other]}",
+                f"one with {self.marker}",
+                f"Read it by {_WRITERS[other]}, and give each run a folder of its own.",
+            )
+        return RecordFormatError(
+            str(folder),
+            f"a checkpoint without {self.marker}",
+            "all files that were saved",
+            f"Copy the folder again, or remove it to go on from {rest}.",
+        )
 
     def of_other_keys(self) -> dict[str, Path]:
         """Return the newest complete folder of each other key that lies here."""

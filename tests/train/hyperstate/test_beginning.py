@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.train import HyperState
+from burnish.records import RecordFormatError
+from burnish.train import Checkpoints, HyperState
 
 from ...forked_processes import in_two_processes
 from .states import Config, State, begin
@@ -145,3 +146,18 @@ def test_a_run_that_begins_beside_checkpoints_of_another_key_warns(
         count()
 
     assert count() == Epochs(2)
+
+
+def test_a_folder_of_checkpoints_that_somebody_else_writes_is_told(
+    tmp_path: Path,
+) -> None:
+    def load(folder: Path) -> Any:
+        return HyperState.load(Other, Counter, lambda _: Counter(7), None, folder)
+
+    Checkpoints(tmp_path / "plain").save(3, stop={"patience": 3})
+    load(tmp_path / "run").save()
+
+    with pytest.raises(RecordFormatError, match=r"of burnish\.Checkpoints"):
+        load(tmp_path / "plain")
+    with pytest.raises(RecordFormatError, match="of HyperState"):
+        Checkpoints(tmp_path / "run").restore(stop={})
