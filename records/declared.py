@@ -6,7 +6,7 @@ Nothing is saved that its class could not load: the reader itself decides.
 import enum
 import typing
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -24,6 +24,7 @@ from .entries.encoder import (
     Encoder,
     Storable,
     declares_fields,
+    is_trained,
 )
 from .entries.entries import Entries
 from .entries.keys import check_text_key, key_of_text
@@ -78,6 +79,7 @@ class Declared:
         where = join(path, name)
         if hint in (Any, object):
             _check_kept(value, None, where)
+            self._tell_training(node)
             return
         args = typing.get_args(hint)
         kind = typing.get_origin(hint)
@@ -92,6 +94,16 @@ class Declared:
                 self._value(args[1], item, node[text], where, escape(text))
         else:
             self._read(hint, value, node, where)
+            if hint in (dict, list, tuple):
+                self._tell_training(node)
+
+    def _tell_training(self, node: Node) -> None:
+        """Note which tensors of ``node``, that no field declares, are trained."""
+        # States of optimizers have thousands, none of which is.
+        entries = self._encoder.entries
+        if any(is_trained(entry.source) for entry in entries):
+            for number in _tensors_in(node):
+                entries[number].requires_grad = is_trained(entries[number].source)
 
     def _read(self, hint: Any, value: Any, node: Node, path: str) -> None:
         entries = Entries.of(self._encoder.entries, typed=True)
@@ -118,6 +130,19 @@ class Declared:
             raise TypeError(
                 f"{path}: the factory of a defaultdict cannot be stored; declare a dict"
             )
+
+
+def _tensors_in(node: Any) -> Iterator[int]:
+    """Yield the numbers of the tensors that stand in ``node``."""
+    if isinstance(node, dict):
+        if len(node) == 1 and "$tensor" in node:
+            yield node["$tensor"]
+            return
+        node = node.values()
+    elif not isinstance(node, list | tuple):
+        return
+    for item in node:
+        yield from _tensors_in(item)
 
 
 def _check_key(hint: object, key: object, text: str, path: str) -> None:

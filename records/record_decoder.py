@@ -20,7 +20,7 @@ from ..config.process.interrupts import raise_of_signal
 from ..config.short_text import quantity, with_article
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
-from .entries.entries import Entries, leaf_value
+from .entries.entries import Entries, data_leaf, leaf_value
 from .entries.keys import key_of_text, name_of_key_hint
 from .entries.node_names import mismatch, node_name
 from .entries.nodes import LEAVES, decode, escape, tag_of
@@ -192,8 +192,9 @@ class RecordDecoder:
 
     def _undeclared(self, node: Node, path: str) -> Any:
         """Return ``node`` as what it is, where nothing declares that."""
+        leaf = partial(data_leaf, self._record.entries())
         wrap = partial(_wrapper_at, path, self._file)
-        return decode(node, self._leaf, wrap, partial(self._nested, path=path))
+        return decode(node, leaf, wrap, partial(self._nested, path=path))
 
     def _registered(
         self, cls: type, field_type: FieldType, node: Node, path: str

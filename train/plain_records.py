@@ -81,6 +81,11 @@ def _encode_config(encoding: Encoding, value: object, path: str, depth: int) -> 
     raise no_data(value, path, cure)
 
 
+def _without_graph(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that keeps no others alive; one that is trained stays so."""
+    return tensor if tensor.is_leaf else tensor.detach()
+
+
 _LANGUAGE = Language(
     [
         # Schedules are records too, and would come back as records without methods.
@@ -88,7 +93,7 @@ _LANGUAGE = Language(
         ENUMS,
         NUMPY_NUMBERS,
         unmarked((bool, int, float, str, bytes, np.generic, np.ndarray, Storable)),
-        unmarked(torch.Tensor, torch.Tensor.detach),
+        unmarked(torch.Tensor, _without_graph),
         *SIZES_AND_NAMES,
         Kind(types=(list, tuple), encode=_sequence, is_deep=True),
         ORDERED_DICTS,

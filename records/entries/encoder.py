@@ -3,7 +3,7 @@
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeGuard
 
 import numpy as np
 import torch
@@ -89,6 +89,7 @@ class Encoder(Encoding):
         """
         own_language = _DECLARED if is_declared else _UNDECLARED
         super().__init__(language or own_language, max_depth)
+        self._tells_training = self._language is not _DECLARED
         self.entries: list[Entry] = []
         self.wrapper_classes: set[type[torch.Tensor]] = set()
         """The classes of tensors that wrap others among the values."""
@@ -134,9 +135,11 @@ class Encoder(Encoding):
             self.entries[index].ties += (path,)
             return index
         index = len(self.entries)
-        self.entries.append(
-            Entry(path, "tensor", tensor.dtype, shape_of(tensor, path), tensor)
-        )
+        entry = Entry(path, "tensor", tensor.dtype, shape_of(tensor, path), tensor)
+        # A field says whether it is a Parameter; all else comes back as it was.
+        if self._tells_training and is_trained(tensor):
+            entry.requires_grad = True
+        self.entries.append(entry)
         self._ties.add(tensor, index)
         return index
 
@@ -152,6 +155,11 @@ class Encoder(Encoding):
                 # A precision of weights says nothing of what weights are made of.
                 entry.kind = "buffer"
         return wrapper_node(form, parts)
+
+
+def is_trained(value: object) -> TypeGuard[torch.Tensor]:
+    """Return whether this is a tensor that an optimizer may hold, no result of one."""
+    return isinstance(value, torch.Tensor) and value.requires_grad and value.is_leaf
 
 
 def _mapping(

@@ -69,14 +69,6 @@ class DataEncoder(PlainDataEncoding, Encoder):
                 return self.tagged(tag, content)
         return node
 
-    def entry(self, tensor: torch.Tensor, path: str) -> int:
-        """Return the number of the entry of ``tensor``, which says if it is trained."""
-        number = super().entry(tensor, path)
-        # What was computed from others, such as a loss, is no tensor to be trained.
-        if tensor.requires_grad and tensor.is_leaf:
-            self.entries[number].requires_grad = True
-        return number
-
     def tagged(self, tag: str, content: Node) -> Node:
         """Return how the language of records spells a tag of this one."""
         return {"$dict": [[tag, content]]}

@@ -368,3 +368,19 @@ def test_a_record_that_would_come_back_as_another_class_is_refused() -> None:
 def test_a_tuple_that_would_come_back_as_a_named_one_is_refused(hint: Any) -> None:
     with pytest.raises(TypeError, match="x: a tuple would come back as a Pair"):
         Recorder().dumps(record_of(hint)((1, torch.ones(2))))
+
+
+def test_what_no_field_declares_comes_back_trained_if_it_was() -> None:
+    class Loose(Record):
+        anything: Any
+        named: dict  # type: ignore[type-arg]  # as users write it
+        tensor: torch.Tensor
+
+    weight = nn.Parameter(torch.zeros(2))
+    record = Loose([weight], {"p": weight, "w": torch.ones(1)}, torch.ones(3))
+
+    back = Loose.load(record.save())
+
+    assert [back.anything[0].requires_grad, back.named["p"].requires_grad] == [True] * 2
+    assert not back.tensor.requires_grad
+    assert not back.named["w"].requires_grad

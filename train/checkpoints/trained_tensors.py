@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 
@@ -10,6 +10,7 @@ from ...config.path import join
 from ...config.process.transaction import Transaction
 from ...config.short_text import with_article
 from ...core.state.tensor_writes import copy_into
+from ...records.entries.encoder import is_trained
 from ...records.errors import RecordMismatchError
 from ...records.tensors.memory import snapshot
 
@@ -72,11 +73,6 @@ class TrainedTensors:
     ) -> RecordMismatchError:
         problem = f"{path}: found {description}, expected {_form(tensor)}"
         return RecordMismatchError(self._file, [problem])
-
-
-def is_trained(value: object) -> TypeGuard[torch.Tensor]:
-    """Return whether this is a tensor that an optimizer may hold, no result of one."""
-    return isinstance(value, torch.Tensor) and value.requires_grad and value.is_leaf
 
 
 def trained_in(value: object, path: str) -> Iterator[tuple[str, torch.Tensor]]:

@@ -31,6 +31,7 @@ from ...core.hyperparameters.record_metadata import factory_of, recorded_hparams
 from ...core.modules.registry import class_named
 from ...core.modules.tree import unwrapped
 from ...core.persistence.loading import from_record
+from ...records.entries.encoder import is_trained
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
@@ -50,7 +51,6 @@ from ..checkpoints.part_kinds import (
     refused,
 )
 from ..checkpoints.tied_parts import Ties
-from ..checkpoints.trained_tensors import is_trained
 from ..plain_records import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, is_binding, rebuild_optimizer
 from .stored_files import StoredFiles

@@ -53,6 +53,18 @@ def test_an_optimizer_goes_on_with_the_restored_tensors(tmp_path: Path) -> None:
     assert parts["named"]["mean"].tolist() == [0.5, 0.5]
 
 
+def test_a_trained_tensor_comes_back_so_where_no_tensor_stood(tmp_path: Path) -> None:
+    """An optimizer made over the one that came back took it, and it never moved."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state={"log_alpha": trained(0.5), "best": torch.ones(1)})
+    state: dict[str, Any] = {}
+
+    checkpoints.restore(state=state)
+
+    assert state["log_alpha"].requires_grad
+    assert not state["best"].requires_grad
+
+
 @pytest.mark.parametrize(
     ("part", "path"),
     [
