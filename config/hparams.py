@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .classes.field_aliases import HparamsMeta
 from .classes.field_types import Ctx
-from .classes.fields import fields_of
+from .classes.fields import extra_of, fields_of
 from .classes.hparam import Hparam
 from .classes.pydantic_internals import (
     keep_fast_construction,
@@ -188,6 +188,24 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
             put_back(self, preparation.schedules)
         else:
             super().__setattr__(attribute, value)
+
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> Self:
+        """Return a copy with the values in ``update``, which pydantic does not check.
+
+        ValueError for a name that is no field.
+        """
+        fields = fields_of(type(self))
+        attributes = {field.attribute for field in fields.values()}
+        is_open = extra_of(type(self)) == "allow"
+        values: dict[str, Any] = {}
+        for name, value in (update or {}).items():
+            if not (name in fields or name in attributes or is_open):
+                hint = did_you_mean(name, self)
+                raise ValueError(f"{type(self).__name__} has no field {name!r}.{hint}")
+            values[fields[name].attribute if name in fields else name] = value
+        return super().model_copy(update=values, deep=deep)
 
     def __repr_args__(self) -> Any:
         names = {f.attribute: f.name for f in fields_of(type(self)).values()}

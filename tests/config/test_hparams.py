@@ -163,6 +163,17 @@ def test_an_assignment_that_a_validator_of_the_whole_refuses_changes_nothing() -
     assert hparams.model_fields_set == {"low"}
 
 
+def test_a_copy_takes_new_values_by_the_names_of_fields() -> None:
+    fields = {"items": (int, 1), "_x": (int, 2), "lr": (float, 0.1)}
+    odd = define_hparams("Odd", fields)
+
+    copied = odd().model_copy(update={"items": 5, "_x": 6})
+
+    assert dict(copied) == {"items": 5, "_x": 6, "lr": 0.1}
+    with pytest.raises(ValueError, match=r"Odd has no field 'itms'.*'items'"):
+        copied.model_copy(update={"itms": 5})
+
+
 def test_a_key_selects_a_part_of_a_yaml_file(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("m: {lr: 0.5, dim: 4}\n")
