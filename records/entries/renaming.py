@@ -111,6 +111,8 @@ def _by_rules(rules: Sequence[RenameRule]) -> Renamer:
 def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
     for old_path, new_path in names.items():
         _check_prefix(paths, old_path, new_path)
+    # Every path begins with '', unless a file of others has an entry of that name.
+    prefix = names.pop("", "") if "" not in paths else ""
     longest_first = sorted(names, key=len, reverse=True)
 
     def new_name(path: str) -> str | None:
@@ -120,7 +122,7 @@ def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
                 return (names[old_path] + path[len(old_path) :]).removeprefix(".")
             if path == old_path:
                 return names[old_path] or _refuse_empty(old_path)
-        return path
+        return f"{prefix}.{path}" if prefix else path
 
     return new_name
 
@@ -132,7 +134,9 @@ def _check_prefix(paths: Collection[str], old_path: object, new_path: object) ->
             f"rename: {old_path!r} to {new_path!r}; both are paths, or beginnings "
             "of them. To leave an entry out, use exclude="
         )
-    if not any(p == old_path or p.startswith(old_path + ".") for p in paths):
+    if old_path and not any(
+        p == old_path or p.startswith(old_path + ".") for p in paths
+    ):
         hint = did_you_mean(old_path, _beginnings(paths))
         if "*" in old_path or "{" in old_path:
             example = f"RenameField({old_path!r}, {new_path!r})"

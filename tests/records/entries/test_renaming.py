@@ -52,6 +52,14 @@ def test_an_empty_new_name_moves_what_stood_below_up() -> None:
         open_record(state, rename={"b": ""})
 
 
+def test_an_empty_old_name_puts_a_prefix_before_what_has_no_other_one() -> None:
+    state = Record.from_state_dict({"w": torch.ones(2), "head.b": torch.ones(1)})
+
+    assert set(open_record(state, rename={"": "model"})) == {"model.w", "model.head.b"}
+    renamed = open_record(state, rename={"": "model", "head": "out"})
+    assert set(renamed) == {"model.w", "out.b"}
+
+
 def test_a_pattern_of_an_old_name_is_told_that_patterns_mean_the_new_ones() -> None:
     data = Record.from_state_dict({"a.w": torch.ones(2), "b": torch.ones(1)}).save()
 
