@@ -6,6 +6,7 @@ not take any more, or a new one that must be given, ends that.
 
 from collections.abc import Collection, Iterable
 from functools import partial
+from inspect import Parameter
 
 from torch import nn
 
@@ -17,7 +18,7 @@ from ...records.errors import RecordError
 from ..hyperparameters.upgrade import upgraded_node
 from ..hyperparameters.values import VERSION
 from ..modules.registry import names_of
-from ..modules.signature import takes_any_name
+from ..modules.signature import variadic_of
 from .record_changes import RecordChange
 from .record_schema import Arguments, arguments_of
 
@@ -40,19 +41,40 @@ def compare_arguments(
     if upgraded_names is None:
         return []
     names = {path.partition(".")[0] for path in paths}
-    removed_names = (
-        []
-        if takes_any_name(cls)
-        else [n for n in upgraded_names if n not in new_arguments]
-    )
-    added_names = [name for name in new_arguments if name not in upgraded_names]
-    changes = _removals(removed_names, added_names, names)
+    removed_names = [n for n in upgraded_names if n not in new_arguments]
+    variadic_names = variadic_of(cls)
+    added_names = [
+        name
+        for name in new_arguments
+        if name not in upgraded_names and name not in variadic_names.values()
+    ]
+    keywords = variadic_names.get(Parameter.VAR_KEYWORD)
+    if keywords is None:
+        changes = _removals(removed_names, added_names, names)
+    else:
+        changes = [_into_keywords(name, keywords, names) for name in removed_names]
     message = "new argument without a default, which older records lack (or AddDefault)"
     required_names = (name for name in added_names if new_arguments[name])
     return [
         *changes,
         *(RecordChange(name, message, Severity.ERROR) for name in required_names),
     ]
+
+
+def _into_keywords(
+    name: str, keywords: str, stored_names: Collection[str]
+) -> RecordChange:
+    """Return what becomes of an argument that only ``**keywords`` would take now.
+
+    Records hold what these were given as one dict.
+    """
+    message = f"argument taken by **{keywords}"
+    if name in stored_names:
+        message = f"{message}, and a part has its name"
+        return RecordChange(name, message, Severity.ERROR)
+    return RecordChange(
+        name, message, Severity.WARN, RenameField(name, f"{keywords}.{name}")
+    )
 
 
 def _removals(

@@ -147,9 +147,8 @@ def arguments_of(cls: type[nn.Module]) -> Arguments | None:
     if not is_decorated(cls):
         return None
     return {
-        name: parameter.default is Parameter.empty
+        name: parameter.default is Parameter.empty and parameter.kind not in VARIADIC
         for name, parameter in parameters_of(cls).items()
-        if parameter.kind not in VARIADIC
     }
 
 

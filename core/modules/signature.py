@@ -31,8 +31,13 @@ def parameters_of(cls: type[nn.Module]) -> Mapping[str, Parameter]:
 
 def takes_any_name(cls: type[nn.Module]) -> bool:
     """Return whether ``cls`` takes ``**kwargs``."""
-    kinds = (p.kind for p in parameters_of(cls).values())
-    return Parameter.VAR_KEYWORD in kinds
+    return Parameter.VAR_KEYWORD in variadic_of(cls)
+
+
+def variadic_of(cls: type[nn.Module]) -> dict[object, str]:
+    """Return the names of ``*args`` and ``**kwargs`` that ``cls`` takes, by kind."""
+    parameters = parameters_of(cls).values()
+    return {p.kind: p.name for p in parameters if p.kind in VARIADIC}
 
 
 def call(cls: type[nn.Module], arguments: Mapping[str, object]) -> nn.Module:

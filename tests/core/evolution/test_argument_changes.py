@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from torch import nn
 
+from burnish import save_record
 from burnish.config import RenameField
 from burnish.core import module
 from burnish.core.evolution.record_check import (
@@ -46,6 +47,9 @@ def takes_depth(self: Any, width: int = 2, rate: float = 0.1, n: int = 1) -> Non
 def takes_lin(self: Any, lin: int = 2, rate: float = 0.1) -> None: ...
 
 
+def takes_rate_and_any(self: Any, rate: float = 0.1, **named: Any) -> None: ...
+
+
 def takes_any(self: Any, **named: Any) -> None: ...
 
 
@@ -57,7 +61,9 @@ def takes_any(self: Any, **named: Any) -> None: ...
         (takes_width, needs_depth, "new argument without a default"),
         (takes_lin, takes_rate, "argument removed, and a part has its name: lin"),
         (takes_width, takes_depth, ""),
-        (takes_width, takes_any, ""),
+        (takes_width, takes_any, "argument taken by **named: width"),
+        (takes_rate_and_any, takes_rate, "argument removed: named"),
+        (takes_rate, takes_rate_and_any, ""),
         (takes_width, takes_width, ""),
     ],
 )
@@ -97,3 +103,29 @@ def test_a_schema_without_arguments_says_nothing_of_them(tmp_path: Path) -> None
     file.write_text(json.dumps(told))
 
     assert RecordChecker(load_schema(file), of_arguments(takes_dim)).compatible
+
+
+def test_an_argument_goes_into_the_keywords_by_the_rule_that_is_proposed(
+    tmp_path: Path,
+) -> None:
+    class Old(nn.Module):
+        def __init__(self, width: int = 2) -> None:
+            super().__init__()
+            self.lin = nn.Linear(width, width)
+
+    class New(nn.Module):
+        def __init__(self, **named: Any) -> None:
+            super().__init__()
+            width = named.get("width", 2)
+            self.lin = nn.Linear(width, width)
+
+    old = module(name="tests/keywords")(Old)
+    dump_schema(old, tmp_path / "schema.json")
+    data = save_record(old(3))
+    rules = [RenameField("width", "named.width")]
+    new = module(name="tests/keywords", version=1, upgrade_rules={0: rules})(New)
+
+    restored: Any = new.from_record(data)  # type: ignore[attr-defined]  # decorated
+
+    assert restored.lin.in_features == 3
+    assert RecordChecker(load_schema(tmp_path / "schema.json"), new).compatible
