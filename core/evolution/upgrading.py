@@ -56,12 +56,10 @@ def upgrade_paths(
     record: Entries, places: Places, paths: Iterable[str]
 ) -> dict[str, str | None]:
     """Return where ``paths`` of ``record`` stand in the module, None if deleted."""
-    carried: dict[str, str | None] = {path: path for path in paths}
-    for prefix, rule in _steps(record, places):
-        for path, now in carried.items():
-            if now is not None:
-                carried[path] = _rename_below(now, prefix, rule)
-    return carried
+    paths_now: dict[str, str | None] = {path: path for path in paths}
+    for _ in _followed(_steps(record, places), paths_now):
+        pass
+    return paths_now
 
 
 def upgrade_names(
@@ -84,18 +82,30 @@ def rewriting_rules(
     """
     rules: dict[str, TensorRule] = {}
     paths_now: dict[str, str | None] = {path: path for path in paths}
-    for prefix, rule in _steps(_versions_alone(versions, file), places):
-        for path, now in paths_now.items():
-            if now is None:
-                continue
-            if (
-                isinstance(rule, TensorRule)
-                and now.startswith(prefix)
-                and rule.concerns(now.removeprefix(prefix))
-            ):
-                rules.setdefault(path, rule)
-            paths_now[path] = _rename_below(now, prefix, rule)
+    steps = _steps(_versions_alone(versions, file), places)
+    for path, prefix, rule in _followed(steps, paths_now):
+        now = paths_now[path] or ""
+        if (
+            isinstance(rule, TensorRule)
+            and now.startswith(prefix)
+            and rule.concerns(now.removeprefix(prefix))
+        ):
+            rules.setdefault(path, rule)
     return rules
+
+
+def _followed(
+    steps: Iterable[tuple[str, RewriteRule]], paths_now: dict[str, str | None]
+) -> Iterator[tuple[str, str, RewriteRule]]:
+    """Yield each path with a rule that meets it, then note where it stands after that.
+
+    ``paths_now`` has where each stands by now, None once it was deleted.
+    """
+    for prefix, rule in steps:
+        for path, now in paths_now.items():
+            if now is not None:
+                yield path, prefix, rule
+                paths_now[path] = _rename_below(now, prefix, rule)
 
 
 def _versions_alone(versions: Mapping[str, Any], file: str) -> Entries:
