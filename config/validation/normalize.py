@@ -94,8 +94,10 @@ class Preparation:
             if obj is not MISSING:
                 return obj
             tree = tree.otherwise if isinstance(tree, OwnTypeText) else tree
-        if tree is None or type(tree) in _NUMBERS or annotation is type(tree) is str:
+        if tree is None or annotation is type(tree) is str:
             return tree
+        if type(tree) in _NUMBERS:
+            return _member_of(annotation, tree)
         if isinstance(tree, Rounded):
             return self._number(annotation, tree, path)
         if schedule_of(tree) is not None or isinstance(tree, str):
@@ -346,9 +348,14 @@ def _word(annotation: object, word: object) -> object:
     if not isinstance(word, str):
         return word
     for member in members(annotation):
-        for value in literals(member):
-            # Files hold the value of a member, and the text of bytes.
-            if isinstance(value, enum.Enum | bytes) and encode(value) == word:
+        choices = {value: encode(value) for value in literals(member)}
+        # Files hold the value of a member, and the text of bytes.
+        for value, text in choices.items():
+            if isinstance(value, enum.Enum | bytes) and text == word:
+                return value
+        if word not in choices:
+            named = (v for v in choices if isinstance(v, enum.Enum) and v.name == word)
+            for value in named:
                 return value
         if isinstance(member, type) and issubclass(member, enum.Enum):
             by_value = [m for m in member if m.value == word]
@@ -356,6 +363,24 @@ def _word(annotation: object, word: object) -> object:
             if by_value or by_name is not None:
                 return by_value[0] if by_value else by_name
     return str(word)
+
+
+def _member_of(annotation: object, number: object) -> object:
+    """Return the member in a ``Literal`` whose value ``number`` is, else the number."""
+    if isinstance(annotation, type):
+        return number
+    kinds = members(annotation)
+    values = [value for kind in kinds for value in literals(kind)]
+    chosen = [
+        v for v in values if isinstance(v, enum.Enum) and _is_one(number, v.value)
+    ]
+    is_number = not {*_NUMBERS}.isdisjoint(kinds)
+    is_itself = any(_is_one(number, value) for value in values)
+    return chosen[0] if chosen and not (is_number or is_itself) else number
+
+
+def _is_one(number: object, value: object) -> bool:
+    return type(number) is type(value) and number == value
 
 
 def _resolve(f: ClassField, weak: Weak, path: str) -> dict[str, object] | None:

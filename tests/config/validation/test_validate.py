@@ -1,3 +1,4 @@
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
@@ -6,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from burnish.config import ConfigError, loads
+from burnish.config import ConfigError, dumps, load, loads
 from burnish.config.validation.overrides import override_texts
 from burnish.config.validation.validate import build, build_plain
 
@@ -160,3 +161,35 @@ def test_overrides_that_are_no_list_of_texts_are_refused(overrides: Any) -> None
         override_texts(overrides)
     with pytest.raises(TypeError, match="list of texts"):
         build_plain(Config, {}, "", overrides)
+
+
+class Mode(Enum):
+    FAST = 1
+    SLOW = "s"
+
+
+@dataclass
+class Chosen:
+    one: Literal[Mode.FAST, Mode.SLOW] = Mode.FAST
+    many: list[Literal[Mode.FAST, "x"] | None] = field(default_factory=list)
+    table: dict[Literal[Mode.SLOW], int] = field(default_factory=dict)
+    number: Literal[Mode.FAST] | int = 3
+
+
+@pytest.mark.parametrize("format", ["ron", "json", "yaml"])
+def test_members_in_a_literal_are_read_as_they_are_written(format: str) -> None:
+    chosen = Chosen(Mode.FAST, [Mode.FAST, "x", None], {Mode.SLOW: 1}, 1)
+
+    assert loads(Chosen, dumps(chosen, format), format) == chosen
+
+
+@pytest.mark.parametrize("text", ["FAST", "1"])
+def test_members_in_a_literal_go_by_name_too(text: str) -> None:
+    assert loads(Chosen, f"(one: {text})").one is Mode.FAST
+    assert load(Chosen, None, [f"one={text}"]).one is Mode.FAST
+    assert load(Chosen, None, ["one=SLOW", "many=[FAST, 1]"]).many == 2 * [Mode.FAST]
+
+
+def test_a_member_in_a_literal_that_a_number_stands_for_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"FAST.*would be read as the int 1"):
+        dumps(Chosen(number=Mode.FAST))
