@@ -374,7 +374,7 @@ def _member_of(annotation: object, number: object) -> object:
     chosen = [
         v for v in values if isinstance(v, enum.Enum) and _is_one(number, v.value)
     ]
-    is_number = not {*_NUMBERS}.isdisjoint(kinds)
+    is_number = any(kind is each for kind in kinds for each in _NUMBERS)
     is_itself = any(_is_one(number, value) for value in values)
     return chosen[0] if chosen and not (is_number or is_itself) else number
 
