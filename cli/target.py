@@ -61,14 +61,30 @@ def _file(file: Path) -> ModuleType:
         raise
     except BaseException as error:  # a user's file may raise anything, and end us
         sys.modules.pop(name, None)
+        if _is_relative(error) and (file.resolve().parent / "__init__.py").exists():
+            return _part_of_package(file.resolve())
         raise TargetError(
             f"{file} cannot be imported: {_failure_text(error)}"
         ) from error
     return module
 
 
-def _module(name: str) -> ModuleType:
-    sys.path.insert(0, os.getcwd())
+def _is_relative(error: BaseException) -> bool:
+    """Return whether a file was imported by itself that names its package by dots."""
+    return isinstance(error, ImportError) and "no known parent package" in str(error)
+
+
+def _part_of_package(file: Path) -> ModuleType:
+    """Return the module in ``file`` under its name in the packages around it."""
+    names, folder = [file.stem], file.parent
+    while (folder / "__init__.py").exists() and folder != folder.parent:
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return _module(".".join(names), folder)
+
+
+def _module(name: str, folder: Path | None = None) -> ModuleType:
+    sys.path.insert(0, str(folder or os.getcwd()))
     try:
         return importlib.import_module(name)
     except KeyboardInterrupt:
