@@ -103,6 +103,11 @@ def what_to_read(folder: str) -> str:
         return "a run that has no checkpoint yet: its folder 'checkpoints' holds none"
     if "config.json" in names:
         return f"which burnish.from_pretrained({folder!r}, Net) reads"
+    if any(name.endswith(".safetensors.index.json") for name in names):
+        return (
+            f"a record in several files, of which burnish convert {folder!r} NEW.mpk "
+            "makes one"
+        )
     files = _records(names)
     if files:
         return f"expected a file; it holds {first_names(files, 6)}"

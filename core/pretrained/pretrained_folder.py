@@ -111,7 +111,11 @@ def _content(folder: str, **reading: Any) -> FolderContent:
     hparams = _hparams_in(record.metadata)
     if hparams is None:
         if config is None:
-            raise FileNotFoundError(f"{os.path.join(folder, CONFIG)} is missing")
+            raise FileNotFoundError(
+                f"{os.path.join(folder, CONFIG)} is missing, and the weights do not "
+                "say what module they are of. Net.from_record(file, ...) reads weights "
+                f"in one file; burnish convert {folder!r} NEW.mpk makes one of several"
+            )
         return FolderContent(config, record, "__module__" in config)
     if config is None or config.get(SAVE) not in (None, digest(hparams)):
         return FolderContent(dict(hparams), record, True)

@@ -98,7 +98,8 @@ def foreign_json(key: str) -> tuple[str, str]:
     if key == "weight_map":
         return (
             "the index of weights in several files",
-            "Open the folder that it is in: burnish.from_pretrained(folder, Net).",
+            "burnish.from_pretrained(folder, Net) reads the folder if config.json is "
+            "in it, and burnish convert FOLDER NEW.mpk makes one file of it.",
         )
     if key == "step":
         return (

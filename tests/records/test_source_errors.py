@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import burnish
+from burnish.cli.main import main
 from burnish.records import Record, RecordFormatError, open_record
 from burnish.train import HyperState
 
@@ -94,6 +95,21 @@ def test_a_folder_of_a_pretrained_module_names_from_pretrained(tmp_path: Path) -
 
     with pytest.raises(IsADirectoryError, match=r"burnish\.from_pretrained\('"):
         open_record(tmp_path / "net")
+
+
+def test_a_folder_of_shards_without_a_config_names_the_command_that_joins_them(
+    tmp_path: Path,
+) -> None:
+    source, shards = str(tmp_path / "net.mpk"), str(tmp_path / "net")
+    Record.from_state_dict(Net().state_dict()).save(source)
+    assert main(["convert", source, shards, "--shards", "5GB"]) == 0
+
+    with pytest.raises(IsADirectoryError, match=r"burnish convert '.*' NEW\.mpk"):
+        open_record(shards)
+    with pytest.raises(FileNotFoundError, match=r"is missing, .* burnish convert"):
+        burnish.from_pretrained(shards, Net)
+    assert main(["convert", shards, str(tmp_path / "again.mpk")]) == 0
+    assert [*open_record(tmp_path / "again.mpk")] == [*open_record(source)]
 
 
 def test_a_run_of_hyper_state_names_it(tmp_path: Path) -> None:
