@@ -320,7 +320,10 @@ def _know_other_libraries() -> None:
 
 
 library_bases: set[type] = set()
-"""The base classes of libraries of which we know what their modules are made of."""
+"""The base classes of libraries of which we know what their modules are made of.
+
+Their builders take what constructors take, beside what files hold of it.
+"""
 
 
 def _inherited_registration(

@@ -19,7 +19,7 @@ from ..modules.registry import NAME, Node, is_of_a_parent, is_same_class, names_
 from ..modules.signature import parameters_of, takes_any_name
 from ..modules.tree import Places, places_of
 from ..modules.versions import version_of
-from .capture import ARGUMENTS, builder_of
+from .capture import ARGUMENTS, builder_of, library_bases
 from .descriptions import description
 from .module_plan import PassedArgument
 from .reader import planned
@@ -288,7 +288,8 @@ def _are_names_known(
 
     What stands in ``*args`` may be any parameter of a parent's constructor.
     """
-    if builder_of(cls) is not None:
+    # A builder of users makes arguments of data, and may not take them as they are.
+    if builder_of(cls) is not None and library_bases.isdisjoint(cls.__mro__):
         return False
     kinds = {name: parameters_of(cls)[name].kind for name in arguments}
     variadic = [

@@ -36,6 +36,29 @@ def test_a_decorated_subclass_of_a_transformers_model_keeps_all_its_arguments() 
     assert "__unstored__" not in hparams_in(net)
 
 
+def test_arguments_that_are_passed_are_laid_over_those_of_a_transformers_model() -> (
+    None
+):
+    """A configuration that was passed took the place of all stored arguments."""
+    transformers = pytest.importorskip("transformers")
+    config = small_bert_config()
+
+    @module
+    class Widened(transformers.BertPreTrainedModel):  # type: ignore[misc, name-defined]  # of a library without types
+        def __init__(self, config: Any, n_classes: int = 2, p: float = 0.1) -> None:
+            super().__init__(config)
+            self.head = nn.Linear(config.hidden_size, n_classes)
+            self.drop = nn.Dropout(p)
+
+    data = Widened(config, 5).save_record()
+
+    for arguments in ({"config": config}, {"p": 0.5}, {"config": config, "p": 0.5}):
+        built: Any = Widened.from_record(data, **arguments)
+        assert built.head.out_features == 5
+        assert built.drop.p == arguments.get("p", 0.1)
+    assert Widened.from_record(data, config).head.out_features == 5
+
+
 def test_a_transformers_model_with_more_arguments_keeps_them_in_a_folder(
     tmp_path: Any,
 ) -> None:
