@@ -25,6 +25,7 @@ from ...config.live.history import (
 from ...config.process.user_warning import warn_user
 from ...config.schema.derive import type_of
 from ...config.validation.validate import build
+from ...records.errors import RecordFormatError
 from ...records.io.remote.address import size_at
 from ...records.io.remote.stored_folder import read_place
 from ...records.io.remote.url import Place, Url
@@ -36,10 +37,11 @@ from ...records.processes.messages import (
     rank,
 )
 from ..checkpoints.distributed import is_writer
-from ..checkpoints.folders import LATEST, Folders
+from ..checkpoints.folders import LATEST, Folders, numbered_name
 from ..checkpoints.remote_folders import RunFolders
 from ..checkpoints.rng import restored_generators
 from .digests import FILE as DIGESTS
+from .lazy_fields import value_in_state
 from .saved_with import text_before_edit
 from .state_folders import holds_state, state_folders
 from .stored_files import CONFIG, STATE, StoredFiles, check_texts
@@ -230,6 +232,7 @@ def _config_of(request: Request[C], overrides: Iterable[str]) -> C:
 
 def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
     check_texts(files, CONFIG, STATE)
+    _check_number(request, files)
     stored_edits = edits_in(files.data(HISTORY)) if files.has(HISTORY) else []
     past = edits_of_now(_class_of(request.config_cls), stored_edits)
     changes = standing_overrides(request.overrides, past)
@@ -262,6 +265,31 @@ def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
         stored_config=stored_config if is_changed else None,
         files=files,
         past=tuple(past),
+    )
+
+
+def _check_number(request: Request[Any], files: StoredFiles) -> None:
+    """Raise RecordFormatError for a state of a lower number than its folder's.
+
+    It is of an older checkpoint, and the objects beside it are not; and a run that went
+    on from it would begin there again after each kill, until it has come as far as the
+    folder says. A number that a person raises is honored, and so is what a run only
+    begins with.
+    """
+    folders = request.folders
+    if folders is None or files.folder.parent != folders.root:
+        return
+    match = numbered_name(request.key).fullmatch(files.folder.name)
+    number = value_in_state(files.tree(STATE), request.key)
+    # A number that is no field stands in no text.
+    if match is None or type(number) is not int or number >= int(match[1]):
+        return
+    raise RecordFormatError(
+        str(files.file(STATE)),
+        f"the state of {request.key} {number}",
+        f"that of {request.key} {int(match[1])}, as the folder is named",
+        "Copy the folder again, or go on from an older one. If you changed it on "
+        "purpose, begin another run with it: path=folder.",
     )
 
 

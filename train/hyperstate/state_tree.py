@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, get_origin
 
+from numpy import ndarray
+from torch import Tensor
+
 from ...config.classes.fields import (
     ClassField,
     allows_none,
@@ -17,16 +20,18 @@ from ...config.classes.fields import (
     item_types,
     members,
 )
+from ...config.classes.serializable import Serializable
 from ...config.classes.union_choice import struct_for
 from ...config.errors import ConfigError, Problem
 from ...config.path import child, path_below
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...config.tree import is_dict, is_items
 from ...config.validation.normalize import Preparation
 from ...config.validation.pydantic_check import check
 from ...config.validation.validate import put_back
 from ...records.io.remote.url import Place
-from .blob_markers import checked_file, has_blobs, is_marker
+from .blob_markers import checked_file, has_blobs, is_marker, marker_of
 from .field_marks import is_blob_field
 
 Waiting: TypeAlias = tuple[Callable[[], Any], Any]
@@ -46,6 +51,11 @@ class StateTree(ABC):
     ignore_extra: bool = False
     _places: dict[str, tuple[str, Any]] = field(default_factory=lambda: {})
     """The file of each object, and what is declared there, by its path."""
+    _texts: list[Problem] = field(default_factory=list[Problem])
+    """What is wrong with texts that stand where an object is declared.
+
+    Of a damaged marker nothing else would tell, until the object is used.
+    """
 
     @property
     @abstractmethod
@@ -84,6 +94,8 @@ class StateTree(ABC):
     def state(self, cls: Any, tree: Any) -> Any:
         """Return the state that ``tree`` describes, its versions upgraded already."""
         self._collect(cls, tree, "")
+        if self._texts:
+            raise ConfigError(self.text_file, self._texts)
         self.places_are_known()
         return self.value(cls, tree, "")
 
@@ -113,6 +125,10 @@ class StateTree(ABC):
         elif field_types_in(annotation):
             # Its data is its own affair, texts that look like markers too.
             return
+        elif isinstance(tree, str):
+            if _stands_for_object(annotation):
+                found = f"found {short_repr(tree)}, expected {marker_of('FILE')!r}"
+                self._texts.append(Problem(path, f"{found}, an object"))
         elif is_dict(tree):
             cls = struct_for(annotation, tree)
             fields = {} if cls is None else fields_of(cls)
@@ -203,6 +219,20 @@ class StateTree(ABC):
             # A type that no text has, such as a list of modules that is empty.
             return tree
         return put_back(checked, preparation.schedules)
+
+
+def _stands_for_object(annotation: Any) -> bool:
+    """Return whether an object is declared where no text can stand."""
+    kinds = () if annotation is None else members(annotation)
+    return str not in kinds and any(map(_is_object_class, kinds))
+
+
+def _is_object_class(kind: object) -> bool:
+    """Return whether instances of ``kind`` are stored in records of their own."""
+    if not isinstance(kind, type):
+        return False
+    has_state = hasattr(kind, "state_dict") and hasattr(kind, "load_state_dict")
+    return has_state or issubclass(kind, Serializable | Tensor | ndarray)
 
 
 def _holds_objects(cls: Any) -> bool:

@@ -12,7 +12,9 @@ from burnish.train import HyperState
 from .states import (
     Config,
     LazyState,
+    State,
     advance,
+    begin,
     begin_lazy,
     load,
     weights,
@@ -106,4 +108,25 @@ def test_digests_that_cannot_be_read_are_named(text: str, tmp_path: Path) -> Non
     file.write_text(text, errors="surrogateescape")
 
     with pytest.raises(RecordFormatError, match=r"digests\.txt"):
+        load(tmp_path)
+
+
+def test_the_text_of_an_older_checkpoint_is_refused_where_the_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    save_twice(tmp_path)
+    shutil.copy(tmp_path / OLDER / "state.ron", tmp_path / NEWER / "state.ron")
+
+    with pytest.raises(RecordFormatError, match=r"state of step 100, expected.*200"):
+        load(tmp_path)
+
+    run = HyperState.load(Config, State, begin, path=tmp_path / NEWER)
+    assert run.state.step == 100
+
+
+def test_a_checkpoint_under_a_later_name_is_refused(tmp_path: Path) -> None:
+    save_twice(tmp_path)
+    (tmp_path / NEWER).rename(tmp_path / "latest-step000000000300")
+
+    with pytest.raises(RecordFormatError, match=r"state of step 200, expected.*300"):
         load(tmp_path)

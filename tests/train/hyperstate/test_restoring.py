@@ -329,3 +329,40 @@ def test_an_optimizer_that_came_while_the_run_went_on_steps_the_filled_module(
         assert each.finer is not None
         each.finer.step()
     assert weights(state.net) == weights(run.state.net)
+
+
+@pytest.mark.parametrize("text", ["blob:state.net.mpk>", "<blob:state.net.mpk", "x"])
+@pytest.mark.parametrize("field", ["net", "optim"])
+def test_a_text_in_the_place_of_an_object_is_refused(
+    tmp_path: Path, field: str, text: str
+) -> None:
+    advance(load(tmp_path), 3)
+    state = tmp_path / "latest-step000000000003" / "state.ron"
+    marker = f'{field}: "<blob:state.{field}.mpk>"'
+    assert marker in state.read_text()
+    state.write_text(state.read_text().replace(marker, f'{field}: "{text}"'))
+
+    with pytest.raises(
+        ConfigError, match=rf"{field}: found '{text}', expected '<blob:F"
+    ):
+        load(tmp_path)
+
+
+def test_a_text_among_objects_is_refused(tmp_path: Path) -> None:
+    @dataclass
+    class Ensemble:
+        step: int
+        nets: list[torch.nn.Module]
+
+    def begin(_: Config) -> Ensemble:
+        return Ensemble(0, [torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)])
+
+    def load_ensemble() -> HyperState[Config, Ensemble]:
+        return HyperState.load(Config, Ensemble, begin, checkpoint_dir=tmp_path)
+
+    advance(load_ensemble(), 3)
+    state = tmp_path / "latest-step000000000003" / "state.ron"
+    state.write_text(state.read_text().replace("<blob:", "<blb:"))
+
+    with pytest.raises(ConfigError, match=r"nets\[1\]: found '<blb:state\.nets\.1"):
+        load_ensemble()
