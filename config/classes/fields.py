@@ -115,11 +115,12 @@ def declared_as(annotation: object, cls: type) -> object:
 
 def is_model(annotation: object) -> "TypeGuard[type[BaseModel]]":
     """Return whether ``annotation`` is a pydantic model; pydantic stays unloaded."""
-    pydantic = sys.modules.get("pydantic")
+    # While another thread imports pydantic there is no model yet.
+    base = getattr(sys.modules.get("pydantic"), "BaseModel", None)
     return (
-        pydantic is not None
+        base is not None
         and isinstance(annotation, type)
-        and issubclass(annotation, pydantic.BaseModel)
+        and issubclass(annotation, base)
     )
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
@@ -15,7 +14,7 @@ from ....config.process.interrupts import call_with_end
 from ....config.short_text import short_repr
 from ....records.tensors.grad_mode import grad_mode_after_errors
 from ...modules.signature import call_arguments
-from ...state.uninitialized.streams import Streams
+from ...state.uninitialized.streams import Streams, numpy_random
 from ...state.uninitialized.uninitialized import call_filled, call_unfilled
 from ..edits.edits import ChangeItems, Edit, SetArguments
 from ..errors import (
@@ -391,7 +390,7 @@ def call_reseeded(seed: int, function: Callable[[], T]) -> T:
 
     def run() -> T:
         random.seed(seed)
-        numpy: Any = sys.modules.get("numpy.random")
+        numpy = numpy_random()
         if numpy is not None:
             numpy.seed(seed)
         torch.default_generator.manual_seed(seed)
@@ -405,7 +404,7 @@ def host_rng_state() -> tuple[object, ...]:
 
     Torch's draws are left out: values of buffers come from them, and may.
     """
-    numpy: Any = sys.modules.get("numpy.random")
+    numpy = numpy_random()
     state = () if numpy is None else numpy.get_state()
     return (
         random.getstate(),

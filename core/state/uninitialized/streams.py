@@ -1,5 +1,6 @@
 """The random generators of the process: where they stand, and back again."""
 
+import importlib
 import random
 import sys
 from typing import Any
@@ -13,8 +14,7 @@ class Streams:
     def __init__(self) -> None:
         self._torch = _states()
         self._python = random.getstate()
-        # Numpy has a generator only in programs that have imported it.
-        numpy: Any = sys.modules.get("numpy.random")
+        numpy = numpy_random()
         self._numpy = None if numpy is None else numpy.get_state()
 
     def have_moved(self) -> bool:
@@ -32,7 +32,16 @@ class Streams:
             torch.cuda.set_rng_state_all(devices)
         random.setstate(self._python)
         if self._numpy is not None:
-            sys.modules["numpy.random"].set_state(self._numpy)
+            numpy_random().set_state(self._numpy)
+
+
+def numpy_random() -> Any:
+    """Return the module with numpy's generator, None in programs without numpy.
+
+    Another thread that is importing it is waited for.
+    """
+    name = "numpy.random"
+    return importlib.import_module(name) if name in sys.modules else None
 
 
 def _states() -> list[torch.Tensor]:
