@@ -28,6 +28,9 @@ def check_state_shapes(name: str, optimizer: torch.optim.Optimizer) -> None:
     Nothing would say how it was cut when it is loaded.
     """
     for param, state in optimizer.state.items():
+        # Optimizers of others keep counters beside the states of parameters.
+        if not isinstance(state, Mapping):
+            continue
         for key, value in state.items():
             if is_sharded(value) and value.shape != param.shape:
                 kind = type(optimizer).__name__

@@ -116,7 +116,8 @@ def is_state_dict(data: object) -> bool:
     state, groups = content["state"], content["param_groups"]
     return (
         isinstance(state, Mapping)
-        and all(isinstance(values, Mapping) for values in state.values())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
+        # Optimizers of others keep counters beside the states of parameters.
+        and all(isinstance(v, Mapping) or isinstance(k, str) for k, v in state.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
         and isinstance(groups, list)
         and all(isinstance(g, Mapping) and "params" in g for g in groups)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
     )
@@ -225,9 +226,9 @@ class _View:
             self._groups.append(group_of(self._with_numbers(group), kind))
             self._params.append([path_of(number) for number in group["params"]])
         for number, state in state_dict["state"].items():
-            path = path_of(number)
-            for key, value in state.items():
-                self._add_value(join(path, str(key)), value)
+            is_of_param = isinstance(state, Mapping)
+            path = path_of(number) if is_of_param else join(prefix, str(number))
+            self._add_value(path, state)
 
     def result(self, plain: list[tuple[str, object]]) -> StatesByName:
         """Return all of the record, with ``plain`` as what else stands there."""

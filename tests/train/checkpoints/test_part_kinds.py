@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import burnish
 from burnish.optim import LBFGS, Adam, AdamW, Lion
@@ -392,3 +393,33 @@ def test_the_state_of_a_class_of_another_name_is_taken_over_and_warned_of(
         Checkpoints(tmp_path).restore(mean=other)
 
     assert other.value == 3
+
+
+class Counted(torch.optim.SGD):
+    """Keeps a counter beside the states of its parameters, as MADGRAD does."""
+
+    def step(self, closure: Any = None) -> Any:
+        state: Any = self.state
+        state["k"] = state["k"] + 1 if "k" in state else torch.ones(1)
+        return super().step(closure)
+
+
+def test_what_an_optimizer_keeps_beside_states_of_parameters_comes_back(
+    tmp_path: Path,
+) -> None:
+    """It was an AttributeError from inside, and nothing was saved."""
+    module = nn.Linear(2, 2)
+    optimizer = Counted(module.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(2):
+        module(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    Checkpoints(tmp_path).save(1, model=module, optimizer=optimizer)
+    other = nn.Linear(2, 2)
+    restored = Counted(other.parameters(), lr=0.1, momentum=0.9)
+
+    Checkpoints(tmp_path).restore(model=other, optimizer=restored)
+
+    state: Any = restored.state
+    assert state["k"].tolist() == [2.0]
+    before, after = optimizer.state[module.weight], restored.state[other.weight]
+    assert torch.equal(before["momentum_buffer"], after["momentum_buffer"])
