@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
 from torch import nn
@@ -16,6 +17,7 @@ from .construction.draft import Draft
 from .edits.edits import CallMethod, Definition, Edit, Moment, Unbuilt
 from .parts import Parts
 from .selection import Selection, Session
+from .stored.part_versions import are_outdated, carried, stored_versions
 from .stored.provenance import note_provenance
 from .stored.serialization import (
     another_class,
@@ -137,7 +139,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
         Raises TypeError that names what is no plain data.
         """
-        return to_dict(self._definition())
+        nodes = self._session.draft.tree.walk()
+        root = self._session.draft.tree
+        classes = dict.fromkeys(node.cls for node in nodes if node is not root)
+        return to_dict(self._definition(), classes)
 
     @classmethod
     def from_dict(
@@ -198,6 +203,13 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         blueprint: Blueprint[Any] = Blueprint.__new__(Blueprint)
         draft = Draft(definition.cls, dict(definition.arguments))
         blueprint._set_up(draft)
+        versions = stored_versions(cast("Mapping[str, Any]", data))
+        if are_outdated(draft, definition.edits, versions):
+            for edit in definition.edits:
+                known_edit = carried(draft, edit, versions)
+                if known_edit is not None:
+                    blueprint._session.replay([resolve_method(draft, known_edit)])
+            definition = replace(definition, edits=())
         for batch in batches(definition.edits):
             # A method is looked up once what comes before it has chosen its class.
             blueprint._session.replay([resolve_method(draft, edit) for edit in batch])

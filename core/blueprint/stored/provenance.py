@@ -66,7 +66,7 @@ class Provenance:
         Whoever loads the weights compares those parts with their own module's.
         """
         return {
-            **to_dict(self.definition),
+            **to_dict(self.definition, _classes_of_parts(module)),
             RESULT: self._result(module),
         }
 
@@ -111,6 +111,11 @@ class Provenance:
             )
         except TypeError:
             return (_no_provenance, ())
+
+
+def _classes_of_parts(module: nn.Module) -> list[type[nn.Module]]:
+    kinds = dict.fromkeys(type(owner) for path, owner in places_of(module) if path)
+    return [*map(declared_class, kinds)]
 
 
 def note_provenance(

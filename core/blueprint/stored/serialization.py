@@ -41,14 +41,20 @@ from ..edits.marks import marked_methods, moment_of, style_named
 from ..edits.wrapped import holds_place
 from ..errors import FormatError, SettingError
 from ..tree.arguments import check_configurable
+from .part_versions import versions_of_parts
 from .plain_values import Decoder, encode_arguments, encode_plain
 
 VERSION = 1
 _HOOK_KINDS: tuple[HookKind, ...] = get_args(HookKind)
 
 
-def to_dict(definition: Definition) -> dict[str, Any]:
-    """Return a blueprint as data; TypeError names what is no plain data."""
+def to_dict(
+    definition: Definition, classes: Iterable[type[nn.Module]] = ()
+) -> dict[str, Any]:
+    """Return a blueprint as data; TypeError names what is no plain data.
+
+    ``classes`` are those of its parts, of whose versions it tells.
+    """
     cls = definition.cls
     version = version_of(cls)
     return {
@@ -58,6 +64,7 @@ def to_dict(definition: Definition) -> dict[str, Any]:
         "arguments": encode_arguments(cls, definition.arguments, ""),
         # What a method has edited is made anew by its call, which is on the tape.
         "tape": [_encode_edit(edit) for edit in definition.edits if edit.is_logged],
+        **(versions_of_parts(classes) if definition.edits else {}),
     }
 
 

@@ -1,0 +1,112 @@
+"""Edits of parts whose class has another version now than when they were stored.
+
+A part's class is known only once the constructors have run, so that an edit is carried
+over to the names of now just before it takes its place in the log.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from ....config.errors import ConfigError
+from ....config.path import join, parts
+from ....config.patterns import is_pattern
+from ....config.rewriting.rewrite_rule import RewriteRule
+from ...modules.classes import is_decorated
+from ...modules.registry import NAME, REGISTERED, names_of
+from ...modules.versions import new_path, rules_of, version_of
+from ..construction.draft import Draft
+from ..edits.edits import Edit, SetArguments
+from ..errors import FormatError
+
+KEY = "versions"
+"""Where a stored blueprint has the versions of the classes of its parts, by name."""
+
+
+def versions_of_parts(classes: Iterable[type[nn.Module]]) -> dict[str, Any]:
+    """Return what a blueprint says of the versions of ``classes``, nothing for none."""
+    versions = {_name(cls): version_of(cls) for cls in classes if is_decorated(cls)}
+    return {KEY: versions} if versions else {}
+
+
+def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return what `versions_of_parts` said. FormatError for something else."""
+    versions: Any = data.get(KEY, {})
+    is_valid = isinstance(versions, Mapping) and all(
+        type(n) is int and n >= 0 for n in versions.values()
+    )
+    if not is_valid:
+        raise FormatError(KEY, f"expected versions by name, found {versions!r:.60}")
+    return versions
+
+
+def are_outdated(draft: Draft, edits: Iterable[Edit], since: Mapping[str, int]) -> bool:
+    """Return whether a class has another version now, of parts and of those to come."""
+    chosen = [edit.cls for edit in edits if isinstance(edit, SetArguments) and edit.cls]
+    classes = {*chosen, *(node.cls for node in draft.tree.walk())}
+    return bool(since) and any(_rules(cls, since) for cls in classes)
+
+
+def carried(draft: Draft, edit: Edit, since: Mapping[str, int]) -> Edit | None:
+    """Return ``edit`` in the names of now; None if a rule removed what it is of."""
+    targets = edit.target if isinstance(edit.target, tuple) else (edit.target,)
+    paths = [p for t in targets if (p := _carried_path(draft, t, since)) is not None]
+    if not paths:
+        return None
+    target = tuple(paths) if isinstance(edit.target, tuple) else paths[0]
+    edit = edit if target == edit.target else replace(edit, target=target)
+    if not isinstance(edit, SetArguments) or not edit.arguments:
+        return edit
+    # The class of the whole has rules that were applied to all of the tape.
+    nodes = [node for node in draft.match(target) if node is not draft.tree]
+    classes = [edit.cls] if edit.cls else list(dict.fromkeys(n.cls for n in nodes))
+    by_class = [_carried_arguments(cls, edit, since, str(target)) for cls in classes]
+    arguments = by_class[0] if by_class else edit.arguments
+    if any(other != arguments for other in by_class):
+        names = ", ".join(cls.__qualname__ for cls in classes)
+        message = (
+            f"its arguments have other names now, and not the same in all: {names}"
+        )
+        raise FormatError(str(target), message)
+    return edit if arguments == edit.arguments else replace(edit, arguments=arguments)
+
+
+def _carried_path(draft: Draft, path: str, since: Mapping[str, int]) -> str | None:
+    """Return ``path`` after the rules of each part on its way; patterns stay."""
+    if not path or is_pattern(path):
+        return path
+    names = [*parts(path)]
+    for i in range(1, len(names)):
+        node = draft.nodes_by_path.get(join(*names[:i]))
+        for rule in () if node is None else _rules(node.cls, since):
+            below = new_path(rule, join(*names[i:]))
+            if below is None:
+                return None
+            names[i:] = parts(below)
+    return join(*names)
+
+
+def _carried_arguments(
+    cls: type[nn.Module], edit: SetArguments, since: Mapping[str, int], path: str
+) -> Mapping[str, Any]:
+    arguments = dict(edit.arguments)
+    try:
+        for rule in _rules(cls, since):
+            rule.apply(arguments)
+    except ConfigError as error:
+        raise FormatError(path, str(error)) from error
+    return arguments
+
+
+def _rules(cls: type[nn.Module], since: Mapping[str, int]) -> list[RewriteRule]:
+    """Return the rules that came since; none for a class that nothing is known of."""
+    newest = version_of(cls)
+    steps = range(since.get(_name(cls), newest) if newest else 0, newest)
+    return [rule for step in steps for rule in rules_of(cls).get(step, ())]
+
+
+def _name(cls: type[nn.Module]) -> str:
+    names = names_of(cls)
+    return str(names.get(REGISTERED) or names[NAME])

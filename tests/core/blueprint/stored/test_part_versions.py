@@ -1,0 +1,115 @@
+"""Stored edits of parts follow the rules that the classes of these parts have got."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from burnish import module
+from burnish.config import DeleteField, RenameField
+from burnish.config.rewriting.rewrite_rule import RewriteRule
+from burnish.core.blueprint import Blueprint
+from burnish.core.blueprint.errors import FormatError
+
+SWAP: list[RewriteRule] = [
+    RenameField("width", "t"),
+    RenameField("depth", "width"),
+    RenameField("t", "depth"),
+    RenameField("left", "t"),
+    RenameField("right", "left"),
+    RenameField("t", "right"),
+]
+
+
+def old_classes() -> Any:
+    @module(name="tests/part_versions/block")
+    class Block(nn.Module):
+        def __init__(self, width: int = 3, depth: int = 2, drop: float = 0.0) -> None:
+            super().__init__()
+            self.left = nn.Linear(width, depth)
+            self.right = nn.Linear(depth, width)
+
+    @module(name="tests/part_versions/net")
+    class Net(nn.Module):
+        def __init__(self, n: int = 2) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(Block() for _ in range(n))
+
+    return Net
+
+
+def new_classes(*rules: RewriteRule) -> Any:
+    versions: Any = {"version": 1, "upgrade_rules": {0: [*SWAP, *rules]}}
+
+    @module(name="tests/part_versions/block", **versions)
+    class Block(nn.Module):
+        def __init__(self, depth: int = 3, width: int = 2, drop: float = 0.0) -> None:
+            super().__init__()
+            self.right = nn.Linear(depth, width)
+            self.left = nn.Linear(width, depth)
+
+    @module(name="tests/part_versions/net")
+    class Net(nn.Module):
+        def __init__(self, n: int = 2) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(Block() for _ in range(n))
+
+    return Net
+
+
+def configured(cls: Any) -> Any:
+    blueprint = Blueprint(cls)
+    blueprint.configure("blocks.0", depth=7)
+    blueprint.configure("blocks.1.left", bias=False)
+    return blueprint
+
+
+def test_arguments_and_paths_below_a_part_have_the_names_of_now() -> None:
+    data = json.loads(json.dumps(configured(old_classes()).to_dict()))
+    new_classes()
+
+    blocks = Blueprint.from_dict(data).build().blocks
+
+    assert data["versions"] == {"tests/part_versions/block": 0}
+    assert blocks[0].right.weight.shape == (7, 3)
+    assert [blocks[1].right.bias, blocks[1].left.bias is None] == [None, False]
+
+
+def test_a_record_of_what_was_built_follows_too() -> None:
+    old = configured(old_classes()).build()
+    data = old.save_record()
+
+    new = new_classes().from_record(data)
+
+    for before, now in zip(old.blocks, new.blocks, strict=True):
+        assert torch.equal(before.left.weight, now.right.weight)
+        assert (before.left.bias is None) is (now.right.bias is None)
+
+
+def test_what_was_stored_by_the_class_of_now_stays_as_it_is() -> None:
+    data = configured(new_classes()).to_dict()
+
+    blocks = Blueprint.from_dict(data).build().blocks
+
+    assert data["versions"] == {"tests/part_versions/block": 1}
+    assert blocks[0].left.weight.shape == (7, 2)
+    assert blocks[1].left.bias is None
+
+
+def test_an_edit_of_a_part_that_a_rule_removed_is_left_out() -> None:
+    data = configured(old_classes()).to_dict()
+    new_classes(DeleteField("right"))
+
+    blueprint = Blueprint.from_dict(data)
+
+    assert [edit["at"] for edit in blueprint.to_dict()["tape"]] == ["blocks.0"]
+
+
+@pytest.mark.parametrize("versions", [3, {"a": "1"}, {"a": -1}])
+def test_versions_that_are_none_are_refused(versions: object) -> None:
+    data = {**configured(old_classes()).to_dict(), "versions": versions}
+
+    with pytest.raises(FormatError, match="versions: expected versions by name"):
+        Blueprint.from_dict(data)
