@@ -37,7 +37,7 @@ def empty_source(source: Source) -> RecordFormatError:
     return RecordFormatError(source.name, "an empty file", cure=TRUNCATED)
 
 
-def unknown_content(source: Source, content: Source | None) -> ForeignFileError:
+def unknown_content(source: Source, content: Source | None) -> RecordFormatError:
     """Return the error of bytes of no format; ``content`` is what they unpack to."""
     inside = source if content is None else content
     kind = foreign_kind(bytes(inside.read(0, min(HEAD, inside.size))))
@@ -58,9 +58,21 @@ def unknown_content(source: Source, content: Source | None) -> ForeignFileError:
         )
     if source.size < _SMALL:
         cure += f" A file of {quantity(source.size, 'byte')} may be truncated."
-    start = bytes(inside.read(0, min(8, inside.size)))
+    start = bytes(inside.read(0, min(HEAD, inside.size)))
+    if not any(start):
+        # Not what somebody else wrote: a name whose content never came.
+        words = f"{packed}{quantity(len(start), 'zero')} at its beginning"
+        return RecordFormatError(source.name, words, "a record", _CURE_OF_ZEROS)
+    start = start[:8]
     description = f"{packed}first bytes {start!r}"
     return ForeignFileError(source.name, description, "those of a known format", cure)
+
+
+_CURE_OF_ZEROS = (
+    "Its space was taken and its content is not there, as after a copy that was cut "
+    "off, or a disk that lost what it had confirmed. Copy the file again, or use an "
+    "older one."
+)
 
 
 def _stands_behind(source: Source) -> bool:

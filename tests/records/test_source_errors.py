@@ -1,5 +1,6 @@
 """What holds no record is told what it is, and which call reads it."""
 
+import gzip
 import io
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 import burnish
 from burnish.cli.main import main
 from burnish.records import Record, RecordFormatError, open_record
+from burnish.records.errors import ForeignFileError
 from burnish.train import HyperState
 
 from ..formats_of_records import OWN_RECORDERS
@@ -172,3 +174,19 @@ def test_a_file_that_is_open_for_text_is_refused_both_ways() -> None:
         Net().save_record(io.StringIO())  # type: ignore[call-overload]  # the test
     with pytest.raises(TypeError, match="open for text; open it with mode 'rb'"):
         open_record(io.StringIO())  # type: ignore[arg-type]  # the test
+
+
+@pytest.mark.parametrize("n_bytes", [1, 64, 5000])
+@pytest.mark.parametrize("suffix", [".mpk", ".json", ".mpk.gz", ".safetensors"])
+def test_a_file_whose_content_never_came_is_damaged_and_no_stranger_s(
+    tmp_path: Path, suffix: str, n_bytes: int
+) -> None:
+    file = tmp_path / f"net{suffix}"
+    content = bytes(n_bytes)
+    file.write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
+
+    with pytest.raises(RecordFormatError) as caught:
+        open_record(file)
+
+    assert not isinstance(caught.value, ForeignFileError)
+    assert "Copy" in str(caught.value) or "older one" in str(caught.value)
