@@ -12,7 +12,7 @@ from .bucket import Bucket, Job
 from .memory.tensor_form import owned, stepped_tensor
 from .portions import StepFailed, Write, job_of_each, memory_of
 from .tracing.extended_state import MASTER, kept_names
-from .tracing.recording import ImpureStepError
+from .tracing.recording import ImpureStepError, another_state
 from .tracing.state_fields import fields_of_state, follow, state_of
 from .tracing.step_call import CHANGED_IN_PLACE, StepCall, versions
 
@@ -112,10 +112,7 @@ def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:
             "state is a Record (class MyState(burnish.Record): ...) or None"
         )
     if state is not None and type(new_state) is not type(state):
-        raise ImpureStepError(
-            f"step() returns {with_article(type(new_state).__name__)} as state, and it "
-            f"came as {with_article(type(state).__name__)}"
-        )
+        raise another_state(new_state, type(state))
     for name, value in vars(state).items() if state is not None else ():
         if isinstance(value, Tensor):
             _require_same_form(f"state.{name}", value, vars(new_state).get(name))

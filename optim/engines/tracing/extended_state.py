@@ -12,9 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from ....config.short_text import with_article
 from .operations import round_stand_in, where_stand_in
-from .recording import ImpureStepError
+from .recording import another_state
 from .stand_in import StandIn
 from .stochastic_rounding import rounded
 
@@ -129,11 +128,9 @@ def closed(tensor: Any, state: Any, weight: Any, stored_state: Any) -> tuple[Any
     """Return the weight and the state to store, of what a step made of `opened`."""
     if not isinstance(stored_state, ExtendedState):
         return tensor.to(weight.dtype), state
-    if type(state) is not (stored_state.author or type(None)):
-        raise ImpureStepError(
-            f"step() returns {with_article(type(state).__name__)} as state, and it "
-            f"came as {with_article(type(stored_state).__name__)}"
-        )
+    state_class = stored_state.author or type(None)
+    if type(state) is not state_class:
+        raise another_state(state, state_class)
     fields = dict(_fields_of(state))
     weight = close_fields(fields, tensor, weight, stored_state.kept, vars(stored_state))
     return weight, _filled(type(stored_state), fields)

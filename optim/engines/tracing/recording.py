@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ....config.short_text import with_article
+
 Op = tuple[Any, ...]
 """``(name, *arguments)``: a value's number, or ``~i`` for constant number ``i``."""
 
@@ -18,6 +20,25 @@ class NotElementwise(Exception):
 
 class ImpureStepError(TypeError):
     """A step changed one of its arguments, or returned what does not fit."""
+
+
+def another_state(returned: object, expected: type) -> ImpureStepError:
+    """Return the error of a step whose state is of another class than ``expected``."""
+    cls = type(returned)
+    found = (
+        f"step() returns {with_article(cls.__name__)} as state, and it came as "
+        f"{with_article(expected.__name__)}"
+    )
+    if (cls.__module__, cls.__qualname__) != (
+        expected.__module__,
+        expected.__qualname__,
+    ):
+        return ImpureStepError(found)
+    return ImpureStepError(
+        f"{found} of before: the class was defined once more since the optimizer was "
+        "bound, as by a cell of a notebook that ran again. Bind it anew, and load the "
+        "record of the old one"
+    )
 
 
 class Recording:

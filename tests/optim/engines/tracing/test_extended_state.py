@@ -1,6 +1,6 @@
 """What is kept for a weight stands beside an author's state, and never in its sight."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -81,4 +81,38 @@ def test_a_state_of_another_type_is_refused_by_the_names_an_author_knows(
     optimizer = Wrong().bind(net, lr=0.1, master_dtype=torch.float32, fused=fused)
 
     with pytest.raises(ImpureStepError, match=r"AdamState as state.* as a Mean"):
+        drive(optimizer, net, 1)
+
+
+def again() -> Any:
+    """Return the class of the state as a cell that runs again defines it."""
+
+    class Mean(Record):
+        mean: Tensor
+
+    return Mean
+
+
+class OfACell(SimpleOptimizer[Any]):
+    state_class: ClassVar[Any] = None
+
+    def init(self, tensor: Tensor) -> Any:
+        return self.state_class(torch.zeros_like(tensor))
+
+    def step(self, lr: float, tensor: Tensor, grad: Tensor, state: Any) -> Any:
+        return tensor - lr * grad, self.state_class(state.mean)
+
+
+@ENGINES
+@pytest.mark.parametrize("master_dtype", [None, torch.float32])
+def test_a_state_whose_class_was_defined_anew_is_told_as_that(
+    master_dtype: torch.dtype | None, fused: bool | None
+) -> None:
+    net = layers(torch.bfloat16)
+    OfACell.state_class = again()
+    optimizer = OfACell().bind(net, lr=0.1, master_dtype=master_dtype, fused=fused)
+    drive(optimizer, net, 1)
+    OfACell.state_class = again()
+
+    with pytest.raises(ImpureStepError, match=r"defined once more .* Bind it anew"):
         drive(optimizer, net, 1)
