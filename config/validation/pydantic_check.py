@@ -119,8 +119,16 @@ _NO_FIELDS = ("model_type", "dataclass_type")
 
 
 def _no_class(word: str, names: Sequence[str]) -> str:
-    """Say of a word in the place of a class that it is the name of none of these."""
+    """Say of a word in the place of a class that it is the name of none of these.
+
+    A text is no name: RON writes names without quotes, and JSON and YAML have none.
+    """
     classes = " or ".join(dict.fromkeys(names))
+    if word in names:
+        return (
+            f"found the text {short_repr(word)}, expected the fields of {classes}. RON "
+            "and overrides take the name of a class, without quotes"
+        )
     message = f"found {short_repr(word)}, expected {classes} (its name or its fields)"
     by_case = {name.casefold(): name for name in names}
     hint = did_you_mean(by_case.get(word.casefold(), word), names)

@@ -193,3 +193,27 @@ def test_members_in_a_literal_go_by_name_too(text: str) -> None:
 def test_a_member_in_a_literal_that_a_number_stands_for_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"FAST.*would be read as the int 1"):
         dumps(Chosen(number=Mode.FAST))
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [("json", '{"one": "B"}'), ("yaml", "one: B"), ("ron", '(one: "B")')],
+)
+def test_a_text_that_is_the_name_of_a_class_is_told_what_takes_names(
+    format: str, text: str
+) -> None:
+    @dataclass
+    class A:
+        x: int = 1
+
+    @dataclass
+    class B:
+        y: int = 1
+
+    @dataclass
+    class Choice:
+        one: A | B = field(default_factory=A)
+
+    with pytest.raises(ConfigError, match=r"one: found the text 'B'.*fields of A or B"):
+        loads(Choice, text, format)
+    assert loads(Choice, "(one: B)").one == B()
