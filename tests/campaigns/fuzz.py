@@ -276,7 +276,7 @@ Each file ends in a `RecordError`, or in a record: the one that was saved, or, w
 the damage has right checksums, the one that it then is.
 {n_defects} ended otherwise (another exception, a crash, a hang, memory out of
 proportion, other values with intact checksums).
-Seed {options.seed}, torch {torch.__version__}.
+Seeds stand in the rows, torch {torch.__version__}.
 
 | part | figures | time |
 |---|---|---|
