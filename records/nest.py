@@ -68,7 +68,7 @@ def data_of(record: Entries) -> Any:
     announce_entries(record, record.entries())
 
     def leaf(tag: str, number: int) -> object:
-        return data_leaf(record.entries(), tag, number)
+        return data_leaf(record, tag, number)
 
     return _value_of(record, leaf)
 

@@ -20,7 +20,7 @@ from ..config.process.interrupts import raise_of_signal
 from ..config.short_text import quantity, with_article
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
-from .entries.entries import Entries, data_leaf, leaf_value
+from .entries.entries import Entries, data_leaf, typed_leaf
 from .entries.keys import key_of_text, name_of_key_hint
 from .entries.node_names import mismatch, node_name
 from .entries.nodes import LEAVES, decode, escape, tag_of
@@ -188,11 +188,11 @@ class RecordDecoder:
         return nested_record(node, self._record, path)
 
     def _leaf(self, tag: str, number: int) -> object:
-        return leaf_value(self._record.entries(), tag, number)
+        return typed_leaf(self._record, tag, number)
 
     def _undeclared(self, node: Node, path: str) -> Any:
         """Return ``node`` as what it is, where nothing declares that."""
-        leaf = partial(data_leaf, self._record.entries())
+        leaf = partial(data_leaf, self._record)
         wrap = partial(_wrapper_at, path, self._file)
         return decode(node, leaf, wrap, partial(self._nested, path=path))
 

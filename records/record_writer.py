@@ -16,6 +16,8 @@ from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
 from .entries.entries import Entries, check_before_rewriting, with_parts
 from .entries.entry import Entry
+from .entries.memory_order import KEY as ORDERS
+from .entries.memory_order import memory_orders, stored_orders
 from .entries.nodes import paths_of_plain_data
 from .errors import RecordError
 from .format import Format, WriteOptions, disagreement, format_named, write_record
@@ -382,6 +384,8 @@ def _describe(
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
     if (precision_name := precision.describe(flat)) is not None:
         ours["precision"] = precision_name
+    if flat.is_typed and (orders := memory_orders(flat.entries())):
+        ours[ORDERS] = {**stored_orders(flat.metadata), **orders}
     return with_parts(flat, metadata={"burnish": ours, **metadata})
 
 

@@ -16,6 +16,7 @@ from ..io.progress import Progress, Tally
 from ..io.source import Maps, is_remote
 from ..tensors.arrays import array_of_tensor
 from .entry import Entry
+from .memory_order import laid_out, stored_orders
 from .nodes import entry_numbers, renumbered
 from .select import check_selection, chosen_alone, selected, wrappers_around
 from .wrapper_forms import CLASS
@@ -449,15 +450,29 @@ def library_part(metadata: Mapping[str, object]) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
-def data_leaf(entries: list[Entry], tag: str, number: int) -> object:
-    """Return what `leaf_value` does, as no field declares it: trained if it was.
+def data_leaf(record: Entries, tag: str, number: int) -> object:
+    """Return what `typed_leaf` does, as no field declares it: trained if it was.
 
     An optimizer takes a tensor that is not trained without a word.
     """
-    value = leaf_value(entries, tag, number)
-    is_trained = tag == "$tensor" and entries[number].requires_grad
+    value, entry = typed_leaf(record, tag, number), record.entries()[number]
+    is_trained = tag == "$tensor" and entry.requires_grad
     if is_trained and isinstance(value, torch.Tensor) and not value.is_inference():
         value.requires_grad_()
+    return value
+
+
+def typed_leaf(record: Entries, tag: str, number: int) -> object:
+    """Return what `leaf_value` does, a tensor in the order of memory that it had."""
+    entries = record.entries()
+    value = leaf_value(entries, tag, number)
+    if tag == "$tensor" and isinstance(value, torch.Tensor):
+        entry = entries[number]
+        order = stored_orders(record.metadata).get(entry.path)
+        # What is live is somebody's, who goes on with it as it is.
+        if order is not None and not isinstance(entry.source, torch.Tensor):
+            entry.touched = laid_out(value, order)
+            return entry.touched
     return value
 
 

@@ -12,7 +12,7 @@ def extra_state(record: Entries) -> dict[str, Any]:
     """Return a module's extra state by path, decoded; empty for other records."""
     if record.is_typed or not record.tree:
         return {}
-    leaf = partial(data_leaf, record.entries())
+    leaf = partial(data_leaf, record)
     file = record.reading.file
     decoding = ExtraStateDecoding(leaf, partial(make_wrapper, file=file), file)
     return {path: decoding.decode(node) for path, node in record.tree.items()}

@@ -1,0 +1,62 @@
+"""The order in which the dimensions of a tensor lie in memory.
+
+Payloads are in row-major order. A matrix that was in column-major order, as those of
+`torch.linalg.eigh` and `qr` are, is multiplied by other code than its row-major copy,
+and the last digits are others: a run that goes on has to have it as it was.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..tensors.memory import ORDINARY
+from .entry import Entry
+
+KEY = "memory_order"
+"""Where our part of the metadata has the dimensions of tensors, outermost first."""
+
+
+def memory_orders(entries: Iterable[Entry]) -> dict[str, list[int]]:
+    """Return the order of each live tensor that is no row-major one, by its path."""
+    orders: dict[str, list[int]] = {}
+    for entry in entries:
+        tensor = entry.source
+        # Thousands pass here at every save, and nearly all are row-major.
+        if isinstance(tensor, Tensor) and type(tensor) in ORDINARY:
+            order = _order_of(tensor)
+            if order is not None:
+                orders[entry.path] = order
+    return orders
+
+
+def stored_orders(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a file says of orders, whatever stands there."""
+    section = metadata.get("burnish")
+    orders: Any = section.get(KEY) if isinstance(section, Mapping) else None
+    return orders if isinstance(orders, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]  # data
+
+
+def laid_out(tensor: Tensor, order: object) -> Tensor:
+    """Return the values in memory of that order; the tensor itself if it has none."""
+    if type(tensor) not in ORDINARY or 0 in tensor.stride():
+        return tensor  # it is spread over processes, or stands for one without values
+    dims: list[Any] = order if isinstance(order, list) else []  # pyright: ignore[reportUnknownVariableType]  # data
+    if {*map(type, dims)} != {int} or sorted(dims) != [*range(tensor.ndim)]:
+        return tensor  # no order of its dimensions
+    permuted = tensor.permute(dims)
+    if permuted.is_contiguous():
+        return tensor
+    return permuted.contiguous().permute([dims.index(i) for i in range(tensor.ndim)])
+
+
+def _order_of(tensor: Tensor) -> list[int] | None:
+    """Return the dimensions, outermost first; None if row-major, or with gaps."""
+    try:
+        if tensor.is_contiguous():
+            return None
+        strides = tensor.stride()
+        order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
+        return order if tensor.permute(order).is_contiguous() else None
+    except RuntimeError:
+        return None  # one that has no strides
