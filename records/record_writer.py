@@ -384,7 +384,9 @@ def _describe(
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
     if (precision_name := precision.describe(flat)) is not None:
         ours["precision"] = precision_name
-    if flat.is_typed and (orders := memory_orders(flat.entries())):
+    # A module has memory of its own for its tensors, and none for extra state.
+    free = [e for e in flat.entries() if flat.is_typed or e.kind == "extra"]
+    if orders := memory_orders(free):
         ours[ORDERS] = {**stored_orders(flat.metadata), **orders}
     return with_parts(flat, metadata={"burnish": ours, **metadata})
 

@@ -56,6 +56,25 @@ def test_declared_fields_have_the_order_that_they_had() -> None:
     assert torch.equal(back.q, record.q.double())
 
 
+def test_extra_state_has_the_order_that_it_had() -> None:
+    class Kept(nn.Module):
+        kept = torch.ones(1)
+
+        def get_extra_state(self) -> Any:
+            return {"q": self.kept}
+
+        def set_extra_state(self, state: Any) -> None:
+            self.kept = state["q"]
+
+    source, module = Kept(), Kept()
+    source.kept = column_major()
+
+    burnish.load_record(module, burnish.save_record(source))
+
+    assert module.kept.stride() == (1, 5)
+    assert torch.equal(module.kept, source.kept)
+
+
 class Eigen(torch.optim.Optimizer):
     """Keeps what `torch.linalg.eigh` gives, as optimizers of second order do."""
 
