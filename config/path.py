@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterable
+from functools import reduce
 
 from .short_text import short_repr
 
@@ -29,6 +31,11 @@ def child(path: str, key: object) -> str:
     if not name or any(mark in name for mark in '.[]="'):
         return f"{path}[{json.dumps(name)}]"
     return join(path, name)
+
+
+def path_of(names: Iterable[str]) -> str:
+    """Return the path that `parts` takes apart into ``names``."""
+    return reduce(child, names, "")
 
 
 def path_below(path: str, below: str) -> str:

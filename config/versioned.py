@@ -16,7 +16,7 @@ from .classes.fields import (
 )
 from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
-from .path import child, join, parts, path_below
+from .path import child, path_below
 from .patterns import wildcard_values
 from .process.interrupts import raise_of_signal
 from .rewriting.rewrite_rule import RewriteRule
@@ -179,13 +179,25 @@ def _renamed(
 
     None if one of them deletes it, or computes what stands there anew.
     """
-    text: str | None = join(*path)
+    text: str | None = _dotted(path)
     for version, rules in sorted(upgrade_rules_of(cls).items()):
         for rule in rules if version >= since else ():
-            if text is None or _computes(rule, parts(text)):
+            if text is None or _computes(rule, _names(text)):
                 return None
             text = rule.rename(text)
-    return None if text is None else parts(text)
+    return None if text is None else _names(text)
+
+
+_DOT = "\0"
+"""Stands for a dot in a key: rules know of dots between names alone."""
+
+
+def _dotted(names: Sequence[str]) -> str:
+    return ".".join(name.replace(".", _DOT) for name in names)
+
+
+def _names(dotted: str) -> list[str]:
+    return [name.replace(_DOT, ".") for name in dotted.split(".")]
 
 
 def _computes(rule: RewriteRule, path: Sequence[str]) -> bool:

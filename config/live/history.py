@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..path import join, parts
+from ..path import parts, path_of
 from ..storage.opening import read_file
 from ..storage.replacement import write_all, write_file
 from ..validation.overrides import split_override
@@ -179,14 +179,14 @@ def _path_of_now(
     if versions:
         new_names = path_since(cls, names, versions)
         if new_names is not None:
-            return path if new_names == tuple(names) else join(*new_names)
+            return path if new_names == tuple(names) else path_of(new_names)
         is_class_of_then = versions.keys() <= versions_now.keys()
         if is_class_of_then:
-            return join(*names[:-1], f"{names[-1]} (of an older version)")
+            return path_of([*names[:-1], f"{names[-1]} (of an older version)"])
     if config is None or has_place(config, path):
         return path
     new_names = current_path(cls, names)
-    return path if new_names is None else join(*new_names)
+    return path if new_names is None else path_of(new_names)
 
 
 def _override_of_now(text: str, now: Callable[[str], str]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from burnish.config.path import child, item_index, join, parts, path_below
+from burnish.config.path import child, item_index, join, parts, path_below, path_of
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,12 @@ def test_only_plain_digits_are_the_number_of_an_item(
     name: str, index: int | None
 ) -> None:
     assert item_index(name) == index
+
+
+@pytest.mark.parametrize(
+    "names", [("a",), ("d", "a.b", "x"), ("l", "1"), ("t", 'q"[', ""), ("é", "a b")]
+)
+def test_a_path_is_taken_apart_into_the_names_that_it_was_made_of(
+    names: tuple[str, ...],
+) -> None:
+    assert parts(path_of(names)) == names

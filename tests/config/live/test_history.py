@@ -157,6 +157,7 @@ class Part(Versioned):
                 RenameField("decay", "lr"),
                 RenameField("t", "decay"),
                 RenameField("note", "title"),
+                RenameField("notes", "titles"),
                 MapFieldValue("scale", lambda value: 10 * value),
                 DeleteField("gone"),
             ]
@@ -169,12 +170,14 @@ class Optimizer(Part):
     decay: float = 0.1
     title: str = ""
     scale: float = 1.0
+    titles: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass
 class Config:
     optimizers: list[Optimizer] = field(default_factory=lambda: [Optimizer()])
     table: dict[str, Any] = field(default_factory=dict[str, Any])
+    by_name: dict[str, Optimizer] = field(default_factory=dict[str, Optimizer])
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,8 @@ class Config:
         ("optimizers[0].scale", "optimizers.0.scale (of an older version)"),
         ("optimizers[0].gone", "optimizers.0.gone (of an older version)"),
         ("table.a.b[0]", "table.a.b[0]"),
+        ('by_name["a.b"].lr', 'by_name["a.b"].decay'),
+        ('optimizers[0].notes["a.b"].c', 'optimizers.0.titles["a.b"].c'),
     ],
 )
 def test_edits_are_told_in_the_words_of_a_newer_class(path: str, path_now: str) -> None:
