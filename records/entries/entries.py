@@ -463,17 +463,14 @@ def data_leaf(record: Entries, tag: str, number: int) -> object:
 
 
 def typed_leaf(record: Entries, tag: str, number: int) -> object:
-    """Return what `leaf_value` does, a tensor in the order of memory that it had."""
+    """Return what `leaf_value` does, in the order of memory that it had."""
     entries = record.entries()
-    value = leaf_value(entries, tag, number)
-    if tag == "$tensor" and isinstance(value, torch.Tensor):
-        entry = entries[number]
-        order = stored_orders(record.metadata).get(entry.path)
-        # What is live is somebody's, who goes on with it as it is.
-        if order is not None and not isinstance(entry.source, torch.Tensor):
-            entry.touched = laid_out(value, order)
-            return entry.touched
-    return value
+    entry = entries[number]
+    order = stored_orders(record.metadata).get(entry.path)
+    # What is live is somebody's, who goes on with it as it is.
+    if order is not None and not isinstance(entry.source, torch.Tensor):
+        entry.touched = laid_out(entry.tensor(), order)
+    return leaf_value(entries, tag, number)
 
 
 def leaf_value(entries: list[Entry], tag: str, number: int) -> object:

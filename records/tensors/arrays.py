@@ -21,9 +21,10 @@ def tensor_of_array(array: Any, path: str) -> torch.Tensor:
         )
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{path}: an array of dtype {array.dtype} is no plain numbers")
-    native = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).copy()
+    # In its order of memory, as pickle keeps it: products of matrices tell it.
+    native = np.array(array, array.dtype.newbyteorder("="), order="K")
     try:
-        return torch.from_numpy(native.reshape(array.shape))
+        return torch.from_numpy(native)
     except TypeError as error:
         message = f"{path}: an array of dtype {array.dtype} has no dtype of torch"
         raise TypeError(message) from error

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,17 @@ def test_plain_data_has_the_order_that_it_had(form: str, make: Any) -> None:
         assert torch.equal(first, tensor)
         assert torch.equal(back["half"]["gaps"], tensor[:, :2])
         assert torch.equal(record["state.0"], tensor)
+
+
+def test_arrays_have_the_order_that_they_had() -> None:
+    array = np.asfortranarray(np.arange(12.0).reshape(4, 3))
+    data = {"by_column": array, "by_row": array.T, "reversed": array[::-1], "step": 1}
+
+    back = open_record(burnish.save_record(data)).to_data()
+
+    assert all(np.array_equal(back[name], data[name]) for name in data)
+    assert back["by_column"].strides == array.strides
+    assert back["by_row"].strides == array.T.strides
 
 
 def test_declared_fields_have_the_order_that_they_had() -> None:
