@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 import xxhash
 
+from ..config.process.interrupts import raise_of_signal
 from ..config.process.log import LOG
 from .entries.entries import check_gaps
 from .errors import RecordError
@@ -72,7 +73,8 @@ def copy_linked(file: Path, target: Path) -> None:
         other = target.with_name(beside.name)
         try:
             os.link(beside, other)
-        except OSError:
+        except OSError as error:
+            raise_of_signal(error)
             shutil.copyfile(beside, other)
 
 
@@ -177,6 +179,7 @@ class _LinkedSave:
         except FileNotFoundError:
             return False  # another writer has removed the older checkpoint meanwhile
         except OSError as error:
+            raise_of_signal(error)
             self.linked.problem = error
             return False
         self._add(name, digest, {i: unchanged[i] for i in rows})
@@ -243,7 +246,8 @@ def _rows_of(file: Path) -> dict[str, _Row]:
                     if name not in files:
                         files[name] = Path(name)
                     rows[entry.path] = _row_of(payload, files[name])
-    except (OSError, RecordError):
+    except (OSError, RecordError) as error:
+        raise_of_signal(error)
         return {}
     return rows
 

@@ -17,15 +17,25 @@ R = TypeVar("R")
 
 _SIGNALS = tuple(
     getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGALRM")
+    for name in (
+        "SIGINT",
+        "SIGTERM",
+        "SIGALRM",
+        "SIGHUP",
+        "SIGUSR1",
+        "SIGUSR2",
+        "SIGXCPU",
+    )
     if hasattr(signal, name)
 )
-"""Those whose handlers raise, as Python's own for Ctrl-C and programs' for limits."""
+"""Those whose handlers raise: Python's own for Ctrl-C, and programs' for limits and
+for what schedulers of jobs send ahead of the end.
+"""
 
 
 @contextmanager
 def uninterrupted() -> Generator[None]:
-    """Handle Ctrl-C, SIGTERM and SIGALRM after the block, and not inside it.
+    """Handle Ctrl-C, SIGTERM, SIGALRM, SIGUSR1, ... after the block, not inside it.
 
     Python runs handlers in the main thread alone, so that others need nothing. Keep
     the block short: whoever presses Ctrl-C waits for its end.

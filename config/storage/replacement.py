@@ -4,12 +4,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 
 from ..process.log import LOG
 from .opening import Descriptor, open_folder
 from .scratch import ScratchPath, remove_abandoned
+from .system_errors import IgnoredSystemErrors
 
 _MOST_LINKS = 40
 
@@ -94,6 +95,8 @@ def make_folder(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
+        if error.errno is None:
+            raise
         raise explain_os_error(error, path) from error
 
 
@@ -114,7 +117,7 @@ def new_folder(path: str) -> Generator[None]:
         yield
     finally:
         for folder in new_folders:
-            with suppress(OSError):  # what was written is in it
+            with IgnoredSystemErrors():  # what was written is in it
                 os.rmdir(folder)
 
 
@@ -214,14 +217,14 @@ def _inherit(fd: int, old_status: os.stat_result, file: str) -> None:
     mode = stat.S_IMODE(old_status.st_mode)
     if (new_status.st_uid, new_status.st_gid) != (old_status.st_uid, old_status.st_gid):
         for owner in ((old_status.st_uid, -1), (-1, old_status.st_gid)):
-            with suppress(OSError):
+            with IgnoredSystemErrors():
                 os.fchown(fd, *owner)
         mode = _allowed_mode(mode, old_status, os.fstat(fd))
     os.fchmod(fd, mode)
     if hasattr(os, "listxattr"):
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             for name in os.listxattr(file):
-                with suppress(OSError):
+                with IgnoredSystemErrors():
                     os.setxattr(fd, name, os.getxattr(file, name))
 
 

@@ -10,9 +10,10 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from .opening import Descriptor
+from .system_errors import IgnoredSystemErrors, is_of_system
 
 try:
     import fcntl
@@ -98,11 +99,11 @@ class ScratchPath:
     def discard(self) -> None:
         """Remove it, unless it was renamed, and let go of its lock."""
         if self.name:
-            with suppress(OSError):
+            with IgnoredSystemErrors():
                 self._remove(self.name)
             self.name = ""
         if hasattr(self, "opened"):
-            with suppress(OSError):
+            with IgnoredSystemErrors():
                 self.opened.close()
 
 
@@ -136,10 +137,12 @@ def find_abandoned(
     """
     try:
         names = [name for name in os.listdir(folder.fd) if pattern.fullmatch(name)]
-    except OSError:
+    except OSError as error:
+        if not is_of_system(error):
+            raise
         return  # A folder that cannot be listed takes files all the same.
     for name in names:
-        with suppress(OSError), taken_over(folder, name, is_kind) as is_free:
+        with IgnoredSystemErrors(), taken_over(folder, name, is_kind) as is_free:
             if is_free:
                 yield name
 
@@ -176,14 +179,16 @@ def lock(opened: Descriptor, *, needs_locks: bool = False) -> bool:
         fcntl.flock(opened.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:
+    except OSError as error:
+        if not is_of_system(error):
+            raise
         return not needs_locks
     return True
 
 
 def unlock(opened: Descriptor) -> None:
     """Let others lock a file that stays open, in forked processes too."""
-    with suppress(OSError):
+    with IgnoredSystemErrors():
         fcntl.flock(opened.fd, fcntl.LOCK_UN)
 
 
@@ -191,7 +196,9 @@ def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
     """Return whether ``name`` still is the file that was opened."""
     try:
         status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
-    except OSError:
+    except OSError as error:
+        if not is_of_system(error):
+            raise
         return False
     return os.path.samestat(os.fstat(opened.fd), status)
 
@@ -199,7 +206,7 @@ def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
 def remove_abandoned(folder: Descriptor, name: str) -> None:
     """Remove the temporaries for the file ``name`` whose writers are dead."""
     for left_behind in find_abandoned(folder, scratch_pattern(name), stat.S_ISREG):
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             os.unlink(left_behind, dir_fd=folder.fd)
 
 

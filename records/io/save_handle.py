@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -61,12 +62,17 @@ class SaveHandle(Generic[T_co]):
     def start(self) -> None:
         """Begin to write; where no thread can be had, write before this returns."""
         self._going_on.acquire()
-        try:
-            # Interrupted, the new thread could not tell that it has begun.
-            with uninterrupted():
-                self._thread.start()
-        except RuntimeError:
-            # The process has as many as it may have, or Python is ending.
+        has_thread = False
+        # Interrupted, the new thread could not tell that it has begun.
+        with uninterrupted():
+            # Of a program that has ended, in its exit handlers, Python waits for no
+            # thread: it would be stopped in the middle.
+            if threading.main_thread().is_alive():
+                # The process may have as many threads as it may have.
+                with suppress(RuntimeError):
+                    self._thread.start()
+                    has_thread = True
+        if not has_thread:
             self.run()
             if not isinstance(self._error, Exception | None):
                 self.wait()  # an interrupt, which is the caller's

@@ -7,11 +7,12 @@ import ctypes
 import io
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from ...config.storage.replacement import replacement, write_all
+from ...config.storage.system_errors import IgnoredSystemErrors
 from .remote.address import Address, local_or_url
 from .remote.upload import uploading
 
@@ -47,7 +48,7 @@ class FileSink:
         self._fd = fd
         self.start: int | None = None
         """Where writing began; None for pipes and the like."""
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             self.start = os.lseek(fd, 0, os.SEEK_CUR)
         self._writeback = Writeback(fd, self.start or 0)
 

@@ -26,6 +26,7 @@ from ...config.storage.scratch import (
     taken_over,
     unlock,
 )
+from ...config.storage.system_errors import IgnoredSystemErrors, is_of_system
 from ...records.errors import RecordFormatError
 
 DIGITS = 12
@@ -202,6 +203,8 @@ class Folders:
             with atomic_folder(self.root / name) as scratch:
                 yield scratch
         except OSError as error:
+            if not is_of_system(error):
+                raise
             raise explain_os_error(error, str(self.root / name)) from error
 
     def _with_marker(self) -> dict[int, Path]:
@@ -243,7 +246,7 @@ class Folders:
 
     def _recover(self) -> None:
         """Give a replaced folder its name back if its replacement never got there."""
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             recover(self.root)
 
 
@@ -266,6 +269,8 @@ def make_run_folder(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if not is_of_system(error):
+            raise
         if error.errno in (errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
             refuse_obstacle(root)
         # A folder that the system itself keeps, /proc say, knows no new names.
@@ -287,7 +292,7 @@ def made_folder(root: Path) -> Generator[None]:
         yield
     except BaseException:
         if not was_there:
-            with suppress(OSError):  # somebody else has put a file there
+            with IgnoredSystemErrors():  # somebody else has put a file there
                 os.rmdir(root)
         raise
 
@@ -400,7 +405,7 @@ def turn(parent: Descriptor) -> Generator[bool]:
 def _recover(parent: Descriptor, root: Path, name: str) -> None:
     place = retired_name(name)
     if place is not None:
-        with suppress(OSError), taken_over(parent, name, _is_ours) as is_free:
+        with IgnoredSystemErrors(), taken_over(parent, name, _is_ours) as is_free:
             if is_free:
                 _settle(root / name, root / place)
 
@@ -451,7 +456,7 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         _remove_tree(path)
     else:
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             path.unlink()
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.log import LOG
 from ...records.errors import RecordError
 from ...records.io.remote.url import Place, Url
@@ -97,6 +98,7 @@ def _files_of(folder: Path) -> dict[str, Path]:
     """Return the files of a checkpoint by part; none if it is damaged or gone."""
     try:
         parts = Manifest.read(folder).parts
-    except (OSError, RecordError):
+    except (OSError, RecordError) as error:
+        raise_of_signal(error)
         return {}
     return {name: folder / row.file for name, row in parts.items()}

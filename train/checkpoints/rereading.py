@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from ...config.storage.system_errors import IgnoredSystemErrors, is_of_system
 from ...records.errors import RecordError
 from ...records.io.remote.url import Place
 from .folders import recover
@@ -36,9 +36,11 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     """Return what tells a folder from all others; None if there is none."""
     try:
         status = os.stat(folder)
-    except OSError:
+    except OSError as error:
+        if not is_of_system(error):
+            raise
         # A replacement puts the older one aside first; this waits for its end.
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             recover(folder.parent)
         return None
     return status.st_dev, status.st_ino

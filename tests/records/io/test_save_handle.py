@@ -1,6 +1,7 @@
 """Handles of saves: what they return and raise, and what a fork and an end wait for."""
 
 import os
+import signal
 import subprocess
 import textwrap
 import threading
@@ -123,6 +124,46 @@ def test_without_a_thread_to_be_had_a_save_is_written_at_once(
 
     assert handle.done()
     assert writers == [threading.current_thread()]
+
+
+def test_at_the_end_of_a_program_a_save_is_written_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # In exit handlers the main thread counts as ended, and new threads are stopped.
+    monkeypatch.setattr(threading, "main_thread", threading.Thread)
+    writers: list[threading.Thread] = []
+
+    handle = started(lambda: writers.append(threading.current_thread()))
+
+    assert handle.done()
+    assert writers == [threading.current_thread()]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_what_a_handler_raises_as_a_save_begins_is_raised_and_it_goes_on(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handler(*_: object) -> None:
+        raise kind("of the handler")
+
+    n_writes: list[int] = []
+    handle = SaveHandle(lambda: n_writes.append(1), "place")
+    start = threading.Thread.start
+
+    def start_and_be_interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_be_interrupted)
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(kind, match="of the handler"):
+            handle.start()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    handle.wait(LONG)
+    assert n_writes == [1]
 
 
 def test_nobody_waits_for_a_save_that_never_began() -> None:

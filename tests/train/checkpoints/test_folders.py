@@ -194,3 +194,12 @@ def test_a_folder_that_takes_no_files_is_told_before_the_first_save(
 
     with pytest.raises(PermissionError, match="no file can be written there"):
         make_run_folder(tmp_path)
+
+
+def test_what_a_handler_of_signals_raises_goes_on_as_it_is(tmp_path: Path) -> None:
+    run = folders.Folders(root=tmp_path, marker="marker")
+
+    with pytest.raises(TimeoutError, match="limit"), run.new("step000000000001"):
+        raise TimeoutError("limit")
+
+    assert not [*tmp_path.iterdir()]
