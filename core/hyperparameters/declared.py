@@ -120,6 +120,18 @@ def needs_class(hint: Hint) -> bool:
     return False
 
 
+def names_value(hint: Hint, value: object) -> bool:
+    """Return whether ``hint`` names the very class of ``value``, or the value."""
+    kinds = members(hint)
+    literals = (m for m in kinds if typing.get_origin(m) is typing.Literal)
+    return type(value) in kinds or any(value in typing.get_args(m) for m in literals)
+
+
+def may_be_members(hint: Hint) -> bool:
+    """Return whether values of ``hint`` may be members of an enum."""
+    return any(isinstance(m, type) and issubclass(m, enum.Enum) for m in members(hint))
+
+
 def list_of(hint: Hint) -> Hint:
     """Return what a list of values of ``hint`` is declared as."""
     return list[hint]

@@ -27,6 +27,8 @@ from .declared import (
     is_plain_struct,
     item_hint,
     list_of,
+    may_be_members,
+    names_value,
     needs_class,
 )
 from .module_plan import ModulePlan, PartialPlan, Reference, StructPlan
@@ -51,8 +53,15 @@ TYPES_OF_KINDS: Mapping[str, Any] = {
     "dict": dict,
     "ordered_dict": OrderedDict,
     "device": torch.device,
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
 }
-"""The kinds by the name that hyperparameters have for them."""
+"""The kinds by the name that hyperparameters have for them.
+
+Texts and numbers are told where they could be the value of an enum's member.
+"""
 
 
 Spec: TypeAlias = Any
@@ -133,7 +142,7 @@ def kind_spec(
     something else, and of which there is no kind.
     """
     if is_plain_value(value):
-        return None
+        return _plain_kind(value, hint, path, read)
     # Torch's own take tuples wherever they take several numbers.
     is_telling = isinstance(value, _TYPES_TO_TELL) or is_plain_struct(type(value))
     if not is_telling or is_torch_layer(cls):
@@ -144,6 +153,15 @@ def kind_spec(
     if parameter is not None and parameter.kind is Parameter.VAR_POSITIONAL:
         value = [*cast("tuple[Any, ...]", value)]
     return spec_of(value, declared_hint(parameter, hint), plain_value, path, read)
+
+
+def _plain_kind(value: object, hint: Hint, path: str, read: ReadBack) -> Spec:
+    """Return what a text or a number is that is read as a member of an enum."""
+    if not may_be_members(hint) or not names_value(hint, value):
+        return None
+    again = _read_back(value, hint, path, read)
+    is_same = type(again) is type(value) and again == value
+    return None if is_same or value is None else type(value).__name__
 
 
 def spec_of(

@@ -30,7 +30,7 @@ from ...config.short_text import short_repr, with_article
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
-from .declared import Hint, allows_kinds, declares
+from .declared import Hint, allows_kinds, declares, may_be_members, names_value
 from .descriptions import UnstoredError, description
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
@@ -124,6 +124,8 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
         )
         raise UnstoredError(where, problem)
     if value is None or type(value) in (bool, int, float, str):
+        if value is not None and may_be_members(hint):
+            _check_is_read_back(value, value, hint, where)
         return value
     if isinstance(value, enum.Enum):
         return _enum(value, hint, where)
@@ -205,6 +207,7 @@ def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     stored_value = member_value(value, (bool, int, float, str))
     # A member of an IntEnum or a StrEnum equals its value, but ``is`` tells them apart.
     if declares(hint, value):
+        _check_is_read_back(value, stored_value, hint, where)
         return stored_value
     name = type(value).__qualname__
     raise UnstoredError(
@@ -213,6 +216,28 @@ def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
         f"with {name}.",
         f"{name}.{value.name} (annotate it with {name})",
     )
+
+
+def _check_is_read_back(
+    value: object, stored_value: object, hint: Hint, where: str
+) -> None:
+    """Raise UnstoredError if ``hint`` makes another value of what is stored.
+
+    A member of an enum is stored as its value, which may be one of its own there.
+    """
+    # What the annotation does not name is what the constructor makes of it.
+    if len(members(hint)) < 2 or not names_value(hint, value):
+        return
+    from ...config.validation.validate import build
+
+    again = build(hint, stored_value)
+    if type(again) is not type(value) or again != value:
+        raise UnstoredError(
+            where,
+            f"{short_repr(value)} is read back as {short_repr(again)}, since the "
+            "argument is annotated with both. Annotate it with one of them.",
+            f"{short_repr(value)} (which the annotation does not tell from others)",
+        )
 
 
 def _struct(value: object, hint: Hint, where: str) -> Any:

@@ -37,6 +37,8 @@ from .declared import (
     is_plain_struct,
     item_hint,
     list_of,
+    may_be_members,
+    needs_class,
 )
 from .descriptions import named_default, why_unstored
 from .kinds import kind_spec, spec_of
@@ -275,6 +277,8 @@ class Writer:
             return self._mapping(value, dict_of(hint), path, depth)
         if type(value) in CONTAINERS_OF_TORCH:
             return self._container(value, path, depth)
+        if is_plain_value(value):
+            return value  # what it is, its kind tells
         return self.value(value, hint, path, depth)
 
     def _plain_items(
@@ -343,7 +347,7 @@ class Writer:
         """Return ``value``, an argument or in one, as plain data."""
         check_depth(path, depth)
         if is_plain_value(value):
-            return value
+            return plain_value(value, hint, path) if may_be_members(hint) else value
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):
@@ -379,9 +383,10 @@ class Writer:
         # Sets have another order in each process, but equal modules give equal bytes.
         ordered = in_order(items) if isinstance(items, set | frozenset) else items
         # Most items are plain: computing their paths and hints would take longest.
+        may_differ = needs_class(hint)
         return [
             item
-            if is_plain_value(item)
+            if is_plain_value(item) and not may_differ
             else self.value(item, item_hint(hint, i), join(path, i), depth + 1)
             for i, item in enumerate(ordered)
         ]
@@ -389,10 +394,10 @@ class Writer:
     def _mapping(
         self, mapping: Mapping[Any, object], hint: Hint, path: str, depth: int
     ) -> HparamsDict:
-        plain_items = HparamsDict()
+        plain_items, may_differ = HparamsDict(), needs_class(hint)
         for key, item in mapping.items():
             name = plain_key(key, hint, path)
-            if is_plain_value(item):
+            if is_plain_value(item) and not may_differ:
                 plain_items[name] = item
                 continue
             inner_hint = item_hint(hint, key)
