@@ -369,6 +369,10 @@ class BucketPlanner:
         self.tried.add(key)
 
 
+OF_GRADIENT = "the gradient "
+"""What begins a reason that says nothing of the next step."""
+
+
 def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bool]:
     """Return why only the loop can step this, and whether the gradient is why."""
     if param.is_complex() or not (is_plain_tensor(param) or _is_fake(param)):
@@ -387,13 +391,13 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
     # Gradients are asked last: a plan may hold for later steps where the reason is in
     # what they find again.
     if grad.layout is not torch.strided:
-        return "the gradient is sparse", True
+        return f"{OF_GRADIENT}is sparse", True
     if grad.dtype != param.dtype or grad.device != param.device:
-        return "the gradient has another dtype or device", True
+        return f"{OF_GRADIENT}has another dtype or device", True
     if grad.shape != param.shape or grad.stride() != param.stride():
-        return "the gradient has another memory format", True
+        return f"{OF_GRADIENT}has another memory format", True
     if grad.is_neg():
-        return "the gradient is stored with the other sign", True
+        return f"{OF_GRADIENT}is stored with the other sign", True
     return "", False
 
 
