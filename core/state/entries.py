@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...config.patterns import Patterns, matchers
 from ...config.plain.node import Node
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import first_names, with_article
 from ...records.entries.entry import Entry, Kind, MemoryFormat, ParamId
 from ...records.entries.nested_data import ExtraStateEncoder
@@ -127,7 +128,8 @@ def _add_tensors(
             continue
         try:
             entry = _entry_of(path, kind, tensor, ids.get(key))
-        except RuntimeError:
+        except RuntimeError as error:
+            raise_of_signal(error)
             problem = unreadable(tensor) or "a tensor without a shape"
             content.formless[path] = problem, _formless_entry(path, kind, tensor)
             continue
@@ -148,7 +150,8 @@ def _ordinary_address(tensor: Tensor) -> int | None:
     try:
         # By a method of its own, a subclass may say anything.
         return tensor.data_ptr() if type(tensor) in ORDINARY else None
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_of_signal(error)
         return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ..tensors.memory import ORDINARY
 from .entry import Entry
 
@@ -58,5 +59,6 @@ def _order_of(tensor: Tensor) -> list[int] | None:
         strides = tensor.stride()
         order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
         return order if tensor.permute(order).is_contiguous() else None
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_of_signal(error)
         return None  # one that has no strides

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import quantity, with_article
 from ..errors import RecordError
 from .shares import shares_of_both
@@ -35,7 +36,8 @@ def storage_of(tensor: Tensor) -> int:
     # The Python object may be a new one at each call; what it refers to is not.
     try:
         return storage_address(tensor.untyped_storage())
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError) as error:
+        raise_of_signal(error)
         return 0
 
 
@@ -48,7 +50,8 @@ def memory_address(tensor: Tensor) -> int:
             if memory.is_nested or memory.untyped_storage().device.type == "meta":
                 return 0
             return memory.data_ptr()
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError) as error:
+        raise_of_signal(error)
         return 0
 
 
@@ -248,7 +251,8 @@ def contiguous_address(tensor: Tensor) -> int:
         if room != size and tensor.storage_offset() * tensor.itemsize + size > room:
             return 0
         return tensor.data_ptr() if tensor.is_contiguous() else 0
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_of_signal(error)
         return 0
 
 
@@ -267,7 +271,8 @@ def is_cut_off(tensor: Tensor) -> bool:
     try:
         with without_subclasses():
             return bool(tensor.numel()) and _end(tensor) > _size(tensor)
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError) as error:
+        raise_of_signal(error)
         return False
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ..tensors.grad_mode import ordinary_tensors
 
 Wait: TypeAlias = Callable[[], object]
@@ -76,7 +77,8 @@ def _host_memory(size: int, *, is_pinned: bool) -> Tensor:
         if is_pinned:
             try:
                 return torch.empty(size, dtype=torch.uint8, pin_memory=True)
-            except RuntimeError:
+            except RuntimeError as error:
+                raise_of_signal(error)
                 # The system locks no more memory: the copy is right without, and slow.
                 pass
         return torch.empty(size, dtype=torch.uint8, device="cpu")

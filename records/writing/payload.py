@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 
+from ...config.process.interrupts import raise_of_signal
 from ..entries.entry import Entry, Kind
 from ..errors import RecordError
 from ..io.helpers import is_only_thread
@@ -221,7 +222,8 @@ def row_of(tensor: torch.Tensor) -> int:
         if not is_row or (tensor.dtype.is_complex and tensor.is_conj()):
             return 0
         return tensor.data_ptr()
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_of_signal(error)
         # Lazy and nested tensors have no storage; `stored_tensor` says so in words.
         return 0
 

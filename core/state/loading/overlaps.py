@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....config.process.interrupts import raise_of_signal
 from ....records.entries.entry import Entry
 from ....records.errors import RecordError
 from ....records.tensors.memory import (
@@ -170,7 +171,8 @@ def _storage_span(tensor: Tensor) -> tuple[int, int]:
             storage = local.untyped_storage()
             start = storage.data_ptr()
             return (start, start + storage.nbytes()) if start else (0, 0)
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError) as error:
+        raise_of_signal(error)
         return 0, 0
 
 
@@ -181,7 +183,8 @@ def _place_of(tensor: Tensor) -> tuple[int, int]:
     try:
         start = memory_address(tensor)
         return start, spanned_bytes(tensor) if start and tensor.numel() else 0
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_of_signal(error)
         return 0, 0
 
 

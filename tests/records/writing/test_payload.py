@@ -1,8 +1,9 @@
 """The bytes of entries: what is gathered, converted and written together."""
 
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,7 +12,11 @@ from torch import nn
 from burnish.records import Record, RecordChecksumError, Recorder, open_record
 from burnish.records.formats.json_values import Text
 from burnish.records.io.lazy_payload import MUCH, LazyPayload
-from burnish.records.writing.payload import is_undisturbed, saved_from_snapshot
+from burnish.records.writing.payload import (
+    is_undisturbed,
+    row_of,
+    saved_from_snapshot,
+)
 
 
 def test_a_lone_vector_that_learns_is_converted_without_a_warning() -> None:
@@ -102,3 +107,21 @@ def test_a_large_tensor_whose_blocks_are_damaged_leaves_the_file_as_it_was(
         open_record(bytes(data)).save(file, precision="half")
 
     assert torch.equal(open_record(file)["w"], torch.ones(2))
+
+
+def test_what_a_handler_of_signals_raises_is_no_tensor_without_storage() -> None:
+    def limit(*_: object) -> None:
+        raise RuntimeError("limit of time")
+
+    class Interrupted:
+        @property
+        def nbytes(self) -> int:
+            signal.raise_signal(signal.SIGALRM)
+            return 0
+
+    before = signal.signal(signal.SIGALRM, limit)
+    try:
+        with pytest.raises(RuntimeError, match="limit of time"):
+            row_of(cast("torch.Tensor", Interrupted()))
+    finally:
+        signal.signal(signal.SIGALRM, before)
