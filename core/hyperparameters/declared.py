@@ -22,6 +22,7 @@ from ...config.classes.fields import (
     item_types,
     members,
 )
+from ...config.classes.fields import literals as literal_values
 from ...config.versioned import Versioned
 from ..modules.classes import by_class
 from ..modules.registry import Node
@@ -113,9 +114,10 @@ def needs_class(hint: Hint) -> bool:
             or (isinstance(origin, type) and issubclass(origin, kinds))
         ):
             return True
-        if origin is not typing.Literal and any(
-            map(needs_class, typing.get_args(member))
-        ):
+        if origin is typing.Literal:
+            if any(isinstance(v, enum.Enum) for v in literal_values(member)):
+                return True
+        elif any(map(needs_class, typing.get_args(member))):
             return True
     return False
 
@@ -123,13 +125,18 @@ def needs_class(hint: Hint) -> bool:
 def names_value(hint: Hint, value: object) -> bool:
     """Return whether ``hint`` names the very class of ``value``, or the value."""
     kinds = members(hint)
-    literals = (m for m in kinds if typing.get_origin(m) is typing.Literal)
-    return type(value) in kinds or any(value in typing.get_args(m) for m in literals)
+    literals = [v for m in kinds for v in literal_values(m)]
+    return type(value) in kinds or any(
+        type(v) is type(value) and v == value for v in literals
+    )
 
 
 def may_be_members(hint: Hint) -> bool:
     """Return whether values of ``hint`` may be members of an enum."""
-    return any(isinstance(m, type) and issubclass(m, enum.Enum) for m in members(hint))
+    kinds = members(hint)
+    literals = (type(v) for m in kinds for v in literal_values(m))
+    classes = (kind for kind in (*kinds, *literals) if isinstance(kind, type))
+    return any(issubclass(cls, enum.Enum) for cls in classes)
 
 
 def list_of(hint: Hint) -> Hint:

@@ -206,7 +206,7 @@ def _key_types(hint: Hint) -> tuple[Any, ...]:
 def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     stored_value = member_value(value, (bool, int, float, str))
     # A member of an IntEnum or a StrEnum equals its value, but ``is`` tells them apart.
-    if declares(hint, value):
+    if declares(hint, value) or names_value(hint, value):
         _check_is_read_back(value, stored_value, hint, where)
         return stored_value
     name = type(value).__qualname__
@@ -226,7 +226,7 @@ def _check_is_read_back(
     A member of an enum is stored as its value, which may be one of its own there.
     """
     # What the annotation does not name is what the constructor makes of it.
-    if len(members(hint)) < 2 or not names_value(hint, value):
+    if isinstance(hint, type) or not names_value(hint, value):
         return
     from ...config.validation.validate import build
 

@@ -47,6 +47,9 @@ def net_of(hint: Any, value: Any) -> Any:
         (Level | int, 1),
         (Mode | Literal["slow"], "slow"),
         (Mode | Other, Mode.FAST),
+        (Literal[Mode.FAST, Mode.SLOW], Mode.FAST),
+        (list[Literal[Mode.FAST] | str], [Mode.FAST, "x"]),
+        (Literal[1] | Level, 1),
         (list[Mode | int], [Mode.SLOW, 1]),
         (dict[str, Mode | str], {"a": Mode.SLOW, "b": "fast"}),
     ],
@@ -64,6 +67,7 @@ def test_it_comes_back_as_what_it_was(hint: Any, value: Any) -> None:
     [
         (Mode | int, Mode.FAST),
         (Level | int, Level.LOW),
+        (Literal[Mode.FAST, 1], Mode.FAST),
         (Mode | Other, Other.A),
         (list[Mode | int], [Mode.FAST]),
         (list[Mode | str], ["slow"]),
