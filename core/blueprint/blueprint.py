@@ -204,7 +204,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         draft = Draft(definition.cls, dict(definition.arguments))
         blueprint._set_up(draft)
         versions = stored_versions(cast("Mapping[str, Any]", data))
-        if are_outdated(draft, definition.edits, versions):
+        if versions is not None and are_outdated(draft, definition.edits, versions):
             for edit in definition.edits:
                 known_edit = carried(draft, edit, versions)
                 if known_edit is not None:

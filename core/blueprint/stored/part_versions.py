@@ -14,7 +14,6 @@ from ....config.errors import ConfigError
 from ....config.path import join, parts
 from ....config.patterns import is_pattern
 from ....config.rewriting.rewrite_rule import RewriteRule
-from ...modules.classes import is_decorated
 from ...modules.registry import NAME, REGISTERED, names_of
 from ...modules.versions import new_path, rules_of, version_of
 from ..construction.draft import Draft
@@ -26,14 +25,23 @@ KEY = "versions"
 
 
 def versions_of_parts(classes: Iterable[type[nn.Module]]) -> dict[str, Any]:
-    """Return what a blueprint says of the versions of ``classes``, nothing for none."""
-    versions = {_name(cls): version_of(cls) for cls in classes if is_decorated(cls)}
+    """Return what a blueprint says of the versions of ``classes``: those above 0."""
+    versions = {_name(cls): version for cls in classes if (version := version_of(cls))}
     return {KEY: versions} if versions else {}
 
 
-def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return what `versions_of_parts` said. FormatError for something else."""
+UNKNOWN_VERSIONS: Mapping[str, Any] = {KEY: None}
+"""What is said where nobody knows the classes of parts; edits stay as they are."""
+
+
+def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int] | None:
+    """Return what `versions_of_parts` said, None where nobody knew.
+
+    FormatError for something else.
+    """
     versions: Any = data.get(KEY, {})
+    if versions is None:
+        return None
     is_valid = isinstance(versions, Mapping) and all(
         type(n) is int and n >= 0 for n in versions.values()
     )
@@ -45,8 +53,9 @@ def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int]:
 def are_outdated(draft: Draft, edits: Iterable[Edit], since: Mapping[str, int]) -> bool:
     """Return whether a class has another version now, of parts and of those to come."""
     chosen = [edit.cls for edit in edits if isinstance(edit, SetArguments) and edit.cls]
-    classes = {*chosen, *(node.cls for node in draft.tree.walk())}
-    return bool(since) and any(_rules(cls, since) for cls in classes)
+    nodes = (node for node in draft.tree.walk() if node is not draft.tree)
+    classes = {*chosen, *(node.cls for node in nodes)}
+    return any(_rules(cls, since) for cls in classes)
 
 
 def carried(draft: Draft, edit: Edit, since: Mapping[str, int]) -> Edit | None:
@@ -101,9 +110,9 @@ def _carried_arguments(
 
 
 def _rules(cls: type[nn.Module], since: Mapping[str, int]) -> list[RewriteRule]:
-    """Return the rules that came since; none for a class that nothing is known of."""
+    """Return the rules that came since; no version means 0."""
     newest = version_of(cls)
-    steps = range(since.get(_name(cls), newest) if newest else 0, newest)
+    steps = range(since.get(_name(cls), 0) if newest else 0, newest)
     return [rule for step in steps for rule in rules_of(cls).get(step, ())]
 
 

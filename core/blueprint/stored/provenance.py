@@ -16,6 +16,7 @@ from ..construction.construct import Construction
 from ..construction.draft import Draft
 from ..edits.edits import Definition, Edit
 from ..tree.construction_node import ConstructionNode
+from .part_versions import UNKNOWN_VERSIONS
 from .serialization import to_dict
 
 KEY = "burnish_blueprint"
@@ -101,7 +102,7 @@ class Provenance:
 
     def __reduce__(self) -> tuple[Any, ...]:
         try:
-            data = to_dict(self.definition)
+            data = {**to_dict(self.definition), **UNKNOWN_VERSIONS}
             return (
                 _from_pickle,
                 (

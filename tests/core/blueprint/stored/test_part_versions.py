@@ -72,7 +72,7 @@ def test_arguments_and_paths_below_a_part_have_the_names_of_now() -> None:
 
     blocks = Blueprint.from_dict(data).build().blocks
 
-    assert data["versions"] == {"tests/part_versions/block": 0}
+    assert "versions" not in data
     assert blocks[0].right.weight.shape == (7, 3)
     assert [blocks[1].right.bias, blocks[1].left.bias is None] == [None, False]
 
@@ -113,3 +113,11 @@ def test_versions_that_are_none_are_refused(versions: object) -> None:
 
     with pytest.raises(FormatError, match="versions: expected versions by name"):
         Blueprint.from_dict(data)
+
+
+def test_edits_of_parts_whose_versions_nobody_knew_stay_as_they_are() -> None:
+    data = {**configured(new_classes()).to_dict(), "versions": None}
+
+    blocks = Blueprint.from_dict(data).build().blocks
+
+    assert blocks[1].left.bias is None
