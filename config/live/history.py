@@ -161,8 +161,10 @@ def edits_of_now(cls: type, edits: Iterable[Edit], config: object = None) -> lis
         now = partial(_path_of_now, cls, versions, versions_now, config)
         changes = tuple(replace(c, path=now(c.path)) for c in edit.changes)
         overrides = tuple(_override_of_now(text, now) for text in edit.overrides)
-        known = {"versions": versions_now} if edit.versions else {}
-        carried.append(replace(edit, changes=changes, overrides=overrides, **known))
+        versions_then = versions_now if edit.versions else edit.versions
+        carried.append(
+            replace(edit, changes=changes, overrides=overrides, versions=versions_then)
+        )
     return carried
 
 

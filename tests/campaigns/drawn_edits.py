@@ -257,7 +257,7 @@ def problem(seed: int, number: int) -> str:
 
 def wrong_ways(blueprint: Any, module: nn.Module) -> str:
     """Return which copies of ``blueprint`` do not make ``module``, "" if all do."""
-    stored = Blueprint.from_dict(json.loads(text(blueprint)))
+    stored: Any = Blueprint.from_dict(json.loads(text(blueprint)))
     ways = {
         "itself once more": blueprint,
         "new()": blueprint.new(),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -201,16 +202,17 @@ def _named_checkpoints(folder: Place, verify: bool) -> StoredParts:
     if not places:
         raise folder_error(str(folder))  # since they were seen, they were removed
     steps = {
-        place: reread_if_replaced(
-            place, lambda place=place: Checkpoint.read(place).step
-        )
-        for place in places
+        place: reread_if_replaced(place, partial(_step_of, place)) for place in places
     }
     places.sort(key=lambda place: (steps[place], place.name == "last", place.name))
     newest = reread_if_replaced(places[-1], lambda: _checkpoint(places[-1], verify))
     newest.facts["run"] = str(folder)
     newest.facts["steps"] = [place.name for place in places]
     return newest
+
+
+def _step_of(folder: Place) -> int:
+    return Checkpoint.read(folder).step
 
 
 def _fit_run(folder: Place, verify: bool) -> StoredParts:

@@ -6,7 +6,7 @@ over to the names of now just before it takes its place in the log.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -47,7 +47,7 @@ def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int] | None:
     )
     if not is_valid:
         raise FormatError(KEY, f"expected versions by name, found {versions!r:.60}")
-    return versions
+    return cast("Mapping[str, int]", versions)
 
 
 def are_outdated(draft: Draft, edits: Iterable[Edit], since: Mapping[str, int]) -> bool:

@@ -1,5 +1,6 @@
 """One writer at a time writes the config of a run."""
 
+import errno
 import fcntl
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_without_locks_and_without_a_folder_nobody_is_in_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_locks(*arguments: object) -> None:
-        raise OSError("this file system has none")
+        raise OSError(errno.ENOTSUP, "this file system has none")
 
     monkeypatch.setattr("fcntl.flock", no_locks)
 

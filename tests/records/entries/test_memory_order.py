@@ -48,7 +48,12 @@ def test_plain_data_has_the_order_that_it_had(form: str, make: Any) -> None:
 
 def test_arrays_have_the_order_that_they_had() -> None:
     array = np.asfortranarray(np.arange(12.0).reshape(4, 3))
-    data = {"by_column": array, "by_row": array.T, "reversed": array[::-1], "step": 1}
+    data: dict[str, Any] = {
+        "by_column": array,
+        "by_row": array.T,
+        "reversed": array[::-1],
+        "step": 1,
+    }
 
     back = open_record(burnish.save_record(data)).to_data()
 

@@ -444,7 +444,7 @@ def test_a_trained_tensor_without_dimensions_is_a_part_and_a_loss_a_number(
     log_alpha = nn.Parameter(torch.tensor(0.1))
     optimizer = torch.optim.Adam([log_alpha], lr=0.1)
     loss = log_alpha.square()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch declares nothing
     optimizer.step()
     checkpoint = Checkpoints(tmp_path).save(
         1, log_alpha=log_alpha, optimizer=optimizer, loss=loss

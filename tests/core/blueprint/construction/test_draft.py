@@ -119,7 +119,7 @@ def test_a_log_is_read_whose_edits_did_one_after_the_other_alone(made: Any) -> N
     blueprint = made()
 
     with allow_classes(Sized):
-        again = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
+        again: Any = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
 
     assert str(again) == str(blueprint)
     assert repr(again.create()) == repr(blueprint.create())

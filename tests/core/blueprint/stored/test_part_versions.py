@@ -70,7 +70,7 @@ def test_arguments_and_paths_below_a_part_have_the_names_of_now() -> None:
     data = json.loads(json.dumps(configured(old_classes()).to_dict()))
     new_classes()
 
-    blocks = Blueprint.from_dict(data).build().blocks
+    blocks: Any = Blueprint.from_dict(data).build().blocks
 
     assert "versions" not in data
     assert blocks[0].right.weight.shape == (7, 3)
@@ -91,7 +91,7 @@ def test_a_record_of_what_was_built_follows_too() -> None:
 def test_what_was_stored_by_the_class_of_now_stays_as_it_is() -> None:
     data = configured(new_classes()).to_dict()
 
-    blocks = Blueprint.from_dict(data).build().blocks
+    blocks: Any = Blueprint.from_dict(data).build().blocks
 
     assert data["versions"] == {"tests/part_versions/block": 1}
     assert blocks[0].left.weight.shape == (7, 2)
@@ -102,7 +102,7 @@ def test_an_edit_of_a_part_that_a_rule_removed_is_left_out() -> None:
     data = configured(old_classes()).to_dict()
     new_classes(DeleteField("right"))
 
-    blueprint = Blueprint.from_dict(data)
+    blueprint: Any = Blueprint.from_dict(data)
 
     assert [edit["at"] for edit in blueprint.to_dict()["tape"]] == ["blocks.0"]
 
