@@ -128,6 +128,7 @@ def test_verify_goes_on_with_what_a_run_has_saved_meanwhile(
 ) -> None:
     next_save = run_of_two(tmp_path)
     before_call(monkeypatch, place, 1, next_save)
+    monkeypatch.setenv("COLUMNS", "500")  # paths of parallel tests are long
 
     assert main(["verify", str(tmp_path)]) == 0
 
