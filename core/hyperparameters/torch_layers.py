@@ -181,11 +181,11 @@ def _linear_cross_entropy(module: Any) -> dict[str, Any]:
     return arguments | {"weight": weight, "options": module.options}
 
 
-def _no_longer(module: nn.Module, found: str) -> NotImplementedError:
+def _no_longer(module: nn.Module, difference: str) -> NotImplementedError:
     name = type(module).__qualname__
     return NotImplementedError(
-        f"this {name} was changed after it was made: {found}. No arguments of {name} "
-        "make it, so that it cannot be told what it is made of"
+        f"this {name} was changed after it was made: {difference}. No arguments of "
+        f"{name} make it, so that it cannot be told what it is made of"
     )
 
 
@@ -216,10 +216,10 @@ def _check_part(
         if declared_class(type(part)) is not cls:
             continue
         for attribute, argument in attributes.items():
-            found = getattr(part, attribute)
-            if found != arguments[argument]:
-                where = f"{name}.{attribute} is {found!r}"
-                raise _no_longer(layer, f"{where}, not {arguments[argument]!r}")
+            value, usual_value = getattr(part, attribute), arguments[argument]
+            if value != usual_value:
+                difference = f"{name}.{attribute} is {value!r}, not {usual_value!r}"
+                raise _no_longer(layer, difference)
         return
     raise _no_longer(layer, f"its {name} is {with_article(type(part).__qualname__)}")
 
@@ -249,27 +249,27 @@ def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
                 f"{with_article(type(module).__qualname__)} of no layers does not say "
                 "of what layers it would be made; leave it out, or keep one layer"
             )
-        first = module.layers[0]
+        first_layer = module.layers[0]
         for i, layer in enumerate(module.layers):
-            if not _are_alike(layer, first):
+            if not _are_alike(layer, first_layer):
                 raise _no_longer(module, f"layers.{i} is another than layers.0")
         arguments = {n: getattr(module, n) for n in names}
-        return {name: Template(first), "norm": module.norm} | arguments
+        return {name: Template(first_layer), "norm": module.norm} | arguments
 
     return getter
 
 
-def _are_alike(layer: nn.Module, other: nn.Module) -> bool:
-    """Return whether ``layer`` may be a copy of ``other``, as its constructor made it.
+def _are_alike(layer: nn.Module, model: nn.Module) -> bool:
+    """Return whether ``layer`` may be a copy of ``model``, as its constructor made it.
 
     Modules among the arguments are copies as well, so that their repr is compared.
     """
-    if type(layer) is not type(other):
+    if type(layer) is not type(model):
         return False
-    if layer is other or not is_torch_layer(type(layer)):
+    if layer is model or not is_torch_layer(type(layer)):
         return True
-    arguments, others = layer_arguments(layer), layer_arguments(other)
-    return all(repr(arguments[name]) == repr(others[name]) for name in arguments)
+    arguments, model_arguments = layer_arguments(layer), layer_arguments(model)
+    return all(repr(arguments[n]) == repr(model_arguments[n]) for n in arguments)
 
 
 def _transformer(module: nn.Transformer) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class ImpureStepError(TypeError):
 def another_state(returned: object, expected: type) -> ImpureStepError:
     """Return the error of a step whose state is of another class than ``expected``."""
     cls = type(returned)
-    found = (
+    problem = (
         f"step() returns {with_article(cls.__name__)} as state, and it came as "
         f"{with_article(expected.__name__)}"
     )
@@ -33,9 +33,9 @@ def another_state(returned: object, expected: type) -> ImpureStepError:
         expected.__module__,
         expected.__qualname__,
     ):
-        return ImpureStepError(found)
+        return ImpureStepError(problem)
     return ImpureStepError(
-        f"{found} of before: the class was defined once more since the optimizer was "
+        f"{problem} of before: the class was defined once more since the optimizer was "
         "bound, as by a cell of a notebook that ran again. Bind it anew, and load the "
         "record of the old one"
     )
