@@ -2,9 +2,12 @@
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, TypeAlias
 
+from ..config.process.interrupts import raise_of_signal
 from ..config.short_text import quantity
 from .digest import sha256_of
 from .errors import answering
@@ -93,11 +96,11 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
             # Another file than was meant needs no second verdict.
             yield other
             return
-    verified, told = set[str](), set[tuple[str, str]]()
+    settled, told = set[tuple[str, str]](), set[tuple[str, str]]()
     for n_more_tries in reversed(range(_TRIES)):
         has_changed = False
-        for result, is_gone in _results_of_now(file, verified):
-            if is_gone and n_more_tries:
+        for result, is_passing in _results_of_now(file, settled):
+            if is_passing and n_more_tries:
                 has_changed = True
             elif (key := (result["file"], result["problem"])) not in told:
                 told.add(key)
@@ -109,37 +112,78 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
 _TRIES = 16
 """How often a folder is looked through in which others write."""
 
+_Reading: TypeAlias = tuple[str, str, Callable[[], list[dict[str, Any]]]]
+"""What is read at one place, and what is told of it: a kind, the place, a call."""
+
 
 def _results_of_now(
-    file: str, verified: set[str]
+    file: str, settled: set[tuple[str, str]]
 ) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Yield what is told of all in ``file`` but of files that are ``verified``.
+    """Yield what is told of all in ``file`` but of what is ``settled``.
 
-    And whether that was told of what is there no more.
+    And whether its folder was replaced or removed while it was read, so that nobody
+    can say anything of what was there.
     """
-    from ..records.errors import RecordError
+    from ..train.checkpoints.rereading import HeldFolder
+
+    HeldFolder.after_turn(file).close()
+    try:
+        readings = _readings(file)
+    except _errors() as error:
+        raise_of_signal(error)
+        # Of a run with one checkpoint, which was put aside when names were listed.
+        yield _failure(file, error), os.path.isdir(file)
+        return
+    for kind, place, read in readings:
+        if (kind, place) in settled:
+            continue
+        folder = place if kind == "folder" else os.path.dirname(place)
+        with closing(HeldFolder(folder)) as held:
+            results = read()
+            is_there = os.path.lexists(place) and held.is_current
+        is_passing = not is_there and os.path.lexists(file)
+        if not is_passing:
+            settled.add((kind, place))
+        for result in results:
+            yield result, is_passing
+
+
+def _readings(file: str) -> list[_Reading]:
+    """Return what there is to read: folders as wholes, and then files."""
     from ..records.io.remote.address import is_url
-    from ..train.inspection.folder_problems import problems_of
-    from ..train.inspection.stored_files import files_of
+    from ..train.inspection.stored_files import files_of, walk_with_links
     from ..train.inspection.stored_parts import files_behind
 
-    def is_gone(place: str) -> bool:
-        is_below = place.startswith(f"{file.rstrip('/')}/")
-        return is_below and not os.path.lexists(place)
+    rows = [] if is_url(file) else walk_with_links(file)
+    files = files_behind(file) if is_url(file) else files_of(file)
+    return [
+        *(("folder", row[0], partial(_problems_in, row)) for row in rows),
+        *(("file", name, partial(_results_of, name)) for name in files),
+    ]
 
+
+def _problems_in(row: Any) -> list[dict[str, Any]]:
+    from ..train.inspection.folder_problems import problems_in
+
+    results: list[dict[str, Any]] = []
     try:
-        for name, text in problems_of(file):
-            problem = {"file": name, "verdict": "damaged", "problem": text}
-            yield problem, is_gone(os.path.dirname(name))
-        files = files_behind(file) if is_url(file) else files_of(file)
-    except (RecordError, OSError, ValueError, KeyError) as error:
-        place = str(getattr(error, "filename", None) or file)
-        yield _failure(file, error), is_gone(place)
-        return
-    for name in files:
-        if name not in verified:
-            verified.add(name)
-            yield _result(name), is_gone(name)
+        for name, text in problems_in(row):
+            results.append({"file": name, "verdict": "damaged", "problem": text})
+    except _errors() as error:
+        raise_of_signal(error)
+        results.append(_failure(row[0], error))
+    return results
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what is raised of files and folders that are not as they should be."""
+    from ..records.errors import RecordError
+
+    return RecordError, OSError, ValueError, KeyError
+
+
+def _results_of(file: str) -> list[dict[str, Any]]:
+    return [_result(file)]
 
 
 def _result(file: str) -> dict[str, Any]:
@@ -154,6 +198,7 @@ def _result(file: str) -> dict[str, Any]:
             checked = verify_file(file, progress=progress)
             has_crc = checked.verified == "none" and check_archive_sums(file, progress)
     except (RecordError, OSError, ValueError) as error:
+        raise_of_signal(error)
         return _failure(file, error)
     checked_by = "its own" if checked.verified == "all" else "CRC-32" * has_crc
     return {

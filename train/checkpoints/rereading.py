@@ -3,9 +3,11 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from ...config.storage.system_errors import IgnoredSystemErrors, is_of_system
+from ...config.process.interrupts import raise_of_signal
+from ...config.storage.opening import Descriptor, open_folder
+from ...config.storage.system_errors import IgnoredSystemErrors
 from ...records.errors import RecordError
 from ...records.io.remote.url import Place
 from .folders import recover
@@ -15,32 +17,82 @@ T = TypeVar("T")
 _TRIES = 16
 
 
-def reread_if_replaced(folder: Place, read: Callable[[], T]) -> T:
+class HeldFolder:
+    """A folder as it was looked at, which another may replace, remove or bring back.
+
+    It stays open, where that is allowed: else the file system gives the number of one
+    that was removed to the next one.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._opened: Descriptor | None = None
+        self._status: os.stat_result | None = None
+        with IgnoredSystemErrors():
+            self._opened = open_folder(folder)
+        with IgnoredSystemErrors():
+            opened = self._opened
+            self._status = os.stat(folder) if opened is None else os.fstat(opened.fd)
+
+    @classmethod
+    def after_turn(cls, folder: str) -> Self:
+        """Return the folder as it is once no writer has put it aside to replace it."""
+        held = cls(folder)
+        if not held.is_there and os.path.isdir(os.path.dirname(folder) or "."):
+            with IgnoredSystemErrors():
+                recover(Path(folder).parent)  # this waits for the end of a replacement
+            held = cls(folder)
+        return held
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the folder of that name is the one it was; also if none is there."""
+        status = None
+        with IgnoredSystemErrors():
+            status = os.stat(self.folder)
+        if status is None or self._status is None:
+            return status is self._status
+        return os.path.samestat(status, self._status)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there was a folder when it was looked at."""
+        return self._status is not None
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._opened is not None:
+            self._opened.close()
+
+
+def reread_if_replaced(
+    folder: Place, read: Callable[[], T], discard: Callable[[T], object] | None = None
+) -> T:
     """Return what ``read`` makes of ``folder``, once none takes its place meanwhile.
 
-    What it raises is raised here if the folder is the one that it was, or is gone.
+    What it raises is raised here if the folder is the one that it was, or is gone. With
+    ``discard``, which lets go of what was read, that is not of two saves either.
     """
     if not isinstance(folder, Path):
         return read()
     for n_more_tries in reversed(range(_TRIES)):
-        before = _identity(folder)
+        held = HeldFolder.after_turn(str(folder))
         try:
-            return read()
-        except (OSError, RecordError):
-            if not n_more_tries or _identity(folder) == before:
+            result = read()
+            if discard is None or not n_more_tries or held.is_current:
+                return result
+            discard(result)
+        except (OSError, RecordError) as error:
+            raise_of_signal(error)
+            if not n_more_tries or _is_same(held, folder):
                 raise
+        finally:
+            held.close()
     raise AssertionError("unreachable")
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from all others; None if there is none."""
-    try:
-        status = os.stat(folder)
-    except OSError as error:
-        if not is_of_system(error):
-            raise
-        # A replacement puts the older one aside first; this waits for its end.
-        with IgnoredSystemErrors():
-            recover(folder.parent)
-        return None
-    return status.st_dev, status.st_ino
+def _is_same(held: HeldFolder, folder: Path) -> bool:
+    """Return whether nothing has taken the place of a folder, or is about to."""
+    if not os.path.lexists(folder):
+        HeldFolder.after_turn(str(folder)).close()
+    return held.is_current

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ...config.errors import ConfigSyntaxError
+from ...config.process.interrupts import raise_of_signal
 from ...core.pretrained.pretrained_folder import CONFIG as PRETRAINED_CONFIG
 from ...core.pretrained.pretrained_folder import KINDS, read_config
 from ...core.pretrained.shards import INDEX, open_shards
@@ -22,7 +23,7 @@ from ..hyperstate.blob_markers import blob_files
 from ..hyperstate.digests import FILE as DIGESTS
 from ..hyperstate.digests import read_digests
 from ..hyperstate.stored_files import CONFIG, STATE, StoredFiles, check_texts
-from .stored_files import walk_with_links
+from .stored_files import WalkRow, walk_with_links
 
 _NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
 
@@ -41,24 +42,31 @@ def problems_of(source: str) -> Iterator[tuple[str, str]]:
     shards; a run does not go on from its newest checkpoint, or an older one has lost
     the file that says what it holds.
     """
-    for folder, folders, names in walk_with_links(source):
-        yield from problems_of_run(folder, folders)
-        yield from _unmarked(folder, folders)
-        if MANIFEST in names:
-            manifest = os.path.join(folder, MANIFEST)
-            yield from ((manifest, text) for text in _wrong_parts(Path(folder)))
-        elif {*names} >= _PARTS_OF_LIGHTNING:
-            yield folder, _without(MANIFEST)
-        if STATE in names or DIGESTS in names:
-            yield from _problems_of_state(Path(folder))
-        if INDEX in names:
-            index = os.path.join(folder, INDEX)
-            try:
-                open_shards(folder, index).close()
-            except (RecordError, OSError) as error:
-                yield index, str(error)
-        yield from _problems_of_settings(folder, names)
-        yield from _lost_indexes(folder, names)
+    for row in walk_with_links(source):
+        yield from problems_in(row)
+
+
+def problems_in(row: WalkRow) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with one of the folders; the others are left out."""
+    folder, folders, names = row
+    yield from problems_of_run(folder, folders)
+    yield from _unmarked(folder, folders)
+    if MANIFEST in names:
+        manifest = os.path.join(folder, MANIFEST)
+        yield from ((manifest, text) for text in _wrong_parts(Path(folder)))
+    elif {*names} >= _PARTS_OF_LIGHTNING:
+        yield folder, _without(MANIFEST)
+    if STATE in names or DIGESTS in names:
+        yield from _problems_of_state(Path(folder))
+    if INDEX in names:
+        index = os.path.join(folder, INDEX)
+        try:
+            open_shards(folder, index).close()
+        except (RecordError, OSError) as error:
+            raise_of_signal(error)
+            yield index, str(error)
+    yield from _problems_of_settings(folder, names)
+    yield from _lost_indexes(folder, names)
 
 
 def problems_of_run(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -183,6 +191,7 @@ def _problems_of_settings(
         try:
             read_config(file)
         except (RecordError, OSError) as error:
+            raise_of_signal(error)
             yield file, str(error)
 
 

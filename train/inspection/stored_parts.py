@@ -11,8 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
+from ...config.process.interrupts import raise_of_signal
 from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
 from ...core.pretrained.shards import INDEX, open_shards
+from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.format_names import format_of_suffix, suffix_of, suffixes
 from ...records.io.remote.address import size_at, without_secrets
@@ -70,6 +72,10 @@ class StoredParts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all records."""
         for part in self.parts:
             part.record.close()
 
@@ -126,13 +132,37 @@ def _record(source: Readable, verify: bool) -> StoredParts:
 def _in_folder(folder: Path, verify: bool) -> StoredParts:
     for n_more_tries in reversed(range(_TRIES)):
         try:
-            return reread_if_replaced(folder, lambda: _in_folder_of_now(folder, verify))
-        except FileNotFoundError as error:
-            # A run that writes has removed the checkpoint that was the newest.
-            is_gone = not os.path.lexists(os.path.dirname(error.filename or ""))
-            if not (n_more_tries and is_gone and folder.is_dir()):
+            return _of_one_save(folder, lambda: _in_folder_of_now(folder, verify))
+        except (FileNotFoundError, IsADirectoryError) as error:
+            if not (n_more_tries and folder.is_dir() and _is_passing(error, folder)):
                 raise
     raise AssertionError("unreachable")
+
+
+def _is_passing(error: OSError, folder: Path) -> bool:
+    """Return whether the error is one of a moment in which a run writes."""
+    if isinstance(error, FileNotFoundError):
+        # A run that writes has removed the checkpoint that was the newest.
+        return not os.path.lexists(os.path.dirname(error.filename or ""))
+    # The only checkpoint was put aside when names were listed, and is back.
+    return any(is_there(folder) for is_there, _ in _READERS)
+
+
+def _of_one_save(folder: Place, read: Callable[[], StoredParts]) -> StoredParts:
+    """Return what ``read`` makes of a folder that a run may replace, or remove.
+
+    FileNotFoundError once it is gone, whatever was found of it.
+    """
+    try:
+        return reread_if_replaced(folder, read, StoredParts.close)
+    except (OSError, RecordError) as error:
+        raise_of_signal(error)
+        if isinstance(folder, Path) and not os.path.lexists(folder):
+            place = str(folder / MANIFEST)
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), place
+            ) from error
+        raise
 
 
 def _in_folder_of_now(folder: Path, verify: bool) -> StoredParts:
@@ -183,7 +213,8 @@ def _run(folder: Place, verify: bool) -> StoredParts:
     checkpoints = Checkpoints(folder)
     if not checkpoints.steps:
         return _named_checkpoints(folder, verify)
-    newest = _checkpoint(folder / checkpoints["latest"].folder.name, verify)
+    place = folder / checkpoints["latest"].folder.name
+    newest = _of_one_save(place, lambda: _checkpoint(place, verify))
     newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
     _add_problems(newest, folder)
     return newest
@@ -205,7 +236,7 @@ def _named_checkpoints(folder: Place, verify: bool) -> StoredParts:
         place: reread_if_replaced(place, partial(_step_of, place)) for place in places
     }
     places.sort(key=lambda place: (steps[place], place.name == "last", place.name))
-    newest = reread_if_replaced(places[-1], lambda: _checkpoint(places[-1], verify))
+    newest = _of_one_save(places[-1], lambda: _checkpoint(places[-1], verify))
     newest.facts["run"] = str(folder)
     newest.facts["steps"] = [place.name for place in places]
     return newest
@@ -239,7 +270,8 @@ def _hyperstate_run(folder: Place, verify: bool) -> StoredParts:
         by_number = state_folders(folder, match[1].removeprefix(LATEST)).by_number()
         states = [place.name for place in by_number.values()]
     latest = [name for name in states if name.startswith(LATEST)] or states
-    newest = _hyperstate(folder / latest[-1], verify)
+    place = folder / latest[-1]
+    newest = _of_one_save(place, lambda: _hyperstate(place, verify))
     newest.facts["run"], newest.facts["steps"] = str(folder), states
     _add_problems(newest, folder)
     return newest

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,119 @@ def test_show_takes_the_newest_that_is_left(
 
     assert main(["show", str(tmp_path)]) == 0
     assert "step 1" in capsys.readouterr().out
+
+
+def replaced_during_call(
+    monkeypatch: pytest.MonkeyPatch, place: str, folder: Path, n_calls: int = 1
+) -> None:
+    """Put a folder aside for the first calls of a name, and another there after each.
+
+    A writer does both, and a reader may stand between them.
+    """
+    module, _, name = place.rpartition(".")
+    original: Any = getattr(__import__(module, fromlist=[name]), name)
+    n_to_come = [n_calls]
+
+    def called(*args: Any, **options: Any) -> Any:
+        n_to_come[0] -= 1
+        if n_to_come[0] < 0:
+            return original(*args, **options)
+        # Kept until the end, lest the next folder gets its number.
+        aside = folder.parent.parent / f"aside{n_to_come[0]}"
+        folder.rename(aside)
+        try:
+            return original(*args, **options)
+        finally:
+            shutil.copytree(aside, folder)
+
+    monkeypatch.setattr(place, called)
+
+
+PLACES = {
+    "verify": [
+        "burnish.records.open.verify_file",
+        "burnish.train.inspection.folder_problems.digest_of",
+        "burnish.train.inspection.folder_problems.problems_in",
+        "burnish.train.inspection.stored_files.walk_with_links",
+        "burnish.train.inspection.stored_files.files_of",
+    ],
+    "show": [
+        "burnish.train.inspection.stored_parts.open_record",
+        "burnish.train.inspection.stored_parts._checkpoint",
+        "burnish.train.inspection.stored_parts._in_folder_of_now",
+    ],
+}
+
+
+@pytest.mark.parametrize("n_calls", [1, 2])
+@pytest.mark.parametrize("name", ["last", "step000000000001"])
+@pytest.mark.parametrize(
+    ("command", "place"), [(name, place) for name in PLACES for place in PLACES[name]]
+)
+def test_a_checkpoint_that_is_back_under_its_name_is_read_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    place: str,
+    name: str,
+    n_calls: int,
+) -> None:
+    save(tmp_path / "run" / name, 1)
+    replaced_during_call(monkeypatch, place, tmp_path / "run" / name, n_calls)
+
+    assert main([command, str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize("place", PLACES["verify"][:3])
+def test_what_is_replaced_is_verified_as_it_is_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    save(tmp_path / "run" / "last", 1)
+    (tmp_path / "run" / "last" / "model.mpk").write_bytes(b"damaged")
+    replaced_during_call(monkeypatch, place, tmp_path / "run" / "last")
+
+    assert main(["verify", str(tmp_path / "run")]) == 1
+
+
+def test_what_is_shown_is_not_of_two_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Result:
+        is_discarded = False
+
+        def discard(self) -> None:
+            self.is_discarded = True
+
+    save(tmp_path / "last", 1)
+    results: list[Result] = []
+
+    def read() -> Result:
+        results.append(Result())
+        if len(results) == 1:
+            (tmp_path / "last").rename(tmp_path / "aside")
+            save(tmp_path / "last", 2)
+        return results[-1]
+
+    result = reread_if_replaced(tmp_path / "last", read, Result.discard)
+
+    assert result is results[1]
+    assert [result.is_discarded for result in results] == [True, False]
+
+
+def test_a_limit_of_time_is_no_error_of_a_folder_that_was_replaced(
+    tmp_path: Path,
+) -> None:
+    def limit(*_: object) -> None:
+        raise TimeoutError("limit of time")
+
+    def read() -> None:
+        shutil.rmtree(tmp_path / "last")
+        signal.raise_signal(signal.SIGALRM)
+
+    save(tmp_path / "last", 1)
+    before = signal.signal(signal.SIGALRM, limit)
+    try:
+        with pytest.raises(TimeoutError):
+            reread_if_replaced(tmp_path / "last", read)
+    finally:
+        signal.signal(signal.SIGALRM, before)
