@@ -6,7 +6,7 @@ Nothing is saved that its class could not load: the reader itself decides.
 import enum
 import typing
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -27,8 +27,9 @@ from .entries.encoder import (
     is_trained,
 )
 from .entries.entries import Entries
+from .entries.entry import Entry
 from .entries.keys import check_text_key, key_of_text
-from .entries.nodes import escape
+from .entries.nodes import entry_numbers, escape
 from .errors import RecordMismatchError
 from .field_hints import hints_of_fields
 from .record_decoder import RecordDecoder
@@ -79,7 +80,7 @@ class Declared:
         where = join(path, name)
         if hint in (Any, object):
             _check_kept(value, None, where)
-            self._tell_training(node)
+            _note_training(self._encoder.entries, node)
             return
         args = typing.get_args(hint)
         kind = typing.get_origin(hint)
@@ -94,22 +95,11 @@ class Declared:
                 self._value(args[1], item, node[text], where, escape(text))
         else:
             self._read(hint, value, node, where)
-            if hint in (dict, list, tuple):
-                self._tell_training(node)
-
-    def _tell_training(self, node: Node) -> None:
-        """Note which tensors of ``node``, that no field declares, are trained."""
-        # States of optimizers have thousands, none of which is.
-        entries = self._encoder.entries
-        if any(is_trained(entry.source) for entry in entries):
-            for number in _tensors_in(node):
-                entries[number].requires_grad = is_trained(entries[number].source)
 
     def _read(self, hint: Any, value: Any, node: Node, path: str) -> None:
-        entries = Entries.of(self._encoder.entries, typed=True)
         try:
             with allow_tensor_classes(*self._encoder.wrapper_classes):
-                again = RecordDecoder(entries).value(hint, node, path)
+                again = _Readback(self._encoder.entries).value(hint, node, path)
         except RecordMismatchError as error:
             problem = "; ".join(text.removesuffix(".") for text in error.problems)
             raise TypeError(f"{problem}, as its field declares") from None
@@ -132,17 +122,23 @@ class Declared:
             )
 
 
-def _tensors_in(node: Any) -> Iterator[int]:
-    """Yield the numbers of the tensors that stand in ``node``."""
-    if isinstance(node, dict):
-        if len(node) == 1 and "$tensor" in node:
-            yield node["$tensor"]
-            return
-        node = node.values()
-    elif not isinstance(node, list | tuple):
-        return
-    for item in node:
-        yield from _tensors_in(item)
+class _Readback(RecordDecoder):
+    """Reads what is about to be saved, and notes what no field declares of it."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        super().__init__(Entries.of(entries, typed=True))
+        self._entries = entries
+
+    def _undeclared(self, node: Node, path: str) -> Any:
+        _note_training(self._entries, node)
+        return super()._undeclared(node, path)
+
+
+def _note_training(entries: list[Entry], node: Node) -> None:
+    """Note which tensors of ``node``, that no field declares, are trained."""
+    for number in entry_numbers(node, _TENSORS):
+        if is_trained(entries[number].source):
+            entries[number].requires_grad = True
 
 
 def _check_key(hint: object, key: object, text: str, path: str) -> None:
@@ -241,3 +237,4 @@ def _exact(key: object) -> object:
 _CONTAINERS: tuple[type, ...] = (dict, list, tuple)
 _PLAIN = frozenset({torch.Tensor, bool, int, float, str, bytes, type(None)})
 _KINDS = "_burnish_kinds"
+_TENSORS = frozenset({"$tensor"})

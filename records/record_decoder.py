@@ -6,8 +6,9 @@ import types
 import typing
 from collections import Counter
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import nn
@@ -73,10 +74,10 @@ class RecordDecoder:
     below it.
     """
 
-    def __init__(self, record: Entries, *, by_name: bool = False) -> None:
-        """Take the records of a union for classes of their names, if ``by_name``."""
+    def __init__(self, record: Entries) -> None:
+        """Read nodes of ``record``."""
         self._record, self._file = record, record.reading.file
-        self._by_name = by_name
+        self._by_name = False
 
     def record(self, cls: type[R], node: Node, path: str) -> R:
         """Return ``node`` as a ``cls``, whose fields are decoded when touched."""
@@ -89,7 +90,7 @@ class RecordDecoder:
         fields = {field.name: field for field in _fields_of(cls)}
         self._check_names(cls, fields, name, nodes, path)
         # A record below has a class of its own to be: its name says nothing of it.
-        decoder = RecordDecoder(self._record) if self._by_name else self
+        decoder = self._with(by_name=False) if self._by_name else self
         record = cls.__new__(cls)
         vars(record)["_metadata"] = self._record.metadata
         hints = hints_of_fields(cls)
@@ -103,6 +104,12 @@ class RecordDecoder:
                 pending[name] = partial(default_of, field)
         vars(record)["_pending"] = pending
         return record
+
+    def _with(self, *, by_name: bool) -> Self:
+        """Return a copy that takes records for classes of their names alone, or not."""
+        decoder = copy(self)
+        decoder._by_name = by_name
+        return decoder
 
     def value(self, hint: Any, node: Node, path: str) -> Any:
         """Return ``node`` as what ``hint`` declares."""
@@ -286,7 +293,7 @@ class RecordDecoder:
             return None
         problems: list[RecordMismatchError] = []
         # Classes may have the same fields, and names may have changed since.
-        for decoder in (RecordDecoder(self._record, by_name=True), self):
+        for decoder in (self._with(by_name=True), self):
             problems.clear()
             for arg in args:
                 if arg is type(None):
