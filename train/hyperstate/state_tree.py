@@ -29,7 +29,7 @@ from ...config.spelling import did_you_mean
 from ...config.tree import is_dict, is_items
 from ...config.validation.normalize import Preparation
 from ...config.validation.pydantic_check import check
-from ...config.validation.validate import put_back
+from ...config.validation.validate import build, put_back
 from ...records.io.remote.url import Place
 from .blob_markers import checked_file, has_blobs, is_marker, marker_of
 from .field_marks import is_blob_field
@@ -126,7 +126,7 @@ class StateTree(ABC):
             # Its data is its own affair, texts that look like markers too.
             return
         elif isinstance(tree, str):
-            if _stands_for_object(annotation):
+            if _stands_for_object(annotation, tree):
                 found = f"found {short_repr(tree)}, expected {marker_of('FILE')!r}"
                 self._texts.append(Problem(path, f"{found}, an object"))
         elif is_dict(tree):
@@ -221,10 +221,19 @@ class StateTree(ABC):
         return put_back(checked, preparation.schedules)
 
 
-def _stands_for_object(annotation: Any) -> bool:
-    """Return whether an object is declared where no text can stand."""
+def _stands_for_object(annotation: Any, text: str) -> bool:
+    """Return whether an object is declared where ``text`` stands, and no such text."""
     kinds = () if annotation is None else members(annotation)
-    return str not in kinds and any(map(_is_object_class, kinds))
+    others = [kind for kind in kinds if not _is_object_class(kind)]
+    return len(others) < len(kinds) and not any(_takes(kind, text) for kind in others)
+
+
+def _takes(kind: Any, text: str) -> bool:
+    try:
+        build(kind, text)
+    except (ConfigError, TypeError):
+        return False
+    return True
 
 
 def _is_object_class(kind: object) -> bool:

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -346,6 +346,32 @@ def test_a_text_in_the_place_of_an_object_is_refused(
         ConfigError, match=rf"{field}: found '{text}', expected '<blob:F"
     ):
         load(tmp_path)
+
+
+def test_a_text_that_is_declared_beside_objects_comes_back(tmp_path: Path) -> None:
+    @dataclass
+    class Trial:
+        step: int
+        net: torch.nn.Module | Literal["off"]
+
+    def load_trial() -> HyperState[Config, Trial]:
+        return HyperState.load(
+            Config,
+            Trial,
+            lambda _: Trial(0, "off"),
+            checkpoint_dir=tmp_path,
+            checkpoint_key="step",
+        )
+
+    run = load_trial()
+    run.state.step = 1
+    run.step()
+
+    assert load_trial().state.net == "off"
+    text = tmp_path / "latest-step000000000001" / "state.ron"
+    text.write_text(text.read_text().replace('"off"', '"<blob:state.net.mpk"'))
+    with pytest.raises(ConfigError, match=r"net: found '<blob:state\.net\.mpk'"):
+        load_trial()
 
 
 def test_a_text_among_objects_is_refused(tmp_path: Path) -> None:
