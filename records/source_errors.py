@@ -40,7 +40,8 @@ def empty_source(source: Source) -> RecordFormatError:
 def unknown_content(source: Source, content: Source | None) -> RecordFormatError:
     """Return the error of bytes of no format; ``content`` is what they unpack to."""
     inside = source if content is None else content
-    kind = foreign_kind(bytes(inside.read(0, min(HEAD, inside.size))))
+    start = bytes(inside.read(0, min(HEAD, inside.size)))
+    kind = foreign_kind(start)
     packed = "" if content is None else "a compressed file, in which is "
     if kind is not None and not _stands_behind(source):
         description, cure = kind
@@ -58,13 +59,11 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
         )
     if source.size < _SMALL:
         cure += f" A file of {quantity(source.size, 'byte')} may be truncated."
-    start = bytes(inside.read(0, min(HEAD, inside.size)))
-    if not any(start):
+    if not any(start) and not _stands_behind(source):
         # Not what somebody else wrote: a name whose content never came.
         words = f"{packed}{quantity(len(start), 'zero')} at its beginning"
         return RecordFormatError(source.name, words, "a record", _CURE_OF_ZEROS)
-    start = start[:8]
-    description = f"{packed}first bytes {start!r}"
+    description = f"{packed}first bytes {start[:8]!r}"
     return ForeignFileError(source.name, description, "those of a known format", cure)
 
 

@@ -190,3 +190,11 @@ def test_a_file_whose_content_never_came_is_damaged_and_no_stranger_s(
 
     assert not isinstance(caught.value, ForeignFileError)
     assert "Copy" in str(caught.value) or "older one" in str(caught.value)
+
+
+def test_zeros_behind_the_position_of_a_file_object_are_no_damage() -> None:
+    stream = io.BytesIO(b"abc" + bytes(5000))
+    stream.seek(3)
+
+    with pytest.raises(ForeignFileError, match=r"file\.seek\(0\)"):
+        open_record(stream)
