@@ -77,6 +77,8 @@ class Bucket:
     scalars: dict[str, Any]
     engine: Engine
     why: str
+    is_passing: bool = False
+    """Whether a gradient is why they are stepped so, and the next may be another."""
     compute: torch.dtype | None = None
     """What to compute in, where that is not the parameters' dtype."""
     renewals: Renewals | None = None

@@ -220,7 +220,8 @@ class BucketPlanner:
             if is_sharded:
                 slot.share = share_of_step(slot.param, slot.grad, fields)
                 like = slot.share or like
-            reason, is_passing = _obstacle(like.param, like.grad, like.fields)
+            obstacle, is_passing = _obstacle(like.param, like.grad, like.fields)
+            reason = obstacle
             if is_sharded and rounds(slot.state_type):
                 reason = "rounding counts the elements of the whole"
             if rounds(slot.state_type) and not (reason or slot.param.is_contiguous()):
@@ -241,6 +242,7 @@ class BucketPlanner:
             key = (*key, slot.compute, is_sharded)
             if key not in kinds:
                 kinds[key] = _Kind(layout, numbers, reason, slot.compute, is_sharded)
+                kinds[key].is_passing = is_passing and reason == obstacle
             kinds[key].positions.append(i)
             kinds[key].slots.append(slot)
         for kind in kinds.values():
@@ -344,6 +346,7 @@ class BucketPlanner:
         bare = BucketLayout(layout.like, layout.state_type, (), layout.dtypes[:2])
         bucket = kind.bucket(Loop(), why, bare)
         bucket.scalars = {}
+        bucket.is_passing = kind.is_passing
         if not is_dry:
             self._try(bucket, kind.grads(), step)
         return bucket
@@ -369,10 +372,6 @@ class BucketPlanner:
         self.tried.add(key)
 
 
-OF_GRADIENT = "the gradient "
-"""What begins a reason that says nothing of the next step."""
-
-
 def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bool]:
     """Return why only the loop can step this, and whether the gradient is why."""
     if param.is_complex() or not (is_plain_tensor(param) or _is_fake(param)):
@@ -391,13 +390,13 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
     # Gradients are asked last: a plan may hold for later steps where the reason is in
     # what they find again.
     if grad.layout is not torch.strided:
-        return f"{OF_GRADIENT}is sparse", True
+        return "the gradient is sparse", True
     if grad.dtype != param.dtype or grad.device != param.device:
-        return f"{OF_GRADIENT}has another dtype or device", True
+        return "the gradient has another dtype or device", True
     if grad.shape != param.shape or grad.stride() != param.stride():
-        return f"{OF_GRADIENT}has another memory format", True
+        return "the gradient has another memory format", True
     if grad.is_neg():
-        return f"{OF_GRADIENT}is stored with the other sign", True
+        return "the gradient is stored with the other sign", True
     return "", False
 
 

@@ -15,7 +15,7 @@ from ...records.writing.lazy_snapshot import settle_snapshots
 from ..bound.bound_params import warn_apart
 from ..bound.bound_state import BoundState, GroupGrads
 from ..engines.bucket import Job
-from ..engines.plan import OF_GRADIENT, Plan
+from ..engines.plan import Plan
 from ..engines.portions import InTurn, StepFailed
 from ..errors import NonFiniteGradientError
 from .report import EngineReport, report_of_plans
@@ -78,10 +78,10 @@ class StepRunner:
         Not the loop of those whose gradient alone is why: the next one may be another,
         and before the first one nobody knows.
         """
-        names: list[set[str]] = [set() for _ in self.bound.groups]
-        for row in self.report():
-            if not row.why.startswith(OF_GRADIENT):
-                names[row.group].add(row.engine)
+        names = (
+            {bucket.engine.name for bucket in plan.buckets if not bucket.is_passing}
+            for plan in self.plans()
+        )
         return ["+".join(sorted(group_names)) for group_names in names]
 
     def _warn_if_apart(self, grads: GroupGrads) -> None:
