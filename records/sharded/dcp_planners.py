@@ -29,8 +29,7 @@ from ..io.source import MemorySource
 from ..nest import data_of, record_of_data
 from ..precision import Precision
 from ..record_writer import RecordWriter, WritableRecord
-from ..tensors.conversion import is_convertible
-from ..tensors.dtypes import name_of_dtype
+from ..tensors.conversion import misfit_of_dtype
 
 
 class RecordSavePlanner(DefaultSavePlanner):
@@ -100,14 +99,8 @@ def _misfit(row: Any, target: Any) -> str | None:
         return None  # torch refuses a tensor in the place of what is none
     if not isinstance(row, TensorStorageMetadata):
         return "found plain data, expected a tensor"
-    stored_dtype = row.properties.dtype
-    if is_convertible(stored_dtype, target.dtype):
-        return None
-    return (
-        f"found dtype {name_of_dtype(stored_dtype)}, expected "
-        f"{name_of_dtype(target.dtype)}; only real floats become other floats, and "
-        "integers wider ones. Load into a tensor of the stored dtype"
-    )
+    problem = misfit_of_dtype(row.properties.dtype, target.dtype)
+    return problem and f"{problem}. Load into a tensor of the stored dtype"
 
 
 def _record_of(value: Any, name: str) -> Entries:

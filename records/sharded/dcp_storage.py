@@ -46,8 +46,7 @@ from ..errors import PrecisionError
 from ..format import format_named, read_record
 from ..io.source import Maps
 from ..record_writer import LIBRARY
-from ..tensors.conversion import convert, is_convertible
-from ..tensors.dtypes import name_of_dtype
+from ..tensors.conversion import convert, misfit_of_dtype
 from .dcp_planners import (
     RecordLoadPlanner,
     RecordSavePlanner,
@@ -370,11 +369,8 @@ def _converted(
     """Return ``values`` as ``dtype``; an error if that is of another kind or range."""
     if dtype is None or values.dtype is dtype:
         return values
-    if not is_convertible(values.dtype, dtype):
-        raise TypeError(
-            f"{path}: {name_of_dtype(values.dtype)} does not become "
-            f"{name_of_dtype(dtype)}; load into a tensor of the stored dtype"
-        )
+    if problem := misfit_of_dtype(values.dtype, dtype):
+        raise TypeError(f"{path}: {problem}. Load into a tensor of the stored dtype")
     out = torch.empty(values.shape, dtype=dtype)
     try:
         convert(values.reshape(-1), out.view(-1), path)

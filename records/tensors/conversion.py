@@ -45,6 +45,19 @@ def is_convertible(stored_dtype: torch.dtype, expected_dtype: torch.dtype) -> bo
     return large.min <= small.min and small.max <= large.max
 
 
+def misfit_of_dtype(
+    stored_dtype: torch.dtype, expected_dtype: torch.dtype
+) -> str | None:
+    """Return what keeps stored values from becoming the expected dtype, or None."""
+    if is_convertible(stored_dtype, expected_dtype):
+        return None
+    return (
+        f"found dtype {name_of_dtype(stored_dtype)}, expected "
+        f"{name_of_dtype(expected_dtype)}; only real floats become other floats, and "
+        "integers wider ones"
+    )
+
+
 def convert(
     values: torch.Tensor,
     out: torch.Tensor,

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ....config.process.interrupts import raise_of_signal
 from ....records.entries.entry import Entry
-from ....records.tensors.conversion import convert_loaded, is_convertible
-from ....records.tensors.dtypes import name_of_dtype
+from ....records.tensors.conversion import convert_loaded, misfit_of_dtype
 from ....records.tensors.torch_internals import state_dict_reader, state_dict_version
 from ...modules.tree import Places
 
@@ -20,18 +19,7 @@ def misfit(stored_entry: Entry, target: Entry, dtype: torch.dtype) -> str | None
     """Return what keeps ``stored_entry`` from being loaded into ``target``, or None."""
     if stored_entry.shape != target.shape:
         return f"found shape {stored_entry.shape}, expected {target.shape}"
-    return misfit_of_dtype(stored_entry, dtype)
-
-
-def misfit_of_dtype(stored_entry: Entry, dtype: torch.dtype) -> str | None:
-    """Return what keeps the stored values from becoming ``dtype``, or None."""
-    if not is_convertible(stored_entry.dtype, dtype):
-        stored_name = name_of_dtype(stored_entry.dtype)
-        return (
-            f"found dtype {stored_name}, expected {name_of_dtype(dtype)}; only real "
-            "floats become other floats, and integers wider ones"
-        )
-    return None
+    return misfit_of_dtype(stored_entry.dtype, dtype)
 
 
 def convert_values(

@@ -13,6 +13,7 @@ from ....records.entries.entry import Entry, ParamId
 from ....records.entries.select import selected
 from ....records.errors import RecordMismatchError
 from ....records.report import LoadReport
+from ....records.tensors.conversion import misfit_of_dtype
 from ....records.tensors.dtypes import name_of_dtype
 from ....records.tensors.memory import same_bits, values_of
 from ...modules.tree import WRAPPING, Places
@@ -20,7 +21,7 @@ from ..entries import ModuleContent
 from ..grouping import group_paths
 from ..wrapped_tensors import form_problems
 from .allowed import Allowed
-from .conversion import Resizing, misfit, misfit_of_dtype
+from .conversion import Resizing, misfit
 from .cures import IGNORE, RESIZED, cure_of, cure_of_typed
 from .derived import Derived, source_entries
 from .loading_code import CURE, conversions
@@ -210,7 +211,7 @@ class _Matching:
             problem = misfit(stored_entry, target, dtype)
         if problem is not None and resizing.allows(target, stored_entry):
             report.changed.append(f"{target.path}: took the stored shape")
-            problem = misfit_of_dtype(stored_entry, dtype)
+            problem = misfit_of_dtype(stored_entry.dtype, dtype)
         is_repeated = id(stored_entry) in self.used_entries
         self.used_entries.add(id(stored_entry))
         if problem is not None and target.kind == "transient":
