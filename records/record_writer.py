@@ -14,7 +14,12 @@ from ..config.short_text import first_names, with_article
 from ..config.spelling import nearest
 from .entries.conventions import Convention, check_convention, convention_of
 from .entries.encoder import Storable
-from .entries.entries import Entries, check_before_rewriting, with_parts
+from .entries.entries import (
+    Entries,
+    check_before_rewriting,
+    library_part,
+    with_parts,
+)
 from .entries.entry import Entry
 from .entries.memory_order import KEY as ORDERS
 from .entries.memory_order import memory_orders, stored_orders
@@ -387,7 +392,7 @@ def _describe(
     # A module has memory of its own for its tensors, and none for extra state.
     free = [e for e in flat.entries() if flat.is_typed or e.kind == "extra"]
     if orders := memory_orders(free):
-        ours[ORDERS] = {**stored_orders(flat.metadata), **orders}
+        ours[ORDERS] = {**stored_orders(library_part(flat.metadata)), **orders}
     return with_parts(flat, metadata={"burnish": ours, **metadata})
 
 

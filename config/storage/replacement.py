@@ -10,7 +10,7 @@ from functools import partial
 from ..process.log import LOG
 from .opening import Descriptor, open_folder
 from .scratch import ScratchPath, remove_abandoned
-from .system_errors import IgnoredSystemErrors
+from .system_errors import IgnoredSystemErrors, is_of_system
 
 _MOST_LINKS = 40
 
@@ -95,7 +95,7 @@ def make_folder(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        if error.errno is None:
+        if not is_of_system(error):
             raise
         raise explain_os_error(error, path) from error
 

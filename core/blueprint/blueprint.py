@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
 from torch import nn
@@ -139,10 +138,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
         Raises TypeError that names what is no plain data.
         """
-        nodes = self._session.draft.tree.walk()
-        root = self._session.draft.tree
-        classes = dict.fromkeys(node.cls for node in nodes if node is not root)
-        return to_dict(self._definition(), classes)
+        return to_dict(self._definition(), self._session.draft.classes_of_parts())
 
     @classmethod
     def from_dict(
@@ -209,10 +205,11 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
                 known_edit = carried(draft, edit, versions)
                 if known_edit is not None:
                     blueprint._session.replay([resolve_method(draft, known_edit)])
-            definition = replace(definition, edits=())
-        for batch in batches(definition.edits):
-            # A method is looked up once what comes before it has chosen its class.
-            blueprint._session.replay([resolve_method(draft, edit) for edit in batch])
+        else:
+            for batch in batches(definition.edits):
+                # A method is looked up once what is before it has chosen its class.
+                edits = [resolve_method(draft, edit) for edit in batch]
+                blueprint._session.replay(edits)
         if module_class not in (None, definition.cls, draft.tree.cls):
             raise another_class(data, module_class)
         return blueprint

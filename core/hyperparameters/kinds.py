@@ -157,11 +157,11 @@ def kind_spec(
 
 def _plain_kind(value: object, hint: Hint, path: str, read: ReadBack) -> Spec:
     """Return what a text or a number is that is read as a member of an enum."""
-    if not may_be_members(hint) or not names_value(hint, value):
+    if value is None or not (may_be_members(hint) and names_value(hint, value)):
         return None
     again = _read_back(value, hint, path, read)
     is_same = type(again) is type(value) and again == value
-    return None if is_same or value is None else type(value).__name__
+    return None if is_same else type(value).__name__
 
 
 def spec_of(

@@ -466,7 +466,7 @@ def typed_leaf(record: Entries, tag: str, number: int) -> object:
     """Return what `leaf_value` does, in the order of memory that it had."""
     entries = record.entries()
     entry = entries[number]
-    order = stored_orders(record.metadata).get(entry.path)
+    order = stored_orders(library_part(record.metadata)).get(entry.path)
     # What is live is somebody's, who goes on with it as it is.
     if order is not None and not isinstance(entry.source, torch.Tensor):
         entry.touched = laid_out(entry.tensor(), order)

@@ -31,10 +31,9 @@ def memory_orders(entries: Iterable[Entry]) -> dict[str, list[int]]:
     return orders
 
 
-def stored_orders(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a file says of orders, whatever stands there."""
-    section = metadata.get("burnish")
-    orders: Any = section.get(KEY) if isinstance(section, Mapping) else None
+def stored_orders(library_part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what our part of the metadata says of orders, whatever stands there."""
+    orders: Any = library_part.get(KEY)
     return orders if isinstance(orders, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]  # data
 
 

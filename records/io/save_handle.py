@@ -68,7 +68,7 @@ class SaveHandle(Generic[T_co]):
             # Of a program that has ended, in its exit handlers, Python waits for no
             # thread: it would be stopped in the middle.
             if threading.main_thread().is_alive():
-                # The process may have as many threads as it may have.
+                # The process may have as many threads as the system allows it.
                 with suppress(RuntimeError):
                     self._thread.start()
                     has_thread = True

@@ -21,6 +21,7 @@ from ...records.background_saves import (
     with_all_processes,
 )
 from ...records.calls import explain_calls
+from ...records.entries.encoder import is_trained
 from ...records.errors import RecordFormatError
 from ...records.io.progress import Progress, progress_call
 from ...records.io.remote.address import size_at
@@ -590,7 +591,7 @@ def _as_number(part: object) -> int | float | None:
     """
     import numpy as np
 
-    if isinstance(part, torch.Tensor) and part.is_leaf and part.requires_grad:
+    if is_trained(part):
         return None
     if isinstance(part, torch.Tensor | np.ndarray | np.generic) and part.ndim == 0:
         part = part.item()

@@ -124,8 +124,7 @@ class Folders:
 
     def of_other_keys(self) -> dict[str, Path]:
         """Return the newest complete folder of each other key that lies here."""
-        pattern = numbered_name("(.+?)", is_pattern=True)
-        names = [*map(pattern.fullmatch, self._names())]
+        names = [*map(_numbered("(.+?)").fullmatch, self._names())]
         newest: dict[str, tuple[int, Path]] = {}
         for match in filter(None, names):
             key, number, folder = match[1], int(match[2]), self.root / match[0]
@@ -250,12 +249,16 @@ class Folders:
             recover(self.root)
 
 
-def numbered_name(key: str, *, is_pattern: bool = False) -> re.Pattern[str]:
-    """Return what matches names of folders; their number is the last group.
+def numbered_name(key: str) -> re.Pattern[str]:
+    """Return what matches names of folders; their number is the first group.
 
     Those of a storage may end in the mark of a save, also where they were copied to.
     """
-    key_pattern = key if is_pattern else re.escape(key)
+    return _numbered(re.escape(key))
+
+
+def _numbered(key_pattern: str) -> re.Pattern[str]:
+    """Return what matches names of folders whose key matches ``key_pattern``."""
     return re.compile(
         rf"(?:{LATEST})?{key_pattern}(\d{{{DIGITS},}})(?:\.[0-9a-f]{{8}})?"
     )

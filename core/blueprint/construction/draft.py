@@ -250,6 +250,11 @@ class Draft:
         if self.is_stale:
             self._take_tree(self._dry_run(self.tree.copy(), self.edits))
 
+    def classes_of_parts(self) -> list[type[nn.Module]]:
+        """Return the classes of all parts, each once; that of the whole is none."""
+        nodes = (node for node in self.tree.walk() if node is not self.tree)
+        return [*dict.fromkeys(node.cls for node in nodes)]
+
     def nothing_at(self, target: Target) -> SettingError:
         """Return the error for a path or pattern that means nothing."""
         target_text = (

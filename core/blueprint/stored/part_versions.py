@@ -53,8 +53,7 @@ def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int] | None:
 def are_outdated(draft: Draft, edits: Iterable[Edit], since: Mapping[str, int]) -> bool:
     """Return whether a class has another version now, of parts and of those to come."""
     chosen = [edit.cls for edit in edits if isinstance(edit, SetArguments) and edit.cls]
-    nodes = (node for node in draft.tree.walk() if node is not draft.tree)
-    classes = {*chosen, *(node.cls for node in nodes)}
+    classes = {*chosen, *draft.classes_of_parts()}
     return any(_rules(cls, since) for cls in classes)
 
 

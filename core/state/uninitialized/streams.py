@@ -41,7 +41,7 @@ def numpy_random() -> Any:
     Another thread that is importing it is waited for.
     """
     name = "numpy.random"
-    return importlib.import_module(name) if name in sys.modules else None
+    return importlib.import_module(name) if sys.modules.get(name) else None
 
 
 def _states() -> list[torch.Tensor]:

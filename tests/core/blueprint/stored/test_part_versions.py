@@ -23,6 +23,16 @@ SWAP: list[RewriteRule] = [
 ]
 
 
+def net_of(block: type[nn.Module]) -> Any:
+    @module(name="tests/part_versions/net")
+    class Net(nn.Module):
+        def __init__(self, n: int = 2) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(block() for _ in range(n))
+
+    return Net
+
+
 def old_classes() -> Any:
     @module(name="tests/part_versions/block")
     class Block(nn.Module):
@@ -31,13 +41,7 @@ def old_classes() -> Any:
             self.left = nn.Linear(width, depth)
             self.right = nn.Linear(depth, width)
 
-    @module(name="tests/part_versions/net")
-    class Net(nn.Module):
-        def __init__(self, n: int = 2) -> None:
-            super().__init__()
-            self.blocks = nn.ModuleList(Block() for _ in range(n))
-
-    return Net
+    return net_of(Block)
 
 
 def new_classes(*rules: RewriteRule) -> Any:
@@ -50,13 +54,7 @@ def new_classes(*rules: RewriteRule) -> Any:
             self.right = nn.Linear(depth, width)
             self.left = nn.Linear(width, depth)
 
-    @module(name="tests/part_versions/net")
-    class Net(nn.Module):
-        def __init__(self, n: int = 2) -> None:
-            super().__init__()
-            self.blocks = nn.ModuleList(Block() for _ in range(n))
-
-    return Net
+    return net_of(Block)
 
 
 def configured(cls: Any) -> Any:
