@@ -116,6 +116,6 @@ def test_versions_that_are_none_are_refused(versions: object) -> None:
 def test_edits_of_parts_whose_versions_nobody_knew_stay_as_they_are() -> None:
     data = {**configured(new_classes()).to_dict(), "versions": None}
 
-    blocks = Blueprint.from_dict(data).build().blocks
+    blocks: Any = Blueprint.from_dict(data).build().blocks
 
     assert blocks[1].left.bias is None
