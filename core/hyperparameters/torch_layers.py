@@ -264,7 +264,7 @@ def _are_alike(layer: nn.Module, model: nn.Module) -> bool:
 
     Modules among the arguments are copies as well, so that their repr is compared.
     """
-    if type(layer) is not type(model):
+    if declared_class(type(layer)) is not declared_class(type(model)):
         return False
     if layer is model or not is_torch_layer(type(layer)):
         return True

@@ -476,6 +476,21 @@ def test_what_parametrize_derives_counts_as_its_base() -> None:
     assert {k: hparams[k] for k in get_hparams(plain)} == get_hparams(plain)
 
 
+def test_a_layer_of_a_stack_whose_class_torch_derives_is_like_the_others() -> None:
+    stack = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), num_layers=2
+    )
+    before = get_hparams(stack)
+    # As fully_shard of one layer makes it.
+    stack.layers[0].__class__ = type(
+        "FSDPTransformerEncoderLayer",
+        (nn.TransformerEncoderLayer,),
+        {"__module__": "torch.distributed.fsdp"},
+    )
+
+    assert get_hparams(stack) == before
+
+
 def test_a_wrapper_counts_as_what_it_wraps() -> None:
     module = nn.Linear(3, 4)
 
