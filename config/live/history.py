@@ -177,7 +177,10 @@ def _path_of_now(
 ) -> str:
     if versions == versions_now:
         return path
-    names = parts(path)
+    try:
+        names = parts(path)
+    except ValueError:
+        return path  # no path, which is refused where it is met
     if versions:
         new_names = path_since(cls, names, versions)
         if new_names is not None:
@@ -193,10 +196,7 @@ def _path_of_now(
 
 def _override_of_now(text: str, now: Callable[[str], str]) -> str:
     path, sign, value = split_override(text)
-    try:
-        return f"{now(path)}{sign}{value}"
-    except ValueError:
-        return text
+    return f"{now(path)}{sign}{value}"
 
 
 def last_overrides(edits: Iterable[Edit]) -> tuple[str, ...]:

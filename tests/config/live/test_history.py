@@ -206,6 +206,17 @@ def test_edits_are_told_in_the_words_of_a_newer_class(path: str, path_now: str) 
     assert edits_of_now(Config, carried) == carried
 
 
+@pytest.mark.parametrize("path", ["", 'a["', "a..b"])
+def test_an_edit_whose_path_is_damaged_stays_as_it_is(path: str) -> None:
+    started = replace(begun(1, f"{path}=1"), versions={"Config": 1})
+    edit = applied(2, replace(LR, path=path))
+
+    carried = edits_of_now(Config, [started, edit])
+
+    assert carried[0].overrides == started.overrides
+    assert carried[1] == edit
+
+
 def test_an_override_is_the_same_however_its_path_is_written() -> None:
     started = begun(1, "optimizers.0.lr=1")
     edited = applied(2, replace(LR, path="optimizers[0].lr"))
