@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..storage.opening import Descriptor, open_folder
 from ..storage.scratch import lock, unlock
+from ..storage.system_errors import IgnoredSystemErrors
 from .history import HISTORY
 
 _PAUSE = 0.005
@@ -41,8 +42,8 @@ def _lock_place(folder: Path) -> Descriptor | None:
     """Return what all writers lock: the history, which no writer ever replaces."""
     for flags in (os.O_RDWR, os.O_RDONLY):
         # Locks of a network are for those who may write; others need not.
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             return Descriptor(str(folder / HISTORY), flags | os.O_NONBLOCK)
-    with suppress(OSError):
+    with IgnoredSystemErrors():
         return open_folder(str(folder))
     return None

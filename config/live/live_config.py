@@ -16,6 +16,7 @@ from ..process.interrupts import raise_of_signal
 from ..process.user_traceback import error_text
 from ..short_text import first_names
 from ..storage.replacement import write_text
+from ..storage.system_errors import IgnoredSystemErrors
 from ..validation.validate import build
 from ..versioned import upgrade, versions_in
 from .changes import (
@@ -171,7 +172,7 @@ class LiveConfig(Generic[C]):
         text = f"{self.file.name} was not taken over at step {step}: {problem}"
         LOG.warning("%s: the edit was refused: %s", self.file, problem)
         self._note("refused", step, by=by, problem=problem, drops=drops)
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             write_text(self._refusal_file, f"{text}\n")
         self._remove_note(refused_text)
 
@@ -290,7 +291,7 @@ class LiveConfig(Generic[C]):
                 RequestNote.beside(self.file).remove()
 
     def _remove_refusal(self) -> None:
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             os.unlink(self._refusal_file)
 
     @property

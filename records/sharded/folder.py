@@ -19,6 +19,7 @@ from ...config.storage.scratch import (
     scratch_pattern,
     taken_over,
 )
+from ...config.storage.system_errors import IgnoredSystemErrors
 from ..format import format_named
 from ..io.sink import Sink, open_sink
 from ..io.source import FileSource, Source
@@ -77,7 +78,7 @@ class RecordFolder:
         current = self._named_in_index()
         for part in parts:
             if part is not None and part.name not in current:
-                with suppress(OSError):
+                with IgnoredSystemErrors():
                     self.remove(part.name)
 
     def former_parts(self, number: int, n_processes: int) -> list[str]:
@@ -87,7 +88,7 @@ class RecordFolder:
         writing them.
         """
         names: set[str] = set()
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             names = self._named_in_index()
         return [n for n in sorted(names) if number_of(n) % n_processes == number]
 
@@ -115,7 +116,7 @@ class RecordFolder:
         Whose writer lives stay: another save may go on at the same time. What cannot
         be removed is left for the next save.
         """
-        with suppress(OSError):
+        with IgnoredSystemErrors():
             self._remove_old(save_id)
 
     def _remove_old(self, save_id: str) -> None:
@@ -126,7 +127,7 @@ class RecordFolder:
         current = self._named_in_index()
         for name in names:
             if save_id_of(name) in dead and name not in current:
-                with suppress(OSError):
+                with IgnoredSystemErrors():
                     self.remove(name)
         folder = open_folder(self.path)
         try:

@@ -34,7 +34,7 @@ def test_a_history_that_may_only_be_read_is_locked_too(
 
     def of_another_user(path: str, flags: int) -> Descriptor:
         if flags & 3:
-            raise PermissionError(path)
+            raise PermissionError(errno.EACCES, "it is of another user", path)
         return Descriptor(path, flags)
 
     (tmp_path / HISTORY).write_text("")

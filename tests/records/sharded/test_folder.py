@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 import torch
 
 from burnish.records.sharded.folder import (
@@ -82,3 +83,16 @@ def test_a_folder_is_named_by_its_slash_or_by_its_index(tmp_path: Path) -> None:
 
     assert is_record_folder(tmp_path)
     assert folder_named(tmp_path) == str(tmp_path)
+
+
+def test_a_limit_of_time_ends_the_removal_of_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(*_: object) -> None:
+        raise TimeoutError("of a handler")
+
+    folder = written(tmp_path)
+    monkeypatch.setattr(os, "unlink", limit)
+
+    with pytest.raises(TimeoutError, match="of a handler"):
+        folder.remove_old("3" * 8)
