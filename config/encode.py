@@ -22,6 +22,7 @@ from .errors import ConfigError, Problem
 from .path import child
 from .plain.enums import member_value
 from .plain.kinds import in_order
+from .process.interrupts import raise_of_signal
 from .schedule.number import schedule_text
 from .short_text import short_repr, with_article
 from .tree import (
@@ -192,6 +193,7 @@ def _data(obj: object, path: str, depth: int) -> Any:
     try:
         data = encoded(obj)
     except Exception as error:  # users' code
+        raise_of_signal(error)
         message = (
             f"{with_article(name)} cannot be written: {type(error).__name__}: "
             f"{error!s:.200}"

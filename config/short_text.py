@@ -5,6 +5,8 @@ import reprlib
 from collections.abc import Iterable
 from itertools import islice
 
+from .process.interrupts import raise_of_signal
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 # The default of 6 levels of 6 items each is a text of a megabyte.
@@ -22,7 +24,8 @@ def short_repr(value: object, limit: int = 60) -> str:
         return f"{value[:limit]!r}..."
     try:
         text = _SHORT.repr(value) if _is_large(value, limit) else repr(value)
-    except Exception:  # a user's repr may raise anything
+    except Exception as error:  # a user's repr may raise anything
+        raise_of_signal(error)
         return f"<{type(value).__qualname__}>"
     return text if len(text) <= limit else f"{text[:limit]}..."
 

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 
+from ..config.process.interrupts import raise_of_signal, suppressed
 from ..config.short_text import first_names, quantity, with_article
 from .errors import ADDED, TRUNCATED, ForeignFileError, RecordFormatError
 from .format_names import format_of_suffix, suffixes
@@ -89,6 +89,7 @@ def what_to_read(folder: str) -> str:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
+        raise_of_signal(error)
         return f"and what it holds cannot be read: {error.strerror or error}"
     if "checkpoint.json" in names:
         run, files = os.path.dirname(os.path.abspath(folder)), _records(names)
@@ -131,7 +132,7 @@ def lacks_checkpoints(folder: str) -> bool:
     if not os.path.isdir(place):
         return False
     names: list[str] = []
-    with suppress(OSError):
+    with suppressed(OSError):
         names = os.listdir(place)
     return not any(_is_file(place, name, "checkpoint.json") for name in names)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
+from ..process.interrupts import raise_of_signal
 from .fields import class_of, fields_of
 
 _SECTION = re.compile(r"^\s*(?:Attributes|Args|Arguments|Fields|Parameters):\s*$")
@@ -62,7 +63,8 @@ def _strings_below(cls: type) -> dict[str, str]:
     """Return the strings that stand below the fields in the source of ``cls``."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, SyntaxError) as error:
+        raise_of_signal(error)
         return {}
     body = getattr(tree.body[0], "body", []) if tree.body else []
     docs: dict[str, str] = {}

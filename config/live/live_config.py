@@ -254,6 +254,7 @@ class LiveConfig(Generic[C]):
         try:
             return self.history.add(verdict, step, **facts)
         except OSError as error:
+            raise_of_signal(error)
             # The edit is noted, goes into the next checkpoint, and is written later.
             LOG.warning("%s: the history could not be written: %s", self.file, error)
             return self.history.edits[-1]
@@ -272,6 +273,7 @@ class LiveConfig(Generic[C]):
             text = dumps(config, form, ctx=self._ctx) + "\n"
             self._file.write(text)
         except (OSError, ConfigError, ImportError) as error:
+            raise_of_signal(error)
             LOG.warning("%s could not be written: %s", self.file, error)
 
     def _authors(self, text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ConfigSyntaxError
 from ..files import read_text
 from ..formats import config_format_of
+from ..process.interrupts import raise_of_signal
 from ..storage.replacement import write_text
 
 SETTLED_SECONDS = 0.2
@@ -63,7 +64,8 @@ class LiveFile:
         """
         try:
             status = os.stat(self._name)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            raise_of_signal(error)
             return self._look_at_nothing()
         signature = (
             status.st_ctime_ns,
@@ -81,6 +83,7 @@ class LiveFile:
         try:
             return _read(self.file)
         except (OSError, ValueError) as error:
+            raise_of_signal(error)
             return FileReading(problem=str(error), is_gone=not self.is_there)
 
     def skip(self) -> None:
@@ -90,7 +93,8 @@ class LiveFile:
         """
         try:
             status = os.stat(self._name)
-        except OSError:
+        except OSError as error:
+            raise_of_signal(error)
             return
         if self._is_settled(status):
             self._known = (
@@ -142,6 +146,7 @@ class LiveFile:
         try:
             reading = _read(self.file)
         except (OSError, ValueError) as error:
+            raise_of_signal(error)
             self._n_failures += 1
             if self._n_failures < _MOST_FAILURES:
                 return None

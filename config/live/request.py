@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ..errors import ConfigError, Problem
 from ..files import read_text, read_tree
 from ..path import parts
+from ..process.interrupts import suppressed
 from ..short_text import first_names
 from ..spelling import did_you_mean
 from ..storage.opening import read_file
@@ -61,7 +61,7 @@ def last_refusal(folder: Path) -> str:
     """Return why the config at the top of a run was refused, empty if it was not."""
     file = config_file(folder)
     if file is not None:
-        with suppress(OSError):
+        with suppressed(OSError):
             refusal = read_file(file.with_name(file.name + REFUSED), _MOST_BYTES)
             return refusal.decode(errors="replace").strip()
     return ""

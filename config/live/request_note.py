@@ -2,10 +2,10 @@
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..process.interrupts import suppressed
 from ..storage.opening import read_file
 from ..storage.replacement import write_text
 
@@ -32,7 +32,7 @@ class RequestNote:
 
     def authors(self, text: str) -> str:
         """Return who asked for ``text``, all of them; empty if nobody did."""
-        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        with suppressed(OSError, ValueError, TypeError, KeyError, RecursionError):
             note = json.loads(read_file(self.file, _MOST_BYTES))
             if note["text"] == text:
                 return str(note["by"])
@@ -49,5 +49,5 @@ class RequestNote:
 
     def remove(self) -> None:
         """Forget who asked, if anybody did."""
-        with suppress(OSError):
+        with suppressed(OSError):
             os.unlink(self.file)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
 from traceback import walk_tb
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -108,10 +108,36 @@ def raise_of_signal(error: BaseException) -> None:
     Whoever calls a user's function, and goes another way where that raises, asks here
     first: what the handler says is meant for the program, and no fault of the function.
     """
+    if is_of_signal(error):
+        raise error
+
+
+def is_of_signal(error: BaseException) -> bool:
+    """Return whether the handler of a signal raised ``error``."""
     handlers = [signal.getsignal(number) for number in _SIGNALS]
     codes = {getattr(_function_of(handler), "__code__", None) for handler in handlers}
-    if any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__)):
-        raise error
+    return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
+
+
+class suppressed:  # it is called as contextlib.suppress is
+    """A ``with`` block that is left where one of these errors is raised.
+
+    What the handler of a signal raises goes on; see `raise_of_signal`.
+    """
+
+    def __init__(self, *kinds: type[Exception]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> bool:
+        return isinstance(error, self._kinds) and not is_of_signal(error)
 
 
 def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:

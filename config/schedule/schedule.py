@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..path import item_index, parts
+from ..process.interrupts import raise_of_signal
 from ..short_text import short_repr
 from ..spelling import did_you_mean
 from ..tree import BeyondFloatError, Rounded, is_items, is_mapping_value
@@ -226,7 +227,9 @@ def _as_number(value: object) -> float | None:
         number = (
             item() if callable(item) and not isinstance(value, int | float) else value
         )
-    except (TypeError, ValueError, RuntimeError):  # an array of several numbers
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise_of_signal(error)
+        # An array of several numbers.
         return None
     if isinstance(number, bool) or not isinstance(number, int | float):
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..printable import printable, printable_lines
+from ..process.interrupts import raise_of_signal
 from ..process.streams import run_command, taking_any_text
 from ..process.user_traceback import print_error
 from ..rewriting import schema_types as t
@@ -43,6 +44,7 @@ def run_schema_command(cls: type, name: str, options: Namespace) -> int:
     try:
         return COMMANDS[name][2](cls, options)
     except Exception as error:  # a user's class may raise anything
+        raise_of_signal(error)
         print_error(error)
         return 2
 
@@ -88,6 +90,7 @@ def _upgrade_config(cls: type, options: Namespace) -> int:
         try:
             _upgrade_file(cls, file, options)
         except Exception as error:  # a user's rule may raise anything
+            raise_of_signal(error)
             print_error(error)
             status = max(status, 1 if isinstance(error, ConfigError) else 2)
     return status

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from ..errors import ConfigError, Problem
 from ..path import parts
 from ..patterns import wildcard_values
+from ..process.interrupts import raise_of_signal
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from ..short_text import short_repr
@@ -102,7 +103,9 @@ class Trial:
                 read.append(build(self.cls, text, added=self.added))
             except ConfigError as error:
                 yield from self._failures(error.problems)
-            except Exception:  # a user's rule or validator may raise anything
+            except Exception as error:
+                raise_of_signal(error)
+                # A user's rule or validator may raise anything.
                 # It fails on values that we made up, and that proves nothing.
                 return
         if len(read) < 2:
@@ -210,7 +213,8 @@ class Trial:
                 build(self.cls, as_json(sample).meaning)
             except ConfigError as error:
                 return any(error_path(p.path) == path for p in error.problems)
-            except Exception:  # a user's validator may raise anything
+            except Exception as error:  # a user's validator may raise anything
+                raise_of_signal(error)
                 return True
         return False
 

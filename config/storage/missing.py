@@ -3,8 +3,8 @@
 import errno
 import os
 from collections.abc import Callable
-from contextlib import suppress
 
+from ..process.interrupts import suppressed
 from ..short_text import first_names
 from ..spelling import nearest
 
@@ -31,7 +31,7 @@ def _instead_of(file: str, is_meant: Callable[[str], bool], content: str) -> str
     if not os.path.isdir(folder or "."):
         return f"the folder {folder!r} is missing"
     names: list[str] = []
-    with suppress(OSError):
+    with suppressed(OSError):
         names = sorted(os.listdir(folder or "."))
     if name in names:
         return "it is there by now: another program has just written it; try again"

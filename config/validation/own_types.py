@@ -8,6 +8,7 @@ from ..classes.fields import MISSING, allows_none, class_of, field_types_in, mem
 from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import path_below
+from ..process.interrupts import raise_of_signal
 from ..short_text import short_repr
 from ..tree import bare
 
@@ -75,6 +76,7 @@ def _decoded(kind: object, data: object, path: str, ctx: Ctx) -> object:
         ]
         raise ConfigError("", problems) from error
     except Exception as error:  # users' code, on data of a file
+        raise_of_signal(error)
         raise ConfigError("", [_refusal(kind, data, path, error)]) from error
 
 

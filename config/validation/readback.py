@@ -31,6 +31,7 @@ from ..classes.pydantic_internals import extra_values
 from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
+from ..process.interrupts import raise_of_signal
 from ..schedule.number import schedule_text
 from ..short_text import short_repr, with_article
 from ..tree import NamedStruct, is_mapping_value
@@ -134,6 +135,7 @@ def _in_data(value: object, again: object, path: str) -> Problem | None:
     try:
         data, data_again = encoded(value), encoded(again)
     except Exception as error:  # users' code
+        raise_of_signal(error)
         message = (
             f"{with_article(name)} cannot be written: {type(error).__name__}: "
             f"{error!s:.200}"
@@ -273,7 +275,8 @@ def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
 def _equal(value: object, again: object) -> bool:
     try:
         return bool(value == again) or repr(value) == repr(again)
-    except Exception:  # an object's comparison may raise anything
+    except Exception as error:  # an object's comparison may raise anything
+        raise_of_signal(error)
         return False
 
 

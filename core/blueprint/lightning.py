@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 
+from ...config.process.interrupts import raise_of_signal
 from .blueprint import Blueprint
 from .stored.provenance import HYPERPARAMETERS, KEY
 
@@ -96,7 +97,9 @@ def _hyperparameters_in(file: Any) -> Any:
         return None
     try:
         checkpoint = _read(file, "cpu")
-    except Exception:  # pickled classes, or no checkpoint: Lightning says what is wrong
+    except Exception as error:
+        raise_of_signal(error)
+        # Pickled classes, or no checkpoint: Lightning says what is wrong.
         return None
     finally:
         if is_open:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from ...config.printable import printable, printable_lines
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_traceback import print_error
 from ...config.schema.commands import DEFAULT_FILE as CONFIG_FILE
 from ...config.storage.opening import read_file
@@ -36,6 +37,7 @@ def run_schema(target: Target, name: str, options: Namespace) -> int:
     try:
         return _schema(target, name, file, getattr(options, "hparams", None))
     except Exception as error:  # a user's class may raise anything
+        raise_of_signal(error)
         print_error(error)
         return 2
 
@@ -56,6 +58,7 @@ def run_upgrade(
             with bar(f"rewriting {printable(os.path.basename(file))}") as progress:
                 was_older = upgrade_file(file, target, progress=progress)
         except Exception as error:  # a user's class may raise anything
+            raise_of_signal(error)
             print_error(error)
             is_answer = isinstance(error, RecordError)
             is_answer &= not isinstance(error, ForeignFileError)

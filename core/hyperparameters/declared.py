@@ -23,6 +23,7 @@ from ...config.classes.fields import (
     members,
 )
 from ...config.classes.fields import literals as literal_values
+from ...config.process.interrupts import raise_of_signal
 from ...config.versioned import Versioned
 from ..modules.classes import by_class
 from ..modules.registry import Node
@@ -40,7 +41,9 @@ def argument_hints(cls: type[nn.Module]) -> Mapping[str, Hint]:
     """
     try:
         declared = typing.get_type_hints(cls.__init__, include_extras=True)
-    except Exception:  # an annotation may name anything, also what is not there
+    except Exception as error:
+        raise_of_signal(error)
+        # An annotation may name anything, also what is not there.
         declared = _hints_one_by_one(cls.__init__)
     return {
         name: declared.get(name, _hint_of_default(parameter.default))
@@ -181,6 +184,7 @@ def _hints_one_by_one(function: object) -> dict[str, Any]:
         scope = getattr(function, "__globals__", {})
         try:
             hints |= typing.get_type_hints(holder, globalns=scope, include_extras=True)
-        except Exception:  # this one cannot be told; the others can
+        except Exception as error:  # this one cannot be told; the others can
+            raise_of_signal(error)
             hints[name] = Any
     return hints

@@ -22,6 +22,7 @@ from ...config.classes.field_types import Ctx, is_field_type
 from ...config.classes.fields import fields_of, is_struct
 from ...config.files import load
 from ...config.hparams import Hparams, define_hparams
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import short_repr, with_article
 from ..errors import HyperparameterError
 from ..modules.signature import parameters_of
@@ -207,6 +208,8 @@ def _is_json_type(hint: Any) -> bool:
         return False
     try:
         TypeAdapter(hint).json_schema()
-    except Exception:  # an annotation may be anything, and pydantic may say anything
+    except Exception as error:
+        raise_of_signal(error)
+        # An annotation may be anything, and pydantic may say anything.
         return False
     return True

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from ...config.process.interrupts import raise_of_signal
 from ...records.entries.encoder import Encoder
 from ...records.errors import RecordError
 from ...records.tensors.torch_internals import BatchNorm
@@ -80,7 +81,9 @@ class Structure:
                 for n, (owner, (cls, get, values, _, _)) in enumerate(pairs)
                 if type(owner) is not cls or (get and get(owner.__dict__) != values)
             ]
-        except Exception:  # an attribute is gone, or an array is compared as many
+        except Exception as error:
+            raise_of_signal(error)
+            # An attribute is gone, or an array is compared as many.
             return range(len(owners))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Structure":

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from ...config.process.interrupts import raise_of_signal
 from .classes import by_class
 
 _LOOKUPS = ("get", "pop", "setdefault")
@@ -62,7 +63,8 @@ def _looked_up(init: types.FunctionType, name: str) -> frozenset[str] | None:
     """Return the keys that ``init`` names with ``name``; None if it does more."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
-    except (OSError, SyntaxError, TypeError):
+    except (OSError, SyntaxError, TypeError) as error:
+        raise_of_signal(error)
         return None
     parents = {
         below: node for node in ast.walk(tree) for below in ast.iter_child_nodes(node)

@@ -177,7 +177,8 @@ def _are_equal(a: Tensor, b: Tensor) -> bool:
         return False
     try:
         return same_bits(a.detach(), b.detach())
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError) as error:
+        raise_of_signal(error)
         return False  # on the meta device, or of a layout without bytes
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from ...config.process.interrupts import suppressed
 from ...config.spelling import did_you_mean
 from ...records.entries.entries import (
     check_before_rewriting,
@@ -145,7 +146,7 @@ def _remove_unlisted(folder: str, names: Iterable[str]) -> None:
     A storage that is gone must not hide the error on account of which we are here.
     """
     index = os.path.join(folder, INDEX)
-    with suppress(OSError, RecordFormatError):
+    with suppressed(OSError, RecordFormatError):
         listed = shard_names(read_shard_index(index)) if is_taken(index) else ()
         remove_shards(folder, set(names).difference(listed))
 

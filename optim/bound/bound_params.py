@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names, with_article
 from ...core.modules.tree import places_of
@@ -76,7 +77,8 @@ class BoundParams:
         self._is_in_probe = True
         try:
             _Probe(_Nowhere()).dump(self.module)
-        except Exception:
+        except Exception as error:
+            raise_of_signal(error)
             return False
         finally:
             self._is_in_probe = False

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ..checks import check_range, check_types
 from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
@@ -251,5 +252,7 @@ def _differ(values: list[Any], before: list[Any]) -> bool:
     """Return whether a hyperparameter is another one; a tensor is if it may be."""
     try:
         return values != before
-    except (RuntimeError, ValueError):  # tensors and arrays are equal item by item
+    except (RuntimeError, ValueError) as error:
+        raise_of_signal(error)
+        # Tensors and arrays are equal item by item.
         return any(a is not b for a, b in zip(values, before, strict=True))

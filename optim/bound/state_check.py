@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import first_names, with_article
 from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.shares import share_of
@@ -292,7 +293,9 @@ def _optional(blank: object) -> frozenset[str]:
 def _nullable_fields(state_type: Any) -> frozenset[str]:
     try:
         hints = get_type_hints(state_type)
-    except Exception:  # a name that only its own module knows: the text will do
+    except Exception as error:
+        raise_of_signal(error)
+        # A name that only its own module knows: the text will do.
         hints = {}
     types = {f.name: hints.get(f.name, f.type) for f in dataclasses.fields(state_type)}
     return frozenset(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job, trusted
 from .codegen.block_code import Run, generate
@@ -101,6 +102,7 @@ def _generate(
     try:
         trusted = agrees(over, trace, layout, step, scalars)
     except (RuntimeError, TypeError) as error:
+        raise_of_signal(error)
         return f"an operation has no form that writes in place ({error!s:.60})"
     return (
         (run, registers) if trusted else "the replay gave other numbers than the step"

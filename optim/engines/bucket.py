@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.torch_internals import guard_of
 from .memory.entangled import do_ranges_meet
 from .memory.kept_places import KeptPlaces
@@ -166,7 +167,9 @@ class Bucket:
             for name, value in self.scalars.items():
                 if [s[name] for s in self.states].count(value) != len(self.states):
                     return False
-        except Exception:  # a field is gone, or is now what no number compares with
+        except Exception as error:
+            raise_of_signal(error)
+            # A field is gone, or is now what no number compares with.
             return False
         return True
 

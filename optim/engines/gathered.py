@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.shares import own_share, share_of
 from .bucket import Bucket, Job
 from .loop import checked, keep, matching_grad
@@ -41,6 +42,7 @@ def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
         whole_grad = matching_grad(_full_tensor(grad), tensor)
         result, new_state = checked(step, tensor, whole_grad, state)
     except Exception as error:
+        raise_of_signal(error)
         raise StepFailed(param) from error
     share = _share(result, target)
     if new_state is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import with_article
 from ...records.tensors.shares import spread_as
 from .bucket import Bucket, Job
@@ -39,6 +40,7 @@ def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
         grad = matching_grad(grad, param)
         result, new_state = checked(step, tensor, grad, state)
     except Exception as error:
+        raise_of_signal(error)
         raise StepFailed(param) from error
     # Messages are sent now: all processes compute in one order, and write as each may.
     result = spread_as(tensor, result)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import with_article
 from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
@@ -368,6 +369,7 @@ class BucketPlanner:
             with torch.no_grad():
                 checked(step, tensor, grad, state)
         except Exception as error:
+            raise_of_signal(error)
             raise StepFailed(bucket.params[i]) from error
         self.tried.add(key)
 

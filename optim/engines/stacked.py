@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job
 from .loop import checked, matching_grad
@@ -59,6 +60,7 @@ def _computed(
         grad = torch.stack(matching)
         results, new_state = checked(step, tensor, grad, state)
     except Exception as error:
+        raise_of_signal(error)
         # A stack does not tell which of its matrices failed: the first is named.
         raise StepFailed(params[0]) from error
 

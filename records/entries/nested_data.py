@@ -13,6 +13,7 @@ from ...config.path import join
 from ...config.plain.codec import Decoding, Encoding, Kind, Language
 from ...config.plain.kinds import lists, making
 from ...config.plain.node import Node
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import with_article
 from ..errors import RecordError, RecordFormatError
 from .encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
@@ -126,6 +127,7 @@ class ExtraStateDecoding(NodeDecoding):
         except RecordError:
             raise
         except (ValueError, TypeError, LookupError, RuntimeError) as error:
+            raise_of_signal(error)
             kind = with_article(name)
             problem = f"{path}: {kind} that cannot be read ({error!s:.200})"
             raise RecordFormatError(self._file, problem) from error

@@ -26,6 +26,7 @@ from ...config.plain.kinds import (
     text,
 )
 from ...config.plain.node import Node
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ...config.short_text import short_repr, with_article
 from ..errors import RecordFormatError
@@ -54,6 +55,7 @@ def value_of_node(node: Node, language: Language, file: str) -> Any:
     try:
         return PlainDecoding(language.decoders).decode(node)
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise_of_signal(error)
         problem = f"plain data that cannot be read ({error!s:.200})"
         raise RecordFormatError(file, problem) from error
 

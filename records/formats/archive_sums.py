@@ -5,6 +5,7 @@ import os
 import zipfile
 from typing import Any
 
+from ...config.process.interrupts import raise_of_signal
 from ..errors import RecordChecksumError, RecordFormatError
 from ..io.progress import Progress, Tally
 from ..io.source import Source
@@ -117,6 +118,7 @@ def _read_to_the_end(
     # What stands before a member may be damaged so that zipfile takes it for packed or
     # encrypted.
     except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        raise_of_signal(error)
         if "CRC" in str(error):
             raise RecordChecksumError(file, name) from error
         raise RecordFormatError(file, f"{name} is damaged: {error}") from error

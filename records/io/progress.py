@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TextIO, TypeAlias
 
 from ...config.printable import printable
+from ...config.process.interrupts import raise_of_signal
 
 ProgressCall: TypeAlias = Callable[[int, int, str], object]
 """Called with (bytes done, bytes in all, path of the entry)."""
@@ -182,14 +183,16 @@ class ProgressLine:
         try:
             self._stream.write(line)
             self._stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            raise_of_signal(error)
             self._stream = None
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
     try:
         return stream is not None and stream.isatty()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_of_signal(error)
         return False  # it is closed
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import xxhash
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.log import LOG
 from ...config.short_text import quantity
 from ...config.storage.opening import IrregularFileError, open_regular
@@ -429,7 +430,8 @@ def fresh_memory(count: int) -> memoryview:
     memory: Any
     try:
         memory = torch.empty(count, dtype=torch.uint8, device="cpu").numpy()
-    except (RuntimeError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        raise_of_signal(error)
         # Under a mode of torch (`FakeTensorMode`, `torch.func.grad`) what it makes is
         # no memory; numpy asks the system alone.
         try:
@@ -464,6 +466,7 @@ def _is_remote(device: int) -> bool:
                 mount, _, filesystem = line.partition(" - ")
                 if mount.split()[2] == number:
                     return filesystem.startswith(_REMOTE)
-    except OSError:
+    except OSError as error:
+        raise_of_signal(error)
         pass
     return False

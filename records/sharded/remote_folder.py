@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeAlias
 
+from ...config.process.interrupts import suppressed
 from ..format import format_named
 from ..io.remote.address import address_of, size_at
 from ..io.remote.remote_source import RemoteSource
@@ -66,7 +67,7 @@ class RemoteRecordFolder:
 
     def remove_parts(self, parts: Iterable[PartFile | None]) -> None:
         """Remove parts, but for those that the index has all the same."""
-        with suppress(OSError):
+        with suppressed(OSError):
             names = {part.name for part in parts if part is not None}
             self._objects.remove(sorted(names - self._named_in_index()))
 
@@ -84,7 +85,7 @@ class RemoteRecordFolder:
 
         What cannot be listed or removed is left.
         """
-        with suppress(OSError):
+        with suppressed(OSError):
             current = self._named_in_index()
             self._objects.remove(sorted(self._replaced - current))
             ages = self._objects.files()

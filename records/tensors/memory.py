@@ -8,13 +8,12 @@ tensors that have *none*, or none that can be read: `unreadable` says why.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ...config.process.interrupts import raise_of_signal
+from ...config.process.interrupts import raise_of_signal, suppressed
 from ...config.short_text import quantity, with_article
 from ..errors import RecordError
 from .shares import shares_of_both
@@ -146,7 +145,7 @@ def _settle(tensor: Tensor) -> None:
     """
     if type(tensor) not in ORDINARY:
         # A subclass may refuse whatever it likes: `unreadable` says what is wrong.
-        with suppress(Exception):
+        with suppressed(Exception):
             tensor.untyped_storage()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from ...config.process.interrupts import suppressed
 from .memory import storage_of
 from .torch_internals import pre_hooks_of_all, step_wrapper, untraced
 
@@ -62,7 +63,7 @@ def stepped_storages(least: int) -> set[int]:
     for reference in _optimizers.valuerefs():
         optimizer = reference()
         # One that somebody wrote may have groups and states as they like.
-        with suppress(Exception):
+        with suppressed(Exception):
             if optimizer is not None and _makes_call(optimizer):
                 tensors = [*_tensors_of(optimizer)]
                 storages.update(storage_of(t) for t in tensors if t.nbytes >= least)

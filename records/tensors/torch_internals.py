@@ -10,7 +10,7 @@ as well, are the only ones that are read where they are needed.
 
 import ctypes
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
+
+from ...config.process.interrupts import suppressed
 
 without_subclasses: Callable[[], AbstractContextManager[Any]] = (
     torch._C.DisableTorchFunctionSubclass
@@ -176,7 +178,7 @@ def _omp_set_num_threads() -> Callable[[int], object] | None:
 
     A build without OpenMP has a pool that all threads share.
     """
-    with suppress(OSError, AttributeError):
+    with suppressed(OSError, AttributeError):
         function: Callable[[int], object]
         function = ctypes.CDLL(torch._C.__file__).omp_set_num_threads
         return function

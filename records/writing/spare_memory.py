@@ -3,6 +3,8 @@
 import ctypes
 import mmap
 
+from ...config.process.interrupts import raise_of_signal
+
 
 class CopyRoom:
     """Room for copies, which are given out one behind the other."""
@@ -46,7 +48,8 @@ class SpareMemory:
             return memory
         try:
             return CopyRoom(size) if size else None
-        except (OSError, ValueError, MemoryError):
+        except (OSError, ValueError, MemoryError) as error:
+            raise_of_signal(error)
             return None  # whoever steps waits for the file instead
 
     def prepare(self, size: int) -> None:

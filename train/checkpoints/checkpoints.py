@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import nn
 
-from ...config.process.interrupts import leaving_nothing_open
+from ...config.process.interrupts import leaving_nothing_open, raise_of_signal
 from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...records.background_saves import (
@@ -365,6 +365,7 @@ class Checkpoints:
         try:
             steps = str([*self._folders.by_number()])
         except OSError as error:
+            raise_of_signal(error)
             steps = f"<{error.strerror}>"
         return f"Checkpoints({str(self.folder)!r}, steps={steps})"
 

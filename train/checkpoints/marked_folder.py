@@ -7,9 +7,10 @@ own, a mark in them, and the marker, which names them, is written when all are t
 import secrets
 from collections.abc import Callable, Generator, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ...config.process.interrupts import raise_of_signal, suppressed
 from ...config.process.log import LOG
 from ...records.errors import RecordError
 from ...records.io.remote.stored_folder import StoredFolder
@@ -40,12 +41,12 @@ class MarkedFolder:
         """
         older: AbstractSet[str] = set()
         # Who may not list cannot be told on S3 that there is none: older ones stay.
-        with suppress(OSError):
+        with suppressed(OSError):
             older = self._marked()
         try:
             yield self.url
         except BaseException:
-            with suppress(Exception):
+            with suppressed(Exception):
                 self._discard(mark)
             raise
         if older:
@@ -58,7 +59,7 @@ class MarkedFolder:
         """
         names: Iterable[str] = self._listed()
         if not names:
-            with suppress(OSError):
+            with suppressed(OSError):
                 names = self._marked()
         self._remove([self.marker, *(name for name in names if name != self.marker)])
 
@@ -70,6 +71,7 @@ class MarkedFolder:
         try:
             self._objects.remove(names)
         except OSError as error:
+            raise_of_signal(error)
             LOG.warning(
                 "%s: older objects cannot be removed, and stay (%s)",
                 self.url,
@@ -92,7 +94,8 @@ class MarkedFolder:
         # Some storages raise then, and others have none.
         try:
             return [*self._objects.files()]
-        except OSError:
+        except OSError as error:
+            raise_of_signal(error)
             return []
 
     def _marked(self) -> AbstractSet[str]:

@@ -7,10 +7,11 @@ them the run has.
 import errno
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ...config.process.interrupts import suppressed
 from ...records.errors import RecordFormatError, RecordVersionError
 from ...records.io.remote.address import size_at
 from ...records.io.remote.stored_folder import ABANDONED, StoredFolder
@@ -91,7 +92,7 @@ class RemoteFolders:
             return
         indexed = self._indexed()
         names = dict(self._listed() if indexed is None else indexed)
-        with suppress(OSError):
+        with suppressed(OSError):
             names.update(self._unlisted(names))
         if indexed is None or names.keys() > indexed.keys():
             self._write_index(names)
@@ -126,7 +127,7 @@ class RemoteFolders:
         try:
             yield self.root / name
         except BaseException:
-            with suppress(Exception):
+            with suppressed(Exception):
                 self._at(name).remove()
             raise
 

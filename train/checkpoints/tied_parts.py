@@ -4,12 +4,12 @@ Each stores them, so that they must come back as one, and with one value.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TypeAlias
 
 import torch
 from torch import nn
 
+from ...config.process.interrupts import suppressed
 from ...core.modules.tree import places_of
 from ...core.state.entries import named_tensors
 from ...records.errors import RecordMismatchError
@@ -89,7 +89,7 @@ def check_tied_modules(
 
 def _address(tensor: torch.Tensor) -> int:
     # A state may have thousands, most of which answer at once.
-    with suppress(RuntimeError):
+    with suppressed(RuntimeError):
         if type(tensor) in ORDINARY:
             return tensor.data_ptr()
     return memory_address(tensor)

@@ -21,6 +21,7 @@ from ...config.live.resumption import (
     values_left_behind,
     with_changes,
 )
+from ...config.process.interrupts import raise_of_signal
 from ...config.storage.replacement import write_text
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import refuse_obstacle
@@ -172,6 +173,7 @@ def _with_edits(config: Hparams, edits: Sequence[Edit], file: Path) -> Hparams:
     except FileNotFoundError:
         return config
     except (ConfigError, OSError) as error:
+        raise_of_signal(error)
         LOG.warning("%s is written again, since it cannot be read: %s", file, error)
         return config
     return with_changes(config, edited_values(on_disk, values_left_behind(edits)))

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...config.classes.fields import MISSING, fields_of, is_struct_value
 from ...config.hparams import Hparams
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import short_repr
 from ..hparams import OptimizerHparams
 from ..pages.run_page import Setting
@@ -68,7 +69,8 @@ def _of_values(value: Any, default: Any, path: str) -> Iterator[Setting]:
 def _is_equal(value: Any, default: Any) -> bool:
     try:
         return bool(value == default)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise_of_signal(error)
         return False  # as of arrays, which are equal in each element
 
 

@@ -6,6 +6,8 @@ import tempfile
 import time
 from functools import cached_property
 
+from ...config.process.interrupts import raise_of_signal
+
 MARK = "BURNISH_FIT_FAILURE"
 """The variable by which a process knows where the first failure is noted."""
 
@@ -56,6 +58,7 @@ def is_first_failure() -> bool:
 def _note(folder: str) -> bool:
     try:
         os.close(os.open(os.path.join(folder, _FILE), os.O_CREAT | os.O_EXCL))
-    except OSError:  # noted before, or the run is over
+    except OSError as error:  # noted before, or the run is over
+        raise_of_signal(error)
         return False
     return True

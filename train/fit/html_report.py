@@ -7,6 +7,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ...config.live.history import Edit
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.log import LOG
 from ...config.storage.replacement import write_text
 from ..lightning.record_checkpoint import RecordCheckpoint
@@ -86,6 +87,7 @@ class HtmlReport(Callback):
         try:
             self._write(trainer, state)
         except OSError as error:
+            raise_of_signal(error)
             # The page is told of again at the end; the run is worth more than it.
             LOG.warning("report.html is not written: %s", error)
 

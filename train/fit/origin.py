@@ -7,6 +7,7 @@ import sys
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import quantity
 
 _PACKAGES = ("burnish", "torch", "lightning", "numpy")
@@ -50,6 +51,7 @@ def _git(*words: str) -> str:
         answer = subprocess.run(
             ["git", *words], capture_output=True, text=True, timeout=_MOST_SECONDS
         )
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise_of_signal(error)
         return ""
     return answer.stdout.strip() if answer.returncode == 0 else ""

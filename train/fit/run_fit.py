@@ -12,6 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 from ...config.errors import ConfigError, Problem
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.log import LOG
 from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
@@ -124,6 +125,7 @@ def _write_results(
         try:
             write()
         except OSError as error:
+            raise_of_signal(error)
             LOG.warning("not written: %s", error)
             first_error = first_error or error
     if first_error is not None and not problem:

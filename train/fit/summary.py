@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.storage.replacement import write_text
 
 NAME = "summary.json"
@@ -50,7 +51,8 @@ def read_summary(file: Path) -> dict[str, Any] | None:
     """Return a summary, or None where there is none that can be read."""
     try:
         summary = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_of_signal(error)
         return None
     is_ours = isinstance(summary, dict) and summary.get("burnish") == "run"
     return summary if is_ours and isinstance(summary.get("metrics"), dict) else None

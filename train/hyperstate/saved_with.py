@@ -4,11 +4,11 @@ People edit the config of a checkpoint and move its files; the objects tell of i
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ...config.process.interrupts import suppressed
 from ...records.errors import RecordError
 from ...records.open import open_record
 from .digests import read_digests
@@ -40,7 +40,7 @@ class SavedWith:
         for name in sorted({*files.names(), *read_digests(files)}):
             if not fnmatchcase(name, "state.*.mpk"):
                 continue
-            with suppress(RecordError, OSError):
+            with suppressed(RecordError, OSError):
                 metadata: object = open_record(files.readable(name)).metadata.get(KEY)
                 if isinstance(metadata, Mapping) and isinstance(
                     metadata["config"], str

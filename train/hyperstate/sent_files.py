@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.storage.opening import Descriptor, open_regular
 from ...records.io.remote.url import Url
 from ...records.processes.agreement import agreed
@@ -100,6 +101,7 @@ def _send(file: Descriptor, size: int) -> list[Exception]:
             try:
                 _fill(file, message, start)
             except OSError as error:
+                raise_of_signal(error)
                 problem.append(error)
         broadcast_into(message)
     return problem

@@ -16,6 +16,7 @@ from ...config.classes.fields import is_struct_value, item_type, members, stored
 from ...config.classes.serializable import Serializable
 from ...config.encode import encode
 from ...config.path import child
+from ...config.process.interrupts import raise_of_signal
 from ..checkpoints.part_kinds import VALUE, kind_of
 from .blob_markers import marker_of
 from .field_marks import PENDING, Lazy, is_blob_field
@@ -152,7 +153,8 @@ def _with_items(
                 duplicate[key] = item
         else:
             duplicate[:] = items
-    except Exception:  # users' code
+    except Exception as error:  # users' code
+        raise_of_signal(error)
         duplicate = items
     return cast("Collection[object]", duplicate)
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from ...config.process.interrupts import raise_of_signal
 from ...config.storage.scratch import is_scratch
 from ...core.pretrained.shards import read_shard_index, shard_names
 from ...records.flat_record import FlatRecord
@@ -115,7 +116,8 @@ def _is_record(file: str) -> bool:
         return os.path.isfile(file) or os.path.islink(file)
     try:
         return _is_json_record(file)
-    except OSError:
+    except OSError as error:
+        raise_of_signal(error)
         return True
 
 

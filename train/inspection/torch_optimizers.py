@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 import torch
 
 from ...config.path import join
+from ...config.process.interrupts import raise_of_signal
 from ...optim.simple import SimpleOptimizer
 from ...optim.stored.record_types import GroupState
 from ...optim.tensor_optimizer import hyperparameters
@@ -101,7 +102,8 @@ def groups_beside(record: FlatRecord) -> Iterator[tuple[str, GroupState, int]]:
         content = torch.load(
             reading.file, map_location="cpu", weights_only=True, mmap=True
         )
-    except (RuntimeError, OSError, ValueError):
+    except (RuntimeError, OSError, ValueError) as error:
+        raise_of_signal(error)
         return  # of an older torch, compressed, or behind a URL
     for keys, state_dict in optimizers_in(content):
         for group in state_dict["param_groups"]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ....config.path import join
+from ....config.process.interrupts import raise_of_signal
 from ....records.tensors.grad_mode import no_grad
 from ...modules.signature import call_arguments
 from ...state.uninitialized.streams import Streams
@@ -303,6 +304,7 @@ def _send_example(
     except SettingError:
         raise
     except Exception as error:
+        raise_of_signal(error)
         cls_name = type(module).__qualname__
         reason = f"{type(error).__name__}: {error}"
         message = f"the example does not pass through {cls_name}: {reason}"

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from ....config.path import join
+from ....config.process.interrupts import raise_of_signal
 from ...modules.signature import call_arguments
 from ...modules.tree import places_of
 from ..edits.computed import Computed, ComputedValue, computed_in, with_values
@@ -396,7 +397,8 @@ class ConstructionRuns:
                 for path in source.paths
             ]
             return source.function(*values) if values else source.placeholder
-        except Exception:  # a user's function, on what may be no value of it
+        except Exception as error:  # a user's function, on what may be no value of it
+            raise_of_signal(error)
             return source.placeholder
 
     def _edit_result(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ....config.path import join
-from ....config.process.interrupts import call_with_end
+from ....config.process.interrupts import call_with_end, raise_of_signal
 from ....config.short_text import short_repr
 from ....records.tensors.grad_mode import grad_mode_after_errors
 from ...modules.signature import call_arguments
@@ -304,6 +304,7 @@ def call_root_constructor(
             raise
         raise type(error)(_where(runs), error.message) from error
     except Exception as error:
+        raise_of_signal(error)
         frames = runs.failed_frames
         cls = (frames[-1].node if frames else expected).original_cls
         raise constructor_error(_where(runs), cls, error) from error

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ....config.process.interrupts import raise_of_signal
 from ....config.short_text import first_names
 from ....records.tensors.grad_mode import no_grad
 from ..edits.edits import Edit, Initialize
@@ -36,6 +37,7 @@ def _fill(path: str, parameter: nn.Parameter, edit: Initialize) -> None:
     try:
         edit.function(parameter, *edit.args, **edit.kwargs)
     except Exception as error:  # a user's function may raise anything
+        raise_of_signal(error)
         shape, reason = tuple(parameter.shape), f"{type(error).__name__}: {error}"
         message = f"{edit} raised {reason} (for a parameter of {shape})"
         raise SettingError(path, message) from error

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ....config.process.interrupts import raise_of_signal
 from ...modules.classes import torch_classes
 from ...modules.signature import call_arguments
 from ...state.uninitialized.uninitialized import call_unfilled
@@ -73,6 +74,7 @@ class LeafCache:
             )
             call_unfilled(lambda: cls(*args, **kwargs))
         except Exception as error:
+            raise_of_signal(error)
             raise constructor_error(path, cls, error) from error
         if len(self._valid_keys) > _MAX_LEAVES:
             self._valid_keys.clear()

@@ -20,6 +20,7 @@ from ....config.path import join
 from ....config.plain.codec import Decoding, Encoding, Kind, Language
 from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text
 from ....config.plain.node import NON_FINITE, Node
+from ....config.process.interrupts import raise_of_signal
 from ....config.tree import MAX_DEPTH
 from ....records.tensors.dtypes import ALL
 from ...hyperparameters.declared import argument_hints
@@ -96,6 +97,7 @@ class Decoder(Decoding):
         # The data may come from anywhere: what a constructor does not take is a fault
         # of the file, at a known path.
         except (TypeError, KeyError, AttributeError, RuntimeError) as error:
+            raise_of_signal(error)
             message = f"{tag} of {content!r:.80}: {error}"
             raise FormatError(path, message) from error
 

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from ....config.path import join, parts
+from ....config.process.interrupts import raise_of_signal
 from ....config.short_text import short_repr
 from ....config.spelling import nearest
 from ...modules.signature import VARIADIC, parameters_of
@@ -237,6 +238,7 @@ def _called(
     try:
         value = source.function(*values)
     except Exception as error:  # a user's function may raise anything
+        raise_of_signal(error)
         sources = source.paths or tuple(f"input {i}" for i in range(len(values)))
         pairs = zip(sources, values, strict=False)
         inputs = ", ".join(f"{path} = {_short(value)}" for path, value in pairs)

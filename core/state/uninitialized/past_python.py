@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from ....config.process.interrupts import raise_of_signal
 from ....records.tensors.torch_internals import TorchDispatchMode, without_subclasses
 from .modes import call_under, in_force
 from .tape import BLANK, BLANK_TENSOR
@@ -60,7 +61,8 @@ def _is_blank(value: object) -> bool:
 def _computes() -> bool:
     try:
         BLANK_TENSOR.to(torch.float32)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError) as error:
+        raise_of_signal(error)
         return False
     return True
 

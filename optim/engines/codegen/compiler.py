@@ -11,6 +11,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from ....config.process.interrupts import raise_of_signal
 from ....config.process.log import LOG
 from ....config.storage.opening import read_file
 from ....config.storage.replacement import write_file
@@ -55,6 +56,7 @@ def load_library(source: str) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(file))
     except OSError as error:
+        raise_of_signal(error)
         raise CompileError(f"the compiled program does not load: {error}") from error
 
 
@@ -82,6 +84,7 @@ def _folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except OSError as error:
+        raise_of_signal(error)
         raise CompileError(f"the cache folder cannot be made: {error}") from error
     # A library that is loaded runs with all rights of the process: whoever can write to
     # the folder could have their own code run.
@@ -108,7 +111,8 @@ def _cpu() -> str:
     """Return what tells this processor from others that share the cache folder."""
     try:
         text = Path("/proc/cpuinfo").read_text()
-    except OSError:
+    except OSError as error:
+        raise_of_signal(error)
         return f"{platform.machine()} {platform.processor()} {platform.node()}"
     prefixes = ("model name", "flags", "Features", "CPU part")
     lines = {line for line in text.splitlines() if line.startswith(prefixes)}
@@ -120,7 +124,8 @@ def _is_whole(file: Path) -> bool:
     try:
         content = read_file(file, _MOST_BYTES)
         return _sum(content) == read_file(file.with_suffix(".sum"), 1000)
-    except OSError:
+    except OSError as error:
+        raise_of_signal(error)
         return False
 
 
@@ -152,6 +157,7 @@ def _compile(compiler: str, source: str, file: Path) -> None:
             # count, and is compiled anew.
             write_file(file.with_suffix(".sum"), _sum(content))
     except OSError as error:
+        raise_of_signal(error)
         raise CompileError(f"the cache folder cannot be written: {error}") from error
 
 
@@ -160,6 +166,7 @@ def _run(command: list[str]) -> str:
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
+        raise_of_signal(error)
         return str(error)
     return (
         process.stderr.strip() or f"exit status {process.returncode}"

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....config.process.interrupts import raise_of_signal
 from ....records.tensors.memory import is_dense, spanned_bytes
 from .tensor_form import is_plain_tensor
 
@@ -24,7 +25,9 @@ class Entanglement:
         try:
             addresses = list(map(_address, params))
             low = np.fromiter(map(_address, grads), np.int64, len(grads))
-        except RuntimeError:  # a sparse gradient, or a fake tensor, has no address
+        except RuntimeError as error:
+            raise_of_signal(error)
+            # A sparse gradient, or a fake tensor, has no address.
             return bool(entangled(params, grads))
         # Every step asks, and tensors seldom move: the ranges are sorted anew only
         # then.

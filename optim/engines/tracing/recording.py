@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ....config.process.interrupts import raise_of_signal
 from ....config.short_text import with_article
 
 Op = tuple[Any, ...]
@@ -139,5 +140,6 @@ def _number(value: Any) -> float:
         raise NotElementwise("it computes with an integer that no float holds")
     try:
         return float(value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise_of_signal(error)
         raise NotElementwise(f"it computes with {value!r:.40}") from None

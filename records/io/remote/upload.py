@@ -3,10 +3,10 @@
 import errno
 import os
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-from ....config.process.interrupts import raise_of_signal
+from ....config.process.interrupts import raise_of_signal, suppressed
 from .address import Address, storage_error
 
 PART = 8 << 20
@@ -48,7 +48,7 @@ class Upload:
         """Have the old object stay, and forget what was sent."""
         if self._stream is not None:
             # Whoever discards has an error to tell, which this must not take over.
-            with suppress(Exception):
+            with suppressed(Exception):
                 self._stream.discard()
 
     def _opened(self) -> "_Stream | _ScratchStream":
@@ -127,7 +127,7 @@ class _ScratchStream:
         self._address.storage.mv(self._scratch, self._address.path)
 
     def discard(self) -> None:
-        with suppress(Exception):
+        with suppressed(Exception):
             self._file.close()
         self._address.storage.rm_file(self._scratch)
 
@@ -152,7 +152,7 @@ def _abandon(file: Any) -> None:
     if isinstance(file, AbstractBufferedFile):
         file.closed = True
         return
-    with suppress(Exception):
+    with suppressed(Exception):
         file.close()
         file.discard()
 
