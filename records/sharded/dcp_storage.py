@@ -10,6 +10,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import torch
@@ -78,9 +79,15 @@ class RecordStorageWriter(StorageWriter):
         super().__init__()
         self._path = os.fspath(path)
         self._save_id = ""
+        self._claim = ExitStack()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process saves with; it claims for itself."""
+        return {**self.__dict__, "_claim": ExitStack()}
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
-        """Begin a new save."""
+        """Begin a new save; one that failed on the way has ended by now."""
+        self._claim.close()
         if checkpoint_id is not None:
             self._path = os.fspath(checkpoint_id)
 
@@ -97,6 +104,9 @@ class RecordStorageWriter(StorageWriter):
         """Make the folder, and name the part of each process."""
         self._folder.make()
         self._save_id = new_save_id()
+        # Other saves to this folder remove the parts of those that are over.
+        self._claim.close()
+        self._claim.enter_context(self._folder.claim(self._save_id))
         return [
             dataclasses.replace(
                 plan, storage_data=part_name(i, len(plans), self._save_id)
@@ -136,6 +146,10 @@ class RecordStorageWriter(StorageWriter):
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         """Write the index, and remove what older saves left."""
+        with self._claim:
+            self._finish(metadata, results)
+
+    def _finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         index, rows = ShardIndex([]), _Rows(metadata)
         for number, of_process in enumerate(results):
             part: PartFile | None = None

@@ -1,5 +1,9 @@
 """torch.distributed.checkpoint saves to folders of records, and loads them."""
 
+import gc
+import os
+import pickle
+from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +21,7 @@ from burnish.records.sharded import (
     RecordStorageReader,
     RecordStorageWriter,
 )
+from burnish.records.sharded.splitting import split_record
 
 from ...forked_processes import in_processes
 from ...sharded_nets import (
@@ -224,6 +229,70 @@ def test_a_planner_that_names_the_file_of_an_earlier_save_is_refused(
         assert float(state["a"][0]) == 1
 
     in_processes(act, tmp_path / "processes", 1)
+
+
+class InterruptedWriter(RecordStorageWriter):
+    """Writes its index after another program has done something to the folder."""
+
+    def __init__(self, folder: Path, act: Callable[[], object]) -> None:
+        super().__init__(folder)
+        self._act = act
+
+    def finish(self, metadata: Any, results: Any) -> None:
+        """Do so, and finish."""
+        self._act()
+        super().finish(metadata, results)
+
+
+@pytest.mark.parametrize("other", ["dcp.save", "save_record", "shard"])
+def test_of_two_saves_to_one_folder_at_once_the_last_one_is_there(
+    tmp_path: Path, other: str
+) -> None:
+    record = burnish.Record.from_state_dict({"a": torch.zeros(3)})
+    folder = tmp_path / "folder"
+    acts = {
+        "dcp.save": lambda: save(folder, {"a": torch.zeros(3)}),
+        "save_record": lambda: record.save(f"{folder}/"),
+        "shard": lambda: split_record(record, str(folder), 2),
+    }
+
+    def act(rank: int) -> None:
+        writer = InterruptedWriter(folder, acts[other])
+        state = {"a": torch.ones(3)}
+        dcp.save(state, storage_writer=writer, planner=RecordSavePlanner())
+
+        assert torch.equal(burnish.open_record(f"{folder}/")["a"], torch.ones(3))
+        assert len(os.listdir(folder)) == 2
+
+    in_processes(act, tmp_path / "processes", 1)
+
+
+def test_a_save_that_failed_claims_nothing_once_its_writer_is_gone(
+    tmp_path: Path,
+) -> None:
+    def fail() -> None:
+        raise OSError("of the disk")
+
+    def act(rank: int) -> None:
+        with pytest.raises(CheckpointException, match="of the disk"):
+            dcp.save(
+                {"a": torch.ones(3)},
+                storage_writer=InterruptedWriter(tmp_path / "folder", fail),
+                planner=RecordSavePlanner(),
+            )
+        gc.collect()
+        save(tmp_path / "folder", {"a": torch.zeros(3)})
+
+        assert len(os.listdir(tmp_path / "folder")) == 2
+
+    in_processes(act, tmp_path / "processes", 1)
+
+
+def test_a_writer_that_saves_is_sent_to_other_processes(tmp_path: Path) -> None:
+    writer = RecordStorageWriter(tmp_path)
+    writer.prepare_global_plan([])
+
+    assert pickle.loads(pickle.dumps(writer)).prepare_global_plan([]) == []
 
 
 @pytest.mark.parametrize(
