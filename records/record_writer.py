@@ -399,12 +399,20 @@ def _describe(
 def writer_of_suffix(file: str) -> RecordWriter:
     """Return the one that writes files with this name's suffix.
 
-    ValueError for no suffix, an unknown one, or one that is only read.
+    ValueError for no suffix, an unknown one, or one that is only read; also for a link
+    to a file whose name says another format, which would no longer open.
     """
     file = os.fsdecode(file)
     content = format_of_suffix(file)
     if content is None:
         raise ValueError(f"{no_format_in(file)} With recorder= any name goes.")
+    if os.path.islink(file):
+        place = os.path.realpath(file)
+        if format_of_suffix(place) not in (None, content):
+            raise ValueError(
+                f"{file}: a link to {place}, whose name says another format. Name a "
+                "file of its own, or remove the link."
+            )
     name, codec = content
     if not format_named(name).is_writable:
         stem = file[: -len(suffix_of(file.lower(), suffixes()))]

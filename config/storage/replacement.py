@@ -97,7 +97,17 @@ def make_folder(path: str) -> None:
     except OSError as error:
         if not is_of_system(error):
             raise
+        if error.errno == errno.EEXIST:
+            # Of folders that are there it is no error.
+            raise NotADirectoryError(errno.ENOTDIR, _obstacle(path), path) from error
         raise explain_os_error(error, path) from error
+
+
+def _obstacle(path: str) -> str:
+    """Return in words what stands where a folder should be."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"a link to {os.readlink(path)}, where nothing is; make that a folder"
+    return "something else than a folder is in the way; name another folder"
 
 
 @contextmanager
@@ -197,7 +207,11 @@ def _place(file: str) -> tuple[Descriptor, str]:
                 return parent, name
             raise
         folder, name = os.path.split(target)
-        parent = open_folder(folder, dir_fd=parent.fd)
+        try:
+            parent = open_folder(folder, dir_fd=parent.fd)
+        except FileNotFoundError as error:
+            words = f"{file} is a link there, and its folder does not exist; make it"
+            raise FileNotFoundError(errno.ENOENT, words, target) from error
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
 
 

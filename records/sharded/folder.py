@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from ...config.storage.opening import Descriptor, open_folder
-from ...config.storage.replacement import make_folder
+from ...config.storage.replacement import explain_os_error, make_folder
 from ...config.storage.scratch import (
     any_scratch,
     find_abandoned,
@@ -99,7 +99,11 @@ class RecordFolder:
 
         def make(name: str) -> Descriptor:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            return Descriptor(name, flags, dir_fd=folder.fd)
+            try:
+                return Descriptor(name, flags, dir_fd=folder.fd)
+            except PermissionError as error:
+                # The name is nobody's: what cannot be written is the folder.
+                raise explain_os_error(error, self.file(INDEX)) from error
 
         def remove(name: str) -> None:
             os.unlink(name, dir_fd=folder.fd)

@@ -201,3 +201,16 @@ def test_a_mistyped_suffix_is_told_by_the_one_that_is_meant(
 ) -> None:
     with pytest.raises(ValueError, match=f"Write '{meant}'"):
         writer_of_suffix(name)
+
+
+def test_a_link_to_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    record = burnish.Record.from_state_dict({"a": torch.ones(2)})
+    record.save(tmp_path / "net.mpk")
+    for name, target in [("other.safetensors", "net.mpk"), ("same.mpk", "net.mpk")]:
+        (tmp_path / name).symlink_to(target)
+
+    with pytest.raises(ValueError, match="whose name says another format"):
+        record.save(tmp_path / "other.safetensors")
+    record.save(tmp_path / "same.mpk")
+
+    assert torch.equal(burnish.open_record(tmp_path / "net.mpk")["a"], torch.ones(2))

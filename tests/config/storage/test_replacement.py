@@ -15,7 +15,7 @@ import pytest
 
 from burnish.config import dump
 from burnish.config.storage import scratch
-from burnish.config.storage.replacement import replacement, write_file
+from burnish.config.storage.replacement import make_folder, replacement, write_file
 
 
 def names(folder: Path) -> list[str]:
@@ -401,3 +401,33 @@ def test_a_home_folder_that_nobody_has_expanded_is_told(
 
     with pytest.raises(FileNotFoundError, match=r"write os\.path\.expanduser"):
         dump({"a": 1}, "~/config.json")
+
+
+@pytest.mark.parametrize(
+    ("stand", "words"),
+    [
+        (lambda place: place.symlink_to("gone"), "a link to gone, where nothing is"),
+        (lambda place: place.write_bytes(b""), "something else than a folder"),
+        (os.mkfifo, "something else than a folder"),
+    ],
+    ids=["link", "file", "pipe"],
+)
+def test_what_stands_where_a_folder_should_be_is_told(
+    tmp_path: Path, stand: Callable[[Path], object], words: str
+) -> None:
+    stand(tmp_path / "folder")
+
+    with pytest.raises(NotADirectoryError, match=words):
+        make_folder(str(tmp_path / "folder"))
+
+
+def test_a_link_into_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("gone/file")
+
+    with (
+        pytest.raises(FileNotFoundError, match=r"link is a link there") as error,
+        replacement(str(tmp_path / "link")),
+    ):
+        pass
+
+    assert error.value.filename == "gone/file"

@@ -1,5 +1,6 @@
 """Parts of saves that are over go; those of one that goes on, or of the index, stay."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -96,3 +97,20 @@ def test_a_limit_of_time_ends_the_removal_of_parts(
 
     with pytest.raises(TimeoutError, match="of a handler"):
         folder.remove_old("3" * 8)
+
+
+def test_a_folder_that_takes_no_files_is_told_by_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "x.tmp")
+
+    monkeypatch.setattr("burnish.records.sharded.folder.Descriptor", refuse)
+
+    with (
+        pytest.raises(PermissionError, match="is not writable") as error,
+        RecordFolder(tmp_path).claim("01234567"),
+    ):
+        pass
+
+    assert error.value.filename == str(tmp_path / "index.mpk")
