@@ -48,11 +48,11 @@ OPTIMIZERS = {
 FLOORS = {
     "config": [
         ("printable",),
+        ("process",),
         (
             "errors",
             "html",
             "lazy_exports",
-            "process",
             "registry",
             "short_text",
             "spelling",
