@@ -18,12 +18,12 @@ from ...records.sharded.shard_index import INDEX as RECORD_INDEX
 from ...records.sharded.shard_index import save_id_of
 from ..checkpoints.folders import DIGITS, LATEST, Folders
 from ..checkpoints.manifest import FILE as MANIFEST
-from ..checkpoints.manifest import Manifest, PartRow
+from ..checkpoints.manifest import Manifest
 from ..hyperstate.blob_markers import blob_files
 from ..hyperstate.digests import FILE as DIGESTS
 from ..hyperstate.digests import read_digests
 from ..hyperstate.stored_files import CONFIG, STATE, StoredFiles, check_texts
-from .stored_files import WalkRow, walk_with_links
+from .stored_files import WalkRow
 
 _NUMBERED = re.compile(rf"(?:{re.escape(LATEST)})?(\D+)\d{{{DIGITS}}}")
 
@@ -34,20 +34,14 @@ _PARTS_OF_LIGHTNING = {"model.mpk", "training.mpk"}
 """What `RecordCheckpoint` writes, into folders of any name."""
 
 
-def problems_of(source: str) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with folders as wholes: the file that says so, and what.
+def problems_in(row: WalkRow) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a folder as a whole: the file that says so, and what.
 
     A part that a checkpoint names is missing, or is another record than was saved; a
     text of it cannot be read; a shard that an index names is missing, or the index of
     shards; a run does not go on from its newest checkpoint, or an older one has lost
-    the file that says what it holds.
+    the file that says what it holds. Folders in it are asked of by rows of their own.
     """
-    for row in walk_with_links(source):
-        yield from problems_in(row)
-
-
-def problems_in(row: WalkRow) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with one of the folders; the others are left out."""
     folder, folders, names = row
     yield from problems_of_run(folder, folders)
     yield from _unmarked(folder, folders)
@@ -102,34 +96,12 @@ def _without(marker: str) -> str:
     return f"a checkpoint without {marker}, which says what it was"
 
 
-def _wrong_parts(folder: Path) -> list[str]:
-    """Return what is wrong with the parts of a checkpoint; nothing once it is gone.
-
-    A run that writes may remove it, or put another in its place, at any moment.
-    """
-    problem: OSError | None = None
-    texts: list[str] = []
-    manifest: Manifest | None = None
-    while True:
-        before = manifest
-        try:
-            manifest = Manifest.read(folder)
-        except FileNotFoundError:
-            return []
-        except RecordError as error:
-            return [str(error)]
-        if manifest == before and problem is not None:
-            raise problem
-        if manifest == before:
-            return texts
-        problem = None
-        try:
-            texts = [*_wrong_parts_of(folder, manifest.parts)]
-        except FileNotFoundError as error:
-            problem = error
-
-
-def _wrong_parts_of(folder: Path, rows: Mapping[str, PartRow]) -> Iterator[str]:
+def _wrong_parts(folder: Path) -> Iterator[str]:
+    try:
+        rows = Manifest.read(folder).parts
+    except RecordError as error:
+        yield str(error)
+        return
     for name, row in rows.items():
         file = folder / row.file
         if not (file.is_file() or is_record_folder(file)):

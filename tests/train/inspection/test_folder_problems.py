@@ -15,8 +15,8 @@ from torch import nn
 import burnish
 from burnish.cli.main import main
 from burnish.train import Checkpoints, HyperState
-from burnish.train.inspection.folder_problems import problems_of
-from burnish.train.inspection.stored_files import files_of
+from burnish.train.inspection.folder_problems import problems_in
+from burnish.train.inspection.stored_files import files_of, walk_with_links
 
 
 class Net(burnish.Module):
@@ -93,8 +93,13 @@ def files_in(folder: Path) -> list[Path]:
     return [Path(at, name) for at, _, names in os.walk(folder) for name in names]
 
 
+def problems_of(folder: Path) -> list[tuple[str, str]]:
+    rows = walk_with_links(str(folder))
+    return [problem for row in rows for problem in problems_in(row)]
+
+
 def test_a_whole_folder_has_no_problem(folder: Path) -> None:
-    assert not [*problems_of(str(folder))]
+    assert not problems_of(folder)
     assert main(["verify", str(folder)]) == 0
 
 
@@ -117,7 +122,7 @@ def test_a_record_of_another_checkpoint_is_told(folder: Path) -> None:
     (newest,) = folder.glob("latest-*")
     Net().save_record(newest / "state.net.mpk")
 
-    ((file, text),) = problems_of(str(folder))
+    ((file, text),) = problems_of(folder)
 
     assert file == str(newest / "state.net.mpk")
     assert "not what was saved with this checkpoint" in text
@@ -133,7 +138,7 @@ def test_a_record_that_the_state_names_is_missed_without_digests_too(
     (newest / "digests.txt").unlink()
     (newest / "state.optim.mpk").unlink()
 
-    assert [file for file, _ in problems_of(str(folder))] == [
+    assert [file for file, _ in problems_of(folder)] == [
         str(newest / "state.optim.mpk")
     ]
 
@@ -142,7 +147,7 @@ def test_a_checkpoint_of_lightning_has_its_manifest(tmp_path: Path) -> None:
     for name in ("model", "training"):
         burnish.save_record(Net(), tmp_path / f"{name}.mpk")
 
-    ((place, text),) = problems_of(str(tmp_path))
+    ((place, text),) = problems_of(tmp_path)
 
     assert place == str(tmp_path)
     assert "without checkpoint.json" in text
