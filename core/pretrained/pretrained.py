@@ -41,7 +41,7 @@ from .pretrained_folder import (
     write_generation,
 )
 from .rebuilding import check_rebuilds
-from .shards import INDEX, entries_by_shard, size_of, write_shards
+from .shards import INDEX, entries_by_shard, only_writer, size_of, write_shards
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -110,7 +110,7 @@ def save_pretrained(
         metadata=combine_metadata({**record.metadata, "burnish": ours}, metadata),
     )
     path = os.path.realpath(os.fsdecode(folder))
-    with new_folder(path):
+    with new_folder(path), only_writer(path):
         shards = (
             entries_by_shard(record, most, precision) if format == "safetensors" else []
         )

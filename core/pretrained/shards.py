@@ -1,18 +1,23 @@
 """Weights in several files with an index, as the ecosystem has them."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
+from stat import S_ISREG
 from typing import Any
 
 from ...config.process.interrupts import suppressed
 from ...config.spelling import did_you_mean
+from ...config.storage.opening import open_folder
+from ...config.storage.scratch import any_scratch, find_abandoned, lock, unlock
 from ...records.entries.entries import (
     check_before_rewriting,
     check_gaps,
@@ -37,7 +42,7 @@ from ...records.writing.payload import stored_size
 INDEX = "model.safetensors.index.json"
 
 OUR_SHARD = re.compile(r"model(-[0-9a-f]{8})?-\d{5}-of-\d{5}\.safetensors")
-"""The names that `write_shards` gives."""
+"""The names that `write_shards` gives; no other library gives those with a group."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 _UNITS = {
@@ -85,6 +90,41 @@ def _stored_sizes(
     return [stored_size(e, dtype) for e, dtype in zip(entries, dtypes, strict=True)]
 
 
+@contextmanager
+def only_writer(folder: str) -> Generator[None]:
+    """Let one program at a time write shards into ``folder``, which is there.
+
+    Others wait for its end: they would give their files the same names, or remove
+    what no index names yet. What killed ones left half-written is removed. OSError for
+    a writer that does not come to its end. Behind a URL nobody can tell.
+    """
+    if is_url(folder):
+        yield
+        return
+    opened = open_folder(folder)
+    end = time.monotonic() + _MOST_SECONDS
+    try:
+        while not lock(opened):
+            if time.monotonic() > end:
+                raise OSError(
+                    errno.EBUSY,
+                    f"another program has been writing here for {_MOST_SECONDS} "
+                    "seconds; end it, or write into another folder",
+                    folder,
+                )
+            time.sleep(_PAUSE)
+        for name in find_abandoned(opened, any_scratch(OUR_SHARD.pattern), S_ISREG):
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=opened.fd)
+        yield
+    finally:
+        unlock(opened)
+        opened.close()
+
+
+_MOST_SECONDS, _PAUSE = 600, 0.05
+
+
 def write_shards(
     record: FlatRecord,
     shards: Sequence[Sequence[Entry]],
@@ -97,7 +137,7 @@ def write_shards(
 
     No file that an index names is written over: until the new index takes the place
     of the old one, the folder is what it was, and what was written of the new ones is
-    removed if anything fails. It may be a URL.
+    removed if anything fails. It may be a URL. Whoever calls this is its `only_writer`.
     """
     chosen = Precision.of(precision)
     chosen.warn_of_unmatched(record)

@@ -17,6 +17,7 @@ from ...core.pretrained.shards import (
     INDEX,
     OUR_SHARD,
     entries_by_shard,
+    only_writer,
     read_shard_index,
     remove_shards,
     shard_names,
@@ -78,9 +79,7 @@ def convert_file(
         if _size(part) and not _size(record):
             check_any_chosen(_size(part), only, exclude)
         if shards is not None:
-            old_shards = _shards_to_replace(target, is_replacing)
-            _write_shards(record, target, shards, precision, progress)
-            remove_shards(target, old_shards)
+            _write_shards(record, target, shards, precision, progress, is_replacing)
         else:
             _check_nothing_lost(record, target)
             # Not record.save(), which warns of what --weights-only has asked for.
@@ -227,6 +226,7 @@ def _write_shards(
     most: int | str,
     precision: PrecisionLike,
     progress: Progress | None,
+    is_replacing: bool,
 ) -> None:
     if record.is_typed:
         raise RecordError("only records of modules are written in shards")
@@ -237,8 +237,10 @@ def _write_shards(
             f"{record.reading.file} has no tensors, and shards are files of tensors; "
             "write one file, without --shards"
         )
-    with _folder_for(folder):
+    with _folder_for(folder), only_writer(folder):
+        old_shards = _shards_to_replace(folder, is_replacing)
         write_shards(record, groups, folder, precision=precision, progress=progress)
+        remove_shards(folder, old_shards)
 
 
 def _folder_for(folder: str) -> AbstractContextManager[None]:
@@ -260,8 +262,11 @@ def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
             raise FileExistsError(errno.ENOTEMPTY, _in_the_way(has_shards), folder)
     others = {*KINDS, FOLDER_INDEX} - {INDEX}
     _check_no_other_weights(folder, sorted(others))
-    names = shard_names(read_shard_index(index)) if has_shards else []
-    return [name for name in names if OUR_SHARD.fullmatch(name)]
+    listed = {*shard_names(read_shard_index(index))} if has_shards else set[str]()
+    # Those with a group that no index names are of a killed writer.
+    others = [] if is_url(folder) else os.listdir(folder)
+    matches = map(OUR_SHARD.fullmatch, sorted({*listed, *others}))
+    return [m[0] for m in matches if m is not None and (m[0] in listed or m[1])]
 
 
 def _in_the_way(has_shards: bool) -> str:

@@ -1,11 +1,15 @@
 """Weights in several files, with an index that agrees with them."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from burnish.cli.main import main
+from burnish.config.storage import scratch
 from burnish.core import from_pretrained
 from burnish.core.pretrained import shards
 from burnish.records import RecordFormatError, RecordMismatchError
@@ -111,6 +115,75 @@ def test_shards_stay_when_ctrl_c_comes_after_their_index(
         Net(4).save_pretrained(tmp_path, max_shard_size=200)
 
     assert from_pretrained(tmp_path, Net).embed.weight.shape == (10, 4)
+
+
+@pytest.mark.parametrize("has_older", [False, True])
+def test_of_two_writers_at_once_the_second_waits_and_its_shards_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_older: bool
+) -> None:
+    if has_older:
+        Net(4).save_pretrained(tmp_path, max_shard_size=200)
+    is_waiting = threading.Event()
+    others: list[threading.Thread] = []
+
+    def lock(*args: Any) -> bool:
+        is_locked = scratch.lock(*args)
+        if not is_locked:
+            is_waiting.set()
+        return is_locked
+
+    def save_other() -> None:
+        with torch.no_grad():
+            other = Net(4)
+            other.embed.weight.fill_(7)
+            other.save_pretrained(tmp_path, max_shard_size=200)
+
+    def begin_other(*_: object) -> None:
+        if not others:
+            others.append(threading.Thread(target=save_other))
+            others[0].start()
+            assert is_waiting.wait(30)
+
+    monkeypatch.setattr(shards, "lock", lock)
+    monkeypatch.setattr(shards, "_PAUSE", 0.001)
+    Net(4).save_pretrained(tmp_path, max_shard_size=200, progress=begin_other)
+    others[0].join()
+
+    assert torch.all(from_pretrained(tmp_path, Net).embed.weight == 7)
+    index = json.loads((tmp_path / shards.INDEX).read_bytes())
+    names = {file.name for file in tmp_path.glob("model-*")}
+    assert names == {*index["weight_map"].values()}
+
+
+def test_a_writer_that_does_not_end_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_MOST_SECONDS", 0)
+
+    with (
+        shards.only_writer(str(tmp_path)),
+        pytest.raises(OSError, match="another program has been writing here"),
+        shards.only_writer(str(tmp_path)),
+    ):
+        pass
+
+
+def test_what_killed_writers_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    kept = folder / "model-vision-00001-of-00002.safetensors"
+    kept.write_bytes(b"")
+    Net(4).save_record(tmp_path / "net.mpk")
+    name = "model-01234567-00001-of-00009.safetensors"
+    (folder / name).write_bytes(b"")
+    (folder / f".{name}.89abcdef.tmp").write_bytes(b"")
+
+    arguments = [str(tmp_path / "net.mpk"), str(folder), "--shards", "200"]
+    assert main(["convert", *arguments, "--exclude", "scale", "--force"]) == 0
+
+    index = json.loads((folder / shards.INDEX).read_bytes())
+    names = {file.name for file in folder.iterdir()}
+    assert names == {*index["weight_map"].values(), shards.INDEX, kept.name}
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
