@@ -46,8 +46,15 @@ class List(Type):
 
     inner: Type
 
-    is_set: bool = False
-    """Whether an item is there once at most, and has no place."""
+    is_set: bool | None = None
+    """Whether an item is there once at most, and has no place.
+
+    None: older files of schemas do not say.
+    """
+
+    def may_become(self, other: "List") -> bool:
+        """Return whether ``other`` keeps what stands here twice, if anything does."""
+        return self.is_set is not False or not other.is_set
 
     def __str__(self) -> str:
         return f"{'set' if self.is_set else 'list'}[{self.inner}]"
@@ -190,7 +197,7 @@ def _is_narrower(narrow: Type, wide: Type) -> bool:
         case Literal(values), Enum(_, variants):
             return all(value in variants.values() for value in values)
         case List(a), List(b):
-            return is_subtype(a, b) and (narrow.is_set or not wide.is_set)
+            return is_subtype(a, b) and narrow.may_become(wide)
         case Tuple(items), List(b):
             is_alike = len(items) < 2 or not wide.is_set
             return is_alike and all(is_subtype(item, b) for item in items)

@@ -102,7 +102,7 @@ class _Walk:
         match before, after:
             case t.Option(a), t.Option(b):
                 yield from self.type(a, b, path)
-            case t.List(a), t.List(b) if before.is_set or not after.is_set:
+            case t.List(a), t.List(b) if before.may_become(after):
                 yield from self.type(a, b, (*path, "*"))
             case t.Dict(key, a), t.Dict(new_key, b) if t.is_subtype(key, new_key):
                 yield from self.type(a, b, (*path, "*"))

@@ -88,7 +88,7 @@ def _of(kind: t.Type) -> list[Sample]:
         case t.List(inner):
             items = _of(inner)
             # What is there twice shows whether it stays so.
-            twice = [] if kind.is_set else items[:1]
+            twice = items[:1] if kind.is_set is False else []
             return [_value([]), *([_join(list, [*items, *twice])] if items else [])]
         case t.Dict(key, inner):
             return _dicts(key, _of(inner))

@@ -37,7 +37,7 @@ def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
     """Write the schema of a class, or one that `schema_of` gave, to a ``.ron`` file."""
     struct = schema if isinstance(schema, t.Struct) else schema_of(schema)
     path = _schema_path(file)
-    text = write(_without_usual(encode(struct))) + "\n"
+    text = write(_without_closed(encode(struct))) + "\n"
     # NaN is no other default than NaN, so the texts are compared.
     if repr(_decode(read(text), "")) != repr(struct):
         message = "this schema would be read as another one: a default has no text"
@@ -62,18 +62,15 @@ def load_schema(file: str | os.PathLike[str]) -> t.Struct:
     return schema
 
 
-_USUAL = (("is_open", False), ("is_set", False))
-
-
-def _without_usual(tree: Any) -> Any:
-    """Return ``tree`` in which only structs that are open, and sets, say so."""
+def _without_closed(tree: Any) -> Any:
+    """Return ``tree`` in which only structs that are open say so."""
     if isinstance(tree, NamedStruct):
-        items = {k: v for k, v in tree.items() if (k, v) not in _USUAL}
-        return NamedStruct(tree.name, {k: _without_usual(v) for k, v in items.items()})
+        items = {k: v for k, v in tree.items() if (k, v) != ("is_open", False)}
+        return NamedStruct(tree.name, {k: _without_closed(v) for k, v in items.items()})
     if is_dict(tree):
-        return {k: _without_usual(v) for k, v in tree.items()}
+        return {k: _without_closed(v) for k, v in tree.items()}
     if type(tree) in (list, tuple):
-        return type(tree)(map(_without_usual, tree))
+        return type(tree)(map(_without_closed, tree))
     return tree
 
 
@@ -135,7 +132,7 @@ _PARTS: dict[tuple[str, str], tuple[Any, Any]] = {
     ("Primitive", "type"): (str, None),
     ("Option", "type"): (t.Type, None),
     ("List", "inner"): (t.Type, None),
-    ("List", "is_set"): (bool, None),
+    ("List", "is_set"): (bool | None, None),
     ("Dict", "key"): (t.Type, None),
     ("Dict", "value"): (t.Type, None),
     ("Tuple", "items"): (tuple, t.Type),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ..classes.fields import (
     fields_of,
+    is_set,
     item_type,
     mapping_in,
     sequence_in,
@@ -53,7 +54,10 @@ def _upgrade_type(annotation: object, kind: t.Type) -> t.Type:
         case t.Union(inner):
             return t.Union(tuple(_upgrade_type(annotation, member) for member in inner))
         case t.List(inner):
-            return replace(kind, inner=_upgrade_type(item_type(sequence, 0), inner))
+            item = _upgrade_type(item_type(sequence, 0), inner)
+            # An older file says nothing of sets: it was what it is now.
+            was_set = is_set(sequence) if kind.is_set is None else kind.is_set
+            return t.List(item, was_set)
         case t.Tuple(items):
             kinds_of = [item_type(sequence, i) for i in range(len(items))]
             return t.Tuple(tuple(map(_upgrade_type, kinds_of, items)))

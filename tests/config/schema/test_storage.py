@@ -1,5 +1,6 @@
 """Schemas in files, and files that are none."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -110,3 +111,21 @@ def test_an_edited_schema_that_makes_no_sense_is_told(
         load_schema(file)
 
     assert str(file) in str(told.value)
+
+
+class Sets(Hparams):
+    tags: set[str]
+    groups: dict[str, frozenset[int]]
+    sizes: list[int]
+
+
+def test_an_older_file_that_says_nothing_of_sets_is_of_those_of_the_class(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "schema.ron"
+    dump_schema(Sets, file)
+    text = file.read_text()
+    assert text.count("is_set: true") == 2
+    file.write_text(re.sub(r"\s*is_set: (true|false),", "", text))
+
+    assert SchemaChecker(load_schema(file), Sets).changes == []
