@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from ...config.process.interrupts import raise_of_signal
+from ...config.storage.system_errors import IgnoredSystemErrors
 from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.errors import RecordError
@@ -62,6 +63,8 @@ class StoredParts:
     parts: list[StoredPart]
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     """What else is said there: a step, numbers, a configuration, other steps."""
+    texts: StoredFiles | None = None
+    """The texts beside the records, as they were when these were opened."""
 
     def __enter__(self) -> Self:
         return self
@@ -259,8 +262,25 @@ def _hyperstate(folder: Place, verify: bool) -> StoredParts:
     ]
     texts = [n for n in ("config.ron", STATE) if size_at(folder / n) is not None]
     return StoredParts(
-        str(folder), "hyperstate", _opened(files, verify), {"texts": texts}
+        str(folder),
+        "hyperstate",
+        _opened(files, verify),
+        {"texts": texts},
+        _held_texts(folder, texts),
     )
+
+
+def _held_texts(folder: Place, names: Sequence[str]) -> StoredFiles | None:
+    """Return the texts of a folder, which a run may remove before they are asked for.
+
+    None for those of a storage, and for what cannot be read: whoever asks is told.
+    """
+    texts: StoredFiles | None = None
+    if isinstance(folder, Path):
+        with IgnoredSystemErrors():
+            texts = StoredFiles.of_folder(folder, names)
+            texts.close()
+    return texts
 
 
 def _hyperstate_run(folder: Place, verify: bool) -> StoredParts:

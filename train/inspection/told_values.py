@@ -21,7 +21,8 @@ def told_values(source: StoredParts) -> dict[str, object] | None:
         return None
     values: dict[str, object] = {}
     names = source.facts["texts"]
-    with closing(StoredFiles.of_folder(place_named(source.source), names)) as files:
+    files = source.texts or StoredFiles.of_folder(place_named(source.source), names)
+    with closing(files):
         for name in names:
             values |= values_by_path(files.tree(name), name.rpartition(".")[0])
     return values

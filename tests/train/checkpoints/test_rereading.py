@@ -12,8 +12,11 @@ import torch
 from torch import nn
 
 from burnish.cli.main import main
+from burnish.records import Record
 from burnish.train import Checkpoints, RecordIO
 from burnish.train.checkpoints.rereading import reread_if_replaced
+from burnish.train.inspection.stored_parts import stored_parts
+from burnish.train.inspection.told_values import told_values
 from burnish.train.lightning.record_io import read_checkpoint
 
 Act = Callable[[], object]
@@ -270,3 +273,21 @@ def test_a_limit_of_time_is_no_error_of_a_folder_that_was_replaced(
             reread_if_replaced(tmp_path / "last", read)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_what_is_told_of_a_state_is_of_the_save_whose_records_were_opened(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "step000000000001"
+    folder.mkdir()
+    (folder / "state.ron").write_text("(step: 1)")
+    record_of(1).save(folder / "net.mpk")
+
+    with stored_parts(folder) as parts:
+        shutil.rmtree(folder)
+
+        assert told_values(parts) == {"state.step": 1}
+
+
+def record_of(value: float) -> Record:
+    return Record.from_state_dict({"a": torch.full((2,), value)})
