@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from burnish.cli.main import main
-from burnish.records import Record
+from burnish.records import FlatRecord
 from burnish.train import Checkpoints, RecordIO
 from burnish.train.checkpoints.rereading import reread_if_replaced
 from burnish.train.inspection.stored_parts import stored_parts
@@ -289,5 +289,5 @@ def test_what_is_told_of_a_state_is_of_the_save_whose_records_were_opened(
         assert told_values(parts) == {"state.step": 1}
 
 
-def record_of(value: float) -> Record:
-    return Record.from_state_dict({"a": torch.full((2,), value)})
+def record_of(value: float) -> FlatRecord:
+    return FlatRecord.from_state_dict({"a": torch.full((2,), value)})
