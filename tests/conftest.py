@@ -28,7 +28,11 @@ def _interruptible() -> Generator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that need a GPU where torch finds none."""
+    """Refuse names that differ between processes, and skip what needs a GPU."""
+    # Tests run in several processes, each of which has to collect the same names.
+    addressed = next((item.nodeid for item in items if " at 0x" in item.nodeid), None)
+    if addressed is not None:
+        raise pytest.UsageError(f"{addressed}: the name of a test has an address in it")
     on_gpu = [item for item in items if item.get_closest_marker("cuda")]
     if not on_gpu:
         return
