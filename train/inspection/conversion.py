@@ -260,13 +260,15 @@ def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
         is_filled = has_shards if is_url(folder) else _holds_anything(folder)
         if is_filled:
             raise FileExistsError(errno.ENOTEMPTY, _in_the_way(has_shards), folder)
-    others = {*KINDS, FOLDER_INDEX} - {INDEX}
-    _check_no_other_weights(folder, sorted(others))
-    listed = {*shard_names(read_shard_index(index))} if has_shards else set[str]()
+    other_weights = {*KINDS, FOLDER_INDEX} - {INDEX}
+    _check_no_other_weights(folder, sorted(other_weights))
+    indexed_names = set[str]()
+    if has_shards:
+        indexed_names.update(shard_names(read_shard_index(index)))
     # Those with a group that no index names are of a killed writer.
-    others = [] if is_url(folder) else os.listdir(folder)
-    matches = map(OUR_SHARD.fullmatch, sorted({*listed, *others}))
-    return [m[0] for m in matches if m is not None and (m[0] in listed or m[1])]
+    file_names = [] if is_url(folder) else os.listdir(folder)
+    matches = map(OUR_SHARD.fullmatch, sorted({*indexed_names, *file_names}))
+    return [m[0] for m in matches if m and (m[0] in indexed_names or m[1])]
 
 
 def _in_the_way(has_shards: bool) -> str:
