@@ -6,9 +6,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..process.interrupts import suppressed
 from ..storage.opening import Descriptor, open_folder
 from ..storage.scratch import lock, unlock
-from ..storage.system_errors import IgnoredSystemErrors
 from .history import HISTORY
 
 _PAUSE = 0.005
@@ -42,8 +42,8 @@ def _lock_place(folder: Path) -> Descriptor | None:
     """Return what all writers lock: the history, which no writer ever replaces."""
     for flags in (os.O_RDWR, os.O_RDONLY):
         # Locks of a network are for those who may write; others need not.
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             return Descriptor(str(folder / HISTORY), flags | os.O_NONBLOCK)
-    with IgnoredSystemErrors():
+    with suppressed(OSError):
         return open_folder(str(folder))
     return None

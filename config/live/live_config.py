@@ -12,11 +12,10 @@ from ..classes.field_types import Ctx
 from ..errors import ConfigError, Problem
 from ..files import dumps
 from ..formats import config_format_of
-from ..process.interrupts import raise_of_signal
+from ..process.interrupts import raise_of_signal, suppressed
 from ..process.user_traceback import error_text
 from ..short_text import first_names
 from ..storage.replacement import write_text
-from ..storage.system_errors import IgnoredSystemErrors
 from ..validation.validate import build
 from ..versioned import upgrade, versions_in
 from .changes import (
@@ -172,7 +171,7 @@ class LiveConfig(Generic[C]):
         text = f"{self.file.name} was not taken over at step {step}: {problem}"
         LOG.warning("%s: the edit was refused: %s", self.file, problem)
         self._note("refused", step, by=by, problem=problem, drops=drops)
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             write_text(self._refusal_file, f"{text}\n")
         self._remove_note(refused_text)
 
@@ -293,7 +292,7 @@ class LiveConfig(Generic[C]):
                 RequestNote.beside(self.file).remove()
 
     def _remove_refusal(self) -> None:
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             os.unlink(self._refusal_file)
 
     @property

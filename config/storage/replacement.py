@@ -7,10 +7,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 
+from ..process.interrupts import suppressed
 from ..process.log import LOG
 from .opening import Descriptor, open_folder
 from .scratch import ScratchPath, remove_abandoned
-from .system_errors import IgnoredSystemErrors, is_of_system
 
 _MOST_LINKS = 40
 
@@ -95,7 +95,7 @@ def make_folder(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        if not is_of_system(error):
+        if error.errno is None:
             raise
         if error.errno == errno.EEXIST:
             # Of folders that are there it is no error.
@@ -127,7 +127,7 @@ def new_folder(path: str) -> Generator[None]:
         yield
     finally:
         for folder in new_folders:
-            with IgnoredSystemErrors():  # what was written is in it
+            with suppressed(OSError):  # what was written is in it
                 os.rmdir(folder)
 
 
@@ -231,14 +231,14 @@ def _inherit(fd: int, old_status: os.stat_result, file: str) -> None:
     mode = stat.S_IMODE(old_status.st_mode)
     if (new_status.st_uid, new_status.st_gid) != (old_status.st_uid, old_status.st_gid):
         for owner in ((old_status.st_uid, -1), (-1, old_status.st_gid)):
-            with IgnoredSystemErrors():
+            with suppressed(OSError):
                 os.fchown(fd, *owner)
         mode = _allowed_mode(mode, old_status, os.fstat(fd))
     os.fchmod(fd, mode)
     if hasattr(os, "listxattr"):
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             for name in os.listxattr(file):
-                with IgnoredSystemErrors():
+                with suppressed(OSError):
                     os.setxattr(fd, name, os.getxattr(file, name))
 
 

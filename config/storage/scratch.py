@@ -12,8 +12,8 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from ..process.interrupts import raise_of_signal, suppressed
 from .opening import Descriptor
-from .system_errors import IgnoredSystemErrors, is_of_system
 
 try:
     import fcntl
@@ -99,11 +99,11 @@ class ScratchPath:
     def discard(self) -> None:
         """Remove it, unless it was renamed, and let go of its lock."""
         if self.name:
-            with IgnoredSystemErrors():
+            with suppressed(OSError):
                 self._remove(self.name)
             self.name = ""
         if hasattr(self, "opened"):
-            with IgnoredSystemErrors():
+            with suppressed(OSError):
                 self.opened.close()
 
 
@@ -138,11 +138,10 @@ def find_abandoned(
     try:
         names = [name for name in os.listdir(folder.fd) if pattern.fullmatch(name)]
     except OSError as error:
-        if not is_of_system(error):
-            raise
+        raise_of_signal(error)
         return  # A folder that cannot be listed takes files all the same.
     for name in names:
-        with IgnoredSystemErrors(), taken_over(folder, name, is_kind) as is_free:
+        with suppressed(OSError), taken_over(folder, name, is_kind) as is_free:
             if is_free:
                 yield name
 
@@ -180,15 +179,14 @@ def lock(opened: Descriptor, *, needs_locks: bool = False) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if not is_of_system(error):
-            raise
+        raise_of_signal(error)
         return not needs_locks
     return True
 
 
 def unlock(opened: Descriptor) -> None:
     """Let others lock a file that stays open, in forked processes too."""
-    with IgnoredSystemErrors():
+    with suppressed(OSError):
         fcntl.flock(opened.fd, fcntl.LOCK_UN)
 
 
@@ -197,8 +195,7 @@ def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
     try:
         status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError as error:
-        if not is_of_system(error):
-            raise
+        raise_of_signal(error)
         return False
     return os.path.samestat(os.fstat(opened.fd), status)
 
@@ -206,7 +203,7 @@ def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
 def remove_abandoned(folder: Descriptor, name: str) -> None:
     """Remove the temporaries for the file ``name`` whose writers are dead."""
     for left_behind in find_abandoned(folder, scratch_pattern(name), stat.S_ISREG):
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             os.unlink(left_behind, dir_fd=folder.fd)
 
 

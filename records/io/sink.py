@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import EllipsisType
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
+from ...config.process.interrupts import suppressed
 from ...config.storage.replacement import replacement, write_all
-from ...config.storage.system_errors import IgnoredSystemErrors
 from .remote.address import Address, local_or_url
 from .remote.upload import uploading
 
@@ -48,7 +48,7 @@ class FileSink:
         self._fd = fd
         self.start: int | None = None
         """Where writing began; None for pipes and the like."""
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             self.start = os.lseek(fd, 0, os.SEEK_CUR)
         self._writeback = Writeback(fd, self.start or 0)
 

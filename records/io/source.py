@@ -11,11 +11,10 @@ import numpy as np
 import torch
 import xxhash
 
-from ...config.process.interrupts import raise_of_signal
+from ...config.process.interrupts import raise_of_signal, suppressed
 from ...config.process.log import LOG
 from ...config.short_text import quantity
 from ...config.storage.opening import IrregularFileError, open_regular
-from ...config.storage.system_errors import IgnoredSystemErrors
 from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
 
@@ -215,7 +214,7 @@ class FileSource:
         if count >= _WINDOW and self.may_map:
             start = offset - offset % GRANULARITY
             # Not every file can be mapped, nor any number of maps be had.
-            with IgnoredSystemErrors():
+            with suppressed(OSError):
                 pages = private_map(self._open_fd(), start, offset - start + count)
                 return pages[offset - start :]
         return self.read(offset, count)
@@ -226,7 +225,7 @@ class FileSource:
             content = self.read(0, self.size)
             return _WholeFile(self.name, content, verify=self.verify)
         if self.may_map:
-            with IgnoredSystemErrors():
+            with suppressed(OSError):
                 pages = private_map(self._open_fd(), 0, self.size)
                 LOG.debug("%s: %s bytes mapped for a load", self.name, f"{self.size:,}")
                 return _WholeFile(self.name, pages, verify=self.verify)
@@ -388,7 +387,7 @@ def _read_ahead(fd: int, size: int) -> None:
     """
     # Not every system and file system has it, and nothing depends on it.
     if hasattr(os, "posix_fadvise"):
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             os.posix_fadvise(fd, 0, min(size, _FIRST), os.POSIX_FADV_WILLNEED)
             if size > _FIRST + _LAST:
                 os.posix_fadvise(fd, size - _LAST, _LAST, os.POSIX_FADV_WILLNEED)

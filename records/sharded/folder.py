@@ -10,6 +10,7 @@ import stat
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 
+from ...config.process.interrupts import suppressed
 from ...config.storage.opening import Descriptor, open_folder
 from ...config.storage.replacement import explain_os_error, make_folder
 from ...config.storage.scratch import (
@@ -19,7 +20,6 @@ from ...config.storage.scratch import (
     scratch_pattern,
     taken_over,
 )
-from ...config.storage.system_errors import IgnoredSystemErrors
 from ..format import format_named
 from ..io.sink import Sink, open_sink
 from ..io.source import FileSource, Source
@@ -78,7 +78,7 @@ class RecordFolder:
         current = self._named_in_index()
         for part in parts:
             if part is not None and part.name not in current:
-                with IgnoredSystemErrors():
+                with suppressed(OSError):
                     self.remove(part.name)
 
     def former_parts(self, number: int, n_processes: int) -> list[str]:
@@ -88,7 +88,7 @@ class RecordFolder:
         writing them.
         """
         names: set[str] = set()
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             names = self._named_in_index()
         return [n for n in sorted(names) if number_of(n) % n_processes == number]
 
@@ -120,7 +120,7 @@ class RecordFolder:
         Whose writer lives stay: another save may go on at the same time. What cannot
         be removed is left for the next save.
         """
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             self._remove_old(save_id)
 
     def _remove_old(self, save_id: str) -> None:
@@ -131,7 +131,7 @@ class RecordFolder:
         current = self._named_in_index()
         for name in names:
             if save_id_of(name) in dead and name not in current:
-                with IgnoredSystemErrors():
+                with suppressed(OSError):
                     self.remove(name)
         folder = open_folder(self.path)
         try:

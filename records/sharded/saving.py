@@ -8,8 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypedDict
 
+from ...config.process.interrupts import suppressed
 from ...config.short_text import first_names
-from ...config.storage.system_errors import IgnoredSystemErrors
 from ..calls import explain_calls
 from ..entries.encoder import Storable
 from ..entries.entries import Entries, with_parts
@@ -210,7 +210,7 @@ class FolderSave:
             places = [fact[8 + DIGEST :] for fact in facts]
             agreed(lambda: self._commit(folder, places, group), groups=[group])
             for former_part in former_parts:
-                with IgnoredSystemErrors():
+                with suppressed(OSError):
                     folder.remove(former_part)
             if rank(group) == 0:
                 folder.remove_old(self.save_id)

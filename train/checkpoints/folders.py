@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 
-from ...config.process.interrupts import uninterrupted
+from ...config.process.interrupts import raise_of_signal, suppressed, uninterrupted
 from ...config.storage.opening import Descriptor, open_folder
 from ...config.storage.replacement import explain_os_error, sync_folder
 from ...config.storage.scratch import (
@@ -26,7 +26,6 @@ from ...config.storage.scratch import (
     taken_over,
     unlock,
 )
-from ...config.storage.system_errors import IgnoredSystemErrors, is_of_system
 from ...records.errors import RecordFormatError
 
 DIGITS = 12
@@ -202,7 +201,7 @@ class Folders:
             with atomic_folder(self.root / name) as scratch:
                 yield scratch
         except OSError as error:
-            if not is_of_system(error):
+            if error.errno is None:
                 raise
             raise explain_os_error(error, str(self.root / name)) from error
 
@@ -245,7 +244,7 @@ class Folders:
 
     def _recover(self) -> None:
         """Give a replaced folder its name back if its replacement never got there."""
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             recover(self.root)
 
 
@@ -272,8 +271,7 @@ def make_run_folder(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if not is_of_system(error):
-            raise
+        raise_of_signal(error)
         if error.errno in (errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
             refuse_obstacle(root)
         # A folder that the system itself keeps, /proc say, knows no new names.
@@ -295,7 +293,7 @@ def made_folder(root: Path) -> Generator[None]:
         yield
     except BaseException:
         if not was_there:
-            with IgnoredSystemErrors():  # somebody else has put a file there
+            with suppressed(OSError):  # somebody else has put a file there
                 os.rmdir(root)
         raise
 
@@ -408,7 +406,7 @@ def turn(parent: Descriptor) -> Generator[bool]:
 def _recover(parent: Descriptor, root: Path, name: str) -> None:
     place = retired_name(name)
     if place is not None:
-        with IgnoredSystemErrors(), taken_over(parent, name, _is_ours) as is_free:
+        with suppressed(OSError), taken_over(parent, name, _is_ours) as is_free:
             if is_free:
                 _settle(root / name, root / place)
 
@@ -459,7 +457,7 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         _remove_tree(path)
     else:
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             path.unlink()
 
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
 
-from ...config.process.interrupts import raise_of_signal
+from ...config.process.interrupts import raise_of_signal, suppressed
 from ...config.storage.opening import Descriptor, open_folder
-from ...config.storage.system_errors import IgnoredSystemErrors
 from ...records.errors import RecordError
 from ...records.io.remote.url import Place
 from .folders import recover
@@ -28,9 +27,9 @@ class HeldFolder:
         self.folder = folder
         self._opened: Descriptor | None = None
         self._status: os.stat_result | None = None
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             self._opened = open_folder(folder)
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             opened = self._opened
             self._status = os.stat(folder) if opened is None else os.fstat(opened.fd)
 
@@ -39,7 +38,7 @@ class HeldFolder:
         """Return the folder as it is once no writer has put it aside to replace it."""
         held = cls(folder)
         if not held.is_there and os.path.isdir(os.path.dirname(folder) or "."):
-            with IgnoredSystemErrors():
+            with suppressed(OSError):
                 recover(Path(folder).parent)  # this waits for the end of a replacement
             held = cls(folder)
         return held
@@ -48,7 +47,7 @@ class HeldFolder:
     def is_current(self) -> bool:
         """Whether the folder of that name is the one it was; also if none is there."""
         status = None
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             status = os.stat(self.folder)
         if status is None or self._status is None:
             return status is self._status

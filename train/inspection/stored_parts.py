@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from ...config.process.interrupts import raise_of_signal
-from ...config.storage.system_errors import IgnoredSystemErrors
+from ...config.process.interrupts import raise_of_signal, suppressed
 from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.errors import RecordError
@@ -277,7 +276,7 @@ def _held_texts(folder: Place, names: Sequence[str]) -> StoredFiles | None:
     """
     texts: StoredFiles | None = None
     if isinstance(folder, Path):
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             texts = StoredFiles.of_folder(folder, names)
             texts.close()
     return texts

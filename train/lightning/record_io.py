@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
-from ...config.storage.system_errors import IgnoredSystemErrors
+from ...config.process.interrupts import suppressed
 from ...records.background_saves import (
     STAGING,
     BackgroundSaves,
@@ -314,7 +314,7 @@ def is_checkpoint(path: object) -> bool:
     join_saves(path)
     place = _place(path)
     if isinstance(place, Path) and not place.exists():
-        with IgnoredSystemErrors():
+        with suppressed(OSError):
             recover(place.parent)
     return size_at(place / FILE) is not None
 

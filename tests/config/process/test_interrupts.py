@@ -152,11 +152,10 @@ def test_what_is_suppressed_is_nothing_else() -> None:
 
 ROOT = Path(__file__).parents[3]
 RAISED_BY_HANDLERS = {"Exception", "OSError", "RuntimeError"}
-TELLING = {"raise_of_signal", "is_of_system"}
+TELLING = {"raise_of_signal"}
 PASSING_ON = {
     "config/process/streams.py": "keeps it for the end, and writes nothing more",
     "config/process/transaction.py": "undoes changes, which no signal interrupts",
-    "config/storage/replacement.py": "tells it by its number, which the system gives",
     "records/io/helpers.py": "starts a thread, which no signal interrupts",
     "records/io/save_handle.py": "starts a thread, which no signal interrupts",
     "records/processes/agreement.py": "has other processes hear of it, and raises it",

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -93,10 +94,15 @@ def test_a_limit_of_time_ends_the_removal_of_parts(
         raise TimeoutError("of a handler")
 
     folder = written(tmp_path)
-    monkeypatch.setattr(os, "unlink", limit)
-
-    with pytest.raises(TimeoutError, match="of a handler"):
-        folder.remove_old("3" * 8)
+    monkeypatch.setattr(
+        os, "unlink", lambda *_, **__: signal.raise_signal(signal.SIGALRM)
+    )
+    handler = signal.signal(signal.SIGALRM, limit)
+    try:
+        with pytest.raises(TimeoutError, match="of a handler"):
+            folder.remove_old("3" * 8)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
 
 
 def test_a_folder_that_takes_no_files_is_told_by_its_own_name(
