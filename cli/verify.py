@@ -96,14 +96,15 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
             # Another file than was meant needs no second verdict.
             yield other
             return
-    settled, told = set[tuple[str, str]](), set[tuple[str, str]]()
+    settled_readings = set[tuple[str, str]]()
+    told_results = set[tuple[str, str]]()
     for n_more_tries in reversed(range(_TRIES)):
         has_changed = False
-        for result, is_passing in _results_of_now(file, settled):
+        for result, is_passing in _results_of_now(file, settled_readings):
             if is_passing and n_more_tries:
                 has_changed = True
-            elif (key := (result["file"], result["problem"])) not in told:
-                told.add(key)
+            elif (key := (result["file"], result["problem"])) not in told_results:
+                told_results.add(key)
                 yield result
         if not has_changed:
             return
@@ -117,9 +118,9 @@ _Reading: TypeAlias = tuple[str, str, Callable[[], list[dict[str, Any]]]]
 
 
 def _results_of_now(
-    file: str, settled: set[tuple[str, str]]
+    file: str, settled_readings: set[tuple[str, str]]
 ) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Yield what is told of all in ``file`` but of what is ``settled``.
+    """Yield what is told of all in ``file`` but of ``settled_readings``.
 
     And whether its folder was replaced or removed while it was read, so that nobody
     can say anything of what was there.
@@ -135,15 +136,15 @@ def _results_of_now(
         yield _failure(file, error), os.path.isdir(file)
         return
     for kind, place, read in readings:
-        if (kind, place) in settled:
+        if (kind, place) in settled_readings:
             continue
         folder = place if kind == "folder" else os.path.dirname(place)
-        with closing(HeldFolder(folder)) as held:
+        with closing(HeldFolder(folder)) as held_folder:
             results = read()
-            is_there = os.path.lexists(place) and held.is_current
+            is_there = os.path.lexists(place) and held_folder.is_current
         is_passing = not is_there and os.path.lexists(file)
         if not is_passing:
-            settled.add((kind, place))
+            settled_readings.add((kind, place))
         for result in results:
             yield result, is_passing
 

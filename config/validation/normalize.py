@@ -348,15 +348,15 @@ def _word(annotation: object, word: object) -> object:
     if not isinstance(word, str):
         return word
     for member in members(annotation):
-        choices = {value: encode(value) for value in literals(member)}
-        # Files hold the value of a member, and the text of bytes.
-        for value, text in choices.items():
-            if isinstance(value, enum.Enum | bytes) and text == word:
+        choices = literals(member)
+        for value in choices:
+            # Files hold the value of a member, and the text of bytes.
+            if isinstance(value, enum.Enum | bytes) and encode(value) == word:
                 return value
         if word not in choices:
-            named = (v for v in choices if isinstance(v, enum.Enum) and v.name == word)
-            for value in named:
-                return value
+            for value in choices:
+                if isinstance(value, enum.Enum) and value.name == word:
+                    return value
         if isinstance(member, type) and issubclass(member, enum.Enum):
             by_value = [m for m in member if m.value == word]
             by_name = member.__members__.get(word)

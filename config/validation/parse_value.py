@@ -124,8 +124,7 @@ def _may_hold(kind: object, value: object) -> bool:
     if isinstance(value, bool):
         return kind is bool or value in literals(kind)
     if isinstance(value, int | float):
-        named = (v.value for v in literals(kind) if isinstance(v, enum.Enum))
-        if value in named:
+        if value in (v.value for v in literals(kind) if isinstance(v, enum.Enum)):
             return True
         is_enum = isinstance(kind, type) and issubclass(kind, enum.Enum)
         return kind in (int, float, bool) or value in literals(kind) or is_enum

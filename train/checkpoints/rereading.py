@@ -36,12 +36,12 @@ class HeldFolder:
     @classmethod
     def after_turn(cls, folder: str) -> Self:
         """Return the folder as it is once no writer has put it aside to replace it."""
-        held = cls(folder)
-        if not held.is_there and os.path.isdir(os.path.dirname(folder) or "."):
+        held_folder = cls(folder)
+        if not held_folder.is_there and os.path.isdir(os.path.dirname(folder) or "."):
             with suppressed(OSError):
                 recover(Path(folder).parent)  # this waits for the end of a replacement
-            held = cls(folder)
-        return held
+            held_folder = cls(folder)
+        return held_folder
 
     @property
     def is_current(self) -> bool:
@@ -75,23 +75,23 @@ def reread_if_replaced(
     if not isinstance(folder, Path):
         return read()
     for n_more_tries in reversed(range(_TRIES)):
-        held = HeldFolder.after_turn(str(folder))
+        held_folder = HeldFolder.after_turn(str(folder))
         try:
             result = read()
-            if discard is None or not n_more_tries or held.is_current:
+            if discard is None or not n_more_tries or held_folder.is_current:
                 return result
             discard(result)
         except (OSError, RecordError) as error:
             raise_of_signal(error)
-            if not n_more_tries or _is_same(held, folder):
+            if not n_more_tries or _is_same(held_folder, folder):
                 raise
         finally:
-            held.close()
+            held_folder.close()
     raise AssertionError("unreachable")
 
 
-def _is_same(held: HeldFolder, folder: Path) -> bool:
+def _is_same(held_folder: HeldFolder, folder: Path) -> bool:
     """Return whether nothing has taken the place of a folder, or is about to."""
     if not os.path.lexists(folder):
         HeldFolder.after_turn(str(folder)).close()
-    return held.is_current
+    return held_folder.is_current

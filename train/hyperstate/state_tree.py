@@ -127,8 +127,8 @@ class StateTree(ABC):
             return
         elif isinstance(tree, str):
             if _stands_for_object(annotation, tree):
-                found = f"found {short_repr(tree)}, expected {marker_of('FILE')!r}"
-                self._texts.append(Problem(path, f"{found}, an object"))
+                message = f"found {short_repr(tree)}, expected {marker_of('FILE')!r}"
+                self._texts.append(Problem(path, f"{message}, an object"))
         elif is_dict(tree):
             cls = struct_for(annotation, tree)
             fields = {} if cls is None else fields_of(cls)
