@@ -48,13 +48,24 @@ def durable_rows(folder: str, case: str, save: Save) -> list[Row]:
             xxhash.xxh3_64_digest(content[start : start + MIB])
         peer()
 
-    times = race(
-        {"ours": lambda: save(mine), "peer": peer, "floor": hashing}, before=settle
-    )
-    ours, other, floor = times.values()
+    def by_two() -> None:
+        torch.set_num_threads(2)
+        save(mine)
+        torch.set_num_threads(1)
+
+    runners = {
+        "ours": lambda: save(mine),
+        "by two": by_two,
+        "peer": peer,
+        "floor": hashing,
+    }
+    ours, two, other, floor = race(runners, before=settle).values()
+    by_two_threads = "durable save, 2 threads"
     return [
         Row.timed("durable save", case, ours, other, at_most=1.25, by="wall"),
+        Row.timed(by_two_threads, case, two, other, at_most=1.25, by="wall"),
         Row.timed("hash, write and fsync", case, floor, other, by="wall"),
         Row.timed("durable save", case, ours, other, by="cpu"),
+        Row.timed(by_two_threads, case, two, other, by="cpu"),
         Row.timed("hash, write and fsync", case, floor, other, by="cpu"),
     ]

@@ -90,6 +90,13 @@ class StreamSink:
     def __init__(self, file: Any) -> None:
         self._file = file
 
+    def has_number(self) -> bool:
+        """Return whether it stands for an open file of the system."""
+        # Whatever a file object of somebody else says instead, it is no number.
+        with suppressed(Exception):
+            return isinstance(self._file.fileno(), int)
+        return False
+
     def write(self, buffer: Buffer) -> None:
         """Write all of ``buffer``."""
         view = memoryview(buffer).cast("B")
@@ -101,9 +108,25 @@ class StreamSink:
             view = view[len(view) if n_written is None else n_written :]
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
-        """Write all of ``buffers``, in order."""
+        """Write all of ``buffers``, in order, many short ones in one call."""
+        # A large one comes with its frame, and is handed over as it lies.
+        if len(buffers) > _FEW_BUFFERS:
+            buffers = (b"".join(buffers),)
         for buffer in buffers:
             self.write(buffer)
+
+
+_FEW_BUFFERS = 2
+
+
+def is_written_by_system(sink: Sink) -> bool:
+    """Return whether other threads of Python run while ``sink`` writes.
+
+    They do during a call to the system, and not while memory is filled.
+    """
+    if isinstance(sink, StreamSink):
+        return sink.has_number()
+    return isinstance(sink, FileSink)
 
 
 def can_write_over(sink: Sink) -> bool:

@@ -179,7 +179,8 @@ class BatchWriter:
         # since its first reading is refused while the file can still be given up.
         total, following = xxhash.xxh3_64(), iter(frames)
         n_room, n_left = part_size, size
-        self._pipeline.write(next(following))
+        # A frame goes out with what comes after it.
+        waiting: list[Buffer] = [next(following)]
         for piece in self._pieces(entry, dtype):
             buffer = byte_view(piece)
             total.update(buffer)
@@ -187,12 +188,14 @@ class BatchWriter:
             if not n_left:
                 self._sums.add(number, total.digest())
             while len(buffer) > n_room:
-                self._pipeline.writev((buffer[:n_room], next(following)))
+                waiting += (buffer[:n_room], next(following))
                 buffer, n_room = buffer[n_room:], part_size
-            self._pipeline.write(buffer)
+            self._pipeline.writev((*waiting, buffer))
+            waiting.clear()
             n_room -= len(buffer)
         if not size:
             self._sums.add(number, total.digest())
+            self._pipeline.writev(waiting)
 
     def _pieces(self, entry: Entry, dtype: torch.dtype) -> Iterator[torch.Tensor]:
         return pieces(

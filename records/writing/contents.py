@@ -14,7 +14,7 @@ from ..header.header import Plain, header_of
 from ..io.helpers import may_have_help
 from ..io.parallel_map import n_ahead, parallel_map
 from ..io.progress import Progress, progress_call, through_generators
-from ..io.sink import Buffer, FileSink, Sink
+from ..io.sink import Buffer, FileSink, Sink, is_written_by_system
 from ..precision import RecordPrecision
 from ..tensors.byte_planes import BLOCK, blocks, planes_of
 from ..tensors.memory import ORDINARY
@@ -142,18 +142,10 @@ class Contents:
 
     def _pays_help(self, sink: Sink) -> bool:
         """Return whether a second thread makes a save into ``sink`` shorter."""
-        if isinstance(sink, _Nowhere) or not may_have_help():
+        if not (may_have_help() and is_written_by_system(sink)):
             return False
-        # A sum takes less time than to hand the bytes over to another core, which then
-        # reads them from memory once more; a conversion takes as long as the write.
-        n_converted = sum(
-            size
-            for entry, dtype, size in zip(
-                self._entries, self.dtypes, self.sizes, strict=True
-            )
-            if entry.dtype is not dtype
-        )
-        if n_converted < _FEW:
+        # It has to last longer than a thread takes to begin.
+        if self._n_bytes < _FEW:
             return False
         # What only the caller's thread may read, the helper waits for.
         n_ordinary = sum(
@@ -289,7 +281,7 @@ class Contents:
 
 
 _FEW = 8 << 20
-"""Fewer bytes are converted before a thread has begun."""
+"""Fewer bytes are hashed and written before a thread has begun."""
 
 
 class RowPayload:

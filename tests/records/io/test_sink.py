@@ -295,3 +295,24 @@ def test_an_upload_that_fails_leaves_the_object_that_was_there() -> None:
 
     assert CountingStorage.objects["run/net.mpk"] == before
     assert torch.equal(open_record(url)["a3"], torch.ones(1 << 19))
+
+
+class Counted(io.BytesIO):
+    """A stream that counts the calls that fill it."""
+
+    n_calls = 0
+
+    def write(self, buffer: Any) -> int:
+        """Take all of ``buffer``."""
+        self.n_calls += 1
+        return super().write(buffer)
+
+
+def test_many_small_tensors_reach_a_stream_in_few_calls_and_in_order() -> None:
+    many = Record.from_state_dict({f"w.{i}": torch.randn(8) for i in range(2000)})
+    file = Counted()
+
+    many.save(file)
+
+    assert file.getvalue() == many.save()
+    assert file.n_calls < 100
