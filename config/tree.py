@@ -125,6 +125,7 @@ class StructWord(Ident):
 
 
 _LEAVES = frozenset({str, int, float, bool, type(None), Ident, Rounded})
+_EXACT_LEAVES = _LEAVES - {Rounded}
 
 
 def mark_struct_words(tree: Any, names: Collection[str]) -> Any:
@@ -230,12 +231,12 @@ def has_rounded(tree: object) -> bool:
     """Return whether a number in ``tree`` is another than its digits say."""
     waiting: list[Iterable[object]] = [(tree,)]
     for items in waiting:
-        kinds = set(map(type, items))
-        if Rounded in kinds:
-            return True
         # Most containers hold leaves alone, and are looked at in one go.
-        if not kinds <= _LEAVES:
-            waiting += map(_items, items)
+        if _EXACT_LEAVES.issuperset(map(type, items)):
+            continue
+        if Rounded in map(type, items):
+            return True
+        waiting += [_items(item) for item in items if type(item) not in _EXACT_LEAVES]
     return False
 
 
