@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import xxhash
+
 from ...records.errors import RecordFormatError, RecordVersionError
 from ...records.io.remote.stored_folder import read_place, write_place
 from ...records.io.remote.url import Place
@@ -18,6 +20,9 @@ VERSION = 1
 """Of the manifest; a newer one is refused."""
 
 _MOST_BYTES = 64 << 20
+
+_CHECKSUM = "checksum"
+"""The key of what tells a digit that flipped; older manifests have none."""
 
 
 class PartRow(NamedTuple):
@@ -47,7 +52,7 @@ class Manifest:
 
     def write(self, folder: Place) -> None:
         """Write the manifest into ``folder``."""
-        tree = {
+        tree: dict[str, Any] = {
             "burnish": VERSION,
             "step": self.step,
             "values": {
@@ -65,7 +70,9 @@ class Manifest:
             },
             **({"info": self.info} if self.info else {}),
         }
-        text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
+        # As a reader has it, to whom all keys are texts.
+        tree[_CHECKSUM] = _checksum(json.loads(json.dumps(tree, allow_nan=False)))
+        text = json.dumps(tree, indent=2, ensure_ascii=False)
         write_place(folder / FILE, text + "\n")
 
     @classmethod
@@ -82,6 +89,14 @@ class Manifest:
             version = tree["burnish"]
             if type(version) is not int or version > VERSION:
                 raise RecordVersionError(file, version, VERSION, "the checkpoint")
+            if _CHECKSUM in tree and tree.pop(_CHECKSUM) != _checksum(tree):
+                raise RecordFormatError(
+                    file,
+                    "other content than was written",
+                    f"that of its {_CHECKSUM!r}",
+                    "Restore an older step, or a copy of the folder. If you changed it "
+                    f"on purpose, remove {_CHECKSUM!r} and its value.",
+                )
             return cls(
                 step=int(tree["step"]),
                 values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
@@ -102,7 +117,13 @@ class Manifest:
                 },
                 info=dict(tree.get("info", {})),
             )
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise RecordFormatError(
                 file,
                 f"a manifest that cannot be read ({error!r:.200})",
@@ -114,6 +135,19 @@ class Manifest:
 def files_in(content: bytes) -> list[str]:
     """Return the files that the manifest of this content names."""
     return [row.file for row in Manifest.of(content, FILE).parts.values()]
+
+
+def _checksum(tree: dict[str, Any]) -> str:
+    """Return the sum of the values in ``tree``, however the text is laid out.
+
+    Digests are left out: each tells itself whether it is wrong, and may be removed.
+    """
+    parts = {
+        name: {key: value for key, value in row.items() if key != "digest"}
+        for name, row in tree["parts"].items()
+    }
+    text = json.dumps({**tree, "parts": parts}, sort_keys=True)
+    return xxhash.xxh3_64_hexdigest(text.encode())
 
 
 def _name_in_folder(file: object) -> str:
