@@ -202,13 +202,15 @@ def test_a_damaged_header_is_taken_from_no_other_file_and_from_no_damaged_copy(
     assert not Path("new.mpk").exists()
 
 
+@pytest.mark.parametrize("lost", ["checkpoint.json", "*"])
 def test_a_run_that_does_not_go_on_is_told_as_restoring_tells_it(
-    capsys: pytest.CaptureFixture[str],
+    lost: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = burnish.Checkpoints("run")
     for step in (1, 2):
         run.save(step, model=Net())
-    Path(run[2].folder, "checkpoint.json").unlink()
+    for file in Path(run[2].folder).glob(lost):
+        file.unlink()
 
     text = verified(capsys, "run", status=1)
 

@@ -133,7 +133,7 @@ class Folders:
         return {key: folder for key, (_, folder) in newest.items()}
 
     def unmarked(self) -> dict[int, Path]:
-        """Return the folders by number that have files, and lost their marker."""
+        """Return the folders by number that lost their marker."""
         folders = self._named_by_number()
         return {number: path for number, path in folders if self._lacks_marker(path)}
 
@@ -227,20 +227,19 @@ class Folders:
             return []
 
     def _lacks_marker(self, folder: Path) -> bool:
-        """Return whether files lie in ``folder``, and the marker is not among them.
+        """Return whether the marker is not in ``folder``, which a copy left empty perhaps.
 
         A file in its place, or a link to nothing, has no marker either.
         """
         try:
             before = os.stat(folder)
-            has_files = bool(os.listdir(folder))
             is_marked = (folder / self.marker).is_file()
             # Files of a folder go after its name, so one that still stands there lost
             # nothing to a writer that removes or replaces it meanwhile.
             is_same = os.path.samestat(before, os.stat(folder))
         except (FileNotFoundError, NotADirectoryError):
             return os.path.lexists(folder) and not folder.is_dir()
-        return is_same and has_files and not is_marked
+        return is_same and not is_marked
 
     def _recover(self) -> None:
         """Give a replaced folder its name back if its replacement never got there."""

@@ -314,6 +314,20 @@ def test_a_newer_folder_without_its_manifest_is_no_older_run(tmp_path: Path) -> 
     assert checkpoints.restore(model=model) == 0
 
 
+def test_a_newer_folder_that_a_copy_left_empty_is_no_older_run(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        saved = checkpoints.save(step, model=filled(net(), step))
+    for file in Path(saved.folder).iterdir():
+        file.unlink()
+
+    with pytest.raises(RecordFormatError, match=r"without checkpoint\.json.*step 1"):
+        checkpoints.restore(model=net())
+
+    checkpoints.save(2, model=filled(net(), 2))
+    assert checkpoints.restore(model=net()) == 2
+
+
 def mixed(tmp_path: Path, suffix: str = ".mpk") -> tuple[Checkpoint, Checkpoint]:
     """Return the checkpoints of steps 5 and 10, the net of 5 copied over that of 10."""
     checkpoints = Checkpoints(tmp_path, suffix=suffix)

@@ -49,13 +49,21 @@ def test_foreign_and_half_written_folders_are_not_taken(tmp_path: Path) -> None:
     advance(run, 5)
     for name in (
         "latest-other999999999999",
-        "latest-step999999999999",
         "backup-step000000000999",
         ".latest-step000000000006.00000000.tmp",
     ):
         (tmp_path / name).mkdir()
 
     assert load(tmp_path).state.step == 5
+
+
+def test_a_newest_folder_that_a_copy_left_empty_is_told(tmp_path: Path) -> None:
+    run = load(tmp_path)
+    advance(run, 5)
+    (tmp_path / "latest-step999999999999").mkdir()
+
+    with pytest.raises(RecordFormatError, match=r"without state\.ron.*step 5"):
+        load(tmp_path)
 
 
 def test_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
