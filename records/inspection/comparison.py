@@ -123,6 +123,14 @@ def content_sum(blocks: Iterable[Tensor]) -> bytes:
     return total.digest()
 
 
+def _are_different(x: Tensor, y: Tensor) -> Tensor:
+    """Return which values differ: a NaN is no other than a NaN, part by part."""
+    if x.is_complex():
+        # One of another imaginary part is NaN too, as a whole.
+        return _are_different(x.real, y.real) | _are_different(x.imag, y.imag)
+    return (x != y) & ~(x.isnan() & y.isnan())
+
+
 class _Sums:
     def __init__(self, rtol: float, atol: float) -> None:
         self.rtol, self.atol = rtol, atol
@@ -144,9 +152,7 @@ class _Sums:
         if x.dtype is not y.dtype:
             x, y = x.to(torch.complex128), y.to(torch.complex128)
         change = _difference(a, b)
-        is_changed = ((x != y) & ~(x.isnan() & y.isnan())) | (
-            change.isfinite() & (change != 0)
-        )
+        is_changed = _are_different(x, y) | (change.isfinite() & (change != 0))
         self._add_sums(x, y, change)
         n_changed = int(is_changed.sum())
         if n_changed:

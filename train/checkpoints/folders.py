@@ -227,7 +227,7 @@ class Folders:
             return []
 
     def _lacks_marker(self, folder: Path) -> bool:
-        """Return whether the marker is not in ``folder``, which a copy left empty perhaps.
+        """Return whether the marker is not in ``folder``, of which a copy may lack all.
 
         A file in its place, or a link to nothing, has no marker either.
         """

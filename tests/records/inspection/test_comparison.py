@@ -38,6 +38,25 @@ def test_equal_tensors_are_no_distance_apart() -> None:
     assert distance.is_close
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "n_changed"),
+    [
+        (complex(NAN, 1), complex(NAN, 1), 0),
+        (complex(NAN, NAN), complex(NAN, NAN), 0),
+        (complex(NAN, 1), complex(NAN, 2), 1),
+        (complex(1, NAN), complex(2, NAN), 1),
+        (complex(NAN, 1), complex(1, NAN), 1),
+    ],
+)
+def test_complex_nans_are_equal_if_both_their_parts_are(
+    a: complex, b: complex, n_changed: int
+) -> None:
+    distance = distance_of([torch.tensor([a, 1j])], [torch.tensor([b, 1j])])
+
+    assert distance.n_changed == n_changed
+    assert distance.is_close is (n_changed == 0)
+
+
 def test_a_value_that_became_nan_is_an_infinite_difference() -> None:
     distance = distance_of([torch.tensor([1.0, 2.0])], [torch.tensor([1.0, NAN])])
 
