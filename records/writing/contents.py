@@ -147,11 +147,12 @@ class Contents:
         # It has to last longer than a thread takes to begin.
         if self._n_bytes < _FEW:
             return False
-        # What only the caller's thread may read, the helper waits for.
-        n_ordinary = sum(
-            type(entry.reading_source()) in ORDINARY for entry in self._entries
-        )
-        return n_ordinary > 0.9 * len(self._entries)
+        # For what only the caller's thread may read, on a GPU say, the helper waits.
+        n_plain = 0
+        for entry in self._entries:
+            source: Any = entry.reading_source()
+            n_plain += type(source) in ORDINARY and source.is_cpu
+        return n_plain > 0.9 * len(self._entries)
 
     @property
     def sums(self) -> bytes:

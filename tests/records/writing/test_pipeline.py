@@ -132,6 +132,19 @@ def test_a_small_record_is_saved_by_one_thread(
     assert saves == [False]
 
 
+def test_what_lies_on_another_device_is_saved_by_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tensors = {name: tensor.to("meta") for name, tensor in MANY.items()}
+    saves = helpers_of(monkeypatch)
+
+    # Nothing of this device can be read, which is found out later.
+    with pytest.raises(RecordError):
+        dumps(Record.from_state_dict(tensors), 2, precision=None)
+
+    assert saves == [False]
+
+
 def test_a_save_in_a_thread_of_the_user_keeps_to_that_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
