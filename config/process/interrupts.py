@@ -119,6 +119,16 @@ def is_of_signal(error: BaseException) -> bool:
     return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
 
 
+def has_handlers() -> bool:
+    """Return whether some signal has a handler that is no part of Python.
+
+    Such code runs between any two lines of the main thread, and may change whatever
+    the program has.
+    """
+    handlers = map(signal.getsignal, signal.valid_signals())
+    return any(callable(h) and h is not signal.default_int_handler for h in handlers)
+
+
 class suppressed:  # it is called as contextlib.suppress is
     """A ``with`` block that is left where one of these errors is raised.
 

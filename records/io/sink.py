@@ -4,12 +4,13 @@ A disk is told of the bytes of a file as they come, so that it writes meanwhile.
 """
 
 import ctypes
+import errno
 import io
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import EllipsisType
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, BinaryIO, Protocol, SupportsIndex, TypeAlias
 
 from ...config.process.interrupts import suppressed
 from ...config.storage.replacement import replacement, write_all
@@ -101,11 +102,28 @@ class StreamSink:
         """Write all of ``buffer``."""
         view = memoryview(buffer).cast("B")
         while len(view):
-            # A raw file may write less than asked; files that return None wrote all.
-            n_written: Any = self._file.write(view)
-            if n_written == 0:
-                raise OSError(f"{self._file} takes no more bytes")
-            view = view[len(view) if n_written is None else n_written :]
+            view = view[self._write_some(view) :]
+
+    def _write_some(self, view: memoryview) -> int:
+        """Write a part of ``view``, and return how many bytes that was."""
+        n_written: Any = self._file.write(view)
+        if n_written is None:
+            # A raw file says so that it would have to wait, others that they are done.
+            if isinstance(self._file, io.RawIOBase):
+                raise BlockingIOError(
+                    errno.EAGAIN,
+                    f"{self._file!r:.80} does not wait until there is room, so that "
+                    "bytes would be lost; let it: os.set_blocking(file.fileno(), "
+                    "True), or settimeout(None) of a socket",
+                )
+            return len(view)
+        is_count = isinstance(n_written, SupportsIndex)
+        if not (is_count and 0 < int(n_written) <= len(view)):
+            raise OSError(
+                f"{self._file!r:.80} takes no more bytes: asked to write "
+                f"{len(view):,}, it says that it wrote {n_written!r:.40}"
+            )
+        return int(n_written)
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``, in order, many short ones in one call."""

@@ -63,10 +63,15 @@ class BatchWriter:
         sums: Sums,
         *,
         at_once: bool,
+        is_alone: bool,
     ) -> None:
-        """``at_once``: no code but the library's runs between hash and write."""
+        """``at_once``: no code but the library's runs between hash and write.
+
+        ``is_alone``: none runs while values are read.
+        """
         self._pipeline = pipeline
-        self._precision, self._sums, self._at_once = precision, sums, at_once
+        self._precision, self._sums = precision, sums
+        self._at_once, self._is_alone = at_once, is_alone
         self._is_undisturbed = False
         self._buffers: list[Buffer] = []
         # Buffers are bare addresses: the tensors behind them must outlive the write.
@@ -203,6 +208,7 @@ class BatchWriter:
             dtype,
             self._precision,
             at_once=self._at_once,
+            is_alone=self._is_alone,
             scratch=self._scratch,
         )
 
@@ -285,7 +291,16 @@ class BatchWriter:
         except PrecisionError:
             # One by one, as the error must name the entry and not the group's first.
             for _, entry, *_ in group:
-                next(pieces(entry, dtype, self._precision, at_once=False), None)
+                next(
+                    pieces(
+                        entry,
+                        dtype,
+                        self._precision,
+                        at_once=False,
+                        is_alone=self._is_alone,
+                    ),
+                    None,
+                )
             raise
         view, start = byte_view(out), 0
         for number, _, size, frame in group:

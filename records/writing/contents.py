@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 import xxhash
 
+from ...config.process.interrupts import has_handlers
 from ..entries.entries import Entries, with_parts
 from ..errors import RecordError
 from ..header.header import Plain, header_of
@@ -27,6 +28,7 @@ from .payload import (
     Traits,
     byte_view,
     is_plain,
+    is_snapshot,
     pieces,
     resized,
     row_of,
@@ -120,8 +122,16 @@ class Contents:
         pipeline = Pipeline(sink, has_helper=self._pays_help(sink))
         # A stream is somebody else's code, which may run between the hash of a payload
         # and its write, as the caller's of progress; a file descriptor is not.
-        at_once = self._progress is None and isinstance(sink, FileSink)
-        writer = BatchWriter(pipeline, self._precision, self._sums, at_once=at_once)
+        at_once = (
+            self._progress is None
+            and isinstance(sink, FileSink)
+            and not self._has_handlers
+        )
+        # With a helper, such code runs in the caller's thread while values are read.
+        is_alone = at_once or not (pipeline.has_helper or self._has_handlers)
+        writer = BatchWriter(
+            pipeline, self._precision, self._sums, at_once=at_once, is_alone=is_alone
+        )
         heads = frames or [b""] * len(self._entries)
         entries, dtypes, sizes = self._entries, self.dtypes, self.sizes
 
@@ -260,7 +270,14 @@ class Contents:
             return
         is_planed = dtype in self._form.planed
         # Planes are made before anybody else's code runs.
-        values = pieces(entry, dtype, self._precision, at_once=is_planed)
+        is_alone = not self._has_handlers
+        values = pieces(
+            entry,
+            dtype,
+            self._precision,
+            at_once=is_planed and is_alone,
+            is_alone=is_alone,
+        )
         if not is_planed:
             yield from map(byte_view, values)
             return
@@ -270,6 +287,12 @@ class Contents:
             planes = memory.take(torch.uint8, block.nbytes)
             planes_of(dtype).split(block, planes)
             yield byte_view(planes)
+
+    @cached_property
+    def _has_handlers(self) -> bool:
+        """Whether handlers of signals may change values while they are saved."""
+        # Looked at once: only a handler could set another one meanwhile.
+        return not is_snapshot() and has_handlers()
 
     def _sum_of(self, i: int) -> bytes:
         self._n_told += 1

@@ -90,14 +90,16 @@ def pieces(
     precision: RecordPrecision,
     *,
     at_once: bool,
+    is_alone: bool,
     scratch: Scratch | None = None,
 ) -> Iterator[torch.Tensor]:
     """Return the entry's values at ``dtype`` as flat tensors of about `CHUNK` bytes.
 
     A piece is valid until the next one is asked for, or as long as ``scratch`` keeps
-    it, and nobody else changes it. ``at_once`` says that nobody else's code runs before
-    that either, so that it may be the entry's own memory where no other thread could
-    write to it.
+    it, and nobody else changes it. ``is_alone`` says that no code but the library's
+    runs while a piece is made, and ``at_once`` that none runs before the next one is
+    asked for either, so that it may be the entry's own memory where no other thread
+    could write to it.
     """
     scratch = scratch or Scratch()
     source = entry.reading_source()
@@ -137,7 +139,7 @@ def pieces(
     parts = row_major_pieces(tensor.detach(), limit)
     for piece in in_main_memory(parts, tensor.device):
         out = scratch.take(dtype, piece.numel())
-        convert_piece(piece, out, entry, tensor, precision)
+        convert_piece(piece, out, entry, tensor, precision, is_alone=is_alone)
         yield out
 
 
@@ -152,16 +154,18 @@ def convert_piece(
     entry: Entry,
     tensor: torch.Tensor,
     precision: RecordPrecision,
+    *,
+    is_alone: bool,
 ) -> None:
     """Write a piece of the entry's ``tensor`` to ``out`` as the file has it."""
     values = piece.reshape(-1)
     # The range is checked before the conversion, so both must see one state of the
-    # values, whatever another thread writes meanwhile. A copy is one that came from a
+    # values, whatever other code writes meanwhile. A copy is one that came from a
     # device, and what becomes of a boolean is one look at it.
     if (
         out.dtype is not torch.bool
         and piece.device == tensor.device
-        and not (is_undisturbed() and is_private(tensor))
+        and not (is_alone and is_undisturbed() and is_private(tensor))
     ):
         values = values.clone()
     _convert(values, out, entry, precision)
@@ -238,6 +242,11 @@ def saved_from_snapshot() -> Generator[None]:
         _is_snapshot.reset(before)
 
 
+def is_snapshot() -> bool:
+    """Return whether what is saved is nobody else's, as that block says."""
+    return _is_snapshot.get()
+
+
 _is_snapshot = ContextVar("_is_snapshot", default=False)
 
 
@@ -251,12 +260,12 @@ def is_plain(source: object) -> bool:
 
 
 def is_undisturbed() -> bool:
-    """Return whether nobody changes values while this thread does not let them.
+    """Return whether nobody changes values while the library's own code runs.
 
     Others could beside threads of theirs, under a tracer, or with a GPU that may be
     copying; of a snapshot nobody else knows.
     """
-    return _is_snapshot.get() or (
+    return is_snapshot() or (
         is_only_thread() and sys.gettrace() is None and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # of torch
     )
 

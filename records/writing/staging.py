@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from ...config.process.interrupts import has_handlers
 from ..entries.entry import Entry
 from ..errors import RecordError
 from ..precision import RecordPrecision
@@ -133,6 +134,7 @@ class _Filling:
     """The places of entries in the memory, and the tensors whose values they get."""
 
     def __init__(self) -> None:
+        self._is_alone = not has_handlers()
         self._targets: list[Tensor] = []
         self._sources: list[Tensor] = []
 
@@ -152,7 +154,7 @@ class _Filling:
                 raise resized(entry, tensor)
             is_far = not tensor.is_cpu and tensor.nbytes > _SHORT
             if tensor.dtype is not dtype or is_far:
-                _convert(entry, tensor, row, record.precision)
+                _convert(entry, tensor, row, record.precision, is_alone=self._is_alone)
             elif entry.is_stored:
                 # What was read from a file is let go of at once.
                 target.copy_(tensor)
@@ -178,12 +180,17 @@ class _Filling:
 
 
 def _convert(
-    entry: Entry, tensor: Tensor, row: Tensor, precision: RecordPrecision
+    entry: Entry,
+    tensor: Tensor,
+    row: Tensor,
+    precision: RecordPrecision,
+    *,
+    is_alone: bool,
 ) -> None:
     """Convert a tensor into ``row``, as much at a time as fits a core's cache."""
     start = 0
     pieces = row_major_pieces(tensor.detach(), CHUNK // row.itemsize)
     for piece in in_main_memory(pieces, tensor.device):
         out = row[start : start + piece.numel()]
-        convert_piece(piece, out, entry, tensor, precision)
+        convert_piece(piece, out, entry, tensor, precision, is_alone=is_alone)
         start += piece.numel()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from burnish.config.process.interrupts import (
+    has_handlers,
     leaving_nothing_open,
     raise_of_signal,
     suppressed,
@@ -49,6 +50,18 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def test_only_what_is_no_part_of_python_is_a_handler_that_may_change_things() -> None:
+    before = has_handlers()
+    handler = signal.signal(signal.SIGWINCH, lambda *_: None)
+    try:
+        assert has_handlers()
+    finally:
+        signal.signal(signal.SIGWINCH, handler)
+
+    assert has_handlers() == before
+    assert not before
 
 
 def test_other_threads_need_nothing() -> None:

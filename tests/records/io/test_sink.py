@@ -316,3 +316,38 @@ def test_many_small_tensors_reach_a_stream_in_few_calls_and_in_order() -> None:
 
     assert file.getvalue() == many.save()
     assert file.n_calls < 100
+
+
+def test_a_pipe_that_does_not_wait_for_its_reader_is_refused_when_it_is_full() -> None:
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+
+    with (
+        os.fdopen(read_fd, "rb"),
+        os.fdopen(write_fd, "wb", buffering=0) as file,
+        pytest.raises(BlockingIOError, match=r"bytes would be lost; .*set_blocking"),
+    ):
+        record(1.0, 1_000_000).save(file)
+
+
+@pytest.mark.parametrize("answer", [0, -1, 1 << 40, "all"])
+def test_a_file_that_says_what_it_cannot_have_written_is_refused(answer: Any) -> None:
+    class Liar(io.BytesIO):
+        def write(self, buffer: Any) -> Any:
+            super().write(buffer)
+            return answer
+
+    with pytest.raises(OSError, match=f"it says that it wrote {answer!r}"):
+        record(1.0).save(Liar())
+
+
+def test_a_file_that_returns_nothing_has_written_all() -> None:
+    class Silent(io.BytesIO):
+        def write(self, buffer: Any) -> Any:
+            super().write(buffer)
+
+    file = Silent()
+
+    record(1.0).save(file)
+
+    assert file.getvalue() == record(1.0).save()

@@ -13,9 +13,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from burnish.records import FlatRecord, PrecisionError, Record, Recorder, RecordError
+from burnish import verify_file
+from burnish.records import (
+    FlatRecord,
+    PrecisionError,
+    Record,
+    Recorder,
+    RecordError,
+    open_record,
+)
 from burnish.records.io import sink as sinks
+from burnish.records.tensors import conversion
 from burnish.records.tensors.torch_internals import without_subclasses
+from burnish.records.writing import payload
 from burnish.records.writing.pipeline import Pipeline
 
 from ..threads import torch_threads
@@ -251,6 +261,63 @@ def test_ctrl_c_leaves_the_old_file_and_no_thread(
     assert file.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("precision", [None, "half"])
+def test_a_handler_of_signals_that_changes_values_leaves_the_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_threads: int, precision: Any
+) -> None:
+    tensors = {name: t.clone() for name, t in MANY.items() if t.is_floating_point()}
+    writev: Callable[..., int] = os.writev
+
+    def interrupted(*args: Any) -> int:
+        # Right before what was hashed is written.
+        signal.raise_signal(signal.SIGUSR1)
+        return writev(*args)
+
+    as_if_alone(monkeypatch)
+    monkeypatch.setattr(os, "writev", interrupted)
+    torch.set_num_threads(n_threads)
+    before = signal.signal(
+        signal.SIGUSR1, lambda *_: [t.add_(1) for t in tensors.values()]
+    )
+    try:
+        Record.from_state_dict(tensors).save(tmp_path / "x.mpk", precision=precision)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert tensors["number"] > MANY["number"]
+    assert verify_file(tmp_path / "x.mpk")
+
+
+def test_what_progress_changes_beside_the_helper_becomes_no_infinity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = MANY["large"]
+    changed = values.clone()
+    fits: Callable[..., bool] = vars(conversion)["_fits"]
+
+    def fits_then_changes(*args: Any) -> bool:
+        result = fits(*args)
+        # Between the look at the range and the cast.
+        changed.fill_(1e6)
+        return result
+
+    def convert_meanwhile(*args: Any) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(conversion, "_fits", fits_then_changes)
+            n_zeroed = conversion.convert(*args)
+        changed.copy_(values)
+        return n_zeroed
+
+    as_if_alone(monkeypatch)
+    monkeypatch.setattr(payload, "convert", convert_meanwhile)
+    record = Record.from_state_dict({**MANY, "large": changed})
+
+    data = dumps(record, 2, progress=lambda *_: None)
+
+    assert torch.equal(open_record(data)["large"], values.half())
+
+
 def test_a_signal_while_the_helper_is_waited_for_ends_the_save(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -317,6 +384,11 @@ def test_what_the_caller_is_asked_for_comes_behind_what_was_written() -> None:
     pipeline.run(prepare)
 
     assert written.buffers == [b"1", b"2", b"3"]
+
+
+def as_if_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread of pytest be one for whose sake values are copied."""
+    monkeypatch.setattr(payload, "is_only_thread", lambda: True)
 
 
 class Written:
