@@ -142,11 +142,31 @@ def stored_fields(cls: object) -> tuple[ClassField, ...]:
     return _stored_fields(cls)
 
 
+def remade_fields(cls: type) -> "tuple[dataclasses.Field[Any], ...]":
+    """Return the fields that a dataclass's constructor takes no value for, in order.
+
+    No file has them: whoever reads one gets what the constructor makes. Those whose
+    names begin with ``_`` are left out, since they are the class's own affair.
+    """
+    return _remade_fields(cls)
+
+
 # Behind public ones of their own: type checkers doubt that a class is hashable, as a
 # cache's arguments are.
 @cache
 def _stored_fields(cls: object) -> tuple[ClassField, ...]:
     return tuple(field for field in _fields_of(cls).values() if field.is_stored)
+
+
+@cache
+def _remade_fields(cls: type) -> "tuple[dataclasses.Field[Any], ...]":
+    if not dataclasses.is_dataclass(cls):
+        return ()
+    return tuple(
+        field
+        for field in dataclasses.fields(cls)
+        if not (field.init or field.name.startswith("_"))
+    )
 
 
 @cache
@@ -271,6 +291,17 @@ def structs_in(annotation: object) -> list[type]:
 @cache
 def _structs_in(annotation: object, n_field_types: int) -> tuple[type, ...]:
     return tuple(member for member in members(annotation) if is_struct(member))
+
+
+def may_hold_structs(annotation: object) -> bool:
+    """Return whether a struct may stand in a value, at any depth: in no numbers."""
+    arguments = get_args(annotation)
+    if arguments and get_origin(annotation) is not Literal:
+        return any(map(may_hold_structs, arguments))
+    return not arguments and annotation not in _LEAVES
+
+
+_LEAVES = (int, float, str, bool, complex, bytes, type(None), ...)
 
 
 def field_types_in(annotation: object) -> list[object]:

@@ -8,6 +8,7 @@ import enum
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import (
     Collection,
+    Iterator,
     Mapping,
     MutableMapping,
     MutableSequence,
@@ -22,7 +23,9 @@ from ..classes.fields import (
     is_struct_value,
     item_type,
     mapping_in,
+    may_hold_structs,
     members,
+    remade_fields,
     sequence_in,
     stored_fields,
 )
@@ -32,6 +35,7 @@ from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
 from ..process.interrupts import raise_of_signal
+from ..process.user_warning import warn_user
 from ..schedule.number import schedule_text
 from ..short_text import short_repr, with_article
 from ..tree import NamedStruct, is_mapping_value
@@ -72,6 +76,9 @@ def check_read_back(
         ]
         raise ConfigError(error.source, problems) from None
     _refuse(first_misread(declared, value, again, ""))
+    changed = [*_changed_remade(value, again, "")]
+    if changed:
+        _warn_of_remade(changed)
 
 
 def first_misread(
@@ -147,6 +154,50 @@ def _in_data(value: object, again: object, path: str) -> Problem | None:
     message = problem.message.partition(f". {HOW_TO_DECLARE}")[0]
     return Problem(
         problem.path, f"{message}, in the data of {with_article(name)}. {_DATA_HINT}"
+    )
+
+
+def _changed_remade(
+    value: object, again: object, path: str
+) -> Iterator[tuple[str, object, object]]:
+    """Yield the fields that constructors fill themselves, where that is another value.
+
+    What has no form as text may be anything, and cannot be compared.
+    """
+    if is_mapping_value(value) and is_mapping_value(again):
+        for (key, item), item_again in zip(value.items(), again.values(), strict=False):
+            yield from _changed_remade(item, item_again, child(path, key))
+    elif isinstance(value, _ITEMS) and isinstance(again, _ITEMS):
+        for i, (item, item_again) in enumerate(zip(value, again, strict=False)):
+            yield from _changed_remade(item, item_again, child(path, i))
+    elif is_struct_value(value) and type(value) is type(again):
+        for remade in remade_fields(type(value)):
+            held, made = (getattr(v, remade.name, None) for v in (value, again))
+            if _is_data(held) and first_misread(Any, held, made, "") is not None:
+                yield child(path, remade.name), held, made
+        for field in stored_fields(type(value)):
+            if may_hold_structs(field.annotation):
+                held, made = (getattr(v, field.attribute) for v in (value, again))
+                yield from _changed_remade(held, made, child(path, field.name))
+
+
+def _is_data(value: object) -> bool:
+    try:
+        encode(value)
+    except ConfigError:
+        return False
+    return True
+
+
+def _warn_of_remade(changed: Sequence[tuple[str, object, object]]) -> None:
+    path, value, again = changed[0]
+    others = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+    warn_user(
+        f"{path}{others}: {short_repr(value)} is not written, since the constructor "
+        f"takes no such argument (init=False), and who reads the text gets "
+        f"{short_repr(again)}. Leave init=False out, or begin the name with _ if it is "
+        "not to be kept",
+        RuntimeWarning,
     )
 
 

@@ -17,7 +17,6 @@ from ...config.process.interrupts import leaving_nothing_open
 from ...config.process.user_warning import warn_user
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
-from ...config.short_text import first_names
 from ...config.spelling import did_you_mean
 from ...config.validation.overrides import override_texts
 from ...records.background_saves import (
@@ -50,7 +49,7 @@ from ..checkpoints.shared_parts import SharedParts
 from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
 from .initial_state import InitialState
-from .lazy_fields import unsaved_attributes, value_in_state
+from .lazy_fields import value_in_state
 from .live_edits import LiveEdits, OnEdit
 from .sent_files import sent_files
 from .state_folder import (
@@ -62,6 +61,7 @@ from .state_folder import (
 )
 from .state_folders import NewFolder, place_named, state_folders
 from .stored_files import StoredFiles
+from .unsaved_values import UnsavedValues
 
 if TYPE_CHECKING:
     import torch
@@ -112,7 +112,7 @@ class HyperState(Generic[C, S]):
         self._signal = None if on_signal is None else EndSignal(on_signal)
         self._saves = BackgroundSaves(keeps_memory=True, options=kind)
         self._edits = edits
-        self._is_told_of_unsaved = False
+        self._unsaved = UnsavedValues.of(state)
         self._bound = BoundOptimizers()
         self._origin: Place | None = None
         self._is_scheduled = _has_schedules(config)
@@ -294,7 +294,8 @@ class HyperState(Generic[C, S]):
         generators = gathered_generators() if self._rng else None
 
         def begin() -> StateFiles | None:
-            self._warn_of_unsaved()
+            if is_writer():
+                self._unsaved.warn(self.state)
             if not (is_writer() or holds_shares(self.state)):
                 return None
             if is_writer():
@@ -330,19 +331,6 @@ class HyperState(Generic[C, S]):
             choice=self._choice,
             is_remote=is_remote,
         )
-
-    def _warn_of_unsaved(self) -> None:
-        """Warn, once, of attributes of the state that are none of its fields."""
-        names = [name for name in unsaved_attributes(self.state) if is_writer()]
-        if not self._is_told_of_unsaved and names:
-            self._is_told_of_unsaved = True
-            warn_user(
-                f"the state has {first_names(names, 4)}, and "
-                f"{type(self.state).__qualname__} declares no such field, so that "
-                "checkpoints do not have it. Declare it, or begin its name with _ if "
-                "it is not to be kept",
-                RuntimeWarning,
-            )
 
     def wait(self) -> None:
         """Return once the last save is on the disk; raise its error, if that is new."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from ...config.classes.fields import fields_of, stored_fields
+from ...config.classes.fields import fields_of
 from ...config.path import parts
 from ...config.spelling import did_you_mean
 from .blob_markers import blob_files
@@ -87,19 +87,3 @@ def value_in_state(state: Any, path: str) -> Any:
 
 # A run asks for the same few paths at each of its steps.
 _parts = lru_cache(maxsize=256)(parts)
-
-
-def unsaved_attributes(state: Any) -> list[str]:
-    """Return the attributes of a state that are no fields of its class, nor private.
-
-    What a class keeps for itself (a cached property) is none of a run.
-    """
-    cls = type(state)
-    attributes: dict[str, Any] = getattr(state, "__dict__", {})
-    known = {part.attribute for part in stored_fields(cls)}
-    known.update(getattr(cls, "__dataclass_fields__", ()))
-    return [
-        name
-        for name in attributes
-        if not (name in known or name.startswith("_") or hasattr(cls, name))
-    ]

@@ -305,6 +305,19 @@ def _lazy(
         object.__setattr__(state, name, value)
     object.__setattr__(state, PENDING, waiting)
     # Its constructor does not run, since that would read everything.
-    if dataclasses.is_dataclass(cls) and hasattr(state, "__post_init__"):
-        state.__post_init__(*init_only)
+    if dataclasses.is_dataclass(cls):
+        _set_defaults(state)
+        if hasattr(state, "__post_init__"):
+            state.__post_init__(*init_only)
     return state
+
+
+def _set_defaults(state: Any) -> None:
+    """Give ``state`` what a constructor gives fields that are none of its arguments."""
+    for part in dataclasses.fields(state):
+        if part.init:
+            continue
+        if part.default_factory is not dataclasses.MISSING:
+            object.__setattr__(state, part.name, part.default_factory())
+        elif part.default is not dataclasses.MISSING:
+            object.__setattr__(state, part.name, part.default)

@@ -373,3 +373,35 @@ def test_ron_is_proposed_only_for_what_it_tells_apart(value: object) -> None:
         dumps(Anything(value=(1, 2)), "json")
 
     assert "RON" not in str(no_cure.value)
+
+
+@dataclass
+class Sized:
+    width: int = 2
+    area: int = field(init=False)
+    hook: Any = field(init=False, default=None)
+    _scratch: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.area = self.width**2
+
+
+@dataclass
+class Sizes:
+    first: Sized = field(default_factory=Sized)
+    others: dict[str, list[Sized]] = field(default_factory=dict[str, list[Sized]])
+    pair: tuple[Sized, ...] = ()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_value_that_the_constructor_would_make_otherwise_is_told(format: str) -> None:
+    sizes = Sizes(Sized(3), {"a": [Sized(), Sized(4)]}, (Sized(5),))
+    vars(sizes.first).update(hook=print, _scratch=4)
+    assert loads(Sizes, dumps(sizes, format), format).first.area == 9
+
+    sizes.others["a"][1].area = 7
+    sizes.pair[0].area = 8
+    with pytest.warns(
+        RuntimeWarning, match=r"^others.a\[?.?1\]?.area \(and 1 more\): 7"
+    ):
+        dumps(sizes, format)

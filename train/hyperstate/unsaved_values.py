@@ -1,0 +1,169 @@
+"""What a state has that no checkpoint has, so that a run that goes on would lack it."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field
+from typing import Any, cast
+
+from torch import nn
+
+from ...config.classes.fields import (
+    is_struct_value,
+    may_hold_structs,
+    remade_fields,
+    stored_fields,
+)
+from ...config.path import child
+from ...config.process.interrupts import raise_of_signal
+from ...config.process.user_warning import warn_user
+from ...config.short_text import first_names
+from .field_marks import Lazy
+from .state_text import is_blob
+
+
+@dataclass(slots=True)
+class UnsavedValues:
+    """Warns, once of each kind, of what the saves of a run leave out."""
+
+    _remade: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """What constructors made of the fields that they fill themselves, by path."""
+    _is_told_of_attributes: bool = False
+    _is_told_of_remade: bool = False
+
+    @classmethod
+    def of(cls, state: object) -> "UnsavedValues":
+        """Return those of a run whose ``state`` was begun or restored just now."""
+        return cls({path: _text(value) for path, value, _ in _remade_in(state, "")})
+
+    def warn(self, state: object) -> None:
+        """Warn of what the save of ``state`` leaves out."""
+        names = unsaved_attributes(state)
+        if names and not self._is_told_of_attributes:
+            self._is_told_of_attributes = True
+            warn_user(
+                f"the state has {first_names(names, 4)}, and "
+                f"{type(state).__qualname__} declares no such field, so that "
+                "checkpoints do not have it. Declare it, or begin its name with _ if "
+                "it is not to be kept",
+                RuntimeWarning,
+            )
+        paths = [] if self._is_told_of_remade else self._changed(state)
+        if paths:
+            self._is_told_of_remade = True
+            warn_user(
+                f"the state's {first_names(paths, 4)} is what no argument of the "
+                "constructor holds (init=False), so that checkpoints do not have it, "
+                "and a run that goes on begins with what the constructor makes. Leave "
+                "init=False out, or begin the name with _ if it is not to be kept",
+                RuntimeWarning,
+            )
+
+    def _changed(self, state: object) -> list[str]:
+        """Return the paths of fields that a constructor would fill otherwise."""
+        changed: list[str] = []
+        stored: set[int] | None = None
+        for path, value, default in _remade_in(state, ""):
+            objects = [*_objects_in(value)]
+            if objects:
+                stored = _stored_objects(state) if stored is None else stored
+                is_lost = any(id(item) not in stored for item in objects)
+            else:
+                remade = default or self._remade.get(path)
+                is_lost = remade is not None and _text(value) != remade
+            if is_lost:
+                changed.append(path)
+        return changed
+
+
+def unsaved_attributes(state: Any) -> list[str]:
+    """Return the attributes of a state that are no fields of its class, nor private.
+
+    What a class keeps for itself (a cached property) is none of a run.
+    """
+    cls = type(state)
+    attributes: dict[str, Any] = getattr(state, "__dict__", {})
+    known = {part.attribute for part in stored_fields(cls)}
+    known.update(getattr(cls, "__dataclass_fields__", ()))
+    return [
+        name
+        for name in attributes
+        if not (name in known or name.startswith("_") or hasattr(cls, name))
+    ]
+
+
+def _remade_in(value: object, path: str) -> Iterator[tuple[str, object, str | None]]:
+    """Yield the fields that constructors fill: path, value, text of the default."""
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[object, object]", value).items():
+            yield from _remade_in(item, child(path, key))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(cast("list[object] | tuple[object, ...]", value)):
+            yield from _remade_in(item, child(path, i))
+    elif is_struct_value(value):
+        cls = type(value)
+        for remade in remade_fields(cls):
+            if (held := _held(value, remade.name)) is not MISSING:
+                yield child(path, remade.name), held, _default_text(cls, remade)
+        for part in stored_fields(cls):
+            # A history of a million numbers has no struct to look for.
+            if may_hold_structs(part.annotation):
+                held = _held(value, part.attribute)
+                yield from _remade_in(held, child(path, part.name))
+
+
+def _held(value: object, attribute: str) -> object:
+    """Return what a struct has there; MISSING for what nobody has read yet."""
+    if isinstance(value, Lazy):
+        return vars(value).get(attribute, MISSING)
+    return getattr(value, attribute, MISSING)
+
+
+_EMPTY: dict[object, str] = {list: "[]", dict: "{}", set: "set()"}
+
+
+def _default_text(cls: type, remade: Field[Any]) -> str | None:
+    """Return the default that a constructor leaves as it is, None if it may not.
+
+    Other factories than those of empty containers may draw numbers that a run misses.
+    """
+    if hasattr(cls, "__post_init__"):
+        return None
+    factory: object = remade.default_factory
+    if factory in _EMPTY:
+        return _EMPTY[factory]
+    return None if remade.default is MISSING else _text(remade.default)
+
+
+def _text(value: object) -> str | None:
+    try:
+        return repr(value)
+    except Exception as error:  # users' code
+        raise_of_signal(error)
+        return None
+
+
+def _objects_in(value: object) -> Iterator[object]:
+    """Yield the objects with a state of their own in a value."""
+    if is_blob(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in cast("Mapping[object, object]", value).values():
+            yield from _objects_in(item)
+    elif isinstance(value, list | tuple | set | deque):
+        for item in cast("list[object]", value):
+            yield from _objects_in(item)
+    elif is_struct_value(value):
+        for part in stored_fields(type(value)):
+            yield from _objects_in(_held(value, part.attribute))
+
+
+def _stored_objects(value: object) -> set[int]:
+    """Return the objects below ``value`` that its records hold, as whole or in part."""
+    stored: set[int] = set()
+    for item in _objects_in(value):
+        stored.add(id(item))
+        if isinstance(item, nn.Module):
+            stored.update(map(id, item.modules()))
+            stored.update(map(id, item.parameters()))
+            stored.update(map(id, item.buffers()))
+    return stored
