@@ -24,7 +24,7 @@ from ..records.tensors.torch_internals import (
     step_hooks,
     untraced,
 )
-from .bound.bind_arguments import check_bind_arguments
+from .bound.bind_arguments import check_bind_arguments, check_nonfinite
 from .bound.bound_params import BoundParams
 from .bound.bound_state import BoundState
 from .bound.nested_records import as_dicts
@@ -32,7 +32,7 @@ from .bound.param_groups import GroupOptions, first_rate, plain_group, warn_of_l
 from .bound.plain_values import as_stored
 from .bound.state_check import BESIDE
 from .bound.weight_precision import WeightPrecision
-from .clipping import Clip
+from .clipping import Clip, check_clip
 from .groups import Group, PlacedGroup, place
 from .schedulers.scheduler import Scheduler
 from .stepping.report import EngineReport
@@ -136,6 +136,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     @clip.setter
     def clip(self, clip: Clip | None) -> None:
+        check_clip(clip)
         self._bound.clip = clip
 
     @property
@@ -145,6 +146,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     @nonfinite.setter
     def nonfinite(self, nonfinite: Literal["pass", "skip", "error"]) -> None:
+        check_nonfinite(nonfinite)
         self._bound.nonfinite = nonfinite
 
     @property
@@ -178,6 +180,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         """Add parameters; ``optimizer``, ``lr`` and hyperparameters may differ.
 
         One that took the place of another in the module leaves the group of that.
+        Raises, with nothing added, what `bind` raises for such a group.
         """
         group = self._bound.new_group(param_group)
         # What replaced another parameter is followed after its group is there, or it
@@ -219,7 +222,9 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     ) -> M:
         """Step with ``grads`` (by parameter ID), not ``.grad``; return ``module``.
 
-        ``lr=None`` takes the groups' own learning rates.
+        ``lr=None`` takes the groups' own learning rates. Raises ValueError, before
+        anything is changed, for a rate below 0 or not finite, for two gradients of one
+        parameter, and for one of another shape; KeyError for one of no parameter.
         """
         params = self._bound.params
         if not params.is_of(module):
@@ -230,7 +235,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             )
         self._bound.follow_module()
         by_param = params.by_param(grads)
-        self._runner.advance(by_param, None if lr is None else float(lr))
+        self._runner.advance(by_param, None if lr is None else float(first_rate(lr)))
         return module
 
     def eval(self) -> None:

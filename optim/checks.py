@@ -16,9 +16,9 @@ def check_range(
     """
     _check_number(name, value)
     if not low <= value < high:
-        bounds = (
-            f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g})"
-        )
+        bounds = f"in [{low:g}, {high:g})"
+        if high == float("inf"):
+            bounds = f"at least {low:g}{'' if value < low else ' and finite'}"
         raise ValueError(f"{name} must be {bounds}, got {value}")
 
 
@@ -56,8 +56,8 @@ def _check_type(name: str, hint: Any, value: Any) -> None:
         raise TypeError(
             f"{name} must be {with_article(hint.__name__)}, got {value!r:.60}"
         )
-    elif get_origin(hint) is tuple and isinstance(value, list | tuple):
-        item_hints = get_args(hint)
+    elif get_origin(hint) in (tuple, list) and isinstance(value, list | tuple):
+        item_hints = [item for item in get_args(hint) if item is not ...] or [Any]
         for i, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # items are any value
             _check_type(f"{name}[{i}]", item_hints[min(i, len(item_hints) - 1)], item)
 

@@ -74,6 +74,14 @@ class ClipGlobalNorm:
 Clip = ClipValue | ClipNorm | ClipGlobalNorm
 
 
+def check_clip(clip: object) -> None:
+    """Raise TypeError unless ``clip`` is a clip, or None."""
+    if clip is not None and not isinstance(clip, Clip):
+        raise TypeError(
+            f"clip is a ClipValue, ClipNorm or ClipGlobalNorm, got {clip!r:.60}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Clipped:
     """Gradients, and what remains to be done to them within the step."""

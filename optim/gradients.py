@@ -55,11 +55,26 @@ class GradientsAccumulator:
         self._sums: dict[str, Tensor] = {}
 
     def accumulate(self, grads: Mapping[str, Tensor]) -> None:
-        """Add ``grads`` to the sums; the tensors given stay as they are, and free."""
-        for name, grad in grads.items():
-            total, grad = self._sums.get(name), grad.detach()
+        """Add ``grads`` to the sums; the tensors given stay as they are, and free.
+
+        Each batch names a parameter alike, by its ID. Raises ValueError, with no sum
+        changed, for a gradient of another shape than those before.
+        """
+        sums = {ParamId(name): self._sum(name, grad) for name, grad in grads.items()}
+        self._sums |= sums
+
+    def _sum(self, name: str, grad: Tensor) -> Tensor:
+        """Return the sum so far with ``grad``."""
+        total, grad = self._sums.get(name), grad.detach()
+        if total is None:
             # The first is copied: zero_grad() may write to what was given.
-            self._sums[ParamId(name)] = grad.clone() if total is None else total + grad
+            return grad.clone()
+        if grad.shape != total.shape:
+            raise ValueError(
+                f"{name}: its gradient has shape {tuple(grad.shape)}, and those before "
+                f"have {tuple(total.shape)}; no sum was changed"
+            )
+        return total + grad
 
     def grads(self) -> Gradients:
         """Return the sums, and begin anew."""

@@ -10,8 +10,10 @@ from ..config.patterns import Patterns, matches
 from ..config.short_text import with_article
 from ..config.spelling import did_you_mean
 from ..records.tensors.torch_internals import NormBase
+from .clipping import check_clip
 from .tensor_optimizer import (
     TensorOptimizer,
+    check_optimizer,
     hyperparameters,
     refuse_options_of_torch,
 )
@@ -70,6 +72,9 @@ class Group:
                 f"got {_described(pattern)}; what is no parameter of the module is "
                 "added later: optim.add_param_group({'params': [tensor], 'lr': 0.1})"
             )
+        check_clip(clip)
+        if optimizer is not None:
+            check_optimizer(optimizer, "Group('head.**', optimizer=AdamW(), lr=1e-3)")
         self.pattern: Patterns | None = pattern  # type: ignore[assignment]  # types went
         self.type = type
         self.optimizer, self.lr, self.clip, self.changes = optimizer, lr, clip, changes

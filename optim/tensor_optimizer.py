@@ -125,6 +125,19 @@ def _refuse_constructor(cls: type) -> None:
         )
 
 
+def check_optimizer(optimizer: object, example: str) -> None:
+    """Raise TypeError for what steps no single tensor; ``example`` is the right line.
+
+    ``LBFGS``, say, steps a whole module, and torch's optimizers hold their parameters.
+    """
+    if not isinstance(optimizer, TensorOptimizer):
+        name = optimizer if isinstance(optimizer, type) else type(optimizer)
+        raise TypeError(
+            "the optimizer of a group is a SimpleOptimizer, which steps one tensor, "
+            f"got {name.__qualname__}: {example}"
+        )
+
+
 def hyperparameters(optimizer: object) -> dict[str, Any]:
     """Return the hyperparameters by name."""
     if not dataclasses.is_dataclass(optimizer):

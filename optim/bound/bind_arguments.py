@@ -7,7 +7,7 @@ from torch import nn
 
 from ...config.short_text import with_article
 from ...records.tensors.dtypes import dtype_meant
-from ..clipping import Clip
+from ..clipping import check_clip
 from ..groups import Group
 from ..tensor_optimizer import TensorOptimizer
 
@@ -37,15 +37,11 @@ def check_bind_arguments(
             f"an optimizer is bound to a module, got {type(module).__name__}; pass the "
             "module itself, as in AdamW().bind(net, lr=1e-3)"
         )
-    if nonfinite not in ("pass", "skip", "error"):
-        raise ValueError(f"nonfinite is 'pass', 'skip' or 'error', got {nonfinite!r}")
+    check_nonfinite(nonfinite)
     for name, value in (("fused", fused), ("maximize", maximize)):
         if not (isinstance(value, bool) or (name == "fused" and value is None)):
             raise TypeError(f"{name} is True or False, got {value!r:.60}")
-    if clip is not None and not isinstance(clip, Clip):
-        raise TypeError(
-            f"clip is a ClipValue, ClipNorm or ClipGlobalNorm, got {clip!r:.60}"
-        )
+    check_clip(clip)
     if isinstance(groups, Group):
         raise TypeError("groups are a list of Group(...), got one: groups=[Group(...)]")
     for group in groups:
@@ -57,6 +53,12 @@ def check_bind_arguments(
             )
     check_dtypes(state_dtype, master_dtype)
     check_rounding(rounding, seed, master_dtype)
+
+
+def check_nonfinite(nonfinite: object) -> None:
+    """Raise ValueError for a policy that there is not."""
+    if nonfinite not in ("pass", "skip", "error"):
+        raise ValueError(f"nonfinite is 'pass', 'skip' or 'error', got {nonfinite!r}")
 
 
 def check_dtypes(state_dtype: object, master_dtype: object) -> None:

@@ -142,7 +142,7 @@ class BoundParams:
         """Return gradients, given by ID or path, by parameter.
 
         Raises KeyError for one that names no held parameter, ValueError for one of
-        another shape.
+        another shape, and for two of one parameter.
         """
         params = self.current()
         by_name: dict[str, Tensor] = {p.id: p.tensor for p in params}
@@ -150,9 +150,16 @@ class BoundParams:
         unknown = [name for name in grads if name not in by_name]
         if unknown:
             raise KeyError(f"{unknown[0]!r} is no ID or path of a held parameter")
-        by_param: dict[Tensor, Tensor] = {
-            by_name[name]: grad for name, grad in grads.items()
-        }
+        by_param: dict[Tensor, Tensor] = {}
+        for name, grad in grads.items():
+            param = by_name[name]
+            if param in by_param:
+                raise ValueError(
+                    f"{self.path_of(param)} has two gradients, by its ID and by its "
+                    "path, of which one would be lost: add them, or name each "
+                    "parameter once"
+                )
+            by_param[param] = grad
         for param, grad in by_param.items():
             self._check_gradient(param, grad)
         return by_param

@@ -1,5 +1,6 @@
 """BoundState: what an optimizer holds of its module, and the rules that this keeps."""
 
+import math
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
@@ -109,15 +110,30 @@ class BoundState:
         group = new_group(options, self.optimizer, self.lr)
         group["is_training"] = self.is_training
         params = group["params"]
-        if isinstance(params, Tensor | set):
-            return group
-        group["params"] = params = list(params)
+        if isinstance(params, set):
+            return group  # torch refuses it
+        params = [params] if isinstance(params, Tensor) else list(params)
+        group["params"] = params
+        self._check_params(params, group["optimizer"])
         moving = {p for p in params if isinstance(p, Tensor)} & self.params.followed
         for bound_group in self.groups if moving else ():
             staying = [p for p in bound_group["params"] if p not in moving]
             bound_group["params"] = staying
         self.params.followed -= moving
         return group
+
+    def _check_params(self, params: list[Any], simple: TensorOptimizer[Any]) -> None:
+        """Raise ValueError for one that is there twice, or that init() refuses."""
+        tensors = [p for p in params if isinstance(p, Tensor)]
+        if len(set(tensors)) < len(tensors):
+            twice = next(p for i, p in enumerate(tensors) if p in set(tensors[:i]))
+            raise ValueError(
+                f"{self.params.path_of(twice)} of shape {tuple(twice.shape)} stands "
+                "twice in the group: a parameter is stepped once, so name it once"
+            )
+        for tensor in tensors:
+            if tensor.is_floating_point() or tensor.is_complex():
+                self.initial_states.blank(simple, tensor)
 
     def hold_last_group(self, rate: float) -> None:
         """Take over the parameters of a group that was added, and its first rate."""
@@ -167,13 +183,18 @@ class BoundState:
         """Set a group's learning rate to that of the step that is made now; return it.
 
         A step alone does: who saves or asks for a report finds the rate of the last.
+        Raises ValueError for what is no learning rate, as `bind` does.
         """
         group = self.groups[index]
-        if group.get("schedule") is not None:
+        schedule = group.get("schedule")
+        if schedule is not None:
             self._check_rate(index, group)
-            group["lr"] = self._rates[id(group)] = self._coming_rate(group)
-        rate: float = group["lr"]
-        return rate
+            rate = self._coming_rate(group)
+            if not 0.0 <= rate < math.inf:
+                raise ValueError(_no_rate(index, schedule, rate))
+            group["lr"] = self._rates[id(group)] = rate
+        current_rate: float = group["lr"]
+        return current_rate
 
     def _check_rate(self, index: int, group: ParamGroup) -> None:
         """Warn of a learning rate that somebody set where a schedule sets it."""
@@ -342,6 +363,15 @@ class BoundState:
                     restore_schedule(group, schedule)
 
         return undo
+
+
+def _no_rate(index: int, schedule: Scheduler, rate: float) -> str:
+    return (
+        f"group {index}: its schedule ({type(schedule).__name__}) gives the learning "
+        f"rate {float(rate):g} at step {schedule.position()}; expected one that is at "
+        "least 0 and finite. Nothing was changed. Mend its at(), or give the group "
+        f"another: optim.param_groups[{index}]['schedule'] = ..."
+    )
 
 
 def _move(

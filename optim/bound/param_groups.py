@@ -17,9 +17,9 @@ from torch import Tensor
 from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ..checks import check_range, check_types
-from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue
+from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue, check_clip
 from ..schedulers.scheduler import Scheduler, scheduler_of
-from ..tensor_optimizer import TensorOptimizer, hyperparameters
+from ..tensor_optimizer import TensorOptimizer, check_optimizer, hyperparameters
 from .plain_values import as_held, as_stored, is_storable_value
 
 ParamGroup = dict[str, Any]
@@ -31,11 +31,18 @@ _CLIPS = {cls.__name__: cls for cls in (ClipValue, ClipNorm, ClipGlobalNorm)}
 def new_group(
     options: ParamGroup, base: TensorOptimizer[Any], lr: "float | Scheduler"
 ) -> ParamGroup:
-    """Return a group of ``options``; what they leave out is that of the optimizer."""
+    """Return a group of ``options``; what they leave out is that of the optimizer.
+
+    Raises what `bind` raises: TypeError and ValueError for hyperparameters that the
+    optimizer does not take, which each step would be stopped by.
+    """
     simple = options.get("optimizer", base)
+    check_optimizer(simple, "{'params': [...], 'optimizer': AdamW(), 'lr': 1e-3}")
+    check_clip(options.get("clip"))
     rate = options.get("lr", lr)
-    return {
-        **GroupOptions(simple).values(),
+    group_options = GroupOptions(simple)
+    group = {
+        **group_options.values(),
         "clip": None,
         **options,
         "lr": first_rate(rate),
@@ -43,6 +50,8 @@ def new_group(
         "schedule": rate if isinstance(rate, Scheduler) else None,
         "kind": type(simple).__name__,
     }
+    check_types(group_options.current(group))
+    return group
 
 
 def first_rate(lr: "float | Tensor | Scheduler") -> Any:
@@ -215,12 +224,13 @@ class GroupOptions:
             None,
         )
         self._current = template
-        self._values = [initial[name] for name in self.names]
+        self._values = _snapshot([initial[name] for name in self.names])
         self._betas = tuple(initial[name] for name in self.pair or ())
 
     def values(self) -> dict[str, Any]:
         """Return what the group holds at first."""
-        values = hyperparameters(self.template)
+        # Lists of its own: the template may be that of another optimizer, too.
+        values = _snapshot(hyperparameters(self.template))
         return {**values, "betas": self._betas} if self.pair else values
 
     def current(self, group: dict[str, Any]) -> TensorOptimizer[Any]:
@@ -237,7 +247,7 @@ class GroupOptions:
                 for name, value in zip(self.names, values, strict=True)
             }
             self._current = dataclasses.replace(self.template, **changes)  # type: ignore[type-var]  # names are fields, so it is a dataclass
-            self._values = values
+            self._values = _snapshot(values)
         return self._current
 
     def _share_betas(self, group: dict[str, Any], pair: tuple[str, str]) -> None:
@@ -246,6 +256,15 @@ class GroupOptions:
             group[pair[0]], group[pair[1]] = betas
         self._betas = (group[pair[0]], group[pair[1]])
         group["betas"] = self._betas
+
+
+def _snapshot(value: Any) -> Any:
+    """Return a copy of lists, dicts and sets, in which a change in place is seen."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_snapshot, value))
+    if type(value) is dict:
+        return {name: _snapshot(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # values are any
+    return set(value) if type(value) is set else value
 
 
 def _differ(values: list[Any], before: list[Any]) -> bool:

@@ -8,7 +8,7 @@ from .scheduler import Scheduler, scheduler_of
 
 
 class Parent(Scheduler):
-    """A schedule whose first field are others; each keeps its own state."""
+    """A schedule whose first field are others; it counts the steps for all of them."""
 
     schedulers: list[Any]
 
@@ -19,8 +19,22 @@ class Parent(Scheduler):
                 f"{name} is made of a list of schedules, as in {name}({example}, ...), "
                 f"got {short_repr(self.schedulers)}"
             )
+        super().__post_init__()
         # Data and objects alike come in; objects are what the steps ask.
         self.schedulers = [scheduler_of(scheduler) for scheduler in self.schedulers]
+        for child in self.schedulers:
+            self._check_start(child)
+
+    def _check_start(self, child: Scheduler) -> None:
+        """Raise ValueError for a child that stands at a step: its parent counts."""
+        n_steps: int = getattr(child, "n_steps", 0)
+        if n_steps:
+            name, inner = type(self).__name__, type(child).__name__
+            raise ValueError(
+                f"{name} counts the steps of its schedules, and {inner} came at step "
+                f"{n_steps}, which would not be seen: leave n_steps out there, and "
+                f"give {name}(..., n_steps=...) the step to enter at"
+            )
 
     @property
     def children(self) -> list[Scheduler]:

@@ -3,6 +3,7 @@
 import math
 
 from ...config.schedule import Schedule
+from ...config.short_text import short_repr
 from ..checks import check_range
 from .scheduler import Scheduler, check_n_iters, check_rate
 
@@ -14,6 +15,7 @@ class Constant(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("value", self.value, 0.0)
 
     def at(self, index: int) -> float:
@@ -30,13 +32,17 @@ class Linear(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_rate("Initial", self.initial_lr)
         check_rate("Final", self.final_lr)
         check_n_iters(self.n_iters)
 
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""
-        progress = min(index, self.n_iters) / self.n_iters
+        if index >= self.n_iters:
+            # Rounding must not leave another rate than the final one for good.
+            return self.final_lr
+        progress = index / self.n_iters
         return self.initial_lr + (self.final_lr - self.initial_lr) * progress
 
 
@@ -48,6 +54,7 @@ class Exponential(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_rate("Initial", self.initial_lr)
         if not 0.0 < self.gamma <= 1.0:
             raise ValueError(
@@ -68,6 +75,7 @@ class Step(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("initial_lr", self.initial_lr, 0.0)
         check_range("gamma", self.gamma, 0.0)
         if self.step_size < 1:
@@ -87,6 +95,7 @@ class Cosine(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_rate("Initial", self.initial_lr)
         check_rate("Minimum", self.min_lr)
         check_n_iters(self.n_iters)
@@ -106,6 +115,7 @@ class Noam(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("factor", self.factor, 0.0)
         if self.warmup_steps < 1:
             raise ValueError(
@@ -127,14 +137,22 @@ class Noam(Scheduler):
 class Curve(Scheduler):
     """The value of ``"step: 1e-3@0 lin 1e-4@1000"`` at each step.
 
-    ``Curve(str(schedule))`` is that of a `burnish.config.Schedule`.
+    ``Curve(str(schedule))`` is that of a `burnish.config.Schedule`. What stands at an
+    ``@`` is a step of the optimizer, whatever the key is called. Raises ValueError for
+    a value below 0, which is no learning rate.
     """
 
     text: str
     n_steps: int = 0
 
     def __post_init__(self) -> None:
-        Schedule.parse(self.text)
+        super().__post_init__()
+        for _, value in Schedule.parse(self.text).points:
+            if value < 0:
+                raise ValueError(
+                    f"a learning rate must be at least 0, and {short_repr(self.text)} "
+                    f"goes to {value:g}"
+                )
 
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""

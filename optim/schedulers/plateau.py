@@ -32,6 +32,7 @@ class Plateau(Scheduler):
     n_steps: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("initial_lr", self.initial_lr, 0.0)
         check_range("factor", self.factor, 0.0, 1.0)
         if self.mode not in _MODES:

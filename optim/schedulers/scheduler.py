@@ -7,6 +7,7 @@ from ...config.registry import Registry
 from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...records.record import Record
+from ..checks import check_range, check_types
 
 
 class Scheduler(Record):
@@ -19,6 +20,15 @@ class Scheduler(Record):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _KINDS.register(cls.__qualname__, value=cls)
+
+    def __post_init__(self) -> None:
+        """Check what every schedule has; one of your own calls this from its own.
+
+        Raises TypeError for a field that is no number of its declared type, ValueError
+        for a step before the first.
+        """
+        check_types(self)
+        check_range("n_steps", getattr(self, "n_steps", 0), 0)
 
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""

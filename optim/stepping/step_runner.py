@@ -99,9 +99,14 @@ class StepRunner:
         is_probe = self._is_probe(grads)
         turns = Turns(self._share_memory, grads)
         try:
-            for index, (clipped, scale, limit) in enumerate(bound.clipped(grads)):
-                rate = bound.follow_schedule(index) if lr is None else lr
-                call = bound.call_of(index, rate, scale, limit)
+            clipped_groups = bound.clipped(grads)
+            # All rates first: one that is none is refused before anything is written.
+            rates = [
+                bound.follow_schedule(index) if lr is None else lr
+                for index in range(len(clipped_groups))
+            ]
+            for index, (clipped, scale, limit) in enumerate(clipped_groups):
+                call = bound.call_of(index, rates[index], scale, limit)
                 if is_probe:
                     self.stepper.initialize(index, clipped, call)
                     continue

@@ -36,6 +36,13 @@ class User(SimpleOptimizer[None]):
         return tensor - grad * lr, None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Many(User):
+    """As many numbers as one likes."""
+
+    shares: tuple[float, ...] = ()
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a tensor": (lambda: Adam(betas=(0.9, torch.tensor(0.99))), r"float\(x\)"),  # type: ignore[arg-type]
     "a text": (lambda: Lion(weight_decay="x"), "weight_decay must be a number"),  # type: ignore[arg-type]
@@ -66,6 +73,20 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a layer": (lambda: Group(nn.Linear(2, 2)), "got a Linear"),  # type: ignore[arg-type]
     "fused in torch's place": (lambda: AdamW(fused=True), "it goes to bind"),  # type: ignore[call-arg]
     "types twice": (lambda: Group(nn.LayerNorm, type=NORMS), "takes types once"),
+    "clip of a group": (lambda: Group("**", clip=1.0), "clip is a ClipValue"),  # type: ignore[arg-type]
+    "clip set": (lambda: setattr(bound(SGD()), "clip", 1.0), "clip is a ClipValue"),
+    "LBFGS for a group": (
+        lambda: Group("**", optimizer=LBFGS()),  # type: ignore[arg-type]
+        r"steps one tensor, got LBFGS: Group\(",
+    ),
+    "torch's for a group": (
+        lambda: Group("**", optimizer=torch.optim.SGD),  # type: ignore[arg-type]
+        "steps one tensor, got SGD",
+    ),
+    "an item after the first": (
+        lambda: bound(Many(shares=(0.1, "x"))),  # type: ignore[arg-type]
+        r"shares=\.\.\.\)\[1\] must be a number",
+    ),
 }
 
 
@@ -75,6 +96,23 @@ def test_an_argument_of_another_type_is_refused_in_words(name: str) -> None:
 
     with pytest.raises(TypeError, match=words):
         call()
+
+
+def test_a_number_that_has_to_be_finite_is_refused_as_infinite() -> None:
+    with pytest.raises(ValueError, match="at least 0 and finite, got inf"):
+        bound(SGD(weight_decay=float("inf")))
+    with pytest.raises(ValueError, match=r"at least 0, got -1\.0$"):
+        bound(SGD(weight_decay=-1.0))
+
+
+def test_a_policy_that_there_is_not_is_refused_when_it_is_set() -> None:
+    adaptor = bound(SGD(), nonfinite="error")
+
+    # It would have skipped steps, as all that is not "error" did.
+    with pytest.raises(ValueError, match="'pass', 'skip' or 'error', got 'eror'"):
+        adaptor.nonfinite = "eror"
+
+    assert adaptor.nonfinite == "error"
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

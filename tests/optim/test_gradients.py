@@ -80,6 +80,40 @@ def test_accumulated_gradients_are_sums_and_begin_anew() -> None:
     assert len(accumulator.grads()) == 0
 
 
+def test_a_batch_of_another_shape_changes_no_sum() -> None:
+    accumulator = GradientsAccumulator()
+    accumulator.accumulate({"a": torch.ones(2), "b": torch.ones(1)})
+
+    # A sum would be of the shape that both broadcast to.
+    with pytest.raises(ValueError, match=r"^b: .*\(3,\).*\(1,\)"):
+        accumulator.accumulate({"a": torch.ones(2), "b": torch.ones(3)})
+
+    sums = accumulator.grads()
+    assert torch.equal(sums["a"], torch.ones(2))
+    assert torch.equal(sums["b"], torch.ones(1))
+
+
+def test_two_gradients_of_one_parameter_are_refused_and_none_is_lost() -> None:
+    net = plist(torch.ones(3))
+    param = next(iter(named_params(net)))
+    grads = {param.id: torch.ones(3), param.path: torch.ones(3)}
+
+    with pytest.raises(ValueError, match=r"^0 has two gradients, by its ID and by its"):
+        AdamW().bind(net, lr=0.1).apply_gradients(None, net, grads)
+
+    assert torch.equal(net[0], torch.ones(3))
+
+
+@pytest.mark.parametrize("lr", [-0.1, float("nan"), float("inf")])
+def test_a_rate_that_is_none_steps_nothing(lr: float) -> None:
+    net = plist(torch.ones(3))
+
+    with pytest.raises(ValueError, match="lr must be at least 0"):
+        AdamW().bind(net, lr=0.1).apply_gradients(lr, net, {"0": torch.ones(3)})
+
+    assert torch.equal(net[0], torch.ones(3))
+
+
 @pytest.mark.parametrize("fused", [None, True, False])
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (8, 1), (), (4, 8)])
 def test_gradients_of_another_shape_are_refused_by_path_and_nothing_is_stepped(

@@ -39,6 +39,32 @@ def test_a_hyperparameter_that_a_schedule_drives_out_of_range_is_refused() -> No
     assert same(before, net)
 
 
+def test_a_hyperparameter_that_is_changed_in_place_is_that_of_the_next_step() -> None:
+    net, peer = layers(), layers()
+    ours = AdamW().bind(net, lr=1e-2)
+    theirs = torch.optim.AdamW(peer.parameters(), lr=1e-2, foreach=False)
+    for optimizer, module in ((ours, net), (theirs, peer)):
+        betas = optimizer.param_groups[0]["betas"] = [0.9, 0.99]
+        drive(optimizer, module, 1)
+        betas[0] = 0.5
+        drive(optimizer, module, 2)
+
+    assert distance(net, peer) <= 1e-6
+
+
+def test_a_list_that_is_changed_in_a_group_is_not_that_of_another_optimizer() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Scaled(SimpleOptimizer[None]):
+        scales: list[float]
+
+    shared = Scaled(scales=[1.0])
+    first, second = (shared.bind(layers(), lr=1e-2) for _ in "ab")
+
+    first.param_groups[0]["scales"][0] = 5.0
+
+    assert second.param_groups[0]["scales"] == shared.scales == [1.0]
+
+
 def test_a_hyperparameter_that_param_groups_use_is_refused() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Own(SimpleOptimizer[None]):

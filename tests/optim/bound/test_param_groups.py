@@ -15,6 +15,7 @@ from burnish.optim import (
     AdamW,
     ClipValue,
     Group,
+    Muon,
     OptimizerAdaptor,
     ScheduleFreeAdamW,
     SimpleOptimizer,
@@ -138,6 +139,39 @@ def test_a_group_that_is_added_may_have_a_schedule_of_its_own() -> None:
 
     assert adaptor.param_groups[1]["lr"] == pytest.approx(0.3)
     assert adaptor.param_groups[0]["lr"] == 0.5
+
+
+ADDITIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "out of range": ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
+    "of another type": ({"amsgrad": "no"}, "must be a bool, got 'no'"),
+    "no optimizer": ({"optimizer": "adam"}, r"steps one tensor, got str: \{'params'"),
+    "no clip": ({"clip": 1.0}, "clip is a ClipValue"),
+    "no state": ({"optimizer": Muon()}, "Muon takes matrices"),
+}
+
+
+@pytest.mark.parametrize("name", ADDITIONS)
+def test_a_group_that_no_step_would_take_is_not_added(name: str) -> None:
+    options, words = ADDITIONS[name]
+    net = layers()
+    adaptor = AdamW().bind(net, lr=0.1)
+    late = nn.Parameter(torch.ones(3))
+
+    with pytest.raises((TypeError, ValueError), match=words):
+        adaptor.add_param_group({"params": late, **options})
+
+    assert len(adaptor.param_groups) == 1
+    drive(adaptor, net, 1)
+
+
+def test_a_parameter_that_stands_twice_in_a_group_is_refused() -> None:
+    adaptor = SGD(momentum=0.9).bind(layers(), lr=0.1)
+    late = nn.Parameter(torch.ones(3))
+
+    with pytest.raises(ValueError, match=r"of shape \(3,\) stands twice"):
+        adaptor.add_param_group({"params": [late, late]})
+
+    assert len(adaptor.param_groups) == 1
 
 
 @pytest.mark.parametrize("parameter", [False, True])

@@ -5,6 +5,8 @@ import pytest
 from burnish.optim.schedulers import (
     Composed,
     Constant,
+    Cosine,
+    Warmup,
 )
 
 
@@ -15,3 +17,11 @@ def test_sums_and_means_are_taken() -> None:
     assert Composed(parts, "mean").step() == pytest.approx(0.2)
     with pytest.raises(ValueError, match="'max'"):
         Composed(parts, "max")
+
+
+def test_a_schedule_within_another_that_stands_at_a_step_is_refused() -> None:
+    # Its step was ignored: the outer one counts.
+    with pytest.raises(ValueError, match=r"Cosine came at step 5.*Warmup\(\.\.\., n_"):
+        Warmup([Cosine(0.1, 10, n_steps=5)], n_warmup=2)
+
+    assert Warmup([Cosine(0.1, 10)], n_warmup=2, n_steps=12).lr() == 0.0

@@ -69,3 +69,15 @@ def test_a_schedule_of_a_configuration_becomes_a_learning_rate() -> None:
     assert [made.step() for _ in range(3)] == pytest.approx([1.0, 0.95, 0.9])
     with pytest.raises(ValueError, match="quite wrong"):
         Curve("quite wrong")
+
+
+def test_a_line_ends_at_its_final_rate_however_small_that_is() -> None:
+    rates = [Linear(1e-3, 1e-20, 7).at(step) for step in (0, 7, 8)]
+
+    # 1e-3 + (1e-20 - 1e-3) is 0, at which nothing is learned any more.
+    assert rates == [1e-3, 1e-20, 1e-20]
+
+
+def test_a_curve_below_zero_is_no_learning_rate() -> None:
+    with pytest.raises(ValueError, match=r"at least 0, and 'step: .*' goes to -0\.5"):
+        Curve("step: 1@0 lin -0.5@10")

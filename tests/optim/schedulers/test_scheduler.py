@@ -1,14 +1,22 @@
 """A schedule goes on where it stood, and says when its rate is set by hand."""
 
-import pytest
+import re
+from collections.abc import Callable
+from typing import Any
 
-from burnish.optim import SGD, schedulers
+import pytest
+import torch
+
+from burnish.optim import SGD, Group, schedulers
 from burnish.optim.schedulers import (
     Constant,
     Cosine,
+    Linear,
+    Scheduler,
+    Sequential,
 )
 
-from ..nets import drive, layers
+from ..nets import drive, layers, same, set_grads, values
 
 
 def test_a_state_dict_of_another_schedule_is_refused() -> None:
@@ -81,3 +89,54 @@ def test_a_rate_set_by_hand_after_a_load_is_warned_of(through: str) -> None:
 
     with pytest.warns(RuntimeWarning, match="set to 1e-05"):
         drive(optim, net, 3)
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "no whole": (lambda: Cosine(0.1, 2.5), "n_iters=...) must be a whole number"),  # type: ignore[arg-type]
+    "a tensor": (lambda: Linear(torch.tensor(0.1), 0.2, 3), "got a Tensor; pass its"),  # type: ignore[arg-type]
+    "a text": (lambda: Constant("0.1"), "value=...) must be a number, got '0.1'"),  # type: ignore[arg-type]
+    "no whole milestone": (
+        lambda: Sequential([Constant(0.1), Constant(0.2)], [2.5]),  # type: ignore[list-item]
+        "milestones=...)[0] must be a whole number",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_field_of_another_type_is_refused_in_words(name: str) -> None:
+    call, words = WRONG[name]
+
+    with pytest.raises(TypeError, match=re.escape(words)):
+        call()
+
+
+def test_a_schedule_begins_at_its_first_step_at_the_earliest() -> None:
+    with pytest.raises(ValueError, match="n_steps must be at least 0, got -5"):
+        Cosine(0.1, 10, n_steps=-5)
+
+
+class Falling(Scheduler):
+    """One of a user's, which ends below 0."""
+
+    n_steps: int = 0
+
+    def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
+        return 0.1 - 0.1 * index
+
+
+def test_a_schedule_that_gives_no_learning_rate_stops_the_step_before_any_change() -> (
+    None
+):
+    net = layers()
+    optim = SGD().bind(net, lr=0.1, groups=[Group("2.**", lr=Falling())])
+    drive(optim, net, 1, 2)
+    set_grads(net, 3)
+    before = values(net)
+
+    with pytest.raises(ValueError, match=r"^group 1: .*\(Falling\).*-0\.1 at step 2"):
+        optim.step()
+
+    assert same(before, net)
+    optim.param_groups[1]["schedule"] = Constant(0.1)
+    optim.step()
