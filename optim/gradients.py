@@ -60,21 +60,21 @@ class GradientsAccumulator:
         Each batch names a parameter alike, by its ID. Raises ValueError, with no sum
         changed, for a gradient of another shape than those before.
         """
-        sums = {ParamId(name): self._sum(name, grad) for name, grad in grads.items()}
-        self._sums |= sums
-
-    def _sum(self, name: str, grad: Tensor) -> Tensor:
-        """Return the sum so far with ``grad``."""
-        total, grad = self._sums.get(name), grad.detach()
-        if total is None:
+        for name, grad in grads.items():
+            self._check_shape(name, grad)
+        # One by one, so that no second set of all sums is in memory.
+        for name, grad in grads.items():
+            total, grad = self._sums.get(name), grad.detach()
             # The first is copied: zero_grad() may write to what was given.
-            return grad.clone()
-        if grad.shape != total.shape:
+            self._sums[ParamId(name)] = grad.clone() if total is None else total + grad
+
+    def _check_shape(self, name: str, grad: Tensor) -> None:
+        total = self._sums.get(name)
+        if total is not None and grad.shape != total.shape:
             raise ValueError(
                 f"{name}: its gradient has shape {tuple(grad.shape)}, and those before "
                 f"have {tuple(total.shape)}; no sum was changed"
             )
-        return total + grad
 
     def grads(self) -> Gradients:
         """Return the sums, and begin anew."""
