@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from operator import is_
 from typing import Any
 
 from torch import Tensor
@@ -260,8 +261,12 @@ class GroupOptions:
 
 def _snapshot(value: Any) -> Any:
     """Return a copy of lists, dicts and sets, in which a change in place is seen."""
-    if type(value) in (list, tuple):
-        return type(value)(map(_snapshot, value))
+    if type(value) is list:
+        return [*map(_snapshot, value)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # values are any
+    if type(value) is tuple:
+        items = tuple(map(_snapshot, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # values are any
+        # A tuple that nothing can change is known by its identity as a class's default.
+        return value if all(map(is_, items, value)) else items  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # values are any
     if type(value) is dict:
         return {name: _snapshot(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # values are any
     return set(value) if type(value) is set else value

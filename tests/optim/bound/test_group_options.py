@@ -65,6 +65,16 @@ def test_a_list_that_is_changed_in_a_group_is_not_that_of_another_optimizer() ->
     assert second.param_groups[0]["scales"] == shared.scales == [1.0]
 
 
+def test_a_default_that_is_no_data_is_none_that_somebody_gave() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Hooked(SimpleOptimizer[None]):
+        hooks: tuple[Any, ...] = (len,)
+
+    Hooked().bind(
+        layers(), lr=1e-2
+    ).save_record()  # a warning is an error in these tests
+
+
 def test_a_hyperparameter_that_param_groups_use_is_refused() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Own(SimpleOptimizer[None]):

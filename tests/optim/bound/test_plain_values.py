@@ -208,7 +208,7 @@ def test_a_hyperparameter_that_is_no_data_is_named_when_it_is_left_out(
             again.load_state_dict(state)
         else:
             again.load_record(record, hyperparameters="restore")
-        assert again.param_groups[0]["marker"] is marker
+        assert again.param_groups[0]["marker"] == marker
         assert again.param_groups[0]["lr"] == 0.1
 
 
