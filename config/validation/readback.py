@@ -4,8 +4,9 @@ Texts know less than objects: JSON has no tuples, and a union's members may look
 Rather than a list of what cannot be told apart, the reader itself decides.
 """
 
+import datetime
 import enum
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import (
     Collection,
     Iterator,
@@ -43,6 +44,10 @@ from .validate import build, build_plain
 
 HOW_TO_DECLARE = (
     "Declare a type that tells them apart (a Literal field does for classes)"
+)
+_HOW_TO_TIME = (
+    "Texts hold the offset of a time from UTC in minutes, and nothing else of its "
+    "zone; give it in UTC: time.astimezone(datetime.timezone.utc)"
 )
 _DATA_HINT = (
     "Have the class write numbers, texts, None, lists and dicts, or make again what it "
@@ -297,10 +302,11 @@ def _beside_items(container: object) -> object:
 
 def _same_sets(value: Set[object], again: Set[object]) -> bool:
     types = sorted(str(type(item)) for item in value)
-    return value == again or (
-        types == sorted(str(type(item)) for item in again)
-        and sorted(map(repr, value)) == sorted(map(repr, again))
-    )
+    if value == again:
+        return Counter(map(_clock, value)) == Counter(map(_clock, again))
+    return types == sorted(str(type(item)) for item in again) and sorted(
+        map(repr, value)
+    ) == sorted(map(repr, again))
 
 
 def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
@@ -325,10 +331,24 @@ def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
 
 def _equal(value: object, again: object) -> bool:
     try:
-        return bool(value == again) or repr(value) == repr(again)
+        is_equal = bool(value == again) and _clock(value) == _clock(again)
+        return is_equal or repr(value) == repr(again)
     except Exception as error:  # an object's comparison may raise anything
         raise_of_signal(error)
         return False
+
+
+def _clock(value: object) -> object:
+    """Return what the equality of two times leaves out: the zone, and the fold.
+
+    Texts hold the offset of that moment alone, so that a zone whose offset changes
+    comes back as another one, and the second of two equal hours as the first.
+    """
+    if not isinstance(value, datetime.datetime | datetime.time):
+        return None
+    zone = value.tzinfo
+    offset = None if zone is None else zone.utcoffset(None)
+    return value.fold, zone if offset is None else offset
 
 
 def _declares(annotation: object, value: object) -> bool:
@@ -353,6 +373,8 @@ def _is_instance(value: object, kind: type) -> bool:
 
 def _misread(value: object, again: object, path: str, role: str = "") -> Problem:
     a, b = (f"{type(v).__qualname__} {short_repr(v)}" for v in (value, again))
+    if type(value) is type(again) and _clock(value) != _clock(again):
+        return Problem(path, f"the {role}{a} would be read as the {b}. {_HOW_TO_TIME}")
     # RON has keys of every kind, tuples, and names of structs; no enums, bytes or sets.
     is_in_ron = bool(role) or isinstance(value, tuple) or is_struct_value(value)
     hint = f"{HOW_TO_DECLARE}, or write RON" if is_in_ron else HOW_TO_DECLARE

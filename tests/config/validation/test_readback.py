@@ -5,9 +5,11 @@ import enum
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel, Field, SecretBytes, SecretStr
@@ -405,3 +407,52 @@ def test_a_value_that_the_constructor_would_make_otherwise_is_told(format: str) 
         RuntimeWarning, match=r"^others.a\[?.?1\]?.area \(and 1 more\): 7"
     ):
         dumps(sizes, format)
+
+
+@dataclass
+class Times:
+    at: datetime.datetime | datetime.time | None = None
+    past: set[datetime.datetime] = field(default_factory=set[datetime.datetime])
+    days: dict[datetime.datetime, int] = field(
+        default_factory=dict[datetime.datetime, int]
+    )
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime.datetime(2020, 7, 1, tzinfo=BERLIN),
+        datetime.datetime(2020, 10, 25, 2, 30, fold=1),
+        datetime.time(2, 30, tzinfo=BERLIN),
+        datetime.datetime(2020, 7, 1, tzinfo=datetime.timezone(timedelta(seconds=7))),
+    ],
+)
+def test_a_time_whose_zone_no_text_holds_is_refused(at: Any, format: str) -> None:
+    with pytest.raises(ConfigError, match=r"at: the .* give it in UTC: time\.astimez"):
+        dumps(Times(at=at), format)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_time_in_a_set_or_a_key_whose_zone_no_text_holds_is_refused(
+    format: str,
+) -> None:
+    summer = datetime.datetime(2020, 7, 1, tzinfo=BERLIN)
+    with pytest.raises(ConfigError, match="past: the set"):
+        dumps(Times(past={summer}), format)
+    with pytest.raises(ConfigError, match=r"days: .*datetime"):
+        dumps(Times(days={summer: 1}), format)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "zone", [None, datetime.UTC, datetime.timezone(timedelta(hours=2))]
+)
+def test_a_time_with_a_fixed_offset_is_read_as_it_was(zone: Any, format: str) -> None:
+    time = datetime.datetime(2020, 7, 1, 1, 2, 3, tzinfo=zone)
+    times = Times(at=time, past={time})
+
+    assert loads(Times, dumps(times, format), format) == times
