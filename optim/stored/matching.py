@@ -50,6 +50,8 @@ class Matching:
     computed: list[ComputedMatch] = field(default_factory=list[ComputedMatch])
     missing: list[str] = field(default_factory=list[str])
     """The paths of parameters without a stored state."""
+    joined: list[str] = field(default_factory=list[str])
+    """Those of them that the optimizer did not step when it was saved."""
     dropped: list[str] = field(default_factory=list[str])
     """The stored paths of states that nobody misses: deleted, or departed before."""
     unknown: list[str] = field(default_factory=list[str])
@@ -109,7 +111,29 @@ def match_states(
     used_paths = _match_computed(present, upgraded, by_path, matching)
     matching.unknown += [s.path for s in pending if s.path not in used_paths]
     matching.missing += by_path if record.states else ()
+    # Renames are asked of states alone; a run that goes on has none.
+    if rename is None:
+        matching.joined += _joined(described.get("stateless"), upgraded, by_path)
     return matching
+
+
+def _joined(
+    stateless: object, upgraded: UpgradedPaths, by_path: dict[str, Param]
+) -> list[str]:
+    """Return the paths of parameters that were not held when the state was saved.
+
+    ``stateless`` has those that were held without a state: frozen, never reached. An
+    older file does not say.
+    """
+    if not isinstance(stateless, dict):
+        return []
+    held: dict[str, str] = {str(i): str(path) for i, path in stateless.items()}
+    paths = {new for path in held.values() for new in upgraded.descendants(path)}
+    return [
+        path
+        for path, param in by_path.items()
+        if param.id not in held and path not in paths
+    ]
 
 
 def _match_paths(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...config.process.gc_pause import paused_collection
 from ...config.process.transaction import Transaction, all_or_nothing
+from ...config.short_text import first_names
 from ...records.errors import RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord, flat_record
 from ...records.nest import is_nest
@@ -79,6 +80,10 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
     description["guards"] = guards_of(bound)
     if bound.params.module is not None:
         description["module"] = ModuleLayout.of(bound.params.module).as_data()
+    # Those that nobody stepped have no state either.
+    description["stateless"] = {
+        str(p.id): p.path for p in bound.params.current() if p.id not in record.states
+    }
     departed = [str(p.id) for p in bound.params.departed() if p.id in record.states]
     if departed:
         description["departed"] = departed
@@ -152,6 +157,7 @@ def fill_optimizer(
         raise problems.error()
     if is_restoring:
         _check_conflicts(sources, problems.file)
+        report.changed += _joined(matching.joined)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
     housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
     bound.replace_states(housed)
@@ -161,6 +167,16 @@ def fill_optimizer(
     bound.note_rates()
     report.changed += other_guards(bound, record.metadata.get("optimizer"), sources)
     return report
+
+
+def _joined(paths: list[str]) -> list[str]:
+    """Return what a run that goes on is to be told of parameters that it steps anew."""
+    if not paths:
+        return []
+    return [
+        f"{first_names(paths, 4)}: stepped now, and not by the optimizer that was "
+        "saved; to go on as it did, make the optimizer of the same parameters"
+    ]
 
 
 def _read(source: Any, bound: BoundState) -> OptimizerRecord:

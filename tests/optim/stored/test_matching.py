@@ -223,3 +223,33 @@ def named(net: Any) -> Any:
 def moment_of(optimizer: Any, parameter: Any) -> torch.Tensor:
     moment: torch.Tensor = optimizer.state[parameter]["exp_avg"]
     return moment
+
+
+def test_a_parameter_that_only_the_restored_optimizer_steps_is_told() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    net[0].bias.requires_grad_(False)  # held, and without a state
+    optimizer = AdamW().bind(net[0], lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    data = optimizer.save_record()
+
+    same = AdamW().bind(net[0], lr=0.1)
+    more = AdamW().bind(net, lr=0.1)
+
+    assert same.load_record(data, hyperparameters="restore").changed == []
+    [change] = more.load_record(data, hyperparameters="restore").changed
+    assert change.startswith("1.weight, 1.bias: stepped now, and not by the optimizer")
+
+
+def test_a_frozen_parameter_that_rules_changed_is_not_taken_for_a_new_one() -> None:
+    change = CHANGES["split"]
+    old, old_optimizer = trained(change, AdamW(), 0)
+    step(old, old_optimizer, {"b": grads_of(old, 0)["b"]})
+    again = AdamW().bind(change.new_class()(), lr=0.1)
+
+    report = again.load_record(
+        old_optimizer.save_record(), hyperparameters="restore", strict=False
+    )
+
+    assert {"q", "k", "v"} <= {*report.missing}
+    assert not any("stepped now" in text for text in report.changed)
