@@ -52,6 +52,8 @@ class Matching:
     """The paths of parameters without a stored state."""
     joined: list[str] = field(default_factory=list[str])
     """Those of them that the optimizer did not step when it was saved."""
+    left: list[str] = field(default_factory=list[str])
+    """The stored paths of those without a state that it does not step any more."""
     dropped: list[str] = field(default_factory=list[str])
     """The stored paths of states that nobody misses: deleted, or departed before."""
     unknown: list[str] = field(default_factory=list[str])
@@ -113,26 +115,36 @@ def match_states(
     matching.missing += by_path if record.states else ()
     # Renames are asked of states alone; a run that goes on has none.
     if rename is None:
-        matching.joined += _joined(described.get("stateless"), upgraded, by_path)
+        _compare_held(described.get("stateless"), upgraded, by_path, matching)
     return matching
 
 
-def _joined(
-    stateless: object, upgraded: UpgradedPaths, by_path: dict[str, Param]
-) -> list[str]:
-    """Return the paths of parameters that were not held when the state was saved.
+def _compare_held(
+    stateless: object,
+    upgraded: UpgradedPaths,
+    by_path: dict[str, Param],
+    matching: Matching,
+) -> None:
+    """Note which parameters are held now and were not, and the other way around.
 
-    ``stateless`` has those that were held without a state: frozen, never reached. An
-    older file does not say.
+    ``by_path`` are those of now without a stored state, and ``stateless`` those that
+    had none: frozen, never reached. An older file does not say.
     """
     if not isinstance(stateless, dict):
-        return []
-    held: dict[str, str] = {str(i): str(path) for i, path in stateless.items()}
-    paths = {new for path in held.values() for new in upgraded.descendants(path)}
-    return [
+        return
+    ids = {str(param.id) for param in by_path.values()}
+    held_ids, held_paths = set[str](), set[str]()
+    for param_id, path in stateless.items():
+        paths = upgraded.descendants(path)
+        held_ids.add(param_id)
+        held_paths.update(paths)
+        is_held = param_id in ids or not by_path.keys().isdisjoint(paths)
+        if not (is_held or upgraded.is_deleted(path)):
+            matching.left.append(path)
+    matching.joined += [
         path
         for path, param in by_path.items()
-        if param.id not in held and path not in paths
+        if str(param.id) not in held_ids and path not in held_paths
     ]
 
 

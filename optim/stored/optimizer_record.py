@@ -80,11 +80,14 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
     description["guards"] = guards_of(bound)
     if bound.params.module is not None:
         description["module"] = ModuleLayout.of(bound.params.module).as_data()
+    departed = [str(p.id) for p in bound.params.departed()]
     # Those that nobody stepped have no state either.
     description["stateless"] = {
-        str(p.id): p.path for p in bound.params.current() if p.id not in record.states
+        str(p.id): p.path
+        for p in bound.params.current()
+        if p.id not in record.states and str(p.id) not in departed
     }
-    departed = [str(p.id) for p in bound.params.departed() if p.id in record.states]
+    departed = [param_id for param_id in departed if param_id in record.states]
     if departed:
         description["departed"] = departed
     return description
@@ -157,7 +160,7 @@ def fill_optimizer(
         raise problems.error()
     if is_restoring:
         _check_conflicts(sources, problems.file)
-        report.changed += _joined(matching.joined)
+        report.changed += _other_params(matching)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
     housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
     bound.replace_states(housed)
@@ -169,13 +172,17 @@ def fill_optimizer(
     return report
 
 
-def _joined(paths: list[str]) -> list[str]:
-    """Return what a run that goes on is to be told of parameters that it steps anew."""
-    if not paths:
-        return []
+def _other_params(matching: Matching) -> list[str]:
+    """Return what a run that goes on is to be told of the parameters that it steps."""
+    cure = "to go on as it did, make the optimizer of the same parameters"
+    told = {
+        "stepped now, and not by the optimizer that was saved": matching.joined,
+        "stepped by the optimizer that was saved, and not now": matching.left,
+    }
     return [
-        f"{first_names(paths, 4)}: stepped now, and not by the optimizer that was "
-        "saved; to go on as it did, make the optimizer of the same parameters"
+        f"{first_names(paths, 4)}: {text}; {cure}"
+        for text, paths in told.items()
+        if paths
     ]
 
 
