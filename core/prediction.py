@@ -25,7 +25,8 @@ def predict(
     part is in the mode in which it was. Returned is what the module returns (a tensor,
     or tuples, lists and dicts of them), each tensor as long as the inputs, on
     ``output_device`` (``device`` by default). ValueError for a tensor that has another
-    number of rows than its batch.
+    number of rows than its batch. The inputs stay as they are, also where the module
+    works in place, and what is returned is nobody else's memory.
     """
     if not inputs:
         raise TypeError("predict what? predict(module, x, batch_size=64)")
@@ -47,10 +48,7 @@ def predict(
         module.eval()
         with no_grad():
             batches = [
-                _on_device(
-                    module(*(t[i : i + batch_size].to(device) for t in tensors)),
-                    output_device,
-                )
+                _taken(module(*_batch(tensors, i, batch_size, device)), output_device)
                 for i in starts
             ]
     finally:
@@ -76,15 +74,21 @@ def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype)
 
 
-def _on_device(output: Any, device: torch.device | str | None) -> Any:
-    if device is None:
-        return output
+def _batch(
+    tensors: Sequence[Tensor], start: int, size: int, device: torch.device | str
+) -> list[Tensor]:
+    # Copies: a first layer that works in place would change the arrays of the caller.
+    return [t[start : start + size].to(device, copy=True) for t in tensors]
+
+
+def _taken(output: Any, device: torch.device | str | None) -> Any:
+    """Return copies: a module may write its next output where this one stands."""
     if isinstance(output, Tensor):
-        return output.to(device)
+        return output.to(output.device if device is None else device, copy=True)
     if isinstance(output, Mapping):
-        return {key: _on_device(value, device) for key, value in output.items()}
+        return {key: _taken(value, device) for key, value in output.items()}
     if type(output) in (tuple, list):
-        return type(output)(_on_device(value, device) for value in output)
+        return type(output)(_taken(value, device) for value in output)
     return output
 
 

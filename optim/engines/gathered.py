@@ -12,7 +12,7 @@ from torch import Tensor
 from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.shares import own_share, share_of
 from .bucket import Bucket, Job
-from .loop import checked, keep, matching_grad
+from .loop import checked, in_digits_of, keep, matching_grad
 from .memory.tensor_form import stepped_tensor
 from .portions import StepFailed, Write, job_of_each
 from .tracing.state_fields import state_of
@@ -39,7 +39,8 @@ def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
     whole_fields = {name: _full_tensor(value) for name, value in fields.items()}
     state = state_of(bucket.layout.state_type, whole_fields)
     try:
-        whole_grad = matching_grad(_full_tensor(grad), tensor)
+        step = in_digits_of(grad, tensor, step)
+        whole_grad = matching_grad(_full_tensor(grad), tensor, step)
         result, new_state = checked(step, tensor, whole_grad, state)
     except Exception as error:
         raise_of_signal(error)

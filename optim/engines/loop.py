@@ -37,7 +37,8 @@ def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
     follow(fields, tensor.device)
     state = state_of(bucket.layout.state_type, fields)
     try:
-        grad = matching_grad(grad, param)
+        step = in_digits_of(grad, param, step)
+        grad = matching_grad(grad, param, step)
         result, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise_of_signal(error)
@@ -81,11 +82,25 @@ def _homes(fields: dict[str, Any]) -> list[Any]:
     return [memory_of(t) for t in fields.values() if isinstance(t, Tensor)]
 
 
-def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
+def in_digits_of(grad: Tensor, param: Tensor, step: StepCall) -> StepCall:
+    """Return ``step`` computed in the dtype of ``grad`` where that is the widest.
+
+    Rounded to the parameter's it would lose its digits before a master saw them, and
+    a finite value beyond that range would be infinite.
+    """
+    if grad.dtype == param.dtype:
+        return step
+    dtype = step.compute or _stepped_dtype(param)
+    wide = torch.promote_types(dtype, grad.dtype.to_real())
+    return step if wide is dtype else step.computed_in(wide)
+
+
+def matching_grad(grad: Tensor, param: Tensor, step: StepCall) -> Tensor:
     """Return a gradient that goes with a parameter's `stepped_tensor`: dense and real.
 
-    Raises ValueError for one of another shape, which a step would broadcast, and for
-    a complex one of a real parameter or the other way round.
+    It has the parameter's dtype, or that in which ``step`` is computed. Raises
+    ValueError for one of another shape, which a step would broadcast, and for a
+    complex one of a real parameter or the other way round.
     """
     if grad.shape != param.shape or grad.is_complex() != param.is_complex():
         raise ValueError(
@@ -99,10 +114,14 @@ def matching_grad(grad: Tensor, param: Tensor) -> Tensor:
     grad = grad.resolve_neg()
     if grad.is_complex():
         grad = torch.view_as_real(grad.resolve_conj())
-    dtype = param.dtype.to_real() if param.is_complex() else param.dtype
+    dtype = _stepped_dtype(param)
     if grad.dtype != dtype or grad.device != param.device:
-        grad = grad.to(param.device, dtype)
+        grad = grad.to(param.device, step.compute or dtype)
     return grad
+
+
+def _stepped_dtype(param: Tensor) -> torch.dtype:
+    return param.dtype.to_real() if param.is_complex() else param.dtype
 
 
 def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:

@@ -13,7 +13,7 @@ from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
 from .choice import EngineChoice, choose, is_elementwise, usable_kernel
 from .gathered import Gathered
-from .loop import Loop, checked, matching_grad
+from .loop import Loop, checked, in_digits_of, matching_grad
 from .memory.entangled import entangled
 from .memory.tensor_form import is_plain_tensor, stepped_tensor
 from .portions import StepFailed
@@ -365,7 +365,8 @@ class BucketPlanner:
         }
         state = state_of(bucket.layout.state_type, fields)
         try:
-            grad = matching_grad(grads[i], bucket.params[i]).clone()
+            step = in_digits_of(grads[i], bucket.params[i], step)
+            grad = matching_grad(grads[i], bucket.params[i], step).clone()
             with torch.no_grad():
                 checked(step, tensor, grad, state)
         except Exception as error:

@@ -54,10 +54,8 @@ def _computed(
     if bucket.layout.rounds:
         vars(state)[ROUNDING_KEY] = [s[ROUNDING_KEY] for s in bucket.states[part]]
     try:
-        matching = [
-            matching_grad(g, p) for g, p in zip(grads[part], params, strict=True)
-        ]
-        grad = torch.stack(matching)
+        pairs = zip(grads[part], params, strict=True)
+        grad = torch.stack([matching_grad(g, p, step) for g, p in pairs])
         results, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise_of_signal(error)

@@ -178,7 +178,12 @@ class StepRunner:
         """Return whether all gradients are finite; raise if the policy is an error."""
         pairs = self._params_with_grads(grads)
         groups = groups_of(grad for _, grad in pairs)
-        infinite = [param for param, grad in pairs if not is_finite(grad)]
+        precision = self.bound.precision
+        infinite = [
+            param
+            for param, grad in pairs
+            if not is_finite(grad, precision.state_dtype_of(param))
+        ]
         # All processes have to decide alike, or one steps and another does not.
         if not is_any(bool(infinite), groups=groups):
             return True
@@ -202,10 +207,15 @@ def _from_author(traceback: TracebackType | None) -> TracebackType | None:
 _OURS = __name__.rsplit(".", 2)[0]
 
 
-def is_finite(grad: Tensor) -> bool:
-    """Return whether this process's share of a gradient has no infinities or NaN."""
+def is_finite(grad: Tensor, state_dtype: torch.dtype) -> bool:
+    """Return whether this process's share of a gradient has no infinities or NaN.
+
+    Nor any in the dtype of its state, which may be narrower.
+    """
     grad = own_share(grad)
     values = grad.coalesce().values() if grad.is_sparse else grad
+    if grad.dtype.is_floating_point and grad.dtype.itemsize > state_dtype.itemsize:
+        values = values.to(state_dtype)
     return bool(torch.isfinite(values).all())
 
 

@@ -102,3 +102,31 @@ def test_a_list_of_numbers_keeps_the_digits_that_the_module_takes(rows: Any) -> 
             return doubled
 
     assert burnish.predict(Doubled(), rows).tolist() == [0.2, 0.4]
+
+
+class Reusing(nn.Module):
+    """Writes each output where the one before stands, and into its input."""
+
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.rows[: len(x)]
+        rows.copy_(x.mul_(2))
+        return rows
+
+
+@pytest.mark.parametrize("batch_size", [4, 2])
+def test_a_module_that_works_in_place_changes_no_input_and_no_earlier_output(
+    batch_size: int,
+) -> None:
+    net, x = Reusing(), np.arange(12, dtype=np.float32).reshape(4, 3)
+
+    output = burnish.predict(net, x, batch_size=batch_size)
+    burnish.predict(net, np.zeros_like(x), batch_size=batch_size)
+
+    assert np.array_equal(x, np.arange(12).reshape(4, 3))
+    assert np.array_equal(output, 2 * x)

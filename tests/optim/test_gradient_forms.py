@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.optim import SGD, AdamW, Lion, Muon, OptimizerAdaptor, SimpleOptimizer
+from burnish.optim.errors import NonFiniteGradientError
 
 from .nets import UserAdamW
 
@@ -94,6 +95,41 @@ def test_a_gradient_of_another_dtype_is_converted(
 
         for param, other in zip(net, twin, strict=True):
             torch.testing.assert_close(param, other, rtol=1e-5, atol=1e-6)
+
+
+def half(dtype: torch.dtype, grad: float, **options: Any) -> tuple[Tensor, Any]:
+    """Return a weight of ``dtype`` and its optimizer after a step by a float32 grad."""
+    net = nn.ParameterList([nn.Parameter(torch.ones(3, 2, dtype=dtype))])
+    optim = AdamW().bind(net, lr=0.1, **options)
+    optim.apply_gradients(None, net, {"0": torch.full((3, 2), grad)})
+    return net[0], optim
+
+
+@pytest.mark.parametrize("fused", [None, True, False])
+@pytest.mark.parametrize(
+    ("dtype", "grad"), [(torch.float16, 1e6), (torch.bfloat16, 0.0010001)], ids=str
+)
+@pytest.mark.parametrize("option", ["master_dtype", "state_dtype"])
+def test_a_wider_gradient_is_stepped_with_all_its_digits_and_its_range(
+    option: str, dtype: torch.dtype, grad: float, fused: bool | None
+) -> None:
+    options: dict[str, Any] = {option: torch.float32}
+
+    weight, optim = half(dtype, grad, fused=fused, **options)
+
+    mean = optim.state[weight]["exp_avg"]
+    torch.testing.assert_close(mean, torch.full((3, 2), 0.1 * grad), rtol=1e-6, atol=0)
+    assert torch.isfinite(weight).all()
+
+
+def test_a_gradient_beyond_the_dtype_of_its_state_is_not_finite() -> None:
+    with pytest.raises(NonFiniteGradientError, match="gradients of 0 are not finite"):
+        half(torch.float16, 1e6, nonfinite="error")
+
+    weight, optim = half(torch.float16, 1e6, nonfinite="skip")
+
+    assert torch.equal(weight, torch.ones_like(weight))
+    assert not optim.state
 
 
 @pytest.mark.parametrize("fused", [None, True, False])
