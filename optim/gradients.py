@@ -49,10 +49,14 @@ class Gradients(Mapping[str, Tensor]):
 
 
 class GradientsAccumulator:
-    """Sums the gradients of several batches; nothing is averaged."""
+    """Sums the gradients of several batches; nothing is averaged.
+
+    Those of half precision are summed in float32, and the sums rounded once.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
+        self._dtypes: dict[str, torch.dtype] = {}
 
     def accumulate(self, grads: Mapping[str, Tensor]) -> None:
         """Add ``grads`` to the sums; the tensors given stay as they are, and free.
@@ -60,23 +64,35 @@ class GradientsAccumulator:
         Each batch names a parameter alike, by its ID. Raises ValueError, with no sum
         changed, for a gradient of another shape than those before.
         """
+        sums = {ParamId(name): self._sum(name, grad) for name, grad in grads.items()}
         for name, grad in grads.items():
-            self._check_shape(name, grad)
-        # One by one, so that no second set of all sums is in memory.
-        for name, grad in grads.items():
-            total, grad = self._sums.get(name), grad.detach()
-            # The first is copied: zero_grad() may write to what was given.
-            self._sums[ParamId(name)] = grad.clone() if total is None else total + grad
+            dtype = self._dtypes.get(name, grad.dtype)
+            self._dtypes[ParamId(name)] = torch.promote_types(dtype, grad.dtype)
+        self._sums |= sums
 
-    def _check_shape(self, name: str, grad: Tensor) -> None:
-        total = self._sums.get(name)
-        if total is not None and grad.shape != total.shape:
+    def _sum(self, name: str, grad: Tensor) -> Tensor:
+        """Return the sum so far with ``grad``."""
+        total, grad = self._sums.get(name), grad.detach()
+        if total is None:
+            # A copy: zero_grad() may write to what was given. In half precision, from
+            # some sum on, what is added to it would be rounded away.
+            return grad.to(_summed_in(grad.dtype), copy=True)
+        if grad.shape != total.shape:
             raise ValueError(
                 f"{name}: its gradient has shape {tuple(grad.shape)}, and those before "
                 f"have {tuple(total.shape)}; no sum was changed"
             )
+        return total + grad
 
     def grads(self) -> Gradients:
-        """Return the sums, and begin anew."""
-        sums, self._sums = self._sums, {}
+        """Return the sums, in the dtypes of what was summed, and begin anew."""
+        sums = {
+            name: total.to(self._dtypes[name]) for name, total in self._sums.items()
+        }
+        self._sums, self._dtypes = {}, {}
         return Gradients(sums)
+
+
+def _summed_in(dtype: torch.dtype) -> torch.dtype:
+    can_round = dtype.is_floating_point or dtype.is_complex
+    return torch.promote_types(dtype, torch.float32) if can_round else dtype

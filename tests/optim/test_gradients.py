@@ -80,6 +80,19 @@ def test_accumulated_gradients_are_sums_and_begin_anew() -> None:
     assert len(accumulator.grads()) == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_sums_lose_no_batch(dtype: torch.dtype) -> None:
+    accumulator = GradientsAccumulator()
+    for _ in range(600):
+        accumulator.accumulate({"a": torch.full((2,), 8.0, dtype=dtype)})
+
+    sums = accumulator.grads()["a"]
+
+    # Added one by one in bfloat16 they would stay at 2048.
+    assert torch.equal(sums, torch.full((2,), 4800.0).to(dtype))
+    assert sums.dtype == dtype
+
+
 def test_a_batch_of_another_shape_changes_no_sum() -> None:
     accumulator = GradientsAccumulator()
     accumulator.accumulate({"a": torch.ones(2), "b": torch.ones(1)})
