@@ -43,6 +43,10 @@ _PLAIN = (*_AS_IT_IS, int)
 _SECRET = "get_secret_value"
 """What pydantic's secrets have, of any kind."""
 
+HOW_TO_REGISTER = (
+    "burnish.config.register_field_type says how files hold a class of yours"
+)
+
 
 def encode(
     obj: object,
@@ -327,7 +331,7 @@ def _leaf(obj: object, path: str) -> object:
         raise _unwritable(
             path,
             f"{with_article(name)} has no form as text: {short_repr(obj)}. "
-            "burnish.config.register_field_type says how files hold a class of yours",
+            f"{HOW_TO_REGISTER}",
         ) from None
 
 

@@ -3,7 +3,7 @@
 """What a module keeps beside parameters and buffers: torch's ``get_extra_state``."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -44,11 +44,31 @@ def check_state_dict(
                 continue
             raise RecordError(
                 f"{path}: {type(owner).__qualname__} writes it into its state dict, "
-                "and it is neither a parameter nor a buffer. Give the class "
-                "get_extra_state and set_extra_state for it, name it in skip=, or "
-                "save its state dict: "
-                "burnish.Record.from_state_dict(module.state_dict()).save(file)."
+                f"and it is neither a parameter nor a buffer. {_cure(places)}"
             )
+
+
+def _cure(places: Places) -> str:
+    if any(_holds_quantized(_state_dict_of(owner)) for _, owner in places):
+        return (
+            "torch quantized the module, and no record holds such tensors: save it as "
+            "it was before, quantize with torchao, whose weights are stored, or keep "
+            "its state dict by torch.save."
+        )
+    return (
+        "Give the class get_extra_state and set_extra_state for it, name it in the "
+        "skip= of @burnish.module, or save its state dict: "
+        "burnish.Record.from_state_dict(module.state_dict()).save(file)."
+    )
+
+
+def _holds_quantized(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_quantized
+    if isinstance(value, Mapping):
+        return any(map(_holds_quantized, cast("Mapping[Any, object]", value).values()))
+    is_nested = isinstance(value, list | tuple)
+    return is_nested and any(map(_holds_quantized, cast("list[object]", value)))
 
 
 def _is_usual(cls: type[nn.Module]) -> bool:

@@ -14,7 +14,8 @@ import torch
 from ...config.classes.field_types import encoded, is_field_type
 from ...config.classes.fields import is_struct_value, item_type, members, stored_fields
 from ...config.classes.serializable import Serializable
-from ...config.encode import encode
+from ...config.encode import HOW_TO_REGISTER, encode
+from ...config.errors import ConfigError, Problem
 from ...config.path import child
 from ...config.process.interrupts import raise_of_signal
 from ..checkpoints.part_kinds import VALUE, kind_of
@@ -41,7 +42,11 @@ class Split:
 
     def tree(self, state: object) -> Any:
         """Return ``state`` as a tree for a text, a marker in the place of each blob."""
-        return encode(self._without_blobs(state, "", None))
+        try:
+            return encode(self._without_blobs(state, "", None))
+        except ConfigError as error:
+            problems = [_as_state(problem) for problem in error.problems]
+            raise ConfigError(error.source, problems) from None
 
     def file_at(self, path: str) -> str:
         """Return the file of the object at ``path``."""
@@ -110,6 +115,15 @@ class Split:
         while file.lower() in used_names:
             file, n = f"{stem}~{n}{SUFFIX}", n + 1
         return file
+
+
+def _as_state(problem: Problem) -> Problem:
+    """Return ``problem`` with what a state has beside what configs have."""
+    cure = (
+        f"{HOW_TO_REGISTER}; for plain data that texts lack (a deque of tensors, a "
+        "dtype) declare the field as Blob[...]"
+    )
+    return Problem(problem.path, problem.message.replace(HOW_TO_REGISTER, cure))
 
 
 def is_blob(value: object) -> bool:

@@ -1,5 +1,6 @@
 """The text of a state: edited, upgraded, and never taken for defaults."""
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.config import RenameField, RewriteRule, Versioned
+from burnish.config import ConfigError, RenameField, RewriteRule, Versioned
 from burnish.records import RecordFormatError
-from burnish.train import HyperState
+from burnish.train import Blob, HyperState
 
 from .states import Config, Mode, Net, advance, load, weights
 
@@ -78,3 +79,34 @@ def test_an_emptied_text_of_a_checkpoint_is_no_text_of_defaults(
 
     with pytest.raises(RecordFormatError, match=rf"{name}: an empty file"):
         load(tmp_path)
+
+
+def test_what_no_text_holds_is_kept_by_the_cure_that_its_error_gives(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Replayed:
+        step: int
+        seen: deque[torch.Tensor]
+        dtype: torch.dtype
+
+    @dataclass
+    class Kept:
+        step: int
+        seen: Blob[deque[torch.Tensor]]
+        dtype: Blob[torch.dtype]
+
+    def run_of(cls: Any, *values: object) -> Any:
+        return HyperState.load(
+            Config, cls, lambda _: cls(0, *values), checkpoint_dir=tmp_path
+        )
+
+    values = deque([torch.ones(2)], maxlen=3), torch.bfloat16
+    with pytest.raises(ConfigError, match=r"no form .* declare the field as Blob\["):
+        run_of(Replayed, *values).save()
+    run_of(Kept, *values).save()
+    again = run_of(Kept).state
+
+    assert again.dtype is torch.bfloat16
+    assert again.seen.maxlen == 3
+    assert torch.equal(again.seen[0], torch.ones(2))

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 import burnish
-from burnish.core import into_record, load_record
+from burnish.core import into_record, load_record, save_record
 from burnish.records import (
     Record,
     Recorder,
+    RecordError,
     RecordFormatError,
     RecordMismatchError,
 )
@@ -201,3 +202,37 @@ def test_extra_state_of_a_tensor_that_nobody_has_is_a_problem_as_ever() -> None:
 
     with pytest.raises(RecordMismatchError, match="_extra_state: found tensor"):
         load_record(nn.Linear(2, 2, bias=False), Record.from_state_dict(state_dict))
+
+
+class Packed(nn.Linear):
+    """Packs its weights as torch's quantized layers do."""
+
+    def _save_to_state_dict(
+        self, destination: Any, prefix: str, keep_vars: bool
+    ) -> None:
+        packed = torch.quantize_per_tensor(self.weight.detach(), 0.1, 0, torch.qint8)
+        destination[f"{prefix}scale"] = torch.tensor(0.1)
+        destination[f"{prefix}packed"] = (packed, None)
+
+
+class Scaled(nn.Linear):
+    """Has a tensor that only its state dict tells of."""
+
+    def _save_to_state_dict(
+        self, destination: Any, prefix: str, keep_vars: bool
+    ) -> None:
+        destination[f"{prefix}scale"] = torch.tensor(0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantiz")  # torch is about to drop them
+def test_a_state_dict_is_the_cure_only_where_a_record_can_hold_it() -> None:
+    packed, scaled = Packed(2, 2), Scaled(2, 2)
+
+    with pytest.raises(RecordError, match=r"^scale: Packed .* quantized .* torch.save"):
+        save_record(packed)
+    with pytest.raises(RecordError, match="from_state_dict"):
+        save_record(scaled)
+
+    assert Record.from_state_dict(scaled.state_dict()).save()
+    with pytest.raises(RecordError, match="qint8"):
+        Record.from_state_dict(packed.state_dict()).save()
