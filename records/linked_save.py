@@ -256,7 +256,7 @@ def _row_of(payload: LazyPayload, file: Path) -> _Row:
     return _Row(
         file,
         payload.pieces[0][0],
-        payload.stored_sum(payload.source),
+        payload.stored_sum,
         payload.dtype,
         tuple(payload.shape),
         payload.is_planes,

@@ -226,11 +226,8 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
         planes = _checked_planes(header["tensors"], entries, source.name)
         if block is not None:
             raise RecordFormatError(source.name, "planes in blocks with sums")
-    sums = data + layout.end + len(_SUMS) + 4
-    # What is read later of an object is compared with the sums of now, so that one
-    # that has taken its place is noticed.
-    sums_read = _checked_sums(source, layout, data) if is_remote(source) else None
-    table = SumTable(layout.starts, data, sums if sums_read is None else sums_read)
+    sums = _sums_of_document(source, layout, data)
+    table = SumTable(layout.starts, data, sums)
 
     def payload_of(i: int, entry: Entry) -> LazyPayload:
         return LazyPayload(
@@ -258,9 +255,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             payload.place,
             payload.sum,
             block=block,
-            block_sums=sums + of_blocks.start
-            if sums_read is None
-            else sums_read[of_blocks],
+            block_sums=sums[of_blocks],
         )
 
     entries.place(payload_of if block is None else blocked_payload_of)
@@ -466,6 +461,18 @@ def _frames(layout: DocumentLayout, data: int) -> Iterator[tuple[int, bytes, int
         yield data + start - len(frame), frame, i
         for n, more in enumerate(parts.get(i, ()), 1):
             yield data + start + n * (PART + ALIGN) - ALIGN, more, i
+
+
+def _sums_of_document(source: Source, layout: DocumentLayout, data: int) -> bytes:
+    """Return the sums of the payloads.
+
+    What is read later is compared with the sums of now, so that another document that
+    has been written over this one, or has taken its place, is noticed.
+    """
+    if is_remote(source):
+        return _checked_sums(source, layout, data)
+    start = data + layout.end + len(_SUMS) + 4
+    return bytes(source.read(start, source.size - start - len(_SUMS_SUM) - 8))
 
 
 def _checked_sums(source: Source, layout: DocumentLayout, data: int) -> bytes:

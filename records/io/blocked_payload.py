@@ -30,8 +30,8 @@ class BlockedPayload(LazyPayload):
 
     block: int = 0
     """Bytes of each block, but of the last one."""
-    block_sums: int | bytes = 0
-    """The sums of all blocks, or where they lie."""
+    block_sums: bytes = b""
+    """The sums of all blocks."""
 
     def rectangle(
         self,
@@ -109,11 +109,7 @@ class _Blocks:
         return self._content
 
     def _compare(self, number: int, content: memoryview) -> None:
-        sums = self._payload.block_sums
-        if isinstance(sums, int):
-            expected = bytes(self._source.read(sums + 8 * number, 8))
-        else:
-            expected = sums[8 * number : 8 * number + 8]
+        expected = self._payload.block_sums[8 * number : 8 * number + 8]
         if xxhash.xxh3_64_digest(content) != expected:
             raise RecordChecksumError(self._source.name, self._payload.path)
 

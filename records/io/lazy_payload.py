@@ -31,21 +31,13 @@ class SumTable:
     """Where each payload begins, in order; no two begin together."""
     first: int
     """Where in the source ``starts`` are counted from."""
-    sums: int | bytes
-    """8 bytes of each, or where in the source these lie."""
+    sums: bytes
+    """8 bytes of each, as they were when the file was opened."""
 
-    def sum_at(self, place: int, source: Source) -> bytes:
-        """Return the sum of the payload that begins at ``place`` of ``source``."""
+    def sum_at(self, place: int) -> bytes:
+        """Return the sum of the payload that begins at ``place`` of the source."""
         at = 8 * bisect_left(self.starts, place - self.first)
-        if isinstance(self.sums, int):
-            return bytes(source.read(self.sums + at, 8))
         return self.sums[at : at + 8]
-
-    def all_sums(self, source: Source) -> bytes:
-        """Return the sums of all, one behind the other."""
-        if isinstance(self.sums, int):
-            return bytes(source.read(self.sums, 8 * len(self.starts)))
-        return self.sums
 
 
 @dataclass(slots=True, eq=False)
@@ -196,15 +188,16 @@ class LazyPayload:
             f"compressed bytes of {self.path!r:.80} that are damaged",
         )
 
-    def stored_sum(self, source: Source) -> bytes:
-        """Return the sum that ``source`` has; b"" in formats without sums."""
+    @property
+    def stored_sum(self) -> bytes:
+        """The sum that the file has; b"" in formats without sums."""
         if not isinstance(self.sum, SumTable):
             return self.sum or b""
         place = self.place if isinstance(self.place, int) else self.place[0][0]
-        return self.sum.sum_at(place, source)
+        return self.sum.sum_at(place)
 
     def _compare(self, digest: bytes, source: Source) -> None:
-        if digest != self.stored_sum(source):
+        if digest != self.stored_sum:
             raise RecordChecksumError(source.name, self.path)
 
     def _bytes(self, source: Source) -> memoryview:
@@ -305,7 +298,7 @@ class MappedPayloads:
             return False
         if table is not self._table:
             self._table, self._number = table, 0
-            self._sums = table.all_sums(self._maps.of(payload.source))
+            self._sums = table.sums
         number, starts = self._number, table.starts
         if number >= len(starts) or starts[number] != start - table.first:
             number = bisect_left(starts, start - table.first)

@@ -316,3 +316,25 @@ def test_entries_too_long_for_one_piece_are_read_and_verified(
         damaged[start + 64 + before + (1 << 16) + 63 - 4] ^= 1
         with pytest.raises(RecordFormatError, match=f"before payload {i}"):
             open_record(bytes(damaged)).load_all()
+
+
+@pytest.mark.parametrize("block_sums", [None, 1 << 20])
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_another_document_written_over_an_open_one_is_not_taken_for_it(
+    size: int, is_mapped: bool, block_sums: int | None, tmp_path: Path
+) -> None:
+    recorder, files = Recorder(block_sums=block_sums), [tmp_path / n for n in "ab"]
+    for value, file in enumerate(files):
+        tensors = {name: torch.full((size,), float(value)) for name in "xyz"}
+        recorder.save(Record.from_state_dict(tensors), file)
+    record = open_record(files[0], mmap=is_mapped)
+
+    # In place, as `cp` writes: its sums are right, and are those of another one.
+    with files[0].open("r+b") as file:
+        file.write(files[1].read_bytes())
+
+    with pytest.raises(RecordChecksumError, match="the bytes of z"):
+        record["z"]
+    with pytest.raises(RecordChecksumError, match="the bytes of x"):
+        record.load_all()
