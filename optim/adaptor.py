@@ -284,10 +284,11 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
         ``"keep"`` leaves hyperparameters as they were constructed and reports the
         differences; ``"restore"`` takes the stored ones. ``rename`` maps stored paths
-        to those of the module. Raises RecordMismatchError, with nothing changed, for
-        another optimizer's record, another shape, and, unless ``strict=False``, for
-        the state of a parameter that is no longer there. A parameter without stored
-        state may be new, or one that was never stepped; the report names it.
+        to those of the module, and goes before IDs. Raises RecordMismatchError, with
+        nothing changed, for another optimizer's record, another shape, and, unless
+        ``strict=False``, for the state of a parameter that is no longer there. A
+        parameter without stored state may be new, or one that was never stepped; the
+        report names it.
         """
         from .stored.optimizer_record import load_optimizer_record
 

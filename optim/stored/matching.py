@@ -87,8 +87,9 @@ def match_states(
 ) -> Matching:
     """Return the parameters with their stored states: by ID first, then by path.
 
-    A parameter that rules computed has the states of what it was computed from. Raises
-    RecordMismatchError for rules that do not fit the stored parameters.
+    A state that ``rename`` gives the path of another parameter goes there, whatever its
+    ID. A parameter that rules computed has the states of what it was computed from.
+    Raises RecordMismatchError for rules that do not fit the stored parameters.
     """
     described = record.metadata.get("optimizer", {})
     layout = ModuleLayout.read(described.get("module"), file)
@@ -96,12 +97,16 @@ def match_states(
     upgraded = UpgradedPaths.of(layout, params.module, renamed, file)
     matching = Matching()
     by_id = {str(param.id): param for param in params.current()}
+    held_paths = {param.path for param in by_id.values()}
     pending: list[ParamState] = []
     # What had left its module before the save is missed nowhere, and something else
     # may have its path now.
     departed_ids = described.get("departed", ())
     for param_id, state in record.states.items():
-        if param_id in by_id and renamed(state.path) is not None:
+        target = renamed(state.path)
+        is_sent = target != state.path and target in held_paths
+        is_there = param_id in by_id and target is not None
+        if is_there and not (is_sent and target != by_id[param_id].path):
             matching.stored.append(StoredMatch(by_id.pop(param_id), state))
         elif param_id in departed_ids or upgraded.is_deleted(state.path):
             matching.dropped.append(state.path)

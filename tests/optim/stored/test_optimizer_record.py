@@ -179,6 +179,30 @@ def test_state_follows_the_id_when_the_layer_is_renamed() -> None:
     assert second.state[one["fc1"].weight]["step"] == 1
 
 
+@pytest.mark.parametrize("through", ["file", "record"])
+def test_a_rename_goes_before_the_ids(through: str) -> None:
+    net: Any = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optim = AdamW().bind(net, lr=0.1)
+    drive(optim, net, 1, 2)
+    means = [optim.state[net[i].weight]["exp_avg"].clone() for i in (0, 1)]
+    source: Any = optim.save_record() if through == "file" else optim.into_record()
+
+    report = optim.load_record(source, rename={"0": "1", "1": "0"})
+
+    assert report.renamed["0.weight"] == "1.weight"
+    for i, mean in enumerate(reversed(means)):
+        assert torch.equal(optim.state[net[i].weight]["exp_avg"], mean)
+
+
+def test_two_states_for_one_parameter_are_refused() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optim = AdamW().bind(net, lr=0.1)
+    drive(optim, net, 1)
+
+    with pytest.raises(RecordMismatchError, match=r"0\.weight"):
+        optim.load_record(optim.save_record(), rename={"0.weight": "1.weight"})
+
+
 def test_a_rename_rule_finds_the_path_of_a_fresh_module() -> None:
     one = tree(fc1=nn.Linear(3, 3))
     two = tree(head=nn.Linear(3, 3))
