@@ -51,7 +51,7 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 os.fsync(fd)
                 # In the same folder, so this is atomic: there is the old or the new.
                 scratch.rename()
-                sync_folder(folder)
+                sync_new_name(folder)
                 LOG.debug("%s: written", file)
             finally:
                 scratch.discard()
@@ -88,6 +88,21 @@ def sync_folder(folder: Descriptor) -> None:
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
             raise
+
+
+class _UnsureNameError(OSError):
+    """A new name is there, and the disk has failed to note it."""
+
+
+def sync_new_name(folder: Descriptor) -> None:
+    """Do the same once something in ``folder`` has taken its final name.
+
+    `explain_os_error` does not say of its errors that nothing has changed.
+    """
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        raise _UnsureNameError(error.errno, error.strerror) from error
 
 
 def make_folder(path: str) -> None:
@@ -156,6 +171,11 @@ def explain_os_error(error: OSError, path: str) -> OSError:
         errno.ELOOP: "it is a link that leads back to itself; remove it",
         errno.ENXIO: "nobody reads what is written there; start the reader first",
     }.get(error.errno or 0)
+    if isinstance(error, _UnsureNameError):
+        words = (
+            f"the disk reports an error ({error.strerror}) after the new content has "
+            "taken its place: after a crash, the old or the new is there"
+        )
     return OSError(error.errno, words or f"{error.strerror}; {stays}", path)
 
 

@@ -14,7 +14,11 @@ from pathlib import Path
 
 from ...config.process.interrupts import raise_of_signal, suppressed, uninterrupted
 from ...config.storage.opening import Descriptor, open_folder
-from ...config.storage.replacement import explain_os_error, sync_folder
+from ...config.storage.replacement import (
+    explain_os_error,
+    sync_folder,
+    sync_new_name,
+)
 from ...config.storage.scratch import (
     ScratchPath,
     any_scratch,
@@ -423,7 +427,7 @@ def _put(scratch: ScratchPath, parent: Descriptor, folder: Path) -> None:
                 raise
         else:
             break
-    sync_folder(parent)
+    sync_new_name(parent)
 
 
 def _replace(scratch: ScratchPath, folder: Path) -> None:

@@ -377,21 +377,26 @@ def test_an_error_that_names_another_file_is_not_explained_as_ones_own(
     assert names(tmp_path) == []
 
 
-def test_a_disk_that_fails_to_note_the_new_name_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fails_to_note_the_new_name_is_an_error_that_owns_the_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
+    write_file(tmp_path / "file", b"old")
     real = os.fsync
 
     def failing(fd: int) -> None:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            raise OSError(errno.EIO, "Input/output error")
+            raise OSError(code, os.strerror(code))
         real(fd)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(OSError, match="the disk reports an error"):
+    with pytest.raises(OSError, match="the disk reports an error") as caught:
         write_file(tmp_path / "file", b"new")
 
+    assert caught.value.errno == code
+    assert "unchanged" not in str(caught.value)
     assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_a_home_folder_that_nobody_has_expanded_is_told(
