@@ -5,10 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-from ...config.classes.fields import ClassField, fields_of
+from ...config.classes.fields import ClassField, fields_of, stored_fields
 from ...config.classes.serializable import deserialized
+from ...config.encode import encode, to_plain
+from ...config.errors import ConfigError
 from ...config.spelling import did_you_mean
 from ...records.errors import RecordMismatchError
 from ...records.io.remote.url import Place
@@ -279,7 +283,9 @@ class Restoring(StateTree):
             return _lazy(cls, values, deferred, absent)
         names = {part.attribute: part.name for part in fields_of(cls).values()}
         # A constructor knows its defaults, those that are made of other fields too.
-        return cls(**{names[key]: value for key, value in values.items()})
+        state = cls(**{names[key]: value for key, value in values.items()})
+        _put_back(state, values)
+        return state
 
 
 def _lazy(
@@ -289,7 +295,7 @@ def _lazy(
     absent: Sequence[ClassField],
 ) -> Any:
     """Return an instance whose waiting fields are read when they are touched."""
-    state = cls.__new__(cls)
+    state, stored = cls.__new__(cls), dict(values)
     for part in absent:
         if part.factory_of_data is None:
             values[part.attribute] = part.make_default()
@@ -309,7 +315,32 @@ def _lazy(
         _set_defaults(state)
         if hasattr(state, "__post_init__"):
             state.__post_init__(*init_only)
+            _put_back(state, stored)
     return state
+
+
+def _put_back(state: Any, values: Mapping[str, Any]) -> None:
+    """Give ``state`` the stored values, whatever its constructor made of them.
+
+    It made the same of the first ones when the run began, and must not do so twice.
+    What it only wraps, moves or converts stays as it is.
+    """
+    for part in stored_fields(type(state)):
+        name = part.attribute
+        if name in values and _is_other(getattr(state, name), values[name]):
+            object.__setattr__(state, name, values[name])
+
+
+def _is_other(made: object, stored: object) -> bool:
+    """Return whether two tensors, or plain data, hold other values."""
+    if made is stored:
+        return False
+    if isinstance(made, Tensor | np.ndarray) and isinstance(stored, type(made)):
+        return not _are_equal(torch.as_tensor(made), torch.as_tensor(stored))
+    try:
+        return repr(to_plain(encode(made))) != repr(to_plain(encode(stored)))
+    except ConfigError:
+        return False
 
 
 def _set_defaults(state: Any) -> None:
@@ -321,3 +352,13 @@ def _set_defaults(state: Any) -> None:
             object.__setattr__(state, part.name, part.default_factory())
         elif part.default is not dataclasses.MISSING:
             object.__setattr__(state, part.name, part.default)
+
+
+def _are_equal(made: Tensor, stored: Tensor) -> bool:
+    """Return whether two tensors hold one set of values, wherever they lie."""
+    if made.layout is not torch.strided or type(made) not in (Tensor, nn.Parameter):
+        return True  # of a class of its own, which alone knows what it wraps
+    if made.shape != stored.shape:
+        return False
+    a, b = made.detach().to(stored), stored.detach()
+    return bool(((a == b) | ((a != a) & (b != b))).all())

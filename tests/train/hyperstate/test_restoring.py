@@ -1,13 +1,13 @@
 """A state made again: what the program makes is filled, what follows is bound."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from burnish import module
 from burnish.config import ConfigError
@@ -392,3 +392,72 @@ def test_a_text_among_objects_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"nets\[1\]: found '<blb:state\.nets\.1"):
         load_ensemble()
+
+
+@dataclass
+class Counting:
+    count: Tensor
+    n: int = 0
+    path: Path = Path()
+
+    def __post_init__(self) -> None:
+        self.count, self.n = self.count + 1, self.n + 1
+        self.path = Path(f"{self.path}")
+
+
+@dataclass
+class Completing:
+    step: int
+    parts: list[Counting]
+    weight: Tensor
+    hist: list[int] = field(default_factory=list[int])
+    double: int | None = None
+
+    def __post_init__(self) -> None:
+        self.weight, self.hist = self.weight * 2, [*self.hist, 0]
+        if self.double is None:
+            self.double = 2 * self.step
+
+
+@dataclass
+class LazyCompleting(Lazy):
+    step: int
+    weight: Tensor
+    hist: list[int] = field(default_factory=list[int])
+    n: int | None = None
+
+    def __post_init__(self) -> None:
+        self.hist, self.n = [*self.hist, 0], 7 if self.n is None else self.n
+
+
+def test_what_a_constructor_adds_to_stored_values_is_not_added_twice(
+    tmp_path: Path,
+) -> None:
+    def begun(_: Config) -> Completing:
+        parts = [Counting(torch.tensor([1.0, torch.nan]))]
+        return Completing(1, parts, torch.ones(2))
+
+    for _ in range(3):
+        run = HyperState.load(Config, Completing, begun, checkpoint_dir=tmp_path)
+        run.save()
+    state = run.state  # pyright: ignore[reportPossiblyUnboundVariable]  # of the loop
+
+    assert (state.hist, state.double, state.weight.tolist()) == ([0], 2, [2.0, 2.0])
+    assert (state.parts[0].n, state.parts[0].path) == (1, Path())
+    assert state.parts[0].count[0] == 2.0
+
+
+def test_a_lazy_state_completes_what_is_missing_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    for _ in range(3):
+        run = HyperState.load(
+            Config,
+            LazyCompleting,
+            lambda _: LazyCompleting(0, torch.ones(1)),
+            checkpoint_dir=tmp_path,
+        )
+        run.state.step += 1
+        run.save()
+
+    assert (run.state.hist, run.state.n) == ([0], 7)  # pyright: ignore[reportPossiblyUnboundVariable]  # of the loop
