@@ -55,20 +55,20 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     """Steps a module with a simple optimizer; torch's schedulers and tools take it.
 
     For each parameter with a gradient: clip, bring state and gradient to its device,
-    call the simple step on plain tensors, write the parameter in place, keep the
-    state in storage of its own. A gradient with more digits than its parameter (that of
+    call the simple step on plain tensors, write the parameter in place, keep the state
+    in storage of its own. A gradient with more digits than its parameter (that of
     `apply_gradients`, or torch's ``grad_dtype``) is stepped with all of them. A
     parameter without a gradient, and its state, stay as they are; without any gradient
-    `step` does nothing, as in torch. Sparse gradients are made dense; complex
-    parameters are stepped as pairs of real ones. ``nonfinite`` says what a gradient
-    that is not finite, in its own dtype and in that of its state, does: ``"pass"`` it
-    on, ``"skip"`` the whole step, or raise an ``"error"``. ``state_dtype`` is what
-    state is kept and steps are computed in. ``master_dtype`` keeps for each narrower
-    parameter a master weight in that dtype, which is stepped and whose rounding the
-    parameter is. ``rounding="stochastic"`` computes in float32 and rounds half
-    precisions up or down, so that on average nothing is lost; ``seed`` is that of the
-    random bits, which no generator draws. ``fused=None`` compiles nothing; True
-    compiles the recorded step to C; False runs the step as it is written.
+    `step` moves schedules alone. Sparse gradients are made dense; complex parameters
+    are stepped as pairs of real ones. ``nonfinite`` says what a gradient that is not
+    finite, in its own dtype and in that of its state, does: ``"pass"`` it on,
+    ``"skip"`` the whole step, or raise an ``"error"``. ``state_dtype`` is what state is
+    kept and steps are computed in. ``master_dtype`` keeps for each narrower parameter a
+    master weight in that dtype, which is stepped and whose rounding the parameter is.
+    ``rounding="stochastic"`` computes in float32 and rounds half precisions up or down,
+    so that on average nothing is lost; ``seed`` is that of the random bits, which no
+    generator draws. ``fused=None`` compiles nothing; True compiles the recorded step to
+    C; False runs the step as it is written.
     """
 
     _is_adding = False

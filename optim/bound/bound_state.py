@@ -3,7 +3,7 @@
 import math
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -179,22 +179,19 @@ class BoundState:
         rate: float = group["lr"] if schedule is None else schedule.lr()
         return rate
 
-    def follow_schedule(self, index: int) -> float:
-        """Set a group's learning rate to that of the step that is made now; return it.
+    def next_rate(self, index: int) -> float:
+        """Return the learning rate of the step that a group is about to make.
 
-        A step alone does: who saves or asks for a report finds the rate of the last.
         Raises ValueError for what is no learning rate, as `bind` does.
         """
         group = self.groups[index]
         schedule = group.get("schedule")
+        rate = self._coming_rate(group)
         if schedule is not None:
             self._check_rate(index, group)
-            rate = self._coming_rate(group)
             if not 0.0 <= rate < math.inf:
                 raise ValueError(_no_rate(index, schedule, rate))
-            group["lr"] = self._rates[id(group)] = rate
-        current_rate: float = group["lr"]
-        return current_rate
+        return rate
 
     def _check_rate(self, index: int, group: ParamGroup) -> None:
         """Warn of a learning rate that somebody set where a schedule sets it."""
@@ -210,12 +207,17 @@ class BoundState:
             RuntimeWarning,
         )
 
-    def advance_schedules(self) -> None:
-        """Let the schedule of each group go on to the next step."""
+    def advance_schedules(self, rates: Sequence[float]) -> None:
+        """Let each group show the rate of the step that was made, and go on.
+
+        A step alone does: who saves or asks for a report finds the rate of the last.
+        """
         # Groups may share one schedule; it advances once a step.
         advanced: list[Any] = []
-        for group in self.groups:
+        for group, rate in zip(self.groups, rates, strict=True):
             schedule = group.get("schedule")
+            if schedule is not None:
+                group["lr"] = self._rates[id(group)] = rate
             if schedule is not None and not any(schedule is s for s in advanced):
                 self._check_driver(schedule)
                 schedule.advance()

@@ -102,7 +102,7 @@ class StepRunner:
             clipped_groups = bound.clipped(grads)
             # All rates first: one that is none is refused before anything is written.
             rates = [
-                bound.follow_schedule(index) if lr is None else lr
+                bound.next_rate(index) if lr is None else lr
                 for index in range(len(clipped_groups))
             ]
             for index, (clipped, scale, limit) in enumerate(clipped_groups):
@@ -117,7 +117,7 @@ class StepRunner:
             raise
         # A learning rate that the caller passes does not advance the schedules.
         if lr is None:
-            bound.advance_schedules()
+            bound.advance_schedules(rates)
 
     def _stepped(self, n_groups: int, grads: GroupGrads) -> list[Tensor]:
         """Return what the steps of the first groups move."""

@@ -140,3 +140,36 @@ def test_a_schedule_that_gives_no_learning_rate_stops_the_step_before_any_change
     assert same(before, net)
     optim.param_groups[1]["schedule"] = Constant(0.1)
     optim.step()
+
+
+def test_a_step_that_is_refused_leaves_the_rate_that_is_shown() -> None:
+    net = layers()
+    optim = SGD().bind(net, lr=Cosine(0.1, 10), groups=[Group("2.**", lr=0.1)])
+    drive(optim, net, 1)
+    optim.param_groups[1]["momentum"] = -1.0
+
+    with pytest.raises(ValueError, match="momentum"):
+        optim.step()
+
+    assert optim.param_groups[0]["lr"] == 0.1
+    optim.param_groups[1]["momentum"] = 0.0
+    optim.step()
+    assert optim.param_groups[0]["lr"] == Cosine(0.1, 10).at(1)
+
+
+def test_a_step_without_gradients_moves_schedules_alone_and_a_skipped_one_nothing() -> (
+    None
+):
+    net = layers()
+    schedule = Cosine(0.1, 10)
+    optim = SGD().bind(net, lr=schedule, nonfinite="skip")
+    before = values(net)
+
+    optim.step()
+    n_steps = schedule.n_steps
+    set_grads(net, 1)
+    net[0].weight.grad.fill_(float("nan"))
+    optim.step()
+
+    assert (n_steps, schedule.n_steps) == (1, 1)
+    assert same(before, net)
