@@ -13,9 +13,11 @@ from typing import (
 )
 
 from ..config.classes.annotations import annotations_of
+from ..config.classes.fields import undeclared_attributes
 from ..config.html import FoldedHtml
 from ..config.plain.node import Node
-from ..config.short_text import with_article
+from ..config.process.user_warning import warn_user
+from ..config.short_text import first_names, with_article
 from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
 from .entries.entries import Entries
@@ -207,6 +209,13 @@ class Record(Storable, FoldedHtml):
         from .declared import Declared
 
         values = self.fields()
+        if names := undeclared_attributes(self, values):
+            warn_user(
+                f"the {type(self).__name__} has {first_names(names, 4)}, and its class "
+                "declares no such field, so that it is not stored. Declare it with its "
+                "type, or begin its name with _ if it is not to be kept",
+                RuntimeWarning,
+            )
         nodes = encoder.fields(values, path, depth)
         Declared(encoder).check(type(self), values, nodes, path)
         return {"$record": [type(self).__qualname__, nodes]}

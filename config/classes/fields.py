@@ -4,11 +4,13 @@ Pydantic models (`Hparams` among them) and plain dataclasses look alike from her
 """
 
 import dataclasses
+import inspect
 import sys
 import types
 import typing
 from collections.abc import (
     Callable,
+    Container,
     Iterable,
     Iterator,
     Mapping,
@@ -149,6 +151,24 @@ def remade_fields(cls: type) -> "tuple[dataclasses.Field[Any], ...]":
     names begin with ``_`` are left out, since they are the class's own affair.
     """
     return _remade_fields(cls)
+
+
+def undeclared_attributes(value: object, declared: Container[str]) -> list[str]:
+    """Return the public attributes of an instance that are none of those ``declared``.
+
+    What a class keeps for itself (a cached property) is left out; a value of the class
+    without an annotation is no field, so that one of the instance's own counts.
+    """
+    cls = type(value)
+    return [
+        name
+        for name in getattr(value, "__dict__", ())
+        if not (
+            name in declared
+            or name.startswith("_")
+            or hasattr(inspect.getattr_static(cls, name, None), "__get__")
+        )
+    ]
 
 
 # Behind public ones of their own: type checkers doubt that a class is hashable, as a

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,26 @@ def test_records_are_equal_by_identity_and_hold_the_same_if_their_bytes_are() ->
     assert len({one, same}) == 2
     assert one.save() == same.save() == Holder.load(one.save()).save()
     assert all(one.save() != other.save() for other in others)
+
+
+def test_an_attribute_that_is_no_field_is_told_when_it_is_left_out() -> None:
+    class Untyped(Record):
+        step: int
+        best = None
+
+        @cached_property
+        def name(self) -> str:
+            return f"step {self.step}"
+
+    class Outer(Record):
+        inner: Untyped
+
+    record: Any = Untyped(step=1)
+    record._scratch = record.name
+    record.save()
+    record.best, record.stepp = 0.5, 2
+
+    with pytest.warns(RuntimeWarning, match="the Untyped has best, stepp, and its"):
+        record.save()
+    with pytest.warns(RuntimeWarning, match="the Untyped has best, stepp, and its"):
+        Outer(inner=record).save()

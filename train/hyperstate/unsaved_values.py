@@ -12,6 +12,7 @@ from ...config.classes.fields import (
     may_hold_structs,
     remade_fields,
     stored_fields,
+    undeclared_attributes,
 )
 from ...config.path import child
 from ...config.process.interrupts import raise_of_signal
@@ -81,14 +82,10 @@ def unsaved_attributes(state: Any) -> list[str]:
     What a class keeps for itself (a cached property) is none of a run.
     """
     cls = type(state)
-    attributes: dict[str, Any] = getattr(state, "__dict__", {})
-    known = {part.attribute for part in stored_fields(cls)}
-    known.update(getattr(cls, "__dataclass_fields__", ()))
-    return [
-        name
-        for name in attributes
-        if not (name in known or name.startswith("_") or hasattr(cls, name))
-    ]
+    declared = {part.attribute for part in stored_fields(cls)}
+    return undeclared_attributes(
+        state, declared.union(getattr(cls, "__dataclass_fields__", ()))
+    )
 
 
 def _remade_in(value: object, path: str) -> Iterator[tuple[str, object, str | None]]:
