@@ -33,6 +33,9 @@ for what schedulers of jobs send ahead of the end.
 """
 
 
+_ALL_SIGNALS = tuple(map(int, signal.valid_signals()))
+
+
 @contextmanager
 def uninterrupted() -> Generator[None]:
     """Handle Ctrl-C, SIGTERM, SIGALRM, SIGUSR1, ... after the block, not inside it.
@@ -125,7 +128,7 @@ def has_handlers() -> bool:
     Such code runs between any two lines of the main thread, and may change whatever
     the program has.
     """
-    handlers = map(signal.getsignal, signal.valid_signals())
+    handlers = map(signal.getsignal, _ALL_SIGNALS)
     return any(callable(h) and h is not signal.default_int_handler for h in handlers)
 
 

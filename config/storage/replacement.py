@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 
-from ..process.interrupts import suppressed
+from ..process.interrupts import raise_of_signal, suppressed
 from ..process.log import LOG
 from .opening import Descriptor, open_folder
 from .scratch import ScratchPath, remove_abandoned
@@ -102,6 +102,7 @@ def sync_new_name(folder: Descriptor) -> None:
     try:
         sync_folder(folder)
     except OSError as error:
+        raise_of_signal(error)
         raise _UnsureNameError(error.errno, error.strerror) from error
 
 

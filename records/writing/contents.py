@@ -291,8 +291,11 @@ class Contents:
     @cached_property
     def _has_handlers(self) -> bool:
         """Whether handlers of signals may change values while they are saved."""
-        # Looked at once: only a handler could set another one meanwhile.
-        return not is_snapshot() and has_handlers()
+        if is_snapshot():
+            return False
+        # Looked at once: only a handler could set another one meanwhile. To copy a
+        # little takes no longer than to ask about sixty signals.
+        return self._n_bytes <= _LITTLE or has_handlers()
 
     def _sum_of(self, i: int) -> bytes:
         self._n_told += 1
@@ -303,6 +306,9 @@ class Contents:
         if self._progress is not None:
             self._progress(self._n_done, self._n_bytes, self._entries[i].path)
 
+
+_LITTLE = 1 << 20
+"""Bytes that are copied, whoever could change them."""
 
 _FEW = 8 << 20
 """Fewer bytes are hashed and written before a thread has begun."""
