@@ -64,25 +64,30 @@ class GradientsAccumulator:
         Each batch names a parameter alike, by its ID. Raises ValueError, with no sum
         changed, for a gradient of another shape than those before.
         """
-        sums = {ParamId(name): self._sum(name, grad) for name, grad in grads.items()}
         for name, grad in grads.items():
-            dtype = self._dtypes.get(name, grad.dtype)
-            self._dtypes[ParamId(name)] = torch.promote_types(dtype, grad.dtype)
-        self._sums |= sums
+            self._check_shape(name, grad)
+        # One by one, so that no second set of all sums is in memory.
+        for name, grad in grads.items():
+            param_id, dtype = ParamId(name), self._dtypes.get(name, grad.dtype)
+            self._sums[param_id] = self._sum(name, grad.detach())
+            self._dtypes[param_id] = torch.promote_types(dtype, grad.dtype)
 
     def _sum(self, name: str, grad: Tensor) -> Tensor:
         """Return the sum so far with ``grad``."""
-        total, grad = self._sums.get(name), grad.detach()
+        total = self._sums.get(name)
         if total is None:
             # A copy: zero_grad() may write to what was given. In half precision, from
             # some sum on, what is added to it would be rounded away.
             return grad.to(_summed_in(grad.dtype), copy=True)
-        if grad.shape != total.shape:
+        return total + grad
+
+    def _check_shape(self, name: str, grad: Tensor) -> None:
+        total = self._sums.get(name)
+        if total is not None and grad.shape != total.shape:
             raise ValueError(
                 f"{name}: its gradient has shape {tuple(grad.shape)}, and those before "
                 f"have {tuple(total.shape)}; no sum was changed"
             )
-        return total + grad
 
     def grads(self) -> Gradients:
         """Return the sums, in the dtypes of what was summed, and begin anew."""

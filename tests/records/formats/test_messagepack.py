@@ -331,8 +331,8 @@ def test_another_document_written_over_an_open_one_is_not_taken_for_it(
     record = open_record(files[0], mmap=is_mapped)
 
     # In place, as `cp` writes: its sums are right, and are those of another one.
-    with files[0].open("r+b") as file:
-        file.write(files[1].read_bytes())
+    with files[0].open("r+b") as opened:
+        opened.write(files[1].read_bytes())
 
     with pytest.raises(RecordChecksumError, match="the bytes of z"):
         record["z"]
