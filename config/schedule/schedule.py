@@ -262,7 +262,8 @@ def _check(schedule: Schedule) -> None:
             raise ValueError(
                 f"x must grow from point to point, got {x1:g} after {x0:g}"
             )
-        if join == "exp" and not a * b > 0:
+        # No product, which two small values of one sign make 0.
+        if join == "exp" and not (a > 0 < b or a < 0 > b):
             raise ValueError(f"'exp' needs two values of one sign, got {a:g} and {b:g}")
 
 

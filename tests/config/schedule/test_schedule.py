@@ -172,3 +172,9 @@ def test_whole_numbers_beyond_floats_are_kept_to_the_last_digit(
     config = load(Config, None, [f"n=step: {text}"])
 
     assert at(config, {"step": x}).n == value
+
+
+def test_a_geometric_join_of_values_whose_product_is_0_is_one() -> None:
+    schedule = Schedule.parse("step: 1e-300@0 exp 1e-302@2")
+
+    assert schedule(1) == pytest.approx(1e-301, rel=1e-12, abs=0)
