@@ -33,6 +33,7 @@ from .bound.plain_values import as_stored
 from .bound.state_check import BESIDE
 from .bound.weight_precision import WeightPrecision
 from .clipping import Clip, check_clip
+from .engines.memory.tensor_form import in_form_of
 from .groups import Group, PlacedGroup, place
 from .schedulers.scheduler import Scheduler
 from .stepping.report import EngineReport
@@ -308,8 +309,12 @@ class OptimizerAdaptor(torch.optim.Optimizer):
             state_dict = super().state_dict()
         finally:
             self.state = states  # pyright: ignore[reportIncompatibleVariableOverride]  # torch has an attribute
+        params = dict(enumerate(p for g in self.param_groups for p in g["params"]))
         state_dict["state"] = {
-            number: {name: as_stored(as_dicts(value)) for name, value in fields.items()}
+            number: {
+                name: in_form_of(params.get(number), as_stored(as_dicts(value)))
+                for name, value in fields.items()
+            }
             for number, fields in state_dict["state"].items()
         }
         warn_of_left_out(self.param_groups)

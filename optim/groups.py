@@ -9,6 +9,7 @@ from torch import nn
 from ..config.patterns import Patterns, matches
 from ..config.short_text import with_article
 from ..config.spelling import did_you_mean
+from ..records.entries.select import unmatched
 from ..records.tensors.torch_internals import NormBase
 from .clipping import check_clip
 from .tensor_optimizer import (
@@ -136,7 +137,8 @@ def place(
     """Return every parameter in one group: the last that matches, or the first of all.
 
     Groups that later ones leave without a parameter are dropped. Raises ValueError
-    for a group that nothing matches.
+    for a group that nothing matches, and for one of its patterns, which would pass
+    among the others.
     """
     owners = _types(module)
     placed_groups = [PlacedGroup(base, lr, None, [])]
@@ -153,8 +155,9 @@ def place(
                 chosen, has_match[i] = i + 1, True
         placed_groups[chosen].params.append(param)
     for group, any_match in zip(groups, has_match, strict=True):
+        _check_patterns(group, params, module)
         if not any_match:
-            raise ValueError(_no_match(group, params, module))
+            raise ValueError(_no_match(repr(group), params))
     return [group for group in placed_groups if group.params]
 
 
@@ -194,25 +197,29 @@ def _types(module: nn.Module) -> dict[int, list[nn.Module]]:
     return owners
 
 
-def _no_match(group: Group, params: "Sequence[Param]", module: nn.Module) -> str:
+def _check_patterns(group: Group, params: "Sequence[Param]", module: nn.Module) -> None:
+    """Raise ValueError for a pattern of a group that matches no path."""
+    for pattern, hint in unmatched(group.pattern, [param.path for param in params]):
+        is_alone = isinstance(group.pattern, str)
+        subject = repr(group) if is_alone else f"{group!r}: {pattern!r}"
+        hint = _tied_match(pattern, params, module) or hint
+        raise ValueError(_no_match(subject, params) + hint)
+
+
+def _no_match(subject: str, params: "Sequence[Param]") -> str:
     paths = [param.path for param in params]
-    hint = _tied_match(group, params, module)
-    if not hint and isinstance(group.pattern, str):
-        hint = did_you_mean(group.pattern, paths)
-    return (
-        f"{group!r} matches no parameter; there are {', '.join(paths[:8])}"
-        f"{', ...' if len(paths) > 8 else ''}.{hint}"
-    )
+    more = ", ..." if len(paths) > 8 else ""
+    return f"{subject} matches no parameter; there are {', '.join(paths[:8])}{more}."
 
 
-def _tied_match(group: Group, params: "Sequence[Param]", module: nn.Module) -> str:
+def _tied_match(pattern: str, params: "Sequence[Param]", module: nn.Module) -> str:
     """Return what to say where only a later path of a shared parameter matches."""
     by_tensor = {id(param.tensor): param for param in params}
     for path, tensor in module.named_parameters(remove_duplicate=False):
         param = by_tensor.get(id(tensor))
-        if param is None or group.pattern is None or path == param.path:
+        if param is None or path == param.path:
             continue
-        if matches(group.pattern, path, param._replace(path=path)):
+        if matches(pattern, path, param._replace(path=path)):
             return (
                 f" {path} is the parameter {param.path}: what is shared is stepped "
                 "once, and a group names it by the first of its paths."

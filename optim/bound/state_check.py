@@ -14,6 +14,7 @@ from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import first_names, with_article
 from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.shares import share_of
+from ..engines.memory.tensor_form import as_pairs
 from ..engines.tracing.extended_state import (
     KEPT,
     MASTER,
@@ -158,7 +159,7 @@ def _field(
 ) -> Any:
     value = values.get(name)
     if isinstance(usual, Tensor) and not usual.is_complex():
-        value = _as_pairs(value)
+        value = as_pairs(value)
     if value is None:
         # A default says what an older state without the field meant.
         default = type(blank).__dataclass_fields__[name].default
@@ -264,12 +265,6 @@ def _misfit_of_tensor(usual: Tensor, value: object) -> str:
     ):
         return f"is {value.dtype}, expected {usual.dtype}"
     return ""
-
-
-def _as_pairs(value: Any) -> Any:
-    """Return complex numbers, as torch keeps them, as the pairs that are stepped."""
-    is_complex = isinstance(value, Tensor) and value.is_complex()
-    return torch.view_as_real(value.resolve_conj()) if is_complex else value
 
 
 def _as_number(usual: Any, value: Tensor) -> Any:

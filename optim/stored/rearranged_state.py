@@ -16,6 +16,7 @@ from ...core.state.loading.derived import is_rearranged, rearranged, source_entr
 from ...records.entries.entry import Entry
 from ...records.tensors.grad_mode import no_grad
 from ..bound.nested_records import as_dicts
+from ..engines.memory.tensor_form import as_pairs
 from ..engines.tracing.extended_state import KEPT
 from ..engines.tracing.state_fields import fields_of_state
 
@@ -96,6 +97,8 @@ class RearrangedState:
         ]
 
     def _value(self, name: str, column: list[Any], blank: object, probe: object) -> Any:
+        if self.is_complex:
+            column = list(map(as_pairs, column))
         kind = type(column[0])
         if any(type(value) is not kind for value in column):
             raise BeginsAnewError(f"the parts do not all have {name}")

@@ -152,3 +152,20 @@ def test_an_optimizer_without_fields_says_that_they_are_what_groups_change() -> 
 
     with pytest.raises(ValueError, match=r"'beta'; it has none, .*fields of a datacla"):
         Plain().bind(nn.Linear(2, 2), lr=0.1, groups=[Group("bias", beta=0.1)])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (
+            ["0.bias", "2.bais"],
+            r"\['0.bias', '2.bais'\]\): '2.bais' matches no.*2\.bias",
+        ),
+        (["0.bias", "2"], r"'2' matches no parameter.*write '2\.\*\*'"),
+        ("2", r"Group\('2'\) matches no parameter.*write '2\.\*\*'"),
+    ],
+    ids=["misspelt", "a layer", "a layer alone"],
+)
+def test_each_pattern_of_a_group_has_to_match(pattern: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SGD().bind(layers(), lr=0.1, groups=[Group(pattern, lr=1.0)])

@@ -60,3 +60,25 @@ def stepped_tensor(param: Tensor) -> Tensor:
     """Return the parameter's memory without autograd; a complex one as real pairs."""
     tensor = param.detach()
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def as_pairs(value: Any) -> Any:
+    """Return complex numbers, as torch keeps them, as the pairs that are stepped."""
+    is_complex = isinstance(value, Tensor) and value.is_complex()
+    return torch.view_as_real(value.resolve_conj()) if is_complex else value
+
+
+def in_form_of(param: Tensor | None, value: Any) -> Any:
+    """Return the pairs that are kept for a complex parameter as complex numbers.
+
+    So torch's state dicts have them. The same memory, where torch can view it so.
+    """
+    if param is None or not param.is_complex() or not isinstance(value, Tensor):
+        return value
+    is_kept = value.dtype in (torch.float32, torch.float64)
+    if not (is_kept and is_plain_tensor(value)) or value.shape != (*param.shape, 2):
+        return value
+    try:
+        return torch.view_as_complex(value)
+    except RuntimeError:  # pairs that do not lie two by two
+        return torch.view_as_complex(value.contiguous().clone())

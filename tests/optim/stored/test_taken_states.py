@@ -212,6 +212,19 @@ def test_pairs_of_complex_parameters_are_carried() -> None:
     assert torch.equal(optimizer.state[net.qk]["exp_avg"], torch.cat(parts, 1))
 
 
+def test_complex_states_of_a_state_dict_are_carried() -> None:
+    change = CHANGES["merge"]
+    old, old_optimizer = trained(change, AdamW(), dtype=torch.complex64)
+    net = convert(change.new_class()(), torch.complex64)
+    load_record(net, old.save_record())
+
+    optimizer = AdamW().bind(net, lr=0.1)
+    optimizer.load_state_dict(old_optimizer.state_dict())
+
+    parts = [old_optimizer.state[p]["exp_avg"] for p in (old.q, old.k)]
+    assert torch.equal(optimizer.state[net.qk]["exp_avg"], torch.cat(parts, 1))
+
+
 def test_merged_parameters_whose_counters_differ_are_named() -> None:
     change = CHANGES["merge"]
     old, old_optimizer = trained(change, AdamW(), 2)

@@ -127,6 +127,11 @@ def test_torchs_states_of_complex_parameters_load_and_go_on(
         optimizer.step()
 
     assert torch.allclose(modules[0][0], modules[1][0], atol=1e-6)
+    theirs.load_state_dict(copy.deepcopy(ours.state_dict()))
+    for module, optimizer in zip(modules, (theirs, ours), strict=True):
+        backward(module)
+        optimizer.step()
+    assert torch.allclose(modules[0][0], modules[1][0], atol=1e-6)
 
 
 def test_a_state_dict_of_another_optimizer_is_refused_before_anything_changes() -> None:
