@@ -96,7 +96,9 @@ class StepRunner:
         bound = self.bound
         if bound.nonfinite != "pass" and not self._are_finite(grads):
             return
-        is_probe = self._is_probe(grads)
+        if lr is None and self._is_probe(grads):
+            self._initialize(grads)
+            return
         turns = Turns(self._share_memory, grads)
         try:
             clipped_groups = bound.clipped(grads)
@@ -107,9 +109,6 @@ class StepRunner:
             ]
             for index, (clipped, scale, limit) in enumerate(clipped_groups):
                 call = bound.call_of(index, rates[index], scale, limit)
-                if is_probe:
-                    self.stepper.initialize(index, clipped, call)
-                    continue
                 turns.add(self.stepper.jobs(index, clipped, call, turns.settle))
             turns.run()
         except StepFailed as failure:
@@ -118,6 +117,12 @@ class StepRunner:
         # A learning rate that the caller passes does not advance the schedules.
         if lr is None:
             bound.advance_schedules(rates)
+
+    def _initialize(self, grads: GroupGrads) -> None:
+        """Make the states of what has a gradient, as the tool that probes wants."""
+        for index, group_grads in enumerate(grads):
+            call = self.bound.call_of(index, 0.0, None, None)
+            self.stepper.initialize(index, group_grads, call)
 
     def _stepped(self, n_groups: int, grads: GroupGrads) -> list[Tensor]:
         """Return what the steps of the first groups move."""
@@ -163,7 +168,8 @@ class StepRunner:
         """Return whether a tool only wants the states to be made.
 
         torch.distributed.checkpoint takes a first step of zero gradients with a
-        learning rate of zero for that, and expects the weights to stay.
+        learning rate of zero for that, and expects the weights to stay. It is none of
+        the run's, so that neither counters nor schedules go on.
         """
         bound = self.bound
         if bound.states or any(group["lr"] != 0.0 for group in bound.groups):

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler as schedules
 
+from burnish.core.state.identity import named_params
 from burnish.optim import (
     SGD,
     Adam,
+    AdamW,
     engine_report,
 )
+from burnish.optim.schedulers import Cosine
 
 from .nets import (
     Net,
@@ -205,6 +208,32 @@ def test_the_lazy_initialization_of_checkpoint_tools_leaves_decayed_weights() ->
     tools.get_optimizer_state_dict(module, adaptor)
 
     assert all(torch.equal(a, b) for a, b in zip(before, values(module), strict=True))
+
+
+def test_the_lazy_initialization_of_checkpoint_tools_leaves_schedules() -> None:
+    from torch.distributed.checkpoint import state_dict as tools
+
+    module = layers()
+    adaptor = SGD(momentum=0.9).bind(module, lr=Cosine(0.1, 10))
+
+    tools.get_optimizer_state_dict(
+        module, adaptor
+    )  # a warning is an error in these tests
+
+    assert adaptor.state
+    drive(adaptor, module, 1)
+    assert adaptor.param_groups[0]["lr"] == 0.1
+
+
+def test_zero_gradients_at_a_rate_that_is_passed_are_a_step() -> None:
+    module = layers()
+    before = values(module)
+    zeros = {str(p.id): torch.zeros_like(p.tensor) for p in named_params(module)}
+
+    AdamW(weight_decay=0.5).bind(module, lr=0.0).apply_gradients(0.1, module, zeros)
+
+    for param, start in zip(module.parameters(), before, strict=True):
+        torch.testing.assert_close(param, start * 0.95)
 
 
 @pytest.mark.skipif(
