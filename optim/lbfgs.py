@@ -92,6 +92,17 @@ class LBFGS:
             )
         return super().__new__(cls)
 
+    def __post_init__(self) -> None:
+        if self.line_search_fn not in (None, "strong_wolfe"):
+            raise ValueError(
+                "line_search_fn must be 'strong_wolfe' or None, got "
+                f"{self.line_search_fn!r}"
+            )
+        if self.history_size < 1:
+            raise ValueError(
+                f"history_size must be at least 1, got {self.history_size}"
+            )
+
     @explain_calls(
         "optimizer.bind(net, lr=1.0{})",
         "write",

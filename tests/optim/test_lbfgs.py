@@ -186,3 +186,18 @@ def test_lbfgs_says_why_it_has_none_of_the_options_of_others(option: str) -> Non
         LBFGS(**options)
     with pytest.raises(TypeError, match=rf"'{option}'\. It steps all param.*together"):
         LBFGS().bind(nn.Linear(2, 1), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"line_search_fn": "wolfe"}, "must be 'strong_wolfe' or None, got 'wolfe'"),
+        ({"history_size": 0}, "history_size must be at least 1, got 0"),
+    ],
+    ids=["line search", "history"],
+)
+def test_what_no_step_would_take_is_refused_when_it_is_given(
+    options: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        LBFGS(**options)
