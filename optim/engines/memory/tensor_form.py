@@ -5,6 +5,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
+from ....config.process.interrupts import raise_of_signal
+
 
 @runtime_checkable
 class _RecordLike(Protocol):
@@ -80,5 +82,6 @@ def in_form_of(param: Tensor | None, value: Any) -> Any:
         return value
     try:
         return torch.view_as_complex(value)
-    except RuntimeError:  # pairs that do not lie two by two
+    except RuntimeError as error:  # pairs that do not lie two by two
+        raise_of_signal(error)
         return torch.view_as_complex(value.contiguous().clone())
