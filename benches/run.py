@@ -23,8 +23,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--here", action="store_true", help="no process of its own")
     arguments = parser.parse_args()
-    # What a scheduler ends leaves no files behind, which lie in memory.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # What a scheduler ends leaves no files behind, which lie in memory. By Python's own
+    # handler: one of ours might change values, and saves would copy them first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     known = questions()
     if unknown := set(arguments.names) - set(known):
         parser.error(f"no bench {', '.join(sorted(unknown))}; there are {[*known]}")

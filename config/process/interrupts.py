@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
 from traceback import walk_tb
-from types import FrameType, TracebackType
+from types import CellType, FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -123,13 +123,29 @@ def is_of_signal(error: BaseException) -> bool:
 
 
 def has_handlers() -> bool:
-    """Return whether some signal has a handler that is no part of Python.
+    """Return whether some signal has a handler that may change values.
 
     Such code runs between any two lines of the main thread, and may change whatever
     the program has.
     """
-    handlers = map(signal.getsignal, _ALL_SIGNALS)
-    return any(callable(h) and h is not signal.default_int_handler for h in handlers)
+    return any(map(_may_change_values, map(signal.getsignal, _ALL_SIGNALS)))
+
+
+def _may_change_values(handler: object) -> bool:
+    if not callable(handler) or handler is signal.default_int_handler:
+        return False
+    module: object = getattr(handler, "__module__", None)
+    if not (isinstance(module, str) and module.startswith(_HARMLESS)):
+        return True
+    # That of torch goes on to the handler that it has replaced.
+    cells: tuple[CellType, ...] = getattr(handler, "__closure__", None) or ()
+    return any(_may_change_values(cell.cell_contents) for cell in cells)
+
+
+_HARMLESS = (__name__.partition(".")[0] + ".", "torch.utils.data._utils.")
+"""Whose handlers only raise, or note a signal: ours, and that of torch's loaders, which
+every program with workers has.
+"""
 
 
 class suppressed:  # it is called as contextlib.suppress is

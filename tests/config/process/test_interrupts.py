@@ -20,6 +20,7 @@ from burnish.config.process.interrupts import (
     suppressed,
     uninterrupted,
 )
+from burnish.train.checkpoints.end_signal import EndSignal
 
 
 def test_ctrl_c_is_raised_after_the_block_and_the_handler_stays() -> None:
@@ -62,6 +63,33 @@ def test_only_what_is_no_part_of_python_is_a_handler_that_may_change_things() ->
 
     assert has_handlers() == before
     assert not before
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_the_handler_of_torch_changes_nothing_but_by_one_that_it_replaced(
+    is_replaced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.utils.data._utils import signal_handling
+
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    own = (lambda *_: None) if is_replaced else signal.SIG_DFL
+    before = signal.signal(signal.SIGCHLD, own)
+    try:
+        signal_handling._set_SIGCHLD_handler()  # pyright: ignore[reportPrivateUsage]  # of torch
+
+        assert callable(signal.getsignal(signal.SIGCHLD))
+        assert has_handlers() is is_replaced
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_handlers_of_ours_change_nothing() -> None:
+    end_signal = EndSignal(signal.SIGUSR2)
+    try:
+        assert callable(signal.getsignal(signal.SIGUSR2))
+        assert not has_handlers()
+    finally:
+        end_signal.release()
 
 
 def test_other_threads_need_nothing() -> None:
