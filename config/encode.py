@@ -118,6 +118,18 @@ def to_plain(tree: object) -> Any:
     return float(tree) if isinstance(tree, Rounded) else tree
 
 
+def data_text(value: object) -> str | None:
+    """Return a text that tells one value from another as files do.
+
+    None for objects that no file has: what they show of themselves may change without
+    them, as that of a progress bar or a lock.
+    """
+    try:
+        return repr(to_plain(encode(value)))
+    except ConfigError:
+        return None
+
+
 def without_names(tree: object) -> object:
     """Return ``tree`` with structs as dicts, as it is in Python: tuples are kept."""
     if is_dict(tree):

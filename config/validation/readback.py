@@ -32,7 +32,7 @@ from ..classes.fields import (
 )
 from ..classes.fields import literals as literals_of
 from ..classes.pydantic_internals import extra_values
-from ..encode import encode, to_plain
+from ..encode import data_text, encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
 from ..process.interrupts import raise_of_signal
@@ -178,20 +178,13 @@ def _changed_remade(
     elif is_struct_value(value) and type(value) is type(again):
         for remade in remade_fields(type(value)):
             held, made = (getattr(v, remade.name, None) for v in (value, again))
-            if _is_data(held) and first_misread(Any, held, made, "") is not None:
+            is_data = data_text(held) is not None
+            if is_data and first_misread(Any, held, made, "") is not None:
                 yield child(path, remade.name), held, made
         for field in stored_fields(type(value)):
             if may_hold_structs(field.annotation):
                 held, made = (getattr(v, field.attribute) for v in (value, again))
                 yield from _changed_remade(held, made, child(path, field.name))
-
-
-def _is_data(value: object) -> bool:
-    try:
-        encode(value)
-    except ConfigError:
-        return False
-    return True
 
 
 def _warn_of_remade(changed: Sequence[tuple[str, object, object]]) -> None:

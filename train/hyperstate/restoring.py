@@ -1,6 +1,7 @@
 """A state made again of its text and its records, each object when it is needed."""
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from ...config.classes.fields import ClassField, fields_of, stored_fields
 from ...config.classes.serializable import deserialized
-from ...config.encode import encode, to_plain
-from ...config.errors import ConfigError
+from ...config.encode import data_text
+from ...config.process.user_warning import warn_user
+from ...config.short_text import first_names
 from ...config.spelling import did_you_mean
 from ...records.errors import RecordMismatchError
 from ...records.io.remote.url import Place
@@ -282,9 +284,10 @@ class Restoring(StateTree):
             }
             return _lazy(cls, values, deferred, absent)
         names = {part.attribute: part.name for part in fields_of(cls).values()}
+        stored = _stored_copies(cls, values)
         # A constructor knows its defaults, those that are made of other fields too.
         state = cls(**{names[key]: value for key, value in values.items()})
-        _put_back(state, values)
+        _put_back(state, stored)
         return state
 
 
@@ -295,7 +298,7 @@ def _lazy(
     absent: Sequence[ClassField],
 ) -> Any:
     """Return an instance whose waiting fields are read when they are touched."""
-    state, stored = cls.__new__(cls), dict(values)
+    state, stored = cls.__new__(cls), _stored_copies(cls, values)
     for part in absent:
         if part.factory_of_data is None:
             values[part.attribute] = part.make_default()
@@ -319,28 +322,61 @@ def _lazy(
     return state
 
 
-def _put_back(state: Any, values: Mapping[str, Any]) -> None:
+def _stored_copies(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` where no code of the class's own changes them in place."""
+    has_code = not dataclasses.is_dataclass(cls) or hasattr(cls, "__post_init__")
+    return {
+        name: _copied(value) if has_code else value for name, value in values.items()
+    }
+
+
+def _copied(value: Any) -> Any:
+    if type(value) is Tensor and value.layout is torch.strided:
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if type(value) is np.ndarray:
+        return value.copy()
+    if type(value) in (list, set, deque):
+        copies = map(_copied, value)
+        return (
+            deque(copies, value.maxlen) if type(value) is deque else type(value)(copies)
+        )
+    if type(value) is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    return value
+
+
+def _put_back(state: Any, stored: Mapping[str, Any]) -> None:
     """Give ``state`` the stored values, whatever its constructor made of them.
 
     It made the same of the first ones when the run began, and must not do so twice.
     What it only wraps, moves or converts stays as it is.
     """
+    changed: list[str] = []
     for part in stored_fields(type(state)):
         name = part.attribute
-        if name in values and _is_other(getattr(state, name), values[name]):
-            object.__setattr__(state, name, values[name])
+        if name in stored and _is_other(getattr(state, name), stored[name]):
+            object.__setattr__(state, name, stored[name])
+            changed.append(part.name)
+    if changed:
+        warn_user(
+            f"the constructor of {type(state).__qualname__} makes other values of "
+            f"{first_names(changed, 4)} than those of the checkpoint, which are taken. "
+            "Let the function that makes the first state complete it, and rewrite "
+            "rules change what an older program stored",
+            RuntimeWarning,
+        )
 
 
 def _is_other(made: object, stored: object) -> bool:
     """Return whether two tensors, or plain data, hold other values."""
     if made is stored:
         return False
-    if isinstance(made, Tensor | np.ndarray) and isinstance(stored, type(made)):
-        return not _are_equal(torch.as_tensor(made), torch.as_tensor(stored))
-    try:
-        return repr(to_plain(encode(made))) != repr(to_plain(encode(stored)))
-    except ConfigError:
-        return False
+    if isinstance(made, Tensor) and isinstance(stored, type(made)):
+        return not _are_equal(made, stored)
+    if isinstance(made, np.ndarray) and isinstance(stored, np.ndarray):
+        return made.shape != stored.shape or not _are_same(made, stored)
+    texts = data_text(made), data_text(stored)
+    return None not in texts and texts[0] != texts[1]
 
 
 def _set_defaults(state: Any) -> None:
@@ -360,5 +396,8 @@ def _are_equal(made: Tensor, stored: Tensor) -> bool:
         return True  # of a class of its own, which alone knows what it wraps
     if made.shape != stored.shape:
         return False
-    a, b = made.detach().to(stored), stored.detach()
+    return _are_same(made.detach().to(stored), stored.detach())
+
+
+def _are_same(a: Any, b: Any) -> bool:
     return bool(((a == b) | ((a != a) & (b != b))).all())

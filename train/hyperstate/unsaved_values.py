@@ -14,6 +14,7 @@ from ...config.classes.fields import (
     stored_fields,
     undeclared_attributes,
 )
+from ...config.encode import data_text
 from ...config.path import child
 from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
@@ -27,7 +28,7 @@ class UnsavedValues:
     """Warns, once of each kind, of what the saves of a run leave out."""
 
     _remade: dict[str, str | None] = field(default_factory=dict[str, str | None])
-    """What constructors made of the fields that they fill themselves, by path."""
+    """The texts of what constructors made of fields that they fill, by path."""
     _is_told_of_attributes: bool = False
     _is_told_of_remade: bool = False
 
@@ -67,7 +68,7 @@ class UnsavedValues:
             objects = [*_objects_in(value)]
             if objects:
                 stored = _stored_objects(state) if stored is None else stored
-                is_lost = any(id(item) not in stored for item in objects)
+                is_lost = not all(_is_stored(item, stored) for item in objects)
             else:
                 remade = default or self._remade.get(path)
                 is_lost = remade is not None and _text(value) != remade
@@ -115,7 +116,7 @@ def _held(value: object, attribute: str) -> object:
     return getattr(value, attribute, MISSING)
 
 
-_EMPTY: dict[object, str] = {list: "[]", dict: "{}", set: "set()"}
+_EMPTY = (list, dict, set)
 
 
 def _default_text(cls: type, remade: Field[Any]) -> str | None:
@@ -125,15 +126,15 @@ def _default_text(cls: type, remade: Field[Any]) -> str | None:
     """
     if hasattr(cls, "__post_init__"):
         return None
-    factory: object = remade.default_factory
+    factory: Any = remade.default_factory
     if factory in _EMPTY:
-        return _EMPTY[factory]
+        return _text(factory())
     return None if remade.default is MISSING else _text(remade.default)
 
 
 def _text(value: object) -> str | None:
     try:
-        return repr(value)
+        return data_text(value)
     except Exception as error:  # users' code
         raise_of_signal(error)
         return None
@@ -152,6 +153,22 @@ def _objects_in(value: object) -> Iterator[object]:
     elif is_struct_value(value):
         for part in stored_fields(type(value)):
             yield from _objects_in(_held(value, part.attribute))
+
+
+def _is_stored(item: object, stored: set[int]) -> bool:
+    """Return whether records hold ``item``: of a module, all that may change.
+
+    What wraps a stored module (compiled, for several devices) has its tensors, and a
+    loss has none.
+    """
+    if id(item) in stored:
+        return True
+    if not isinstance(item, nn.Module):
+        return False
+    tensors = (*item.parameters(), *item.buffers())
+    usual = nn.Module.get_extra_state
+    has_more = any(type(m).get_extra_state is not usual for m in item.modules())
+    return not has_more and all(id(tensor) in stored for tensor in tensors)
 
 
 def _stored_objects(value: object) -> set[int]:

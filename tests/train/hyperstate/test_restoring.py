@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from burnish import module
@@ -437,10 +439,16 @@ def test_what_a_constructor_adds_to_stored_values_is_not_added_twice(
         parts = [Counting(torch.tensor([1.0, torch.nan]))]
         return Completing(1, parts, torch.ones(2))
 
-    for _ in range(3):
-        run = HyperState.load(Config, Completing, begun, checkpoint_dir=tmp_path)
+    run = HyperState.load(Config, Completing, begun, checkpoint_dir=tmp_path)
+    run.save()
+    for _ in range(2):
+        with (
+            pytest.warns(RuntimeWarning, match="Completing makes other values of"),
+            pytest.warns(RuntimeWarning, match="Counting makes other values of"),
+        ):
+            run = HyperState.load(Config, Completing, begun, checkpoint_dir=tmp_path)
         run.save()
-    state = run.state  # pyright: ignore[reportPossiblyUnboundVariable]  # of the loop
+    state = run.state
 
     assert (state.hist, state.double, state.weight.tolist()) == ([0], 2, [2.0, 2.0])
     assert (state.parts[0].n, state.parts[0].path) == (1, Path())
@@ -450,14 +458,73 @@ def test_what_a_constructor_adds_to_stored_values_is_not_added_twice(
 def test_a_lazy_state_completes_what_is_missing_and_nothing_else(
     tmp_path: Path,
 ) -> None:
-    for _ in range(3):
-        run = HyperState.load(
+    def load() -> HyperState[Config, LazyCompleting]:
+        return HyperState.load(
             Config,
             LazyCompleting,
             lambda _: LazyCompleting(0, torch.ones(1)),
             checkpoint_dir=tmp_path,
         )
+
+    run = load()
+    run.save()
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="LazyCompleting makes .* hist than"):
+            run = load()
         run.state.step += 1
         run.save()
 
-    assert (run.state.hist, run.state.n) == ([0], 7)  # pyright: ignore[reportPossiblyUnboundVariable]  # of the loop
+    assert (run.state.hist, run.state.n) == ([0], 7)
+
+
+@dataclass
+class InPlace:
+    count: Tensor
+    array: NDArray[np.float64]
+    step: int = 0
+    hist: list[int] = field(default_factory=list[int])
+    options: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+
+    def __post_init__(self) -> None:
+        self.count.add_(1)
+        self.array[:] += 1
+        self.hist.append(0)
+        self.options.setdefault("a", []).append(0)
+
+
+@dataclass
+class Viewing:
+    array: NDArray[np.float64]
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        self.array = np.flip(self.array[::-1].copy())
+        self.array.flags.writeable = False
+
+
+def test_what_a_constructor_changes_in_place_is_not_changed_twice(
+    tmp_path: Path,
+) -> None:
+    def begun(_: Config) -> InPlace:
+        return InPlace(torch.zeros(1), np.zeros(1))
+
+    HyperState.load(Config, InPlace, begun, checkpoint_dir=tmp_path).save()
+    with pytest.warns(RuntimeWarning, match="count, array, hist, options than"):
+        run = HyperState.load(Config, InPlace, begun, checkpoint_dir=tmp_path)
+
+    state = run.state
+    assert (state.count.item(), state.array.tolist()) == (1.0, [1.0])
+    assert (state.hist, state.options) == ([0], {"a": [0]})
+
+
+def test_an_array_may_lie_in_any_way_once_its_constructor_is_through(
+    tmp_path: Path,
+) -> None:
+    def begun(_: Config) -> Viewing:
+        return Viewing(np.arange(3.0))
+
+    for _ in range(2):
+        run = HyperState.load(Config, Viewing, begun, checkpoint_dir=tmp_path)
+        run.save()
+
+    assert run.state.array.tolist() == [0.0, 1.0, 2.0]  # pyright: ignore[reportPossiblyUnboundVariable]  # of the loop

@@ -75,6 +75,44 @@ class Fading:
         self.fade = torch.ones(2)
 
 
+class Bar:
+    """As those of progress are: what it shows says nothing of a run."""
+
+    n = 0
+
+    def __repr__(self) -> str:
+        return f"{self.n}/10"
+
+
+@dataclass
+class Tooled:
+    step: int
+    net: Net
+    loss: nn.Module = field(init=False)
+    parallel: nn.Module = field(init=False)
+    bar: Bar = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loss, self.bar = nn.MSELoss(), Bar()
+        self.parallel = nn.DataParallel(self.net)
+
+
+class Noisy(nn.Module):
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"seed": 1}
+
+
+@dataclass
+class Kept:
+    step: int
+    net: Net
+    noise: nn.Module = field(init=False)
+    norm: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.noise, self.norm = Noisy(), nn.BatchNorm1d(2)
+
+
 def begun(cls: Any, state: object, folder: Path) -> Any:
     run = HyperState.load(Config, cls, lambda _: state, checkpoint_dir=folder)
     run.state.step += 1
@@ -132,3 +170,17 @@ def test_what_constructors_make_again_is_not_told(tmp_path: Path) -> None:
         run.step()
 
     assert run.state.body is run.state.net.body
+
+
+def test_tools_that_a_run_needs_no_state_of_are_not_told(tmp_path: Path) -> None:
+    run = begun(Tooled, Tooled(0, Net()), tmp_path)
+    run.state.bar.n += 1
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.step()
+
+
+def test_modules_with_a_state_of_their_own_are_told(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match=r"the state's noise, norm is"):
+        begun(Kept, Kept(0, Net()), tmp_path).step()
