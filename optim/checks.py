@@ -63,8 +63,12 @@ def _check_type(name: str, hint: Any, value: Any) -> None:
 
 
 def _check_number(name: str, value: object, *, is_whole: bool = False) -> None:
-    kind = Integral if is_whole else Real
-    if isinstance(value, kind) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # a bool is Integral
+    # 1e4 is a whole number, too: people write numbers of steps so.
+    is_count = isinstance(value, Integral) or (
+        isinstance(value, float) and value.is_integer()
+    )
+    is_number = is_count if is_whole else isinstance(value, Real)
+    if is_number and not isinstance(value, bool):
         return
     described = (
         with_article(type(value).__name__)

@@ -203,6 +203,11 @@ def _check_patterns(group: Group, params: "Sequence[Param]", module: nn.Module) 
         is_alone = isinstance(group.pattern, str)
         subject = repr(group) if is_alone else f"{group!r}: {pattern!r}"
         hint = _tied_match(pattern, params, module) or hint
+        if not is_alone:
+            hint += (
+                " Leave it out, or choose by a function what a network may lack: "
+                "Group(lambda param: ...)."
+            )
         raise ValueError(_no_match(subject, params) + hint)
 
 

@@ -189,6 +189,9 @@ class BoundState:
         rate = self._coming_rate(group)
         if schedule is not None:
             self._check_rate(index, group)
+            if -_ROUNDING < rate < 0.0:
+                # A schedule that falls to 0 misses it so, and need not end the run.
+                rate = 0.0
             if not 0.0 <= rate < math.inf:
                 raise ValueError(_no_rate(index, schedule, rate))
         return rate
@@ -365,6 +368,10 @@ class BoundState:
                     restore_schedule(group, schedule)
 
         return undo
+
+
+_ROUNDING = 1e-12
+"""More than rounding takes from a rate: ``0.3 - 3 * 0.1`` is -6e-17."""
 
 
 def _no_rate(index: int, schedule: Scheduler, rate: float) -> str:

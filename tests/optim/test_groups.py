@@ -159,7 +159,7 @@ def test_an_optimizer_without_fields_says_that_they_are_what_groups_change() -> 
     [
         (
             ["0.bias", "2.bais"],
-            r"\['0.bias', '2.bais'\]\): '2.bais' matches no.*2\.bias",
+            r"\['0.bias', '2.bais'\]\): '2.bais' matches no.*2\.bias.*lambda param",
         ),
         (["0.bias", "2"], r"'2' matches no parameter.*write '2\.\*\*'"),
         ("2", r"Group\('2'\) matches no parameter.*write '2\.\*\*'"),

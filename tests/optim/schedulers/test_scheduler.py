@@ -142,6 +142,30 @@ def test_a_schedule_that_gives_no_learning_rate_stops_the_step_before_any_change
     optim.step()
 
 
+class Ending(Scheduler):
+    """One of a user's, which misses 0 by a rounding."""
+
+    n_steps: int = 0
+
+    def at(self, index: int) -> float:
+        """Return the learning rate of step ``index``, counted from 0."""
+        return 0.3 - 0.1 * index
+
+
+def test_a_rate_that_misses_0_by_a_rounding_is_0() -> None:
+    net = layers()
+    optim = SGD().bind(net, lr=Ending())
+
+    drive(optim, net, 1, 2, 3, 4)
+
+    assert Ending().at(3) < 0.0
+    assert optim.param_groups[0]["lr"] == 0.0
+
+
+def test_a_float_may_be_a_number_of_steps() -> None:
+    assert Cosine(0.1, 1e1).at(5) == Cosine(0.1, 10).at(5)  # type: ignore[arg-type]
+
+
 def test_a_step_that_is_refused_leaves_the_rate_that_is_shown() -> None:
     net = layers()
     optim = SGD().bind(net, lr=Cosine(0.1, 10), groups=[Group("2.**", lr=0.1)])
