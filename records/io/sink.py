@@ -114,14 +114,17 @@ class StreamSink:
                     errno.EAGAIN,
                     f"{self._file!r:.80} does not wait until there is room, so that "
                     "bytes would be lost; let it: os.set_blocking(file.fileno(), "
-                    "True), or settimeout(None) of a socket",
+                    "True), or settimeout(None) of a socket; write() of a class of "
+                    "yours returns how many bytes it took",
                 )
             return len(view)
-        is_count = isinstance(n_written, SupportsIndex)
+        # True, which some return for all is well, would be one byte.
+        is_count = isinstance(n_written, SupportsIndex) and n_written is not True
         if not (is_count and 0 < int(n_written) <= len(view)):
             raise OSError(
                 f"{self._file!r:.80} takes no more bytes: asked to write "
-                f"{len(view):,}, it says that it wrote {n_written!r:.40}"
+                f"{len(view):,}, it says that it wrote {n_written!r:.40}; expected is "
+                "the number of bytes that it took, or None for all"
             )
         return int(n_written)
 

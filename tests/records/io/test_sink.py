@@ -330,7 +330,7 @@ def test_a_pipe_that_does_not_wait_for_its_reader_is_refused_when_it_is_full() -
         record(1.0, 1_000_000).save(file)
 
 
-@pytest.mark.parametrize("answer", [0, -1, 1 << 40, "all"])
+@pytest.mark.parametrize("answer", [0, -1, 1 << 40, "all", True])
 def test_a_file_that_says_what_it_cannot_have_written_is_refused(answer: Any) -> None:
     class Liar(io.BytesIO):
         def write(self, buffer: Any) -> Any:
