@@ -343,7 +343,7 @@ def _leaf(obj: object, path: str) -> object:
         raise _unwritable(
             path,
             f"{with_article(name)} has no form as text: {short_repr(obj)}. "
-            f"{HOW_TO_REGISTER}",
+            + HOW_TO_REGISTER,
         ) from None
 
 

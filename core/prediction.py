@@ -48,7 +48,7 @@ def predict(
         module.eval()
         with no_grad():
             batches = [
-                _taken(module(*_batch(tensors, i, batch_size, device)), output_device)
+                _copied(module(*_batch(tensors, i, batch_size, device)), output_device)
                 for i in starts
             ]
     finally:
@@ -81,14 +81,14 @@ def _batch(
     return [t[start : start + size].to(device, copy=True) for t in tensors]
 
 
-def _taken(output: Any, device: torch.device | str | None) -> Any:
+def _copied(output: Any, device: torch.device | str | None) -> Any:
     """Return copies: a module may write its next output where this one stands."""
     if isinstance(output, Tensor):
         return output.to(output.device if device is None else device, copy=True)
     if isinstance(output, Mapping):
-        return {key: _taken(value, device) for key, value in output.items()}
+        return {key: _copied(value, device) for key, value in output.items()}
     if type(output) in (tuple, list):
-        return type(output)(_taken(value, device) for value in output)
+        return type(output)(_copied(value, device) for value in output)
     return output
 
 

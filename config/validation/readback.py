@@ -177,14 +177,18 @@ def _changed_remade(
             yield from _changed_remade(item, item_again, child(path, i))
     elif is_struct_value(value) and type(value) is type(again):
         for remade in remade_fields(type(value)):
-            held, made = (getattr(v, remade.name, None) for v in (value, again))
-            is_data = data_text(held) is not None
-            if is_data and first_misread(Any, held, made, "") is not None:
-                yield child(path, remade.name), held, made
+            item, item_again = (
+                getattr(struct, remade.name, None) for struct in (value, again)
+            )
+            is_data = data_text(item) is not None
+            if is_data and first_misread(Any, item, item_again, "") is not None:
+                yield child(path, remade.name), item, item_again
         for field in stored_fields(type(value)):
             if may_hold_structs(field.annotation):
-                held, made = (getattr(v, field.attribute) for v in (value, again))
-                yield from _changed_remade(held, made, child(path, field.name))
+                item, item_again = (
+                    getattr(struct, field.attribute) for struct in (value, again)
+                )
+                yield from _changed_remade(item, item_again, child(path, field.name))
 
 
 def _warn_of_remade(changed: Sequence[tuple[str, object, object]]) -> None:

@@ -175,13 +175,13 @@ def fill_optimizer(
 def _other_params(matching: Matching) -> list[str]:
     """Return what a run that goes on is to be told of the parameters that it steps."""
     cure = "to go on as it did, make the optimizer of the same parameters"
-    told = {
+    paths_by_text = {
         "stepped now, and not by the optimizer that was saved": matching.joined,
         "stepped by the optimizer that was saved, and not now": matching.left,
     }
     return [
         f"{first_names(paths, 4)}: {text}; {cure}"
-        for text, paths in told.items()
+        for text, paths in paths_by_text.items()
         if paths
     ]
 

@@ -291,16 +291,7 @@ class BatchWriter:
         except PrecisionError:
             # One by one, as the error must name the entry and not the group's first.
             for _, entry, *_ in group:
-                next(
-                    pieces(
-                        entry,
-                        dtype,
-                        self._precision,
-                        at_once=False,
-                        is_alone=self._is_alone,
-                    ),
-                    None,
-                )
+                next(self._pieces(entry, dtype), None)
             raise
         view, start = byte_view(out), 0
         for number, _, size, frame in group:

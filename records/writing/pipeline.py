@@ -15,7 +15,7 @@ _Item: TypeAlias = Sequence[Buffer] | _Call | BaseException | None
 
 
 class Pipeline:
-    """A sink that a helper writes to, and whose content the caller's thread writes.
+    """What a helper writes to, and whose content the caller's thread writes.
 
     Only that thread meets the real sink: what goes wrong there, Ctrl-C and streams of
     users are where they would be without a helper, and no file is closed under a
@@ -59,10 +59,6 @@ class Pipeline:
             # end before its owner closes what it reads from.
             with uninterrupted():
                 self._end(threads)
-
-    def write(self, buffer: Buffer) -> None:
-        """Have ``buffer`` written in its turn, as `writev` does."""
-        self.writev((buffer,))
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
         """Have ``buffers`` written in their turn: before `depth` more were taken."""

@@ -284,10 +284,10 @@ class Restoring(StateTree):
             }
             return _lazy(cls, values, deferred, absent)
         names = {part.attribute: part.name for part in fields_of(cls).values()}
-        stored = _stored_copies(cls, values)
+        stored_values = _stored_copies(cls, values)
         # A constructor knows its defaults, those that are made of other fields too.
         state = cls(**{names[key]: value for key, value in values.items()})
-        _put_back(state, stored)
+        _put_back(state, stored_values)
         return state
 
 
@@ -298,7 +298,7 @@ def _lazy(
     absent: Sequence[ClassField],
 ) -> Any:
     """Return an instance whose waiting fields are read when they are touched."""
-    state, stored = cls.__new__(cls), _stored_copies(cls, values)
+    state, stored_values = cls.__new__(cls), _stored_copies(cls, values)
     for part in absent:
         if part.factory_of_data is None:
             values[part.attribute] = part.make_default()
@@ -318,7 +318,7 @@ def _lazy(
         _set_defaults(state)
         if hasattr(state, "__post_init__"):
             state.__post_init__(*init_only)
-            _put_back(state, stored)
+            _put_back(state, stored_values)
     return state
 
 

@@ -63,12 +63,12 @@ class UnsavedValues:
     def _changed(self, state: object) -> list[str]:
         """Return the paths of fields that a constructor would fill otherwise."""
         changed: list[str] = []
-        stored: set[int] | None = None
+        stored_ids: set[int] | None = None
         for path, value, default in _remade_in(state, ""):
             objects = [*_objects_in(value)]
             if objects:
-                stored = _stored_objects(state) if stored is None else stored
-                is_lost = not all(_is_stored(item, stored) for item in objects)
+                stored_ids = _stored_ids(state) if stored_ids is None else stored_ids
+                is_lost = not all(_is_stored(item, stored_ids) for item in objects)
             else:
                 remade = default or self._remade.get(path)
                 is_lost = remade is not None and _text(value) != remade
@@ -100,16 +100,16 @@ def _remade_in(value: object, path: str) -> Iterator[tuple[str, object, str | No
     elif is_struct_value(value):
         cls = type(value)
         for remade in remade_fields(cls):
-            if (held := _held(value, remade.name)) is not MISSING:
-                yield child(path, remade.name), held, _default_text(cls, remade)
+            if (field_value := _field_value(value, remade.name)) is not MISSING:
+                yield child(path, remade.name), field_value, _default_text(cls, remade)
         for part in stored_fields(cls):
             # A history of a million numbers has no struct to look for.
             if may_hold_structs(part.annotation):
-                held = _held(value, part.attribute)
-                yield from _remade_in(held, child(path, part.name))
+                field_value = _field_value(value, part.attribute)
+                yield from _remade_in(field_value, child(path, part.name))
 
 
-def _held(value: object, attribute: str) -> object:
+def _field_value(value: object, attribute: str) -> object:
     """Return what a struct has there; MISSING for what nobody has read yet."""
     if isinstance(value, Lazy):
         return vars(value).get(attribute, MISSING)
@@ -152,32 +152,32 @@ def _objects_in(value: object) -> Iterator[object]:
             yield from _objects_in(item)
     elif is_struct_value(value):
         for part in stored_fields(type(value)):
-            yield from _objects_in(_held(value, part.attribute))
+            yield from _objects_in(_field_value(value, part.attribute))
 
 
-def _is_stored(item: object, stored: set[int]) -> bool:
+def _is_stored(item: object, stored_ids: set[int]) -> bool:
     """Return whether records hold ``item``: of a module, all that may change.
 
     What wraps a stored module (compiled, for several devices) has its tensors, and a
     loss has none.
     """
-    if id(item) in stored:
+    if id(item) in stored_ids:
         return True
     if not isinstance(item, nn.Module):
         return False
     tensors = (*item.parameters(), *item.buffers())
     usual = nn.Module.get_extra_state
     has_more = any(type(m).get_extra_state is not usual for m in item.modules())
-    return not has_more and all(id(tensor) in stored for tensor in tensors)
+    return not has_more and all(id(tensor) in stored_ids for tensor in tensors)
 
 
-def _stored_objects(value: object) -> set[int]:
-    """Return the objects below ``value`` that its records hold, as whole or in part."""
-    stored: set[int] = set()
+def _stored_ids(value: object) -> set[int]:
+    """Return the ids of objects below ``value`` that its records hold, in part too."""
+    stored_ids: set[int] = set()
     for item in _objects_in(value):
-        stored.add(id(item))
+        stored_ids.add(id(item))
         if isinstance(item, nn.Module):
-            stored.update(map(id, item.modules()))
-            stored.update(map(id, item.parameters()))
-            stored.update(map(id, item.buffers()))
-    return stored
+            stored_ids.update(map(id, item.modules()))
+            stored_ids.update(map(id, item.parameters()))
+            stored_ids.update(map(id, item.buffers()))
+    return stored_ids

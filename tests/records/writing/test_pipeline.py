@@ -363,7 +363,7 @@ def test_no_more_is_prepared_than_the_pipeline_is_deep() -> None:
 
     def prepare() -> None:
         for n in range(50):
-            pipeline.write(bytes([n]))
+            pipeline.writev((bytes([n]),))
             most[0] = max(most[0], n + 1 - len(written.buffers))
 
     pipeline.run(prepare)
@@ -377,9 +377,9 @@ def test_what_the_caller_is_asked_for_comes_behind_what_was_written() -> None:
     pipeline = Pipeline(written, has_helper=True)
 
     def prepare() -> None:
-        pipeline.write(b"1")
-        pipeline.call_and_wait(lambda: pipeline.write(b"2"))
-        pipeline.write(b"3")
+        pipeline.writev((b"1",))
+        pipeline.call_and_wait(lambda: pipeline.writev((b"2",)))
+        pipeline.writev((b"3",))
 
     pipeline.run(prepare)
 
