@@ -22,7 +22,7 @@ from .format_names import (
 from .header.file_index import FileIndex
 from .io.progress import Progress, StopsAsItself
 from .io.sink import Sink
-from .io.source import Source, digest_of_bytes
+from .io.source import Source, digest_of_bytes, digest_of_ends
 from .precision import RecordPrecision
 from .stored_contents import StoredContents
 from .writing.contents import Contents
@@ -118,6 +118,13 @@ class Format(ABC):
         A format whose sums cover every byte reads those alone.
         """
         return digest_of_bytes(source)
+
+    def fingerprint(self, source: Source) -> bytes:
+        """Return what tells the content of ``source`` from most others, by two reads.
+
+        A format whose sums cover every byte reads those.
+        """
+        return digest_of_ends(source)
 
     @classmethod
     def register(cls) -> None:

@@ -315,6 +315,7 @@ TESTED_IN = {
     "records/formats/msgpack_walk.py": "records/formats/test_messagepack.py",
     "records/sharded/dcp_planners.py": "records/sharded/test_dcp_storage.py",
     "records/sharded/share_payload.py": "optim/stored/test_state_shares.py",
+    "records/sharded/same_record.py": "core/persistence/test_sharded_modules.py",
     "records/sharded/saving.py": "core/persistence/test_sharded_folders.py",
     "records/stored_contents.py": "records/test_format.py",
     "records/tensors/grad_mode.py": "core/state/uninitialized/test_modes.py",

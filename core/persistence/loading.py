@@ -33,8 +33,10 @@ from ...records.io.sums_ahead import SumsAhead
 from ...records.nest import state_dict_within
 from ...records.open import open_record
 from ...records.processes.agreement import agreed
+from ...records.processes.messages import n_processes
 from ...records.readable import Readable
 from ...records.report import LoadReport
+from ...records.sharded.same_record import check_same_record
 from ...records.tensors.dtypes import name_of_dtype
 from ...records.tensors.shares import groups_of
 from ..evolution.upgrading import upgrade_left_out, upgrade_record
@@ -107,14 +109,19 @@ def load_record(
     check_module(module, "load_record")
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
 
-    def fill(transaction: Transaction) -> LoadReport:
-        record = module_record(source, hyperparameters, sha256, progress)
-        return fill_module(module, record, allowed, transaction)
-
     groups = groups_of_module(module)
-    return all_or_nothing(
-        lambda transaction: agreed(partial(fill, transaction), groups=groups)
-    )
+
+    def fill(transaction: Transaction) -> tuple[FlatRecord, LoadReport]:
+        record = module_record(source, hyperparameters, sha256, progress)
+        return record, fill_module(module, record, allowed, transaction)
+
+    def fill_all(transaction: Transaction) -> LoadReport:
+        record, report = agreed(partial(fill, transaction), groups=groups)
+        # One that fits none of the modules has been refused by now, in other words.
+        check_same_record(record, groups)
+        return report
+
+    return all_or_nothing(fill_all)
 
 
 def groups_of_module(module: nn.Module) -> list[Any]:
@@ -228,8 +235,27 @@ def from_record(
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_callable(factory)
-    record = module_record(source, hyperparameters, sha256, progress)
+    try:
+        record = module_record(source, hyperparameters, sha256, progress)
+    except Exception as error:
+        if n_processes() > 1:
+            _tell_who_builds(factory, error)
+        raise
     return build_from_record(factory, record, allowed)
+
+
+def _tell_who_builds(factory: Callable[[], nn.Module], error: Exception) -> None:
+    """Raise ``error`` on all processes that build this module of several.
+
+    They have opened the record, and would wait for this one. Which these are is known
+    once the module is built, and whoever builds may have to be many as well.
+    """
+
+    def fail() -> None:
+        raise error
+
+    module, _ = build_unfilled(factory, None, is_for_whole=False)
+    agreed(fail, groups=groups_of_module(module))
 
 
 def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowed) -> M:
@@ -263,6 +289,7 @@ def _from_record(
     *,
     is_for_whole: bool | None = None,
 ) -> M:
+    is_first_time = is_for_whole is None
     if is_for_whole is None:
         is_for_whole = bool(library_part(record.metadata)) and not is_part(record)
     module, build = build_unfilled(
@@ -273,9 +300,14 @@ def _from_record(
             f"the factory returned {with_article(type(module).__name__)}, expected an "
             "nn.Module; pass a function without arguments: lambda: Net(width=128)"
         )
+    groups = groups_of_module(module)
+    if is_first_time:
+        # Before they fill: of two records one may need what starts over.
+        agreed(lambda: None, groups=groups)
+        check_same_record(record, groups)
     fill = partial(_filled, factory, module, build, record, allowed, maps, transaction)
     # A process that has no module must not let the others wait for it in training.
-    return agreed(fill, groups=groups_of_module(module))
+    return agreed(fill, groups=groups)
 
 
 def _filled(

@@ -8,12 +8,14 @@ from typing import Any
 from ...config.process.gc_pause import paused_collection
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.short_text import first_names
+from ...records.entries.entries import Entries
 from ...records.errors import RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord, flat_record
 from ...records.nest import is_nest
 from ...records.processes.agreement import agreed
 from ...records.readable import entries_in
 from ...records.report import LoadReport
+from ...records.sharded.same_record import check_same_record
 from ...records.sharded.share_payload import with_shares
 from ...records.tensors.grad_mode import ordinary_tensors
 from ...records.tensors.shares import groups_of
@@ -105,19 +107,30 @@ def load_optimizer_record(
         raise ValueError(
             f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
         )
-    fill = partial(
-        fill_optimizer,
-        runner,
-        source,
-        is_restoring=hyperparameters == "restore",
-        rename=rename,
-        strict=strict,
-    )
     groups = groups_of(p for g in runner.bound.groups for p in g["params"])
-    # If it raises on one process of a mesh, none of them may go on with the new state.
-    return all_or_nothing(
-        lambda transaction: agreed(partial(fill, transaction), groups=groups)
-    )
+    is_live = isinstance(source, OptimizerRecord)
+
+    def fill(transaction: Transaction) -> tuple[Entries | None, LoadReport]:
+        opened = None if is_live else flat_record(entries_in(source))
+        report = fill_optimizer(
+            runner,
+            source if opened is None else opened,
+            transaction,
+            is_restoring=hyperparameters == "restore",
+            rename=rename,
+            strict=strict,
+            is_of_file=isinstance(source, str | os.PathLike),
+        )
+        return opened, report
+
+    def fill_all(transaction: Transaction) -> LoadReport:
+        # If it raises on one process of a mesh, none may go on with the new state.
+        opened, report = agreed(partial(fill, transaction), groups=groups)
+        if opened is not None:
+            check_same_record(opened, groups)
+        return report
+
+    return all_or_nothing(fill_all)
 
 
 @ordinary_tensors()
@@ -130,10 +143,12 @@ def fill_optimizer(
     is_restoring: bool,
     rename: Rename | None = None,
     strict: bool = True,
+    is_of_file: bool = False,
 ) -> LoadReport:
     """Load as `load_optimizer_record` does, together with what else is changed.
 
-    ``is_restoring`` takes the stored hyperparameters over.
+    ``is_restoring`` takes the stored hyperparameters over. ``is_of_file`` says that
+    ``source`` was opened for this alone, so that its tensors are nobody else's.
     """
     bound = runner.bound
     bound.current_groups()
@@ -162,7 +177,8 @@ def fill_optimizer(
         _check_conflicts(sources, problems.file)
         report.changed += _other_params(matching)
     # A mapped file gives tensors that nobody else has; writes stay in memory.
-    housed = bound.housed(states, adopt=isinstance(source, str | os.PathLike))
+    is_own = is_of_file or isinstance(source, str | os.PathLike)
+    housed = bound.housed(states, adopt=is_own)
     bound.replace_states(housed)
     bound.is_training = record.is_training
     transaction.undo_with(bound.forget_rates)

@@ -60,6 +60,8 @@ class Reading:
     """Path in the file to the path that a rename gave it."""
     progress: Progress | None = None
     """Who is told how far a load of it has come."""
+    fingerprint: str = ""
+    """What tells its content from others; empty where one process runs, or no file."""
 
 
 class EntryTable(Protocol):

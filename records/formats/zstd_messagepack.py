@@ -77,6 +77,10 @@ class ZstdMessagePack(Format):
         """Return that of the document, whatever frames it is in."""
         return document_digest(FrameSource(source))
 
+    def fingerprint(self, source: Source) -> bytes:
+        """Return the same: it costs no more than two reads."""
+        return self.digest(source)
+
 
 class _Writer:
     """Decides what becomes a frame of its own, and how that is coded."""

@@ -20,6 +20,8 @@ from .private_map import GRANULARITY, private_map
 
 _WINDOW = 1 << 20
 """From this size on, a file or a single tensor is mapped rather than read."""
+_END = 1 << 16
+"""Bytes at either end of a file that tell it from others."""
 _FIRST, _LAST = 1 << 16, 1 << 14
 """So far the header and the sums of a thousand tensors reach."""
 
@@ -110,6 +112,15 @@ def digest_of_bytes(source: Source) -> bytes:
     total = xxhash.xxh3_128()
     for start in range(0, source.size, _WINDOW):
         total.update(source.read(start, min(_WINDOW, source.size - start)))
+    return total.digest()
+
+
+def digest_of_ends(source: Source) -> bytes:
+    """Return the xxh3-128 sum of the size of ``source``, its first and last bytes."""
+    total = xxhash.xxh3_128(str(source.size).encode())
+    count = min(_END, source.size)
+    total.update(source.read(0, count))
+    total.update(source.read(source.size - count, count))
     return total.digest()
 
 

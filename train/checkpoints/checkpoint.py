@@ -27,6 +27,7 @@ from ...records.processes.agreement import agreed
 from ...records.sharded.shard_index import INDEX
 from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain_records import value_of
+from .distributed import check_same_checkpoint
 from .manifest import FILE, Manifest, PartRow
 from .part_kinds import (
     VALUE,
@@ -38,7 +39,7 @@ from .part_kinds import (
     part_of,
     refused,
 )
-from .shared_parts import shared_names, with_own_shares
+from .shared_parts import are_restored_together, shared_names, with_own_shares
 from .tied_parts import check_tied_modules, untied
 
 RNG = "rng"
@@ -194,7 +195,12 @@ class Checkpoint(os.PathLike[str]):
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
 
-        if shared_names(parts):
+        if are_restored_together(parts):
+            check_same_checkpoint(
+                self.manifest,
+                str(self.folder),
+                parts_in_shares=", ".join(shared_names(parts)) or "none",
+            )
             # If it raises on one process, none of them may go on with other values.
             all_or_nothing(lambda transaction: agreed(partial(fill_all, transaction)))
         else:

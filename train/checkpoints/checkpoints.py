@@ -32,7 +32,7 @@ from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
 from .choice import Choice, PatternsOfParts
-from .distributed import check_alike, is_writer
+from .distributed import check_alike, check_same_checkpoint, is_writer
 from .end_signal import EndSignal
 from .folders import Folders, check_count
 from .later_folders import LaterFolders
@@ -42,7 +42,7 @@ from .part_kinds import Part, PartRecord, part_records, parts_of, writable
 from .process_generators import ProcessGenerators
 from .remote_folders import Lasting, RemoteFolders, RunFolders
 from .shared_checkpoint import SharedCheckpoint
-from .shared_parts import SharedParts, shared_names
+from .shared_parts import SharedParts, are_restored_together, shared_names
 
 _TRIES = 16
 """How often a reader looks again for what a writer has removed meanwhile."""
@@ -237,7 +237,11 @@ class Checkpoints:
         shared = agreed(lambda: shared_names(objects))
         # All that says which messages follow is compared: a process that sends one more
         # than the others would wait for them without end.
-        facts = {"rng": f"{rng}", "parts_in_shares": ", ".join(shared) or "none"}
+        facts = {
+            "rng": f"{rng}",
+            "parts_in_shares": ", ".join(shared) or "none",
+            "on_signal": f"{self._signal and self._signal.number}",
+        }
         if shared:
             facts |= {"folder": str(self.folder), "wait": f"{self._wait}"}
         check_alike("saves", parts=parts, step=number, **facts)
@@ -340,13 +344,25 @@ class Checkpoints:
             _step(step, "restore")
         # Loading may draw random numbers, so the generators come last.
         filled = {**parts, **({RNG: ProcessGenerators()} if rng else {})}
-        for n_more_tries in reversed(range(_TRIES)):
+        is_together = are_restored_together(filled)
+
+        def find() -> Checkpoint | None:
             join_saves(self.folder)
             if step == "latest" and not self._folders.complete():
                 if not filled:
                     raise nothing_to_restore(())
+                return None
+            return self[step]
+
+        for n_more_tries in reversed(range(_TRIES)):
+            if is_together:
+                checkpoint = agreed(find)
+                manifest = None if checkpoint is None else checkpoint.manifest
+                check_same_checkpoint(manifest, str(self.folder), rng=rng)
+            else:
+                checkpoint = find()
+            if checkpoint is None:
                 return 0
-            checkpoint = self[step]
             try:
                 checkpoint.restore(
                     filled, hyperparameters=hyperparameters, progress=self._progress

@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from ...config.short_text import first_names
+from ...records.errors import RecordMismatchError
 from ...records.processes.messages import gathered, n_processes, rank
 from ...records.tensors.shares import is_sharded
+from .manifest import Manifest
 
 
 def is_writer() -> bool:
@@ -45,6 +47,43 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
                     f"process {number} {verb} with {name.replace('_', ' ')} "
                     f"{of_process[name]}, and process 0 with {fact}; all processes of "
                     "a run do so alike. Nothing was written"
+                )
+
+
+def check_same_checkpoint(found: Manifest | None, folder: str, **facts: object) -> None:
+    """Raise RecordMismatchError on all processes if they restore different checkpoints.
+
+    ``found`` is what this one has found in ``folder``. So it does if one process says
+    other ``facts`` than the first.
+    """
+    if n_processes() == 1:
+        return
+    words = "no checkpoint" if found is None else f"step {found.step}"
+    message = [
+        None if found is None else found.fingerprint,
+        f"{words} in {folder}",
+        {name: str(fact) for name, fact in facts.items()},
+    ]
+    first, *others = map(json.loads, gathered(json.dumps(message).encode()))
+    for number, (fingerprint, words, facts_of_process) in enumerate(others, 1):
+        if fingerprint != first[0]:
+            raise RecordMismatchError(
+                folder,
+                [
+                    f"process {number} finds {words}, and process 0 {first[1]}, which "
+                    "is another one"
+                ],
+                "Nothing was changed. All processes of a run restore one checkpoint: "
+                "keep them on a disk or in a storage that all of them see, or copy the "
+                "folder to each; if the run was saved anew meanwhile, restore again.",
+            )
+        for name, fact in first[2].items():
+            if facts_of_process[name] != fact:
+                raise ValueError(
+                    f"process {number} restores with {name.replace('_', ' ')} "
+                    f"{facts_of_process[name]}, "
+                    f"and process 0 with {fact}; all processes of a run do so alike. "
+                    "Nothing was changed"
                 )
 
 

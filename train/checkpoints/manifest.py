@@ -75,6 +75,12 @@ class Manifest:
         text = json.dumps(tree, indent=2, ensure_ascii=False)
         write_place(folder / FILE, text + "\n")
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells the checkpoint from others: its step, and what its parts hold."""
+        digests = sorted((name, row.digest) for name, row in self.parts.items())
+        return xxhash.xxh3_64_hexdigest(json.dumps([self.step, digests]).encode())
+
     @classmethod
     def read(cls, folder: Place) -> "Manifest":
         """Return the manifest in ``folder``. Raises `RecordError` for a damaged one."""

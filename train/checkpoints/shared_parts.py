@@ -18,6 +18,7 @@ from ...records.sharded.saving import FolderSave
 from .distributed import has_shares
 from .manifest import PartRow
 from .part_kinds import Part, part_of
+from .process_generators import ProcessGenerators
 
 
 def shared_names(parts: Mapping[str, Any]) -> list[str]:
@@ -38,6 +39,16 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
                 "the module itself, or gather the tensors first (full_tensor())"
             )
     return names
+
+
+def are_restored_together(parts: Mapping[str, Any]) -> bool:
+    """Return whether all processes fill ``parts`` together, as none does it for others.
+
+    Each has shares of its own, or generators. All else may be filled by one alone.
+    """
+    return any(isinstance(part, ProcessGenerators) for part in parts.values()) or bool(
+        shared_names(parts)
+    )
 
 
 @dataclass(slots=True)

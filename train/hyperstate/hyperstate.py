@@ -212,7 +212,13 @@ class HyperState(Generic[C, S]):
                 key=key,
                 overrides=override_texts(overrides),
                 ignore_extra=ignore_extra,
-                options={**options, "edit_every": edit_every},
+                # All that says which messages follow.
+                options={
+                    **options,
+                    "edit_every": edit_every,
+                    "wait": wait,
+                    "on_signal": on_signal,
+                },
                 ctx=context,
             )
             # Else the first save says that there is no folder, when a step is lost.

@@ -129,6 +129,108 @@ def test_a_state_that_fails_on_one_process_leaves_all_optimizers_as_they_were(
     in_two_processes(act, tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst", ".safetensors", ".json.gz"])
+def test_no_module_gets_rows_of_two_records(suffix: str, tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}{suffix}" for i in range(2)]
+    for i, file in enumerate(files):
+        net = plain_net()
+        with torch.no_grad():
+            net[0].weight[3, 3] += i
+        burnish.save_record(net, file)
+
+    def act(rank: int) -> None:
+        net = fsdp(plain_net())
+        before = whole_values(net)
+        with pytest.raises(RecordMismatchError, match=r"0 4 .*0\.\w.* 1 4 .*1\.\w"):
+            burnish.load_record(net, files[rank])
+        with pytest.raises(RecordMismatchError, match="load different records"):
+            burnish.from_record(lambda: fsdp(plain_net()), files[rank])
+
+        after = whole_values(net)
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+    in_two_processes(act, tmp_path)
+
+
+def test_a_record_that_is_saved_anew_while_it_is_loaded_is_not_mixed_with_the_old(
+    tmp_path: Path,
+) -> None:
+    folder = f"{tmp_path}/net/"
+
+    def act(rank: int) -> None:
+        net = fsdp(plain_net())
+        burnish.save_record(net, folder)
+        old = burnish.open_record(folder)
+        old.load_all()
+        net[0].weight.data.mul_(2)
+        burnish.save_record(net, folder)
+        with pytest.raises(RecordMismatchError, match="saved anew meanwhile"):
+            burnish.load_record(net, old if rank else folder)
+
+        burnish.load_record(net, folder)
+
+    in_two_processes(act, tmp_path)
+
+
+def test_no_module_gets_other_entries_on_each_process(
+    record: Path, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        chosen = burnish.open_record(record, only=f"{2 * rank}.**")
+        with pytest.raises(RecordMismatchError, match="different entries of one"):
+            burnish.load_record(fsdp(plain_net()), chosen)
+
+    in_two_processes(act, tmp_path)
+
+
+def test_what_a_process_has_by_itself_is_loaded_from_a_record_of_its_own(
+    tmp_path: Path,
+) -> None:
+    def act(rank: int) -> None:
+        net = nn.ModuleDict(
+            {"shared": fsdp(plain_net()), "own": nn.Linear(2, 2, bias=False)}
+        )
+        own = burnish.Record.from_state_dict({"weight": torch.full((2, 2), rank + 1.0)})
+        burnish.load_record(net["own"], own.save())
+
+        assert net["own"].weight.eq(rank + 1.0).all()
+
+    in_two_processes(act, tmp_path)
+
+
+def test_an_optimizer_gets_no_rows_of_two_states(tmp_path: Path) -> None:
+    plain = plain_net()
+    optim = AdamW().bind(plain, lr=1e-2)
+    files = [tmp_path / f"optim{i}.mpk" for i in range(2)]
+    for file in files:
+        backward(plain)
+        optim.step()
+        optim.save_record(file)
+
+    def act(rank: int) -> None:
+        ours = AdamW().bind(fsdp(plain_net()), lr=1e-2)
+        with pytest.raises(RecordMismatchError, match="load different records"):
+            ours.load_record(files[rank])
+
+        assert not ours.state
+
+    in_two_processes(act, tmp_path)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_process_that_cannot_open_the_record_lets_no_other_wait_for_its_module(
+    failing: int, record: Path, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        file = tmp_path / "missing.mpk" if rank == failing else record
+        with pytest.raises(FileNotFoundError, match=r"missing\.mpk"):
+            burnish.from_record(lambda: fsdp(plain_net()), file)
+
+        burnish.from_record(lambda: fsdp(plain_net()), record)
+
+    in_two_processes(act, tmp_path)
+
+
 def test_shares_of_different_tensors_are_never_tied(tmp_path: Path) -> None:
     class State(Record):
         first: torch.Tensor

@@ -1,5 +1,6 @@
 """All processes of a run begin with the same, or are refused."""
 
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def same_name() -> Any:
             {"state_cls": Counter},
             "state_cls Counter, and process 0 with state_cls State",
         ),
+        ({"wait": False}, "wait False, and process 0 with wait True"),
+        ({"on_signal": signal.SIGUSR1}, "on_signal .*, and process 0 with on_signal N"),
         ({"overrides": ["width=4"]}, r"overrides \['width=4'\], and process 0 with"),
         ({"every": 2}, "every 2, and process 0 with every 1"),
         ({"checkpoint_key": "n"}, "checkpoint_key n, and process 0"),

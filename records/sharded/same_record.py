@@ -1,0 +1,63 @@
+"""Several processes that load one module all read the same record."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..entries.entries import Entries
+from ..errors import RecordMismatchError
+from ..processes.messages import n_processes, rank, united
+from .save_plan import value_digest
+
+
+def check_same_record(record: Entries, groups: Sequence[Any]) -> None:
+    """Raise `RecordMismatchError` on all processes if they read different records.
+
+    Each would have rows of its own, and every one of them be verified. ``groups`` are
+    those that this process belongs to. What was never stored, or was opened before
+    there were groups, is not compared.
+    """
+    if all(n_processes(group) == 1 for group in groups):  # or there are none
+        return
+    content = record.reading.fingerprint
+    choice = value_digest([entry.path for entry in record.entries()]).hex()
+    if len(united([content] if content else [], groups=groups)) > 1:
+        raise _error(
+            record, groups, "the processes load different records", _SAME_CONTENT
+        )
+    if len(united([choice] if content else [], groups=groups)) > 1:
+        raise _error(
+            record,
+            groups,
+            "the processes load different entries of one record",
+            "Open it with the same only=, exclude= and rename= on all of them.",
+        )
+
+
+_SAME_CONTENT = (
+    "Load the same on all of them; if it was saved anew meanwhile, load it once more. "
+    "What a process has by itself is loaded into that module alone "
+    "(burnish.load_record(net.experts, file))."
+)
+
+
+def _error(
+    record: Entries, groups: Sequence[Any], problem: str, cure: str
+) -> RecordMismatchError:
+    file, n_entries = record.reading.file, len(record.entries())
+    own = f"process {rank():05d} {n_entries} entries of {file}"
+    told = [_in_words(text) for text in united([own], groups=groups)]
+    more = f" and {len(told) - 4} more" if len(told) > 4 else ""
+    return RecordMismatchError(
+        file,
+        [
+            f"{problem}, so that each would fill rows of its own: "
+            f"{', '.join(told[:4])}{more}"
+        ],
+        f"Nothing was changed. {cure}",
+    )
+
+
+def _in_words(text: str) -> str:
+    # Numbers of one length are in their order when they are sorted as texts.
+    word, number, rest = text.split(" ", 2)
+    return f"{word} {int(number)} {rest}"
