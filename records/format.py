@@ -3,14 +3,14 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
 
 from ..config.process.interrupts import raise_of_signal
 from ..config.registry import Registry
-from .entries.entries import Entries
+from .entries.entries import Entries, with_parts
 from .entries.entry import Kind
 from .errors import RecordError, RecordFormatError
 from .format_names import (
@@ -24,6 +24,7 @@ from .io.progress import Progress, StopsAsItself
 from .io.sink import Sink
 from .io.source import Source, digest_of_bytes, digest_of_ends
 from .precision import RecordPrecision
+from .processes.messages import n_processes
 from .stored_contents import StoredContents
 from .writing.contents import Contents
 
@@ -168,9 +169,13 @@ def read_record(form: Format, source: Source) -> Entries:
         raise RecordFormatError(
             source.name, f"damaged content in the format {form.name} ({error})"
         ) from error
-    if isinstance(contents, Entries):
-        return contents
-    return contents.record(source, form)
+    record = (
+        contents if isinstance(contents, Entries) else contents.record(source, form)
+    )
+    if n_processes() == 1:
+        return record  # nobody to compare with
+    fingerprint = form.fingerprint(source).hex()
+    return with_parts(record, reading=replace(record.reading, fingerprint=fingerprint))
 
 
 def write_record(

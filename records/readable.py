@@ -16,7 +16,6 @@ from .io.remote.address import Address, is_url, local_or_url
 from .io.remote.remote_source import RemoteSource
 from .io.remote.stored_object import StoredObject
 from .io.source import FileSource, MemorySource, Source, StreamSource
-from .processes.messages import n_processes
 from .record_view import Branch, entries_of_branch
 from .sharded.folder import is_record_folder
 from .sharded.shard_index import INDEX
@@ -113,15 +112,12 @@ def _read(source: Source, file: object) -> Entries:
         record = read_record(form, content)
         if isinstance(source, RemoteSource):
             _confirm(source, has_sums=record.verified != "none")
-        # One process alone has nobody to compare with.
-        mark = form.fingerprint(content).hex() if n_processes() > 1 else ""
     except BaseException:
         source.close()
         raise
-    reading = replace(
-        record.reading, file=source.name, format=form.name, fingerprint=mark
+    return with_parts(
+        record, reading=replace(record.reading, file=source.name, format=form.name)
     )
-    return with_parts(record, reading=reading)
 
 
 def _confirm(source: RemoteSource, *, has_sums: bool) -> None:

@@ -43,7 +43,7 @@ from torch.futures import Future
 
 from ..entries.entries import Entries, library_part
 from ..entries.entry import Entry
-from ..errors import PrecisionError
+from ..errors import PrecisionError, RecordMismatchError
 from ..format import format_named, read_record
 from ..io.source import Maps
 from ..record_writer import LIBRARY
@@ -249,10 +249,18 @@ class RecordStorageReader(StorageReader):
             )
             for item in plan.items
         ]
-        return plan
+        return dataclasses.replace(plan, storage_data=record.reading.fingerprint)
 
     def prepare_global_plan(self, plans: list[LoadPlan]) -> list[LoadPlan]:
-        """Return the plans as they are."""
+        """Return the plans as they are; raise if they are of different records."""
+        if len({plan.storage_data for plan in plans}) > 1:
+            raise RecordMismatchError(
+                self._opened().reading.file,
+                ["the processes load different records, each its own rows of them"],
+                "Nothing was changed. Give all of them the same folder, on a disk or "
+                "in a storage that they see; if it was saved anew meanwhile, load it "
+                "once more.",
+            )
         return plans
 
     def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:

@@ -158,6 +158,22 @@ def test_damage_in_one_process_s_part_stops_all_before_a_value_changes(
     in_processes(act, tmp_path / "processes", 2)
 
 
+def test_no_state_dict_gets_rows_of_two_records(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        net = fsdp(plain_net())
+        save(tmp_path / "0", net.state_dict())
+        net[0].weight.data.mul_(2)
+        save(tmp_path / "1", net.state_dict())
+        state = fsdp(plain_net()).state_dict()
+        before = state["0.weight"].full_tensor()
+        with pytest.raises(CheckpointException, match="load different records"):
+            load(tmp_path / str(rank), state)
+
+        assert torch.equal(state["0.weight"].full_tensor(), before)
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
 def test_planners_that_pickle_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     with pytest.raises(CheckpointException, match="RecordSavePlanner"):

@@ -105,16 +105,24 @@ def test_a_limit_of_time_ends_the_removal_of_parts(
         signal.signal(signal.SIGALRM, handler)
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "is not writable"),
+        (errno.EROFS, "is read-only"),
+        (errno.ENOSPC, "the disk is full"),
+    ],
+)
 def test_a_folder_that_takes_no_files_is_told_by_its_own_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> int:
-        raise PermissionError(errno.EACCES, "Permission denied", "x.tmp")
+        raise OSError(number, os.strerror(number), "x.tmp")
 
     monkeypatch.setattr("burnish.records.sharded.folder.Descriptor", refuse)
 
     with (
-        pytest.raises(PermissionError, match="is not writable") as error,
+        pytest.raises(OSError, match=words) as error,
         RecordFolder(tmp_path).claim("01234567"),
     ):
         pass
