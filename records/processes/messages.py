@@ -6,7 +6,7 @@ of the dimensions of a grid of processes: through one after the other all hear o
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ def broadcast(data: bytes, *, source: int = 0, group: Any = None) -> bytes:
     if not is_running():
         return data
     size = torch.tensor([len(data)], dtype=torch.int64, device=_device(group))
-    dist.broadcast(size, global_rank(source, group), group)
+    _exchange(dist.broadcast, size, global_rank(source, group), group)
     content = bytearray(data if rank(group) == source else int(size))
     broadcast_into(memoryview(content), source=source, group=group)
     return bytes(content)
@@ -47,7 +47,7 @@ def broadcast_into(memory: memoryview, *, source: int = 0, group: Any = None) ->
         return
     target = torch.frombuffer(memory, dtype=torch.uint8)
     message = target.to(_device(group))
-    dist.broadcast(message, global_rank(source, group), group)
+    _exchange(dist.broadcast, message, global_rank(source, group), group)
     target.copy_(message)
 
 
@@ -80,7 +80,7 @@ def _gathered_alike(data: bytes, group: Any, size: int = 8 + _SHORT) -> list[byt
         message[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     message = message.to(_device(group))
     messages = [torch.empty_like(message) for _ in range(n_processes(group))]
-    dist.all_gather(messages, message, group)
+    _exchange(dist.all_gather, messages, message, group)
     return [message.cpu().numpy().tobytes() for message in messages]
 
 
@@ -110,7 +110,7 @@ def added(numbers: Tensor, *, group: Any = None) -> Tensor:
     if not is_running():
         return numbers.cpu()
     message = numbers.to(_device(group), copy=True)
-    dist.all_reduce(message, dist.ReduceOp.SUM, group)
+    _exchange(dist.all_reduce, message, dist.ReduceOp.SUM, group)
     return message.cpu()
 
 
@@ -123,8 +123,21 @@ def _reduced(number: int, operation: str, group: Any) -> int:
     if not is_running():
         return number
     message = torch.tensor([number], dtype=torch.int64, device=_device(group))
-    dist.all_reduce(message, getattr(dist.ReduceOp, operation), group)
+    _exchange(dist.all_reduce, message, getattr(dist.ReduceOp, operation), group)
     return int(message)
+
+
+def _exchange(operation: Callable[..., object], *arguments: object) -> None:
+    """Call ``operation`` of torch, whose error is told what was waited for."""
+    try:
+        operation(*arguments)
+    except RuntimeError as error:
+        error.add_note(
+            f"process {rank()} waited for the other processes here: one of them has "
+            "ended, as by an error of its own that it prints, or does not make the "
+            "same calls. What was saved before is as it was"
+        )
+        raise
 
 
 def global_rank(source: int, group: Any) -> int:

@@ -101,9 +101,9 @@ class RecordFolder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             try:
                 return Descriptor(name, flags, dir_fd=folder.fd)
-            except (FileExistsError, FileNotFoundError):
-                raise  # another name is tried
             except OSError as error:
+                if isinstance(error, FileExistsError | FileNotFoundError):
+                    raise  # another name is tried
                 # The name is nobody's: what cannot be written is the folder.
                 raise explain_os_error(error, self.file(INDEX)) from error
 

@@ -1,5 +1,7 @@
 """Messages of the processes of one group or several."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,21 @@ def test_all_processes_of_a_grid_raise_the_error_of_the_first(tmp_path: Path) ->
             agreed(fail, groups=[mesh.get_group(0), mesh.get_group(1)])
 
     in_processes(act, tmp_path, 4)
+
+
+@pytest.mark.parametrize("exchange", [lambda: lowest(1), lambda: gathered(b"x")])
+def test_who_waits_for_a_process_that_has_ended_is_told_what_that_means(
+    exchange: Callable[[], object], tmp_path: Path
+) -> None:
+    def act(number: int) -> None:
+        if number == 0:
+            with pytest.raises(RuntimeError) as info:
+                exchange()
+
+            (note,) = info.value.__notes__
+            assert "process 0 waited for the other" in note
+            assert "one of them has ended" in note
+        # Whoever has ended cannot be waited for.
+        os._exit(0)
+
+    in_two_processes(act, tmp_path)
