@@ -71,7 +71,8 @@ FLOORS = {
     ],
     "records": [
         ("calls", "errors", "format_names"),
-        ("limits", "processes", "tensors"),
+        ("limits", "tensors"),
+        ("processes",),
         ("io",),
         ("entries", "special_types"),
         ("field_hints", "header", "precision", "report"),

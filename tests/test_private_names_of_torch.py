@@ -52,6 +52,7 @@ PLACES = {
     "torch.Tensor._make_subclass": "unfilled parameters",
     "torch.Tensor._version": "sees that a tensor changed between two steps",
     "torch.autograd._profiler_enabled": "whether a step is named",
+    "torch.distributed.distributed_c10d._set_pg_timeout": "who met may wait for hours",
     "torch.distributed.tensor.DTensor._local_tensor": "whose memory it is",
     "torch.nn.Module._load_from_state_dict": "who converts what it loads",
     "torch.nn.Module._save_to_state_dict": "who writes more than it has",

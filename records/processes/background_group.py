@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 from torch import distributed as dist
 
+from ..tensors.torch_internals import set_group_timeout
 from .messages import is_running, n_processes
 
 _HOURS = 24
@@ -23,8 +24,11 @@ def background_group() -> Any:
     world = dist.group.WORLD
     group = _groups.get(world)
     if group is None:
-        timeout = timedelta(hours=_HOURS)
-        group = _groups[world] = dist.new_group(backend="gloo", timeout=timeout)
+        # A process that dies now is missed as soon as torch misses it: only those that
+        # have met may wait for hours.
+        group = dist.new_group(backend="gloo")
+        set_group_timeout(group, timedelta(hours=_HOURS))
+        _groups[world] = group
     return group
 
 

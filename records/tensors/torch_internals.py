@@ -11,6 +11,7 @@ as well, are the only ones that are read where they are needed.
 import ctypes
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
@@ -228,3 +229,8 @@ address_in_c: int | None = vars(torch._C._dynamo.guards).get(  # pyright: ignore
     "_torchinductor_pyobject_tensor_data_ptr"
 )
 """Where the function of C is that takes a tensor's object and returns its address."""
+
+
+def set_group_timeout(group: Any, timeout: timedelta) -> None:
+    """Have messages of a group of `torch.distributed` wait so long from now on."""
+    import_module("torch.distributed.distributed_c10d")._set_pg_timeout(timeout, group)
