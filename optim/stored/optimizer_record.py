@@ -97,7 +97,7 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
 
 def load_optimizer_record(
     runner: StepRunner,
-    source: object,
+    source: Any,
     hyperparameters: str,
     rename: Rename | None,
     strict: bool,

@@ -135,7 +135,7 @@ def test_no_module_gets_rows_of_two_records(suffix: str, tmp_path: Path) -> None
     for i, file in enumerate(files):
         net = plain_net()
         with torch.no_grad():
-            net[0].weight[3, 3] += i
+            net.get_parameter("0.weight")[3, 3] += i
         burnish.save_record(net, file)
 
     def act(rank: int) -> None:
@@ -187,13 +187,12 @@ def test_what_a_process_has_by_itself_is_loaded_from_a_record_of_its_own(
     tmp_path: Path,
 ) -> None:
     def act(rank: int) -> None:
-        net = nn.ModuleDict(
-            {"shared": fsdp(plain_net()), "own": nn.Linear(2, 2, bias=False)}
-        )
+        own_layer = nn.Linear(2, 2, bias=False)
+        net = nn.ModuleDict({"shared": fsdp(plain_net()), "own": own_layer})
         own = burnish.Record.from_state_dict({"weight": torch.full((2, 2), rank + 1.0)})
         burnish.load_record(net["own"], own.save())
 
-        assert net["own"].weight.eq(rank + 1.0).all()
+        assert own_layer.weight.eq(rank + 1.0).all()
 
     in_two_processes(act, tmp_path)
 

@@ -54,7 +54,7 @@ def test_a_process_that_waits_for_a_signal_alone_is_told_and_waits_for_none(
     tmp_path: Path,
 ) -> None:
     def act(rank: int) -> None:
-        noted = {} if rank else {"on_signal": signal.SIGUSR1}
+        noted: dict[str, Any] = {} if rank else {"on_signal": signal.SIGUSR1}
         with pytest.raises(ValueError, match="1 saves with on signal None, and proc"):
             Checkpoints(tmp_path / "run", **noted).save(1, part=[1.5])
 
@@ -107,13 +107,15 @@ def test_generators_are_restored_by_all_processes_or_by_none(tmp_path: Path) -> 
         own = Checkpoints(tmp_path / "run")
         own.save(1, part=[1.5], rng=True)
         elsewhere = Checkpoints(tmp_path / "elsewhere")
+        parts: dict[str, Any] = {} if rank else {"part": [0.0]}
+        others: dict[str, Any] = {"absent": [1]} if rank else parts
         with pytest.raises(
             RecordMismatchError, match=r"1 finds no checkpoint in .*else"
         ):
             (elsewhere if rank else own).restore(rng=True)
         with pytest.raises(RecordMismatchError, match="absent: not in the checkpoint"):
-            own.restore(rng=True, **({"absent": [1]} if rank else {"part": [0.0]}))
+            own.restore(rng=True, **others)
         # The first process may keep what the others do not have.
-        assert own.restore(rng=True, **({} if rank else {"part": [0.0]})) == 1
+        assert own.restore(rng=True, **parts) == 1
 
     in_two_processes(act, tmp_path / "processes")
