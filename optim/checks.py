@@ -2,8 +2,9 @@
 
 import dataclasses
 from numbers import Integral, Real
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
+from ..config.classes.annotations import known_hints
 from ..config.short_text import with_article
 
 
@@ -41,10 +42,7 @@ def check_types(optimizer: object) -> None:
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    try:
-        hints = get_type_hints(cls)
-    except NameError:  # a name that only a type checker knows
-        return {}
+    hints = known_hints(cls)
     fields: Any = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]  # it is a dataclass
     return {f.name: hints.get(f.name) for f in fields if f.init}
 

@@ -2,11 +2,48 @@
 
 import inspect
 import sys
+import typing
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, get_origin
+
+from ..process.interrupts import raise_of_signal
 
 _LAZY = ("__annotate__", "__annotate_func__")
 """Where the body of a class has its annotations since Python 3.14: in a function."""
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """Stands in the hint of an annotation that names what is not there."""
+
+    text: str
+    """The annotation as it is written."""
+
+
+def known_hints(owner: Any, *, include_extras: bool = False) -> dict[str, Any]:
+    """Return what a class or function declares, Any where a name is not there.
+
+    One that only type checkers import, or that a function defines, leaves the other
+    annotations what they are; with ``include_extras`` `unresolved` tells which it is.
+    """
+    try:
+        return typing.get_type_hints(owner, include_extras=include_extras)
+    except Exception as error:
+        raise_of_signal(error)
+        # An annotation may name anything, also what is not there.
+    hints: dict[str, Any] = {}
+    for part in reversed(owner.__mro__) if isinstance(owner, type) else (owner,):
+        hints |= _hints_one_by_one(part, include_extras)
+    return hints
+
+
+def unresolved(hint: object) -> str | None:
+    """Return the annotation that `known_hints` could not resolve; None if it could."""
+    if get_origin(hint) is not Annotated:
+        return None
+    marks = getattr(hint, "__metadata__", ())
+    return next((m.text for m in marks if isinstance(m, Unresolved)), None)
 
 
 def annotations_of(owner: Any) -> Mapping[str, object]:
@@ -52,3 +89,31 @@ def is_class_variable(hint: object) -> bool:
     if isinstance(text, str):
         return text.partition("[")[0].strip().rpartition(".")[2] == "ClassVar"
     return hint is ClassVar or get_origin(hint) is ClassVar
+
+
+def _hints_one_by_one(owner: Any, include_extras: bool) -> dict[str, Any]:
+    scope, inner_scope = _scopes_of(owner)
+    hints: dict[str, Any] = {}
+    for name, annotation in annotations_of(owner).items():
+        holder = type("Holder", (), {"__annotations__": {name: annotation}})
+        try:
+            hints |= typing.get_type_hints(
+                holder,
+                globalns=scope,
+                localns=inner_scope,
+                include_extras=include_extras,
+            )
+        except Exception as error:  # this one cannot be told; the others can
+            raise_of_signal(error)
+            text = str(getattr(annotation, "__forward_arg__", annotation))
+            hints[name] = Annotated[Any, Unresolved(text)] if include_extras else Any
+    return hints
+
+
+def _scopes_of(owner: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the names that annotations of ``owner`` may use: its module's, its own."""
+    if isinstance(owner, type):
+        module = sys.modules.get(owner.__module__)
+        return vars(module) if module is not None else {}, dict(vars(owner))
+    # A wrapper has the annotations of what it wraps, whose module they are of.
+    return getattr(inspect.unwrap(owner), "__globals__", {}), {}

@@ -445,15 +445,23 @@ def _hints(cls: type) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls, include_extras=True)
     except NameError as unknown:
-        raise TypeError(
-            f"{cls.__qualname__}: the annotation {unknown.name!r} cannot be resolved. "
-            "Define it in the same module, outside of functions."
-        ) from unknown
+        raise _unresolvable(cls, unknown) from unknown
+
+
+def _unresolvable(cls: type, unknown: NameError) -> TypeError:
+    return TypeError(
+        f"{cls.__qualname__}: the annotation {unknown.name!r} cannot be resolved. "
+        "Define or import it at the top of the module, outside of functions and of "
+        "`if TYPE_CHECKING`."
+    )
 
 
 def _model_fields(cls: Any) -> list[ClassField]:
     if not is_complete(cls):
-        cls.model_rebuild()
+        try:
+            cls.model_rebuild()
+        except NameError as unknown:
+            raise _unresolvable(cls, unknown) from unknown
     return [_model_field(cls, name, info) for name, info in cls.model_fields.items()]
 
 

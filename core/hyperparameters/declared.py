@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from ...config.classes.annotations import annotations_of
+from ...config.classes.annotations import known_hints, unresolved
 from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import (
     computed_of,
@@ -23,7 +23,6 @@ from ...config.classes.fields import (
     members,
 )
 from ...config.classes.fields import literals as literal_values
-from ...config.process.interrupts import raise_of_signal
 from ...config.versioned import Versioned
 from ..modules.classes import by_class
 from ..modules.registry import Node
@@ -39,12 +38,7 @@ def argument_hints(cls: type[nn.Module]) -> Mapping[str, Hint]:
 
     A default that is no plain data tells as much as an annotation.
     """
-    try:
-        declared = typing.get_type_hints(cls.__init__, include_extras=True)
-    except Exception as error:
-        raise_of_signal(error)
-        # An annotation may name anything, also what is not there.
-        declared = _hints_one_by_one(cls.__init__)
+    declared = known_hints(cls.__init__, include_extras=True)
     return {
         name: declared.get(name, _hint_of_default(parameter.default))
         for name, parameter in parameters_of(cls).items()
@@ -87,6 +81,8 @@ def is_constrained(hint: Hint) -> bool:
 
 def item_hint(hint: Hint, key: object) -> Hint:
     """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
+    if unresolved(hint) is not None:
+        return hint  # nobody knows what it says of items either
     for member in members(hint):
         item = item_type(member, key)
         if item is not Any:
@@ -175,16 +171,3 @@ def _hint_of_default(default: object) -> Hint:
         default is not inspect.Parameter.empty and is_struct_value(default)
     )
     return type(default) if tells else Any
-
-
-def _hints_one_by_one(function: object) -> dict[str, Any]:
-    hints: dict[str, Any] = {}
-    for name, annotation in annotations_of(function).items():
-        holder = type("Holder", (), {"__annotations__": {name: annotation}})
-        scope = getattr(function, "__globals__", {})
-        try:
-            hints |= typing.get_type_hints(holder, globalns=scope, include_extras=True)
-        except Exception as error:  # this one cannot be told; the others can
-            raise_of_signal(error)
-            hints[name] = Any
-    return hints

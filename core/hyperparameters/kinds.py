@@ -176,7 +176,7 @@ def spec_of(
         )
     read_value = _read_back(plain_value, hint, path, read)
     if read_value is _UNKNOWN:
-        name = _name_of(value) if hint is Any else None
+        name = _name_of(value) if members(hint) == (Any,) else None
         return None if name in ("list", "dict") else name
     return _spec(value, read_value, path)
 

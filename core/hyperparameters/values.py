@@ -21,6 +21,7 @@ from typing import Any, ClassVar, TypeGuard
 import torch
 from torch import nn
 
+from ...config.classes.annotations import unresolved
 from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import is_struct_value, members
 from ...config.plain.codec import TAGGED_DEPTH
@@ -102,12 +103,11 @@ def check_declared(value: object, hint: Hint, where: str) -> None:
     """Raise TypeError if the argument does not declare the class of ``value``."""
     if type(value) not in members(hint):
         name = type(value).__qualname__
-        argument = where.rpartition(".")[2]
         raise UnstoredError(
             where,
             f"an object of {name} is read back only where the argument is annotated "
-            f"with it: {argument}: {name}.",
-            f"{description(value)} (annotate it with {name})",
+            f"with it{_annotation_cure(name, hint, where)}.",
+            f"{description(value)} ({_short_cure(name, hint)})",
         )
 
 
@@ -213,9 +213,38 @@ def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     raise UnstoredError(
         where,
         f"{value} is read back as {stored_value!r} unless the argument is annotated "
-        f"with {name}.",
-        f"{name}.{value.name} (annotate it with {name})",
+        f"with {name}{_unresolved_note(hint)}.",
+        f"{name}.{value.name} ({_short_cure(name, hint)})",
     )
+
+
+def _annotation_cure(name: str, hint: Hint, where: str) -> str:
+    """Return how the argument at ``where`` is declared to be of the class ``name``."""
+    argument = where.rpartition(".")[2]
+    if unresolved(hint) is not None:
+        return _unresolved_note(hint)
+    if argument.isdecimal():
+        return f": list[{name}] for a list, *args: {name} for positional arguments"
+    return f": {argument}: {name}"
+
+
+def _unresolved_note(hint: Hint) -> str:
+    text = unresolved(hint)
+    return "" if text is None else f", and {text!r} {_HOW_TO_RESOLVE}"
+
+
+def _short_cure(name: str, hint: Hint) -> str:
+    """Return the same in the few words that files have."""
+    text = unresolved(hint)
+    if text is None:
+        return f"annotate it with {name}"
+    return f"its annotation, {text:.40}, {_HOW_TO_RESOLVE}"
+
+
+_HOW_TO_RESOLVE = (
+    "is not there when the program runs: define or import it at the top of the module, "
+    "outside of functions and of `if TYPE_CHECKING`"
+)
 
 
 def _check_is_read_back(

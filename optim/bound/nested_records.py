@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...config.classes.annotations import known_hints
 from ...config.classes.fields import class_of, item_type, item_types, members
 from ...records.record import Record
 from .plain_values import NAMED, as_held, as_stored, of_text
@@ -54,11 +55,8 @@ def as_declared(hint: object, usual: object, value: object) -> Any:
 
 @lru_cache(maxsize=4096)
 def hints_of(cls: Any) -> Mapping[str, Any]:
-    """Return what the fields of a class declare; nothing if only its module knows."""
-    try:
-        return typing.get_type_hints(cls)
-    except NameError:
-        return {}
+    """Return what the fields of a class declare, Any of names that are not there."""
+    return known_hints(cls)
 
 
 def _kind(hint: object, usual: object, value: object) -> tuple[Any, object]:

@@ -4,7 +4,10 @@ Records hold dicts with str keys, lists, tuples, tensors, arrays, numbers, text 
 bytes. All else is a dict of one key, ``"$" + kind``, so that every format has it.
 """
 
+import dataclasses
 import enum
+import functools
+import types
 from argparse import Namespace
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
@@ -117,6 +120,14 @@ def usual_cure(value: object) -> str:
     if isinstance(value, Namespace | SimpleNamespace):
         name = with_article(type(value).__name__)
         return f"store vars(value), the dict of what {name} holds"
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return "store its name"
+    if isinstance(value, functools.partial):
+        return "store the name of its function, and its arguments"
+    if dataclasses.is_dataclass(value) and not hasattr(value, "state_dict"):
+        return "store dataclasses.asdict(value)"
+    if callable(getattr(value, "model_dump", None)):
+        return "store value.model_dump(), the dict of its fields"
     if isinstance(value, torch.utils.data.DataLoader):
         return "make it by burnish.train.ResumableLoader, which knows where it stands"
     if isinstance(value, torch.utils.data.Sampler):

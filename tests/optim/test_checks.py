@@ -119,3 +119,15 @@ def test_numbers_of_numpy_are_numbers() -> None:
     simple = SGD(momentum=float(np.float64(0.9)), weight_decay=np.float32(0.5))  # type: ignore[arg-type]
 
     assert bound(simple).param_groups[0]["weight_decay"] == 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typed(User):
+    """Annotates what only type checkers know."""
+
+    hook: "Nowhere | None" = None  # type: ignore[name-defined]  # noqa: F821  # on purpose
+
+
+def test_an_annotation_that_names_nothing_leaves_the_other_fields_checked() -> None:
+    with pytest.raises(TypeError, match="beta=...\\) must be a number, got 'x'"):
+        bound(Typed(beta="x"))  # type: ignore[arg-type]  # on purpose

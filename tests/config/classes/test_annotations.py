@@ -1,15 +1,20 @@
 """Annotations of classes and functions, and of the bodies of classes."""
 
+import dataclasses
+import functools
 import typing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from burnish.config import load
 from burnish.config.classes.annotations import (
     annotate,
     annotations_in,
     annotations_of,
     is_class_variable,
+    known_hints,
+    unresolved,
 )
 from burnish.config.hparams import Hparams
 from burnish.core.hyperparameters.declared import argument_hints
@@ -31,7 +36,28 @@ def test_names_that_only_type_checkers_import_leave_the_other_annotations_known(
     hints = argument_hints(typing.cast("type[nn.Module]", Net))
 
     assert set(annotations_of(Net.__init__)) == {"width", "inner", "return"}
-    assert (hints["width"], hints["inner"]) == (int, Any)
+    assert hints["width"] is int
+    assert unresolved(hints["inner"]) == "nn.Module"
+
+
+def test_annotations_of_a_wrapper_are_read_where_the_wrapped_function_stands() -> None:
+    elsewhere: dict[str, Any] = {}
+    exec("class Part: ...\ndef f(a: 'Part', b: 'Nowhere'): ...", elsewhere)
+    wrapper = functools.wraps(elsewhere["f"])(lambda *_: None)
+
+    assert known_hints(wrapper) == {"a": elsewhere["Part"], "b": Any}
+
+
+def test_a_class_keeps_what_its_parents_annotate_beside_an_unknown_name() -> None:
+    class Parent:
+        width: "int"
+        inner: "nn.Module"
+
+    class Child(Parent):
+        depth: "ClassVariant"
+
+    hints = {"width": int, "inner": Any, "depth": ClassVariant}
+    assert known_hints(Child) == hints
 
 
 def test_a_field_of_a_reserved_name_is_safe_beside_names_for_type_checkers() -> None:
@@ -65,3 +91,18 @@ def test_class_variables_are_told_from_fields_evaluated_or_not(hint: Any) -> Non
 )
 def test_fields_are_no_class_variables(hint: Any) -> None:
     assert not is_class_variable(hint)
+
+
+def test_a_config_of_names_for_type_checkers_says_where_they_must_be() -> None:
+    class Model(Hparams):
+        inner: "nn.Module | None" = None
+
+    @dataclasses.dataclass
+    class Struct:
+        inner: "nn.Module | None" = None
+
+    for cls in (Model, Struct):
+        with pytest.raises(
+            TypeError, match=r"'nn' .* outside of .* `if TYPE_CHECKING`"
+        ):
+            load(cls, None)

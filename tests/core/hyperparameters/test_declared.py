@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import pytest
 from torch import nn
 
+import burnish
 from burnish.config import Hparam
+from burnish.config.classes.annotations import unresolved
+from burnish.config.classes.fields import members
 from burnish.core.hyperparameters.declared import (
     argument_hints,
     is_constrained,
@@ -42,7 +45,39 @@ def test_a_default_that_is_no_plain_data_declares_its_type() -> None:
 
 
 def test_an_annotation_that_names_nothing_costs_the_others_nothing() -> None:
-    assert argument_hints(Net)["absent"] is Any
+    hint = argument_hints(Net)["absent"]
+
+    assert members(hint) == (Any,)
+    assert unresolved(hint) == unresolved(item_hint(hint, 0)) == "Nowhere"
+
+
+@burnish.module
+class Base(nn.Module):
+    def __init__(self, mode: Mode, parts: Any = None) -> None:
+        super().__init__()
+        self.mode, self.parts = mode, parts
+
+
+Base.__init__.__annotations__ |= {"mode": "Mode", "parts": "Nowhere"}
+
+
+class Child(Base):
+    """Takes what its parent takes."""
+
+
+def test_an_inherited_constructor_keeps_its_annotations_beside_an_unknown_name() -> (
+    None
+):
+    record = burnish.save_record(Child(Mode.FAST))
+
+    assert Child.from_record(record).mode is Mode.FAST  # type: ignore[attr-defined]  # of the decorator
+
+
+def test_what_an_unknown_name_declares_says_that_it_is_not_there() -> None:
+    with pytest.raises(
+        TypeError, match=r"'Nowhere' is not there .* `if TYPE_CHECKING`"
+    ):
+        burnish.get_hparams(Child(Mode.FAST, [Mode.FAST]))
 
 
 @pytest.mark.parametrize(

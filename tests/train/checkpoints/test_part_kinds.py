@@ -1,5 +1,7 @@
 """Parts of every kind come back the same, or are refused by name."""
 
+import dataclasses
+import functools
 import os
 from argparse import Namespace
 from collections import deque
@@ -8,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pydantic
 import pytest
 import torch
 from torch import nn
@@ -182,6 +185,32 @@ def test_an_object_with_a_state_inside_of_data_is_told_to_be_a_part(
     for part in (net(), AdamW().bind(net(), lr=0.1)):
         with pytest.raises(TypeError, match=r"store its state_dict\(\), or save it as"):
             Checkpoints(tmp_path).save(1, agent=kind(part))
+
+
+@dataclasses.dataclass
+class Setting:
+    width: int = 4
+
+
+class Form(pydantic.BaseModel):
+    width: int = 4
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (nn.GELU, "store its name"),
+        (torch.relu, "store its name"),
+        (functools.partial(nn.Linear, bias=False), "store the name of its function"),
+        (Setting(), r"store dataclasses.asdict\(value\)"),
+        (Form(), r"store value.model_dump\(\)"),
+    ],
+)
+def test_code_and_objects_of_fields_are_told_the_plain_data_of_them(
+    value: object, advice: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TypeError, match=rf"run\.what: .*; {advice}"):
+        Checkpoints(tmp_path).save(1, run={"what": value})
 
 
 DATA = torch.utils.data.TensorDataset(torch.ones(4))
