@@ -129,5 +129,5 @@ class Typed(User):
 
 
 def test_an_annotation_that_names_nothing_leaves_the_other_fields_checked() -> None:
-    with pytest.raises(TypeError, match="beta=...\\) must be a number, got 'x'"):
+    with pytest.raises(TypeError, match=r"beta=...\) must be a number, got 'x'"):
         bound(Typed(beta="x"))  # type: ignore[arg-type]  # on purpose
