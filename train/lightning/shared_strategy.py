@@ -14,7 +14,7 @@ from ...records.processes.agreement import agreed
 from ...records.processes.messages import broadcast_text, is_any
 from ...records.sharded.share_payload import with_shares
 from ..checkpoints.checkpoint import Checkpoint, open_part
-from ..checkpoints.distributed import is_writer
+from ..checkpoints.distributed import check_same_checkpoint, is_writer
 from ..checkpoints.torch_optimizer_shares import outline_of
 from ..plain_records import value_of
 from .chosen_weights import live_values
@@ -57,7 +57,9 @@ def _load(
 
     live_tensors = torch_state.get_model_state_dict(strategy.model)
     # All is read and verified on all processes before anything is changed.
-    state_dict, training = agreed(lambda: _read(path, live_tensors))
+    checkpoint = agreed(lambda: Checkpoint.read(path))
+    check_same_checkpoint(checkpoint.manifest, path)
+    state_dict, training = agreed(lambda: _read(checkpoint, live_tensors))
     options = torch_state.StateDictOptions(
         strict=strategy.lightning_module.strict_loading
     )
@@ -69,10 +71,9 @@ def _load(
 
 
 def _read(
-    path: str, live_tensors: Mapping[str, Any]
+    checkpoint: Checkpoint, live_tensors: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the state dict, cut as ``live_tensors`` are, and all else."""
-    checkpoint = Checkpoint.read(path)
     likes = {n: t for n, t in live_tensors.items() if hasattr(t, "device_mesh")}
     model = with_shares(checkpoint[MODEL], likes)
     record = open_part(checkpoint, TRAINING)
