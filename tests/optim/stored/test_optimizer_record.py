@@ -507,7 +507,7 @@ def test_an_error_names_the_file_of_a_record_and_shows_no_bytes(tmp_path: Path) 
     for source, name in (
         (file, str(file)),
         (open_record(file), str(file)),
-        (file.read_bytes(), "record"),
+        (file.read_bytes(), "bytes"),
     ):
         with pytest.raises(RecordMismatchError) as caught:
             other.load_record(source)
