@@ -16,12 +16,12 @@ from torch import distributed as dist
 
 def n_processes(group: Any = None) -> int:
     """Return how many processes there are in ``group``."""
-    return dist.get_world_size(group) if is_running() else 1
+    return 1 if _is_alone(group) else dist.get_world_size(group)
 
 
 def rank(group: Any = None) -> int:
     """Return the number of this process in ``group``; 0 if it is the only one."""
-    return dist.get_rank(group) if is_running() else 0
+    return 0 if _is_alone(group) else dist.get_rank(group)
 
 
 def broadcast_text(text: str, *, source: int = 0, group: Any = None) -> str:
@@ -32,7 +32,7 @@ def broadcast_text(text: str, *, source: int = 0, group: Any = None) -> str:
 
 def broadcast(data: bytes, *, source: int = 0, group: Any = None) -> bytes:
     """Return the bytes of process ``source``, on every process of the group."""
-    if not is_running():
+    if _is_alone(group):
         return data
     size = torch.tensor([len(data)], dtype=torch.int64, device=_device(group))
     _exchange(dist.broadcast, size, global_rank(source, group), group)
@@ -43,7 +43,7 @@ def broadcast(data: bytes, *, source: int = 0, group: Any = None) -> bytes:
 
 def broadcast_into(memory: memoryview, *, source: int = 0, group: Any = None) -> None:
     """Have the bytes of process ``source`` in ``memory``, as long on every process."""
-    if not len(memory) or not is_running():
+    if not len(memory) or _is_alone(group):
         return
     target = torch.frombuffer(memory, dtype=torch.uint8)
     message = target.to(_device(group))
@@ -53,7 +53,7 @@ def broadcast_into(memory: memoryview, *, source: int = 0, group: Any = None) ->
 
 def gathered(data: bytes, *, group: Any = None) -> list[bytes]:
     """Return what each process gives, in their order, on every process."""
-    if not is_running():
+    if _is_alone(group):
         return [data]
     # Messages are equally long, so the first exchange has room for what is short, and
     # tells of all how long they are.
@@ -107,7 +107,7 @@ def united(texts: Iterable[str], *, groups: Sequence[Any] = (None,)) -> list[str
 
 def added(numbers: Tensor, *, group: Any = None) -> Tensor:
     """Return the sums over the processes of the group of ``numbers``, on the CPU."""
-    if not is_running():
+    if _is_alone(group):
         return numbers.cpu()
     message = numbers.to(_device(group), copy=True)
     _exchange(dist.all_reduce, message, dist.ReduceOp.SUM, group)
@@ -119,8 +119,25 @@ def is_running() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
+def _is_alone(group: Any) -> bool:
+    """Return whether this process is the only one.
+
+    RuntimeError for one of a group that has ended: it is not alone by that, and would
+    take its share for the whole.
+    """
+    if is_running():
+        return False
+    if group is not None:
+        raise RuntimeError(
+            "the process group has ended, and with it what its processes did "
+            "together: call wait() of a save that is not waited for before "
+            "destroy_process_group(). What was saved before is as it was"
+        )
+    return True
+
+
 def _reduced(number: int, operation: str, group: Any) -> int:
-    if not is_running():
+    if _is_alone(group):
         return number
     message = torch.tensor([number], dtype=torch.int64, device=_device(group))
     _exchange(dist.all_reduce, message, getattr(dist.ReduceOp, operation), group)

@@ -17,9 +17,9 @@ from ...records.tensors.shares import is_sharded
 from .manifest import Manifest
 
 
-def is_writer() -> bool:
+def is_writer(group: Any = None) -> bool:
     """Return whether this process is the only one, or the first of its group."""
-    return rank() == 0
+    return rank(group) == 0
 
 
 def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> None:

@@ -56,13 +56,13 @@ class SharedCheckpoint:
             def begin() -> str:
                 return str(stack.enter_context(new_folder()))
 
-            text = agreed(lambda: begin() if is_writer() else "", groups=[group])
+            text = agreed(lambda: begin() if is_writer(group) else "", groups=[group])
             scratch = path_or_url(broadcast_text(text, group=group))
             shared_records = records[:n_shared]
             self.shared.write(scratch, self.mark, shared_records, progress, group)
 
             def end() -> None:
-                if is_writer():
+                if is_writer(group):
                     rows = self.shared.rows(scratch, self.mark)
                     finish(scratch, records[n_shared:], rows)
                     stack.close()

@@ -381,7 +381,7 @@ class HyperState(Generic[C, S]):
         def write(records: Records, group: Any = None) -> None:
             save.write(new_folder.opened, records, finish, self._progress, group)
             agreed(
-                lambda: self._retire(new_folder, files) if is_writer() else None,
+                lambda: self._retire(new_folder, files) if is_writer(group) else None,
                 groups=[group],
             )
 

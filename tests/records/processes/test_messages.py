@@ -111,3 +111,19 @@ def test_who_waits_for_a_process_that_has_ended_is_told_what_that_means(
         os._exit(0)
 
     in_two_processes(act, tmp_path)
+
+
+def test_a_process_whose_group_has_ended_does_not_take_itself_for_the_only_one(
+    tmp_path: Path,
+) -> None:
+    def act(number: int) -> None:
+        group = torch.distributed.new_group(backend="gloo")
+        torch.distributed.destroy_process_group()
+
+        assert n_processes() == 1
+        for exchange in (n_processes, rank, lambda group: lowest(1, group=group)):
+            with pytest.raises(RuntimeError, match=r"wait\(\).*destroy_process_group"):
+                exchange(group)
+        os._exit(0)
+
+    in_two_processes(act, tmp_path)

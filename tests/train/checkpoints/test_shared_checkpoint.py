@@ -1,5 +1,6 @@
 """Checkpoints of what several processes hold together go on as if nothing had been."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from burnish.train import Checkpoints
 from burnish.train.checkpoints.shared_checkpoint import SharedCheckpoint
 
 from ...forked_processes import in_processes, killed_while_saving
+from ...records.gates import gate_at
 from ...sharded_nets import (
     backward,
     fsdp,
@@ -240,6 +242,32 @@ def test_two_saves_that_nobody_waits_for_do_not_meet(
             assert all(torch.equal(v, again[k]) for k, v in values[name].items())
 
     in_processes(act, tmp_path / "processes", 2)
+
+
+def test_a_save_whose_group_ends_before_it_is_an_error_and_no_checkpoint_of_a_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def act(rank: int) -> None:
+        monkeypatch.chdir(here)
+        checkpoints = Checkpoints(tmp_path / "run", wait=False)
+        checkpoints.save(1, model=fsdp(plain_net())).wait()
+        with gate_at(monkeypatch, SharedCheckpoint, "write") as gated:
+            saved = checkpoints.save(2, model=fsdp(plain_net()))
+            gated.gate.wait_for_arrival()
+            torch.distributed.destroy_process_group()
+        with pytest.raises(RuntimeError, match=r"call wait\(\) of a save"):
+            saved.wait()
+
+        assert checkpoints.steps == [1]
+        # There is no group any more in which to wait for the other.
+        os._exit(0)
+
+    in_processes(act, tmp_path / "processes", 2)
+
+    assert not [*here.iterdir()]
 
 
 def test_damage_in_one_process_s_share_leaves_all_parts_as_they_were(
