@@ -123,7 +123,7 @@ def _check_words(options: Namespace) -> None:
         raise ValueError("the name of a file is empty")
     if options.precision not in (None, *NAMED):
         raise ValueError(
-            f"--precision={options.precision} is no precision; there are "
+            f"--precision={options.precision} is not a precision; there are "
             f"{', '.join(NAMED)}.{precision_hint(options.precision)}"
         )
     if options.shards is None:

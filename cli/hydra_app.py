@@ -148,7 +148,7 @@ def _config_name(name: str | None, folder: Path) -> str:
 
 
 def _check_readable(file: Path) -> None:
-    """Raise ValueError for what is no YAML, which Hydra would tell as a traceback."""
+    """Raise ValueError for what is not YAML, which Hydra would tell as a traceback."""
     from omegaconf import OmegaConf
     from yaml import YAMLError
 
@@ -337,7 +337,7 @@ def _text_of_word(word: str) -> str:
     key, _, value = word.partition("=")
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     return (
-        f"{word} is no word that Hydra reads. A text with letters beyond a to z, "
+        f"{word} is not a word that Hydra reads. A text with letters beyond a to z, "
         "brackets or quotes stands in quotes, and these, for the shell, in others: "
         f"\"{key}='{quoted}'\". The grammar of Hydra's overrides: "
         "https://hydra.cc/docs/1.2/advanced/override_grammar/basic"

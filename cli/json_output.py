@@ -65,7 +65,7 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_as_json(item) for item in value]
     if _is_of_numpy(value):
-        value = value.item()  # what is no number for JSON is told below
+        value = value.item()  # what is not a number for JSON is told below
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if value is None or isinstance(value, bool | int | float | str):

@@ -50,7 +50,7 @@ def _file(file: Path) -> ModuleType:
     name = file.stem if file.stem not in sys.modules else f"{file.stem}_target"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise TargetError(f"{file} is no Python file")
+        raise TargetError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(file.resolve().parent))
     # Under its own name, since dataclasses look their module up.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _UNBOUNDED = 10_000
-"""Columns of what is no terminal: a file and a pipe take lines of any length."""
+"""Columns of what is not a terminal: a file and a pipe take lines of any length."""
 
 _PATIENCE = 1.0
 """Seconds before a bar is shown."""

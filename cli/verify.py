@@ -68,7 +68,7 @@ def _verify_all(options: Namespace) -> int:
         print_json("verify", {"files": results})
     else:
         _print(results, is_strict=options.strict)
-    # What has no sums is no damage, and with --strict a failure all the same.
+    # What has no sums is not damage, and with --strict a failure all the same.
     failing = {"no checksums": 1} if options.strict else {}
     statuses = {{**_STATUS, **failing}[result["verdict"]] for result in results}
     # What is damaged is an answer, whatever else could not be read.

@@ -194,7 +194,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     ) -> Self:
         """Return a copy with the values in ``update``, which pydantic does not check.
 
-        ValueError for a name that is no field.
+        ValueError for a name that is not a field.
         """
         fields = fields_of(type(self))
         attributes = {field.attribute for field in fields.values()}

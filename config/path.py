@@ -68,7 +68,7 @@ def parts(path: str) -> tuple[str, ...]:
 
 
 def item_index(name: str) -> int | None:
-    """Return the number of the list item that ``name`` calls, None if it is no number.
+    """Return the number of a list item that ``name`` is; None if it is not a number.
 
     Only 0 to 9 are digits here: a ``²`` is one to Python, and no number.
     """

@@ -295,7 +295,8 @@ def _structs_in(cls: type) -> set[Any]:
 
 def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     current = cls.version()
-    # Old defaults that rules noted are in today's form; what is no dict has no version.
+    # Old defaults that rules noted are in today's form; what is not a dict has no
+    # version.
     if isinstance(tree, Weak) or not is_dict(tree):
         return current
     version: object = tree.pop("version", 0)

@@ -340,7 +340,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self._bound.note_rates()
 
     def foreign(self) -> list[Tensor]:
-        """Return those that were added and are no parameters of the module."""
+        """Return those that were added and are not parameters of the module."""
         return [*self._bound.params.foreign]
 
     def __getstate__(self) -> dict[str, Any]:

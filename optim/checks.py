@@ -13,7 +13,7 @@ def check_range(
 ) -> None:
     """Raise ValueError unless ``low <= value < high``; an infinite end is left out.
 
-    TypeError for what is no number: a tensor would be saved as something else.
+    TypeError for what is not a number: a tensor would be saved as something else.
     """
     _check_number(name, value)
     if not low <= value < high:

@@ -70,7 +70,7 @@ class Group:
         if pattern is not None and not _is_pattern(pattern):
             raise TypeError(
                 "a Group picks parameters of the module by pattern, type or function, "
-                f"got {_described(pattern)}; what is no parameter of the module is "
+                f"got {_described(pattern)}; what is not a parameter of the module is "
                 "added later: optim.add_param_group({'params': [tensor], 'lr': 0.1})"
             )
         check_clip(clip)

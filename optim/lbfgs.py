@@ -59,7 +59,7 @@ _WHOLE_MODULE = (
 class LBFGS:
     """Quasi-Newton steps (Liu and Nocedal, 1989) over all parameters together.
 
-    It is no simple optimizer: one step evaluates the loss several times.
+    It is not a simple optimizer: one step evaluates the loss several times.
     """
 
     max_iter: int = 20
@@ -76,7 +76,7 @@ class LBFGS:
     """How the length of an iteration is found; None takes the learning rate."""
 
     def __new__(cls, *args: object, **kwargs: object) -> "LBFGS":
-        """Refuse what is no hyperparameter with the line that works."""
+        """Refuse what is not a hyperparameter with the line that works."""
         for option in kwargs:
             if option in _OPTIONS_OF_BIND:
                 raise TypeError(f"LBFGS takes no {option!r}. {_WHOLE_MODULE}")

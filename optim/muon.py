@@ -93,7 +93,7 @@ def orthogonalized(
     """Return matrices with singular values near 1, computed in bfloat16.
 
     There may be leading dimensions; the dtype is that of ``matrix``. Raises ValueError
-    for what is no matrix.
+    for what is not a matrix.
     """
     if matrix.ndim < 2:
         raise ValueError(

@@ -38,11 +38,11 @@ class TensorOptimizer(Generic[State]):
             _check_parameters(cls, name, expected)
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
-        """Refuse what is no hyperparameter, with the line that works."""
+        """Refuse what is not a hyperparameter, with the line that works."""
         _refuse_parameters(cls, args, kwargs)
         if "__dataclass_fields__" not in cls.__dict__ and _own_fields(cls):
             raise TypeError(
-                f"{cls.__qualname__} has hyperparameters but is no dataclass; write "
+                f"{cls.__qualname__} has hyperparameters but is not a dataclass; write "
                 f"@dataclass(frozen=True, kw_only=True) above class {cls.__qualname__}"
             )
         _refuse_constructor(cls)
@@ -220,7 +220,7 @@ def _refuse_parameters(
 
 
 def _refuse_unknown(cls: type, unknown: set[str]) -> None:
-    """Raise TypeError for what is no hyperparameter, with the one that is near."""
+    """Raise TypeError for what is not a hyperparameter, with the one that is near."""
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of a class
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return

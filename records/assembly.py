@@ -74,7 +74,7 @@ class _Assembly(Collected):
         elif isinstance(part, Storable):
             raise TypeError(
                 f"{path}: {with_article(type(part).__qualname__)} has declared fields "
-                "and is no part of a module; give it in a field of a record"
+                "and is not a part of a module; give it in a field of a record"
             )
         else:
             self.add_plain(path, part)

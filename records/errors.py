@@ -1,7 +1,7 @@
 """What can be wrong with a stored record.
 
 RecordError
-├── RecordFormatError       the bytes are no file that we read
+├── RecordFormatError       the bytes are not a file that we read
 │   └── ForeignFileError        an intact file of something else, as far as is known
 ├── RecordVersionError      written by a newer version of the format or of the class
 ├── RecordMismatchError     the content does not fit what it is loaded into

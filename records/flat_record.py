@@ -48,7 +48,7 @@ class FlatRecord(RecordView, Storable):
         for extra state; ``parts`` takes names with dots. Tensors are shared, and ties
         found. What is given by name is in the form of the class today; records know
         their versions. The names are compared with a module when it is loaded.
-        TypeError names the path of what is no part, and ValueError one that is given
+        TypeError names the path of what is not a part, and ValueError one that is given
         twice.
         """
         type_name, metadata = self._of_class
@@ -170,7 +170,7 @@ def flat_record(entries: Entries) -> FlatRecord:
 def nested_record(node: Node, record: Entries, path: str) -> FlatRecord:
     """Return the record at ``path`` in ``record``, where no field declares what it is.
 
-    Raises `RecordMismatchError` for a node that is no record.
+    Raises `RecordMismatchError` for a node that is not a record.
     """
     return flat_record(
         nested_entries(node, record.entries(), record.reading.file, path)

@@ -58,15 +58,15 @@ def text_cost(data: bytes | memoryview) -> int:
 
 
 def unstorable_text(where: str) -> RecordError:
-    """Return the error that ``where`` a text stands that is no valid Unicode."""
+    """Return the error that ``where`` a text stands that is not valid Unicode."""
     return RecordError(
-        f"{where}: a text that is no valid Unicode (it holds half of a surrogate "
+        f"{where}: a text that is not valid Unicode (it holds half of a surrogate "
         "pair); replace it, or store it as bytes"
     )
 
 
 def odd_text(node: Node, path: str = "") -> str | None:
-    """Return where in ``node`` a text stands that is no valid Unicode, if there is one.
+    """Return the path in ``node`` of a text that is not valid Unicode, if any.
 
     Files hold UTF-8, which has no place for half of a surrogate pair.
     """

@@ -43,7 +43,7 @@ def record_of_data(value: object) -> Entries:
     """Return ``value``, which is data and tensors, as a record; tensors are shared.
 
     A state dict of a module becomes the record that `Record.from_state_dict` gives.
-    TypeError names the path of what is no plain data.
+    TypeError names the path of what is not plain data.
     """
     if isinstance(value, Mapping) and is_module_state_dict(value):
         return record_of_state_dict(value)

@@ -97,7 +97,7 @@ class Precision:
         """Return the dtype in which ``entry`` is written; None leaves it.
 
         Asked for each floating entry that a file holds and ``keep`` does not name. An
-        answer that is no floating dtype is a ValueError.
+        answer that is not a floating dtype is a ValueError.
         """
         by_kind: dict[str, Target] = {
             "parameter": self.param,
@@ -259,7 +259,7 @@ def _dtype(value: object, name: str) -> torch.dtype | None:
     if isinstance(value, str):
         if value not in NAMED:
             raise ValueError(
-                f"{name}={value!r} is no precision; there are {', '.join(NAMED)}, "
+                f"{name}={value!r} is not a precision; there are {', '.join(NAMED)}, "
                 "any floating torch dtype, or None for every value as it is."
                 + precision_hint(value)
             )

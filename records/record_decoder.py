@@ -222,7 +222,7 @@ class RecordDecoder:
         return value
 
     def _scalar(self, hint: object, container: object, node: Node, path: str) -> Any:
-        """Return what is no container, and no container of declared items, either."""
+        """Return what is not a container, nor a container of declared items."""
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if tag in LEAVES:
             value: Any = self._leaf(str(tag), content)
@@ -298,7 +298,7 @@ class RecordDecoder:
             for arg in args:
                 if arg is type(None):
                     continue
-                # An int is no float where the union knows int, and the reverse.
+                # An int is not a float where the union knows int, and the reverse.
                 if arg is float and type(node) is int and int in args:
                     continue
                 try:
@@ -401,7 +401,7 @@ def _concrete(
 ) -> Any:
     """Return what an abstract container is in the file, of the same items.
 
-    None for what is no abstract container of declared items.
+    None for what is not an abstract container of declared items.
     """
     if not args or getattr(container, "__module__", "") != "collections.abc":
         return None

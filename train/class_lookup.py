@@ -70,7 +70,7 @@ def _find_class(
         cls = _import_class(name, role, may_import=may_import)
     if cls is None:
         hint = did_you_mean(name, classes)
-        raise ValueError(f"{name!r} is no name of {role}.{hint}")
+        raise ValueError(f"{name!r} is not the name of {role}.{hint}")
     if not (isinstance(cls, type) and issubclass(cls, kinds)):
         names = " or ".join(f"{k.__module__}.{k.__qualname__}" for k in kinds)
         raise TypeError(f"{name!r} is not {role}: expected a subclass of {names}")

@@ -41,7 +41,7 @@ class PlainData(Record):
 def record_of(value: object, path: str = "value") -> PlainData:
     """Return ``value`` as a record that shares its tensors.
 
-    TypeError names the path of what is no plain data, such as an object with methods.
+    TypeError names the path of what is not plain data, such as an object with methods.
     """
     return PlainData(_CheckpointEncoding().encode(value, path))
 

@@ -49,8 +49,8 @@ def unresolved(hint: object) -> str | None:
 def annotations_of(owner: Any) -> Mapping[str, object]:
     """Return the annotations of a class or function, by name.
 
-    A name that only type checkers import is no error: since Python 3.14 annotations are
-    evaluated when they are asked for, and it stands as a ``ForwardRef``.
+    A name that only type checkers import is not an error: since Python 3.14 annotations
+    are evaluated when they are asked for, and it stands as a ``ForwardRef``.
     """
     if sys.version_info >= (3, 14):
         import annotationlib

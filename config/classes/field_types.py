@@ -48,7 +48,7 @@ def register_field_type(
     make lists of tuples and texts of keys. What it raises becomes a ConfigError or a
     `RecordMismatchError` with the path of the field. Files hold the data alone, so that
     a program without the class reads it as that. A subclass is a type of its own.
-    Raises TypeError for what is no class, and for one that files hold anyway.
+    Raises TypeError for what is not a class, and for one that files hold anyway.
     """
     if not isinstance(cls, type):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"register_field_type takes a class, got {cls!r:.60}")

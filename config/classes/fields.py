@@ -102,7 +102,7 @@ def is_struct(annotation: object) -> TypeGuard[type]:
 def class_of(annotation: object) -> Any:
     """Return the class of a dataclass with parameters, ``Box`` of ``Box[int]``.
 
-    A class is its own, and what is no class has none; of a model with parameters
+    A class is its own, and what is not a class has none; of a model with parameters
     pydantic has made a class.
     """
     return annotation if isinstance(annotation, type) else get_origin(annotation)
@@ -157,7 +157,7 @@ def undeclared_attributes(value: object, declared: Container[str]) -> list[str]:
     """Return the public attributes of an instance that are none of those ``declared``.
 
     What a class keeps for itself (a cached property) is left out; a value of the class
-    without an annotation is no field, so that one of the instance's own counts.
+    without an annotation is not a field, so that one of the instance's own counts.
     """
     cls = type(value)
     return [

@@ -23,7 +23,7 @@ from .fields import (
 
 
 def struct_for(annotation: object, tree: object) -> type | None:
-    """Return the class that ``tree`` is meant for, None if it is no struct.
+    """Return the class that ``tree`` is meant for, None if it is not a struct.
 
     Among several: the one with the struct's name, else the one whose ``Literal``
     fields say so, else the one that knows most of its fields, the first of such.

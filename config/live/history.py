@@ -105,7 +105,7 @@ def write_history(file: Path, edits: Sequence[Edit]) -> None:
 def read_history(file: Path) -> list[Edit]:
     """Return the edits in ``file``, none if there is no file.
 
-    OSError for what is no file, or cannot be read: edits would be lost if a run went
+    OSError for what is not a file, or cannot be read: edits would be lost if a run went
     on without them.
     """
     try:

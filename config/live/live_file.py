@@ -157,7 +157,7 @@ class LiveFile:
 
 
 def _read(file: Path) -> FileReading:
-    """Return what ``file`` says. ConfigError, or OSError for what is no file."""
+    """Return what ``file`` says. ConfigError, or OSError for what is not a file."""
     form = config_format_of(file)
     try:
         text = read_text(file)

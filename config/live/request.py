@@ -38,8 +38,8 @@ def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
     refuses.
     Of several at once each comes in its turn, and none undoes another. Raises
     ConfigError, and changes nothing, for a folder without such a config, for a path
-    that is not in it, and for what is no override; TimeoutError if another writer does
-    not come to an end.
+    that is not in it, and for what is not an override; TimeoutError if another writer
+    does not come to an end.
     """
     file = _config_in(folder)
     with edit_lock(folder, wait_seconds=_MOST_SECONDS) as is_ours:

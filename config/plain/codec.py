@@ -95,7 +95,7 @@ class Encoding:
         self._as_they_are, self._by_type = language.as_they_are, language.by_type
 
     def encode(self, value: object, path: str, depth: int = 0) -> Node:
-        """Return ``value`` as a node; an error names the path of what is no data."""
+        """Return ``value`` as a node; an error names the path of what is not data."""
         if type(value) in self._as_they_are:
             return value
         kind = self._by_type.get(type(value)) or self.kind_of_other(value, path)

@@ -28,5 +28,5 @@ def member_of(cls: type[enum.Enum], name: str) -> enum.Enum | None:
 
 
 def member_value(member: enum.Enum, plain_types: tuple[type, ...]) -> object:
-    """Return the value of ``member``, or its name where that is no ``plain`` data."""
+    """Return the value of ``member``, or its name where that is not ``plain`` data."""
     return member.value if type(member.value) in plain_types else member.name

@@ -13,7 +13,7 @@ class PlainDecoding(Decoding):
     """Makes values of nodes in which tensors and tuples are made already."""
 
     def leaf(self, node: Node, path: str, depth: int) -> Any:
-        """Return what is no container as it is: tensors, arrays, bytes, numbers."""
+        """Return what is not a container as it is: tensors, arrays, bytes, numbers."""
         return tuple(self.items(node, path, depth)) if type(node) is tuple else node
 
 

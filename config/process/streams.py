@@ -60,7 +60,7 @@ def run_command(act: Callable[[], int]) -> int:
     """Return the exit status that ``act`` returns, whatever its streams are.
 
     It is 130 after Ctrl-C, and 2 if the output could not be written; a reader that
-    has gone (`| head`) is no error.
+    has gone (`| head`) is not an error.
     """
     with taking_any_text() as output:
         try:

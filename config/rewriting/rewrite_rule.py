@@ -54,7 +54,7 @@ class RewriteRule:
         """Return the flat entries of a record by the paths that they have now.
 
         ``derive(entry, function)`` gives an entry whose value is computed of that of
-        ``entry``, when it is read.  Raises ConfigError for what is no path, and for
+        ``entry``, when it is read.  Raises ConfigError for what is not a path, and for
         two entries that would have one.
         """
         if type(self).rename is RewriteRule.rename:

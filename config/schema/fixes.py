@@ -80,7 +80,7 @@ def _names_in(kind: t.Type) -> Iterator[str]:
 
 
 def _deleted_structs(comparison: StructComparison) -> list[tuple[str, ...]]:
-    """Return the outermost structs whose name is no field, or another new one, now."""
+    """Return the outermost structs whose name is not a field now, or a new one."""
     renames = [c for c in comparison.changes if isinstance(c, FieldRenamed)]
     old_names, new_names = {c.field for c in renames}, {c.new_name for c in renames}
     deleted: list[tuple[str, ...]] = []

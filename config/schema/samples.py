@@ -101,7 +101,7 @@ def _of(kind: t.Type) -> list[Sample]:
 def _dicts(kind: t.Type, items: list[Sample]) -> list[Sample]:
     keys = _of(kind) if is_key(kind) else []
     if kind in (t.Primitive("Any"), t.Primitive("object")):
-        keys = keys[:2]  # the others are no keys, or texts in JSON
+        keys = keys[:2]  # the others are not keys, or texts in JSON
     if kind == t.Primitive("str"):
         # As many keys as values, so that each value is seen in one file.
         keys = [_value(f"k{i}") for i in range(len(items))]

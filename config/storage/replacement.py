@@ -114,7 +114,7 @@ def make_folder(path: str) -> None:
         if error.errno is None:
             raise
         if error.errno == errno.EEXIST:
-            # Of folders that are there it is no error.
+            # Of folders that are there it is not an error.
             raise NotADirectoryError(errno.ENOTDIR, _obstacle(path), path) from error
         raise explain_os_error(error, path) from error
 
@@ -159,7 +159,7 @@ def explain_os_error(error: OSError, path: str) -> OSError:
         )
     words = {
         errno.ENOENT: is_missing,
-        errno.ENOTDIR: f"{folder} is no folder; name another one",
+        errno.ENOTDIR: f"{folder} is not a folder; name another one",
         errno.EACCES: f"the folder {folder} is not writable",
         errno.EPERM: f"the folder {folder} does not allow this",
         errno.EROFS: f"the folder {folder} is read-only",

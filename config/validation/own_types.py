@@ -9,7 +9,7 @@ from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import path_below
 from ..process.interrupts import raise_of_signal
-from ..short_text import short_repr
+from ..short_text import short_repr, with_article
 from ..tree import bare
 
 OWN_TYPE = "own_type"
@@ -83,7 +83,7 @@ def _decoded(kind: object, data: object, path: str, ctx: Ctx) -> object:
 def _refusal(kind: object, data: object, path: str, error: Exception) -> Problem:
     name = class_of(kind).__qualname__
     reason = f"{type(error).__name__}: {error!s:.200}"
-    message = f"{short_repr(data)} is no {name}: {reason}"
+    message = f"{short_repr(data)} is not {with_article(name)}: {reason}"
     if isinstance(data, str) and data.startswith(_OBJECT_OF_A_STATE):
         reader = "burnish.train.load_state(State, file) reads both"
         message = (

@@ -121,7 +121,7 @@ _NO_FIELDS = ("model_type", "dataclass_type")
 def _no_class(word: str, names: Sequence[str]) -> str:
     """Say of a word in the place of a class that it is the name of none of these.
 
-    A text is no name: RON writes names without quotes, and JSON and YAML have none.
+    A text is not a name: RON writes names without quotes, and JSON and YAML have none.
     """
     classes = " or ".join(dict.fromkeys(names))
     if word in names:

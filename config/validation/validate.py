@@ -82,7 +82,7 @@ def build_plain(
             if is_for_pydantic and not overridden.problems:
                 return validator_of(annotation).validate_python(overridden.tree)
         except ValidationError:
-            # A schedule's text is no number to pydantic; and our errors say more.
+            # A schedule's text is not a number to pydantic; and our errors say more.
             pass
     return build(annotation, tree, source=source, overrides=overrides, ctx=ctx)
 

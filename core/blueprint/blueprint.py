@@ -136,7 +136,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
     def to_dict(self) -> dict[str, Any]:
         """Return the blueprint as JSON-ready data: class, arguments and edits.
 
-        Raises TypeError that names what is no plain data.
+        Raises TypeError that names what is not plain data.
         """
         return to_dict(self._definition(), self._session.draft.classes_of_parts())
 

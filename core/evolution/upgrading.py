@@ -205,7 +205,7 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
         version = versions.get(prefix.rstrip("."), 0)
         if type(version) is not int or version < 0:
             raise RecordMismatchError(
-                record.reading.file, [f"{prefix}: {version!r:.40} is no version"]
+                record.reading.file, [f"{prefix}: {version!r:.40} is not a version"]
             )
         if version > newest:
             subject = f"the record of {with_article(cls.__qualname__)}"

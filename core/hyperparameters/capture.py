@@ -269,7 +269,7 @@ def known_arguments(
     if registration is None:
         registration = _inherited_registration(cls)
         passed_arguments = captured_arguments(module)
-        # What a library passes to constructors is no plain data, and its getter knows
+        # What a library passes to constructors is not plain data, and its getter knows
         # how to tell it, what a decorated subclass captured included.
         if passed_arguments is not None and library_bases.isdisjoint(cls.__mro__):
             return passed_arguments

@@ -36,7 +36,7 @@ Hint: TypeAlias = Any
 def argument_hints(cls: type[nn.Module]) -> Mapping[str, Hint]:
     """Return what each argument of ``cls`` is declared to be, Any where it is not.
 
-    A default that is no plain data tells as much as an annotation.
+    A default that is not plain data tells as much as an annotation.
     """
     declared = known_hints(cls.__init__, include_extras=True)
     return {

@@ -93,7 +93,7 @@ def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
     """Return what checks the arguments of ``cls``, None if nothing is declared.
 
     It raises `HyperparameterError` with everything that is wrong.  An argument that
-    is no plain data cannot be checked, and is not.
+    is not plain data cannot be checked, and is not.
     """
     typed_class = _checking_class(cls)
     if typed_class is None:

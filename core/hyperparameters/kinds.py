@@ -293,7 +293,7 @@ def _is_spec(spec: object, depth: int = 0) -> bool:
 
 
 def range_of(items: Sequence[object], path: str) -> range:
-    """Return the range whose numbers are ``items``; raise if they are no range's."""
+    """Return the range whose numbers are ``items``; raise if they are not a range's."""
     numbers = [item for item in items if type(item) is int]
     step = (numbers[1] - numbers[0] if len(numbers) > 1 else 1) or 1
     numbers_of_range = range(0)

@@ -216,7 +216,7 @@ class Planner:
     def _for_builder(
         self, cls: type[nn.Module], node: Node, path: str, depth: int
     ) -> dict[str, Any]:
-        """Plan what somebody's builder takes: all that is no child."""
+        """Plan what somebody's builder takes: all that is not a child."""
         parameters = parameters_of(cls)
         return {
             name: self.value(value, Any, join(path, str(name)), depth + 1)

@@ -277,7 +277,7 @@ def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     for name, value in zip(row[3], row[4], strict=True):
         now = owner.__dict__.get(name)
-        # What became a tensor or an object was computed, and is no setting.
+        # What became a tensor or an object was computed, and is not a setting.
         if is_lasting(now) and now is not value and now != value:
             attributes[name] = plain_attribute(now)
     return attributes

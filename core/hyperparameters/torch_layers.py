@@ -37,7 +37,7 @@ class Values:
         return cls(tuple(tensor.shape), tensor.dtype, isinstance(tensor, nn.Parameter))
 
     def make(self) -> Tensor:
-        """Return a tensor of ones, which as weights of a loss are no weights."""
+        """Return a tensor of ones, which as weights of a loss are not weights."""
         ones = torch.ones(self.shape, dtype=self.dtype)
         learns = ones.is_floating_point() or ones.is_complex()
         return nn.Parameter(ones, requires_grad=learns) if self.is_parameter else ones
@@ -89,7 +89,7 @@ def _known_base(cls: type[nn.Module]) -> type[nn.Module] | None:
 _MACHINE = frozenset(
     {"device", "dtype", "process_group", "size_average", "reduce", "_weight", "_freeze"}
 )
-"""Arguments that are no property of the layer, or that another one stands for."""
+"""Arguments that are not a property of the layer, or that another one stands for."""
 
 
 def _from_attributes(module: nn.Module) -> dict[str, Any]:

@@ -54,7 +54,7 @@ ORIGIN = "_burnish_blueprint"
 """Where a module keeps the blueprint that it was built from."""
 
 UNSTORED = "__unstored__"
-"""The key of the arguments that were no plain data, by name, with what they were."""
+"""The key of the arguments that were not plain data, by name, with what they were."""
 
 DEFAULTS = "__defaults__"
 """The key of arguments that were an untouched default and no plain data, by name."""
@@ -69,7 +69,7 @@ RESERVED = frozenset(
     {"__module__", "__name__", "__registered__", CHILDREN, VERSION, SAVE}
     | {BLUEPRINT, CHANGED, *NOTES}
 )
-"""Keys of a module's hyperparameters that are no argument."""
+"""Keys of a module's hyperparameters that are not an argument."""
 
 LISTS: tuple[type[nn.Module], ...] = (nn.Sequential, nn.ModuleList)
 CONTAINERS_OF_TORCH: tuple[type[nn.Module], ...] = (*LISTS, nn.ModuleDict)
@@ -282,9 +282,9 @@ def _struct(value: object, hint: Hint, where: str) -> Any:
 
 def _no_plain_data(value: Any, where: str) -> TypeError:
     kind = with_article(type(value).__name__)
-    problem = f"{kind} is no plain data: {short_repr(value, 100)}"
+    problem = f"{kind} is not plain data: {short_repr(value, 100)}"
     if hasattr(value, "burnish_description"):
-        problem = f"{value.burnish_description} is no plain data"
+        problem = f"{value.burnish_description} is not plain data"
     is_function = isinstance(value, types.FunctionType)
     cure = "Pass what it is made from"
     if is_function:

@@ -83,7 +83,7 @@ def get_hparams(
     ``extended`` adds the computed fields of ``Hparams``, and under ``__children__``
     the children that have the name of an argument; ``bare`` leaves out the children
     of a module that is made of plain data alone.  Raises NotImplementedError for
-    another class, and TypeError that names the argument for what is no plain data.
+    another class, and TypeError that names the argument for what is not plain data.
     """
     check_module(module, "get_hparams")
     module = unwrapped(module)
@@ -142,7 +142,7 @@ class Writer:
         """Write computed fields too if ``extended``, no needless children if ``bare``.
 
         Without ``children`` only what modules are made of themselves is written. If
-        ``partial``, arguments that are no plain data are named under a key of their
+        ``partial``, arguments that are not plain data are named under a key of their
         own, instead of raising.
         """
         self.extended, self.bare, self.partial = extended, bare, partial
@@ -351,7 +351,7 @@ class Writer:
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):
-            # A copy of the notes: the template is no part of the module, and what it
+            # A copy of the notes: the template is not a part of the module, and what it
             # shares with a later part has to be told there in full.
             writer = Writer(
                 self.extended,
@@ -419,7 +419,7 @@ class Writer:
         cls: Any = value.func if isinstance(value, functools.partial) else value
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise TypeError(
-                f"{path}: {short_repr(value)} is no plain data. Of classes and "
+                f"{path}: {short_repr(value)} is not plain data. Of classes and "
                 "functions, only those of modules, functions that are registered "
                 "(burnish.register_function) and partials of them by keyword can be "
                 "kept."

@@ -66,7 +66,7 @@ def _versions_of_torch(places: Places) -> dict[str, int]:
 
 
 def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[object]]) -> None:
-    """Raise for rules that lead from no older version, and for what is no rule."""
+    """Raise for rules that lead from no older version, and for what is not a rule."""
     for step, of_step in rules.items():
         if not 0 <= step < version:
             raise ValueError(
@@ -84,8 +84,8 @@ def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[object]]) 
             is_rule = all(callable(getattr(rule, n, None)) for n in ("rename", "apply"))
             if isinstance(rule, type) or not is_rule:
                 raise TypeError(
-                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is no "
-                    "rule; burnish.config has RenameField, DeleteField and others"
+                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is not "
+                    "a rule; burnish.config has RenameField, DeleteField and others"
                 )
 
 

@@ -3,7 +3,7 @@
 """The layers of torch that are called or ordered otherwise in Burn: one table.
 
 It is that of Burn 0.22, whose layers have had these fields since 0.13. Numbers that are
-no tensors (an epsilon, a stride) are the constructor's on both sides.
+not tensors (an epsilon, a stride) are the constructor's on both sides.
 """
 
 from collections.abc import Iterator, Mapping

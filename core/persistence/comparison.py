@@ -157,7 +157,7 @@ class HparamsComparison:
             )
 
     def _unstorable(self, stored_value: object, live_value: object, path: str) -> None:
-        """Compare what is no plain data by its name: functions and classes have one.
+        """Compare what is not plain data by its name: functions and classes have one.
 
         Objects (connections, clocks) are another in each process; None is none.
         """
@@ -176,7 +176,7 @@ class HparamsComparison:
     def _untouched(
         self, name: str, stored_node: Node, live_node: Node, path: str
     ) -> None:
-        """Compare a default that is no plain data, and that may be another today."""
+        """Compare a default that is not plain data, and that may be another today."""
         stored_name = _defaults(stored_node)[name]
         live_name = _defaults(live_node).get(name)
         if live_name is not None or name in live_node:
@@ -221,7 +221,8 @@ class HparamsComparison:
             ):
                 self._value(stored_item, live_item, join(path, i), lines)
         elif not _equal(stored_value, live_value):
-            # Loading decides on dtypes, so that to differ in them is no contradiction.
+            # Loading decides on dtypes, so that to differ in them is not a
+            # contradiction.
             are_dtypes = _is_dtype(stored_value) and _is_dtype(live_value)
             line = value_difference(path, stored_value, live_value)
             (self.noted if are_dtypes else lines).append(line)

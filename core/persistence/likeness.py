@@ -39,7 +39,7 @@ def first_difference(
     """Return what ``module`` has otherwise than the stored one; None if all is alike.
 
     Buffers at ``supplied`` paths get their values from the file, and parameters are
-    no part of what is compared.
+    not a part of what is compared.
     """
     return _Likeness(stored_module, module, supplied).first_difference()
 

@@ -444,7 +444,7 @@ def _report_views(plan: LoadPlan, numbers: Iterable[int]) -> None:
         step = plan.steps[i]
         plan.report.changed.append(
             f"{step.target.path}: other tensors on its memory have the values, but "
-            f"stay {name_of_dtype(step.target.dtype)} and are no views of it any more"
+            f"stay {name_of_dtype(step.target.dtype)} and are not views of it any more"
         )
 
 

@@ -263,7 +263,7 @@ def _find_untold_changes(
 ) -> None:
     """Note what a blueprint changed in the module and the file does not tell.
 
-    The stored module may have been changed alike by hand, so that is no difference.
+    The stored module may have been changed alike by hand, so that is not a difference.
     """
     origin: Any = inner_module.__dict__.get(ORIGIN)
     if origin is None:

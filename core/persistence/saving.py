@@ -178,7 +178,7 @@ def save_record(
     In the place of the module may stand what torch.save takes: a state dict, a record,
     or plain data with tensors, however they nest. ``open_record(file).to_data()`` gives
     it back, and where a state dict is in it, `load_record` finds it. TypeError names
-    the path of an object that is no plain data.
+    the path of an object that is not plain data.
 
     With ``wait=False`` a copy of all that is saved is made, and a thread writes that
     while the program goes on: what is changed later is not in the file. Returned is a

@@ -56,8 +56,8 @@ def read_folder(folder: str, **reading: object) -> FolderContent:
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"{folder} is no folder; save_pretrained writes one, and a single file is "
-            "read by from_record. A model of a hub is downloaded first, as by "
+            f"{folder} is not a folder; save_pretrained writes one, and a single file "
+            "is read by from_record. A model of a hub is downloaded first, as by "
             "huggingface_hub.snapshot_download"
         )
     attempt = 0

@@ -209,8 +209,8 @@ def shard_names(index: Mapping[str, Any]) -> list[str]:
 def read_shard_index(file: str) -> dict[str, Any]:
     """Return what an index says: a ``weight_map`` of names, and ``metadata``.
 
-    Raises `RecordFormatError` for what is no index, and for a shard that is anything
-    but a plain name of a file.
+    Raises `RecordFormatError` for what is not an index, and for a shard that is
+    anything but a plain name of a file.
     """
     content = read_place(path_or_url(file), _MAX_INDEX)
     if len(content) > _MAX_INDEX:

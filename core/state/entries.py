@@ -78,7 +78,7 @@ def content_of(
 
     ``encode=False`` leaves the values of extra state alone, ``is_left_out`` says at
     which paths nothing is needed. Raises `RecordError` that names the tensors without
-    values or shape (lazy, on meta, nested) and extra state that is no data.
+    values or shape (lazy, on meta, nested) and extra state that is not data.
     """
     content = ModuleContent()
     _add_tensors(content, places, ids or {})

@@ -40,7 +40,7 @@ class BoundParams:
             )
         self.by_tensor: dict[Tensor, Param] = {p.tensor: p for p in self.params}
         self.foreign = set[Tensor]()
-        """Those that are no parameters of the module; they keep a name of their own."""
+        """Those that are not parameters of the module; each keeps its own name."""
         self.followed = set[Tensor]()
         """Those that were not bound, and took the place of a held one."""
         self._watch: ParamWatch | None = ParamWatch(module, self.by_tensor)
@@ -149,7 +149,7 @@ class BoundParams:
         by_name |= {p.path: p.tensor for p in params}
         unknown = [name for name in grads if name not in by_name]
         if unknown:
-            raise KeyError(f"{unknown[0]!r} is no ID or path of a held parameter")
+            raise KeyError(f"{unknown[0]!r} is not an ID or path of a held parameter")
         by_param: dict[Tensor, Tensor] = {}
         for name, grad in grads.items():
             param = by_name[name]

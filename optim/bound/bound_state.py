@@ -182,7 +182,7 @@ class BoundState:
     def next_rate(self, index: int) -> float:
         """Return the learning rate of the step that a group is about to make.
 
-        Raises ValueError for what is no learning rate, as `bind` does.
+        Raises ValueError for what is not a learning rate, as `bind` does.
         """
         group = self.groups[index]
         schedule = group.get("schedule")

@@ -46,7 +46,7 @@ class InitialStates:
         """Return the state of ``param`` before the first step, without its values.
 
         Raises what `init` raises for a parameter that it does not take, and TypeError
-        for a state that is no record.
+        for a state that is not a record.
         """
         form = (param.shape, param.dtype, *spread_of(param))
         key: tuple[Any, ...] = (type(simple), simple, *form)

@@ -104,7 +104,7 @@ def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
             fields = getattr(group["optimizer"], "__dataclass_fields__", {})
             if name not in fields or group[name] is not fields[name].default:
                 warn_user(
-                    f"group {index}: {name} of {group['kind']} is no plain data "
+                    f"group {index}: {name} of {group['kind']} is not plain data "
                     f"({group[name]!r:.60}), so it is not saved: the optimizer that "
                     "loads this keeps its own. Give it the same, or name it by a text "
                     "or an Enum",

@@ -19,7 +19,7 @@ def as_stored(value: object) -> Any:
     """Return a value as plain data, at any depth; unchanged where that cannot be.
 
     A member of an Enum becomes its name, a number or text of numpy that of Python, a
-    dtype or device its text, an array or a set a list, and a dict whose keys are no
+    dtype or device its text, an array or a set a list, and a dict whose keys are not
     texts a list of pairs.
     """
     if isinstance(value, Enum):

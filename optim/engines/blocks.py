@@ -268,7 +268,7 @@ def _joins(bucket: Bucket, pack: list[int], i: int) -> bool:
 
 
 def _follows(before: Tensor, after: Tensor) -> bool:
-    # Neighbors of two storages are no run: as_strided cannot reach from one into the
+    # Neighbors of two storages are not a run: as_strided cannot reach from one into the
     # other.
     return (
         before.untyped_storage().data_ptr() == after.untyped_storage().data_ptr()

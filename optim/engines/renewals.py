@@ -26,7 +26,7 @@ class Renewals:
             self._count(weight, master)
 
     def renew(self, weight: Tensor, master: Tensor, room: Tensor) -> None:
-        """Count as `compare` does, and begin anew what is no rounding.
+        """Count as `compare` does, and begin anew what is not a rounding.
 
         They lie on the CPU; ``room`` is of the form of ``weight`` and is written to.
         """

@@ -139,7 +139,7 @@ class Curve(Scheduler):
 
     ``Curve(str(schedule))`` is that of a `burnish.config.Schedule`. What stands at an
     ``@`` is a step of the optimizer, whatever the key is called. Raises ValueError for
-    a value below 0, which is no learning rate.
+    a value below 0, which is not a learning rate.
     """
 
     text: str

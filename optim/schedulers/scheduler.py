@@ -24,8 +24,8 @@ class Scheduler(Record):
     def __post_init__(self) -> None:
         """Check what every schedule has; one of your own calls this from its own.
 
-        Raises TypeError for a field that is no number of its declared type, ValueError
-        for a step before the first.
+        Raises TypeError for a field that is not a number of its declared type,
+        ValueError for a step before the first.
         """
         check_types(self)
         check_range("n_steps", getattr(self, "n_steps", 0), 0)
@@ -88,7 +88,7 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
     kind = fields.pop("kind", None)
     if kind not in _KINDS:
         hint = did_you_mean(str(kind), _KINDS)
-        raise ValueError(f"{kind!r} is no schedule that is defined here.{hint}")
+        raise ValueError(f"{kind!r} is not a schedule that is defined here.{hint}")
     return _KINDS[kind](**fields)
 
 

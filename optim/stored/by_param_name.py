@@ -26,7 +26,7 @@ class StateByName:
 
 
 def state_by_param_name(record: FlatRecord) -> StateByName | None:
-    """Return the state in ``record`` by name; None if it is no optimizer's.
+    """Return the state in ``record`` by name; None if it is not an optimizer's.
 
     No tensor is read. Raises `RecordError` for a record that only says it is one.
     """

@@ -72,7 +72,7 @@ class ModuleLayout:
             for name in ("params", "versions", "ties")
         )
         problems = [
-            f"{path}: {shape!r:.40} is no shape of a parameter"
+            f"{path}: {shape!r:.40} is not the shape of a parameter"
             for path, shape in params.items()
             if not _is_shape(shape)
         ]

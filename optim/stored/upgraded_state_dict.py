@@ -138,7 +138,7 @@ _CURE = (
 
 def _is_older(layout: ModuleLayout, path: str, version: int) -> bool:
     stored_version = layout.versions.get(path, 0)
-    # What is no version at all is told by those who apply the rules.
+    # What is not a version at all is told by those who apply the rules.
     return type(stored_version) is not int or stored_version < version
 
 

@@ -19,7 +19,7 @@ KEY = "memory_order"
 
 
 def memory_orders(entries: Iterable[Entry]) -> dict[str, list[int]]:
-    """Return the order of each live tensor that is no row-major one, by its path."""
+    """Return the order of each live tensor that is not a row-major one, by its path."""
     orders: dict[str, list[int]] = {}
     for entry in entries:
         tensor = entry.source

@@ -88,7 +88,7 @@ class DataEncoder(PlainDataEncoding, Encoder):
         }
 
     def refusal(self, value: object, path: str) -> Exception:
-        """Return the error of a value that is no plain data."""
+        """Return the error of a value that is not plain data."""
         has_state = callable(getattr(value, "state_dict", None))
         cure = "store its state_dict()" if has_state else "store what it is made of"
         return no_data(value, path, cure)

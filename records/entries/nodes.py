@@ -123,7 +123,7 @@ def entry_numbers(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
 
 
 def paths_of_plain_data(node: Node, path: str = "") -> Iterator[str]:
-    """Yield where in ``node`` something stands that is no tensor."""
+    """Yield where in ``node`` something stands that is not a tensor."""
     tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
     if tag == "$record":
         content = content[1]
@@ -143,7 +143,7 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
         raise no_node(node)
     mapping: dict[Any, Any] = node
     if not all(isinstance(key, str) for key in mapping):
-        raise ValueError("a map has a key that is no string")
+        raise ValueError("a map has a key that is not a string")
     tags = [key for key in mapping if key.startswith("$")]
     if not tags:
         return None, mapping

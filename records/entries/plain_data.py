@@ -110,7 +110,7 @@ def no_data(value: object, path: str, cure: str) -> TypeError:
     cure = usual_cure(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
-        f"{path}: {with_article(name)} is no plain data, and checkpoints hold no "
+        f"{path}: {with_article(name)} is not plain data, and checkpoints hold no "
         f"pickles; {cure}, or leave it out"
     )
 
@@ -204,7 +204,7 @@ def _number_of_numpy(pair: Any) -> object:
     # An array takes what fits its type alone, in every version of numpy.
     value: object = np.array([number]).astype(_NUMPY_TYPES[name], casting="unsafe")[0]
     if value != number and number == number:
-        raise ValueError(f"{number!r:.60} is no {name}")
+        raise ValueError(f"{number!r:.60} is not {with_article(name)}")
     return value
 
 

@@ -93,7 +93,7 @@ def _by_rules(rules: Sequence[RenameRule]) -> Renamer:
     for rule in rules:
         if not callable(getattr(rule, "rename", None)):
             raise TypeError(
-                f"rename: {rule!r:.60} is no rewrite rule; give a dict of paths, "
+                f"rename: {rule!r:.60} is not a rewrite rule; give a dict of paths, "
                 "or rules such as RenameField(old, new)"
             )
 
@@ -128,7 +128,7 @@ def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
 
 
 def _check_prefix(paths: Collection[str], old_path: object, new_path: object) -> None:
-    """Raise for an old name that nothing has, or for what is no pair of names."""
+    """Raise for an old name that nothing has, or for what is not a pair of names."""
     if not isinstance(old_path, str) or not isinstance(new_path, str):
         raise TypeError(
             f"rename: {old_path!r} to {new_path!r}; both are paths, or beginnings "

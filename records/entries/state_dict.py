@@ -24,8 +24,8 @@ from .wrapped_tensors import form_of, tensors_within
 def record_of_state_dict(state_dict: Mapping[str, object]) -> Entries:
     """Return the record of a state dict; its tensors are shared, ties are found.
 
-    Values that are no tensors become plain data beside the entries, with the tensors
-    in them (extra state); TypeError names those that are no plain data.
+    Values that are not tensors become plain data beside the entries, with the tensors
+    in them (extra state); TypeError names those that are not plain data.
     """
     if not callable(getattr(state_dict, "items", None)):
         raise TypeError(
@@ -103,7 +103,7 @@ class Collected:
 
     def tree(self) -> dict[str, Node]:
         """Return the plain data, whose tensors are then the last entries."""
-        # Tensors inside extra state are no weights, and stand behind those that are.
+        # Tensors inside extra state are not weights, and stand behind those that are.
         numbers = self._encoder.move_to(self.entries)
         nodes = {path: renumbered(node, numbers) for path, node in self._plain.items()}
         return self._nodes | nodes

@@ -92,6 +92,6 @@ def _stored_forms(record: Entries) -> Iterator[tuple[str, Form]]:
         if not is_form(form):
             raise RecordFormatError(
                 record.reading.file,
-                f"{path}: {short_repr(form, 100)} is no form of a tensor",
+                f"{path}: {short_repr(form, 100)} is not a form of a tensor",
             )
         yield path, form

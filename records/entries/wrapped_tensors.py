@@ -57,11 +57,11 @@ class UnmadeWrapper(Tensor):
         cls, parts: object, context: object, *size: object
     ) -> Tensor:
         """Raise: nothing is stored as one."""
-        raise TypeError("a stand-in is no tensor")
+        raise TypeError("a stand-in is not a tensor")
 
 
 def form_of(tensor: Tensor, path: str) -> dict[str, Any]:
-    """Return the form of a wrapper; `RecordError` for what is no plain data in it."""
+    """Return the form of a wrapper; `RecordError` for what is not plain data in it."""
     if isinstance(tensor, UnmadeWrapper):
         return dict(tensor.form)
     names, context = _flattened(tensor, path)
@@ -123,7 +123,7 @@ class _RefusalError(Exception):
 
 def _allowed_class(form: Form, parts: Mapping[str, object]) -> type[Tensor]:
     if not is_form(form) or form["tensors"] != [*parts]:
-        raise _RefusalError(f"{short_repr(form, 100)} is no form of a tensor")
+        raise _RefusalError(f"{short_repr(form, 100)} is not a form of a tensor")
     module, name = form[CLASS]
     cls = allowed_tensor_class(module, name)
     if cls is None:
@@ -169,10 +169,10 @@ class _ContextEncoding(Encoding):
         self._where = f"{tensor_path}: the context of its {cls.__qualname__}"
 
     def refusal(self, value: object, path: str) -> Exception:
-        """Return the error of what is no plain data."""
+        """Return the error of what is not plain data."""
         return RecordError(
-            f"{self._where} holds {short_repr(value, 100)}, which is no plain data, so "
-            "that nothing could bring it back. Store the tensors that it is made of."
+            f"{self._where} holds {short_repr(value, 100)}, which is not plain data, "
+            "so that nothing could bring it back. Store the tensors that it is made of."
         )
 
     def too_deep(self, path: str) -> Exception:
@@ -200,7 +200,7 @@ class _ContextDecoding(PlainDecoding):
         )
         if module.partition(".")[0] != self._library or not is_plain:
             raise LookupError(
-                f"{module}.{name} is no enum or dataclass of {self._library}"
+                f"{module}.{name} is not an enum or dataclass of {self._library}"
             )
         return candidate
 

@@ -194,5 +194,5 @@ class _NarrowBooleans:
             return data
         wide = torch.frombuffer(data, dtype=torch.uint8).view(-1, 4)
         if int(wide[:, 0].max()) > 1 or int(wide[:, 1:].max()) > 0:
-            raise ValueError("a number that is no boolean")
+            raise ValueError("a number that is not a boolean")
         return memoryview(wide[:, 0].contiguous().numpy().data)

@@ -178,7 +178,7 @@ def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scalars(values: object) -> dict[str, Any] | None:
-    """Return numbers as Burn tells them; None for what is no map of numbers."""
+    """Return numbers as Burn tells them; None for what is not a map of numbers."""
     if not isinstance(values, dict):
         return None
     scalars: dict[str, Any] = {}

@@ -56,7 +56,7 @@ class CborReader:
         try:
             return bytes(self._bytes(length)).decode()
         except UnicodeDecodeError as error:
-            raise self.error("a text that is no UTF-8") from error
+            raise self.error("a text that is not UTF-8") from error
 
     def is_text(self) -> bool:
         """Return whether the next value is a text."""

@@ -101,7 +101,7 @@ def _checked_files(value: Any, file: str) -> list[NamedFile]:
     try:
         for name, digest in value:
             if not _is_name(name):
-                raise ValueError(f"{name!r:.80} is no name of a file")
+                raise ValueError(f"{name!r:.80} is not the name of a file")
             files.append(NamedFile(name, bytes.fromhex(digest)))
             if len(files[-1].digest) != _DIGEST:
                 raise ValueError(f"the digest {digest!r:.80} is too short or too long")

@@ -107,7 +107,7 @@ class Json(Format):
                 source.name,
                 "JSON without the key 'burnish'",
                 "a record",
-                "It is no record, or somebody removed the key, which says "
+                "It is not a record, or somebody removed the key, which says "
                 f'its version: "burnish": {VERSION}.',
             )
         header = {"tree": None, "metadata": {}, **header}

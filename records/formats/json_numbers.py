@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import torch
 
+from ...config.short_text import with_article
 from ..tensors.dtypes import NAME_OF
 
 LINE = 1 << 16
@@ -80,7 +81,7 @@ def numbers_of(text: bytes, dtype: torch.dtype) -> torch.Tensor:
 def _integers(integers: list[int], dtype: torch.dtype) -> torch.Tensor:
     least, most = torch.iinfo(dtype).min, torch.iinfo(dtype).max
     if integers and not least <= min(integers) <= max(integers) <= most:
-        raise ValueError(f"an integer that is no {NAME_OF[dtype]}")
+        raise ValueError(f"an integer that is not {with_article(NAME_OF[dtype])}")
     return torch.from_numpy(np.array(integers, NAME_OF[dtype]))
 
 

@@ -111,7 +111,7 @@ class JsonReader:
         return self._start + self._at
 
     def next(self) -> bytes:
-        """Return the next byte that is no space, without reading it; b"" at the end."""
+        """Return the next byte that is not a space, unread; b"" at the end."""
         while True:
             self._look_ahead()
             self._at = self._match(_SPACE).end()

@@ -149,7 +149,7 @@ class Text:
         for text in self._pieces():
             carry += binascii.a2b_base64(text, strict_mode=True)
             if self.dtype is torch.bool and carry and max(carry) > 1:
-                raise ValueError("a byte that is no boolean")
+                raise ValueError("a byte that is not a boolean")
             n_whole = len(carry) - len(carry) % step
             # A slice of a bytearray is a copy: no view keeps it from growing.
             data, carry = carry[:n_whole], carry[n_whole:]

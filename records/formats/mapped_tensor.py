@@ -15,7 +15,7 @@ class MappedTensor:
     """A tensor of a mapped file: loads read the pages, and users get a copy of them.
 
     ``torch.save`` over the file empties it first. A tensor that somebody has would be
-    gone then, if it was no copy, and so would the file that is made of it.
+    gone then, if it was not a copy, and so would the file that is made of it.
     """
 
     tensor: Tensor

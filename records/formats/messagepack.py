@@ -341,7 +341,7 @@ def _read_header(
         header = plain_of(reader, source.name, _COLUMNS_OF[version])
     reader.end()
     if not isinstance(header, dict):
-        raise RecordFormatError(source.name, "a header that is no map")
+        raise RecordFormatError(source.name, "a header that is not a map")
     pad = header.pop("pad", None)
     if not isinstance(pad, bytes) or any(pad) or len(pad) >= ALIGN or data % ALIGN:
         raise RecordFormatError(source.name, "a header that does not end in its pad")

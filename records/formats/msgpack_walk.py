@@ -63,7 +63,7 @@ class MessagePackWalk:
         try:
             return bytes(self._take(count)).decode()
         except UnicodeDecodeError as error:
-            raise self.error("a text that is no UTF-8") from error
+            raise self.error("a text that is not UTF-8") from error
 
     def pass_over(self, count: int) -> int:
         """Go ``count`` bytes on; return where they began."""

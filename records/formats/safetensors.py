@@ -1,7 +1,7 @@
 """`.safetensors`: the files of the safetensors library, both ways.
 
-What the library has no place for (IDs, kinds, ties, checksums, metadata that is no
-text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
+What the library has no place for (IDs, kinds, ties, checksums, metadata that is not
+a text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
 """
 
 import struct

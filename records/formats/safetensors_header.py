@@ -159,7 +159,7 @@ def _checked_metadata(value: object, file: str) -> dict[str, Any]:
         isinstance(text, str | LongText)
         for text in value.values()  # pyright: ignore[reportUnknownVariableType]  # any map
     ):
-        raise RecordFormatError(file, "metadata that is no map of texts")
+        raise RecordFormatError(file, "metadata that is not a map of texts")
     return value  # pyright: ignore[reportUnknownVariableType]  # checked above
 
 

@@ -73,7 +73,7 @@ def _our_fields(text: LongText, file: str, budget: int) -> dict[str, Any]:
 
 
 def _aliases(entries: StoredEntries, tensors: HeaderTensors) -> set[str]:
-    """Return the paths of tied tensors that are no names in the file."""
+    """Return the paths of tied tensors that are not names in the file."""
     ties = (paths for paths in entries.all_paths() if len(paths) > 1)
     return set(chain.from_iterable(ties)) - tensors.numbers.keys()
 

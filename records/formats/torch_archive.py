@@ -187,7 +187,7 @@ def _explained(error: Exception, file: str) -> RecordFormatError:
 
 
 def _foreign_content(text: str) -> tuple[str, str, str] | None:
-    """Return what is no damage: what it is, what we read, what to do; None: damage."""
+    """Return what is not damage: what it is, what we read, what to do; None: damage."""
     refused = _GLOBAL.search(text)
     if refused is not None:
         return (

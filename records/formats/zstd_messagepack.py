@@ -30,7 +30,7 @@ from .messagepack import (
 from .zstd_frames import MARK, EncodedFrame, FrameWriter, compressor, literal_compressor
 
 MOST_RATIO = 16
-"""What is no payload may be this much longer than the file, and 1 MiB more."""
+"""What is not a payload may be this much longer than the file, and 1 MiB more."""
 
 _LEVEL = 1
 _FEW = 512

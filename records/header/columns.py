@@ -43,7 +43,7 @@ def checked_column(
     They come as ``column.compact`` returns them.
     """
     if not isinstance(values, list):
-        raise RecordFormatError(file, f"the column {name} of the table is no list")
+        raise RecordFormatError(file, f"the column {name} of the table is not a list")
     try:
         are_fine = column.are_fine(values)
     except TypeError:

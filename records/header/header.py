@@ -182,7 +182,7 @@ def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
         if tag != "$record":
             raise ValueError("the tree of a record does not begin with one")
     elif tree is not None and not isinstance(tree, dict):
-        raise ValueError("a module's plain data is no map of paths")
+        raise ValueError("a module's plain data is not a map of paths")
     stack: list[tuple[Node, int]] = []
 
     def push(nodes: Iterable[Node], depth: int) -> None:

@@ -13,8 +13,8 @@ def combine_metadata(
 ) -> dict[str, Any]:
     """Return the metadata of a record with that of the user, who has the last word.
 
-    TypeError for what is no mapping. ValueError for a user's key "burnish", or a part
-    of ours that is no map.
+    TypeError for what is not a mapping. ValueError for a user's key "burnish", or a
+    part of ours that is not a map.
     """
     if users is not None and not isinstance(users, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"metadata is a dict with str keys, got {users!r:.80}")
@@ -37,7 +37,7 @@ def check_metadata(metadata: object, file: str) -> None:
     Who reads it later then needs no checks of its own.
     """
     if not isinstance(metadata, dict):
-        raise RecordFormatError(file, "metadata that is no map")
+        raise RecordFormatError(file, "metadata that is not a map")
     ours: Node = metadata.get(_KEY, {})  # pyright: ignore[reportUnknownMemberType]  # any map
     if not isinstance(ours, dict):
         raise RecordFormatError(

@@ -52,7 +52,7 @@ class StatsTable(Mapping[str, TensorStats]):
         self._hashes, self._order = array("q"), array("q")
         """Of the paths, sorted, and the number of each; once one is looked for."""
         self._large_ints: dict[int, Mapping[str, int]] = {}
-        """By the number of a row its extremes that are no floats."""
+        """By the number of a row its extremes that are not floats."""
 
     def add(self, path: str, stats: TensorStats) -> None:
         """Add the statistics of a tensor."""

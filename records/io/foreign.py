@@ -76,7 +76,7 @@ HEAD = 512
 def foreign_kind(head: bytes) -> tuple[str, str] | None:
     """Return what a file that begins with ``head`` is, and what to do; None: unknown.
 
-    Only for files that are no record: what is a record is for its format to say.
+    Only for files that are not a record: what is a record is for its format to say.
     """
     for signature, at, kind, cure in _SIGNATURES:
         if head[at : at + len(signature)].lower() == signature.lower():

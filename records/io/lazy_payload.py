@@ -348,7 +348,7 @@ def tensor_of(
     """Return ``data`` as a tensor of the stored dtype and shape, without a copy.
 
     If ``is_flat`` it is a piece of the values, of one dimension. Raises
-    `RecordFormatError` for bytes that are no booleans.
+    `RecordFormatError` for bytes that are not booleans.
     """
     shape = (len(data) // payload.dtype.itemsize,) if is_flat else payload.shape
     if not len(data):
@@ -357,7 +357,7 @@ def tensor_of(
         raw = torch.frombuffer(data, dtype=torch.uint8)
         if int(raw.max()) > 1:
             raise RecordFormatError(
-                payload.source.name, f"{payload.path}: a byte that is no boolean"
+                payload.source.name, f"{payload.path}: a byte that is not a boolean"
             )
     tensor = torch.frombuffer(data, dtype=payload.dtype)
     if tensor.data_ptr() % payload.dtype.itemsize:

@@ -12,7 +12,7 @@ _BLOCK = 1 << 20
 def check_sha256(digest: Any, name: str = "sha256") -> str:
     """Return ``digest`` in lower case; ``name`` is what users call it.
 
-    TypeError if it is no text, ValueError unless it is 64 hexadecimal digits.
+    TypeError if it is not a text, ValueError unless it is 64 hexadecimal digits.
     """
     cure = "`sha256sum FILE`, and `burnish show --digest FILE`, print one"
     if not isinstance(digest, str):

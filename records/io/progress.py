@@ -21,7 +21,7 @@ class Tally:
     """Counts the bytes that were moved, and tells a progress of them."""
 
     def __init__(self, progress: Progress | None, sizes: Iterable[int]) -> None:
-        """``sizes`` are those of all that there is. TypeError for what is no progress.
+        """``sizes`` are those of all that there is. TypeError for what is not progress.
 
         Where nobody is told of them they are not looked at.
         """

@@ -93,7 +93,7 @@ class StreamSink:
 
     def has_number(self) -> bool:
         """Return whether it stands for an open file of the system."""
-        # Whatever a file object of somebody else says instead, it is no number.
+        # Whatever a file object of somebody else says instead, it is not a number.
         with suppressed(Exception):
             return isinstance(self._file.fileno(), int)
         return False

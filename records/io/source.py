@@ -85,8 +85,8 @@ class ClosedFileError(ValueError):
 def source_beside(source: Source, name: str) -> Source:
     """Return the file ``name`` in the folder of ``source``; it is closed with that.
 
-    RecordFormatError where the source is no file of a folder, where its content alone
-    was pinned, or where the other is missing.
+    RecordFormatError where the source is not a file of a folder, where its content
+    alone was pinned, or where the other is missing.
     """
     if getattr(source, "is_alone", False):
         raise RecordFormatError(

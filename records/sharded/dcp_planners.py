@@ -1,6 +1,6 @@
 """Planners of `torch.distributed.checkpoint` that pickle nothing.
 
-What is no tensor in a state dict is stored as the record of plain data.
+What is not a tensor in a state dict is stored as the record of plain data.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from ..tensors.conversion import misfit_of_dtype
 
 
 class RecordSavePlanner(DefaultSavePlanner):
-    """Plans as torch's own does; TypeError for an object that is no plain data."""
+    """Plans as torch's own does; TypeError for an object that is not plain data."""
 
     def finish_plan(self, new_plan: SavePlan) -> SavePlan:
         """Return the plan that this process carries out, with the storage of this save.
@@ -45,7 +45,7 @@ class RecordSavePlanner(DefaultSavePlanner):
         return self.plan
 
     def transform_object(self, write_item: WriteItem, object: Any) -> Any:
-        """Return ``object`` as bytes, if it is no tensor."""
+        """Return ``object`` as bytes, if it is not a tensor."""
         if write_item.type != WriteItemType.BYTE_IO:
             return object
         content = io.BytesIO()

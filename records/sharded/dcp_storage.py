@@ -65,7 +65,7 @@ from .shard_index import IN_CHUNKS, INDEX, PartFile, ShardIndex, new_save_id, pa
 T = TypeVar("T")
 
 OBJECTS = "objects"
-"""The key of our metadata with the paths of what is no tensor."""
+"""The key of our metadata with the paths of what is not a tensor."""
 
 _PLANNER = "planner"
 """That of what torch's planner knows of the nesting of the state dict."""
@@ -352,7 +352,7 @@ def _is_object(item: WriteItem) -> bool:
 
 def _other_planner(call: str, name: str) -> TypeError:
     return TypeError(
-        f"the state dict has values that are no tensors, which torch's own planner "
+        f"the state dict has values that are not tensors, which torch's own planner "
         f"pickles; pass {call}(..., planner=burnish.records.sharded.{name}())"
     )
 

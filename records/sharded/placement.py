@@ -55,7 +55,8 @@ def rectangle_by_torch(tensor: Any, path: str) -> Rectangle:
     if tuple(sizes) != tuple(own_share(tensor).shape):
         raise RecordError(
             f"{path}: a DTensor with placements {tuple(tensor.placements)}, whose part "
-            f"in this process, {tuple(own_share(tensor).shape)}, is no rectangle of it"
+            f"in this process, {tuple(own_share(tensor).shape)}, is not a "
+            "rectangle of it"
         )
     return Rectangle(tuple(offsets), tuple(sizes))
 

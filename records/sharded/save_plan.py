@@ -31,7 +31,7 @@ class SavePlan:
     own_entries: list[Entry] = field(default_factory=list[Entry])
 
     def add_whole(self, entry: Entry, rank: int) -> None:
-        """Have process 0 write ``entry``, which is no DTensor."""
+        """Have process 0 write ``entry``, which is not a DTensor."""
         self.index.numbers.append(IN_FIRST)
         if rank == 0:
             self.own_entries.append(_own_entry(entry))
@@ -51,7 +51,7 @@ def is_spread(entry: Entry) -> bool:
 def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
     """Return what follows from meshes and placements; None where they do not say it.
 
-    What is no DTensor is written by process 0.
+    What is not a DTensor is written by process 0.
     """
     plan = SavePlan(ShardIndex([]))
     numbers: dict[Layout, int] = {}

@@ -92,8 +92,8 @@ def check_no_group(group: Any, file: object) -> None:
     if group is not None:
         raise ValueError(
             "group= says which processes write a folder together, and "
-            f"{'no file' if file is ... else repr(file)} is no folder: end its name in "
-            "a slash, or leave group= out"
+            f"{'no file' if file is ... else repr(file)} is not a folder: end its name "
+            "in a slash, or leave group= out"
         )
 
 

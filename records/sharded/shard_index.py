@@ -161,7 +161,7 @@ def _part(row: Any) -> PartFile | None:
         return None
     name, size, digest = row
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ValueError(f"{name!r:.80} is no name of a part")
+        raise ValueError(f"{name!r:.80} is not the name of a part")
     if not isinstance(digest, bytes) or len(digest) != DIGEST:
         raise ValueError(f"the digest {digest!r:.80} is too short or too long")
     return PartFile(name, _size(size), digest)
@@ -238,7 +238,7 @@ _PRIME = (1 << 61) - 1
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{value!r:.80} is no list")
+        raise TypeError(f"{value!r:.80} is not a list")
     return value  # pyright: ignore[reportUnknownVariableType]  # of anything
 
 

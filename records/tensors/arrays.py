@@ -20,7 +20,7 @@ def tensor_of_array(array: Any, path: str) -> torch.Tensor:
             "come back as a plain array; store its parts, such as .data and .mask"
         )
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"{path}: an array of dtype {array.dtype} is no plain numbers")
+        raise TypeError(f"{path}: an array of dtype {array.dtype} is not plain numbers")
     # In its order of memory, as pickle keeps it: products of matrices tell it.
     native = np.array(array, array.dtype.newbyteorder("="), order="K")
     try:

@@ -647,7 +647,7 @@ def _configured(
         act(edit.target, *given, **edit.arguments)
     except (BlueprintError, TypeError) as error:
         # Of copies, which are constructed once, one alone cannot be another; and what
-        # Identity takes and never looks at is no argument of it.
+        # Identity takes and never looks at is not an argument of it.
         reasons = ("are copies of one module", "its constructor never reads **kwargs")
         if any(reason in str(error) for reason in reasons):
             return "", parts

@@ -175,7 +175,7 @@ def call_command(words: list[str]) -> None:
 def command_steps(n: int, suffix: str, folder: Path) -> dict[str, Cost]:
     """Return what commands take for files of ``n`` entries, all of which differ."""
     for words in _lines_for_pair(8, suffix, folder).values():
-        call_command(words)  # what is imported is no part of what entries take
+        call_command(words)  # what is imported is not a part of what entries take
     return {
         name: measured(partial(call_command, words))
         for name, words in _lines_for_pair(n, suffix, folder).items()

@@ -5,8 +5,8 @@
 The tests are collected once and run once, which says what statements each of them runs.
 Each mutant then lives in a forked child, and meets the tests that enter its function:
 those that run its statement first, and the quickest of them. What needs far more time
-than without it is counted as a hang, by the processor's clock: a busy machine is no
-test that fails.
+than without it is counted as a hang, by the processor's clock: a busy machine is not
+a test that fails.
 """
 
 import argparse
@@ -459,7 +459,7 @@ def main() -> int:
     parser.add_argument("--dry", action="store_true", help="write no page")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    # A slow machine is no test that fails.
+    # A slow machine is not a test that fails.
     hypothesis.settings.register_profile(
         "mutate", deadline=None, derandomize=True, database=None,
         suppress_health_check=list(hypothesis.HealthCheck),

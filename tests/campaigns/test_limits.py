@@ -38,7 +38,7 @@ def read_by_column(monkeypatch: pytest.MonkeyPatch) -> None:
 def peak(step: Callable[[], Any]) -> float:
     """Return the most memory that a step allocates, in bytes an entry.
 
-    Of a step that was taken for another file: what is imported is no part of it.
+    Of a step that was taken for another file: what is imported is not a part of it.
     """
     # Garbage of before is not traced: it is enough that all steps begin alike.
     gc.collect(1)

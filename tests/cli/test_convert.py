@@ -197,8 +197,8 @@ def test_a_record_of_no_tensors_makes_no_shards(
         (["out.xyz"], ".safetensors.\n"),
         (["out.mpk", "--precision", "quarter"], "bfloat16"),
         ([""], "the name of a file is empty"),
-        (["net.mpk/x/"], "net.mpk is no folder; name another one"),
-        (["net.mpk/x", "--shards", "1GB"], "net.mpk is no folder; name another"),
+        (["net.mpk/x/"], "net.mpk is not a folder; name another one"),
+        (["net.mpk/x", "--shards", "1GB"], "net.mpk is not a folder; name another"),
         (["out.mpk", "--only", "**", "--exclude", "**"], "leaves none of 6 entries"),
     ],
 )

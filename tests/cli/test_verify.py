@@ -146,7 +146,7 @@ def test_damaged_entries_are_taken_from_a_second_copy(
     ("out", "copy", "words"),
     [
         ("copy.mpk", "copy.mpk", "name a new one"),
-        ("new.mpk", "other.mpk", "It is no copy"),
+        ("new.mpk", "other.mpk", "It is not a copy"),
         ("new.mpk", "net.mpk", "checksum"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_damaged_header_is_taken_from_no_other_file_and_from_no_damaged_copy(
     damage("copy.mpk", "head.weight")
     Path("net.mpk").write_bytes(whole[:40] + bytes([whole[40] ^ 255]) + whole[41:])
 
-    for copy, words in (("other.mpk", "no copy"), ("copy.mpk", "checksum")):
+    for copy, words in (("other.mpk", "not a copy"), ("copy.mpk", "checksum")):
         arguments = ["net.mpk", "--repair-from", copy, "--out", "new.mpk"]
         assert main(["verify", *arguments]) == 2
         assert words in capsys.readouterr().err

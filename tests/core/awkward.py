@@ -537,7 +537,7 @@ class OwnParametrization(nn.Module):
 
 @_add
 class NumbersFromParameters(nn.Module):
-    """What is no tensor is in no record, so the initializers must have run for it."""
+    """No record holds what is not a tensor, so its initializers must have run."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -168,7 +168,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
         {"w": torch.tensor([1e6])}, precision="half"
     ),
     "has no attribute 'save_record'": save_by_a_method_that_plain_modules_lack,
-    "is no plain data": lambda: burnish.save_record({"a": object()}, "a.mpk"),
+    "is not plain data": lambda: burnish.save_record({"a": object()}, "a.mpk"),
     "the name must say the format": lambda: Net().save_record("net.weights"),
     "the name says": lambda: Net().save_record("net.mpk", recorder="debug"),
     "on the meta device, which has no values": lambda: burnish.save_record(

@@ -36,7 +36,7 @@ def test_gradients_are_values_that_leave_the_module_alone() -> None:
     assert engine_names(adaptor) == {"torch_fused"}
     with pytest.raises(ValueError, match="another module"):
         adaptor.apply_gradients(None, peer, grads)
-    with pytest.raises(KeyError, match="no ID or path"):
+    with pytest.raises(KeyError, match="not an ID or path"):
         adaptor.apply_gradients(None, net, {"unknown": torch.ones(2)})
 
 

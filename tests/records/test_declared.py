@@ -285,7 +285,7 @@ def _records_in(value: Any) -> list[Any]:
 
 
 def test_a_record_in_extra_state_is_refused_by_its_path() -> None:
-    with pytest.raises(TypeError, match=r"^extra\.a: a .*Inner is no plain data"):
+    with pytest.raises(TypeError, match=r"^extra\.a: a .*Inner is not plain data"):
         Record.from_state_dict({"extra": {"a": INNER}})
 
 

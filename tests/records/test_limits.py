@@ -198,14 +198,14 @@ SURROGATE = "\ud800"
 REFUSED: dict[str, tuple[Callable[[], FlatRecord], str]] = {
     "a name of 10,000 bytes": (lambda: renamed("n" * 10_000), "path of over 4096"),
     "a name of 4,097 bytes": (lambda: renamed("n" * 4097), "path of over 4096"),
-    "half a character in a name": (lambda: renamed(SURROGATE), "no valid Unicode"),
+    "half a character in a name": (lambda: renamed(SURROGATE), "not valid Unicode"),
     "half a character in a key": (
         lambda: record({SURROGATE: 1}),
-        r"x\..*no valid Unicode",
+        r"x\..*not valid Unicode",
     ),
     "half a character in a value": (
         lambda: record(["a", SURROGATE]),
-        r"x\.1: a text that is no valid Unicode",
+        r"x\.1: a text that is not valid Unicode",
     ),
     "half a character in extra state": (
         lambda: record(SURROGATE, "extra state"),

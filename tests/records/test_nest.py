@@ -306,14 +306,14 @@ class Opaque:
     [
         (
             {"model": net()},
-            r"model: a .*Sequential is no plain data.*its state_dict\(\)",
+            r"model: a .*Sequential is not plain data.*its state_dict\(\)",
         ),
-        ({"a": [Opaque()]}, r"a\.0: a .*Opaque is no plain data.*what it is made of"),
-        ([lambda: 1], r"value\.0: a builtins\.function is no plain data"),
-        ({"p": Point(1, 2)}, r"p: a .*Point is no plain data.*plain tuple or dict"),
-        ({"r": Record.from_state_dict({})}, r"r: a .*FlatRecord is no plain data"),
-        ({"c": 1j}, r"c: a builtins\.complex is no plain data"),
-        ({1: Opaque()}, r"value\.1: a .*Opaque is no plain data"),
+        ({"a": [Opaque()]}, r"a\.0: a .*Opaque is not plain data.*what it is made of"),
+        ([lambda: 1], r"value\.0: a builtins\.function is not plain data"),
+        ({"p": Point(1, 2)}, r"p: a .*Point is not plain data.*plain tuple or dict"),
+        ({"r": Record.from_state_dict({})}, r"r: a .*FlatRecord is not plain data"),
+        ({"c": 1j}, r"c: a builtins\.complex is not plain data"),
+        ({1: Opaque()}, r"value\.1: a .*Opaque is not plain data"),
     ],
 )
 def test_objects_are_refused_by_path_and_nothing_is_written(
@@ -413,7 +413,7 @@ def test_a_value_comes_back_as_what_computes_alike(value: Any, form: str) -> Non
 
 @pytest.mark.parametrize("value", [np.complex64(1), np.timedelta64(3, "s")])
 def test_a_scalar_that_no_number_stands_for_is_refused(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"a\.0: a numpy\.\w+ is no plain data"):
+    with pytest.raises(TypeError, match=r"a\.0: a numpy\.\w+ is not plain data"):
         burnish.save_record({"a": [value]})
 
 

@@ -195,6 +195,13 @@ def test_a_device_that_is_not_there_is_refused_when_a_record_is_opened(
         open_record(data, device=device)
 
 
+def test_an_unknown_word_for_hyperparameters_is_refused_with_those_there_are() -> None:
+    data = Record.from_state_dict({"a": torch.ones(2)}).save()
+
+    with pytest.raises(ValueError, match="is 'compare' or 'ignore', got 'skip'"):
+        open_record(data, hyperparameters="skip")  # type: ignore[arg-type]  # the user's slip
+
+
 def test_a_record_that_was_verified_is_still_open(tmp_path: Path) -> None:
     file = tmp_path / "x.mpk"
     Record.from_state_dict({"a": torch.ones(2), "b": torch.zeros(3)}).save(file)

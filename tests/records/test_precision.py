@@ -305,7 +305,7 @@ def test_paths_choose_dtypes_over_kinds_the_last_match_first() -> None:
     ("arguments", "message"),
     [
         ({"underflow": "ignore"}, "underflow is 'allow', 'warn' or 'error'"),
-        ({"tensor": "tiny"}, "tensor='tiny' is no precision"),
+        ({"tensor": "tiny"}, "tensor='tiny' is not a precision"),
         ({"paths": {"a": torch.int8}}, r"paths\['a'\] is a floating dtype"),
     ],
 )

@@ -93,7 +93,7 @@ def test_formats_that_are_only_read_say_what_to_write_instead(
             "by 'bz2'; there are json.gz, json.zst, mpk.gz, mpk.zst",
         ),
         ({"level": 3}, "give compression= as well"),
-        ({"precision": "tiny"}, "is no precision; there are full, half"),
+        ({"precision": "tiny"}, "is not a precision; there are full, half"),
     ],
 )
 def test_a_wrong_recorder_is_refused_when_it_is_made(

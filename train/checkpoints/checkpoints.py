@@ -228,7 +228,7 @@ class Checkpoints:
         the random generators, those of each process. A step that is there already is
         replaced. Then older checkpoints beyond what is to be kept are removed. A failed
         or killed save leaves all others as they were. TypeError names the path of what
-        is no data.
+        is not data.
 
         Where saves are not waited for, this returns once a copy is made, and raises
         the error of the save before if nobody has seen it; nothing is saved then.

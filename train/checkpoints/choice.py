@@ -44,7 +44,7 @@ class Choice:
             for name in patterns:
                 if name not in modules:
                     raise ValueError(
-                        f"{option}= names {name!r}, which is no module among the "
+                        f"{option}= names {name!r}, which is not a module among the "
                         f"parts.{did_you_mean(name, modules)}"
                     )
 

@@ -77,7 +77,7 @@ class _Handler:
 def _signal(number: int) -> signal.Signals:
     unnotable = (signal.SIGKILL, signal.SIGSTOP)
     if number in unnotable or number not in [*signal.Signals]:
-        why = "no program can note it" if number in unnotable else "it is no signal"
+        why = "no program can note it" if number in unnotable else "it is not a signal"
         raise ValueError(
             f"on_signal={number!r:.60}: {why}; schedulers of jobs send "
             "on_signal=signal.SIGTERM, and one signal is noted"

@@ -59,7 +59,7 @@ def retired_name(name: str) -> str | None:
 
 
 def check_count(name: str, count: object, *, may_be_none: bool = False) -> None:
-    """Raise ValueError if the argument ``name`` is no whole number from 1 on."""
+    """Raise ValueError if the argument ``name`` is not a whole number from 1 on."""
     if count is None and may_be_none:
         return
     if not isinstance(count, Integral) or int(count) < 1:

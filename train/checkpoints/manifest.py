@@ -160,7 +160,7 @@ def _name_in_folder(file: object) -> str:
     """Return the name of a file that lies in the folder itself."""
     is_name = isinstance(file, str) and Path(file).name == file
     if not isinstance(file, str) or not is_name or file in ("", ".", ".."):
-        raise ValueError(f"{file!r} is no name of a file in the folder")
+        raise ValueError(f"{file!r} is not the name of a file in the folder")
     return file
 
 
@@ -168,7 +168,7 @@ def _digest(part: dict[str, Any]) -> str | None:
     if "digest" not in part:
         return None
     if not isinstance(part["digest"], str):
-        raise ValueError(f"the digest {part['digest']!r:.60} is no text")
+        raise ValueError(f"the digest {part['digest']!r:.60} is not a text")
     return part["digest"]
 
 
@@ -181,5 +181,5 @@ def _number(value: object) -> int | float:
     if isinstance(value, str) and value in ("nan", "inf", "-inf"):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return value

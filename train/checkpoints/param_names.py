@@ -113,7 +113,7 @@ def carried_names(
         names = {(module, path) for group in groups for module, path in group}
         versions_of_modules = {name: {**versions.get(name, {})} for name in modules}
     except (TypeError, ValueError, AttributeError):
-        return ()  # they are no names
+        return ()  # they are not names
     carried: dict[tuple[str, str], list[str]] = {}
     for module_name, module in modules.items():
         paths = [path for name, path in names if name == module_name and path]
@@ -148,7 +148,7 @@ def _not_followed(
 
 
 def _joined(groups: Any) -> list[list[str]]:
-    """Return each name as one text; nothing where they are no names."""
+    """Return each name as one text; nothing where they are not names."""
     try:
         return [
             [join(str(module), str(path)) if path else "" for module, path in group]
@@ -191,7 +191,7 @@ def described_in(record: FlatRecord) -> Mapping[str, Any]:
 
 
 def _described_names(record: FlatRecord) -> list[str]:
-    """Return the names of all groups in order; none where they are no names."""
+    """Return the names of all groups in order; none where they are not names."""
     groups: Any = described_in(record).get("groups", ())
     try:
         names = [(str(module), str(path)) for group in groups for module, path in group]

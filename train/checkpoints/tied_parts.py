@@ -23,7 +23,7 @@ Ties: TypeAlias = Mapping[str, tuple[str, str]]
 def ties_of(objects: Mapping[str, object]) -> Mapping[str, Ties]:
     """Return what modules and tensors have in common, told of the later one of two.
 
-    The path of a tensor that is no module's is empty.
+    The path of a tensor that is not a module's is empty.
     """
     tensors_by_name = {name: _tensors_of(value) for name, value in objects.items()}
     tensors_by_name = {name: ts for name, ts in tensors_by_name.items() if ts}

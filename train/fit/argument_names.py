@@ -13,8 +13,8 @@ from ...optim.simple import SimpleOptimizer
 def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
     """Return what of ``kwargs`` an optimizer or scheduler lacks, and what it misses.
 
-    What is no number where its default is one is a problem too. A class that takes any
-    name, or does not say which it takes, has none.
+    What is not a number where its default is one is a problem too. A class that takes
+    any name, or does not say which it takes, has none.
     """
     try:
         parameters = [*signature(cls).parameters.values()]

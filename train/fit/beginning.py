@@ -122,7 +122,7 @@ def _refuse_other(place: Path) -> None:
     refuse_obstacle(place.parent)
     if os.path.lexists(place):
         raise FileNotFoundError(
-            f"run_config.resume_from_checkpoint=auto: {place} is no checkpoint; "
+            f"run_config.resume_from_checkpoint=auto: {place} is not a checkpoint; "
             "copy it again, or remove it to begin anew"
         )
 

@@ -80,7 +80,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
         return function(*args, **kwargs)
 
     def kill(self, signum: int) -> None:
-        """Send a signal to the others, whose end is no failure then."""
+        """Send a signal to the others, whose end is not a failure then."""
         self._is_ending = True
         super().kill(signum)
 

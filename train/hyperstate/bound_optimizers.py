@@ -31,7 +31,7 @@ class BoundOptimizers:
     def bind(self, optim: Any, config: Any, paths: dict[str, str]) -> None:
         """Let ``paths``, field by key, hold for all groups; set them from ``config``.
 
-        Raises ValueError for a key that no group has, or a field that is no number.
+        Raises ValueError for a key that no group has, or a field that is not a number.
         """
         owner = None if isinstance(optim, dict) else optim
         bonds = [

@@ -34,7 +34,7 @@ def read_digests(files: StoredFiles) -> dict[str, str]:
         text = files.data(FILE, MOST_BYTES)[:MOST_BYTES].decode()
         # A file that was cut off would pass for one whose lines were removed.
         if not text.startswith("#"):
-            raise ValueError("the first line is no comment")
+            raise ValueError("the first line is not a comment")
         pairs = [
             line.split(maxsplit=1)
             for line in text.splitlines()

@@ -41,5 +41,5 @@ def _decode_array(tree: dict[Any, Any]) -> Any:
 def _dtype(name: Any) -> np.dtype[Any]:
     dtype = np.dtype(name.decode() if isinstance(name, bytes) else name)
     if dtype.kind not in "biufc":
-        raise ValueError(f"an array of dtype {dtype} is no plain numbers")
+        raise ValueError(f"an array of dtype {dtype} is not plain numbers")
     return dtype

@@ -269,5 +269,7 @@ def _torch_class(kind: str, file: str) -> Any:
     """Return one of torch's own optimizers: a file imports nothing."""
     cls = getattr(torch.optim, kind, None)
     if not (isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)):
-        raise RecordMismatchError(file, [f"{kind!r} is no optimizer of torch.optim"])
+        raise RecordMismatchError(
+            file, [f"{kind!r} is not an optimizer of torch.optim"]
+        )
     return cls

@@ -80,7 +80,8 @@ def _open_all(folder: Descriptor) -> dict[str, Descriptor]:
 def _is_part(folder: Descriptor, name: str) -> bool:
     """Return whether ``name`` is a file of a checkpoint; people may put others there.
 
-    What is no regular file is not sent, and told by the first process, which reads it.
+    What is not a regular file is not sent, and told by the first process, which reads
+    it.
     """
     try:
         mode = os.stat(name, dir_fd=folder.fd).st_mode

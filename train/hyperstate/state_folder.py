@@ -124,7 +124,7 @@ def state_files(
     ``generators`` is the state of the random ones, None if it is not kept; ``ctx`` is
     what `Serializable` fields of the config are read again with; ``choice`` is what of
     modules is saved. For a storage (``is_remote``) fields that nobody touched are read
-    now. ValueError for patterns of what is no module of the state.
+    now. ValueError for patterns of what is not a module of the state.
     """
     split, tree = _split(state, copies_files=not is_remote)
     shared = shared_names(split.blobs)
@@ -278,7 +278,7 @@ def _split(state: object, *, copies_files: bool = True) -> tuple[Split, Any]:
     is_renamed = is_renamed or any(d.origin.has_moved for d in split.pending)
     if split.pending and (is_renamed or not is_copied):
         # A field was renamed, and another one may have its old name, which records
-        # tell; or all processes have to write it; or a storage is no disk: read it,
+        # tell; or all processes have to write it; or a storage is not a disk: read it,
         # then write.
         for deferred in split.pending:
             deferred.load()

@@ -114,7 +114,7 @@ class Description:
         beside: Mapping[str, Any],
         choice: Choice = WHOLE,
     ) -> WritableRecord:
-        """Return the record of ``value`` for ``file``. TypeError for what is no data.
+        """Return the record of ``value`` for ``file``. TypeError for what is not data.
 
         ``beside`` is metadata that all objects of a state have, ``choice`` what of
         modules is saved; ValueError for a pattern of it that matches nothing.

@@ -157,7 +157,7 @@ def _checkpoint(place: Place) -> Place:
         return place.parent
     if size_at(place) is not None:
         raise ValueError(
-            f"{place} is no checkpoint; --resume-from takes a run's folder, a "
+            f"{place} is not a checkpoint; --resume-from takes a run's folder, a "
             f"checkpoint, or the {STATE} in one, with its {CONFIG} beside it. To begin "
             f"with a config: --config {place}"
         )

@@ -78,7 +78,7 @@ class UnsavedValues:
 
 
 def unsaved_attributes(state: Any) -> list[str]:
-    """Return the attributes of a state that are no fields of its class, nor private.
+    """Return the attributes of a state that are not fields of its class, nor private.
 
     What a class keeps for itself (a cached property) is none of a run.
     """

@@ -123,7 +123,7 @@ def shard_file(
     """Write a record into a folder of parts, which any number of processes loads.
 
     Return how many entries it has. FileExistsError for a folder in which anything is,
-    unless ``is_replacing``; then files that are no record's stay.
+    unless ``is_replacing``; then files that are not a record's stay.
     """
     if not folder:
         raise ValueError("the name of the folder is empty; . is the current one")

@@ -222,5 +222,5 @@ def _sum_or_none(entry: Entry) -> bytes | None:
 
 def _no_copy(copy: str | os.PathLike[str], problem: str) -> RecordMismatchError:
     return RecordMismatchError(
-        os.fspath(copy), [problem], "It is no copy of the damaged file."
+        os.fspath(copy), [problem], "It is not a copy of the damaged file."
     )

@@ -24,7 +24,7 @@ def settings_of(a: PartView | None, b: PartView | None) -> SettingsPair:
     """Return the hyperparameters and the settings of groups of both.
 
     A pretrained folder describes the parts that no argument of the class makes, and a
-    record of the same module does not: that is no difference between both.
+    record of the same module does not: that is not a difference between both.
     """
     unpaired = _names_without_pair(_hparams(a), _hparams(b))
     flat_a, flat_b = _flat_of(a, unpaired), _flat_of(b, unpaired)

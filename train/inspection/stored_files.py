@@ -50,7 +50,8 @@ def walk_with_links(source: str, unreadable: list[str] | None = None) -> list[Wa
     """Return what `os.walk` gives, in order, with the folders that links lead to.
 
     Each is there once, by its own name if it has one in ``source``. Folders that cannot
-    be read are added to ``unreadable``. What a save has not finished is no part of it.
+    be read are added to ``unreadable``. What a save has not finished is not a part of
+    it.
     """
 
     def note(error: OSError) -> None:

@@ -322,7 +322,7 @@ def _shards(folder: Place, verify: bool) -> StoredParts:
 def _records_in(folder: Path, verify: bool) -> StoredParts:
     names = [n for n in sorted(os.listdir(folder)) if _may_be_record(folder / n)]
     is_bare_run = lacks_checkpoints(str(folder))
-    # A run has texts in JSON, which are no records.
+    # A run has texts in JSON, which are not records.
     if not names or (is_bare_run and all(name.endswith(".json") for name in names)):
         raise folder_error(str(folder))
     files = [(name, folder / name) for name in names]

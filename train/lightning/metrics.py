@@ -16,7 +16,7 @@ def takes_batch(compute_metrics: Callable[..., Any]) -> bool:
 def outputs_and_targets(model: Any, batch: Any) -> tuple[Any, Any]:
     """Return what ``model`` makes of a batch's inputs, and its targets.
 
-    TypeError for a batch that is no pair; such a model takes the batch itself.
+    TypeError for a batch that is not a pair; such a model takes the batch itself.
     """
     if isinstance(batch, Sequence) and len(batch) == 2 and not isinstance(batch, str):
         return model(batch[0]), batch[1]

@@ -54,7 +54,7 @@ SUFFIX = ".mpk"
 """Of the files of its parts."""
 
 STATE_DICT_EXTRA = "state_dict_extra"
-"""Where a checkpoint has what is no tensor in the state dict."""
+"""Where a checkpoint has what is not a tensor in the state dict."""
 _PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_parameters")
 
 
@@ -103,7 +103,7 @@ class RecordIO(CheckpointIO):
     ) -> None:
         """Write the folder ``path``, or leave what was there as it was.
 
-        TypeError names the path of what is no plain data, FileExistsError a folder of
+        TypeError names the path of what is not plain data, FileExistsError a folder of
         other files.
         """
         folder = _place(path)

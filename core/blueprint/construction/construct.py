@@ -260,7 +260,7 @@ def sizes_from_example(
     def run_example() -> None:
         module = call_root_constructor(runs, run, known_classes)
         run.place(module, runs.first_serial)
-        # What the forward constructs is no part of the module.
+        # What the forward constructs is not a part of the module.
         call_observed(
             None, lambda: _send_example(module, run, sizes_by_path, args, kwargs)
         )

@@ -164,7 +164,7 @@ class ConstructionRun:
             node = self.by_serial[serial]
             node.paths = tuple(path for path, _ in ends)
             node.ranks = tuple(rank for _, rank in ends)
-            # A copy shares the number; one module at several paths is no copy.
+            # A copy shares the number; one module at several paths is not a copy.
             node.is_copied = len(module_ids[serial]) > 1
 
 

@@ -132,7 +132,7 @@ class DictMap:
         return output
 
     def _outputs_by_name(self, output: Any) -> dict[str, object]:
-        # A tensor is one output: its rows are no outputs to be told apart by index.
+        # A tensor is one output: its rows are not outputs to be told apart by index.
         values = output if isinstance(output, tuple | list) else (output,)
         outputs: dict[str, object] = {}
         if len(self.outputs) == 1:

@@ -81,7 +81,7 @@ def _check_item_name(
     elif hasattr(owner, name):
         problem = f"{type(owner).__qualname__} has an attribute {name!r} of its own"
     elif not name.isidentifier():
-        problem = f"{name!r} is no name of a part: expected a word, as in Python"
+        problem = f"{name!r} is not the name of a part: expected a word, as in Python"
     if problem is not None:
         raise SettingError(path, f"{problem}. Leave name= out, or choose another.")
 

@@ -106,8 +106,8 @@ def _filled(path: str, value: Any, values: Mapping[str, ComputedValue]) -> Any:
 def _check_path(path: object) -> None:
     if not isinstance(path, str) or not path:
         raise TypeError(
-            f"Computed: {path!r:.60} is no path of an argument, expected one such as "
-            "'hidden.out_features'"
+            f"Computed: {path!r:.60} is not a path of an argument, expected one such "
+            "as 'hidden.out_features'"
         )
     parts(path)
     if is_pattern(path):

@@ -157,7 +157,7 @@ def _names_of_class(value: object, path: str) -> dict[str, str]:
     if isinstance(value, type) and issubclass(value, nn.Module):
         return names_of(value)
     raise TypeError(
-        f"{path}: {value!r:.80} is no plain data; of classes, only those of modules "
+        f"{path}: {value!r:.80} is not plain data; of classes, only those of modules "
         "are, and of functions those of torch and registered ones "
         "(burnish.register_function)."
     )
@@ -218,7 +218,7 @@ def _encode_other(
         # An object of another library whose fields are not those of a configuration.
         name = type(value).__qualname__
         hint_text = "pass what it is made from, as numbers, texts and dicts"
-        message = f"{path}: {name} is no plain data ({error}); {hint_text}"
+        message = f"{path}: {name} is not plain data ({error}); {hint_text}"
         raise TypeError(message) from error
     cls = type(value)
     is_declared = is_struct_value(value) or issubclass(cls, enum.Enum)

@@ -34,7 +34,7 @@ Definer: TypeAlias = Callable[
 class Provenance:
     """The definition of a blueprint, as it was at the build.
 
-    It is pickled as data, and left out where it holds what is no plain data.
+    It is pickled as data, and left out where it holds what is not plain data.
     """
 
     def __init__(

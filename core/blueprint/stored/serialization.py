@@ -51,7 +51,7 @@ _HOOK_KINDS: tuple[HookKind, ...] = get_args(HookKind)
 def to_dict(
     definition: Definition, classes: Iterable[type[nn.Module]] = ()
 ) -> dict[str, Any]:
-    """Return a blueprint as data; TypeError names what is no plain data.
+    """Return a blueprint as data; TypeError names what is not plain data.
 
     ``classes`` are those of its parts, of whose versions it tells.
     """
@@ -212,7 +212,7 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
             "kwargs": {n: encode_plain(v, Any, where) for n, v in edit.kwargs.items()},
         }
     if not isinstance(edit, AddHook):
-        raise TypeError(f"{where}: {type(edit).__name__} is no entry of a tape")
+        raise TypeError(f"{where}: {type(edit).__name__} is not an entry of a tape")
     keys, named_keys = list(edit.keys), dict(edit.named)
     return {"do": edit.kind, **head, "keys": keys, "named": named_keys}
 
@@ -340,7 +340,7 @@ def _init_name(edit: Initialize, path: str) -> str:
     name = getattr(edit.function, "__name__", "")
     if getattr(nn.init, name, None) is not edit.function:
         raise TypeError(
-            f"{path}: {edit.function!r:.80} is no plain data; of initializers, only "
+            f"{path}: {edit.function!r:.80} is not plain data; of initializers, only "
             "those of torch.nn.init are."
         )
     return name

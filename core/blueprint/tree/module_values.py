@@ -90,7 +90,7 @@ def stands_for_module(value: object) -> bool:
 def class_and_arguments(value: object) -> tuple[type[nn.Module], Arguments]:
     """Return what to construct for a class, a partial of one, or a plain module.
 
-    Raises TypeError for a module that has weights: they are no part of a blueprint.
+    Raises TypeError for a module that has weights: they are not a part of a blueprint.
     """
     if isinstance(value, functools.partial):
         cls, before = class_and_arguments(value.func)
@@ -106,8 +106,9 @@ def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
     name = type(module).__qualname__
     if next(module.parameters(), None) is not None:
         raise TypeError(
-            f"this {name} is built and has weights, which are no part of a blueprint. "
-            f"Pass the class, or Blueprint({name}, ...), and load the weights later."
+            f"this {name} is built and has weights, which are not part of a "
+            f"blueprint. Pass the class, or Blueprint({name}, ...), and load the "
+            "weights later."
         )
     arguments = captured_arguments(module) or known_arguments(module, type(module))
     if arguments is None:

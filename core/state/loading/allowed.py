@@ -10,7 +10,7 @@ from ....records.entries.select import selected
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Which differences between a record and a module are no error."""
+    """Which differences between a record and a module are not an error."""
 
     strict: bool = True
     missing: Patterns | None = None

@@ -364,7 +364,7 @@ def _is_left_out(
 def _other_kinds(
     missing: Iterable[Entry | str], unexpected: Iterable[Entry | str]
 ) -> dict[str, str]:
-    """Say of each path at which both sides have something that these are no match."""
+    """Return a line for each path where both sides have what does not match."""
     stored_items = {_path(item): item for item in unexpected}
     return {
         path: f"{path}: found {_described(stored_items[path])}, expected "
@@ -377,7 +377,7 @@ def _other_kinds(
 def _described(item: Entry | str) -> str:
     # A state dict may have anything in the place of a tensor.
     if isinstance(item, str):
-        return "extra state, which is no tensor"
+        return "extra state, which is not a tensor"
     return f"{item.kind} {name_of_dtype(item.dtype)} {item.shape}"
 
 

@@ -94,7 +94,7 @@ class _Template:
     """What a constructor gives to a layer."""
 
     values: dict[str, Any]
-    """Its attributes; those that are no constants are replaced in each copy."""
+    """Its attributes; those that are not constants are replaced in each copy."""
     containers: tuple[tuple[str, Callable[[], Any]], ...]
     parameters: tuple[tuple[str, _Form | None], ...]
 
@@ -237,7 +237,7 @@ def _is_torchs(function: Any) -> bool:
     """Return whether ``function`` is torch's own, or ours around that."""
     if type(function) is BuiltinFunctionType:
         return True
-    # Unlike its module's name, what a function sees of globals is no attribute that
+    # Unlike its module's name, what a function sees of globals is not an attribute that
     # a wrapper takes over from what it wraps.
     home: str = getattr(function, "__globals__", {}).get("__name__", "")
     if home.startswith(f"{__package__}."):

@@ -47,7 +47,7 @@ def call_under(mode: _Mode, function: Callable[[], T]) -> T:
 
 @contextmanager
 def in_force(mode: _Mode) -> Generator[None]:
-    """Enter a mode for a block that is no function; see `call_under`."""
+    """Enter a mode for a block that is not a function; see `call_under`."""
     entered_mode = _Inner(mode)
     # An interrupt may replace one of the two calls: the other is still made.
     try:

@@ -51,8 +51,8 @@ class _Writer:
         self.lines.append(_line(name, texts, target))
         for a in dead:
             text = self.at[a]  # type: ignore[index]  # a value
-            # Inputs are no registers: the gradient is the caller's, and the others take
-            # results of their own.
+            # Inputs are not registers: the gradient is the caller's, and the others
+            # take results of their own.
             if text.startswith("r[") and text != target:
                 self.free.append(int(text[2:-1]))
         self.at[i] = target

@@ -18,7 +18,7 @@ class _RecordLike(Protocol):
 
 
 def is_plain_tensor(tensor: Tensor) -> bool:
-    """Return whether ``tensor`` is no subclass that gives operations other meanings."""
+    """Return whether ``tensor`` is no subclass that redefines operations."""
     return type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
 
 

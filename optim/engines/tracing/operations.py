@@ -250,7 +250,7 @@ def where_stand_in(condition: StandIn, a: Any, b: Any) -> StandIn:
     if type(condition) is not StandIn or type(like) is not StandIn:
         raise NotElementwise("it calls torch.where with other tensors")
     if condition.dtype is not torch.bool:
-        raise NotElementwise("it calls torch.where with a condition that is no mask")
+        raise NotElementwise("it calls torch.where with a condition that is not a mask")
     return _emit(condition, "where", like.dtype, (condition.id, *_refs(like, a, b)))
 
 

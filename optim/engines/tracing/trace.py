@@ -96,7 +96,7 @@ def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trac
     except Exception as error:
         raise_of_signal(error)
         tape.clear()
-        # A stand-in is no tensor; what is really wrong shows on a real one.
+        # A stand-in is not a tensor; what is really wrong shows on a real one.
         raise NotElementwise(f"recording it raised {error!r:.80}") from error
     outs = [tensor]
     changed = scalars

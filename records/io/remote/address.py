@@ -74,7 +74,8 @@ def address_of(url: str) -> Address:
         raise ImportError(f"{without_secrets(url)}: {error}") from error
     except ValueError as error:
         raise ValueError(
-            f"{without_secrets(url)} is no path, and no URL that fsspec knows: {error}"
+            f"{without_secrets(url)} is neither a path nor a URL that fsspec "
+            f"knows: {error}"
         ) from error
     return Address(url, storage, path)
 

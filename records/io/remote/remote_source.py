@@ -12,7 +12,7 @@ from .stored_object import StoredObject
 HEAD = 128 << 10
 """Bytes of the first request: nearly every header, and the whole of a small object."""
 PAGE = 64 << 10
-"""A shorter read that is no payload fetches so much, and that is kept."""
+"""A shorter read that is not a payload fetches so much, and that is kept."""
 _MOST_PAGES = 8
 _AHEAD = 64 << 20
 """Bytes of announced payloads that are fetched together."""

@@ -62,7 +62,7 @@ class Stranger:
 
 @dataclass
 class Size:
-    """A dataclass whose data is no struct."""
+    """A dataclass whose data is not a struct."""
 
     width: int
     height: int
@@ -221,13 +221,16 @@ def test_overrides_are_read_as_data_or_as_text(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('(color: "red")', r"color: 'red' is no Color: ValueError: expected #rrggbb"),
-        ("(color: 5)", r"color: 5 is no Color: ValueError: expected #rrggbb"),
-        ("(color: None)", r"color: None is no Color"),
-        ("(size: (1,2,3))", r"size: \(1, 2, 3\) is no Size: TypeError"),
-        ('(shares: [{"over": 1}])', r"shares\[0\]: .* is no Share: KeyError"),
-        ('(by_name: {"x": "y"})', r"by_name\.x: 'y' is no Color"),
-        ("(steps: [1])", r"steps: \[1\] is no Steps: TypeError"),
+        (
+            '(color: "red")',
+            r"color: 'red' is not a Color: ValueError: expected #rrggbb",
+        ),
+        ("(color: 5)", r"color: 5 is not a Color: ValueError: expected #rrggbb"),
+        ("(color: None)", r"color: None is not a Color"),
+        ("(size: (1,2,3))", r"size: \(1, 2, 3\) is not a Size: TypeError"),
+        ('(shares: [{"over": 1}])', r"shares\[0\]: .* is not a Share: KeyError"),
+        ('(by_name: {"x": "y"})', r"by_name\.x: 'y' is not a Color"),
+        ("(steps: [1])", r"steps: \[1\] is not a Steps: TypeError"),
         ("(either: [1])", r"either: "),
     ],
 )
@@ -318,7 +321,9 @@ def test_ctx_reaches_the_class(tmp_path: Path) -> None:
     assert again.context is not None
     assert (again.context.scale, again.context.table) == (3, table)
     assert Needy.loads(config.dumps(ctx=ctx), ctx=ctx).context is not None
-    with pytest.raises(ConfigError, match=r"context: 3 is no Context: KeyError: 'tabl"):
+    with pytest.raises(
+        ConfigError, match=r"context: 3 is not a Context: KeyError: 'tabl"
+    ):
         Needy.load(tmp_path / "c.json")
 
 

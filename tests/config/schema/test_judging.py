@@ -237,7 +237,7 @@ def test_a_default_that_its_own_class_no_longer_reads_is_incompatible(
     checker = check(old, new)
 
     assert not checker.compatible
-    assert "[0, 1] is no Span: TypeError" in checker.report()
+    assert "[0, 1] is not a Span: TypeError" in checker.report()
     assert "- write rules by hand for:\n    span" in checker.report()
 
 

@@ -255,8 +255,8 @@ class TestNamesOfItems:
         [
             (nn.ModuleList, "act", "have numbers, and no names"),
             (nn.Sequential, "forward", "attribute 'forward' of its own"),
-            (nn.Sequential, "a.b", "'a.b' is no name"),
-            (nn.Sequential, "0", "'0' is no name"),
+            (nn.Sequential, "a.b", "'a.b' is not the name"),
+            (nn.Sequential, "0", "'0' is not the name"),
         ],
     )
     def test_a_name_that_cannot_be_is_refused(

@@ -39,7 +39,7 @@ def test_ties_and_buffers_survive_a_rename(tmp_path: Path) -> None:
 
 
 def test_what_is_no_rule_is_refused() -> None:
-    with pytest.raises(TypeError, match="which is no rule"):
+    with pytest.raises(TypeError, match="which is not a rule"):
         define(attention_v2, 1, {0: ["fc1 -> head"]})
 
 

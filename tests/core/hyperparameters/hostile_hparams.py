@@ -30,7 +30,7 @@ def deep_list(levels: int) -> list[Any]:
 
 
 NAMES = [
-    # Functions and classes that are no modules, by their own names and by others.
+    # Functions and classes that are not modules, by their own names and by others.
     ("os", "system"),
     ("posix", "system"),
     ("subprocess", "Popen"),

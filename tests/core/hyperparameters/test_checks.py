@@ -1,4 +1,4 @@
-"""Entries that are no arguments of the class, or not all of them, are refused."""
+"""Entries that are not arguments of the class, or not all of them, are refused."""
 
 import pytest
 

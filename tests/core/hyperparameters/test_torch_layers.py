@@ -339,7 +339,7 @@ def test_a_function_of_torch_is_the_activation_of_a_rebuilt_layer() -> None:
 def test_a_function_of_the_users_is_named_where_it_stands() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, activation=lambda x: x)
 
-    with pytest.raises(TypeError, match=r"activation: .* no plain data: .*lambda"):
+    with pytest.raises(TypeError, match=r"activation: .* not plain data: .*lambda"):
         get_hparams(layer)
 
 

@@ -205,7 +205,7 @@ def test_a_config_of_transformers_in_a_blueprint_is_told_by_path() -> None:
     config = transformers.GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)
     blueprint = Blueprint(transformers.GPT2LMHeadModel, config)
 
-    with pytest.raises(Exception, match=r"config: GPT2Config is no plain data"):
+    with pytest.raises(Exception, match=r"config: GPT2Config is not plain data"):
         blueprint.to_dict()
 
 

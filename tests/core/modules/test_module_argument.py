@@ -1,4 +1,4 @@
-"""Every verb says in words what to call for what is no module."""
+"""Every verb says in words what to call for what is not a module."""
 
 from collections.abc import Callable
 from typing import Any

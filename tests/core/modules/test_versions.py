@@ -28,8 +28,8 @@ def test_a_class_without_a_version_is_of_version_0() -> None:
     [
         ({2: []}, ValueError, "rules for version 2, and the class is of version 2"),
         ({0: RenameField("a", "b")}, TypeError, "is a list of rules"),
-        ({0: [RenameField]}, TypeError, "which is no rule"),
-        ({0: ["a -> b"]}, TypeError, "which is no rule"),
+        ({0: [RenameField]}, TypeError, "which is not a rule"),
+        ({0: ["a -> b"]}, TypeError, "which is not a rule"),
     ],
 )
 def test_what_is_no_rule_to_a_version_is_refused(

@@ -539,7 +539,7 @@ def test_some_processes_save_as_a_group_and_wait_for_no_others(tmp_path: Path) -
         after = whole_values(net)
         assert all(torch.equal(values, after[name]) for name, values in before.items())
         if rank == 2:
-            with pytest.raises(ValueError, match="is no folder"):
+            with pytest.raises(ValueError, match="is not a folder"):
                 burnish.save_record(net, tmp_path / "net.mpk", group=group)
 
     in_processes(act, tmp_path / "processes", 4)

@@ -126,7 +126,7 @@ def test_an_argument_that_is_no_data_is_refused_and_nothing_is_written(
             super().__init__()
             self.lin = nn.Linear(1, 1)
 
-    with pytest.raises(TypeError, match=r"fn: .*no plain data"):
+    with pytest.raises(TypeError, match=r"fn: .*not plain data"):
         Holds(lambda x: x).save_pretrained(tmp_path / "run")
 
     assert not (tmp_path / "run").exists()
@@ -264,7 +264,7 @@ def test_another_process_imports_the_class_and_loads(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_file_or_config_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is no folder"):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
         from_pretrained(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="holds nothing; expected model"):
         from_pretrained(tmp_path)

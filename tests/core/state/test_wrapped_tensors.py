@@ -123,20 +123,20 @@ def damaged(record: Any, **form: Any) -> Any:
     ("form", "problem"),
     [
         ({"shape": [5, 3]}, r"no tensor can be made of what is stored|stored shape"),
-        ({"shape": "x"}, "no form of a tensor"),
+        ({"shape": "x"}, "not a form of a tensor"),
         ({"tensors": ["data_"]}, "no tensor can be made.*KeyError"),
         ({"tensors": ["data_", "gone"]}, "there is no such tensor"),
         ({"context": {}}, "no tensor can be made.*KeyError"),
         ({"context": {"dtype": {"__dtype__": "torch.nothing"}}}, "no tensor can be"),
         (
             {"context": {"scheme": {"__object__": ["os", "system", {}]}}},
-            r"os\.system is no enum or dataclass of tests",
+            r"os\.system is not an enum or dataclass of tests",
         ),
         (
             {"context": {"scheme": {"__object__": [__name__, "Net", {"width": 3}]}}},
-            "Net is no enum or dataclass",
+            "Net is not an enum or dataclass",
         ),
-        ({"stride": [True, 1]}, "no form of a tensor"),
+        ({"stride": [True, 1]}, "not a form of a tensor"),
     ],
 )
 def test_a_damaged_form_is_a_record_error(form: dict[str, Any], problem: str) -> None:

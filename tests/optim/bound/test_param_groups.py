@@ -84,7 +84,7 @@ class Norm(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Normed(SimpleOptimizer[None]):
-    """Has hyperparameters that are no plain data."""
+    """Has hyperparameters that are not plain data."""
 
     norm: Norm = Norm.L2
     shape: Callable[[float], float] = abs

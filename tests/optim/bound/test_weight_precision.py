@@ -84,7 +84,7 @@ def test_masters_move_as_float32_parameters_do(
     net = Net(dtype)
     twin = widened(net)
     optimizer = simple.bind(net, lr=1e-3, master_dtype=WIDE, fused=fused)
-    # torch's kernels are no engine of masters, and differ in the last digit.
+    # torch's kernels are not an engine of masters, and differ in the last digit.
     peer = simple.bind(twin, lr=1e-3, fused=bool(fused))
 
     for seed in range(10):

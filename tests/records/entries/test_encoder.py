@@ -143,7 +143,7 @@ def test_one_tensor_in_two_fields_is_stored_once_and_tied_again() -> None:
         (object(), r"value: a builtins\.object cannot be stored"),
         ({1: "x"}, "value: a dict needs str keys here, found 1"),
         ([lambda: 1], r"value\.0: a builtins\.function cannot be stored"),
-        (np.array(["a"]), "value: an array of dtype <U1 is no plain numbers"),
+        (np.array(["a"]), "value: an array of dtype <U1 is not plain numbers"),
         (
             torch.ones(2, device="meta"),
             "value: a tensor on the meta device, which has no values",

@@ -80,7 +80,7 @@ def test_a_tag_of_no_language_is_an_error() -> None:
 
 
 def test_a_key_that_is_no_text_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no string"):
+    with pytest.raises(ValueError, match="not a string"):
         tag_of({1: 2})
 
 

@@ -34,7 +34,7 @@ def test_rename_refuses_unknown_names_and_collisions(file: Path) -> None:
     [
         ({"layer": None}, "'layer' to None; both are paths"),
         ({3: "layer"}, "3 to 'layer'; both are paths"),
-        ([("layer", "other")], r"\('layer', 'other'\) is no rewrite rule"),
+        ([("layer", "other")], r"\('layer', 'other'\) is not a rewrite rule"),
     ],
 )
 def test_what_is_no_renaming_is_refused_in_words(rename: Any, problem: str) -> None:

@@ -217,7 +217,7 @@ def test_a_header_is_written_up_to_the_limit_and_no_longer() -> None:
 @pytest.mark.parametrize(
     ("plain", "problem"),
     [
-        ({"a": ["b", "\ud800"]}, r"a\.1: a text that is no valid Unicode"),
+        ({"a": ["b", "\ud800"]}, r"a\.1: a text that is not valid Unicode"),
         ({"a": _deep(2000)}, "cannot be stored"),
     ],
 )

@@ -77,7 +77,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "no tensors": ({"metadata": {}}, "no tensors"),
     "a list": ([1, 2], "a list.*expected a map"),
     "a key that is a number": ({1: 2}, "a number.*expected a text"),
-    "tensors that are no map": ({"tensors": [1]}, "a list"),
+    "tensors that are not a map": ({"tensors": [1]}, "a list"),
     "a dtype of no kind": (
         {"tensors": {"w": tensor("F4", [1], 0, 4)}},
         "'w' has the dtype 'F4'.*one of",

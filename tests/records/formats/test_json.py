@@ -94,6 +94,22 @@ def test_values_edited_by_hand_need_their_sum_removed() -> None:
     assert record.verified == "none"
 
 
+def test_entries_beside_one_whose_sum_was_removed_keep_theirs() -> None:
+    data = saved({name: torch.full((2,), 1.0) for name in "abc"})
+
+    def change_two(document: Any) -> None:
+        del document["tensors"][1]["xxh3"]
+        document["tensors"][1]["values"][0] = 5
+        document["tensors"][2]["values"][0] = 7
+
+    record = open_record(edited(data, change_two))
+
+    assert record["a"].tolist() == [1.0, 1.0]
+    assert record["b"].tolist() == [5.0, 1.0]
+    with pytest.raises(RecordChecksumError, match="the bytes of c"):
+        record["c"]
+
+
 def test_a_byte_order_mark_before_the_text_is_read_past() -> None:
     record = open_record(b"\xef\xbb\xbf" + saved({"w": torch.ones(2)}))
 

@@ -73,5 +73,5 @@ def test_booleans_in_base64_are_0_or_1() -> None:
         Record.from_state_dict({"w": torch.tensor([True, False])})
     )
 
-    with pytest.raises(RecordFormatError, match="no boolean"):
+    with pytest.raises(RecordFormatError, match="not a boolean"):
         open_record(data.replace(b'"AQA="', b'"AgA="')).load_all()

@@ -49,7 +49,7 @@ from .safetensors_files import F32, file_of, row, saved
         (file_of({"a": {"dtype": "F32", "shape": [1]}}, b"1234"), "other keys"),
         (file_of({"a": [0, 4]}, b"1234"), "other keys"),
         (file_of({"x" * 5000: F32}, b"1234"), "4096 bytes"),
-        (file_of({"a": row("BOOL", [4], 0, 4)}, b"\0\1\2\0"), "no boolean"),
+        (file_of({"a": row("BOOL", [4], 0, 4)}, b"\0\1\2\0"), "not a boolean"),
         (file_of({"__metadata__": {"a": 1}}), "map of texts"),
         (file_of({"__metadata__": "a"}), "map of texts"),
         (file_of({"__metadata__": {"burnish": "[]"}}), "under the key 'burnish'"),

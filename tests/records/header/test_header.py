@@ -81,7 +81,7 @@ def test_a_typed_record_that_begins_with_something_else_is_refused(tree: Node) -
 def test_extra_state_of_a_module_that_is_no_map_is_refused(tree: Node) -> None:
     data = with_header(FILES["mpk"](), lambda h: {**h, "tree": tree})
 
-    with pytest.raises(RecordFormatError, match="no map of paths"):
+    with pytest.raises(RecordFormatError, match="not a map of paths"):
         open_record(data)
 
 
@@ -93,7 +93,7 @@ def test_extra_state_of_a_module_that_is_no_map_is_refused(tree: Node) -> None:
         ("type", 3, "unknown kind"),
         ("type", None, "unknown kind"),
         ("tensors", [], "other columns|damaged|map"),
-        ("metadata", [], "metadata that is no map"),
+        ("metadata", [], "metadata that is not a map"),
         ("metadata", {"a": {"$tensor": 0}}, r"metadata holds \$tensor 0"),
         ("metadata", {"a": {"$x": 0}}, "unknown tag"),
     ],

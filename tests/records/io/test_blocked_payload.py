@@ -113,7 +113,7 @@ def test_booleans_that_are_none_are_refused() -> None:
     )
     data[data.index(bytes(3 * MIB)) + 7] = 2
 
-    with pytest.raises(RecordFormatError, match="no boolean"):
+    with pytest.raises(RecordFormatError, match="not a boolean"):
         entry_of(bytes(data), verify=False).rows(0, 10)
 
 

@@ -195,7 +195,7 @@ def test_the_error_of_an_object_names_its_place_in_the_state_dict(
             save(tmp_path, {"weight": torch.ones(2), "loop": {"x": value}})
 
         (failure,) = caught.value.failures.values()
-        assert f"{place}: a builtins.object is no plain data" in str(failure[0])
+        assert f"{place}: a builtins.object is not plain data" in str(failure[0])
 
 
 def test_processes_whose_storages_are_their_own_are_told(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_masked_array_is_an_error_since_its_mask_would_go() -> None:
 
 
 def test_texts_are_no_plain_numbers() -> None:
-    with pytest.raises(TypeError, match="field: an array of dtype <U1 is no plain"):
+    with pytest.raises(TypeError, match="field: an array of dtype <U1 is not plain"):
         tensor_of_array(np.array(["a"]), "field")
 
 

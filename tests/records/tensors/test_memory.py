@@ -43,7 +43,7 @@ class Net(nn.Module):
         super().__init__()
         self.layer = nn.Linear(2, 2)
         self.inner = nn.Module()
-        # Register_buffer would refuse what is no tensor.
+        # Register_buffer would refuse what is not a tensor.
         self.inner._buffers["value"] = value  # pyright: ignore[reportPrivateUsage]
 
 

@@ -22,7 +22,7 @@ def values(entry: Entry) -> torch.Tensor:
 
 
 def odd_tensors() -> dict[str, torch.Tensor]:
-    """Return tensors that are no plain rows of numbers."""
+    """Return tensors that are not plain rows of numbers."""
     square = torch.arange(16.0).view(4, 4)
     return {
         "row": torch.arange(5.0),

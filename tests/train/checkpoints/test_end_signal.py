@@ -120,7 +120,7 @@ def test_what_is_no_signal_is_refused() -> None:
 
 def test_a_name_and_a_signal_that_nobody_can_note_are_refused_in_words() -> None:
     with pytest.raises(
-        ValueError, match=r"'SIGTERM': it is no signal.*signal\.SIGTERM"
+        ValueError, match=r"'SIGTERM': it is not a signal.*signal\.SIGTERM"
     ):
         EndSignal("SIGTERM")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no program can note it"):

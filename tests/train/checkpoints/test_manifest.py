@@ -31,7 +31,7 @@ def test_a_newer_manifest_is_refused_and_a_damaged_one_named(tmp_path: Path) -> 
     with pytest.raises(RecordVersionError, match="99"):
         Checkpoints(tmp_path).restore(model=net())
     manifest.write_text(text.replace("model.mpk", "../../elsewhere.mpk"))
-    with pytest.raises(RecordFormatError, match="no name of a file in the folder"):
+    with pytest.raises(RecordFormatError, match="not the name of a file in the folder"):
         Checkpoints(tmp_path).restore(model=net())
     manifest.write_text(text[:20])
     with pytest.raises(RecordFormatError, match=r"checkpoint\.json"):
@@ -42,7 +42,7 @@ def test_a_newer_manifest_is_refused_and_a_damaged_one_named(tmp_path: Path) -> 
     ("lie", "words"),
     [
         ({"file": "gone.mpk"}, "gone.mpk, which is not there"),
-        ({"file": "../net.mpk"}, "is no name of a file in the folder"),
+        ({"file": "../net.mpk"}, "is not the name of a file in the folder"),
         ({"file": "who.mpk"}, "expected one of a module"),
         ({"kind": "state"}, "expected a PlainData"),
         ({"kind": "other"}, "the unknown kind 'other'"),

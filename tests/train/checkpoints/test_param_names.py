@@ -190,7 +190,7 @@ def test_versions_that_are_none_give_no_names_or_are_told(versions: object) -> N
     if is_version:
         assert carried_names(stored, {"model": net}, "run/optim.mpk") == ()
         return
-    with pytest.raises(RecordMismatchError, match=r"run/optim\.mpk.*is no version"):
+    with pytest.raises(RecordMismatchError, match=r"run/optim\.mpk.*is not a version"):
         carried_names(stored, {"model": net}, "run/optim.mpk")
 
 

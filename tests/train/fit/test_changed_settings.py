@@ -1,4 +1,4 @@
-"""Settings that are no defaults, by their paths; what is drawn anew is none."""
+"""Settings that are not defaults, by their paths; what is drawn anew is none."""
 
 import random
 from typing import Any

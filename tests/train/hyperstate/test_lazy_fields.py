@@ -120,7 +120,7 @@ def test_a_copy_of_a_lazy_state_has_all_fields_and_takes_none(
 class Counted:
     step: int = 0
     made: str = field(init=False, default="")
-    best = None  # without a type it is no field
+    best = None  # without a type it is not a field
 
     @cached_property
     def name(self) -> str:

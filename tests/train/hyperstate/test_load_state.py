@@ -278,7 +278,7 @@ def test_data_in_the_text_that_a_registered_type_refuses_is_told_with_its_path(
     file = checkpoint(tmp_path) / "state.ron"
     file.write_text(file.read_text().replace("degrees", "degree", 1))
 
-    with pytest.raises(ConfigError, match=r"angle: .* is no Angle: TypeError"):
+    with pytest.raises(ConfigError, match=r"angle: .* is not an Angle: TypeError"):
         load_state(Scene, file)
 
 

@@ -234,7 +234,7 @@ def test_what_is_no_plain_argument_cannot_be_computed_with() -> None:
 def test_what_is_no_function_and_what_is_no_path_are_refused(argument: Any) -> None:
     with pytest.raises(TypeError, match="expected a function"):
         Computed(argument, "width")
-    with pytest.raises(TypeError, match="no path of an argument"):
+    with pytest.raises(TypeError, match="not a path of an argument"):
         Computed(four_times, 3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="is a pattern"):
         Computed(four_times, "layers.*.width")

@@ -57,5 +57,5 @@ def test_what_is_no_plain_data_is_named() -> None:
     blueprint.configure("blocks.0.1", nn.Threshold, threshold=0.1, value=0.0)
 
     assert blueprint.to_dict()
-    with pytest.raises(TypeError, match=r"act: .*no plain data"):
+    with pytest.raises(TypeError, match=r"act: .*not plain data"):
         Blueprint(Net, act=lambda: nn.ReLU()).to_dict()

@@ -1,4 +1,4 @@
-"""Which differences are no error."""
+"""Which differences are not an error."""
 
 from burnish.core.state.loading.allowed import Allowed
 

@@ -447,7 +447,7 @@ def test_plain_data_in_the_place_of_a_tensor_is_one_problem(value: Any) -> None:
         load_record(Buffered(), Record.from_state_dict(state_dict))
 
     assert caught.value.problems == (
-        "w: found extra state, which is no tensor, expected parameter float32 (2,)",
+        "w: found extra state, which is not a tensor, expected parameter float32 (2,)",
     )
 
 

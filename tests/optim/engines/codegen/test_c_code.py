@@ -101,7 +101,7 @@ class All(SimpleOptimizer[Any]):
 
 
 def awkward(seed: int, dtype: torch.dtype) -> Tensor:
-    """Return numbers of all sizes that half precisions hold, and what is no number."""
+    """Return numbers of all sizes that half precisions hold, and NaN."""
     generator = torch.Generator().manual_seed(seed)
     usual = torch.randn(1000, generator=generator, dtype=torch.float64)
     sizes = torch.randint(-12, 6, (1000,), generator=generator).double().exp2()

@@ -48,7 +48,9 @@ def test_a_url_that_nothing_knows_and_a_package_that_lacks_are_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("fsspec")
-    with pytest.raises(ValueError, match=r"nowhere://a\.mpk is no path, and no URL"):
+    with pytest.raises(
+        ValueError, match=r"nowhere://a\.mpk is neither a path nor a URL"
+    ):
         address_of("nowhere://a.mpk")
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
