@@ -5,6 +5,7 @@ import inspect
 import pathlib
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -26,7 +27,7 @@ from ...config.classes.fields import literals as literal_values
 from ...config.versioned import Versioned
 from ..modules.classes import by_class
 from ..modules.registry import Node
-from ..modules.signature import parameters_of
+from ..modules.signature import parameters_of, variadic_of
 
 Hint: TypeAlias = Any
 """What an argument is declared to be: annotations have no class in common."""
@@ -39,10 +40,14 @@ def argument_hints(cls: type[nn.Module]) -> Mapping[str, Hint]:
     A default that is not plain data tells as much as an annotation.
     """
     declared = known_hints(cls.__init__, include_extras=True)
-    return {
+    hints = {
         name: declared.get(name, _hint_of_default(parameter.default))
         for name, parameter in parameters_of(cls).items()
     }
+    keywords = variadic_of(cls).get(inspect.Parameter.VAR_KEYWORD)
+    if keywords is not None and hints[keywords] is Any:
+        hints[keywords] = _hint_of_keywords(cls)
+    return hints
 
 
 def declared_type(cls: type[nn.Module]) -> type | None:
@@ -83,6 +88,9 @@ def item_hint(hint: Hint, key: object) -> Hint:
     """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
     if unresolved(hint) is not None:
         return hint  # nobody knows what it says of items either
+    if isinstance(key, str):
+        for keyed in filter(None, map(_hints_by_key, members(hint))):
+            return keyed.get(key, Any)
     for member in members(hint):
         item = item_type(member, key)
         if item is not Any:
@@ -94,6 +102,7 @@ def has_one_item_hint(hint: Hint) -> bool:
     """Return whether `item_hint` is the same for every index, or for every key."""
     return not any(
         item_types(member) is not None
+        or _hints_by_key(member) is not None
         or (
             typing.get_origin(member) is tuple
             and typing.get_args(member)[-1:] != (Ellipsis,)
@@ -144,7 +153,12 @@ def list_of(hint: Hint) -> Hint:
 
 
 def dict_of(hint: Hint) -> Hint:
-    """Return what a dict of values of ``hint`` is declared as."""
+    """Return what a dict of values of ``hint`` is declared as.
+
+    ``Unpack`` of a ``TypedDict`` is said of the values of ``**kwargs`` together.
+    """
+    if typing.get_origin(hint) is typing.Unpack:
+        return typing.get_args(hint)[0]
     return dict[str, hint]
 
 
@@ -163,6 +177,46 @@ def declares(hint: Hint, value: object) -> bool:
     """Return whether ``hint`` names the class of ``value``."""
     kinds = (member for member in members(hint) if member is not Any)
     return any(isinstance(kind, type) and isinstance(value, kind) for kind in kinds)
+
+
+def _hint_of_keywords(cls: type[nn.Module]) -> Hint:
+    """Return what ``**kwargs`` of ``cls`` are if its parents' constructors get them.
+
+    Only what plain data alone does not make has to be known.
+    """
+    hints: dict[str, Hint] = {}
+    for parent in reversed(cls.__mro__[1:]):
+        if not issubclass(parent, nn.Module) or parent is nn.Module:
+            continue
+        declared, variadic = argument_hints(parent), variadic_of(parent)
+        keywords = declared.get(variadic.get(inspect.Parameter.VAR_KEYWORD, ""), Any)
+        hints |= _hints_by_key(dict_of(keywords)) or {}
+        hints |= {n: h for n, h in declared.items() if n not in variadic.values()}
+    telling = {
+        name: hint
+        for name, hint in hints.items()
+        if needs_class(hint) or unresolved(hint) is not None
+    }
+    if not telling:
+        return Any
+    keywords_type: Any = typing.TypedDict("Keywords", telling, total=False)  # type: ignore[operator]  # found at run time
+    return typing.Unpack[keywords_type]
+
+
+def _hints_by_key(hint: Hint) -> Mapping[str, Hint] | None:
+    """Return what a ``TypedDict`` declares of its items, None of anything else."""
+    is_keyed = isinstance(hint, type) and hasattr(hint, "__required_keys__")
+    return _hints_of_keys(hint) if is_keyed and issubclass(hint, dict) else None
+
+
+@lru_cache(maxsize=256)
+def _hints_of_keys(cls: Any) -> Mapping[str, Hint]:
+    hints = known_hints(cls, include_extras=True)
+    marks = (typing.Required, typing.NotRequired)
+    return {
+        key: typing.get_args(hint)[0] if typing.get_origin(hint) in marks else hint
+        for key, hint in hints.items()
+    }
 
 
 def _hint_of_default(default: object) -> Hint:

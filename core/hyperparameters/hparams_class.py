@@ -30,7 +30,6 @@ from .declared import (
     Hint,
     argument_hints,
     declared_type,
-    dict_of,
     is_constrained,
     list_of,
 )
@@ -166,7 +165,7 @@ def _field(cls: type[nn.Module], parameter: Parameter, hint: Hint) -> tuple[Any,
     if parameter.kind is Parameter.VAR_POSITIONAL:
         return list_of(annotation), []
     if parameter.kind is Parameter.VAR_KEYWORD:
-        return dict_of(annotation), {}
+        return dict[str, annotation], {}
     if parameter.default is Parameter.empty:
         return annotation, ...
     if parameter.default is None:

@@ -235,10 +235,10 @@ def _unresolved_note(hint: Hint) -> str:
 
 def _short_cure(name: str, hint: Hint) -> str:
     """Return the same in the few words that files have."""
-    text = unresolved(hint)
-    if text is None:
+    # Versions of Python spell annotations differently, and these words are compared.
+    if unresolved(hint) is None:
         return f"annotate it with {name}"
-    return f"its annotation, {text:.40}, {_HOW_TO_RESOLVE}"
+    return f"its annotation {_HOW_TO_RESOLVE}"
 
 
 _HOW_TO_RESOLVE = (

@@ -34,6 +34,7 @@ from .declared import (
     argument_hints,
     computed_fields,
     dict_of,
+    has_one_item_hint,
     is_plain_struct,
     item_hint,
     list_of,
@@ -286,12 +287,16 @@ class Writer:
     ) -> HparamsDict:
         """Return those of ``**name`` that are plain data; note kinds and the others."""
         plain_items, specs = HparamsDict(), dict[str, Any]()
+        whole_hint = dict_of(hint)
         for key, item in items.items():
+            item_declared = item_hint(whole_hint, key)
             n_met = len(self.paths_by_id)
             try:
                 plain_key(key, hint, join(name, key))
-                plain_item = self.value(item, hint, join(name, key), 1)
-                spec = spec_of(item, hint, plain_item, join(name, key), planned_value)
+                plain_item = self.value(item, item_declared, join(name, key), 1)
+                spec = spec_of(
+                    item, item_declared, plain_item, join(name, key), planned_value
+                )
             except (TypeError, HyperparameterError) as error:
                 self._forget(n_met)
                 notes.unstored[key] = why_unstored(item, join(name, key), error)
@@ -394,7 +399,8 @@ class Writer:
     def _mapping(
         self, mapping: Mapping[Any, object], hint: Hint, path: str, depth: int
     ) -> HparamsDict:
-        plain_items, may_differ = HparamsDict(), needs_class(hint)
+        plain_items = HparamsDict()
+        may_differ = needs_class(hint) or not has_one_item_hint(hint)
         for key, item in mapping.items():
             name = plain_key(key, hint, path)
             if is_plain_value(item) and not may_differ:

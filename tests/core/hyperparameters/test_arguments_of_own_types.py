@@ -1,6 +1,8 @@
 """Arguments of types of one's own: plain data in hyperparameters, and back."""
 
-from typing import Any
+import enum
+from dataclasses import dataclass
+from typing import Any, NotRequired, Required, TypedDict, Unpack
 
 import pytest
 import torch
@@ -97,3 +99,89 @@ def test_data_that_the_class_refuses_is_told_with_its_path() -> None:
 
     with pytest.raises(HyperparameterError, match=r"span.*no Span"):
         burnish.from_hyperparameters(hparams)
+
+
+class Mode(enum.Enum):
+    FAST = 1
+    EXACT = 2
+
+
+@dataclass
+class Part:
+    width: int = 2
+
+
+class Keywords(TypedDict, total=False):
+    mode: Required[Mode]
+    parts: NotRequired[list[Part]]
+
+
+@burnish.module
+class OfKeywords(nn.Module):
+    def __init__(self, **options: Unpack[Keywords]) -> None:
+        super().__init__()
+        self.options = options
+
+
+@burnish.module
+class OfDict(nn.Module):
+    def __init__(self, options: Keywords | None = None) -> None:
+        super().__init__()
+        self.options = options
+
+
+@burnish.module
+class Parent(nn.Module):
+    def __init__(
+        self, mode: Mode, parts: list[Part], sizes: Any = (), **others: Any
+    ) -> None:
+        super().__init__()
+        self.options = {"mode": mode, "parts": parts}
+        self.sizes, self.others = sizes, others
+
+
+class Child(Parent):
+    def __init__(self, depth: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.depth = depth
+
+
+class Grandchild(Child):
+    def __init__(self, *, width: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.width = width
+
+
+OPTIONS: dict[str, Any] = {"mode": Mode.EXACT, "parts": [Part(3)]}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        OfKeywords(**OPTIONS),  # type: ignore[typeddict-item]  # it is one
+        OfDict({"mode": Mode.EXACT, "parts": [Part(3)]}),
+        Child(**OPTIONS),
+        Grandchild(width=2, depth=3, **OPTIONS),
+    ],
+)
+def test_items_are_of_the_types_that_a_typed_dict_or_a_parent_declares(
+    module: Any,
+) -> None:
+    record = burnish.save_record(module)
+
+    again = type(module).from_record(record)
+    assert again.options == OPTIONS
+    assert type(module).from_hyperparameters(module.hparams).options == OPTIONS
+
+
+def test_keywords_that_a_parent_declares_as_plain_data_keep_what_they_were() -> None:
+    module: Any = Grandchild(sizes=[1, (2, 3)], **OPTIONS)
+
+    again = type(module).from_record(burnish.save_record(module))
+
+    assert again.sizes == [1, (2, 3)]
+
+
+def test_a_keyword_that_nobody_declares_says_how_to_declare_it() -> None:
+    with pytest.raises(TypeError, match="annotated with Mode"):
+        burnish.get_hparams(Child(other=Mode.FAST, **OPTIONS))
