@@ -19,7 +19,7 @@ from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ..checks import check_range, check_types
 from ..clipping import Clip, ClipGlobalNorm, ClipNorm, ClipValue, check_clip
-from ..schedulers.scheduler import Scheduler, scheduler_of
+from ..schedulers.scheduler import Scheduler, are_same, scheduler_of
 from ..tensor_optimizer import TensorOptimizer, check_optimizer, hyperparameters
 from .plain_values import as_held, as_stored, is_storable_value
 
@@ -143,26 +143,32 @@ def take_over(group: ParamGroup, data: ParamGroup) -> str:
     lost = ""
     for name, value in data.items():
         if name == "schedule":
-            state = json.loads(value)
+            state, before = json.loads(value), group.get("schedule")
+            lost = f"{before}" if replaces_settings(before, state) else ""
             if not restore_schedule(group, state):
-                before = group.get("schedule")
+                lost = f"{before}" if before else ""
                 group["schedule"] = None if state is None else scheduler_of(state)
-                now = group["schedule"] or f"its rate {data['lr']}"
-                lost = (
-                    f"{now} is taken over, in the place of {before}" if before else ""
-                )
         elif name == "clip":
             described = json.loads(value)
             group["clip"] = _CLIPS[described.pop("kind")](**described)
         elif name not in ("params", "optimizer"):
             group[name] = as_held(group.get(name), value)
-    return lost
+    now = group.get("schedule") or f"its rate {group['lr']}"
+    return f"{now} is taken over, in the place of {lost}" if lost else ""
 
 
 def schedule_data(group: ParamGroup) -> dict[str, Any] | None:
     """Return a group's schedule as plain data; None if it has none."""
     schedule: Scheduler | None = group.get("schedule")
     return None if schedule is None else schedule.state_dict()
+
+
+def replaces_settings(schedule: Scheduler | None, state: dict[str, Any] | None) -> bool:
+    """Return whether `restore_schedule` would give ``schedule`` other settings."""
+    if schedule is None or state is None:
+        return False
+    stored = scheduler_of(state)
+    return isinstance(schedule, type(stored)) and not are_same(schedule, stored)
 
 
 def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:

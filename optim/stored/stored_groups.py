@@ -12,6 +12,7 @@ from ..bound.param_groups import (
     ParamGroup,
     part_schedules,
     plain_hyperparameters,
+    replaces_settings,
     restore_schedule,
     take_values,
 )
@@ -122,11 +123,16 @@ def settle_groups(
             report.changed += source.conflicts()[-1:]
             is_other = False
         else:
+            given = group.get("schedule")
+            is_replaced = replaces_settings(given, schedules[0]) and is_restoring
+            now = f"{given}"
             is_other = not _goes_on(group, schedules[0], is_restoring=is_restoring)
             if is_other:
                 report.changed.append(
                     _settle_schedule(source, group, is_restoring=is_restoring)
                 )
+            elif is_replaced:
+                report.changed.append(_taken_over(source, now))
             if schedules[0] is not None and (is_restoring or not is_other):
                 _restore_rate(source, group)
         for name, values in source.values().items():
@@ -185,14 +191,21 @@ def _settle_schedule(
     Returns in words what sets it now, and what did when it was saved.
     """
     data, rate = source.schedules()[0], source.groups[0].hyperparameters.get("lr")
-    before = rate if data is None else _schedule_text(data)
     now = group.get("schedule") or group["lr"]
     if not is_restoring:
+        before = rate if data is None else _schedule_text(data)
         return f"group {source.index}: lr is {now}, and was {before} when saved"
     group["schedule"] = None if data is None else scheduler_of(data)
+    return _taken_over(source, now)
+
+
+def _taken_over(source: StoredGroups, replaced: object) -> str:
+    """Say that the rate, or the schedule, that was saved replaces that of `bind`."""
+    data, rate = source.schedules()[0], source.groups[0].hyperparameters.get("lr")
+    before = rate if data is None else _schedule_text(data)
     return (
         f"group {source.index}: lr was {before} when saved, which is taken over again, "
-        f"in the place of {now}"
+        f"in the place of {replaced}"
     )
 
 

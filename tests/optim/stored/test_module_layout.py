@@ -52,8 +52,8 @@ def test_the_record_of_a_newer_class_is_matched_by_id_and_path() -> None:
     ("data", "problem"),
     [
         ({"params": {"w": [2, -1]}}, r"w: \[2, -1\] is not the shape of a parameter"),
-        ({"params": {"w": [2**40, 2**40]}}, "is not a shape of a parameter"),
-        ({"params": {"w": "2"}}, "w: '2' is not a shape"),
+        ({"params": {"w": [2**40, 2**40]}}, "is not the shape of a parameter"),
+        ({"params": {"w": "2"}}, "w: '2' is not the shape"),
         ({"params": {"w": [2]}, "ties": {"v": "u"}}, "v: found it tied to 'u'"),
         ({"params": {"w": [2]}, "versions": {"": "1"}}, "'1' is not a version"),
     ],
