@@ -8,14 +8,14 @@ import functools
 import os
 import pathlib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from ....config.classes.field_types import is_field_type
-from ....config.classes.fields import is_struct_value
+from ....config.classes.fields import is_struct_value, members
 from ....config.path import join
 from ....config.plain.codec import Decoding, Encoding, Kind, Language
 from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text
@@ -23,10 +23,17 @@ from ....config.plain.node import NON_FINITE, Node
 from ....config.process.interrupts import raise_of_signal
 from ....config.tree import MAX_DEPTH
 from ....records.tensors.dtypes import ALL
-from ...hyperparameters.declared import argument_hints
+from ...hyperparameters.declared import (
+    argument_hints,
+    has_one_item_hint,
+    item_hint,
+    needs_class,
+)
+from ...hyperparameters.kinds import declared_hint
 from ...hyperparameters.values import plain_value
 from ...modules.functions import function_named, function_names
 from ...modules.registry import class_named, names_of
+from ...modules.signature import parameters_of
 from ..edits.computed import Computed
 from ..edits.edits import Unbuilt
 from ..errors import FormatError
@@ -38,7 +45,7 @@ def encode_arguments(
     cls: type[nn.Module], arguments: Mapping[str, object], path: str
 ) -> dict[str, Any]:
     """Return the arguments of ``cls`` as data; TypeError names what is none."""
-    hints = {} if cls is nn.Module else argument_hints(cls)
+    hints = _hints_of(cls)
     return {
         name: encode_plain(value, hints.get(name, Any), join(path, name))
         for name, value in arguments.items()
@@ -51,15 +58,39 @@ def encode_plain(value: Any, hint: Any, path: str) -> Node:
 
 
 class _BlueprintEncoding(Encoding):
-    """Writes one argument; ``hint`` is what it is declared to be, not its items."""
+    """Writes the value at ``depth`` of one argument, which is declared as ``hint``."""
 
-    def __init__(self, hint: Any) -> None:
+    def __init__(self, hint: Any, depth: int = 0) -> None:
         super().__init__(_LANGUAGE)
-        self._hint = hint
+        self._hint, self._depth = hint, depth
 
     def hint(self, depth: int) -> Any:
-        """Return what is declared of a value: nothing of those inside another."""
-        return Any if depth else self._hint
+        """Return what is declared of a value: nothing of those inside a tag."""
+        return self._hint if depth == self._depth else Any
+
+    def items(self, values: Iterable[object], path: str, depth: int) -> list[Node]:
+        """Return the nodes of ``values``, each as the hint of their whole says."""
+        if not needs_class(self.hint(depth)):
+            return super().items(values, path, depth)
+        return [
+            self._item(value, i, join(path, i), depth) for i, value in enumerate(values)
+        ]
+
+    def fields(
+        self, values: Mapping[Any, object], path: str, depth: int
+    ) -> dict[Any, Node]:
+        """Return the nodes of the values of a dict, each as its hint says."""
+        hint = self.hint(depth)
+        if not needs_class(hint) and has_one_item_hint(hint):
+            return super().fields(values, path, depth)
+        return {
+            key: self._item(value, key, join(path, self.part(key)), depth)
+            for key, value in values.items()
+        }
+
+    def _item(self, value: object, key: object, path: str, depth: int) -> Node:
+        hint = item_hint(self.hint(depth), key)
+        return _BlueprintEncoding(hint, depth + 1).encode(value, path, depth + 1)
 
     def too_deep(self, path: str) -> Exception:
         """Return the error of values that nest too deep, or in themselves."""
@@ -73,12 +104,13 @@ class Decoder(Decoding):
         """Read blueprints among the values with ``blueprint``."""
         super().__init__(_LANGUAGE.decoders)
         self.blueprint = blueprint
+        self._hints_by_id: dict[int, Any] = {}
 
     def arguments(
         self, cls: type[nn.Module], arguments: Mapping[str, object], path: str
     ) -> dict[str, Any]:
         """Return the arguments of ``cls``."""
-        hints = {} if cls is nn.Module else argument_hints(cls)
+        hints = _hints_of(cls)
         return {
             name: self.value(value, hints.get(name, Any), join(path, name))
             for name, value in arguments.items()
@@ -86,9 +118,39 @@ class Decoder(Decoding):
 
     def value(self, data: object, hint: Any, path: str) -> Any:
         """Return the value that ``data`` stands for, or raise `FormatError`."""
-        if isinstance(data, Mapping) and [*data] == [_DECLARED]:
-            return _decode_struct(data[_DECLARED], hint, path)
-        return self.decode(data, path)
+        self._note_hints(data, hint, 0)
+        try:
+            return self.decode(data, path)
+        finally:
+            self._hints_by_id.clear()
+
+    def decode(self, node: Node, path: str = "", depth: int = 0) -> Any:
+        """Return the value of ``node``; what is declared, as its place declares it."""
+        if isinstance(node, Mapping) and [*node] == [_DECLARED]:
+            hint = self._hints_by_id.get(id(node), Any)
+            return _decode_struct(node[_DECLARED], hint, path)
+        return super().decode(node, path, depth)
+
+    def _note_hints(self, node: Node, hint: Any, depth: int) -> None:
+        """Remember what ``hint`` says of each declared value in ``node``."""
+        # Nothing is declared below Any; what nests too deep, `decode` refuses.
+        if depth > MAX_DEPTH or members(hint) == (Any,):
+            return
+        pairs: Iterable[tuple[Any, Node]] = ()
+        if isinstance(node, list):
+            pairs = enumerate(node)
+        elif isinstance(node, Mapping):
+            tag, content = self.tag_of(node)
+            if tag == _DECLARED:
+                self._hints_by_id[id(node)] = hint
+            elif tag in ("__tuple__", "__set__") and isinstance(content, list):
+                pairs = enumerate(content)
+            elif tag == _ITEMS and isinstance(content, list):
+                pairs = [p for p in content if isinstance(p, list) and len(p) == 2]
+            elif tag is None:
+                pairs = node.items()
+        for key, item in pairs:
+            self._note_hints(item, item_hint(hint, key), depth + 1)
 
     def tagged(self, tag: str, content: Node, path: str, depth: int) -> Any:
         """Return the value of a tag; `FormatError` where it holds something else."""
@@ -106,6 +168,17 @@ class Decoder(Decoding):
         return FormatError(path[:120], f"nested over {MAX_DEPTH} levels deep")
 
 
+def _hints_of(cls: type[nn.Module]) -> dict[str, Any]:
+    """Return what the whole of each argument of ``cls`` is declared as."""
+    if cls is nn.Module:
+        return {}
+    parameters = parameters_of(cls)
+    return {
+        name: declared_hint(parameters[name], hint)
+        for name, hint in argument_hints(cls).items()
+    }
+
+
 def _encode_dict(
     encoding: Encoding, value: dict[Any, Any], path: str, depth: int
 ) -> Node:
@@ -113,8 +186,8 @@ def _encode_dict(
     is_plain = all(isinstance(key, str) for key in value)
     if is_plain and not (len(value) == 1 and next(iter(value)).startswith("__")):
         return encoding.fields(value, path, depth)
-    pairs = [[k, v] for k, v in value.items()]
-    return {_ITEMS: encoding.encode(pairs, path, depth + 1)}
+    nodes = encoding.fields(value, path, depth).items()
+    return {_ITEMS: [[encoding.encode(k, path, depth + 1), v] for k, v in nodes]}
 
 
 def _encode_float(encoding: Encoding, value: float, path: str, depth: int) -> Node:

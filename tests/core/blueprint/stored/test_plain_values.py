@@ -1,5 +1,7 @@
+import enum
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,56 @@ def test_what_is_no_plain_data_is_named() -> None:
     assert blueprint.to_dict()
     with pytest.raises(TypeError, match=r"act: .*not plain data"):
         Blueprint(Net, act=lambda: nn.ReLU()).to_dict()
+
+
+class Mode(enum.Enum):
+    FAST = 1
+    EXACT = 2
+
+
+@dataclass
+class Part:
+    mode: Mode = Mode.FAST
+
+
+class OfParts(nn.Module):
+    def __init__(
+        self,
+        rows: list[Part | None] = [],  # noqa: B006  # as users write it
+        by_name: dict[str, list[Mode]] | None = None,
+        by_number: dict[int, Part] | None = None,
+        pair: tuple[int, Part] | None = None,
+        modes: frozenset[Mode] | set[Mode] = frozenset(),
+        **others: Part,
+    ) -> None:
+        super().__init__()
+        self.values = [rows, by_name, by_number, pair, modes, others]
+
+
+class OfOthers(OfParts):
+    def __init__(self, depth: int = 1, **others: Any) -> None:
+        super().__init__(**others)
+
+
+@pytest.mark.parametrize(
+    ("cls", "argument"),
+    [
+        (OfParts, {"rows": [None, Part(Mode.EXACT)]}),
+        (OfParts, {"by_name": {"a": [Mode.EXACT], "b": []}}),
+        (OfParts, {"by_number": {1: Part(Mode.EXACT)}}),
+        (OfParts, {"pair": (1, Part(Mode.EXACT))}),
+        (OfParts, {"modes": {Mode.EXACT}}),
+        (OfParts, {"other": Part(Mode.EXACT)}),
+        (OfOthers, {"rows": [Part(Mode.EXACT)], "by_number": {1: Part()}}),
+    ],
+    ids=str,
+)
+def test_items_are_stored_as_the_argument_declares_them(
+    cls: Any, argument: dict[str, Any]
+) -> None:
+    blueprint = Blueprint(cls, **argument)
+
+    with allow_classes(cls):
+        again = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
+
+    assert again.build().values == blueprint.build().values == cls(**argument).values
