@@ -146,7 +146,7 @@ class Decoder(Decoding):
             elif tag in ("__tuple__", "__set__") and isinstance(content, list):
                 pairs = enumerate(content)
             elif tag == _ITEMS and isinstance(content, list):
-                pairs = [p for p in content if isinstance(p, list) and len(p) == 2]
+                pairs = [(p[0], p[1]) for p in content if isinstance(p, list) and p[1:]]
             elif tag is None:
                 pairs = node.items()
         for key, item in pairs:
