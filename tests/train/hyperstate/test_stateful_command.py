@@ -144,7 +144,7 @@ def test_mistakes_are_told_in_a_line_with_status_one(
         (["--resume-from", tmp_path], "is neither a config file nor a checkpoint"),
         (["--checkpoint-dir", lone], "checkpoints lie in a folder, and this is a file"),
         (["--checkpoint-dir", damaged], "state.net.mpk"),
-        (["--checkpoint-dir", "x-y://bucket/run"], "no URL that fsspec knows"),
+        (["--checkpoint-dir", "x-y://bucket/run"], "nor a URL that fsspec knows"),
         (["optim.lrr=1"], "optim.lrr: unknown field for Optim. Did you mean 'lr'?"),
     ]
     for words, message in rows:

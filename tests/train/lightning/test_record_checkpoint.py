@@ -83,7 +83,7 @@ def test_hyperparameters_that_no_record_holds_are_named_before_the_first_step(
     run = trainer(tmp_path, 1, callbacks=[RecordCheckpoint(tmp_path)])
 
     with pytest.raises(
-        TypeError, match=r"of Judged: loss: a \S+type is no .*ignore=\['loss'\]"
+        TypeError, match=r"of Judged: loss: a \S+type is not .*ignore=\['loss'\]"
     ):
         run.fit(model, loader)
     assert model.n_steps == 0
