@@ -95,6 +95,32 @@ def own_rectangles(entries: Sequence[Entry]) -> bytes:
     return json.dumps(rectangles, separators=(",", ":")).encode()
 
 
+def own_copies(entries: Sequence[Entry]) -> list[tuple[Any, str]]:
+    """Return which rows of parameters this process has that a mesh replicates.
+
+    Each comes with a digest, as processes with the same rows take turns to write them.
+    """
+    copies: list[tuple[Any, str]] = []
+    for row, entry in enumerate(entries):
+        if entry.kind != "parameter" or not is_spread(entry):
+            continue
+        tensor: Any = entry.source
+        rectangle = rectangle_of(tensor, entry.path) if _is_copied(tensor) else None
+        if rectangle is not None and rectangle.n_values:
+            digest = corner_digest(own_share(tensor).detach()).hex()
+            copies.append(([row, *map(list, rectangle)], digest))
+    return copies
+
+
+def _is_copied(tensor: Any) -> bool:
+    """Return whether several processes of its mesh have the same rows of a DTensor."""
+    mesh = tensor.device_mesh
+    return any(
+        placement.is_replicate() and mesh.size(dim) > 1
+        for dim, placement in enumerate(tensor.placements)
+    )
+
+
 def plan_by_rectangles(
     entries: Sequence[Entry], messages: Sequence[bytes], rank: int
 ) -> SavePlan:

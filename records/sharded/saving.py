@@ -40,6 +40,7 @@ from .save_plan import (
     entry_rows,
     is_spread,
     other_values,
+    own_copies,
     own_rectangles,
     plan_by_layout,
     plan_by_rectangles,
@@ -303,6 +304,8 @@ class _Proposal:
     rows: list[list[Any]]
     digests: list[bytes]
     """Of what every process has by itself, in turn: see `_digest_of`."""
+    copies: list[tuple[Any, str]]
+    """Of what a mesh replicates: see `own_copies`."""
     plan: SavePlan | None
 
     @classmethod
@@ -317,16 +320,21 @@ class _Proposal:
             header_of(record.entries, dtypes)
         is_alone = n_processes(group) == 1
         digests = [_digest_of(e) for e in entries if _is_compared(e) and not is_alone]
+        copies = [] if is_alone else own_copies(entries)
         # Layouts count processes by their places in meshes of all of them.
         plan = None if group is not None else plan_by_layout(entries, rank())
-        return cls(record, entries, entry_rows(entries, dtypes), digests, plan)
+        rows = entry_rows(entries, dtypes)
+        return cls(record, entries, rows, digests, copies, plan)
 
     @property
     def message(self) -> bytes:
         """What the other processes are told of it."""
         values = value_digest([digest.hex() for digest in self.digests])
         plan = bytes(8) if self.plan is None else self.plan.digest
-        return new_save_id().encode() + value_digest(self.rows) + plan + values
+        about = value_digest(self.rows) + plan + values
+        about += value_digest([place for place, _ in self.copies])
+        about += value_digest([digest for _, digest in self.copies])
+        return new_save_id().encode() + about
 
     def agreed_plan(
         self, messages: Sequence[bytes], group: Any
@@ -337,6 +345,9 @@ class _Proposal:
             self._refuse(group)
         if len({fact.values for fact in facts}) > 1:
             self._note_differing(group)
+        # Those that have the same rows have the same values.
+        if len({fact.copies for fact in facts}) > len({f.copies[:8] for f in facts}):
+            self._refuse_copies(group)
         plan = self.plan
         if plan is None or len({fact.plan for fact in facts}) > 1:
             rectangles = agreed(lambda: own_rectangles(self.entries), groups=[group])
@@ -350,6 +361,17 @@ class _Proposal:
         all_rows = [json.loads(message) for message in messages]
         process = next(i for i, rows in enumerate(all_rows) if rows != all_rows[0])
         raise difference(all_rows[0], all_rows[process], process)
+
+    def _refuse_copies(self, group: Any) -> None:
+        messages = gathered(json.dumps(self.copies).encode(), group=group)
+        digests: dict[str, set[str]] = {}
+        paths: dict[str, None] = {}
+        for place, digest in (copy for each in messages for copy in json.loads(each)):
+            known = digests.setdefault(json.dumps(place), set())
+            known.add(digest)
+            if len(known) > 1:
+                paths[self.entries[place[0]].path] = None
+        raise other_values(first_names([*paths], 4))
 
     def _note_differing(self, group: Any) -> None:
         """Say in the metadata which buffers are not the same on all processes.
@@ -409,10 +431,13 @@ class _Facts:
     rows: bytes
     plan: bytes
     values: bytes
+    copies: bytes
+    """8 bytes of the rows that it has of replicated parameters, 8 of the values."""
 
     @classmethod
     def of(cls, message: bytes) -> "_Facts":
-        return cls(message[:8].decode(), message[8:16], message[16:24], message[24:32])
+        rows, plan, values = message[8:16], message[16:24], message[24:32]
+        return cls(message[:8].decode(), rows, plan, values, message[32:])
 
 
 def _is_compared(entry: Entry) -> bool:

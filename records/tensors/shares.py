@@ -96,6 +96,8 @@ def groups_of(tensors: Iterable[Any]) -> list[Any]:
     return [
         mesh.get_group(dim)
         for mesh in meshes
+        # Who is outside of a mesh is in none of its groups.
+        if mesh.get_coordinate() is not None
         for dim in range(mesh.ndim)
         if mesh.size(dim) > 1
     ]

@@ -21,7 +21,7 @@ from burnish.records import (
 from burnish.records.sharded.folder import RecordFolder
 
 from ...forked_processes import in_processes, killed_while_saving
-from ...sharded_nets import fsdp, mesh_of, needs_sharding, whole_values
+from ...sharded_nets import fsdp, mesh_of, needs_sharding, plain_net, whole_values
 
 pytestmark = needs_sharding
 
@@ -363,6 +363,44 @@ def test_modules_of_one_form_and_other_values_are_not_taken_for_copies(
     in_processes(act, tmp_path / "processes", 4)
 
     assert not [*tmp_path.glob("net/*")]
+
+
+def test_copies_of_one_mesh_that_drifted_apart_are_not_mixed(tmp_path: Path) -> None:
+    folder = f"{tmp_path}/net/"
+
+    def act(rank: int) -> None:
+        net = fsdp(plain_net(), mesh_of(2, 2, names=("copies", "shares")))
+        burnish.save_record(net, folder)
+        if rank == 3:
+            net[0].weight.data.to_local().mul_(2)
+        with pytest.raises(RecordError, match=r"^0\.weight: .*different values"):
+            burnish.save_record(net, folder)
+
+    in_processes(act, tmp_path / "processes", 4)
+    assert torch.equal(
+        burnish.open_record(folder)["0.weight"], plain_net().get_parameter("0.weight")
+    )
+
+
+def test_a_process_outside_of_the_mesh_loads_what_it_has(tmp_path: Path) -> None:
+    folder = f"{tmp_path}/net/"
+
+    def act(rank: int) -> None:
+        from torch.distributed.device_mesh import DeviceMesh
+        from torch.distributed.tensor import Shard, distribute_tensor
+
+        mesh = DeviceMesh("cpu", [0, 1])
+        net: Any = nn.Module()
+        net.spread = nn.Parameter(distribute_tensor(torch.ones(5, 2), mesh, [Shard(0)]))
+        net.plain = nn.Parameter(torch.ones(2))
+        burnish.save_record(net, folder)
+        with torch.no_grad():
+            net.plain.zero_()
+        burnish.load_record(net, folder)
+
+        assert net.plain.eq(1).all()
+
+    in_processes(act, tmp_path / "processes", 3)
 
 
 def test_processes_that_name_different_folders_are_told(tmp_path: Path) -> None:
