@@ -129,7 +129,9 @@ def test_a_state_that_fails_on_one_process_leaves_all_optimizers_as_they_were(
     in_two_processes(act, tmp_path)
 
 
-@pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst", ".safetensors", ".json.gz"])
+@pytest.mark.parametrize(
+    "suffix", [".mpk", ".mpk.zst", ".mpk.gz", ".safetensors", ".json"]
+)
 def test_no_module_gets_rows_of_two_records(suffix: str, tmp_path: Path) -> None:
     files = [tmp_path / f"{i}{suffix}" for i in range(2)]
     for i, file in enumerate(files):
@@ -148,6 +150,24 @@ def test_no_module_gets_rows_of_two_records(suffix: str, tmp_path: Path) -> None
 
         after = whole_values(net)
         assert all(torch.equal(before[name], after[name]) for name in before)
+
+    in_two_processes(act, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".mpk", ".safetensors"])
+def test_each_process_may_have_made_the_bytes_by_itself(
+    suffix: str, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        file = tmp_path / f"{rank}{suffix}"
+        burnish.save_record(plain_net(), file)  # with IDs of its own
+        net = fsdp(plain_net())
+        with torch.no_grad():
+            net[0].weight.zero_()
+        burnish.load_record(net, file.read_bytes())
+
+        expected = plain_net().get_parameter("0.weight")
+        assert torch.equal(whole_values(net)["0.weight"], expected)
 
     in_two_processes(act, tmp_path)
 
