@@ -392,19 +392,44 @@ def _dataclass_fields(declared: object) -> list[ClassField]:
     stored_names = {field.name for field in dataclasses.fields(cls)}
     init_only = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # no public way tells them
     return [
-        ClassField(
-            name=field.name,
-            attribute=field.name,
-            annotation=hints[field.name],
-            names=frozenset([field.name]),
-            default=field.default,
-            factory=_factory_of(field.default_factory),
-            doc=str(field.metadata.get("doc", "")),
-            is_stored=field.name in stored_names,
-        )
+        _dataclass_field(field, hints[field.name], field.name in stored_names)
         for field in everything
         if field.init and (field.name in stored_names or field._field_type is init_only)
     ]
+
+
+def _dataclass_field(
+    field: "dataclasses.Field[Any]", annotation: object, is_stored: bool
+) -> ClassField:
+    default, factory = field.default, _factory_of(field.default_factory)
+    factory_of_data, doc = None, str(field.metadata.get("doc", ""))
+    # In a dataclass of pydantic the default may stand in what its Field() gives.
+    if _is_field_info(default):
+        info: Any = default
+        default, doc = MISSING, info.description or doc
+        if info.default_factory_takes_validated_data:
+            factory_of_data = info.default_factory
+        elif info.default_factory is not None:
+            factory = info.default_factory
+        elif not info.is_required():
+            default = info.default
+    return ClassField(
+        name=field.name,
+        attribute=field.name,
+        annotation=annotation,
+        names=frozenset([field.name]),
+        default=default,
+        factory=factory,
+        factory_of_data=factory_of_data,
+        doc=doc,
+        is_stored=is_stored,
+    )
+
+
+def _is_field_info(default: object) -> bool:
+    """Return whether ``default`` is pydantic's, which takes long to load."""
+    cls = type(default)
+    return cls.__name__ == "FieldInfo" and cls.__module__ == "pydantic.fields"
 
 
 def _hints_of(declared: object) -> dict[str, Any]:

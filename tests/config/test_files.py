@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 from omegaconf import OmegaConf
 
@@ -12,6 +13,7 @@ from burnish.config import (
     ConfigSyntaxError,
     Hparam,
     Hparams,
+    describe,
     dump,
     dumps,
     load,
@@ -333,3 +335,24 @@ def test_a_format_that_is_not_that_of_the_suffix_is_refused(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"read as yaml, and format='json'"):
         dump(Part(), file, format="json")
     assert not file.exists()
+
+
+@pydantic.dataclasses.dataclass
+class OfPydantic:
+    rate: float = Hparam(default=0.5, gt=0, description="Step size.")
+    sizes: list[int] = Hparam(default_factory=lambda: [1])
+    total: int = Hparam(default_factory=lambda data: 2 * len(data["sizes"]))
+    name: str = "a"
+
+
+def test_a_dataclass_of_pydantic_has_the_defaults_that_its_fields_declare() -> None:
+    loaded = load(OfPydantic, None, ["rate=1", "sizes.0=5"])
+
+    assert loaded == OfPydantic(rate=1.0, sizes=[5], total=2)
+    assert dumps(OfPydantic(name="b"), elide_defaults=True) == (
+        'OfPydantic(\n    total: 2,\n    name: "b",\n)'
+    )
+    assert "rate: float = 0.5" in describe(OfPydantic)
+    assert "Step size." in describe(OfPydantic)
+    with pytest.raises(ConfigError, match=r"rate: .* greater than 0"):
+        load(OfPydantic, None, ["rate=-1"])
