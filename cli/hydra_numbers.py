@@ -98,7 +98,7 @@ def _problem_of_keys(loader: Any, mapping: Any) -> str:
             continue
         value = loader.construct_object(key)
         if value in keys_by_value:
-            return f"key {key.value} is {keys_by_value[value]} written otherwise"
+            return f"key {key.value} is {keys_by_value[value]} written differently"
         keys_by_value[value] = key.value
     return ""
 

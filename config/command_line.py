@@ -101,9 +101,10 @@ class ProgramKind(Generic[T]):
             words: object = sys.argv[1:] if argv is None else argv
             if isinstance(words, str) or not isinstance(words, Sequence):
                 raise TypeError(
-                    "a program is called with "
-                    f"{with_article(self.argument_cls.__name__)}, or with the words of "
-                    f"a command line, as in main(['a.b=1']), got {short_repr(words)}"
+                    "a program takes "
+                    f"{with_article(self.argument_cls.__name__)} or a list of "
+                    "command-line arguments, as in main(['a.b=1']), got "
+                    f"{short_repr(words)}"
                 )
             with taking_any_text():
                 line = self._command_line(function, list(words))
@@ -126,7 +127,7 @@ class ProgramKind(Generic[T]):
             parser.error(_unknown_words(unknown, words, self.options))
         files = [word for word in parsed.overrides if _is_file(word)]
         if files:
-            parser.error(f"a file is given as --config {files[0]}")
+            parser.error(f"a config file is passed as --config {files[0]}")
         if parsed.help is not None:
             _show_help(parser, self.config_cls, parsed.help)
             raise SystemExit(0)
@@ -171,7 +172,7 @@ def _parser(kind: ProgramKind[T], function: Callable[..., object]) -> "ArgumentP
         )
     add = parser.add_argument
     add("overrides", nargs="*", metavar="path=value", help="set a field, as in a.b=1")
-    about = "show this, or the fields with names like NAME"
+    about = "show this help, or the fields with names like NAME"
     add("-h", "--help", nargs="?", const="", metavar="NAME", help=about)
     return parser
 
@@ -182,7 +183,7 @@ def _name(word: str) -> str:
 
     # A variable of the shell that is not set would mean the folder of now.
     if not word:
-        raise ArgumentTypeError("expected a name, got an empty text")
+        raise ArgumentTypeError("expected a name, got an empty string")
     return word
 
 
@@ -217,7 +218,7 @@ _SUFFIXES = (".json", ".yaml", ".yml", ".ron")
 
 def _show_help(parser: "ArgumentParser", cls: type, query: str) -> None:
     if query:
-        print(describe(cls, query) or f"no field is called anything like {query!r}")
+        print(describe(cls, query) or f"no field has a name like {query!r}")
         return
     print(parser.format_help())
     print("fields:")

@@ -44,7 +44,7 @@ _SECRET = "get_secret_value"
 """What pydantic's secrets have, of any kind."""
 
 HOW_TO_REGISTER = (
-    "burnish.config.register_field_type says how files hold a class of yours"
+    "burnish.config.register_field_type adds a rule for storing your own class"
 )
 
 
@@ -180,7 +180,7 @@ def _value(
 ) -> Any:
     if depth > MAX_DEPTH:
         raise _unwritable(
-            path, f"nested over {MAX_DEPTH} levels deep, or within itself"
+            path, f"nested over {MAX_DEPTH} levels deep, or contains itself"
         )
     if type(obj) in _PLAIN:
         return _check_int(obj, path)
@@ -239,7 +239,7 @@ def _mapping(
         below = elide and source_items.get(str(text), _OF_DEFAULTS)
         tree[text] = _value(item, declared, child(path, text), below, depth + 1)
     if len(tree) < len(obj):
-        raise _unwritable(path, "two of its keys are written alike")
+        raise _unwritable(path, "two of its keys are written the same way")
     return tree
 
 
@@ -302,7 +302,9 @@ def _struct(
 def _check_init_var(field: ClassField, path: str, is_written: bool) -> None:
     """Raise ConfigError for an ``InitVar`` that files need and nothing keeps."""
     if is_written or not field.has_default:
-        message = "an InitVar is kept nowhere, so it cannot be written; use a field"
+        message = (
+            "the value of an InitVar is not kept, so it cannot be written; use a field"
+        )
         raise _unwritable(child(path, field.name), message)
 
 
@@ -326,11 +328,13 @@ def _leaf(obj: object, path: str) -> object:
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
         raise _unwritable(path, f"{short_repr(obj)} is code, not a value")
     if hasattr(obj, _SECRET):
-        raise _unwritable(path, "a secret is shown as stars, so it cannot be written")
+        raise _unwritable(
+            path, "a secret is masked with asterisks, so it cannot be written"
+        )
     if isinstance(obj, Iterator):
         # Reading it would empty it: what is written must stay as it was.
-        hint = "is empty once it was read; declare a Sequence"
-        raise _unwritable(path, f"an iterator, as of Iterable, {hint}")
+        hint = "is empty once it has been read; declare a Sequence"
+        raise _unwritable(path, f"an iterator, as for Iterable, {hint}")
     for kind in (int, float, str):
         if isinstance(obj, kind):
             return kind(obj)
@@ -342,7 +346,7 @@ def _leaf(obj: object, path: str) -> object:
         name = type(obj).__qualname__
         raise _unwritable(
             path,
-            f"{with_article(name)} has no form as text: {short_repr(obj)}. "
+            f"{with_article(name)} cannot be written as text: {short_repr(obj)}. "
             + HOW_TO_REGISTER,
         ) from None
 

@@ -173,7 +173,7 @@ def _format_to_write(path: Path, name: str | None) -> ConfigFormat:
     form = config_format_of(path)
     if name is not None and config_format_named(name) is not form:
         raise ValueError(
-            f"{path} would be read as {form.name}, and format={name!r} was asked for; "
+            f"{path} would be read as {form.name}, but format={name!r} was asked for; "
             "leave it out, or choose another suffix"
         )
     return form
@@ -189,7 +189,7 @@ def check_config_class(cls: object, example: str) -> None:
     if isinstance(cls, str | bytes | os.PathLike | Mapping) or is_dataclass(cls):
         raise TypeError(
             f"{example.partition('(')[0]}: the first argument is {short_repr(cls)}, "
-            f"expected a class of configs: {example}"
+            f"expected a config class: {example}"
         )
 
 

@@ -92,7 +92,7 @@ def _default(field: ClassField, below: type | None) -> str:
         return ""
     default = field.make_default()
     if default is MISSING:
-        return " = (made of the fields before it)"
+        return " = (computed from the fields before it)"
     if below is not None and (is_struct_value(default) or not default):
         # Its fields stand below, with the defaults that they have.
         differing = _differing(default)

@@ -36,7 +36,7 @@ def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
     if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         hint = "; '**' matches everything" if patterns is True else ""
         raise TypeError(
-            f"a pattern is a str or a predicate, got {short_repr(patterns)}{hint}"
+            f"a pattern must be a str or a predicate, got {short_repr(patterns)}{hint}"
         )
     return tuple(patterns)
 
@@ -172,12 +172,12 @@ def _expand(pattern: str) -> list[str]:
     end = pattern.find("}", start)
     if end < 0 or "{" in pattern[start + 1 : end]:
         raise ValueError(
-            f"pattern {short_repr(pattern)}: '{{' needs its '}}', and no nesting"
+            f"pattern {short_repr(pattern)}: '{{' needs a '}}' and cannot be nested"
         )
     head, choices, tail = pattern[:start], pattern[start + 1 : end], pattern[end + 1 :]
     tails = _expand(tail)
     if len(tails) * (choices.count(",") + 1) > 10_000:
-        raise ValueError(f"pattern {short_repr(pattern)} stands for over 10,000 paths")
+        raise ValueError(f"pattern {short_repr(pattern)} expands to over 10,000 paths")
     return [head + c + ending for c in choices.split(",") for ending in tails]
 
 

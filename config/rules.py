@@ -38,7 +38,7 @@ class RenameField(RewriteRule):
     def __post_init__(self) -> None:
         _normalize(self, "old_field", "new_field")
         if n_wildcards(self.old_field) != n_wildcards(self.new_field):
-            raise ValueError(f"{self!r}: both fields need the same wildcards")
+            raise ValueError(f"{self!r}: both fields need equally many wildcards")
 
     def apply(self, tree: object) -> None:
         """Move the value, if the file has it."""
@@ -329,7 +329,7 @@ def _normalize(rule: RewriteRule, *names: str) -> None:
         names_of = parts(path.replace("[]", ".*")) if isinstance(path, str) else path
         cleaned = tuple("*" if p == "[]" else str(p) for p in names_of if p != "?")
         if not cleaned:
-            raise ValueError(f"{type(rule).__name__}: {name} names no field")
+            raise ValueError(f"{type(rule).__name__}: {name} does not name a field")
         object.__setattr__(rule, name, cleaned)
 
 
@@ -337,7 +337,7 @@ def _freeze(rule: RewriteRule, name: str) -> None:
     values: Any = getattr(rule, name)
     if isinstance(values, str):
         raise ValueError(
-            f"{type(rule).__name__}: {name} is a list of values, got a str"
+            f"{type(rule).__name__}: {name} must be a list of values, got a str"
         )
     if isinstance(values, set | frozenset):
         values = sorted(values, key=repr)

@@ -64,8 +64,8 @@ def finite(digits: str) -> float:
     if len(digits) <= 15 and 1e-300 < abs(value) < 1e15:
         return value
     if math.isinf(value):
-        message = f"{digits:.40} is beyond every float"
-        raise BeyondFloatError(f"{message}, and infinity has a word of its own")
+        message = f"{digits:.40} is too large for a float"
+        raise BeyondFloatError(f"{message}; infinity has its own literal")
     return value if _is_exact(digits, value) else Rounded(digits)
 
 
@@ -153,7 +153,7 @@ def check_bounds(tree: object) -> None:
         level = [item for node in level for item in _items(node)]
         n_nodes += len(level)
         if n_nodes > MAX_NODES:
-            raise ConfigSyntaxError(f"stands for over {MAX_NODES:,} values")
+            raise ConfigSyntaxError(f"expands to over {MAX_NODES:,} values")
         if any(map(_is_endless, level)):
             raise ConfigSyntaxError("a number of over 4,300 digits")
         if not level:

@@ -304,17 +304,17 @@ def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
         raise _version_error(
             version_path,
-            f"expected a number from 0 on, found {short_repr(version, 40)}",
+            f"expected an integer of at least 0, found {short_repr(version, 40)}",
         )
     if version > current:
         hint = f"{cls.__qualname__} is at {current}. Update the code that reads it"
         raise _version_error(
-            version_path, f"the file is of version {short_repr(version)}, but {hint}"
+            version_path, f"the file has version {short_repr(version)}, but {hint}"
         )
     if version < cls.minimum_version():
         hint = f"{cls.__qualname__} reads {cls.minimum_version()} and later"
         raise _version_error(
-            version_path, f"the file is of version {short_repr(version)}, but {hint}"
+            version_path, f"the file has version {short_repr(version)}, but {hint}"
         )
     return version
 

@@ -62,8 +62,8 @@ class HparamsMeta(ModelMetaclass):
         if name == "__dataclass_fields__":
             # Its constructor would ask for every field, defaults or not.
             raise TypeError(
-                f"{cls.__qualname__} is an Hparams, whose fields make a constructor "
-                "already: leave out @dataclass, or derive from nothing"
+                f"{cls.__qualname__} is an Hparams, which already has a constructor: "
+                "remove @dataclass, or do not derive from Hparams"
             )
         super().__setattr__(name, value)
 
@@ -88,9 +88,9 @@ class HparamsMeta(ModelMetaclass):
 
 def _unknown_class_error(name: str, unknown: type) -> PydanticSchemaGenerationError:
     return PydanticSchemaGenerationError(
-        f"{name}: nobody said how files hold {with_article(unknown.__qualname__)}; "
-        "burnish.config.register_field_type does, or deriving it from "
-        "burnish.config.Serializable"
+        f"{name}: there is no rule for storing {with_article(unknown.__qualname__)} in "
+        "a file; add one with burnish.config.register_field_type, or derive the class "
+        "from burnish.config.Serializable"
     )
 
 

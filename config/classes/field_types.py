@@ -53,10 +53,12 @@ def register_field_type(
     if not isinstance(cls, type):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"register_field_type takes a class, got {cls!r:.60}")
     if cls in _HELD_ANYWAY or f"{cls.__module__}.{cls.__qualname__}" in _ARRAYS:
-        raise TypeError(f"files hold {cls.__qualname__} without being told how")
+        raise TypeError(f"{cls.__qualname__} needs no rule: files can already store it")
     for name, function in (("encode", encode), ("decode", decode)):
         if not callable(function):
-            raise TypeError(f"{name} is a function of one value, got {function!r:.60}")
+            raise TypeError(
+                f"{name} must be a function of one value, got {function!r:.60}"
+            )
     _field_types.register(cls, value=FieldType(encode, decode))
 
 

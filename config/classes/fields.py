@@ -446,9 +446,9 @@ def _hints_of(declared: object) -> dict[str, Any]:
         unknown = [str(variable) for variable in free if variable not in names]
         if unknown:
             raise TypeError(
-                f"{cls.__qualname__}.{name}: its type is the variable {unknown[0]} of "
-                f"a base. Annotate the field again in {cls.__qualname__}, or derive "
-                "from Hparams, which knows what stands for it."
+                f"{cls.__qualname__}.{name}: its type is the type variable "
+                f"{unknown[0]} of a base class. Annotate the field again in "
+                f"{cls.__qualname__}, or derive from Hparams, which resolves it."
             )
         if types_of and free:
             chosen = tuple(types_of[variable] for variable in free)

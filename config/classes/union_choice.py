@@ -100,8 +100,8 @@ def _undeclared(annotation: object, value: object, path: str) -> Iterator[Proble
         cls, kinds = type(value), members(annotation)
         if cls not in map(class_of, kinds):
             names = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-            message = f"{with_article(cls.__name__)} stands where {names} is declared"
-            hint = f"Declare {names} | {cls.__name__}, so that files can say which"
+            message = f"found {with_article(cls.__name__)}, expected {names}"
+            hint = f"Declare {names} | {cls.__name__}, so that files can tell which"
             yield Problem(path, f"{message}. {hint}")
         for field in stored_fields(declared_as(annotation, cls)):
             item = getattr(value, field.attribute)

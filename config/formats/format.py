@@ -44,7 +44,7 @@ def config_format_named(name: str) -> ConfigFormat:
         names = [f.name for f in FORMATS]
         hint = did_you_mean(name, names)
         raise ValueError(
-            f"unknown format {name!r}; known are {', '.join(names)}.{hint}"
+            f"unknown format {name!r}; expected one of {', '.join(names)}.{hint}"
         )
     return form
 

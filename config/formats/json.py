@@ -177,14 +177,14 @@ def _pairs(
             text = quoted(value) if isinstance(value, str) else _scalar(value)
         pairs.append(f"{quoted(name)}: {text}")
     if len(keys) < len(tree):
-        message = "two of its keys are one text in JSON; RON keeps them apart"
+        message = "two of its keys are the same in JSON; RON keeps them apart"
         raise ConfigError("", [Problem(path, message)])
     return pairs
 
 
 def _key_text(key: object, path: str) -> str:
     if not isinstance(key, int | float | bool | None):
-        problem = f"JSON keys are text, found {short_repr(key, 40)}"
-        message = f"{problem}; RON has tuples as keys"
+        problem = f"JSON keys must be strings, found {short_repr(key, 40)}"
+        message = f"{problem}; RON allows tuples as keys"
         raise ConfigError("", [Problem(path, message)])
     return json.dumps(key)

@@ -90,7 +90,7 @@ def _yaml() -> "YAML":
                 self.flatten_mapping(merged)
                 self.n_merged += len(merged.value)
                 if self.n_merged > MAX_MERGED:
-                    message = f"merge keys stand for over {MAX_MERGED:,} values"
+                    message = f"merge keys expand to over {MAX_MERGED:,} values"
                     mark = node.start_mark
                     raise ConfigSyntaxError(message, mark.line + 1, mark.column + 1)
             return super().flatten_mapping(node)

@@ -247,7 +247,7 @@ def _change(
     note = ""
     if was is not None:
         kind = "number" if now is None else "schedule"
-        note = f"the {kind} takes the place of the schedule"
+        note = f"the {kind} replaces the schedule"
     elif now is not None:
         note = "a schedule from now on"
     return Change(path=path, before=_text(*before), after=_text(*after), note=note)
@@ -255,12 +255,12 @@ def _change(
 
 def _unmarked(path: str, before: tuple[object, object], cls: Any) -> Problem:
     marked = editable_paths(cls)
-    allowed = f"What can: {first_names(marked, 8)}" if marked else "None is"
+    allowed = f"Editable: {first_names(marked, 8)}" if marked else "None is"
     return Problem(
         path,
-        "cannot be edited while the run goes on, since the field is not marked with "
+        "cannot be edited during a run, since the field is not marked with "
         f"editable=True. {allowed}. The run has {_short(_text(*before))}: put that "
-        "back, and begin a run with another value",
+        "back, and start another run for a new value",
     )
 
 
@@ -293,7 +293,7 @@ def _key(container: Any, name: str, path: str) -> Any:
     except LookupError:
         if is_dict(container):
             return name
-        message = "no such place in the config of now"
+        message = "no such place in the current config"
         raise ConfigError("", [Problem(path, message)]) from None
 
 

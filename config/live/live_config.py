@@ -168,7 +168,7 @@ class LiveConfig(Generic[C]):
         refused_text: str,
         drops: tuple[int, ...] = (),
     ) -> None:
-        text = f"{self.file.name} was not taken over at step {step}: {problem}"
+        text = f"{self.file.name} was not applied at step {step}: {problem}"
         LOG.warning("%s: the edit was refused: %s", self.file, problem)
         self._note("refused", step, by=by, problem=problem, drops=drops)
         with suppressed(OSError):
@@ -263,7 +263,7 @@ class LiveConfig(Generic[C]):
             if not is_ours:
                 self._file.look_again()
             elif not self._file.is_there:
-                LOG.warning("%s is gone, and is written again", self.file)
+                LOG.warning("%s is gone; writing it again", self.file)
                 self._write(self._final(self._ahead))
 
     def _write(self, config: C) -> None:
@@ -330,7 +330,7 @@ def _differ(a: object, b: object) -> bool:
 def _missing(paths: Sequence[str]) -> Problem:
     return Problem(
         paths[0],
-        f"the file leaves out {first_names(paths, 8)}; it has to say all that is in "
-        "force, since half a file may be one that is still being written. Remove the "
-        "file to have it written again",
+        f"the file leaves out {first_names(paths, 8)}; it must hold every current "
+        "value, since an incomplete file may be one that is still being written. "
+        "Remove the file to have it written again",
     )

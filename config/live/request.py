@@ -46,7 +46,7 @@ def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
         if not is_ours:
             raise TimeoutError(
                 f"{file}: another program has been writing it for {_MOST_SECONDS:.0f} "
-                "s, and nothing was changed; end that one, and try again"
+                "s, and nothing was changed; end that program, and try again"
             )
         before = read_text(file)
         tree, form = read_tree(file)
@@ -73,14 +73,14 @@ def _config_in(folder: Path) -> Path:
     if file is not None and not _is_checkpoint(folder):
         return file
     if not folder.is_dir():
-        message = "there is no such folder; expected that of a run that goes on"
+        message = "there is no such folder; expected that of a run in progress"
     elif file is not None:
         # Its texts may be edited, but no run looks at them while it goes on.
         message = f"a checkpoint of a run; the run's own folder is {folder.parent}"
     else:
         message = (
-            "no config is at its top; expected the folder of a run whose config has "
-            "editable fields (burnish.config.Hparam(editable=True))"
+            "there is no config at its top; expected the folder of a run whose config "
+            "has editable fields (burnish.config.Hparam(editable=True))"
         )
     raise ConfigError(str(folder), [Problem("", message)])
 

@@ -140,4 +140,4 @@ def _place(error: BaseException) -> str:
     if file.startswith("<"):
         return ""
     place = f"{file}, line {entries[-1][1]}"
-    return f"\n({place}; {ALL_FRAMES_VARIABLE}=1 tells the way there)"
+    return f"\n({place}; {ALL_FRAMES_VARIABLE}=1 shows the full traceback)"

@@ -65,7 +65,7 @@ class RewriteRule:
             if new_path is None:
                 continue
             if new_path in renamed:
-                message = f"{self}: two entries would be {new_path}"
+                message = f"{self}: two entries would be named {new_path}"
                 raise ConfigError("", [Problem("", message)])
             renamed[new_path] = entry
         return renamed
@@ -84,7 +84,7 @@ def renamed_path(rule: RewriteRule, path: str) -> str | None:
     """Return what ``rule`` renames ``path`` to; raise ConfigError for no path."""
     new_path: Any = rule.rename(path)
     if new_path is not None and (not isinstance(new_path, str) or not new_path):
-        message = f"{rule}: {path} would be named {new_path!r:.60}, no path"
+        message = f"{rule}: {path} would be named {new_path!r:.60}, not a path"
         raise ConfigError("", [Problem("", message)])
     return new_path
 

@@ -9,7 +9,7 @@ from . import schema_types as t
 
 Path = tuple[str, ...]
 
-SUPPLIED = t.Primitive("(what a rule gives)")
+SUPPLIED = t.Primitive("(computed by a rule)")
 """Type in an old schema of what an upgrade rule computes: nobody can check it."""
 
 

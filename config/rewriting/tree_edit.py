@@ -81,7 +81,7 @@ class Site:
     def remove(self) -> None:
         """Take the value away."""
         if isinstance(self.container, tuple):
-            raise _problem(self.path, "an item of a tuple cannot be taken away")
+            raise _problem(self.path, "an item of a tuple cannot be removed")
         del self.container[self.key]
 
 
@@ -182,7 +182,7 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     if names[-1] in container and current != {} and not isinstance(current, Weak):
         if weak:
             return
-        message = f"stands there already ({short_repr(current, 40)}), but a rule moves"
+        message = f"already exists ({short_repr(current, 40)}), but a rule moves"
         raise _problem(
             value_path, f"{message} {short_repr(value, 40)} there. Keep one of the two"
         )
@@ -208,7 +208,7 @@ def supply_default(tree: object, field: Sequence[str], default: object) -> None:
     # the file, and the names after it are made where they lack.
     start = wild[-1] + 1
     if start == len(field):
-        raise ValueError(f"the default of {'.'.join(field)!r} needs a name at its end")
+        raise ValueError(f"the default of {'.'.join(field)!r} must end in a name")
     for site, _ in find_sites(tree, field[:start]):
         _supply_at(site, site.enter(field[start]), field[start:], default)
 

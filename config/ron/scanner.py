@@ -175,7 +175,7 @@ class Scanner:
         except BeyondFloatError as error:
             raise error.at(*self.place(self.start)) from None
         except ValueError:
-            self.fail(f"{token[:40]!r} is not a number that can be read")
+            self.fail(f"{token[:40]!r} is not a valid number")
         return value
 
     def _bounded(self, number: int) -> int:
@@ -188,7 +188,7 @@ class Scanner:
         while depth:
             match = _COMMENT.search(self.text, end)
             if match is None:
-                self.fail("this comment has no end '*/'")
+                self.fail("this comment has no closing '*/'")
             depth += 1 if match[0] == "/*" else -1
             end = match.end()
         self._end = end
@@ -200,13 +200,14 @@ class Scanner:
         if unknown:
             extensions = ", ".join(sorted(_EXTENSIONS))
             self.fail(
-                f"unknown extension {short_repr(min(unknown))}; known are {extensions}"
+                f"unknown extension {short_repr(min(unknown))}; expected one of "
+                f"{extensions}"
             )
 
     def _stop(self, start: int) -> None:
         if start < len(self.text):
             token = self.text[start]
-            message = "this text has no closing quote" if token == '"' else None
+            message = "this string has no closing quote" if token == '"' else None
             self.fail(
                 message or f"{self.text[start : start + 10]!r} has no meaning in RON"
             )

@@ -25,7 +25,7 @@ def write(tree: object) -> str:
 
 def _value(value: object, indent: str) -> str:
     if len(indent) > 4 * MAX_DEPTH:
-        message = f"nested over {MAX_DEPTH} levels deep, or within itself"
+        message = f"nested over {MAX_DEPTH} levels deep, or contains itself"
         raise ConfigError("", [Problem("", message)])
     if value is None or isinstance(value, bool):
         return {None: "None", True: "true", False: "false"}[value]
@@ -57,7 +57,7 @@ def _collection(value: object, indent: str) -> str:
     if isinstance(value, list):
         return _block("[", [_value(item, item_indent) for item in value], "]", indent)
     message = (
-        f"RON has no form for {with_article(type(value).__name__)}: {short_repr(value)}"
+        f"RON cannot hold {with_article(type(value).__name__)}: {short_repr(value)}"
     )
     raise ConfigError("", [Problem("", message)])
 

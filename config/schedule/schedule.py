@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from ..path import item_index, parts
 from ..process.interrupts import raise_of_signal
-from ..short_text import short_repr
+from ..short_text import quantity, short_repr
 from ..spelling import did_you_mean
 from ..tree import BeyondFloatError, Rounded, is_items, is_mapping_value
 from .blocks import block_line
@@ -183,7 +183,8 @@ def _read_points(
             )
         elif word not in JOINS:
             raise _schedule_error(
-                text, f"unknown join {short_repr(word)}; known are {', '.join(JOINS)}"
+                text,
+                f"unknown join {short_repr(word)}; expected one of {', '.join(JOINS)}",
             )
         elif pending or not points:
             raise _schedule_error(
@@ -254,17 +255,22 @@ def _check(schedule: Schedule) -> None:
         raise ValueError("at least one point value@x is needed")
     parts(schedule.key)
     if len(joins) != len(points) - 1 or any(j not in JOINS for j in joins):
-        raise ValueError(f"{len(points)} points need {len(points) - 1} of {set(JOINS)}")
+        raise ValueError(
+            f"{len(points)} points need {quantity(len(points) - 1, 'join')} out of "
+            f"{', '.join(JOINS)}, got {joins}"
+        )
     if not all(math.isfinite(n) for point in points for n in point):
         raise ValueError("every value and x must be finite")
     for (x0, a), (x1, b), join in zip(points, points[1:], joins, strict=False):
         if x1 <= x0:
             raise ValueError(
-                f"x must grow from point to point, got {x1:g} after {x0:g}"
+                f"x must increase from point to point, got {x1:g} after {x0:g}"
             )
         # No product, which two small values of one sign make 0.
         if join == "exp" and not (a > 0 < b or a < 0 > b):
-            raise ValueError(f"'exp' needs two values of one sign, got {a:g} and {b:g}")
+            raise ValueError(
+                f"'exp' needs two values of the same sign, got {a:g} and {b:g}"
+            )
 
 
 def _render(schedule: Schedule) -> str:

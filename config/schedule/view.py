@@ -29,11 +29,13 @@ def plot(source: object, file: str | Path | None = None) -> Any:
         raise ImportError(hint) from missing
     schedules = list(_schedules(source, ""))
     if not schedules:
-        raise ValueError(f"nothing is scheduled in {source!r:.80}")
+        raise ValueError(f"there is no schedule in {source!r:.80}")
     figure: Any = Figure(figsize=(6, 2.4 * len(schedules)), layout="constrained")
     suffix = "" if file is None else Path(file).suffix.lower()
     if file is not None and suffix[1:] not in figure.canvas.get_supported_filetypes():
-        raise ValueError(f"{file}: a picture's name ends in .png, .svg or .pdf")
+        raise ValueError(
+            f"{file}: the name of a picture must end in .png, .svg or .pdf"
+        )
     all_axes = figure.subplots(len(schedules), squeeze=False)[:, 0]
     for axes, (path, schedule) in zip(all_axes, schedules, strict=True):
         xs, values = zip(*schedule.samples(400), strict=True)

@@ -277,9 +277,9 @@ class NameInDoubt(Change):
         name, other_name = self.field[-1], self.other[-1]
         return (
             f"type changed from {self.old} to {self.new}, and {other_name} is "
-            f"{self.old} now: if the names changed places, it takes "
+            f"{self.old} now: if the names were swapped, use "
             f"RenameField({name!r}, {other_name!r}) by way of a third name, else a "
-            "MapFieldValue where it stands"
+            "MapFieldValue in place"
         )
 
 
@@ -376,7 +376,7 @@ class ExtraForbidden(Change):
 
     def diagnostic(self) -> str:
         """Say what files with such fields meet now."""
-        return "fields that the class lacks were allowed and are refused now"
+        return "unknown fields were allowed and are refused now"
 
 
 def _severity_by_fix(change: Change) -> Severity:

@@ -57,7 +57,7 @@ def _add_file(parser: ArgumentParser) -> None:
 def _add_configs(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("files", nargs="+", help="config files of any older version")
-    about = "write fields that are at their default too"
+    about = "also write fields that have their default values"
     add("--include-defaults", action="store_true", help=about)
     add("--dry-run", action="store_true", help="show the differences, write nothing")
 
@@ -106,7 +106,7 @@ def _upgrade_file(cls: type, file: Path, options: Namespace) -> None:
     if upgraded.comment_lines:
         lines = ", ".join(map(str, upgraded.comment_lines))
         verb = "would be" if options.dry_run else "were"
-        print(f"comments of these lines {verb} left out: {lines}")
+        print(f"the comments on these lines {verb} left out: {lines}")
 
 
 def _differences(upgraded: UpgradedFile) -> str:
@@ -118,8 +118,8 @@ def _differences(upgraded: UpgradedFile) -> str:
 def _load_stored(file: str) -> t.Struct:
     if not Path(file).exists():
         raise ValueError(
-            f"{file} does not exist; write it with the dump command first, of the "
-            "class as it was when the older files were written"
+            f"{file} does not exist; write it with the dump command first, from "
+            "the class as it was when the older files were written"
         )
     return load_schema(file)
 

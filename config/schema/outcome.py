@@ -25,7 +25,7 @@ class ByHand(Change):
 
     def diagnostic(self) -> str:
         """Say the change, and how a file failed that its rule was applied to."""
-        return f"{self.change.diagnostic()} (no rule mends it: {self.message})"
+        return f"{self.change.diagnostic()} (no rule fixes it: {self.message})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +36,4 @@ class Misread(Change):
 
     def diagnostic(self) -> str:
         """Say how reading failed, since no change explains it."""
-        return f"older files are not read as they were meant ({self.message})"
+        return f"older files are no longer read as they were meant ({self.message})"

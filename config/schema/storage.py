@@ -40,7 +40,7 @@ def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
     text = write(_without_closed(encode(struct))) + "\n"
     # NaN is no other default than NaN, so the texts are compared.
     if repr(_decode(read(text), "")) != repr(struct):
-        message = "this schema would be read as another one: a default has no text"
+        message = "this schema would be read as a different one: a default has no text"
         raise ConfigError(str(path), [Problem("", message)])
     write_text(path, text)
 
@@ -77,7 +77,7 @@ def _without_closed(tree: Any) -> Any:
 def _schema_path(file: str | os.PathLike[str]) -> Path:
     path = Path(os.fsdecode(file))
     if path.suffix.lower() != ".ron":
-        raise ValueError(f"{path}: a schema's file ends in .ron")
+        raise ValueError(f"{path}: the name of a schema file must end in .ron")
     return path
 
 
@@ -94,7 +94,8 @@ def _decode(tree: Any, path: str) -> Any:
 def _make(tree: NamedStruct, path: str) -> Any:
     kind: Any = _KINDS.get(tree.name)
     if kind is None:
-        message = f"unknown kind {short_repr(tree.name)}; known are {', '.join(_KINDS)}"
+        kinds = ", ".join(_KINDS)
+        message = f"unknown kind {short_repr(tree.name)}; expected one of {kinds}"
         raise ConfigError("", [Problem(path, message)])
     values = {name: _decode(item, child(path, name)) for name, item in tree.items()}
     try:

@@ -115,7 +115,7 @@ class Trial:
         if problem is not None and first_misread(self.cls, read[0], read[1], ""):
             path = error_path(problem.path)
             if not self._is_as_before(path):
-                yield Finding(path, "left out, it meant another value")
+                yield Finding(path, "left out, it meant a different value")
         if self._is_told:
             yield from self._misread_values(named_tree, read[1])
 

@@ -26,7 +26,9 @@ def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
     if is_versioned(cls):
         current, version = cls.version(), struct.version or 0
         if version > current:
-            message = f"the schema is of version {version}, {cls.__name__} at {current}"
+            message = (
+                f"the schema has version {version}, but {cls.__name__} is at {current}"
+            )
             raise ConfigVersionError("", [Problem("version", message)])
         rules = upgrade_rules_of(cls)
         for step in range(version, current):

@@ -34,7 +34,7 @@ def _instead_of(file: str, is_meant: Callable[[str], bool], content: str) -> str
     with suppressed(OSError):
         names = sorted(os.listdir(folder or "."))
     if name in names:
-        return "it is there by now: another program has just written it; try again"
+        return "it exists now: another program has just written it; try again"
     files = [*filter(is_meant, names)]
     # Of two names equally near, that of a file of this kind was meant.
     similar = nearest(name, files) or nearest(name, names)

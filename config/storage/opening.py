@@ -108,12 +108,12 @@ def open_folder(path: str, *, dir_fd: int | None = None) -> Descriptor:
 def _check(mode: int, file: str) -> None:
     if stat.S_ISREG(mode):
         return
-    kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+    kind = _KINDS.get(stat.S_IFMT(mode), "a special file")
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, f"found {kind}, expected a file", file)
     raise IrregularFileError(
         errno.EINVAL,
-        f"found {kind}, expected a regular file; copy what it gives into a file first",
+        f"found {kind}, expected a regular file; copy its content into a file first",
         file,
     )
 

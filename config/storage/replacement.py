@@ -77,7 +77,7 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     while view:
         n_written = os.write(fd, view)
         if not n_written:
-            raise OSError(errno.EIO, "the file takes no more bytes")
+            raise OSError(errno.EIO, "the file accepts no more bytes")
         view = view[n_written:]
 
 
@@ -122,8 +122,8 @@ def make_folder(path: str) -> None:
 def _obstacle(path: str) -> str:
     """Return in words what stands where a folder should be."""
     if os.path.islink(path) and not os.path.exists(path):
-        return f"a link to {os.readlink(path)}, where nothing is; make that a folder"
-    return "something else than a folder is in the way; name another folder"
+        return f"a link to {os.readlink(path)}, which is missing; make that folder"
+    return "something other than a folder is in the way; name another folder"
 
 
 @contextmanager
@@ -167,15 +167,15 @@ def explain_os_error(error: OSError, path: str) -> OSError:
         errno.ENOSPC: f"the disk is full; {stays}",
         errno.EDQUOT: f"the disk quota is used up; {stays}",
         errno.EFBIG: f"the file grows beyond what is allowed; {stays}",
-        errno.EIO: "the disk reports an error: the file there is the old or the new",
+        errno.EIO: "the disk reports an error: the file is the old one or the new",
         errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
         errno.ELOOP: "it is a link that leads back to itself; remove it",
-        errno.ENXIO: "nobody reads what is written there; start the reader first",
+        errno.ENXIO: "no program is reading from it; start the reader first",
     }.get(error.errno or 0)
     if isinstance(error, _UnsureNameError):
         words = (
-            f"the disk reports an error ({error.strerror}) after the new content has "
-            "taken its place: after a crash, the old or the new is there"
+            f"the disk reports an error ({error.strerror}) after the new content was "
+            "put in place: after a crash, either the old or the new may be there"
         )
     return OSError(error.errno, words or f"{error.strerror}; {stays}", path)
 
@@ -231,7 +231,7 @@ def _place(file: str) -> tuple[Descriptor, str]:
         try:
             parent = open_folder(folder, dir_fd=parent.fd)
         except FileNotFoundError as error:
-            words = f"{file} is a link there, and its folder does not exist; make it"
+            words = f"{file} is a link to it, and its folder does not exist; make it"
             raise FileNotFoundError(errno.ENOENT, words, target) from error
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
 

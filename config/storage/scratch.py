@@ -77,7 +77,7 @@ class ScratchPath:
 
     def make(self, make: Callable[[str], Descriptor]) -> Descriptor:
         """Make it under a name that nobody has, and return it, open and locked."""
-        problem = OSError(errno.EEXIST, "no temporary can be made", self._final)
+        problem = OSError(errno.EEXIST, "no temporary file can be made", self._final)
         for _ in range(_MOST_TRIES):
             self.name = scratch_name(self._final)
             try:

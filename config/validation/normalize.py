@@ -125,7 +125,7 @@ class Preparation:
         is_whole = any(isinstance(k, type) and issubclass(k, int) for k in kinds)
         if is_whole and float not in kinds and number.is_integer():
             message = (
-                f"{number.digits:.40} has no exact float, the nearest is {number:.0f}. "
+                f"{number.digits:.40} has no exact float; the nearest is {number:.0f}. "
                 "Write a whole number without a point or an exponent"
             )
             self.problems.append(Problem(path, message))
@@ -151,7 +151,9 @@ class Preparation:
         if is_set(annotation) and len(self.schedules) > n_schedules:
             # It is put back at its place, and an item of a set has none.
             del self.schedules[n_schedules:]
-            message = "a schedule cannot be in a set; a list keeps its items in place"
+            message = (
+                "a schedule cannot be in a set; use a list, whose items are ordered"
+            )
             self.problems.append(Problem(path, message))
         return items if isinstance(tree, list) else tuple(items)
 
@@ -306,7 +308,7 @@ class Preparation:
             if earlier_key is not key:
                 message = (
                     f"key {short_repr(key)} is {short_repr(earlier_key)} written "
-                    "otherwise"
+                    "differently"
                 )
                 self.problems.append(Problem(path, message))
 

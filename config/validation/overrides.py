@@ -89,9 +89,9 @@ def _is_plain(tree: object) -> bool:
 
 def override_texts(overrides: Iterable[str]) -> list[str]:
     """Return ``overrides`` as a list; TypeError for one text, a dict, and the like."""
-    expected = "overrides are a list of texts, as in ['a.b=1', 'c=2'], got"
+    expected = "overrides must be a list of strings, as in ['a.b=1', 'c=2'], got"
     if isinstance(overrides, str):
-        raise TypeError(f"{expected} one text: {short_repr(overrides)}")
+        raise TypeError(f"{expected} one string: {short_repr(overrides)}")
     # A list is what it should be, and an ABC takes long to say so.
     if not isinstance(overrides, list | tuple) and (
         isinstance(overrides, Mapping) or not isinstance(overrides, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
@@ -149,7 +149,7 @@ class _Cursor:
     def enter(self, name: str) -> "_Cursor":
         """Return the place called ``name`` within this one, which is made if absent."""
         if self.is_derived:
-            message = "its default is made of other fields; set it as a whole"
+            message = "its default is computed from other fields; set it as a whole"
             raise _problem(self.path, message)
         value = self._value(name)
         struct = struct_for(self.annotation, value)
@@ -180,11 +180,11 @@ class _Cursor:
         if tagged and cls not in tagged:
             tagged_name, class_name = tagged[0].__name__, getattr(cls, "__name__", "")
             message = (
-                f"{short_repr(value)} is of {tagged_name}, and "
-                f"{with_article(class_name)} stands here"
+                f"{short_repr(value)} belongs to {tagged_name}, but this is "
+                f"{with_article(class_name)}"
             )
-            cure = f"{self.path or 'the file'}={tagged_name} puts that in its place"
-            raise _problem(child(self.path, name), f"{message}. First {cure}")
+            cure = f"Set {self.path or 'the file'}={tagged_name} first"
+            raise _problem(child(self.path, name), f"{message}. {cure}")
 
     def _value(self, name: str) -> object:
         """Return what stands here, an empty struct or dict if nothing does."""
@@ -254,11 +254,11 @@ class _Cursor:
         path = f"{self.path}[{name}]"
         index = item_index(name)
         if index is None:
-            message = f"expected the number of an item, 0 to {len(items)}"
+            message = f"expected the index of an item, 0 to {len(items)}"
             raise _problem(child(self.path, name), message)
         if not -len(items) <= index <= len(items):
             size = quantity(len(items), "item")
-            message = f"the list has {size}; the next to add is {len(items)}"
+            message = f"the list has {size}; the next index to add is {len(items)}"
             raise _problem(path, message)
         # One past the end appends, so that a list can be written item by item.
         if index == len(items):
@@ -277,7 +277,7 @@ class _Cursor:
             kind = getattr(self.annotation, "__name__", str(self.annotation))
             where = self.path or "the configuration"
             hint = f"; set all of it: {self.path}=..." if self.path else ""
-            message = f"unknown field: {where} is {kind}, without fields{hint}"
+            message = f"unknown field: {where} is {kind}, which has no fields{hint}"
             return _problem(path, message)
         fields = fields_of(cls)
         hint = did_you_mean(name, fields) or f" Its fields are: {', '.join(fields)}."

@@ -86,9 +86,7 @@ def _refusal(kind: object, data: object, path: str, error: Exception) -> Problem
     message = f"{short_repr(data)} is not {with_article(name)}: {reason}"
     if isinstance(data, str) and data.startswith(_OBJECT_OF_A_STATE):
         reader = "burnish.train.load_state(State, file) reads both"
-        message = (
-            f"{message}. It stands for a file beside the text of a state; {reader}"
-        )
+        message = f"{message}. It refers to a file beside the text of a state; {reader}"
     return Problem(path, message, OWN_TYPE)
 
 

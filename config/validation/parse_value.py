@@ -93,7 +93,7 @@ def _fitting(kinds: list[object], bare: str, text: str, path: str) -> object:
         if is_beyond or is_ron:
             message = f"{short_repr(text)} cannot be read: {error.message}"
             if any(map(is_sequence, kinds)) and not text.lstrip().startswith(_OPENING):
-                message += f". A list stands in brackets: [{text:.60}]"
+                message += f". Write a list in brackets: [{text:.60}]"
             raise ConfigError("", [Problem(path, message)]) from None
         return text
     if isinstance(value, Ident):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 _UNKNOWN_CLASS = (
-    "A class of your own is told by burnish.config.register_field_type, or is a "
-    "burnish.config.Serializable; a state with modules is read by "
-    "burnish.train.load_state, or by HyperState"
+    "Register your own class with burnish.config.register_field_type, or derive it "
+    "from burnish.config.Serializable; a state with modules is read by "
+    "burnish.train.load_state or HyperState"
 )
 
 
@@ -70,7 +70,7 @@ def _validator_of(annotation: Any, n_field_types: int) -> Any:
         name = getattr(annotation, "__qualname__", str(annotation))
         reason = str(unsupported).split("\n", 1)[0]
         if isinstance(unsupported, RecursionError):
-            reason = "a type within itself needs a name, by typing.TypeAliasType"
+            reason = "a recursive type needs a name, from typing.TypeAliasType"
         elif isinstance(unsupported, PydanticSchemaGenerationError):
             reason = f"{reason.split('. ')[0].removesuffix('.')}. {_UNKNOWN_CLASS}"
         raise TypeError(f"{name} cannot be a configuration: {reason}") from unsupported
@@ -126,8 +126,8 @@ def _no_class(word: str, names: Sequence[str]) -> str:
     classes = " or ".join(dict.fromkeys(names))
     if word in names:
         return (
-            f"found the text {short_repr(word)}, expected the fields of {classes}. RON "
-            "and overrides take the name of a class, without quotes"
+            f"found the string {short_repr(word)}, expected the fields of {classes}. "
+            "In RON and overrides, write the name of a class without quotes"
         )
     message = f"found {short_repr(word)}, expected {classes} (its name or its fields)"
     by_case = {name.casefold(): name for name in names}

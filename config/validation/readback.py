@@ -46,11 +46,11 @@ HOW_TO_DECLARE = (
     "Declare a type that tells them apart (a Literal field does for classes)"
 )
 _HOW_TO_TIME = (
-    "Texts hold the offset of a time from UTC in minutes, and nothing else of its "
-    "zone; give it in UTC: time.astimezone(datetime.timezone.utc)"
+    "Text keeps only a time's offset from UTC in minutes, and not its zone; give it in "
+    "UTC: time.astimezone(datetime.timezone.utc)"
 )
 _DATA_HINT = (
-    "Have the class write numbers, texts, None, lists and dicts, or make again what it "
+    "Let the class write numbers, strings, None, lists and dicts, or rebuild what it "
     "wrote"
 )
 _ITEMS = (list, tuple, deque)
@@ -76,8 +76,7 @@ def check_read_back(
         again = read(declared, tree, source="", ctx=ctx)
     except ConfigError as error:
         problems = [
-            Problem(p.path, f"cannot be read again: {p.message}")
-            for p in error.problems
+            Problem(p.path, f"cannot be read back: {p.message}") for p in error.problems
         ]
         raise ConfigError(error.source, problems) from None
     _refuse(first_misread(declared, value, again, ""))
@@ -196,9 +195,9 @@ def _warn_of_remade(changed: Sequence[tuple[str, object, object]]) -> None:
     others = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
     warn_user(
         f"{path}{others}: {short_repr(value)} is not written, since the constructor "
-        f"takes no such argument (init=False), and who reads the text gets "
-        f"{short_repr(again)}. Leave init=False out, or begin the name with _ if it is "
-        "not to be kept",
+        f"takes no such argument (init=False), and the text is read as "
+        f"{short_repr(again)}. Remove init=False, or begin the name with _ if it need "
+        "not be saved",
         RuntimeWarning,
     )
 

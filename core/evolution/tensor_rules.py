@@ -285,7 +285,7 @@ def _misfit(rule: RewriteRule, entry: Entry, problem: str) -> RecordError:
 def _check_names(rule: RewriteRule, first_name: str, *more_names: str) -> None:
     counts = {n_wildcards(parts(name)) for name in (first_name, *more_names)}
     if len(counts) > 1:
-        raise ValueError(f"{rule!r}: all names need the same wildcards")
+        raise ValueError(f"{rule!r}: all names need equally many wildcards")
 
 
 def _check_stack(rule: RewriteRule, numbered: str, stack: str) -> None:

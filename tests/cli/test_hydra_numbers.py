@@ -15,7 +15,9 @@ from burnish.cli.hydra_numbers import check_file, check_words
     ],
 )
 def test_a_number_that_no_float_holds_is_refused_in_words(word: str) -> None:
-    with pytest.raises(ValueError, match=r"beyond every float|too small for a float"):
+    with pytest.raises(
+        ValueError, match=r"too large for a float|too small for a float"
+    ):
         check_words(["width=1", word])
 
 
@@ -38,10 +40,10 @@ def test_other_words_are_left_alone(word: str) -> None:
         ("a: 1:30", "line 1, column 4: 1:30 is a number in sixties"),
         ("a: 12:00:00:00", "in sixties"),
         ("a: 1:30.5", "in sixties"),
-        ("a: 1e400", "beyond every float"),
+        ("a: 1e400", "too large for a float"),
         ("a: .1e-400", "too small for a float"),
-        ("a: {1: x, 01: y}", "key 01 is 1 written otherwise"),
-        ("a: {true: x, yes: y}", "key yes is true written otherwise"),
+        ("a: {1: x, 01: y}", "key 01 is 1 written differently"),
+        ("a: {true: x, yes: y}", "key yes is true written differently"),
         ("x: &x {a: 012}\nb: *x", "octal"),
         ("x: &x {a: 1}\nb: {<<: *x, c: 012}", "octal"),
     ],

@@ -147,7 +147,7 @@ def test_a_program_called_with_one_text_is_told_what_it_takes() -> None:
         (["--opt.lr", "0.2"], "a field is set without dashes: opt.lr=0.2"),
         (["--confg", "c.yaml"], "Did you mean '--config'?"),
         (["-v"], "unrecognized arguments: -v\n"),
-        (["c.yaml"], "a file is given as --config c.yaml"),
+        (["c.yaml"], "a config file is passed as --config c.yaml"),
     ],
 )
 def test_words_of_other_programs_are_answered_with_ours(

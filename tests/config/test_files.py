@@ -272,7 +272,7 @@ def test_a_file_where_the_class_is_expected_is_answered_with_the_right_order() -
         TypeError, match=r"is 'c.json', expected .*load\(Config, file\)"
     ):
         swapped("c.json", Config)
-    with pytest.raises(TypeError, match=r"is Config\(.*expected a class of configs"):
+    with pytest.raises(TypeError, match=r"is Config\(.*expected a config class"):
         swapped(Config(), "c.json")
     with pytest.raises(TypeError, match=r"loads\(Config, text\)"):
         texts("(n: 1)", Config)
@@ -332,7 +332,7 @@ def test_the_method_dump_returns_the_text_too(tmp_path: Path) -> None:
 def test_a_format_that_is_not_that_of_the_suffix_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
 
-    with pytest.raises(ValueError, match=r"read as yaml, and format='json'"):
+    with pytest.raises(ValueError, match=r"read as yaml, but format='json'"):
         dump(Part(), file, format="json")
     assert not file.exists()
 

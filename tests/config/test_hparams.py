@@ -362,7 +362,7 @@ def test_a_dataclass_of_hparams_is_refused_with_the_cure() -> None:
     class Twice(Hparams):
         n: int = 1
 
-    with pytest.raises(TypeError, match=r"Twice is an Hparams.* leave out @dataclass"):
+    with pytest.raises(TypeError, match=r"Twice is an Hparams.* remove @dataclass"):
         dataclasses.dataclass(Twice)
 
     assert Twice().n == 1

@@ -298,7 +298,7 @@ def test_fields_move_into_a_struct_and_back_out() -> None:
 def test_a_move_onto_a_value_is_refused() -> None:
     cls = with_rules(Flat, RenameField("rate", "lr"))
 
-    with pytest.raises(ConfigError, match=r"lr: stands there already \(0\.5\)"):
+    with pytest.raises(ConfigError, match=r"lr: already exists \(0\.5\)"):
         loads(cls, "(rate: 0.1, lr: 0.5)")
 
 

@@ -360,7 +360,7 @@ def test_what_a_class_writes_and_does_not_read_is_refused(name: str) -> None:
             {1, 2},
             r"moody\.a: the set \{1, 2\} would be read as the list \[1, 2\], in th",
         ),
-        (3 + 4j, r"moody\.a: the complex \(3\+4j\) would be read as the str .*make ag"),
+        (3 + 4j, r"moody\.a: the complex \(3\+4j\) would be read as the str .*rebuild"),
         (b"x", r"moody\.a: the bytes b'x' would be read as the str"),
         (Path("x"), r"moody\.a: the PosixPath .* would be read as the str"),
         ({Side.LEFT: 1}, r"moody\.a: the key Side .* would be read as the str"),
@@ -546,7 +546,7 @@ def test_edits_of_a_run_compare_the_data() -> None:
 
 @pytest.mark.parametrize("cls", [int, dict, list, type(None), str])
 def test_types_that_files_hold_anyway_are_refused(cls: Any) -> None:
-    with pytest.raises(TypeError, match="without being told how"):
+    with pytest.raises(TypeError, match="needs no rule: files can already store it"):
         register_field_type(cls, encode=str, decode=cls)
 
 
@@ -557,6 +557,6 @@ def test_a_class_of_hyperparameters_tells_how_a_class_of_ones_own_is_declared() 
     with pytest.raises(PydanticSchemaGenerationError) as caught:
         create_model("Config", __base__=Hparams, item=list[Opaque])
 
-    assert "nobody said how files hold a" in str(caught.value)
+    assert "there is no rule for storing a" in str(caught.value)
     assert "register_field_type" in str(caught.value)
     assert "arbitrary_types_allowed" not in str(caught.value)

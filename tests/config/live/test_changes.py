@@ -75,10 +75,9 @@ def test_a_number_takes_the_place_of_a_schedule_and_says_so() -> None:
 
     assert texts(before, before) == []
     assert texts(before, number) == [
-        'optim.lr: "step: 0.1@0 cos 0.01@10" -> 0.1 '
-        "(the number takes the place of the schedule)"
+        'optim.lr: "step: 0.1@0 cos 0.01@10" -> 0.1 (the number replaces the schedule)'
     ]
-    assert "(the schedule takes the place" in texts(before, again)[0]
+    assert "(the schedule replaces the schedule)" in texts(before, again)[0]
     assert "(a schedule from now on)" in texts(number, before)[0]
     assert apply_changes(number, changes_between(number, before)) == before
 
@@ -90,7 +89,7 @@ def test_what_is_not_marked_is_refused_with_every_path() -> None:
         changes_between(config(), after)
 
     assert [p.path for p in caught.value.problems] == ["optim.momentum", "steps"]
-    assert "What can: optim.lr, heads.*.lr, stages" in str(caught.value)
+    assert "Editable: optim.lr, heads.*.lr, stages" in str(caught.value)
     assert "editable=True" in str(caught.value)
     assert "steps: cannot be edited" in str(caught.value)
     assert "The run has 10: put that back" in str(caught.value)

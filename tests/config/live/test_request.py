@@ -132,7 +132,7 @@ def test_a_whole_path_is_that_place_whatever_else_fits(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_config_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no config is at its top"):
+    with pytest.raises(ConfigError, match="there is no config at its top"):
         request_edit(tmp_path, ["lr=1"], "a test")
     with pytest.raises(ConfigError, match="gone: there is no such folder"):
         request_edit(tmp_path / "gone", ["lr=1"], "a test")

@@ -44,7 +44,7 @@ def test_a_rule_answers_for_flat_entries(
 
 
 def test_two_entries_that_would_have_one_path_are_refused_with_it() -> None:
-    with pytest.raises(ConfigError, match=r"two entries would be b\.w"):
+    with pytest.raises(ConfigError, match=r"two entries would be named b\.w"):
         RenameField("a", "b").apply_to_entries({"a.w": 1, "b.w": 2}, derive)
 
 
@@ -53,7 +53,7 @@ def test_a_rule_that_gives_no_path_is_refused() -> None:
         def rename(self, path: str) -> str:
             return ""
 
-    with pytest.raises(ConfigError, match="a would be named '', no path"):
+    with pytest.raises(ConfigError, match="a would be named '', not a path"):
         Nameless().apply_to_entries({"a": 1}, derive)
 
 

@@ -55,8 +55,8 @@ def test_a_join_stays_in_force_for_the_points_that_follow() -> None:
     ("text", "why"),
     [
         ("step: 1@0 quad 0@9", "quad"),
-        ("step: 1@9 0@0", "grow"),
-        ("step: 1@0 0@0", "grow"),
+        ("step: 1@9 0@0", "increase"),
+        ("step: 1@0 0@0", "increase"),
         ("step: 1 0@9", "'1' is not a point"),
         ("1@0 lin 0@9", "key"),
         (": 1@0", "path"),
@@ -64,7 +64,7 @@ def test_a_join_stays_in_force_for_the_points_that_follow() -> None:
         ("step: lin 1@0", "between two points"),
         ("step: 1@0 lin", "missing after"),
         ("step: 1@0 lin cos 2@9", "between"),
-        ("step: 1@0 exp 0@9", "one sign"),
+        ("step: 1@0 exp 0@9", "the same sign"),
         ("step: 1e999@0", "finite"),
         ("step: 1@0 lin 1e-999@9", "too small for a float"),
         ("step: @0", "not a point"),
@@ -148,7 +148,7 @@ def test_two_keys_that_the_class_takes_for_one_are_refused(
     class Keyed:
         rates: dict[int, float]
 
-    with pytest.raises(ConfigError, match="rates: key '1' is '01' written otherwise"):
+    with pytest.raises(ConfigError, match="rates: key '1' is '01' written differently"):
         loads(Keyed, text, format)
 
 

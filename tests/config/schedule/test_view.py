@@ -24,5 +24,5 @@ def test_plots_are_files_or_figures(tmp_path: Path) -> None:
     plot(load(Leaf, None, [f"lr={LIN}", "n=step: 1@0 step 9@5"]), file)
 
     assert "<svg" in file.read_text()
-    with pytest.raises(ValueError, match="nothing is scheduled"):
+    with pytest.raises(ValueError, match="there is no schedule in"):
         plot(Leaf())

@@ -162,9 +162,7 @@ def test_types_alike_that_changed_places_are_in_doubt_and_the_report_says_why(
 
     assert checker.severity() == Severity.ERROR
     assert not any(isinstance(r, RenameField) for r in checker.proposed_fixes)
-    assert "if the names changed places, it takes RenameField('x', 'y')" in (
-        checker.report()
-    )
+    assert "if the names were swapped, use RenameField('x', 'y')" in (checker.report())
 
 
 @dataclass

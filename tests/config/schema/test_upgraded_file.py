@@ -226,10 +226,10 @@ def test_comments_that_do_not_stay_are_told(
     assert cli(new, "upgrade-config", file) == 0
     told = capsys.readouterr().out
 
-    assert (f"comments of these lines would be left out: {lines}\n" in shown) == (
+    assert (f"the comments on these lines would be left out: {lines}\n" in shown) == (
         lines != ""
     )
-    end = f"comments of these lines were left out: {lines}\n" if lines else ""
+    end = f"the comments on these lines were left out: {lines}\n" if lines else ""
     assert told == f"{file}\n{end}"
 
 

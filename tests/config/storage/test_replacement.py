@@ -148,7 +148,7 @@ def test_a_pipe_without_a_reader_is_an_error_and_with_one_gets_the_content(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
-    with pytest.raises(OSError, match="nobody reads"):
+    with pytest.raises(OSError, match="no program is reading"):
         limited(lambda: write_file(pipe, b"lost"))
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     write_file(pipe, b"content")
@@ -411,9 +411,9 @@ def test_a_home_folder_that_nobody_has_expanded_is_told(
 @pytest.mark.parametrize(
     ("stand", "words"),
     [
-        (lambda place: place.symlink_to("gone"), "a link to gone, where nothing is"),
-        (lambda place: place.write_bytes(b""), "something else than a folder"),
-        (os.mkfifo, "something else than a folder"),
+        (lambda place: place.symlink_to("gone"), "a link to gone, which is missing"),
+        (lambda place: place.write_bytes(b""), "something other than a folder"),
+        (os.mkfifo, "something other than a folder"),
     ],
     ids=["link", "file", "pipe"],
 )
@@ -430,7 +430,7 @@ def test_a_link_into_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("gone/file")
 
     with (
-        pytest.raises(FileNotFoundError, match=r"link is a link there") as error,
+        pytest.raises(FileNotFoundError, match=r"link is a link to it") as error,
         replacement(str(tmp_path / "link")),
     ):
         pass

@@ -157,9 +157,9 @@ def test_overrides_that_are_read_once_are_all_applied() -> None:
 
 @pytest.mark.parametrize("overrides", ["a=1", {"a": 1}, [1], 5])
 def test_overrides_that_are_no_list_of_texts_are_refused(overrides: Any) -> None:
-    with pytest.raises(TypeError, match="list of texts"):
+    with pytest.raises(TypeError, match="list of strings"):
         override_texts(overrides)
-    with pytest.raises(TypeError, match="list of texts"):
+    with pytest.raises(TypeError, match="list of strings"):
         build_plain(Config, {}, "", overrides)
 
 
@@ -214,6 +214,8 @@ def test_a_text_that_is_the_name_of_a_class_is_told_what_takes_names(
     class Choice:
         one: A | B = field(default_factory=A)
 
-    with pytest.raises(ConfigError, match=r"one: found the text 'B'.*fields of A or B"):
+    with pytest.raises(
+        ConfigError, match=r"one: found the string 'B'.*fields of A or B"
+    ):
         loads(Choice, text, format)
     assert loads(Choice, "(one: B)").one == B()

@@ -123,7 +123,7 @@ def test_a_rule_and_its_inverse_give_what_was_there(
         (SplitTensor("w", ["a", "b"], dim=5), "has no dimension 5"),
         (MergeTensors(["w", "nothing"], "a"), "the record has w but nothing"),
         (MergeTensors(["w", "v"], "a"), "cannot be put together"),
-        (RenameField("w", "v"), "two entries would be v"),
+        (RenameField("w", "v"), "two entries would be named v"),
     ],
     ids=str,
 )
@@ -169,7 +169,7 @@ def test_a_function_that_works_in_place_changes_nothing_of_its_source(
 
 
 def test_names_of_a_rule_have_the_same_wildcards() -> None:
-    with pytest.raises(ValueError, match="same wildcards"):
+    with pytest.raises(ValueError, match="equally many wildcards"):
         SplitTensor("layers.*.w", ["a", "b"])
     with pytest.raises(ValueError, match=r"one '\*' more"):
         StackTensors("layers.*.w", "layers.*.w")

@@ -72,5 +72,5 @@ def test_rules_of_tensors_leave_descriptions_of_children_that_they_do_not_fit() 
 def test_a_rule_that_does_not_fit_an_argument_is_an_error() -> None:
     node = {"__name__": "Wrapped", "width": 4, "size": 5, "blocks": []}
 
-    with pytest.raises(HyperparameterError, match="size: stands there already"):
+    with pytest.raises(HyperparameterError, match="size: already exists"):
         upgraded_node(Wrapped, node, "net")

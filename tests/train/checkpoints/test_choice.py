@@ -61,7 +61,7 @@ def test_a_pattern_that_matches_nothing_saves_nothing(
 
 def test_a_malformed_pattern_is_refused_before_the_run(tmp_path: Path) -> None:
     only: Any = True
-    with pytest.raises(TypeError, match="a pattern is a str or a predicate"):
+    with pytest.raises(TypeError, match="a pattern must be a str or a predicate"):
         Checkpoints(tmp_path, only=only)
 
 

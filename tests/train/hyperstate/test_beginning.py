@@ -89,7 +89,7 @@ def test_an_argument_that_is_wrong_on_one_process_is_an_error_on_all(
 ) -> None:
     def act(rank: int) -> None:
         cls: Any = Config() if rank else Config
-        with pytest.raises(TypeError, match=r"expected a class of configs"):
+        with pytest.raises(TypeError, match=r"expected a config class"):
             HyperState.load(cls, State, begin)
 
     in_two_processes(act, tmp_path)

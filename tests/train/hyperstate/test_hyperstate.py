@@ -221,7 +221,9 @@ def test_a_wrong_keyword_of_load_lists_the_right_ones() -> None:
 
 
 def test_overrides_that_are_one_text_are_one_error() -> None:
-    with pytest.raises(TypeError, match=r"a list of texts, .* got one text: 'width=4'"):
+    with pytest.raises(
+        TypeError, match=r"a list of strings, .* got one string: 'width=4'"
+    ):
         HyperState.load(Config, State, begin, overrides="width=4")
 
 
@@ -231,7 +233,7 @@ def test_a_begin_that_returns_no_state_is_told_at_once() -> None:
 
 
 def test_a_config_in_the_place_of_its_class_is_told() -> None:
-    with pytest.raises(TypeError, match=r"^HyperState.load: .*expected a class"):
+    with pytest.raises(TypeError, match=r"^HyperState.load: .*expected a config class"):
         HyperState.load(Config(), State, begin)  # type: ignore[arg-type]  # not a class
 
 

@@ -162,7 +162,7 @@ def test_a_number_takes_the_place_of_its_schedule(
     train(run, 5, {4: edit(tmp_path, "optim.lr=0.5")}, clocks)
 
     assert run.config.optim.lr == lr_of(run) == 0.5
-    assert "takes the place of the schedule" in str(run.edits[-1])
+    assert "replaces the schedule" in str(run.edits[-1])
 
 
 def test_a_schedule_may_take_the_place_of_a_number(

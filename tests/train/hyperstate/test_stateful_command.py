@@ -43,7 +43,9 @@ def test_type_checkers_see_what_the_function_takes() -> None:
     kept: Program[HyperState[Config, State], HyperState[Config, State]] = main
 
     assert_type(main([]), HyperState[Config, State])
-    with pytest.raises(TypeError, match=r"called with a HyperState, or with the words"):
+    with pytest.raises(
+        TypeError, match=r"takes a HyperState or a list of command-line"
+    ):
         kept(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # wrong on purpose
 
 
@@ -161,7 +163,7 @@ def test_mistakes_are_told_in_a_line_with_status_one(
     ("words", "message"),
     [
         (["--config", "a.ron", "--resume-from", "b"], "not allowed with argument"),
-        (["--checkpoint-dir", ""], "expected a name, got an empty text"),
+        (["--checkpoint-dir", ""], "expected a name, got an empty string"),
         (["--checkpoint-dri", "x"], "Did you mean '--checkpoint-dir'?"),
         (["--checkpoint_dir=x"], "Did you mean '--checkpoint-dir'?"),
         (["--resume-from"], "expected one argument"),

@@ -127,7 +127,7 @@ def test_a_pattern_that_matches_nothing_ends_the_run_before_it_begins(
     ("options", "error", "problem"),
     [
         ({"only": {"modle": "head.**"}}, ValueError, "Did you mean 'model'"),
-        ({"exclude": 3}, TypeError, "a pattern is a str or a predicate"),
+        ({"exclude": 3}, TypeError, "a pattern must be a str or a predicate"),
     ],
 )
 def test_a_choice_that_is_none_is_refused_by_the_callback(
