@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Literal,
@@ -189,15 +190,17 @@ class Entry:
     def blocks(self) -> "Iterator[Tensor]":
         """Yield the stored values as flat tensors of about 1 MiB, keeping none.
 
-        Each is valid until the next. Raises as a read does, of a sum that does not fit
-        after the last one.
+        None is empty, and each is valid until the next. Raises as a read does, of a sum
+        that does not fit after the last one.
         """
         source = self.reading_source()
         in_pieces = getattr(source, "blocks", None)
-        if in_pieces is not None:
-            yield from in_pieces()
-            return
-        yield from flat_pieces(values_of(self.read_stored(), self.path).detach())
+        if in_pieces is None:
+            values = values_of(self.read_stored(), self.path).detach()
+            in_pieces = partial(flat_pieces, values)
+        # A payload may come to an end within a value, as a complex number in a text
+        # does, and has none yet; readers would take an empty block for the end.
+        yield from (block for block in in_pieces() if block.numel())
 
     def read_own(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the values in memory that nobody else has."""

@@ -24,6 +24,7 @@ VALUES = {
     "bytes": torch.arange(0, 200, dtype=torch.uint8),
     "wide": torch.arange(99) * 2**50,
     "scalar": torch.tensor(-0.0),
+    "one complex": torch.tensor(2 + 1j),
     "empty": torch.empty(0, 3),
 }
 
@@ -38,6 +39,7 @@ def test_blocks_of_every_format_are_the_values(name: str) -> None:
         blocks = [block.clone() for block in entry.blocks()]
         flat = torch.cat(blocks) if blocks else torch.empty(0)
         assert not blocks or flat.dtype is entry.dtype
+        assert all(block.numel() for block in blocks)
         assert torch.equal(flat.view(entry.shape), values[entry.path])
         assert entry.touched is None
 

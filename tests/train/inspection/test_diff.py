@@ -9,9 +9,12 @@ from torch import nn
 import burnish
 from burnish.optim import AdamW, Group
 from burnish.optim.schedulers import Cosine
-from burnish.records import Record, RecordChecksumError
+from burnish.records import Record, RecordChecksumError, RecordError, open_record
+from burnish.records.flat_record import FlatRecord
 from burnish.records.tensors.dtypes import BY_NAME
 from burnish.train import Checkpoints, Diff
+
+from ...formats_of_records import RECORDERS
 
 
 class Net(burnish.Module):
@@ -356,6 +359,36 @@ def test_tensors_of_every_dtype_are_compared(
 
     assert itself.summary() == "the same"
     assert len(other.retyped) == len(dtypes)
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support")
+@pytest.mark.parametrize("atol", [None, 0.0])
+@pytest.mark.parametrize("name", RECORDERS)
+def test_one_value_that_differs_is_found_in_every_dtype_and_format(
+    name: str, atol: float | None
+) -> None:
+    dtypes = [dtype for dtype in BY_NAME.values() if holds(name, dtype)]
+    a, b = (
+        {f"{d}/{n}": torch.full((n,), value).to(d) for d in dtypes for n in (1, 3)}
+        for value in (1, 0)
+    )
+
+    result = burnish.diff(saved_in(name, a), saved_in("mpk", b), atol=atol)
+    again = burnish.diff(saved_in(name, a), saved_in(name, b), atol=atol)
+
+    assert {c.path for c in result.changed} == {c.path for c in again.changed} == {*a}
+
+
+def holds(name: str, dtype: torch.dtype) -> bool:
+    try:
+        saved_in(name, {"a": torch.ones(1).to(dtype)})
+    except RecordError:
+        return False
+    return True
+
+
+def saved_in(name: str, tensors: dict[str, torch.Tensor]) -> FlatRecord:
+    return open_record(RECORDERS[name].dumps(Record.from_state_dict(tensors)))
 
 
 def test_damage_is_an_error_and_no_difference(tmp_path: Path) -> None:
