@@ -9,6 +9,7 @@ import os
 import pathlib
 import types
 from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter
 from typing import Any, cast
 
 import torch
@@ -33,7 +34,7 @@ from ...hyperparameters.kinds import declared_hint
 from ...hyperparameters.values import plain_value
 from ...modules.functions import function_named, function_names
 from ...modules.registry import class_named, names_of
-from ...modules.signature import parameters_of
+from ...modules.signature import parameters_of, variadic_of
 from ..edits.computed import Computed
 from ..edits.edits import Unbuilt
 from ..errors import FormatError
@@ -47,7 +48,7 @@ def encode_arguments(
     """Return the arguments of ``cls`` as data; TypeError names what is none."""
     hints = _hints_of(cls)
     return {
-        name: encode_plain(value, hints.get(name, Any), join(path, name))
+        name: encode_plain(value, _hint_of(cls, hints, name), join(path, name))
         for name, value in arguments.items()
     }
 
@@ -112,7 +113,7 @@ class Decoder(Decoding):
         """Return the arguments of ``cls``."""
         hints = _hints_of(cls)
         return {
-            name: self.value(value, hints.get(name, Any), join(path, name))
+            name: self.value(value, _hint_of(cls, hints, name), join(path, name))
             for name, value in arguments.items()
         }
 
@@ -177,6 +178,14 @@ def _hints_of(cls: type[nn.Module]) -> dict[str, Any]:
         name: declared_hint(parameters[name], hint)
         for name, hint in argument_hints(cls).items()
     }
+
+
+def _hint_of(cls: type[nn.Module], hints: Mapping[str, Any], name: str) -> Any:
+    """Return what the argument ``name`` is declared as, also one of ``**kwargs``."""
+    keywords = variadic_of(cls).get(Parameter.VAR_KEYWORD)
+    if name in hints or keywords is None:
+        return hints.get(name, Any)
+    return item_hint(hints.get(keywords, Any), name)
 
 
 def _encode_dict(

@@ -63,7 +63,9 @@ def to_dict(
         **({CLASS_VERSION: version} if version else {}),
         "arguments": encode_arguments(cls, definition.arguments, ""),
         # What a method has edited is made anew by its call, which is on the tape.
-        "tape": [_encode_edit(edit) for edit in definition.edits if edit.is_logged],
+        "tape": [
+            _encode_edit(edit, cls) for edit in definition.edits if edit.is_logged
+        ],
         **(versions_of_parts(classes) if definition.edits else {}),
     }
 
@@ -93,7 +95,10 @@ def decode_definition(
     tape = stored_data.get("tape", [])
     if not isinstance(tape, list):
         raise FormatError("tape", f"expected a list, found {tape!r:.60}")
-    edits = [_decode_edit(item, decoder, f"tape.{i}") for i, item in enumerate(tape)]
+    edits = [
+        _decode_edit(item, decoder, f"tape.{i}", stored_cls)
+        for i, item in enumerate(tape)
+    ]
     check_configurable(stored_cls)
     return Definition(stored_cls, arguments, edits)
 
@@ -185,14 +190,14 @@ def _exchanges_the_whole(tape: object) -> bool:
     )
 
 
-def _encode_edit(edit: Edit) -> dict[str, Any]:
+def _encode_edit(edit: Edit, whole: type[nn.Module]) -> dict[str, Any]:
     at = list(edit.target) if isinstance(edit.target, tuple) else edit.target
     head: dict[str, Any] = {"at": at}
     if edit.by != "user":
         head["by"] = edit.by
     where = at if isinstance(at, str) else join(*at[:1])
     if isinstance(edit, SetArguments):
-        return head | _encode_set_arguments(edit, where)
+        return head | _encode_set_arguments(edit, where, whole)
     if isinstance(edit, CallMethod):
         do = "style" if edit.is_style else "call"
         return {"do": do, **head, "name": edit.name} | {
@@ -217,7 +222,9 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
     return {"do": edit.kind, **head, "keys": keys, "named": named_keys}
 
 
-def _encode_set_arguments(edit: SetArguments, where: str) -> dict[str, Any]:
+def _encode_set_arguments(
+    edit: SetArguments, where: str, whole: type[nn.Module]
+) -> dict[str, Any]:
     data: dict[str, Any] = {"do": "set"}
     if edit.cls is not None:
         data["class"] = encode_plain(edit.cls, Any, where)
@@ -225,11 +232,22 @@ def _encode_set_arguments(edit: SetArguments, where: str) -> dict[str, Any]:
         data["keep"] = False
     if edit.wraps_at:
         data["wraps"] = edit.wraps_at
-    data["arguments"] = encode_arguments(edit.cls or nn.Module, edit.arguments, where)
+    owner = edit.cls or _known_class(edit.target, whole)
+    data["arguments"] = encode_arguments(owner, edit.arguments, where)
     return data
 
 
-def _decode_edit(item: object, decoder: Decoder, path: str) -> Edit:
+def _known_class(target: Target, whole: type[nn.Module]) -> type[nn.Module]:
+    """Return the class whose arguments an edit of ``target`` sets, if that is known.
+
+    A pattern may mean parts of several classes, which are known once it is built.
+    """
+    return whole if target == "" else nn.Module
+
+
+def _decode_edit(
+    item: object, decoder: Decoder, path: str, whole: type[nn.Module]
+) -> Edit:
     if not isinstance(item, Mapping):
         raise FormatError(path, f"expected a dict, found {item!r:.60}")
     do, target, by = (
@@ -240,7 +258,7 @@ def _decode_edit(item: object, decoder: Decoder, path: str) -> Edit:
     if not isinstance(by, str):
         raise FormatError(path, f"'by' is a text, found {by!r:.60}")
     if do == "set":
-        return _decode_set_arguments(item, target, by, decoder, path)
+        return _decode_set_arguments(item, target, by, decoder, path, whole)
     if do in ("call", "style"):
         args, kwargs = _decode_call(item, decoder, path)
         # The edits before a call choose the class that has its method, so that it is
@@ -293,14 +311,19 @@ def _decode_hook(
 
 
 def _decode_set_arguments(
-    item: Mapping[str, Any], target: Target, by: str, decoder: Decoder, path: str
+    item: Mapping[str, Any],
+    target: Target,
+    by: str,
+    decoder: Decoder,
+    path: str,
+    whole: type[nn.Module],
 ) -> SetArguments:
     cls = item.get("class")
     new_cls = None if cls is None else decoder.value(cls, Any, path)
     if new_cls is not None and not isinstance(new_cls, type):
         raise FormatError(path, f"expected a class, found {cls!r:.60}")
     arguments = decoder.arguments(
-        new_cls or nn.Module, _mapping(item, "arguments", path), path
+        new_cls or _known_class(target, whole), _mapping(item, "arguments", path), path
     )
     keep = item.get("keep", True) is not False
     wraps_at = _text(item, "wraps", path) if "wraps" in item else ""
