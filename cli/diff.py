@@ -120,7 +120,7 @@ def _table(changes: Sequence[Any]) -> Any:
     from rich.text import Text
 
     from ..config.printable import printable_name
-    from ..train.inspection.diff import share_text
+    from ..train.inspection.diff_result import share_text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("values that differ", overflow="fold")
@@ -154,7 +154,7 @@ def _cosine_text(cosine: float) -> str:
 
 def _as_data(result: Any) -> dict[str, Any]:
     from ..records.tensors.dtypes import name_of_dtype
-    from ..train.inspection.diff import ABSENT
+    from ..train.inspection.diff_result import ABSENT
 
     def change(item: Any) -> dict[str, Any]:
         sides = {"a": item.a, "b": item.b}

@@ -6,8 +6,8 @@ from typing import Any
 from ..config.printable import printable
 from ..config.short_text import first_names, quantity, short_repr
 from ..records.entries.show import show_size
+from ..train.inspection.named_records import StoredParts
 from ..train.inspection.part_view import PartView
-from ..train.inspection.stored_parts import StoredParts
 from ..train.inspection.torch_optimizers import groups_beside
 
 _MOST = 8

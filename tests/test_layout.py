@@ -340,6 +340,8 @@ TESTED_IN = {
     "train/inspection/repair.py": "cli/test_verify.py",
     "train/inspection/stored_files.py": "cli/test_verify.py",
     "train/inspection/pairing.py": "train/inspection/test_diff.py",
+    "train/inspection/diff_result.py": "train/inspection/test_diff.py",
+    "train/inspection/named_records.py": "train/inspection/test_stored_parts.py",
     "train/inspection/part_view.py": "cli/test_show.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",

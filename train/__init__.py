@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .hyperstate.hyperstate import HyperState
     from .hyperstate.load_state import load_state
     from .hyperstate.stateful_command import stateful_command
-    from .inspection.diff import Diff, diff
+    from .inspection.diff import diff
+    from .inspection.diff_result import Diff
     from .lightning.data_module import DataModule
     from .lightning.load_module import load_lightning
     from .lightning.model import Model
@@ -68,7 +69,7 @@ _HOME = {
     "DataLoaderHparams": "hparams",
     "DataModule": "lightning.data_module",
     "EarlyStoppingHparams": "hparams",
-    "Diff": "inspection.diff",
+    "Diff": "inspection.diff_result",
     "HyperState": "hyperstate.hyperstate",
     "Lazy": "hyperstate.field_marks",
     "Model": "lightning.model",

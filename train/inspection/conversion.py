@@ -39,7 +39,8 @@ from ...records.sharded.saving import save_record_to
 from ...records.sharded.shard_index import INDEX as FOLDER_INDEX
 from ...records.sharded.splitting import split_record
 from ...records.source_errors import names_a_record
-from .stored_parts import StoredParts, stored_parts
+from .named_records import StoredParts
+from .stored_parts import stored_parts
 
 
 def convert_file(

@@ -20,7 +20,7 @@ from ..checkpoints.class_checks import STATE_OF
 from ..checkpoints.param_names import KEY as PARAM_NAMES
 from ..checkpoints.param_names import STATE_KEY
 from ..hyperstate.saved_with import KEY as SAVED_WITH
-from .stored_parts import StoredPart, StoredParts
+from .named_records import StoredPart, StoredParts
 from .torch_optimizers import StatesByName, states_by_name
 
 

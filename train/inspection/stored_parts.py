@@ -5,11 +5,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any
 
 from ...config.process.interrupts import raise_of_signal, suppressed
 from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
@@ -33,53 +32,8 @@ from ..checkpoints.rereading import reread_if_replaced
 from ..hyperstate.state_folders import state_folders
 from ..hyperstate.stored_files import STATE, StoredFiles
 from .folder_problems import problems_of_run
+from .named_records import StoredPart, StoredParts
 from .stored_files import files_of_record, is_passing
-
-Kind: TypeAlias = Literal[
-    "record", "pretrained folder", "shards", "checkpoint", "hyperstate", "folder"
-]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPart:
-    """One record of what is stored, and its name there."""
-
-    name: str
-    """Empty for what is stored alone."""
-    file: str
-    record: FlatRecord
-    kind: str = ""
-    """What a checkpoint says that it is: a module, a record, a state."""
-
-
-@dataclass(slots=True)
-class StoredParts:
-    """Records that belong together; a context manager that closes them."""
-
-    source: str
-    """What was pointed at."""
-    kind: Kind
-    parts: list[StoredPart]
-    facts: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What else is said there: a step, numbers, a configuration, other steps."""
-    texts: StoredFiles | None = None
-    """The texts beside the records, as they were when these were opened."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all records."""
-        for part in self.parts:
-            part.record.close()
 
 
 def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:

@@ -4,8 +4,8 @@ from contextlib import closing
 
 from ..hyperstate.state_folders import place_named
 from ..hyperstate.stored_files import StoredFiles
+from .named_records import StoredParts
 from .settings import values_by_path
-from .stored_parts import StoredParts
 
 
 def told_values(source: StoredParts) -> dict[str, object] | None:

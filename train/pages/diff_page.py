@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...config.printable import printable, printable_name
-from ..inspection.diff import Diff
+from ..inspection.diff_result import Diff
 from ..inspection.diff_sections import diff_sections
 from ..inspection.layers import LayerChange
 from ..inspection.tensor_changes import TensorChange
