@@ -98,7 +98,7 @@ def _end(trainer: "Trainer") -> str:
 def _how_to_go_on(folder: Path) -> str:
     """Return what is left of a run that was ended."""
     from ..train.fit.beginning import LAST
-    from ..train.lightning.record_io import is_checkpoint
+    from ..train.lightning.checkpoint_folder import is_checkpoint
 
     last_checkpoint = folder / "checkpoints" / LAST
     if not is_checkpoint(last_checkpoint):

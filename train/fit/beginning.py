@@ -26,7 +26,7 @@ from ...config.storage.replacement import write_text
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import refuse_obstacle
 from ..checkpoints.rereading import reread_if_replaced
-from ..lightning.record_io import TRAINING, is_checkpoint
+from ..lightning.checkpoint_folder import TRAINING, is_checkpoint
 from .fit_config import RUN, FitConfig, file_tree
 from .stored_edits import FILE, stored_edits
 

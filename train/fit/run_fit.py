@@ -18,9 +18,9 @@ from ...core.persistence.loading import load_record
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import make_run_folder
 from ..checkpoints.rereading import reread_if_replaced
+from ..lightning.checkpoint_folder import MODEL, is_checkpoint
 from ..lightning.data_module import DataModule
 from ..lightning.model import Model
-from ..lightning.record_io import MODEL, is_checkpoint
 from .beginning import FitBeginning
 from .fit_config import RUN, FitConfig, LoggerHparams, file_tree
 from .history import History

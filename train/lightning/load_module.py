@@ -14,8 +14,9 @@ from ...records.entries.entries import with_parts
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
+from .checkpoint_folder import STORED, is_checkpoint
 from .chosen_weights import LEFT_OUT
-from .record_io import STORED, is_checkpoint, read_checkpoint
+from .record_io import read_checkpoint
 
 M = TypeVar("M", bound=LightningModule)
 

@@ -27,10 +27,11 @@ from ..checkpoints.process_generators import gathered_generators, state_of_proce
 from ..checkpoints.rng import Generators
 from ..plain_records import record_of
 from ..resumable_loader import ResumableLoader
+from .checkpoint_folder import MODEL, STORED
 from .chosen_weights import left_out_of
 from .early_stops import EarlyStops
 from .plateau_steps import PlateauSteps
-from .record_io import MODEL, STORED, SUFFIX, ReadingIO, RecordIO
+from .record_io import SUFFIX, ReadingIO, RecordIO
 from .shared_strategy import let_write_records
 from .trainer_metrics import TrainerMetrics
 from .unfinished_batch import UnfinishedBatch, unfinished_batch

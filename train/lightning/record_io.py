@@ -13,7 +13,6 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
-from ...config.process.interrupts import suppressed
 from ...records.background_saves import (
     STAGING,
     BackgroundSaves,
@@ -22,9 +21,8 @@ from ...records.background_saves import (
     SnapshotOptions,
     with_all_processes,
 )
-from ...records.io.remote.address import size_at
-from ...records.io.remote.url import Place, Url, path_or_url
-from ...records.io.save_handle import SnapshotReport, join_saves
+from ...records.io.remote.url import Place, Url
+from ...records.io.save_handle import SnapshotReport
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import broadcast_text, is_running, n_processes
 from ...records.record import Record
@@ -40,21 +38,21 @@ from ..checkpoints.part_kinds import Part, PartRecord, part_of, record_of_part, 
 from ..checkpoints.rereading import reread_if_replaced
 from ..checkpoints.shared_checkpoint import SharedCheckpoint
 from ..checkpoints.shared_parts import SharedParts
+from .checkpoint_folder import (
+    MODEL,
+    STATE_DICT_EXTRA,
+    TRAINING,
+    is_checkpoint,
+    place_of,
+)
 from .chosen_weights import LEFT_OUT, carried_over, left_out_of, live_values
 
 M = TypeVar("M", bound=LightningModule)
 
-MODEL, TRAINING = "model", "training"
-"""The parts of a checkpoint: the weights alone, and all else to go on training."""
-
-STORED = "burnish_hparams"
-"""Where a checkpoint has what its module is made of, as records of modules have it."""
 
 SUFFIX = ".mpk"
 """Of the files of its parts."""
 
-STATE_DICT_EXTRA = "state_dict_extra"
-"""Where a checkpoint has what is not a tensor in the state dict."""
 _PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_parameters")
 
 
@@ -106,7 +104,7 @@ class RecordIO(CheckpointIO):
         TypeError names the path of what is not plain data, FileExistsError a folder of
         other files.
         """
-        folder = _place(path)
+        folder = place_of(path)
         if storage_options is not None:
             raise TypeError("records are saved without storage_options")
         LinkedParts.checked(self._unchanged, SUFFIX, folder)
@@ -211,7 +209,7 @@ class RecordIO(CheckpointIO):
 
     def is_saving(self, path: object) -> bool:
         """Return whether ``path`` is a checkpoint that may not be there yet."""
-        return self._saving is not None and _place(path) == self._saving
+        return self._saving is not None and place_of(path) == self._saving
 
     def teardown(self) -> None:
         """Wait for the last save, and raise its error; let go of the copy's memory."""
@@ -253,7 +251,7 @@ class RecordIO(CheckpointIO):
         self.finish()
         if not is_checkpoint(path) and Path(path).is_dir():
             raise FileNotFoundError(f"{path} is a folder without {FILE}")
-        if is_checkpoint(path) and isinstance(_place(path), Path):
+        if is_checkpoint(path) and isinstance(place_of(path), Path):
             self._last = Path(path).resolve()
         reading = ReadingIO(self.module)
         checkpoint = reading.load_checkpoint(path, map_location, weights_only)
@@ -265,7 +263,7 @@ class RecordIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the folder ``path``, after the save that goes on if there is one."""
-        folder = _place(path)
+        folder = place_of(path)
         if self._saving is None:
             _remove(folder)
             return
@@ -307,18 +305,6 @@ def let_read(trainer: Trainer, module: LightningModule) -> None:
         strategy.checkpoint_io = ReadingIO(module)
 
 
-def is_checkpoint(path: object) -> bool:
-    """Return whether ``path`` is a folder that `RecordIO` wrote."""
-    if not isinstance(path, str | Path):
-        return False
-    join_saves(path)
-    place = _place(path)
-    if isinstance(place, Path) and not place.exists():
-        with suppressed(OSError):
-            recover(place.parent)
-    return size_at(place / FILE) is not None
-
-
 def read_checkpoint(
     path: Any, map_location: Any | None = None, module: LightningModule | None = None
 ) -> dict[str, Any]:
@@ -328,7 +314,7 @@ def read_checkpoint(
     run that writes may replace it meanwhile: all that is returned is of one save.
     """
     return reread_if_replaced(
-        _place(path), lambda: _read_checkpoint(path, map_location, module)
+        place_of(path), lambda: _read_checkpoint(path, map_location, module)
     )
 
 
@@ -395,10 +381,6 @@ def _remove(folder: Place) -> None:
         remove_folder(folder)
     else:
         folder.unlink(missing_ok=True)
-
-
-def _place(path: Any) -> Place:
-    return path_or_url(str(path))
 
 
 def _remote(folder: Url) -> MarkedFolder:

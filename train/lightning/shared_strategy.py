@@ -17,8 +17,8 @@ from ..checkpoints.checkpoint import Checkpoint, open_part
 from ..checkpoints.distributed import check_same_checkpoint, is_writer
 from ..checkpoints.torch_optimizer_shares import outline_of
 from ..plain_records import value_of
+from .checkpoint_folder import MODEL, STATE_DICT_EXTRA, TRAINING, is_checkpoint
 from .chosen_weights import live_values
-from .record_io import MODEL, STATE_DICT_EXTRA, TRAINING, is_checkpoint
 
 _OPTIMIZERS = "optimizer_states"
 

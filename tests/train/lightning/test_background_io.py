@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from burnish.records.writing import held_records
 from burnish.train import Checkpoint, RecordCheckpoint, RecordIO, load_lightning
-from burnish.train.lightning.record_io import is_checkpoint
+from burnish.train.lightning.checkpoint_folder import is_checkpoint
 
 from ...records.gates import LONG, Gate, GatedCall, full_disk, gate_at
 from .models import SHORT_RUNS, Plain, trainer

@@ -1,0 +1,37 @@
+"""A checkpoint of Lightning as a folder of records, and what its parts are called."""
+
+from pathlib import Path
+from typing import Any
+
+from ...config.process.interrupts import suppressed
+from ...records.io.remote.address import size_at
+from ...records.io.remote.url import Place, path_or_url
+from ...records.io.save_handle import join_saves
+from ..checkpoints.folders import recover
+from ..checkpoints.manifest import FILE
+
+MODEL, TRAINING = "model", "training"
+"""The parts of a checkpoint: the weights alone, and all else to go on training."""
+
+STORED = "burnish_hparams"
+"""Where a checkpoint has what its module is made of, as records of modules have it."""
+
+STATE_DICT_EXTRA = "state_dict_extra"
+"""Where a checkpoint has what is no tensor in the state dict."""
+
+
+def is_checkpoint(path: object) -> bool:
+    """Return whether ``path`` is a folder that `RecordIO` wrote."""
+    if not isinstance(path, str | Path):
+        return False
+    join_saves(path)
+    place = place_of(path)
+    if isinstance(place, Path) and not place.exists():
+        with suppressed(OSError):
+            recover(place.parent)
+    return size_at(place / FILE) is not None
+
+
+def place_of(path: Any) -> Place:
+    """Return the path or URL that Lightning names, whatever type it has there."""
+    return path_or_url(str(path))
