@@ -319,6 +319,7 @@ TESTED_IN = {
     "records/sharded/same_record.py": "core/persistence/test_sharded_modules.py",
     "records/sharded/saving.py": "core/persistence/test_sharded_folders.py",
     "records/stored_contents.py": "records/test_format.py",
+    "records/tensors/bits.py": "records/tensors/test_memory.py",
     "records/tensors/grad_mode.py": "core/state/uninitialized/test_modes.py",
     "records/tensors/shares.py": "records/tensors/test_memory.py",
     "records/tensors/tensor_classes.py": "core/modules/test_registry.py",

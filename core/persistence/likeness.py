@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ...config.path import join
 from ...config.process.interrupts import raise_of_signal
-from ...records.tensors.memory import same_bits
+from ...records.tensors.bits import same_bits
 from ..hyperparameters.structure import MEANINGLESS
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...records.tensors.bits import same_bits
 from ...records.tensors.grad_mode import no_grad
-from ...records.tensors.memory import same_bits
 from ...records.tensors.shares import own_share, share_of
 
 

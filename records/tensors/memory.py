@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ...config.process.interrupts import raise_of_signal, suppressed
 from ...config.short_text import quantity, with_article
 from ..errors import RecordError
-from .shares import shares_of_both
 from .torch_internals import (
     is_inside_functorch,
     local_part,
@@ -147,19 +146,6 @@ def _settle(tensor: Tensor) -> None:
         # A subclass may refuse whatever it likes: `unreadable` says what is wrong.
         with suppressed(Exception):
             tensor.untyped_storage()
-
-
-def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors of one shape hold the same bits; NaN is like NaN.
-
-    Of what is spread over processes each compares its own share, and asks no other.
-    """
-    if is_distributed(a) or is_distributed(b):
-        a, b = shares_of_both(a, b)
-        if a.shape != b.shape:
-            return False
-    a, b = (t.resolve_conj().resolve_neg().contiguous().reshape(-1) for t in (a, b))
-    return torch.equal(a.view(torch.uint8), b.to(a.device).view(torch.uint8))
 
 
 def unreadable(tensor: Tensor) -> str | None:

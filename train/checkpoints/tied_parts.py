@@ -14,7 +14,8 @@ from ...core.modules.tree import places_of
 from ...core.state.entries import named_tensors
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.tensors.memory import ORDINARY, memory_address, same_bits
+from ...records.tensors.bits import same_bits
+from ...records.tensors.memory import ORDINARY, memory_address
 
 Ties: TypeAlias = Mapping[str, tuple[str, str]]
 """Of one part: another part, and a path there, by the path of a common tensor here."""

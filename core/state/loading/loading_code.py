@@ -21,8 +21,8 @@ from ....config.process.interrupts import raise_of_signal
 from ....config.process.user_warning import warn_user
 from ....records.entries.entries import Entries
 from ....records.entries.entry import Entry
+from ....records.tensors.bits import same_bits
 from ....records.tensors.grad_mode import no_grad
-from ....records.tensors.memory import same_bits
 from ....records.tensors.torch_internals import (
     load_hooks,
     state_dict_reader,

@@ -12,12 +12,12 @@ from torch import Tensor
 from ....config.process.interrupts import raise_of_signal
 from ....records.entries.entry import Entry
 from ....records.errors import RecordError
+from ....records.tensors.bits import same_bits
 from ....records.tensors.memory import (
     ORDINARY,
     contiguous_address,
     is_distributed,
     memory_address,
-    same_bits,
     spanned_bytes,
     unreadable,
 )

@@ -13,9 +13,10 @@ from ....records.entries.entry import Entry, ParamId
 from ....records.entries.select import selected
 from ....records.errors import RecordMismatchError
 from ....records.report import LoadReport
+from ....records.tensors.bits import same_bits
 from ....records.tensors.conversion import misfit_of_dtype
 from ....records.tensors.dtypes import name_of_dtype
-from ....records.tensors.memory import same_bits, values_of
+from ....records.tensors.memory import values_of
 from ...modules.tree import WRAPPING, Places
 from ..entries import ModuleContent
 from ..grouping import group_paths
