@@ -10,8 +10,8 @@ from .calls import explain_calls
 from .entries.encoder import Encoder, Storable
 from .entries.entries import Entries, Reading
 from .entries.entry import Entry
-from .entries.extra_state import extra_state
 from .entries.nested import nested_entries, nested_node
+from .entries.nested_data import extra_state
 from .entries.show import show_entries
 from .entries.state_dict import record_of_state_dict, state_dict_of
 from .nest import data_of, state_dict_within

@@ -5,6 +5,7 @@ What records do not hold themselves, such as a ``Counter``, stands below tags.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from ...config.process.interrupts import raise_of_signal
 from ...config.short_text import with_article
 from ..errors import RecordError, RecordFormatError
 from .encoder import AS_THEY_ARE, LEAVES_AND_NUMBERS, TUPLES, Encoder
+from .entries import Entries, data_leaf
 from .nodes import NodeDecoding
 from .plain_data import (
     DICTS,
@@ -37,6 +39,7 @@ from .state_dict_marks import (
     is_module_state_dict,
     with_class_versions,
 )
+from .wrapped_tensors import make_wrapper
 from .wrapper_forms import Wrap
 
 
@@ -131,6 +134,16 @@ class ExtraStateDecoding(NodeDecoding):
             kind = with_article(name)
             problem = f"{path}: {kind} that cannot be read ({error!s:.200})"
             raise RecordFormatError(self._file, problem) from error
+
+
+def extra_state(record: Entries) -> dict[str, Any]:
+    """Return a module's extra state by path, decoded; empty for other records."""
+    if record.is_typed or not record.tree:
+        return {}
+    leaf = partial(data_leaf, record)
+    file = record.reading.file
+    decoding = ExtraStateDecoding(leaf, partial(make_wrapper, file=file), file)
+    return {path: decoding.decode(node) for path, node in record.tree.items()}
 
 
 def _tuple(encoding: Encoding, value: object, path: str, depth: int) -> Node:

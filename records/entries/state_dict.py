@@ -12,8 +12,7 @@ from ..tensors.memory import Ties, shape_of
 from ..tensors.tensor_classes import is_wrapper
 from .entries import Entries, announce_entries
 from .entry import Entry
-from .extra_state import extra_state
-from .nested_data import ExtraStateEncoder
+from .nested_data import ExtraStateEncoder, extra_state
 from .nodes import renumbered
 from .state_dict_marks import class_versions_of, with_class_versions
 from .state_dict_search import USUAL_NAMES

@@ -10,7 +10,7 @@ from torch import nn
 from ....config.process.interrupts import raise_of_signal
 from ....config.process.transaction import Undo
 from ....records.entries.entries import Entries
-from ....records.entries.extra_state import extra_state
+from ....records.entries.nested_data import extra_state
 from ....records.entries.state_dict_marks import EXTRA_STATE
 from ....records.errors import RecordMismatchError
 from ..entries import ModuleContent
