@@ -329,6 +329,8 @@ TESTED_IN = {
     "train/checkpoints/torch_optimizer_shares.py": (
         "train/checkpoints/test_shared_checkpoint.py"
     ),
+    "train/checkpoints/part.py": "train/checkpoints/test_part_kinds.py",
+    "train/checkpoints/part_record.py": "train/checkpoints/test_part_kinds.py",
     "train/checkpoints/shared_parts.py": "train/checkpoints/test_shared_checkpoint.py",
     "train/fit/beginning.py": "train/fit/test_live_run.py",
     "train/fit/history.py": "cli/test_fit.py",

@@ -29,17 +29,18 @@ from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain_records import value_of
 from .distributed import check_same_checkpoint
 from .manifest import FILE, Manifest, PartRow
+from .part import VALUE
 from .part_kinds import (
-    VALUE,
-    PartRecord,
-    SavePart,
+    are_restored_together,
     fill,
     modules_in,
     other_flags,
     part_of,
     refused,
+    shared_names,
 )
-from .shared_parts import are_restored_together, shared_names, with_own_shares
+from .part_record import PartRecord, SavePart
+from .shared_parts import with_own_shares
 from .tied_parts import check_tied_modules, untied
 
 RNG = "rng"

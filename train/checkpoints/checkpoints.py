@@ -38,11 +38,13 @@ from .folders import Folders, check_count
 from .later_folders import LaterFolders
 from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest, PartRow, files_in
-from .part_kinds import Part, PartRecord, part_records, parts_of, writable
+from .part import Part
+from .part_kinds import are_restored_together, part_records, parts_of, shared_names
+from .part_record import PartRecord, writable
 from .process_generators import ProcessGenerators
 from .remote_folders import Lasting, RemoteFolders, RunFolders
 from .shared_checkpoint import SharedCheckpoint
-from .shared_parts import SharedParts, are_restored_together, shared_names
+from .shared_parts import SharedParts
 
 _TRIES = 16
 """How often a reader looks again for what a writer has removed meanwhile."""

@@ -7,13 +7,12 @@ and all else with ``state_dict`` and ``load_state_dict``, plain data.
 import copy
 import inspect
 import random
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,27 +35,26 @@ from ...optim.adaptor import (
 )
 from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
 from ...optim.stored.record_types import OptimizerRecord
-from ...records.errors import RecordError, RecordMismatchError
+from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.io.remote.url import Place
+from ...records.processes.messages import is_running
 from ...records.record import Record
-from ...records.record_writer import RecordWriter, WritableRecord, writer_for
 from ...records.report import LoadReport
 from ...records.sharded.share_payload import with_shares
 from ...records.tensors.memory import is_distributed
 from ..plain_records import record_of, value_of
 from .choice import WHOLE, Choice
 from .class_checks import ANOTHER_OBJECT, STATE_OF, check_settings, check_stored_class
+from .distributed import has_shares
 from .param_names import KEY as PARAM_NAMES
 from .param_names import described_in, in_order_of_params, names_of_params
+from .part import MODULE, RECORD, STATE, VALUE, Part
+from .part_record import PartRecord, record_of_part
+from .process_generators import ProcessGenerators
 from .rng import Generators
-from .tied_parts import Ties, ties_of
+from .tied_parts import ties_of
 from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
 from .trained_tensors import TrainedTensors
-
-MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
-"""The kinds of parts, as files name them: a module, what makes a record of itself, a
-state dict, plain data."""
 
 
 @runtime_checkable
@@ -83,79 +81,6 @@ class Recorded(Protocol):
     def load_record(self, source: Any) -> object:
         """Take over a record; raise and stay as it was if it does not fit."""
         ...
-
-
-class Part(ABC):
-    """An object under its name in a checkpoint; each subclass is one kind of object."""
-
-    kind: ClassVar[str]
-    """What files call this kind."""
-    fillable_from: ClassVar[tuple[str, ...]]
-    """The kinds of stored parts that such an object can be filled from."""
-
-    def __init__(
-        self, name: str, value: Any, left_out: frozenset[str] = frozenset()
-    ) -> None:
-        self.name, self.value = name, value
-        self.left_out = left_out
-        """Paths of what a record of it does not have: others were chosen."""
-        self.modules: Mapping[str, nn.Module] = {}
-        """Those of the same checkpoint, by name: an optimizer names parameters so."""
-
-    def choose(self, choice: Choice) -> Record | FlatRecord:
-        """Return the record of what ``choice`` leaves; note in `left_out` the rest."""
-        return self.record()
-
-    @property
-    def may_be_shared(self) -> bool:
-        """Whether its tensors may be spread over processes."""
-        return False
-
-    def share_ids(self) -> None:  # noqa: B027  # most kinds have none
-        """Give its parameters the IDs of the first process; all of them call this."""
-
-    def with_own_shares(self, record: FlatRecord) -> FlatRecord:
-        """Return a record of it that reads, of tensors, what this process needs."""
-        return record
-
-    @staticmethod
-    @abstractmethod
-    def suits(value: object) -> bool:
-        """Return whether ``value`` is an object of this kind."""
-
-    @abstractmethod
-    def record(self) -> Record | FlatRecord:
-        """Return the object's record; it refers to live tensors where it can.
-
-        TypeError names the path of what is not plain data.
-        """
-
-    @abstractmethod
-    def fill(
-        self, record: FlatRecord, stored_kind: str, transaction: Transaction
-    ) -> None:
-        """Give the object the state in ``record``, one of the kinds ``fillable_from``.
-
-        The transaction takes it back if a later part fails. Raises
-        RecordMismatchError, or what the object's own methods raise.
-        """
-
-    def prepare_for_code_of_others(
-        self, transaction: Transaction, write: Callable[[FlatRecord], object]
-    ) -> None:
-        """Let what comes next look at other parts, and fail halfway through this one.
-
-        The copy is made in main memory, whatever the object's device is, and taken
-        over by ``write``.
-        """
-        transaction.make_visible()
-        # A record has what a part keeps beside its tensors too.
-        snapshot = self.record().map_tensors(
-            lambda tensor: tensor.detach().to("cpu", copy=True)
-        )
-        # Not by `fill`, which would ask the object for its state: one that failed
-        # halfway may have none to give.
-        transaction.undo_with(lambda: write(snapshot.flat()))
 
 
 class _ModulePart(Part):
@@ -450,28 +375,6 @@ _KINDS: tuple[type[Part], ...] = (
 """The first that suits an object is its kind: a module has a state dict as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartRecord:
-    """A part of a checkpoint as a record that is about to be written."""
-
-    name: str
-    kind: str
-    file: str
-    record: WritableRecord
-    left_out: frozenset[str] = frozenset()
-    """Paths of a module's tensors that are not in the record."""
-    ties: Ties = field(default_factory=dict[str, tuple[str, str]])
-    """What it has in common with parts before it."""
-
-    def with_record(self, record: WritableRecord) -> "PartRecord":
-        """Return the same part with a copy of its record."""
-        return replace(self, record=record)
-
-
-SavePart: TypeAlias = Callable[[PartRecord, Place], None]
-"""Writes the record of a part to its file."""
-
-
 def part_records(
     parts: Mapping[str, object], suffix: str, choice: Choice = WHOLE
 ) -> Iterator[PartRecord]:
@@ -483,23 +386,6 @@ def part_records(
     for part in parts_of(parts, parts):
         record = record_of_part(part, suffix, choice)
         yield replace(record, ties=ties.get(part.name, {}))
-
-
-def record_of_part(part: Part, suffix: str, choice: Choice = WHOLE) -> PartRecord:
-    """Return the record of one part. ValueError as `part_records`."""
-    file = f"{part.name}{suffix}"
-    record = writable(part, choice, writer_for(file))
-    return PartRecord(part.name, part.kind, file, record, part.left_out)
-
-
-def writable(part: Part, choice: Choice, writer: RecordWriter) -> WritableRecord:
-    """Return what ``writer`` is to write of a part; errors say which one it is."""
-    note = f"in the part {part.name!r} of the checkpoint"
-    try:
-        return writer.prepare(part.choose(choice), note=note)
-    except (RecordError, ValueError) as error:
-        error.add_note(note)
-        raise
 
 
 def part_of(
@@ -528,6 +414,36 @@ def parts_of(names: Iterable[str], objects: Mapping[str, object]) -> Iterator[Pa
 def kind_of(value: object) -> str:
     """Return what files call the kind of ``value``."""
     return part_of("", value).kind
+
+
+def shared_names(parts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parts whose tensors lie on several processes.
+
+    ValueError for one of a kind that could not be filled again as it was.
+    """
+    if not is_running():
+        return []  # to ask thousands of tensors takes a third of a save
+    names = [name for name, value in parts.items() if has_shares(value)]
+    for name in names:
+        part = part_of(name, parts[name])
+        if not part.may_be_shared:
+            raise ValueError(
+                f"{name}: {with_article(type(part.value).__name__)} whose tensors are "
+                "spread over processes; a checkpoint takes modules and optimizers so, "
+                "which say how their tensors are cut when they are filled again. Save "
+                "the module itself, or gather the tensors first (full_tensor())"
+            )
+    return names
+
+
+def are_restored_together(parts: Mapping[str, Any]) -> bool:
+    """Return whether all processes fill ``parts`` together, as none does it for others.
+
+    Each has shares of its own, or generators. All else may be filled by one alone.
+    """
+    return any(isinstance(part, ProcessGenerators) for part in parts.values()) or bool(
+        shared_names(parts)
+    )
 
 
 def fill(

@@ -1,11 +1,10 @@
 """Parts that several processes hold together: all write them, each its own share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ...config.short_text import with_article
 from ...records.background_saves import Records
 from ...records.flat_record import FlatRecord
 from ...records.io.progress import Progress, progress_below
@@ -17,38 +16,7 @@ from ...records.sharded.remote_folder import record_folder
 from ...records.sharded.saving import FolderSave
 from .distributed import has_shares
 from .manifest import PartRow
-from .part_kinds import Part, part_of
-from .process_generators import ProcessGenerators
-
-
-def shared_names(parts: Mapping[str, Any]) -> list[str]:
-    """Return the names of the parts whose tensors lie on several processes.
-
-    ValueError for one of a kind that could not be filled again as it was.
-    """
-    if not is_running():
-        return []  # to ask thousands of tensors takes a third of a save
-    names = [name for name, value in parts.items() if has_shares(value)]
-    for name in names:
-        part = part_of(name, parts[name])
-        if not part.may_be_shared:
-            raise ValueError(
-                f"{name}: {with_article(type(part.value).__name__)} whose tensors are "
-                "spread over processes; a checkpoint takes modules and optimizers so, "
-                "which say how their tensors are cut when they are filled again. Save "
-                "the module itself, or gather the tensors first (full_tensor())"
-            )
-    return names
-
-
-def are_restored_together(parts: Mapping[str, Any]) -> bool:
-    """Return whether all processes fill ``parts`` together, as none does it for others.
-
-    Each has shares of its own, or generators. All else may be filled by one alone.
-    """
-    return any(isinstance(part, ProcessGenerators) for part in parts.values()) or bool(
-        shared_names(parts)
-    )
+from .part import Part
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from ...config.process.user_warning import warn_user
 from ...core.persistence.meaning import check_meaning
 from ...optim.bound.param_groups import plain_group
 from ...records.errors import RecordMismatchError
-from ..checkpoints.part_kinds import MODULE
+from ..checkpoints.part import MODULE
 from ..checkpoints.rng import restored_generators
 from .blob_markers import LEGACY_SUFFIX
 from .lazy_fields import value_in_state

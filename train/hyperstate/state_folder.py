@@ -24,10 +24,10 @@ from ...records.processes.agreement import agreed
 from ...records.processes.messages import n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.choice import WHOLE, Choice
-from ..checkpoints.part_kinds import MODULE, modules_in
+from ..checkpoints.part import MODULE
+from ..checkpoints.part_kinds import modules_in, shared_names
 from ..checkpoints.process_generators import state_of_process
 from ..checkpoints.rng import Generators
-from ..checkpoints.shared_parts import shared_names
 from ..checkpoints.tied_parts import tied_names, ties_of
 from ..plain_records import record_of, value_of
 from .config_change import check_change

@@ -39,17 +39,8 @@ from ...records.record import Record
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.choice import WHOLE, Choice
 from ..checkpoints.param_names import STATE_KEY, names_of_params
-from ..checkpoints.part_kinds import (
-    MODULE,
-    RECORD,
-    STATE,
-    VALUE,
-    fill,
-    kind_of,
-    other_flags,
-    part_of,
-    refused,
-)
+from ..checkpoints.part import MODULE, RECORD, STATE, VALUE
+from ..checkpoints.part_kinds import fill, kind_of, other_flags, part_of, refused
 from ..checkpoints.tied_parts import Ties
 from ..plain_records import record_of, value_of
 from .rebuild_optimizer import Modules, binding_of, is_binding, rebuild_optimizer

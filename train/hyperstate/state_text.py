@@ -18,7 +18,8 @@ from ...config.encode import HOW_TO_REGISTER, encode
 from ...config.errors import ConfigError, Problem
 from ...config.path import child
 from ...config.process.interrupts import raise_of_signal
-from ..checkpoints.part_kinds import VALUE, kind_of
+from ..checkpoints.part import VALUE
+from ..checkpoints.part_kinds import kind_of
 from .blob_markers import marker_of
 from .field_marks import PENDING, Lazy, is_blob_field
 

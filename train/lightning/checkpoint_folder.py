@@ -25,13 +25,13 @@ def is_checkpoint(path: object) -> bool:
     if not isinstance(path, str | Path):
         return False
     join_saves(path)
-    place = place_of(path)
+    place = place_at(path)
     if isinstance(place, Path) and not place.exists():
         with suppressed(OSError):
             recover(place.parent)
     return size_at(place / FILE) is not None
 
 
-def place_of(path: Any) -> Place:
+def place_at(path: Any) -> Place:
     """Return the path or URL that Lightning names, whatever type it has there."""
     return path_or_url(str(path))

@@ -34,7 +34,9 @@ from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import FILE, PartRow, files_in
 from ..checkpoints.marked_folder import MarkedFolder, new_mark
-from ..checkpoints.part_kinds import Part, PartRecord, part_of, record_of_part, writable
+from ..checkpoints.part import Part
+from ..checkpoints.part_kinds import part_of
+from ..checkpoints.part_record import PartRecord, record_of_part, writable
 from ..checkpoints.rereading import reread_if_replaced
 from ..checkpoints.shared_checkpoint import SharedCheckpoint
 from ..checkpoints.shared_parts import SharedParts
@@ -43,7 +45,7 @@ from .checkpoint_folder import (
     STATE_DICT_EXTRA,
     TRAINING,
     is_checkpoint,
-    place_of,
+    place_at,
 )
 from .chosen_weights import LEFT_OUT, carried_over, left_out_of, live_values
 
@@ -104,7 +106,7 @@ class RecordIO(CheckpointIO):
         TypeError names the path of what is not plain data, FileExistsError a folder of
         other files.
         """
-        folder = place_of(path)
+        folder = place_at(path)
         if storage_options is not None:
             raise TypeError("records are saved without storage_options")
         LinkedParts.checked(self._unchanged, SUFFIX, folder)
@@ -209,7 +211,7 @@ class RecordIO(CheckpointIO):
 
     def is_saving(self, path: object) -> bool:
         """Return whether ``path`` is a checkpoint that may not be there yet."""
-        return self._saving is not None and place_of(path) == self._saving
+        return self._saving is not None and place_at(path) == self._saving
 
     def teardown(self) -> None:
         """Wait for the last save, and raise its error; let go of the copy's memory."""
@@ -251,7 +253,7 @@ class RecordIO(CheckpointIO):
         self.finish()
         if not is_checkpoint(path) and Path(path).is_dir():
             raise FileNotFoundError(f"{path} is a folder without {FILE}")
-        if is_checkpoint(path) and isinstance(place_of(path), Path):
+        if is_checkpoint(path) and isinstance(place_at(path), Path):
             self._last = Path(path).resolve()
         reading = ReadingIO(self.module)
         checkpoint = reading.load_checkpoint(path, map_location, weights_only)
@@ -263,7 +265,7 @@ class RecordIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the folder ``path``, after the save that goes on if there is one."""
-        folder = place_of(path)
+        folder = place_at(path)
         if self._saving is None:
             _remove(folder)
             return
@@ -314,7 +316,7 @@ def read_checkpoint(
     run that writes may replace it meanwhile: all that is returned is of one save.
     """
     return reread_if_replaced(
-        place_of(path), lambda: _read_checkpoint(path, map_location, module)
+        place_at(path), lambda: _read_checkpoint(path, map_location, module)
     )
 
 

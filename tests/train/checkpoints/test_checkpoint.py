@@ -18,7 +18,7 @@ from burnish.records import (
     RecordMismatchError,
 )
 from burnish.train import Checkpoint, Checkpoints
-from burnish.train.checkpoints.part_kinds import Part
+from burnish.train.checkpoints.part import Part
 
 from .runs import filled, net, same
 

@@ -1,0 +1,89 @@
+"""Part: an object under its name in a checkpoint, of whatever kind it is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from torch import nn
+
+from ...config.process.transaction import Transaction
+from ...records.flat_record import FlatRecord
+from ...records.record import Record
+from .choice import Choice
+
+MODULE, RECORD, STATE, VALUE = "module", "record", "state", "value"
+"""The kinds of parts, as files name them: a module, what makes a record of itself, a
+state dict, plain data."""
+
+
+class Part(ABC):
+    """An object under its name in a checkpoint; each subclass is one kind of object."""
+
+    kind: ClassVar[str]
+    """What files call this kind."""
+    fillable_from: ClassVar[tuple[str, ...]]
+    """The kinds of stored parts that such an object can be filled from."""
+
+    def __init__(
+        self, name: str, value: Any, left_out: frozenset[str] = frozenset()
+    ) -> None:
+        self.name, self.value = name, value
+        self.left_out = left_out
+        """Paths of what a record of it does not have: others were chosen."""
+        self.modules: Mapping[str, nn.Module] = {}
+        """Those of the same checkpoint, by name: an optimizer names parameters so."""
+
+    def choose(self, choice: Choice) -> Record | FlatRecord:
+        """Return the record of what ``choice`` leaves; note in `left_out` the rest."""
+        return self.record()
+
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether its tensors may be spread over processes."""
+        return False
+
+    def share_ids(self) -> None:  # noqa: B027  # most kinds have none
+        """Give its parameters the IDs of the first process; all of them call this."""
+
+    def with_own_shares(self, record: FlatRecord) -> FlatRecord:
+        """Return a record of it that reads, of tensors, what this process needs."""
+        return record
+
+    @staticmethod
+    @abstractmethod
+    def suits(value: object) -> bool:
+        """Return whether ``value`` is an object of this kind."""
+
+    @abstractmethod
+    def record(self) -> Record | FlatRecord:
+        """Return the object's record; it refers to live tensors where it can.
+
+        TypeError names the path of what is no plain data.
+        """
+
+    @abstractmethod
+    def fill(
+        self, record: FlatRecord, stored_kind: str, transaction: Transaction
+    ) -> None:
+        """Give the object the state in ``record``, one of the kinds ``fillable_from``.
+
+        The transaction takes it back if a later part fails. Raises
+        RecordMismatchError, or what the object's own methods raise.
+        """
+
+    def prepare_for_code_of_others(
+        self, transaction: Transaction, write: Callable[[FlatRecord], object]
+    ) -> None:
+        """Let what comes next look at other parts, and fail halfway through this one.
+
+        The copy is made in main memory, whatever the object's device is, and taken
+        over by ``write``.
+        """
+        transaction.make_visible()
+        # A record has what a part keeps beside its tensors too.
+        snapshot = self.record().map_tensors(
+            lambda tensor: tensor.detach().to("cpu", copy=True)
+        )
+        # Not by `fill`, which would ask the object for its state: one that failed
+        # halfway may have none to give.
+        transaction.undo_with(lambda: write(snapshot.flat()))
