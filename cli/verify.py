@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ..config.process.interrupts import raise_of_signal
 from ..config.short_text import quantity
+from ..config.storage.looks import looks
 from .digest import sha256_of
 from .errors import answering
 from .words import add_json, parser
@@ -98,10 +99,10 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
             return
     settled_readings = set[tuple[str, str]]()
     told_results = set[tuple[str, str]]()
-    for n_more_tries in reversed(range(_TRIES)):
+    for is_last in looks():
         has_changed = False
         for result, is_passing in _results_of_now(file, settled_readings):
-            if is_passing and n_more_tries:
+            if is_passing and not is_last:
                 has_changed = True
             elif (key := (result["file"], result["problem"])) not in told_results:
                 told_results.add(key)
@@ -109,9 +110,6 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
         if not has_changed:
             return
 
-
-_TRIES = 16
-"""How often a folder is looked through in which others write."""
 
 _Reading: TypeAlias = tuple[str, str, Callable[[], list[dict[str, Any]]]]
 """What is read at one place, and what is told of it: a kind, the place, a call."""

@@ -12,6 +12,7 @@ from torch import nn
 from ...config.process.interrupts import leaving_nothing_open, raise_of_signal
 from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
+from ...config.storage.looks import looks
 from ...records.background_saves import (
     STAGING,
     BackgroundSaves,
@@ -45,9 +46,6 @@ from .process_generators import ProcessGenerators
 from .remote_folders import Lasting, RemoteFolders, RunFolders
 from .shared_checkpoint import SharedCheckpoint
 from .shared_parts import SharedParts
-
-_TRIES = 16
-"""How often a reader looks again for what a writer has removed meanwhile."""
 
 _COUNTS = (
     "keep_last=3 keeps the newest, keep_best=('loss', 1) the one with the lowest loss."
@@ -169,7 +167,7 @@ class Checkpoints:
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
         """Return a checkpoint to look into. KeyError if there is none."""
         number, folders = self._number_and_folders(step)
-        for _ in range(_TRIES):
+        for _ in looks():
             if number not in folders:
                 break
             try:
@@ -356,7 +354,7 @@ class Checkpoints:
                 return None
             return self[step]
 
-        for n_more_tries in reversed(range(_TRIES)):
+        for is_last in looks():
             if is_together:
                 checkpoint = agreed(find)
                 manifest = None if checkpoint is None else checkpoint.manifest
@@ -370,9 +368,7 @@ class Checkpoints:
                     filled, hyperparameters=hyperparameters, progress=self._progress
                 )
             except FileNotFoundError:
-                if not n_more_tries or (
-                    step not in ("latest", "best") and step not in self
-                ):
+                if is_last or (step not in ("latest", "best") and step not in self):
                     raise
                 continue  # a run that writes has removed it, or saved it again
             return checkpoint.step

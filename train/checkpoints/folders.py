@@ -13,6 +13,7 @@ from numbers import Integral
 from pathlib import Path
 
 from ...config.process.interrupts import raise_of_signal, suppressed, uninterrupted
+from ...config.storage.looks import looks
 from ...config.storage.opening import Descriptor, open_folder
 from ...config.storage.replacement import (
     explain_os_error,
@@ -41,7 +42,6 @@ LATEST = "latest-"
 _MOST_SECONDS, _PAUSE = 60.0, 0.005
 """How long a writer waits for its turn, and between two looks."""
 
-_TRIES = 16
 _OF_ANOTHER_WRITER = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
 """What a rename answers where somebody took a folder away, or put one, in between."""
 
@@ -416,14 +416,14 @@ def _recover(parent: Descriptor, root: Path, name: str) -> None:
 
 def _put(scratch: ScratchPath, parent: Descriptor, folder: Path) -> None:
     """Rename ``scratch`` to ``folder``, whatever others put there or take away."""
-    for n_more_tries in reversed(range(_TRIES)):
+    for is_last in looks():
         try:
             if os.path.lexists(folder):
                 _replace(scratch, folder)
             else:
                 scratch.rename()
         except OSError as error:
-            if not n_more_tries or error.errno not in _OF_ANOTHER_WRITER:
+            if is_last or error.errno not in _OF_ANOTHER_WRITER:
                 raise
         else:
             break

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from ...config.process.interrupts import raise_of_signal, suppressed
+from ...config.storage.looks import looks
 from ...config.storage.opening import Descriptor, open_folder
 from ...records.errors import RecordError
 from ...records.io.remote.url import Place
 from .folders import recover
 
 T = TypeVar("T")
-
-_TRIES = 16
 
 
 class HeldFolder:
@@ -74,16 +73,16 @@ def reread_if_replaced(
     """
     if not isinstance(folder, Path):
         return read()
-    for n_more_tries in reversed(range(_TRIES)):
+    for is_last in looks():
         held_folder = HeldFolder.after_turn(str(folder))
         try:
             result = read()
-            if discard is None or not n_more_tries or held_folder.is_current:
+            if discard is None or is_last or held_folder.is_current:
                 return result
             discard(result)
         except (OSError, RecordError) as error:
             raise_of_signal(error)
-            if not n_more_tries or _is_same(held_folder, folder):
+            if is_last or _is_same(held_folder, folder):
                 raise
         finally:
             held_folder.close()

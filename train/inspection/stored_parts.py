@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config.process.interrupts import raise_of_signal, suppressed
+from ...config.storage.looks import looks
 from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.errors import RecordError
@@ -86,11 +87,11 @@ def _record(source: Readable, verify: bool) -> StoredParts:
 
 
 def _in_folder(folder: Path, verify: bool) -> StoredParts:
-    for n_more_tries in reversed(range(_TRIES)):
+    for is_last in looks():
         try:
             return _of_one_save(folder, lambda: _in_folder_of_now(folder, verify))
         except (FileNotFoundError, IsADirectoryError) as error:
-            if not (n_more_tries and folder.is_dir() and _is_passing(error, folder)):
+            if is_last or not (folder.is_dir() and _is_passing(error, folder)):
                 raise
     raise AssertionError("unreachable")
 
@@ -174,10 +175,6 @@ def _run(folder: Place, verify: bool) -> StoredParts:
     newest.facts["run"], newest.facts["steps"] = str(folder), checkpoints.steps
     _add_problems(newest, folder)
     return newest
-
-
-_TRIES = 16
-"""How often a folder is looked into in which others write."""
 
 
 def _named_checkpoints(folder: Place, verify: bool) -> StoredParts:
