@@ -246,6 +246,7 @@ TESTED_IN = {
     "config/classes/field_aliases.py": "config/test_hparams.py",
     "config/classes/fields.py": "config/classes/test_annotations.py",
     "config/classes/hparam.py": "config/classes/test_editable.py",
+    "config/classes/remade_fields.py": "config/validation/test_readback.py",
     "config/classes/known_classes.py": "config/classes/test_field_types.py",
     "config/classes/pydantic_internals.py": "test_private_names_of_pydantic.py",
     "config/encode.py": "config/validation/test_readback.py",

@@ -144,15 +144,6 @@ def stored_fields(cls: object) -> tuple[ClassField, ...]:
     return _stored_fields(cls)
 
 
-def remade_fields(cls: type) -> "tuple[dataclasses.Field[Any], ...]":
-    """Return the fields that a dataclass's constructor takes no value for, in order.
-
-    No file has them: whoever reads one gets what the constructor makes. Those whose
-    names begin with ``_`` are left out, since they are the class's own affair.
-    """
-    return _remade_fields(cls)
-
-
 def undeclared_attributes(value: object, declared: Container[str]) -> list[str]:
     """Return the public attributes of an instance that are none of those ``declared``.
 
@@ -176,17 +167,6 @@ def undeclared_attributes(value: object, declared: Container[str]) -> list[str]:
 @cache
 def _stored_fields(cls: object) -> tuple[ClassField, ...]:
     return tuple(field for field in _fields_of(cls).values() if field.is_stored)
-
-
-@cache
-def _remade_fields(cls: type) -> "tuple[dataclasses.Field[Any], ...]":
-    if not dataclasses.is_dataclass(cls):
-        return ()
-    return tuple(
-        field
-        for field in dataclasses.fields(cls)
-        if not (field.init or field.name.startswith("_"))
-    )
 
 
 @cache

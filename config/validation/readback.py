@@ -24,14 +24,13 @@ from ..classes.fields import (
     is_struct_value,
     item_type,
     mapping_in,
-    may_hold_structs,
     members,
-    remade_fields,
     sequence_in,
     stored_fields,
 )
 from ..classes.fields import literals as literals_of
 from ..classes.pydantic_internals import extra_values
+from ..classes.remade_fields import remade_fields_in
 from ..encode import data_text, encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import child
@@ -80,7 +79,7 @@ def check_read_back(
         ]
         raise ConfigError(error.source, problems) from None
     _refuse(first_misread(declared, value, again, ""))
-    changed = [*_changed_remade(value, again, "")]
+    changed = [*_changed_remade(value, again)]
     if changed:
         _warn_of_remade(changed)
 
@@ -162,32 +161,24 @@ def _in_data(value: object, again: object, path: str) -> Problem | None:
 
 
 def _changed_remade(
-    value: object, again: object, path: str
+    value: object, again: object
 ) -> Iterator[tuple[str, object, object]]:
     """Yield the fields that constructors fill themselves, where that is another value.
 
     What has no form as text may be anything, and cannot be compared.
     """
-    if is_mapping_value(value) and is_mapping_value(again):
-        for (key, item), item_again in zip(value.items(), again.values(), strict=False):
-            yield from _changed_remade(item, item_again, child(path, key))
-    elif isinstance(value, _ITEMS) and isinstance(again, _ITEMS):
-        for i, (item, item_again) in enumerate(zip(value, again, strict=False)):
-            yield from _changed_remade(item, item_again, child(path, i))
-    elif is_struct_value(value) and type(value) is type(again):
-        for remade in remade_fields(type(value)):
-            item, item_again = (
-                getattr(struct, remade.name, None) for struct in (value, again)
-            )
-            is_data = data_text(item) is not None
-            if is_data and first_misread(Any, item, item_again, "") is not None:
-                yield child(path, remade.name), item, item_again
-        for field in stored_fields(type(value)):
-            if may_hold_structs(field.annotation):
-                item, item_again = (
-                    getattr(struct, field.attribute) for struct in (value, again)
-                )
-                yield from _changed_remade(item, item_again, child(path, field.name))
+    structs_again = {place.path: place.struct for place in remade_fields_in(again)}
+    for place in remade_fields_in(value):
+        struct_again = structs_again.get(place.path)
+        if type(struct_again) is not type(place.struct):
+            continue
+        item, item_again = (
+            getattr(struct, place.field.name, None)
+            for struct in (place.struct, struct_again)
+        )
+        is_data = data_text(item) is not None
+        if is_data and first_misread(Any, item, item_again, "") is not None:
+            yield place.path, item, item_again
 
 
 def _warn_of_remade(changed: Sequence[tuple[str, object, object]]) -> None:

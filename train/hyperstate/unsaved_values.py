@@ -9,13 +9,11 @@ from torch import nn
 
 from ...config.classes.fields import (
     is_struct_value,
-    may_hold_structs,
-    remade_fields,
     stored_fields,
     undeclared_attributes,
 )
+from ...config.classes.remade_fields import remade_fields_in
 from ...config.encode import data_text
-from ...config.path import child
 from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
@@ -35,7 +33,7 @@ class UnsavedValues:
     @classmethod
     def of(cls, state: object) -> "UnsavedValues":
         """Return those of a run whose ``state`` was begun or restored just now."""
-        return cls({path: _text(value) for path, value, _ in _remade_in(state, "")})
+        return cls({path: _text(value) for path, value, _ in _remade_in(state)})
 
     def warn(self, state: object) -> None:
         """Warn of what the save of ``state`` leaves out."""
@@ -64,7 +62,7 @@ class UnsavedValues:
         """Return the paths of fields that a constructor would fill otherwise."""
         changed: list[str] = []
         stored_ids: set[int] | None = None
-        for path, value, default in _remade_in(state, ""):
+        for path, value, default in _remade_in(state):
             objects = [*_objects_in(value)]
             if objects:
                 stored_ids = _stored_ids(state) if stored_ids is None else stored_ids
@@ -89,24 +87,12 @@ def unsaved_attributes(state: Any) -> list[str]:
     )
 
 
-def _remade_in(value: object, path: str) -> Iterator[tuple[str, object, str | None]]:
+def _remade_in(state: object) -> Iterator[tuple[str, object, str | None]]:
     """Yield the fields that constructors fill: path, value, text of the default."""
-    if isinstance(value, Mapping):
-        for key, item in cast("Mapping[object, object]", value).items():
-            yield from _remade_in(item, child(path, key))
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(cast("list[object] | tuple[object, ...]", value)):
-            yield from _remade_in(item, child(path, i))
-    elif is_struct_value(value):
-        cls = type(value)
-        for remade in remade_fields(cls):
-            if (field_value := _field_value(value, remade.name)) is not MISSING:
-                yield child(path, remade.name), field_value, _default_text(cls, remade)
-        for part in stored_fields(cls):
-            # A history of a million numbers has no struct to look for.
-            if may_hold_structs(part.annotation):
-                field_value = _field_value(value, part.attribute)
-                yield from _remade_in(field_value, child(path, part.name))
+    for place in remade_fields_in(state, read=_field_value):
+        value = _field_value(place.struct, place.field.name)
+        if value is not MISSING:
+            yield place.path, value, _default_text(type(place.struct), place.field)
 
 
 def _field_value(value: object, attribute: str) -> object:

@@ -1,0 +1,64 @@
+"""Fields that constructors take no value for, wherever they stand in a value.
+
+No file has them: whoever reads one gets what the constructor makes.
+"""
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+from ..path import child
+from .fields import is_struct_value, may_hold_structs, stored_fields
+
+
+@dataclass(frozen=True, slots=True)
+class RemadeField:
+    """A field that a constructor fills, and the struct in a value that has it."""
+
+    path: str
+    struct: object
+    field: dataclasses.Field[Any]
+
+
+def _attribute(struct: object, name: str) -> object:
+    return getattr(struct, name, None)
+
+
+def remade_fields_in(
+    value: object,
+    path: str = "",
+    read: Callable[[object, str], object] = _attribute,
+) -> Iterator[RemadeField]:
+    """Yield those of all structs in ``value``, which stands at ``path``.
+
+    ``read`` gives the attributes of structs. Fields whose names begin with ``_`` are
+    left out, since they are the class's own affair.
+    """
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[object, object]", value).items():
+            yield from remade_fields_in(item, child(path, key), read)
+    elif isinstance(value, list | tuple | deque):
+        for i, item in enumerate(cast("Sequence[object]", value)):
+            yield from remade_fields_in(item, child(path, i), read)
+    elif is_struct_value(value):
+        for field in _remade_fields(type(value)):
+            yield RemadeField(child(path, field.name), value, field)
+        for part in stored_fields(type(value)):
+            # A history of a million numbers has no struct to look for.
+            if may_hold_structs(part.annotation):
+                item = read(value, part.attribute)
+                yield from remade_fields_in(item, child(path, part.name), read)
+
+
+@cache
+def _remade_fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
+    if not dataclasses.is_dataclass(cls):
+        return ()
+    return tuple(
+        field
+        for field in dataclasses.fields(cls)
+        if not (field.init or field.name.startswith("_"))
+    )
