@@ -25,7 +25,7 @@ from .hyperparameters.reader import from_hyperparameters
 from .hyperparameters.record_metadata import arguments_by_name, factory_of
 from .hyperparameters.structure import note_structure
 from .hyperparameters.values import HparamsDict
-from .hyperparameters.writer import hparams_of
+from .hyperparameters.writer import get_hparams
 from .modules.classes import by_class
 from .modules.module_argument import method_of_modules
 from .modules.registry import register_class
@@ -191,7 +191,7 @@ class _Methods:
         """What the module is: its class and the arguments of its constructor."""
         if "hparams" in self.__dict__:
             return cast(HparamsDict, self.__dict__["hparams"])
-        return hparams_of(cast(nn.Module, self))
+        return get_hparams(cast(nn.Module, self))
 
     @hparams.setter
     def hparams(self, value: Any) -> None:

@@ -4,6 +4,7 @@ from torch import nn
 
 from ..config.patterns import Patterns
 from ..config.short_text import short_repr
+from ..records.tensors.dtypes import can_require_grad
 from .state.param_selection import select_params
 
 
@@ -31,7 +32,7 @@ def thaw(module: nn.Module, patterns: Patterns = "**") -> list[str]:
     where a path or pattern matches nothing else.
     """
     params = select_params(module, patterns, "thaw")
-    can_train = [param for param in params if _can_have_grad(param.tensor)]
+    can_train = [param for param in params if can_require_grad(param.tensor)]
     if params and not can_train:
         raise ValueError(
             f"thaw: what matches {short_repr(patterns)} are whole numbers, which have "
@@ -40,7 +41,3 @@ def thaw(module: nn.Module, patterns: Patterns = "**") -> list[str]:
     for param in can_train:
         param.tensor.requires_grad = True
     return [param.path for param in can_train]
-
-
-def _can_have_grad(tensor: nn.Parameter) -> bool:
-    return tensor.dtype.is_floating_point or tensor.dtype.is_complex

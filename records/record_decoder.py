@@ -31,6 +31,7 @@ from .errors import RecordMismatchError
 from .field_hints import default_of, has_default, hints_of_fields
 from .flat_record import FlatRecord, nested_record
 from .special_types import MAKERS, exact_float, numpy_scalar
+from .tensors.dtypes import can_require_grad
 from .tensors.tensor_classes import allow_tensor_classes
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ class RecordDecoder:
         if hint is bytearray and isinstance(value, bytes):
             return bytearray(value)
         if hint is nn.Parameter and type(value) is torch.Tensor:
-            return nn.Parameter(value, value.is_floating_point() or value.is_complex())
+            return nn.Parameter(value, can_require_grad(value))
         if (
             isinstance(hint, type)
             and hint.__module__ == "numpy"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...config.short_text import with_article
+from ...records.tensors.dtypes import can_require_grad
 from ..modules.classes import by_class, declared_class, torch_classes
 from ..modules.signature import VARIADIC, parameters_of
 
@@ -39,7 +40,7 @@ class Values:
     def make(self) -> Tensor:
         """Return a tensor of ones, which as weights of a loss are not weights."""
         ones = torch.ones(self.shape, dtype=self.dtype)
-        learns = ones.is_floating_point() or ones.is_complex()
+        learns = can_require_grad(ones)
         return nn.Parameter(ones, requires_grad=learns) if self.is_parameter else ones
 
 
@@ -110,7 +111,7 @@ def _attribute(module: nn.Module, name: str) -> Any:
 def _dtype_of(module: nn.Module) -> torch.dtype:
     """Return the dtype of the parameters, of the buffers where there are none."""
     tensors = [*module.parameters(), *module.buffers()]
-    floating = (t.dtype for t in tensors if t.is_floating_point() or t.is_complex())
+    floating = (t.dtype for t in tensors if can_require_grad(t))
     return next(floating, torch.float32)
 
 

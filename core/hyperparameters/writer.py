@@ -97,11 +97,6 @@ def get_hparams(
         raise HyperparameterError("", "nested too deep to be told") from None
 
 
-def hparams_of(module: nn.Module) -> HparamsDict:
-    """Return what `get_hparams` does: what the property ``hparams`` is."""
-    return get_hparams(module)
-
-
 def _why_not_captured(cls: type[nn.Module]) -> str:
     """Return why nobody noted the arguments of an instance of a decorated class."""
     constructor = vars(cls).get("__init__")

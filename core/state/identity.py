@@ -14,6 +14,7 @@ from ...config.process.transaction import Transaction
 from ...config.short_text import with_article
 from ...records.entries.entry import Param, ParamId
 from ...records.processes.messages import broadcast_text, gathered
+from ...records.tensors.dtypes import can_require_grad
 from ...records.tensors.grad_mode import no_grad, ordinary_tensors
 from ...records.tensors.memory import storage_of
 from ...records.tensors.torch_internals import have_one_implementation
@@ -62,7 +63,7 @@ def map_params(module: nn.Module, fn: Callable[[Param], torch.Tensor | None]) ->
             _check_values(param, values)
             mapped.append((param, values.detach()))
         for param, values in _copy_shared(module, mapped):
-            if param.tensor.requires_grad and not _can_have_grad(values):
+            if param.tensor.requires_grad and not can_require_grad(values):
                 param.tensor.requires_grad_(False)
             assign([param.tensor], values)
 
@@ -203,7 +204,3 @@ def _draw(
     ids.update(zip(lacking, ParamId.draw_many(len(lacking)), strict=True))
     for owner_ids, name, key in pending:
         owner_ids[name] = ids[key]  # type: ignore[assignment]  # drawn above
-
-
-def _can_have_grad(tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()

@@ -16,6 +16,7 @@ from ...config.short_text import first_names, with_article
 from ...core.modules.tree import places_of
 from ...core.state.identity import named_params, share_ids
 from ...records.entries.entry import Param, ParamId
+from ...records.tensors.dtypes import can_require_grad
 from .param_watch import ParamWatch
 
 FOREIGN = "a parameter"
@@ -294,8 +295,4 @@ class _Probe(pickle.Pickler):
 
 
 def _steppable(module: nn.Module) -> list[Param]:
-    return [
-        param
-        for param in named_params(module)
-        if param.tensor.is_floating_point() or param.tensor.is_complex()
-    ]
+    return [param for param in named_params(module) if can_require_grad(param.tensor)]

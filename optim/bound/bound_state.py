@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...config.process.user_warning import warn_user
+from ...records.tensors.dtypes import can_require_grad
 from ...records.tensors.grad_mode import no_grad
 from ...records.tensors.torch_internals import untraced
 from ...records.writing.lazy_snapshot import settle_snapshots
@@ -132,7 +133,7 @@ class BoundState:
                 "twice in the group: a parameter is stepped once, so name it once"
             )
         for tensor in tensors:
-            if tensor.is_floating_point() or tensor.is_complex():
+            if can_require_grad(tensor):
                 self.initial_states.blank(simple, tensor)
 
     def hold_last_group(self, rate: float) -> None:

@@ -5,7 +5,6 @@ length; what few entries have (ties, memory formats) are pairs of number and val
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -136,14 +135,12 @@ def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
     return header
 
 
-def record_of_header(
-    header: Node, file: str, *, added: Mapping[str, Column] = MappingProxyType({})
-) -> Entries:
+def record_of_header(header: Node, file: str) -> Entries:
     """Return the record that a header describes; its entries have no source yet.
 
-    ``added`` are the columns of one format alone. Raises `RecordFormatError`.
+    Raises `RecordFormatError`.
     """
-    return stored_record(header, file, added=added)[0]
+    return stored_record(header, file, added={})[0]
 
 
 def stored_record(
@@ -151,7 +148,8 @@ def stored_record(
 ) -> tuple[Entries, StoredEntries]:
     """Return the same, and its entries that may be given their payloads unmade.
 
-    Unless ``has_paths``, entries have the names that another library gave them.
+    ``added`` are the columns of one format alone. Unless ``has_paths``, entries have
+    the names that another library gave them.
     """
     table = header["tensors"] = _checked_table(header, file, added)
     entries = StoredEntries(table)

@@ -23,21 +23,19 @@ def parallel_map(
     work: Callable[[_T], _R],
     items: Iterable[_T],
     *,
-    is_long: Callable[[_T], bool] = lambda _: True,
     ahead: int | None = None,
 ) -> Iterator[_R]:
     """Return ``work`` of each item, in order; helpers do the next ones meanwhile.
 
     For work that lets go of Python's lock. This thread takes the items, ``ahead`` of
     them (None: `n_ahead`) before a result is asked for, and works too where it would
-    wait; it does all that ``is_long`` denies, which is not worth to be handed over. An
-    exception of ``work`` is raised when its result is due.
+    wait. An exception of ``work`` is raised when its result is due.
     """
     ahead = n_ahead() if ahead is None else ahead
     if not ahead:
         yield from map(work, items)
         return
-    jobs = _Jobs(work, is_long, ahead)
+    jobs = _Jobs(work, ahead)
     try:
         yield from jobs.results(items)
     finally:
@@ -49,9 +47,9 @@ class _Job(Claim, Generic[_T]):
 
     __slots__ = ("end", "error", "item", "result")
 
-    def __init__(self, item: _T, end: threading.Event | None) -> None:
+    def __init__(self, item: _T) -> None:
         super().__init__()
-        self.item, self.end = item, end
+        self.item, self.end = item, threading.Event()
         self.result: list[object] = []
         self.error: BaseException | None = None
 
@@ -59,13 +57,11 @@ class _Job(Claim, Generic[_T]):
 class _Jobs(Generic[_T, _R]):
     """The items that were taken and whose results are not due yet."""
 
-    def __init__(
-        self, work: Callable[[_T], _R], is_long: Callable[[_T], bool], ahead: int
-    ) -> None:
-        self._work, self._is_long, self._ahead = work, is_long, ahead
+    def __init__(self, work: Callable[[_T], _R], ahead: int) -> None:
+        self._work, self._ahead = work, ahead
         self._waiting: SimpleQueue[_Job[_T] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._n_long, self._n_threads = 0, thread_count()
+        self._n_begun, self._n_threads = 0, thread_count()
         self._is_over = False
 
     def results(self, items: Iterable[_T]) -> Generator[_R]:
@@ -93,13 +89,11 @@ class _Jobs(Generic[_T, _R]):
 
     def _begin_next(self, items: Iterator[_T]) -> "_Job[_T] | None":
         for item in items:
-            if not self._is_long(item):
-                return _Job(item, None)
-            job = _Job(item, threading.Event())
+            job = _Job(item)
             self._waiting.put(job)
-            self._n_long += 1
+            self._n_begun += 1
             # The first one is this thread's.
-            if 1 < self._n_long <= self._n_threads:
+            if 1 < self._n_begun <= self._n_threads:
                 start_helper(self._help, self._threads)
             return job
         return None
@@ -108,19 +102,20 @@ class _Jobs(Generic[_T, _R]):
         with computing_in_this_thread_alone():
             if job.claim():
                 self._do(job)
-            while job.end is not None and not job.end.is_set():
-                self._do_another_while_waiting(job, job.end)
+            while not job.end.is_set():
+                self._do_another_while_waiting(job)
         if job.error is not None:
             raise job.error
         result: _R = job.result[0]  # type: ignore[assignment]  # what work returned
         return result
 
-    def _do_another_while_waiting(self, job: _Job[_T], end: threading.Event) -> None:
+    def _do_another_while_waiting(self, job: _Job[_T]) -> None:
         try:
             task = self._waiting.get_nowait()
         except Empty:
             # No helper runs in a process that was forked.
-            if not end.wait(PATIENCE) and not any(t.is_alive() for t in self._threads):
+            has_ended = job.end.wait(PATIENCE)
+            if not has_ended and not any(t.is_alive() for t in self._threads):
                 self._do(job)
             return
         if task is not None and task.claim():
@@ -137,5 +132,4 @@ class _Jobs(Generic[_T, _R]):
         except BaseException as error:
             job.error = error
         finally:
-            if job.end is not None:
-                job.end.set()
+            job.end.set()

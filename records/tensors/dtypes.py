@@ -36,6 +36,11 @@ def name_of_dtype(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def can_require_grad(tensor: torch.Tensor) -> bool:
+    """Return whether torch lets tensors of its dtype require grad."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def dtype_meant(name: object) -> torch.dtype | None:
     """Return the floating dtype that ``name`` is called here or elsewhere, or None.
 

@@ -56,7 +56,7 @@ class Manifest:
             "burnish": VERSION,
             "step": self.step,
             "values": {
-                name: _json_number(number) for name, number in self.values.items()
+                name: json_number(number) for name, number in self.values.items()
             },
             "parts": {
                 name: {
@@ -172,8 +172,8 @@ def _digest(part: dict[str, Any]) -> str | None:
     return part["digest"]
 
 
-def _json_number(number: float) -> int | float | str:
-    # JSON has no NaN and no infinities.
+def json_number(number: float) -> int | float | str:
+    """Return a number as JSON has it, which has no NaN and no infinities."""
     return number if math.isfinite(number) else repr(float(number))
 
 

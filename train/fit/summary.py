@@ -8,6 +8,7 @@ from typing import Any
 
 from ...config.process.interrupts import raise_of_signal
 from ...config.storage.replacement import write_text
+from ..checkpoints.manifest import json_number
 
 NAME = "summary.json"
 _VERSION = 1
@@ -80,8 +81,4 @@ def _ends(values: Sequence[float]) -> dict[str, float | str]:
     ends = {"last": values[-1]}
     if finite:
         ends |= {"lowest": min(finite), "highest": max(finite)}
-    return {name: _json_number(value) for name, value in ends.items()}
-
-
-def _json_number(value: float) -> float | str:
-    return value if math.isfinite(value) else repr(value)
+    return {name: json_number(value) for name, value in ends.items()}

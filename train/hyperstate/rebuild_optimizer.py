@@ -19,6 +19,7 @@ from ...optim.simple import SimpleOptimizer
 from ...optim.tensor_optimizer import hyperparameters
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ...records.tensors.dtypes import can_require_grad
 from ..checkpoints.param_names import carried_names, versions_beside
 from ..group_objects import class_name, required_class, simple_class
 from ..plain_records import value_of
@@ -111,13 +112,9 @@ def _place_of(adaptor: OptimizerAdaptor, modules: Modules) -> list[str] | None:
     stepped = {id(param) for group in adaptor.param_groups for param in group["params"]}
     for at, module in modules.items():
         for path, part in unwrapped(module).named_modules():
-            if {id(p) for p in part.parameters() if _is_steppable(p)} == stepped:
+            if {id(p) for p in part.parameters() if can_require_grad(p)} == stepped:
                 return [at, path]
     return None
-
-
-def _is_steppable(param: Tensor) -> bool:
-    return param.is_floating_point() or param.is_complex()
 
 
 def _is_described(adaptor: OptimizerAdaptor) -> bool:

@@ -11,19 +11,20 @@ from ...core.modules.tree import places_of
 from ...records.flat_record import FlatRecord
 from ..checkpoints.choice import WHOLE, Choice
 from ..checkpoints.part_kinds import part_of, warn_of_unsaved
+from .checkpoint_folder import MODEL
 
 LEFT_OUT = "burnish_left_out"
 """Where a checkpoint that was read has the paths of what was not saved."""
 
 
-def left_out_of(name: str, module: nn.Module | None, choice: Choice) -> frozenset[str]:
+def left_out_of(module: nn.Module | None, choice: Choice) -> frozenset[str]:
     """Return the paths of ``module`` that ``choice`` leaves out.
 
-    ``name`` is that of the module's part. ValueError for a pattern of nothing.
+    ValueError for a pattern of nothing.
     """
     if module is None or choice == WHOLE:
         return frozenset()
-    part = part_of(name, module)
+    part = part_of(MODEL, module)
     part.choose(choice)
     return part.left_out
 
@@ -42,14 +43,14 @@ def carried_over(
 
 
 def live_values(
-    name: str, left_out: Iterable[str], state_dict: Mapping[str, Any]
+    left_out: Iterable[str], state_dict: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the live values of what was not saved of a module, and warn of them.
 
-    Lightning would take them for missing. ``name`` is that of the module's part.
+    Lightning would take them for missing.
     """
     # Rules of a newer class may leave numbers open: layers.*.weight.
     tests = matchers([*left_out])
     live = {p: v for p, v in state_dict.items() if any(test(p, None) for test in tests)}
-    warn_of_unsaved(name, [*live])
+    warn_of_unsaved(MODEL, [*live])
     return live

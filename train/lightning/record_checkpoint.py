@@ -207,7 +207,7 @@ class RecordCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         self._loaded = {}  # of a strategy that reads it once the optimizers are made
         # Else the first save says what is wrong, after an epoch.
-        left_out_of(MODEL, pl_module, self._choice)
+        left_out_of(pl_module, self._choice)
         _check_hparams(trainer)
         self._early_stops.training_begins(trainer)
         if self._generators is not None:

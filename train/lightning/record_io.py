@@ -144,7 +144,7 @@ class RecordIO(CheckpointIO):
             self._choice = WHOLE
 
     def _parts_of(self, checkpoint: Mapping[str, Any]) -> list[Part]:
-        left_out = left_out_of(MODEL, self.module, self._choice)
+        left_out = left_out_of(self.module, self._choice)
         training_state = dict(checkpoint)
         state_dict = {
             path: value
@@ -259,7 +259,7 @@ class RecordIO(CheckpointIO):
         checkpoint = reading.load_checkpoint(path, map_location, weights_only)
         if self.module is not None and LEFT_OUT in checkpoint:
             left_out, state_dict = checkpoint[LEFT_OUT], checkpoint["state_dict"]
-            live = live_values(MODEL, left_out, self.module.state_dict())
+            live = live_values(left_out, self.module.state_dict())
             checkpoint["state_dict"] = {**live, **state_dict}
         return checkpoint
 

@@ -98,7 +98,7 @@ def _read(
         training[_OPTIMIZERS] = states
     extra = training.pop(STATE_DICT_EXTRA, {})
     left_out = checkpoint.manifest.parts[MODEL].left_out
-    live = live_values(MODEL, left_out, live_tensors)
+    live = live_values(left_out, live_tensors)
     return {**live, **model.to_state_dict(), **extra}, training
 
 

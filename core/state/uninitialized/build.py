@@ -9,6 +9,7 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
+from ....records.tensors.dtypes import can_require_grad
 from ....records.tensors.memory import is_dense
 from ....records.tensors.torch_internals import (
     make_subclass,
@@ -20,7 +21,6 @@ from .tape import (
     BLANK_TENSOR,
     Step,
     Tape,
-    can_require_grad,
     is_ordinary,
     run,
     stands_alone,

@@ -150,11 +150,6 @@ def stands_alone(data: Tensor, n_tensors: int) -> bool:
     return n_tensors_on(data) == n_tensors and data.untyped_storage().resizable()
 
 
-def can_require_grad(tensor: Tensor) -> bool:
-    """Return whether torch lets tensors of its dtype require grad."""
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
 def _blank() -> Tensor:
     """Return an element of a dtype with which torch computes least; NaN if it does."""
     # Torch before 2.8 lacks the dtype of which it only moves elements, and computes

@@ -20,8 +20,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ....records.tensors.dtypes import can_require_grad
 from ....records.tensors.torch_internals import storage_address, without_subclasses
-from .tape import Tape, can_require_grad
+from .tape import Tape
 from .tensor_functions import (
     GRADE,
     INITIALIZERS,

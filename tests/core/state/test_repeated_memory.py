@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 import burnish
+from burnish.records.tensors.bits import same_bits
 from burnish.records.tensors.dtypes import BY_NAME
-from burnish.records.tensors.memory import same_bits
 
 
 def holding(values: Tensor) -> Any:

@@ -45,15 +45,6 @@ def test_items_are_taken_no_further_ahead_than_they_may() -> None:
         assert len(taken) <= result + 1 + n_ahead()
 
 
-def test_what_is_short_is_done_by_the_thread_that_calls() -> None:
-    def work(i: int) -> str:
-        return threading.current_thread().name
-
-    names = [*parallel_map(work, range(50), is_long=lambda i: i % 2 == 0)]
-
-    assert {*names[1::2]} == {threading.current_thread().name}
-
-
 def test_two_threads_work_at_one_time() -> None:
     meeting = threading.Barrier(2)
     if not n_ahead():

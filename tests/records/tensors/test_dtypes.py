@@ -7,6 +7,7 @@ from burnish.records.tensors.dtypes import (
     ALL,
     BY_NAME,
     NAME_OF,
+    can_require_grad,
     dtype_named,
     name_of_dtype,
 )
@@ -28,3 +29,8 @@ def test_every_dtype_is_known_by_its_name_in_python() -> None:
 def test_another_name_is_an_error(name: object) -> None:
     with pytest.raises(ValueError, match="is not a dtype of this torch"):
         dtype_named(name)
+
+
+def test_whole_numbers_cannot_require_grad() -> None:
+    assert not can_require_grad(torch.zeros(1, dtype=torch.int64))
+    assert can_require_grad(torch.zeros(1, dtype=torch.complex64))
