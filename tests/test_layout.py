@@ -330,6 +330,9 @@ TESTED_IN = {
     "train/checkpoints/torch_optimizer_shares.py": (
         "train/checkpoints/test_shared_checkpoint.py"
     ),
+    "train/checkpoints/checkpoint_arguments.py": (
+        "train/checkpoints/test_checkpoints.py"
+    ),
     "train/checkpoints/part.py": "train/checkpoints/test_part_kinds.py",
     "train/checkpoints/part_record.py": "train/checkpoints/test_part_kinds.py",
     "train/checkpoints/shared_parts.py": "train/checkpoints/test_shared_checkpoint.py",

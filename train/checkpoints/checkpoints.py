@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, Self
 
-import torch
 from torch import nn
 
 from ...config.process.interrupts import leaving_nothing_open, raise_of_signal
-from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...config.storage.looks import looks
 from ...records.background_saves import (
@@ -22,7 +20,6 @@ from ...records.background_saves import (
     with_all_processes,
 )
 from ...records.calls import explain_calls
-from ...records.entries.encoder import is_trained
 from ...records.errors import RecordFormatError
 from ...records.io.progress import Progress, progress_call
 from ...records.io.remote.address import size_at
@@ -32,6 +29,14 @@ from ...records.processes.agreement import agreed
 from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
+from .checkpoint_arguments import (
+    OPTIONS_OF_OTHERS,
+    as_number,
+    check_part_name,
+    check_rng,
+    checked_step,
+    ranking_of,
+)
 from .choice import Choice, PatternsOfParts
 from .distributed import check_alike, check_same_checkpoint, is_writer
 from .end_signal import EndSignal
@@ -46,21 +51,6 @@ from .process_generators import ProcessGenerators
 from .remote_folders import Lasting, RemoteFolders, RunFolders
 from .shared_checkpoint import SharedCheckpoint
 from .shared_parts import SharedParts
-
-_COUNTS = (
-    "keep_last=3 keeps the newest, keep_best=('loss', 1) the one with the lowest loss."
-)
-_FREQUENCY = "The loop says when: if step % 100 == 0: checkpoints.save(step, ...)."
-_OF_OTHERS = {
-    **dict.fromkeys(("dirpath", "directory", "path"), "The folder comes first."),
-    **dict.fromkeys(("max_to_keep", "save_top_k", "monitor", "mode"), _COUNTS),
-    **dict.fromkeys(("every", "every_n_epochs", "every_n_train_steps"), _FREQUENCY),
-    **dict.fromkeys(("async_save", "blocking"), "wait=False saves in a thread."),
-}
-"""Keywords of others that keep checkpoints, and what says the same here."""
-
-_OF_SAVE_RECORD = frozenset({"precision", "recorder"})
-"""Options of `burnish.save_record` that would else be stored as parts."""
 
 
 class Checkpoints:
@@ -108,7 +98,7 @@ class Checkpoints:
     @explain_calls(
         "burnish.Checkpoints(folder{})",
         "write",
-        cure=lambda _args, name: _OF_OTHERS.get(name),
+        cure=lambda _args, name: OPTIONS_OF_OTHERS.get(name),
         is_home=False,
     )
     def __init__(
@@ -131,7 +121,7 @@ class Checkpoints:
         if not suffix.startswith((".mpk", ".json")):
             raise ValueError(f"suffix is '.mpk', '.mpk.zst' or '.json', got {suffix!r}")
         self.keep_last = keep_last
-        self.keep_best = None if keep_best is None else _ranking(keep_best)
+        self.keep_best = None if keep_best is None else ranking_of(keep_best)
         self.suffix = suffix
         self._choice = Choice(only, exclude)
         self._folders = folders_at(folder)
@@ -261,12 +251,12 @@ class Checkpoints:
         self, step: object, rng: object, parts: Mapping[str, object]
     ) -> tuple[int, dict[str, object], dict[str, Number]]:
         """Return the step, the objects and the numbers that `save` is to write."""
-        number = _step(step, "save")
-        _check_rng(rng)
-        values = {n: v for n, p in parts.items() if (v := _as_number(p)) is not None}
+        number = checked_step(step, "save")
+        check_rng(rng)
+        values = {n: v for n, p in parts.items() if (v := as_number(p)) is not None}
         objects = {n: p for n, p in parts.items() if n not in values}
         for name, part in parts.items():
-            _check_name(name, part)
+            check_part_name(name, part)
         if not parts and not rng:
             raise TypeError(
                 "a checkpoint of nothing restores nothing; name what it should hold, "
@@ -289,7 +279,7 @@ class Checkpoints:
 
         For ``wait=False``, before the first save: new memory costs more than copying.
         """
-        objects = {n: p for n, p in parts.items() if _as_number(p) is None}
+        objects = {n: p for n, p in parts.items() if as_number(p) is None}
         if rng:
             objects[RNG] = ProcessGenerators()
         parts_of_copy = part_records(objects, self.suffix, self._choice)
@@ -339,9 +329,9 @@ class Checkpoints:
         Raises TypeError without parts, `RecordMismatchError` naming the part,
         `RecordChecksumError` for damage, `RecordFormatError` for a file that is gone.
         """
-        _check_rng(rng)
+        check_rng(rng)
         if step not in ("latest", "best"):
-            _step(step, "restore")
+            checked_step(step, "restore")
         # Loading may draw random numbers, so the generators come last.
         filled = {**parts, **({RNG: ProcessGenerators()} if rng else {})}
         is_together = are_restored_together(filled)
@@ -554,39 +544,6 @@ def folders_at(folder: str | os.PathLike[str]) -> RunFolders:
     return Folders(root=root, marker=FILE)
 
 
-def _ranking(keep_best: Any) -> tuple[str, int, str]:
-    settings: tuple[Any, ...] = (
-        (keep_best,) if isinstance(keep_best, str) else tuple(keep_best)
-    )
-    defaults: tuple[Any, ...] = ("", 1, "min")
-    name, count, mode = settings + defaults[len(settings) :]
-    if not isinstance(name, str) or type(count) is not int or count < 1:
-        raise ValueError(f"keep_best is like ('loss', 1), got {keep_best!r}")
-    if mode not in ("min", "max"):
-        raise ValueError(f"keep_best: the mode is 'min' or 'max', got {mode!r}")
-    return name, count, mode
-
-
-def _step(step: Any, verb: str) -> int:
-    if hasattr(step, "state_dict"):
-        raise TypeError(
-            f"{verb} takes parts by name, after the step: "
-            f"checkpoints.{verb}(100, model=net), got "
-            f"{with_article(type(step).__name__)} first"
-        )
-    if isinstance(step, Mapping):
-        names = ", ".join(f"{name}=..." for name in [*step][:3])
-        raise TypeError(
-            f"{verb} takes parts by name and not in a dict: "
-            f"checkpoints.{verb}(100, {names})"
-        )
-    value = step.item() if isinstance(step, torch.Tensor) else step
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 0:
-        words = ", or 'latest' or 'best'" if verb == "restore" else ""
-        raise ValueError(f"a step is a whole number from 0 on{words}, got {step!r:.60}")
-    return int(value)
-
-
 def _refuse_one_checkpoint(root: Place) -> None:
     """Raise ValueError for the folder of one step, which would look like a new run."""
     digits = root.name.removeprefix("step")
@@ -595,62 +552,4 @@ def _refuse_one_checkpoint(root: Place) -> None:
         raise ValueError(
             f"{root} is one checkpoint of a run, expected the folder of the run: "
             f"burnish.Checkpoints({run!r}).restore({int(digits)}, ...)"
-        )
-
-
-def _as_number(part: object) -> int | float | None:
-    """Return ``part`` as a number if it is one: also in a tensor without dimensions.
-
-    A tensor that is trained (SAC's ``log_alpha``) is what a run goes on from, and no
-    number: a loss has come from others, and cannot be filled.
-    """
-    import numpy as np
-
-    if is_trained(part):
-        return None
-    if isinstance(part, torch.Tensor | np.ndarray | np.generic) and part.ndim == 0:
-        part = part.item()
-    if isinstance(part, bool):
-        return int(part)
-    return part if isinstance(part, int | float) else None
-
-
-def _check_name(name: str, value: object) -> None:
-    if name in ("only", "exclude"):
-        raise TypeError(
-            f"checkpoints.save takes no {name!r}; what of modules is saved is said "
-            f"once: burnish.Checkpoints(folder, {name}=...). For a file of others: "
-            f"burnish.save_record(model, file, {name}=...)"
-        )
-    if name in _OF_SAVE_RECORD:
-        raise TypeError(
-            f"checkpoints.save takes no {name!r}: a run that resumes to the bit needs "
-            "every part whole, as it is. It is an option of burnish.save_record, which "
-            f"writes a file for others: burnish.save_record(model, file, {name}=...)"
-        )
-    if name == "wait":
-        raise TypeError(
-            "checkpoints.save takes no 'wait'; whether saves are waited for is said "
-            "once: burnish.Checkpoints(folder, wait=False)"
-        )
-    if name == "snapshot" and isinstance(value, str) and value in ("copy", "lazy"):
-        raise TypeError(
-            "checkpoints.save takes no 'snapshot'; how saves copy is said once: "
-            "burnish.Checkpoints(folder, wait=False, snapshot='lazy')"
-        )
-    if name == "hyperparameters":
-        raise ValueError(
-            "'hyperparameters' is an option of restore; give the part another name"
-        )
-    if not name.isidentifier() or len(name) > 200:
-        raise ValueError(
-            f"a part is named like a variable, since files are; got {name!r}"
-        )
-
-
-def _check_rng(rng: object) -> None:
-    if not isinstance(rng, bool):
-        raise TypeError(
-            "rng=True keeps the random generators of the process; give a generator of "
-            f"your own under another name, got {rng!r:.60}"
         )

@@ -1,0 +1,123 @@
+"""What `Checkpoints` and its `save` and `restore` are called with, checked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ...config.short_text import with_article
+from ...records.entries.encoder import is_trained
+
+_COUNTS = (
+    "keep_last=3 keeps the newest, keep_best=('loss', 1) the one with the lowest loss."
+)
+_FREQUENCY = "The loop says when: if step % 100 == 0: checkpoints.save(step, ...)."
+
+OPTIONS_OF_OTHERS = {
+    **dict.fromkeys(("dirpath", "directory", "path"), "The folder comes first."),
+    **dict.fromkeys(("max_to_keep", "save_top_k", "monitor", "mode"), _COUNTS),
+    **dict.fromkeys(("every", "every_n_epochs", "every_n_train_steps"), _FREQUENCY),
+    **dict.fromkeys(("async_save", "blocking"), "wait=False saves in a thread."),
+}
+"""Keywords of others that keep checkpoints, and what says the same here."""
+
+_OF_SAVE_RECORD = frozenset({"precision", "recorder"})
+"""Options of `burnish.save_record` that would else be stored as parts."""
+
+
+def ranking_of(keep_best: Any) -> tuple[str, int, str]:
+    """Return the name, the count and the mode of ``keep_best``. Raises ValueError."""
+    settings: tuple[Any, ...] = (
+        (keep_best,) if isinstance(keep_best, str) else tuple(keep_best)
+    )
+    defaults: tuple[Any, ...] = ("", 1, "min")
+    name, count, mode = settings + defaults[len(settings) :]
+    if not isinstance(name, str) or type(count) is not int or count < 1:
+        raise ValueError(f"keep_best is like ('loss', 1), got {keep_best!r}")
+    if mode not in ("min", "max"):
+        raise ValueError(f"keep_best: the mode is 'min' or 'max', got {mode!r}")
+    return name, count, mode
+
+
+def checked_step(step: Any, verb: str) -> int:
+    """Return the number of a step; errors say what else ``verb`` was called with."""
+    if hasattr(step, "state_dict"):
+        raise TypeError(
+            f"{verb} takes parts by name, after the step: "
+            f"checkpoints.{verb}(100, model=net), got "
+            f"{with_article(type(step).__name__)} first"
+        )
+    if isinstance(step, Mapping):
+        names = ", ".join(f"{name}=..." for name in [*step][:3])
+        raise TypeError(
+            f"{verb} takes parts by name and not in a dict: "
+            f"checkpoints.{verb}(100, {names})"
+        )
+    value = step.item() if isinstance(step, torch.Tensor) else step
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 0:
+        words = ", or 'latest' or 'best'" if verb == "restore" else ""
+        raise ValueError(f"a step is a whole number from 0 on{words}, got {step!r:.60}")
+    return int(value)
+
+
+def as_number(part: object) -> int | float | None:
+    """Return ``part`` as a number if it is one: also in a tensor without dimensions.
+
+    A tensor that is trained (SAC's ``log_alpha``) is what a run goes on from, and no
+    number: a loss has come from others, and cannot be filled.
+    """
+    import numpy as np
+
+    if is_trained(part):
+        return None
+    if isinstance(part, torch.Tensor | np.ndarray | np.generic) and part.ndim == 0:
+        part = part.item()
+    if isinstance(part, bool):
+        return int(part)
+    return part if isinstance(part, int | float) else None
+
+
+def check_part_name(name: str, value: object) -> None:
+    """Raise for a name that means an option, or that no file can have.
+
+    ``value`` tells an option from a part of its name.
+    """
+    if name in ("only", "exclude"):
+        raise TypeError(
+            f"checkpoints.save takes no {name!r}; what of modules is saved is said "
+            f"once: burnish.Checkpoints(folder, {name}=...). For a file of others: "
+            f"burnish.save_record(model, file, {name}=...)"
+        )
+    if name in _OF_SAVE_RECORD:
+        raise TypeError(
+            f"checkpoints.save takes no {name!r}: a run that resumes to the bit needs "
+            "every part whole, as it is. It is an option of burnish.save_record, which "
+            f"writes a file for others: burnish.save_record(model, file, {name}=...)"
+        )
+    if name == "wait":
+        raise TypeError(
+            "checkpoints.save takes no 'wait'; whether saves are waited for is said "
+            "once: burnish.Checkpoints(folder, wait=False)"
+        )
+    if name == "snapshot" and isinstance(value, str) and value in ("copy", "lazy"):
+        raise TypeError(
+            "checkpoints.save takes no 'snapshot'; how saves copy is said once: "
+            "burnish.Checkpoints(folder, wait=False, snapshot='lazy')"
+        )
+    if name == "hyperparameters":
+        raise ValueError(
+            "'hyperparameters' is an option of restore; give the part another name"
+        )
+    if not name.isidentifier() or len(name) > 200:
+        raise ValueError(
+            f"a part is named like a variable, since files are; got {name!r}"
+        )
+
+
+def check_rng(rng: object) -> None:
+    """Raise TypeError for a generator: ``rng`` says whether those of the process."""
+    if not isinstance(rng, bool):
+        raise TypeError(
+            "rng=True keeps the random generators of the process; give a generator of "
+            f"your own under another name, got {rng!r:.60}"
+        )
