@@ -14,7 +14,7 @@ from ..checkpoints.part import MODULE
 from ..checkpoints.rng import restored_generators
 from .blob_markers import LEGACY_SUFFIX
 from .lazy_fields import value_in_state
-from .state_objects import BOUND, FILLED, Description, open_object
+from .object_kind import BOUND, FILLED, Description, open_object
 from .stored_files import StoredFiles
 
 _CURE = (

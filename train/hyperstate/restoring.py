@@ -31,13 +31,8 @@ from .field_marks import PENDING, Lazy
 from .lazy_fields import Deferred, Origin, View, value_in_state
 from .legacy_objects import read_legacy_object
 from .moved_objects import Files, MovedObjects
-from .state_objects import (
-    KEY,
-    Description,
-    open_object,
-    restore_object,
-    serializable_class,
-)
+from .object_kind import KEY, Description, open_object
+from .state_objects import restore_object, serializable_class
 from .state_tree import StateTree, Waiting
 
 

@@ -34,9 +34,10 @@ from .config_change import check_change
 from .digests import check_digest, read_digests, write_digests
 from .lazy_fields import Deferred, Origin
 from .moved_objects import marked_files
+from .object_kind import FILLED, Description
 from .restoring import Restoring
 from .saved_with import SavedWith
-from .state_objects import FILLED, Description, beside_filled, description_of
+from .state_objects import beside_filled, description_of
 from .state_readback import check_state_read_back
 from .state_text import Split
 from .stored_files import CONFIG, RNG, STATE, StoredFiles

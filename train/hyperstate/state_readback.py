@@ -22,7 +22,8 @@ from ...config.validation.readback import (
 from ...config.versioned import has_versions, upgrade
 from ..checkpoints.rng import restored_generators
 from .blob_markers import is_marker
-from .state_objects import Description, why_not_restored
+from .object_kind import Description
+from .state_objects import why_not_restored
 from .state_text import Split
 from .state_tree import StateTree, Waiting
 from .stored_files import STATE

@@ -1,0 +1,198 @@
+"""ObjectKind: how objects of one kind are told in a file, and come to be again."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from torch import nn
+
+from ...config.classes.field_types import encoded, is_field_type
+from ...records.errors import RecordMismatchError
+from ...records.flat_record import FlatRecord
+from ...records.open import open_record
+from ...records.record import Record
+from ...records.record_writer import WritableRecord, writer_for
+from ..checkpoints.choice import WHOLE, Choice
+from ..checkpoints.param_names import STATE_KEY
+from ..checkpoints.part_kinds import part_of
+from ..checkpoints.tied_parts import Ties
+from ..plain_records import record_of
+from .rebuild_optimizer import Modules
+from .stored_files import StoredFiles
+
+KEY = STATE_KEY
+"""Where a record's metadata says what kind of object it is of."""
+
+SERIALIZED, BOUND, GENERATOR, FILLED = "serialized", "bound", "generator", "filled"
+OWN_TYPE = "own type"
+"""More kinds: what deserializes itself, optimizers over modules of the state,
+generators, what is filled into the object that ``initial_state`` makes, and what a
+registered class makes of its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a file tells of its object beside the record."""
+
+    kind: str
+    """How it comes to be again: the name of an `ObjectKind`."""
+    part: str
+    """How its record was made: one of the kinds of `part_kinds`."""
+    about: Any = None
+    """The binding of an optimizer, or the name of a generator."""
+    left_out: tuple[str, ...] = ()
+    """Paths of a module's tensors that are not in its record."""
+    ties: Ties = field(default_factory=dict[str, tuple[str, str]])
+    """Its tensors that are those of other objects, too."""
+
+    @classmethod
+    def read(cls, record: FlatRecord) -> "Description":
+        """Return what ``record`` tells. RecordMismatchError if it tells nothing."""
+        metadata = record.metadata.get(KEY)
+        if not isinstance(metadata, Mapping) or not isinstance(
+            metadata.get("kind"), str
+        ):
+            raise RecordMismatchError(
+                record.reading.file, ["found no object of a state, expected one"]
+            )
+        left_out = metadata.get("left_out", ())
+        return cls(
+            metadata["kind"],
+            str(metadata.get("part")),
+            metadata.get("about"),
+            tuple(map(str, left_out)) if isinstance(left_out, list) else (),
+            _ties(metadata.get("ties")),
+        )
+
+    def record_of(
+        self,
+        name: str,
+        value: object,
+        file: str,
+        beside: Mapping[str, Any],
+        choice: Choice = WHOLE,
+    ) -> WritableRecord:
+        """Return the record of ``value`` for ``file``. TypeError for what is no data.
+
+        ``beside`` is metadata that all objects of a state have, ``choice`` what of
+        modules is saved; ValueError for a pattern of it that matches nothing.
+        """
+        note, left_out = f"in {name} of the state", frozenset[str]()
+        if is_field_type(type(value)):
+            record: Record | FlatRecord = record_of(encoded(value), name)
+        else:
+            part = part_of(name, value)
+            try:
+                record = part.choose(choice)
+            except ValueError as error:
+                error.add_note(note)
+                raise
+            left_out = part.left_out
+        facts = {"kind": self.kind, "part": self.part, "about": self.about}
+        if left_out:
+            facts["left_out"] = sorted(left_out)
+        if self.ties:
+            facts["ties"] = {path: [*place] for path, place in self.ties.items()}
+        return writer_for(file).prepare(
+            record, metadata={KEY: facts, **beside}, note=note
+        )
+
+
+class StateInRestoring(Protocol):
+    """What an object may ask of the state that it is restored for."""
+
+    def deserialized(self, data: object, annotation: object, file: str) -> Any:
+        """Return what the class in ``annotation`` makes of ``data``."""
+        ...
+
+    def module_at(self, path: str) -> nn.Module:
+        """Return a module of the state, restored before this returns."""
+        ...
+
+    @property
+    def has_program(self) -> bool:
+        """Whether a program is there that makes objects when a run begins."""
+        ...
+
+    def initial_object(self, path: str) -> Any:
+        """Return what the program makes at ``path`` when a run begins."""
+        ...
+
+    def is_made_by_program(self, path: str) -> bool:
+        """Return whether the program makes something at ``path`` then."""
+        ...
+
+    def initial_modules(self) -> Modules:
+        """Return the modules that it makes then, by path."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """One object of a state, as its file has it."""
+
+    path: str
+    """Of its field in the state."""
+    annotation: object
+    """What the field declares."""
+    record: FlatRecord
+    description: Description
+
+
+class ObjectKind(ABC):
+    """How objects of one kind are told in a file, and come to be again."""
+
+    name: ClassVar[str]
+    """What files call this kind."""
+
+    @abstractmethod
+    def description(
+        self, value: object, part: str, modules: Modules
+    ) -> Description | None:
+        """Return what to tell of ``value``; None if it is none of this kind.
+
+        ``part`` is how its record is made, ``modules`` are those of the state.
+        """
+
+    @abstractmethod
+    def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
+        """Return the object anew, or what the program made, filled."""
+
+    def why_not_restored(self, value: object, annotation: object) -> str | None:
+        """Return why a field that declares ``annotation`` could not get ``value`` back.
+
+        None if it could.
+        """
+        return None
+
+    def beside_filled(self, description: Description) -> Description:
+        """Return how an object comes back beside one that only the program can make.
+
+        The program binds its objects to each other, so that modules and optimizers
+        then are its own too.
+        """
+        return description
+
+
+def open_object(
+    files: StoredFiles,
+    file: str,
+    name: str,
+    hyperparameters: Literal["compare", "ignore"] | None = None,
+) -> FlatRecord:
+    """Return the record in ``file``. FileNotFoundError that names the field."""
+    try:
+        return open_record(files.readable(file), hyperparameters=hyperparameters)
+    except FileNotFoundError as error:
+        error.strerror = f"the file of the state's {name!r} is missing"
+        raise
+
+
+def _ties(stored: object) -> Ties:
+    rows = stored.items() if isinstance(stored, Mapping) else ()
+    return {
+        str(path): (str(place[0]), str(place[1]))
+        for path, place in rows
+        if isinstance(place, list) and len(place) == 2
+    }
