@@ -1,10 +1,10 @@
 """Whether a part is of the class whose state is stored, as far as that can be told."""
 
+from collections.abc import Sequence
+
 import torch
 
 from ...config.process.user_warning import warn_user
-from ...optim.adaptor import OptimizerAdaptor
-from ...optim.lbfgs import LBFGSAdaptor
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from .param_names import stored_kind
@@ -19,15 +19,17 @@ ANOTHER_OBJECT = (
 """What to do about a part that is another than the one that was saved."""
 
 
-def check_stored_class(name: str, value: object, record: FlatRecord) -> None:
+def check_stored_class(
+    name: str, names: Sequence[str], record: FlatRecord, *, checks_itself: bool
+) -> None:
     """Raise RecordMismatchError for the state of another class of torch's.
 
     State dicts of two optimizers, or schedulers, may have the same keys, and most take
-    any. A class of the user's may have got another name, so that is a warning.
+    any. A class of the user's may have got another name, so that is a warning, unless
+    the object ``checks_itself``. ``names`` are what its class is called.
     """
     # An older file tells it of optimizers alone.
     stored_class = str(record.metadata.get(STATE_OF) or stored_kind(record))
-    names = _class_names(value)
     if not stored_class or stored_class in names:
         return
     problem = f"found the state of {stored_class}, expected that of {', '.join(names)}"
@@ -38,19 +40,12 @@ def check_stored_class(name: str, value: object, record: FlatRecord) -> None:
         raise RecordMismatchError(
             record.reading.file, [f"{name}: {problem}"], ANOTHER_OBJECT
         )
-    if not isinstance(value, OptimizerAdaptor):  # which looks at the state itself
+    if not checks_itself:
         warn_user(
             f"{name}: {problem}; it is taken over, since a class may be renamed. If "
             "they are two, restore the other parts alone: then this one begins anew",
             RuntimeWarning,
         )
-
-
-def _class_names(value: object) -> list[str]:
-    """Return the class of an object, or what ours among optimizers are called."""
-    if isinstance(value, OptimizerAdaptor):
-        return [*dict.fromkeys(group["kind"] for group in value.param_groups)]
-    return ["LBFGS" if isinstance(value, LBFGSAdaptor) else type(value).__name__]
 
 
 def check_settings(

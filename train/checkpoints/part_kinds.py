@@ -235,7 +235,12 @@ class _StatePart(Part):
         read_state, write_state = self._accessors()
         is_module = stored_kind == MODULE
         if not is_module:
-            check_stored_class(self.name, self.value, record)
+            check_stored_class(
+                self.name,
+                _class_names(self.value),
+                record,
+                checks_itself=isinstance(self.value, OptimizerAdaptor),
+            )
         state = record.to_state_dict() if is_module else self.state_in(record)
         if type(self.value) in _GENERATORS:
             transaction.undo_with(partial(write_state, read_state()))
@@ -258,6 +263,13 @@ class _StatePart(Part):
         accessors = _accessors(self.value)
         assert accessors is not None  # since it suits
         return accessors
+
+
+def _class_names(value: object) -> list[str]:
+    """Return the class of an object, or what ours among optimizers are called."""
+    if isinstance(value, OptimizerAdaptor):
+        return [*dict.fromkeys(group["kind"] for group in value.param_groups)]
+    return ["LBFGS" if isinstance(value, LBFGSAdaptor) else type(value).__name__]
 
 
 class _TorchOptimizerPart(_StatePart):

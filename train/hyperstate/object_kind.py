@@ -1,24 +1,17 @@
 """ObjectKind: how objects of one kind are told in a file, and come to be again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from torch import nn
 
-from ...config.classes.field_types import encoded, is_field_type
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
-from ...records.record import Record
-from ...records.record_writer import WritableRecord, writer_for
-from ..checkpoints.choice import WHOLE, Choice
 from ..checkpoints.param_names import STATE_KEY
-from ..checkpoints.part_kinds import part_of
 from ..checkpoints.tied_parts import Ties
-from ..plain_records import record_of
-from .rebuild_optimizer import Modules
 from .stored_files import StoredFiles
 
 KEY = STATE_KEY
@@ -65,38 +58,14 @@ class Description:
             _ties(metadata.get("ties")),
         )
 
-    def record_of(
-        self,
-        name: str,
-        value: object,
-        file: str,
-        beside: Mapping[str, Any],
-        choice: Choice = WHOLE,
-    ) -> WritableRecord:
-        """Return the record of ``value`` for ``file``. TypeError for what is no data.
-
-        ``beside`` is metadata that all objects of a state have, ``choice`` what of
-        modules is saved; ValueError for a pattern of it that matches nothing.
-        """
-        note, left_out = f"in {name} of the state", frozenset[str]()
-        if is_field_type(type(value)):
-            record: Record | FlatRecord = record_of(encoded(value), name)
-        else:
-            part = part_of(name, value)
-            try:
-                record = part.choose(choice)
-            except ValueError as error:
-                error.add_note(note)
-                raise
-            left_out = part.left_out
+    def metadata(self, left_out: Collection[str]) -> dict[str, Any]:
+        """Return what the record says of this; it lacks the tensors ``left_out``."""
         facts = {"kind": self.kind, "part": self.part, "about": self.about}
         if left_out:
             facts["left_out"] = sorted(left_out)
         if self.ties:
             facts["ties"] = {path: [*place] for path, place in self.ties.items()}
-        return writer_for(file).prepare(
-            record, metadata={KEY: facts, **beside}, note=note
-        )
+        return {KEY: facts}
 
 
 class StateInRestoring(Protocol):
@@ -123,7 +92,7 @@ class StateInRestoring(Protocol):
         """Return whether the program makes something at ``path`` then."""
         ...
 
-    def initial_modules(self) -> Modules:
+    def initial_modules(self) -> Mapping[str, nn.Module]:
         """Return the modules that it makes then, by path."""
         ...
 
@@ -148,7 +117,7 @@ class ObjectKind(ABC):
 
     @abstractmethod
     def description(
-        self, value: object, part: str, modules: Modules
+        self, value: object, part: str, modules: Mapping[str, nn.Module]
     ) -> Description | None:
         """Return what to tell of ``value``; None if it is none of this kind.
 

@@ -37,7 +37,7 @@ from .moved_objects import marked_files
 from .object_kind import FILLED, Description
 from .restoring import Restoring
 from .saved_with import SavedWith
-from .state_objects import beside_filled, description_of
+from .state_objects import beside_filled, description_of, object_record
 from .state_readback import check_state_read_back
 from .state_text import Split
 from .stored_files import CONFIG, RNG, STATE, StoredFiles
@@ -138,9 +138,8 @@ def state_files(
 
     def record_at(path: str) -> WritableRecord:
         file = split.file_at(path)
-        return descriptions[path].record_of(
-            path, split.blobs[path], file, beside, choice
-        )
+        value = split.blobs[path]
+        return object_record(descriptions[path], path, value, file, beside, choice)
 
     def records() -> Iterator[tuple[str, WritableRecord]]:
         for path in split.blobs:

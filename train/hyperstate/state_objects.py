@@ -15,6 +15,8 @@ from torch import nn
 
 from ...config.classes.field_types import (
     decoded,
+    encoded,
+    is_field_type,
     registered_type_of,
 )
 from ...config.classes.fields import field_types_in, members
@@ -31,10 +33,12 @@ from ...records.entries.encoder import is_trained
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
+from ...records.record_writer import WritableRecord, writer_for
+from ..checkpoints.choice import Choice
 from ..checkpoints.param_names import names_of_params
 from ..checkpoints.part import MODULE, RECORD, STATE, VALUE
-from ..checkpoints.part_kinds import fill, kind_of, other_flags, refused
-from ..plain_records import value_of
+from ..checkpoints.part_kinds import fill, kind_of, other_flags, part_of, refused
+from ..plain_records import record_of, value_of
 from .object_kind import (
     BOUND,
     FILLED,
@@ -300,6 +304,34 @@ def description_of(
         return _FILLED.description(value, part, modules)
     descriptions = (kind.description(value, part, modules) for kind in _KINDS)
     return next(description for description in descriptions if description is not None)
+
+
+def object_record(
+    description: Description,
+    name: str,
+    value: object,
+    file: str,
+    beside: Mapping[str, Any],
+    choice: Choice,
+) -> WritableRecord:
+    """Return the record of ``value`` for ``file``. TypeError for what is no data.
+
+    ``beside`` is metadata that all objects of a state have, ``choice`` what of modules
+    is saved; ValueError for a pattern of it that matches nothing.
+    """
+    note, left_out = f"in {name} of the state", frozenset[str]()
+    if is_field_type(type(value)):
+        record: Record | FlatRecord = record_of(encoded(value), name)
+    else:
+        part = part_of(name, value)
+        try:
+            record = part.choose(choice)
+        except ValueError as error:
+            error.add_note(note)
+            raise
+        left_out = part.left_out
+    metadata = {**description.metadata(left_out), **beside}
+    return writer_for(file).prepare(record, metadata=metadata, note=note)
 
 
 def beside_filled(description: Description) -> Description:
