@@ -209,7 +209,7 @@ class Restoring(StateTree):
                 "@burnish.module and Serializable ones come back by themselves"
             )
             raise RecordMismatchError(str(self.folder), [problem])
-        self._template = self._template or begin()
+        self._begin_once(begin)
         if not self._is_filling:
             self._is_filling = True
             # The template binds its objects to each other, so all of them are filled.
@@ -237,8 +237,13 @@ class Restoring(StateTree):
         begin = self.initial_state
         if begin is None:
             return False
-        self._template = self._template or begin()
+        self._begin_once(begin)
         return self._in_template(path) is not None
+
+    def _begin_once(self, begin: Callable[[], Any]) -> None:
+        # A state may be falsy, as one that is a container of nothing.
+        if self._template is None:
+            self._template = begin()
 
     def _in_template(self, path: str) -> Any:
         """Return what the program made at ``path``, or at another of its places."""
@@ -256,8 +261,7 @@ class Restoring(StateTree):
         """Return whether the program makes an object there that processes share."""
         if self.initial_state is None or n_processes() == 1:
             return False
-        if self._template is None:
-            self._template = self.initial_state()
+        self._begin_once(self.initial_state)
         return has_shares(value_in_state(self._template, path))
 
     def waits(self, cls: Any, item: Any) -> bool:

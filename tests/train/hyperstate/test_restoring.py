@@ -86,6 +86,32 @@ def test_layers_that_were_frozen_are_frozen_when_the_run_is_resumed(
     assert [p.requires_grad for p in second.parameters()] == [True, False]
 
 
+@dataclass
+class Empty(Filled):
+    """A state that is falsy, as one that counts what it has seen."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_falsy_state_is_begun_once_for_all_its_objects(tmp_path: Path) -> None:
+    begun: list[Empty] = []
+
+    def begin(config: Config) -> Empty:
+        begun.append(Empty(0, nn.Linear(2, 2), nn.Linear(2, 2)))
+        return begun[-1]
+
+    run = HyperState.load(Config, Empty, begin, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    begun.clear()
+
+    state = HyperState.load(Config, Empty, begin, checkpoint_dir=tmp_path).state
+
+    assert len(begun) == 1
+    assert state.net is begun[0].net
+    assert state.undecorated is begun[0].undecorated
+
+
 def test_a_smaller_state_loads_if_extras_are_ignored(tmp_path: Path) -> None:
     @dataclass
     class Small:
