@@ -47,6 +47,7 @@ def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
         for path, form in new_forms.items()
         if old_with_ties.keys().isdisjoint([path, *form.ties])
     }
+    # Renames come first: a tensor that one explains is no piece of anything else.
     for find in (_renames, _merges, _splits, _stacks, _unstacks):
         for change, removed_paths, added_paths in find(removed_forms, added_forms):
             differences.append(change)
@@ -121,6 +122,8 @@ def _heads(removed_forms: Forms, added_forms: Forms) -> list[RenameField]:
     for path, form in added_forms.items():
         by_form.setdefault((form.kind, form.shape), []).append(path)
     for path, form in removed_forms.items():
+        # Each rule is scored over all tensors at each turn: all pairs of a thousand
+        # equal layers would take minutes, and a few of them suggest the same renames.
         for added_path in by_form.get((form.kind, form.shape), ())[:50]:
             old_parts, new_parts = _without_common_end(
                 path.split("."), added_path.split(".")
@@ -175,6 +178,7 @@ def _score(
 ) -> tuple[int, float, int]:
     renames = _apply_rename(rule, removed_forms, added_forms)
     alike = similarity(rule.old_field[-1], rule.new_field[-1])
+    # Of two that move as many, the rule with the shorter path says more of the cause.
     return len(renames), alike, -len(rule.old_field)
 
 

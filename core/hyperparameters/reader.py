@@ -163,6 +163,7 @@ class Planner:
         if registered is not None:
             read = functools.partial(registered, module_class)
         arguments = {} if read else self._arguments(module_class, node, path, depth)
+        # Only now may others refer to it: nothing inside of it may.
         self._planned.add(path)
         return ModulePlan(module_class, path, arguments, node, read)
 
@@ -255,6 +256,7 @@ class Planner:
             hint if isinstance(hint, HintWithKinds) else HintWithKinds(hint, hint, None)
         )
         hint = kinded.hint
+        # Nearly all arguments are numbers of the declared type, and need no walk.
         if type(value) is hint and is_plain_value(value):
             return value
         if isinstance(value, Mapping):
@@ -352,6 +354,8 @@ class Planner:
                 where = join(path, name)
                 arguments[name] = self.value(item, hint, where, depth + 1)
             elif name not in RESERVED:
+                # A class that is passed as an argument has constructed nothing, so
+                # that no entry can be what its constructor made.
                 check_no_argument(cls, {}, name, path)
         return PartialPlan(cls, arguments) if arguments else cls
 

@@ -169,6 +169,7 @@ def _write_index(
     folder: str, record: FlatRecord, shards: Mapping[str, Sequence[Entry]], total: int
 ) -> None:
     shard_of = {
+        # The library stores a tied tensor under the first of its names in order.
         min((e.path, *e.ties)): name
         for name, entries in shards.items()
         for e in entries

@@ -93,7 +93,7 @@ def _copy_shared(
         for _, owner in places_of(module)
         for tensor in (*owner._parameters.values(), *owner._buffers.values())
         if tensor is not None and id(tensor) not in replaced
-    } - {0}
+    } - {0}  # of tensors without memory, which share nothing
     parted: list[tuple[Param, torch.Tensor]] = []
     for param, values in mapped:
         storage = storage_of(values)
@@ -129,6 +129,7 @@ def identify(places: Places) -> dict[int, ParamId]:
                 ids[key] = stored_id
                 used_ids.add(stored_id)
             else:
+                # All are drawn at the end: one call for random bytes costs less.
                 ids[key] = None
                 pending.append((owner_ids, name, key))
     if pending:
@@ -150,6 +151,7 @@ def share_ids(places: Places, group: Any = None) -> None:
     ]
     identify(places)
     ids = [owner.__dict__[IDS][name] for owner, name in params]
+    # After the first save all have the same, which eight bytes of each process tell.
     message = xxhash.xxh3_64_digest("".join(ids).encode())
     if len(set(gathered(message, group=group))) == 1:
         return

@@ -117,6 +117,7 @@ def match_states(
     present = [s for i, s in record.states.items() if i not in departed_ids]
     used_paths = _match_computed(present, upgraded, by_path, matching)
     matching.unknown += [s.path for s in pending if s.path not in used_paths]
+    # An optimizer that was saved before its first step misses nothing.
     matching.missing += by_path if record.states else ()
     # Renames are asked of states alone; a run that goes on has none.
     if rename is None:

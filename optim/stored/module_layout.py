@@ -97,6 +97,7 @@ def _is_shape(data: Any) -> bool:
         type(n) is int and n >= 0  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a file may have anything
         for n in data  # pyright: ignore[reportUnknownVariableType]
     )
+    # Torch counts values in 64 bits, and raises for more, even where none is stored.
     return is_listed and math.prod(data) < 2**62
 
 
@@ -134,6 +135,7 @@ class UpgradedPaths:
         if module is None or not layout.shapes:
             return paths
         places = places_of(module)
+        # No rule leads from a version to itself, and a record costs more to make.
         if versions_of(places) == layout.versions:
             return paths
         record = paths._record(file)
@@ -182,6 +184,7 @@ class UpgradedPaths:
             new_path = self.rename(path)
             if new_path is not None:
                 blank = torch.empty(shape, device="meta")
+                # The entry keeps the blank alive, so that nothing else gets its id.
                 self.stored_paths[id(blank)] = path
                 entries.append(
                     Entry(
@@ -200,6 +203,7 @@ class UpgradedPaths:
 
     def _note(self, upgraded: Entries) -> None:
         for path, entry in path_index(upgraded).items():
+            # An entry is its own source unless a rule computed it of others.
             if source_entries(entry) == [entry]:
                 self.moved.setdefault(self.origins(entry)[0], []).append(path)
             else:

@@ -187,6 +187,7 @@ def _by_names(nodes: dict[str, Node]) -> Node:
 
 
 def _integer(encoder: Encoder, value: int, path: str, depth: int) -> Node:
+    # Documents hold integers of 64 bits; longer ones go as digits.
     is_short = -(2**63) <= value < 2**63
     return int(value) if is_short else {"$int": digits_of(value, path)}
 
@@ -237,6 +238,7 @@ def _tensor(encoder: Encoder, tensor: torch.Tensor, path: str, depth: int) -> No
 
 
 def _as_tensor(data: bytes) -> torch.Tensor:
+    # `frombuffer` takes no empty buffer, and warns of one that nobody may write to.
     if not data:
         return torch.empty(0, dtype=torch.uint8, device="cpu")
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)

@@ -148,6 +148,7 @@ class Entries:
     def entry_at(self, path: str) -> Entry | None:
         """Return the entry that has ``path``, by a tie of it too; None if none does."""
         entries = self._content.entries
+        # A table finds one path without making all its entries, as an index does.
         if isinstance(entries, list) or "_by_path" in self.__dict__:
             return path_index(self).get(path)
         return entries.at(path)

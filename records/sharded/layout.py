@@ -119,11 +119,13 @@ class Layout:
         grid_dim, dim = self.cuts[n_cut]
         size, m = rectangle.sizes[dim], self.grid[grid_dim]
         each = -(-size // m)
+        # A dimension without rows has no chunk, and nothing to divide by below.
         if not each:
             return
         begin = max(0, target.offsets[dim] - rectangle.offsets[dim])
         end = min(size, target.ends[dim] - rectangle.offsets[dim])
         for turn in range(begin // each, -(-end // each)):
+            # Deeper cuts overwrite their own dimensions alone: one list serves all.
             place[grid_dim] = turn
             start, stop = _rows(size, m, turn)
             yield from self._chunks(

@@ -97,6 +97,7 @@ class LiveRun(Callback):
         if step != self._step and self._edits is not None:
             self._step = step
             self._edits.look(lambda: step, self._config, self._take)
+        # Schedulers of torch have set their numbers again since the last step.
         if self._arguments is not None:
             self._arguments.hold()
 

@@ -175,6 +175,7 @@ def _build_adaptor(
     ]
     rates = _rates(binding["schedules"], optimizer_record.groups)
     members = _members(binding, optimizer_record, module_at, record.reading.file)
+    # The first group has what no other takes: the adaptor makes that one itself.
     groups = [
         Group(_is_among(ids), optimizer=simple, lr=rate)
         for ids, simple, rate in zip(members[1:], simples[1:], rates[1:], strict=True)
@@ -251,6 +252,7 @@ def _is_among(ids: set[int]) -> Callable[[Any], bool]:
 
 
 def _as_tuple(value: object) -> Any:
+    # Files have lists where optimizers declare tuples, as for betas.
     return tuple(value) if isinstance(value, list) else value
 
 

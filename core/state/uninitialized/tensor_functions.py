@@ -22,6 +22,7 @@ def _functions(names: str) -> Iterator[Function]:
     for name in names.split():
         method = getattr(torch.Tensor, name, None)
         if method is not None:
+            # Torch reports that a property is read as a call of its getter.
             yield method if callable(method) else method.__get__
         in_torch = getattr(torch, name, None)
         if in_torch is not None and callable(in_torch):
@@ -98,6 +99,7 @@ def succeeds(
     """
     if body.dtype not in _INITIALIZED or not body.numel():
         return False
+    # Torch refuses to write in place where elements share their memory.
     if not body.is_contiguous() and 0 in body.stride():
         return False
     fits = _FITS.get(function)

@@ -168,6 +168,7 @@ class RemoteSource:
             at, expected, problem = rows[number]
             if at >= end:
                 break
+            # What the content cuts off is compared with a run that has all of it.
             is_whole = at + len(expected) <= end
             if is_whole and bytes(content[at - start :][: len(expected)]) != expected:
                 self._stored.confirm()
