@@ -297,8 +297,8 @@ def _print_values(path: str, entry: Any, options: Namespace) -> None:
 
     is_tensor = isinstance(entry, Entry)
     if options.json:
-        plain = {"path": path, "values": entry}
-        print_json("values", _values_as_data(entry) if is_tensor else plain)
+        plain_document = {"path": path, "values": entry}
+        print_json("values", _values_as_data(entry) if is_tensor else plain_document)
         return
     if not is_tensor:
         print(printable(repr(entry)))

@@ -90,12 +90,12 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
     """
     if options.sha256 is not None:
         try:
-            other = _wrong_digest(file, options.sha256)
+            digest_problem = _wrong_digest(file, options.sha256)
         except OSError as error:
-            other = _failure(file, error)
-        if other is not None:
+            digest_problem = _failure(file, error)
+        if digest_problem is not None:
             # Another file than was meant needs no second verdict.
-            yield other
+            yield digest_problem
             return
     settled_readings = set[tuple[str, str]]()
     told_results = set[tuple[str, str]]()

@@ -102,8 +102,10 @@ def orthogonalized(
     if is_sharded(matrix):
         # Products of cut matrices are wrong in torch (2.13, addmm): of the step, this
         # alone takes the whole, in the dtype of the iterations.
-        whole: list[Tensor] = [matrix.bfloat16().full_tensor()]  # type: ignore[attr-defined]  # of a DTensor
-        share: Tensor = share_of(_iterated(whole.pop, coefficients, steps, eps), matrix)
+        full_matrix: list[Tensor] = [matrix.bfloat16().full_tensor()]  # type: ignore[attr-defined]  # of a DTensor
+        share: Tensor = share_of(
+            _iterated(full_matrix.pop, coefficients, steps, eps), matrix
+        )
         return share.to(matrix.dtype)
     return _iterated(lambda: matrix.bfloat16(), coefficients, steps, eps).to(
         matrix.dtype

@@ -138,8 +138,10 @@ def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
     words: set[object] = set()
     for edit in all_edits:
         if edit.verdict == "begun":
-            new = [text for text in edit.overrides if _meaning(text) not in words]
-            ahead = [_without(map(_path, new), earlier) for earlier in ahead]
+            new_overrides = [
+                text for text in edit.overrides if _meaning(text) not in words
+            ]
+            ahead = [_without(map(_path, new_overrides), earlier) for earlier in ahead]
             words = {*map(_meaning, edit.overrides)}
         elif edit.verdict == "applied" and edit.id not in ids | dropped:
             ahead.append(edit)

@@ -249,17 +249,17 @@ class TypeChanged(Change):
         return f"type changed from {self.old} to {self.new}"
 
 
-def _may_stand(kind: t.Type, new: t.Type) -> bool:
+def _may_stand(kind: t.Type, new_type: t.Type) -> bool:
     """Return whether some value of an old type may be one of the new as it stands."""
     match kind:
         case t.Option(inner):
-            return _may_stand(inner, new)
+            return _may_stand(inner, new_type)
         case t.Union(kinds):
-            return any(_may_stand(member, new) for member in kinds)
+            return any(_may_stand(member, new_type) for member in kinds)
         case t.Primitive("Any" | "object"):
             return True
         case _:
-            return t.is_subtype(kind, new)
+            return t.is_subtype(kind, new_type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class StackTensors(TensorRule):
 
     def names_after(self, path: str) -> tuple[str, ...]:
         """Return the name of the stack that the tensor becomes a part of."""
-        return _renamed(path, [self.fields], [self.into], lambda found: found[:-1])
+        return _renamed(path, [self.fields], [self.into], lambda values: values[:-1])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -203,7 +203,7 @@ class UnstackTensor(TensorRule):
 
     def names_after(self, path: str) -> tuple[str, ...]:
         """Return the name of the layers of the stack, whose number is not known."""
-        return _renamed(path, [self.field], [self.into], lambda found: (*found, "*"))
+        return _renamed(path, [self.field], [self.into], lambda values: (*values, "*"))
 
     def _layers(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
         return {
@@ -247,7 +247,7 @@ def _renamed(
     path: str,
     patterns: Sequence[str],
     names: Sequence[str],
-    fit: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda found: found,
+    fit: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda values: values,
 ) -> tuple[str, ...]:
     """Return ``names`` with what the wildcards of a pattern stand for in ``path``."""
     for pattern in patterns:

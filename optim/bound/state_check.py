@@ -125,10 +125,10 @@ def narrowed(blank: object, stored_fields: Mapping[str, object]) -> str:
     return ", ".join(texts)
 
 
-def _has_fewer_digits(stored: torch.dtype, usual: torch.dtype) -> bool:
-    if not (stored.is_floating_point and usual.is_floating_point):
+def _has_fewer_digits(stored_dtype: torch.dtype, usual: torch.dtype) -> bool:
+    if not (stored_dtype.is_floating_point and usual.is_floating_point):
         return False
-    return torch.finfo(stored).eps > torch.finfo(usual).eps
+    return torch.finfo(stored_dtype).eps > torch.finfo(usual).eps
 
 
 def what_is_narrow(texts_by_path: Mapping[str, str]) -> list[str]:

@@ -95,10 +95,10 @@ def check_any_chosen(
     What a predicate chooses is its own affair.
     """
     patterns = {"only": only, "exclude": exclude}
-    used = {name: as_patterns(p) for name, p in patterns.items() if p is not None}
-    if not n_entries or any(callable(p) for group in used.values() for p in group):
+    options = {name: as_patterns(p) for name, p in patterns.items() if p is not None}
+    if not n_entries or any(callable(p) for group in options.values() for p in group):
         return
-    choice = " with ".join(f"{name}={patterns[name]!r:.80}" for name in used)
+    choice = " with ".join(f"{name}={patterns[name]!r:.80}" for name in options)
     raise ValueError(f"{choice} leaves none of {quantity(n_entries, 'entry')} to store")
 
 

@@ -132,14 +132,16 @@ def foreign_record(header: SafeTensorsHeader, source: Source) -> PlacedRecord:
         "memory_format": [],
     }
     texts = {key: text for key, text in metadata.items() if key not in aliases}
-    plain = {
+    plain_values = {
         "kind": "module",
         "type": "",
         "metadata": {},
         "tree": None,
         "tensors": table,
     }
-    record, entries = stored_record(plain, source.name, added={}, has_paths=False)
+    record, entries = stored_record(
+        plain_values, source.name, added={}, has_paths=False
+    )
     record.metadata.update(texts)
     starts = array("q", (tensors.starts[numbers[name]] for name in names))
     return PlacedRecord(record, entries, starts, None)

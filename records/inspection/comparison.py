@@ -289,8 +289,8 @@ def _difference(a: Tensor, b: Tensor) -> Tensor:
     part_a = change - near_b
     lost = (near_b - (change - part_a)) - (near_a + part_a)
     lost = torch.where(lost.isfinite(), lost, 0)
-    rest = (0 if rest_b is None else rest_b) - (0 if rest_a is None else rest_a)
-    return change + (lost + rest)
+    tails = (0 if rest_b is None else rest_b) - (0 if rest_a is None else rest_a)
+    return change + (lost + tails)
 
 
 def _with_rest(values: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -64,8 +64,8 @@ def gathered(data: bytes, *, group: Any = None) -> list[bytes]:
         return firsts
     rests = _gathered_alike(data[_SHORT:], group, max(sizes) - _SHORT)
     return [
-        first + rest[: max(size - _SHORT, 0)]
-        for first, rest, size in zip(firsts, rests, sizes, strict=True)
+        beginning + ending[: max(size - _SHORT, 0)]
+        for beginning, ending, size in zip(firsts, rests, sizes, strict=True)
     ]
 
 

@@ -159,8 +159,8 @@ class FlatValues:
             values = self._next((len(rows) - n_done) * size, step=size)
             if len(values) < size:  # the row goes on in the next block
                 values = values.clone()
-                rest = [piece.clone() for piece in self.take(size - len(values))]
-                values = torch.cat([values, *rest])
+                more_pieces = [piece.clone() for piece in self.take(size - len(values))]
+                values = torch.cat([values, *more_pieces])
             n_more = len(values) // size
             rows[n_done : n_done + n_more].copy_(values.view(n_more, *rows.shape[1:]))
             n_done += n_more

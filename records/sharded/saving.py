@@ -291,8 +291,8 @@ def _is_asked_for(
     On disks each is. A storage that has one of another process has all, and is asked
     once: each question is a request.
     """
-    others = (i for i, part in enumerate(parts) if i and part is not None)
-    return isinstance(folder, RecordFolder) or number == next(others, None)
+    later_parts = (i for i, part in enumerate(parts) if i and part is not None)
+    return isinstance(folder, RecordFolder) or number == next(later_parts, None)
 
 
 @dataclass(slots=True)

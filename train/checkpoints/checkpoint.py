@@ -211,14 +211,14 @@ class Checkpoint(os.PathLike[str]):
         """Raise RecordMismatchError if two different parts are to fill one object."""
         names: dict[int, str] = {}
         for name, part in parts.items():
-            first = names.setdefault(id(part), name)
-            digests = {self.manifest.parts[n].digest for n in (first, name)}
+            first_name = names.setdefault(id(part), name)
+            digests = {self.manifest.parts[n].digest for n in (first_name, name)}
             if len(digests) > 1 and None not in digests:
                 raise RecordMismatchError(
                     str(self.folder),
                     [
-                        f"{first} and {name}: they were saved with different content, "
-                        f"and one {type(part).__name__} is given for both"
+                        f"{first_name} and {name}: they were saved with different "
+                        f"content, and one {type(part).__name__} is given for both"
                     ],
                     "Nothing was changed. Give each an object of its own, or restore "
                     "one of them alone.",

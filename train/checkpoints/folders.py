@@ -104,25 +104,26 @@ class Folders:
         newest = max(folders, default=-1)
         for number, folder in reversed(self._named_by_number()):
             if number > newest and self._lacks_marker(folder):
-                rest = f"{self.key} {newest}" if folders else "the beginning"
-                raise self._without_marker(folder, rest)
+                beginning = f"{self.key} {newest}" if folders else "the beginning"
+                raise self._without_marker(folder, beginning)
         return folders
 
-    def _without_marker(self, folder: Path, rest: str) -> RecordFormatError:
-        others = _WRITERS.keys() - {self.marker}
-        other = next((name for name in others if (folder / name).is_file()), None)
-        if other is not None:
+    def _without_marker(self, folder: Path, beginning: str) -> RecordFormatError:
+        markers = _WRITERS.keys() - {self.marker}
+        marker = next((name for name in markers if (folder / name).is_file()), None)
+        if marker is not None:
+            writer = _WRITERS[marker]
             return RecordFormatError(
                 str(folder),
-                f"a checkpoint of {_WRITERS[other]}",
+                f"a checkpoint of {writer}",
                 f"one with {self.marker}",
-                f"Read it by {_WRITERS[other]}, and give each run a folder of its own.",
+                f"Read it by {writer}, and give each run a folder of its own.",
             )
         return RecordFormatError(
             str(folder),
             f"a checkpoint without {self.marker}",
             "all files that were saved",
-            f"Copy the folder again, or remove it to go on from {rest}.",
+            f"Copy the folder again, or remove it to go on from {beginning}.",
         )
 
     def of_other_keys(self) -> dict[str, Path]:

@@ -24,9 +24,13 @@ class LaterFolders:
 
     def warn(self, number: int) -> None:
         """Warn if there are any beside the checkpoint ``number``, the next save's."""
-        last, self._last = self._last, number
+        last_number, self._last = self._last, number
         # A storage is asked for its index where an answer may be new.
-        may_be_new = isinstance(self.folders, Folders) or last is None or number < last
+        may_be_new = (
+            isinstance(self.folders, Folders)
+            or last_number is None
+            or number < last_number
+        )
         if self._is_told or not may_be_new:
             return
         later = [n for n in self.folders.by_number() if n > number]

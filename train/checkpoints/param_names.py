@@ -197,5 +197,5 @@ def _described_names(record: FlatRecord) -> list[str]:
         names = [(str(module), str(path)) for group in groups for module, path in group]
     except (TypeError, ValueError):
         return []
-    used = {module for module, _ in names} - {""}
-    return [join(*name) if len(used) > 1 else name[1] for name in names]
+    modules_named = {module for module, _ in names} - {""}
+    return [join(*name) if len(modules_named) > 1 else name[1] for name in names]

@@ -44,8 +44,8 @@ def ties_of(objects: Mapping[str, object]) -> Mapping[str, Ties]:
 
 def tied_names(ties: Mapping[str, Ties]) -> frozenset[str]:
     """Return the names of all that have a tensor of another one."""
-    others = (other for of_one in ties.values() for other, _ in of_one.values())
-    return frozenset([*ties, *others])
+    tied_to = (target for of_one in ties.values() for target, _ in of_one.values())
+    return frozenset([*ties, *tied_to])
 
 
 def untied(name: str, value: object, ties: Ties, others: Mapping[str, object]) -> str:

@@ -215,8 +215,8 @@ def profile(config: FitConfig, folder: Path) -> Path:
 
 def _one_device(devices: int | list[int] | str) -> dict[str, Any]:
     """Return the options of a Trainer on the first of ``devices``, in one process."""
-    first = devices[:1] if isinstance(devices, list) else 1
-    return {"devices": first, "num_nodes": 1, "strategy": "auto"}
+    one_device = devices[:1] if isinstance(devices, list) else 1
+    return {"devices": one_device, "num_nodes": 1, "strategy": "auto"}
 
 
 def logger_of(logger: LoggerHparams, folder: Path) -> Any:

@@ -180,8 +180,8 @@ def find_beginning(request: Request[C]) -> Beginning[C]:
 def _warn_of_other_keys(request: Request[Any]) -> None:
     """Warn where a run begins in a folder whose checkpoints count something else."""
     folders = request.folders
-    others = folders.of_other_keys() if isinstance(folders, Folders) else {}
-    for key, folder in others.items():
+    foreign_folders = folders.of_other_keys() if isinstance(folders, Folders) else {}
+    for key, folder in foreign_folders.items():
         warn_user(
             f"{folder.parent}: a run begins anew, though {folder.name} is there, which "
             f"was saved with checkpoint_key={key!r}, and this run counts "

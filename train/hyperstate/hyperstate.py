@@ -408,11 +408,11 @@ class HyperState(Generic[C, S]):
         folders = new_folder.folders
         if not self._links.is_on or not isinstance(folders, Folders):
             return None
-        last = self._links.last_folder(folders)
+        last_folder = self._links.last_folder(folders)
 
         def save(record: WritableRecord, file: Place) -> None:
             assert isinstance(file, Path)  # since it lies in the root
-            earlier = None if last is None else last / file.name
+            earlier = None if last_folder is None else last_folder / file.name
             self._links.write(record, file, earlier, folders.root)
 
         return save

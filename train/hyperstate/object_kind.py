@@ -158,8 +158,8 @@ def open_object(
         raise
 
 
-def _ties(stored: object) -> Ties:
-    rows = stored.items() if isinstance(stored, Mapping) else ()
+def _ties(data: object) -> Ties:
+    rows = data.items() if isinstance(data, Mapping) else ()
     return {
         str(path): (str(place[0]), str(place[1]))
         for path, place in rows

@@ -344,7 +344,7 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _put_back(state: Any, stored: Mapping[str, Any]) -> None:
+def _put_back(state: Any, stored_values: Mapping[str, Any]) -> None:
     """Give ``state`` the stored values, whatever its constructor made of them.
 
     It made the same of the first ones when the run began, and must not do so twice.
@@ -353,8 +353,10 @@ def _put_back(state: Any, stored: Mapping[str, Any]) -> None:
     changed: list[str] = []
     for part in stored_fields(type(state)):
         name = part.attribute
-        if name in stored and _is_other(getattr(state, name), stored[name]):
-            object.__setattr__(state, name, stored[name])
+        if name in stored_values and _is_other(
+            getattr(state, name), stored_values[name]
+        ):
+            object.__setattr__(state, name, stored_values[name])
             changed.append(part.name)
     if changed:
         warn_user(
@@ -366,15 +368,15 @@ def _put_back(state: Any, stored: Mapping[str, Any]) -> None:
         )
 
 
-def _is_other(made: object, stored: object) -> bool:
+def _is_other(actual: object, expected: object) -> bool:
     """Return whether two tensors, or plain data, hold other values."""
-    if made is stored:
+    if actual is expected:
         return False
-    if isinstance(made, Tensor) and isinstance(stored, type(made)):
-        return not _are_equal(made, stored)
-    if isinstance(made, np.ndarray) and isinstance(stored, np.ndarray):
-        return made.shape != stored.shape or not _are_same(made, stored)
-    texts = data_text(made), data_text(stored)
+    if isinstance(actual, Tensor) and isinstance(expected, type(actual)):
+        return not _are_equal(actual, expected)
+    if isinstance(actual, np.ndarray) and isinstance(expected, np.ndarray):
+        return actual.shape != expected.shape or not _are_same(actual, expected)
+    texts = data_text(actual), data_text(expected)
     return None not in texts and texts[0] != texts[1]
 
 
@@ -389,13 +391,13 @@ def _set_defaults(state: Any) -> None:
             object.__setattr__(state, part.name, part.default)
 
 
-def _are_equal(made: Tensor, stored: Tensor) -> bool:
+def _are_equal(actual: Tensor, expected: Tensor) -> bool:
     """Return whether two tensors hold one set of values, wherever they lie."""
-    if made.layout is not torch.strided or type(made) not in (Tensor, nn.Parameter):
+    if actual.layout is not torch.strided or type(actual) not in (Tensor, nn.Parameter):
         return True  # of a class of its own, which alone knows what it wraps
-    if made.shape != stored.shape:
+    if actual.shape != expected.shape:
         return False
-    return _are_same(made.detach().to(stored), stored.detach())
+    return _are_same(actual.detach().to(expected), expected.detach())
 
 
 def _are_same(a: Any, b: Any) -> bool:

@@ -224,8 +224,10 @@ class StateTree(ABC):
 def _stands_for_object(annotation: Any, text: str) -> bool:
     """Return whether an object is declared where ``text`` stands, and no such text."""
     kinds = () if annotation is None else members(annotation)
-    others = [kind for kind in kinds if not _is_object_class(kind)]
-    return len(others) < len(kinds) and not any(_takes(kind, text) for kind in others)
+    plain_kinds = [kind for kind in kinds if not _is_object_class(kind)]
+    return len(plain_kinds) < len(kinds) and not any(
+        _takes(kind, text) for kind in plain_kinds
+    )
 
 
 def _takes(kind: Any, text: str) -> bool:

@@ -60,13 +60,13 @@ class LayerChanges:
     def put_together(self) -> None:
         """Make one row of those of a layer, once all tensors are counted."""
         for row, path in enumerate(self._paths):
-            first = self._rows.setdefault(layer_of(path), row)
-            if first == row:
+            layer = self._rows.setdefault(layer_of(path), row)
+            if layer == row:
                 continue
-            self._n_tensors[first] += self._n_tensors[row]
-            self._n_changed[first] += self._n_changed[row]
-            self._norms[first] = math.hypot(self._norms[first], self._norms[row])
-            self._changes[first] = math.hypot(self._changes[first], self._changes[row])
+            self._n_tensors[layer] += self._n_tensors[row]
+            self._n_changed[layer] += self._n_changed[row]
+            self._norms[layer] = math.hypot(self._norms[layer], self._norms[row])
+            self._changes[layer] = math.hypot(self._changes[layer], self._changes[row])
             self._n_changed[row] = 0
 
     def movement_of(self, path: str, distance: Distance) -> float:

@@ -129,8 +129,8 @@ class PartView:
 def part_views(source: StoredParts) -> Iterator[PartView]:
     """Yield the view of each record. Raises `RecordError` for a damaged optimizer's."""
     for part in source.parts:
-        others = (p.record for p in source.parts if p is not part)
-        yield part_view(part, (r.entries() for r in others if not r.is_typed))
+        records_beside = (p.record for p in source.parts if p is not part)
+        yield part_view(part, (r.entries() for r in records_beside if not r.is_typed))
 
 
 def part_view(part: StoredPart, modules: Iterable[list[Entry]] = ()) -> PartView:

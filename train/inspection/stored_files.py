@@ -59,15 +59,15 @@ def walk_with_links(source: str, unreadable: list[str] | None = None) -> list[Wa
             unreadable.append(str(error.filename))
 
     rows: list[WalkRow] = []
-    waiting, known = [source], set[str]()
+    waiting, visited = [source], set[str]()
     while waiting:
         new_rows = [
             row
             for place in waiting
-            if os.path.realpath(place) not in known
+            if os.path.realpath(place) not in visited
             for row in _finished(os.walk(place, onerror=note))
         ]
-        known.update(os.path.realpath(folder) for folder, _, _ in new_rows)
+        visited.update(os.path.realpath(folder) for folder, _, _ in new_rows)
         rows += new_rows
         places = (os.path.join(row[0], name) for row in new_rows for name in row[1])
         waiting = [place for place in places if os.path.islink(place)]

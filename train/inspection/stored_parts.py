@@ -76,8 +76,8 @@ def files_behind(url: str) -> list[str]:
 
 def files_with_values(record: FlatRecord) -> list[str]:
     """Return the files of a record that are verified; an index of parts reads these."""
-    file, *others = files_of_record(record)
-    return others if file.endswith(INDEX) else [file]
+    file, *value_files = files_of_record(record)
+    return value_files if file.endswith(INDEX) else [file]
 
 
 def _record(source: Readable, verify: bool) -> StoredParts:

@@ -54,14 +54,14 @@ class PlateauSteps:
         Each has the number of its scheduler, and the value that the scheduler watches
         unless that is not known yet.
         """
-        known = {id(due.config): due.value for due in self._due}
+        due_values = {id(due.config): due.value for due in self._due}
         rows: list[dict[str, Any]] = []
         for i, config in enumerate(_plateaus(trainer)):
             if config is None or not _is_to_come(trainer, config):
                 continue
             value = self._value(trainer, config)
             if value is None:
-                value = known.get(id(config))
+                value = due_values.get(id(config))
             rows.append(
                 {
                     "scheduler": i,
@@ -91,12 +91,12 @@ class PlateauSteps:
         self.make(trainer, "step")
         if not trainer.fit_loop.restarting or not _is_epoch_ended(trainer):
             return
-        known = {id(due.config): due.value for due in self._due}
+        due_values = {id(due.config): due.value for due in self._due}
         fresh = values_of_epoch(trainer)
         for config in filter(None, _plateaus(trainer)):
             if not _is_of_epoch(trainer, config):
                 continue
-            value = fresh.get(config.monitor, known.get(id(config)))
+            value = fresh.get(config.monitor, due_values.get(id(config)))
             if value is None:
                 value = trainer.callback_metrics.get(config.monitor)
             self._due = [due for due in self._due if due.config is not config]

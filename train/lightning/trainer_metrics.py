@@ -65,8 +65,8 @@ class TrainerMetrics:
             self._stored = state_of_process(stored, "")
         except RecordMismatchError:
             # Values are those of all processes, or of one chosen by chance anyway.
-            first = state_of_first(stored)
-            self._stored = {**first, _SUMS: dict.fromkeys(first[_SUMS])}
+            of_first = state_of_first(stored)
+            self._stored = {**of_first, _SUMS: dict.fromkeys(of_first[_SUMS])}
 
     def training_begins(self, trainer: Trainer) -> None:
         """Let the trainer know what it knew; of validation only if there is one."""

@@ -194,12 +194,12 @@ def _groups(spans: Spans) -> list[list[int]]:
     order = np.lexsort((ends, starts))
     reaches = np.maximum.accumulate(ends[order])
     groups: list[list[int]] = []
-    last = -1
+    last_place = -1
     for place in map(int, np.flatnonzero(starts[order][1:] < reaches[:-1]) + 1):
-        if place != last + 1 or not groups:
+        if place != last_place + 1 or not groups:
             groups.append([int(order[place - 1])])
         groups[-1].append(int(order[place]))
-        last = place
+        last_place = place
     return groups
 
 

@@ -24,9 +24,9 @@ def test_lazy_fields_are_read_when_touched(
     run = HyperState.load(Config, LazyState, begin_lazy, checkpoint_dir=tmp_path)
     advance(run, 1)
     opened: list[str] = []
-    from burnish.train.hyperstate import restoring, state_objects
+    from burnish.train.hyperstate import object_kind, restoring
 
-    real = state_objects.open_object
+    real = object_kind.open_object
 
     def counted(files: Any, file: str, name: str, *options: Any) -> Any:
         opened.append(name)
