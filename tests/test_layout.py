@@ -122,7 +122,7 @@ FLOORS = {
     "optim/engines": [
         ("__init__", "memory", "tracing"),
         ("renewals",),
-        ("bucket", "codegen", "self_check"),
+        ("bucket", "codegen", "self_check", "written_step"),
         ("agreement", "blocks", "foreach", "portions", "torch_fused"),
         ("compiled", "loop", "shares"),
         ("choice", "gathered", "stacked"),

@@ -84,7 +84,7 @@ def _recorded(
             why = "elementwise, on an accelerator"
             return EngineChoice(Foreach(), why, reads_shape)
         if fused and compiled(recorded, layout, step, numbers) is not None:
-            return EngineChoice(Compiled(), "elementwise", reads_shape)
+            return EngineChoice(Compiled(Blocks()), "elementwise", reads_shape)
         replayable(recorded, layout, step, numbers)
     except Unfit as unfit:
         return EngineChoice(None, str(unfit), reads_shape)

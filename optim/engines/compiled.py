@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ...config.process.log import LOG
 from ...config.process.user_warning import warn_user
-from .blocks import Blocks
-from .bucket import Bucket, Job
+from .bucket import Bucket, Engine, Job
 from .codegen.c_code import c_source
 from .codegen.compiler import CompileError, load_library
 from .codegen.program import program_of
@@ -35,8 +34,9 @@ class Compiled:
     keeps_addresses = True
     computes_ahead = False
 
-    def __init__(self) -> None:
-        self.fallback = Blocks()
+    def __init__(self, fallback: Engine) -> None:
+        """Have ``fallback`` do the steps that cannot be compiled."""
+        self.fallback = fallback
         self.table = np.empty((0, 0), dtype=np.int64)
         self.address = 0
         self.seen: list[int] | None = None

@@ -12,11 +12,11 @@ from torch import Tensor
 from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.shares import own_share, share_of
 from .bucket import Bucket, Job
-from .loop import checked, in_digits_of, keep, matching_grad
 from .memory.tensor_form import stepped_tensor
 from .portions import StepFailed, Write, job_of_each
 from .tracing.state_fields import state_of
 from .tracing.step_call import StepCall
+from .written_step import checked, in_digits_of, keep, matching_grad
 
 
 class Gathered:

@@ -13,7 +13,7 @@ from ...records.tensors.memory import is_dense
 from .bucket import Bucket, Engine, Unfit
 from .choice import EngineChoice, choose, is_elementwise, usable_kernel
 from .gathered import Gathered
-from .loop import Loop, checked, in_digits_of, matching_grad
+from .loop import Loop
 from .memory.entangled import entangled
 from .memory.tensor_form import is_plain_tensor, stepped_tensor
 from .portions import StepFailed
@@ -25,6 +25,7 @@ from .tracing.recording import ImpureStepError
 from .tracing.state_fields import declared, field_names, state_of
 from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout
+from .written_step import checked, in_digits_of, matching_grad
 
 StateFields = dict[str, Any]
 _NUMBERS = (int, float, bool, str)

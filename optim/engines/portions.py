@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...records.tensors.torch_internals import storage_address
 from .bucket import Bucket, Job
+from .memory.tensor_form import memory_of
 
 ROOM = 64 * 1024 * 1024
 """How many bytes of results are kept before the first is written."""
@@ -94,9 +94,3 @@ def job_of(portions: list[Portion], tensors: Sequence[Any], nbytes: int) -> Job:
 def _share_memory(tensors: Sequence[Any]) -> bool:
     places = [memory_of(t) for t in tensors if t.layout is torch.strided and t.numel()]
     return len(set(places)) != len(places)
-
-
-def memory_of(tensor: Any) -> Any:
-    """Return what two tensors have in common that may share memory."""
-    local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return storage_address(local.untyped_storage())

@@ -8,10 +8,10 @@ from torch import Tensor
 from ...config.process.interrupts import raise_of_signal
 from ...records.tensors.torch_internals import copy_tensors
 from .bucket import Bucket, Job
-from .loop import checked, matching_grad
 from .portions import Portion, StepFailed, Write, job_of
 from .tracing.extended_state import ROUNDING_KEY
 from .tracing.step_call import StepCall
+from .written_step import checked, matching_grad
 
 SIDE = 128
 """Matrices of more rows or columns fill the processor by themselves."""

@@ -59,7 +59,7 @@ from .part_files import name_in_part
 from .pieces import PiecewisePayload
 from .remote_folder import AnyRecordFolder, record_folder
 from .save_plan import SavePlan
-from .saving import check_parts, write_index
+from .saving import check_parts, part_file, write_index
 from .shard_index import IN_CHUNKS, INDEX, PartFile, ShardIndex, new_save_id, part_name
 
 T = TypeVar("T")
@@ -197,7 +197,7 @@ class RecordStorageWriter(StorageWriter):
         record = Entries.of(entries, metadata=about, type_name="part")
         folder = self._folder
         as_written(record).save(folder.file(name))
-        return folder.part(name)
+        return part_file(folder, name)
 
 
 class RecordStorageReader(StorageReader):

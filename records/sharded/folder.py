@@ -20,7 +20,6 @@ from ...config.storage.scratch import (
     scratch_pattern,
     taken_over,
 )
-from ..format import format_named
 from ..io.sink import Sink, open_sink
 from ..io.source import FileSource, Source
 from .shard_index import INDEX, PartFile, save_id_of
@@ -49,17 +48,9 @@ class RecordFolder:
         """Open a file for writing, which appears whole at the end or not at all."""
         return open_sink(self.file(name))
 
-    def source(self, name: str) -> Source:
-        """Open a file for reading."""
-        return FileSource(self.file(name))
-
-    def part(self, name: str) -> PartFile:
-        """Return what pins a part, as it is now."""
-        source = FileSource(self.file(name), map_file=False)
-        try:
-            return PartFile(name, source.size, format_named("mpk").digest(source))
-        finally:
-            source.close()
+    def source(self, name: str, *, map_file: bool | None = None) -> Source:
+        """Open a file for reading, mapped where that is safe unless one says else."""
+        return FileSource(self.file(name), map_file=map_file)
 
     def size(self, name: str) -> int | None:
         """Return how many bytes a file has; None if it is not there."""

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from ...config.process.interrupts import suppressed
-from ..format import format_named
 from ..io.remote.address import address_of, size_at
 from ..io.remote.remote_source import RemoteSource
 from ..io.remote.stored_folder import ABANDONED, StoredFolder
@@ -45,17 +44,9 @@ class RemoteRecordFolder:
         with open_sink(self.file(name)) as sink:
             yield sink
 
-    def source(self, name: str) -> Source:
-        """Open an object for reading."""
+    def source(self, name: str, *, map_file: bool | None = None) -> Source:
+        """Open an object for reading, which is never mapped."""
         return RemoteSource(StoredObject(address_of(self.file(name))), verify=True)
-
-    def part(self, name: str) -> PartFile:
-        """Return what pins a part, as it is now."""
-        source = self.source(name)
-        try:
-            return PartFile(name, source.size, format_named("mpk").digest(source))
-        finally:
-            source.close()
 
     def size(self, name: str) -> int | None:
         """Return how many bytes an object has; None if it is not there."""

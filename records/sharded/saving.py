@@ -410,7 +410,16 @@ def write_part(
     if not part.entries.entries():
         return None
     part.save(folder.file(name), progress)
-    return folder.part(name)
+    return part_file(folder, name)
+
+
+def part_file(folder: AnyRecordFolder, name: str) -> PartFile:
+    """Return what pins a part of a folder, as it is now."""
+    source = folder.source(name, map_file=False)
+    try:
+        return PartFile(name, source.size, format_named("mpk").digest(source))
+    finally:
+        source.close()
 
 
 def write_index(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ....config.process.interrupts import raise_of_signal
+from ....records.tensors.torch_internals import storage_address
 
 
 @runtime_checkable
@@ -85,3 +86,9 @@ def in_form_of(param: Tensor | None, value: Any) -> Any:
     except RuntimeError as error:  # pairs that do not lie two by two
         raise_of_signal(error)
         return torch.view_as_complex(value.contiguous().clone())
+
+
+def memory_of(tensor: Any) -> Any:
+    """Return what two tensors have in common that may share memory."""
+    local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return storage_address(local.untyped_storage())

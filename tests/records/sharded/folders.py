@@ -10,7 +10,7 @@ from burnish.records.record_writer import RecordWriter
 from burnish.records.sharded.folder import RecordFolder
 from burnish.records.sharded.layout import Layout, Rectangle
 from burnish.records.sharded.save_plan import SavePlan
-from burnish.records.sharded.saving import write_index
+from burnish.records.sharded.saving import part_file, write_index
 from burnish.records.sharded.shard_index import INDEX, ShardIndex, part_name
 
 
@@ -32,7 +32,7 @@ def write_folder(
         name = part_name(part, n_parts, save_id)
         if own:
             writer.save(record_of(own), folder.file(name))
-        index.parts.append(folder.part(name) if own else None)
+        index.parts.append(part_file(folder, name) if own else None)
     write_index(writer.prepare(record_of(tensors)), SavePlan(index), folder)
     return path / INDEX
 

@@ -14,6 +14,7 @@ from burnish.records.sharded.folder import (
     is_record_folder,
 )
 from burnish.records.sharded.layout import Layout
+from burnish.records.sharded.saving import part_file
 
 from .folders import parts_of, write_folder
 
@@ -71,7 +72,7 @@ def test_a_part_that_the_index_names_is_never_removed(tmp_path: Path) -> None:
     folder = written(tmp_path)
     names = parts_of(tmp_path)
 
-    folder.remove_parts([folder.part(name) for name in names if "111" in name])
+    folder.remove_parts([part_file(folder, name) for name in names if "111" in name])
 
     assert parts_of(tmp_path) == names
 
