@@ -21,10 +21,10 @@ from ..records.calls import explain_calls
 from .blueprint.lightning import reopen_blueprints
 from .hyperparameters.capture import ask_back, capture
 from .hyperparameters.declared import argument_hints, declared_type, is_constrained
+from .hyperparameters.hparams_node import HparamsDict
 from .hyperparameters.reader import from_hyperparameters
 from .hyperparameters.record_metadata import arguments_by_name, factory_of
 from .hyperparameters.structure import note_structure
-from .hyperparameters.values import HparamsDict
 from .hyperparameters.writer import get_hparams
 from .modules.classes import by_class
 from .modules.module_argument import method_of_modules

@@ -282,6 +282,7 @@ TESTED_IN = {
     "core/errors.py": "core/hyperparameters/test_reader.py",
     "core/evolution/record_changes.py": "core/evolution/test_record_check.py",
     "core/hyperparameters/descriptions.py": "core/hyperparameters/test_values.py",
+    "core/hyperparameters/hparams_node.py": "core/hyperparameters/test_values.py",
     "core/hyperparameters/module_plan.py": "core/hyperparameters/test_build.py",
     "core/persistence/burn_layers.py": "core/persistence/test_burn_convention.py",
     "core/persistence/comparison.py": "core/persistence/test_meaning.py",

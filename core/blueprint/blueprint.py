@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 from torch import nn
 
 from ...config.short_text import with_article
+from ..hyperparameters.hparams_node import BLUEPRINT
 from ..hyperparameters.module_plan import passed_values
-from ..hyperparameters.values import BLUEPRINT
 from ..modules.registry import allow_classes
 from .construction.construct import construct
 from .construction.construction_run import ConstructionRuns, current_runs

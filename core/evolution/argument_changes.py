@@ -15,8 +15,8 @@ from ...config.rules import DeleteField, RenameField
 from ...config.schema.change import Severity
 from ...config.spelling import similarity
 from ...records.errors import RecordError
+from ..hyperparameters.hparams_node import VERSION
 from ..hyperparameters.upgrade import upgraded_node
-from ..hyperparameters.values import VERSION
 from ..modules.registry import names_of
 from ..modules.signature import variadic_of
 from .record_changes import RecordChange

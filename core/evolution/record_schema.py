@@ -21,8 +21,8 @@ from ...records.flat_record import FlatRecord
 from ...records.tensors.dtypes import BY_NAME, NAME_OF
 from ...records.tensors.torch_internals import transient_buffers
 from ..errors import HyperparameterError
+from ..hyperparameters.hparams_node import SAVE
 from ..hyperparameters.reader import planned
-from ..hyperparameters.values import SAVE
 from ..modules.classes import declared_class, is_decorated
 from ..modules.registry import names_of
 from ..modules.signature import VARIADIC, parameters_of

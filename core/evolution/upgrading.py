@@ -15,7 +15,7 @@ from ...records.entries.entries import Entries, library_part, path_index, with_p
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ..errors import HyperparameterError
-from ..hyperparameters.values import VERSION
+from ..hyperparameters.hparams_node import VERSION
 from ..modules.classes import declared_class
 from ..modules.tree import Places
 from ..modules.versions import new_path, rules_of, version_of

@@ -15,13 +15,7 @@ from ..modules.registry import Node
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from .declared import computed_fields
 from .descriptions import named_default
-from .values import (
-    ALL,
-    DEFAULTS,
-    RESERVED,
-    UNSTORED,
-    is_child,
-)
+from .hparams_node import ALL, DEFAULTS, RESERVED, UNSTORED, is_child
 
 
 def check_no_argument(cls: type[nn.Module], node: Node, name: str, path: str) -> None:

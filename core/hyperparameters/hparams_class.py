@@ -33,7 +33,7 @@ from .declared import (
     is_constrained,
     list_of,
 )
-from .values import RESERVED, is_child
+from .hparams_node import RESERVED, is_child
 from .writer import Writer
 
 

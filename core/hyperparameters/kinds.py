@@ -31,9 +31,7 @@ from .declared import (
     names_value,
     needs_class,
 )
-from .module_plan import ModulePlan, PartialPlan, Reference, StructPlan
-from .torch_layers import is_torch_layer
-from .values import (
+from .hparams_node import (
     CONTAINERS,
     CONTAINERS_OF_TORCH,
     KINDS,
@@ -41,6 +39,8 @@ from .values import (
     is_node,
     is_plain_value,
 )
+from .module_plan import ModulePlan, PartialPlan, Reference, StructPlan
+from .torch_layers import is_torch_layer
 
 TYPES_OF_KINDS: Mapping[str, Any] = {
     "tuple": tuple,

@@ -28,6 +28,17 @@ from .build import Build
 from .capture import builder_of
 from .checks import check_complete, check_defaults, check_no_argument, check_stored
 from .declared import Hint, allows_kinds, argument_hints, is_plain_struct, needs_class
+from .hparams_node import (
+    CLASS,
+    FUNCTION,
+    KEYWORDS,
+    NOTES,
+    REF,
+    RESERVED,
+    TENSOR,
+    is_child,
+    is_plain_value,
+)
 from .kinds import (
     HintWithKinds,
     PlainItems,
@@ -51,20 +62,7 @@ from .module_plan import (
 from .node_readers import node_reader
 from .torch_layers import Values, is_torch_layer, tuples
 from .upgrade import upgraded_node
-from .values import (
-    CLASS,
-    FUNCTION,
-    KEYWORDS,
-    NOTES,
-    REF,
-    RESERVED,
-    TENSOR,
-    is_child,
-    is_plain_value,
-    restored_key,
-    restored_sequence,
-    restored_value,
-)
+from .values import restored_key, restored_sequence, restored_value
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -21,11 +21,7 @@ from ..modules.tree import Places, places_of
 from ..modules.versions import version_of
 from .capture import ARGUMENTS, builder_of, library_bases
 from .descriptions import description
-from .module_plan import PassedArgument
-from .reader import planned
-from .structure import is_storable, note_of_changes
-from .upgrade import upgraded_node
-from .values import (
+from .hparams_node import (
     ALL,
     CONTAINERS,
     DEFAULTS,
@@ -36,6 +32,10 @@ from .values import (
     VERSION,
     is_child,
 )
+from .module_plan import PassedArgument
+from .reader import planned
+from .structure import is_storable, note_of_changes
+from .upgrade import upgraded_node
 from .writer import Writer
 
 M = TypeVar("M", bound=nn.Module)

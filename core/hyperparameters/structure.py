@@ -27,8 +27,8 @@ from ..modules.registry import MODULE, NAME, names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of
 from .descriptions import description
+from .hparams_node import ATTRIBUTES, CHANGED
 from .torch_layers import is_torch_layer
-from .values import ATTRIBUTES, CHANGED
 
 STRUCTURE = "_burnish_structure"
 """Where a module keeps its `Structure`."""

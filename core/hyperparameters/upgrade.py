@@ -13,7 +13,7 @@ from ...records.errors import RecordError, RecordVersionError
 from ..errors import HyperparameterError
 from ..modules.registry import NAME, Node
 from ..modules.versions import new_path, rules_of, version_of
-from .values import ALL, NOTES, VERSION, is_child
+from .hparams_node import ALL, NOTES, VERSION, is_child
 
 
 def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, Any]:

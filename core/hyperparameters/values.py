@@ -15,79 +15,22 @@ import enum
 import os
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeGuard
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
 
 from ...config.classes.annotations import unresolved
 from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import is_struct_value, members
 from ...config.plain.codec import TAGGED_DEPTH
 from ...config.plain.enums import member_value
-from ...config.plain.node import AS_THEY_ARE
 from ...config.short_text import short_repr, with_article
-from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..errors import HyperparameterError
 from .declared import Hint, allows_kinds, declares, may_be_members, names_value
 from .descriptions import UnstoredError, description
-
-REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
-FUNCTION, KEYWORDS = "__function__", "keywords"
-CHILDREN, VERSION, SAVE, KINDS = "__children__", "__version__", "__save__", "__kinds__"
-
-MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR, FUNCTION})
-"""Keys that a dict of plain data cannot have."""
-
-BLUEPRINT = "__blueprint__"
-"""What a module was built from, if that is more than a call of its class."""
-
-RESULT = "result"
-"""In a stored blueprint: the paths that it changed, and what came to stand there."""
-
-CHANGED, ATTRIBUTES = "__changed__", "attributes"
-"""What was changed in a module after its constructor: paths, classes, attributes."""
-
-ORIGIN = "_burnish_blueprint"
-"""Where a module keeps the blueprint that it was built from."""
-
-UNSTORED = "__unstored__"
-"""The key of the arguments that were not plain data, by name, with what they were."""
-
-DEFAULTS = "__defaults__"
-"""The key of arguments that were an untouched default and no plain data, by name."""
-
-NOTES = frozenset({CONTAINERS, KINDS, UNSTORED, DEFAULTS})
-"""The keys under which something is said of arguments beside their values, by name."""
-
-ALL = "*"
-"""The name of all arguments together, where nothing tells one from another."""
-
-RESERVED = frozenset(
-    {"__module__", "__name__", "__registered__", CHILDREN, VERSION, SAVE}
-    | {BLUEPRINT, CHANGED, *NOTES}
-)
-"""Keys of a module's hyperparameters that are not an argument."""
-
-LISTS: tuple[type[nn.Module], ...] = (nn.Sequential, nn.ModuleList)
-CONTAINERS_OF_TORCH: tuple[type[nn.Module], ...] = (*LISTS, nn.ModuleDict)
-"""Containers that stand as lists and dicts in the hyperparameters of their owner."""
-
-
-def is_node(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether ``value`` stands for a module, or for one said before."""
-    return isinstance(value, Mapping) and ("__name__" in value or REF in value)
-
-
-def is_child(value: object) -> bool:
-    """Return whether ``value`` is made of modules alone, as the entry of a child is."""
-    if is_node(value):
-        return True
-    if isinstance(value, Mapping):
-        return all(map(is_child, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
-    return isinstance(value, list | tuple) and all(map(is_child, value))  # pyright: ignore[reportUnknownArgumentType]  # data
+from .hparams_node import MARKS
 
 
 def check_depth(path: str, depth: int) -> None:
@@ -143,12 +86,6 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
     if callable(item) and type(value).__module__ == "numpy" and not value.shape:
         return plain_value(item(), hint, where)
     raise _no_plain_data(value, where)
-
-
-def is_plain_value(value: object) -> bool:
-    """Return whether ``value`` stands for itself, whatever is declared of it."""
-    cls = type(value)
-    return cls in AS_THEY_ARE and (cls is not str or value not in DTYPES)
 
 
 def plain_key(value: object, hint: Hint, where: str) -> str:
@@ -311,30 +248,3 @@ OF_LATER_DATACLASS = (
 """What is said of an instance of a dataclass that derives from a decorated class."""
 
 NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
-
-
-class HparamsDict(dict[str, Any]):
-    """A dict whose items are attributes too: ``net.hparams.encoder.width``.
-
-    A copy: changing it changes no module.  The class is under ``["__name__"]``.
-    """
-
-    __slots__ = ()
-    # Plain data that holds it is read as a dict, and nobody need be told.
-    _comes_back_plain: ClassVar[bool] = True
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            hint = did_you_mean(name, self)
-            raise AttributeError(f"no hyperparameter {name!r}.{hint}") from None
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(
-            f"{name!r}: hyperparameters are a copy. Change the item, "
-            f"hparams[{name!r}] = ..., and build from it with from_hyperparameters."
-        )
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(name for name in self if name.isidentifier())]

@@ -42,10 +42,7 @@ from .declared import (
     needs_class,
 )
 from .descriptions import named_default, why_unstored
-from .kinds import kind_spec, spec_of
-from .reader import planned_value
-from .torch_layers import Template, Values
-from .values import (
+from .hparams_node import (
     ALL,
     BLUEPRINT,
     CHILDREN,
@@ -57,18 +54,23 @@ from .values import (
     KEYWORDS,
     KINDS,
     LISTS,
-    NOT_CAPTURED,
-    NOT_NOTED,
-    OF_LATER_DATACLASS,
     ORIGIN,
     REF,
     TENSOR,
     UNSTORED,
     VERSION,
     HparamsDict,
+    is_plain_value,
+)
+from .kinds import kind_spec, spec_of
+from .reader import planned_value
+from .torch_layers import Template, Values
+from .values import (
+    NOT_CAPTURED,
+    NOT_NOTED,
+    OF_LATER_DATACLASS,
     check_declared,
     check_depth,
-    is_plain_value,
     plain_key,
     plain_value,
 )

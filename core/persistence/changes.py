@@ -17,9 +17,9 @@ from ...config.path import join
 from ...records.entries.entries import Entries
 from ...records.entries.select import selected
 from ...records.errors import RecordMismatchError
+from ..hyperparameters.hparams_node import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
 from ..hyperparameters.structure import is_lasting, plain_attribute
 from ..hyperparameters.torch_layers import is_torch_layer
-from ..hyperparameters.values import ATTRIBUTES, CHANGED, CONTAINERS_OF_TORCH
 from ..modules.classes import declared_class
 from ..modules.registry import NAME, is_same_class
 from ..modules.tree import places_of, unwrapped

@@ -17,8 +17,7 @@ from ...records.errors import RecordError
 from ...records.tensors.dtypes import ALL as DTYPES
 from ..hyperparameters.capture import builder_of
 from ..hyperparameters.declared import allows_kinds, argument_hints
-from ..hyperparameters.upgrade import upgraded_node
-from ..hyperparameters.values import (
+from ..hyperparameters.hparams_node import (
     ALL,
     BLUEPRINT,
     CLASS,
@@ -32,6 +31,7 @@ from ..hyperparameters.values import (
     UNSTORED,
     is_child,
 )
+from ..hyperparameters.upgrade import upgraded_node
 from ..hyperparameters.writer import Writer, own_node
 from ..modules.classes import declared_class
 from ..modules.registry import (

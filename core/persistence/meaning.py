@@ -11,10 +11,7 @@ from ...config.spelling import did_you_mean
 from ...records.entries.entries import Entries, Reading, with_parts
 from ...records.errors import RecordMismatchError
 from ..evolution.upgrading import upgrade_paths
-from ..hyperparameters.reader import planned
-from ..hyperparameters.record_metadata import stored_hparams
-from ..hyperparameters.structure import note_of_changes
-from ..hyperparameters.values import (
+from ..hyperparameters.hparams_node import (
     ALL,
     BLUEPRINT,
     CHANGED,
@@ -22,6 +19,9 @@ from ..hyperparameters.values import (
     RESULT,
     UNSTORED,
 )
+from ..hyperparameters.reader import planned
+from ..hyperparameters.record_metadata import stored_hparams
+from ..hyperparameters.structure import note_of_changes
 from ..hyperparameters.writer import own_node
 from ..modules.classes import declared_class
 from ..modules.registry import NAME, is_same_class

@@ -20,9 +20,9 @@ from ...records.open import open_record
 from ...records.precision import PrecisionLike
 from ...records.recorder import Recorder
 from ..errors import HyperparameterError
+from ..hyperparameters.hparams_node import SAVE
 from ..hyperparameters.reader import planned
 from ..hyperparameters.structure import note_of_changes
-from ..hyperparameters.values import SAVE
 from ..hyperparameters.writer import get_hparams
 from ..modules.module_argument import check_module
 from ..modules.tree import places_of, unwrapped

@@ -19,7 +19,7 @@ from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
 from ...records.source_errors import what_to_read
-from ..hyperparameters.values import SAVE
+from ..hyperparameters.hparams_node import SAVE
 from .shards import INDEX, OUR_SHARD, open_shards, read_shard_index, shard_names
 
 CONFIG = "config.json"

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from ...hyperparameters.hparams_node import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
 from ...hyperparameters.structure import note_structure
-from ...hyperparameters.values import ALL, BLUEPRINT, ORIGIN, RESULT, UNSTORED
 from ...hyperparameters.writer import Writer, own_node
 from ...modules.classes import declared_class
 from ...modules.tree import places_of, unwrapped

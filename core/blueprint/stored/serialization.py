@@ -20,7 +20,7 @@ from ....config.path import join
 from ....config.tree import MAX_DEPTH
 from ...errors import UnknownClassError
 from ...evolution.upgrading import upgrade_blueprint
-from ...hyperparameters.values import VERSION as CLASS_VERSION
+from ...hyperparameters.hparams_node import VERSION as CLASS_VERSION
 from ...modules.registry import NAME, class_named, names_of
 from ...modules.signature import parameters_of
 from ...modules.versions import version_of
