@@ -295,6 +295,7 @@ TESTED_IN = {
     "core/state/param_selection.py": "core/state/test_entries.py",
     "optim/engines/codegen/block_code.py": "optim/engines/test_blocks.py",
     "optim/engines/self_check.py": "optim/engines/codegen/test_compiler.py",
+    "optim/engines/written_step.py": "optim/engines/test_loop.py",
     "optim/engines/tracing/trace.py": "optim/engines/tracing/test_stand_in.py",
     "optim/stepping/report.py": "optim/engines/test_choice.py",
     "optim/stepping/stepper.py": "optim/engines/test_plan.py",
