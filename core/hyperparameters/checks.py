@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from inspect import Parameter
-from typing import Any
 
 from torch import nn
 
@@ -15,7 +14,7 @@ from ..modules.registry import Node
 from ..modules.signature import VARIADIC, parameters_of, takes_any_name
 from .declared import computed_fields
 from .descriptions import named_default
-from .hparams_node import ALL, DEFAULTS, RESERVED, UNSTORED, is_child
+from .hparams_node import ALL, DEFAULTS, RESERVED, UNSTORED, dict_at, is_child
 
 
 def check_no_argument(cls: type[nn.Module], node: Node, name: str, path: str) -> None:
@@ -50,14 +49,8 @@ def _is_computed(cls: type[nn.Module], node: Node, name: str, path: str) -> bool
 
 def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
     """Raise for arguments that the class takes and that no file could hold."""
-    unstored: Any = node.get(UNSTORED, {})
-    if not isinstance(unstored, Mapping):
-        where = join(path, UNSTORED)
-        raise HyperparameterError(
-            where, f"expected a dict, found {short_repr(unstored)}"
-        )
     name = cls.__qualname__
-    for argument, description in unstored.items():
+    for argument, description in dict_at(node, UNSTORED, path).items():
         if argument == ALL:
             raise HyperparameterError(
                 path,
@@ -73,13 +66,7 @@ def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
 
 def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
     """Raise for a default that no file holds, and that is another one today."""
-    defaults: Any = node.get(DEFAULTS, {})
-    if not isinstance(defaults, Mapping):
-        where = join(path, DEFAULTS)
-        raise HyperparameterError(
-            where, f"expected a dict, found {short_repr(defaults)}"
-        )
-    for name, stored_default in defaults.items():
+    for name, stored_default in dict_at(node, DEFAULTS, path).items():
         parameter = parameters_of(cls).get(name)
         if parameter is None or name in node or parameter.default is Parameter.empty:
             continue

@@ -5,9 +5,13 @@ from typing import Any, ClassVar, TypeGuard
 
 from torch import nn
 
+from ...config.path import join
 from ...config.plain.node import AS_THEY_ARE
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...records.tensors.dtypes import ALL as DTYPES
+from ..errors import HyperparameterError
+from ..modules.registry import Node
 
 REF, CLASS, TENSOR, CONTAINERS = "__ref__", "__class__", "__tensor__", "__containers__"
 FUNCTION, KEYWORDS = "__function__", "keywords"
@@ -63,6 +67,19 @@ def is_child(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(map(is_child, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
     return isinstance(value, list | tuple) and all(map(is_child, value))  # pyright: ignore[reportUnknownArgumentType]  # data
+
+
+def dict_at(node: Node, key: str, path: str = "") -> Mapping[str, Any]:
+    """Return what ``node``, at ``path``, has under one of the keys; {} for nothing.
+
+    Raises HyperparameterError for what is no dict.
+    """
+    value: Any = node.get(key, {})
+    if not isinstance(value, Mapping):
+        raise HyperparameterError(
+            join(path, key), f"expected a dict, found {short_repr(value)}"
+        )
+    return value  # pyright: ignore[reportUnknownVariableType]  # data
 
 
 def is_plain_value(value: object) -> bool:

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...records.calls import home_of
 from ...records.entries.entries import Entries, library_part
@@ -30,6 +29,7 @@ from .hparams_node import (
     RESERVED,
     UNSTORED,
     VERSION,
+    dict_at,
     is_child,
 )
 from .module_plan import PassedArgument
@@ -244,7 +244,7 @@ def overlay_arguments(
     if not (is_same_class(stored_node, cls) or is_of_a_parent(stored_node, cls)):
         return None
     node = upgraded_node(cls, stored_node, "")
-    is_unknown = ALL in _mapping(node, UNSTORED)
+    is_unknown = ALL in dict_at(node, UNSTORED)
     if is_unknown or not _are_names_known(node, cls, arguments):
         return None
     current_entries = {
@@ -253,7 +253,7 @@ def overlay_arguments(
         if name in parameters_of(cls) or name in RESERVED or is_child(value)
     }
     notes: dict[str, Any] = {
-        key: {k: v for k, v in _mapping(node, key).items() if k not in arguments}
+        key: {k: v for k, v in dict_at(node, key).items() if k not in arguments}
         for key in (UNSTORED, DEFAULTS, CONTAINERS, KINDS)
     }
     if version_of(cls):
@@ -275,7 +275,7 @@ def _passed_entries(
                 key: PassedArgument(f"{name}.{key}", item)
                 for key, item in value.items()
             }
-            entries[name] = {**_mapping(stored_node, name), **more}
+            entries[name] = {**dict_at(stored_node, name), **more}
         else:
             entries[name] = PassedArgument(name, value)
     return entries
@@ -301,10 +301,3 @@ def _are_names_known(
         return False
     is_by_position = any(node.get(name) for name in variadic)
     return not (is_by_position and Parameter.VAR_KEYWORD in kinds.values())
-
-
-def _mapping(node: Node, key: str) -> Mapping[str, Any]:
-    value: Any = node.get(key, {})
-    if not isinstance(value, Mapping):
-        raise HyperparameterError(key, f"expected a dict, found {short_repr(value)}")
-    return value  # pyright: ignore[reportUnknownVariableType]  # data
