@@ -1,6 +1,6 @@
 """Edits of the log: whom they concern, which they replace, how paths follow items."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -219,14 +219,7 @@ class WrapShift:
 
     def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
         """Return what becomes of ``edits``, by identity; none of them goes."""
-        replacements: dict[int, Edit | None] = {}
-        for edit in edits:
-            if isinstance(edit, CallMethod) and edit.is_at_once:
-                continue
-            target = self._target_of(edit)
-            if target != edit.target:
-                replacements[id(edit)] = replace(edit, target=target)
-        return replacements
+        return _replacements(edits, self._target_of)
 
     def target_after(self, target: Target) -> Target | None:
         """Return what ``target`` is called afterwards."""
@@ -273,16 +266,7 @@ class PathShift:
 
     def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
         """Return what becomes of ``edits``, by identity; None for those that go."""
-        replacements: dict[int, Edit | None] = {}
-        for edit in edits:
-            if isinstance(edit, CallMethod) and edit.is_at_once:
-                continue
-            target = self.target_after(edit.target)
-            if target is None:
-                replacements[id(edit)] = None
-            elif target != edit.target:
-                replacements[id(edit)] = replace(edit, target=target)
-        return replacements
+        return _replacements(edits, lambda edit: self.target_after(edit.target))
 
     def target_after(self, target: Target) -> Target | None:
         """Return what ``target`` is called afterwards, None if all of it goes."""
@@ -314,3 +298,20 @@ def _path_after(path: str, change: ChangeItems, items: ItemNames) -> str | None:
         return path
     renamed = items.new_name(name, change)
     return None if renamed is None else join(items.path, renamed, below_item)
+
+
+def _replacements(
+    edits: Sequence[Edit], target_of: Callable[[Edit], Target | None]
+) -> dict[int, Edit | None]:
+    """Return the edits whose targets are others now, by identity of the ones before."""
+    replacements: dict[int, Edit | None] = {}
+    for edit in edits:
+        # It runs in its turn, on what stands at its path then: before this change.
+        if isinstance(edit, CallMethod) and edit.is_at_once:
+            continue
+        target = target_of(edit)
+        if target is None:
+            replacements[id(edit)] = None
+        elif target != edit.target:
+            replacements[id(edit)] = replace(edit, target=target)
+    return replacements
