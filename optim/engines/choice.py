@@ -1,6 +1,8 @@
 """Which engine takes a step, and why."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .agreement import kernel_agrees
@@ -20,7 +22,8 @@ from .tracing.trace import BucketLayout, Trace, trace
 class EngineChoice:
     """An engine, or None where the step runs as it is written."""
 
-    engine: Engine | None
+    make: Callable[[], Engine] | None
+    """Makes the engine of one bucket, which keeps what it knows of that."""
     why: str
     reads_shape: bool = False
     may_change: bool = False
@@ -35,7 +38,7 @@ def choose(
     """Return the engine for a step; it follows from what is stored and configured."""
     kernel = usable_kernel(step, layout, fused)
     if kernel is not None:
-        return EngineChoice(TorchFused(kernel), "torch has a kernel for it")
+        return EngineChoice(partial(TorchFused, kernel), "torch has a kernel for it")
     choice = _recorded(step, layout, numbers, fused)
     reason = _why_no_kernel(step, layout, fused)
     return replace(choice, why=f"{choice.why}{reason}")
@@ -82,15 +85,16 @@ def _recorded(
         if layout.like.device.type != "cpu":
             listable(recorded, layout, step, numbers)
             why = "elementwise, on an accelerator"
-            return EngineChoice(Foreach(), why, reads_shape)
+            return EngineChoice(Foreach, why, reads_shape)
         if fused and compiled(recorded, layout, step, numbers) is not None:
-            return EngineChoice(Compiled(Blocks()), "elementwise", reads_shape)
+            make = partial(Compiled, Blocks)
+            return EngineChoice(make, "elementwise", reads_shape)
         replayable(recorded, layout, step, numbers)
     except Unfit as unfit:
         return EngineChoice(None, str(unfit), reads_shape)
     refusal = why_not_compiled(recorded) if fused else ""
     why = f"elementwise; not compiled: {refusal}" if refusal else "elementwise"
-    return EngineChoice(Blocks(), why, reads_shape)
+    return EngineChoice(Blocks, why, reads_shape)
 
 
 def is_elementwise(

@@ -1,6 +1,7 @@
 """The compiled loop: a recorded step as C, run over a table of addresses."""
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ class Compiled:
     keeps_addresses = True
     computes_ahead = False
 
-    def __init__(self, fallback: Engine) -> None:
-        """Have ``fallback`` do the steps that cannot be compiled."""
-        self.fallback = fallback
+    def __init__(self, make_fallback: Callable[[], Engine]) -> None:
+        """Have another engine do the steps that cannot be compiled."""
+        self.fallback = make_fallback()
         self.table = np.empty((0, 0), dtype=np.int64)
         self.address = 0
         self.seen: list[int] | None = None

@@ -263,8 +263,8 @@ class BucketPlanner:
         if kind.reason or self.fused is False:
             return [self._looped(kind, kind.reason or "fused=False", step, is_dry)]
         choice = self._choice(kind, step)
-        engine, why = choice.engine, choice.why
-        if engine is None:
+        make, why = choice.make, choice.why
+        if make is None:
             if step.simple.batched and _are_small(kind):
                 why = f"equal small matrices; {why}"
                 return [
@@ -279,9 +279,7 @@ class BucketPlanner:
         for part in kind.by_shape() if choice.reads_shape else [kind]:
             # A trace is kept in its layout, so each bucket has a layout of its own.
             layout = replace(kind.layout, like=part.slots[0].param)
-            # So do engines keep what they know of a bucket; a kernel knows nothing.
-            of_bucket = engine if isinstance(engine, TorchFused) else type(engine)()
-            bucket = part.bucket(of_bucket, why, layout)
+            bucket = part.bucket(make(), why, layout)
             buckets.append(bucket)
             if is_dry:
                 continue
@@ -309,13 +307,13 @@ class BucketPlanner:
         from how their shares lie: a process that gathers alone waits for ever.
         """
         choice = self._choice(kind, step)
-        engine, why = choice.engine, choice.why
-        is_elementwise = engine is not None and not choice.reads_shape
+        make, why = choice.make, choice.why
+        is_elementwise = make is not None and not choice.reads_shape
         if is_elementwise or choice.draws or _knows_shares(step):
             reason = kind.reason or ("fused=False" if self.fused is False else "")
-            if engine is None or not is_elementwise or reason:
+            if make is None or not is_elementwise or reason:
                 return self._looped(kind, reason or why, step, is_dry)
-            return self._on_shares(kind, engine, why, step, is_dry)
+            return self._on_shares(kind, make(), why, step, is_dry)
         bucket = self._looped(kind, why, step, is_dry=True)
         bucket.engine = Gathered()
         if choice.may_change:
@@ -325,8 +323,7 @@ class BucketPlanner:
     def _on_shares(
         self, kind: _Kind, engine: Engine, why: str, step: StepCall, is_dry: bool
     ) -> Bucket:
-        of_bucket = engine if isinstance(engine, TorchFused) else type(engine)()
-        bucket = kind.on_shares(of_bucket, why)
+        bucket = kind.on_shares(engine, why)
         on_shares = bucket.engine
         if is_dry or not isinstance(on_shares, OnShares):
             return bucket

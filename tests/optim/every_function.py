@@ -83,12 +83,12 @@ def outcome(function: Any, pattern: Any, dtype: torch.dtype) -> str:
     step = StepCall(calling(function, pattern), 0.1)
     try:
         layout = BucketLayout(like, None, (), (dtype, dtype))
-        engine = choose(step, layout, {}, None).engine
+        make = choose(step, layout, {}, None).make
     except ImpureStepError:
         return ""
-    if engine is None:
+    if make is None:
         return ""
-    return "recorded" if is_right(step, engine, dtype) else "wrong"
+    return "recorded" if is_right(step, make(), dtype) else "wrong"
 
 
 def is_right(step: StepCall, engine: Any, dtype: torch.dtype) -> bool:
