@@ -50,3 +50,10 @@ class FormatError(BlueprintError):
 
 class AlreadyBuiltError(RuntimeError):
     """A blueprint that was built in place cannot change any more."""
+
+
+def constructor_error(path: str, cls: type, error: Exception) -> ConstructionError:
+    """Return what to raise for a constructor of ``cls`` that raised ``error``."""
+    kind = WrongArgumentsError if isinstance(error, TypeError) else ConstructionError
+    reason = f"{type(error).__name__}: {error}"
+    return kind(path, f"the constructor of {cls.__qualname__} raised {reason}")

@@ -2,17 +2,17 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import xxhash
 
 from ...records.errors import RecordFormatError, RecordVersionError
 from ...records.io.remote.stored_folder import read_place, write_place
 from ...records.io.remote.url import Place
-from .tied_parts import Ties
 
 FILE = "checkpoint.json"
 
@@ -23,6 +23,9 @@ _MOST_BYTES = 64 << 20
 
 _CHECKSUM = "checksum"
 """The key of what tells a digit that flipped; older manifests have none."""
+
+Ties: TypeAlias = Mapping[str, tuple[str, str]]
+"""Of one part: another part, and a path there, by the path of a common tensor here."""
 
 
 class PartRow(NamedTuple):

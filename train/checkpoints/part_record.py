@@ -8,8 +8,8 @@ from ...records.errors import RecordError
 from ...records.io.remote.url import Place
 from ...records.record_writer import RecordWriter, WritableRecord, writer_for
 from .choice import WHOLE, Choice
+from .manifest import Ties
 from .part import Part
-from .tied_parts import Ties
 
 
 @dataclass(frozen=True, slots=True)

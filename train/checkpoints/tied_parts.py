@@ -4,7 +4,6 @@ Each stores them, so that they must come back as one, and with one value.
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -16,9 +15,7 @@ from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.tensors.bits import same_bits
 from ...records.tensors.memory import ORDINARY, memory_address
-
-Ties: TypeAlias = Mapping[str, tuple[str, str]]
-"""Of one part: another part, and a path there, by the path of a common tensor here."""
+from .manifest import Ties
 
 
 def ties_of(objects: Mapping[str, object]) -> Mapping[str, Ties]:

@@ -10,8 +10,8 @@ from torch import nn
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.open import open_record
+from ..checkpoints.manifest import Ties
 from ..checkpoints.param_names import STATE_KEY
-from ..checkpoints.tied_parts import Ties
 from .stored_files import StoredFiles
 
 KEY = STATE_KEY

@@ -21,10 +21,11 @@ from ...records.io.remote.url import Place
 from ...records.io.save_handle import join_saves
 from ...records.processes.messages import n_processes
 from ..checkpoints.distributed import has_shares
+from ..checkpoints.manifest import Ties
 from ..checkpoints.part_kinds import modules_in, part_of
 from ..checkpoints.rng import restored_generators
 from ..checkpoints.shared_parts import with_own_shares
-from ..checkpoints.tied_parts import Ties, untied
+from ..checkpoints.tied_parts import untied
 from .blob_markers import LEGACY_SUFFIX, has_blobs
 from .digests import check_digest
 from .field_marks import PENDING, Lazy

@@ -22,7 +22,7 @@ from ..errors import (
     ConstructionError,
     NotRepeatedError,
     SettingError,
-    WrongArgumentsError,
+    constructor_error,
 )
 from ..tree.computed_values import (
     altered_trees,
@@ -308,15 +308,6 @@ def call_root_constructor(
         frames = runs.failed_frames
         cls = (frames[-1].node if frames else expected).original_cls
         raise constructor_error(_where(runs), cls, error) from error
-
-
-def constructor_error(
-    path: str, cls: type[nn.Module], error: Exception
-) -> ConstructionError:
-    """Return what to raise for a constructor of ``cls`` that raised ``error``."""
-    kind = WrongArgumentsError if isinstance(error, TypeError) else ConstructionError
-    reason = f"{type(error).__name__}: {error}"
-    return kind(path, f"the constructor of {cls.__qualname__} raised {reason}")
 
 
 def assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:

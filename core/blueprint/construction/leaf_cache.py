@@ -8,11 +8,11 @@ from ...modules.signature import call_arguments
 from ...state.uninitialized.uninitialized import call_unfilled
 from ..edits.computed import computed_in
 from ..edits.edits import Edit, SetArguments, with_replacements
+from ..errors import constructor_error
 from ..tree.arguments import Arguments, ConstructorCall, check_arguments, edited_call_of
 from ..tree.construction_node import ConstructionNode, describe_value, is_repeatable
 from ..tree.infer_sizes import missing_sizes, placeholder_sizes
 from ..tree.module_values import build_values
-from .dry_run import constructor_error
 
 
 class LeafCache:
