@@ -385,6 +385,7 @@ def _describe(
     flat = record.flat()
     metadata = combine_metadata(flat.metadata, metadata)
     ours = dict(metadata.pop("burnish", {}))
+    # That of the file that the record was read from says nothing of the next one.
     ours.pop("precision", None)
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
     if (precision_name := precision.describe(flat)) is not None:
@@ -436,8 +437,12 @@ def no_format_in(file: str) -> str:
 
 def _writable_suffixes() -> str:
     """Return all endings of a file's name that say how to write it."""
-    endings = [e for e, name in suffixes().items() if format_named(name).is_writable]
-    return ", ".join(sorted([*endings, *(f".{name}" for name in compressed_names())]))
+    compressed = (f".{name}" for name in compressed_names())
+    return ", ".join(sorted([*_endings_to_write(), *compressed]))
+
+
+def _endings_to_write() -> list[str]:
+    return [e for e, name in suffixes().items() if format_named(name).is_writable]
 
 
 def _proposal(file: str) -> str:
@@ -447,6 +452,6 @@ def _proposal(file: str) -> str:
     stem, dot, ending = file.rpartition(".")
     if dot and ending in CODECS:
         return f"{stem}.mpk.{ending}"
-    writable = [e for e, name in suffixes().items() if format_named(name).is_writable]
-    meant = nearest(f".{ending.lower()}", writable) if os.path.basename(stem) else None
+    has_stem = bool(os.path.basename(stem))
+    meant = nearest(f".{ending.lower()}", _endings_to_write()) if has_stem else None
     return f"{file}.mpk" if meant is None else f"{stem}{meant}"
