@@ -33,7 +33,7 @@ ORIGIN = "_burnish_blueprint"
 """Where a module keeps the blueprint that it was built from."""
 
 UNSTORED = "__unstored__"
-"""The key of the arguments that were no plain data, by name, with what they were."""
+"""The key of the arguments that were not plain data, by name, with what they were."""
 
 DEFAULTS = "__defaults__"
 """The key of arguments that were an untouched default and no plain data, by name."""
@@ -48,7 +48,7 @@ RESERVED = frozenset(
     {"__module__", "__name__", "__registered__", CHILDREN, VERSION, SAVE}
     | {BLUEPRINT, CHANGED, *NOTES}
 )
-"""Keys of a module's hyperparameters that are no argument."""
+"""Keys of a module's hyperparameters that are not an argument."""
 
 LISTS: tuple[type[nn.Module], ...] = (nn.Sequential, nn.ModuleList)
 CONTAINERS_OF_TORCH: tuple[type[nn.Module], ...] = (*LISTS, nn.ModuleDict)

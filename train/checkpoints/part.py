@@ -58,7 +58,7 @@ class Part(ABC):
     def record(self) -> Record | FlatRecord:
         """Return the object's record; it refers to live tensors where it can.
 
-        TypeError names the path of what is no plain data.
+        TypeError names the path of what is not plain data.
         """
 
     @abstractmethod

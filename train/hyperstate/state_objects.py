@@ -314,7 +314,7 @@ def object_record(
     beside: Mapping[str, Any],
     choice: Choice,
 ) -> WritableRecord:
-    """Return the record of ``value`` for ``file``. TypeError for what is no data.
+    """Return the record of ``value`` for ``file``. TypeError for what is not data.
 
     ``beside`` is metadata that all objects of a state have, ``choice`` what of modules
     is saved; ValueError for a pattern of it that matches nothing.

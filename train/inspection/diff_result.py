@@ -80,7 +80,7 @@ class Diff(FoldedHtml):
 
         Without a tolerance dtypes are the same too; with one, numbers in plain data
         are within it. Hyperparameters count where both have some; a rename and another
-        tie alone are no difference of values, and are one of names. What stands in
+        tie alone are not a difference of values, and are one of names. What stands in
         `not_compared` has no part in it.
         """
         names = self.only_a or self.only_b or self.reshaped or self.renamed

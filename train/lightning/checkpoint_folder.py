@@ -17,7 +17,7 @@ STORED = "burnish_hparams"
 """Where a checkpoint has what its module is made of, as records of modules have it."""
 
 STATE_DICT_EXTRA = "state_dict_extra"
-"""Where a checkpoint has what is no tensor in the state dict."""
+"""Where a checkpoint has what is not a tensor in the state dict."""
 
 
 def is_checkpoint(path: object) -> bool:
