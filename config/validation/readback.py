@@ -186,9 +186,9 @@ def _warn_of_remade(changed: Sequence[tuple[str, object, object]]) -> None:
     more_text = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
     warn_user(
         f"{path}{more_text}: {short_repr(value)} is not written, since the constructor "
-        f"takes no such argument (init=False), and who reads the text gets "
-        f"{short_repr(again)}. Leave init=False out, or begin the name with _ if it is "
-        "not to be kept",
+        f"takes no such argument (init=False), and the text is read as "
+        f"{short_repr(again)}. Remove init=False, or begin the name with _ if it need "
+        "not be saved",
         RuntimeWarning,
     )
 
