@@ -44,9 +44,10 @@ def remade_fields_in(
         for i, item in enumerate(cast("Sequence[object]", value)):
             yield from remade_fields_in(item, child(path, i), read)
     elif is_struct_value(value):
-        for field in _remade_fields(type(value)):
+        cls: Any = type(value)
+        for field in _remade_fields(cls):
             yield RemadeField(child(path, field.name), value, field)
-        for part in stored_fields(type(value)):
+        for part in stored_fields(cls):
             # A history of a million numbers has no struct to look for.
             if may_hold_structs(part.annotation):
                 item = read(value, part.attribute)

@@ -157,7 +157,8 @@ def dict_of(hint: Hint) -> Hint:
 
     ``Unpack`` of a ``TypedDict`` is said of the values of ``**kwargs`` together.
     """
-    if typing.get_origin(hint) is typing.Unpack:
+    origin: Any = typing.get_origin(hint)
+    if origin is typing.Unpack:
         return typing.get_args(hint)[0]
     return dict[str, hint]
 
@@ -199,8 +200,9 @@ def _hint_of_keywords(cls: type[nn.Module]) -> Hint:
     }
     if not telling:
         return Any
-    keywords_type: Any = typing.TypedDict("Keywords", telling, total=False)  # type: ignore[operator]  # found at run time
-    return typing.Unpack[keywords_type]
+    # Type checkers know a TypedDict by its literal alone, and these keys are found now.
+    make_type: Any = typing.TypedDict
+    return typing.Unpack[make_type("Keywords", telling, total=False)]
 
 
 def _hints_by_key(hint: Hint) -> Mapping[str, Hint] | None:

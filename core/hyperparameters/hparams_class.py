@@ -161,7 +161,7 @@ def _problems(validation_error: ValidationError, unchecked: set[str]) -> str:
 
 def _field(cls: type[nn.Module], parameter: Parameter, hint: Hint) -> tuple[Any, Any]:
     """Return the annotation and the default of one argument."""
-    annotation = json_hint(hint)
+    annotation: Any = json_hint(hint)
     if parameter.kind is Parameter.VAR_POSITIONAL:
         return list_of(annotation), []
     if parameter.kind is Parameter.VAR_KEYWORD:

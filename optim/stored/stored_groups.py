@@ -125,14 +125,14 @@ def settle_groups(
         else:
             given = group.get("schedule")
             is_replaced = replaces_settings(given, schedules[0]) and is_restoring
-            now = f"{given}"
+            given_text = f"{given}"
             is_other = not _goes_on(group, schedules[0], is_restoring=is_restoring)
             if is_other:
                 report.changed.append(
                     _settle_schedule(source, group, is_restoring=is_restoring)
                 )
             elif is_replaced:
-                report.changed.append(_taken_over(source, now))
+                report.changed.append(_taken_over(source, given_text))
             if schedules[0] is not None and (is_restoring or not is_other):
                 _restore_rate(source, group)
         for name, values in source.values().items():

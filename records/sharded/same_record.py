@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ...config.short_text import quantity
 from ..entries.entries import Entries
 from ..errors import RecordMismatchError
 from ..processes.messages import n_processes, rank, united
@@ -45,8 +46,9 @@ _SAME_CONTENT = (
 def _error(
     record: Entries, groups: Sequence[Any], problem: str, cure: str
 ) -> RecordMismatchError:
-    file, n_entries = record.reading.file, len(record.entries())
-    own = f"process {rank():05d} {n_entries} entries of {file}"
+    file = record.reading.file
+    n_entries = quantity(len(record.entries()), "entry")
+    own = f"process {rank():05d} {n_entries} of {file}"
     told = [_in_words(text) for text in united([own], groups=groups)]
     more = f" and {len(told) - 4} more" if len(told) > 4 else ""
     return RecordMismatchError(

@@ -97,7 +97,7 @@ def test_a_blueprint_in_a_file_holds_them() -> None:
 def test_data_that_the_class_refuses_is_told_with_its_path() -> None:
     hparams = {**windowed().hparams, "span": {"start": 1}}
 
-    with pytest.raises(HyperparameterError, match=r"span.*no Span"):
+    with pytest.raises(HyperparameterError, match=r"span.*not a Span"):
         burnish.from_hyperparameters(hparams)
 
 

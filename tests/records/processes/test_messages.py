@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -121,7 +122,12 @@ def test_a_process_whose_group_has_ended_does_not_take_itself_for_the_only_one(
         torch.distributed.destroy_process_group()
 
         assert n_processes() == 1
-        for exchange in (n_processes, rank, lambda group: lowest(1, group=group)):
+        exchanges: list[Any] = [
+            n_processes,
+            rank,
+            lambda group: lowest(1, group=group),
+        ]
+        for exchange in exchanges:
             with pytest.raises(RuntimeError, match=r"wait\(\).*destroy_process_group"):
                 exchange(group)
         os._exit(0)

@@ -111,7 +111,7 @@ def test_items_are_stored_as_the_argument_declares_them(
     blueprint = Blueprint(cls, **argument)
 
     with allow_classes(cls):
-        again = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
+        again: Any = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
 
     assert again.build().values == blueprint.build().values == cls(**argument).values
 
@@ -123,7 +123,7 @@ def test_what_is_configured_of_the_whole_is_stored_as_its_class_declares(
     blueprint = Blueprint(cls).configure(rows=[Part(Mode.EXACT)], modes={Mode.FAST})
 
     with allow_classes(cls):
-        again = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
+        again: Any = Blueprint.from_dict(json.loads(json.dumps(blueprint.to_dict())))
 
     assert again.build().values[0] == [Part(Mode.EXACT)]
     assert again.build().values[4] == {Mode.FAST}
