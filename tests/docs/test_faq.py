@@ -191,7 +191,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     "found the record of a module": lambda: bound(Net()).load_record(saved()),
     "that was not saved with step": restore_a_part_of_another_step,
     "stay as they are": restore_a_part,
-    "nothing is saved as": lambda: Checkpoints("run").restore(5, model=Net()),
+    "has no checkpoint": lambda: Checkpoints("run").restore(5, model=Net()),
     "unknown field for": lambda: load(Config, None, ["stpes=5"]),
     "would be read as": lambda: dump(Pair(), "pair.json"),
     "Schema incompatible": check_a_renamed_field,

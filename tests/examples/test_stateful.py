@@ -71,7 +71,7 @@ def test_a_killed_program_goes_on_by_the_same_words_to_the_same_bits(
 
     assert output(whole) == (again, "")
     assert again.startswith("step 8, loss 0.")
-    assert told == f"going on from {tmp_path}/killed/latest-step000000000004\n"
+    assert told == f"resuming from {tmp_path}/killed/latest-step000000000004\n"
     assert len(tensors(tmp_path / "killed")) > 10
     assert tensors(tmp_path / "killed") == tensors(tmp_path / "whole")
 
@@ -104,7 +104,7 @@ def test_two_processes_go_on_together_to_the_same_bits(tmp_path: Path) -> None:
         whole, again = out.getvalue().splitlines()
         assert whole == again
         assert whole.endswith(f"process {rank}")
-        assert ("going on from" in told.getvalue()) == (rank == 0)
+        assert ("resuming from" in told.getvalue()) == (rank == 0)
 
     in_two_processes(act, tmp_path)
 

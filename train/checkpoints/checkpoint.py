@@ -146,7 +146,7 @@ class Checkpoint(os.PathLike[str]):
             hint = did_you_mean(name, self.manifest.parts)
             part_names = ", ".join(self.manifest.parts) or "nothing"
             raise KeyError(
-                f"{self.folder} has no part {name!r}, but {part_names}.{hint}"
+                f"{self.folder} has no part {name!r}; it has {part_names}.{hint}"
             )
         row_file = self.manifest.parts[name].file
         place = self.folder / row_file
@@ -218,7 +218,7 @@ class Checkpoint(os.PathLike[str]):
                     str(self.folder),
                     [
                         f"{first_name} and {name}: they were saved with different "
-                        f"content, and one {type(part).__name__} is given for both"
+                        f"content, but the same {type(part).__name__} is given for both"
                     ],
                     "Nothing was changed. Give each an object of its own, or restore "
                     "one of them alone.",
@@ -232,8 +232,8 @@ class Checkpoint(os.PathLike[str]):
                 raise RecordMismatchError(
                     str(self.folder),
                     [problem],
-                    "Nothing was changed. Build the parts as they were, with what "
-                    'they share; or pass hyperparameters="ignore", and each gets the '
+                    "Nothing was changed. Build the parts so that they share it as "
+                    'before, or pass hyperparameters="ignore" to fill each with the '
                     "values.",
                 )
 
@@ -295,7 +295,7 @@ class Checkpoint(os.PathLike[str]):
                 raise  # the whole checkpoint was removed meanwhile
             raise RecordFormatError(
                 str(self.folder / FILE),
-                f"the part {name!r} in {self.file(name).name}, which is not there",
+                f"the part {name!r} in {self.file(name).name}, which is missing",
                 "the files that were saved with it",
                 "Restore an older step, or a copy of the folder.",
             ) from None
@@ -303,14 +303,11 @@ class Checkpoint(os.PathLike[str]):
     def _cure_of_absence(self, name: str) -> str:
         """Return what to do about a part that was not saved, or was as a number."""
         if name in self.values:
-            return (
-                f" It is a number, which is read: checkpoints[{self.step}][{name!r}]."
-            )
-        names = " A part is named as it was saved, by the keyword: " + ", ".join(
-            f"restore({part}=...)" for part in [*self.manifest.parts][:2]
-        )
+            return f" It is a number; read it as checkpoints[{self.step}][{name!r}]."
+        names = ", ".join(f"restore({n}=...)" for n in [*self.manifest.parts][:2])
+        hint = f" Name a part by the keyword it was saved under: {names}."
         return (
-            f"{names if self.manifest.parts else ''}. What was not saved begins anew: "
+            f"{hint if names else ''} A part that was not saved starts from scratch: "
             "restore the others without it."
         )
 
@@ -326,7 +323,7 @@ class Checkpoint(os.PathLike[str]):
         raise RecordFormatError(
             str(file),
             f"a record of {name!r} that was not saved with step {self.step}",
-            f"the one whose digest {FILE} has",
+            f"the one whose digest is in {FILE}",
             "Copy the folder again, or restore another step. If you replaced the file "
             f'on purpose, remove the "digest" of {name!r} from {FILE}.',
         )
@@ -362,7 +359,7 @@ class Checkpoint(os.PathLike[str]):
         """Say what the advice of those that load one file means for a restore."""
         if "hyperparameters=" in error.cure:
             error.add_cure(
-                "So does restore, for all parts: "
+                "For all parts of a checkpoint: "
                 'checkpoints.restore(..., hyperparameters="ignore").'
             )
         if "_record" in error.cure:
@@ -402,7 +399,7 @@ def _warn_of_flags(name: str, module: nn.Module, record: FlatRecord) -> None:
         was, now = ("trained", "frozen") if was_trained else ("frozen", "trained")
         warn_user(
             f"{name}.{path} was {was} when the checkpoint was saved, and is {now} now; "
-            "to go on as it was, set its requires_grad before the next step",
+            "to continue as before, set its requires_grad before the next step",
             RuntimeWarning,
         )
 
@@ -410,8 +407,12 @@ def _warn_of_flags(name: str, module: nn.Module, record: FlatRecord) -> None:
 def nothing_to_restore(names: Sequence[str]) -> TypeError:
     """Return the error of a restore that fills nothing; ``names`` are what it could."""
     objects = [f"{name}={name}" for name in names if name != RNG] or ["net=net"]
-    saved = f"The checkpoint has {', '.join(names)}" if names else "None is saved yet"
+    saved = (
+        f"The checkpoint has {', '.join(names)}"
+        if names
+        else "No checkpoint has been saved yet"
+    )
     return TypeError(
-        "restore fills the objects that it is given, and there is none. "
-        f"{saved}. Give what is to be filled: restore({', '.join(objects)})"
+        "restore fills the objects that it is given, and none was given. "
+        f"{saved}. Pass the objects to fill: restore({', '.join(objects)})"
     )

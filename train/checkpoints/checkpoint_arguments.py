@@ -11,7 +11,7 @@ from ...records.entries.encoder import is_trained
 _COUNTS = (
     "keep_last=3 keeps the newest, keep_best=('loss', 1) the one with the lowest loss."
 )
-_FREQUENCY = "The loop says when: if step % 100 == 0: checkpoints.save(step, ...)."
+_FREQUENCY = "The loop decides when: if step % 100 == 0: checkpoints.save(step, ...)."
 
 OPTIONS_OF_OTHERS = {
     **dict.fromkeys(("dirpath", "directory", "path"), "The folder comes first."),
@@ -33,9 +33,9 @@ def ranking_of(keep_best: Any) -> tuple[str, int, str]:
     defaults: tuple[Any, ...] = ("", 1, "min")
     name, count, mode = settings + defaults[len(settings) :]
     if not isinstance(name, str) or type(count) is not int or count < 1:
-        raise ValueError(f"keep_best is like ('loss', 1), got {keep_best!r}")
+        raise ValueError(f"keep_best must be like ('loss', 1), got {keep_best!r}")
     if mode not in ("min", "max"):
-        raise ValueError(f"keep_best: the mode is 'min' or 'max', got {mode!r}")
+        raise ValueError(f"keep_best: the mode must be 'min' or 'max', got {mode!r}")
     return name, count, mode
 
 
@@ -56,7 +56,9 @@ def checked_step(step: Any, verb: str) -> int:
     value = step.item() if isinstance(step, torch.Tensor) else step
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 0:
         words = ", or 'latest' or 'best'" if verb == "restore" else ""
-        raise ValueError(f"a step is a whole number from 0 on{words}, got {step!r:.60}")
+        raise ValueError(
+            f"a step must be an integer of at least 0{words}, got {step!r:.60}"
+        )
     return int(value)
 
 
@@ -84,8 +86,8 @@ def check_part_name(name: str, value: object) -> None:
     """
     if name in ("only", "exclude"):
         raise TypeError(
-            f"checkpoints.save takes no {name!r}; what of modules is saved is said "
-            f"once: burnish.Checkpoints(folder, {name}=...). For a file of others: "
+            f"checkpoints.save takes no {name!r}; set it once, for all saves: "
+            f"burnish.Checkpoints(folder, {name}=...). To write a file for others: "
             f"burnish.save_record(model, file, {name}=...)"
         )
     if name in _OF_SAVE_RECORD:
@@ -96,12 +98,12 @@ def check_part_name(name: str, value: object) -> None:
         )
     if name == "wait":
         raise TypeError(
-            "checkpoints.save takes no 'wait'; whether saves are waited for is said "
-            "once: burnish.Checkpoints(folder, wait=False)"
+            "checkpoints.save takes no 'wait'; set it once, for all saves: "
+            "burnish.Checkpoints(folder, wait=False)"
         )
     if name == "snapshot" and isinstance(value, str) and value in ("copy", "lazy"):
         raise TypeError(
-            "checkpoints.save takes no 'snapshot'; how saves copy is said once: "
+            "checkpoints.save takes no 'snapshot'; set it once, for all saves: "
             "burnish.Checkpoints(folder, wait=False, snapshot='lazy')"
         )
     if name == "hyperparameters":
@@ -110,7 +112,8 @@ def check_part_name(name: str, value: object) -> None:
         )
     if not name.isidentifier() or len(name) > 200:
         raise ValueError(
-            f"a part is named like a variable, since files are; got {name!r}"
+            "the name of a part must be an identifier of at most 200 characters, got "
+            f"{name!r:.220}"
         )
 
 
@@ -118,6 +121,6 @@ def check_rng(rng: object) -> None:
     """Raise TypeError for a generator: ``rng`` says whether those of the process."""
     if not isinstance(rng, bool):
         raise TypeError(
-            "rng=True keeps the random generators of the process; give a generator of "
-            f"your own under another name, got {rng!r:.60}"
+            "rng must be a bool, for the random generators of the process; pass your "
+            f"own generator under another name, got {rng!r:.60}"
         )

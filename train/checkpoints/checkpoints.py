@@ -119,7 +119,9 @@ class Checkpoints:
     ) -> None:
         check_count("keep_last", keep_last, may_be_none=True)
         if not suffix.startswith((".mpk", ".json")):
-            raise ValueError(f"suffix is '.mpk', '.mpk.zst' or '.json', got {suffix!r}")
+            raise ValueError(
+                f"suffix must be '.mpk', '.mpk.zst' or '.json', got {suffix!r}"
+            )
         self.keep_last = keep_last
         self.keep_best = None if keep_best is None else ranking_of(keep_best)
         self.suffix = suffix
@@ -167,14 +169,12 @@ class Checkpoints:
                 number, folders = self._number_and_folders(step)
         if number in folders and isinstance(self._folders, RemoteFolders):
             raise self._folders.lost(number)
-        available = (
-            f"there are {', '.join(map(str, folders))}" if folders else "none is"
-        )
+        available = f"it has {', '.join(map(str, folders)) if folders else 'none'}"
         unranked = step == "best" and self.keep_best is None
-        cure = "; keep_best=('loss', 1) says by what number" if unranked else ""
-        raise KeyError(
-            f"{self.folder}: nothing is saved as {step!r}; {available}{cure}"
+        cure = (
+            "; keep_best=('loss', 1) says which number ranks them" if unranked else ""
         )
+        raise KeyError(f"{self.folder} has no checkpoint {step!r}; {available}{cure}")
 
     @staticmethod
     def _read(folder: Place, number: int) -> Checkpoint:
@@ -259,8 +259,8 @@ class Checkpoints:
             check_part_name(name, part)
         if not parts and not rng:
             raise TypeError(
-                "a checkpoint of nothing restores nothing; name what it should hold, "
-                f"as in checkpoints.save({number}, model=net)"
+                "there is nothing to save; name the parts of the checkpoint, as in "
+                f"checkpoints.save({number}, model=net)"
             )
         self._check_ranking(values)
         self._choice.check([n for n, p in objects.items() if isinstance(p, nn.Module)])
@@ -298,7 +298,7 @@ class Checkpoints:
         except Exception as failure:
             if error is None:
                 raise
-            error.add_note(f"the last save has failed as well: {failure}")
+            error.add_note(f"the last save failed as well: {failure}")
         finally:
             self._saves.free()
         if self._signal is not None:

@@ -37,7 +37,7 @@ class Choice:
             if not isinstance(patterns, Mapping):
                 if not modules:
                     raise ValueError(
-                        f"{option}={patterns!r} chooses tensors of modules, and none "
+                        f"{option}={patterns!r} selects tensors of modules, but none "
                         "of the parts is a module"
                     )
                 continue

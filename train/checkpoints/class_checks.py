@@ -13,8 +13,8 @@ STATE_OF = "state_of"
 """Where the metadata of a state has the name of the object's class."""
 
 ANOTHER_OBJECT = (
-    "Nothing was changed. Restore into what was saved, or restore the other parts "
-    "alone: then this one begins anew."
+    "Nothing was changed. Restore into an object of the saved class, or restore the "
+    "other parts alone: this one then starts from scratch."
 )
 """What to do about a part that is another than the one that was saved."""
 
@@ -42,8 +42,9 @@ def check_stored_class(
         )
     if not checks_itself:
         warn_user(
-            f"{name}: {problem}; it is taken over, since a class may be renamed. If "
-            "they are two, restore the other parts alone: then this one begins anew",
+            f"{name}: {problem}; it is restored all the same, since a class may be "
+            "renamed. If they are different, restore the other parts alone: this one "
+            "then starts from scratch",
             RuntimeWarning,
         )
 
@@ -64,7 +65,7 @@ def check_settings(
             raise RecordMismatchError(
                 record.reading.file,
                 [
-                    f"{name}: found the state of another optimizer, without "
+                    f"{name}: found the state of a different optimizer, without "
                     f"{', '.join(absent)}, expected that of {type(optimizer).__name__}"
                 ],
                 ANOTHER_OBJECT,

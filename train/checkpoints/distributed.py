@@ -38,7 +38,7 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
             raise ValueError(
                 f"process {number} {verb} {first_names(lost, 4)}, which process 0 does "
                 "not, and it writes what all have: pass it on process 0 as well, or "
-                "save what is of one process alone to a file of its own. Nothing was "
+                "save what only one process has to a file of its own. Nothing was "
                 "written"
             )
         for name, fact in of_first.items():
@@ -46,7 +46,7 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
                 raise ValueError(
                     f"process {number} {verb} with {name.replace('_', ' ')} "
                     f"{of_process[name]}, and process 0 with {fact}; all processes of "
-                    "a run do so alike. Nothing was written"
+                    "a run must agree. Nothing was written"
                 )
 
 
@@ -71,18 +71,19 @@ def check_same_checkpoint(found: Manifest | None, folder: str, **facts: object) 
                 folder,
                 [
                     f"process {number} finds {words}, and process 0 {first[1]}, which "
-                    "is another one"
+                    "is different"
                 ],
-                "Nothing was changed. All processes of a run restore one checkpoint: "
-                "keep them on a disk or in a storage that all of them see, or copy the "
-                "folder to each; if the run was saved anew meanwhile, restore again.",
+                "Nothing was changed. All processes of a run must restore one "
+                "checkpoint: keep it on a disk or in a storage that all of them see, "
+                "or copy the folder to each; if the run saved again meanwhile, restore "
+                "again.",
             )
         for name, fact in first[2].items():
             if facts_of_process[name] != fact:
                 raise ValueError(
                     f"process {number} restores with {name.replace('_', ' ')} "
                     f"{facts_of_process[name]}, "
-                    f"and process 0 with {fact}; all processes of a run do so alike. "
+                    f"and process 0 with {fact}; all processes of a run must agree. "
                     "Nothing was changed"
                 )
 

@@ -21,8 +21,8 @@ class EndSignal:
         self.number = _signal(number)
         if threading.current_thread() is not threading.main_thread():
             raise ValueError(
-                f"on_signal={self.number.name}: Python lets the main thread alone say "
-                "what a signal does; make the Checkpoints there"
+                f"on_signal={self.number.name}: Python handles signals only in the "
+                "main thread; make the Checkpoints there"
             )
         self.has_come_here = False
         """Whether it has come to this process."""
@@ -77,9 +77,9 @@ class _Handler:
 def _signal(number: int) -> signal.Signals:
     unnotable = (signal.SIGKILL, signal.SIGSTOP)
     if number in unnotable or number not in [*signal.Signals]:
-        why = "no program can note it" if number in unnotable else "it is not a signal"
+        why = "no program can catch it" if number in unnotable else "it is not a signal"
         raise ValueError(
-            f"on_signal={number!r:.60}: {why}; schedulers of jobs send "
-            "on_signal=signal.SIGTERM, and one signal is noted"
+            f"on_signal={number!r:.60}: {why}; pass one signal, as in "
+            "on_signal=signal.SIGTERM, which job schedulers send"
         )
     return signal.Signals(number)

@@ -117,7 +117,7 @@ class Folders:
                 str(folder),
                 f"a checkpoint of {writer}",
                 f"one with {self.marker}",
-                f"Read it by {writer}, and give each run a folder of its own.",
+                f"Read it with {writer}, and give each run a folder of its own.",
             )
         return RecordFormatError(
             str(folder),
@@ -284,7 +284,7 @@ def make_run_folder(root: Path) -> None:
             reason = f"{reason}: {error.strerror}"
         raise OSError(error.errno, f"{reason}; {_ANOTHER}", str(root)) from error
     if not os.access(root, os.W_OK | os.X_OK):
-        reason = "no file can be written there, as a run has to"
+        reason = "no file can be written there"
         raise PermissionError(errno.EACCES, f"{reason}; {_ANOTHER}", str(root))
 
 
@@ -315,12 +315,12 @@ def refuse_obstacle(root: Path) -> None:
     if place.is_dir():
         return
     if place.is_symlink() and not place.exists():
-        reason = f"a link to {os.readlink(place)}, which is not there; mount its disk"
+        reason = f"a link to {os.readlink(place)}, which is missing; mount its disk"
     else:
         reason = "a file; move it away"
     raise NotADirectoryError(
         errno.ENOTDIR,
-        f"checkpoints lie in a folder, and this is {reason}, or name another folder",
+        f"checkpoints need a folder, but this is {reason}, or name another folder",
         str(place),
     )
 

@@ -38,15 +38,15 @@ class LaterFolders:
             return
         self._is_told = True
         outcome = (
-            "and go when this one is there"
+            "they are removed once this one is complete"
             if self.removes_them
-            else f"and who goes on from the newest takes {later[-1]}. Remove them if "
-            "they are not wanted"
+            else f"resuming from the newest takes {later[-1]}, so remove them if they "
+            "are not wanted"
         )
         warn_user(
             f"{self.folders.root}: a checkpoint of {self.folders.key} {number} is "
-            f"saved beside later ones ({first_names(map(str, later), 4)}), which are "
-            f"of a past that was left, or of another run, {outcome}; each run needs a "
-            "folder of its own",
+            f"saved beside later ones ({first_names(map(str, later), 4)}), left by "
+            f"an abandoned attempt or another run; {outcome}. Each run needs a folder "
+            "of its own",
             RuntimeWarning,
         )

@@ -34,7 +34,9 @@ class LinkedParts:
     ) -> "LinkedParts":
         """Return what ``unchanged=`` says. ValueError for what cannot be linked."""
         if unchanged not in ("write", "link"):
-            raise ValueError(f"unchanged is 'write' or 'link', got {unchanged!r:.60}")
+            raise ValueError(
+                f"unchanged must be 'write' or 'link', got {unchanged!r:.60}"
+            )
         if unchanged == "link" and suffix not in (".mpk", ".mpk.zst"):
             raise ValueError(
                 "unchanged='link' needs the suffix '.mpk' or '.mpk.zst', got "
@@ -42,8 +44,8 @@ class LinkedParts:
             )
         if unchanged == "link" and isinstance(folder, Url):
             raise ValueError(
-                f"{folder}: unchanged='link' shares files by hard links, and objects "
-                "of a storage have none. Leave it out: each checkpoint is written whole"
+                f"{folder}: unchanged='link' shares files by hard links, which a "
+                "storage lacks. Leave it out, and each checkpoint is written whole"
             )
         return cls(unchanged == "link")
 
@@ -87,7 +89,7 @@ class LinkedParts:
         if not self._has_told:
             self._has_told = True
             LOG.warning(
-                "%s: what is unchanged is written again, since older files cannot be "
+                "%s: unchanged parts are written again, since older files cannot be "
                 "linked there (%s)",
                 root,
                 problem.strerror,

@@ -101,7 +101,7 @@ class Manifest:
             if _CHECKSUM in tree and tree.pop(_CHECKSUM) != _checksum(tree):
                 raise RecordFormatError(
                     file,
-                    "other content than was written",
+                    "different content from what was written",
                     f"that of its {_CHECKSUM!r}",
                     "Restore an older step, or a copy of the folder. If you changed it "
                     f"on purpose, remove {_CHECKSUM!r} and its value.",
@@ -171,7 +171,7 @@ def _digest(part: dict[str, Any]) -> str | None:
     if "digest" not in part:
         return None
     if not isinstance(part["digest"], str):
-        raise ValueError(f"the digest {part['digest']!r:.60} is not a text")
+        raise ValueError(f"the digest {part['digest']!r:.60} is not a string")
     return part["digest"]
 
 

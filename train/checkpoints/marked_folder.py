@@ -73,7 +73,7 @@ class MarkedFolder:
         except OSError as error:
             raise_of_signal(error)
             LOG.warning(
-                "%s: older objects cannot be removed, and stay (%s)",
+                "%s: older objects could not be removed, and remain (%s)",
                 self.url,
                 error.strerror,
             )

@@ -86,16 +86,16 @@ def in_order_of_params(
     ordered = in_order_of(names, stored_names, present, state_dict, file, cure)
     if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
         # Its state is that of all parameters together, one after the other.
-        problem = "the parameters of LBFGS stood in another order when it was saved"
+        problem = "the parameters of LBFGS were in a different order when it was saved"
         raise RecordMismatchError(file, [problem], cure)
     return ordered
 
 
 _CURE = (
-    "The optimizer is as it was. Make it with the groups and the order that were "
-    "saved. Where parameters have other names and the numbers are right, restore it in "
-    "a call of its own, checkpoints.restore(optim=optimizer): without the modules "
-    "beside it numbers decide."
+    "The optimizer was not changed. Make it with the groups and the order that were "
+    "saved. If only the names of the parameters differ, restore it in a call of its "
+    "own, checkpoints.restore(optim=optimizer): without the modules beside it, "
+    "parameters are matched by their order."
 )
 
 
@@ -136,13 +136,13 @@ def _not_followed(
 ) -> RecordMismatchError:
     """Return the error of states of torch, which follow names and no tensors."""
     problems = [
-        f"{join(module, path)}: {rule} makes something else of this parameter, which "
-        "its state in one of torch's optimizers does not follow"
+        f"{join(module, path)}: {rule} changes this parameter, and the state of a "
+        "torch.optim optimizer cannot follow"
         for path, rule in rules.items()
     ]
     cure = (
-        "The optimizer is as it was. Restore the other parts without it, and it begins "
-        "anew; optimizers of Burnish follow such rules."
+        "The optimizer was not changed. Restore the other parts without it, and it "
+        "starts from scratch; Burnish's optimizers follow such rules."
     )
     return RecordMismatchError(file, problems, cure)
 

@@ -440,9 +440,9 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
         part = part_of(name, parts[name])
         if not part.may_be_shared:
             raise ValueError(
-                f"{name}: {with_article(type(part.value).__name__)} whose tensors are "
-                "spread over processes; a checkpoint takes modules and optimizers so, "
-                "which say how their tensors are cut when they are filled again. Save "
+                f"{name}: found {with_article(type(part.value).__name__)} whose "
+                "tensors are spread over processes, expected a module or an optimizer, "
+                "which know how their tensors are cut when they are filled again. Save "
                 "the module itself, or gather the tensors first (full_tensor())"
             )
     return names
@@ -500,7 +500,7 @@ def warn_of_unsaved(name: str, paths: Sequence[str]) -> None:
         warn_user(
             f"{name}: {len(paths)} of its tensors stay as they are ({paths[0]}"
             f"{', ...' * (len(paths) > 1)}): the checkpoint was saved without them, "
-            "by only= or exclude=. Load them before you train on",
+            "by only= or exclude=. Load them before you continue training",
             RuntimeWarning,
         )
 

@@ -204,17 +204,16 @@ class RemoteFolders:
                 url,
                 f"an index that cannot be read ({error!r:.200})",
                 "the one that was saved",
-                "Remove it: then the folders beside it are looked for, and listed "
-                "anew.",
+                "Remove it: the folders beside it are then found and listed again.",
             ) from error
 
     def _checked_name(self, number: Any, name: Any) -> str:
         """Return the name of a folder in an index. ValueError for one that is none."""
         if type(number) is not int or number < 0:
-            raise ValueError("a number that is none")
+            raise ValueError(f"{number!r:.60} is not a number")
         folder = self.name(number) if name is None else name
         if [*self._numbered([folder])] != [(number, folder)]:
-            raise ValueError(f"a folder {folder!r:.60} for {number}")
+            raise ValueError(f"{folder!r:.60} is not a folder of {number}")
         return str(folder)
 
     def _listed(self) -> dict[int, str]:
@@ -234,9 +233,9 @@ class RemoteFolders:
     def _forbidden(self, error: OSError) -> PermissionError:
         return PermissionError(
             errno.EACCES,
-            f"{error.strerror}. Which checkpoints there are stands in this object; "
-            "that there is none yet, a storage tells those alone who may list. Check "
-            "the credentials. For a new run permit listing, or write "
+            f"{error.strerror}. This object lists the checkpoints; that it does not "
+            "exist yet, a storage shows only to those who may list. Check the "
+            "credentials. For a new run, allow listing, or write "
             '{"burnish": 1, "numbers": []} there',
             self.root / INDEX,
         )

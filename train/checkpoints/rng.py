@@ -55,7 +55,7 @@ class Generators:
             module.set_rng_state_all(states)
             return
         warn_user(
-            f"{name} {lost}: its random generators go on from where they are, so the "
+            f"{name} {lost}: its random generators were not restored, so the "
             "run will differ from an uninterrupted one",
             RuntimeWarning,
         )

@@ -55,7 +55,7 @@ def untied(name: str, value: object, ties: Ties, others: Mapping[str, object]) -
         if a is None or b is None or _address(a) == _address(b):
             continue
         names = (".".join(filter(None, x)) for x in ((name, path), (other, other_path)))
-        return f"{' and '.join(names)}: one tensor when they were saved, and two here"
+        return f"{' and '.join(names)}: one tensor when they were saved, but two here"
     return ""
 
 
@@ -78,7 +78,7 @@ def check_tied_modules(
                     file,
                     [
                         f"{'.'.join(place)} and {name}.{path}: they are one tensor, "
-                        "and were saved with different values"
+                        "but were saved with different values"
                     ],
                     "Nothing was changed. Build the parts as they were when the "
                     "checkpoint was saved, or restore one of them alone.",

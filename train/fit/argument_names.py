@@ -32,7 +32,7 @@ def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
         if name not in allowed
     ]
     missing = [
-        Problem(name, f"missing: {cls.__name__} needs it")
+        Problem(name, f"missing: {cls.__name__} requires it")
         for name, parameter in names.items()
         if name not in kwargs and _is_needed(parameter)
     ]

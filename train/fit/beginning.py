@@ -108,8 +108,8 @@ def checkpoint_of(place_name: str | None, folder: Path) -> str | None:
         if is_checkpoint(place) or place.is_file():
             return str(place)
     raise FileNotFoundError(
-        f"run_config.resume_from_checkpoint={place_name}: no checkpoint is there; "
-        "give one, or the folder of a run, or auto"
+        f"run_config.resume_from_checkpoint={place_name}: there is no checkpoint; "
+        "give a checkpoint, the folder of a run, or auto"
     )
 
 
@@ -123,7 +123,7 @@ def _refuse_other(place: Path) -> None:
     if os.path.lexists(place):
         raise FileNotFoundError(
             f"run_config.resume_from_checkpoint=auto: {place} is not a checkpoint; "
-            "copy it again, or remove it to begin anew"
+            "copy it again, or remove it to start from scratch"
         )
 
 
@@ -149,8 +149,8 @@ def _check_end(
     if epoch > max_epochs:
         raise ValueError(
             f"{RUN}.trainer.max_epochs={max_epochs}: {checkpoint} was saved in epoch "
-            f"{epoch}, counted from 0; give {epoch + 2} or more to go on, or another "
-            "checkpoint"
+            f"{epoch}, counted from 0; give {epoch + 2} or more to continue, or "
+            "another checkpoint"
         )
 
 
@@ -174,6 +174,6 @@ def _with_edits(config: Hparams, edits: Sequence[Edit], file: Path) -> Hparams:
         return config
     except (ConfigError, OSError) as error:
         raise_of_signal(error)
-        LOG.warning("%s is written again, since it cannot be read: %s", file, error)
+        LOG.warning("%s is rewritten, since it cannot be read: %s", file, error)
         return config
     return with_changes(config, edited_values(on_disk, values_left_behind(edits)))

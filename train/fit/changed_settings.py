@@ -12,7 +12,7 @@ from ..pages.run_page import Setting
 from .fit_config import KWARGS, MODEL, SECTIONS, default_numbers, file_tree
 
 _LONGEST = 200
-_DRAWN = "drawn anew for each run"
+_DRAWN = "drawn again for each run"
 
 
 def changed_settings(file: Hparams) -> list[Setting]:

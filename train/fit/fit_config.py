@@ -89,7 +89,9 @@ class LoggerHparams(Hparams):
     name: str = ""
     version: str | None = None
     project: str | None = Hparam(default=None, description="of Weights & Biases")
-    offline: bool = Hparam(default=True, description="Weights & Biases without network")
+    offline: bool = Hparam(
+        default=True, description="Weights & Biases without the network"
+    )
     save_dir: str | None = Hparam(default=None, description="null: the run's folder")
     log_model: bool | Literal["all"] = Hparam(
         default=False, description="whether Weights & Biases gets checkpoints"
@@ -109,7 +111,7 @@ class RunHparams(Hparams):
         description="a checkpoint, a run's folder, or auto: this run's last, if any",
     )
     seed: int | None = Hparam(
-        default=0, description="of all generators; null: none is set"
+        default=0, description="of all random generators; null: do not seed"
     )
 
 
@@ -224,7 +226,7 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
         except (ValueError, TypeError) as error:
             raise ConfigError("", [Problem(path, str(error))]) from error
         if cls.hparams_schema is None:
-            message = f"{name} does not say its hyperparameters: {kind.__name__}[H]"
+            message = f"{name} does not declare its hyperparameters: {kind.__name__}[H]"
             raise ConfigError("", [Problem(path, message)])
         classes.append(cls)
     return classes[0], classes[1]
@@ -295,9 +297,9 @@ def _section(cls: Any, tree: dict[str, Any], name: str, source: str) -> Any:
 
 def _what_is_missing(tree: dict[str, Any], section: str) -> str:
     if section in tree:
-        return f"the section is empty ({short_repr(tree[section])}), and it is needed"
+        return f"the section is empty ({short_repr(tree[section])}), but required"
     hint = did_you_mean(section, tree) or f" Found: {', '.join(tree)}."
-    return f"no such section, and it is needed.{hint}"
+    return f"the section is missing, but required.{hint}"
 
 
 def _check_sections(tree: dict[str, Any], source: str) -> None:

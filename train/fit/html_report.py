@@ -89,7 +89,7 @@ class HtmlReport(Callback):
         except OSError as error:
             raise_of_signal(error)
             # The page is told of again at the end; the run is worth more than it.
-            LOG.warning("report.html is not written: %s", error)
+            LOG.warning("report.html could not be written: %s", error)
 
     def _write(self, trainer: Trainer, state: RunState) -> None:
         config = self._live.config
@@ -157,5 +157,5 @@ def _rows(edit: Edit) -> list[tuple[str, ...]]:
     cells = (str(edit.step), edit.time, edit.by)
     if edit.verdict == "applied" and edit.changes:
         return [(*cells, c.path, c.before, c.after, c.note) for c in edit.changes]
-    words = {"begun": "the run began, or went on", "applied": "nothing changed"}
+    words = {"begun": "the run started or resumed", "applied": "nothing changed"}
     return [(*cells, "", "", "", words.get(edit.verdict, f"refused: {edit.problem}"))]

@@ -120,7 +120,7 @@ class LiveRun(Callback):
         }
         for key in new_keys:
             if arguments.is_scheduled(key):
-                LOG.warning("%s: the scheduler was resumed, and sets %s", KWARGS, key)
+                LOG.warning("%s: the resumed scheduler sets %s", KWARGS, key)
         arguments.renew({key for key in new_keys if not arguments.is_scheduled(key)})
 
     def _take(self, config: Hparams) -> Undo:

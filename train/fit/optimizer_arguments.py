@@ -89,7 +89,7 @@ class OptimizerArguments:
     def note(self, keys: set[str]) -> str:
         """Return what the last edit means for schedulers, empty if nothing."""
         if keys & self._taken_away:
-            return "the number takes the place of the scheduler"
+            return "the number replaces the scheduler"
         return ""
 
     def is_scheduled(self, key: str) -> bool:
@@ -119,8 +119,8 @@ class OptimizerArguments:
         bonds = [bond for bond in self._bonds if bond.key == key]
         if not bonds or key not in after:
             why = self._problems.get(key) or (
-                "no group of the optimizer has it from the config as a number, so that "
-                "it cannot change while the run goes on"
+                "no group of the optimizer takes it from the config as a number, so it "
+                "cannot change during the run"
             )
             raise _refusal(key, why)
         for bond in bonds:

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
+from ...config.short_text import quantity
 from .first_failure import MARK as FAILURE_MARK
 from .first_failure import FirstFailure
 from .sent_run import MARK, SentRun, is_first_process
@@ -39,15 +40,15 @@ def start_others_by(trainer: Trainer, run: SentRun) -> None:
     launcher = strategy.launcher
     if not isinstance(launcher, _SubprocessScriptLauncher) or trainer.num_nodes > 1:
         raise ValueError(
-            f"run_config.trainer: {trainer.num_nodes} machines and "
-            f"{type(strategy).__name__} are processes that burnish fit cannot start; "
-            "take num_nodes=1 and strategy=ddp (or auto), or write the loop "
-            "(docs/scale.md)"
+            f"run_config.trainer: {quantity(trainer.num_nodes, 'machine')} and "
+            f"{type(strategy).__name__} need processes that burnish fit cannot start; "
+            "use num_nodes=1 and strategy=ddp (or auto), or write the loop "
+            "yourself (docs/scale.md)"
         )
     environment = launcher.cluster_environment
     if environment.creates_processes_externally:
         raise ValueError(
-            f"run_config.trainer.devices: {type(environment).__name__} says that "
+            f"run_config.trainer.devices: {type(environment).__name__} reports that "
             "another program has started the processes; start burnish fit once, "
             "without torchrun, and it starts the others itself"
         )
@@ -192,7 +193,7 @@ def all_processes(trainer: Trainer) -> Generator[None]:
 def _end_text(status: int) -> str:
     if status < 0:
         return f"was killed by signal {-status}"
-    return f"ended with status {status}; its error stands above"
+    return f"ended with status {status}; its error is shown above"
 
 
 def _send(process: "subprocess.Popen[bytes]", line: bytes) -> None:

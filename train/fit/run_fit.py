@@ -234,7 +234,7 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
     if logger.log_model and logger.offline:
         raise ValueError(
             f"run_config.logger.log_model={logger.log_model} sends checkpoints to "
-            "Weights & Biases, which takes run_config.logger.offline=false"
+            "Weights & Biases, which needs run_config.logger.offline=false"
         )
     try:
         if logger.kind == "tensorboard":

@@ -17,7 +17,7 @@ class SentRun:
     """All that a process needs to take part in a run; it reads no words itself."""
 
     tree: dict[str, Any]
-    """The whole config, so that what is drawn anew for each run is drawn once."""
+    """The whole config, so that what is drawn again for each run is drawn once."""
 
     folder: str
     import_path: list[str]

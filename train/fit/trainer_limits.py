@@ -41,11 +41,11 @@ _HOLDERS: dict[str, Callable[[Trainer], Any]] = {
 def _check(trainer: Trainer, name: str, value: Any) -> None:
     problem = ""
     if name in ("max_epochs", "max_steps") and (value is None or value < -1):
-        problem = f"expected a count, or -1 for no end, found {value}"
+        problem = f"expected a count, or -1 for no limit, found {value}"
     elif name == "gradient_clip_val" and value is not None and value < 0:
-        problem = f"expected a number from 0 on, or null, found {value}"
+        problem = f"expected a number of at least 0, or null, found {value}"
     elif name == "gradient_clip_val" and not _clips(trainer):
-        problem = "the model clips its gradients itself, or does not"
+        problem = "the trainer does not clip gradients under manual optimization"
     if problem:
         raise ConfigError("", [Problem(f"{RUN}.trainer.{name}", problem)])
 

@@ -183,9 +183,9 @@ def _warn_of_other_keys(request: Request[Any]) -> None:
     foreign_folders = folders.of_other_keys() if isinstance(folders, Folders) else {}
     for key, folder in foreign_folders.items():
         warn_user(
-            f"{folder.parent}: a run begins anew, though {folder.name} is there, which "
-            f"was saved with checkpoint_key={key!r}, and this run counts "
-            f"{request.key!r}. To go on from it, pass path={str(folder)!r}; another "
+            f"{folder.parent}: a run starts from scratch, though {folder.name} is "
+            f"there: it was saved with checkpoint_key={key!r}, and this run counts "
+            f"{request.key!r}. To resume from it, pass path={str(folder)!r}; another "
             "run needs a folder of its own",
             RuntimeWarning,
         )
@@ -288,8 +288,8 @@ def _check_number(request: Request[Any], files: StoredFiles) -> None:
         str(files.file(STATE)),
         f"the state of {request.key} {number}",
         f"that of {request.key} {int(match[1])}, as the folder is named",
-        "Copy the folder again, or go on from an older one. If you changed it on "
-        "purpose, begin another run with it: path=folder.",
+        "Copy the folder again, or resume from an older one. If you changed it on "
+        "purpose, start another run with it: path=folder.",
     )
 
 
@@ -312,7 +312,7 @@ def _compare(facts: dict[str, str], of_first: dict[str, str]) -> None:
             line, line_of_first = _first_difference(fact, of_first[name])
             raise ValueError(
                 f"process {rank()} loads the run with {name} {line}, and process 0 "
-                f"with {name} {line_of_first}; all processes of a run load it alike"
+                f"with {name} {line_of_first}; all processes of a run must agree"
             )
 
 

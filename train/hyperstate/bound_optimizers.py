@@ -105,7 +105,7 @@ class Bond:
         if self.key == "lr" and self.group.get("schedule") is not None:
             raise ValueError(
                 "the group's own schedule sets its lr at each step, and the config "
-                "would be passed over; bind the optimizer with a number, and put the "
+                "would have no effect; bind the optimizer with a number, and put the "
                 f"schedule into the config: {self.path}=step: 0.1@0 cos 0.0@1000"
             )
         value = value_in_state(config, self.path) if parts(self.path) else None

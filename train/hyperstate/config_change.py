@@ -18,9 +18,9 @@ from .object_kind import BOUND, FILLED, Description, open_object
 from .stored_files import StoredFiles
 
 _CURE = (
-    "The checkpoint builds it as it was saved, whatever the config says. Take the "
-    "override or the edit of config.ron back, begin a run of its own, or go on with "
-    "what is stored: "
+    "The checkpoint builds it as it was saved, whatever the config says. Revert the "
+    "override or the edit of config.ron, start a separate run, or continue with what "
+    "is stored: "
     'HyperState.load(..., hyperparameters="ignore").'
 )
 
@@ -85,9 +85,9 @@ def _warn_of_optimizer(
         for name in sorted(after.keys() - {"params"}):
             if before.get(name) != after[name]:
                 warn_user(
-                    f"{path}: the config now makes {name} {after[name]} in group "
-                    f"{index} (before: {before.get(name)}), and the optimizer goes on "
-                    "with what the checkpoint stores, unless run.bind_optimizer(...) "
+                    f"{path}: the config now gives {name} {after[name]} in group "
+                    f"{index} (before: {before.get(name)}), but the optimizer keeps "
+                    "what the checkpoint stores, unless run.bind_optimizer(...) "
                     "lets it follow the config; to change it by hand, set "
                     f"run.state.{path}.param_groups[{index}][{name!r}]",
                     RuntimeWarning,

@@ -59,7 +59,7 @@ def check_digest(files: StoredFiles, name: str, digests: Mapping[str, str]) -> N
     raise RecordFormatError(
         str(files.file(name)),
         "a record that was not saved with this checkpoint",
-        f"the one whose digest {FILE} has",
+        f"the one whose digest is in {FILE}",
         "Copy the folder again, or use another checkpoint. If you replaced the file on "
         f"purpose, remove its line from {FILE}.",
     )

@@ -460,9 +460,8 @@ class HyperState(Generic[C, S]):
         if not isinstance(self._folders, Folders):
             if is_writer():
                 warn_user(
-                    f"{self._folders.root}: the config of a run is followed in folders "
-                    "of this machine, and not in a storage; nothing of this run can be "
-                    "edited",
+                    f"{self._folders.root}: the config of a run is watched in local "
+                    "folders, but not in a storage; nothing in this run can be edited",
                     RuntimeWarning,
                 )
             return
@@ -520,7 +519,7 @@ class HyperState(Generic[C, S]):
             names = [name for name in dir(self.state) if not name.startswith("_")]
             hint = did_you_mean(key, names) if step is None else ""
             raise ValueError(
-                f"checkpoint_key={key!r} must name an int of the state, from 0 on; "
+                f"checkpoint_key={key!r} must name an int of the state, at least 0; "
                 f"found {step!r:.60}.{hint}"
             )
         return step

@@ -27,8 +27,8 @@ class InitialState(Generic[S]):
             raise TypeError(
                 f"{getattr(self.function, '__qualname__', 'initial_state')} returned "
                 f"{with_article(type(state).__qualname__)}, expected "
-                f"{with_article(expected.__qualname__)}, as HyperState.load(Config, "
-                "State, begin) was told"
+                f"{with_article(expected.__qualname__)}, the State of "
+                "HyperState.load(Config, State, begin)"
             )
         return state
 

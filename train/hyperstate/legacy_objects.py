@@ -21,7 +21,7 @@ def read_legacy_object(files: StoredFiles, name: str, path: str) -> Any:
     try:
         return msgpack.unpackb(data, strict_map_key=False, object_hook=_decode_array)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        content = f"no MessagePack of plain data and arrays ({error!s:.100})"
+        content = f"not MessagePack of plain data and arrays ({error!s:.100})"
         raise RecordFormatError(str(files.file(name)), content) from error
 
 

@@ -61,7 +61,7 @@ def _state_file(place: Place) -> Place:
     if place.is_dir():
         names = (file.parent.name for file in place.glob(f"*/{STATE}"))
         inside = sorted(name for name in names if not is_scratch(name))
-        message = f"the folder holds no {STATE}"
+        message = f"the folder has no {STATE}"
         if inside:
-            message += f"; of a run say which checkpoint: {', '.join(inside[-8:])}"
+            message += f"; choose a checkpoint of the run: {', '.join(inside[-8:])}"
     raise FileNotFoundError(errno.ENOENT, message, str(text))

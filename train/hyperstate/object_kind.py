@@ -47,7 +47,7 @@ class Description:
             metadata.get("kind"), str
         ):
             raise RecordMismatchError(
-                record.reading.file, ["found no object of a state, expected one"]
+                record.reading.file, ["found a record that is not an object of a state"]
             )
         left_out = metadata.get("left_out", ())
         return cls(

@@ -93,7 +93,7 @@ def rebuild_optimizer(
         optimizer.load_state_dict(state)
     except (KeyError, ValueError, TypeError) as error:
         raise RecordMismatchError(
-            file, [f"the optimizer cannot be built again: {error!s:.300}"]
+            file, [f"the optimizer cannot be rebuilt: {error!s:.300}"]
         ) from error
     return optimizer
 
@@ -260,7 +260,7 @@ def _param(module: nn.Module, path: str, file: str) -> Tensor:
     try:
         return unwrapped(module).get_parameter(path)
     except AttributeError as missing:
-        problem = f"{path}: the optimizer stepped it, and the module has it no more"
+        problem = f"{path}: the optimizer updated it, but the module no longer has it"
         raise RecordMismatchError(file, [problem]) from missing
 
 

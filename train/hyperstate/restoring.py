@@ -108,7 +108,8 @@ class Restoring(StateTree):
         if path in self._active:
             circle = " -> ".join([*self._active[self._active.index(path) :], path])
             raise RecordMismatchError(
-                str(self.folder), [f"these need each other to be restored: {circle}"]
+                str(self.folder),
+                [f"these need each other in order to be restored: {circle}"],
             )
         self._active.append(path)
         try:
@@ -136,9 +137,9 @@ class Restoring(StateTree):
                 raise RecordMismatchError(
                     str(self.folder),
                     [problem],
-                    "Nothing goes on with two: let initial_state make the objects as "
-                    "they were when the checkpoint was saved, with what they share; or "
-                    'pass hyperparameters="ignore", and each gets the values.',
+                    "The run was not resumed: let initial_state make the objects so "
+                    "that they share it as they did when the checkpoint was saved, or "
+                    'pass hyperparameters="ignore" to fill each with the values.',
                 )
             del self._ties[path]
 
@@ -170,8 +171,8 @@ class Restoring(StateTree):
         except RecordMismatchError as error:
             if "_record" in error.cure:
                 error.add_cure(
-                    f"For {path}, file is {str(self.folder / file)!r}; a run whose "
-                    "state is made of it begins in another folder."
+                    f"For {path}, file is {str(self.folder / file)!r}; start the run "
+                    "from what you loaded in another folder."
                 )
             raise
 
@@ -194,7 +195,7 @@ class Restoring(StateTree):
         if path not in self._places:
             paths = ", ".join(self._places)
             hint = did_you_mean(path, self._places)
-            raise KeyError(f"it steps {path!r}, but the state has {paths}.{hint}")
+            raise KeyError(f"it updates {path!r}, but the state has {paths}.{hint}")
         # One that is about to be filled is there already.
         target = self._in_template(path) if path in self._active else None
         module: nn.Module = self.blob(path) if target is None else target
@@ -205,9 +206,9 @@ class Restoring(StateTree):
         begin = self.initial_state
         if begin is None:
             problem = (
-                f"{path}: only the program can make it, and its record fills it: "
-                "HyperState.load(Config, State, begin, path=folder) does. Classes with "
-                "@burnish.module and Serializable ones come back by themselves"
+                f"{path}: only the program can build it, to be filled by its record: "
+                "call HyperState.load(Config, State, begin, path=folder). Classes with "
+                "@burnish.module and Serializable ones are rebuilt without it"
             )
             raise RecordMismatchError(str(self.folder), [problem])
         self._begin_once(begin)
@@ -221,14 +222,14 @@ class Restoring(StateTree):
         if target is None:
             raise RecordMismatchError(
                 str(self.folder),
-                [f"{path}: stored, but initial_state makes nothing there to fill"],
+                [f"{path}: stored, but initial_state makes no object there to fill"],
             )
         taker = self._takers.setdefault(id(target), path)
         if self._places[taker][0] != self._places[path][0]:
             # The second would overwrite the first, and nobody would notice.
             problem = (
-                f"{path}: stored as another object than {taker}, and initial_state "
-                "makes one for both; let it make two, by copy.deepcopy"
+                f"{path}: stored as a different object from {taker}, but initial_state "
+                "makes one for both; let it make two, with copy.deepcopy"
             )
             raise RecordMismatchError(str(self.folder), [problem])
         return target
@@ -361,10 +362,10 @@ def _put_back(state: Any, stored_values: Mapping[str, Any]) -> None:
             changed.append(part.name)
     if changed:
         warn_user(
-            f"the constructor of {type(state).__qualname__} makes other values of "
-            f"{first_names(changed, 4)} than those of the checkpoint, which are taken. "
-            "Let the function that makes the first state complete it, and rewrite "
-            "rules change what an older program stored",
+            f"the constructor of {type(state).__qualname__} gives values of "
+            f"{first_names(changed, 4)} different from the checkpoint's, which are "
+            "used. Complete a new state in the function that makes the first one, and "
+            "change what an older program stored with rewrite rules",
             RuntimeWarning,
         )
 

@@ -251,7 +251,7 @@ def stored_generators(files: StoredFiles) -> dict[str, Any] | None:
     raise FileNotFoundError(
         errno.ENOENT,
         "the random generators that were saved are missing; copy the file again, "
-        "or go on with other random numbers: HyperState.load(..., rng=False)",
+        "or continue with different random numbers: HyperState.load(..., rng=False)",
         name,
     )
 
@@ -286,6 +286,6 @@ def _split(state: object, *, copies_files: bool = True) -> tuple[Split, Any]:
     if not isinstance(tree, NamedStruct):
         name = type(state).__qualname__
         raise TypeError(
-            f"a state is a dataclass or an Hparams, and {with_article(name)} is neither"
+            f"a state must be a dataclass or an Hparams, got {with_article(name)}"
         )
     return split, tree

@@ -113,7 +113,9 @@ class _OwnType(ObjectKind):
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
         kinds = field_types_in(source.annotation)
         if not kinds:
-            problem = "its field declares no class that burnish.config was told of"
+            problem = (
+                "its field declares no class that is registered with burnish.config"
+            )
             raise _mismatch(source, problem)
         data = value_of(source.record)
         try:
@@ -354,12 +356,12 @@ def _undeclared(value: object, cls: object) -> str | None:
         if isinstance(value, cls):
             return None
         return (
-            f"the {name} could not be made again, since {cls.__qualname__} is the "
-            f"class that the field declares, and the first one counts. Declare {name}"
+            f"the {name} could not be rebuilt, since the first class that the field "
+            f"declares, {cls.__qualname__}, is used. Declare {name}"
         )
     return (
-        f"the {name} could not be made again, since nothing declares its class here. "
-        f"Declare it, as dict[str, {name}] or a field of its own does"
+        f"the {name} could not be rebuilt, since nothing declares its class here. "
+        f"Declare it, as in dict[str, {name}] or a field of its own"
     )
 
 

@@ -86,8 +86,8 @@ class _Rehearsal(StateTree):
         file, annotation = self._places[path]
         objects = {self.split.files[id(v)]: p for p, v in self.split.blobs.items()}
         if file not in objects:
-            text = f"the text {self.split.plain[path]!r:.60} would be read as an object"
-            self._problems.append(Problem(path, f"{text}; write another text"))
+            text = f"the str {self.split.plain[path]!r:.60} would be read as an object"
+            self._problems.append(Problem(path, f"{text}; use a different string"))
         # The place that is restored first makes the object, and others get the same.
         elif file not in self._restored:
             self._restored.add(file)
@@ -130,8 +130,8 @@ class _Rehearsal(StateTree):
         value = self.split.plain.get(path)
         if is_marker(tree) and not isinstance(value, str):
             kind = type(value).__qualname__
-            text = f"the {kind} would be read as the text {tree!r:.60}"
-            self._problems.append(Problem(path, f"{text}; declare its class alone"))
+            text = f"the {kind} would be read as the str {tree!r:.60}"
+            self._problems.append(Problem(path, f"{text}; declare only its class"))
             return None
         try:
             again = StateTree.checked_plain_data(self, annotation, tree, path)
@@ -151,7 +151,7 @@ class _Rehearsal(StateTree):
 
 
 _CURE = (
-    "Declare its class, or the field as Blob[...], whose record keeps what texts do not"
+    "Declare its class, or the field as Blob[...], whose record keeps what text cannot"
 )
 
 
@@ -165,4 +165,4 @@ def _other_class(value: object, name: str, path: str) -> Problem:
 
 
 def _unreadable(problem: Problem) -> Problem:
-    return Problem(problem.path, f"cannot be read again: {problem.message}")
+    return Problem(problem.path, f"cannot be read back: {problem.message}")

@@ -121,8 +121,8 @@ class Split:
 def _as_state(problem: Problem) -> Problem:
     """Return ``problem`` with what a state has beside what configs have."""
     cure = (
-        f"{HOW_TO_REGISTER}; for plain data that texts lack (a deque of tensors, a "
-        "dtype) declare the field as Blob[...]"
+        f"{HOW_TO_REGISTER}; for plain data that text cannot hold (a deque of "
+        "tensors, a dtype) declare the field as Blob[...]"
     )
     return Problem(problem.path, problem.message.replace(HOW_TO_REGISTER, cure))
 

@@ -29,13 +29,13 @@ R = TypeVar("R")
 _CHECKPOINT_DIR = CommandOption(
     name="--checkpoint-dir",
     metavar="DIR",
-    help="where checkpoints are kept; the newest in it is gone on from",
+    help="where checkpoints are kept; the run resumes from the newest one",
 )
 _RESUME_FROM = CommandOption(
     name="--resume-from",
     metavar="PATH",
-    help="a run's folder, a checkpoint or its state.ron to begin with, which stays as "
-    "it is; once --checkpoint-dir has a checkpoint, that one is taken",
+    help="a run's folder, a checkpoint or its state.ron to start from, which is not "
+    "changed; once --checkpoint-dir has a checkpoint, that one is used",
     replaces_config=True,
 )
 
@@ -145,7 +145,7 @@ def _beginning(line: CommandLine) -> Place | None:
 def _config_file(file: Place) -> Place:
     if isinstance(file, Path) and file.is_dir():
         raise ValueError(
-            f"{file} is a folder, and --config takes a file; to go on from a run's "
+            f"{file} is a folder, but --config takes a file; to resume from a run's "
             f"folder or a checkpoint: --resume-from {file}"
         )
     return file
@@ -158,8 +158,8 @@ def _checkpoint(place: Place) -> Place:
     if size_at(place) is not None:
         raise ValueError(
             f"{place} is not a checkpoint; --resume-from takes a run's folder, a "
-            f"checkpoint, or the {STATE} in one, with its {CONFIG} beside it. To begin "
-            f"with a config: --config {place}"
+            f"checkpoint, or the {STATE} in one, with its {CONFIG} beside it. To start "
+            f"from a config: --config {place}"
         )
     return place
 
@@ -169,4 +169,4 @@ def _tell_origin(run: HyperState[Any, Any], line: CommandLine) -> None:
     if run.origin is None or not is_writer():
         return
     ignored = "" if line.config is None else f"; {line.config} is not read again"
-    print(f"going on from {run.origin}{ignored}", file=sys.stderr)
+    print(f"resuming from {run.origin}{ignored}", file=sys.stderr)

@@ -41,20 +41,20 @@ class UnsavedValues:
         if names and not self._is_told_of_attributes:
             self._is_told_of_attributes = True
             warn_user(
-                f"the state has {first_names(names, 4)}, and "
-                f"{type(state).__qualname__} declares no such field, so that "
-                "checkpoints do not have it. Declare it, or begin its name with _ if "
-                "it is not to be kept",
+                f"the state has {first_names(names, 4)}, but "
+                f"{type(state).__qualname__} declares no such field, so checkpoints "
+                "will not have it. Declare it, or begin its name with _ if it need not "
+                "be saved",
                 RuntimeWarning,
             )
         paths = [] if self._is_told_of_remade else self._changed(state)
         if paths:
             self._is_told_of_remade = True
             warn_user(
-                f"the state's {first_names(paths, 4)} is what no argument of the "
-                "constructor holds (init=False), so that checkpoints do not have it, "
-                "and a run that goes on begins with what the constructor makes. Leave "
-                "init=False out, or begin the name with _ if it is not to be kept",
+                f"the state's {first_names(paths, 4)} is not an argument of the "
+                "constructor (init=False), so checkpoints will not have it, and a "
+                "resumed run starts with what the constructor makes. Remove "
+                "init=False, or begin the name with _ if it need not be saved",
                 RuntimeWarning,
             )
 

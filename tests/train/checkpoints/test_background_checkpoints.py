@@ -186,7 +186,7 @@ def test_an_error_of_the_block_goes_first_and_notes_that_of_the_save(
     with pytest.raises(ZeroDivisionError) as caught:
         failing_run()
 
-    assert "the last save has failed as well" in caught.value.__notes__[0]
+    assert "the last save failed as well" in caught.value.__notes__[0]
 
 
 def test_one_memory_serves_all_saves_and_can_be_had_before(

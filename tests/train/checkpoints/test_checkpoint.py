@@ -79,7 +79,7 @@ def test_a_checkpoint_can_be_looked_into_alone(tmp_path: Path) -> None:
     assert bool((again["model"]["0.weight"] == 1.0).all())
     with pytest.raises(KeyError, match=r"no part 'mode'.*Did you mean 'model'"):
         _ = again["mode"]
-    with pytest.raises(KeyError, match="nothing is saved as 6; there are 5"):
+    with pytest.raises(KeyError, match="has no checkpoint 6; it has 5"):
         _ = Checkpoints(tmp_path)[6]
 
 

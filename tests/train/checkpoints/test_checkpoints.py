@@ -307,7 +307,9 @@ def test_a_newer_folder_without_its_manifest_is_no_older_run(tmp_path: Path) -> 
     with pytest.raises(RecordFormatError, match=r"without checkpoint\.json.*step 2"):
         checkpoints.restore(model=model)
     (tmp_path / "step000000000002/checkpoint.json").unlink()
-    with pytest.raises(RecordFormatError, match=r"000003: .*go on from the beginning"):
+    with pytest.raises(
+        RecordFormatError, match=r"000003: .*continue from the beginning"
+    ):
         checkpoints.restore(model=model)
 
     shutil.rmtree(tmp_path)
@@ -479,7 +481,9 @@ def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(5, model=net(), epoch=3)
 
-    with pytest.raises(RecordMismatchError, match=r"begins anew: restore the others"):
+    with pytest.raises(
+        RecordMismatchError, match=r"starts from scratch: restore the others"
+    ):
         checkpoints.restore(model=net(), rng=True)
     with pytest.raises(
         RecordMismatchError, match=r"net: not .* restore\(model=\.\.\.\)"
@@ -499,12 +503,14 @@ def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
 
 def test_a_restore_of_nothing_is_told_which_parts_there_are(tmp_path: Path) -> None:
     run = Checkpoints(tmp_path / "run")
-    with pytest.raises(TypeError, match=r"None is saved yet.*restore\(net=net\)"):
+    with pytest.raises(
+        TypeError, match=r"No checkpoint has been saved yet.*restore\(net=net\)"
+    ):
         run.restore()
     run.save(1, net=nn.Linear(2, 2), head=nn.Linear(2, 1), rng=True)
 
     with pytest.raises(TypeError, match=r"has .*rng.*restore\(net=net, head=head\)"):
         run.restore()
-    with pytest.raises(TypeError, match="Give what is to be filled"):
+    with pytest.raises(TypeError, match="Pass the objects to fill"):
         run[1].restore({})
     assert run.restore(rng=True) == 1

@@ -123,7 +123,7 @@ def test_a_name_and_a_signal_that_nobody_can_note_are_refused_in_words() -> None
         ValueError, match=r"'SIGTERM': it is not a signal.*signal\.SIGTERM"
     ):
         EndSignal("SIGTERM")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no program can note it"):
+    with pytest.raises(ValueError, match="no program can catch it"):
         EndSignal(signal.SIGKILL)
-    with pytest.raises(ValueError, match="one signal is noted"):
+    with pytest.raises(ValueError, match="pass one signal"):
         EndSignal([15, 10])  # type: ignore[arg-type]

@@ -30,13 +30,13 @@ def test_a_run_that_went_back_is_warned_of_what_it_left(
     later = "4" if keep_last == 1 else "3, 4"
     text = f"a checkpoint of step 2 is saved beside later ones ({later})"
     assert text in str(caught[0].message)
-    assert "who goes on from the newest takes 4" in str(caught[0].message)
+    assert "resuming from the newest takes 4" in str(caught[0].message)
 
 
 def test_another_run_in_the_same_folder_is_warned(tmp_path: Path) -> None:
     steps_saved(tmp_path, 10)
 
-    with pytest.warns(RuntimeWarning, match="each run needs a folder of its own"):
+    with pytest.warns(RuntimeWarning, match="Each run needs a folder of its own"):
         steps_saved(tmp_path, 0, 1)
 
 
@@ -88,7 +88,10 @@ def run_at(step: int, folder: Path, keep_last: int) -> HyperState[Config, State]
 
 @pytest.mark.parametrize(
     ("keep_last", "outcome"),
-    [(1, "go when this one is there"), (3, "who goes on from the newest takes 5")],
+    [
+        (1, "are removed once this one is complete"),
+        (3, "resuming from the newest takes 5"),
+    ],
 )
 def test_a_hyperstate_says_whether_later_states_stay(
     tmp_path: Path, keep_last: int, outcome: str

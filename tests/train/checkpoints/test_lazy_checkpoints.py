@@ -216,7 +216,7 @@ class Jitter:
 def test_how_saves_copy_is_said_once(tmp_path: Path) -> None:
     run = Checkpoints(tmp_path, wait=False)
 
-    with pytest.raises(TypeError, match="how saves copy is said once"):
+    with pytest.raises(TypeError, match="set it once, for all saves"):
         run.save(1, model=nn.Linear(1, 1), snapshot="lazy")
     with pytest.raises(ValueError, match="add wait=False"):
         Checkpoints(tmp_path, snapshot="lazy")

@@ -41,7 +41,7 @@ def test_a_newer_manifest_is_refused_and_a_damaged_one_named(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("lie", "words"),
     [
-        ({"file": "gone.mpk"}, "gone.mpk, which is not there"),
+        ({"file": "gone.mpk"}, "gone.mpk, which is missing"),
         ({"file": "../net.mpk"}, "is not the name of a file in the folder"),
         ({"file": "who.mpk"}, "expected one of a module"),
         ({"kind": "state"}, "expected a PlainData"),
@@ -136,7 +136,9 @@ def test_a_flipped_digit_of_a_counter_is_told_before_a_part_changes(
     file.write_text(file.read_text().replace("1234567", "1234563"))
     model = filled(net(), 2.0)
 
-    with pytest.raises(RecordFormatError, match="other content than was written"):
+    with pytest.raises(
+        RecordFormatError, match="different content from what was written"
+    ):
         Checkpoints(tmp_path).restore(net=model, who=[])
 
     assert same(model, filled(net(), 2.0))

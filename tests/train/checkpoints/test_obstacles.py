@@ -59,7 +59,7 @@ def test_checkpoints_that_are_out_of_reach_can_be_printed_and_say_so(
 ) -> None:
     put(tmp_path / "run")
 
-    assert "checkpoints lie in a folder, and this is a" in repr(
+    assert "checkpoints need a folder, but this is a" in repr(
         Checkpoints(tmp_path / "run")
     )
 

@@ -102,7 +102,7 @@ def test_lbfgs_whose_state_is_of_all_parameters_is_refused(tmp_path: Path) -> No
     old, net = Ordered("ab"), Ordered("ba")
     Checkpoints(tmp_path).save(1, model=old, optim=torch.optim.LBFGS(old.parameters()))
 
-    with pytest.raises(RecordMismatchError, match="LBFGS stood in another order"):
+    with pytest.raises(RecordMismatchError, match="LBFGS were in a different order"):
         Checkpoints(tmp_path).restore(
             model=net, optim=torch.optim.LBFGS(net.parameters())
         )

@@ -436,7 +436,7 @@ def test_processes_that_save_different_parts_or_steps_are_told(tmp_path: Path) -
             Checkpoints(tmp_path / f"run{rank}").save(1, **run.parts)
         with pytest.raises(ValueError, match="process 1 saves with wait False"):
             Checkpoints(tmp_path / "run", wait=rank == 0).save(1, **run.parts)
-        with pytest.raises(TypeError, match="restores nothing"):
+        with pytest.raises(TypeError, match="nothing to save"):
             checkpoints.save(1, rng=False, **({} if rank else run.parts))
         assert checkpoints.steps == []
 

@@ -38,7 +38,12 @@ def test_arguments_that_a_class_takes_are_no_problem(
         (torch.optim.SGD, {"lr": "abc"}, "lr", "expected a number, found 'abc'"),
         (AdamW, {"lr": "1e-3x"}, "lr", "expected a number, found '1e-3x'"),
         (AdamW, {"betas": [0.9, "x"]}, "betas", "expected 2 numbers, found [0.9, 'x']"),
-        (torch.optim.lr_scheduler.StepLR, {}, "step_size", "missing: StepLR needs it"),
+        (
+            torch.optim.lr_scheduler.StepLR,
+            {},
+            "step_size",
+            "missing: StepLR requires it",
+        ),
     ],
 )
 def test_one_that_it_lacks_or_misses_is_named(

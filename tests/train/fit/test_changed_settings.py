@@ -42,7 +42,7 @@ def changes_of(**values: Any) -> dict[str, tuple[str, str]]:
 def test_what_has_no_default_is_always_told() -> None:
     assert changes_of() == {
         "name": ("x", ""),
-        "seed": ("1", "drawn anew for each run"),
+        "seed": ("1", "drawn again for each run"),
     }
 
 

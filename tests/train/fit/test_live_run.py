@@ -276,7 +276,7 @@ def test_a_number_takes_the_place_of_the_scheduler(run: Runner) -> None:
     rates = run.seen("lr")
     assert len({rates[step] for step in (1, 2, 3)}) == 3
     [_, first, second] = read_history(run.folder / HISTORY)
-    assert "takes the place of the scheduler" in str(first)
+    assert "replaces the scheduler" in str(first)
     assert "takes the place" not in str(second)
 
 

@@ -68,7 +68,7 @@ def test_a_trainer_of_several_devices_starts_the_command() -> None:
 @pytest.mark.parametrize(
     ("launcher", "message"),
     [
-        (None, "take num_nodes=1 and strategy=ddp"),
+        (None, "use num_nodes=1 and strategy=ddp"),
         (_SubprocessScriptLauncher(External(), 2, 1), "without torchrun"),
     ],
 )
@@ -85,7 +85,7 @@ def test_the_failure_of_another_process_is_told_in_place_of_its_consequence(
     monkeypatch.setattr(processes, "_PATIENCE", 0.0)
     trainer = trainer_with(launcher_of(0, 2))
 
-    message = "process 2 of 3, which ended with status 2; its error stands above"
+    message = "process 2 of 3, which ended with status 2; its error is shown above"
     with pytest.raises(ChildProcessError, match=message), all_processes(trainer):
         raise RuntimeError("connection closed by peer")
 

@@ -116,7 +116,7 @@ def test_what_was_left_out_is_told_when_it_is_restored(tmp_path: Path) -> None:
     [
         ({"only": {"nett": "head.**"}}, "Did you mean 'net'"),
         ({"only": "heads.**"}, "matches nothing|nothing matches|Did you mean"),
-        ({"unchanged": "links"}, "unchanged is 'write' or 'link'"),
+        ({"unchanged": "links"}, "unchanged must be 'write' or 'link'"),
     ],
 )
 def test_a_choice_of_nothing_is_refused_and_nothing_is_written(

@@ -135,7 +135,7 @@ def test_an_attribute_that_is_no_field_is_warned_of_once(tmp_path: Path) -> None
     run.step()
     state.best, state.step = 0.3, 2
 
-    with pytest.warns(RuntimeWarning, match="the state has best, and Counted declares"):
+    with pytest.warns(RuntimeWarning, match="the state has best, but Counted declares"):
         run.step()
     state.step = 3
     run.step()

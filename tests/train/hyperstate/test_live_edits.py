@@ -202,7 +202,7 @@ def test_the_words_that_began_the_run_do_not_undo_an_edit(
     train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
 
     again = start(tmp_path, overrides=words)
-    with pytest.warns(RuntimeWarning, match=r"the config now makes lr 0\.7"):
+    with pytest.warns(RuntimeWarning, match=r"the config now gives lr 0\.7"):
         other = start(tmp_path, overrides=["optim.lr=0.7"])
 
     assert (again.config.optim.lr, again.config.optim.weight_decay) == (0.01, 0.1)

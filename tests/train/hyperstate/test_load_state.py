@@ -319,7 +319,7 @@ class Counters(Versioned):
 
 @pytest.mark.parametrize(
     ("before", "after", "problem"),
-    [("1.5", "1e-400", "loss: 1e-400"), ("version: 0", "version: 3", "of version 3")],
+    [("1.5", "1e-400", "loss: 1e-400"), ("version: 0", "version: 3", "has version 3")],
 )
 def test_what_does_not_fit_is_told_with_the_file_that_has_it(
     before: str, after: str, problem: str, tmp_path: Path

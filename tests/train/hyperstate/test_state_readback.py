@@ -77,8 +77,8 @@ UNREADABLE = [
     ("recent", deque([1.0], maxlen=3), r"recent: the deque .*maxlen=3.*Blob\["),
     ("extra", {"t": "<blob:x.mpk>"}, r"extra\.t: .*would be read as an object"),
     ("extra", {"r": Means(w=torch.ones(2))}, r"extra\.r: the Means"),
-    ("other", [Other(2)], r"other\[0\]: the Other .*Net is the class"),
-    ("table", None, r"table: cannot be read again: .*\| None"),
+    ("other", [Other(2)], r"other\[0\]: the Other .*Net, is used"),
+    ("table", None, r"table: cannot be read back: .*\| None"),
     ("by_mode", {Mode.FAST: torch.zeros(2)}, r"by_mode: .*would be read as"),
 ]
 

@@ -85,7 +85,7 @@ def test_the_same_words_begin_a_run_and_go_on_with_it(
     assert weights(again.state.net) == weights(begun.state.net)
     assert again.origin == tmp_path / "run" / CHECKPOINT
     assert capsys.readouterr().err == (
-        f"going on from {tmp_path}/run/{CHECKPOINT}; {file} is not read again\n"
+        f"resuming from {tmp_path}/run/{CHECKPOINT}; {file} is not read again\n"
     )
 
 
@@ -108,7 +108,7 @@ def test_a_run_begins_with_a_checkpoint_of_another(place: str, tmp_path: Path) -
 def test_overrides_of_a_resumed_run_change_the_config(tmp_path: Path) -> None:
     advanced(tmp_path / "run", 5, "optim.lr=step: 1@0 lin 0@10")
 
-    with pytest.warns(RuntimeWarning, match=r"goes on with what the checkpoint stores"):
+    with pytest.warns(RuntimeWarning, match=r"keeps what the checkpoint stores"):
         again = run("--checkpoint-dir", tmp_path / "run", "optim.lr=0.25")
 
     assert again.config.optim.lr == 0.25
@@ -144,7 +144,7 @@ def test_mistakes_are_told_in_a_line_with_status_one(
         (["--resume-from", checkpoint / "config.ron"], "is not a checkpoint"),
         (["--resume-from", lone], "is not a checkpoint"),
         (["--resume-from", tmp_path], "is neither a config file nor a checkpoint"),
-        (["--checkpoint-dir", lone], "checkpoints lie in a folder, and this is a file"),
+        (["--checkpoint-dir", lone], "checkpoints need a folder, but this is a file"),
         (["--checkpoint-dir", damaged], "state.net.mpk"),
         (["--checkpoint-dir", "x-y://bucket/run"], "nor a URL that fsspec knows"),
         (["optim.lrr=1"], "optim.lrr: unknown field for Optim. Did you mean 'lr'?"),
