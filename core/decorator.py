@@ -310,9 +310,9 @@ def _decorate(
     skip: Patterns,
 ) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise TypeError(f"@burnish.module is for classes of modules, got {cls!r:.80}")
+        raise TypeError(f"@burnish.module decorates module classes, got {cls!r:.80}")
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise ValueError(f"version is an int from 0 on, got {version!r}")
+        raise ValueError(f"version must be an int of at least 0, got {version!r}")
     clashes = [n for n in _OURS if n in cls.__dict__ and not _is_ours(cls.__dict__[n])]
     if clashes:
         raise TypeError(

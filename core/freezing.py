@@ -35,8 +35,8 @@ def thaw(module: nn.Module, patterns: Patterns = "**") -> list[str]:
     can_train = [param for param in params if can_require_grad(param.tensor)]
     if params and not can_train:
         raise ValueError(
-            f"thaw: what matches {short_repr(patterns)} are whole numbers, which have "
-            f"no gradient: {params[0].path} is {params[0].tensor.dtype}"
+            f"thaw: the parameters that match {short_repr(patterns)} hold integers, "
+            f"which have no gradient: {params[0].path} is {params[0].tensor.dtype}"
         )
     for param in can_train:
         param.tensor.requires_grad = True

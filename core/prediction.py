@@ -31,7 +31,7 @@ def predict(
     if not inputs:
         raise TypeError("predict what? predict(module, x, batch_size=64)")
     if batch_size < 1:
-        raise ValueError(f"batch_size is at least 1, got {batch_size}")
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     lengths = [len(array) for array in inputs]
     if len(set(lengths)) > 1:
         raise ValueError(f"the inputs have different lengths: {lengths}")
@@ -62,8 +62,8 @@ def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
     shapes = {tuple(row.shape) for row in array} if is_rows else set()
     if len(shapes) > 1:
         raise ValueError(
-            f"the rows of an input have different shapes: {sorted(shapes)}. Several "
-            "inputs are several arguments: predict(module, a, b)"
+            f"the rows of an input have different shapes: {sorted(shapes)}. Pass "
+            "several inputs as separate arguments: predict(module, a, b)"
         )
     tensor = torch.stack(list(array)) if is_rows and array else torch.as_tensor(array)
     if not tensor.is_floating_point():
@@ -117,11 +117,13 @@ def _check_rows(batches: Sequence[Tensor], sizes: Sequence[int], where: str) -> 
     """
     for batch, size in zip(batches, sizes, strict=True):
         if batch.ndim == 0:
-            raise ValueError(f"{where} is one number for a batch: it has no rows")
+            raise ValueError(
+                f"{where} is a single number for the whole batch: it has no rows"
+            )
         if len(batch) != size:
             raise ValueError(
-                f"{where} has the shape {tuple(batch.shape)} for a batch of "
+                f"{where} has shape {tuple(batch.shape)} for a batch of "
                 f"{quantity(size, 'sample')}: expected one row for each. Have the "
-                "module return what has the batch first, or predict by a module "
-                "that leaves it out"
+                "module return the batch dimension first, or predict with a module "
+                "that leaves this output out"
             )

@@ -173,10 +173,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         """
         name = self._session.draft.tree.original_cls.__qualname__
         raise TypeError(
-            f"this {name} is a blueprint that was not built. build() or create() gives "
-            "the module. A constructor that makes blueprints its children is for "
-            "blueprints: Blueprint(Net, ...).build() builds them in place, and a call "
-            "of Net(...) by hand does not."
+            f"this {name} is a blueprint that was not built: build() or create() "
+            "returns the module. Only blueprints may call a constructor whose "
+            "children are blueprints: Blueprint(Net, ...).build() builds them in "
+            "place, a call of Net(...) does not."
         )
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
@@ -279,7 +279,7 @@ def _no_class(value: object) -> str:
     if isinstance(value, nn.Module):
         name = type(value).__name__
         return (
-            f"a blueprint is one of a module class, got {with_article(name)} that is "
-            f"built already: pass its class and arguments, Blueprint({name}, ...)"
+            f"a blueprint needs a module class, got {with_article(name)} that is "
+            f"already built: pass its class and arguments, Blueprint({name}, ...)"
         )
-    return f"a blueprint is one of a module class, got {value!r:.80}"
+    return f"a blueprint needs a module class, got {value!r:.80}"

@@ -37,8 +37,8 @@ def edits_for(
         if isinstance(value, type) and issubclass(value, nn.Module):
             name = value.__qualname__
             raise TypeError(
-                f"the arguments of {name} go by name, as in configure('head', {name}, "
-                f"bias=False), or with a blueprint: replace('head', "
+                f"pass the arguments of {name} by name, as in configure('head', "
+                f"{name}, bias=False), or in a blueprint: replace('head', "
                 f"Blueprint({name}, ...)); got {short_repr(args[where + 1])}"
             )
     if kwargs:
@@ -109,7 +109,13 @@ def _put(parts: Parts, value: object, arguments: Mapping[str, object]) -> list[E
     return edits
 
 
-_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_ITEMS: dict[type[nn.Module], tuple[str, str]] = {
+    nn.Sequential: ("part, ...", "..."),
+    nn.ModuleList: ("[part, ...]", "[...]"),
+    nn.ModuleDict: ("{'name': part, ...}", "{'name': ...}"),
+}
+"""How each list of modules is given its items: a part and more, and others alone."""
+_LISTS = tuple(_ITEMS)
 
 
 def _check_not_emptied(node: ConstructionNode, class_edit: SetArguments) -> None:
@@ -120,12 +126,13 @@ def _check_not_emptied(node: ConstructionNode, class_edit: SetArguments) -> None
     if call.arguments or is_filled_later:
         return
     name, list_name = node.cls.__qualname__, call.cls.__qualname__
+    of_part, of_others = _ITEMS.get(call.cls, _ITEMS[nn.Sequential])
     raise SettingError(
         node.path,
         f"this {name} would become {with_article(list_name)} without items. To put the "
         f"{name} in it, wrap({node.path!r}, lambda part: Blueprint(nn.{list_name}, "
-        f"part, ...)); to put others there, Blueprint(nn.{list_name}, ...); to leave "
-        "it out, nn.Identity.",
+        f"{of_part})); to put others there, Blueprint(nn.{list_name}, {of_others}); to "
+        "leave it out, nn.Identity.",
     )
 
 

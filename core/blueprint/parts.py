@@ -73,8 +73,8 @@ class Parts:
             paths = first_names((node.path for node in nodes), 4)
             raise SettingError(
                 nodes[0].path,
-                f"expected one part, and {len(nodes)} are selected: {paths}. Ask each "
-                "by its path or index, or .first, the first of them.",
+                f"expected one part, but {len(nodes)} are selected: {paths}. Take "
+                "each by its path or index, or take .first, the first of them.",
             )
         return nodes[0]
 

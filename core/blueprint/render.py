@@ -248,7 +248,7 @@ def _argument_sources(
         how = str(passed[name]) if isinstance(passed[name], Computed) else ""
         yield ArgumentSource(_maker(draft, node), value, how)
     if name in node.missing_sizes:
-        yield ArgumentSource("nobody", None, "an example tells: build(example)")
+        yield ArgumentSource("not set", None, "build(example) finds it")
     parameter = parameters_of(node.cls).get(name)
     if parameter is not None and parameter.default is not parameter.empty:
         yield ArgumentSource("default", parameter.default, node.cls.__qualname__)

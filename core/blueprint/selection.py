@@ -283,9 +283,9 @@ class Selection:
     def __setattr__(self, name: str, value: object) -> None:
         if not name.startswith("_"):
             raise AttributeError(
-                f"{self._title()}: {name!r} is not set by assignment. "
-                f"configure({name}=...) sets an argument, and replace({name!r}, Class) "
-                "puts another class in the place of a part."
+                f"{self._title()}: {name!r} cannot be set by assignment. "
+                f"configure({name}=...) sets an argument, and replace({name!r}, "
+                "Class) replaces a part by one of another class."
             )
         super().__setattr__(name, value)
 
@@ -295,8 +295,8 @@ class Selection:
             return NotImplemented
         if other._session is not self._session:
             raise TypeError(
-                "the two are parts of different blueprints; a selection is of one. "
-                "extend(...) adds items to a list of modules."
+                "the two are parts of different blueprints; a selection belongs to "
+                "one. extend(...) adds items to a list of modules."
             )
         paths = dict.fromkeys((*self._parts.paths, *other._parts.paths))
         return Selection(self._session, self._parts.at(*paths))
@@ -490,7 +490,7 @@ class Session:
     def _check_open(self) -> None:
         if self.is_closed:
             raise AlreadyBuiltError(
-                "this blueprint was built in place and cannot change any more: "
+                "this blueprint was built in place and can no longer change: "
                 "configure blueprint.new(), or use create() instead of build()."
             )
 
@@ -513,6 +513,6 @@ def _item_key(key: SupportsIndex | str) -> int | str:
         return operator.index(key)
     except TypeError:
         raise TypeError(
-            "an item of a list is meant by its number, one of a dict or nn.Sequential "
-            f"by its name too: pop(0), pop('act'); got {key!r:.80}"
+            "give the number of an item of a list, and the number or name of one of a "
+            f"dict or nn.Sequential: pop(0), pop('act'); got {key!r:.80}"
         ) from None

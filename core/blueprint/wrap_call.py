@@ -21,17 +21,17 @@ def wrap_parts(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetAr
     elif callable(around):
         wrapper = _around_place(around, place)
     else:
-        raise TypeError(f"expected a function of the part, got {around!r:.80}")
+        raise TypeError(f"expected a function that takes the part, got {around!r:.80}")
     if not isinstance(wrapper, Unbuilt):
         raise TypeError(
-            f"expected the blueprint that goes around the part, got {wrapper!r:.80}: "
-            "lambda part: Blueprint(nn.Sequential, part, ...)"
+            f"expected the blueprint that wraps the part, got {wrapper!r:.80}: lambda "
+            "part: Blueprint(nn.Sequential, part, ...)"
         )
     definition = definition_of(wrapper)
     if definition.edits:
         raise SettingError(
             parts.paths[0],
-            "what goes around a part has edits of its own: pass all as arguments, and "
+            "the wrapper has edits of its own: pass everything as arguments, and "
             "configure the parts after they are wrapped.",
         )
     return SetArguments(
@@ -50,8 +50,8 @@ def _around_place(around: Any, place: Any) -> Any:
         if "Blueprint" not in str(error):
             raise
         raise TypeError(
-            f"{error}. The part is not built yet, and so is what goes around it: "
-            "lambda part: Blueprint(nn.Sequential, part, ...)"
+            f"{error}. The part is not built yet, so its wrapper cannot be built "
+            "either: lambda part: Blueprint(nn.Sequential, part, ...)"
         ) from error
 
 
@@ -62,9 +62,8 @@ def _place_in(wrapper: Unbuilt, path: str) -> str:
     if not holds_place(arguments) or not names or names == [""]:
         raise SettingError(
             path,
-            "what goes around a part has to take it as an argument, and to keep it: "
-            "lambda part: Blueprint(nn.Sequential, part, ...). To put it deeper, wrap "
-            "twice.",
+            "the wrapper must take the part as an argument, and keep it: lambda part: "
+            "Blueprint(nn.Sequential, part, ...). To put it deeper, wrap twice.",
         )
     return names[0]
 
@@ -73,7 +72,7 @@ def _check_wrappable(node: ConstructionNode, tree: ConstructionNode) -> None:
     if not node.path:
         raise SettingError(
             "",
-            "the whole is wrapped by passing it on: Blueprint(nn.Sequential, "
+            "to wrap the whole blueprint, pass it on: Blueprint(nn.Sequential, "
             "blueprint, ...).",
         )
     # Edits of a blueprint inside name parts by the paths that they have in it, and it
@@ -83,7 +82,7 @@ def _check_wrappable(node: ConstructionNode, tree: ConstructionNode) -> None:
         raise SettingError(
             node.path,
             "this part came as a blueprint with settings, or in one: wrap it in that "
-            "blueprint, before it is passed on.",
+            "blueprint, before you pass it on.",
         )
 
 

@@ -68,9 +68,9 @@ def _into_keywords(
 
     Records hold what these were given as one dict.
     """
-    message = f"argument taken by **{keywords}"
+    message = f"argument now collected by **{keywords}"
     if name in stored_names:
-        message = f"{message}, and a part has its name"
+        message = f"{message}, but a part has its name"
         return RecordChange(name, message, Severity.ERROR)
     return RecordChange(
         name, message, Severity.WARN, RenameField(name, f"{keywords}.{name}")
@@ -98,7 +98,7 @@ def _removals(
             message = f"argument renamed to {candidate}"
         if name in stored_names:
             # The rule would take the tensors below that name along.
-            message = f"{message}, and a part has its name"
+            message = f"{message}, but a part has its name"
             changes.append(RecordChange(name, message, Severity.ERROR))
         else:
             changes.append(RecordChange(name, message, Severity.WARN, rule))

@@ -83,10 +83,10 @@ def _compare_ties(old_forms: Forms, new_forms: Forms) -> Iterator[RecordChange]:
     for path in sorted(old_owners.keys() & new_owners.keys()):
         old_owner, new_owner = old_owners[path], new_owners[path]
         if new_owners.get(old_owner, new_owner) != new_owner:
-            message = f"is not tied to {old_owner} any more, and gets the same values"
+            message = f"is no longer tied to {old_owner}, and gets the same values"
             yield RecordChange(path, message, Severity.INFO)
         elif path == old_owner != old_owners.get(new_owner, path):
-            message = f"is tied to {new_owner} now, and has its values"
+            message = f"is now tied to {new_owner}, and has its values"
             yield RecordChange(path, message, Severity.WARN, DeleteField(path))
 
 
@@ -264,7 +264,7 @@ def _unstacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
             if member_shapes == {form.shape[1:]} and form.shape[:1] == (len(members),):
                 rule = UnstackTensor(path, numbered)
                 change = RecordChange(
-                    path, f"taken apart into {numbered}", Severity.WARN, rule
+                    path, f"split into {numbered}", Severity.WARN, rule
                 )
                 yield change, {path}, set(members)
                 added_forms = {p: f for p, f in added_forms.items() if p not in members}

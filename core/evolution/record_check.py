@@ -189,9 +189,9 @@ def _check_is_of(record: Entries, places: Places) -> None:
     )
     if paths and names and names.isdisjoint(rests):
         problem = (
-            f"none of its tensors, {first_names(paths, 3)}, is one of "
+            f"none of its tensors, {first_names(paths, 3)}, is in "
             f"{type(unwrapped(places[0][1])).__qualname__}, which has "
-            f"{first_names(sorted(names), 3)}. Name the class that the record is of, "
+            f"{first_names(sorted(names), 3)}. Pass the class that the record is of, "
             "or give its class an upgrade rule"
         )
         raise RecordMismatchError(record.reading.file, [problem])

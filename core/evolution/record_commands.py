@@ -64,7 +64,7 @@ def run_upgrade(
             is_answer &= not isinstance(error, ForeignFileError)
             status = max(status, 1 if is_answer else 2)
         else:
-            verdict = "rewritten" if was_older else "is of the newest version"
+            verdict = "rewritten" if was_older else "already has the newest version"
             print(f"{printable(file)}: {verdict}")
     return status
 
@@ -78,7 +78,7 @@ def _schema(target: Target, name: str, file: str, hparams_file: str | None) -> i
         raise ValueError(f"{name} is for config classes; records have dump and check")
     if not Path(file).exists():
         raise ValueError(
-            f"{file} does not exist; write it with the dump command first, of the "
+            f"{file} does not exist; write it with the dump command first, from the "
             "class as it was when the older files were written"
         )
     checker = RecordChecker(load_schema(file), target, hparams)

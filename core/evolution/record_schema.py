@@ -138,7 +138,7 @@ def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordFormatError(
-            name, f"no schema of records ({error!s:.80})", "what dump_schema wrote"
+            name, f"not a schema of a record ({error!s:.80})", "what dump_schema wrote"
         ) from error
 
 

@@ -81,7 +81,7 @@ class SplitTensor(TensorRule):
         even = [length // len(self.into)] * len(self.into)
         sizes = list(self.sizes) if self.sizes is not None else even
         if sum(sizes) != length or len(sizes) != len(self.into):
-            raise _misfit(self, entry, f"cannot be cut into {sizes}")
+            raise _misfit(self, entry, f"cannot be split into {sizes}")
         pieces: Table = {}
         start = 0
         for name, size in zip(self.into, sizes, strict=True):
@@ -110,7 +110,9 @@ class MergeTensors(TensorRule):
             names = [_fill_pattern(name, wildcards) for name in self.fields]
             lacking = [name for name in names if name not in table]
             if lacking:
-                raise RecordError(f"{self}: the record has {names[0]} but {lacking[0]}")
+                raise RecordError(
+                    f"{self}: the record has {names[0]} but not {lacking[0]}"
+                )
             fused_entry = derive([table[name] for name in names], Joined(self.dim))
             merged[_fill_pattern(self.into, wildcards)] = fused_entry
             part_paths.update(names)

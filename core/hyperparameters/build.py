@@ -46,7 +46,7 @@ class Build:
             raise_of_signal(error)
             name = plan.cls.__qualname__
             raise HyperparameterError(
-                plan.path, f"{name} cannot be built of this: {_message_of(error)}"
+                plan.path, f"{name} cannot be built from this: {_message_of(error)}"
             ) from error
         self.built[plan.path] = module
         return module
@@ -89,7 +89,7 @@ class Build:
             raise_of_signal(error)
             name = planned.cls.__qualname__
             raise HyperparameterError(
-                planned.path, f"{name} cannot be made of this: {_message_of(error)}"
+                planned.path, f"{name} cannot be built from this: {_message_of(error)}"
             ) from error
 
     def _container(self, planned: ContainerPlan) -> nn.Module:

@@ -198,8 +198,9 @@ def _delegate(cls: type[nn.Module]) -> Any:
     def __init__(self: nn.Module, /, *args: object, **kwargs: object) -> None:
         if "__dataclass_fields__" in cls.__dict__:
             raise TypeError(
-                f"{cls.__qualname__} became a dataclass after @burnish.module, so it "
-                "has no constructor of its fields: put @burnish.module above @dataclass"
+                f"{cls.__qualname__} became a dataclass after @burnish.module, so its "
+                "constructor does not take its fields: put @burnish.module above "
+                "@dataclass"
             )
         super(cls, self).__init__(*args, **kwargs)
 
@@ -248,7 +249,7 @@ def register_hparams(
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
-            f"hyperparameters are those of module classes, got {short_repr(cls)}"
+            f"only module classes have hyperparameters, got {short_repr(cls)}"
         )
     _getters.register(cls, value=(getter, build, subclasses))
 

@@ -30,7 +30,8 @@ def check_no_argument(cls: type[nn.Module], node: Node, name: str, path: str) ->
     raise HyperparameterError(
         join(path, f"{name!s:.60}"),
         f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}. If it "
-        f"took it once, {declared} says what became of it: RenameField, DeleteField.",
+        f"was an argument once, say in {declared} what became of it: RenameField, "
+        "DeleteField.",
     )
 
 
@@ -59,7 +60,7 @@ def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
         if argument in parameters_of(cls) or takes_any_name(cls):
             raise HyperparameterError(
                 join(path, f"{argument!s:.60}"),
-                f"no file holds what this {name} was built with here: "
+                f"the argument of this {name} could not be stored: "
                 f"{description!s:.200}",
             )
 
@@ -75,8 +76,8 @@ def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
             raise HyperparameterError(
                 join(path, f"{name!s:.60}"),
                 f"this {cls.__qualname__} was built with its default, which was "
-                f"{stored_default!s:.200} and is {default:.200} today, and no file "
-                "holds such a value",
+                f"{stored_default!s:.200} and is now {default:.200}, and a file "
+                "cannot hold such a value",
             )
 
 

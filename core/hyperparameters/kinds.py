@@ -172,7 +172,8 @@ def spec_of(
         isinstance(i, _TYPES_TO_TELL) for i in value
     ):
         raise TypeError(
-            f"{path}: {short_repr(value)} is a set of more than numbers and texts"
+            f"{path}: {short_repr(value)} is a set of something other than numbers "
+            "and strings"
         )
     read_value = _read_back(plain_value, hint, path, read)
     if read_value is _UNKNOWN:

@@ -96,7 +96,7 @@ def planned(
             _check_class(cls, hparams)
         plan = planner.module(hparams, "", 0, cls)
     except RecursionError:
-        raise HyperparameterError("", "nested too deep to be a module") from None
+        raise HyperparameterError("", "nested too deeply to be a module") from None
     return lambda: Build().module(plan)
 
 
@@ -113,7 +113,7 @@ def _moved_modules(
 def _check_class(cls: type[nn.Module], hparams: Mapping[str, object]) -> None:
     """Refuse hyperparameters that are known to be those of an unrelated class."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"cls is a class of modules, got {short_repr(cls)}")
+        raise TypeError(f"cls must be a module class, got {short_repr(cls)}")
     if NAME not in hparams or hparams[NAME] == cls.__qualname__:
         return
     try:
@@ -294,7 +294,7 @@ class Planner:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise HyperparameterError(
-                    path, f"expected a text as key, found {short_repr(key)}"
+                    path, f"expected a string as the key, found {short_repr(key)}"
                 )
             if not plain_items.has(item):
                 item = self.value(item, kinded.item(key), join(path, key), depth + 1)
@@ -314,7 +314,9 @@ class Planner:
             where = join(path, f"{name!s:.60}")
             if name not in fields:
                 hint = did_you_mean(str(name)[:80], fields)
-                raise HyperparameterError(where, f"no field of {cls.__name__}.{hint}")
+                raise HyperparameterError(
+                    where, f"{cls.__name__} has no such field.{hint}"
+                )
             hint = with_kind(fields[name].annotation, kinded.spec(name))
             values[name] = self.value(item, hint, where, depth + 1)
         return StructPlan(cls, path, values)
@@ -332,7 +334,8 @@ class Planner:
         ):
             raise HyperparameterError(
                 path,
-                f"refers to {short_repr(target)}, and no module before it stands there",
+                f"refers to {short_repr(target)}, and no module before it has that "
+                "path",
             )
         return Reference(path, target)
 
@@ -433,7 +436,7 @@ def _function(value: Mapping[str, object], path: str) -> Callable[..., Any]:
     ):
         raise HyperparameterError(
             join(path, KEYWORDS),
-            f"expected numbers and texts by name, found {short_repr(keywords)}",
+            f"expected numbers and strings by name, found {short_repr(keywords)}",
         )
     return functools.partial(function, **keywords) if KEYWORDS in names else function
 

@@ -66,7 +66,7 @@ def recorded_hparams(
         node = Writer(bare=True, partial=True).node(module, "")
     except (HyperparameterError, TypeError, RecursionError) as error:
         # Weights can be stored all the same; whoever builds from the file is told.
-        reason = f"holds what no file can: {error}"
+        reason = f"holds values that cannot be stored: {error}"
         return {**names_of(cls), UNSTORED: {ALL: reason[:300]}}
     node.update(note_of_changes(module, places or places_of(module)))
     return _storable_node(node)
@@ -184,8 +184,8 @@ def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, object]) -> Non
         near = did_you_mean(name, parameters_of(cls)).strip()
         takes = f"It takes {', '.join(parameters_of(cls)) or 'nothing'}."
         raise TypeError(
-            f"{call} hands its arguments to the constructor, which takes no {name!r}. "
-            f"{home or near or takes}"
+            f"{call} passes its arguments to the constructor, which takes no "
+            f"{name!r}. {home or near or takes}"
         )
 
 

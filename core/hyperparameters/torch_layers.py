@@ -185,8 +185,8 @@ def _linear_cross_entropy(module: Any) -> dict[str, Any]:
 def _no_longer(module: nn.Module, difference: str) -> NotImplementedError:
     name = type(module).__qualname__
     return NotImplementedError(
-        f"this {name} was changed after it was made: {difference}. No arguments of "
-        f"{name} make it, so that it cannot be told what it is made of"
+        f"this {name} was changed after it was built: {difference}. No arguments of "
+        f"{name} build it, so its hyperparameters are not known"
     )
 
 
@@ -247,13 +247,13 @@ def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
     def getter(module: Any) -> dict[str, Any]:
         if not module.layers:
             raise NotImplementedError(
-                f"{with_article(type(module).__qualname__)} of no layers does not say "
-                "of what layers it would be made; leave it out, or keep one layer"
+                f"{with_article(type(module).__qualname__)} without layers does not "
+                "say what layers it would have; leave it out, or keep one layer"
             )
         first_layer = module.layers[0]
         for i, layer in enumerate(module.layers):
             if not _are_alike(layer, first_layer):
-                raise _no_longer(module, f"layers.{i} is another than layers.0")
+                raise _no_longer(module, f"layers.{i} differs from layers.0")
         arguments = {n: getattr(module, n) for n in names}
         return {name: Template(first_layer), "norm": module.norm} | arguments
 

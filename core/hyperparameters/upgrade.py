@@ -22,7 +22,7 @@ def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, A
     if newest == 0 and version == 0:
         return node
     if type(version) is not int or version < 0:
-        raise HyperparameterError(path, f"{VERSION!r} is not a number from 0 on")
+        raise HyperparameterError(path, f"{VERSION!r} must be an int of at least 0")
     if version > newest:
         subject = f"what describes {with_article(cls.__qualname__)}"
         raise RecordVersionError(path or "hyperparameters", version, newest, subject)

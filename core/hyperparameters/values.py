@@ -62,8 +62,8 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
     # A dtype is stored as its name, so that a text of that name would come back as one.
     if isinstance(value, str) and value in DTYPES and not allows_kinds(hint, str):
         problem = (
-            f"the text {value!r}, which reads back as the dtype unless the argument is "
-            "annotated with str"
+            f"the string {value!r}, which reads back as the dtype unless the argument "
+            "is annotated with str"
         )
         raise UnstoredError(where, problem)
     if value is None or type(value) in (bool, int, float, str):
@@ -93,11 +93,11 @@ def plain_key(value: object, hint: Hint, where: str) -> str:
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
         kind = with_article(type(value).__name__)
-        cure = "annotate dict[int, ...]" if type(value) is int else "use texts"
+        cure = "annotate dict[int, ...]" if type(value) is int else "use strings"
         raise UnstoredError(
             where,
-            f"the key {short_repr(value)} of a dict is {kind}, and files have texts as "
-            "keys. Use texts, or annotate dict[int, ...].",
+            f"the key {short_repr(value)} of a dict is {kind}, and keys in files are "
+            "strings. Use strings, or annotate dict[int, ...].",
             f"a dict that has {kind} as a key ({cure})",
         )
     if value in MARKS:
@@ -179,8 +179,8 @@ def _short_cure(name: str, hint: Hint) -> str:
 
 
 _HOW_TO_RESOLVE = (
-    "is not there when the program runs: define or import it at the top of the module, "
-    "outside of functions and of `if TYPE_CHECKING`"
+    "is not defined when the program runs: define or import it at the top of the "
+    "module, outside of functions and of `if TYPE_CHECKING`"
 )
 
 
@@ -202,7 +202,8 @@ def _check_is_read_back(
             where,
             f"{short_repr(value)} is read back as {short_repr(again)}, since the "
             "argument is annotated with both. Annotate it with one of them.",
-            f"{short_repr(value)} (which the annotation does not tell from others)",
+            f"{short_repr(value)} (which the annotation does not distinguish from "
+            "others)",
         )
 
 
@@ -225,26 +226,28 @@ def _no_plain_data(value: Any, where: str) -> TypeError:
     is_function = isinstance(value, types.FunctionType)
     cure = "Pass what it is made from"
     if is_function:
-        cure = "A function is kept by its name once burnish.register_function knows it"
+        cure = (
+            "A function is stored by its name once it is registered with "
+            "burnish.register_function"
+        )
     return UnstoredError(
         where,
-        f"{problem}. "
-        "Hyperparameters are numbers, texts, None, lists, dicts, dtypes, modules and "
-        f"their classes. {cure}, or set it after building.",
+        f"{problem}. Hyperparameters are numbers, strings, None, lists, dicts, "
+        f"dtypes, modules and their classes. {cure}, or set it after building.",
         description(value),
     )
 
 
 NOT_CAPTURED = (
-    "was built before its class was decorated, or by another constructor than the one "
+    "was built before its class was decorated, or by a constructor other than the one "
     "that @burnish.module saw"
 )
 """What is said of an instance of a decorated class whose arguments nobody noted."""
 
 OF_LATER_DATACLASS = (
-    "has a constructor that @dataclass made, under which nobody notes arguments: put "
-    "@burnish.module above each @dataclass"
+    "has a constructor that @dataclass generated, which does not record arguments: "
+    "put @burnish.module above each @dataclass"
 )
 """What is said of an instance of a dataclass that derives from a decorated class."""
 
-NOT_NOTED = "is of a class that is not decorated, so nobody noted them"
+NOT_NOTED = "is of a class that is not decorated, so they were not recorded"

@@ -96,7 +96,7 @@ def get_hparams(
     try:
         return Writer(extended, bare=bare).node(module, "")
     except RecursionError:
-        raise HyperparameterError("", "nested too deep to be told") from None
+        raise HyperparameterError("", "nested too deeply to be described") from None
 
 
 def _why_not_captured(cls: type[nn.Module]) -> str:
@@ -111,16 +111,19 @@ def _why_not_captured(cls: type[nn.Module]) -> str:
 def _unknown(cls: type[nn.Module]) -> str:
     if cls.__module__.startswith("torch.jit."):
         return (
-            f"{with_article(cls.__name__)} is compiled code that does not know what it "
-            "was made of. Ask the module that was compiled: get_hparams(net) before "
+            f"{with_article(cls.__name__)} is compiled code, which does not know its "
+            "arguments. Ask the module that was compiled: get_hparams(net) before "
             "torch.jit.script(net)."
         )
     if is_decorated(cls):
         why = _why_not_captured(cls)
-        return f"this {cls.__qualname__} {why}. Build it anew to know them."
+        return (
+            f"the arguments of this {cls.__qualname__} are not known: it {why}. Build "
+            "it again to record them."
+        )
     return (
         f"the hyperparameters of {cls.__module__}.{cls.__qualname__} are not known. "
-        "Decorate the class with @burnish.module before building it, or tell them "
+        "Decorate the class with @burnish.module before building it, or provide them "
         "with burnish.register_hparams(cls, getter)."
     )
 
@@ -217,7 +220,7 @@ class Writer:
             # What a blueprint built is told by that.
             if not self.partial and ORIGIN not in module.__dict__:
                 raise
-            return None, f"cannot tell them: {error}"[:300]
+            return None, f"does not provide them: {error}"[:300]
         if arguments is not None or not self.partial or not parameters_of(cls):
             return arguments, None
         return None, _why_not_captured(cls) if is_decorated(cls) else NOT_NOTED
@@ -423,16 +426,16 @@ class Writer:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise TypeError(
                 f"{path}: {short_repr(value)} is not plain data. Of classes and "
-                "functions, only those of modules, functions that are registered "
+                "functions, only module classes, registered functions "
                 "(burnish.register_function) and partials of them by keyword can be "
-                "kept."
+                "stored."
             )
         node = HparamsDict(names_of(cls))
         if class_named(node, path) is not cls:
-            raise HyperparameterError(path, f"another class is known as {dict(node)}")
+            raise HyperparameterError(path, f"{dict(node)} names another class")
         if isinstance(value, functools.partial):
             if value.args:
-                raise TypeError(f"{path}: pass arguments of a partial by keyword")
+                raise TypeError(f"{path}: pass the arguments of a partial by keyword")
             node |= self._plain_arguments(cls, value.keywords, path, depth)
         return HparamsDict({CLASS: node})
 
@@ -476,7 +479,7 @@ def _function_node(value: object, path: str) -> HparamsDict | None:
     if partial is not None:
         if partial.args or not all(map(is_plain_value, partial.keywords.values())):
             raise TypeError(
-                f"{path}: a partial of a function keeps numbers and texts, by keyword"
+                f"{path}: a partial of a function takes numbers and strings, by keyword"
             )
         node[KEYWORDS] = HparamsDict(partial.keywords)
     return HparamsDict({FUNCTION: node})

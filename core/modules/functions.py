@@ -40,16 +40,16 @@ def register_function(function: object = None, *, name: str | None = None) -> An
     if function is None:
         return lambda function: register_function(function, name=name)
     if name is not None and (not isinstance(name, str) or not name.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"the name of a function is a str with text in it: {name!r}")
+        raise TypeError(f"the name of a function must be a non-empty str, got {name!r}")
     if not isinstance(function, FUNCTIONS):
         raise TypeError(
-            f"only functions are registered so, got {short_repr(function)}; a class of "
-            "modules by burnish.register_class"
+            f"register_function takes functions, got {short_repr(function)}; a module "
+            "class is registered with burnish.register_class"
         )
     if "<" in function.__qualname__ and name is None:
         raise TypeError(
-            f"{function.__qualname__} has a name that no other program could find; "
-            "define it at the top of a module, or give name="
+            f"{function.__qualname__} has a name that another program could not find; "
+            "define it at the top of a module, or pass name="
         )
     _places.register((function.__module__, function.__qualname__), value=function)
     if name is not None:
@@ -91,9 +91,9 @@ def function_named(names: Mapping[str, object], path: str = "") -> Callable[...,
         hint = did_you_mean(place[1][:80], known_names)
         raise UnknownClassError(
             path,
-            f"the function {short_repr(where, 200)} is not known here. Files import "
-            "nothing: import the module that defines it, and if you trust it, decorate "
-            f"it with @burnish.register_function.{hint}",
+            f"the function {short_repr(where, 200)} is not known here. Loading a file "
+            "imports nothing: import the module that defines it, and if you trust it, "
+            f"decorate it with @burnish.register_function.{hint}",
         )
     return function
 

@@ -36,8 +36,8 @@ def method_of_modules(method: Callable[P, R]) -> Callable[P, R]:
             name = method.__name__
             raise TypeError(
                 f"{name} is a method of modules, and was called on the class. Build a "
-                f"module first: net = Net(...), then net.{name}(...); or one from a "
-                "file: Net.from_record(file)."
+                f"module first: net = Net(...), then net.{name}(...); or load one "
+                "from a file: Net.from_record(file)."
             )
         return method(*args, **kwargs)
 
@@ -48,34 +48,34 @@ def _cure(value: object, verb: str) -> str:
     if isinstance(value, type) and issubclass(value, nn.Module):
         name = value.__name__
         return (
-            f"{name} is a class: build a module, {name}(...), or one from a file, "
-            f"burnish.from_record({name}, file)."
+            f"{name} is a class: build a module, {name}(...), or load one from a "
+            f"file, burnish.from_record({name}, file)."
         )
     is_file = isinstance(value, str | bytes | os.PathLike)
     if is_file or (isinstance(value, Storable) and verb == "load_record"):
         return f"The module comes first: {verb}(module, ...)."
     if isinstance(value, torch.optim.Optimizer):
         return (
-            "An optimizer of burnish.optim has the verbs itself, optimizer.save_record"
-            "(file) and optimizer.load_record(file); of any other store the state "
-            "dict, save_record(optimizer.state_dict(), file), or let "
-            "burnish.Checkpoints store it."
+            "An optimizer of burnish.optim has these methods itself, "
+            "optimizer.save_record(file) and optimizer.load_record(file); for any "
+            "other, store the state dict, save_record(optimizer.state_dict(), file), "
+            "or let burnish.Checkpoints store it."
         )
     if isinstance(value, Storable):
-        return "A record has verbs of its own: record.save(file)."
+        return "A record has its own method: record.save(file)."
     if isinstance(value, Mapping):
         return _cure_of_mapping(dict(value))
-    return "Pass the module itself, not what it is made of or what holds it."
+    return "Pass the module itself, not its parts or what holds it."
 
 
 def _cure_of_mapping(values: dict[object, object]) -> str:
     if values and all(isinstance(item, Tensor) for item in values.values()):
         return (
-            "A state dict becomes a record: "
+            "Turn a state dict into a record, "
             "burnish.Record.from_state_dict(state_dict), which can be saved, "
             ".save(file), and loaded, burnish.load_record(module, record)."
         )
     return (
-        "Several things at once are what burnish.Checkpoints stores; or give each "
+        "To store several objects together, use burnish.Checkpoints; or give each "
         "module a file of its own."
     )

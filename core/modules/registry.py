@@ -44,7 +44,7 @@ def register_class(cls: Any = None, *, name: str | None = None) -> Any:
         return lambda cls: register_class(cls, name=name)
     _check(cls)
     if name is not None and (not isinstance(name, str) or not name.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"the name of a class is a str with text in it, got {name!r}")
+        raise TypeError(f"the name of a class must be a non-empty str, got {name!r}")
     _places.register((cls.__module__, cls.__qualname__), value=cls)
     if name is not None:
         _names.register(name, value=cls)
@@ -104,8 +104,8 @@ def class_named(
     if not isinstance(module, str) or not isinstance(name, str):
         raise UnknownClassError(
             path,
-            f"no module can be told from {_node_text(node)}: it needs {MODULE!r} and "
-            f"{NAME!r}, both texts",
+            f"{_node_text(node)} does not name a module class: it needs {MODULE!r} "
+            f"and {NAME!r}, both strings",
         )
     # Places come before former names: somebody may have taken such a name since.
     known_class = _at(module, name)
@@ -213,9 +213,7 @@ def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
 
 def _check(cls: object) -> None:
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise TypeError(
-            f"only classes of modules can be known to files, got {short_repr(cls)}"
-        )
+        raise TypeError(f"expected a module class, got {short_repr(cls)}")
 
 
 def _refusal(module: str, name: str, registered: object) -> str:
@@ -225,7 +223,7 @@ def _refusal(module: str, name: str, registered: object) -> str:
         message = (
             f"no class is registered as {short_repr(registered, 200)}, and {message}"
         )
-    message += ". Files import nothing: "
+    message += ". Loading a file imports nothing: "
     cure = f"burnish.register_class(NewName, name={name[:60]!r})"
     renamed = f" If the class was renamed: {cure}."
     if module == "__main__":
@@ -242,8 +240,8 @@ def _refusal(module: str, name: str, registered: object) -> str:
         return message + f"register it with burnish.register_class(...).{hint}"
     hint = did_you_mean(name[:80], {n for m, n in _places if m == module})
     return message + (
-        "if you trust it, decorate it with @burnish.module or call "
-        f"burnish.register_class(...) with it.{hint}{renamed}"
+        "if you trust it, decorate it with @burnish.module or pass it to "
+        f"burnish.register_class(...).{hint}{renamed}"
     )
 
 

@@ -70,14 +70,14 @@ def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[object]]) 
     for step, of_step in rules.items():
         if not 0 <= step < version:
             raise ValueError(
-                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, and "
-                f"the class is of version {version}. Rules lead from a version to the "
+                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, but "
+                f"the class is at version {version}. Rules lead from a version to the "
                 "next one."
             )
         if not isinstance(of_step, list | tuple):
             raise TypeError(
-                f"{cls.__qualname__}: upgrade_rules[{step}] is a list of rules, got "
-                f"{of_step!r:.60}"
+                f"{cls.__qualname__}: upgrade_rules[{step}] must be a list of rules, "
+                f"got {of_step!r:.60}"
             )
         for rule in of_step:
             # A user's own rule need not derive from ours: it has the same methods.

@@ -71,9 +71,9 @@ def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Counterpa
             else f"{quantity(module.num_layers, 'layer')}"
         )
         raise RecordError(
-            f"{with_article(type(module).__name__)} with {problem}, where Burn's has "
-            "one layer and no projection. Make it of several modules of one layer, or "
-            "keep to torch's names and orders: convention='torch'"
+            f"{with_article(type(module).__name__)} with {problem}, but Burn's has "
+            "one layer and no projection. Build it from several modules of one layer, "
+            "or keep torch's names and orders: convention='torch'"
         )
     directions = {"": ""}
     if module.bidirectional:

@@ -384,9 +384,7 @@ def difference_from_default(path: str, default: object, live_value: object) -> s
         short_repr(_readable(live_value), 100),
     )
     is_known = default is not DEFAULT
-    reason = (
-        f"the default is {default_text}" if is_known else "the file says nothing of it"
-    )
+    reason = f"the default is {default_text}" if is_known else "the file does not say"
     return f"{path}: not stored ({reason}), the module has {live_text}"
 
 

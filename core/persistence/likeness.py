@@ -81,7 +81,7 @@ class _Likeness:
             sides = (stored_part, part)
             hooks = [list(side.__dict__[table].values()) for side in sides]
             if not self._are_alike(*hooks):
-                return f"{path}: the module has other hooks"
+                return f"{path}: the module has different hooks"
         return self._of_tensors(stored_part, part, path)
 
     def _of_tensors(
@@ -96,10 +96,10 @@ class _Likeness:
                     tensors.get(name),
                 )
                 if (a is None) is not (b is None):
-                    return f"{where}: only one of both has it"
+                    return f"{where}: only one of the two has it"
                 is_computed = kind == "_buffers" and where not in self.supplied
                 if a is not None and is_computed and not self._are_alike(a, b):
-                    return f"{where}: the module has other values"
+                    return f"{where}: the module has different values"
         return None
 
     def _are_alike(self, a: object, b: object) -> bool:

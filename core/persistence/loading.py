@@ -443,8 +443,9 @@ def _report_views(plan: LoadPlan, numbers: Iterable[int]) -> None:
     for i in numbers:
         step = plan.steps[i]
         plan.report.changed.append(
-            f"{step.target.path}: other tensors on its memory have the values, but "
-            f"stay {name_of_dtype(step.target.dtype)} and are not views of it any more"
+            f"{step.target.path}: other tensors that shared its memory have the "
+            f"values, but stay {name_of_dtype(step.target.dtype)} and are no longer "
+            "views of it"
         )
 
 

@@ -109,7 +109,7 @@ def _is_result_alike(
     line = first_difference(parts, inner_module, supplied)
     if line is None:
         return True
-    comparison.differing.append(f"built of what is stored beside the module, {line}")
+    comparison.differing.append(f"rebuilt from what is stored with the module, {line}")
     return False
 
 
@@ -189,7 +189,7 @@ def lines_of_report(
         lines = [*unknown, *differing]
         more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
         warn_user(
-            f"{record.reading.file}: the module may be another than the stored one: "
+            f"{record.reading.file}: the module may differ from the stored one: "
             f"{'; '.join(lines[:4])}{more}. {IGNORE}"
         )
     return [*differing, *comparison.unknown, *comparison.unrelated, *comparison.noted]
@@ -274,7 +274,7 @@ def _find_untold_changes(
         if path and path in modules and not is_below(path, stored_paths):
             name = declared_class(type(unwrapped(modules[path]))).__qualname__
             comparison.unknown.append(
-                f"{path}: the module has {name} of its blueprint, and the file does "
+                f"{path}: the module has {name} from its blueprint, and the file does "
                 "not say what was there"
             )
 

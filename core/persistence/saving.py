@@ -257,9 +257,9 @@ def _save_to_folder(
 
 def _no_waiting(folder: str) -> ValueError:
     return ValueError(
-        f"{folder}: a folder is written by all processes together, which wait "
-        "for each other; leave wait=False out, or use Checkpoints(..., "
-        "wait=False), whose processes agree behind the program"
+        f"{folder}: all processes write a folder together and wait for each other; "
+        "leave wait=False out, or use Checkpoints(..., wait=False), whose processes "
+        "agree in the background"
     )
 
 
@@ -276,8 +276,8 @@ def _record_of_data(
         record = flat_record(record_of_data(value))
     if record.is_typed and (only is not None or exclude is not None):
         raise ValueError(
-            "only= and exclude= choose tensors of a module or of a state dict; of "
-            f"{with_article(record.type_name)} leave out what is not to be stored"
+            "only= and exclude= select tensors of a module or of a state dict; from "
+            f"{with_article(record.type_name)}, remove what should not be stored"
         )
     chosen = record.select(only=only, exclude=exclude)
     if not chosen.entries() and not chosen.tree:

@@ -97,7 +97,7 @@ def save_pretrained(
     its hyperparameters do not make again, before anything is written.
     """
     if format not in ("safetensors", "mpk"):
-        raise ValueError(f"format={format!r} is neither 'safetensors' nor 'mpk'")
+        raise ValueError(f"format must be 'safetensors' or 'mpk', got {format!r}")
     check_module(module, "save_pretrained")
     most = size_of(max_shard_size)
     hparams = get_hparams(module)

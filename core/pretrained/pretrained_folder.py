@@ -56,8 +56,8 @@ def read_folder(folder: str, **reading: object) -> FolderContent:
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"{folder} is not a folder; save_pretrained writes one, and a single file "
-            "is read by from_record. A model of a hub is downloaded first, as by "
+            f"{folder} is not a folder; save_pretrained writes one, and from_record "
+            "reads a single file. Download a model of a hub first, for example with "
             "huggingface_hub.snapshot_download"
         )
     attempt = 0
@@ -113,8 +113,9 @@ def _content(folder: str, **reading: Any) -> FolderContent:
         if config is None:
             raise FileNotFoundError(
                 f"{os.path.join(folder, CONFIG)} is missing, and the weights do not "
-                "say what module they are of. Net.from_record(file, ...) reads weights "
-                f"in one file; burnish convert {folder!r} NEW.mpk makes one of several"
+                "say which module they belong to. Net.from_record(file, ...) reads "
+                f"weights in one file; burnish convert {folder!r} NEW.mpk joins "
+                "several"
             )
         return FolderContent(config, record, "__module__" in config)
     if config is None or config.get(SAVE) not in (None, digest(hparams)):
@@ -131,7 +132,7 @@ def _weights(folder: str, config: Mapping[str, object] | None) -> str:
         listed = ", ".join(sorted(os.listdir(folder))[:8])
         expected = f"expected {SAFETENSORS}, {INDEX} or {MPK}"
         if not listed:
-            raise FileNotFoundError(f"{folder} holds nothing; {expected}")
+            raise FileNotFoundError(f"{folder} is empty; {expected}")
         raise FileNotFoundError(
             f"{folder} holds no weights, only {listed}; {expected}. It is a folder, "
             f"{what_to_read(folder)}"

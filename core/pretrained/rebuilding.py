@@ -46,12 +46,12 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, object]) -> None:
         more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise HyperparameterError(
             "",
-            f"{name} was changed after it was built: {'; '.join(sorted(problems)[:8])}"
-            f"{more}. Its hyperparameters do not tell of that, so it could not be "
-            "loaded. Make the change in __init__ (from an argument), or keep "
-            "the weights alone: burnish.save_record(module, file), later "
-            "burnish.from_record(factory, file), with a factory that makes the change "
-            "too.",
+            f"{name} was changed after it was built: "
+            f"{'; '.join(sorted(problems)[:8])}{more}. Its hyperparameters do not "
+            "include that, so it could not be loaded. Make the change in __init__ "
+            "(from an argument), or save the weights alone: "
+            "burnish.save_record(module, file), later burnish.from_record(factory, "
+            "file), with a factory that makes the change too.",
         )
 
 

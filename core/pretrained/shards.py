@@ -61,7 +61,8 @@ def size_of(text: int | str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
     if match is None or match[2].upper() not in _UNITS or not float(match[1]):
         raise ValueError(
-            f"max_shard_size={text!r}: write bytes, or a text such as '5GB' or '500MiB'"
+            "max_shard_size must be a number of bytes, or a string such as '5GB' or "
+            f"'500MiB', got {text!r}"
         )
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
@@ -109,7 +110,7 @@ def only_writer(folder: str) -> Generator[None]:
                 raise OSError(
                     errno.EBUSY,
                     f"another program has been writing here for {_MOST_SECONDS} "
-                    "seconds; end it, or write into another folder",
+                    "seconds; end it, or write to another folder",
                     folder,
                 )
             time.sleep(_PAUSE)
@@ -245,7 +246,7 @@ def open_shards(folder: str, file: str, **options: Any) -> FlatRecord:
         for name in shard_names(index)
     ]
     if not parts:
-        raise RecordFormatError(file, "an index of no shards")
+        raise RecordFormatError(file, "an index without shards")
     entries = [entry for part in parts for entry in part.entries()]
     _check_same(index["weight_map"], parts, file)
     metadata = {k: v for k, v in index["metadata"].items() if k != "total_size"}
@@ -284,14 +285,17 @@ def _check_same(
         names = {path for e in part.entries() for path in (e.path, *e.ties)}
         if names & names_in_shards:
             twice = min(names & names_in_shards)
-            raise RecordFormatError(file, f"{twice!r:.120} stands in two of its shards")
+            raise RecordFormatError(file, f"{twice!r:.120} is in two of its shards")
         names_in_shards |= names
     for name in weight_map.keys() - names_in_shards:
         hint = did_you_mean(name, names_in_shards)
         raise RecordFormatError(file, f"{name!r:.120} is in none of its shards.{hint}")
     unlisted = [e for p in parts for e in p.entries() if not _is_listed(e, weight_map)]
     if unlisted:
-        raise RecordFormatError(file, f"a shard has {unlisted[0].path!r:.120} as well")
+        raise RecordFormatError(
+            file,
+            f"a shard has {unlisted[0].path!r:.120}, which the index does not list",
+        )
 
 
 def _is_listed(entry: Entry, weight_map: Mapping[str, str]) -> bool:

@@ -86,10 +86,10 @@ def model_in(
             if renamed is not None:
                 return filled(renamed)
         error.add_cure(
-            "transformers gives tensors of some models other names, or other shapes, "
-            "in its files: burnish.save_pretrained("
-            f"{chosen.__name__}.from_pretrained(folder), another_folder) writes a "
-            "folder that is read here, and by transformers."
+            "for some models, tensors have different names or shapes in the files of "
+            "transformers: "
+            f"burnish.save_pretrained({chosen.__name__}.from_pretrained(folder), "
+            "another_folder) writes a folder that both Burnish and transformers read."
         )
         raise
 
@@ -150,9 +150,10 @@ def _class_of(config: Mapping[str, object]) -> type[nn.Module]:
     name = names[0] if names else str(config.get("model_type", "a model"))
     raise UnknownClassError(
         "",
-        f"the folder holds {name:.80}, which is not known here. Files import nothing: "
-        f"import the class and call burnish.register_class({name:.80}), or pass it: "
-        f"from_pretrained(folder, {name:.80}).",
+        f"the folder holds {name:.80}, which is not known here. Loading a file "
+        "imports nothing: import the class and call "
+        f"burnish.register_class({name:.80}), or pass it: from_pretrained(folder, "
+        f"{name:.80}).",
     )
 
 

@@ -243,7 +243,7 @@ def _without_form(tensor: object) -> str | None:
     if not isinstance(tensor, Tensor):
         return (
             f"found {with_article(type(tensor).__name__)} among the parameters and "
-            "buffers, expected a tensor. Register torch.tensor(...) of it, or keep it "
+            "buffers, expected a tensor. Register it as torch.tensor(...), or keep it "
             "as a plain attribute."
         )
     if nn.parameter.is_lazy(tensor) or tensor.is_meta or tensor.is_nested:
@@ -359,8 +359,8 @@ def _encode_extra(content: ModuleContent) -> None:
         except TypeError as error:
             skip = "skip=['_extra_state']"
             raise RecordError(
-                f"{error}. It is what get_extra_state of {type(owner).__qualname__} "
-                "returns; return plain data there, or skip it: "
+                f"{error}. get_extra_state of {type(owner).__qualname__} returns it; "
+                "return plain data there, or skip it: "
                 f"{declaration(type(owner), skip)}."
             ) from None
         content.tree[path] = renumbered(node, encoder.move_to(content.entries))

@@ -51,9 +51,9 @@ def check_state_dict(
 def _cure(places: Places) -> str:
     if any(_holds_quantized(_state_dict_of(owner)) for _, owner in places):
         return (
-            "torch quantized the module, and no record holds such tensors: save it as "
-            "it was before, quantize with torchao, whose weights are stored, or keep "
-            "its state dict by torch.save."
+            "torch quantized the module, and a record cannot hold such tensors: save "
+            "it before it is quantized, quantize with torchao, whose weights can be "
+            "stored, or save its state dict with torch.save."
         )
     return (
         "Give the class get_extra_state and set_extra_state for it, name it in the "

@@ -72,13 +72,13 @@ def _check_values(param: Param, values: object) -> None:
     if not isinstance(values, torch.Tensor):
         raise TypeError(
             f"{param.path}: the function returned "
-            f"{with_article(type(values).__name__)}, and a parameter is made of a "
-            "tensor; return None to keep it"
+            f"{with_article(type(values).__name__)}, expected a tensor; return None "
+            "to keep the parameter"
         )
     if not have_one_implementation(param.tensor, values):
         raise TypeError(
             f"{param.path}: a parameter on {param.tensor.device} cannot become "
-            f"{with_article(type(values).__name__)} on {values.device} of "
+            f"{with_article(type(values).__name__)} on {values.device} with layout "
             f"{values.layout}"
         )
 

@@ -50,8 +50,8 @@ def form_problems(extra: Mapping[str, object], record: Entries) -> list[str]:
             name = ".".join(map(str, form[CLASS]))
             problems.append(
                 f"{path}: stored as {with_article(name)}, the module has a plain "
-                "tensor. Make it one first, as it was when saved (quantize_), or "
-                "build the module from its record: with "
+                "tensor. Convert it first, as it was when saved (quantize_), or build "
+                "the module from its record: with "
                 f"burnish.allow_classes({form[CLASS][1]}): burnish.from_record(...)"
             )
     return problems

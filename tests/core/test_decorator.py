@@ -130,7 +130,7 @@ def test_an_argument_that_no_file_can_hold_does_not_keep_weights_from_being_save
     loaded = method(WithHandle, "from_record")(data, None)
 
     assert torch.equal(loaded.l.weight, net.l.weight)
-    with pytest.raises(RecordMismatchError, match="handle: no file holds"):
+    with pytest.raises(RecordMismatchError, match=r"handle: .* could not be stored"):
         method(WithHandle, "from_record")(data)
 
 
@@ -165,7 +165,7 @@ def test_a_class_that_has_a_method_of_ours_is_refused_before_it_is_changed() -> 
 
 
 def test_what_is_no_class_of_modules_is_refused() -> None:
-    with pytest.raises(TypeError, match="classes of modules"):
+    with pytest.raises(TypeError, match="module classes"):
         burnish.module(int)  # type: ignore[type-var]  # the error under test
 
 

@@ -147,7 +147,7 @@ def test_parameters_of_whole_numbers_are_never_thawed() -> None:
     burnish.freeze(net, "**")
 
     assert burnish.thaw(net, "**") == ["bias"]
-    with pytest.raises(ValueError, match=r"whole numbers.*weight is torch\.int8"):
+    with pytest.raises(ValueError, match=r"integers.*weight is torch\.int8"):
         burnish.thaw(net, "weight")
 
 

@@ -67,11 +67,11 @@ def test_what_does_not_fit_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"different lengths: \[2, 3\]"):
         burnish.predict(net, torch.ones(2, 3), torch.ones(3))
-    with pytest.raises(ValueError, match="batch_size is at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         burnish.predict(net, torch.ones(2, 3), batch_size=0)
     with pytest.raises(TypeError, match="predict what"):
         burnish.predict(net)
-    with pytest.raises(ValueError, match="one number for a batch"):
+    with pytest.raises(ValueError, match="a single number for the whole batch"):
         burnish.predict(nn.MSELoss(), torch.ones(2), torch.ones(2))
 
 
@@ -83,7 +83,7 @@ def test_several_inputs_in_a_tuple_are_told_to_be_several_arguments() -> None:
 def test_what_has_no_row_for_each_sample_is_refused() -> None:
     lstm = nn.LSTM(2, 3, num_layers=2, batch_first=True)
 
-    shape = r"output\[1\]\[0\] has the shape \(2, 4, 3\)"
+    shape = r"output\[1\]\[0\] has shape \(2, 4, 3\)"
     with pytest.raises(ValueError, match=shape):
         burnish.predict(lstm, torch.ones(8, 5, 2), batch_size=4)
     with pytest.raises(ValueError, match="a batch of 2 samples: expected one row"):

@@ -187,7 +187,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     "was replaced in the module": step_a_replaced_layer,
     "the parameter needs": load_a_state_of_other_shapes,
     "are not finite": lambda: bound(Net(), float("nan"), nonfinite="error").step(),
-    "of any other store the state dict": save_an_optimizer_of_torch,
+    "for any other, store the state dict": save_an_optimizer_of_torch,
     "found the record of a module": lambda: bound(Net()).load_record(saved()),
     "that was not saved with step": restore_a_part_of_another_step,
     "stay as they are": restore_a_part,

@@ -352,7 +352,7 @@ def test_a_precision_of_parameters_asks_which_tensors_these_are() -> None:
 
 
 def test_patterns_are_for_modules() -> None:
-    with pytest.raises(ValueError, match="leave out what is not to be stored"):
+    with pytest.raises(ValueError, match="remove what should not be stored"):
         burnish.save_record({"a": {"b": torch.ones(1)}}, only="a.**")
     state_dict = net().state_dict()
     record = open_record(burnish.save_record(state_dict, only="0.**"))

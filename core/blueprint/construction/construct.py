@@ -80,7 +80,7 @@ def _sizes_of_example(
     """Return the sizes that were left out, as the example tells them."""
     missing = missing_sizes_of(draft)
     if missing and not args and not kwargs:
-        raise unknown_sizes_error(missing, "nothing tells what they are")
+        raise unknown_sizes_error(missing, "they are not known")
     if not missing:
         return []
     return sizes_from_example(draft.tree, draft.known_classes, args, kwargs)
@@ -177,7 +177,7 @@ def _construct_once(
     _check_repeated(tree_difference(expected, run.root))
     if runs.unhooked_classes:
         names = ", ".join(cls.__qualname__ for cls in runs.unhooked_classes)
-        _check_repeated(("", f"{names} was made only the second time"))
+        _check_repeated(("", f"{names} was built only the second time"))
     return run, runs.logs
 
 
@@ -186,8 +186,8 @@ def _check_repeated(problem: tuple[str, str] | None) -> None:
         raise NotRepeatedError(
             problem[0],
             f"the constructors do not repeat: {problem[1]}. A constructor must do the "
-            "same each time it gets the same arguments: keep chance, counters and "
-            "modules made earlier out of it.",
+            "same each time it gets the same arguments: it must not use random "
+            "numbers, counters or modules built earlier.",
         )
 
 
@@ -348,7 +348,7 @@ class _CompleteLayer:
         if first_sizes != sizes:
             raise SettingError(
                 node.path,
-                f"one layer gets inputs of several sizes: {first_sizes}, {sizes}",
+                f"one layer gets inputs of different sizes: {first_sizes}, {sizes}",
             )
         args, kwargs = call_arguments(node.cls, {**node.arguments, **sizes})
         layer = node.cls(*args, **kwargs)

@@ -370,8 +370,8 @@ class ConstructionRuns:
             if source.is_of_example and "." in name:
                 raise SettingError(
                     name,
-                    "only a whole argument is computed of an example, not an item of "
-                    "one. Compute the list.",
+                    "only a whole argument can be computed from an example, not an "
+                    "item of one. Compute the list.",
                 )
             values[name] = next(
                 (
@@ -443,8 +443,8 @@ def _note_blueprints_around(frames: list[Frame]) -> None:
 
 
 _FROM_EARLIER_RUN = (
-    "was made by an earlier run of the constructors and is used again. Make modules "
-    "in __init__, and keep none in a class or a global."
+    "was built by an earlier run of the constructors and is used again. Build modules "
+    "in __init__, and do not keep them in a class or a global."
 )
 
 

@@ -263,9 +263,8 @@ class Draft:
         if not target and not isinstance(target, str):
             return SettingError(
                 target_text,
-                "no module is constructed there: nothing was selected, or what was "
-                "has been taken out of its list. Select again. "
-                "allow_empty=True permits it.",
+                "no module is constructed there: nothing was selected, or it has been "
+                "removed from its list. Select again. allow_empty=True permits it.",
             )
         nearest_path = nearest(target_text, self.nodes_by_path)
         hint = f" Did you mean {nearest_path!r}?" if nearest_path else ""
@@ -381,8 +380,8 @@ class Draft:
             place = edit.target if isinstance(edit.target, str) else edit.target[0]
             raise type(error)(
                 error.path,
-                f"{error.message}. It raises since {place or 'the whole'} was "
-                f"configured ({edit}): configure or replace that part anew",
+                f"{error.message}. It has raised since {place or 'the whole'} was "
+                f"configured ({edit}): configure or replace that part again",
             ) from error.__cause__
 
     def _first_edit_at_fault(self) -> Edit | None:
@@ -421,7 +420,7 @@ class Draft:
             # An inner one moves first: it moves with the outer one then.
             return WrapShift(change, sorted(paths, key=len, reverse=True))
         if not isinstance(change, ChangeItems):
-            raise TypeError(f"{type(change).__name__} moves no paths")
+            raise TypeError(f"{type(change).__name__} does not move paths")
         repeated_paths = (
             node.paths for node in self.tree.walk() if len(node.paths) > 1
         )
@@ -550,7 +549,7 @@ def _check_names(tree: ConstructionNode) -> None:
                 check_name(call.cls, name, node.path)
 
 
-_READY = " A module that is passed ready-made stays as it is: pass a Blueprint."
+_READY = " A module that is passed already built stays as it is: pass a Blueprint."
 
 
 def missing_sizes_of(draft: Draft) -> dict[str, tuple[str, ...]]:

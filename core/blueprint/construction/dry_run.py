@@ -110,7 +110,7 @@ def dry_run(
         n_rounds += all_hooked
     raise NotRepeatedError(
         expected.path,
-        f"{expected.original_cls.__qualname__} makes something else each time.",
+        f"{expected.original_cls.__qualname__} builds something different each time.",
     )
 
 
@@ -182,8 +182,8 @@ def _check_chance(
     if problem is not None:
         raise NotRepeatedError(
             problem[0],
-            f"the constructors depend on chance: {problem[1]}. Draw outside of them, "
-            "and pass what was drawn.",
+            f"the constructors depend on random numbers: {problem[1]}. Draw outside of "
+            "them, and pass what was drawn.",
         )
 
 
@@ -196,7 +196,7 @@ def _argument_difference(
             if type(other_value) is not type(value) or repr(other_value) != repr(value):
                 return node.path, (
                     f"{name} was {short_repr(value)} the first time, "
-                    f"{short_repr(other_value)} then"
+                    f"{short_repr(other_value)} the second time"
                 )
     return None
 
@@ -249,8 +249,9 @@ class _Computing:
 def _computed_from_itself(place: str) -> SettingError:
     return SettingError(
         place,
-        "what it is computed from follows it in turn, through a constructor: a circle. "
-        "Set one of them to a number. (Or its function gives another value each time.)",
+        "it is computed from a value that depends on it, through a constructor: a "
+        "cycle. Set one of them to a number. (Or its function returns a different "
+        "value each time.)",
     )
 
 
@@ -279,8 +280,9 @@ class _Discoveries:
         if n_times > _MAX_OF_ONE_NAME or self.n_runs > _MAX_DISCOVERIES:
             raise NotRepeatedError(
                 self.root.path,
-                f"{self.root.original_cls.__qualname__} makes a new class in each run, "
-                f"such as {name}. Make the class once, outside of the constructor.",
+                f"{self.root.original_cls.__qualname__} defines a new class in each "
+                f"run, such as {name}. Define the class once, outside of the "
+                "constructor.",
             )
         return True
 

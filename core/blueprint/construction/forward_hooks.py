@@ -178,7 +178,7 @@ def add_hooks(
         if getattr(root, LOGS, logs) is not logs:
             raise SettingError(
                 "",
-                f"{type(root).__qualname__} has {LOGS!r} of its own: nothing can be "
+                f"{type(root).__qualname__} has its own {LOGS!r}: nothing can be "
                 "logged there. Rename its attribute.",
             )
         root.__dict__[LOGS] = logs

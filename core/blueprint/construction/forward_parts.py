@@ -32,8 +32,8 @@ class Parallel(nn.ModuleDict):
         n_named = sum(not name.isdecimal() for name in outputs)
         if n_named and n_named < len(outputs):
             raise ValueError(
-                f"items {[*outputs]}: give all of them names, or none, or a dict as "
-                "the input."
+                f"items {[*outputs]}: name all of them or none, or pass a dict as the "
+                "input."
             )
         return outputs if n_named else list(outputs.values())
 
@@ -48,7 +48,8 @@ class Parallel(nn.ModuleDict):
                 merged.update(additions)
             elif name.isdecimal():
                 raise ValueError(
-                    f"item {name} gives no dict: give it a name, or set_output_map."
+                    f"item {name} does not return a dict: give it a name, or "
+                    "set_output_map."
                 )
             else:
                 merged[name] = output
@@ -90,8 +91,8 @@ class FromLogs(_LogPart):
         if self.key not in logs:
             keys = [*logs] or "nothing"
             raise KeyError(
-                f"nothing is logged as {self.key!r} yet; there is {keys}. "
-                "log_output, log_input and LogTensor log in what a blueprint built."
+                f"nothing is logged as {self.key!r} yet; there is {keys}. log_output, "
+                "log_input and LogTensor log in modules that a blueprint built."
             )
         return logs[self.key]
 

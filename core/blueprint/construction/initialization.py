@@ -81,9 +81,11 @@ def _means_nothing(edit: Initialize, names: set[str], name: str = "") -> Setting
         edit.target if isinstance(edit.target, str) else first_names(edit.target, 8)
     )
     reason = (
-        f"{name!r} is the name of no parameter" if name else "it means no parameter"
+        f"{name!r} is not the name of a parameter"
+        if name
+        else "it matches no parameter"
     )
     names_text = ", ".join(map(repr, sorted(names))) or "none"
     return SettingError(
-        target, f"{edit}: {reason} in what is selected; there are {names_text}."
+        target, f"{edit}: {reason} in the selection; there are {names_text}."
     )

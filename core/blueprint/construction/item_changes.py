@@ -33,7 +33,7 @@ def _change_dict(owner: nn.ModuleDict, change: ChangeItems, path: str) -> None:
     key = name_in_dict(change, list(owner))
     if key is None:
         names_text = f"A dict has names, not positions; there are {list(owner)}."
-        cure = " insert('name', item) says which." if change.kind == "insert" else ""
+        cure = " Name it: insert('name', item)." if change.kind == "insert" else ""
         raise SettingError(path, f"{change.kind} where? {names_text}{cure}")
     if change.kind == "insert":
         owner[key] = _item(change)
@@ -73,15 +73,15 @@ def _check_item_name(
         return
     problem = None
     if not isinstance(name, str):
-        problem = f"a name is a text, got {name!r:.80}"
+        problem = f"name must be a str, got {name!r:.80}"
     elif isinstance(owner, nn.ModuleList):
-        problem = "the items of an nn.ModuleList have numbers, and no names"
+        problem = "the items of an nn.ModuleList have numbers, not names"
     elif name in owner._modules:
-        problem = f"there is an item {name!r} already"
+        problem = f"an item {name!r} already exists"
     elif hasattr(owner, name):
-        problem = f"{type(owner).__qualname__} has an attribute {name!r} of its own"
+        problem = f"{type(owner).__qualname__} already has an attribute {name!r}"
     elif not name.isidentifier():
-        problem = f"{name!r} is not the name of a part: expected a word, as in Python"
+        problem = f"{name!r} cannot name a part: expected a Python identifier"
     if problem is not None:
         raise SettingError(path, f"{problem}. Leave name= out, or choose another.")
 

@@ -112,6 +112,6 @@ def _check_path(path: object) -> None:
     parts(path)
     if is_pattern(path):
         raise ValueError(
-            f"Computed: {path!r} is a pattern, and a value comes from one place: name "
-            "each path, and the function gets as many values"
+            f"Computed: {path!r} is a pattern, but each value comes from one place: "
+            "name each path, and the function gets as many values"
         )

@@ -197,9 +197,9 @@ def check_initializer(
     except TypeError as error:
         name = getattr(function, "__name__", short(function))
         raise TypeError(
-            f"initialize: {name}{signature} does not take this: {error}. Names of "
-            "parameters go by tensors=('weight', 'bias'), and parts are selected "
-            f"before: bp.isinstance(nn.Linear).initialize({name})"
+            f"initialize: {name}{signature} does not take these arguments: {error}. "
+            "Pass names of parameters as tensors=('weight', 'bias'), and select parts "
+            f"first: bp.isinstance(nn.Linear).initialize({name})"
         ) from None
 
 

@@ -71,7 +71,7 @@ def register_style(cls: type[nn.Module], name: str | None = None) -> Callable[[F
     is called as the function is.
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"styles are those of module classes, got {cls!r:.80}")
+        raise TypeError(f"only module classes have styles, got {cls!r:.80}")
 
     def register(function: F) -> F:
         _styles.register((cls, name or function.__name__), value=function)

@@ -70,7 +70,8 @@ def _step(
     """Return what ``part`` means below each of ``bases``, one base after the other."""
     if isinstance(part, bool) or not isinstance(part, str | int | slice | list):
         raise TypeError(
-            f"a selector is a name, an index, a slice, ... or a tuple, got {part!r:.80}"
+            "a selector must be a name, an index, a slice, ... or a tuple, got "
+            f"{part!r:.80}"
         )
     paths: list[str] = []
     for base in bases:

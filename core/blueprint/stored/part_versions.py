@@ -75,7 +75,8 @@ def carried(draft: Draft, edit: Edit, since: Mapping[str, int]) -> Edit | None:
     if any(other != arguments for other in by_class):
         names = ", ".join(cls.__qualname__ for cls in classes)
         message = (
-            f"its arguments have other names now, and not the same in all: {names}"
+            "its arguments have been renamed, in different ways in these classes: "
+            f"{names}"
         )
         raise FormatError(str(target), message)
     return edit if arguments == edit.arguments else replace(edit, arguments=arguments)

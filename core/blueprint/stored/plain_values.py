@@ -239,7 +239,7 @@ def _names_of_class(value: object, path: str) -> dict[str, str]:
     if isinstance(value, type) and issubclass(value, nn.Module):
         return names_of(value)
     raise TypeError(
-        f"{path}: {value!r:.80} is not plain data; of classes, only those of modules "
+        f"{path}: {value!r:.80} is not plain data; of classes, only module classes "
         "are, and of functions those of torch and registered ones "
         "(burnish.register_function)."
     )
@@ -259,7 +259,7 @@ def _encode_computed(
     if names is None:
         raise TypeError(
             f"{path}: {value} cannot be stored: of functions, only those of torch and "
-            "registered ones are known by name. Define it at the top of a module, "
+            "registered ones can be stored by name. Define it at the top of a module, "
             "with @burnish.register_function."
         )
     return {
@@ -299,7 +299,7 @@ def _encode_other(
             raise
         # An object of another library whose fields are not those of a configuration.
         name = type(value).__qualname__
-        hint_text = "pass what it is made from, as numbers, texts and dicts"
+        hint_text = "pass what it is made from, as numbers, strings and dicts"
         message = f"{path}: {name} is not plain data ({error}); {hint_text}"
         raise TypeError(message) from error
     cls = type(value)

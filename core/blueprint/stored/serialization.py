@@ -106,7 +106,7 @@ def decode_definition(
 def check_class(cls: object) -> None:
     """Raise TypeError unless ``cls`` is a class of modules."""
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise TypeError(f"cls is a class of modules, got {cls!r:.80}")
+        raise TypeError(f"cls must be a module class, got {cls!r:.80}")
 
 
 def batches(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
@@ -217,7 +217,7 @@ def _encode_edit(edit: Edit, whole: type[nn.Module]) -> dict[str, Any]:
             "kwargs": {n: encode_plain(v, Any, where) for n, v in edit.kwargs.items()},
         }
     if not isinstance(edit, AddHook):
-        raise TypeError(f"{where}: {type(edit).__name__} is not an entry of a tape")
+        raise TypeError(f"{where}: {type(edit).__name__} cannot be stored")
     keys, named_keys = list(edit.keys), dict(edit.named)
     return {"do": edit.kind, **head, "keys": keys, "named": named_keys}
 
@@ -256,7 +256,7 @@ def _decode_edit(
         item.get("by", "user"),
     )
     if not isinstance(by, str):
-        raise FormatError(path, f"'by' is a text, found {by!r:.60}")
+        raise FormatError(path, f"'by' must be a string, found {by!r:.60}")
     if do == "set":
         return _decode_set_arguments(item, target, by, decoder, path, whole)
     if do in ("call", "style"):
@@ -287,7 +287,7 @@ def _decode_edit(
         )
     if do in _HOOK_KINDS:
         return _decode_hook(item, do, target, by, path)
-    raise FormatError(path, f"nothing is known that does {do!r:.60}")
+    raise FormatError(path, f"{do!r:.60} is not a known edit")
 
 
 def _decode_call(
@@ -304,7 +304,7 @@ def _decode_hook(
 ) -> AddHook:
     keys, named_keys = _list(item, "keys", path), _mapping(item, "named", path)
     if not all(isinstance(k, str) for k in keys):
-        raise FormatError(path, f"'keys' are texts, found {keys!r:.60}")
+        raise FormatError(path, f"'keys' must be strings, found {keys!r:.60}")
     return AddHook(
         target=target, by=by, kind=kind, keys=tuple(keys), named=dict(named_keys)
     )
@@ -328,7 +328,7 @@ def _decode_set_arguments(
     keep = item.get("keep", True) is not False
     wraps_at = _text(item, "wraps", path) if "wraps" in item else ""
     if wraps_at and (new_cls is None or not holds_place(arguments)):
-        raise FormatError(path, f"wraps, and has no place for the part: {item!r:.60}")
+        raise FormatError(path, f"wraps, but has no place for the part: {item!r:.60}")
     return SetArguments(
         target=target,
         by=by,
@@ -349,7 +349,7 @@ def _decode_change(
 ) -> ChangeItems:
     key = item.get("key")
     if isinstance(key, bool) or not isinstance(key, int | str):
-        raise FormatError(path, f"'key' is an index or a name, found {key!r:.60}")
+        raise FormatError(path, f"'key' must be an index or a name, found {key!r:.60}")
     item_value = decoder.value(item["item"], Any, path) if "item" in item else None
     if (do == "insert") is not isinstance(item_value, Unbuilt):
         raise FormatError(path, f"{do} with {item_value!r:.60}")
@@ -389,7 +389,9 @@ def _target(value: object, path: str) -> Target:
         return value
     if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
         return tuple(value)
-    raise FormatError(path, f"'at' is a path or a list of paths, found {value!r:.60}")
+    raise FormatError(
+        path, f"'at' must be a path or a list of paths, found {value!r:.60}"
+    )
 
 
 def _mapping(data: Mapping[str, Any], key: str, path: str = "") -> Mapping[str, Any]:
@@ -410,4 +412,4 @@ def _text(data: Mapping[str, Any], key: str, path: str) -> str:
     value = data.get(key)
     if isinstance(value, str):
         return value
-    raise FormatError(join(path, key), f"expected a text, found {value!r:.60}")
+    raise FormatError(join(path, key), f"expected a string, found {value!r:.60}")

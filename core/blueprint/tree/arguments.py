@@ -143,7 +143,7 @@ def check_configurable(cls: type[nn.Module]) -> None:
     kinds = {p.kind for p in parameters_of(cls).values()}
     if {Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL} <= kinds:
         raise TypeError(
-            f"{cls.__qualname__} takes arguments by position only next to *args: they "
+            f"{cls.__qualname__} takes positional-only arguments next to *args: they "
             "cannot be set by name. Remove the '/' from its constructor."
         )
 

@@ -147,7 +147,7 @@ class _TreeValues:
         source, place = node.computed[name].source, join(node.path, name)
         if place in readers:
             raise _circle(readers[readers.index(place) :])
-        unknown = ComputedValue(source, source.placeholder, "only an example tells")
+        unknown = ComputedValue(source, source.placeholder, "only an example shows it")
         if source.is_of_example:
             return unknown
         try:
@@ -196,7 +196,8 @@ class _TreeValues:
         nearest_name = nearest(path, list(names))
         hint = f" Did you mean {nearest_name!r}?" if nearest_name else ""
         return (
-            f"there is no argument {path!r} in this part, nor in what holds it.{hint}"
+            f"there is no argument {path!r} in this part, nor in the parts that hold "
+            f"it.{hint}"
         )
 
 
@@ -225,10 +226,12 @@ def _checked_value(value: object, place: str) -> object:
         names = argument_names(definition_of(value).cls)
         example = join(place, names[0]) if names else "width"
         raise _UnknownValueError(
-            f"{place} is a part: name an argument of it, as {example!r}"
+            f"{place} is a part: name one of its arguments, such as {example!r}"
         )
     if isinstance(value, OpaqueValue):
-        raise _UnknownValueError(f"{place} is {value}, with which nothing is computed")
+        raise _UnknownValueError(
+            f"{place} is {value}, from which nothing can be computed"
+        )
     return value
 
 

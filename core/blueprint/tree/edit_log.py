@@ -89,8 +89,8 @@ def _some_copies(node: ConstructionNode, edit: Edit) -> SettingError:
     return SettingError(
         node.path,
         f"{first_names(node.paths, 4)} are copies of one module that is constructed "
-        f"once, and {edit.target!r} means only some of them. Use a pattern that means "
-        "all.",
+        f"once, but {edit.target!r} names only some of them. Use a pattern that "
+        "matches all of them.",
     )
 
 

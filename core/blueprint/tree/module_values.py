@@ -113,7 +113,7 @@ def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
     arguments = captured_arguments(module) or known_arguments(module, type(module))
     if arguments is None:
         raise TypeError(
-            f"what this {name} was made of is not known. Pass Blueprint({name}, ...)."
+            f"the arguments of this {name} are not known. Pass Blueprint({name}, ...)."
         )
     return arguments
 

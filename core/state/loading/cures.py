@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ....records.entries.entries import Entries, library_part
 
-UNCHANGED = "The module is as it was."
+UNCHANGED = "The module is unchanged."
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shape of the tensor of each name."""
@@ -40,7 +40,7 @@ def cure_of(
 def cure_of_typed(record: Entries) -> str:
     """Return what to do with a record that is none of a module."""
     if record.type_name.endswith("OptimizerRecord"):
-        return "It is an optimizer's: optimizer.load_record(file)."
+        return "It belongs to an optimizer: optimizer.load_record(file)."
     return f"Load it with the class that declares them: {record.type_name}.load(file)."
 
 
@@ -48,18 +48,19 @@ def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
     build = "Build the module as it was when it was saved"
     if "hparams" in library_part(record.metadata) and record.type_name:
         build += (
-            f" ({record.type_name}.from_record(file) does, without arguments; what was "
-            "exchanged in it afterwards has to be exchanged again before load_record)"
+            f" ({record.type_name}.from_record(file) does, without arguments; what "
+            "was replaced in it afterwards has to be replaced again before "
+            "load_record)"
         )
     else:
-        build += " (the record does not tell with which arguments: pass those)"
+        build += " (the record does not hold its arguments: pass those it had)"
     few = [*misfits[:3]]
     names = repr(few[0]) if len(few) == 1 else f"[{', '.join(map(repr, few))}]"
     if len(misfits) > 3:
         names = f"{names[:-1]}, ...]"
     return (
         f"{build}, or leave such entries out: open_record(file, exclude={names}). "
-        "Nothing else permits another shape, or a dtype of another kind."
+        "Nothing else permits a different shape, or a different kind of dtype."
     )
 
 
@@ -151,7 +152,7 @@ IGNORE = (
 """What to do about hyperparameters that differ."""
 
 RESIZED = (
-    "A buffer whose shape changes in training takes the stored one where its class "
-    "gives it that in _load_from_state_dict, before torch's own fills it."
+    "A buffer whose shape changes in training takes the stored shape if its class "
+    "sets that in _load_from_state_dict, before torch's own copies the values."
 )
 """What to do about a buffer that no arguments of the constructor give its shape."""

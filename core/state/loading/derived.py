@@ -21,7 +21,7 @@ def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> E
     first_entry = entries[0]
     if any(entry.dtype != first_entry.dtype for entry in entries):
         dtypes = ", ".join(f"{e.path}: {e.dtype}" for e in entries)
-        raise RecordError(f"tensors of several dtypes do not make one: {dtypes}")
+        raise RecordError(f"tensors of different dtypes cannot be joined: {dtypes}")
     form = _form(entries, compute)
     return replace(
         first_entry,
@@ -45,7 +45,7 @@ def _form(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Te
         has_values = not any(e.is_live and e.tensor().is_meta for e in entries)
         if isinstance(compute, Rearrangement):
             shapes = ", ".join(f"{e.path}: {tuple(e.shape)}" for e in entries)
-            message = f"{shapes} cannot be put together: {error.__cause__}"
+            message = f"{shapes} cannot be joined: {error.__cause__}"
             raise RecordError(message) from error.__cause__
         if not has_values:
             raise

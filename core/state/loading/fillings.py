@@ -159,8 +159,8 @@ def _check_readable(record: Entries) -> None:
     if device is not None and torch.device(device).type == "meta":
         raise RecordError(
             f"{record.reading.file}: opened with device='meta', where tensors have no "
-            "values to load; open it without, or with the device of the module. The "
-            "module is as it was."
+            "values to load; open it without device=, or with the device of the "
+            "module. The module is unchanged."
         )
 
 
@@ -186,16 +186,18 @@ def _without_overwritten(
         return fillings
     targets = [step.target for step in plan.steps]
     problems = [
-        f"{targets[i].path}: found values that differ from those of "
-        f"{_paths(targets, spans.meeting(i))}, with which it shares memory in the "
-        "module, expected the same ones there; leave one of them out with "
-        "open_record(file, exclude=...)"
+        (
+            f"{targets[i].path}: found values that differ from those of "
+            f"{_paths(targets, spans.meeting(i))}, with which it shares memory in the "
+            "module, expected the same values; leave one of them out with "
+            "open_record(file, exclude=...)"
+        )
         for i in sorted(overwritten)
         if not overwritten[i].may_give_way
     ]
     if problems:
         raise RecordMismatchError(
-            record.reading.file, problems, "The module is as it was."
+            record.reading.file, problems, "The module is unchanged."
         )
     for i in sorted(overwritten):
         plan.report.loaded.remove(targets[i].path)

@@ -31,8 +31,8 @@ from ...modules.classes import is_of_torch
 from ...modules.tree import Places
 
 CURE = (
-    "Load the file with torch, whose way runs that code, and save a record of the "
-    "module: module.load_state_dict(torch.load(file)); module.save_record(...)."
+    "Load the file with torch, which runs that code, and save a record of the module: "
+    "module.load_state_dict(torch.load(file)); module.save_record(...)."
 )
 
 
@@ -75,7 +75,7 @@ def conversions(
                 yield (
                     f"{prefix}{name}: found values of a state dict, which "
                     f"{' and '.join(names)} converts when torch loads it; expected "
-                    "the module's own, since no such code is run here"
+                    "the module's own values, since such code is not run here"
                 )
 
 

@@ -75,7 +75,7 @@ def fillable_spans(targets: Iterable[Entry]) -> Spans:
             problems.append(f"{entry.path}: {problem}")
         spans.add(*_place_of(tensor))
     if problems:
-        raise RecordError("\n".join([*problems, "The module is as it was."]))
+        raise RecordError("\n".join([*problems, "The module is unchanged."]))
     return spans
 
 

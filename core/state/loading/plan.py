@@ -217,7 +217,7 @@ class _Matching:
         self.used_entries.add(id(stored_entry))
         if problem is not None and target.kind == "transient":
             # It is a cache, and may have grown: the module makes its own.
-            report.changed.append(f"{target.path}: {problem}; left as it was")
+            report.changed.append(f"{target.path}: {problem}; left unchanged")
             return None
         tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live
         if target.path in self.content.twins:
@@ -349,7 +349,7 @@ def _nothing_matched(
     expected_names = ", ".join([*ours, *content.extra][:3])
     return [
         f"nothing matches: found {found_names}, ..., expected {expected_names}, .... "
-        "To load nothing all the same: load_record(module, file, allow_empty=True)"
+        "To load nothing anyway: load_record(module, file, allow_empty=True)"
     ]
 
 
@@ -445,8 +445,10 @@ def _finish_report(plan: LoadPlan, record: Entries) -> None:
     report.verified = record.verified
     differing: Any = library_part(record.metadata).get("differing", ())
     report.changed += [
-        f"{path}: the processes that saved it had different values; these are of the "
-        "first"
+        (
+            f"{path}: the processes that saved it had different values; those of the "
+            "first were stored"
+        )
         for path in differing
         if path in path_index(record)
     ]

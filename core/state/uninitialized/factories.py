@@ -14,7 +14,7 @@ def check_callable(factory: object) -> None:
     if isinstance(factory, nn.Module):
         raise TypeError(
             "from_record builds a new module, got "
-            f"{with_article(type(factory).__name__)} that is built already: fill it "
+            f"{with_article(type(factory).__name__)} that is already built: fill it "
             "with burnish.load_record(module, file), or pass its class or a function "
             "without arguments"
         )
@@ -34,7 +34,7 @@ def check_callable(factory: object) -> None:
     except TypeError as error:
         name = factory.__name__
         by_file = (
-            f"{name}.from_record(file) takes them from the file; or "
+            f"{name}.from_record(file) reads them from the file; or "
             if hasattr(factory, "from_record")
             else ""
         )
@@ -79,6 +79,6 @@ def arguments_go_to_file(args: tuple[Any, ...], keyword: str) -> str | None:
     if not hasattr(cls, "from_record"):
         return f"It is an argument of {name}: edit it in the folder's config.json."
     return (
-        f"It is an argument of {name}, and config.json has it. For another value: "
-        f"{name}.from_record({file!r}, {keyword}=...)."
+        f"It is an argument of {name}, and config.json holds it. To use another "
+        f"value: {name}.from_record({file!r}, {keyword}=...)."
     )

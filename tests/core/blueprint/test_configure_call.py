@@ -76,6 +76,22 @@ class TestALayerThatWouldBecomeAnEmptyList:
 
         assert isinstance(bp.create().encoder[0].layer, nn.Linear)
 
+    @pytest.mark.parametrize("cls", [nn.Sequential, nn.ModuleList, nn.ModuleDict])
+    def test_is_told_how_to_put_it_into_the_list(self, cls: type[nn.Module]) -> None:
+        bp = Blueprint(Coder)
+        with pytest.raises(SettingError) as caught:
+            bp.configure("encoder.0.layer", cls)
+        told = str(caught.value).partition("in it, ")[2].partition("; to put others")[0]
+
+        eval(
+            f"bp.{told.replace(', ...', '')}",
+            {"bp": bp, "Blueprint": Blueprint, "nn": nn},
+        )
+
+        layers: Any = bp.create().encoder[0].layer
+        assert type(layers) is cls
+        assert [type(layer) for layer in layers.children()] == [nn.Linear]
+
     def test_is_refused_however_it_is_said(self) -> None:
         bp = Blueprint(Coder)
 

@@ -50,7 +50,7 @@ def test_what_was_selected_stays_the_same_items_whatever_comes_and_goes(
     assert sorted(sizes_of_items(selection)) == sorted(expected)
     assert len(selection) == len(selection.list_names()) == len(bool_names(selection))
     if not expected:
-        with pytest.raises(SettingError, match="taken out of its list"):
+        with pytest.raises(SettingError, match="removed from its list"):
             selection.configure(bias=False)
         return
     selection.configure(bias=False)

@@ -130,8 +130,8 @@ def test_the_text_of_what_cannot_be_built_says_so_and_raises_nothing() -> None:
 
     assert str(blueprint).endswith(
         "(cannot be built: the constructor of "
-        f"{Even.__qualname__} raised ValueError: odd. It raises since body was "
-        "configured (out_features=3): configure or replace that part anew)"
+        f"{Even.__qualname__} raised ValueError: odd. It has raised since body was "
+        "configured (out_features=3): configure or replace that part again)"
     )
 
 

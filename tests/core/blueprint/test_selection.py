@@ -14,10 +14,12 @@ from .models import Coder
 def test_an_assignment_to_a_blueprint_is_an_error_that_says_how_to_change_it() -> None:
     bp = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
 
-    with pytest.raises(AttributeError, match=r"^Sequential: 'x' is not set.*configure"):
+    with pytest.raises(
+        AttributeError, match=r"^Sequential: 'x' cannot be set.*configure"
+    ):
         bp.x = nn.ReLU()
     with pytest.raises(
-        AttributeError, match=r"^0: 'bias' is not .*configure\(bias=..."
+        AttributeError, match=r"^0: 'bias' cannot be set .*configure\(bias=..."
     ):
         bp[0].bias = False
 
@@ -253,10 +255,10 @@ class TestNamesOfItems:
     @pytest.mark.parametrize(
         ("cls", "name", "message"),
         [
-            (nn.ModuleList, "act", "have numbers, and no names"),
-            (nn.Sequential, "forward", "attribute 'forward' of its own"),
-            (nn.Sequential, "a.b", "'a.b' is not the name"),
-            (nn.Sequential, "0", "'0' is not the name"),
+            (nn.ModuleList, "act", "have numbers, not names"),
+            (nn.Sequential, "forward", "already has an attribute 'forward'"),
+            (nn.Sequential, "a.b", "'a.b' cannot name a part"),
+            (nn.Sequential, "0", "'0' cannot name a part"),
         ],
     )
     def test_a_name_that_cannot_be_is_refused(
@@ -272,7 +274,7 @@ class TestNamesOfItems:
     def test_a_name_that_is_taken_is_refused(self) -> None:
         bp = Blueprint(nn.Sequential).append(nn.ReLU, name="act")
 
-        with pytest.raises(SettingError, match="there is an item 'act' already"):
+        with pytest.raises(SettingError, match="an item 'act' already exists"):
             bp.append(nn.Tanh, name="act")
 
 
@@ -284,8 +286,8 @@ def test_an_item_is_meant_by_its_number_or_name(key: Any) -> None:
     name: Any = 3
 
     for change in (bp.pop, bp.remove, lambda key: bp.insert(key, nn.ReLU)):
-        with pytest.raises(TypeError, match=r"by its number, .*pop\(0\).*; got "):
+        with pytest.raises(TypeError, match=r"give the number .*pop\(0\).*; got "):
             change(key)
-    with pytest.raises(SettingError, match=r"a name is a text, got 3"):
+    with pytest.raises(SettingError, match=r"name must be a str, got 3"):
         bp.append(nn.ReLU, name=name)
     assert len(bp) == 1

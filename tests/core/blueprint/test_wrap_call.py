@@ -290,7 +290,7 @@ def test_a_part_whose_blueprint_has_settings_is_refused_with_what_to_do() -> Non
     bp = Blueprint(nn.Sequential, inner)
 
     for path in ("0", "0.act"):
-        with pytest.raises(SettingError, match=f"^{path}: .* before it is passed on"):
+        with pytest.raises(SettingError, match=f"^{path}: .* before you pass it on"):
             bp.wrap(path, Residual)
 
     assert isinstance(create(bp)[0].act, nn.Tanh)
@@ -299,9 +299,9 @@ def test_a_part_whose_blueprint_has_settings_is_refused_with_what_to_do() -> Non
 @pytest.mark.parametrize(
     ("around", "error", "message"),
     [
-        (lambda part: Blueprint(nn.ReLU), SettingError, "take it as an argument"),
-        (lambda part: nn.ReLU(), TypeError, "expected the blueprint that goes around"),
-        (3, TypeError, "expected a function of the part, got 3"),
+        (lambda part: Blueprint(nn.ReLU), SettingError, "take the part as an argument"),
+        (lambda part: nn.ReLU(), TypeError, "expected the blueprint that wraps"),
+        (3, TypeError, "expected a function that takes the part, got 3"),
         (lambda part: then_tanh(then_tanh(part)), SettingError, "wrap twice"),
         (
             lambda part: then_tanh(part).configure("1", nn.GELU),
@@ -324,7 +324,7 @@ def test_what_cannot_go_around_a_part_is_refused_and_changes_nothing(
 def test_nothing_and_the_whole_cannot_be_wrapped() -> None:
     with pytest.raises(SettingError, match=r"'\*\*.cnv'|\*\*.cnv"):
         Blueprint(Net).wrap("**.cnv", then_tanh)
-    with pytest.raises(SettingError, match="by passing it on"):
+    with pytest.raises(SettingError, match="pass it on"):
         Blueprint(Net).wrap(then_tanh)
     with pytest.raises(TypeError, match="wrap what"):
         Blueprint(Net).wrap()

@@ -173,8 +173,12 @@ def tied(*names: str, ties: str = "") -> Any:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (tied("a", "b", ties="ba"), tied("a", "b"), "b.weight is not tied to a.weight"),
-        (tied("a", "b"), tied("a", "b", ties="ba"), "b.weight is tied to a.weight now"),
+        (
+            tied("a", "b", ties="ba"),
+            tied("a", "b"),
+            "b.weight is no longer tied to a.weight",
+        ),
+        (tied("a", "b"), tied("a", "b", ties="ba"), "b.weight is now tied to a.weight"),
         (tied("a", "b", ties="ba"), tied("b", "a", ties="ab"), ""),
         (tied("b"), tied("a", "b", ties="ba"), ""),
         (tied("a", "b", ties="ba"), tied("b"), "a.weight tensor removed"),
@@ -182,7 +186,7 @@ def tied(*names: str, ties: str = "") -> Any:
         (
             tied("a", "b", "c", ties="ba"),
             tied("a", "b", "c", ties="ca"),
-            "c.weight is tied to a.weight now",
+            "c.weight is now tied to a.weight",
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_file_that_cannot_be_upgraded_stays(tmp_path: Path) -> None:
     before = file.read_bytes()
     rule = SplitTensor("w", ["a", "b", "c"])
 
-    with pytest.raises(RecordError, match="cannot be cut"):
+    with pytest.raises(RecordError, match="cannot be split"):
         upgrade_file(file, define(nest({"w": (4, 2)}), 1, {0: [rule]}))
 
     assert file.read_bytes() == before

@@ -118,11 +118,11 @@ def test_a_rule_and_its_inverse_give_what_was_there(
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [
-        (SplitTensor("w", ["a", "b"], sizes=[1, 2]), "cannot be cut into"),
-        (SplitTensor("w", ["a", "b", "c"]), "cannot be cut into"),
+        (SplitTensor("w", ["a", "b"], sizes=[1, 2]), "cannot be split into"),
+        (SplitTensor("w", ["a", "b", "c"]), "cannot be split into"),
         (SplitTensor("w", ["a", "b"], dim=5), "has no dimension 5"),
-        (MergeTensors(["w", "nothing"], "a"), "the record has w but nothing"),
-        (MergeTensors(["w", "v"], "a"), "cannot be put together"),
+        (MergeTensors(["w", "nothing"], "a"), "the record has w but not nothing"),
+        (MergeTensors(["w", "v"], "a"), "cannot be joined"),
         (RenameField("w", "v"), "two entries would be named v"),
     ],
     ids=str,

@@ -189,7 +189,9 @@ def test_a_renamed_argument_comes_back_as_the_type_that_was_passed() -> None:
 
     assert isinstance(new.layers, nn.ModuleList)
     assert new.told == ((1, 2), {"a.b": (1,), "new": (2,)}, nameless)
-    with pytest.raises(RecordError, match=r"function: .*this .*New was built with"):
+    with pytest.raises(
+        RecordError, match=r"function: .*the argument of this .*New could not be stored"
+    ):
         New.from_record(data)
 
 

@@ -75,7 +75,7 @@ def test_an_inherited_constructor_keeps_its_annotations_beside_an_unknown_name()
 
 def test_what_an_unknown_name_declares_says_that_it_is_not_there() -> None:
     with pytest.raises(
-        TypeError, match=r"'Nowhere' is not there .* `if TYPE_CHECKING`"
+        TypeError, match=r"'Nowhere' is not defined .* `if TYPE_CHECKING`"
     ):
         burnish.get_hparams(Child(Mode.FAST, [Mode.FAST]))
 

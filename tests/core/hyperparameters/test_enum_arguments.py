@@ -79,6 +79,8 @@ def test_what_would_come_back_as_another_value_is_asked_for(
     net = net_of(hint, value)
     data = net.save_record()
 
-    with pytest.raises(RecordError, match="annotation does not tell from others"):
+    with pytest.raises(
+        RecordError, match="annotation does not distinguish from others"
+    ):
         type(net).from_record(data)
     assert type(net).from_record(data, value=value).value == value

@@ -77,7 +77,7 @@ def test_a_default_that_no_file_holds_and_that_became_another_is_told() -> None:
     data = activated(torch.relu)(3).save_record()
     changed = activated(torch.tanh)
 
-    with pytest.raises(RecordMismatchError, match=r"act: .*was relu and is tanh today"):
+    with pytest.raises(RecordMismatchError, match=r"act: .*was relu and is now tanh"):
         changed.from_record(data)
     with pytest.raises(RecordMismatchError, match=r"act: stored relu, .* has tanh"):
         changed(3).load_record(data)
@@ -124,9 +124,9 @@ class Open(burnish.Module, name="tests/open_arguments"):
     ("value", "words"),
     [
         ({1: 2}, r"a dict that has an int as a key \(annotate dict\[int, \.\.\.\]\)"),
-        ({(1, 2): 3}, r"a dict that has a tuple as a key \(use texts\)"),
+        ({(1, 2): 3}, r"a dict that has a tuple as a key \(use strings\)"),
         ({"__ref__": "x"}, "a dict with the key '__ref__', which would read as a"),
-        ("torch.float16", "the text 'torch.float16', which .* annotated with str"),
+        ("torch.float16", "the string 'torch.float16', which .* annotated with str"),
         (Level.LOW, r"Level.LOW \(annotate it with Level\)"),
         ([{"a": print}], r"a list with the function builtins.print at \.0\.a"),
     ],
@@ -134,7 +134,10 @@ class Open(burnish.Module, name="tests/open_arguments"):
 def test_of_plain_data_that_no_file_holds_it_is_told_what_is_at_fault(
     value: Any, words: str
 ) -> None:
-    with pytest.raises(RecordMismatchError, match=f"value: no file holds .*: {words}"):
+    with pytest.raises(
+        RecordMismatchError,
+        match=f"value: the argument .* could not be stored: {words}",
+    ):
         Open.from_record(Open(value).save_record())
 
 
@@ -144,7 +147,10 @@ def test_a_keyword_that_would_read_as_a_module_is_named_as_what_no_file_holds(
 ) -> None:
     data = Open(**{key: "x"}, other=1).save_record()
 
-    with pytest.raises(RecordMismatchError, match=f"{key}: no file holds"):
+    with pytest.raises(
+        RecordMismatchError,
+        match=f"{key}: the argument of this Open could not be stored",
+    ):
         Open.from_record(data)
 
 

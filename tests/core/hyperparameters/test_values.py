@@ -159,7 +159,7 @@ def test_a_text_that_reads_as_a_dtype_is_refused_where_nothing_is_declared() -> 
         def __init__(self, text: str) -> None:
             super().__init__()
 
-    with pytest.raises(TypeError, match=r"value: the text 'torch.int8'"):
+    with pytest.raises(TypeError, match=r"value: the string 'torch.int8'"):
         get_hparams(Holds("torch.int8"))
     assert again(Text("torch.int8")).hparams["text"] == "torch.int8"
 

@@ -129,7 +129,7 @@ def test_a_function_of_the_program_is_unknown_until_it_is_registered() -> None:
 
     with pytest.raises(TypeError, match=r"act: .*burnish\.register_function"):
         _ = Net(cube).hparams
-    with pytest.raises(TypeError, match="no other program could find"):
+    with pytest.raises(TypeError, match="another program could not find"):
         burnish.register_function(late)
 
     burnish.register_function(late, name="tests/late")
@@ -150,13 +150,13 @@ def test_a_function_of_the_program_is_unknown_until_it_is_registered() -> None:
 def test_a_file_names_no_function_but_known_ones(names: tuple[str, str]) -> None:
     node: dict[str, Any] = {"__module__": names[0], "__name__": names[1]}
 
-    with pytest.raises(UnknownClassError, match="Files import nothing"):
+    with pytest.raises(UnknownClassError, match="Loading a file imports nothing"):
         function_named(node, "act")
 
 
 @pytest.mark.parametrize("value", [nn.ReLU, nn.ReLU(), 3, "gelu"])
 def test_only_functions_are_registered_as_such(value: Any) -> None:
-    with pytest.raises(TypeError, match="only functions"):
+    with pytest.raises(TypeError, match="register_function takes functions"):
         burnish.register_function(value)
 
 
@@ -173,7 +173,7 @@ def test_only_functions_are_registered_as_such(value: Any) -> None:
                     "keywords": {"alpha": [1]},
                 }
             },
-            r"act\.keywords: expected numbers and texts",
+            r"act\.keywords: expected numbers and strings",
         ),
     ],
 )
@@ -189,5 +189,5 @@ def test_partials_keep_plain_keywords_alone() -> None:
         functools.partial(F.elu, torch.ones(1)),
         functools.partial(F.gelu, approximate=torch.ones(1)),  # type: ignore[arg-type]  # the test
     ):
-        with pytest.raises(TypeError, match=r"act: .*numbers and texts, by keyword"):
+        with pytest.raises(TypeError, match=r"act: .*numbers and strings, by keyword"):
             _ = Net(partial).hparams

@@ -82,7 +82,9 @@ def test_a_method_may_be_called_on_the_class_with_a_module() -> None:
 def test_from_record_with_a_built_module_names_load_record() -> None:
     data = burnish.save_record(Net())
 
-    with pytest.raises(TypeError, match=r"a Net that is built.*load_record\(module"):
+    with pytest.raises(
+        TypeError, match=r"a Net that is already built.*load_record\(module"
+    ):
         burnish.from_record(Net(), data)
     with pytest.raises(TypeError, match=r"first argument is a bytes.*then the file"):
         burnish.from_record(data, Net)  # type: ignore[arg-type]  # the test

@@ -26,8 +26,8 @@ def test_a_class_without_a_version_is_of_version_0() -> None:
 @pytest.mark.parametrize(
     ("rules", "error", "message"),
     [
-        ({2: []}, ValueError, "rules for version 2, and the class is of version 2"),
-        ({0: RenameField("a", "b")}, TypeError, "is a list of rules"),
+        ({2: []}, ValueError, "rules for version 2, but the class is at version 2"),
+        ({0: RenameField("a", "b")}, TypeError, "must be a list of rules"),
         ({0: [RenameField]}, TypeError, "which is not a rule"),
         ({0: ["a -> b"]}, TypeError, "which is not a rule"),
     ],

@@ -587,7 +587,7 @@ def test_square_layers_of_burn_whose_order_nobody_says_are_warned_of() -> None:
     net = nn.Sequential(nn.Linear(3, 3))
     data = of_burns_safetensors_store(net.state_dict())
 
-    with pytest.warns(UserWarning, match=r"Burn wrote it.*0\.weight.*convention="):
+    with pytest.warns(UserWarning, match=r"a file of Burn.*0\.weight.*convention="):
         burnish.load_record(net, data)
     for convention in ("torch", "burn"):
         burnish.load_record(net, burnish.open_record(data, convention=convention))  # type: ignore[arg-type]

@@ -140,7 +140,7 @@ def test_attributes_of_a_users_own_classes_that_changed_are_a_warning(
     net: Any = Net()
     change(net)
 
-    with pytest.warns(UserWarning, match="may be another") as warned:
+    with pytest.warns(UserWarning, match="may differ") as warned:
         Net.from_record(net.save_record())
 
     assert line in str(warned[0].message)

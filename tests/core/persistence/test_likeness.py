@@ -133,7 +133,9 @@ def test_an_argument_that_goes_elsewhere_than_into_parts_is_refused_in_words(
     direct = Keeping(keep, p=0.9)
 
     for module, other in ((changed, direct), (direct, changed)):
-        with pytest.raises(RecordMismatchError, match="built of what is stored beside"):
+        with pytest.raises(
+            RecordMismatchError, match="rebuilt from what is stored with"
+        ):
             load_record(module, other.save_record())
 
 

@@ -115,7 +115,7 @@ def test_a_refused_module_is_exactly_as_it_was() -> None:
     net = Net()
     before = copy.deepcopy(net.state_dict())
 
-    with pytest.raises(RecordMismatchError, match="The module is as it was"):
+    with pytest.raises(RecordMismatchError, match="The module is unchanged"):
         load_record(net, configured().save_record())
 
     for name, value in net.state_dict().items():
@@ -675,7 +675,7 @@ def test_what_a_blueprint_changed_and_the_file_does_not_tell_is_a_warning() -> N
     tail = cls.blueprint()
     tail.tail.append(nn.Dropout(0.3))
 
-    with pytest.warns(UserWarning, match="act: the module has GELU of its blueprint"):
+    with pytest.warns(UserWarning, match="act: the module has GELU from its blueprint"):
         report = load_record(configured(), plain)
     with pytest.raises(RecordMismatchError, match="tail: stored"):
         load_record(configured(), tail.build().save_record())
@@ -709,7 +709,7 @@ def test_a_class_with_the_base_is_told_of_its_class_statement() -> None:
     Renamed.__qualname__ = Net.__qualname__
     with pytest.raises(
         RecordMismatchError,
-        match=r"(?s)took it once, class Renamed\(burnish\.Module, version=.*"
+        match=r"(?s)an argument once, say in class Renamed\(burnish\.Module, version=.*"
         r"say how: class Renamed\(burnish\.Module, version=1, upgrade_rules=\{0: ",
     ):
         Renamed.from_record(data)
@@ -726,7 +726,7 @@ def test_a_part_of_a_record_tells_that_it_has_no_arguments() -> None:
     ]
 
     with pytest.raises(
-        RecordMismatchError, match=r"does not tell with which arguments: pass those"
+        RecordMismatchError, match=r"does not hold its arguments: pass those it had"
     ):
         Net.from_record(part)
     assert Net.from_record(part, width=3).layer.in_features == 3

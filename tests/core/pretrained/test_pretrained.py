@@ -266,7 +266,7 @@ def test_another_process_imports_the_class_and_loads(tmp_path: Path) -> None:
 def test_a_missing_folder_file_or_config_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         from_pretrained(tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="holds nothing; expected model"):
+    with pytest.raises(FileNotFoundError, match="is empty; expected model"):
         from_pretrained(tmp_path)
     trained().save_pretrained(tmp_path)
     (tmp_path / "config.json").unlink()

@@ -74,7 +74,7 @@ def test_a_cache_that_has_grown_is_left_out_with_a_line_of_the_report() -> None:
     report = load_record(module, data)
     built = from_record(lambda: Cache(4), data)
 
-    line = "mask: found shape (8,), expected (4,); left as it was"
+    line = "mask: found shape (8,), expected (4,); left unchanged"
     assert line in report.changed
     assert module.get_buffer("mask").tolist() == built.get_buffer("mask").tolist()
     assert line in report_of(built).changed  # type: ignore[union-attr]

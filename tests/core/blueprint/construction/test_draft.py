@@ -72,7 +72,7 @@ class Following(nn.Module):
 
 def test_a_maker_that_raises_at_a_later_call_names_the_one_it_raises_for() -> None:
     blueprint = Blueprint(Following).configure("body.0", nn.Tanh)
-    found = r"no attribute 'out_features'\. It raises since body\.0 was configured "
+    found = r"no attribute 'out_features'\. It has raised since body\.0 was configured "
 
     with pytest.raises(ConstructionError, match=found + r"\(Tanh\)") as caught:
         blueprint.configure(width=8)

@@ -51,9 +51,9 @@ class TestParallel:
         assert read.create().left.bias is None
 
     def test_what_it_cannot_return_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="give all of them names, or none"):
+        with pytest.raises(ValueError, match="name all of them or none"):
             Parallel(Half(), b=Half())(2.0)
-        with pytest.raises(ValueError, match="item 0 gives no dict"):
+        with pytest.raises(ValueError, match="item 0 does not return a dict"):
             Parallel(Length())({"x": 1})
 
 

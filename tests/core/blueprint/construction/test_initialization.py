@@ -69,11 +69,15 @@ class TestInitialize:
         ("path", "names", "message"),
         [
             ("encoder.0.activation", "weight", r"^encoder.0.activation: .*are none"),
-            ("", "wieght", r"'wieght' is the name of no parameter.*'bias', 'weight'"),
-            ("", ("weight", "baias"), "'baias' is the name of no parameter"),
-            ("", (), "it means no parameter"),
-            ("encoder", "0.layer.weight", "'0.layer.weight' is the name of no"),
-            ("**.activation", "weight", "'weight' is the name of no parameter"),
+            (
+                "",
+                "wieght",
+                r"'wieght' is not the name of a parameter.*'bias', 'weight'",
+            ),
+            ("", ("weight", "baias"), "'baias' is not the name of a parameter"),
+            ("", (), "it matches no parameter"),
+            ("encoder", "0.layer.weight", "'0.layer.weight' is not the name of a"),
+            ("**.activation", "weight", "'weight' is not the name of a parameter"),
             ("nowhere", "weight", "no module is constructed at this path"),
         ],
     )
@@ -94,7 +98,7 @@ class TestInitialize:
 
         for blueprint in (bp, alone):
             with pytest.raises(
-                SettingError, match="'bias' is the name of no parameter"
+                SettingError, match="'bias' is not the name of a parameter"
             ):
                 blueprint.initialize(nn.init.zeros_, tensors="bias")
 
@@ -110,7 +114,7 @@ class TestInitialize:
     def test_what_lacks_arguments_is_checked_by_the_build(self) -> None:
         bp = Blueprint(nn.Linear).initialize(nn.init.zeros_, tensors="wieght")
 
-        with pytest.raises(SettingError, match="means no parameter"):
+        with pytest.raises(SettingError, match="matches no parameter"):
             bp.configure(in_features=2, out_features=2).create()
 
     def test_no_function_is_refused_at_once(self) -> None:
@@ -123,7 +127,7 @@ class TestInitialize:
         calls = [(("weight",), {}), ((), {"targets": nn.Linear})]
 
         for args, kwargs in calls:
-            with pytest.raises(TypeError, match="parts are selected before"):
+            with pytest.raises(TypeError, match="select parts first"):
                 bp.initialize(nn.init.zeros_, *args, **kwargs)
 
         assert bp.create()

@@ -170,7 +170,7 @@ def test_a_constructor_that_makes_the_blueprint_itself() -> None:
     [(lambda n: 4 * n, "stem.out_features"), (lambda n: n, "body.0.in_features")],
 )
 def test_a_circle_through_a_constructor_is_refused(function: Any, path: str) -> None:
-    with pytest.raises(SettingError, match="width: what it is computed from follows"):
+    with pytest.raises(SettingError, match="width: it is computed from a value"):
         Blueprint(Tower, Computed(function, path))
 
 
@@ -226,7 +226,9 @@ def test_a_path_that_means_nothing_is_an_error_where_the_whole_is_known() -> Non
 def test_what_is_no_plain_argument_cannot_be_computed_with() -> None:
     bp = net(lambda module: 4, "hidden")
 
-    with pytest.raises(SettingError, match=r"name an argument of it, as 'hidden.in_f"):
+    with pytest.raises(
+        SettingError, match=r"name one of its arguments, such as 'hidden.in_f"
+    ):
         bp.build()
 
 

@@ -90,7 +90,7 @@ def test_a_selector_means_these_paths(
 def test_a_selector_of_a_wrong_type_is_refused(
     coder: Blueprint[Coder], selector: Any
 ) -> None:
-    with pytest.raises(TypeError, match="a selector is a name"):
+    with pytest.raises(TypeError, match="a selector must be a name"):
         coder[selector]
 
 

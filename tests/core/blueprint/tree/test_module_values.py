@@ -31,5 +31,5 @@ def test_a_layer_without_weights_that_is_passed_can_be_configured() -> None:
     blueprint: Any = Blueprint(nn.Sequential, nn.ReLU(inplace=True), nn.Linear(2, 2))
 
     assert type(blueprint.configure("0", nn.ELU).create()[0]) is nn.ELU
-    with pytest.raises(SettingError, match="ready-made"):
+    with pytest.raises(SettingError, match="already built"):
         blueprint.configure("1", bias=False)

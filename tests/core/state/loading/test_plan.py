@@ -184,7 +184,7 @@ def test_a_cache_of_another_form_is_left_as_it_was_and_the_report_says_so() -> N
     report = load_record(grown, data)
 
     assert report.changed == [
-        "cache: found shape (3,), expected (5,); left as it was",
+        "cache: found shape (3,), expected (5,); left unchanged",
     ]
     assert report.loaded == ["w"]
     assert torch.equal(grown.w, stored.w)
@@ -328,8 +328,8 @@ def test_a_record_that_has_nothing_of_the_module_is_refused(strict: bool) -> Non
     report = load_record(Buffered(), record, strict=False, allow_empty=True)
 
     assert problems == (
-        "nothing matches: found x, y, ..., expected w, b, .... To load nothing all "
-        "the same: load_record(module, file, allow_empty=True)",
+        "nothing matches: found x, y, ..., expected w, b, .... To load nothing "
+        "anyway: load_record(module, file, allow_empty=True)",
     )
     assert report.loaded == []
     assert report.missing == ["w", "b"]
