@@ -232,9 +232,9 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         params = self._bound.params
         if not params.is_of(module):
             raise ValueError(
-                f"this optimizer was bound to another module than the "
-                f"{type(module).__name__} that was given; bind one to that module, or "
-                "give the module that it was bound to"
+                "this optimizer is bound to a different module from the "
+                f"{type(module).__name__} that was passed; bind one to that module, "
+                "or pass the module that it is bound to"
             )
         self._bound.follow_module()
         by_param = params.by_param(grads)
@@ -430,7 +430,7 @@ def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:
     if not hasattr(adaptor, "_runner"):
         name = type(adaptor).__qualname__
         raise TypeError(
-            f"engine_report takes what bind returned, got {with_article(name)}; of a "
+            f"engine_report takes what bind returned, got {with_article(name)}; for a "
             "wrapper, pass the optimizer inside"
         )
     return adaptor._runner.report()  # pyright: ignore[reportPrivateUsage]  # of this file

@@ -73,6 +73,6 @@ def _check_number(name: str, value: object, *, is_whole: bool = False) -> None:
         if hasattr(value, "dtype")
         else f"{value!r:.60}"
     )
-    hint = "; pass its number: float(x)" if hasattr(value, "dtype") else ""
+    hint = "; pass a plain number: float(x)" if hasattr(value, "dtype") else ""
     number = "a whole number" if is_whole else "a number"
     raise TypeError(f"{name} must be {number}, got {described}{hint}")

@@ -78,7 +78,7 @@ def check_clip(clip: object) -> None:
     """Raise TypeError unless ``clip`` is a clip, or None."""
     if clip is not None and not isinstance(clip, Clip):
         raise TypeError(
-            f"clip is a ClipValue, ClipNorm or ClipGlobalNorm, got {clip!r:.60}"
+            f"clip must be a ClipValue, ClipNorm or ClipGlobalNorm, got {clip!r:.60}"
         )
 
 

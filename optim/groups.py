@@ -69,9 +69,10 @@ class Group:
             )
         if pattern is not None and not _is_pattern(pattern):
             raise TypeError(
-                "a Group picks parameters of the module by pattern, type or function, "
-                f"got {_described(pattern)}; what is not a parameter of the module is "
-                "added later: optim.add_param_group({'params': [tensor], 'lr': 0.1})"
+                "a Group selects parameters of the module by pattern, type or "
+                f"function, got {_described(pattern)}; a tensor that is not a "
+                "parameter of the module is added later: "
+                "optim.add_param_group({'params': [tensor], 'lr': 0.1})"
             )
         check_clip(clip)
         if optimizer is not None:
@@ -205,7 +206,7 @@ def _check_patterns(group: Group, params: "Sequence[Param]", module: nn.Module) 
         hint = _tied_match(pattern, params, module) or hint
         if not is_alone:
             hint += (
-                " Leave it out, or choose by a function what a network may lack: "
+                " Leave it out, or use a function for what a network may lack: "
                 "Group(lambda param: ...)."
             )
         raise ValueError(_no_match(subject, params) + hint)
@@ -226,7 +227,7 @@ def _tied_match(pattern: str, params: "Sequence[Param]", module: nn.Module) -> s
             continue
         if matches(pattern, path, param._replace(path=path)):
             return (
-                f" {path} is the parameter {param.path}: what is shared is stepped "
-                "once, and a group names it by the first of its paths."
+                f" {path} is the parameter {param.path}: a shared parameter is "
+                "stepped once, and a group names it by the first of its paths."
             )
     return ""

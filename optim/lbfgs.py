@@ -48,9 +48,9 @@ _OPTIONS_OF_BIND = (
 )
 """What the `bind` of other optimizers takes beside a rate."""
 _WHOLE_MODULE = (
-    "It steps all parameters of a module together, as torch's does: in their dtype, by "
-    "one rate, and with the gradients as they are. Cast the module and its batch, or "
-    "clip in the closure."
+    "It steps all parameters of a module together, as torch's does: in their dtype, "
+    "with one rate, and with the gradients as they are. Cast the module and its "
+    "batch, or clip in the closure."
 )
 """Why `LBFGS` has none of the options of other optimizers."""
 
@@ -145,9 +145,10 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             )
         if isinstance(lr, bool) or not isinstance(lr, Real | Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(
-                f"the learning rate of LBFGS is a number, got {lr!r:.60}. It follows "
-                "no schedule of ours: set optim.param_groups[0]['lr'] before a step, "
-                "or take a scheduler of torch"
+                f"the learning rate of LBFGS must be a number, got {lr!r:.60}. It "
+                "does not follow schedules of Burnish: set "
+                "optim.param_groups[0]['lr'] before a step, or use a scheduler of "
+                "torch"
             )
         self._binding: BoundParams = BoundParams(module)
         params = [param.tensor for param in self._binding.params]
@@ -193,7 +194,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         """
         if hyperparameters not in ("keep", "restore"):
             raise ValueError(
-                f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
+                f"hyperparameters must be 'keep' or 'restore', got {hyperparameters!r}"
             )
         is_restoring = hyperparameters == "restore"
         return all_or_nothing(
@@ -247,13 +248,15 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             raise RecordMismatchError(
                 "the state dict",
                 [
-                    "LBFGS steps all parameters together, and they were "
-                    f"{first_names(stored_paths[0], 4)} when saved, and are "
-                    f"{first_names(paths, 4)}"
+                    (
+                        "LBFGS steps all parameters together: they were "
+                        f"{first_names(stored_paths[0], 4)} when saved, and are now "
+                        f"{first_names(paths, 4)}"
+                    )
                 ],
-                "The optimizer is as it was. load_record, of what save_record wrote, "
-                "follows names into any order; where the numbers are right, take "
-                f"{_PATHS!r} out of the group.",
+                "The optimizer is unchanged. load_record, with a file of save_record, "
+                "follows names into any order; where the numbers are right, remove "
+                f"{_PATHS!r} from the group.",
             )
         super().load_state_dict({**state_dict, "param_groups": groups})
 
@@ -292,7 +295,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         if self.param_groups:
             raise ValueError(
                 "LBFGS steps all parameters of its module together and takes no other "
-                "group; add the parameter to the module, and bind an optimizer anew"
+                "group; add the parameter to the module, and bind a new optimizer"
             )
         super().add_param_group(param_group)
 
@@ -311,8 +314,9 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         if problems:
             raise ValueError(
                 f"the state of LBFGS in optim.state does not fit: {problems[0]}. "
-                "Nothing was changed. Somebody changed the state or the parameters: "
-                "load a saved state, or let it begin anew: LBFGS(...).bind(net, lr=...)"
+                "Nothing was changed. The state or the parameters were changed: load "
+                "a saved state, or let it start from scratch: LBFGS(...).bind(net, "
+                "lr=...)"
             )
 
     def _check_replaced(self) -> None:
@@ -322,9 +326,9 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         paths = [self._binding.path_of(param) for param in self._binding.replaced()]
         if paths:
             raise RuntimeError(
-                f"{paths[0]} was replaced in the module after the optimizer was made, "
-                "and the curvature is that of the old parameters; make it anew: "
-                "LBFGS(...).bind(net, lr=...)"
+                f"{paths[0]} was replaced in the module after the optimizer was "
+                "built, and the curvature is that of the old parameters; bind a new "
+                "one: LBFGS(...).bind(net, lr=...)"
             )
         self._binding.watch()
 
@@ -350,7 +354,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                 order.append(at)
         if not problems and len(order) != len(record.sizes):
             problems.append(
-                f"stored for {quantity(len(record.sizes), 'parameter')}, and there "
+                f"stored for {quantity(len(record.sizes), 'parameter')}, but there "
                 f"are {len(order)}"
             )
         if problems:
@@ -392,7 +396,7 @@ def _check_lengths(record: LBFGSRecord) -> None:
         n_paths = quantity(len(record.paths), "path")
         lists = f"{n_paths}, {len(record.ids)} IDs, sizes {record.sizes}"
         raise RecordMismatchError(
-            "LBFGS record", [f"found {lists:.200}, expected one of each by parameter"]
+            "LBFGS record", [f"found {lists:.200}, expected one of each per parameter"]
         )
     total = sum(record.sizes)
     problems = _misfits(record.values, total)
@@ -404,8 +408,10 @@ def _misfits(values: dict[str, Any], total: int) -> list[str]:
     """Return which of the state's vectors do not go over all parameters."""
     vectors = [(name, t) for name, v in values.items() for t in _vectors(v)]
     return [
-        f"{name}: a vector of {quantity(t.numel(), 'element')}, and the parameters "
-        f"have {total}"
+        (
+            f"{name}: a vector of {quantity(t.numel(), 'element')}, but the parameters "
+            f"have {total}"
+        )
         for name, t in vectors
         if t.ndim != 1 or t.numel() != total
     ]

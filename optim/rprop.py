@@ -37,7 +37,7 @@ class Rprop(SimpleOptimizer[RpropState]):
             )
         if not 0.0 <= self.step_sizes[0] <= self.step_sizes[1]:
             raise ValueError(
-                "step_sizes must be the least and the greatest, at least 0, got "
+                "step_sizes must be the smallest and the largest, at least 0, got "
                 f"{self.step_sizes}"
             )
 

@@ -87,4 +87,7 @@ def _cure(cls: type, name: str) -> str:
     if name not in _OF_BOUND and not hasattr(OptimizerAdaptor, name):
         return ""
     call = f"{cls.__name__}(...).bind(net, lr=1e-3)"
-    return f" before it is bound to a module: optimizer = {call} returns what has it"
+    return (
+        f" before it is bound to a module: optimizer = {call} returns an object that "
+        "has it"
+    )

@@ -105,7 +105,7 @@ def _check_parameters(cls: type, method: str, expected: tuple[str, ...]) -> None
             return
         order = " in this order"
     raise TypeError(
-        f"{cls.__qualname__}.{method} takes ({', '.join(names)}), and is called with "
+        f"{cls.__qualname__}.{method} takes ({', '.join(names)}), but is called with "
         f"these arguments{order}: def {method}(self, {', '.join(expected)})"
     )
 
@@ -118,10 +118,10 @@ def _refuse_constructor(cls: type) -> None:
     names = [*inspect.signature(constructor).parameters][1:]
     if names:
         raise TypeError(
-            f"{cls.__qualname__}.__init__ takes {', '.join(names)}, which no group "
-            "could change and no file would keep. Declare hyperparameters as fields, "
-            f"without an __init__: @dataclass(frozen=True, kw_only=True) above class "
-            f"{cls.__qualname__}, and {names[0]}: float = ... in it"
+            f"{cls.__qualname__}.__init__ takes {', '.join(names)}, which groups "
+            "could not change and files would not hold. Declare hyperparameters as "
+            "fields, without an __init__: @dataclass(frozen=True, kw_only=True) above "
+            f"class {cls.__qualname__}, and {names[0]}: float = ... in it"
         )
 
 
@@ -133,8 +133,8 @@ def check_optimizer(optimizer: object, example: str) -> None:
     if not isinstance(optimizer, TensorOptimizer):
         name = optimizer if isinstance(optimizer, type) else type(optimizer)
         raise TypeError(
-            "the optimizer of a group is a SimpleOptimizer, which steps one tensor, "
-            f"got {name.__qualname__}: {example}"
+            "the optimizer of a group must be a SimpleOptimizer, which steps one "
+            f"tensor, got {name.__qualname__}: {example}"
         )
 
 
@@ -153,7 +153,7 @@ def home_of_field(args: tuple[Any, ...], keyword: str) -> str | None:
     """Return how to give ``keyword`` to the optimizer in ``args``, or why not to."""
     optimizer = args[0]
     if keyword in _OF_TORCH:
-        return f"Burnish needs none: {_OF_TORCH[keyword]}."
+        return f"Burnish does not need it: {_OF_TORCH[keyword]}."
     if keyword not in hyperparameters(optimizer):
         return None
     name = type(optimizer).__name__
@@ -169,14 +169,14 @@ def refuse_options_of_torch(name: str, options: Collection[str]) -> None:
 
 
 _OF_TORCH = {
-    "foreach": "which engine runs is found out (bind(..., fused=...), engine_report)",
+    "foreach": "the engine is automatic (bind(..., fused=...), engine_report)",
     "capturable": "steps are not captured in CUDA graphs",
     "differentiable": "steps are not differentiated",
-    "fused": "it goes to bind: bind(net, lr=..., fused=...)",
-    "maximize": "it goes to bind: bind(net, lr=..., maximize=True)",
-    "master_dtype": "it goes to bind: bind(net, lr=..., master_dtype=...)",
-    "state_dtype": "it goes to bind: bind(net, lr=..., state_dtype=...)",
-    "rounding": "it goes to bind: bind(net, lr=..., rounding=...)",
+    "fused": "pass it to bind: bind(net, lr=..., fused=...)",
+    "maximize": "pass it to bind: bind(net, lr=..., maximize=True)",
+    "master_dtype": "pass it to bind: bind(net, lr=..., master_dtype=...)",
+    "state_dtype": "pass it to bind: bind(net, lr=..., state_dtype=...)",
+    "rounding": "pass it to bind: bind(net, lr=..., rounding=...)",
 }
 """What a constructor of simple optimizers is not told, and why."""
 

@@ -29,8 +29,8 @@ def check_bind_arguments(
     """Raise TypeError or ValueError for an argument that is of no use."""
     if not isinstance(optimizer, TensorOptimizer):
         raise TypeError(
-            f"the first argument is a SimpleOptimizer, got {type(optimizer).__name__}: "
-            "OptimizerAdaptor(AdamW(), net, lr=1e-3)"
+            "the first argument must be a SimpleOptimizer, got "
+            f"{type(optimizer).__name__}: OptimizerAdaptor(AdamW(), net, lr=1e-3)"
         )
     if not isinstance(module, nn.Module):
         raise TypeError(
@@ -40,16 +40,18 @@ def check_bind_arguments(
     check_nonfinite(nonfinite)
     for name, value in (("fused", fused), ("maximize", maximize)):
         if not (isinstance(value, bool) or (name == "fused" and value is None)):
-            raise TypeError(f"{name} is True or False, got {value!r:.60}")
+            raise TypeError(f"{name} must be True or False, got {value!r:.60}")
     check_clip(clip)
     if isinstance(groups, Group):
-        raise TypeError("groups are a list of Group(...), got one: groups=[Group(...)]")
+        raise TypeError(
+            "groups must be a list of Group(...), got one: groups=[Group(...)]"
+        )
     for group in groups:
         if not isinstance(group, Group):
             raise TypeError(
-                f"groups are Group(...), got {with_article(type(group).__name__)}. A "
-                "group names its parameters by patterns of paths: "
-                "groups=[Group('**.bias', weight_decay=0.0)]"
+                "groups must be Group(...), got "
+                f"{with_article(type(group).__name__)}. A group names its parameters "
+                "by patterns of paths: groups=[Group('**.bias', weight_decay=0.0)]"
             )
     check_dtypes(state_dtype, master_dtype)
     check_rounding(rounding, seed, master_dtype)
@@ -58,7 +60,9 @@ def check_bind_arguments(
 def check_nonfinite(nonfinite: object) -> None:
     """Raise ValueError for a policy that there is not."""
     if nonfinite not in ("pass", "skip", "error"):
-        raise ValueError(f"nonfinite is 'pass', 'skip' or 'error', got {nonfinite!r}")
+        raise ValueError(
+            f"nonfinite must be 'pass', 'skip' or 'error', got {nonfinite!r}"
+        )
 
 
 def check_dtypes(state_dtype: object, master_dtype: object) -> None:
@@ -72,7 +76,7 @@ def check_dtypes(state_dtype: object, master_dtype: object) -> None:
         )
     if master_dtype not in (None, torch.float32, torch.float64):
         raise ValueError(
-            "master_dtype is torch.float32, torch.float64 or None, got "
+            "master_dtype must be torch.float32, torch.float64 or None, got "
             f"{master_dtype!r:.60}{_dtype_hint('master_dtype', master_dtype)}"
         )
 
@@ -80,17 +84,19 @@ def check_dtypes(state_dtype: object, master_dtype: object) -> None:
 def _dtype_hint(option: str, value: object) -> str:
     """Return how to give the dtype that a text names, or nothing."""
     dtype = dtype_meant(value)
-    return f", a text; give the dtype: {option}={dtype}" if dtype is not None else ""
+    return f", a string; pass the dtype: {option}={dtype}" if dtype is not None else ""
 
 
 def check_rounding(rounding: object, seed: object, master_dtype: object) -> None:
     """Raise ValueError or TypeError for a rounding that there is not, or not here."""
     if rounding not in ("nearest", "stochastic"):
-        raise ValueError(f"rounding is 'nearest' or 'stochastic', got {rounding!r:.60}")
+        raise ValueError(
+            f"rounding must be 'nearest' or 'stochastic', got {rounding!r:.60}"
+        )
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed is an int, got {seed!r:.60}")
+        raise TypeError(f"seed must be an int, got {seed!r:.60}")
     if rounding == "stochastic" and master_dtype is not None:
         raise ValueError(
-            "a weight with a master is its rounding to nearest: give bind either "
+            "a weight with a master weight is that rounded to nearest: pass either "
             "master_dtype, or rounding='stochastic', which takes no memory"
         )

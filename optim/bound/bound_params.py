@@ -150,14 +150,16 @@ class BoundParams:
         by_name |= {p.path: p.tensor for p in params}
         unknown = [name for name in grads if name not in by_name]
         if unknown:
-            raise KeyError(f"{unknown[0]!r} is not an ID or path of a held parameter")
+            raise KeyError(
+                f"{unknown[0]!r} is not the ID or path of a parameter of this optimizer"
+            )
         by_param: dict[Tensor, Tensor] = {}
         for name, grad in grads.items():
             param = by_name[name]
             if param in by_param:
                 raise ValueError(
                     f"{self.path_of(param)} has two gradients, by its ID and by its "
-                    "path, of which one would be lost: add them, or name each "
+                    "path, and one of them would be lost: add them, or name each "
                     "parameter once"
                 )
             by_param[param] = grad
@@ -177,8 +179,8 @@ class BoundParams:
         if grad.shape != param.shape:
             raise ValueError(
                 f"{self.path_of(param)}: its gradient has shape {tuple(grad.shape)}, "
-                f"expected {tuple(param.shape)}, that of the parameter; reshape or sum "
-                "it before"
+                f"expected {tuple(param.shape)}, that of the parameter; reshape or "
+                "sum it first"
             )
 
     def is_unchanged(self) -> bool:
@@ -241,17 +243,17 @@ def warn_apart(params: BoundParams, *, has_gradients: bool) -> None:
     if not has_gradients:
         warn_user(
             "this optimizer was copied or unpickled, and none of its parameters has a "
-            "gradient, so that nothing is stepped: apart from its module, it has "
-            "parameters of its own. Copy or pickle both together: "
-            "net, optim = copy.deepcopy((net, optim))",
+            "gradient, so nothing is stepped: without its module, it has parameters "
+            "of its own. Copy or pickle both together: net, optim = "
+            "copy.deepcopy((net, optim))",
             RuntimeWarning,
         )
     elif params.is_parted and params.module is None:
         warn_user(
             "this optimizer was pickled without its module, which cannot be pickled: "
-            "it steps the parameters that it has, and sees no layer that is replaced. "
-            "To follow a module, bind an optimizer to it anew and let that take over "
-            "the state: optim.load_record(file), optim.load_state_dict(...)",
+            "it steps the parameters that it has, and does not notice layers that are "
+            "replaced. To follow a module, bind a new optimizer to it and load the "
+            "state there: optim.load_record(file), optim.load_state_dict(...)",
             RuntimeWarning,
         )
 
@@ -260,7 +262,7 @@ def warn_replaced(paths: list[str]) -> None:
     """Say that parameters were replaced after the optimizer was made."""
     warn_user(
         f"{first_names(paths, 4)} was replaced in the module after the optimizer was "
-        "made (load_state_dict(assign=True), a new layer); the optimizer now steps "
+        "built (load_state_dict(assign=True), a new layer); the optimizer now steps "
         "the new parameter, with the old one's state where the shape is the same",
         RuntimeWarning,
     )
@@ -272,10 +274,10 @@ def warn_unheld(params: BoundParams) -> None:
     unheld = params.unheld() if departed else []
     if unheld:
         warn_user(
-            f"{first_names(departed, 4)} left the module after the optimizer was made, "
-            f"and {first_names(unheld, 4)} came in (a parametrization, another layer), "
-            "which the optimizer does not step: bind another one, or add what is new: "
-            "optim.add_param_group({'params': [...]})",
+            f"{first_names(departed, 4)} left the module after the optimizer was "
+            f"built, and {first_names(unheld, 4)} came in (a parametrization, another "
+            "layer), which the optimizer does not step: bind another one, or add what "
+            "is new: optim.add_param_group({'params': [...]})",
             RuntimeWarning,
         )
 

@@ -129,8 +129,8 @@ class BoundState:
         if len(set(tensors)) < len(tensors):
             twice = next(p for i, p in enumerate(tensors) if p in set(tensors[:i]))
             raise ValueError(
-                f"{self.params.path_of(twice)} of shape {tuple(twice.shape)} stands "
-                "twice in the group: a parameter is stepped once, so name it once"
+                f"{self.params.path_of(twice)} of shape {tuple(twice.shape)} is in "
+                "the group twice: a parameter is stepped once, so name it once"
             )
         for tensor in tensors:
             if can_require_grad(tensor):
@@ -203,10 +203,10 @@ class BoundState:
         if rate == self._rates.get(id(group), rate):
             return
         warn_user(
-            f"group {index}: its learning rate was set to {float(rate):g}, and its "
-            f"schedule ({type(group['schedule']).__name__}) sets that of each step. "
-            "For a rate set by hand, by a scheduler of torch or by a learning-rate "
-            "finder give bind a number, or take the schedule away: "
+            f"group {index}: its learning rate was set to {float(rate):g}, but its "
+            f"schedule ({type(group['schedule']).__name__}) sets the rate of each "
+            "step. For a rate set by hand, by a scheduler of torch or by a "
+            "learning-rate finder, pass bind a number, or remove the schedule: "
             f"optim.param_groups[{index}]['schedule'] = None",
             RuntimeWarning,
         )
@@ -239,9 +239,9 @@ class BoundState:
         _SHARED.add(schedule)
         name = type(schedule).__name__
         warn_user(
-            f"two optimizers have one schedule ({name}), and each step of either takes "
-            "it a step further, so that it ends too early. Give each a schedule of its "
-            f"own: bind(..., lr={name}(...))",
+            f"two optimizers share one schedule ({name}), and each step of either "
+            "advances it, so it ends too early. Give each a schedule of its own: "
+            f"bind(..., lr={name}(...))",
             RuntimeWarning,
         )
 
@@ -379,8 +379,8 @@ def _no_rate(index: int, schedule: Scheduler, rate: float) -> str:
     return (
         f"group {index}: its schedule ({type(schedule).__name__}) gives the learning "
         f"rate {float(rate):g} at step {schedule.position()}; expected one that is at "
-        "least 0 and finite. Nothing was changed. Mend its at(), or give the group "
-        f"another: optim.param_groups[{index}]['schedule'] = ..."
+        "least 0 and finite. Nothing was changed. Fix its at(), or give the group "
+        f"another schedule: optim.param_groups[{index}]['schedule'] = ..."
     )
 
 

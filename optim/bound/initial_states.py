@@ -234,8 +234,8 @@ def _blank(
 ) -> Any:
     if overlaps_itself(param):
         raise ValueError(
-            f"{path_of(param)}: its elements share memory (expand(), as_strided()), so "
-            "that a step would write one over another; give it memory of its own: "
+            f"{path_of(param)}: its elements share memory (expand(), as_strided()), "
+            "so a step would write one over another; give it memory of its own: "
             "param.data = param.data.clone(memory_format=torch.contiguous_format)"
         )
     tensor = stepped_tensor(param)
@@ -256,7 +256,7 @@ def _blank(
     if state is not None and not hasattr(type(state), "__dataclass_fields__"):
         raise TypeError(
             f"{type(simple).__qualname__}.init() returns "
-            f"{with_article(type(state).__name__)}, and a state is a Record (class "
+            f"{with_article(type(state).__name__)}, expected a Record (class "
             "MyState(burnish.Record): ...) or None"
         )
     return state

@@ -59,7 +59,7 @@ def first_rate(lr: "float | Tensor | Scheduler") -> Any:
     """Return the learning rate that a group starts with. Raises ValueError."""
     rate = lr.lr() if isinstance(lr, Scheduler) else lr
     if not isinstance(rate, Real | Tensor) or isinstance(rate, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"lr is a number or a schedule, got {rate!r:.60}")
+        raise TypeError(f"lr must be a number or a schedule, got {rate!r:.60}")
     check_range("lr", float(rate), 0.0)
     return rate
 
@@ -106,8 +106,8 @@ def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
                 warn_user(
                     f"group {index}: {name} of {group['kind']} is not plain data "
                     f"({group[name]!r:.60}), so it is not saved: the optimizer that "
-                    "loads this keeps its own. Give it the same, or name it by a text "
-                    "or an Enum",
+                    "loads this keeps its own. Give that optimizer the same, or use a "
+                    "string or an Enum",
                     RuntimeWarning,
                 )
 
@@ -154,7 +154,7 @@ def take_over(group: ParamGroup, data: ParamGroup) -> str:
         elif name not in ("params", "optimizer"):
             group[name] = as_held(group.get(name), value)
     now = group.get("schedule") or f"its rate {group['lr']}"
-    return f"{now} is taken over, in the place of {lost}" if lost else ""
+    return f"{now} is restored and replaces {lost}" if lost else ""
 
 
 def schedule_data(group: ParamGroup) -> dict[str, Any] | None:
@@ -222,8 +222,8 @@ class GroupOptions:
         clashes = _RESERVED & initial.keys()
         if clashes:
             raise TypeError(
-                f"{type(template).__qualname__} has a hyperparameter {min(clashes)!r}, "
-                "and param groups use that name; rename it"
+                f"{type(template).__qualname__} has a hyperparameter "
+                f"{min(clashes)!r}, but param groups use that name; rename it"
             )
         self.names = tuple(initial)
         self.pair = next(

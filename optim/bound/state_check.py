@@ -74,7 +74,7 @@ def _problem_of_names(
         return None
     has = ", ".join(expected_names) or "nothing"
     return (
-        f"the stored state has {', '.join(sorted(unknown))}, and that of {kind} has "
+        f"the stored state has {', '.join(sorted(unknown))}, but that of {kind} has "
         f"{has}"
     )
 
@@ -99,12 +99,16 @@ def what_is_left_out(names_by_path: Mapping[str, Collection[str]]) -> list[str]:
 
 
 _LEFT_OUT = {
-    MASTER: "stored with a master weight, which is left out: this optimizer goes on "
-    "from the rounded weight. To keep masters: "
-    "bind(net, lr=..., master_dtype=torch.float32)",
-    ROUNDING_KEY: "stored with the count of stochastic rounding, which is left out: "
-    "this optimizer rounds to nearest. To go on as before: "
-    "bind(net, lr=..., rounding='stochastic')",
+    MASTER: (
+        "stored with a master weight, which is left out: this optimizer continues "
+        "from the rounded weight. To keep masters: bind(net, lr=..., "
+        "master_dtype=torch.float32)"
+    ),
+    ROUNDING_KEY: (
+        "stored with the count of stochastic rounding, which is left out: this "
+        "optimizer rounds to nearest. To continue as before: bind(net, lr=..., "
+        "rounding='stochastic')"
+    ),
 }
 
 
@@ -121,7 +125,7 @@ def narrowed(blank: object, stored_fields: Mapping[str, object]) -> str:
             continue
         if _has_fewer_digits(value.dtype, begun.dtype):
             dtypes = name_of_dtype(value.dtype), name_of_dtype(begun.dtype)
-            texts.append("{} in {} (begun here: {})".format(name, *dtypes))
+            texts.append("{} in {} (here it would start in {})".format(name, *dtypes))
     return ", ".join(texts)
 
 
@@ -139,7 +143,7 @@ def what_is_narrow(texts_by_path: Mapping[str, str]) -> list[str]:
             paths_by_text.setdefault(text, []).append(path)
     return [
         f"{first_names(paths, 4)}: stored with {text}, and stays so: what is smaller "
-        "than its last digit is lost at each step. To go on with more digits: "
+        "than its last digit is lost at each step. To continue with more digits: "
         "optim.state[param][name] = optim.state[param][name].to(dtype)"
         for text, paths in paths_by_text.items()
     ]
@@ -191,8 +195,8 @@ def check_values(path: str, param: Tensor) -> None:
     if param.device.type == "meta":
         raise ValueError(
             f"{path} is on the meta device, so there are no values to step; nothing "
-            "was changed. net.to_empty(device=...) gives memory, and its values come "
-            "from load_state_dict or load_record"
+            "was changed. net.to_empty(device=...) allocates memory, and "
+            "load_state_dict or load_record fills it"
         )
 
 
@@ -212,10 +216,10 @@ def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
     if problems:
         raise ValueError(
             f"{path}: its state in optim.state does not fit: {'; '.join(problems)}. "
-            "Nothing was changed. Somebody changed the state, the parameter, or a "
-            "hyperparameter that decides what a state holds (amsgrad, momentum): put "
-            "back what stood there, load a saved state, or let it begin anew: "
-            "del optim.state[param]"
+            "Nothing was changed. The state, the parameter, or a hyperparameter that "
+            "decides what a state holds (amsgrad, momentum) was changed: restore the "
+            "old value, load a saved state, or let it start from scratch: del "
+            "optim.state[param]"
         )
 
 

@@ -105,7 +105,9 @@ def _generate(
         raise_of_signal(error)
         return f"an operation has no form that writes in place ({error!s:.60})"
     return (
-        (run, registers) if trusted else "the replay gave other numbers than the step"
+        (run, registers)
+        if trusted
+        else "the replay gave different numbers from the step"
     )
 
 

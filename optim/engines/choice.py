@@ -57,7 +57,7 @@ def usable_kernel(
 def _why_no_kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> str:
     """Return why torch's kernel is left out, where it has one for the optimizer."""
     if kernel_of(step, layout, fused) is not None:
-        return f"; torch's kernel gives other numbers in {layout.dtypes[0]}"
+        return f"; torch's kernel gives different numbers in {layout.dtypes[0]}"
     if not has_kernel(step) or fused is True:
         return ""
     if layout.rounds:

@@ -227,7 +227,7 @@ class BucketPlanner:
             if is_sharded and rounds(slot.state_type):
                 reason = "rounding counts the elements of the whole"
             if rounds(slot.state_type) and not (reason or slot.param.is_contiguous()):
-                reason = "rounding counts elements in another order than they lie in"
+                reason = "rounding counts elements in a different order from memory"
             # Gradients are other tensors at each step, so what one of them forbids, or
             # what it shares memory with, says nothing of the next.
             plan.is_passing |= is_passing or bool(in_turn)
@@ -381,11 +381,11 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
             False,
         )
     if not is_dense(param):
-        return "the parameter's elements do not fill one run of memory", False
+        return "the parameter's elements are not contiguous in memory", False
     for name, value in fields.items():
         if isinstance(value, Tensor):
             if value.shape != param.shape or value.stride() != param.stride():
-                return f"state.{name} has not the parameter's shape", False
+                return f"state.{name} does not have the parameter's shape", False
         elif not isinstance(value, _NUMBERS):
             return f"state.{name} is {with_article(type(value).__name__)}", False
     # Gradients are asked last: a plan may hold for later steps where the reason is in
@@ -393,11 +393,11 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
     if grad.layout is not torch.strided:
         return "the gradient is sparse", True
     if grad.dtype != param.dtype or grad.device != param.device:
-        return "the gradient has another dtype or device", True
+        return "the gradient has a different dtype or device", True
     if grad.shape != param.shape or grad.stride() != param.stride():
-        return "the gradient has another memory format", True
+        return "the gradient has a different memory format", True
     if grad.is_neg():
-        return "the gradient is stored with the other sign", True
+        return "the gradient is stored negated", True
     return "", False
 
 

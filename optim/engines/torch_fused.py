@@ -33,7 +33,9 @@ class TorchFused:
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
         if kernel_of(step, bucket.layout) is not self.kernel:
-            raise Unfit("the hyperparameters changed to what the kernel does not do")
+            raise Unfit(
+                "the hyperparameters changed to values that the kernel does not support"
+            )
         bucket.locate()
 
         def job() -> None:

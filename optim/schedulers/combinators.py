@@ -16,8 +16,8 @@ class Parent(Scheduler):
         if not isinstance(self.schedulers, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             name, example = type(self).__name__, "[Cosine(1e-3, 1000)]"
             raise TypeError(
-                f"{name} is made of a list of schedules, as in {name}({example}, ...), "
-                f"got {short_repr(self.schedulers)}"
+                f"{name} takes a list of schedules, as in {name}({example}, ...), got "
+                f"{short_repr(self.schedulers)}"
             )
         super().__post_init__()
         # Data and objects alike come in; objects are what the steps ask.
@@ -31,9 +31,9 @@ class Parent(Scheduler):
         if n_steps:
             name, inner = type(self).__name__, type(child).__name__
             raise ValueError(
-                f"{name} counts the steps of its schedules, and {inner} came at step "
-                f"{n_steps}, which would not be seen: leave n_steps out there, and "
-                f"give {name}(..., n_steps=...) the step to enter at"
+                f"{name} counts the steps of its schedules, so n_steps={n_steps} of "
+                f"{inner} would be ignored: leave it out there, and pass {name}(..., "
+                "n_steps=...) the step to start at"
             )
 
     @property
@@ -121,9 +121,7 @@ class Warmup(Parent):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.schedulers) != 1:
-            raise ValueError(
-                f"Warmup leads to one schedule, got {len(self.schedulers)}"
-            )
+            raise ValueError(f"Warmup takes one schedule, got {len(self.schedulers)}")
         if self.n_warmup < 1:
             raise ValueError(
                 f"Number of warm-up steps must be at least 1, got {self.n_warmup}"

@@ -150,7 +150,7 @@ class Curve(Scheduler):
         for _, value in Schedule.parse(self.text).points:
             if value < 0:
                 raise ValueError(
-                    f"a learning rate must be at least 0, and {short_repr(self.text)} "
+                    f"a learning rate must be at least 0, but {short_repr(self.text)} "
                     f"goes to {value:g}"
                 )
 

@@ -70,7 +70,7 @@ class Scheduler(Record):
         restored = scheduler_of(state_dict)
         if type(restored) is not type(self):
             raise ValueError(
-                f"the state is of {with_article(type(restored).__qualname__)}, and "
+                f"the state is of {with_article(type(restored).__qualname__)}, but "
                 f"this is {with_article(type(self).__qualname__)}"
             )
         vars(self).clear()
@@ -88,7 +88,9 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
     kind = fields.pop("kind", None)
     if kind not in _KINDS:
         hint = did_you_mean(str(kind), _KINDS)
-        raise ValueError(f"{kind!r} is not a schedule that is defined here.{hint}")
+        raise ValueError(
+            f"{kind!r} is not the name of a schedule that is defined here.{hint}"
+        )
     return _KINDS[kind](**fields)
 
 

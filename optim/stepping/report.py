@@ -33,7 +33,7 @@ class EngineRow:
         if not self.n_renewed:
             return text
         elements = quantity(self.n_renewed, "element")
-        return f"{text}; {elements} of master weights began anew"
+        return f"{text}; {elements} of master weights were rebuilt from the weights"
 
 
 class EngineReport(tuple[EngineRow, ...], FoldedHtml):

@@ -37,8 +37,8 @@ class StepRunner:
         bound = self.bound
         if not bound.is_training:
             raise RuntimeError(
-                "the parameters stand where they are evaluated; call optim.train() "
-                "before optim.step()"
+                "the optimizer is in evaluation mode; call optim.train() before "
+                "optim.step()"
             )
         settle_snapshots()
         # torch.no_grad() costs a tenth of a small step.
@@ -156,7 +156,7 @@ class StepRunner:
         paths = [path_of(param) for param in failure.moved]
         progress = "nothing was changed"
         if paths:
-            progress = f"{quantity(len(paths), 'parameter')} moved before: "
+            progress = f"{quantity(len(paths), 'parameter')} had moved before: "
             progress += first_names(paths, 8)
         error.add_note(
             f"in the step of {self.bound.groups[index]['kind']} for "

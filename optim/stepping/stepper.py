@@ -218,8 +218,8 @@ class Stepper:
         if emptied:
             warn_user(
                 f"{first_names(emptied, 4)}: its state in optim.state was emptied, so "
-                "it begins anew, as in torch; `del optim.state[param]` says so "
-                "without a warning",
+                "it starts from scratch, as in torch; `del optim.state[param]` does "
+                "so without a warning",
                 RuntimeWarning,
             )
 

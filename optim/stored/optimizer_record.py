@@ -7,7 +7,7 @@ from typing import Any
 
 from ...config.process.gc_pause import paused_collection
 from ...config.process.transaction import Transaction, all_or_nothing
-from ...config.short_text import first_names
+from ...config.short_text import first_names, quantity
 from ...records.entries.entries import Entries
 from ...records.errors import RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord, flat_record
@@ -105,7 +105,7 @@ def load_optimizer_record(
     """Plan, check everything, then change. Raises RecordMismatchError."""
     if hyperparameters not in ("keep", "restore"):
         raise ValueError(
-            f"hyperparameters is 'keep' or 'restore', got {hyperparameters!r}"
+            f"hyperparameters must be 'keep' or 'restore', got {hyperparameters!r}"
         )
     groups = groups_of(p for g in runner.bound.groups for p in g["params"])
     is_live = isinstance(source, OptimizerRecord)
@@ -163,13 +163,15 @@ def fill_optimizer(
     if is_restoring:
         restore_values(bound.groups, sources)
     states = _checked_states(bound, record, matching, problems, report)
-    if record.states and not (matching.stored or matching.computed):
-        problems.texts.append(_nothing_fits(bound, record))
+    is_unmatched = bool(record.states) and not (matching.stored or matching.computed)
+    if is_unmatched:
+        problems.texts.append(_nothing_fits(bound, record, matching))
     if strict:
         problems.texts += [
-            f"{path}: stored, and no parameter has that ID or path"
+            f"{path}: stored, but no parameter has that ID or path"
             for path in matching.unknown
         ]
+    if strict or is_unmatched:
         problems.n_left_over = len(matching.unknown)
     if problems.texts:
         raise problems.error()
@@ -190,10 +192,10 @@ def fill_optimizer(
 
 def _other_params(matching: Matching) -> list[str]:
     """Return what a run that goes on is to be told of the parameters that it steps."""
-    cure = "to go on as it did, make the optimizer of the same parameters"
+    cure = "to continue as it would have, build the optimizer with the same parameters"
     paths_by_text = {
-        "stepped now, and not by the optimizer that was saved": matching.joined,
-        "stepped by the optimizer that was saved, and not now": matching.left,
+        "stepped now, but not by the optimizer that was saved": matching.joined,
+        "stepped by the optimizer that was saved, but not now": matching.left,
     }
     return [
         f"{first_names(paths, 4)}: {text}; {cure}"
@@ -211,8 +213,9 @@ def _read(source: Any, bound: BoundState) -> OptimizerRecord:
             file,
             "plain data",
             "the record of an optimizer, as optim.save_record writes it",
-            "A state dict in it is loaded by optim.load_state_dict("
-            f"burnish.open_record({file!r}).to_data()), or an item of that.",
+            "To load a state dict in it: "
+            f"optim.load_state_dict(burnish.open_record({file!r}).to_data()), or an "
+            "item of that.",
         )
     entries = with_state_shares(flat_record(entries), bound)
     # One map of the file serves all states: thousands of small ones have no reads of
@@ -235,35 +238,53 @@ class _Problems:
     """How many stored states belong to no parameter."""
     n_of_states: int = 0
     """How many of ``texts`` say that a single state does not fit."""
+    n_fitting: int = 0
+    """How many stored states fit: a load without any is refused."""
 
     def error(self) -> RecordMismatchError:
         """Return the error that lists them, with what to do."""
         return RecordMismatchError(self.file, self.texts, self._cure())
 
     def _cure(self) -> str:
+        return f"{_UNCHANGED} {self._next_step()}"
+
+    def _next_step(self) -> str:
+        if self.misfits and self.n_fitting:
+            return (
+                "Leave such states out, and they start from scratch: "
+                f"optimizer.load_record(file, rename=[DeleteField({self.misfits[0]!r})"
+                ", ...]), with DeleteField of burnish.config."
+            )
         if self.misfits:
-            return (
-                "The optimizer is as it was. Leave such states out, and they begin "
-                "anew: optimizer.load_record(file, rename=[DeleteField("
-                f"{self.misfits[0]!r}), ...]), with DeleteField of burnish.config."
-            )
-        if self.n_left_over:
-            return (
-                "The optimizer is as it was. optimizer.load_record(file, strict=False) "
-                "leaves such states out, and optimizer.load_record(file, rename={old: "
-                "new}) gives them the names of now."
-            )
+            return "No stored state fits: load none, and it starts from scratch."
         if self.n_of_states:
-            return other_optimizer_cure(self.kind)
-        return ""
+            return _other_optimizer(self.kind)
+        if self.n_left_over:
+            left_out = (
+                "optimizer.load_record(file, strict=False) leaves such states out, and "
+                if self.n_fitting
+                else ""
+            )
+            return (
+                f"{left_out}optimizer.load_record(file, rename={{old: new}}) gives "
+                "them their current names."
+            )
+        return "Load no state, and it starts from scratch."
 
 
-def other_optimizer_cure(saved_kind: str = "") -> str:
+_UNCHANGED = "The optimizer is unchanged."
+
+
+def other_optimizer_cure() -> str:
     """Return what to do with states that are those of another optimizer."""
+    return f"{_UNCHANGED} {_other_optimizer()}"
+
+
+def _other_optimizer(saved_kind: str = "") -> str:
     kind = saved_kind and f", {saved_kind}"
     return (
-        f"The optimizer is as it was. Go on with the optimizer that was saved{kind}, "
-        "or load no state: then it begins anew."
+        f"Continue with the optimizer that was saved{kind}, or load no state: then it "
+        "starts from scratch."
     )
 
 
@@ -279,6 +300,7 @@ def _checked_states(
     problems.texts += checked_states.problems
     problems.misfits += checked_states.misfits
     problems.n_of_states = len(problems.texts)
+    problems.n_fitting = len(checked_states.loaded) - len(checked_states.misfits)
     report.loaded += checked_states.loaded
     report.changed += what_is_left_out(checked_states.dropped)
     report.changed += what_is_narrow(checked_states.narrow)
@@ -294,10 +316,10 @@ def _check_conflicts(sources: list[StoredGroups], file: str) -> None:
 
 
 _CURE_OF_GROUPS = (
-    "The optimizer is as it was. Bind the groups that were saved "
-    "(bind(..., groups=[Group(...), ...])), or take over the state alone, with the "
-    "hyperparameters that bind was given: optimizer.load_record(file), where file may "
-    "be checkpoints[step].file('optim')."
+    "The optimizer is unchanged. Bind the groups that were saved (bind(..., "
+    "groups=[Group(...), ...])), or load the state alone, with the hyperparameters "
+    "that bind was given: optimizer.load_record(file), where file may be "
+    "checkpoints[step].file('optim')."
 )
 
 
@@ -308,8 +330,16 @@ def _name_of(source: object) -> str:
     return source.reading.file if isinstance(source, FlatRecord) else "record"
 
 
-def _nothing_fits(bound: BoundState, record: OptimizerRecord) -> str:
+def _nothing_fits(
+    bound: BoundState, record: OptimizerRecord, matching: Matching
+) -> str:
     path = next(iter(record.states.values())).path
+    if not matching.unknown:
+        return (
+            f"nothing of {quantity(len(record.states), 'stored state')} is left to "
+            "load: rules delete them, or their parameters had left the module; the "
+            f"first is that of {path}"
+        )
     return (
         f"none of the {len(record.states)} stored states belongs to a parameter of "
         f"this optimizer; the first is that of {path}, and the optimizer's first is "

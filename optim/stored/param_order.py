@@ -62,7 +62,7 @@ def _moves_of_params(
 
 def _place_text(place: tuple[int, int] | None) -> str:
     if place is None:
-        return "in the module, and not in the optimizer"
+        return "in the module, but not in the optimizer"
     return f"number {place[1]} of group {place[0]}"
 
 

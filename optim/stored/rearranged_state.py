@@ -109,7 +109,7 @@ class RearrangedState:
         if all(value.dim() == 0 for value in column) and self._is_counter(column[0]):
             return column[self.least_stepped].clone()
         shape = tuple(column[0].shape)
-        raise BeginsAnewError(f"{name} of shape {shape} is kept for a whole tensor")
+        raise BeginsAnewError(f"{name} of shape {shape} belongs to a tensor as a whole")
 
     def _is_of_elements(
         self, column: list[Tensor], blank: object, probe: object

@@ -204,8 +204,8 @@ def _taken_over(source: StoredGroups, replaced: object) -> str:
     data, rate = source.schedules()[0], source.groups[0].hyperparameters.get("lr")
     before = rate if data is None else _schedule_text(data)
     return (
-        f"group {source.index}: lr was {before} when saved, which is taken over again, "
-        f"in the place of {replaced}"
+        f"group {source.index}: lr was {before} when saved, which is restored and "
+        f"replaces {replaced}"
     )
 
 
@@ -226,9 +226,11 @@ def _left_out(group_states: list[GroupState], sources: list[StoredGroups]) -> li
     """Say which stored groups nothing was taken from: none of theirs was stepped."""
     origins = {number for source in sources for number in source.numbers}
     return [
-        f"the stored group {number} ({state.kind}, lr "
-        f"{state.hyperparameters.get('lr')}) has no state of a parameter that is here; "
-        "its hyperparameters are left out"
+        (
+            f"the stored group {number} ({state.kind}, lr "
+            f"{state.hyperparameters.get('lr')}) has no state of a parameter of this "
+            "optimizer; its hyperparameters are left out"
+        )
         for number, state in enumerate(group_states)
         if number not in origins
     ]
@@ -241,7 +243,7 @@ def _changed_engines(runner: StepRunner, sources: list[StoredGroups]) -> list[st
         before, engine = "+".join(sorted(names)), current[source.index]
         if engine and before and engine != before:
             messages.append(
-                f"group {source.index}: saved on the engine {before!r}, goes on on "
+                f"group {source.index}: saved on the engine {before!r}, continues on "
                 f"{engine!r}; the last digits may differ from an uninterrupted run's"
             )
     return messages

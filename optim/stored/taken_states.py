@@ -59,8 +59,8 @@ class TakenStates:
         kind, bound_kind = self.record.groups[state.group].kind, self._kind_of(param)
         if kind != bound_kind:
             self.problems.append(
-                f"{param.path}: found the state of {kind}, and this optimizer steps it "
-                f"with {bound_kind}"
+                f"{param.path}: found the state of {kind}, but this optimizer steps "
+                f"it with {bound_kind}"
             )
             return
         extras = self._beside.get(str(state.group), ())
@@ -69,19 +69,19 @@ class TakenStates:
     def _add_computed(self, match: ComputedMatch, report: LoadReport) -> None:
         """Take over what rules make of several states; say so in ``report``."""
         param = match.param
-        origin = f"{param.path}: made of {first_names(match.origins, 4)}"
+        origin = f"{param.path}: built from {first_names(match.origins, 4)}"
         try:
             state = self._rearranged(match)
             fields = state.fields()
         except BeginsAnewError as error:
             report.missing.append(param.path)
-            report.changed.append(f"{origin}; its state begins anew: {error}")
+            report.changed.append(f"{origin}; its state starts from scratch: {error}")
             return
         for name, counts in state.differing().items():
             least = counts[state.least_stepped]
             report.changed.append(
-                f"{origin}, whose {name} differ "
-                f"({', '.join(map(str, counts))}): goes on with {least}"
+                f"{origin}, whose {name} differ ({', '.join(map(str, counts))}): "
+                f"continues with {least}"
             )
         report.derived[param.path] = match.origins
         self._add(param, match.origins[0], fields, ())
@@ -92,7 +92,7 @@ class TakenStates:
         for state in match.states:
             kind = self.record.groups[state.group].kind
             if kind != bound_kind:
-                text = f"{state.path} has that of {kind}, and {bound_kind} steps it"
+                text = f"{state.path} has that of {kind}, but {bound_kind} steps it"
                 raise BeginsAnewError(text)
         tensor, index = param.tensor, self._group_of[param.tensor]
         return RearrangedState(
@@ -110,7 +110,7 @@ class TakenStates:
             return self.bound.blank(index, _small(tensor))
         except Exception as error:  # an author's init() may raise anything
             raise_of_signal(error)
-            text = f"what of it is kept by element is not known: {error!s:.200}"
+            text = f"init() failed for a small tensor: {error!s:.200}"
             raise BeginsAnewError(text) from error
 
     def _declared(self, state: ParamState) -> dict[str, Any]:

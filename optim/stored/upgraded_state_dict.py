@@ -56,7 +56,7 @@ def upgraded_state_dict(
     matching = match_states(bound.params, record, None, file)
     checked_states = TakenStates.of(bound, record, matching, report)
     problems = checked_states.problems + [
-        f"{path}: stored, and no parameter has that path" for path in matching.unknown
+        f"{path}: stored, but no parameter has that path" for path in matching.unknown
     ]
     if problems:
         raise RecordMismatchError(file, problems)
@@ -129,10 +129,10 @@ def _stored_names(
 
 
 _CURE = (
-    "The optimizer is as it was. load_record, of what save_record wrote, follows names "
-    "into any groups and any order. A state dict needs the groups that were saved; "
-    "where parameters have other names and the numbers are right, take 'layout' (in "
-    "torch's: 'param_names') out of its groups, and it is loaded by number."
+    "The optimizer is unchanged. load_record, with a file of save_record, follows "
+    "names into any groups and any order. A state dict needs the groups that were "
+    "saved; where parameters have other names and the numbers are right, remove "
+    "'layout' (in torch's: 'param_names') from its groups, and it is loaded by number."
 )
 
 

@@ -127,7 +127,7 @@ def test_one_group_and_one_schedule_without_a_list_are_told() -> None:
         lambda: optim.schedulers.Warmup(schedule, 10),
         lambda: optim.schedulers.Sequential(schedule, [3]),
     ):
-        with pytest.raises(TypeError, match="made of a list of schedules"):
+        with pytest.raises(TypeError, match="takes a list of schedules"):
             composed()
 
 

@@ -55,15 +55,18 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: bound(AdamW(), fused="c"),
         "fused is True, False or None, got 'c'",
     ),
-    "maximize": (lambda: bound(AdamW(), maximize=None), "maximize is True or False"),
-    "clip": (lambda: bound(AdamW(), clip=1.0), "clip is a ClipValue"),
-    "groups": (lambda: bound(AdamW(), groups=["**.bias"]), "groups are Group"),
-    "lr": (lambda: bound(AdamW(), lr="0.1"), "lr is a number or a schedule"),
+    "maximize": (
+        lambda: bound(AdamW(), maximize=None),
+        "maximize is True or False",
+    ),
+    "clip": (lambda: bound(AdamW(), clip=1.0), "clip must be a ClipValue"),
+    "groups": (lambda: bound(AdamW(), groups=["**.bias"]), "groups must be Group"),
+    "lr": (lambda: bound(AdamW(), lr="0.1"), "lr must be a number or a schedule"),
     "foreach": (lambda: AdamW(foreach=True), "engine_report"),  # type: ignore[call-arg]
     "capturable": (lambda: AdamW(capturable=True), "CUDA graphs"),  # type: ignore[call-arg]
     "of LBFGS": (lambda: LBFGS(foreach=True), "engine_report"),  # type: ignore[call-arg]
     "to bind": (lambda: bound(AdamW(), capturable=True), "CUDA graphs"),
-    "to LBFGS": (lambda: LBFGS().bind(layers(), foreach=True), "needs none"),  # type: ignore[call-arg]
+    "to LBFGS": (lambda: LBFGS().bind(layers(), foreach=True), "does not need it"),  # type: ignore[call-arg]
     "of a group": (
         lambda: bound(AdamW(), groups=[Group("**.bias", foreach=True)]),
         "engine_report",
@@ -71,10 +74,13 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a parameter": (lambda: Group(nn.Parameter(torch.ones(2))), "add_param_group"),  # type: ignore[arg-type]
     "parameters": (lambda: Group([*layers().parameters()]), "got a Parameter"),
     "a layer": (lambda: Group(nn.Linear(2, 2)), "got a Linear"),  # type: ignore[arg-type]
-    "fused in torch's place": (lambda: AdamW(fused=True), "it goes to bind"),  # type: ignore[call-arg]
+    "fused in torch's place": (lambda: AdamW(fused=True), "pass it to bind"),  # type: ignore[call-arg]
     "types twice": (lambda: Group(nn.LayerNorm, type=NORMS), "takes types once"),
-    "clip of a group": (lambda: Group("**", clip=1.0), "clip is a ClipValue"),  # type: ignore[arg-type]
-    "clip set": (lambda: setattr(bound(SGD()), "clip", 1.0), "clip is a ClipValue"),
+    "clip of a group": (lambda: Group("**", clip=1.0), "clip must be a ClipValue"),  # type: ignore[arg-type]
+    "clip set": (
+        lambda: setattr(bound(SGD()), "clip", 1.0),
+        "clip must be a ClipValue",
+    ),
     "LBFGS for a group": (
         lambda: Group("**", optimizer=LBFGS()),  # type: ignore[arg-type]
         r"steps one tensor, got LBFGS: Group\(",

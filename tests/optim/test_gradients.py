@@ -34,9 +34,9 @@ def test_gradients_are_values_that_leave_the_module_alone() -> None:
     assert distance(net, peer) <= 1e-6
     assert adaptor.param_groups[0]["lr"] == 1e-2
     assert engine_names(adaptor) == {"torch_fused"}
-    with pytest.raises(ValueError, match="another module"):
+    with pytest.raises(ValueError, match="a different module"):
         adaptor.apply_gradients(None, peer, grads)
-    with pytest.raises(KeyError, match="not an ID or path"):
+    with pytest.raises(KeyError, match="not the ID or path"):
         adaptor.apply_gradients(None, net, {"unknown": torch.ones(2)})
 
 

@@ -66,7 +66,7 @@ def test_a_record_of_lbfgs_whose_lists_do_not_match_is_refused(change: Any) -> N
     record = LBFGS().bind(net).into_record()
     change(record)
 
-    with pytest.raises(RecordMismatchError, match="expected one of each by parameter"):
+    with pytest.raises(RecordMismatchError, match="expected one of each per parameter"):
         LBFGS().bind(net).load_record(record)
 
 
@@ -150,7 +150,7 @@ def test_lbfgs_refuses_a_parameter_of_another_shape_and_goes_on_without_a_state(
 ):
     model, optimizer, closure = lbfgs()
     model[0].weight.data, model[0].in_features = torch.ones(6, 5), 5
-    with pytest.raises(ValueError, match=r"elements, and the parameters have 54"):
+    with pytest.raises(ValueError, match=r"elements, but the parameters have 54"):
         optimizer.step(closure)
 
     model, optimizer, closure = lbfgs()
@@ -172,7 +172,7 @@ def test_lbfgs_takes_no_second_group_since_it_would_never_step_it() -> None:
 
 @pytest.mark.parametrize("lr", [Cosine(1.0, 10), "1", True, None])
 def test_lbfgs_takes_a_number_as_its_rate_and_says_so(lr: Any) -> None:
-    with pytest.raises(TypeError, match="of LBFGS is a number, got"):
+    with pytest.raises(TypeError, match="of LBFGS must be a number, got"):
         LBFGS().bind(nn.Linear(2, 1), lr=lr)
 
 

@@ -57,7 +57,7 @@ def load_library(source: str) -> ctypes.CDLL:
         return ctypes.CDLL(str(file))
     except OSError as error:
         raise_of_signal(error)
-        raise CompileError(f"the compiled program does not load: {error}") from error
+        raise CompileError(f"the compiled program cannot be loaded: {error}") from error
 
 
 @cache
@@ -85,7 +85,7 @@ def _folder() -> Path:
         status = folder.stat()
     except OSError as error:
         raise_of_signal(error)
-        raise CompileError(f"the cache folder cannot be made: {error}") from error
+        raise CompileError(f"the cache folder cannot be created: {error}") from error
     # A library that is loaded runs with all rights of the process: whoever can write to
     # the folder could have their own code run.
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:

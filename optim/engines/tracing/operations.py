@@ -235,7 +235,7 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
             )
         outcome = method(self, *args, **kwargs)
         if outcome.dtype is not self.dtype:
-            raise NotElementwise("it changes a tensor in place into another dtype")
+            raise NotElementwise("it changes the dtype of a tensor in place")
         # The stand-in becomes its result: what was computed from it before refers to
         # the old ID and stays.
         self.id = outcome.id

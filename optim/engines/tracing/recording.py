@@ -27,7 +27,7 @@ def another_state(returned: object, expected: type) -> ImpureStepError:
     """Return the error of a step whose state is of another class than ``expected``."""
     cls = type(returned)
     problem = (
-        f"step() returns {with_article(cls.__name__)} as state, and it came as "
+        f"step() returns {with_article(cls.__name__)} as state, but it came as "
         f"{with_article(expected.__name__)}"
     )
     if (cls.__module__, cls.__qualname__) != (
@@ -36,9 +36,9 @@ def another_state(returned: object, expected: type) -> ImpureStepError:
     ):
         return ImpureStepError(problem)
     return ImpureStepError(
-        f"{problem} of before: the class was defined once more since the optimizer was "
-        "bound, as by a cell of a notebook that ran again. Bind it anew, and load the "
-        "record of the old one"
+        f"{problem} defined earlier: the class was defined again after the optimizer "
+        "was bound, for example by running a notebook cell again. Bind it again, and "
+        "load the record of the old one"
     )
 
 
@@ -137,7 +137,7 @@ def _number(value: Any) -> float:
     if isinstance(value, torch.Tensor) and (value.ndim or value.device.type != "cpu"):
         raise NotElementwise("it uses a tensor that is neither argument nor state")
     if isinstance(value, int) and abs(value) > _EXACT:
-        raise NotElementwise("it computes with an integer that no float holds")
+        raise NotElementwise("it computes with an integer that a float cannot hold")
     try:
         return float(value)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -104,7 +104,7 @@ def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trac
         outs += [values[name] for name in layout.tensors]
         changed = {name: values[name] for name in scalars}
         if not all([type(value) in _NUMBERS for value in changed.values()]):  # noqa: C419  # a list is faster
-            raise NotElementwise("it makes a number of the state something else")
+            raise NotElementwise("it turns a number of the state into something else")
         if any([values[name] is not None for name in layout.absent]):  # noqa: C419  # a list is faster
             raise NotElementwise("it adds a tensor to the state")
     outs_at = _results(layout, outs)
@@ -215,7 +215,7 @@ def _recorded(
 def _fields(state: Any, state_type: Any) -> dict[str, Any] | None:
     """Return the fields of a state that a step returned, which has to be of a type."""
     if type(state) is not (state_type or type(None)):
-        raise NotElementwise("it returns a state of another type")
+        raise NotElementwise("it returns a state of a different type")
     return None if state is None else state.__dict__
 
 
@@ -232,7 +232,7 @@ def _results(layout: BucketLayout, outs: list[Any]) -> tuple[int, ...]:
             raise NotElementwise(f"it returns no tensor for {tape.names[slot]}")
         if out.dtype is not layout.dtypes[slot]:
             raise ImpureStepError(
-                f"step() returns {tape.names[slot]} as {out.dtype}, and it came as "
+                f"step() returns {tape.names[slot]} as {out.dtype}, but it came as "
                 f"{layout.dtypes[slot]}; convert it back: value.to(tensor.dtype)"
             )
     # IDs are read at the end: an operation in place gives its stand-in another.

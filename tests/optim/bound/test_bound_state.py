@@ -54,7 +54,7 @@ def test_a_state_emptied_by_hand_begins_anew_and_says_so(
     for name in list(optimizer.state[model[1].weight]):
         del optimizer.state[model[1].weight][name]
 
-    with pytest.warns(RuntimeWarning, match=r"1\.weight: .* emptied, so it beg"):
+    with pytest.warns(RuntimeWarning, match=r"1\.weight: .* emptied, so it starts"):
         optimizer.step()
 
     assert optimizer.state[model[1].weight]

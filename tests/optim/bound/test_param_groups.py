@@ -145,7 +145,7 @@ ADDITIONS: dict[str, tuple[dict[str, Any], str]] = {
     "out of range": ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
     "of another type": ({"amsgrad": "no"}, "must be a bool, got 'no'"),
     "no optimizer": ({"optimizer": "adam"}, r"steps one tensor, got str: \{'params'"),
-    "no clip": ({"clip": 1.0}, "clip is a ClipValue"),
+    "no clip": ({"clip": 1.0}, "clip must be a ClipValue"),
     "no state": ({"optimizer": Muon()}, "Muon takes matrices"),
 }
 
@@ -168,7 +168,7 @@ def test_a_parameter_that_stands_twice_in_a_group_is_refused() -> None:
     adaptor = SGD(momentum=0.9).bind(layers(), lr=0.1)
     late = nn.Parameter(torch.ones(3))
 
-    with pytest.raises(ValueError, match=r"of shape \(3,\) stands twice"):
+    with pytest.raises(ValueError, match=r"of shape \(3,\) is in the group twice"):
         adaptor.add_param_group({"params": [late, late]})
 
     assert len(adaptor.param_groups) == 1
@@ -255,7 +255,7 @@ def test_a_schedule_that_two_optimizers_advance_is_warned_of_once() -> None:
     first, second = (SGD().bind(net, lr=schedule) for net in nets)
 
     drive(first, nets[0], 0)
-    with pytest.warns(RuntimeWarning, match=r"two optimizers have one schedule \(Cos"):
+    with pytest.warns(RuntimeWarning, match=r"two optimizers share one schedule \(Cos"):
         drive(second, nets[1], 0)
 
     drive(first, nets[0], 1)

@@ -96,7 +96,7 @@ def test_a_whole_module_optimizer_refuses_a_replaced_parameter() -> None:
     adaptor = LBFGS().bind(net)
     replace_weight(net)
 
-    with pytest.raises(RuntimeError, match=r"0\.weight was replaced.*make it anew"):
+    with pytest.raises(RuntimeError, match=r"0\.weight was replaced.*bind a new one"):
         adaptor.step(lambda: torch.zeros(()))  # type: ignore[no-untyped-call]  # of torch
 
 

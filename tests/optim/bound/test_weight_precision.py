@@ -194,7 +194,9 @@ def test_a_weight_that_somebody_wrote_gives_its_master_anew(fused: bool | None) 
     assert torch.equal(master[10:20], torch.tensor(2.0 - 1e-3).expand(10, 3))
     assert torch.allclose(master[:10], torch.tensor(1.0 - 2e-3))
     assert n_renewed(optimizer) == 30
-    assert "30 elements of master weights began anew" in repr(engine_report(optimizer))
+    assert "30 elements of master weights were rebuilt" in repr(
+        engine_report(optimizer)
+    )
 
 
 @pytest.mark.parametrize("fused", [None, True])
@@ -598,7 +600,7 @@ def test_a_field_called_master_is_its_authors_where_weights_are_rounded(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64, "float32", 32])
 def test_a_dtype_that_no_master_can_have_is_refused(dtype: Any) -> None:
-    with pytest.raises(ValueError, match=r"master_dtype is torch\.float32"):
+    with pytest.raises(ValueError, match=r"master_dtype must be torch\.float32"):
         AdamW().bind(layers(), lr=0.1, master_dtype=dtype)
 
 
@@ -829,13 +831,13 @@ def test_rounding_and_masters_are_one_or_the_other() -> None:
 
 @pytest.mark.parametrize("rounding", ["up", None, 1])
 def test_a_rounding_that_there_is_not_is_refused(rounding: Any) -> None:
-    with pytest.raises(ValueError, match="rounding is 'nearest' or 'stochastic'"):
+    with pytest.raises(ValueError, match="rounding must be 'nearest' or 'stochastic'"):
         AdamW().bind(layers(), lr=0.1, rounding=rounding)
 
 
 def test_a_seed_is_a_whole_number() -> None:
     seed: Any = 0.5
-    with pytest.raises(TypeError, match="seed is an int"):
+    with pytest.raises(TypeError, match="seed must be an int"):
         AdamW().bind(layers(), lr=0.1, rounding="stochastic", seed=seed)
 
 
@@ -843,5 +845,5 @@ def test_a_seed_is_a_whole_number() -> None:
 def test_a_dtype_in_text_is_answered_with_the_dtype(option: str) -> None:
     options: dict[str, Any] = {option: "float32"}
 
-    with pytest.raises(ValueError, match=rf"a text; .*: {option}=torch\.float32"):
+    with pytest.raises(ValueError, match=rf"a string; .*: {option}=torch\.float32"):
         AdamW().bind(nn.Linear(2, 2), lr=1e-3, **options)

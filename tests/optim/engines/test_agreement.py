@@ -28,7 +28,7 @@ def test_a_kernel_that_gives_other_numbers_is_not_used(
     adaptor = SGD().bind(net, lr=0.5)
 
     assert engine_names(adaptor) == {"blocks"}
-    assert "torch's kernel gives other numbers" in engine_report(adaptor)[0].why
+    assert "torch's kernel gives different numbers" in engine_report(adaptor)[0].why
 
 
 def test_a_kernel_that_is_worse_in_some_elements_only_is_not_used(

@@ -21,7 +21,7 @@ def test_sums_and_means_are_taken() -> None:
 
 def test_a_schedule_within_another_that_stands_at_a_step_is_refused() -> None:
     # Its step was ignored: the outer one counts.
-    with pytest.raises(ValueError, match=r"Cosine came at step 5.*Warmup\(\.\.\., n_"):
+    with pytest.raises(ValueError, match=r"n_steps=5 of Cosine.*Warmup\(\.\.\., n_"):
         Warmup([Cosine(0.1, 10, n_steps=5)], n_warmup=2)
 
     assert Warmup([Cosine(0.1, 10)], n_warmup=2, n_steps=12).lr() == 0.0

@@ -79,5 +79,5 @@ def test_a_line_ends_at_its_final_rate_however_small_that_is() -> None:
 
 
 def test_a_curve_below_zero_is_no_learning_rate() -> None:
-    with pytest.raises(ValueError, match=r"at least 0, and 'step: .*' goes to -0\.5"):
+    with pytest.raises(ValueError, match=r"at least 0, but 'step: .*' goes to -0\.5"):
         Curve("step: 1@0 lin -0.5@10")

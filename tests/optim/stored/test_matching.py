@@ -107,7 +107,8 @@ def test_what_a_function_computes_begins_anew() -> None:
     assert report.loaded == ["b"]
     assert report.missing == ["w"]
     assert report.changed == [
-        "w: made of w; its state begins anew: its values were computed by a function"
+        "w: built from w; its state starts from scratch: "
+        "its values were computed by a function"
     ]
 
 
@@ -154,7 +155,7 @@ def test_a_piece_that_the_optimizer_does_not_hold_is_told() -> None:
     other = define(nest({"b": (3,)}), 1, {0: change.rules})()
     optimizer = AdamW().bind(other, lr=0.1)
 
-    with pytest.raises(RecordMismatchError, match="qkv: stored, and no parameter"):
+    with pytest.raises(RecordMismatchError, match="qkv: stored, but no parameter"):
         optimizer.load_record(old_optimizer.save_record())
     report = optimizer.load_record(old_optimizer.save_record(), strict=False)
 
@@ -210,7 +211,7 @@ def test_rules_that_do_not_fit_what_was_stored_change_nothing() -> None:
     net = define(nest({"qkv": (9, 4), "c": (6,)}), 1, rules)()
     optimizer = AdamW().bind(net, lr=0.1)
 
-    with pytest.raises(RecordMismatchError, match="the record has b but nothing"):
+    with pytest.raises(RecordMismatchError, match="the record has b but not nothing"):
         optimizer.load_record(old_optimizer.save_record())
 
     assert not optimizer.state
@@ -238,7 +239,7 @@ def test_a_parameter_that_only_the_restored_optimizer_steps_is_told() -> None:
 
     assert same.load_record(data, hyperparameters="restore").changed == []
     [change] = more.load_record(data, hyperparameters="restore").changed
-    assert change.startswith("1.weight, 1.bias: stepped now, and not by the optimizer")
+    assert change.startswith("1.weight, 1.bias: stepped now, but not by the optimizer")
 
 
 def test_a_parameter_that_the_restored_optimizer_steps_no_more_is_told() -> None:

@@ -415,6 +415,31 @@ def test_a_state_of_another_shape_is_left_out_by_a_rule_and_begins_anew() -> Non
     assert report.missing == ["1.weight", "1.bias"]
 
 
+def test_where_nothing_fits_no_cure_is_offered_that_leaves_nothing_to_load() -> None:
+    net = nn.Linear(2, 2)
+    optim = AdamW().bind(net, lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optim.step()
+    data = optim.save_record()
+    wider = AdamW().bind(nn.Linear(3, 3), lr=0.1)
+    nested = AdamW().bind(nn.Sequential(nn.Linear(2, 2)), lr=0.1)
+
+    with pytest.raises(RecordMismatchError) as all_misfit:
+        wider.load_record(data)
+    assert "DeleteField" not in all_misfit.value.cure
+    assert "load none, and it starts from scratch" in all_misfit.value.cure
+    rules = [DeleteField("weight"), DeleteField("bias")]
+    with pytest.raises(RecordMismatchError, match="nothing of 2 stored states is left"):
+        wider.load_record(data, rename=rules)
+    for strict in (True, False):
+        with pytest.raises(RecordMismatchError, match="none of the 2") as unmatched:
+            nested.load_record(data, strict=strict)
+        assert "strict=False" not in unmatched.value.cure
+        assert "rename={old: new}" in unmatched.value.cure
+    renames = {"weight": "0.weight", "bias": "0.bias"}
+    assert nested.load_record(data, rename=renames).loaded == [*renames.values()]
+
+
 def test_a_rule_that_drops_a_state_does_so_in_spite_of_its_id() -> None:
     net = nn.Linear(2, 2)
     optim = AdamW().bind(net, lr=0.1)
@@ -543,7 +568,9 @@ def test_a_state_of_fewer_digits_than_here_is_told(
         param.grad = torch.ones_like(param)
     optim.step()
     after = nn.Linear(2, 1).to(torch.bfloat16 if options else torch.float32)
-    told = f"stored with exp_avg in {str(before)[6:]} \\(begun here: float32\\)"
+    told = (
+        f"stored with exp_avg in {str(before)[6:]} \\(here it would start in float32\\)"
+    )
 
     resumed = AdamW().bind(after, lr=0.1, **options)
     report = resumed.load_record(optim.save_record())

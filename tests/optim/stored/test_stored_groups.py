@@ -131,7 +131,9 @@ def test_a_restore_brings_back_what_sets_the_rate_whatever_bind_was_given(
 
     assert equal(*nets)
     is_same = saved_rate is rate
-    assert is_same is not any("is taken over again" in text for text in report.changed)
+    assert is_same is not any(
+        "is restored and replaces" in text for text in report.changed
+    )
     assert sum(text.count("lr") > 0 for text in report.changed) == (not is_same)
 
 
@@ -154,7 +156,7 @@ def test_a_state_dict_brings_its_schedule_whatever_bind_was_given(
     assert equal(*nets)
     is_schedule_lost = rate is not saved_rate and rate is not RATES[0]
     assert is_schedule_lost is any(
-        f"in the place of {rate()}" in f"{warning.message}" for warning in told
+        f"replaces {rate()}" in f"{warning.message}" for warning in told
     )
 
 
@@ -360,7 +362,7 @@ def test_a_schedule_of_bind_that_was_exchanged_is_so_again_and_told(
     drive(optim, net, 2)
     drive(again, other, 2)
 
-    assert any("in the place of Cosine(" in message for message in messages)
+    assert any("replaces Cosine(" in message for message in messages)
     assert again.param_groups[0]["lr"] == optim.param_groups[0]["lr"]
     assert equal(net, other)
 

@@ -132,7 +132,7 @@ def test_factored_variances_begin_anew(rule: str) -> None:
     paths = [path for path in change.new if path != "b"]
     assert report.missing == paths
     assert [line.split(":")[0] for line in report.changed] == paths
-    assert all("its state begins anew: " in line for line in report.changed)
+    assert all("its state starts from scratch: " in line for line in report.changed)
     assert all("row_var of shape" in line for line in report.changed)
     step(net, optimizer, grads_of(net, 0))
 
@@ -166,7 +166,7 @@ def test_plugins_with_more_than_elements_begin_anew(
     report = optimizer.load_record(old_optimizer.save_record())
 
     assert report.missing == [path for path in change.new if path != "b"]
-    assert all(f"anew: {field} of shape" in line for line in report.changed)
+    assert all(f"scratch: {field} of shape" in line for line in report.changed)
     step(net, optimizer, grads_of(net, 0))
 
 
@@ -237,7 +237,7 @@ def test_merged_parameters_whose_counters_differ_are_named() -> None:
     report = optimizer.load_record(old_optimizer.save_record())
 
     assert report.changed == [
-        "qk: made of q, k, whose step differ (2, 3): goes on with 2"
+        "qk: built from q, k, whose step differ (2, 3): continues with 2"
     ]
     assert optimizer.state[net.qk]["step"] == 2
     means = [old_optimizer.state[p]["exp_avg"] for p in (old.q, old.k)]
@@ -255,7 +255,9 @@ def test_a_part_that_was_never_stepped_lets_the_whole_begin_anew() -> None:
     optimizer = AdamW().bind(net, lr=0.1)
     report = optimizer.load_record(old_optimizer.save_record())
 
-    assert report.changed == ["qk: made of q, k; its state begins anew: k has no state"]
+    assert report.changed == [
+        "qk: built from q, k; its state starts from scratch: k has no state"
+    ]
     assert report.missing == ["qk"]
     assert net.qk not in optimizer.state
 
@@ -271,7 +273,7 @@ def test_parts_of_several_optimizers_begin_anew() -> None:
     optimizer = AdamW().bind(net, lr=0.1)
     report = optimizer.load_record(old_optimizer.save_record())
 
-    assert report.changed[0].endswith("k has that of SGD, and AdamW steps it")
+    assert report.changed[0].endswith("k has that of SGD, but AdamW steps it")
 
 
 class Counted(burnish.Record):
@@ -325,7 +327,9 @@ def test_a_state_that_small_tensors_do_not_have_begins_anew() -> None:
     report = optimizer.load_record(old_optimizer.save_record())
 
     assert report.missing == ["qk"]
-    assert report.changed[0].endswith("by element is not known: a parameter: too small")
+    assert report.changed[0].endswith(
+        "init() failed for a small tensor: a parameter: too small"
+    )
 
 
 def test_scalars_in_a_stack_keep_their_moments_apart_from_their_counter() -> None:

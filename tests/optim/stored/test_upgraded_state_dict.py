@@ -60,7 +60,9 @@ def test_what_begins_anew_is_warned_of() -> None:
     net = change.new_class()()
     optimizer = AdamW().bind(net, lr=0.1)
 
-    with pytest.warns(RuntimeWarning, match="qk: made of q, k; its state begins anew"):
+    with pytest.warns(
+        RuntimeWarning, match="qk: built from q, k; its state starts from scratch"
+    ):
         optimizer.load_state_dict(old_optimizer.state_dict())
 
     assert [*optimizer.state] == [net.b]

@@ -84,11 +84,11 @@ def test_a_state_of_torch_that_does_not_fit_our_optimizer_is_told_with_its_file(
     adam.step()
     checkpoint = Checkpoints(tmp_path).save(1, optim=adam)
 
-    with pytest.raises(RecordMismatchError, match=r"and that of Lion has") as caught:
+    with pytest.raises(RecordMismatchError, match=r"but that of Lion has") as caught:
         Checkpoints(tmp_path).restore(optim=Lion().bind(model, lr=0.1))
 
     assert caught.value.file == str(checkpoint.file("optim"))
-    assert "load no state: then it begins anew" in caught.value.cure
+    assert "load no state: then it starts from scratch" in caught.value.cure
 
 
 SCHEDULERS: list[Any] = [

@@ -76,7 +76,7 @@ def test_a_compiler_whose_programs_do_not_load_is_one_warning(
     strange.chmod(0o755)
     monkeypatch.setenv("CC", str(strange))
 
-    falls_back("does not load")
+    falls_back("cannot be loaded")
 
 
 def test_a_cache_that_cannot_be_made_is_one_warning(
@@ -85,7 +85,7 @@ def test_a_cache_that_cannot_be_made_is_one_warning(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("BURNISH_CACHE", str(tmp_path / "file"))
 
-    falls_back("cache folder cannot be made")
+    falls_back("cache folder cannot be created")
 
 
 def test_a_cache_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:

@@ -114,5 +114,5 @@ def test_a_state_whose_class_was_defined_anew_is_told_as_that(
     drive(optimizer, net, 1)
     OfACell.state_class = again()
 
-    with pytest.raises(ImpureStepError, match=r"defined once more .* Bind it anew"):
+    with pytest.raises(ImpureStepError, match=r"defined again .* Bind it again"):
         drive(optimizer, net, 1)
