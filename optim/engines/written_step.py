@@ -51,9 +51,9 @@ def matching_grad(grad: Tensor, param: Tensor, step: StepCall) -> Tensor:
     """
     if grad.shape != param.shape or grad.is_complex() != param.is_complex():
         raise ValueError(
-            f"the gradient is {grad.dtype} of shape {tuple(grad.shape)}, and the "
-            f"parameter {param.dtype} of shape {tuple(param.shape)}; give a gradient "
-            "of the parameter's shape and kind of number"
+            f"the gradient is {grad.dtype} of shape {tuple(grad.shape)}, but the "
+            f"parameter is {param.dtype} of shape {tuple(param.shape)}; pass a "
+            "gradient of the parameter's shape and kind of number"
         )
     grad = grad.detach()
     if grad.is_sparse or grad.layout is not torch.strided:
@@ -76,8 +76,8 @@ def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:
     _require_same_form("tensor", tensor, result)
     if new_state is not None and not hasattr(new_state, "__dataclass_fields__"):
         raise ImpureStepError(
-            f"step() returns {with_article(type(new_state).__name__)} as state, and a "
-            "state is a Record (class MyState(burnish.Record): ...) or None"
+            f"step() returns {with_article(type(new_state).__name__)} as state, "
+            "expected a Record (class MyState(burnish.Record): ...) or None"
         )
     if state is not None and type(new_state) is not type(state):
         raise another_state(new_state, type(state))
@@ -92,7 +92,7 @@ def _require_same_form(name: str, before: Tensor, result: Any) -> None:
     if result.shape != before.shape or result.dtype != before.dtype:
         raise ImpureStepError(
             f"step() returns {name} as {result.dtype} of shape {tuple(result.shape)}, "
-            f"and it came as {before.dtype} of shape {tuple(before.shape)}; keep both "
+            f"but it came as {before.dtype} of shape {tuple(before.shape)}; keep both "
             "as they are"
         )
 

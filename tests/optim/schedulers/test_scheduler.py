@@ -93,10 +93,7 @@ def test_a_rate_set_by_hand_after_a_load_is_warned_of(through: str) -> None:
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no whole": (lambda: Cosine(0.1, 2.5), "n_iters=...) must be a whole number"),  # type: ignore[arg-type]
-    "a tensor": (
-        lambda: Linear(torch.tensor(0.1), 0.2, 3),
-        "got a Tensor; pass a plain",
-    ),  # type: ignore[arg-type]
+    "a tensor": (lambda: Linear(torch.tensor(0.1), 0.2, 3), "a Tensor; pass a plain"),  # type: ignore[arg-type]
     "a text": (lambda: Constant("0.1"), "value=...) must be a number, got '0.1'"),  # type: ignore[arg-type]
     "no whole milestone": (
         lambda: Sequential([Constant(0.1), Constant(0.2)], [2.5]),  # type: ignore[list-item]
