@@ -64,10 +64,7 @@ class RewriteRule:
             new_path = renamed_path(self, path)
             if new_path is None:
                 continue
-            if new_path in renamed:
-                message = f"{self}: two entries would be named {new_path}"
-                raise ConfigError("", [Problem("", message)])
-            renamed[new_path] = entry
+            put_entry(self, renamed, new_path, entry)
         return renamed
 
     def rename(self, path: str) -> str | None:
@@ -78,6 +75,16 @@ class RewriteRule:
         values = [(name, getattr(self, name)) for name in self.__match_args__]
         arguments = ", ".join(f"{name}={as_source(value)}" for name, value in values)
         return f"{type(self).__name__}({arguments})"
+
+
+def put_entry(
+    rule: RewriteRule, entries: dict[str, Entry], path: str, entry: Entry
+) -> None:
+    """Put ``entry`` at ``path``; ConfigError if ``rule`` has put another one there."""
+    if path in entries:
+        message = f"{rule}: two entries would be named {path}"
+        raise ConfigError("", [Problem("", message)])
+    entries[path] = entry
 
 
 def renamed_path(rule: RewriteRule, path: str) -> str | None:

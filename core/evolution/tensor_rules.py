@@ -6,20 +6,23 @@ it stands for in the old name it stands for in the new one.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ...config.errors import ConfigError
 from ...config.path import join, parts
 from ...config.patterns import fill_wildcards, n_wildcards, wildcard_values
-from ...config.rewriting.rewrite_rule import RewriteRule
+from ...config.rewriting.rewrite_rule import RewriteRule, put_entry
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError
 from ..state.loading.derived import Cut, Joined, StackedTensors, Taken, Turned, derive
 
 Table: TypeAlias = dict[str, Entry]
 """Entries by path; one that is tied stands at each of its paths."""
+
+Named: TypeAlias = Sequence[tuple[str, Entry]]
+"""New entries with their paths, of which two may be the same by mistake."""
 
 
 class TensorRule(RewriteRule):
@@ -40,7 +43,7 @@ class TensorRule(RewriteRule):
         """Return the entries under their new names.
 
         Those that the rule does not concern stay.  Raises `RecordError` for tensors
-        that it cannot be applied to.
+        that it cannot be applied to, and `ConfigError` for two of one name.
         """
 
     def names_after(self, path: str) -> tuple[str, ...]:
@@ -70,23 +73,23 @@ class SplitTensor(TensorRule):
 
     def rewrite(self, table: Table) -> Table:
         """Replace the tensor by its pieces."""
-        return _each(table, self.field, self._pieces)
+        return _each(self, table, self.field, self._pieces)
 
     def names_after(self, path: str) -> tuple[str, ...]:
         """Return the names of the pieces of the tensor."""
         return _renamed(path, [self.field], self.into)
 
-    def _pieces(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
+    def _pieces(self, entry: Entry, wildcards: tuple[str, ...]) -> Named:
         length = _length(entry, self.dim, self)
         even = [length // len(self.into)] * len(self.into)
         sizes = list(self.sizes) if self.sizes is not None else even
         if sum(sizes) != length or len(sizes) != len(self.into):
             raise _misfit(self, entry, f"cannot be split into {sizes}")
-        pieces: Table = {}
+        pieces: list[tuple[str, Entry]] = []
         start = 0
         for name, size in zip(self.into, sizes, strict=True):
             cut = Cut(self.dim, start, size)
-            pieces[_fill_pattern(name, wildcards)] = derive([entry], cut)
+            pieces.append((_fill_pattern(name, wildcards), derive([entry], cut)))
             start += size
         return pieces
 
@@ -104,7 +107,7 @@ class MergeTensors(TensorRule):
 
     def rewrite(self, table: Table) -> Table:
         """Replace the tensors by the one that they make."""
-        merged: Table = {}
+        merged: list[tuple[str, Entry]] = []
         part_paths: set[str] = set()
         for wildcards in _bindings(table, self.fields):
             names = [_fill_pattern(name, wildcards) for name in self.fields]
@@ -114,9 +117,9 @@ class MergeTensors(TensorRule):
                     f"{self}: the record has {names[0]} but not {lacking[0]}"
                 )
             fused_entry = derive([table[name] for name in names], Joined(self.dim))
-            merged[_fill_pattern(self.into, wildcards)] = fused_entry
+            merged.append((_fill_pattern(self.into, wildcards), fused_entry))
             part_paths.update(names)
-        return {p: e for p, e in table.items() if p not in part_paths} | merged
+        return _exchanged(self, table, part_paths, merged)
 
     def names_after(self, path: str) -> tuple[str, ...]:
         """Return the name of the tensor that this one becomes a part of."""
@@ -135,18 +138,17 @@ class TransposeTensor(TensorRule):
 
     def rewrite(self, table: Table) -> Table:
         """Replace the tensor by its transpose."""
-        return _each(table, self.field, self._transpose)
+        return _each(self, table, self.field, self._transpose)
 
     def concerns(self, path: str) -> bool:
         """Return whether the rule transposes the tensor at ``path``."""
         return _renamed(path, [self.field], [f"{self.field}.T"]) != (path,)
 
-    def _transpose(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
+    def _transpose(self, entry: Entry, wildcards: tuple[str, ...]) -> Named:
         for dim in self.dims:
             _length(entry, dim, self)
-        return {
-            _fill_pattern(self.field, wildcards): derive([entry], Turned(*self.dims))
-        }
+        turned = derive([entry], Turned(*self.dims))
+        return [(_fill_pattern(self.field, wildcards), turned)]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -171,17 +173,16 @@ class StackTensors(TensorRule):
             if wildcards is not None and wildcards[-1].isdecimal():
                 groups.setdefault(wildcards[:-1], []).append((int(wildcards[-1]), path))
         layer_paths: set[str] = set()
-        stacks: Table = {}
+        stacks: list[tuple[str, Entry]] = []
         for outer_wildcards, numbered in groups.items():
             paths = [path for _, path in sorted(numbered)]
             if [number for number, _ in sorted(numbered)] != list(range(len(paths))):
                 raise RecordError(f"{self}: the numbers of {paths[0]} have gaps")
             entries = [table[path] for path in paths]
-            stacks[_fill_pattern(self.into, outer_wildcards)] = derive(
-                entries, StackedTensors(self.dim)
-            )
+            stack = derive(entries, StackedTensors(self.dim))
+            stacks.append((_fill_pattern(self.into, outer_wildcards), stack))
             layer_paths.update(paths)
-        return {p: e for p, e in table.items() if p not in layer_paths} | stacks
+        return _exchanged(self, table, layer_paths, stacks)
 
     def names_after(self, path: str) -> tuple[str, ...]:
         """Return the name of the stack that the tensor becomes a part of."""
@@ -201,19 +202,20 @@ class UnstackTensor(TensorRule):
 
     def rewrite(self, table: Table) -> Table:
         """Replace the stack by its tensors."""
-        return _each(table, self.field, self._layers)
+        return _each(self, table, self.field, self._layers)
 
     def names_after(self, path: str) -> tuple[str, ...]:
         """Return the name of the layers of the stack, whose number is not known."""
         return _renamed(path, [self.field], [self.into], lambda values: (*values, "*"))
 
-    def _layers(self, entry: Entry, wildcards: tuple[str, ...]) -> Table:
-        return {
-            _fill_pattern(self.into, (*wildcards, str(i))): derive(
-                [entry], Taken(self.dim, i)
+    def _layers(self, entry: Entry, wildcards: tuple[str, ...]) -> Named:
+        return [
+            (
+                _fill_pattern(self.into, (*wildcards, str(i))),
+                derive([entry], Taken(self.dim, i)),
             )
             for i in range(_length(entry, self.dim, self))
-        }
+        ]
 
 
 def apply_rule(rule: RewriteRule, table: Table) -> Table:
@@ -232,16 +234,33 @@ def _derive(entry: Entry, function: Callable[[Any], Any]) -> Entry:
 
 
 def _each(
-    table: Table, pattern: str, replace_entry: Callable[[Entry, tuple[str, ...]], Table]
+    rule: TensorRule,
+    table: Table,
+    pattern: str,
+    replace_entry: Callable[[Entry, tuple[str, ...]], Named],
 ) -> Table:
     """Return the table with every entry that ``pattern`` names replaced."""
-    new_table: Table = {}
+    replaced_paths: set[str] = set()
+    new_entries: list[tuple[str, Entry]] = []
     names = parts(pattern)
     for path, entry in table.items():
         wildcards = wildcard_values(names, path.split("."))
-        new_table |= (
-            {path: entry} if wildcards is None else replace_entry(entry, wildcards)
-        )
+        if wildcards is not None:
+            replaced_paths.add(path)
+            new_entries += replace_entry(entry, wildcards)
+    return _exchanged(rule, table, replaced_paths, new_entries)
+
+
+def _exchanged(
+    rule: TensorRule, table: Table, old_paths: Collection[str], new_entries: Named
+) -> Table:
+    """Return the table with ``new_entries`` in the place of those at ``old_paths``.
+
+    Raises ConfigError for one that would be in the place of another entry.
+    """
+    new_table = {path: entry for path, entry in table.items() if path not in old_paths}
+    for path, entry in new_entries:
+        put_entry(rule, new_table, path, entry)
     return new_table
 
 

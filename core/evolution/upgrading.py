@@ -18,8 +18,9 @@ from ..errors import HyperparameterError
 from ..hyperparameters.hparams_node import VERSION
 from ..modules.classes import declared_class
 from ..modules.tree import Places
-from ..modules.versions import new_path, rules_of, version_of
+from ..modules.versions import path_after_rule, rules_of, version_of
 from .tensor_rules import Table, TensorRule, apply_rule
+from .upgraded_data import UpgradedData
 
 E = TypeVar("E", bound=Entries)
 
@@ -36,17 +37,15 @@ def upgrade_record(record: E, places: Places) -> E:
         if not steps:
             return record
         table: Table = dict(path_index(record))
-        tree: dict[str, Any] = dict(record.tree or {})
+        data = UpgradedData(record)
         for prefix, rule in steps:
             table = _within(table, prefix, rule)
-            tree = {
-                n: v for p, v in tree.items() if (n := _rename_below(p, prefix, rule))
-            }
+            data.apply(prefix, rule)
+        entries, tree = data.parts_with(entries_of(table))
     except (RecordMismatchError, RecordVersionError):
         raise
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
-    entries = entries_of(table)
     renamed = _renames_in(record, table) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
     return with_parts(record, entries=entries, tree=tree, reading=reading)
@@ -105,7 +104,7 @@ def _followed(
         for path, now in paths_now.items():
             if now is not None:
                 yield path, prefix, rule
-                paths_now[path] = _rename_below(now, prefix, rule)
+                paths_now[path] = path_after_rule(now, prefix, rule)
 
 
 def _versions_alone(versions: Mapping[str, Any], file: str) -> Entries:
@@ -134,7 +133,7 @@ def upgrade_left_out(
 def _names_after(path: str, prefix: str, rule: RewriteRule) -> Iterator[str]:
     if isinstance(rule, TensorRule) and path.startswith(prefix):
         yield from (prefix + n for n in rule.names_after(path.removeprefix(prefix)))
-    elif (name := _rename_below(path, prefix, rule)) is not None:
+    elif (name := path_after_rule(path, prefix, rule)) is not None:
         yield name
 
 
@@ -176,7 +175,7 @@ def _rename_item(item: Any, rule: RewriteRule) -> Any:
     new_paths = [
         path_after
         for path in paths
-        if (path_after := path if is_pattern(path) else _rename_below(path, "", rule))
+        if (path_after := path if is_pattern(path) else path_after_rule(path, "", rule))
         is not None
     ]
     if not new_paths:
@@ -214,7 +213,8 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
                 versions = {
-                    _rename_below(p, prefix, rule) or p: v for p, v in versions.items()
+                    path_after_rule(p, prefix, rule) or p: v
+                    for p, v in versions.items()
                 }
 
 
@@ -225,14 +225,6 @@ def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
     inside = {p[len(prefix) :]: e for p, e in table.items() if p.startswith(prefix)}
     outside = {p: e for p, e in table.items() if not p.startswith(prefix)}
     return outside | {prefix + p: e for p, e in apply_rule(rule, inside).items()}
-
-
-def _rename_below(path: str, prefix: str, rule: RewriteRule) -> str | None:
-    # The empty path is the module that has the rules, which no rule of it renames.
-    if len(path) <= len(prefix) or not path.startswith(prefix):
-        return path
-    path_after = new_path(rule, path[len(prefix) :])
-    return None if path_after is None else prefix + path_after
 
 
 def entries_of(table: Table) -> list[Entry]:

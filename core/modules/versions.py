@@ -95,3 +95,15 @@ def new_path(rule: RewriteRule, path: str) -> str | None:
         return renamed_path(rule, path)
     except ConfigError as error:
         raise RecordError(str(error)) from error
+
+
+def path_after_rule(path: str, prefix: str, rule: RewriteRule) -> str | None:
+    """Return where ``path`` stands after ``rule`` of the module at ``prefix``.
+
+    None if the rule deletes it. Raises `RecordError` for what is not a path.
+    """
+    # The empty path is the module that has the rules, which no rule of it renames.
+    if len(path) <= len(prefix) or not path.startswith(prefix):
+        return path
+    path_after = new_path(rule, path[len(prefix) :])
+    return None if path_after is None else prefix + path_after

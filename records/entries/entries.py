@@ -412,14 +412,31 @@ def selection(
     }
     chosen_numbers = (i for i, entry in enumerate(narrowed) if entry is not None)
     number = {i: place for place, i in enumerate(chosen_numbers)}
-    for path, node in extra.items():
+
+    def refusal(path: str, i: int) -> Exception:
+        return ValueError(
+            f"{path}: the plain data there is chosen, and {entries[i].path}, a "
+            "tensor in it, is not; choose both or none"
+        )
+
+    return chosen, renumbered_tree(extra, number, refusal)
+
+
+def renumbered_tree(
+    tree: Mapping[str, Node],
+    number: Mapping[int, int],
+    refusal: Callable[[str, int], Exception],
+) -> dict[str, Node]:
+    """Return plain data, by path, for entries that have other numbers now.
+
+    Whoever drops, adds or moves entries owes it this. ``refusal`` makes the error of
+    an entry that the data at a path needs and that has no number any more.
+    """
+    for path, node in tree.items():
         for i in entry_numbers(node):
             if i not in number:
-                raise ValueError(
-                    f"{path}: the plain data there is chosen, and {entries[i].path}, a "
-                    "tensor in it, is not; choose both or none"
-                )
-    return chosen, {path: renumbered(node, number) for path, node in extra.items()}
+                raise refusal(path, i)
+    return {path: renumbered(node, number) for path, node in tree.items()}
 
 
 def wrappers_in(tree: Mapping[str, Node]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias, TypeVar, cast
 
 from ...config.spelling import did_you_mean
 from ..errors import RecordMismatchError
-from .entries import Entries, path_index, with_parts
+from .entries import Entries, path_index, renumbered_tree, with_parts
 from .entry import Entry
 
 
@@ -35,10 +35,12 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
     """
     new_names = _NewNames(renamer_of(path_index(record), rename), file)
     entries: list[Entry] = []
-    for entry in record.entries():
+    number: dict[int, int] = {}
+    for i, entry in enumerate(record.entries()):
         new_paths = (new_names.of(path) for path in (entry.path, *entry.ties))
         paths = [path for path in new_paths if path is not None]
         if paths:
+            number[i] = len(entries)
             renamed_entry = dataclasses.replace(
                 entry, path=paths[0], ties=tuple(paths[1:])
             )
@@ -52,6 +54,15 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
         for path, value in (record.tree or {}).items()
         if (new_path := new_names.of(path)) is not None
     }
+
+    def refusal(path: str, i: int) -> Exception:
+        problem = (
+            f"{path}: {record.entries()[i].path}, a tensor in the plain data there, is "
+            "dropped; drop both or none"
+        )
+        return RecordMismatchError(file, [problem])
+
+    tree = renumbered_tree(tree, number, refusal)
     return with_parts(record, entries=entries, tree=tree), new_names.changed
 
 

@@ -124,12 +124,18 @@ def test_a_rule_and_its_inverse_give_what_was_there(
         (MergeTensors(["w", "nothing"], "a"), "the record has w but not nothing"),
         (MergeTensors(["w", "v"], "a"), "cannot be joined"),
         (RenameField("w", "v"), "two entries would be named v"),
+        (SplitTensor("w", ["v", "u"]), "two entries would be named v"),
+        (SplitTensor("w", ["a", "a"]), "two entries would be named a"),
+        (MergeTensors(["w"], "v"), "two entries would be named v"),
+        (UnstackTensor("w", "layers.*"), r"two entries would be named layers\.0"),
+        (StackTensors("layers.*", "w"), "two entries would be named w"),
     ],
     ids=str,
 )
 def test_a_rule_that_does_not_fit_says_so(rule: Any, problem: str) -> None:
-    data = define(nest({"w": (4, 2), "v": (3,)}))().save_record()
-    net = define(nest({"w": (4, 2), "v": (3,)}), 1, {0: [rule]})()
+    shapes = {"w": (4, 2), "v": (3,), "layers.0": (1,), "layers.1": (1,)}
+    data = define(nest(shapes))().save_record()
+    net = define(nest(shapes), 1, {0: [rule]})()
     before = {k: v.clone() for k, v in net.state_dict().items()}
 
     with pytest.raises(RecordMismatchError, match=problem):
