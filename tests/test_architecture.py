@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("config", "records", "core", "optim", "train", "cli")
 TEXT = (ROOT / "ARCHITECTURE.md").read_text()
@@ -41,9 +43,21 @@ def test_every_folder_is_named() -> None:
             assert f"`{package.parent.name}/`" in TEXT, package.parent
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_file_that_is_named_alone_lies_in_the_folder_of_its_section(
+    folder: str,
+) -> None:
+    section = TEXT.partition(f"\n### `{folder}/`")[2].partition("\n##")[0]
+    files = {file.name for file in (ROOT / folder).rglob("*.py")}
+
+    assert section
+    assert {*re.findall(r"`(\w+\.py)`", section)} <= files
+
+
 def test_the_page_stays_short_and_its_words_few() -> None:
     words = TEXT.partition("## Words")[2].partition("\n## ")[0]
     rows = [line for line in words.splitlines() if line.startswith("| ")]
 
     assert len(TEXT.splitlines()) <= 150
+    assert max(map(len, TEXT.splitlines())) <= 500
     assert len(rows) - 1 <= 15
