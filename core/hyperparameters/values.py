@@ -227,7 +227,7 @@ def _no_plain_data(value: Any, where: str) -> TypeError:
     cure = "Pass what it is made from"
     if is_function:
         cure = (
-            "A function is stored by its name once it is registered with "
+            "Define the function at the top of a module and register it with "
             "burnish.register_function"
         )
     return UnstoredError(

@@ -80,7 +80,7 @@ def _sizes_of_example(
     """Return the sizes that were left out, as the example tells them."""
     missing = missing_sizes_of(draft)
     if missing and not args and not kwargs:
-        raise unknown_sizes_error(missing, "they are not known")
+        raise unknown_sizes_error(missing, "left out, without an example")
     if not missing:
         return []
     return sizes_from_example(draft.tree, draft.known_classes, args, kwargs)
@@ -272,7 +272,9 @@ def sizes_from_example(
         if path not in sizes_by_path
     }
     if missing:
-        raise unknown_sizes_error(missing, "the example does not reach it")
+        raise unknown_sizes_error(
+            missing, "left out, and the example does not reach it"
+        )
     return [
         SetArguments(target=path, arguments=sizes, by="the example")
         for path, sizes in sizes_by_path.items()
@@ -286,8 +288,8 @@ def unknown_sizes_error(
     size_names = [join(path, name) for path, names in missing.items() for name in names]
     return SettingError(
         next(iter(missing)),
-        f"{', '.join(size_names[:6])} left out, and {why}. Configure it, or "
-        "pass inputs: build(example).",
+        f"no value for {', '.join(size_names[:6])}: {why}. Configure it, or pass "
+        "inputs: build(example).",
     )
 
 

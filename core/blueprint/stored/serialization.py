@@ -198,6 +198,8 @@ def _encode_edit(edit: Edit, whole: type[nn.Module]) -> dict[str, Any]:
     where = at if isinstance(at, str) else join(*at[:1])
     if isinstance(edit, SetArguments):
         return head | _encode_set_arguments(edit, where, whole)
+    # The values of other edits have no path below the part: an error names the part.
+    where = where or whole.__qualname__
     if isinstance(edit, CallMethod):
         do = "style" if edit.is_style else "call"
         return {"do": do, **head, "name": edit.name} | {

@@ -59,7 +59,9 @@ class TestInitialize:
         assert values_of(read.create().weight) == [3.0]
         assert values_of(bp.new().create().weight) == [3.0]
         assert values_of(own.create().weight) == [4.0]
-        with pytest.raises(TypeError, match=r"only those of torch\.nn\.init"):
+        with pytest.raises(
+            TypeError, match=r"^Linear: .* only those of torch\.nn\.init"
+        ):
             own.to_dict()
         data["tape"][0]["name"] = "__loader__"
         with pytest.raises(FormatError, match="no initializer '__loader__'"):
