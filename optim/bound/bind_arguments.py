@@ -97,6 +97,6 @@ def check_rounding(rounding: object, seed: object, master_dtype: object) -> None
         raise TypeError(f"seed must be an int, got {seed!r:.60}")
     if rounding == "stochastic" and master_dtype is not None:
         raise ValueError(
-            "a weight with a master weight is that rounded to nearest: pass either "
+            "a weight is its master weight rounded to nearest: pass either "
             "master_dtype, or rounding='stochastic', which takes no memory"
         )

@@ -171,7 +171,7 @@ def test_a_predicate_may_match_nothing_and_what_is_no_module_is_refused() -> Non
     assert burnish.freeze(Tied(), lambda param: False) == []
     with pytest.raises(TypeError, match="freeze: the first argument is a list"):
         burnish.freeze([], "**")  # type: ignore[arg-type]  # the point
-    with pytest.raises(TypeError, match="pattern is a str or a predicate"):
+    with pytest.raises(TypeError, match="pattern must be a str or a predicate"):
         burnish.freeze(Tied(), True)  # type: ignore[arg-type]  # the point
 
 

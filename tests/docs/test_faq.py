@@ -184,7 +184,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     "matches no parameter": lambda: AdamW().bind(
         Net(), lr=0.1, groups=[Group("heat.**")]
     ),
-    "was replaced in the module": step_a_replaced_layer,
+    "replaced in the module": step_a_replaced_layer,
     "the parameter needs": load_a_state_of_other_shapes,
     "are not finite": lambda: bound(Net(), float("nan"), nonfinite="error").step(),
     "for any other, store the state dict": save_an_optimizer_of_torch,

@@ -64,7 +64,7 @@ def test_a_layer_replaced_in_a_copy_is_stepped_and_told_as_in_the_original(
     other.second = nn.Linear(4, 2)
     before = values(other.second)
     set_grads(other, 2)
-    with pytest.warns(RuntimeWarning, match=r"second\.weight, second\.bias was repl"):
+    with pytest.warns(RuntimeWarning, match=r"second\.weight, second\.bias were repl"):
         copied.step()
 
     pairs = zip(values(other.second), before, strict=True)
@@ -102,7 +102,7 @@ def test_a_module_that_holds_its_optimizer_is_copied_with_it(
 
     other.second = nn.Linear(4, 2)
     set_grads(other, 1)
-    with pytest.warns(RuntimeWarning, match=r"second\.weight, second\.bias was repl"):
+    with pytest.warns(RuntimeWarning, match=r"second\.weight, second\.bias were repl"):
         other.optimizer.step()
 
     assert other.optimizer._bound.params.current()[0].tensor is other.first.weight
@@ -116,7 +116,7 @@ def test_a_copy_of_a_copy_belongs_to_the_copy_of_its_module(
     other.second = nn.Linear(4, 2)
     set_grads(other, 1)
 
-    with pytest.warns(RuntimeWarning, match=r"second\.weight, second\.bias was repl"):
+    with pytest.warns(RuntimeWarning, match=r"second\.weight, second\.bias were repl"):
         copied.step()
 
 

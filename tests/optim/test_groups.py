@@ -143,7 +143,7 @@ def test_a_copy_of_module_and_optimizer_belongs_together_as_they_did() -> None:
             copied.apply_gradients(0.1, net, grads)
         other[2] = torch.nn.Linear(16, 4)
         before = other[2].weight.detach().clone()
-        with pytest.warns(RuntimeWarning, match=r"2\.weight, 2\.bias was replaced"):
+        with pytest.warns(RuntimeWarning, match=r"2\.weight, 2\.bias were replaced"):
             drive(copied, other, 2)
         assert not torch.equal(other[2].weight, before)
 

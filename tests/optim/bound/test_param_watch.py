@@ -40,7 +40,7 @@ def test_a_parameter_replaced_in_the_module_is_stepped_with_its_state(
         {k: v.clone() for k, v in net.state_dict().items()}, assign=True
     )
     set_grads(net, 2)
-    with pytest.warns(RuntimeWarning, match=r"0\.weight.*was replaced"):
+    with pytest.warns(RuntimeWarning, match=r"0\.weight.*w(as|ere) replaced"):
         adaptor.step()
 
     assert same(values(peer), net)
@@ -71,7 +71,7 @@ def test_a_parameter_that_was_replaced_is_stepped_whatever_gradient_the_old_one_
     old, before = net[2].weight, net[0].weight.detach().clone()
     set_grads(net, 2)
 
-    with pytest.warns(RuntimeWarning, match=r"0\.weight.*was replaced"):
+    with pytest.warns(RuntimeWarning, match=r"0\.weight.*w(as|ere) replaced"):
         adaptor.step()
 
     assert not torch.equal(before, net[0].weight)
@@ -149,7 +149,7 @@ def test_a_grad_scaler_unscales_a_parameter_that_was_replaced() -> None:
 
     module.zero_grad()
     scaler.scale(module(X).sum()).backward()
-    with pytest.warns(RuntimeWarning, match=r"2\.weight, 2\.bias was replaced"):
+    with pytest.warns(RuntimeWarning, match=r"2\.weight, 2\.bias were replaced"):
         scaler.step(adaptor)
 
     assert torch.allclose(module[2].bias, before - 0.1 * len(X))
@@ -161,7 +161,7 @@ def test_gradients_of_a_parameter_that_was_replaced_are_zeroed_before_its_step()
     module, adaptor = replaced_head()
     module(X).sum().backward()
 
-    with pytest.warns(RuntimeWarning, match="was replaced"):
+    with pytest.warns(RuntimeWarning, match=r"w(as|ere) replaced"):
         adaptor.zero_grad()
 
     assert module[2].weight.grad is None
@@ -172,7 +172,7 @@ def test_a_parameter_that_was_replaced_moves_to_where_it_is_evaluated() -> None:
     module, adaptor = replaced_head(ScheduleFreeAdamW())
     before = module[2].weight.detach().clone()
 
-    with pytest.warns(RuntimeWarning, match="was replaced"):
+    with pytest.warns(RuntimeWarning, match=r"w(as|ere) replaced"):
         adaptor.eval()
 
     assert not torch.equal(module[2].weight, before)
@@ -184,7 +184,7 @@ def test_what_replaced_a_parameter_may_be_added_as_a_group_of_its_own(
 ) -> None:
     module, adaptor = replaced_head()
     if is_followed:
-        with pytest.warns(RuntimeWarning, match="was replaced"):
+        with pytest.warns(RuntimeWarning, match=r"w(as|ere) replaced"):
             assert len(adaptor.param_groups) == 1
 
     adaptor.add_param_group({"params": module[2].parameters(), "lr": 0.0})
