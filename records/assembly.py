@@ -45,7 +45,7 @@ def assembled(
 def _by_path(parts: Mapping[str, object], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, part in parts.items():
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-            raise TypeError(f"{prefix or 'record'}: names are texts, found {name!r}")
+            raise TypeError(f"{prefix or 'record'}: a name must be a str, got {name!r}")
         path = join(prefix, name)
         # Extra state is a dict as often as not.
         is_extra = name == EXTRA_STATE
@@ -74,7 +74,7 @@ class _Assembly(Collected):
         elif isinstance(part, Storable):
             raise TypeError(
                 f"{path}: {with_article(type(part).__qualname__)} has declared fields "
-                "and is not a part of a module; give it in a field of a record"
+                "and cannot be part of a module's record; put it in a field of a record"
             )
         else:
             self.add_plain(path, part)

@@ -49,21 +49,21 @@ class SnapshotOptions:
         TypeError or ValueError for what is none, or where it would say nothing.
         """
         if type(wait) is not bool:
-            raise TypeError(f"wait is True or False, got {wait!r:.60}")
+            raise TypeError(f"wait must be True or False, got {wait!r:.60}")
         if snapshot not in ("copy", "lazy"):
-            raise ValueError(f"snapshot is 'copy' or 'lazy', got {snapshot!r:.60}")
+            raise ValueError(f"snapshot must be 'copy' or 'lazy', got {snapshot!r:.60}")
         if type(staging) is not int or staging < 0:
             raise ValueError(
-                f"staging is a number of bytes from 0 on, got {staging!r:.60}"
+                f"staging must be a number of bytes from 0 up, got {staging!r:.60}"
             )
         if snapshot == "lazy" and wait:
             raise ValueError(
-                "snapshot='lazy' is for saves that nobody waits for; add wait=False"
+                "snapshot='lazy' is for saves in the background; add wait=False"
             )
         if snapshot == "copy" and staging != STAGING:
             raise ValueError(
-                "staging= limits the copies of snapshot='lazy'; with 'copy' all is "
-                "copied"
+                "staging= limits the copies of snapshot='lazy'; 'copy' copies "
+                "everything"
             )
         if snapshot == "lazy":
             # Optimizers that step from now on are known to the first save.
@@ -239,7 +239,7 @@ def save_in_background(
     """
     if not isinstance(file, str | os.PathLike):
         raise ValueError(
-            "wait=False writes to a path, which is complete at its end; "
+            "wait=False writes to a path, which is complete when the save ends; "
             + (
                 "bytes are returned at once, so leave it out"
                 if file is ...

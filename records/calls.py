@@ -90,7 +90,7 @@ def _check_flag(call: str, name: str, value: object, may_be_none: bool) -> None:
     if value is None and may_be_none:
         return
     choice = "True, False or None" if may_be_none else "True or False"
-    raise TypeError(f"{call}: {name} is {choice}, got {value!r:.60}")
+    raise TypeError(f"{call}: {name} must be {choice}, got {value!r:.60}")
 
 
 def home_of(
@@ -164,9 +164,7 @@ class _Call:
         except TypeError as error:
             # Python says nothing of what may be given by name only.
             is_option = "too many positional" in str(error) and "{}" in self.example
-            more = (
-                "; what follows goes by name" if is_option and self._options() else ""
-            )
+            more = "; pass the rest by name" if is_option and self._options() else ""
             return self.describe(f"{error}{more}")
         return None
 

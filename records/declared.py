@@ -118,7 +118,8 @@ class Declared:
         )
         if isinstance(again, defaultdict) and has_factory:
             raise TypeError(
-                f"{path}: the factory of a defaultdict cannot be stored; declare a dict"
+                f"{path}: the default_factory of a defaultdict cannot be stored; "
+                "declare a dict"
             )
 
 
@@ -157,7 +158,7 @@ def _is_same_key(key: object, again: object) -> bool:
 
 
 def _stray_key(key: object, path: str) -> str:
-    return f"{path}: a dict with the key {key!r} is not what its field declares"
+    return f"{path}: a dict with the key {key!r} is not what the field declares"
 
 
 def _check_kept(
@@ -222,8 +223,8 @@ def _check_class_of_record(value: Storable, again: Storable, path: str) -> None:
     if type(value) is not type(again) and declares_fields(type(again)):
         name, other = (with_article(type(v).__qualname__) for v in (value, again))
         raise TypeError(
-            f"{path}: {name} would come back as {other}, which the field declares too "
-            "or instead; give one of them another name, or another field"
+            f"{path}: {name} would come back as {other}, which the field declares; "
+            "rename one of them, or store it in another field"
         )
 
 

@@ -21,7 +21,7 @@ TRUNCATED = (
 )
 """What to do about a file that ends before its content."""
 
-ADDED = "Something was added to it: copy the file again."
+ADDED = "Data was appended to it: copy the file again."
 """What to do about a file that goes on after its content."""
 
 
@@ -59,7 +59,7 @@ class RecordVersionError(RecordError):
         return (
             f"{self.file}: {self.what} is version {self.found}, and the newest that "
             f"this program reads is {self.newest}. Upgrade the program that reads it, "
-            "or save the file again with an older one."
+            "or save the file again with an older version."
         )
 
 
@@ -109,8 +109,8 @@ class MissingChecksumError(RecordChecksumError):
 
     def __str__(self) -> str:
         return (
-            f"{self.file}: it has no checksum for each tensor, so nothing says what "
-            "was written. Save it again as .mpk, .json or .safetensors, or verify it "
+            f"{self.file}: it has no checksums of its tensors, so it cannot be "
+            "verified. Save it again as .mpk, .json or .safetensors, or verify it "
             "without strict=True."
         )
 
@@ -126,8 +126,8 @@ class PinnedDigestError(RecordChecksumError):
     def __str__(self) -> str:
         return (
             f"{self.file}: its SHA-256 is {self.sha256}, expected {self.expected}. It "
-            "is not the file that was pinned, and nothing of it was used. Get that one "
-            "again, or pin the new sum if its publisher says that the file changed."
+            "is not the pinned file, and none of it was used. Get that file again, or "
+            "pin the new digest if the publisher confirms that the file changed."
         )
 
 

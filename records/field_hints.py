@@ -20,8 +20,8 @@ def hints_of_fields(cls: type[Storable]) -> dict[str, Any]:
     except NameError as error:
         raise TypeError(
             f"{cls.__qualname__}: an annotation of its fields cannot be read "
-            f"({error}); a class that a text names must stand at the top of its "
-            "module, outside of `if TYPE_CHECKING`"
+            f"({error}); a class that a string names must be defined at the top level "
+            "of its module, outside `if TYPE_CHECKING`"
         ) from error
     setattr(cls, _HINTS, hints)
     return hints

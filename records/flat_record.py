@@ -56,7 +56,7 @@ class FlatRecord(RecordView, Storable):
             isinstance(parts, Storable) or not isinstance(parts, Mapping)  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         ):
             raise TypeError(
-                "a record is put together of parts by name, as in "
+                "a record is assembled from named parts, as in "
                 f"{type_name or 'Flat'}Record(weight=tensor); got "
                 f"{with_article(type(parts).__qualname__)}"
             )
@@ -181,7 +181,8 @@ def _warn_of_unread(reading: Reading) -> None:
     """Warn of what was not saved, since nothing of it was read; who chose knows."""
     if reading.beside and reading.only is None:
         warn_user(
-            f"saved is the state dict of {reading.file!r}, and not what stands beside "
-            f"it: {first_names(reading.beside, 8)}. burnish.save_record(torch.load("
-            f"{reading.file!r}, weights_only=True), file) saves it whole"
+            f"only the state dict of {reading.file!r} is saved, not what is stored "
+            f"beside it: {first_names(reading.beside, 8)}. "
+            f"burnish.save_record(torch.load({reading.file!r}, weights_only=True), "
+            "file) saves it whole"
         )

@@ -105,13 +105,13 @@ class Format(ABC):
         self, contents: Contents, index: FileIndex, sink: Sink, options: WriteOptions
     ) -> None:
         """Write ``contents`` without payloads, which lie where ``index`` says."""
-        raise NotImplementedError(f"{self.name} has no files without payloads")
+        raise NotImplementedError(f"{self.name} cannot write files without payloads")
 
     def encode_folder_index(
         self, contents: Contents, index: FolderIndex, sink: Sink
     ) -> None:
         """Write ``contents`` without payloads, which lie in the parts of a folder."""
-        raise NotImplementedError(f"{self.name} has no folders of parts")
+        raise NotImplementedError(f"{self.name} cannot write folders of parts")
 
     def digest(self, source: Source) -> bytes:
         """Return what tells the content of ``source`` from any other.
@@ -145,7 +145,7 @@ class Format(ABC):
 def _advice(cls: type[Format], missing: list[str]) -> str:
     former = [name for name in ("write", "read") if name in vars(cls)]
     change = (
-        f" Its {' and '.join(former)} were of the contract before: a format no longer "
+        f" {' and '.join(former)} belonged to the earlier contract: a format no longer "
         "sees tensors, precisions or sums. Turn write(record, sink, options) into "
         "encode(contents, sink, options), which writes contents.header and the chunks "
         "of contents.payloads() as they come and then contents.sums, and read(source) "

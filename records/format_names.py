@@ -41,7 +41,7 @@ def check_format_name(name: str) -> None:
     """Raise ValueError, which lists those that there are, for an unknown format."""
     if name not in registered_suffixes.entries and name not in BUILT_IN:
         names = ", ".join(sorted({*registered_suffixes, *BUILT_IN}))
-        raise ValueError(f"there is no format {name!r}; there are {names}")
+        raise ValueError(f"there is no format {name!r}; choose one of {names}")
 
 
 def suffixes() -> dict[str, str]:

@@ -60,7 +60,7 @@ def text_cost(data: bytes | memoryview) -> int:
 def unstorable_text(where: str) -> RecordError:
     """Return the error that ``where`` a text stands that is not valid Unicode."""
     return RecordError(
-        f"{where}: a text that is not valid Unicode (it holds half of a surrogate "
+        f"{where}: a string that is not valid Unicode (it holds half of a surrogate "
         "pair); replace it, or store it as bytes"
     )
 

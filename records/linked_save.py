@@ -228,7 +228,7 @@ def _is_readable(file: Path) -> bool:
     except FileNotFoundError:
         return False
     except RecordError as error:
-        LOG.warning("%s: damaged, so that it is written again (%s)", file, error)
+        LOG.warning("%s: damaged, so it is written again (%s)", file, error)
         return False
     return True
 

@@ -167,9 +167,9 @@ def check_precision(record: Entries, precision: Precision) -> None:
     if precision.tensor or precision.paths or precision.has_own_rule:
         return
     raise ValueError(
-        "precision= is that of parameters, and nothing says which tensors of "
-        f"{with_article(record.type_name)} these are. Choose them by path, as in "
-        "burnish.records.Precision(paths={'model.**': 'half'}), or take all, "
+        "precision= applies to parameters, and nothing marks the tensors of "
+        f"{with_article(record.type_name)} as such. Choose them by path, as in "
+        "burnish.records.Precision(paths={'model.**': 'half'}), or choose all: "
         "Precision(tensor='half')."
     )
 

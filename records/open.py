@@ -63,7 +63,8 @@ def open_record(
     """
     if hyperparameters not in (None, "compare", "ignore"):
         raise ValueError(
-            f"hyperparameters is 'compare' or 'ignore', got {hyperparameters!r:.60}"
+            "hyperparameters must be 'compare' or 'ignore', got "
+            f"{hyperparameters!r:.60}"
         )
     progress_call(progress)
     record = flat_record(entries_in(file, verify=verify, map_file=mmap, sha256=sha256))
@@ -121,7 +122,7 @@ def verify_file(
     except IsADirectoryError as error:
         command = f"burnish verify {shlex.quote(str(file))}"
         raise IsADirectoryError(
-            f"{error}. The command that checks all files of a folder: {command}"
+            f"{error}. To check every file in the folder: {command}"
         ) from None
     # An opened record is its owner's to close.
     with nullcontext() if isinstance(file, Storable) else record:
@@ -180,9 +181,7 @@ def _chosen(
     except ValueError as error:
         if not is_renamed:
             raise
-        raise ValueError(
-            f"{error} Patterns mean the names that rename= gives."
-        ) from None
+        raise ValueError(f"{error} Patterns match the names after rename=.") from None
 
 
 def _check_dtype(dtype: object) -> None:
@@ -194,12 +193,12 @@ def _check_dtype(dtype: object) -> None:
         Precision(param=dtype)  # type: ignore[arg-type]  # users pass anything
     except ValueError as error:
         is_floating = isinstance(dtype, torch.dtype) and dtype.is_floating_point
-        reason = ", which has no values of whole bytes" if is_floating else ""
+        reason = ", whose values are not whole bytes" if is_floating else ""
         raise ValueError(
-            f"dtype is a floating dtype of torch, one of {', '.join(NAMED)}, or "
+            f"dtype must be a floating torch dtype, one of {', '.join(NAMED)}, or "
             f"'stored' for the file's own, got {dtype!r:.60}{reason}."
-            f"{precision_hint(dtype)} Left out, tensors get the dtypes of the module "
-            "that they are loaded into."
+            f"{precision_hint(dtype)} If it is left out, tensors get the dtypes of "
+            "the module that they are loaded into."
         ) from error
 
 
@@ -214,7 +213,7 @@ def _usable(device: torch.device | str | int) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"device={str(device)!r} cannot be used here: {reason}. Leave device= out "
-            "to have the tensors in memory, or where the module is."
+            "to load the tensors into memory, or to the module's device."
         ) from error
     return target
 
@@ -287,7 +286,7 @@ def _check_parameters(
         return
     if all(precision.stored_dtype(entry) is entry.dtype for entry in tensors):
         raise ValueError(
-            f"dtype= is that of parameters, and nothing says that tensors of this "
-            f"{record.type_name} are any ({record.reading.file}). Leave dtype= out, "
-            "and convert what you choose of open_record(file).to_data()."
+            f"dtype= applies to parameters, and nothing marks the tensors of this "
+            f"{record.type_name} as such ({record.reading.file}). Leave dtype= out, "
+            "and convert what you need from open_record(file).to_data()."
         )

@@ -77,11 +77,12 @@ class Precision:
         object.__setattr__(self, "paths", paths)
         if self.overflow not in ("error", "saturate", "allow"):
             raise ValueError(
-                f"overflow is 'error', 'saturate' or 'allow', got {self.overflow!r}"
+                "overflow must be 'error', 'saturate' or 'allow', got "
+                f"{self.overflow!r}"
             )
         if self.underflow not in (None, "allow", "warn", "error"):
             raise ValueError(
-                f"underflow is 'allow', 'warn' or 'error', got {self.underflow!r}"
+                f"underflow must be 'allow', 'warn' or 'error', got {self.underflow!r}"
             )
         for pattern in (*paths, self.keep):
             matches(pattern, "")
@@ -238,7 +239,7 @@ class RecordPrecision:
             n_entries = quantity(len(self._zeroed), "entry")
             warn_user(
                 f"{n_values} other than 0 stored as 0 in {n_entries}, {example} among "
-                "them: they are too small for the precision",
+                "them: too small for the precision",
             )
 
 
@@ -259,13 +260,15 @@ def _dtype(value: object, name: str) -> torch.dtype | None:
     if isinstance(value, str):
         if value not in NAMED:
             raise ValueError(
-                f"{name}={value!r} is not a precision; there are {', '.join(NAMED)}, "
-                "any floating torch dtype, or None for every value as it is."
+                f"{name}={value!r} is not a precision; choose {', '.join(NAMED)}, any "
+                "floating torch dtype, or None to keep every value as it is."
                 + precision_hint(value)
             )
         return NAMED[value]
     if not isinstance(value, torch.dtype) or not value.is_floating_point:
-        raise ValueError(f"{name} is a floating dtype or its name, got {value!r}")
+        raise ValueError(f"{name} must be a floating dtype or its name, got {value!r}")
     if value not in NAME_OF:
-        raise ValueError(f"{name}={value!r} has no values of whole bytes to store")
+        raise ValueError(
+            f"{name}={value!r} cannot be stored: its values are not whole bytes"
+        )
     return value

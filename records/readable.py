@@ -66,8 +66,8 @@ def entries_in(
 
 def _already_read(record: object) -> ValueError:
     return ValueError(
-        "sha256= is the sum of a file, and this is "
-        f"{with_article(type(record).__name__)}, which is read already. Give it where "
+        "sha256= is the digest of a file, and this is "
+        f"{with_article(type(record).__name__)}, which has been read. Pass it when "
         "the file is opened: burnish.open_record(file, sha256=...)."
     )
 
@@ -93,7 +93,7 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
     if not hasattr(file, "read"):
         raise not_readable(file)
     if isinstance(file, io.TextIOBase):
-        raise TypeError("the file is open for text; open it with mode 'rb'")
+        raise TypeError("the file is open in text mode; open it with mode 'rb'")
     if hasattr(file, "seekable") and file.seekable():
         return StreamSource(file, verify=verify)
     return MemorySource(

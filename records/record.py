@@ -56,8 +56,8 @@ class Record(Storable, FoldedHtml):
         reserved = [name for name in annotations_of(cls) if name in _RESERVED]
         if reserved:
             raise TypeError(
-                f"{cls.__qualname__}: a field called {reserved[0]!r} would hide what "
-                "records have of that name; give it another name"
+                f"{cls.__qualname__}: a field called {reserved[0]!r} would hide "
+                "the attribute of that name that every record has; rename the field"
             )
         _make_dataclass(cls)
         cls._declares_fields = True
@@ -211,9 +211,9 @@ class Record(Storable, FoldedHtml):
         values = self.fields()
         if names := undeclared_attributes(self, values):
             warn_user(
-                f"the {type(self).__name__} has {first_names(names, 4)}, and its class "
-                "declares no such field, so that it is not stored. Declare it with its "
-                "type, or begin its name with _ if it is not to be kept",
+                f"the {type(self).__name__} has {first_names(names, 4)}, but its class "
+                "declares no such field, so it is not stored. Declare it with its "
+                "type, or begin its name with _ if it should not be stored",
                 RuntimeWarning,
             )
         nodes = encoder.fields(values, path, depth)

@@ -53,8 +53,8 @@ def decode_record(cls: type[R], record: Entries) -> R:
                 f"found some tensors of {with_article(record.type_name)}, expected all "
                 "its fields"
             ],
-            "Open it without only= and exclude=: each field is read when it is "
-            'touched. What was chosen is read by its path, as record["path"].',
+            "Open it without only= and exclude=: a field is read only when it is "
+            'accessed. Read a selected tensor by its path: record["path"].',
         )
     if not record.is_typed:
         raise RecordMismatchError(
@@ -377,12 +377,12 @@ def _cure(cls: type[Storable], unknown: list[str], missing: list[str]) -> str:
     cures: list[str] = []
     if missing:
         cures.append(
-            f"Give {missing[0]!r} a default in {cls.__qualname__}, which stands in for "
-            "it in older files."
+            f"Give {missing[0]!r} a default in {cls.__qualname__}, which is used for "
+            "older files."
         )
     if unknown:
         cures.append(
-            "Load it as the class that was saved, or read what is there by name: "
+            "Load it as the class that was saved, or read its content by name: "
             "burnish.open_record(file)."
         )
     return " ".join(cures)

@@ -88,22 +88,22 @@ def _unread(entries: Entries, name: str) -> str:
     if name not in entries.reading.beside:
         return ""
     return (
-        " It stands beside the state dict, which alone was read: "
+        " It is stored beside the state dict, and only that was read: "
         f"torch.load({file!r}, weights_only=True)[{name!r}]."
     )
 
 
 def _cannot_be_set(name: object) -> str:
     return (
-        f"{name!r} cannot be set: a record shows what is stored. Change the module and "
-        "save it again, or make another record from other tensors: "
+        f"{name!r} cannot be set: records are read-only. Change the module and save it "
+        "again, or make a new record from other tensors: "
         "burnish.Record.from_state_dict({**record.to_state_dict(), path: tensor})"
     )
 
 
 def _cannot_be_removed(name: object) -> str:
     return (
-        f"{name!r} cannot be removed: a record shows what is stored. Leave it out: "
+        f"{name!r} cannot be removed: records are read-only. Leave it out: "
         "record.select(exclude=...), or open_record(file, exclude=...)"
     )
 
@@ -165,9 +165,9 @@ class RecordView(ReadByName, FoldedHtml, Entries):
 def _method_hint(name: str) -> str:
     """Return how a part of a record does what records have the method ``name`` for."""
     if name == "to_data":
-        return " A part is data where the whole is: open_record(file).to_data()."
+        return " Only a whole record has it: open_record(file).to_data()."
     if name in ("to_state_dict", "save", "select"):
-        return f" A part becomes a record by burnish.open_record(part).{name}(...)."
+        return f" Make the part a record first: burnish.open_record(part).{name}(...)."
     return ""
 
 
@@ -244,7 +244,7 @@ class Branch(ReadByName, FoldedHtml):
         """Return in words which names there are instead."""
         where = f" below {self._path!r}" if self._path else ""
         names = [*self._index]
-        return f"{where}; there are {first_names(names, 8)}."
+        return f"{where}; stored there: {first_names(names, 8)}."
 
     def _value(self, item: object, parts: Sequence[str]) -> Any:
         if isinstance(item, dict):

@@ -95,7 +95,7 @@ class RecordWriter:
         if self.compression is not None and not self._is_seekable_zstd():
             codec_named(self.compression, self.format)
         if self.level is not None and self.compression is None:
-            raise ValueError("level= is the compression's; give compression= as well")
+            raise ValueError("level= is that of compression=; pass that as well")
         if self.block_sums is not None:
             _check_block_sums(self)
 
@@ -179,7 +179,7 @@ class RecordWriter:
             content, name = difference
             ending = form.suffixes[0] + (f".{codec.name}" if codec else "")
             raise ValueError(
-                f"{path}: the name says {name}, and the recorder writes {content}. "
+                f"{path}: the name says {name}, but the recorder writes {content}. "
                 f"Name the file *{ending}, or leave recorder= out."
             )
 
@@ -188,13 +188,13 @@ class RecordWriter:
         form, _ = self.parts()
         if not form.is_writable:
             raise ValueError(
-                f"the format {form.name!r} is only read; write 'mpk' or 'safetensors'"
+                f"the format {form.name!r} is read-only; write 'mpk' or 'safetensors'"
             )
         if flat.is_typed and not form.typed:
             plain_data = filter(None, paths_of_plain_data(flat.tree))
             more = first_names(plain_data, 3) or "fields and containers"
             raise ValueError(
-                f"{form.name} holds tensors by name and nothing else, and "
+                f"{form.name} holds only named tensors, but "
                 f"{with_article(flat.type_name)} has {more}; write it as .mpk or .json"
             )
         if self.convention is not None:
@@ -319,11 +319,11 @@ def _check_block_sums(writer: RecordWriter) -> None:
         name = ".".join(filter(None, (writer.format, writer.compression)))
         raise ValueError(
             f"block_sums= is for 'mpk' without compression, got {name!r}: 'mpk.zst' "
-            "has sums of frames, and others are read whole"
+            "has checksums of frames, and other formats are read whole"
         )
     if writer.block_sums not in (1 << 20, 2 << 20, 4 << 20):
         raise ValueError(
-            "block_sums is 1048576, 2097152 or 4194304 bytes, got "
+            "block_sums must be 1048576, 2097152 or 4194304 bytes, got "
             f"{writer.block_sums!r:.40}"
         )
 
@@ -380,7 +380,7 @@ def _describe(
             f"a recorder writes records, got {with_article(name)}. A module is written "
             "by burnish.save_record(module, file, recorder=...); "
             "burnish.Record.from_state_dict makes a record of a dict of tensors, "
-            "open_record one of a part of one."
+            "open_record makes one of a part of a record."
         )
     flat = record.flat()
     metadata = combine_metadata(flat.metadata, metadata)
@@ -406,21 +406,21 @@ def writer_of_suffix(file: str) -> RecordWriter:
     file = os.fsdecode(file)
     content = format_of_suffix(file)
     if content is None:
-        raise ValueError(f"{no_format_in(file)} With recorder= any name goes.")
+        raise ValueError(f"{no_format_in(file)} With recorder=, any name will do.")
     if os.path.islink(file):
         place = os.path.realpath(file)
         if format_of_suffix(place) not in (None, content):
             raise ValueError(
-                f"{file}: a link to {place}, whose name says another format. Name a "
-                "file of its own, or remove the link."
+                f"{file}: a link to {place}, whose name says another format. Choose "
+                "another file name, or remove the link."
             )
     name, codec = content
     if not format_named(name).is_writable:
         stem = file[: -len(suffix_of(file.lower(), suffixes()))]
         raise ValueError(
-            f"{file}: such files are only read. Write {stem + '.mpk'!r}, or "
-            f"{stem + '.safetensors'!r} for other libraries. A file of torch is what "
-            "torch.save(record.to_state_dict(), file) writes."
+            f"{file}: such files can only be read. Write {stem + '.mpk'!r}, "
+            f"or {stem + '.safetensors'!r} for other libraries. For a torch file: "
+            "torch.save(record.to_state_dict(), file)."
         )
     if name == "mpk.zst" and codec is None:
         return RecordWriter("mpk", "zst")
@@ -431,7 +431,7 @@ def no_format_in(file: str) -> str:
     """Return in words that a name says no format, and which it could."""
     return (
         f"{file}: the name must say the format. Write {_proposal(file)!r}; "
-        f"there are {_writable_suffixes()}."
+        f"supported endings: {_writable_suffixes()}."
     )
 
 

@@ -31,8 +31,8 @@ def empty_source(source: Source) -> RecordFormatError:
     if isinstance(source, StreamSource) and source.start:
         return RecordFormatError(
             source.name,
-            f"no bytes after position {source.start:,}, where the file object stands",
-            cure="To read it from its beginning: file.seek(0).",
+            f"no bytes after position {source.start:,}, where the file object is",
+            cure="To read it from the start: file.seek(0).",
         )
     return RecordFormatError(source.name, "an empty file", cure=TRUNCATED)
 
@@ -42,7 +42,7 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
     inside = source if content is None else content
     start = bytes(inside.read(0, min(HEAD, inside.size)))
     kind = foreign_kind(start)
-    packed = "" if content is None else "a compressed file, in which is "
+    packed = "" if content is None else "a compressed file that contains "
     if kind is not None and not _stands_behind(source):
         description, cure = kind
         return ForeignFileError(
@@ -54,22 +54,22 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
     cure = _known_files()
     if isinstance(source, StreamSource) and source.start:
         cure += (
-            f" The file object stands at position {source.start:,}: file.seek(0) goes "
-            "to its beginning."
+            f" The file object is at position {source.start:,}: file.seek(0) goes "
+            "back to the start."
         )
     if source.size < _SMALL:
         cure += f" A file of {quantity(source.size, 'byte')} may be truncated."
     if not any(start) and not _stands_behind(source):
         # Not what somebody else wrote: a name whose content never came.
-        words = f"{packed}{quantity(len(start), 'zero')} at its beginning"
+        words = f"{packed}{quantity(len(start), 'zero')} at its start"
         return RecordFormatError(source.name, words, "a record", _CURE_OF_ZEROS)
     description = f"{packed}first bytes {start[:8]!r}"
     return ForeignFileError(source.name, description, "those of a known format", cure)
 
 
 _CURE_OF_ZEROS = (
-    "Its space was taken and its content is not there, as after a copy that was cut "
-    "off, or a disk that lost what it had confirmed. Copy the file again, or use an "
+    "Its space was allocated but its content never arrived, as after an interrupted "
+    "copy or a disk that lost data it had confirmed. Copy the file again, or use an "
     "older one."
 )
 
@@ -90,12 +90,12 @@ def what_to_read(folder: str) -> str:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise_of_signal(error)
-        return f"and what it holds cannot be read: {error.strerror or error}"
+        return f"and its content cannot be listed: {error.strerror or error}"
     if "checkpoint.json" in names:
         run, files = os.path.dirname(os.path.abspath(folder)), _records(names)
         return (
             f"one checkpoint of a run: burnish.Checkpoints({run!r}).restore(...) "
-            f"restores it; a part of it is a file, {first_names(files, 6)}"
+            f"restores it; its parts are files: {first_names(files, 6)}"
         )
     steps = [n for n in names if _is_file(folder, n, "checkpoint.json")]
     if steps:
@@ -106,7 +106,7 @@ def what_to_read(folder: str) -> str:
     if "state.ron" in names:
         return (
             "one checkpoint of a run of burnish.train.HyperState: load(..., "
-            f"path={folder!r}) begins with it; an object of it is a file, "
+            f"path={folder!r}) starts from it; its objects are files: "
             f"{first_names(_records(names), 6)}"
         )
     if any(_is_file(folder, name, "state.ron") for name in names):
@@ -117,8 +117,8 @@ def what_to_read(folder: str) -> str:
         return f"which burnish.from_pretrained({folder!r}, Net) reads"
     if any(name.endswith(".safetensors.index.json") for name in names):
         return (
-            f"a record in several files, of which burnish convert {folder!r} NEW.mpk "
-            "makes one"
+            f"a record in several files; burnish convert {folder!r} NEW.mpk makes one "
+            "file of it"
         )
     files = _records(names)
     if files:
@@ -139,18 +139,18 @@ def lacks_checkpoints(folder: str) -> bool:
 
 def not_readable(value: object) -> TypeError:
     """Return the error of an object that nothing can be read from."""
-    expected = "a record is read from a path, a binary file, bytes or a record"
+    expected = "a source must be a path, a binary file, bytes or a record"
     if isinstance(value, Mapping):
         return TypeError(
-            f"{expected}; got {with_article(type(value).__name__)}. A state dict "
+            f"{expected}, got {with_article(type(value).__name__)}. A state dict "
             "becomes one by burnish.Record.from_state_dict(state_dict)."
         )
     if hasattr(value, "named_parameters"):
         return TypeError(
-            f"{expected}; got {with_article(type(value).__name__)}. The record of a "
+            f"{expected}, got {with_article(type(value).__name__)}. The record of a "
             "module is burnish.core.into_record(module)."
         )
-    return TypeError(f"{expected}; got {value!r:.80}")
+    return TypeError(f"{expected}, got {value!r:.80}")
 
 
 def _is_file(folder: str, *names: str) -> bool:

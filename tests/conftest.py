@@ -95,5 +95,5 @@ def pytest_configure(config: pytest.Config) -> None:
     torch_version = tuple(map(int, version("torch").split(".")[:2]))
     if torch_version < (2, 10):
         config.addinivalue_line(
-            "filterwarnings", "ignore:torch .* may be harmed by a hostile file"
+            "filterwarnings", "ignore:torch .* is vulnerable to hostile files"
         )

@@ -13,7 +13,9 @@ E = TypeVar("E", bound=Entries)
 def check_convention(convention: object) -> None:
     """Raise ValueError unless it is one that there is."""
     if convention not in ("torch", "burn"):
-        raise ValueError(f"convention is 'torch' or 'burn', got {convention!r:.60}")
+        raise ValueError(
+            f"convention must be 'torch' or 'burn', got {convention!r:.60}"
+        )
 
 
 def convention_of(record: Entries) -> Convention:

@@ -28,18 +28,18 @@ from .wrapped_tensors import form_of, parts_by_name
 from .wrapper_forms import wrapper_node
 
 UNDECLARED_ENUM = (
-    "would come back as a text, its name, since nothing declares what it is; store its "
+    "would come back as a str, its name, since no field declares its class; store its "
     ".value, or store it in a field of a record that declares the enum"
 )
 
 UNDECLARED_RECORD = (
-    "would not come back as that, since nothing declares what it is; store it in a "
+    "would not come back as one, since no field declares its class; store it in a "
     "field that declares its class (as list[{0}] does), or store its fields()"
 )
 
 
 UNDECLARED_TYPE = (
-    "would come back as plain data, since nothing declares what it is; store it in a "
+    "would come back as plain data, since no field declares its class; store it in a "
     "field of a record that declares the class"
 )
 

@@ -207,9 +207,9 @@ class Entries:
             if not self.is_typed:
                 raise
             raise ValueError(
-                f"{error} Of {with_article(self.type_name)}, whose fields are "
-                "declared, patterns choose the tensors; open it whole for the rest: "
-                "each field is read when it is touched."
+                f"{error} Patterns select only the tensors of "
+                f"{with_article(self.type_name)}, whose fields are declared; open it "
+                "without them for the rest: a field is read only when it is accessed."
             ) from None
         entries, extra = selection(self.entries(), tree, only, exclude)
         return with_parts(self, entries=entries, tree=extra)
@@ -415,8 +415,8 @@ def selection(
 
     def refusal(path: str, i: int) -> Exception:
         return ValueError(
-            f"{path}: the plain data there is chosen, and {entries[i].path}, a "
-            "tensor in it, is not; choose both or none"
+            f"{path}: this plain data is selected, but {entries[i].path}, a tensor "
+            "in it, is not; select both or neither"
         )
 
     return chosen, renumbered_tree(extra, number, refusal)

@@ -178,7 +178,8 @@ class Entry:
         """
         if not self.shape or not 0 <= start <= stop <= self.shape[0]:
             raise IndexError(
-                f"{self.path}: rows {start} to {stop} of a tensor of shape {self.shape}"
+                f"{self.path}: no rows {start} to {stop} in a tensor of shape "
+                f"{self.shape}"
             )
         read_rectangle = getattr(self.source, "rectangle", None)
         if read_rectangle is None:

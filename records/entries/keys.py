@@ -20,7 +20,7 @@ def by_texts(value: Mapping[Any, object], path: str) -> dict[str, Any]:
         text = _text_of(key, path)
         if text in keys:
             raise TypeError(
-                f"{path}: a dict needs keys of different texts here, found "
+                f"{path}: the keys of a dict must differ as strings here, found "
                 f"{keys[text]!r} and {key!r}"
             )
         by_text[text], keys[text] = item, key

@@ -63,7 +63,7 @@ class DataEncoder(PlainDataEncoding, Encoder):
     def encode(self, value: object, path: str, depth: int = 0) -> Node:
         """Return ``value`` as a node of records."""
         if isinstance(value, bytearray | memoryview):
-            warn_of_class(value, path, "bytes, which cannot be changed")
+            warn_of_class(value, path, "bytes, which are immutable")
         node = super().encode(value, path, depth)
         if isinstance(value, torch.Tensor):
             return node
@@ -93,7 +93,7 @@ class DataEncoder(PlainDataEncoding, Encoder):
     def refusal(self, value: object, path: str) -> Exception:
         """Return the error of a value that is not plain data."""
         has_state = callable(getattr(value, "state_dict", None))
-        cure = "store its state_dict()" if has_state else "store what it is made of"
+        cure = "store its state_dict()" if has_state else "store its parts"
         return no_data(value, path, cure)
 
 
@@ -163,7 +163,7 @@ def _ordered_dict(encoding: Encoding, value: Any, path: str, depth: int) -> Node
 def _state_dict(decoding: Decoding, content: Node, path: str, depth: int) -> Any:
     values, versions = decoding.items(content, path, depth)
     if not isinstance(values, dict) or not isinstance(versions, dict):
-        raise TypeError("a state dict and the versions of its classes are dicts")
+        raise TypeError("a state dict and the versions of its classes must be dicts")
     return with_class_versions(OrderedDict(values), versions)
 
 

@@ -93,7 +93,7 @@ def unique_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        raise ValueError("a map has one key twice")
+        raise ValueError("a map has the same key twice")
     return mapping
 
 
@@ -151,14 +151,14 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
         raise ValueError(f"a map has the unknown tag {tags[0]!r}")
     content = mapping[tags[0]]
     if not _CONTENT[tags[0]](content):
-        raise ValueError(f"the tag {tags[0]!r} holds something else than it must")
+        raise ValueError(f"the tag {tags[0]!r} has content of the wrong kind")
     return tags[0], content
 
 
 def no_node(value: object) -> ValueError:
     """Return the error of what stands where plain data must."""
     return ValueError(
-        f"found {with_article(type(value).__name__)} where plain data must stand"
+        f"found {with_article(type(value).__name__)}, expected plain data"
     )
 
 

@@ -84,7 +84,7 @@ class PlainDataEncoding(Encoding):
         if base is not None:
             name = with_article(base.__name__)
             warn_of_class(
-                value, path, f"{name}, since no file tells classes of one's own"
+                value, path, f"{name}, since files do not store user-defined classes"
             )
         return kind
 
@@ -129,9 +129,9 @@ def usual_cure(value: object) -> str:
     if callable(getattr(value, "model_dump", None)):
         return "store value.model_dump(), the dict of its fields"
     if isinstance(value, torch.utils.data.DataLoader):
-        return "make it by burnish.train.ResumableLoader, which knows where it stands"
+        return "use a burnish.train.ResumableLoader, which saves its position"
     if isinstance(value, torch.utils.data.Sampler):
-        return "make it by burnish.train.ResumableSampler, which knows where it stands"
+        return "use a burnish.train.ResumableSampler, which saves its position"
     return ""
 
 
@@ -154,9 +154,9 @@ def _defaultdict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
     if name is None:
         if value.default_factory is not None:
             warn_user(
-                f"{path}: a defaultdict comes back as a dict, since no file tells its "
-                f"default_factory, {short_repr(value.default_factory, 60)}; those of "
-                f"{', '.join(FACTORIES.values())} come back as they are"
+                f"{path}: a defaultdict comes back as a dict, since files do not store "
+                f"its default_factory, {short_repr(value.default_factory, 60)}; those "
+                f"of {', '.join(FACTORIES.values())} come back unchanged"
             )
         return _mapping(encoding, value, path, depth)
     return {"$defaultdict": [name, encoding.encode(dict(value), path, depth + 1)]}
@@ -200,7 +200,7 @@ def _numpy_number(encoding: Encoding, value: Any, path: str, depth: int) -> Node
 def _number_of_numpy(pair: Any) -> object:
     name, number = pair
     if not isinstance(number, int | float):
-        raise TypeError(f"no number: {number!r:.60}")
+        raise TypeError(f"not a number: {number!r:.60}")
     # An array takes what fits its type alone, in every version of numpy.
     value: object = np.array([number]).astype(_NUMPY_TYPES[name], casting="unsafe")[0]
     if value != number and number == number:

@@ -142,8 +142,8 @@ def _check_prefix(paths: Collection[str], old_path: object, new_path: object) ->
     """Raise for an old name that nothing has, or for what is not a pair of names."""
     if not isinstance(old_path, str) or not isinstance(new_path, str):
         raise TypeError(
-            f"rename: {old_path!r} to {new_path!r}; both are paths, or beginnings "
-            "of them. To leave an entry out, use exclude="
+            f"rename: {old_path!r} to {new_path!r}; both must be paths, or prefixes "
+            "of paths. To leave an entry out, use exclude="
         )
     if old_path and not any(
         p == old_path or p.startswith(old_path + ".") for p in paths
@@ -156,7 +156,7 @@ def _check_prefix(paths: Collection[str], old_path: object, new_path: object) ->
 
 
 def _refuse_empty(path: str) -> str:
-    raise ValueError(f"rename: {path!r} is an entry, and needs a name; found ''")
+    raise ValueError(f"rename: {path!r} is an entry and needs a name, found ''")
 
 
 def _beginnings(paths: Iterable[str]) -> set[str]:

@@ -104,7 +104,7 @@ def check_any_chosen(
 
 def _examples(paths: Sequence[str]) -> str:
     """Return some of the names that a pattern could have matched."""
-    return f" There are {first_names(paths, 6)}." if paths else ""
+    return f" Available: {first_names(paths, 6)}." if paths else ""
 
 
 def unmatched(
@@ -121,7 +121,7 @@ def unmatched(
             continue
         inside = f"{pattern}.**"
         if any(m(path, None) for m in matchers(inside) for path in paths):
-            yield pattern, f" To choose all that is in it, write {inside!r}."
+            yield pattern, f" To choose everything in it, write {inside!r}."
         else:
             yield pattern, did_you_mean(pattern, paths)
 

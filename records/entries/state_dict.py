@@ -28,15 +28,14 @@ def record_of_state_dict(state_dict: Mapping[str, object]) -> Entries:
     """
     if not callable(getattr(state_dict, "items", None)):
         raise TypeError(
-            "a state dict is a dict from names to tensors, as module.state_dict() "
-            f"returns it, got {short_repr(state_dict)}. A file is read by "
-            "burnish.open_record(file)."
+            "a state dict must map names to tensors, as module.state_dict() does, got "
+            f"{short_repr(state_dict)}. To read a file, use burnish.open_record(file)."
         )
     _refuse_checkpoint(state_dict)
     collected = Collected()
     for path, value in state_dict.items():
         if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-            raise TypeError(f"a state dict has str keys, found {path!r}")
+            raise TypeError(f"a state dict must have str keys, found {path!r}")
         if isinstance(value, torch.Tensor):
             collected.add_tensor(path, value)
         else:

@@ -36,7 +36,7 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
     if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
         raise ForeignFileError(
             file,
-            "the state of an optimizer of torch",
+            "the state of a torch optimizer",
             "the state dict of a module",
             f"The optimizer loads it: optimizer.load_state_dict({read}).",
         )
@@ -104,8 +104,8 @@ def _dotted(path: _Keys) -> str:
 def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str, read: str) -> None:
     beside = first_names(map(_dotted, paths), 5)
     warn_user(
-        f"{file}: read is the state dict {_dotted(path)!r}, and not the "
-        f"weights beside it ({len(paths)}): {beside}. For another one: "
+        f"{file}: only the state dict {_dotted(path)!r} was read, not the "
+        f"weights beside it ({len(paths)}): {beside}. To read others: "
         f"burnish.Record.from_state_dict({read}[key]).",
     )
 

@@ -68,8 +68,8 @@ class StoredWrappers:
         entry = path_index(self._record).get(part)
         if entry is None:
             problem = (
-                f"{path}: no tensor can be made of what is stored ({part}: there is no "
-                "such tensor)"
+                f"{path}: the stored data does not describe a tensor ({part} is "
+                "missing)"
             )
             raise RecordMismatchError(self._record.reading.file, [problem])
         return entry
@@ -92,6 +92,6 @@ def _stored_forms(record: Entries) -> Iterator[tuple[str, Form]]:
         if not is_form(form):
             raise RecordFormatError(
                 record.reading.file,
-                f"{path}: {short_repr(form, 100)} is not a form of a tensor",
+                f"{path}: {short_repr(form, 100)} is not the form of a tensor",
             )
         yield path, form

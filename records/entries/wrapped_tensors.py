@@ -113,7 +113,7 @@ def make_wrapper(
         problem = f"{type(error).__name__}: {error}"
     else:
         return tensor  # type: ignore[no-any-return]
-    line = f"{path or 'record'}: no tensor can be made of what is stored "
+    line = f"{path or 'record'}: the stored data does not describe a tensor "
     raise RecordMismatchError(file, [f"{line}({problem:.300})"])
 
 
@@ -123,13 +123,13 @@ class _RefusalError(Exception):
 
 def _allowed_class(form: Form, parts: Mapping[str, object]) -> type[Tensor]:
     if not is_form(form) or form["tensors"] != [*parts]:
-        raise _RefusalError(f"{short_repr(form, 100)} is not a form of a tensor")
+        raise _RefusalError(f"{short_repr(form, 100)} is not the form of a tensor")
     module, name = form[CLASS]
     cls = allowed_tensor_class(module, name)
     if cls is None:
         raise _RefusalError(
-            f"it is {with_article(module)}.{name}, and no file may name such classes "
-            f"unless you say so: with burnish.allow_classes({name}): ..."
+            f"it is {with_article(module)}.{name}, a class that a file may name only "
+            f"if you allow it: with burnish.allow_classes({name}): ..."
         )
     return cls
 
@@ -142,11 +142,11 @@ def _check(
         raise _RefusalError(f"it became {with_article(type(tensor).__name__)}")
     living_form = form_of(tensor, path)
     if not is_same_form(form, living_form):
-        raise _RefusalError(form_difference(form, living_form, "what it makes"))
+        raise _RefusalError(form_difference(form, living_form, "the result"))
     for name, part in parts.items():
         living_part = getattr(tensor, name)
         if (living_part.shape, living_part.dtype) != (part.shape, part.dtype):
-            raise _RefusalError(f"{name} became another tensor")
+            raise _RefusalError(f"{name} became a different tensor")
 
 
 def _flattened(tensor: Tensor, path: str) -> tuple[list[str], Any]:
@@ -157,7 +157,7 @@ def _flattened(tensor: Tensor, path: str) -> tuple[list[str], Any]:
         raise_of_signal(error)
         name = type(tensor).__qualname__
         raise RecordError(
-            f"{path}: {with_article(name)} does not tell its parts: {error}"
+            f"{path}: {with_article(name)} does not list its parts: {error}"
         ) from error
 
 
@@ -172,7 +172,7 @@ class _ContextEncoding(Encoding):
         """Return the error of what is not plain data."""
         return RecordError(
             f"{self._where} holds {short_repr(value, 100)}, which is not plain data, "
-            "so that nothing could bring it back. Store the tensors that it is made of."
+            "so it could not be restored. Store its inner tensors instead."
         )
 
     def too_deep(self, path: str) -> Exception:

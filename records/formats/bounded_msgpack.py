@@ -50,7 +50,7 @@ def pack_bounded(header: dict[str, Any], limit: int) -> memoryview:
     packed: memoryview = packer.getbuffer()
     if len(packed) > limit:
         raise RecordError(
-            f"the header would take {len(packed):,} bytes, and files may have "
+            f"the header would take {len(packed):,} bytes, but files may have "
             f"{limit:,}; store fewer entries or less metadata in one file"
         )
     return packed

@@ -207,7 +207,7 @@ def _sorted(table: dict[str, Any]) -> dict[str, Any]:
 def _check_readable(tables: Mapping[str, Any], size: int) -> None:
     """Raise RecordError if the reader would refuse the texts in a file of ``size``."""
     texts = tables.get("metadata", {})
-    problem = "" if cost_of(texts.items()) <= allowance(size) else "long texts"
+    problem = "" if cost_of(texts.items()) <= allowance(size) else "long strings"
     data = texts.get(OURS, "").encode()
     if data and most_memory(data) > allowance(0):
         try:
@@ -216,8 +216,8 @@ def _check_readable(tables: Mapping[str, Any], size: int) -> None:
             problem = error.found
     if problem:
         raise RecordError(
-            f"more metadata or plain data than a reader takes ({problem}). Write .mpk, "
-            "or store long lists of numbers as tensors or arrays"
+            f"more metadata or plain data than a reader accepts ({problem}). Write "
+            ".mpk, or store long lists of numbers as tensors or arrays"
         )
 
 
@@ -234,7 +234,7 @@ def _check_limits(
     ):
         if count > most:
             raise RecordError(
-                f"{count:,} {noun}, and Burn reads files of at most {most:,}; write "
+                f"{count:,} {noun}, but Burn reads files of at most {most:,}; write "
                 ".mpk, or parts of the record with only= and exclude="
             )
 
@@ -259,7 +259,7 @@ def _our_value(data: bytes, file: str, budget: int) -> Any:
         reader = JsonReader.of(data, file, budget)
         value = reader.value()
         if reader.next():
-            raise reader.error("something after the end")
+            raise reader.error("data after the end")
     return value
 
 

@@ -98,7 +98,7 @@ class CborReader:
             levels[-1] -= 1
             n_inside = self._skip_head()
             if n_inside and len(levels) >= _MOST_DEPTH:
-                raise self.error(f"values nested over {_MOST_DEPTH} levels deep")
+                raise self.error(f"values nested deeper than {_MOST_DEPTH} levels")
             if n_inside:
                 levels.append(n_inside)
 
@@ -193,7 +193,7 @@ def _packed_float(value: float) -> bytes:
         is_exact = struct.unpack(form, raw)[0] == value or math.isnan(value)
         if is_exact:
             return bytes([0xE0 | info]) + raw
-    raise ValueError(f"no float: {value!r}")
+    raise ValueError(f"not a float: {value!r}")
 
 
 def _head(major: int, argument: int) -> bytes:

@@ -47,7 +47,7 @@ def open_files(
         if digest_of(neighbor) != file.digest:
             raise RecordFormatError(
                 source.name,
-                f"{file.name} beside it, with another content",
+                f"{file.name} beside it, with different content",
                 "the file that was saved with it",
                 "Copy the whole folder again, or use an older one.",
             )

@@ -34,7 +34,7 @@ class FrameSource:
             )
         if bytes(packed.read(0, len(MARK))) != MARK:
             raise RecordFormatError(
-                packed.name, "other first bytes than an .mpk.zst has"
+                packed.name, "unexpected first bytes", "those of an .mpk.zst file"
             )
         self._frames: np.ndarray[Any, Any] = _starts(rows[:, 0])
         self._contents: np.ndarray[Any, Any] = _starts(rows[:, 1])
@@ -136,12 +136,12 @@ def _decoded(frame: memoryview, size: int, file: str) -> bytes:
             or stated.dict_id
             or stated.window_size > 8 * MOST_CONTENT
         ):
-            raise RecordFormatError(file, "a frame that is not what its table says")
+            raise RecordFormatError(file, "a frame that does not match its table")
         content = decompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise RecordChecksumError(file, "a compressed frame") from error
     if len(content) != size:
-        raise RecordFormatError(file, "a frame that is not what its table says")
+        raise RecordFormatError(file, "a frame that does not match its table")
     return content
 
 

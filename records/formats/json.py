@@ -70,7 +70,8 @@ class Json(Format):
         """Write a line for what is plain, then each tensor's values in lines."""
         if options.payload not in (None, "numbers", "base64"):
             raise ValueError(
-                f"payload is 'numbers' or 'base64' in JSON, got {options.payload!r}"
+                "payload must be 'numbers' or 'base64' in JSON, got "
+                f"{options.payload!r}"
             )
         header = contents.header
         sink.write(_head_text(header))
@@ -101,14 +102,14 @@ class Json(Format):
             else:
                 raise reader.error(f"the unknown key {key!r:.80}")
         if reader.next():
-            raise reader.error("something after the end", ADDED)
+            raise reader.error("data after the end", ADDED)
         if header.pop("burnish", None) is None:
             raise ForeignFileError(
                 source.name,
                 "JSON without the key 'burnish'",
                 "a record",
-                "It is not a record, or somebody removed the key, which says "
-                f'its version: "burnish": {VERSION}.',
+                "It is not a record, or the key that gives its version was removed: "
+                f'"burnish": {VERSION}.',
             )
         header = {"tree": None, "metadata": {}, **header}
         record, entries = stored_record(header, source.name, added={})
@@ -144,7 +145,7 @@ def _check_readable(head: bytes, ties: list[Any]) -> None:
             reader.spend(_ties_cost(names))
     except RecordFormatError as error:
         raise RecordError(
-            f"more metadata or plain data than a reader of JSON takes ({error.found}). "
+            f"more metadata or plain data than a JSON reader accepts ({error.found}). "
             "Write .mpk, or store long lists of numbers as tensors or arrays"
         ) from error
 
@@ -248,8 +249,9 @@ def _place(reader: JsonReader, *, is_base64: bool) -> tuple[int, int, bool]:
 
 def _check_version(version: object, file: str) -> None:
     if isinstance(version, str) and version.isalpha():
-        content = f"what a command of burnish prints with --json ({version!r:.40})"
-        raise ForeignFileError(file, content, "a record", "Name the file it tells of.")
+        content = f"the --json output of a burnish command ({version!r:.40})"
+        cure = "Pass the file that it describes."
+        raise ForeignFileError(file, content, "a record", cure)
     if type(version) is not int or version < 1:
         raise RecordFormatError(file, f"the version {version!r:.40}", str(VERSION))
     if version > VERSION:

@@ -88,7 +88,7 @@ def _integers(integers: list[int], dtype: torch.dtype) -> torch.Tensor:
 def _check_types(types: set[type], allowed: set[type], expected: str) -> None:
     if not types <= allowed:
         stray = (types - allowed).pop().__name__
-        raise ValueError(f"found {stray} where {expected} must stand")
+        raise ValueError(f"found {stray}, expected {expected}")
 
 
 def _names(
@@ -118,7 +118,7 @@ def _bits_of(name: str, dtype: torch.dtype) -> int:
         )
         if _wide(raw).isnan():
             return bits
-    raise ValueError(f"{name!r:.40}, which no {NAME_OF[dtype]} is called")
+    raise ValueError(f"{name!r:.40}, which is not a {NAME_OF[dtype]} value")
 
 
 def _unsigned(value: torch.Tensor) -> int:

@@ -147,7 +147,8 @@ class JsonReader:
         try:
             return self._value(0)
         except RecursionError:
-            raise self.error("nested too deep to be read from so deep a call") from None
+            problem = "nested too deeply to be read at this call depth"
+            raise self.error(problem) from None
 
     def _value(self, depth: int) -> Any:
         byte = self.next()
@@ -223,7 +224,7 @@ class JsonReader:
         """Count memory that is taken; raise where the text may not take as much."""
         self._spent += count
         if self._spent > self._budget:
-            raise self.error(f"values that would fill over {self._budget:,} bytes")
+            raise self.error(f"values that would take over {self._budget:,} bytes")
 
     def error(self, problem: str, cure: str = "") -> RecordFormatError:
         """Return the error that ``problem`` was found here.
@@ -256,7 +257,7 @@ class JsonReader:
     def long_text(self) -> LongText:
         """Read a text; return it in UTF-8, spaces behind it if it is long."""
         if self.next() != b'"':
-            raise self.error("expected a text")
+            raise self.error("expected a string")
         start, end = self._extent_of_string()
         with memoryview(self._window) as window:
             self.spend(text_cost(window[start:end]))
@@ -304,7 +305,7 @@ class JsonReader:
     def _match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
         match = pattern.match(self._window, self._at)
         if match is None:
-            raise self.error("expected something else")
+            raise self.error("an unexpected character")
         return match
 
     def _look_ahead(self) -> None:

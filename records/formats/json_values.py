@@ -140,7 +140,7 @@ class Text:
         length = end - start
         size = self._count * self.dtype.itemsize
         if self._is_base64 and length != 4 * -(-size // 3):
-            raise ValueError(f"base64 of another length than {size:,} bytes have")
+            raise ValueError(f"base64 whose length is not that of {size:,} bytes")
         if not self._is_base64 and 2 * self._n_numbers - 1 > length:
             raise ValueError(f"fewer than {self._n_numbers:,} numbers")
 

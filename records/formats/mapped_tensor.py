@@ -48,6 +48,6 @@ class MappedTensor:
         if self.source.was_changed():
             raise RecordFormatError(
                 self.source.name,
-                "a file that was written over after it was opened",
+                "a file that was overwritten after it was opened",
                 cure="Open it again, or open it with mmap=False, into memory.",
             )

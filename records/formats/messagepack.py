@@ -191,16 +191,16 @@ def check_readable(head: bytes, size: int, n_entries: int) -> None:
         plain_of(MessagePackReader(packed, "", limit), "", columns)
     except RecordFormatError as error:
         raise RecordError(
-            "more metadata or plain data than a reader takes, for a file of "
+            "more metadata or plain data than a reader accepts, for a file of "
             f"{size:,} bytes ({error.found}). Store long lists of numbers as tensors "
-            "or arrays, and long texts as one str or bytes."
+            "or arrays, and long strings as one str or bytes."
         ) from error
 
 
 def document_tail(sums: bytes) -> bytes:
     """Return the document after its last payload."""
     if len(sums) > LONGEST_BIN:
-        raise RecordError(f"{len(sums) // 8:,} entries are more than one file may have")
+        raise RecordError(f"{len(sums) // 8:,} entries, more than one file may have")
     digest = xxhash.xxh3_64_digest(sums)
     return b"".join((_SUMS, struct.pack(">I", len(sums)), sums, _SUMS_SUM, digest))
 
@@ -380,7 +380,7 @@ def _packed_header(source: Source, budget: int) -> tuple[memoryview, int]:
         after[: len(_HEADER_SUM)] != _HEADER_SUM
         or after[-len(_DATA) + 1 :] != _DATA[:-1]
     ):
-        raise RecordFormatError(source.name, "something else than a checksum and data")
+        raise RecordFormatError(source.name, "something other than a checksum and data")
     if after[len(_HEADER_SUM) : len(_HEADER_SUM) + 8] != xxhash.xxh3_64_digest(packed):
         raise RecordChecksumError(source.name, "the header")
     return packed, data
@@ -390,7 +390,7 @@ def _header_length(head: bytes | memoryview, source: Source) -> int:
     """Return the length that the first bytes say, if they are those of a document."""
     if bytes(head[: len(MAGIC)]) != MAGIC:
         raise RecordFormatError(
-            source.name, "other first bytes", "those of an .mpk file"
+            source.name, "unexpected first bytes", "those of an .mpk file"
         )
     if len(head) < _BEFORE_HEADER:
         raise RecordFormatError(
@@ -422,9 +422,7 @@ def _checked_layout(
     layout = DocumentLayout.of(sizes)
     # The column is of use no more: it goes before there are entries.
     if table.pop("offset") != layout.starts.tolist():
-        raise RecordFormatError(
-            source.name, "payloads at other places than they must be"
-        )
+        raise RecordFormatError(source.name, "payloads at unexpected offsets")
     n_sums = len(entries) + n_more_sums
     size = data + layout.end + len(document_tail(b"")) + 8 * n_sums
     if size != source.size:
@@ -452,7 +450,9 @@ def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:
     """Raise unless every byte between the payloads, and every sum, is as it must be."""
     items = struct.pack(">BI", _DATA[-1], layout.n_items)
     if bytes(source.read(data, 5)) != items:
-        raise RecordFormatError(source.name, "another number of payloads than it says")
+        raise RecordFormatError(
+            source.name, "a different number of payloads than it says"
+        )
     if is_remote(source):
         source.expect_surroundings(
             [(at, frame, _damage(i)) for at, frame, i in _frames(layout, data)]

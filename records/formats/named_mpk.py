@@ -53,7 +53,7 @@ class NamedMessagePack(Format):
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Raise: later releases of Burn do not read such files either."""
-        raise RecordError("Burn's .mpk files are only read; write .bpk for Burn")
+        raise RecordError("Burn's .mpk files are read-only; write .bpk for Burn")
 
     def decode(self, source: Source) -> Entries:
         """Return the tensors by path, and what its writer says of itself."""
@@ -144,7 +144,7 @@ class _Item:
         """Read any value; return it if the map around it may ask for it."""
         token = self._walk.token()
         if depth > _MOST_DEPTH:
-            raise self._walk.error(f"values nested over {_MOST_DEPTH} levels deep")
+            raise self._walk.error(f"values nested deeper than {_MOST_DEPTH} levels")
         if token.kind == "map":
             return self._map(token.n, path, depth)
         if token.kind == "list":

@@ -160,7 +160,7 @@ def _name(paths: Sequence[str]) -> str:
     name = name_among(paths)
     if name is None:
         raise RecordError(
-            f"{paths[0]}: .safetensors keeps that name for its metadata; write "
+            f"{paths[0]}: .safetensors reserves that name for its metadata; write "
             ".mpk, or give the tensor another name"
         )
     return name
@@ -217,7 +217,7 @@ def _header_pieces(
     length = sum(map(len, pieces))
     if length > MAX_HEADER:
         raise RecordError(
-            f"the header would take {length:,} bytes, and .safetensors files may "
+            f"the header would take {length:,} bytes, but .safetensors files may "
             f"have {MAX_HEADER:,}; write .mpk"
         )
     return [struct.pack("<Q", length), *pieces], place
@@ -278,7 +278,7 @@ def _check_readable(header: bytes, size: int) -> None:
         our_record(fields, fields.ours or b"", "", budget)
     except RecordFormatError as error:
         raise RecordError(
-            f"more metadata or plain data than a reader takes ({error.found}). Write "
+            f"more metadata or plain data than a reader accepts ({error.found}). Write "
             ".mpk, or store long lists of numbers as tensors or arrays"
         ) from error
 

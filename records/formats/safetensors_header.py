@@ -141,7 +141,7 @@ def _members(text: LongText, file: str, budget: int) -> Iterator[tuple[str, Any]
             reader.settle(before)
         before = reader.spent
     if reader.next():
-        raise reader.error("something after the end")
+        raise reader.error("data after the end")
 
 
 def _metadata(reader: JsonReader) -> Any:
@@ -159,7 +159,7 @@ def _checked_metadata(value: object, file: str) -> dict[str, Any]:
         isinstance(text, str | LongText)
         for text in value.values()  # pyright: ignore[reportUnknownVariableType]  # any map
     ):
-        raise RecordFormatError(file, "metadata that is not a map of texts")
+        raise RecordFormatError(file, "metadata that is not a map of strings")
     return value  # pyright: ignore[reportUnknownVariableType]  # checked above
 
 
@@ -173,9 +173,7 @@ def _checked_tensor(
 ) -> tuple[torch.dtype, tuple[int, ...], int]:
     subject = f"{name!r:.80}"
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:  # pyright: ignore[reportUnknownArgumentType]  # any map
-        raise RecordFormatError(
-            file, f"{subject} has other keys than a tensor must have"
-        )
+        raise RecordFormatError(file, f"{subject} has the wrong keys for a tensor")
     fields: dict[str, Any] = value
     dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if dtype is None:

@@ -65,10 +65,10 @@ def _our_fields(text: LongText, file: str, budget: int) -> dict[str, Any]:
         return quick  # pyright: ignore[reportUnknownVariableType]  # JSON
     reader = JsonReader.of(text, file, budget)
     if reader.next() != b"{":
-        raise reader.error("something else than one map under the key 'burnish'")
+        raise reader.error("something other than one map under the key 'burnish'")
     fields = plain_of(reader, file, _COLUMNS)
     if reader.next():
-        raise reader.error("something after the end")
+        raise reader.error("data after the end")
     return fields
 
 
@@ -94,7 +94,7 @@ def _taken_starts(
             raise _other_tensors(file)
         if tensors.types[number] != (dtype, tuple(shape)):
             raise RecordFormatError(
-                file, f"another dtype or shape of {name!r:.80} than was written"
+                file, f"a dtype or shape of {name!r:.80} other than was written"
             )
         starts.append(tensors.starts[number])
     if tensors.numbers:
@@ -105,7 +105,7 @@ def _taken_starts(
 def _other_tensors(file: str) -> RecordFormatError:
     return RecordFormatError(
         file,
-        "other tensors than its key 'burnish' says",
+        "tensors other than its key 'burnish' lists",
         cure="Was it edited? Without that key it is read as any .safetensors file.",
     )
 

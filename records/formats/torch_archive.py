@@ -53,7 +53,7 @@ class TorchArchive(Format):
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Raise: pickled files are only read."""
-        raise RecordError("torch's files are only read; write .mpk or .safetensors")
+        raise RecordError("torch files are read-only; write .mpk or .safetensors")
 
     def decode(self, source: Source) -> Entries:
         """Return the state dict, and beside it what plain data stands in it.
@@ -70,7 +70,7 @@ class TorchArchive(Format):
             record.metadata.update(_lightning_metadata(content, source.name))
         except (TypeError, RecursionError) as error:
             raise ForeignFileError(
-                source.name, f"a state dict with something else: {error}"
+                source.name, f"a state dict with other content: {error}"
             ) from error
         for entry in record.entries():
             _check(entry, source.name)
@@ -91,7 +91,7 @@ def _warn_of_old_torch() -> None:
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < _SAFE:
         warn_user(
-            f"torch {torch.__version__} may be harmed by a hostile file of its own "
+            f"torch {torch.__version__} is vulnerable to hostile files in its own "
             "format; read only files that you trust, or upgrade to torch "
             f"{_SAFE[0]}.{_SAFE[1]}",
         )
@@ -140,10 +140,10 @@ def _check_archive(file: Any, source: Source, *, is_mapped: bool) -> None:
         names = [m.filename for m in members]
         if not any(name.endswith("data.pkl") for name in names):
             content, cure = foreign_archive(names)
-            raise ForeignFileError(source.name, content, "a file of torch", cure)
+            raise ForeignFileError(source.name, content, "a torch file", cure)
         if any(m.compress_type != zipfile.ZIP_STORED for m in members):
             raise ForeignFileError(
-                source.name, "a compressed archive, which torch writes not"
+                source.name, "a compressed archive, which torch does not write"
             )
         if sum(m.file_size for m in members) > source.size:
             raise RecordFormatError(source.name, "an archive whose members overlap")
@@ -180,9 +180,9 @@ def _explained(error: Exception, file: str) -> RecordFormatError:
     text = str(error)
     if "not a zip file" in text:
         # Its directory stands at its end.
-        description = "a damaged file of torch, without its end"
+        description = "a damaged torch file, without its end"
         return RecordFormatError(file, description, "", TRUNCATED)
-    description = f"a damaged file of torch ({type(error).__name__}: {text[:120]})"
+    description = f"a damaged torch file ({type(error).__name__}: {text[:120]})"
     return RecordFormatError(file, description)
 
 
@@ -214,15 +214,15 @@ def _foreign_content(text: str) -> tuple[str, str, str] | None:
         return _TORCHSCRIPT
     if "'torch.storage.UntypedStorage' has no attribute 'dtype'" in text:
         return (
-            "torch's older kind of file with a dtype that is younger, which torch "
-            "writes and cannot read",
+            "torch's legacy file format with a newer dtype, which torch writes "
+            "but cannot read",
             "",
             "Save it again without _use_new_zipfile_serialization=False.",
         )
     if "Invalid magic number" in text:
         return (
-            "a pickle of another program",
-            "a file of torch",
+            "a pickle from another program",
+            "a torch file",
             "If you trust it, load it with the program that wrote it, and save its "
             "tensors with burnish.save_record(state_dict, file).",
         )
@@ -242,7 +242,7 @@ def _lightning_metadata(content: object, file: str) -> dict[str, Any]:
         blueprint: Any = json.loads(text)
         names = {key: blueprint[key] for key in ("__module__", "__name__")}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RecordFormatError(file, f"no blueprint: {error!s:.80}") from error
+        raise RecordFormatError(file, f"not a blueprint: {error!s:.80}") from error
     return {"burnish": {"hparams": {**names, "__blueprint__": blueprint}}}
 
 
@@ -251,7 +251,7 @@ def _check(entry: Entry, file: str) -> None:
     if tensor.is_meta:
         raise ForeignFileError(
             file,
-            f"{entry.path!r:.80}, a tensor of the meta device: its values are not in "
+            f"{entry.path!r:.80}, a tensor on the meta device: its values are not in "
             "the file",
             "tensors with values",
             "Save the module again once its weights are loaded.",
@@ -261,8 +261,8 @@ def _check(entry: Entry, file: str) -> None:
             file,
             f"{entry.path!r:.80}, a tensor of {tensor.dtype}, {tensor.layout}",
             "a dense tensor of whole bytes",
-            f"Take it out of torch.load({file!r}, weights_only=True), or make it "
-            "dense, and give that to burnish.Record.from_state_dict.",
+            f"Remove it from torch.load({file!r}, weights_only=True), or make it "
+            "dense, and pass that to burnish.Record.from_state_dict.",
         )
     n_spanned = tensor.storage_offset() + 1
     n_spanned += sum(

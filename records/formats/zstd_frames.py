@@ -136,7 +136,7 @@ def read_table(
     if magic != _TABLE_MAGIC or descriptor or _HEAD.size + length > size or not count:
         return (
             "a truncated file, cut short before the table of frames at its end, or one "
-            "to which something was added"
+            "to which data was appended"
         )
     table = tail(_HEAD.size + length)
     if _HEAD.unpack(table[: _HEAD.size]) != (_TABLE, length):

@@ -181,8 +181,10 @@ def check_memory_formats(table: Mapping[str, Any], file: str) -> None:
     """Raise `RecordFormatError` for a format of other dimensions than an entry's."""
     for number, name in table["memory_format"]:
         if MEMORY_FORMATS[name] != len(table["shape"][number]):
-            path = table["path"][number]
-            raise RecordFormatError(file, f"memory format of {path!r:.80}")
+            path, shape = table["path"][number], table["shape"][number]
+            raise RecordFormatError(
+                file, f"memory format {name} of {path!r:.80}, of shape {shape!r:.80}"
+            )
 
 
 def check_names(table: Mapping[str, Any], file: str, *, are_paths: bool = True) -> None:

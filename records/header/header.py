@@ -86,7 +86,7 @@ def header_of(record: Entries, dtypes: Sequence[torch.dtype]) -> Plain:
         check_metadata(record.metadata, "record")
         check_tree(record.tree, len(entries), is_typed=record.is_typed)
     except RecordFormatError as error:
-        problem = f"{error.found}, and no reader takes a file that says so"
+        problem = f"{error.found}, which no reader accepts"
         text = f"cannot be stored: {problem}. {error.cure}".rstrip()
         raise RecordError(text) from None
     except ValueError as error:
@@ -99,7 +99,7 @@ def _check_writable_names(table: Mapping[str, Any]) -> None:
     try:
         check_names(table, "record")
     except RecordFormatError as error:
-        cure = "Give it another name by rename={...}, or leave it out by exclude=."
+        cure = "Give it another name with rename={...}, or leave it out with exclude=."
         raise RecordFormatError("record", error.found, "", cure) from error
 
 
@@ -211,7 +211,7 @@ def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
 
 def _checked_table(header: Node, file: str, added: Mapping[str, Column]) -> Table:
     if not isinstance(header, dict) or set(header) != _KEYS:
-        raise RecordFormatError(file, "a header with other keys than it must have")
+        raise RecordFormatError(file, "a header with the wrong keys")
     if header["kind"] not in ("module", "record") or not isinstance(
         header["type"], str
     ):
@@ -219,7 +219,7 @@ def _checked_table(header: Node, file: str, added: Mapping[str, Column]) -> Tabl
     table: Node = header["tensors"]
     schema = {**COLUMNS, **added}
     if not isinstance(table, dict) or set(table) != schema.keys():
-        raise RecordFormatError(file, "a table with other columns than it must have")
+        raise RecordFormatError(file, "a table with the wrong columns")
     if isinstance(table, Table):
         checked = table
     else:
@@ -239,9 +239,7 @@ def _read_table(reader: Reader, file: str, schema: Mapping[str, Column]) -> Tabl
     table = Table()
     for name in reader.members():
         if name not in schema:
-            raise RecordFormatError(
-                file, "a table with other columns than it must have"
-            )
+            raise RecordFormatError(file, "a table with the wrong columns")
         before = reader.spent
         values = reader.value()
         paths = table.get("path")
@@ -300,7 +298,7 @@ def _check_arrays(record: Entries, dtypes: Sequence[torch.dtype]) -> None:
         if dtypes[number] in WITHOUT_ARRAYS:
             path = record.entries()[number].path
             raise RecordError(
-                f"{path}: an array of numpy cannot be stored as {dtypes[number]}, "
-                "which numpy does not have. Leave it as it is with "
+                f"{path}: a numpy array cannot be stored as {dtypes[number]}, "
+                "which numpy does not have. Keep it as it is with "
                 f"Precision(keep={path!r}), or declare a tensor."
             )

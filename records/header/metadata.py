@@ -17,16 +17,16 @@ def combine_metadata(
     part of ours that is not a map.
     """
     if users is not None and not isinstance(users, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"metadata is a dict with str keys, got {users!r:.80}")
+        raise TypeError(f"metadata must be a dict with str keys, got {users!r:.80}")
     if users is not None and _KEY in users:
         raise ValueError(
-            f"metadata: the key {_KEY!r} is the library's own part; choose another "
-            "key for yours"
+            f"metadata: the key {_KEY!r} is reserved for the library; choose another "
+            "key"
         )
     ours = recorded.get(_KEY, {})
     if not isinstance(ours, Mapping):
         raise ValueError(
-            f"metadata[{_KEY!r}] is the library's own part, a map; found {ours!r:.80}"
+            f"metadata[{_KEY!r}] is reserved for the library, a map; found {ours!r:.80}"
         )
     return {**recorded, **(users or {})}
 
@@ -44,7 +44,7 @@ def check_metadata(metadata: object, file: str) -> None:
             file,
             f"the metadata 'burnish' {ours!r:.80}",
             "a map",
-            "That key is the library's own; choose another one.",
+            "That key is reserved for the library; choose another one.",
         )
     for key, is_fine in _OURS.items():
         if key in ours and not is_fine(ours[key]):

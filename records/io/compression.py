@@ -58,7 +58,7 @@ class Codec:
         if content.written > _FREE + MOST_RATIO * packed.written:
             raise RecordError(
                 f"the file would be over {MOST_RATIO} times shorter than its content, "
-                "which looks like a bomb to its reader; write .mpk.zst"
+                "which readers reject as a decompression bomb; write .mpk.zst"
             )
 
 
@@ -68,7 +68,9 @@ def codec_named(name: str, form: str) -> Codec:
         if codec.name == name and form in codec.formats:
             return codec
     names = ", ".join(sorted(["mpk.zst", *compressed_names()]))
-    raise ValueError(f"{form!r} cannot be compressed by {name!r}; there are {names}")
+    raise ValueError(
+        f"{form!r} cannot be compressed by {name!r}; choose one of {names}"
+    )
 
 
 def compressed_names() -> list[str]:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from ...config.short_text import first_names
 
 _TEXT = (
-    "If it holds a config, burnish.config.load(Class, file) reads it; a record has "
-    "weights in it, and is written by save_record."
+    "If it holds a config, burnish.config.load(Class, file) reads it; a record "
+    "holds weights and is written by save_record."
 )
 
 _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
-    (b"\x93NUMPY", 0, "an array of NumPy (.npy)", "Read it with numpy.load(file)."),
-    (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file", "h5py, or the program of it, reads it."),
+    (b"\x93NUMPY", 0, "a NumPy array (.npy)", "Read it with numpy.load(file)."),
+    (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file", "h5py reads it, or its program."),
     (b"GGUF", 0, "a GGUF file of llama.cpp", "The package gguf reads it."),
-    (b"PK\x05\x06", 0, "an empty zip archive", "Nothing is in it: copy it again."),
+    (b"PK\x05\x06", 0, "an empty zip archive", "It is empty: copy it again."),
     (b"PAR1", 0, "a Parquet file", "pyarrow or pandas reads it."),
     (b"ARROW1", 0, "an Arrow file", "pyarrow reads it."),
     (b"SQLite format 3\0", 0, "a SQLite database", "Open it with sqlite3."),
@@ -23,27 +23,27 @@ _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
     (b"%PDF-", 0, "a PDF", "It holds no weights."),
     (b"\x7fELF", 0, "a program or library (ELF)", "It holds no weights."),
     (b"ustar", 257, "a tar archive", "Unpack it, and open the record in it."),
-    (b"BZh", 0, "a file compressed by bzip2", "Unpack it first."),
-    (b"\xfd7zXZ\0", 0, "a file compressed by xz", "Unpack it first."),
+    (b"BZh", 0, "a file compressed with bzip2", "Unpack it first."),
+    (b"\xfd7zXZ\0", 0, "a file compressed with xz", "Unpack it first."),
     (b"7z\xbc\xaf'\x1c", 0, "a 7z archive", "Unpack it first."),
     (b"Rar!\x1a\x07", 0, "a RAR archive", "Unpack it first."),
     (
         b"version https://git-lfs.github.com/spec/",
         0,
-        "a pointer of Git LFS in place of the file",
+        "a Git LFS pointer instead of the file",
         "Fetch the file itself: git lfs pull.",
     ),
     (
         b"<!doctype html",
         0,
-        "a page of HTML, as servers send in place of a file",
-        "Download the file again, and look at the address.",
+        "an HTML page, as servers send instead of a file",
+        "Check the address, and download the file again.",
     ),
     (
         b"<html",
         0,
-        "a page of HTML, as servers send in place of a file",
-        "Download the file again, and look at the address.",
+        "an HTML page, as servers send instead of a file",
+        "Check the address, and download the file again.",
     ),
 )
 """First bytes, where they stand, what the file is and what to do."""
@@ -63,7 +63,7 @@ _PATTERNS: tuple[tuple[Callable[[bytes], object], str, str], ...] = (
     (_ONNX.match, "an ONNX model", "The package onnx reads it."),
     (
         _MESSAGEPACK.match,
-        "MessagePack of another program, or a damaged record",
+        "MessagePack from another program, or a damaged record",
         "The first key of a record is 'burnish'. The program that wrote the file reads "
         "it, as does msgpack.unpackb.",
     ),
@@ -103,10 +103,10 @@ def foreign_json(key: str) -> tuple[str, str]:
         )
     if key == "step":
         return (
-            "what a checkpoint's parts are",
-            "Name the folder that it is in, or one of the records there.",
+            "the list of a checkpoint's parts",
+            "Pass the folder that it is in, or one of the records there.",
         )
-    return f"JSON of another program, with the key {key!r:.80}", _TEXT
+    return f"JSON from another program, with the key {key!r:.80}", _TEXT
 
 
 def foreign_archive(names: list[str]) -> tuple[str, str]:
@@ -114,12 +114,12 @@ def foreign_archive(names: list[str]) -> tuple[str, str]:
     members = first_names(map(repr, names), 3)
     if names and all(name.endswith(".npy") for name in names):
         return (
-            f"arrays of NumPy (.npz), {members}",
-            "Make tensors of numpy.load(file) with torch.from_numpy, and give them to "
+            f"NumPy arrays (.npz), {members}",
+            "Convert numpy.load(file) with torch.from_numpy, and pass the tensors to "
             "burnish.Record.from_state_dict.",
         )
     if "model.weights.h5" in names:
-        return "a model of Keras", "Keras reads it: keras.saving.load_model(file)."
+        return "a Keras model", "Keras reads it: keras.saving.load_model(file)."
     return f"a zip archive with {members or 'nothing'} in it", "Unpack it first."
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from ...config.short_text import quantity
 from ..errors import PinnedDigestError
 from .source import FileSource, MemorySource, Source
 
@@ -14,15 +15,16 @@ def check_sha256(digest: Any, name: str = "sha256") -> str:
 
     TypeError if it is not a text, ValueError unless it is 64 hexadecimal digits.
     """
-    cure = "`sha256sum FILE`, and `burnish show --digest FILE`, print one"
+    cure = "`sha256sum FILE` or `burnish show --digest FILE` prints it"
     if not isinstance(digest, str):
         kind = type(digest).__name__
-        raise TypeError(f"{name} is a str of 64 hexadecimal digits, got {kind}; {cure}")
+        raise TypeError(
+            f"{name} must be a str of 64 hexadecimal digits, got {kind}; {cure}"
+        )
     if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
-        n = len(digest)
+        n = quantity(len(digest), "character")
         raise ValueError(
-            f"{name} is 64 hexadecimal digits, got {digest!r:.80} ({n} characters); "
-            f"{cure}"
+            f"{name} must be 64 hexadecimal digits, got {digest!r:.80} ({n}); {cure}"
         )
     return digest.lower()
 

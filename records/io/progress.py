@@ -67,8 +67,8 @@ def progress_call(progress: Progress | None) -> ProgressCall | None:
         return ProgressLine()
     if not _takes_three(progress):
         raise TypeError(
-            "progress is True, or a function that is called with (bytes done, bytes in "
-            f"all, path of the entry), got {progress!r:.60}.{_cure_of(progress)}"
+            "progress must be True or a function of (bytes done, bytes in all, path of "
+            f"the entry), got {progress!r:.60}.{_cure_of(progress)}"
         )
     return progress
 
@@ -95,7 +95,7 @@ def _cure_of(progress: object) -> str:
     if not is_bar:
         return ""
     return (
-        " To move a bar of tqdm: def move(done, total, path): bar.total = total; "
+        " To update a tqdm bar: def move(done, total, path): bar.total = total; "
         "bar.update(done - bar.n), and progress=move."
     )
 

@@ -89,15 +89,15 @@ class SaveHandle(Generic[T_co]):
     def wait(self, timeout: float | None = None) -> T_co:
         """Return once all is on the disk, or raise the error of the save.
 
-        TimeoutError after ``timeout`` seconds; the save goes on. RuntimeError in a
+        TimeoutError after ``timeout`` seconds; the save continues. RuntimeError in a
         process that was forked while it went on: the save is its parent's.
         """
         self.join(timeout)
         if not self.has_begun and timeout is None:
-            raise RuntimeError(f"{self.place}: the save never began; save again")
+            raise RuntimeError(f"{self.place}: the save never started; save again")
         if not self._has_ended:
             raise TimeoutError(
-                f"{self.place}: not yet written after {timeout:g} s; the save goes on"
+                f"{self.place}: not yet written after {timeout:g} s; the save continues"
             )
         if self._error is not None:
             _unseen_failures.discard(self)
@@ -113,7 +113,7 @@ class SaveHandle(Generic[T_co]):
         if self.is_parents:
             raise RuntimeError(
                 f"{self.place}: this save belongs to process {self._pid}, from which "
-                "this one was forked while it went on; wait for it there"
+                "this one was forked during the save; wait for it there"
             )
         if threading.current_thread() is self._thread:
             raise RuntimeError(f"{self.place}: a save cannot wait for itself to end")
@@ -144,7 +144,7 @@ class SaveHandle(Generic[T_co]):
         return not self._has_ended and os.getpid() != self._pid
 
     def __repr__(self) -> str:
-        state = "going on" if not self.done() else "failed" if self._error else "done"
+        state = "running" if not self.done() else "failed" if self._error else "done"
         return f"SaveHandle({self.place!r}, {state})"
 
     def run(self) -> None:
@@ -171,7 +171,7 @@ class SaveHandle(Generic[T_co]):
         _unseen_failures.discard(self)
         if self._error is not None and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None under pythonw
             print(
-                f"burnish: {self.place} was not saved, and nobody waited for the save:",
+                f"burnish: {self.place} was not saved, and wait() was never called:",
                 file=sys.stderr,
             )
             traceback.print_exception(self._error)

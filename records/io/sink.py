@@ -112,10 +112,10 @@ class StreamSink:
             if isinstance(self._file, io.RawIOBase):
                 raise BlockingIOError(
                     errno.EAGAIN,
-                    f"{self._file!r:.80} does not wait until there is room, so that "
-                    "bytes would be lost; let it: os.set_blocking(file.fileno(), "
-                    "True), or settimeout(None) of a socket; write() of a class of "
-                    "yours returns how many bytes it took",
+                    f"{self._file!r:.80} is non-blocking, so bytes would be lost; make "
+                    "it blocking: os.set_blocking(file.fileno(), True), or "
+                    "settimeout(None) of a socket; in a class of your own, write() "
+                    "must return how many bytes it took",
                 )
             return len(view)
         # True, which some return for all is well, would be one byte.
@@ -123,8 +123,8 @@ class StreamSink:
         if not (is_count and 0 < int(n_written) <= len(view)):
             raise OSError(
                 f"{self._file!r:.80} takes no more bytes: asked to write "
-                f"{len(view):,}, it says that it wrote {n_written!r:.40}; expected is "
-                "the number of bytes that it took, or None for all"
+                f"{len(view):,}, its write() returned {n_written!r:.40}, expected the "
+                "number of bytes that it took, or None for all"
             )
         return int(n_written)
 
@@ -158,7 +158,7 @@ def can_write_over(sink: Sink) -> bool:
 def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
     """Replace bytes ``offset`` after the first one that the sink wrote."""
     if not isinstance(sink, FileSink) or sink.start is None:
-        raise TypeError("only a file can be written over")
+        raise TypeError("only a file can be overwritten")
     sink.patch(sink.start + offset, buffer)
 
 
@@ -177,7 +177,7 @@ def open_sink(file: File, about_size: Callable[[], int] = lambda: 0) -> Generato
         with replacement(place) as fd:
             yield FileSink(fd)
     elif isinstance(file, io.TextIOBase):
-        raise TypeError("the file is open for text; open it with mode 'wb'")
+        raise TypeError("the file is open in text mode; open it with mode 'wb'")
     elif hasattr(file, "write"):
         try:
             yield StreamSink(file)
@@ -186,9 +186,9 @@ def open_sink(file: File, about_size: Callable[[], int] = lambda: 0) -> Generato
             raise
     else:
         raise TypeError(
-            "a record is written to a path or to a binary file that is open, got "
+            "a record is written to a path or to an open binary file, got "
             f"{file!r:.80}"
-            + ("; os.fsdecode makes a path of bytes" if isinstance(file, bytes) else "")
+            + ("; os.fsdecode makes it a path" if isinstance(file, bytes) else "")
         )
 
 

@@ -91,15 +91,15 @@ def source_beside(source: Source, name: str) -> Source:
     if getattr(source, "is_alone", False):
         raise RecordFormatError(
             source.name,
-            f"values that lie in {name}, which its SHA-256 says nothing of",
-            "a file that holds all of its values, since sha256= is the sum of one",
+            f"values stored in {name}, which the SHA-256 does not cover",
+            "a file that holds all of its values, since sha256= is that of one file",
             "Save the record with its values in the file, and pin that.",
         )
     beside: Any = getattr(source, "beside", None)
     if beside is None:
         raise RecordFormatError(
             source.name,
-            f"values that lie in {name}, in the folder of the file",
+            f"values stored in {name}, in the folder of the file",
             "the path of the file",
             "Open it by its path, in the folder where it was saved.",
         )
@@ -255,7 +255,7 @@ class FileSource:
 
     def __getstate__(self) -> None:
         raise TypeError(
-            f"{self.name}: a file that is open can be neither pickled nor copied. "
+            f"{self.name}: an open file can be neither pickled nor copied. "
             "Pickle or copy the whole record, or a tensor of it, or open the file "
             "again there."
         )
@@ -263,7 +263,7 @@ class FileSource:
     def _open_fd(self) -> int:
         if not self._file.is_open:
             raise ClosedFileError(
-                f"{self.name} is closed; read what you need before that"
+                f"{self.name} is closed; read what you need before you close it"
             )
         return self._file.fd
 
@@ -368,7 +368,7 @@ class StreamSource:
         with self._lock:
             if self._file.closed:
                 raise ClosedFileError(
-                    f"{self.name} was closed; read what you need before that"
+                    f"{self.name} was closed; read what you need before you close it"
                 )
             self._file.seek(self.start + offset)
             while len(pieces) < count:
@@ -405,14 +405,14 @@ def _read_ahead(fd: int, size: int) -> None:
 
 
 def _early_end(file: str) -> RecordFormatError:
-    return RecordFormatError(file, "an end while it was read", cure=TRUNCATED)
+    return RecordFormatError(file, "its end while it was being read", cure=TRUNCATED)
 
 
 def missing_beside(file: str, missing: str) -> RecordFormatError:
     """Return the error of a file with values in ``missing``, which is not there."""
     return RecordFormatError(
         file,
-        f"values that lie in {missing}, which is not beside it",
+        f"values stored in {missing}, which is not beside it",
         "all files that were saved with it",
         "Copy the whole folder again, or use an older one.",
     )
@@ -448,7 +448,7 @@ def fresh_memory(count: int) -> memoryview:
             memory = np.empty(count, np.uint8)
         except MemoryError as error:
             raise RecordError(
-                f"there are no {quantity(count, 'byte')} of free memory"
+                f"there is no memory for {quantity(count, 'byte')}"
             ) from error
     return memoryview(memory)
 

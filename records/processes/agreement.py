@@ -138,7 +138,7 @@ def _args(error: Exception) -> list[Any]:
 def _problem(value: object) -> Any:
     if isinstance(value, Problem):
         return {"problem": asdict(value)}
-    raise TypeError(f"no plain data: {value!r:.60}")
+    raise TypeError(f"not plain data: {value!r:.60}")
 
 
 def _error(text: str, failed: int) -> Exception:

@@ -129,9 +129,9 @@ def _is_alone(group: Any) -> bool:
         return False
     if group is not None:
         raise RuntimeError(
-            "the process group has ended, and with it what its processes did "
-            "together: call wait() of a save that is not waited for before "
-            "destroy_process_group(). What was saved before is as it was"
+            "the process group has ended before what its processes were doing "
+            "together: call wait() on background saves before "
+            "destroy_process_group(). What was saved before is unchanged"
         )
     return True
 
@@ -151,8 +151,8 @@ def _exchange(operation: Callable[..., object], *arguments: object) -> None:
     except RuntimeError as error:
         error.add_note(
             f"process {rank()} waited for the other processes here: one of them has "
-            "ended, as by an error of its own that it prints, or does not make the "
-            "same calls. What was saved before is as it was"
+            "ended, perhaps with an error that it printed, or does not make the same "
+            "calls. What was saved before is unchanged"
         )
         raise
 

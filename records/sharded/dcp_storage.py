@@ -122,9 +122,9 @@ class RecordStorageWriter(StorageWriter):
         if self._folder.size(name) is not None:
             # An index may name it: to write it anew would damage what is there.
             raise ValueError(
-                f"{self._folder.file(name)} is there already: the planner gave the "
+                f"{self._folder.file(name)} already exists: the planner returned the "
                 "plan of an earlier save. Pass dcp.save(..., planner="
-                "burnish.records.sharded.RecordSavePlanner(...)), which may keep plans"
+                "burnish.records.sharded.RecordSavePlanner(...)), which may cache plans"
             )
         numbers = Counter[str]()
         entries: list[Entry] = []
@@ -258,8 +258,8 @@ class RecordStorageReader(StorageReader):
                 self._opened().reading.file,
                 ["the processes load different records, each its own rows of them"],
                 "Nothing was changed. Give all of them the same folder, on a disk or "
-                "in a storage that they see; if it was saved anew meanwhile, load it "
-                "once more.",
+                "in a storage that they all see; if it was saved again meanwhile, load "
+                "it again.",
             )
         return plans
 
@@ -412,7 +412,7 @@ def _no_folder(error: OSError, path: str) -> OSError:
             "checkpoint_id=folder) reads it"
         )
     else:
-        cure = f"no record is there, expected a folder with {INDEX}"
+        cure = f"no record, expected a folder with {INDEX}"
     return type(error)(error.errno, cure, path)
 
 

@@ -96,15 +96,15 @@ class PartFiles:
             source = source_beside(self._source, part.name)
         except FileNotFoundError as error:
             error.strerror = (
-                "the record was saved anew, or removed, since it was opened, and this "
+                "the record was saved again, or removed, since it was opened, and this "
                 "part of it is gone; open it again"
             )
             raise
         if source.size != part.size or self._digest_of(source) != part.digest:
             raise RecordFormatError(
                 source.name,
-                f"{quantity(source.size, 'byte')}, with another content than the "
-                "index says",
+                f"{quantity(source.size, 'byte')}, with different content from what "
+                "the index says",
                 f"{quantity(part.size, 'byte')}, as they were saved with it",
                 DAMAGED,
             )

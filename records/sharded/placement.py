@@ -17,7 +17,7 @@ def layout_of(tensor: Any, path: str) -> Layout | None:
     placements = tuple(tensor.placements)
     if any(placement.is_partial() for placement in placements):
         raise RecordError(
-            f"{path}: its placements are {placements}, so that no process has its "
+            f"{path}: its placements are {placements}, so no process has its "
             "values; add them up first: tensor.redistribute(placements=...)"
         )
     return _layout(tensor.device_mesh, placements)

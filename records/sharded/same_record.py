@@ -37,8 +37,8 @@ def check_same_record(record: Entries, groups: Sequence[Any]) -> None:
 
 
 _SAME_CONTENT = (
-    "Load the same on all of them; if it was saved anew meanwhile, load it once more. "
-    "What a process has by itself is loaded into that module alone "
+    "Load the same on all of them; if it was saved again meanwhile, load it again. "
+    "Load what only one process has into that module alone "
     "(burnish.load_record(net.experts, file))."
 )
 
@@ -53,10 +53,7 @@ def _error(
     more = f" and {len(told) - 4} more" if len(told) > 4 else ""
     return RecordMismatchError(
         file,
-        [
-            f"{problem}, so that each would fill rows of its own: "
-            f"{', '.join(told[:4])}{more}"
-        ],
+        [f"{problem}, so each would fill its own rows: {', '.join(told[:4])}{more}"],
         f"Nothing was changed. {cure}",
     )
 

@@ -152,9 +152,9 @@ def plan_by_rectangles(
         ]
         if not is_cover(chunks, entry.shape):
             raise RecordError(
-                f"{entry.path}: what the processes hold of it, {sorted(holders)}, is "
-                f"not every value of {entry.shape} once; nothing was written. "
-                f"{len(messages)} save together: all that hold the module have to, "
+                f"{entry.path}: what the processes hold of it, {sorted(holders)}, does "
+                f"not cover shape {entry.shape} exactly once; nothing was written. "
+                f"{len(messages)} save together: all that hold the module must, "
                 "before their process group ends, and as one group"
             )
         plan.index.numbers.append(IN_CHUNKS)
@@ -190,9 +190,9 @@ def tensor_digest(tensor: torch.Tensor) -> bytes:
 def other_values(paths: str) -> RecordError:
     """Return the error of processes that have different values of one tensor."""
     return RecordError(
-        f"{paths}: the processes hold different values, and a folder has room for "
-        "those of one. If each has a module of its own (a stage of a pipeline, experts)"
-        ", it saves that to a folder of its own, with group=; if they are copies, make "
+        f"{paths}: the processes hold different values, but a folder has room for "
+        "those of only one. If each has its own module (a pipeline stage, experts), it "
+        "must save to its own folder, with group=; if they are copies, make "
         "them equal first (torch.distributed.broadcast). Nothing was written"
     )
 
@@ -226,7 +226,7 @@ def difference(
     )
     return RecordError(
         f"the processes hold different records: entry {n_equal} is {ours} in process "
-        f"0, {theirs} in process {process}. All save the same module; nothing was "
+        f"0, {theirs} in process {process}. All must save the same module; nothing was "
         "written"
     )
 

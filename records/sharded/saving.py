@@ -92,9 +92,9 @@ def check_no_group(group: Any, file: object) -> None:
     """Raise ValueError for a group of processes where one process writes."""
     if group is not None:
         raise ValueError(
-            "group= says which processes write a folder together, and "
+            "group= says which processes write a folder together, but "
             f"{'no file' if file is ... else repr(file)} is not a folder: end its name "
-            "in a slash, or leave group= out"
+            "with a slash, or leave group= out"
         )
 
 
@@ -138,8 +138,8 @@ def writer_of_folder(folder: str, recorder: RecordWriter | str | None) -> Record
     writer = writer_for(..., recorder)
     if (writer.format, writer.compression, writer.convention) != ("mpk", None, None):
         raise ValueError(
-            f"{folder}: a folder has parts of .mpk as they are, which each process "
-            "writes; leave recorder= out, and say precision= here"
+            f"{folder}: a folder has .mpk parts, and each process writes its own; "
+            "leave recorder= out, and pass precision= here"
         )
     return writer
 
@@ -248,15 +248,15 @@ def _write_own(
     """
     if isinstance(folder, RecordFolder) and not folder.is_there():
         raise RecordError(
-            f"{folder.path}: process {number} saves to this folder and does not find "
-            f"it, though process 0 has made the one that it saves to. {_SAME_FOLDER}"
+            f"{folder.path}: process {number} saves to this folder but cannot find "
+            f"it, although process 0 has created it. {_SAME_FOLDER}"
         )
     return write_part(part, folder, name, progress)
 
 
 _SAME_FOLDER = (
-    "All processes save to the same folder, on a disk or in a storage that all of them "
-    "see; what the folder held before is as it was"
+    "All processes must save to the same folder, on a disk or in a storage that all of "
+    "them see; what the folder held before is unchanged"
 )
 
 

@@ -136,7 +136,7 @@ def check_places(
         raise RecordFormatError(file, "columns of different lengths")
     in_chunks = {i for i, number in enumerate(numbers) if number == IN_CHUNKS}
     if in_chunks != index.chunks.keys():
-        raise RecordFormatError(file, "rectangles of other tensors than it says")
+        raise RecordFormatError(file, "rectangles of tensors other than it says")
     for i, number in enumerate(numbers):
         if number >= n_layouts:
             raise RecordFormatError(file, f"layout {number} of {n_layouts}")
@@ -177,7 +177,7 @@ def _layout(row: Any, n_parts: int) -> Layout:
         raise ValueError(f"part {max(parts)} of {n_parts}")
     cutting = [grid_dim for grid_dim, _ in pairs]
     if len(set(cutting)) < len(cutting) or max(cutting, default=-1) >= len(grid):
-        raise ValueError("a grid that cuts along other dimensions than it has")
+        raise ValueError("a grid that cuts along dimensions that it does not have")
     return Layout(grid, parts, pairs)
 
 
@@ -251,6 +251,6 @@ def _pairs(value: Any) -> list[tuple[Any, Any]]:
 
 def _size(value: Any) -> int:
     if not is_size(value):
-        raise ValueError(f"{value!r:.80} counts nothing")
+        raise ValueError(f"{value!r:.80} is not a count")
     size: int = value
     return size

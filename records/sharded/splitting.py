@@ -40,7 +40,9 @@ def split_record(
     fails, the folder holds what it held before. ValueError for less than one part.
     """
     if not 1 <= n_parts <= MOST_PARTS:
-        raise ValueError(f"from 1 to {MOST_PARTS:,} parts, got {n_parts:,}")
+        raise ValueError(
+            f"a folder must have from 1 to {MOST_PARTS:,} parts, got {n_parts:,}"
+        )
     folder = record_folder(path)
     join_saves(folder.path)
     writable = RecordWriter().prepare(record)

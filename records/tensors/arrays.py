@@ -26,7 +26,7 @@ def tensor_of_array(array: Any, path: str) -> torch.Tensor:
     try:
         return torch.from_numpy(native)
     except TypeError as error:
-        message = f"{path}: an array of dtype {array.dtype} has no dtype of torch"
+        message = f"{path}: an array of dtype {array.dtype} has no matching torch dtype"
         raise TypeError(message) from error
 
 
@@ -38,8 +38,8 @@ def array_of_tensor(tensor: torch.Tensor, path: str) -> Any:
     if tensor.dtype in WITHOUT_ARRAYS:
         raise RecordError(
             f"{path}: found {tensor.dtype}, which numpy does not have, expected values "
-            "of an array. Take them as a tensor from the entries of the opened record, "
-            "and store the array with another precision, or keep= it."
+            "of an array. Read them as a tensor from the entries of the opened record, "
+            "or store the array with another precision or with keep=."
         )
     return tensor.cpu().numpy()
 

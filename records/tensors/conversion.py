@@ -53,8 +53,8 @@ def misfit_of_dtype(
         return None
     return (
         f"found dtype {name_of_dtype(stored_dtype)}, expected "
-        f"{name_of_dtype(expected_dtype)}; only real floats become other floats, and "
-        "integers wider ones"
+        f"{name_of_dtype(expected_dtype)}; only real floats convert to other floats, "
+        "and integers to wider ones"
     )
 
 
@@ -131,8 +131,8 @@ def _convert_rest(
             float(wide[misfits][0]),
             name_of_dtype(out.dtype),
             "Save with precision='bfloat16', which has the range of float32, keep "
-            f"this entry (Precision(param=..., keep=[{path!r}])), or say what becomes "
-            "of such values with overflow='saturate' or 'allow'.",
+            f"this entry (Precision(param=..., keep=[{path!r}])), or choose what "
+            "such values become with overflow='saturate' or 'allow'.",
         )
     # The dtypes differ in what a cast makes of such values, and so do torch's versions.
     if overflow == "saturate":

@@ -27,7 +27,7 @@ def dtype_named(name: object) -> torch.dtype:
     """Return the dtype of a name with or without ``torch.``; ValueError for others."""
     full_name = f"torch.{str(name).removeprefix('torch.')}"
     if full_name not in ALL:
-        raise ValueError(f"{name!r} is not a dtype of this torch")
+        raise ValueError(f"{name!r} is not a dtype of this torch version")
     return ALL[full_name]
 
 

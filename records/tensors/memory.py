@@ -156,7 +156,7 @@ def unreadable(tensor: Tensor) -> str | None:
     memory = _memory(tensor)
     if is_distributed(tensor) and _is_spread(tensor):
         return (
-            "a DTensor whose values are in several processes. Save it to a folder, in "
+            "a DTensor spread over several processes. Save it to a folder, in "
             "all of them: save_record(net, 'net/'). For a single file, gather it in "
             "all of them (full_tensor()) and save the plain tensor in one."
         )
@@ -166,7 +166,7 @@ def unreadable(tensor: Tensor) -> str | None:
     if memory.layout is not torch.strided:
         return (
             f"a tensor of layout {memory.layout} cannot be stored. Store "
-            "tensor.to_dense(), or the tensors that it is made of."
+            "tensor.to_dense(), or its inner tensors."
         )
     if memory.is_quantized:
         return (
@@ -180,7 +180,7 @@ def unreadable(tensor: Tensor) -> str | None:
         return None
     return (
         f"{with_article(type(memory).__name__)} has no memory of its own to read or to "
-        "fill. Use the tensors that it is made of, or leave it out."
+        "fill. Use its inner tensors, or leave it out."
     )
 
 
@@ -188,7 +188,7 @@ def unreadable(tensor: Tensor) -> str | None:
 _HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
     (
         nn.parameter.is_lazy,
-        "a lazy tensor that has no shape yet. Run the module once on an example of its "
+        "a lazy tensor that has no shape yet. Run the module once on an example "
         "input, then save or load it.",
     ),
     (
@@ -199,13 +199,13 @@ _HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
     ),
     (
         is_inside_functorch,
-        "a tensor inside a transformation of torch.func, which has no memory of its "
+        "a tensor inside a torch.func transform, which has no memory of its "
         "own. Save or load the module outside of it.",
     ),
     (
         lambda memory: memory.is_nested,
-        "a nested tensor, which has no one shape. Store its values() and offsets() as "
-        "tensors, or leave it out.",
+        "a nested tensor, which has no single shape. Store its values() and offsets() "
+        "as tensors, or leave it out.",
     ),
 )
 """Why no bytes of a tensor can be read, and the cure."""
@@ -299,6 +299,6 @@ def _cut_off(tensor: Tensor) -> str:
     return (
         f"its storage has {quantity(_size(tensor), 'byte')} and the tensor reaches "
         "to byte "
-        f"{_end(tensor):,}: it was freed or made smaller. Bring it back first; of a "
-        "sharded module, save or load it outside of its forward pass."
+        f"{_end(tensor):,}: it was freed or shrunk. Restore it first; save or load a "
+        "sharded module outside its forward pass."
     )

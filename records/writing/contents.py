@@ -207,7 +207,7 @@ class Contents:
         if path is not None:
             raise RecordError(
                 f"{path}: the format {self._form.name!r} has not read this payload to "
-                "its end, so that the file would lack values"
+                "its end, so the file would lack values"
             )
         if self._form.has_sums and self._n_told < len(self._entries):
             raise RecordError(

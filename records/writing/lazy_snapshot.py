@@ -101,7 +101,7 @@ class LazySnapshot:
         if self.is_settled:
             return
         if threading.current_thread() is self._taker:
-            raise RuntimeError("a step or a load inside of save_record, which copies")
+            raise RuntimeError("a step or a load inside of a save_record, which copies")
         begun = time.perf_counter()
         # A step in another thread waits for the copies of the first one.
         with self._turn:
@@ -310,8 +310,8 @@ class HeldTensor:
         self._raise_error()
         if self._snapshot.is_settled:
             raise RecordError(
-                f"{self.path}: its values are asked for once more, after a step or a "
-                "load for which they were not kept. Save with snapshot='copy'"
+                f"{self.path}: its values are needed again, but a step or a load has "
+                "changed them since. Save with snapshot='copy'"
             )
         tensor = self._tensor
         # Memory that was freed or resized must not be read.
@@ -321,13 +321,13 @@ class HeldTensor:
         version = tensor_version(tensor)
         if version != self._version_then:
             raise self._changed(
-                "it was written to, its version is "
+                "it was written to: its version is "
                 f"{version} and was {self._version_then}"
             )
 
     def _compare(self, digest: bytes) -> None:
         if self._first_hash != digest:
-            raise self._changed("its bytes are others than at the first look")
+            raise self._changed("its bytes differ from those first read")
 
     def _raise_error(self) -> None:
         if self._snapshot.error is not None:

@@ -186,7 +186,7 @@ def _convert(
 def resized(entry: Entry, tensor: torch.Tensor) -> RecordError:
     """Return the error of a tensor that has another shape than its entry."""
     return RecordError(
-        f"{entry.path}: the tensor's shape became {tuple(tensor.shape)} after its "
+        f"{entry.path}: the tensor's shape changed to {tuple(tensor.shape)} after its "
         f"record was made with {entry.shape}; make the record again"
     )
 

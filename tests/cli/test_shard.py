@@ -75,7 +75,7 @@ def test_json_tells_what_was_written(capsys: pytest.CaptureFixture[str]) -> None
         (["consolidate", "parts", "parts"], "parts: a folder, and one file is written"),
         (["consolidate", "parts", "parts", "--force"], "a folder, and one file"),
         (["shard", "parts", "more", "--parts", "2"], "is a folder of parts already"),
-        (["shard", "net.mpk", "more", "--parts", "0"], "from 1 to"),
+        (["shard", "net.mpk", "more", "--parts", "0"], "must have from 1 to"),
         (["shard", "net.mpk", "", "--parts", "2", "--force"], "the folder is empty"),
         (["shard", "run.ckpt", "more", "--parts", "2"], "burnish convert FILE"),
     ],

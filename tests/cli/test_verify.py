@@ -113,7 +113,7 @@ def test_a_sha256_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     text = verified(capsys, "net.mpk", "--sha256", "0" * 64, status=1)
     assert digest in text
     assert main(["verify", "net.mpk", "--sha256", "0"]) == 2
-    assert "--sha256: it is 64 hexadecimal digits" in capsys.readouterr().err
+    assert "--sha256: it must be 64 hexadecimal digits" in capsys.readouterr().err
 
 
 def test_json_has_a_schema_and_a_row_for_each_file(

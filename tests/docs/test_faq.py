@@ -161,7 +161,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
         {"__module__": "gone", "__name__": "Net", "width": 8}
     ),
     "its SHA-256 is": lambda: burnish.open_record(saved(), sha256="0" * 64),
-    "may be harmed by a hostile file": open_with_an_old_torch,
+    "is vulnerable to hostile files": open_with_an_old_torch,
     "pass a function without any": build_by_a_class_with_arguments,
     "Expected state_dict to be dict-like": give_torch_a_record,
     "PrecisionError": lambda: burnish.save_record(

@@ -53,11 +53,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "amsgrad": (lambda: bound(AdamW(amsgrad="yes")), "must be a bool"),  # type: ignore[arg-type]
     "fused": (
         lambda: bound(AdamW(), fused="c"),
-        "fused is True, False or None, got 'c'",
+        "fused must be True, False or None, got 'c'",
     ),
     "maximize": (
         lambda: bound(AdamW(), maximize=None),
-        "maximize is True or False",
+        "maximize must be True or False",
     ),
     "clip": (lambda: bound(AdamW(), clip=1.0), "clip must be a ClipValue"),
     "groups": (lambda: bound(AdamW(), groups=["**.bias"]), "groups must be Group"),

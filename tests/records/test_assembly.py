@@ -132,10 +132,10 @@ class State(Record):
     [
         ({"a": {"b": 1}, "a.b": 2}, ValueError, r"a\.b: two values have this path"),
         ({"a": State(1)}, TypeError, r"a: a State has declared fields"),
-        ({"a": {1: 2}}, TypeError, r"a: names are texts, found 1"),
+        ({"a": {1: 2}}, TypeError, r"a: a name must be a str, got 1"),
         ({"a": nn.ReLU()}, TypeError, r"a: a .*ReLU is not plain data"),
-        ([1], TypeError, r"of parts by name, .*got a list"),
-        (State(1), TypeError, r"of parts by name, .*got a State"),
+        ([1], TypeError, r"from named parts, .*got a list"),
+        (State(1), TypeError, r"from named parts, .*got a State"),
     ],
 )
 def test_what_is_no_part_is_refused(

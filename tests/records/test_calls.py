@@ -205,9 +205,7 @@ def test_signatures_are_those_of_the_functions() -> None:
 def test_an_option_that_comes_by_position_is_told_to_go_by_name(tmp_path: Path) -> None:
     save: Any = Net().save_record
 
-    with pytest.raises(
-        TypeError, match=r"^net.save_record: .*what follows goes by name"
-    ):
+    with pytest.raises(TypeError, match=r"^net.save_record: .*pass the rest by name"):
         save(tmp_path / "net.mpk", "half")
 
 
@@ -218,7 +216,7 @@ def test_all_of_something_is_a_pattern_of_two_stars() -> None:
 
 def test_a_state_dict_that_is_none_says_what_one_is() -> None:
     for value in (Net(), "weights.pt"):
-        with pytest.raises(TypeError, match=r"as module.state_dict\(\) returns it"):
+        with pytest.raises(TypeError, match=r"as module.state_dict\(\) does"):
             Record.from_state_dict(value)  # type: ignore[arg-type]  # no dict
 
 
@@ -240,6 +238,6 @@ def test_an_option_that_is_true_or_false_takes_nothing_else(
     choice = "True, False or None" if option == "mmap" else "True or False"
 
     with pytest.raises(
-        TypeError, match=re.escape(f"{option} is {choice}, got {value!r}")
+        TypeError, match=re.escape(f"{option} must be {choice}, got {value!r}")
     ):
         FLAGS[option](**{option: value})

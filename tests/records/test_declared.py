@@ -307,7 +307,7 @@ def test_a_chosen_part_of_a_record_is_told_from_a_whole_one() -> None:
 
     with pytest.raises(RecordMismatchError, match=r"some tensors of a .*Two.*all its"):
         Two.load(open_record(data, only="t"))
-    with pytest.raises(ValueError, match=r"only='n' matches nothing.*open it whole"):
+    with pytest.raises(ValueError, match=r"only='n' matches nothing.*open it without"):
         open_record(data, only="n")
 
 

@@ -23,7 +23,9 @@ def test_a_default_stands_in_for_a_field_that_the_file_lacks() -> None:
 
 
 def test_a_field_that_would_hide_a_method_is_refused_when_declared() -> None:
-    with pytest.raises(TypeError, match="a field called 'save' would hide what"):
+    with pytest.raises(
+        TypeError, match="a field called 'save' would hide the attribute"
+    ):
 
         class Bad(Record):  # pyright: ignore[reportUnusedClass]  # never made
             save: int  # type: ignore[assignment]  # what is tested

@@ -399,7 +399,7 @@ def test_a_change_that_no_version_tells_is_noticed_once_values_were_hashed(
     module.get_parameter("2.weight").data.mul_(2)
     readings.allow_all()
 
-    with pytest.raises(RecordError, match=r"2\.weight.*others than at the first look"):
+    with pytest.raises(RecordError, match=r"2\.weight.*differ from those first read"):
         handle.wait(LONG)
     assert os.listdir(tmp_path) == []
     assert optim.state
@@ -612,7 +612,7 @@ def test_lazy_saves_are_for_those_that_nobody_waits_for(tmp_path: Path) -> None:
         save(net(), tmp_path / "net.mpk", snapshot="lazy")
     with pytest.raises(ValueError, match="'copy' or 'lazy', got 'soon'"):
         save(net(), tmp_path / "net.mpk", wait=False, snapshot="soon")
-    with pytest.raises(ValueError, match="a number of bytes from 0 on, got -1"):
+    with pytest.raises(ValueError, match="a number of bytes from 0 up, got -1"):
         lazily(net(), tmp_path / "net.mpk", staging=-1)
     with pytest.raises(ValueError, match="staging= limits the copies"):
         save(net(), tmp_path / "net.mpk", wait=False, staging=5)

@@ -252,7 +252,7 @@ def test_a_file_of_another_save_is_named(tmp_path: Path) -> None:
     place = shared_file(folder)
     place.unlink()
     place.write_bytes(other)
-    with pytest.raises(RecordFormatError, match="with another content"):
+    with pytest.raises(RecordFormatError, match="with different content"):
         burnish.open_record(folder / "net.mpk")
 
 

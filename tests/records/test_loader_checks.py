@@ -118,8 +118,8 @@ def test_messagepack_is_plain_data_with_text_keys() -> None:
 def test_keys_are_exactly_those_of_the_version() -> None:
     more = with_header(FILES["mpk"](), lambda h: {**h, "more": 1})
 
-    assert "other keys" in refused(more)
-    assert "other columns" in refused(table_with(more=[]))
+    assert "wrong keys" in refused(more)
+    assert "wrong columns" in refused(table_with(more=[]))
 
 
 def test_dtypes_are_those_of_the_list() -> None:
@@ -144,7 +144,7 @@ def test_payloads_lie_where_they_must_with_no_hole_or_overlap() -> None:
         [offsets[0]] * 5,
         [o + 64 for o in offsets],
     ):
-        assert "other places" in refused(table_with(offset=other))
+        assert "unexpected offsets" in refused(table_with(offset=other))
     assert "has the offset -64" in refused(table_with(offset=[-64] * 5))
     data = bytearray(FILES["mpk"]())
     pad = data.rindex(b"\xa4data\xdd") + 12
@@ -179,9 +179,9 @@ def test_frames_tile_the_file_match_the_table_and_decode_to_their_size() -> None
     right = in_table([whole], [len(content)])
 
     assert said(right) == said(data)
-    assert "not what its table says" in refused(in_table([whole], [len(content) + 1]))
-    assert "not what its table says" in refused(in_table([bare], [len(content)]))
-    assert "not what its table says" in refused(in_table([sizeless], [len(content)]))
+    assert "does not match its table" in refused(in_table([whole], [len(content) + 1]))
+    assert "does not match its table" in refused(in_table([bare], [len(content)]))
+    assert "does not match its table" in refused(in_table([sizeless], [len(content)]))
     assert refused(in_table([two], [half]), RecordChecksumError)
     assert refused(in_table([two], [len(content)]))
     assert "do not fill the file" in refused(in_table([whole, b""], [len(content), 0]))
@@ -300,7 +300,7 @@ def test_what_the_reader_refuses_is_not_written(
     for path in ("", "a\0b", "a..b", "x" * 5000):
         record = FlatRecord.of([entry(path, "buffer", torch.ones(1))])
         for recorder in (Recorder(), Recorder("mpk", "zst"), Recorder("json")):
-            with pytest.raises(RecordError, match="another name by rename="):
+            with pytest.raises(RecordError, match="another name with rename="):
                 recorder.dumps(record)
     monkeypatch.setattr("burnish.records.limits.FREE", 1 << 20)
     lists: Any = [[] for _ in range(16_000)]

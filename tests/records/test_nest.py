@@ -308,7 +308,7 @@ class Opaque:
             {"model": net()},
             r"model: a .*Sequential is not plain data.*its state_dict\(\)",
         ),
-        ({"a": [Opaque()]}, r"a\.0: a .*Opaque is not plain data.*what it is made of"),
+        ({"a": [Opaque()]}, r"a\.0: a .*Opaque is not plain data.*its parts"),
         ([lambda: 1], r"value\.0: a builtins\.function is not plain data"),
         ({"p": Point(1, 2)}, r"p: a .*Point is not plain data.*plain tuple or dict"),
         ({"r": Record.from_state_dict({})}, r"r: a .*FlatRecord is not plain data"),

@@ -304,9 +304,9 @@ def test_paths_choose_dtypes_over_kinds_the_last_match_first() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"underflow": "ignore"}, "underflow is 'allow', 'warn' or 'error'"),
+        ({"underflow": "ignore"}, "underflow must be 'allow', 'warn' or 'error'"),
         ({"tensor": "tiny"}, "tensor='tiny' is not a precision"),
-        ({"paths": {"a": torch.int8}}, r"paths\['a'\] is a floating dtype"),
+        ({"paths": {"a": torch.int8}}, r"paths\['a'\] must be a floating dtype"),
     ],
 )
 def test_a_wrong_precision_is_refused_when_it_is_made(

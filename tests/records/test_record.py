@@ -187,7 +187,7 @@ def test_an_attribute_that_is_no_field_is_told_when_it_is_left_out() -> None:
     record.save()
     record.best, record.stepp = 0.5, 2
 
-    with pytest.warns(RuntimeWarning, match="the Untyped has best, stepp, and its"):
+    with pytest.warns(RuntimeWarning, match="the Untyped has best, stepp, but its"):
         record.save()
-    with pytest.warns(RuntimeWarning, match="the Untyped has best, stepp, and its"):
+    with pytest.warns(RuntimeWarning, match="the Untyped has best, stepp, but its"):
         Outer(inner=record).save()

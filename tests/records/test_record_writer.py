@@ -71,9 +71,9 @@ def test_a_name_is_refused_or_its_file_is_opened_by_that_name(
 def test_formats_that_are_only_read_say_what_to_write_instead(
     name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"only read\. Write '.*\.mpk'"):
+    with pytest.raises(ValueError, match=r"only be read\. Write '.*\.mpk'"):
         example().save(tmp_path / name)
-    with pytest.raises(ValueError, match="only read"):
+    with pytest.raises(ValueError, match="read-only"):
         example().save(tmp_path / name, recorder=Recorder("torch"))
 
 
@@ -82,7 +82,7 @@ def test_formats_that_are_only_read_say_what_to_write_instead(
     [
         (
             {"format": "pickle"},
-            "there is no format 'pickle'; there are bpk, burn, json, mpk",
+            "there is no format 'pickle'; choose one of bpk, burn, json, mpk",
         ),
         (
             {"format": "safetensors", "compression": "gz"},
@@ -90,10 +90,10 @@ def test_formats_that_are_only_read_say_what_to_write_instead(
         ),
         (
             {"compression": "bz2"},
-            "by 'bz2'; there are json.gz, json.zst, mpk.gz, mpk.zst",
+            "by 'bz2'; choose one of json.gz, json.zst, mpk.gz, mpk.zst",
         ),
-        ({"level": 3}, "give compression= as well"),
-        ({"precision": "tiny"}, "is not a precision; there are full, half"),
+        ({"level": 3}, "level= is that of compression="),
+        ({"precision": "tiny"}, "is not a precision; choose full, half"),
     ],
 )
 def test_a_wrong_recorder_is_refused_when_it_is_made(

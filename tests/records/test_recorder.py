@@ -153,7 +153,7 @@ def test_a_users_metadata_does_not_replace_the_librarys_part(
     state.save(tmp_path / "net.mpk")
     written = (tmp_path / "net.mpk").read_bytes()
 
-    with pytest.raises(ValueError, match="'burnish' is the library's own part"):
+    with pytest.raises(ValueError, match="'burnish' is reserved for the library"):
         state.save(tmp_path / "net.mpk", metadata={"burnish": ours})
 
     assert (tmp_path / "net.mpk").read_bytes() == written
@@ -169,7 +169,7 @@ def test_metadata_that_is_no_map_is_refused_before_anything_is_written() -> None
 def test_a_record_whose_own_part_of_the_metadata_is_no_map_is_refused() -> None:
     record = FlatRecord.of([], metadata={"burnish": 3}, type_name="N")
 
-    with pytest.raises(ValueError, match="library's own part, a map; found 3"):
+    with pytest.raises(ValueError, match="reserved for the library, a map; found 3"):
         Recorder().dumps(record)
 
 

@@ -166,7 +166,7 @@ def test_bytes_are_content_of_records_and_no_path(tmp_path: Path) -> None:
     net, name = nn.Linear(2, 2), os.fsencode(tmp_path / "net.mpk")
     anything: Any = burnish.save_record
 
-    with pytest.raises(TypeError, match=r"got b'.*; os.fsdecode makes a path"):
+    with pytest.raises(TypeError, match=r"got b'.*; os.fsdecode makes it a path"):
         anything(net, name)
 
     assert not os.path.exists(name)

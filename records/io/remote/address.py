@@ -98,10 +98,10 @@ def storage_error(error: Exception, address: Address, note: str = "") -> OSError
         # Some storages say which path alone, and not what is wrong with it.
         text = os.strerror(errno.ENOENT)
     if isinstance(error, NotImplementedError):
-        text = f"nothing can be written to storages of this kind {text}".strip()
+        text = f"this kind of storage cannot be written to {text}".strip()
     text = without_secrets(text or type(error).__name__)
     if "Credentials" in type(error).__name__:
-        text += "; name them as the package of this storage wants it"
+        text += "; pass them as the package for this storage expects"
         return PermissionError(errno.EACCES, text + note, address.name)
     kinds = (number for kind, number in _ERRNO.items() if isinstance(error, kind))
     number = getattr(error, "errno", None) or next(kinds, errno.EIO)

@@ -125,7 +125,7 @@ class RemoteSource:
 
     def __getstate__(self) -> None:
         raise TypeError(
-            f"{self.name}: an object that is open can be neither pickled nor copied. "
+            f"{self.name}: an open object can be neither pickled nor copied. "
             "Pickle or copy the whole record, or a tensor of it, or open the URL again "
             "there."
         )
@@ -133,7 +133,7 @@ class RemoteSource:
     def _check(self, offset: int, count: int) -> None:
         if self._is_closed:
             raise ClosedFileError(
-                f"{self.name} is closed; read what you need before that"
+                f"{self.name} is closed; read what you need before you close it"
             )
         check_extent(self, offset, count)
 

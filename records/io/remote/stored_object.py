@@ -68,16 +68,18 @@ class StoredObject:
         try:
             is_same = _identity(self._info()) == self._identity
         except FileNotFoundError:
-            raise self._changed("no object any more") from None
+            raise self._changed("the object no longer exists") from None
         if not is_same:
-            raise self._changed("another object than was opened: it was replaced")
+            raise self._changed(
+                "a different object: it was replaced since it was opened"
+            )
 
     def beside(self, name: str) -> "StoredObject":
         """Return the object ``name`` of the same folder."""
         return StoredObject(self.address.beside(name))
 
     def _changed(self, problem: str) -> RecordFormatError:
-        cure = "Open it again. What was read of it until now was as it was opened."
+        cure = "Open it again. What was read so far is from the object that was opened."
         return RecordFormatError(self.name, problem, cure=cure)
 
     def _info(self) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class StoredObject:
             if len(part) != end - start:
                 self.confirm()
                 raise RecordFormatError(
-                    self.name, "an end while it was read", cure=TRUNCATED
+                    self.name, "its end while it was being read", cure=TRUNCATED
                 )
             memory[: end - start] = part
 
@@ -134,7 +136,7 @@ def _size(info: dict[str, Any], url: str) -> int:
     if not isinstance(size, int):
         raise RecordFormatError(
             url,
-            "an object whose size the storage does not say",
+            "an object whose size the storage does not report",
             cure="Copy it to a file, or open it with fsspec and read its bytes.",
         )
     return size

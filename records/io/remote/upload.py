@@ -65,7 +65,7 @@ class Upload:
             yield
         except Exception as error:
             raise_of_signal(error)
-            note = "; what was saved there before stays"
+            note = "; what was saved there before is unchanged"
             raise storage_error(error, self._address, note) from error
 
 
@@ -80,7 +80,7 @@ def uploading(address: Address, size: int) -> Generator[Upload]:
     if address.is_read_only:
         raise OSError(
             errno.EROFS,
-            "URLs of http are only read; save to a file and send it there, or save to "
+            "http URLs are read-only; save to a file and upload it, or save to "
             "a storage that fsspec writes to (s3://, gs://, abfs://, ...)",
             address.name,
         )

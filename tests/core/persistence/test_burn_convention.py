@@ -401,7 +401,7 @@ def test_a_record_without_its_module_is_written_as_it_is_and_says_so() -> None:
     assert torch.equal(other.fc.weight, net.get_parameter("fc.weight"))
     with pytest.raises(ValueError, match="only its module knows"):
         Recorder("bpk", convention="burn").dumps(into_record(net))
-    with pytest.raises(ValueError, match="convention is 'torch' or 'burn'"):
+    with pytest.raises(ValueError, match="convention must be 'torch' or 'burn'"):
         Recorder("bpk", convention="keras")  # type: ignore[arg-type]
 
 

@@ -184,7 +184,7 @@ def test_a_record_that_is_saved_anew_while_it_is_loaded_is_not_mixed_with_the_ol
         old.load_all()
         net[0].weight.data.mul_(2)
         burnish.save_record(net, folder)
-        with pytest.raises(RecordMismatchError, match="saved anew meanwhile"):
+        with pytest.raises(RecordMismatchError, match="saved again meanwhile"):
             burnish.load_record(net, old if rank else folder)
 
         burnish.load_record(net, folder)
@@ -287,7 +287,7 @@ def test_one_process_that_saves_alone_is_told_so_and_waits_for_nobody(
         if rank == 0:
             with pytest.raises(RecordError, match="Save it to a folder"):
                 burnish.save_record(net, tmp_path / "net.mpk")
-            with pytest.raises(RecordError, match="values are in several processes"):
+            with pytest.raises(RecordError, match="spread over several processes"):
                 optim.save_record(tmp_path / "optim.mpk")
 
     in_two_processes(act, tmp_path / "processes")

@@ -96,13 +96,13 @@ def test_keys_of_metadata_may_be_more_than_texts_in_every_format(form: str) -> N
 
 
 def test_keys_of_one_text_are_refused_and_none_is_lost() -> None:
-    with pytest.raises(TypeError, match=r"field: a dict needs keys of different texts"):
+    with pytest.raises(TypeError, match=r"field: the keys of a dict must differ"):
         Encoder().encode({ById("a"): 1, ById("a"): 2}, "field")
 
 
 def test_an_enum_is_stored_only_where_a_field_declares_it() -> None:
     assert Encoder().encode(Color.RED, "field") == {"$enum": "RED"}
-    with pytest.raises(TypeError, match="nothing declares what it is"):
+    with pytest.raises(TypeError, match="no field declares its class"):
         Encoder(is_declared=False).encode(Color.RED, "field")
 
 

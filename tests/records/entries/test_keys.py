@@ -110,7 +110,7 @@ def test_any_integers_are_keys(integers: dict[int, int]) -> None:
         ("counts", Counter({Level.LOW: 1}), r"counts: found the key 'LOW'"),
         ("integers", {True: torch.ones(1)}, r"needs keys that are str, int or members"),
         ("either", {"1": 1}, r"either: a dict with the key '1'"),
-        ("either", {"1": 1, 1: 2}, r"keys of different texts here, found '1' and 1"),
+        ("either", {"1": 1, 1: 2}, r"must differ as strings here, found '1' and 1"),
         ("levels", {1: 1}, r"levels: found the key '1', expected keys"),
         ("anything", {1: 1}, r"anything: a dict needs str keys here, found 1"),
         ("anything", [{Part.HEAD: 1}], r"anything\.0: a dict needs str keys here"),

@@ -148,9 +148,9 @@ def test_a_file_object_gives_parts_too() -> None:
 def test_a_name_that_a_part_lacks_is_answered_with_those_that_are_there() -> None:
     record = open_record(Net().save_record())
 
-    with pytest.raises(AttributeError, match=r"'head'; there are.*mean 'weight'"):
+    with pytest.raises(AttributeError, match=r"'head'; stored there: .*mean 'weight'"):
         _ = record.head.weigth
-    with pytest.raises(KeyError, match=r"'7' below 'encoder'; there are 0, 1\."):
+    with pytest.raises(KeyError, match=r"'7' below 'encoder'; stored there: 0, 1\."):
         _ = record.encoder[7]
 
 

@@ -48,7 +48,7 @@ def test_a_pattern_that_matches_nothing_is_a_mistake(file: Path) -> None:
         ValueError, match=r"exclude='head\.wait' matches .*'head\.weight'"
     ):
         open_record(file, exclude="head.wait")
-    with pytest.raises(ValueError, match=r"nothing\. There are encoder\.0\.weight, "):
+    with pytest.raises(ValueError, match=r"nothing\. Available: encoder\.0\.weight, "):
         open_record(file, only="zzz.**")
 
 

@@ -43,7 +43,7 @@ def test_weights_beside_the_state_dict_are_told() -> None:
     )
 
     with pytest.warns(
-        UserWarning, match=r"'model', and not the w.* \(1\): logit_scale"
+        UserWarning, match=r"'model' was read, not the w.* \(1\): logit_scale"
     ):
         record = open_record(data)
 
@@ -91,7 +91,9 @@ def test_at_most_five_weights_beside_the_state_dict_are_shown(n: int) -> None:
 def test_state_dicts_beside_the_usual_one_are_told() -> None:
     data = packed({"state_dict": STATE, "epoch": 3, "model_ema": STATE})
 
-    with pytest.warns(UserWarning, match=r"'state_dict', and not .*: model_ema\. For"):
+    with pytest.warns(
+        UserWarning, match=r"'state_dict' was read, not .*: model_ema\. To"
+    ):
         record = open_record(data)
 
     assert list(record) == list(STATE)
@@ -118,17 +120,19 @@ def test_two_state_dicts_of_usual_names_are_not_told_apart(content: Any) -> None
 def test_a_usual_name_is_chosen_below_others_too() -> None:
     content = {"outer": {"ema": dict(STATE), "model": STATE}, "epoch": 1}
 
-    with pytest.warns(UserWarning, match=r"'outer\.model', and not .*: outer\.ema\. "):
+    with pytest.warns(
+        UserWarning, match=r"'outer\.model' was read, not .*: outer\.ema\. "
+    ):
         assert set(open_record(packed(content))) == set(STATE)
 
 
 @pytest.mark.parametrize(
     ("blueprint", "problem"),
     [
-        ("{", "no blueprint"),
-        ("3", "no blueprint"),
-        ("{}", "no blueprint"),
-        ('{"__module__": "m"}', "no blueprint"),
+        ("{", "not a blueprint"),
+        ("3", "not a blueprint"),
+        ("{}", "not a blueprint"),
+        ('{"__module__": "m"}', "not a blueprint"),
     ],
 )
 def test_a_damaged_blueprint_of_a_checkpoint_is_refused(

@@ -270,7 +270,7 @@ def _raise(inner: Any, context: Any) -> Any:
             lambda inner, context: Lying(
                 inner["data_"], inner["scale"].half(), *context.values()
             ),
-            "scale became another tensor",
+            "scale became a different tensor",
         ),
     ],
 )

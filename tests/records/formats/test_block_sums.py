@@ -64,7 +64,7 @@ def test_every_damaged_byte_is_found(record: Any) -> None:
 
 @pytest.mark.parametrize("size", [0, MIB - 1, 8 * MIB, True, "1"])
 def test_another_size_of_blocks_is_refused(size: Any) -> None:
-    with pytest.raises(ValueError, match="block_sums is 1048576, 2097152"):
+    with pytest.raises(ValueError, match="block_sums must be 1048576, 2097152"):
         Recorder(block_sums=size)
 
 
@@ -80,7 +80,7 @@ def test_a_file_that_lacks_the_size_or_has_it_in_version_1_is_refused(
     record: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = WITH_SUMS.dumps(record)
-    with pytest.raises(RecordFormatError, match="other keys"):
+    with pytest.raises(RecordFormatError, match="wrong keys"):
         burnish.open_record(data[:9] + b"\x01" + data[10:])
     data = Recorder().dumps(record)
     with pytest.raises(RecordFormatError, match="blocks of None bytes"):

@@ -210,14 +210,14 @@ def test_a_header_is_written_up_to_the_limit_and_no_longer() -> None:
 
     assert pack_bounded(plain, len(packed)) == packed
     assert msgpack.unpackb(packed) == plain
-    with pytest.raises(RecordError, match=r"take 105 bytes, and files may have 104"):
+    with pytest.raises(RecordError, match=r"take 105 bytes, but files may have 104"):
         pack_bounded(plain, len(packed) - 1)
 
 
 @pytest.mark.parametrize(
     ("plain", "problem"),
     [
-        ({"a": ["b", "\ud800"]}, r"a\.1: a text that is not valid Unicode"),
+        ({"a": ["b", "\ud800"]}, r"a\.1: a string that is not valid Unicode"),
         ({"a": _deep(2000)}, "cannot be stored"),
     ],
 )

@@ -92,7 +92,7 @@ def test_large_tensors_are_mapped_and_written_at_multiples_of_256(
     [
         ("_MOST_TENSORS", 2, "3 tensors"),
         ("_MOST_TENSOR", 11, "12 bytes in one tensor"),
-        ("_MOST_FILE", 600, "bytes, and Burn reads files of at most 600"),
+        ("_MOST_FILE", 600, "bytes, but Burn reads files of at most 600"),
         ("MOST_HEADER", 50, "bytes before the tensors"),
     ],
 )

@@ -97,7 +97,7 @@ def test_what_its_reader_takes_for_a_bomb_is_not_written(
     monkeypatch.setattr("burnish.records.io.compression._FREE", 1 << 10)
     file = tmp_path / "m.json.gz"
 
-    with pytest.raises(RecordError, match="looks like a bomb"):
+    with pytest.raises(RecordError, match="decompression bomb"):
         Record.from_state_dict({"w": torch.zeros(1 << 18)}).save(file)
     assert not file.exists()
 

@@ -70,14 +70,14 @@ def test_a_header_that_is_written_again_unchanged_is_read(tmp_path: Path) -> Non
         (lambda h: h["files"][0].__setitem__(0, ""), "not the name of a file"),
         (lambda h: h["files"][0].__setitem__(0, ".."), "not the name of a file"),
         (lambda h: h["files"][0].__setitem__(1, "00"), "too short or too long"),
-        (lambda h: h["files"][0].__setitem__(1, "00" * 16), "with another content"),
+        (lambda h: h["files"][0].__setitem__(1, "00" * 16), "with different content"),
         (lambda h: h["tensors"]["offset"].__setitem__(0, 1 << 40), "is not"),
         (lambda h: h["tensors"]["offset"].__setitem__(0, -1), "has the"),
         (lambda h: h["tensors"]["file"].__setitem__(0, 9), "that it does not name"),
         (lambda h: h["tensors"]["file"].__setitem__(0, "0"), "number of a file"),
         (lambda h: h["tensors"]["file"].pop(), "columns of different lengths"),
-        (lambda h: h["tensors"].pop("file"), "other columns"),
-        (lambda h: h.update(more=1), "other keys"),
+        (lambda h: h["tensors"].pop("file"), "wrong columns"),
+        (lambda h: h.update(more=1), "wrong keys"),
     ],
 )
 def test_what_an_index_may_not_say_is_refused(

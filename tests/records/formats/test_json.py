@@ -188,7 +188,7 @@ def test_other_json_is_told_from_a_record() -> None:
 def test_what_else_this_library_writes_as_json_is_no_damaged_record(
     text: bytes,
 ) -> None:
-    with pytest.raises(ForeignFileError, match="Name the f"):
+    with pytest.raises(ForeignFileError, match="Pass the f"):
         open_record(text)
 
 

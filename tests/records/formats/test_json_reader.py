@@ -86,7 +86,7 @@ def test_the_same_values_count_the_same_memory_however_they_are_spaced(
 def test_flat_lists_count_the_memory_that_their_values_take() -> None:
     text = b"[" + b'["",[],["a"]],' * 700_000 + b"0]"
 
-    with pytest.raises(RecordFormatError, match="would fill over"):
+    with pytest.raises(RecordFormatError, match="would take over"):
         JsonReader.of(text, "f", 0).value()
 
 
@@ -176,7 +176,7 @@ def test_values_are_read_with_the_memory_that_they_take_and_not_with_less(
     most = least + 7 * (LIST + NUMBER + len(value) + 2)
 
     assert least <= counted(text, most, monkeypatch).spent <= most
-    with pytest.raises(RecordFormatError, match=r"would fill over [\d,]+ bytes"):
+    with pytest.raises(RecordFormatError, match=r"would take over [\d,]+ bytes"):
         counted(text, least - 1, monkeypatch)
 
 
@@ -191,7 +191,7 @@ def test_values_that_are_read_step_by_step_take_what_the_table_says(
     text = b"[ " + b" , ".join([value] * 7) + b" ]"
 
     assert counted(text, LIST + 7 * cost, monkeypatch).spent == LIST + 7 * cost
-    with pytest.raises(RecordFormatError, match=r"would fill over [\d,]+ bytes"):
+    with pytest.raises(RecordFormatError, match=r"would take over [\d,]+ bytes"):
         counted(text, LIST + 7 * cost - 1, monkeypatch)
 
 
@@ -216,7 +216,7 @@ def test_what_is_kept_is_counted_for_the_values_that_follow(
     reader.spend(50)
 
     assert reader.spent == 200
-    with pytest.raises(RecordFormatError, match="would fill over 200 bytes"):
+    with pytest.raises(RecordFormatError, match="would take over 200 bytes"):
         reader.settle(201)
 
 

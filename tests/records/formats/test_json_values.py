@@ -50,9 +50,9 @@ def test_a_number_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8"', "another length than 8 bytes"),
-        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8=="', "another length"),
-        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8AAAA="', "another length"),
+        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8"', "not that of 8 bytes"),
+        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8=="', "base64 whose length"),
+        (b'"AACAPwAAgD8="', b'"AACAPwAAgD8AAAA="', "base64 whose length"),
         (b'"AACAPwAAgD8="', b'"AACAPw=AgD8="', "damaged values of 'w'"),
         (b'"AACAPwAAgD8="', b'"AACAPw!AgD8="', "damaged values of 'w'"),
         (b'"AACAPwAAgD8="', b"[]", 'expected "'),

@@ -46,7 +46,7 @@ def test_a_file_of_torch_that_was_written_over_is_said_to_be(tmp_path: Path) -> 
 
     torch.save({"w": torch.ones(3)}, file)
 
-    with pytest.raises(RecordFormatError, match=r"m\.pt: .*written over after it was"):
+    with pytest.raises(RecordFormatError, match=r"m\.pt: .*overwritten after it was"):
         _ = record["weight"]
     with pytest.raises(RecordFormatError, match=r"Open it again"):
         burnish.load_record(module, record)

@@ -100,7 +100,7 @@ def test_a_file_with_payloads_that_says_it_has_none_is_damaged() -> None:
 def test_bytes_after_the_end_are_refused() -> None:
     data = Recorder().dumps(Record.from_state_dict({"a": torch.ones(2)}))
 
-    with pytest.raises(RecordFormatError, match="Something was added"):
+    with pytest.raises(RecordFormatError, match="Data was appended"):
         open_record(data + b"\0")
 
 
@@ -228,7 +228,7 @@ def test_other_keys_around_the_checksum_of_the_header_are_refused(old: bytes) ->
     damaged = bytearray(SMALL)
     damaged[at + 1] ^= 1
 
-    with pytest.raises(RecordFormatError, match="else than a checksum and data"):
+    with pytest.raises(RecordFormatError, match="other than a checksum and data"):
         open_record(bytes(damaged))
 
 
@@ -282,7 +282,7 @@ def test_damage_between_the_payloads_is_told_by_the_next_one() -> None:
                 changed(place).load_all()
         with pytest.raises(RecordChecksumError, match=path):
             _ = changed(at + 1)[path]
-    with pytest.raises(RecordFormatError, match="another number of payloads"):
+    with pytest.raises(RecordFormatError, match="a different number of payloads"):
         changed(start + 4).load_all()
     with pytest.raises(RecordChecksumError, match="the checksums"):
         changed(len(data) - 1).load_all()

@@ -80,7 +80,7 @@ def test_a_newline_that_a_tool_has_added_is_no_damage() -> None:
 def test_such_files_are_only_read() -> None:
     record = Record.from_state_dict({"w": torch.ones(2)})
 
-    with pytest.raises(ValueError, match="'burn' is only read"):
+    with pytest.raises(ValueError, match="'burn' is read-only"):
         Recorder("burn").dumps(record)
 
 
@@ -181,7 +181,7 @@ def test_depth_and_memory_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     long_paths = mpk({"n" * 4000: {str(i): PARAM for i in range(400)}})
 
     assert open_record(nested(60)).entries() == []
-    with pytest.raises(RecordFormatError, match="nested over 64"):
+    with pytest.raises(RecordFormatError, match="nested deeper than 64"):
         open_record(nested(70))
     for data in (numbers, long_paths):
         with pytest.raises(RecordFormatError, match="that would take over"):

@@ -92,7 +92,7 @@ def test_extra_state_of_a_module_that_is_no_map_is_refused(tree: Node) -> None:
         ("kind", 3, "unknown kind"),
         ("type", 3, "unknown kind"),
         ("type", None, "unknown kind"),
-        ("tensors", [], "other columns|damaged|map"),
+        ("tensors", [], "wrong columns|damaged|map"),
         ("metadata", [], "metadata that is not a map"),
         ("metadata", {"a": {"$tensor": 0}}, r"metadata holds \$tensor 0"),
         ("metadata", {"a": {"$x": 0}}, "unknown tag"),
@@ -115,7 +115,7 @@ def test_a_table_without_one_of_its_columns_is_refused(name: str) -> None:
         del header["tensors"][name]
         return header
 
-    with pytest.raises(RecordFormatError, match="other columns than it must have"):
+    with pytest.raises(RecordFormatError, match="wrong columns"):
         open_record(with_header(FILES["mpk"](), without))
 
 
@@ -137,7 +137,7 @@ def test_a_memory_format_needs_the_dimensions_that_it_orders() -> None:
     ):
         assert open_record(in_channels(shape, name)).entries()[0].shape == shape
         for other in (shape[1:], (*shape, 2)):
-            with pytest.raises(RecordFormatError, match="memory format of 'w'"):
+            with pytest.raises(RecordFormatError, match=r"memory format .* of 'w'"):
                 open_record(in_channels(other, name))
 
 

@@ -95,7 +95,9 @@ def test_rows_of_a_file_without_such_sums_are_verified_with_the_whole(
 def test_rows_that_are_not_there_are_an_error_with_the_shape(
     data: bytes, start: int, stop: int
 ) -> None:
-    with pytest.raises(IndexError, match=rf"a: rows {start} to {stop} .*\(6, 500, 700"):
+    with pytest.raises(
+        IndexError, match=rf"a: no rows {start} to {stop} .*\(6, 500, 700"
+    ):
         entry_of(data).rows(start, stop)
 
 

@@ -39,13 +39,16 @@ def archive() -> bytes:
 PLAIN: dict[str, Any] = {"lr": 0.1, "layers": list(range(60))}
 
 FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
-    "json": (lambda: json.dumps(PLAIN).encode(), "JSON of another .*'lr'.*config.load"),
-    "json in gzip": (lambda: gzip.compress(json.dumps(PLAIN).encode()), "JSON of anot"),
+    "json": (
+        lambda: json.dumps(PLAIN).encode(),
+        "JSON from another .*'lr'.*config.load",
+    ),
+    "json in gzip": (lambda: gzip.compress(json.dumps(PLAIN).encode()), "JSON from a"),
     "a list in json": (lambda: b"[1, 2, 3]", r"text that begins with '\[1, 2, 3\]'"),
     "an index": (lambda: b'{"metadata": {}, "weight_map": {}}', "index.*from_pretrain"),
     "messagepack": (
         lambda: bytes(msgpack.packb(PLAIN) or b""),
-        "MessagePack of another program",
+        "MessagePack from another program",
     ),
     "ron": (lambda: b"(\n lr: 0.1,\n net: Net(width: 3),\n)\n", "text .*config.load"),
     "yaml": (lambda: b"lr: 0.1\nnet:\n  width: 3\n", "text that begins with 'lr: 0.1'"),
@@ -53,22 +56,22 @@ FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing": (lambda: b"", "an empty file"),
     "gzip": (
         lambda: gzip.compress(b"hello " * 20),
-        "a compressed file, in .*text",
+        "a compressed file that contains .*text",
     ),
     "pickle 0": (lambda: pickle.dumps(PLAIN, 0), "a pickle, which runs code"),
-    "pickle 2": (lambda: pickle.dumps(PLAIN, 2), "a pickle of another program"),
+    "pickle 2": (lambda: pickle.dumps(PLAIN, 2), "a pickle from another program"),
     "pickle 4": (lambda: pickle.dumps(PLAIN, 4), "a pickle, which runs code"),
-    "npz": (arrays, r"arrays of NumPy \(.npz\), 'weight.npy'.*numpy.load"),
-    "npy": (array, r"an array of NumPy .*numpy.load"),
+    "npz": (arrays, r"NumPy arrays \(.npz\), 'weight.npy'.*numpy.load"),
+    "npy": (array, r"a NumPy array .*numpy.load"),
     "zip": (archive, "a zip archive with 'hello.txt' in it"),
     "hdf5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file.*h5py"),
     "gguf": (lambda: b"GGUF\3\0\0\0" + bytes(99), "a GGUF file"),
     "onnx": (lambda: b"\x08\x08\x12\x07pytorch\x1a\x052.6.0", "an ONNX model"),
     "tar": (lambda: b"a" * 257 + b"ustar\0" + bytes(300), "a tar archive"),
-    "html": (lambda: b"<!DOCTYPE html><html>Not found</html>", "a page of HTML"),
+    "html": (lambda: b"<!DOCTYPE html><html>Not found</html>", "an HTML page"),
     "lfs": (
         lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
-        "a pointer of Git LFS.*git lfs pull",
+        "a Git LFS pointer.*git lfs pull",
     ),
 }
 

@@ -65,7 +65,9 @@ def test_what_is_read_after_closing_is_no_damage(ending: str, tmp_path: Path) ->
     record = open_record(file)
     record.close()
 
-    with pytest.raises(ValueError, match="is closed; read what you need before that"):
+    with pytest.raises(
+        ValueError, match="is closed; read what you need before you close it"
+    ):
         _ = record["steps"]
 
 
@@ -78,7 +80,9 @@ def test_what_is_read_from_a_closed_stream_is_no_damage(
     with file.open("rb") as stream:
         record = open_record(stream)
 
-    with pytest.raises(ValueError, match="was closed; read what you need before that"):
+    with pytest.raises(
+        ValueError, match="was closed; read what you need before you close it"
+    ):
         _ = record["steps"]
 
 

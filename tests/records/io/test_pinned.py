@@ -62,8 +62,8 @@ def test_another_file_is_an_error_with_both_sums_and_what_to_do(
 
     text = str(caught.value)
     assert f"{file}: its SHA-256 is {digest}, expected {OTHER}" in text
-    assert "nothing of it was used" in text
-    assert "Get that one again" in text
+    assert "none of it was used" in text
+    assert "Get that file again" in text
 
 
 def test_a_file_with_true_checksums_and_other_values_is_refused(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_values_in_files_beside_it_are_refused_since_the_sum_is_of_one(
         values["adapter"] = torch.ones(1 << 15)
     open_record(files[1]).close()
 
-    with pytest.raises(RecordFormatError, match="its SHA-256 says nothing of"):
+    with pytest.raises(RecordFormatError, match="the SHA-256 does not cover"):
         open_record(files[1], sha256=sha256(files[1].read_bytes()))
 
 
@@ -189,13 +189,13 @@ def test_values_in_parts_are_refused_alike_in_a_folder_and_in_a_storage(
             digest = sha256(index.read())
 
         for file in (folder, f"{folder}index.mpk"):
-            with pytest.raises(RecordFormatError, match="its SHA-256 says nothing of"):
+            with pytest.raises(RecordFormatError, match="the SHA-256 does not cover"):
                 open_record(file, sha256=digest)["weight"]
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "g" * 64, f"sha256:{OTHER}"])
 def test_a_sum_that_is_none_is_refused_before_the_file_is_opened(digest: str) -> None:
-    with pytest.raises(ValueError, match="sha256 is 64 hexadecimal digits, got"):
+    with pytest.raises(ValueError, match="sha256 must be 64 hexadecimal digits, got"):
         open_record("not there.mpk", sha256=digest)
 
 
@@ -211,9 +211,9 @@ def test_a_record_that_is_read_already_has_no_sum(tmp_path: Path) -> None:
     digest = saved(file)
     record = open_record(file)
 
-    with pytest.raises(ValueError, match="Give it where the file is opened"):
+    with pytest.raises(ValueError, match="Pass it when the file is opened"):
         open_record(record, sha256=digest)
-    with pytest.raises(ValueError, match="Give it where the file is opened"):
+    with pytest.raises(ValueError, match="Pass it when the file is opened"):
         burnish.load_record(nn.Linear(3, 2), record, sha256=digest)
 
 

@@ -65,7 +65,7 @@ def test_what_is_no_progress_is_refused_by_every_verb(
 ) -> None:
     burnish.save_record(net(), tmp_path / "net.mpk")
 
-    with pytest.raises(TypeError, match=f"progress is True.*got {progress!r}"):
+    with pytest.raises(TypeError, match=f"progress must be True.*got {progress!r}"):
         VERBS[verb](tmp_path / "net.mpk", progress)
 
 
@@ -141,7 +141,7 @@ class Bar:
 def test_a_bar_is_refused_before_anything_is_written(
     tmp_path: Path, progress: Any
 ) -> None:
-    with pytest.raises(TypeError, match=r"called with \(bytes done") as caught:
+    with pytest.raises(TypeError, match=r"function of \(bytes done") as caught:
         burnish.save_record(net(), tmp_path / "net.mpk", progress=progress)
 
     assert [*tmp_path.iterdir()] == []

@@ -170,7 +170,7 @@ def test_nobody_waits_for_a_save_that_never_began() -> None:
     handle = SaveHandle(lambda: None, "place")
 
     handle.join()
-    with pytest.raises(RuntimeError, match="never began"):
+    with pytest.raises(RuntimeError, match="never started"):
         handle.wait()
 
 
@@ -295,7 +295,7 @@ def test_an_error_that_nobody_asked_for_is_printed_at_the_end(tmp_path: Path) ->
         """,
     )
 
-    assert "net.mpk was not saved, and nobody waited for the save" in result.stderr
+    assert "net.mpk was not saved, and wait() was never called" in result.stderr
     assert "No space left on device" in result.stderr
     assert os.listdir(tmp_path) == ["net.mpk"]
 

@@ -337,7 +337,7 @@ def test_a_file_that_says_what_it_cannot_have_written_is_refused(answer: Any) ->
             super().write(buffer)
             return answer
 
-    with pytest.raises(OSError, match=f"it says that it wrote {answer!r}"):
+    with pytest.raises(OSError, match=f"returned {answer!r}"):
         record(1.0).save(Liar())
 
 

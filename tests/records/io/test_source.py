@@ -56,5 +56,5 @@ def test_a_small_file_that_was_cut_meanwhile_is_an_error_and_not_the_end(
     path.write_bytes(_SMALL)
     source = FileSource(str(path))
     path.write_bytes(_SMALL[:10])
-    with pytest.raises(RecordFormatError, match="an end while it was read"):
+    with pytest.raises(RecordFormatError, match="its end while it was being read"):
         source.mapped()

@@ -376,7 +376,7 @@ def test_what_is_no_folder_of_records_is_told(tmp_path: Path) -> None:
     for name, words in (
         ("torch", "torch's own FileSystemWriter"),
         ("a.mpk", "a file, expected a folder"),
-        ("none", "no record is there, expected a folder with index.mpk"),
+        ("none", "no record, expected a folder with index.mpk"),
     ):
         with pytest.raises(CheckpointException, match=words):
             load(tmp_path / name, {"a": torch.zeros(1)})

@@ -21,7 +21,9 @@ def test_a_part_of_another_save_is_refused(tmp_path: Path) -> None:
     name = parts_of(tmp_path / "new")[1]
     shutil.copy(tmp_path / "old" / name, tmp_path / "new" / name)
 
-    with pytest.raises(RecordFormatError, match="another content than the index says"):
+    with pytest.raises(
+        RecordFormatError, match="different content from what the index says"
+    ):
         _ = open_record(tmp_path / "new")["a"]
 
 
@@ -55,7 +57,7 @@ def test_an_index_that_lies_about_a_part_is_refused(tmp_path: Path) -> None:
     assert data != (tmp_path / "a" / "index.mpk").read_bytes()
     (tmp_path / "a" / "index.mpk").write_bytes(data)
 
-    with pytest.raises(RecordFormatError, match="another content"):
+    with pytest.raises(RecordFormatError, match="different content"):
         _ = open_record(tmp_path / "a")["a"]
 
 

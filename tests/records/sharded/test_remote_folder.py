@@ -136,7 +136,7 @@ def test_a_part_that_was_replaced_after_the_index_was_read_is_noticed() -> None:
     part = next(name for name in CountingStorage.objects if "part-" in name)
     CountingStorage.objects[part] += b"x"
 
-    with pytest.raises(burnish.records.RecordFormatError, match="another content"):
+    with pytest.raises(burnish.records.RecordFormatError, match="different content"):
         _ = record["weight"]
 
 

@@ -64,7 +64,7 @@ def test_rectangles_that_leave_values_out_are_refused() -> None:
     entry = Entry("w", "parameter", torch.float32, (4,), Rows())  # type: ignore[arg-type]
     messages = [json.dumps([[[0], [2], ""]]).encode(), json.dumps([None]).encode()]
 
-    with pytest.raises(RecordError, match="not every value of"):
+    with pytest.raises(RecordError, match="does not cover shape"):
         plan_by_rectangles([entry], messages, 0)
 
 

@@ -113,7 +113,7 @@ def test_a_few_rows_are_in_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("n_parts", [0, -1, 100_000])
 def test_numbers_of_parts_that_cannot_be_are_refused(file: Path, n_parts: int) -> None:
-    with pytest.raises(ValueError, match="from 1 to 99,999 parts"):
+    with pytest.raises(ValueError, match="must have from 1 to 99,999 parts"):
         split(file, file.with_name("net"), n_parts)
 
     assert not file.with_name("net").exists()

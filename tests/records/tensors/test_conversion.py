@@ -207,7 +207,7 @@ def test_a_dtype_of_half_bytes_is_no_precision() -> None:
     if dtype is None:
         pytest.skip("this torch has no dtype of half bytes")
 
-    with pytest.raises(ValueError, match="no values of whole bytes"):
+    with pytest.raises(ValueError, match="values are not whole bytes"):
         Precision(param=dtype)
-    with pytest.raises(ValueError, match="no values of whole bytes"):
+    with pytest.raises(ValueError, match="values are not whole bytes"):
         open_record(entry_of(torch.ones(2)).save(), dtype=dtype)

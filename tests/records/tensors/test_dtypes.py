@@ -27,7 +27,7 @@ def test_every_dtype_is_known_by_its_name_in_python() -> None:
 
 @pytest.mark.parametrize("name", ["float33", "torch.Tensor", "", None])
 def test_another_name_is_an_error(name: object) -> None:
-    with pytest.raises(ValueError, match="is not a dtype of this torch"):
+    with pytest.raises(ValueError, match="is not a dtype of this torch version"):
         dtype_named(name)
 
 

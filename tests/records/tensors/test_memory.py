@@ -164,11 +164,11 @@ def test_a_record_inside_a_transformation_is_refused(transform: str) -> None:
 
     def work(x: Tensor) -> Tensor:
         net.inner.register_buffer("value", x)
-        with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a tran"):
+        with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a torch"):
             burnish.save_record(net)
-        with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a tran"):
+        with pytest.raises(RecordError, match=r"inner\.value: a tensor inside a torch"):
             load_record(net, filled)
-        with pytest.raises(RecordError, match="value: a tensor inside a tran"):
+        with pytest.raises(RecordError, match="value: a tensor inside a torch"):
             Box(value=x, other=torch.ones(1)).save()
         return x.sum()
 
@@ -342,7 +342,7 @@ def test_a_tensor_in_several_processes_is_refused_unless_each_has_it_whole() -> 
 
     part, whole = in_child(work)
 
-    assert part.startswith("RecordError: part: a DTensor whose values are in several")
+    assert part.startswith("RecordError: part: a DTensor spread over several")
     assert whole == "returned bytes"
 
 

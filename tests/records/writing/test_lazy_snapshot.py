@@ -87,7 +87,7 @@ def test_more_readings_than_were_announced_fail_after_a_step() -> None:
     lazy.settle()
     tensor.fill_(1)
 
-    with pytest.raises(RecordError, match="w: its values are asked for once more"):
+    with pytest.raises(RecordError, match="w: its values are needed again"):
         values(held.pieces(room, SEGMENT))
 
 
@@ -109,7 +109,7 @@ def test_a_write_between_hash_and_reading_is_noticed_whatever_made_it() -> None:
 
     ctypes.memset(tensor.data_ptr() + 100, 7, 1)
 
-    with pytest.raises(RecordError, match="its bytes are others than at the first"):
+    with pytest.raises(RecordError, match="its bytes differ from those first"):
         values(held.pieces(room, SEGMENT))
 
 
@@ -122,7 +122,7 @@ def test_a_write_between_hash_and_step_is_noticed_in_the_copy() -> None:
     lazy.settle()
     tensor.fill_(0)
 
-    with pytest.raises(RecordError, match="its bytes are others than at the first"):
+    with pytest.raises(RecordError, match="its bytes differ from those first"):
         values(held.pieces(room, SEGMENT))
 
 
@@ -183,7 +183,7 @@ def test_the_thread_that_reads_is_told_where_it_would_wait_for_itself(
 def test_a_change_inside_of_the_call_is_refused() -> None:
     lazy = snapshot()
 
-    with pytest.raises(RuntimeError, match="inside of save_record"):
+    with pytest.raises(RuntimeError, match="inside of a save_record"):
         lazy.take(settle_snapshots)
 
     lazy.abandon()

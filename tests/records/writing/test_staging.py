@@ -133,7 +133,7 @@ def test_a_tensor_without_values_or_of_another_shape_is_refused_with_its_place()
 
     with pytest.raises(RecordError, match="w: a tensor on the meta device") as caught:
         Staging().copy([meta._replace(note="in the part 'net'")])
-    with pytest.raises(RecordError, match="w: the tensor's shape became"):
+    with pytest.raises(RecordError, match="w: the tensor's shape changed to"):
         Staging().copy([stale])
     assert caught.value.__notes__ == ["in the part 'net'"]
 

@@ -497,7 +497,7 @@ def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
         checkpoints.restore("best", model=net())
     with pytest.raises(TypeError, match=r"restore\(100, model=\.\.\.\)"):
         checkpoints.restore({"model": net()})  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="wait is True or False, got None"):
+    with pytest.raises(TypeError, match="wait must be True or False, got None"):
         Checkpoints(tmp_path, wait=None)  # type: ignore[arg-type]
 
 

@@ -226,7 +226,7 @@ DATA = torch.utils.data.TensorDataset(torch.ones(4))
 def test_data_that_tells_no_place_is_told_of_that_which_does(
     part: object, advice: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(TypeError, match=rf"loader: .*; make it by {advice}"):
+    with pytest.raises(TypeError, match=rf"loader: .*; use a {advice}"):
         Checkpoints(tmp_path).save(1, loader=part)
 
 

@@ -85,8 +85,8 @@ class OddCredentialsError(Exception):
         (FileNotFoundError("b/a"), FileNotFoundError, "b/a"),
         (KeyError("odd"), OSError, "odd"),
         (RuntimeError(), OSError, "RuntimeError"),
-        (NotImplementedError(), OSError, "nothing can be written"),
-        (OddCredentialsError("none"), PermissionError, "none; name them"),
+        (NotImplementedError(), OSError, "cannot be written"),
+        (OddCredentialsError("none"), PermissionError, "none; pass them"),
         (OSError("at https://u:geheim@h/a?X-Amz-Signature=s3cr3t"), OSError, "u:...@h"),
     ],
 )
@@ -108,7 +108,7 @@ def test_what_a_storage_raises_is_an_error_of_the_system_without_secrets(
 def test_nothing_is_sent_to_where_it_is_only_read() -> None:
     pytest.importorskip("aiohttp")
 
-    with pytest.raises(OSError, match="only read; save to a file"):
+    with pytest.raises(OSError, match="read-only; save to a file"):
         burnish.save_record({"a": 1}, "https://user:pw@host.invalid/a.mpk")
 
 

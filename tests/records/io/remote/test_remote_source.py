@@ -248,7 +248,7 @@ def test_an_object_that_is_gone_is_said_to_be() -> None:
     record = open_record(url)
     del CountingStorage.objects["net.mpk"]
 
-    with pytest.raises(RecordFormatError, match="no object any more"):
+    with pytest.raises(RecordFormatError, match="the object no longer exists"):
         _ = record["3.weight"]
     with pytest.raises(FileNotFoundError, match=r"net\.mpk"):
         open_record(url)

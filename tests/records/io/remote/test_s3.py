@@ -174,7 +174,7 @@ def test_a_storage_that_fails_is_the_error_of_a_save_and_of_a_read(
     monkeypatch.setitem(fsspec.config.conf, "s3", options)
     net = nn.Linear(2, 2)
 
-    with pytest.raises(OSError, match="what was saved there before stays"):
+    with pytest.raises(OSError, match="what was saved there before is unchanged"):
         burnish.save_record(net, "s3://burnish/net.mpk")
     with pytest.raises(OSError, match=r"s3://burnish/net\.mpk"):
         burnish.open_record("s3://burnish/net.mpk")

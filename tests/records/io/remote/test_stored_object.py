@@ -65,7 +65,7 @@ def test_fewer_bytes_than_there_were_are_no_content() -> None:
     stored = StoredObject(address_of(url))
     stored.size = 200
 
-    with pytest.raises(RecordFormatError, match="an end while it was read"):
+    with pytest.raises(RecordFormatError, match="its end while it was being read"):
         stored.fetch([(50, 150)])
 
 
@@ -74,7 +74,7 @@ def test_a_storage_that_knows_no_size_and_a_folder_are_refused() -> None:
         def info(self, path: str, **options: Any) -> dict[str, Any]:
             return {"name": path, "size": None, "type": "file"}
 
-    with pytest.raises(RecordFormatError, match="size the storage does not say"):
+    with pytest.raises(RecordFormatError, match="size the storage does not report"):
         StoredObject(Address("odd://a", Sizeless(), "a"))
     memory_object(b"x")
     with pytest.raises(IsADirectoryError, match="is a folder"):
