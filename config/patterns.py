@@ -135,34 +135,7 @@ def is_pattern(path: str) -> bool:
     return "*" in path or "{" in path
 
 
-def _matcher(pattern: Pattern) -> Callable[[str, object], bool]:
-    if callable(pattern):
-        return lambda path, item: bool(pattern(item))
-    expression = _compile(pattern)
-    return lambda path, item: expression.fullmatch(path) is not None
-
-
-@lru_cache(maxsize=1024)
-def _compile(pattern: str) -> re.Pattern[str]:
-    alternatives = _expand(pattern)
-    return re.compile(
-        "|".join(_expression(alternative) for alternative in alternatives)
-    )
-
-
-@lru_cache(maxsize=1024)
-def _part(part: str) -> re.Pattern[str]:
-    """Return the expression for one part, with a group for each wildcard."""
-    expression, end = "", 0
-    for wild in _WILD.finditer(part):
-        choices = wild[0].strip("{}").split(",")
-        any_of = ".*" if wild[0] == "*" else "|".join(map(re.escape, choices))
-        expression += f"{re.escape(part[end : wild.start()])}({any_of})"
-        end = wild.end()
-    return re.compile(expression + re.escape(part[end:]), re.DOTALL)
-
-
-def _expand(pattern: str) -> list[str]:
+def brace_choices(pattern: str) -> list[str]:
     """Return the patterns without braces that ``pattern`` stands for."""
     start = pattern.find("{")
     if start < 0:
@@ -175,10 +148,35 @@ def _expand(pattern: str) -> list[str]:
             f"pattern {short_repr(pattern)}: '{{' needs a '}}' and cannot be nested"
         )
     head, choices, tail = pattern[:start], pattern[start + 1 : end], pattern[end + 1 :]
-    tails = _expand(tail)
+    tails = brace_choices(tail)
     if len(tails) * (choices.count(",") + 1) > 10_000:
         raise ValueError(f"pattern {short_repr(pattern)} expands to over 10,000 paths")
     return [head + c + ending for c in choices.split(",") for ending in tails]
+
+
+def _matcher(pattern: Pattern) -> Callable[[str, object], bool]:
+    if callable(pattern):
+        return lambda path, item: bool(pattern(item))
+    expression = _compile(pattern)
+    return lambda path, item: expression.fullmatch(path) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compile(pattern: str) -> re.Pattern[str]:
+    patterns = brace_choices(pattern)
+    return re.compile("|".join(_expression(alternative) for alternative in patterns))
+
+
+@lru_cache(maxsize=1024)
+def _part(part: str) -> re.Pattern[str]:
+    """Return the expression for one part, with a group for each wildcard."""
+    expression, end = "", 0
+    for wild in _WILD.finditer(part):
+        choices = wild[0].strip("{}").split(",")
+        any_of = ".*" if wild[0] == "*" else "|".join(map(re.escape, choices))
+        expression += f"{re.escape(part[end : wild.start()])}({any_of})"
+        end = wild.end()
+    return re.compile(expression + re.escape(part[end:]), re.DOTALL)
 
 
 def _expression(pattern: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 from torch import nn
 
 from ...config.short_text import with_article
+from ..evolution.upgrading import rules_of_whole
 from ..hyperparameters.hparams_node import BLUEPRINT
 from ..hyperparameters.module_plan import passed_values
 from ..modules.registry import allow_classes
@@ -199,17 +200,19 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         blueprint: Blueprint[Any] = Blueprint.__new__(Blueprint)
         draft = Draft(definition.cls, dict(definition.arguments))
         blueprint._set_up(draft)
-        versions = stored_versions(cast("Mapping[str, Any]", data))
-        if versions is not None and are_outdated(draft, definition.edits, versions):
-            for edit in definition.edits:
-                known_edit = carried(draft, edit, versions)
+        stored_data = cast("Mapping[str, Any]", data)
+        versions = stored_versions(stored_data)
+        rules = rules_of_whole(definition.cls, stored_data)
+        edits = definition.edits
+        if versions is not None and are_outdated(draft, edits, versions, rules):
+            for edit in edits:
+                known_edit = carried(draft, edit, versions, rules)
                 if known_edit is not None:
                     blueprint._session.replay([resolve_method(draft, known_edit)])
         else:
-            for batch in batches(definition.edits):
+            for batch in batches(edits):
                 # A method is looked up once what is before it has chosen its class.
-                edits = [resolve_method(draft, edit) for edit in batch]
-                blueprint._session.replay(edits)
+                blueprint._session.replay([resolve_method(draft, e) for e in batch])
         if module_class not in (None, definition.cls, draft.tree.cls):
             raise another_class(data, module_class)
         return blueprint

@@ -143,13 +143,9 @@ def upgrade_blueprint(
     """Return a stored blueprint of a ``cls`` as its newest version has it.
 
     Rules change the arguments of the whole, and where the entries of its tape belong;
-    patterns mean what they say.
+    what patterns mean is only known once the parts are there.
     """
-    newest, version = version_of(cls), data.get(VERSION, 0)
-    if type(version) is not int or not 0 <= version <= newest:
-        subject = f"the blueprint of {with_article(cls.__qualname__)}"
-        raise RecordVersionError("blueprint", version, newest, subject)
-    rules = [r for step in range(version, newest) for r in rules_of(cls).get(step, ())]
+    rules = rules_of_whole(cls, data)
     tape, arguments = data.get("tape", []), data.get("arguments", {})
     if not rules or not isinstance(tape, list) or not isinstance(arguments, dict):
         return data
@@ -162,6 +158,18 @@ def upgrade_blueprint(
     except ConfigError as error:
         raise HyperparameterError("arguments", str(error)) from error
     return tree
+
+
+def rules_of_whole(cls: type[nn.Module], data: Mapping[str, Any]) -> list[RewriteRule]:
+    """Return the rules that a ``cls`` has got since its blueprint was stored.
+
+    Raises `RecordVersionError` for one of a newer class.
+    """
+    newest, version = version_of(cls), data.get(VERSION, 0)
+    if type(version) is not int or not 0 <= version <= newest:
+        subject = f"the blueprint of {with_article(cls.__qualname__)}"
+        raise RecordVersionError("blueprint", version, newest, subject)
+    return [r for step in range(version, newest) for r in rules_of(cls).get(step, ())]
 
 
 def _rename_item(item: Any, rule: RewriteRule) -> Any:

@@ -4,7 +4,7 @@ A part's class is known only once the constructors have run, so that an edit is 
 over to the names of now just before it takes its place in the log.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from ...modules.versions import new_path, rules_of, version_of
 from ..construction.draft import Draft
 from ..edits.edits import Edit, SetArguments
 from ..errors import FormatError
+from .carried_patterns import RulesOf, carried_pattern
 
 KEY = "versions"
 """Where a stored blueprint has the versions of the classes of its parts, by name."""
@@ -50,17 +51,46 @@ def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int] | None:
     return cast("Mapping[str, int]", versions)
 
 
-def are_outdated(draft: Draft, edits: Iterable[Edit], since: Mapping[str, int]) -> bool:
-    """Return whether a class has another version now, of parts and of those to come."""
+def are_outdated(
+    draft: Draft,
+    edits: Iterable[Edit],
+    since: Mapping[str, int],
+    whole_rules: Sequence[RewriteRule],
+) -> bool:
+    """Return whether a class has another version now, of parts and of those to come.
+
+    ``whole_rules`` are those that the class of the whole has got since.
+    """
     chosen = [edit.cls for edit in edits if isinstance(edit, SetArguments) and edit.cls]
     classes = {*chosen, *draft.classes_of_parts()}
-    return any(_rules(cls, since) for cls in classes)
+    return bool(whole_rules) or any(_rules(cls, since) for cls in classes)
 
 
-def carried(draft: Draft, edit: Edit, since: Mapping[str, int]) -> Edit | None:
-    """Return ``edit`` in the names of now; None if a rule removed what it is of."""
+def carried(
+    draft: Draft,
+    edit: Edit,
+    since: Mapping[str, int],
+    whole_rules: Sequence[RewriteRule],
+) -> Edit | None:
+    """Return ``edit`` in the names of now; None if a rule removed what it is of.
+
+    ``whole_rules`` were applied to its paths, and to patterns they are here.
+    """
+
+    def rules_at(path: str) -> Sequence[RewriteRule]:
+        if not path:
+            return whole_rules
+        node = draft.nodes_by_path.get(path)
+        return () if node is None else _rules(node.cls, since)
+
     targets = edit.target if isinstance(edit.target, tuple) else (edit.target,)
-    paths = [p for t in targets if (p := _carried_path(draft, t, since)) is not None]
+    carried_targets = (
+        carried_pattern(draft, target, rules_at)
+        if is_pattern(target)
+        else _carried_path(target, rules_at)
+        for target in targets
+    )
+    paths = [path for path in carried_targets if path is not None]
     if not paths:
         return None
     target = tuple(paths) if isinstance(edit.target, tuple) else paths[0]
@@ -82,14 +112,13 @@ def carried(draft: Draft, edit: Edit, since: Mapping[str, int]) -> Edit | None:
     return edit if arguments == edit.arguments else replace(edit, arguments=arguments)
 
 
-def _carried_path(draft: Draft, path: str, since: Mapping[str, int]) -> str | None:
-    """Return ``path`` after the rules of each part on its way; patterns stay."""
-    if not path or is_pattern(path):
+def _carried_path(path: str, rules_at: RulesOf) -> str | None:
+    """Return ``path`` after the rules of each part on its way."""
+    if not path:
         return path
     names = [*parts(path)]
     for i in range(1, len(names)):
-        node = draft.nodes_by_path.get(join(*names[:i]))
-        for rule in () if node is None else _rules(node.cls, since):
+        for rule in rules_at(join(*names[:i])):
             below = new_path(rule, join(*names[i:]))
             if below is None:
                 return None
