@@ -54,7 +54,7 @@ def save_linked(record: WritableRecord, file: Path, earlier: Path | None) -> Lin
     the older file, which lies in another folder of the same file system. Where that
     cannot be linked, everything is written. ``file`` and its links appear one by one.
     """
-    known_rows = _rows_of(earlier) if earlier is not None else {}
+    known_rows = _known_rows(earlier) if earlier is not None else {}
     save = _LinkedSave(record, file)
     if known_rows:
         save.link_unchanged(known_rows)
@@ -233,22 +233,27 @@ def _is_readable(file: Path) -> bool:
     return True
 
 
-def _rows_of(file: Path) -> dict[str, _Row]:
-    """Return what ``file`` says of its payloads, by path; nothing of a damaged one."""
-    rows: dict[str, _Row] = {}
-    files: dict[str, Path] = {}
+def _known_rows(earlier: Path) -> dict[str, _Row]:
+    """Return the rows of an older file; none of one that is damaged or gone."""
     try:
-        with entries_in(file) as record:
-            for entry in record.entries():
-                payload = entry.source
-                if isinstance(payload, LazyPayload):
-                    name = payload.source.name
-                    if name not in files:
-                        files[name] = Path(name)
-                    rows[entry.path] = _row_of(payload, files[name])
+        return _rows_of(earlier)
     except (OSError, RecordError) as error:
         raise_of_signal(error)
         return {}
+
+
+def _rows_of(file: Path) -> dict[str, _Row]:
+    """Return what ``file`` says of its payloads, by path."""
+    rows: dict[str, _Row] = {}
+    files: dict[str, Path] = {}
+    with entries_in(file) as record:
+        for entry in record.entries():
+            payload = entry.source
+            if isinstance(payload, LazyPayload):
+                name = payload.source.name
+                if name not in files:
+                    files[name] = Path(name)
+                rows[entry.path] = _row_of(payload, files[name])
     return rows
 
 

@@ -1,8 +1,10 @@
 """What is unchanged since an older file is linked, and everything is read as ever."""
 
 import errno
+import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -290,3 +292,33 @@ def test_a_loaded_tensor_is_nobody_elses_memory(tmp_path: Path) -> None:
     content(tmp_path, 1)["base"].zero_()
     assert is_equal(content(tmp_path, 0), state())
     burnish.verify_file(folder / "net.mpk")
+
+
+def failing_at(last: int, call: Any, calls: Iterator[int]) -> Any:
+    """Return ``call``, which raises an OSError when ``calls`` count ``last``."""
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if next(calls) == last:
+            raise OSError(errno.EIO, "the disk")
+        return call(*args, **options)
+
+    return failing
+
+
+@pytest.mark.parametrize("name", ["open", "link", "rename", "fsync", "stat", "preadv"])
+def test_an_error_of_the_disk_at_any_call_is_raised_as_that(
+    name: str, tmp_path: Path
+) -> None:
+    """A file that was just written and cannot be read again was one without rows."""
+    for last in range(1, 20):
+        run, calls = tmp_path / str(last), itertools.count(1)
+        save(run, 0, state())
+        failing = failing_at(last, getattr(os, name), calls)
+        with mock.patch.object(os, name, failing):
+            try:
+                save(run, 1, state(adapter=1.0))
+            except OSError:
+                continue
+        assert is_equal(content(run, 1), state(adapter=1.0))
+        if next(calls) <= last:
+            break
