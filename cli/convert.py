@@ -43,11 +43,11 @@ def _parser() -> ArgumentParser:
     words.add_argument("--rename", action="append", metavar="OLD=NEW", help=about)
     about = "apply the rules of a class: file.py:Name or module:Name"
     words.add_argument("--upgrade", metavar="CLASS", help=about)
-    about = "a folder of safetensors of at most SIZE each, as 5GB"
+    about = "a folder of safetensors of at most SIZE each, as in 5GB"
     words.add_argument("--shards", metavar="SIZE", help=about)
     about = "the format of files that go into a folder (.mpk)"
     words.add_argument("--suffix", help=about)
-    about = "of files of torch the state dict, without what stands beside it"
+    about = "of torch files, only the state dict, not what is beside it"
     words.add_argument("--weights-only", action="store_true", help=about)
     words.add_argument("--force", action="store_true", help="replace what is there")
     add_json(words)
@@ -109,7 +109,7 @@ def _words_of_options() -> Generator[None]:
             error.value,
             error.dtype,
             "--precision bfloat16 has the range of float32; without --precision every "
-            "tensor stays as it is. In Python, burnish.records.Precision says it for "
+            "tensor stays as it is. In Python, burnish.records.Precision sets it for "
             "each tensor (keep=, overflow=)",
         ) from error
 
@@ -123,7 +123,7 @@ def _check_words(options: Namespace) -> None:
         raise ValueError("the name of a file is empty")
     if options.precision not in (None, *NAMED):
         raise ValueError(
-            f"--precision={options.precision} is not a precision; there are "
+            f"--precision={options.precision} is not a precision; expected one of "
             f"{', '.join(NAMED)}.{precision_hint(options.precision)}"
         )
     if options.shards is None:
@@ -134,13 +134,13 @@ def _check_words(options: Namespace) -> None:
         size_of(options.shards)
     except ValueError:
         raise ValueError(
-            f"--shards={options.shards}: write bytes, or a text such as 5GB or 500MiB"
+            f"--shards={options.shards}: give bytes, or a size such as 5GB or 500MiB"
         ) from None
     if options.suffix is not None:
-        raise ValueError("--shards writes .safetensors, and --suffix goes without it")
+        raise ValueError("--shards writes .safetensors, and takes no --suffix")
     if format_of_suffix(options.target) is not None:
         raise ValueError(
-            f"{options.target}: --shards writes a folder, and this is the name of a "
+            f"{options.target}: --shards writes a folder, but this is the name of a "
             "file; name a folder, or leave out --shards"
         )
 
@@ -164,7 +164,7 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
         path, equals, new_path = text.partition("=")
         if not equals or not path or "=" in new_path:
             raise ValueError(
-                f"--rename is OLD=NEW, once for each name, got {text!r:.80}"
+                f"--rename takes OLD=NEW, once for each name, got {text!r:.80}"
             )
         yield path, new_path
 
@@ -193,16 +193,16 @@ def _pairs(options: Namespace) -> list[tuple[str, str]]:
     sources, target = options.sources, options.target
     if not _is_folder(options):
         if options.suffix is not None:
-            raise ValueError(f"--suffix is for a folder, and {target} names a file")
+            raise ValueError(f"--suffix is for a folder, but {target} names a file")
         return [(sources[0], target)]
     if os.path.isfile(target):
-        raise ValueError(f"{target} is a file, and several sources go into a folder")
+        raise ValueError(f"{target} is a file, but several sources go into a folder")
     suffix = ".mpk" if options.suffix is None else options.suffix
     pairs = [(s, os.path.join(target, _stem(s) + suffix)) for s in sources]
     names = [name for _, name in pairs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f"two sources would become {min(twice)}")
+        raise ValueError(f"two sources would be written to {min(twice)}")
     return pairs
 
 

@@ -33,7 +33,7 @@ def _parser() -> ArgumentParser:
     words = parser("diff", ABOUT, _EXAMPLES)
     words.add_argument("a", help="a file of any format, a folder, or a URL")
     words.add_argument("b", help="another one")
-    about = "a difference of at most ATOL + RTOL * abs(b) is none"
+    about = "ignore differences of at most ATOL + RTOL * abs(b)"
     words.add_argument("--rtol", type=float, help=about)
     words.add_argument("--atol", type=float, help="see --rtol")
     words.add_argument("--all", action="store_true", help="every tensor that differs")

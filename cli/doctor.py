@@ -141,7 +141,7 @@ def _save_and_load() -> str:
             save_record(net, Path(folder) / f"net{suffix}")
             load_record(loaded, Path(folder) / f"net{suffix}")
             if not torch.equal(net.weight, loaded.weight):
-                raise ValueError(f"{suffix} gave other values back")
+                raise ValueError(f"{suffix} returned different values")
     return "mpk, mpk.zst, json, safetensors"
 
 

@@ -42,7 +42,7 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
         more = "..., " if len(steps) > 6 else ""
         yield f"  the newest of {quantity(len(steps), 'checkpoint')}: {more}{names}"
     for problem in facts.get("problems", ()):
-        yield f"  a run does not go on from it: {printable(problem)}"
+        yield f"  a run cannot resume from it: {printable(problem)}"
 
 
 def lines_of_part(view: PartView) -> Iterator[str]:

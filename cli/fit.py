@@ -102,11 +102,9 @@ def _how_to_go_on(folder: Path) -> str:
 
     last_checkpoint = folder / "checkpoints" / LAST
     if not is_checkpoint(last_checkpoint):
-        return (
-            f"{last_checkpoint.parent} has no checkpoint: there is none to go on from"
-        )
+        return f"{last_checkpoint.parent} has no checkpoint to resume from"
     return (
-        f"{last_checkpoint} was saved: resume_from_checkpoint={folder} goes on from it"
+        f"{last_checkpoint} was saved: resume_from_checkpoint={folder} resumes from it"
     )
 
 

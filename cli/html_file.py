@@ -15,7 +15,9 @@ def html_file(name: str) -> str:
     A checkpoint that stands where the page was to be named is not written over.
     """
     if not name.lower().endswith((".html", ".htm")):
-        raise ArgumentTypeError(f"a page is named OUT.html, got {name!r:.80}")
+        raise ArgumentTypeError(
+            f"the name of a page must end in .html, got {name!r:.80}"
+        )
     return name
 
 

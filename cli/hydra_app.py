@@ -126,16 +126,16 @@ def _run_words(
     n_jobs, status = _run_hydra(all_words, folder, name, task, after_job)
     if words.is_sweep and not n_jobs and not status:
         raise ValueError(
-            f"the sweep has no run: of {' '.join(words.overrides)} a word stands for "
-            "no value at all. A range ends before its last number, and glob(*) chooses "
-            "from the files of a group"
+            "the sweep has no run, since a word stands for no value: "
+            f"{' '.join(words.overrides)}. A range ends before its last number, and "
+            "glob(*) chooses from the files of a group"
         )
     return status
 
 
 def _config_name(name: str | None, folder: Path) -> str:
     if not folder.is_dir():
-        raise ValueError(f"no folder of configurations is at {folder}")
+        raise ValueError(f"there is no folder of configurations at {folder}")
     files = sorted(file.stem for file in folder.glob("*.yaml"))
     available = f"In {folder} there are: {', '.join(files) or 'none'}."
     if name is None:
@@ -201,8 +201,9 @@ def _is_new(folders: set[Path]) -> bool:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if folder in folders:
         print_error_text(
-            f"{folder} has an earlier run of this sweep, which stays; this one was "
-            "left out. Let hydra.sweep.subdir tell runs apart, as ${hydra.job.num} does"
+            f"{folder} has an earlier run of this sweep, which is kept; this one "
+            "was skipped. Let hydra.sweep.subdir tell runs apart, as ${hydra.job.num} "
+            "does"
         )
         return False
     folders.add(folder)
@@ -321,8 +322,9 @@ def _warn_of_interpolations(tree: Any, path: str) -> None:
     """Warn of texts in a resolved tree that Hydra would resolve once more."""
     if isinstance(tree, str) and "${" in tree:
         warnings.warn(
-            f"{path}: {short_repr(tree)} stands as it is in the run's config.yaml, "
-            r"where Hydra would resolve it: write \${ in a copy that begins a run",
+            f"{path}: {short_repr(tree)} is written as it is to the run's "
+            r"config.yaml, where Hydra would resolve it: write \${ in a copy that "
+            "starts a run",
             stacklevel=2,
         )
     items: Iterable[tuple[object, object]] = ()
@@ -337,8 +339,8 @@ def _text_of_word(word: str) -> str:
     key, _, value = word.partition("=")
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     return (
-        f"{word} is not a word that Hydra reads. A text with letters beyond a to z, "
-        "brackets or quotes stands in quotes, and these, for the shell, in others: "
+        f"Hydra cannot read {word}. Put a string with letters beyond a to z, brackets "
+        "or quotes in quotes, and those, for the shell, in others: "
         f"\"{key}='{quoted}'\". The grammar of Hydra's overrides: "
         "https://hydra.cc/docs/1.2/advanced/override_grammar/basic"
     )

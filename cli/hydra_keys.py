@@ -52,7 +52,7 @@ def _hydra(folder: Path, more_groups: str | None) -> Generator[Any]:
     if more_groups is not None:
         place = Path(more_groups).absolute()
         if not place.is_dir():
-            raise ValueError(f"--config-dir {more_groups}: no folder is there")
+            raise ValueError(f"--config-dir {more_groups}: there is no such folder")
         # The last place is that of schemas, to Hydra.
         before = SearchPathQuery(provider="schema")
         places.prepend("command-line", f"file://{place}", before)
@@ -140,7 +140,7 @@ def _unknown(key: str, word: str, tree: dict[str, Any]) -> str:
     )
     return (
         f"unknown key {key!r}.{hint} +{word} adds a key of your own, and "
-        "--help tells how keys are written"
+        "--help shows how keys are written"
     )
 
 
@@ -162,8 +162,8 @@ def _refuse_in_known(key: str, word: str, tree: dict[str, Any]) -> None:
     siblings = [n.rpartition(".")[2] for n in shorter.values() if _is_item(n, parent)]
     hint = f" Did you mean {meant!r}?" if meant else did_you_mean(item, siblings)
     raise ValueError(
-        f"{word}: {above!r} is short for {parent}, which has no {item!r}.{hint} A key "
-        f"of your own stands below another name, as in +mine.{item}"
+        f"{word}: {above!r} is short for {parent}, which has no {item!r}.{hint} Put "
+        f"a key of your own below another name, as in +mine.{item}"
     )
 
 

@@ -111,8 +111,8 @@ _TAGS_OF_KEYS = [
 def _problem_of_scalar(text: str) -> str:
     if _SIXTIES.fullmatch(text):
         return (
-            f"{text} is a number in sixties to Hydra, as YAML 1.1 has it, and a text "
-            f"to others. Write '{text}' in quotes, or the number without colons"
+            f"{text} is a base-60 number to Hydra, as in YAML 1.1, and a string to "
+            f"others. Write '{text}' in quotes, or the number without colons"
         )
     if _OCTAL.fullmatch(text):
         octal, decimal = (int(text.replace("_", ""), base) for base in (8, 10))
@@ -120,9 +120,9 @@ def _problem_of_scalar(text: str) -> str:
             ""
             if octal == decimal
             else (
-                f"{text} is the octal number {octal} to Hydra, as YAML 1.1 has it, and "
+                f"{text} is the octal number {octal} to Hydra, as in YAML 1.1, and "
                 f"{decimal} to others. Write the number that is meant without the "
-                f"leading 0, or the text '{text}' in quotes"
+                f"leading 0, or the string '{text}' in quotes"
             )
         )
     return _problem_of_float(text) if _FLOAT.fullmatch(text) else ""

@@ -12,10 +12,10 @@ FOLDER_VARIABLE = "HYDRA_CONFIG_PATH"
 
 _OURS = frozenset({"config_name", "config_path", "help", "overrides"})
 _REFUSED = {
-    "shell_completion": 'words are completed by: eval "$(burnish completion bash)"',
+    "shell_completion": 'to complete words, use: eval "$(burnish completion bash)"',
     "experimental_rerun": (
-        "it reads a pickle, which may run anything: "
-        "--config-path RUN --config-name config runs the same again"
+        "it reads a pickle, which may run any code; to run the same again, use "
+        "--config-path RUN --config-name config"
     ),
 }
 
@@ -46,7 +46,7 @@ class HydraWords:
             raise ValueError(_unknown(unknown[0], words))
         for name, why in _REFUSED.items():
             if getattr(args, name):
-                raise ValueError(f"--{name.replace('_', '-')} is not taken: {why}")
+                raise ValueError(f"--{name.replace('_', '-')} is not supported: {why}")
         _check_combination(args)
         return cls(
             config_name=args.config_name,
@@ -87,9 +87,13 @@ _TABLE = (
     ),
     (("--config-dir", "-cd"), "FOLDER", "one more folder of groups"),
     (("--multirun", "-m"), "", "run all combinations of values between commas"),
-    (("--cfg", "-c"), "WHAT", "print the configuration (job, hydra or all), run none"),
-    (("--package", "-p"), "KEY", "with --cfg: only what stands there"),
-    (("--resolve",), "", "with --cfg: interpolations as their values"),
+    (
+        ("--cfg", "-c"),
+        "WHAT",
+        "print the configuration (job, hydra or all), do not run",
+    ),
+    (("--package", "-p"), "KEY", "with --cfg: only the part at KEY"),
+    (("--resolve",), "", "with --cfg: resolve interpolations"),
     (("--info", "-i"), "WHAT", "print what Hydra read: defaults, searchpath, ..."),
     (("--hydra-help",), "", "print Hydra's own help"),
 )
@@ -102,7 +106,7 @@ def _hydra_parser() -> ArgumentParser:
     words = get_args_parser()
 
     def refuse(message: str) -> None:
-        raise ValueError(f"{message}; --help tells the words")
+        raise ValueError(f"{message}; see --help")
 
     # argparse would print usage of Hydra's own, and end the program.
     setattr(words, "error", refuse)  # noqa: B010  # a method, to type checkers
@@ -123,14 +127,14 @@ def _with_values(words: Sequence[str]) -> list[str]:
 
 
 def _check_combination(args: Namespace) -> None:
-    """Raise ValueError for words that exclude each other, or lack one another."""
+    """Raise ValueError for words that cannot be combined, or lack one another."""
     modes = ("run", "multirun", "cfg", "info")
     chosen = [f"--{name}" for name in modes if getattr(args, name)]
     if len(chosen) > 1:
-        raise ValueError(f"{' and '.join(chosen)} exclude each other")
+        raise ValueError(f"{' and '.join(chosen)} cannot be combined")
     for name in ("resolve", "package"):
         if getattr(args, name) and not args.cfg:
-            raise ValueError(f"--{name} goes with --cfg job, hydra or all")
+            raise ValueError(f"--{name} needs --cfg job, hydra or all")
 
 
 def _options(args: Namespace) -> list[str]:

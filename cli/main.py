@@ -24,10 +24,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("verify", "compare every byte with its checksum, repair from a copy"),
     "schedule": ("schedule", "draw a schedule of a number"),
     "doctor": ("doctor", "print versions, engines, the compiler; test itself"),
-    "completion": ("completion", "print what a shell completes words with"),
+    "completion": ("completion", "print the script for completion in a shell"),
     "fit": ("fit", "train the model that a file describes"),
-    "profile": ("profile", "tell where the time of a training step goes"),
-    "set": ("set_config", "change editable fields in the config of a run that goes on"),
+    "profile": ("profile", "show where the time of a training step goes"),
+    "set": ("set_config", "change editable fields in the config of a run in progress"),
     "schema": ("schema", "keep a class and its older configs or records together"),
     "upgrade": ("upgrade", "rewrite records at the newest version of their classes"),
 }
@@ -68,7 +68,7 @@ def _run(name: str, words: Sequence[str]) -> int:
             return ending.code if isinstance(ending.code, int) else 0
         # A status of 0 would tell that all is well, and nobody has looked.
         problem = f"the program was ended by {ending!r}"
-        print_error_text(f"{problem} in a class that it was given")
+        print_error_text(f"{problem} in a class that was passed to it")
         return 2
     except Exception as error:  # a user's class may raise anything
         if hides_interrupt(error):

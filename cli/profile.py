@@ -9,7 +9,7 @@ from .hydra_app import run_on_hydra
 from .hydra_words import hydra_parser
 from .main import main as command
 
-ABOUT = "run one training and one validation batch, and tell where their time goes"
+ABOUT = "run one training and one validation batch, and show where their time goes"
 
 _EXAMPLES = """
 burnish profile --config-name digits

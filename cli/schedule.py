@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     words = parser("schedule", ABOUT, _EXAMPLES)
     words.add_argument("text", help="KEY: VALUE@X lin|cos|exp|step VALUE@X ...")
-    about = "the value at X, alone; may be given several times"
+    about = "print only the value at X; may be given several times"
     words.add_argument("--at", metavar="X", type=float, action="append", help=about)
     about = "draw it into a file (.png, .svg, .pdf), with matplotlib"
     words.add_argument("--plot", metavar="FILE", help=about)

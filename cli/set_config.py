@@ -13,7 +13,7 @@ burnish set runs/x optimizer.lr=1e-4
 burnish set runs/x optimizer.lr=1e-4 'note=lower, it diverged'
 """
 
-ABOUT = "change editable fields in the config of a run that goes on"
+ABOUT = "change editable fields in the config of a run in progress"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -33,13 +33,13 @@ def main(argv: Sequence[str]) -> int:
         return 2
     if refusal:
         reason = printable_lines(refusal.removesuffix("."))
-        print(f"before this the run refused the file: {reason}.")
+        print(f"the run refused the file before this: {reason}.")
         print(
-            "What these words do not set still stands, and nothing is taken over until "
-            "it is set to what the run has."
+            "What this does not set is unchanged, and nothing is applied until it is "
+            "set to what the run has."
         )
     print(
-        f"{printable(str(file))}: asked for {printable(words)}. The run takes it over "
+        f"{printable(str(file))}: requested {printable(words)}. The run applies it "
         f"at its next step, or says in {file.name}.refused why not."
     )
     return 0

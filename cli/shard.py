@@ -26,7 +26,7 @@ def _parser() -> ArgumentParser:
     words = parser("shard", ABOUT, _EXAMPLES)
     words.add_argument("file", help="a record of any format")
     words.add_argument("folder", help="where the parts and their index go")
-    about = "how many parts; other numbers of processes load them as well"
+    about = "how many parts; any number of processes can load them"
     words.add_argument("--parts", type=int, required=True, metavar="N", help=about)
     about = "write into a folder that is not empty; its record is replaced"
     words.add_argument("--force", action="store_true", help=about)

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     words = _parser()
     options = words.parse_intermixed_args(argv)
     if options.values is not None and options.html is not None:
-        words.error("--values prints one tensor, and --html goes without it")
+        words.error("--values prints one tensor, and cannot be combined with --html")
     return answering(lambda: _run(options))
 
 
@@ -42,9 +42,9 @@ def _parser() -> ArgumentParser:
     about = "mean, std, min, max, zeros, NaN and infinities of every tensor"
     words.add_argument("--stats", action="store_true", help=about)
     words.add_argument("--values", metavar="PATH", help="the values of one tensor")
-    about = "every line, no blocks that repeat as one; with --values every value"
+    about = "every line, without folding repeated blocks; with --values every value"
     words.add_argument("--all", action="store_true", help=about)
-    about = "the SHA-256 sum of the file, which nobody can imitate"
+    about = "the SHA-256 sum of the file, which cannot be forged"
     words.add_argument("--digest", action="store_true", help=about)
     add_html(words)
     add_json(words)
@@ -279,8 +279,8 @@ def _hint_of_path(views: Sequence[Any], path: str) -> str:
     for view in views:
         if path in view.record.reading.beside:
             return (
-                " It stands beside the state dict, which is all that is read of files "
-                f"of torch; torch.load(file, weights_only=True)[{path!r}] has it."
+                " It is beside the state dict, which is all that is read from torch "
+                f"files; torch.load(file, weights_only=True)[{path!r}] has it."
             )
     paths = [leaf.path for view in views for leaf in view.leaves()]
     return did_you_mean(path, paths)

@@ -49,7 +49,7 @@ def tensor_table(
     rows = [*islice(every_row, None if is_whole else MOST_LINES)]
     n_hidden = sum(1 for _ in every_row)
     if n_hidden:
-        note = f"... {quantity(n_hidden, 'more line')}: name a PATTERN, or all by --all"
+        note = f"... {quantity(n_hidden, 'more line')}: name a PATTERN, or use --all"
         rows.append(_Row(note, (), False))
     columns = _fitting(columns, *_measured(rows), width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

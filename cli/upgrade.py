@@ -41,7 +41,7 @@ def _check_no_class_among(files: Sequence[str]) -> None:
     """Raise TargetError for a class that stands where the files are named."""
     for name in files:
         if ".py:" in name and not os.path.lexists(name):
-            raise TargetError(f"{name} is not a file; a class is given as -m {name}")
+            raise TargetError(f"{name} is not a file; pass a class as -m {name}")
 
 
 def _parser() -> ArgumentParser:

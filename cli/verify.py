@@ -29,10 +29,10 @@ def main(argv: Sequence[str]) -> int:
     words = _parser()
     options = words.parse_args(argv)
     if (options.repair_from is None) != (options.out is None):
-        words.error("--repair-from and --out belong together: OTHER, and a new file")
+        words.error("--repair-from and --out must be given together")
     one_file = len(options.files) == 1
     if not one_file and (options.out is not None or options.sha256 is not None):
-        words.error("--repair-from and --sha256 are for one file")
+        words.error("--repair-from and --sha256 take one file")
     if options.out is not None:
         return answering(lambda: _repair(options))
     return answering(lambda: _verify_all(options))
@@ -41,11 +41,11 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     words = parser("verify", ABOUT, _EXAMPLES)
     words.add_argument("files", nargs="+", help="files of any format, or folders")
-    about = "a file without checksums is a failure"
+    about = "treat a file without checksums as a failure"
     words.add_argument("--strict", action="store_true", help=about)
-    about = "the sum that the file must have, which nobody can imitate"
+    about = "the sum that the file must have, which cannot be forged"
     words.add_argument("--sha256", metavar="HEX", type=_sha256, help=about)
-    about = "a second copy, of which the damaged entries are taken"
+    about = "a second copy, from which the damaged entries are taken"
     words.add_argument("--repair-from", metavar="OTHER", help=about)
     words.add_argument("--out", metavar="NEW", help="where the repaired file goes")
     add_json(words)
@@ -314,6 +314,6 @@ def _share_of_copy(repaired: Any) -> str:
     # Rounded down: all is said of nothing that differs.
     percent = int(1000 * repaired.share_equal) / 10
     return (
-        f"the whole file is the copy's, and {percent:.1f} % of its bytes are those of "
-        "the damaged one, which has not"
+        f"the whole file is the copy's, and {percent:.1f} % of its bytes match the "
+        "damaged one, which differs in"
     )

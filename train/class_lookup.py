@@ -83,7 +83,7 @@ def _import_class(name: str, role: str, *, may_import: bool) -> Any:
     if module is None:
         if not may_import:
             raise ValueError(
-                f"{name!r} stands in a checkpoint, and checkpoints import nothing: "
+                f"{name!r} comes from a checkpoint, and checkpoints import nothing: "
                 f"import {module_name} first, if you trust it"
             )
         try:

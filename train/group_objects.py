@@ -66,7 +66,7 @@ def _optimizer_node(
     has_other_state = not dataclasses.is_dataclass(optimizer) and vars(optimizer)
     if simple_class(name) is not type(optimizer) or has_other_state:
         raise TypeError(
-            f"{path}: nothing brings {optimizer!r:.60} back from a checkpoint; make "
+            f"{path}: {optimizer!r:.60} cannot be restored from a checkpoint; make "
             f"{name} a dataclass, and the only class of that name"
         )
     fields = encoding.fields(hyperparameters(optimizer), path, depth + 1)

@@ -35,7 +35,7 @@ class OptimizerHparams(Hparams):
     )
     kwargs: Arguments = Hparam(
         default_factory=dict,
-        description="its arguments; numbers may be edited while a run goes on",
+        description="its arguments; numbers may be edited during a run",
         editable=True,
     )
 
@@ -50,7 +50,7 @@ class SchedulerHparams(Hparams):
     interval: Literal["epoch", "step"] = "epoch"
     frequency: int = Hparam(default=1, ge=1)
     monitor: str | None = Hparam(
-        default=None, description="what ReduceLROnPlateau looks at"
+        default=None, description="what ReduceLROnPlateau watches"
     )
 
 
@@ -74,7 +74,7 @@ class CheckpointHparams(Hparams):
     )
     unchanged: Literal["write", "link"] = Hparam(
         default="write",
-        description="link: what the checkpoint before has is not written again",
+        description="link: what the previous checkpoint has is not written again",
     )
     wait: bool = Hparam(
         default=True, description="whether training waits until each is written"
@@ -86,7 +86,7 @@ class CheckpointHparams(Hparams):
     staging: int = Hparam(
         default=64 << 20,
         ge=0,
-        description="with snapshot=lazy: at most so many bytes are copied at a step",
+        description="with snapshot=lazy: the most bytes that are copied at a step",
     )
 
 
@@ -135,7 +135,7 @@ class DataHparams(Hparams):
     loader: DataLoaderHparams | None = None
     seed: int = Hparam(
         default_factory=lambda: random.SystemRandom().randrange(10_000),
-        description="of the split and the order; drawn, and kept, if not given",
+        description="of the split and the order; drawn and kept if not given",
     )
     split: tuple[float, float] | tuple[float, float, float] = Hparam(
         default=(0.8, 0.1, 0.1), description="shares of training, validation, test"

@@ -37,7 +37,7 @@ class ResumableSampler(Sampler[int]):
         n_ranks: int = 1,
     ) -> None:
         if not 0 <= rank < n_ranks:
-            raise ValueError(f"rank is from 0 to {n_ranks - 1}, got {rank}")
+            raise ValueError(f"rank must be from 0 to {n_ranks - 1}, got {rank}")
         self._data = data
         self._n_of_epoch = 0
         self.shuffle, self.seed = shuffle, seed
@@ -125,16 +125,15 @@ class ResumableSampler(Sampler[int]):
         n_samples = n_samples if isinstance(n_samples, int) else len(n_samples)
         if n_stored != n_samples:
             raise ValueError(
-                f"the sampler stood in data of {quantity(n_stored, 'sample')}, and "
-                "there are "
-                f"{n_samples} now; restore without it to begin an epoch"
+                f"the sampler was saved with {quantity(n_stored, 'sample')}, but there "
+                f"are {n_samples} now; restore without it to start an epoch"
             )
         was_shuffled = state_dict.get("shuffle", self.shuffle)
         if state_dict["position"] and was_shuffled != self.shuffle:
             raise ValueError(
-                f"the sampler stood in an epoch of shuffle={was_shuffled}, and here "
-                f"shuffle={self.shuffle} would draw some of its samples twice; give "
-                f"shuffle={was_shuffled}, or restore without it to begin an epoch"
+                f"the sampler was saved in an epoch with shuffle={was_shuffled}, but "
+                f"shuffle={self.shuffle} would draw some of its samples twice; pass "
+                f"shuffle={was_shuffled}, or restore without it to start an epoch"
             )
         self._n_of_epoch = n_samples
         n_drawn = state_dict["position"] * state_dict.get("n_ranks", self.n_ranks)
@@ -176,8 +175,8 @@ class ResumableLoader(DataLoader[T]):
         for name, cure in _OF_ITS_OWN.items():
             if options.get(name) is not None:
                 raise TypeError(
-                    f"ResumableLoader({name}=...): the order of its samples is its "
-                    f"own, so that it can be continued; {cure}"
+                    f"ResumableLoader({name}=...): it orders its samples itself, so "
+                    f"that it can resume; {cure}"
                 )
         self._place = ResumableSampler(
             _sized(dataset), shuffle=shuffle, seed=seed, rank=rank, n_ranks=n_ranks
@@ -253,9 +252,9 @@ def _mix_seed(seed: int, epoch: int) -> int:
 
 
 _OF_ITS_OWN = {
-    "sampler": "give a DataLoader of your own a ResumableSampler, or a Subset here",
-    "batch_sampler": "give it batch_size, shuffle and drop_last",
-    "generator": "shuffle by seed=",
+    "sampler": "pass a ResumableSampler to your own DataLoader, or a Subset here",
+    "batch_sampler": "pass batch_size, shuffle and drop_last",
+    "generator": "shuffle with seed=",
 }
 """Options of DataLoader that it cannot take, and what to do instead."""
 
@@ -264,8 +263,7 @@ def _sized(dataset: object) -> Any:
     # One that knows its length may have none of the samples that are asked for.
     if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
         raise TypeError(
-            f"{with_article(type(dataset).__name__)} cannot be asked for one sample "
-            "after the other by number, so its place cannot be kept; give the dataset "
-            "__len__ and __getitem__"
+            f"{with_article(type(dataset).__name__)} cannot be indexed, so its place "
+            "cannot be saved; give the dataset __len__ and __getitem__"
         )
     return dataset

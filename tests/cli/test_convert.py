@@ -74,7 +74,7 @@ def test_no_folder_is_made_for_what_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     converted("net.mpk", "copies/net.mpk", "new/out", status=2)
-    assert "two sources would become new/out/net.mpk" in capsys.readouterr().err
+    assert "two sources would be written to new/out/net.mpk" in capsys.readouterr().err
     converted("missing.mpk", "other.mpk", "new/out", status=2)
 
     assert [p.name for p in Path().iterdir()] == ["net.mpk"]
@@ -191,7 +191,7 @@ def test_a_record_of_no_tensors_makes_no_shards(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["out", "--shards", "1GB", "--suffix", ".mpk"], "--suffix goes without"),
+        (["out", "--shards", "1GB", "--suffix", ".mpk"], "takes no --suffix"),
         (["out.mpk", "--suffix", ".json"], "--suffix is for a folder"),
         (["out.safetensors", "--shards", "1GB"], "this is the name of a file"),
         (["out.xyz"], ".safetensors.\n"),
@@ -238,7 +238,7 @@ def test_weights_of_another_form_in_the_folder_are_refused(
     verb, *options = words
     assert main([verb, "net.mpk", "folder", *options, "--force"]) == 2
 
-    assert "weights of another form" in capsys.readouterr().err
+    assert "weights in another form" in capsys.readouterr().err
     assert Path("folder/model.safetensors").read_bytes() == before
     assert len([*Path("folder").iterdir()]) == 1
 

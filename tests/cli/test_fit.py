@@ -80,12 +80,15 @@ def test_a_run_folder_holds_all_that_there_is_to_know(
         ("width=-1", "width"),
         ("model_config.module_name=digits_model.Digit", "Did you mean 'Digits'"),
         ("data_config.module_name=nowhere.Data", "no module 'nowhere'"),
-        ("resume_from_checkpoint=gone", "no checkpoint is there"),
+        ("resume_from_checkpoint=gone", "there is no checkpoint"),
         ("logger.kind=wandb", "pip install 'burnish\\[wandb\\]'"),
         ("optimizer.module_name=torch.optim.Adm", "Did you mean 'Adam'"),
         ("optimizer.kwargs.lrr=1", r"optimizer.kwargs.lrr: AdamW has no such argument"),
         ("optimizer.kwargs.lr=-1", "optimizer.kwargs do not fit AdamW: "),
-        ("~scheduler.kwargs.T_max", r"kwargs.T_max: missing: CosineAnnealingLR needs"),
+        (
+            "~scheduler.kwargs.T_max",
+            r"kwargs.T_max: missing: CosineAnnealingLR requires",
+        ),
     ],
 )
 def test_mistakes_end_with_an_error_that_tells_the_cure(
@@ -227,7 +230,7 @@ def test_a_model_that_ends_the_program_is_no_success(
 
     assert ended == status
     is_interrupted = isinstance(ending, KeyboardInterrupt)
-    assert ("there is none to go on from" in capsys.readouterr().err) == is_interrupted
+    assert ("to resume from" in capsys.readouterr().err) == is_interrupted
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_run_of_a_sweep_does_not_take_the_folder_of_another(
 def test_a_text_that_would_be_resolved_in_the_config_of_a_run_is_warned_of(
     failing: list[str],
 ) -> None:
-    with pytest.warns(UserWarning, match=r"mine\.text: '\$\{x\}' stands as it is"):
+    with pytest.warns(UserWarning, match=r"mine\.text: '\$\{x\}' is written as it is"):
         main(["fit", *failing, r"+mine.text='\${x}'"])
 
 
@@ -74,7 +74,7 @@ def test_a_sweep_of_no_run_is_no_success(
     values: str, failing: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", "-m", *failing, f"max_epochs={values}"]) == 2
-    assert f"max_epochs={values} a word stands for no value" in capsys.readouterr().err
+    assert f"max_epochs={values}. A range ends" in capsys.readouterr().err
 
 
 def test_numbers_are_looked_at_in_each_file_of_a_defaults_list(
@@ -175,7 +175,7 @@ def test_a_folder_that_is_not_there_is_told_as_such(
     assert main(["fit", "-cn", "any", "-cp", str(gone)]) == 2
 
     error = capsys.readouterr().err
-    assert error == f"error: no folder of configurations is at {gone}\n"
+    assert error == f"error: there is no folder of configurations at {gone}\n"
 
 
 def test_a_log_that_cannot_be_opened_is_told_by_its_file(

@@ -37,9 +37,9 @@ def test_other_words_are_left_alone(word: str) -> None:
     [
         ("a: 1\nb: 012", "line 2, column 4: 012 is the octal number 10 to Hydra"),
         ("a: [-0_10]", "-0_10 is the octal number -8"),
-        ("a: 1:30", "line 1, column 4: 1:30 is a number in sixties"),
-        ("a: 12:00:00:00", "in sixties"),
-        ("a: 1:30.5", "in sixties"),
+        ("a: 1:30", "line 1, column 4: 1:30 is a base-60 number"),
+        ("a: 12:00:00:00", "base-60"),
+        ("a: 1:30.5", "base-60"),
         ("a: 1e400", "too large for a float"),
         ("a: .1e-400", "too small for a float"),
         ("a: {1: x, 01: y}", "key 01 is 1 written differently"),

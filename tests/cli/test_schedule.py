@@ -70,8 +70,8 @@ def test_a_text_that_is_no_schedule_is_quoted(
     ("words", "problem"),
     [
         (["--at", "nan"], "got nan"),
-        (["--plot", "a.mpk"], "ends in .png, .svg or .pdf"),
-        (["--plot", "none"], "ends in .png, .svg or .pdf"),
+        (["--plot", "a.mpk"], "must end in .png, .svg or .pdf"),
+        (["--plot", "none"], "must end in .png, .svg or .pdf"),
         (["--plot", "none/a.png"], "make it first"),
     ],
 )

@@ -67,14 +67,17 @@ def test_json_tells_what_was_written(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["consolidate", ".", "out.mpk"], "no index.mpk is in it"),
-        (["consolidate", "net.mpk", "out.mpk"], "no index.mpk is in it"),
+        (["consolidate", ".", "out.mpk"], "has no index.mpk"),
+        (["consolidate", "net.mpk", "out.mpk"], "has no index.mpk"),
         (["consolidate", "nte.mpk", "out.mpk"], "did you mean 'net.mpk'?"),
         (["consolidate", "", "out.mpk"], "the name of the file is empty"),
         (["shard", "net.mpk", "net.mpk", "--parts", "2"], "expected a folder"),
-        (["consolidate", "parts", "parts"], "parts: a folder, and one file is written"),
-        (["consolidate", "parts", "parts", "--force"], "a folder, and one file"),
-        (["shard", "parts", "more", "--parts", "2"], "is a folder of parts already"),
+        (
+            ["consolidate", "parts", "parts"],
+            "parts: found a folder, but one file is written",
+        ),
+        (["consolidate", "parts", "parts", "--force"], "a folder, but one file"),
+        (["shard", "parts", "more", "--parts", "2"], "is already a folder of parts"),
         (["shard", "net.mpk", "more", "--parts", "0"], "must have from 1 to"),
         (["shard", "net.mpk", "", "--parts", "2", "--force"], "the folder is empty"),
         (["shard", "run.ckpt", "more", "--parts", "2"], "burnish convert FILE"),

@@ -287,7 +287,9 @@ def test_a_page_takes_the_place_of_no_checkpoint(
     content = Path("net.mpk").read_bytes()
 
     assert main(["show", "net.mpk", "--html", "net.mpk"]) == 2
-    assert "a page is named OUT.html, got 'net.mpk'" in capsys.readouterr().err
+    assert (
+        "the name of a page must end in .html, got 'net.mpk'" in capsys.readouterr().err
+    )
     assert main(["show", "net.mpk", "--html", "no/net.html"]) == 2
     assert "the folder no does not exist" in capsys.readouterr().err
     assert Path("net.mpk").read_bytes() == content

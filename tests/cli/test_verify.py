@@ -170,7 +170,7 @@ def test_repair_needs_a_new_file_and_one_source(
         ["net.mpk", "b.mpk", "--repair-from", "x.mpk", "--out", "y.mpk"],
     ):
         assert main(["verify", *words]) == 2
-    assert "belong together" in capsys.readouterr().err
+    assert "must be given together" in capsys.readouterr().err
 
 
 def test_a_damaged_header_is_taken_from_a_copy_that_is_whole(
@@ -329,7 +329,7 @@ def test_a_damaged_header_is_taken_from_no_other_save_of_the_same_model(
     words = ["verify", "net.mpk", "--repair-from", "sibling.mpk", "--out", "new.mpk"]
     assert main(words) == 2
 
-    assert "other bytes are in head.bias" in capsys.readouterr().err
+    assert "the bytes of head.bias differ" in capsys.readouterr().err
     assert not Path("new.mpk").exists()
 
 
@@ -342,7 +342,7 @@ def test_what_a_file_that_was_cut_lacks_is_taken_from_the_copy_and_told(
 
     text = verified(capsys, "net.mpk", "--repair-from", "copy.mpk", "--out", "new.mpk")
 
-    assert "which has not: header, y" in text
+    assert "which differs in: header, y" in text
     assert Path("new.mpk").read_bytes() == whole
 
 

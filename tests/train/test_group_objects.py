@@ -74,7 +74,9 @@ def test_an_optimizer_of_the_program_comes_back_by_the_name_of_its_class() -> No
 def test_an_optimizer_that_no_name_brings_back_is_told_where_it_stands() -> None:
     hidden = type("Signed", (Signed,), {"__qualname__": "Signed"})
 
-    with pytest.raises(TypeError, match=r"groups\.0\.optimizer: nothing brings .*only"):
+    with pytest.raises(
+        TypeError, match=r"groups\.0\.optimizer: .* cannot be restored .*only"
+    ):
         record_of([{"optimizer": hidden()}], "groups")
 
 

@@ -123,7 +123,7 @@ class Folders:
             str(folder),
             f"a checkpoint without {self.marker}",
             "all files that were saved",
-            f"Copy the folder again, or remove it to go on from {beginning}.",
+            f"Copy the folder again, or remove it to continue from {beginning}.",
         )
 
     def of_other_keys(self) -> dict[str, Path]:

@@ -105,8 +105,9 @@ def consolidate_folder(
     is_remote = is_url(folder) and _holds_anything(folder)
     if not (is_remote or is_record_folder(folder)):
         raise RecordError(
-            f"{folder}: no {FOLDER_INDEX} is in it, which a record that several "
-            "processes wrote has. One file of anything else, a pretrained folder too: "
+            f"{folder} has no {FOLDER_INDEX}, which a record written by several "
+            "processes has. To make one file of anything else, such as a pretrained "
+            "folder: "
             f"burnish convert {shlex.quote(folder)} {shlex.quote(target)}"
         )
     source = f"{folder.rstrip('/')}/" if is_remote else folder
@@ -127,9 +128,11 @@ def shard_file(
     unless ``is_replacing``; then files that are not a record's stay.
     """
     if not folder:
-        raise ValueError("the name of the folder is empty; . is the current one")
+        raise ValueError("the name of the folder is empty; use . for the current one")
     if os.path.isfile(folder):
-        raise NotADirectoryError(errno.ENOTDIR, "a file, expected a folder", folder)
+        raise NotADirectoryError(
+            errno.ENOTDIR, "found a file, expected a folder", folder
+        )
     if not is_replacing and _holds_anything(folder):
         raise FileExistsError(
             errno.ENOTEMPTY, "the folder is not empty; --force writes into it", folder
@@ -140,8 +143,8 @@ def shard_file(
         _check_nothing_beside(record, has_weights_only=False)
         if is_record_folder(source):
             raise RecordError(
-                f"{source} is a folder of parts already, and any number of processes "
-                "loads it; burnish consolidate makes one file of it"
+                f"{source} is already a folder of parts, which any number of processes "
+                "can load; burnish consolidate makes one file of it"
             )
         with _folder_for(folder):
             split_record(record, folder, n_parts, progress)
@@ -152,11 +155,11 @@ def _check_free(target: str, is_replacing: bool) -> None:
     """Raise an OSError if a file is at ``target`` that must stay, or a folder."""
     if os.path.isdir(target):
         raise IsADirectoryError(
-            errno.EISDIR, "a folder, and one file is written; name a file", target
+            errno.EISDIR, "found a folder, but one file is written; name a file", target
         )
     if is_taken(target) and not is_replacing:
         raise FileExistsError(
-            errno.EEXIST, "there is a file already; --force replaces it", target
+            errno.EEXIST, "the file already exists; --force replaces it", target
         )
 
 
@@ -177,7 +180,7 @@ def _only_record(source: StoredParts) -> FlatRecord:
         return source.parts[0].record
     files = first_names([part.file for part in source.parts], 6)
     raise RecordError(
-        f"{source.source} holds {len(source.parts)} records, and this is for one: "
+        f"{source.source} holds {len(source.parts)} records, but one is needed: "
         f"name one of its files, {files}"
     )
 
@@ -192,17 +195,17 @@ def _check_nothing_beside(record: FlatRecord, *, has_weights_only: bool = True) 
     if beside:
         raise RecordError(
             f"{record.reading.file} holds more than a state dict, which is all that is "
-            f"read of files of torch: {first_names(beside, 8)} would be lost. "
-            f"{command}--weights-only writes the state dict alone; torch.load(file, "
-            "weights_only=True) has the rest, and burnish.save_record takes it whole"
+            f"read from torch files: {first_names(beside, 8)} would be lost. "
+            f"{command}--weights-only writes only the state dict; torch.load(file, "
+            "weights_only=True) reads the rest, and burnish.save_record can store it"
         )
 
 
 def _check_alone(*others: object) -> None:
     if any(option is not None for option in others):
         raise ValueError(
-            "--upgrade goes alone: its rules are for the whole record as it is. "
-            "Convert what it writes once more"
+            "--upgrade takes no other options: its rules are for the whole record as "
+            "it is. Convert its output in a second step"
         )
 
 
@@ -215,9 +218,9 @@ def _check_nothing_lost(record: FlatRecord, target: str) -> None:
     lost = [e.path for e in record.entries() if e.kind in form.omits]
     if lost:
         raise RecordError(
-            f"{form.name} files hold no buffers that modules make anew "
-            f"(persistent=False), and {len(lost)} of them would be lost: "
-            f"{first_names(lost, 6)}. Leave them out by --exclude, or write .mpk"
+            f"{form.name} files hold no non-persistent buffers (persistent=False), so "
+            f"{len(lost)} of them would be lost: {first_names(lost, 6)}. Leave them "
+            "out with --exclude, or write .mpk"
         )
 
 
@@ -235,7 +238,7 @@ def _write_shards(
     groups = entries_by_shard(record, size_of(most), precision)
     if not any(groups):
         raise RecordError(
-            f"{record.reading.file} has no tensors, and shards are files of tensors; "
+            f"{record.reading.file} has no tensors, but shards are files of tensors; "
             "write one file, without --shards"
         )
     with _folder_for(folder), only_writer(folder):
@@ -274,7 +277,7 @@ def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
 
 def _in_the_way(has_shards: bool) -> str:
     if has_shards:
-        return "there are shards already; --force replaces them"
+        return "shards already exist; --force replaces them"
     return "the folder is not empty; --force writes the shards beside what is there"
 
 
@@ -285,7 +288,7 @@ def _check_no_other_weights(folder: str, names: Sequence[str]) -> None:
         if is_taken(file):
             raise FileExistsError(
                 errno.EEXIST,
-                "the folder holds weights of another form, and a folder is read as "
+                "the folder holds weights in another form, but a folder is read as "
                 "one model; remove them, or write into another folder",
                 file,
             )

@@ -71,7 +71,9 @@ def diff(
             continue
         is_number = isinstance(tolerance, (int, float))  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         if not is_number or not 0 <= tolerance < math.inf:
-            raise ValueError(f"{name} is a number from 0 on, got {tolerance!r:.80}")
+            raise ValueError(
+                f"{name} must be a finite number of at least 0, got {tolerance!r:.80}"
+            )
     with ExitStack() as opened:
         source_a, source_b = (_parts_of(side, opened) for side in (a, b))
         views_a, views_b = _views(source_a), _views(source_b)

@@ -93,7 +93,7 @@ def _unmarked(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _without(marker: str) -> str:
-    return f"a checkpoint without {marker}, which says what it was"
+    return f"a checkpoint without {marker}, which describes it"
 
 
 def _wrong_parts(folder: Path) -> Iterator[str]:
@@ -148,7 +148,7 @@ def _wrong_records(
     for name in names:
         file = str(folder / name)
         if not files.has(name):
-            yield file, "it is missing, and was saved with this checkpoint"
+            yield file, "it is missing, but was saved with this checkpoint"
         elif name in digests and _digest(Path(file)) not in (digests[name], "damaged"):
             text = f"it is not what was saved with this checkpoint, as {DIGESTS} says"
             yield file, f"{text}; remove its line there if you replaced it on purpose"
@@ -174,5 +174,5 @@ def _lost_indexes(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]
     if not is_record_folder(folder) and any(map(save_id_of, names)):
         indexes.add(RECORD_INDEX)
     for index in sorted(indexes.difference(names)):
-        text = "the index is missing, and parts that it would name are there"
+        text = "the index is missing, but parts that it would name are there"
         yield os.path.join(folder, index), text

@@ -55,7 +55,7 @@ def repair(
     """
     if is_taken(target):
         raise FileExistsError(
-            errno.EEXIST, "there is a file; name a new one", os.fspath(target)
+            errno.EEXIST, "the file already exists; name a new one", os.fspath(target)
         )
     if _is_header_damaged(file):
         return _take_whole(file, copy, target, progress)
@@ -72,7 +72,7 @@ def repair(
             if value is None:
                 repaired.append(entry.path)
             elif _sum_or_none(twin) not in (value, None):
-                raise _no_copy(copy, f"{entry.path}: it has other values there")
+                raise _no_copy(copy, f"{entry.path}: it has different values there")
             # The values of the twin are read when they are written.
             whole_entry = entry.with_payload(twin.source) if value is None else entry
             entries.append(whole_entry)
@@ -115,7 +115,7 @@ def _take_whole(
     # Files of other values have few bytes in common, wherever these are.
     if 2 * n_equal <= n_bytes:
         size = quantity(n_bytes, "byte")
-        problem = f"its header is damaged, and {n_equal:,} of {size} equal"
+        problem = f"its header is damaged, and {n_equal:,} of {size} are equal"
         raise _no_copy(copy, problem)
     with open_record(copy) as intact:
         cut = _cut_entries(file, intact.entries(), copy)
@@ -147,13 +147,13 @@ def _cut_entries(
         source.close()
     if others:
         names = first_names(others, 6)
-        raise _no_copy(copy, f"the header is damaged, and other bytes are in {names}")
+        raise _no_copy(copy, f"the header is damaged, and the bytes of {names} differ")
     return cut
 
 
 _CANNOT_JUDGE = (
-    "the header is damaged, and the values do not lie in it so that they can be "
-    "compared without one (verify the copy, and use it by itself if it is the one)"
+    "the header is damaged, and the values cannot be compared without it (verify the "
+    "copy, and use it instead if it is intact)"
 )
 
 
@@ -199,16 +199,18 @@ def _check_has_sums(file: str | os.PathLike[str]) -> None:
         if record.verified == "none":
             raise RecordFormatError(
                 os.fspath(file),
-                "no checksums, so that nobody knows which entries are damaged",
+                "no checksums, so the damaged entries are unknown",
                 cure="Compare both copies: burnish diff.",
             )
 
 
 def _twin(entry: Entry, twin: Entry | None, copy: str | os.PathLike[str]) -> Entry:
     if twin is None:
-        raise _no_copy(copy, f"{entry.path}: it is not there")
+        raise _no_copy(copy, f"{entry.path}: it is missing there")
     if (twin.shape, twin.dtype, twin.id) != (entry.shape, entry.dtype, entry.id):
-        raise _no_copy(copy, f"{entry.path}: it has another shape, dtype or ID there")
+        raise _no_copy(
+            copy, f"{entry.path}: it has a different shape, dtype or ID there"
+        )
     return twin
 
 

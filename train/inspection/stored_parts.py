@@ -144,7 +144,7 @@ def _in_storage(folder: Url, verify: bool) -> StoredParts:
             return read(folder, verify)
     raise FileNotFoundError(
         errno.ENOENT,
-        "no record is there, and no checkpoint: expected an object, or "
+        "there is no record and no checkpoint: expected an object, or "
         f"{RECORD_INDEX}, {MANIFEST}, {STATE}, {INDEX} or a run below",
         without_secrets(folder),
     )

@@ -22,8 +22,8 @@ _SETTINGS = (
 
 _NOTHING = (
     "EarlyStopping({monitor!r}) had ended the run when the checkpoint was saved, so "
-    "nothing was trained. To go on, give it another patience (now {patience}) or other "
-    "thresholds, or leave it out"
+    "nothing was trained. To continue, give it a different patience (now {patience}) "
+    "or different thresholds, or leave it out"
 )
 
 

@@ -26,6 +26,7 @@ def outputs_and_targets(model: Any, batch: Any) -> tuple[Any, Any]:
         else with_article(type(batch).__name__)
     )
     raise TypeError(
-        f"compute_metrics(outputs, targets) needs batches of two, found {batch_kind}; "
+        f"compute_metrics(outputs, targets) needs batches of two items, found "
+        f"{batch_kind}; "
         "write compute_metrics(self, batch, batch_idx) for other batches"
     )

@@ -246,8 +246,8 @@ class Model(TypedHparams, LightningModule, Generic[H]):
             raise FloatingPointError(
                 f"training/loss is {loss.detach().float().mean().item()} at step "
                 f"{step}: lower the learning rate, clip gradients "
-                "(trainer.gradient_clip_val), or look for NaN in the data. Checkpoints "
-                "that were saved before are as they were."
+                "(trainer.gradient_clip_val), or look for NaN in the data. Earlier "
+                "checkpoints are not affected."
             )
 
     def _build_optimizer(self, cls: Any, kwargs: dict[str, Any]) -> Any:

@@ -14,9 +14,9 @@ from torch import Tensor
 from .trainer_metrics import TrainerMetrics, values_of_epoch
 
 _UNKNOWN = (
-    "the checkpoint was saved between a step of training and {monitor!r} of it, so "
-    "that the ReduceLROnPlateau which watches that makes no step here, as it would "
-    "have in a run that was not stopped. Save after what it watches is logged"
+    "the checkpoint was saved between a training step and the logging of {monitor!r} "
+    "for it, so the ReduceLROnPlateau that watches it takes no step here, as it would "
+    "have in an uninterrupted run. Save after what it watches is logged"
 )
 
 

@@ -42,14 +42,14 @@ _METRICS, _UNFINISHED = "burnish_metrics", "burnish_unfinished_batch"
 _EARLY_STOPS = "burnish_early_stops"
 
 _CURE_OF_ORDER = (
-    "Nothing was trained. configure_optimizers has to give the groups of parameters "
+    "Nothing was trained. configure_optimizers must return the groups of parameters "
     "that were saved"
 )
 
 _OTHER_NUMBER = (
-    "the checkpoint has the random generators of another number of processes than "
-    "train here: the run draws other numbers (dropout, shuffling) than one that went "
-    "on with as many"
+    "the checkpoint has the random generators of a different number of processes: the "
+    "run draws different random numbers (dropout, shuffling) from one resumed with as "
+    "many"
 )
 
 
@@ -121,9 +121,9 @@ class RecordCheckpoint(ModelCheckpoint):
             strategy.checkpoint_io.module = pl_module
         elif self._choice != WHOLE:
             raise ValueError(
-                "only= and exclude= choose what is in a record, and the trainer writes "
-                f"by {with_article(type(strategy.checkpoint_io).__name__)}; leave that "
-                "plugin out"
+                "only= and exclude= choose what is in a record, but the trainer writes "
+                f"with {with_article(type(strategy.checkpoint_io).__name__)}; leave "
+                "that plugin out"
             )
         super().setup(trainer, pl_module, stage)
 
@@ -341,7 +341,7 @@ class RecordCheckpoint(ModelCheckpoint):
                 logged_names = ", ".join(sorted(metrics))
                 rank_zero_warn(
                     f"the checkpoint's name has {name!r}, which was not logged and "
-                    f"will read as 0; there are {logged_names}."
+                    f"will read as 0; logged are {logged_names}."
                     f"{did_you_mean(name, metrics)}"
                 )
 
@@ -413,7 +413,8 @@ def _refuse_own_format(strategy: Any) -> None:
         name = type(strategy).__name__
         raise ValueError(
             f"{name} writes the shares of each process in torch's own format, which "
-            f"holds pickles, and no record. Pass {name}(..., state_dict_type='full'), "
-            "and the first process writes a record of the whole; or take "
-            "ModelParallelStrategy, under which each process writes its shares of one"
+            f"holds pickles, and not a record. Pass {name}(..., "
+            "state_dict_type='full'), and the first process writes a record of the "
+            "whole; or use ModelParallelStrategy, under which each process writes its "
+            "shares of one"
         )

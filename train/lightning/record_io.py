@@ -358,8 +358,8 @@ def _refuse_other_files(folder: Path) -> None:
     if name is not None:
         raise FileExistsError(
             errno.EEXIST,
-            f"a folder with other files ({name}, ...) stands where the checkpoint "
-            "would take its place; save under another name",
+            f"a folder with other files ({name}, ...) is in the way of the "
+            "checkpoint; save under another name",
             str(folder),
         )
 

@@ -24,9 +24,9 @@ _STATES = ("value", "cumulated_batch_size")
 
 _OTHER_BATCHES = (
     "the checkpoint was saved in the middle of an epoch: what is logged of that epoch "
-    "under {names} is of the batches that follow alone, in which it differs from a run "
-    "that was not stopped, as do schedulers and callbacks that watch it. Save at the "
-    "end of an epoch"
+    "under {names} covers only the batches that follow, so it differs from an "
+    "uninterrupted run, as do schedulers and callbacks that watch it. Save at the end "
+    "of an epoch"
 )
 
 

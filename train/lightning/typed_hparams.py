@@ -45,7 +45,7 @@ class TypedHparams:
         name, schema = type(self).__name__, self.hparams_schema
         if schema is None:
             raise TypeError(
-                f"{name} must say what its hyperparameters are: "
+                f"{name} must declare its hyperparameters: "
                 f"class {name}({base}[MyHparams])"
             )
         if isinstance(hparams, schema):
@@ -53,6 +53,6 @@ class TypedHparams:
         if isinstance(hparams, Mapping) and not isinstance(hparams, Hparams):
             return schema.from_dict(hparams)
         raise TypeError(
-            f"{name} takes {schema.__qualname__} or a dict of it, got "
+            f"{name} takes {schema.__qualname__} or a dict of its fields, got "
             f"{type(hparams).__qualname__}"
         )

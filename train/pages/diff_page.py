@@ -77,6 +77,4 @@ def _names(paths: Iterable[str]) -> list[str]:
 def _note(result: Diff) -> str:
     if len(result.changed) <= _MOST:
         return ""
-    return (
-        f"Of {len(result.changed):,} tensors that changed here are the first {_MOST:,}."
-    )
+    return f"The first {_MOST:,} of {len(result.changed):,} changed tensors are shown."

@@ -43,7 +43,7 @@ def page_text(kind: Kind, title: str, content: Mapping[str, Any]) -> str:
 
 
 _NO_SCRIPT = (
-    "This page is drawn by a script of its own, which is switched off here. "
+    "This page is drawn by a script, and scripts are switched off here. "
     "The command prints the same without --html."
 )
 
