@@ -150,5 +150,5 @@ def test_another_number_of_processes_is_told_that_it_draws_other_numbers(
     module = "burnish.train.checkpoints.process_generators"
     monkeypatch.setattr(f"{module}.n_processes", lambda: 2)
 
-    with pytest.warns(UserWarning, match="of another number of processes than"):
+    with pytest.warns(UserWarning, match="of a different number of processes"):
         dropped_run(tmp_path / "one", 2, tmp_path / "one/last")

@@ -135,5 +135,5 @@ def test_a_step_whose_metric_is_not_known_is_warned_of(tmp_path: Path) -> None:
         fit(tmp_path, Watching("val_loss"), stop=9, every_n_train_steps=N_BATCHES)
     newest = max((tmp_path / "0").iterdir(), key=lambda f: f.stat().st_mtime_ns)
 
-    with pytest.warns(UserWarning, match=r"'val_loss' of it.*makes no step"):
+    with pytest.warns(UserWarning, match=r"of 'val_loss' for it.*takes no step"):
         fit(tmp_path, OfBefore("val_loss"), str(newest), every_n_train_steps=N_BATCHES)

@@ -61,7 +61,7 @@ def test_of_very_many_tensors_those_that_moved_most_are_on_the_page(
     assert content["changed"][0]["name"] == "net.layers.4.up.weight"
     assert len(content["changed"]) == 3
     assert content["nChanged"] == 12
-    assert "Of 12 tensors" in content["note"]
+    assert "3 of 12 changed tensors" in content["note"]
 
 
 def test_what_is_the_same_is_said_to_be_so() -> None:
