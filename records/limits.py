@@ -5,6 +5,7 @@ writer refuses what its reader would. Entries are not counted: each takes about 
 kilobyte, and has a row in the file and bytes of its own.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,25 +69,63 @@ def unstorable_text(where: str) -> RecordError:
 def odd_text(node: Node, path: str = "") -> str | None:
     """Return the path in ``node`` of a text that is not valid Unicode, if any.
 
-    Files hold UTF-8, which has no place for half of a surrogate pair.
+    Files hold UTF-8, which has no place for half of a surrogate pair. The path is that
+    of the value which was saved: tags are how files spell values, and no part of it.
     """
     if isinstance(node, str):
         return None if _is_unicode(node) else path
-    if isinstance(node, dict):
+    for name, item in _members(node):
+        if not _is_unicode(name):
+            return f"{path}.{name!r}".lstrip(".")
+        where = odd_text(item, f"{path}.{name}".lstrip(".") if name else path)
+        if where is not None:
+            return where
+    return None
+
+
+def odd_text_in_header(header: Mapping[str, Any]) -> str | None:
+    """Return where in a record such a text stands: a path of it, or of its metadata."""
+    for section, node in header.items():
+        if section == "tensors" and (name := odd_text_in_row(node)) is not None:
+            return name
+        where = odd_text(node, "" if section == "tree" else section)
+        if where is not None:
+            return where
+    return None
+
+
+def odd_text_in_row(row: Mapping[str, Any]) -> str | None:
+    """Return the name in the row of a tensor, or in a table, that is such a text."""
+    paths = row["path"]
+    names: list[str] = [paths] if isinstance(paths, str) else list(paths)
+    return next((repr(name) for name in names if not _is_unicode(name)), odd_text(row))
+
+
+def _members(node: Node) -> Iterator[tuple[str, Node]]:
+    """Yield what is in ``node`` by name; "" is the name of what a tag says of it."""
+    if isinstance(node, list):
+        items: list[Node] = node
+        yield from ((str(i), item) for i, item in enumerate(items))
+    elif isinstance(node, dict):
         members: dict[str, Node] = node
         for key, item in members.items():
-            if not _is_unicode(key):
-                return f"{path}.{key!r}".lstrip(".")
-            where = odd_text(item, f"{path}.{key}".lstrip("."))
-            if where is not None:
-                return where
-    elif isinstance(node, list):
-        items: list[Node] = node
-        for i, item in enumerate(items):
-            where = odd_text(item, f"{path}.{i}".lstrip("."))
-            if where is not None:
-                return where
-    return None
+            if not key.startswith("$"):
+                yield key, item
+            elif key == "$record":
+                yield from (("", part) for part in item)
+            elif key == "$dict":
+                yield from _items(item)
+            else:
+                yield "", item
+
+
+def _items(pairs: Any) -> Iterator[tuple[str, Node]]:
+    """Yield the items of a dict of pairs, whose single key may be a tag once more."""
+    for key, item in pairs:
+        if len(pairs) == 1 and isinstance(key, str) and key.startswith("$"):
+            yield from _members({key: item})
+        else:
+            yield str(key), item
 
 
 def _is_unicode(text: str) -> bool:

@@ -18,7 +18,7 @@ from ..limits import (
     NUMBER,
     TEXT,
     WORD,
-    odd_text,
+    odd_text_in_header,
     text_cost,
     unstorable_text,
 )
@@ -44,7 +44,7 @@ def pack_bounded(header: dict[str, Any], limit: int) -> memoryview:
             else:
                 packer.pack(value)
     except UnicodeEncodeError as error:
-        raise unstorable_text(str(odd_text(header))) from error
+        raise unstorable_text(str(odd_text_in_header(header))) from error
     except ValueError as error:
         raise RecordError(f"plain data that cannot be stored: {error}") from error
     packed: memoryview = packer.getbuffer()

@@ -16,7 +16,7 @@ from ..errors import RecordError, RecordFormatError, RecordVersionError
 from ..format import Format, WriteOptions
 from ..io.sink import Sink
 from ..io.source import Source
-from ..limits import allowance, odd_text, unstorable_text
+from ..limits import allowance, odd_text_in_header, unstorable_text
 from ..writing.contents import Contents
 from .burn_ids import number_of_id
 from .burn_tensors import DTYPES, BurnTensor, record_of_tensors
@@ -29,7 +29,7 @@ from .burnpack_header import (
     read_burnpack_header,
 )
 from .json_reader import JsonReader, most_memory, quick_value
-from .json_text import plain_text
+from .json_text import header_text
 
 VERSION = 1
 """Of what stands under our key."""
@@ -66,7 +66,7 @@ class Burnpack(Format):
             tables |= _texts_and_scalars(header)
             head = head_of(tables)
         except UnicodeEncodeError as error:
-            raise unstorable_text(str(odd_text(header))) from error
+            raise unstorable_text(str(odd_text_in_header(header))) from error
         _check_limits(tables, head, contents, end)
         _check_readable(tables, len(head) + end)
         sink.write(head)
@@ -168,7 +168,7 @@ def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
         paths = header["tensors"]["path"]
         ties = [[paths[i], *tied_paths] for i, tied_paths in header["tensors"]["ties"]]
         words = {"metadata": fields, "tree": header["tree"], "ties": ties}
-        texts[OURS] = plain_text({OURS: VERSION, **words}).decode()
+        texts[OURS] = header_text({OURS: VERSION, **words}).decode()
     tables: dict[str, Any] = {}
     if texts:
         tables["metadata"] = _sorted(texts)

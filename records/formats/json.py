@@ -26,10 +26,10 @@ from ..header.header import stored_record
 from ..io.foreign import foreign_json
 from ..io.sink import Sink
 from ..io.source import MemorySource, Source, at_hand
-from ..limits import TEXT, WORD, allowance
+from ..limits import TEXT, WORD, allowance, odd_text_in_row
 from ..writing.contents import Contents, RowPayload
 from .json_reader import JsonReader, most_memory
-from .json_text import plain_text
+from .json_text import header_text, plain_text
 from .json_values import Texts, base64_text, number_lines
 
 VERSION = 1
@@ -126,7 +126,8 @@ def _foreign(key: str, file: str) -> ForeignFileError:
 def _head_text(header: dict[str, Any]) -> bytes:
     lines = [b'{"burnish": %d' % VERSION]
     for key in _TOP:
-        lines.append(b'"%b": %b' % (key.encode(), plain_text(header[key])))
+        text = header_text({key: header[key]})
+        lines.append(text[1:-1].replace(b":", b": ", 1))
     lines.append(b'"tensors": [')
     text = b",\n".join(lines)
     _check_readable(text, header["tensors"]["ties"])
@@ -166,7 +167,7 @@ def _rows_of(header: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _write_row(
     payload: RowPayload, row: dict[str, Any], sink: Sink, *, is_base64: bool
 ) -> None:
-    sink.write(plain_text(row)[:-1])
+    sink.write(plain_text(row, odd_text_in_row)[:-1])
     if is_base64:
         sink.write(b', "base64": "')
         for text in base64_text(payload):

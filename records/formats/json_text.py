@@ -1,20 +1,32 @@
 """Plain data as JSON text that every tool gives back unchanged."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
 from ...config.plain.node import Node
 from ..errors import RecordError
-from ..limits import odd_text, unstorable_text
+from ..limits import odd_text, odd_text_in_header, unstorable_text
 
 
-def plain_text(node: object) -> bytes:
-    """Return ``node`` in one line; RecordError for what JSON cannot hold."""
+def header_text(header: dict[str, Any]) -> bytes:
+    """Return a header as `plain_text` does; errors name a place in its record."""
+    return plain_text(header, odd_text_in_header)
+
+
+def plain_text(
+    node: Any, find_odd_text: Callable[[Any], str | None] = odd_text
+) -> bytes:
+    """Return ``node`` in one line; RecordError for what JSON cannot hold.
+
+    ``find_odd_text`` returns in which place of it a text is not valid Unicode.
+    """
     try:
         return orjson.dumps(portable(node))
     except (TypeError, ValueError) as error:
-        where = odd_text(node)
+        where = find_odd_text(node)
         if where is not None:
             raise unstorable_text(where) from error
         raise RecordError(f"plain data that JSON cannot hold: {error}") from error

@@ -25,7 +25,7 @@ from ..io.source import MemorySource, Source
 from ..limits import LIST, MEMBER, NUMBER, TEXT, WORD, allowance
 from ..writing.contents import Contents
 from .json_reader import most_memory
-from .json_text import plain_text
+from .json_text import header_text, plain_text
 from .safetensors_header import (
     DTYPES,
     MAX_HEADER,
@@ -203,7 +203,7 @@ def _header_pieces(
         paths = (table["path"][i], *ties.get(i, ()))
         texts.update({alias: name for alias in paths if alias != name})
     table["xxh3"] = [sums[8 * i : 8 * i + 8].hex() for i in range(len(names))]
-    texts[OURS] = plain_text({OURS: VERSION, **ours}).decode()
+    texts[OURS] = header_text({OURS: VERSION, **ours}).decode()
     del table["xxh3"]
     metadata = plain_text({METADATA: texts})[:-1]
     texts.clear()

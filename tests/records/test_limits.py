@@ -198,18 +198,25 @@ SURROGATE = "\ud800"
 REFUSED: dict[str, tuple[Callable[[], FlatRecord], str]] = {
     "a name of 10,000 bytes": (lambda: renamed("n" * 10_000), "path of over 4096"),
     "a name of 4,097 bytes": (lambda: renamed("n" * 4097), "path of over 4096"),
-    "half a character in a name": (lambda: renamed(SURROGATE), "not valid Unicode"),
+    "half a character in a name": (
+        lambda: renamed(f"odd{SURROGATE}"),
+        r"'odd\\ud800'.*not valid Unicode",
+    ),
     "half a character in a key": (
         lambda: record({SURROGATE: 1}),
-        r"x\..*not valid Unicode",
+        r"^metadata\.x\.'\\ud800': a string that is not valid Unicode",
     ),
     "half a character in a value": (
         lambda: record(["a", SURROGATE]),
-        r"x\.1: a string that is not valid Unicode",
+        r"^metadata\.x\.1: a string that is not valid Unicode",
+    ),
+    "half a character in a dict of integers": (
+        lambda: record({3: ("a", {"b": SURROGATE})}, "extra state"),
+        r"^a\._extra_state\.3\.1\.b: a string",
     ),
     "half a character in extra state": (
         lambda: record(SURROGATE, "extra state"),
-        r"a\._extra_state: a string",
+        r"^a\._extra_state: a string",
     ),
     "metadata that is the library's": (
         lambda: record({"burnish": {"hparams": 3}}, "metadata itself"),
