@@ -260,11 +260,11 @@ def warn_apart(params: BoundParams, *, has_gradients: bool) -> None:
 
 def warn_replaced(paths: list[str]) -> None:
     """Say that parameters were replaced after the optimizer was made."""
-    was = "was" if len(paths) == 1 else "were"
+    was, noun = ("was", "parameter") if len(paths) == 1 else ("were", "parameters")
     warn_user(
         f"{first_names(paths, 4)} {was} replaced in the module after the optimizer was "
         "built (load_state_dict(assign=True), a new layer); the optimizer now steps "
-        "what is new, with the old state where the shape is the same",
+        f"the new {noun}, with the old state where the shape is the same",
         RuntimeWarning,
     )
 
