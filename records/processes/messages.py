@@ -129,9 +129,9 @@ def _is_alone(group: Any) -> bool:
         return False
     if group is not None:
         raise RuntimeError(
-            "the process group has ended before what its processes were doing "
-            "together: call wait() on background saves before "
-            "destroy_process_group(). What was saved before is unchanged"
+            "the process group has ended, and its processes still needed it: call "
+            "wait() on background saves before destroy_process_group(). What was "
+            "saved before is unchanged"
         )
     return True
 

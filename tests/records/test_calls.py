@@ -179,7 +179,7 @@ def test_restore_takes_parts_and_says_so_of_an_option(tmp_path: Path) -> None:
 
     with pytest.raises(RecordMismatchError, match=r"open_record\(file, only=\.\.\.\)"):
         checkpoints.restore(model=net, only="lin.**")
-    with pytest.raises(RecordMismatchError, match=r"which holds model\. A part"):
+    with pytest.raises(RecordMismatchError, match=r"which holds model\. Name a part"):
         checkpoints.restore(model=net, other=net)
 
 

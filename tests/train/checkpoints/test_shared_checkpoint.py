@@ -258,7 +258,7 @@ def test_a_save_whose_group_ends_before_it_is_an_error_and_no_checkpoint_of_a_sh
             saved = checkpoints.save(2, model=fsdp(plain_net()))
             gated.gate.wait_for_arrival()
             torch.distributed.destroy_process_group()
-        with pytest.raises(RuntimeError, match=r"call wait\(\) of a save"):
+        with pytest.raises(RuntimeError, match=r"call wait\(\) on background"):
             saved.wait()
 
         assert checkpoints.steps == [1]
