@@ -96,6 +96,8 @@ def test_schedules_made_from_points_have_a_text() -> None:
     assert Schedule.parse(str(schedule)).points == schedule.points
     with pytest.raises(ValueError, match="points"):
         Schedule("step", ((0, 1.0), (10, 0.5)))
+    with pytest.raises(ValueError, match=r"1 join out of lin, .*'line'"):
+        Schedule("step", ((0, 1.0), (10, 0.5)), ("line",))
 
 
 def test_values_are_finite_everywhere() -> None:

@@ -477,6 +477,16 @@ def test_a_trained_tensor_without_dimensions_is_a_part_and_a_loss_a_number(
     assert other_optimizer.param_groups[0]["params"] == [other]
 
 
+def test_a_part_of_a_checkpoint_of_numbers_is_told_in_whole_sentences(
+    tmp_path: Path,
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, epoch=3)
+
+    with pytest.raises(RecordMismatchError, match=r"holds nothing\. A part that was"):
+        checkpoints.restore(net=net())
+
+
 def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(5, model=net(), epoch=3)
