@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ...config.path import join
-from ...config.spelling import did_you_mean
 from ...config.storage.replacement import write_text
 from ..modules.signature import VARIADIC, parameters_of
 from .construction.draft import Draft
 from .edits.computed import Computed
 from .edits.edits import CallMethod, Edit, SetArguments, short
 from .edits.selector import children
-from .errors import BlueprintError, SettingError
-from .tree.arguments import argument_names, missing_arguments, transfer_arguments
+from .errors import BlueprintError
+from .tree.arguments import check_name, missing_arguments, transfer_arguments
 from .tree.construction_node import ConstructionNode
 
 if TYPE_CHECKING:
@@ -204,14 +203,11 @@ def explain(draft: Draft, path: str) -> Explanation:
     if owner not in draft.nodes_by_path:
         raise draft.nothing_at(path)
     node = draft.nodes_by_path[owner]
-    if name not in parameters_of(node.cls) and name not in node.arguments:
-        names = argument_names(node.cls)
-        raise SettingError(
-            owner,
-            f"{node.cls.__qualname__} takes no argument {name!r}."
-            f"{did_you_mean(name, names)} It takes: {', '.join(names) or 'nothing'}.",
-        )
-    return Explanation(path, tuple(_argument_sources(draft, node, name)))
+    if name not in node.arguments:
+        check_name(node.cls, name, owner)
+    sources = tuple(_argument_sources(draft, node, name))
+    not_set = ArgumentSource("not set", None, node.cls.__qualname__)
+    return Explanation(path, sources or (not_set,))
 
 
 def _is_argument(draft: Draft, owner: str, name: str) -> bool:

@@ -1,9 +1,9 @@
 """Older records and hyperparameters carried over to the classes of today."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from torch import nn
 
@@ -138,9 +138,13 @@ def _names_after(path: str, prefix: str, rule: RewriteRule) -> Iterator[str]:
 
 
 def upgrade_blueprint(
-    cls: type[nn.Module], data: Mapping[str, Any]
+    cls: type[nn.Module],
+    data: Mapping[str, Any],
+    apply: Callable[[RewriteRule, dict[str, Any]], None],
 ) -> Mapping[str, Any]:
     """Return a stored blueprint of a ``cls`` as its newest version has it.
+
+    ``apply`` changes arguments, as the blueprint spells them, by a rule.
 
     Rules change the arguments of the whole, and where the entries of its tape belong;
     what patterns mean is only known once the parts are there.
@@ -149,12 +153,12 @@ def upgrade_blueprint(
     tape, arguments = data.get("tape", []), data.get("arguments", {})
     if not rules or not isinstance(tape, list) or not isinstance(arguments, dict):
         return data
-    tree = copy.deepcopy({**data, "tape": tape, "arguments": arguments})
+    tree: dict[str, Any] = copy.deepcopy({**data, "tape": tape, "arguments": arguments})
     try:
         for rule in rules:
-            renamed_items = [_rename_item(item, rule) for item in tree["tape"]]
+            renamed_items = [_rename_item(item, rule, apply) for item in tree["tape"]]
             tree["tape"] = [item for item in renamed_items if item is not None]
-            rule.apply(tree["arguments"])
+            apply(rule, tree["arguments"])
     except ConfigError as error:
         raise HyperparameterError("arguments", str(error)) from error
     return tree
@@ -172,13 +176,18 @@ def rules_of_whole(cls: type[nn.Module], data: Mapping[str, Any]) -> list[Rewrit
     return [r for step in range(version, newest) for r in rules_of(cls).get(step, ())]
 
 
-def _rename_item(item: Any, rule: RewriteRule) -> Any:
+def _rename_item(
+    item: Any,
+    rule: RewriteRule,
+    apply: Callable[[RewriteRule, dict[str, Any]], None],
+) -> Any:
     """Return an entry of a tape at its new path; None if nothing is left of it."""
     at: Any = item.get("at") if isinstance(item, Mapping) else None
     if not isinstance(at, str | list):
         return item
-    if at == "" and item.get("do") == "set":
-        rule.apply(item.get("arguments", {}))
+    arguments: Any = item.get("arguments", {})
+    if at == "" and item.get("do") == "set" and isinstance(arguments, dict):
+        apply(rule, cast("dict[str, Any]", arguments))
     paths = [at] if isinstance(at, str) else [p for p in at if isinstance(p, str)]
     new_paths = [
         path_after

@@ -20,6 +20,7 @@ from ....config.path import join
 from ....config.tree import MAX_DEPTH
 from ...errors import UnknownClassError
 from ...evolution.upgrading import upgrade_blueprint
+from ...hyperparameters.descriptions import UnstoredError
 from ...hyperparameters.hparams_node import VERSION as CLASS_VERSION
 from ...modules.registry import NAME, class_named, names_of
 from ...modules.signature import parameters_of
@@ -43,6 +44,7 @@ from ..errors import FormatError, SettingError
 from ..tree.arguments import check_configurable
 from .part_versions import versions_of_parts
 from .plain_values import Decoder, encode_arguments, encode_plain
+from .ruled_arguments import apply_to_arguments
 
 VERSION = 1
 _HOOK_KINDS: tuple[HookKind, ...] = get_args(HookKind)
@@ -83,7 +85,7 @@ def decode_definition(
     """
     stored_data = _check_head(data, depth)
     stored_cls = _class_of(stored_data, cls)
-    stored_data = upgrade_blueprint(stored_cls, stored_data)
+    stored_data = upgrade_blueprint(stored_cls, stored_data, apply_to_arguments)
     decoder = Decoder(read_blueprint)
     arguments = decoder.arguments(
         stored_cls, _mapping(stored_data, "arguments"), "arguments"
@@ -235,7 +237,19 @@ def _encode_set_arguments(
     if edit.wraps_at:
         data["wraps"] = edit.wraps_at
     owner = edit.cls or _known_class(edit.target, whole)
-    data["arguments"] = encode_arguments(owner, edit.arguments, where)
+    try:
+        data["arguments"] = encode_arguments(owner, edit.arguments, where)
+    except UnstoredError as error:
+        if owner is not nn.Module:
+            raise
+        # The class of a part is known once the constructors have run, and a file is
+        # read before that.
+        name = next(iter(edit.arguments))
+        problem = (
+            f"{error.problem.removesuffix('.')}. For a part, annotations count if the "
+            f"call says its class: configure({where!r}, Class, {name}=...)"
+        )
+        raise UnstoredError(error.where, problem, error.words) from error
     return data
 
 

@@ -59,6 +59,24 @@ def test_explain_of_what_is_not_there_is_an_error(path: str) -> None:
         Blueprint(Net).explain(path)
 
 
+class WithKeywords(nn.Module):
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__()
+        self.layer = nn.Linear(size, kwargs.get("out", 2))
+
+
+def test_explain_knows_the_arguments_that_keywords_take() -> None:
+    blueprint = Blueprint(WithKeywords, 3)
+
+    assert [(s.who, s.value) for s in blueprint.explain("out")] == [("not set", None)]
+    blueprint.configure(out=5)
+
+    assert [(s.who, s.value) for s in blueprint.explain("out")] == [("user", 5)]
+    assert [s.who for s in blueprint.explain("kwargs")] == ["not set"]
+    with pytest.raises(ValueError, match=r"takes no argument 'other'.*only out of"):
+        blueprint.explain("other")
+
+
 def test_the_diagram_draws_what_was_configured_and_by_whom(tmp_path: Any) -> None:
     blueprint = Blueprint(Net).configure("head", bias=False)
     diagram = blueprint.diagram()

@@ -1,3 +1,4 @@
+import enum
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -167,3 +168,26 @@ def test_a_blueprint_of_which_the_whole_was_exchanged_is_one_of_what_it_makes(
         burnish.load_record(nn.Linear(2, 3), data)
         with pytest.raises(FormatError, match="blueprint of 'Repeated', not of ReLU"):
             Blueprint.from_dict(bp.to_dict(), nn.ReLU)
+
+
+class Mode(enum.Enum):
+    FAST = "fast"
+    EXACT = "exact"
+
+
+@burnish.module
+class Moded(nn.Module):
+    def __init__(self, mode: Mode = Mode.FAST, width: int = 2) -> None:
+        super().__init__()
+        self.mode, self.layer = mode, nn.Linear(width, width)
+
+
+def test_the_cure_of_an_enum_of_a_part_helps() -> None:
+    whole = Blueprint(nn.Sequential, Blueprint(Moded, width=3))
+
+    with pytest.raises(TypeError, match=r"says its class: configure\('0', Class"):
+        whole.new().configure("0", mode=Mode.EXACT).to_dict()
+    data = whole.configure("0", Moded, mode=Mode.EXACT).to_dict()
+
+    part = Blueprint.from_dict(json.loads(json.dumps(data))).create()[0]
+    assert (part.mode, part.layer.in_features) == (Mode.EXACT, 3)
