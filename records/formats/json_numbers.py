@@ -118,7 +118,7 @@ def _bits_of(name: str, dtype: torch.dtype) -> int:
         )
         if _wide(raw).isnan():
             return bits
-    raise ValueError(f"{name!r:.40}, which is not a {NAME_OF[dtype]} value")
+    raise ValueError(f"{name!r:.40}, which is not {with_article(NAME_OF[dtype])} value")
 
 
 def _unsigned(value: torch.Tensor) -> int:

@@ -101,7 +101,6 @@ SEVERAL = {
     "records/inspection/oddities.py": {"values"},
     "records/io/compression.py": {"bytes"},
     "train/checkpoints/part_kinds.py": {"tensors"},
-    "train/pages/diff_page.py": {"tensors"},
 }
 """By file, nouns that are never counted as one: they tell of limits, or of some."""
 
