@@ -1,8 +1,9 @@
 """Registry: names and what was registered under them, from any thread."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
+
+from .process.process_lock import ProcessLock
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -17,7 +18,7 @@ class Registry(Mapping[K, V], Generic[K, V]):
     def __init__(self) -> None:
         self.entries: dict[K, V] = {}
         """Those of this moment: one dict, which no longer changes, until the next."""
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def register(self, *keys: K, value: V) -> None:
         """Put ``value`` under each of ``keys``, in place of what was there."""
@@ -25,13 +26,13 @@ class Registry(Mapping[K, V], Generic[K, V]):
 
     def register_all(self, entries: Mapping[K, V]) -> None:
         """Put all of ``entries`` there at once: nobody sees a part of them."""
-        with self._lock:
+        with self._lock.here:
             # A new dict for readers: the old one is still being iterated over.
             self.entries = {**self.entries, **entries}
 
     def forget(self, key: K) -> None:
         """Take back a registration; who is reading still sees it."""
-        with self._lock:
+        with self._lock.here:
             self.entries = {k: v for k, v in self.entries.items() if k != key}
 
     def __getitem__(self, key: K) -> V:

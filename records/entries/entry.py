@@ -268,6 +268,7 @@ def trainable(entry: Entry | Param) -> bool:
 
 
 _lock = threading.Lock()
+"""Nothing is called while it is held: no handler of a signal, no fork comes there."""
 
 # 64 bits are 12 digits of 5 bits and one of 4, so the last digit is an even one.
 _DIGITS = frozenset("abcdefghijklmnopqrstuvwxyz234567")

@@ -1,7 +1,6 @@
 """FrameSource: the content of a file of zstd frames, with random access."""
 
 import copy
-import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,7 +24,6 @@ class FrameSource:
     def __init__(self, packed: Source) -> None:
         self.name, self.verify = packed.name, packed.verify
         self._inner = packed
-        self._lock = threading.Lock()
         self._kept: list[tuple[int, bytes]] = []
         rows = read_table(lambda n: packed.read(packed.size - n, n), packed.size)
         if isinstance(rows, str):
@@ -114,8 +112,7 @@ class FrameSource:
         for cached_start, content in self._kept:
             if cached_start == content_start:
                 return content
-        with self._lock:
-            frame = self._inner.read(*self._extent(number))
+        frame = self._inner.read(*self._extent(number))
         content = _decoded(
             frame, int(self._contents[number + 1]) - content_start, self.name
         )

@@ -1,14 +1,15 @@
 """StoredEntries: what a file's table says of entries, which are made when asked for."""
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 from operator import mul
 from typing import Any
 
 import torch
 
+from ...config.process.process_lock import ProcessLock
 from ..entries.entry import Entry, ParamId, Payload, lies_in_file
 from ..tensors.dtypes import BY_NAME
 from .columns import Table
@@ -31,7 +32,7 @@ class StoredEntries:
         self._was_searched = False
         self._entries: dict[int, Entry] = {}
         self._all: list[Entry] = []
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._fields = LateFields(table["id"])
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
@@ -70,14 +71,16 @@ class StoredEntries:
         number = self._number_of(path)
         if number is None:
             return None
-        with self._lock:
+        with self._lock.here:
             return self._entry(number)
 
     def _number_of(self, path: str) -> int | None:
         if self._numbers:
             return self._numbers.get(path)
-        # Entries that were made all at once have the place of their table.
-        paths = [e.path for e in self._all] or self._table["path"]
+        # Entries that were made all at once take the place of their table, also while
+        # this runs: the table is looked at first, as another thread empties it last.
+        table = self._table
+        paths = [e.path for e in self._all] or table["path"]
         # A reader of one looks through the list sooner than it makes a dict.
         if not self._was_searched and path in paths:
             self._was_searched = True
@@ -90,32 +93,39 @@ class StoredEntries:
 
     def all(self) -> list[Entry]:
         """Return all of them, in the order of the file; always one list."""
-        with self._lock:
+        with self._lock.here:
             if not self._all and self._count:
-                # As texts of their own they would be the most after the entries.
-                self._fields.ids = self._table["id"] = PackedIds(self._table["id"])
-                existing, new_entry = self._entries, self._new_entry
-                numbers = range(self._count)
-                self._all = (
-                    [existing.get(i) or new_entry(i) for i in numbers]
-                    if existing
-                    else [*map(new_entry, numbers)]
-                )
+                entries = self._new_entries()
+                # The handler of a signal may have made them meanwhile, in this thread.
+                self._all = self._all or entries
                 # What it says has become entries, and is in memory once.
                 self._table = Table(path=[])
                 self._entries = {}
             return self._all
+
+    def _new_entries(self) -> list[Entry]:
+        """Return all entries; nothing else is changed, whatever interrupts this."""
+        table, existing = self._table, self._entries
+        # As texts of their own they would be the most after the entries.
+        if not isinstance(self._fields.ids, PackedIds):
+            self._fields.ids = PackedIds(self._fields.ids)
+            table["id"] = []
+        new_entry, numbers = partial(self._new_entry, table), range(self._count)
+        if not existing:
+            return [*map(new_entry, numbers)]
+        return [existing.get(i) or new_entry(i) for i in numbers]
 
     def _entry(self, number: int) -> Entry:
         if self._all:
             return self._all[number]
         entry = self._entries.get(number)
         if entry is None:
-            entry = self._entries[number] = self._new_entry(number)
+            entry = self._new_entry(self._table, number)
+            entry = self._entries.setdefault(number, entry)
         return entry
 
-    def _new_entry(self, number: int) -> Entry:
-        table, i = self._table, number
+    def _new_entry(self, table: Table, number: int) -> Entry:
+        i = number
         shape = tuple(table["shape"][i])
         entry = _StoredEntry.__new__(_StoredEntry)
         entry.fields, entry.number = self._fields, number
@@ -189,7 +199,7 @@ class _StoredEntry(Entry):
         """The payload, or what has taken its place."""
         value: Any = _get_source(self)
         if value is _UNMADE:
-            with _lock:
+            with _lock.here:
                 # Another thread may have made it meanwhile.
                 value = self.reading_source()
                 _set_source(self, value)
@@ -228,7 +238,7 @@ _get_source: Any = Entry.__dict__["source"].__get__
 _set_source: Any = Entry.__dict__["source"].__set__
 """Of the slots."""
 
-_lock = threading.Lock()
+_lock = ProcessLock()
 _UNMADE: Any = object()
 
 

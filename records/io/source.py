@@ -2,9 +2,7 @@
 
 import io
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from typing import Any, BinaryIO, Protocol, TypeGuard
 
 import numpy as np
@@ -12,9 +10,11 @@ import torch
 import xxhash
 
 from ...config.process.interrupts import raise_of_signal, suppressed
+from ...config.process.late_property import late_property
 from ...config.process.log import LOG
+from ...config.process.process_lock import ProcessLock
 from ...config.short_text import quantity
-from ...config.storage.opening import IrregularFileError, open_regular
+from ...config.storage.opening import Descriptor, IrregularFileError, open_regular
 from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
 
@@ -169,14 +169,15 @@ class FileSource:
     ) -> None:
         self.name, self.verify = path, verify
         try:
-            self._file = open_regular(path)
+            opened = open_regular(path)
         except IrregularFileError as error:
             raise ForeignFileError(path, str(error.strerror)) from error
-        status = os.fstat(self._file.fd)
+        self._file: Descriptor | None = opened
+        status = os.fstat(opened.fd)
         self.size, self._device = status.st_size, status.st_dev
         self._state = (status.st_size, status.st_mtime_ns)
         self._map_file = map_file
-        _read_ahead(self._file.fd, self.size)
+        _read_ahead(opened.fd, self.size)
         self.is_alone = False
         """Whether nobody vouches for the files beside it, so that none is read."""
         self._beside: list[FileSource] = []
@@ -192,13 +193,14 @@ class FileSource:
             neighbor = FileSource(path, verify=self.verify, map_file=self._map_file)
         except FileNotFoundError:
             # A writer may have removed the folder, or put another in its place.
-            if not os.path.samestat(os.fstat(self._open_fd()), os.stat(self.name)):
+            opened = self._opened()
+            if not os.path.samestat(os.fstat(opened.fd), os.stat(self.name)):
                 raise
             raise missing_beside(self.name, name) from None
         self._beside.append(neighbor)
         return neighbor
 
-    @cached_property
+    @late_property
     def may_map(self) -> bool:
         """Whether large parts are mapped rather than read; it takes long to find out.
 
@@ -211,9 +213,10 @@ class FileSource:
     def read(self, offset: int, count: int) -> memoryview:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         check_extent(self, offset, count)
-        fd, buffer, n_read = self._open_fd(), fresh_memory(count), 0
+        opened, buffer, n_read = self._opened(), fresh_memory(count), 0
         while n_read < count:
-            got = os.preadv(fd, [buffer[n_read : n_read + (1 << 30)]], offset + n_read)
+            piece = buffer[n_read : n_read + (1 << 30)]
+            got = os.preadv(opened.fd, [piece], offset + n_read)
             if got == 0:
                 raise _early_end(self.name)
             n_read += got
@@ -226,7 +229,8 @@ class FileSource:
             start = offset - offset % GRANULARITY
             # Not every file can be mapped, nor any number of maps be had.
             with suppressed(OSError):
-                pages = private_map(self._open_fd(), start, offset - start + count)
+                opened = self._opened()
+                pages = private_map(opened.fd, start, offset - start + count)
                 return pages[offset - start :]
         return self.read(offset, count)
 
@@ -237,19 +241,21 @@ class FileSource:
             return _WholeFile(self.name, content, verify=self.verify)
         if self.may_map:
             with suppressed(OSError):
-                pages = private_map(self._open_fd(), 0, self.size)
+                opened = self._opened()
+                pages = private_map(opened.fd, 0, self.size)
                 LOG.debug("%s: %s bytes mapped for a load", self.name, f"{self.size:,}")
                 return _WholeFile(self.name, pages, verify=self.verify)
         return self
 
     def was_changed(self) -> bool:
         """Return whether somebody wrote into the file since it was opened."""
-        status = os.fstat(self._open_fd())
+        opened = self._opened()
+        status = os.fstat(opened.fd)
         return (status.st_size, status.st_mtime_ns) != self._state
 
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""
-        self._file.close()
+        self._file = None
         for neighbor in self._beside:
             neighbor.close()
 
@@ -260,12 +266,17 @@ class FileSource:
             "again there."
         )
 
-    def _open_fd(self) -> int:
-        if not self._file.is_open:
+    def _opened(self) -> Descriptor:
+        """Return the open file, which a reader holds as long as it needs its number.
+
+        Closed meanwhile by another thread, the number might be another file's by then.
+        """
+        opened = self._file
+        if opened is None:
             raise ClosedFileError(
                 f"{self.name} is closed; read what you need before you close it"
             )
-        return self._file.fd
+        return opened
 
 
 class _WholeFile:
@@ -354,7 +365,7 @@ class StreamSource:
     ) -> None:
         self.name = name or str(getattr(file, "name", "file object"))
         self.verify, self._file = verify, file
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self.start = file.tell()
         """Where the file object stood when it was handed over."""
         self.size = file.seek(0, io.SEEK_END) - self.start
@@ -365,7 +376,7 @@ class StreamSource:
         check_extent(self, offset, count)
         pieces = bytearray()
         # The place in the file is the file object's: one thread at a time moves it.
-        with self._lock:
+        with self._lock.here:
             if self._file.closed:
                 raise ClosedFileError(
                     f"{self.name} was closed; read what you need before you close it"

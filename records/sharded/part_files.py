@@ -1,10 +1,10 @@
 """PartFiles: the parts of a folder, each opened when something of it is first read."""
 
-import threading
 from collections.abc import Callable, Sequence
 
 import torch
 
+from ...config.process.process_lock import ProcessLock
 from ...config.short_text import quantity
 from ..entries.entries import Entries, check_gaps
 from ..entries.entry import Entry
@@ -43,7 +43,7 @@ class PartFiles:
         self._source, self._parts = source, parts
         self._read, self._digest_of = read, digest_of
         self._opened: dict[int, Entries] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     @property
     def file(self) -> str:
@@ -76,7 +76,7 @@ class PartFiles:
         return self.file if part is None else part.name
 
     def _part(self, number: int, maps: Maps | None) -> Entries:
-        with self._lock:
+        with self._lock.here:
             opened = self._opened.get(number)
             if opened is None:
                 opened = self._open(number)

@@ -30,7 +30,7 @@ PLANED = frozenset({torch.float32, torch.bfloat16, torch.float16})
 
 
 class Planes:
-    """Splits blocks of one dtype into planes; keeps its scratch memory.
+    """Splits blocks of one dtype into planes; keeps scratch memory from block to block.
 
     It computes by numpy, whose calls cost a quarter of torch's: most tensors are small.
     """
@@ -40,25 +40,39 @@ class Planes:
         self._bits = np.uint32 if dtype.itemsize == 4 else np.uint16
         self._split, self._join = _CODECS[dtype]
         # Kept for all blocks, so that splitting one allocates nothing.
-        self._wide = np.empty(BLOCK if dtype.itemsize == 4 else 0, np.uint32)
-        self._half = np.empty((2, BLOCK), np.uint16)
-        self._byte = np.empty(BLOCK, np.uint8)
+        self._spare: list[_Scratch] = []
 
     def split(self, values: torch.Tensor, out: torch.Tensor) -> None:
         """Write the planes of at most `BLOCK` ``values`` into the bytes of ``out``."""
-        self._split(self._bits_of(values), out.numpy(), self._scratch(values.numel()))
+        self._run(self._split, self._bits_of(values), out.numpy(), values.numel())
 
     def join(self, planes: torch.Tensor, out: torch.Tensor) -> None:
         """Write the values of one block of ``planes`` into ``out``."""
-        self._join(planes.numpy(), self._bits_of(out), self._scratch(out.numel()))
+        self._run(self._join, planes.numpy(), self._bits_of(out), out.numel())
 
     def _bits_of(self, values: torch.Tensor) -> "_Array":
         # numpy has no bfloat16.
         integers = torch.int32 if values.itemsize == 4 else torch.int16
         return values.view(integers).numpy().view(self._bits)
 
-    def _scratch(self, n: int) -> "_Scratch":
-        return self._wide[:n], self._half[0, :n], self._half[1, :n], self._byte[:n]
+    def _run(self, step: "_Step", source: "_Array", target: "_Array", n: int) -> None:
+        """Make a step with scratch memory that is nobody else's meanwhile.
+
+        The handler of a signal, a ``__del__`` or a callback may save or load between
+        any two lines of a step, in the same thread: it gets memory of its own.
+        """
+        try:
+            scratch = self._spare.pop()
+        except IndexError:
+            scratch = self._new_scratch()
+        wide, high, low, narrow = scratch
+        step(source, target, (wide[:n], high[:n], low[:n], narrow[:n]))
+        self._spare[:] = [scratch]
+
+    def _new_scratch(self) -> "_Scratch":
+        wide = np.empty(BLOCK if self.dtype.itemsize == 4 else 0, np.uint32)
+        half = np.empty((2, BLOCK), np.uint16)
+        return wide, half[0], half[1], np.empty(BLOCK, np.uint8)
 
 
 def planes_of(dtype: torch.dtype) -> Planes:

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
 import xxhash
 
 from ...config.process.interrupts import has_handlers
+from ...config.process.late_property import late_property
 from ..entries.entries import Entries, with_parts
 from ..errors import RecordError
 from ..header.header import Plain, header_of
@@ -288,7 +289,7 @@ class Contents:
             planes_of(dtype).split(block, planes)
             yield byte_view(planes)
 
-    @cached_property
+    @late_property
     def _has_handlers(self) -> bool:
         """Whether handlers of signals may change values while they are saved."""
         if is_snapshot():

@@ -8,7 +8,6 @@ stays under that wrapper, where it has no observer to call.
 """
 
 import functools
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from torch import nn
 
 from ....config.process.interrupts import call_with_end, uninterrupted
+from ....config.process.process_lock import ProcessLock
 from ...modules.signature import parameters_of
 from ..edits.edits import Unbuilt
 
@@ -75,7 +75,7 @@ class _Observation:
 
 
 _current: ContextVar[_Observation | None] = ContextVar("init_observer", default=None)
-_lock = threading.Lock()
+_lock = ProcessLock()
 _hooks: dict[tuple[type[nn.Module], str], _Hook] = {}
 
 
@@ -114,7 +114,7 @@ def call_with_hooks(classes: Iterable[type[nn.Module]], function: Callable[[], T
 
     def run() -> T:
         # Ctrl-C between two classes would leave hooks that no token can remove.
-        with uninterrupted(), _lock:
+        with uninterrupted(), _lock.here:
             for cls in hooked:
                 _set_hook(cls, "__init__", _hooked_init, token)
             for name, hooked_method in _HOOKED_METHODS.items():
@@ -141,7 +141,7 @@ def _set_hook(
 
 def _remove_hooks(token: object) -> None:
     """Remove the hooks that only the call of ``token`` needs."""
-    with _lock:
+    with _lock.here:
         for (cls, name), hook in list(_hooks.items()):
             hook.callers.discard(token)
             if not hook.callers:

@@ -1,13 +1,14 @@
 """Functions of torch that ask us first: each is wrapped once, and stays wrapped."""
 
 import functools
-import threading
 from collections.abc import Callable
 from typing import Any
 
+from ....config.process.process_lock import ProcessLock
+
 Function = Callable[..., Any]
 
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
 def patch_function(
@@ -22,7 +23,7 @@ def patch_function(
     # Every build asks, so that the usual answer takes no lock.
     if getattr(getattr(owner, name), _MARK, False):
         return
-    with _lock:
+    with _lock.here:
         # Asked again: another thread may have been the first.
         original = getattr(owner, name)
         if not getattr(original, _MARK, False):

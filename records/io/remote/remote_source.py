@@ -1,9 +1,9 @@
 """RemoteSource: the bytes of an object behind a URL, fetched by ranges."""
 
-import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+from ....config.process.process_lock import ProcessLock
 from ...errors import RecordFormatError
 from ..source import ClosedFileError, check_extent, fresh_memory, missing_beside
 from .runs import Runs
@@ -34,7 +34,7 @@ class RemoteSource:
         self._stored = stored_object
         self._pages = _Pages(stored_object)
         self._runs = Runs()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._is_confirmed_by_sums = True
         self._beside: list[RemoteSource] = []
         self._is_closed = False
@@ -79,7 +79,7 @@ class RemoteSource:
         With ``in_blocks`` it is read in pieces, in order.
         """
         to_fetch = [r for r in ranges if not self._pages.holds(*r)]
-        with self._lock:
+        with self._lock.here:
             self._runs.add(to_fetch, in_blocks=in_blocks)
 
     def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
@@ -139,7 +139,7 @@ class RemoteSource:
 
     def _from_runs(self, offset: int, count: int) -> memoryview | None:
         """Return bytes that were announced, with what follows them fetched as well."""
-        with self._lock:
+        with self._lock.here:
             run = self._runs.at(offset, count)
             if run is None:
                 return None

@@ -1,9 +1,9 @@
 """StoredObject: what stands at a URL, fetched by ranges, and whether it is the same."""
 
-import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ....config.process.process_lock import ProcessLock
 from ...errors import TRUNCATED, RecordFormatError
 from ..source import fresh_memory
 from .address import Address, storage_errors
@@ -33,7 +33,7 @@ _IDENTITY = (
 _EXACT = {"cache_type": "none"}
 """Files of a storage would else read ahead, whatever is asked for."""
 
-_lock = threading.Lock()
+_lock = ProcessLock()
 """Storages that are not asynchronous may have one place for all readers of a file."""
 
 
@@ -117,7 +117,7 @@ class StoredObject:
             )
             return parts
         exact = {} if _has_own_cat(storage) else {**_EXACT, "size": self.size}
-        with _lock:
+        with _lock.here:
             return [storage.cat_file(path, *each, **exact) for each in ranges]
 
 

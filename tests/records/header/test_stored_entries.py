@@ -1,9 +1,12 @@
+# pyright: reportPrivateUsage=false
+# Threads and interrupts come between two steps of the same object.
 """Entries of a file's table: one is made without the others, and only once."""
 
 import copy
 import dataclasses
 from typing import Any
 
+import pytest
 import torch
 
 from burnish.records.entries.entry import Entry, ParamId
@@ -51,6 +54,54 @@ def test_an_entry_is_the_same_object_whoever_asks_for_it() -> None:
     assert first is all_of_them[0] is entries.at("a") is entries.at("tied")
     assert entries.all() is all_of_them
     assert entries.at("b") is all_of_them[1]
+
+
+def test_what_interrupts_the_making_of_all_entries_leaves_them_to_the_next_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries, new_entry = stored(), StoredEntries._new_entry
+
+    def interrupted(self: StoredEntries, table: Table, number: int) -> Entry:
+        if number == 1:
+            raise KeyboardInterrupt
+        return new_entry(self, table, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredEntries, "_new_entry", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            entries.all()
+
+    assert [(e.path, e.id) for e in entries.all()] == [
+        ("a", ID),
+        ("b", None),
+        ("c", None),
+    ]
+
+
+def test_a_path_is_found_while_another_thread_makes_all_entries() -> None:
+    class Interleaved(StoredEntries):
+        meanwhile: Any = None
+
+        @property
+        def _all(self) -> list[Entry]:  # type: ignore[override]
+            value = self.made
+            meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is not None:
+                meanwhile()
+            return value
+
+        @_all.setter
+        def _all(self, value: list[Entry]) -> None:
+            self.made = value
+
+    for path in ("c", "tied"):
+        entries = Interleaved(stored()._table)
+        entries.meanwhile = entries.all
+
+        entry = entries.at(path)
+
+        assert entry is not None
+        assert entry in entries.all()
 
 
 def noting() -> tuple[StoredEntries, list[str]]:

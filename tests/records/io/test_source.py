@@ -1,11 +1,16 @@
 """Where bytes come from: what is mapped, what is read, and who shares memory."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from burnish.records.errors import RecordFormatError
-from burnish.records.io.source import FileSource
+from burnish.records.io import source as source_module
+from burnish.records.io.private_map import private_map
+from burnish.records.io.source import ClosedFileError, FileSource
 
 _SMALL = bytes(range(256)) * 4
 _LARGE = bytes(1 << 20)
@@ -58,3 +63,32 @@ def test_a_small_file_that_was_cut_meanwhile_is_an_error_and_not_the_end(
     path.write_bytes(_SMALL[:10])
     with pytest.raises(RecordFormatError, match="its end while it was being read"):
         source.mapped()
+
+
+@pytest.mark.parametrize("size", [1 << 12, 1 << 20], ids=["read", "mapped"])
+def test_a_file_closed_by_another_thread_while_it_is_read_is_read_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    (tmp_path / "a").write_bytes(bytes(size))
+    (tmp_path / "b").write_bytes(b"b" * size)
+    source = FileSource(str(tmp_path / "a"), map_file=True)
+    others: list[FileSource] = []
+
+    def closing(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            source.close()
+            # It would get the number of the file that was closed.
+            others.append(FileSource(str(tmp_path / "b")))
+            return function(*args)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", closing(os.preadv))
+        patch.setattr(source_module, "private_map", closing(private_map))
+        content = source.view(0, size)
+
+    assert bytes(content) == bytes(size)
+    assert others
+    with pytest.raises(ClosedFileError):
+        source.view(0, size)

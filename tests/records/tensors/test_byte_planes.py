@@ -1,7 +1,9 @@
 """Planes: every bit comes back, in the order that the page on formats gives."""
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +29,40 @@ def test_every_value_comes_back_bit_for_bit(
     planes_of(dtype).join(split(values), back)
 
     assert same(values, back)
+
+
+@pytest.mark.parametrize("dtype", sorted(PLANED, key=str))
+def test_a_handler_of_signals_that_saves_or_loads_changes_no_value_of_the_rest(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, same: Same
+) -> None:
+    raw = torch.randint(0, 256, (64 * dtype.itemsize,), dtype=torch.uint8)
+    values, back = raw.view(dtype), torch.empty(64, dtype=dtype)
+    planes, other = torch.empty_like(raw), torch.ones(64, dtype=dtype)
+    other_planes = torch.empty_like(raw)
+
+    def with_handler(name: str) -> Any:
+        """Return the function of numpy, with another save and load after it."""
+        function, is_handling = getattr(np, name), list[bool]()
+
+        def call(*args: Any, **options: Any) -> Any:
+            result = function(*args, **options)
+            if not is_handling:
+                is_handling.append(True)
+                planes_of(dtype).split(other, other_planes)
+                planes_of(dtype).join(other_planes, other)
+                is_handling.clear()
+            return result
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("right_shift", "left_shift", "bitwise_and", "copyto"):
+            patch.setattr(np, name, with_handler(name))
+        planes_of(dtype).split(values, planes)
+        planes_of(dtype).join(planes, back)
+
+    assert same(values, back)
+    assert torch.equal(planes, split(values))
 
 
 def test_float32_is_exponents_then_sign_and_top_of_the_fraction_then_the_rest() -> None:
