@@ -1,4 +1,4 @@
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 # Threads and interrupts come between two steps of the same object.
 """Entries of a file's table: one is made without the others, and only once."""
 
@@ -83,7 +83,7 @@ def test_a_path_is_found_while_another_thread_makes_all_entries() -> None:
         meanwhile: Any = None
 
         @property
-        def _all(self) -> list[Entry]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # a step between two
+        def _all(self) -> list[Entry]:  # type: ignore[override]  # a step between two
             value = self.made
             meanwhile, self.meanwhile = self.meanwhile, None
             if meanwhile is not None:
