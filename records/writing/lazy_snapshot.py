@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import torch
 import xxhash
 
+from ...config.process.interrupts import uninterrupted
 from ..errors import RecordError
 from ..io.save_handle import SnapshotReport
 from ..tensors.grad_mode import ordinary_tensors
@@ -44,7 +45,8 @@ class LazySnapshot:
         # A Condition is written in Python, where Ctrl-C may leave it locked.
         self.lock = threading.Lock()
         """Held while values are read or copied, and while what is known of that
-        changes."""
+        changes. The handler of a signal comes before or after, never meanwhile: if it
+        saves, it waits for the writer, and that one for this lock."""
         self.error: RecordError | None = None
         """Why the values of that moment are no more to be had."""
         self.is_settled = False
@@ -115,7 +117,7 @@ class LazySnapshot:
 
     def abandon(self) -> None:
         """Say that nobody waits for changes any more: the writer must not go on."""
-        with self.lock:
+        with uninterrupted(), self.lock:
             self.error = self.error or RecordError("the save was interrupted")
             self._close()
 
@@ -141,7 +143,7 @@ class LazySnapshot:
 
     def _copy_unread(self) -> None:
         """Copy from the end, while the writer comes from the beginning."""
-        with self.lock:
+        with uninterrupted(), self.lock:
             n_bytes = sum(source.n_unread for source in self._sources)
         room = self._room(n_bytes)
         for source in reversed(self._sources):
@@ -150,7 +152,7 @@ class LazySnapshot:
 
     def _copy_last(self, source: "HeldTensor", room: CopyRoom) -> bool:
         """Copy a segment, if one is needed and there is room for it."""
-        with self.lock:
+        with uninterrupted(), self.lock:
             size = 0 if self._is_over else source.last_segment
             target = room.take(size) if size else None
             if target is None:
@@ -168,7 +170,7 @@ class LazySnapshot:
 
     def _check_room(self) -> None:
         """Raise MemoryError if the thread that reads would wait for itself."""
-        with self.lock:
+        with uninterrupted(), self.lock:
             if not self._are_closed():
                 raise MemoryError("no memory to copy what is being saved")
 
@@ -177,7 +179,7 @@ class LazySnapshot:
             self._news.get()
 
     def _has_settled(self) -> bool:
-        with self.lock:
+        with uninterrupted(), self.lock:
             self.is_settled = self._is_over or self._are_closed()
             return self.is_settled
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,11 @@ from torch import Tensor
 from burnish.records import RecordError
 from burnish.records.io.save_handle import SnapshotReport
 from burnish.records.writing import lazy_snapshot, spare_memory
-from burnish.records.writing.lazy_snapshot import LazySnapshot, settle_snapshots
+from burnish.records.writing.lazy_snapshot import (
+    HeldTensor,
+    LazySnapshot,
+    settle_snapshots,
+)
 from burnish.records.writing.spare_memory import CopyRoom, SpareMemory
 
 SEGMENT = 64
@@ -54,6 +59,27 @@ def test_once_settled_values_are_those_of_before() -> None:
 
     assert values(held.pieces(room, SEGMENT)) == [0.0] * 40
     assert lazy.report.n_copied_later == tensor.nbytes
+
+
+def test_the_handler_of_a_signal_finds_no_lock_for_which_the_writer_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lazy = snapshot()
+    lazy.hold("w", torch.zeros(40))
+    copy_last, locked = HeldTensor.copy_last, list[bool]()
+
+    def copy_with_signal(self: HeldTensor, target: int) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+        copy_last(self, target)
+
+    monkeypatch.setattr(HeldTensor, "copy_last", copy_with_signal)
+    before = signal.signal(signal.SIGUSR1, lambda *_: locked.append(lazy.lock.locked()))
+    try:
+        lazy.settle()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert locked == [False] * 3
 
 
 def test_what_was_read_is_not_copied() -> None:
