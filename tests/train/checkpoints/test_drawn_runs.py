@@ -8,8 +8,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 from unittest import mock
@@ -103,7 +103,7 @@ def is_equal(a: State, b: State) -> bool:
 
 
 @contextmanager
-def at_call(number: int, act: Callable[[], object]) -> Iterator[None]:
+def at_call(number: int, act: Callable[[], object]) -> Generator[None]:
     """Do ``act`` instead of the call of that number."""
     n_calls = 0
 
@@ -117,7 +117,10 @@ def at_call(number: int, act: Callable[[], object]) -> Iterator[None]:
 
         return counted
 
-    with mock.patch.multiple(os, **{n: counting(getattr(os, n)) for n in CALLS}):
+    with ExitStack() as patches:
+        for name in CALLS:
+            counted = counting(getattr(os, name))
+            patches.enter_context(mock.patch.object(os, name, counted))
         yield
 
 

@@ -189,5 +189,5 @@ def test_the_cure_of_an_enum_of_a_part_helps() -> None:
         whole.new().configure("0", mode=Mode.EXACT).to_dict()
     data = whole.configure("0", Moded, mode=Mode.EXACT).to_dict()
 
-    part = Blueprint.from_dict(json.loads(json.dumps(data))).create()[0]
+    part: Any = Blueprint.from_dict(json.loads(json.dumps(data))).create()[0]
     assert (part.mode, part.layer.in_features) == (Mode.EXACT, 3)
