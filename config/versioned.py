@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeGuard, get_args
 
 from .classes.fields import (
@@ -14,6 +13,7 @@ from .classes.fields import (
     item_type,
     members,
 )
+from .classes.remembered import remembered
 from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, path_below
@@ -274,7 +274,7 @@ def _with_fields(tree: object) -> object:
     return {} if tree == () else tree
 
 
-@cache
+@remembered
 def _struct_names(cls: type) -> frozenset[str]:
     """Return what the classes in ``cls`` are called, itself included."""
     return frozenset(getattr(struct, "__name__", "") for struct in _structs_in(cls))

@@ -5,17 +5,17 @@ import inspect
 import re
 import textwrap
 from collections.abc import Mapping
-from functools import cache
 from itertools import pairwise
 
 from ..process.interrupts import raise_of_signal
 from .fields import class_of, fields_of
+from .remembered import remembered
 
 _SECTION = re.compile(r"^\s*(?:Attributes|Args|Arguments|Fields|Parameters):\s*$")
 _ENTRY = re.compile(r"^(\s*)`{0,2}(\w+)`{0,2}(?:\s*\([^)]*\))?\s*:\s*(.*)$")
 
 
-@cache
+@remembered
 def docs_of(cls: type) -> Mapping[str, str]:
     """Return one line about each field, by attribute; inherited ones too.
 

@@ -17,7 +17,6 @@ from collections.abc import (
     Sequence,
     Set,
 )
-from functools import cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -31,6 +30,7 @@ from typing import (
 
 from .field_types import is_field_type, n_registered
 from .pydantic_internals import is_complete
+from .remembered import remembered
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -164,18 +164,18 @@ def undeclared_attributes(value: object, declared: Container[str]) -> list[str]:
 
 # Behind public ones of their own: type checkers doubt that a class is hashable, as a
 # cache's arguments are.
-@cache
+@remembered
 def _stored_fields(cls: object) -> tuple[ClassField, ...]:
     return tuple(field for field in _fields_of(cls).values() if field.is_stored)
 
 
-@cache
+@remembered
 def _fields_of(cls: object) -> Mapping[str, ClassField]:
     fields = _model_fields(cls) if is_model(cls) else _dataclass_fields(cls)
     return types.MappingProxyType({field.name: field for field in fields})
 
 
-@cache
+@remembered
 def computed_of(cls: type) -> frozenset[str]:
     """Return the names of fields that are computed from others."""
     return frozenset(getattr(cls, "model_computed_fields", ()) if is_model(cls) else ())
@@ -267,7 +267,7 @@ def item_types(annotation: object) -> tuple[object, ...] | None:
     return _item_types(annotation)
 
 
-@cache
+@remembered
 def _item_types(cls: Any) -> tuple[Any, ...]:
     hints = _hints(cls)
     return tuple(hints.get(name, Any) for name in cls._fields)
@@ -288,7 +288,7 @@ def structs_in(annotation: object) -> list[type]:
     return [member for member in members(annotation) if is_struct(member)]
 
 
-@cache
+@remembered
 def _structs_in(annotation: object, n_field_types: int) -> tuple[type, ...]:
     return tuple(member for member in members(annotation) if is_struct(member))
 

@@ -1,11 +1,11 @@
 """Which classes a config may declare: pydantic's, and those that users told of."""
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any, get_args
 
 from .field_types import is_field_type
 from .fields import fields_of, is_model, is_struct, literals, members
+from .remembered import remembered
 
 
 def unknown_class(annotation: object) -> type | None:
@@ -41,7 +41,7 @@ def _unknown(annotation: object, visited: set[object]) -> Iterator[type]:
             yield member
 
 
-@cache
+@remembered
 def _is_known(cls: Any) -> bool:
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError

@@ -7,11 +7,11 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
 
 from ..path import child
 from .fields import is_struct_value, may_hold_structs, stored_fields
+from .remembered import remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def remade_fields_in(
                 yield from remade_fields_in(item, child(path, part.name), read)
 
 
-@cache
+@remembered
 def _remade_fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
     if not dataclasses.is_dataclass(cls):
         return ()

@@ -1,13 +1,13 @@
 """Values checked by pydantic, and its errors in our words."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..classes.field_types import n_registered
 from ..classes.fields import fields_of, is_model
 from ..classes.known_classes import unknown_class
 from ..classes.pydantic_internals import validator_of_model
+from ..classes.remembered import remembered
 from ..errors import ConfigError, Problem
 from ..path import child
 from ..short_text import short_repr
@@ -51,7 +51,7 @@ def validator_of(annotation: object) -> Any:
     return _validator_of(annotation, n_registered())
 
 
-@cache
+@remembered
 def _validator_of(annotation: Any, n_field_types: int) -> Any:
     from pydantic import PydanticUserError, TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError

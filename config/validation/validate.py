@@ -2,7 +2,6 @@
 
 import enum
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from ..classes.field_types import Ctx, is_field_type, n_registered
@@ -15,6 +14,7 @@ from ..classes.fields import (
     literals,
     members,
 )
+from ..classes.remembered import remembered
 from ..classes.union_choice import is_choice
 from ..errors import ConfigError
 from ..schedule.number import scheduled
@@ -27,7 +27,7 @@ from .pydantic_check import check, validator_of
 _PLAIN: tuple[object, ...] = (str, int, float, bool)
 """Kinds of values that pydantic tells apart as we do."""
 
-_has_versions = cache(has_versions)
+_has_versions = remembered(has_versions)
 
 
 def build(
@@ -117,7 +117,7 @@ def _is_strict(annotation: object) -> bool:
     return _is_strict_among(annotation, n_registered())
 
 
-@cache
+@remembered
 def _is_strict_among(annotation: object, n_field_types: int) -> bool:
     return _strict(annotation, set())
 

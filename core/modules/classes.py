@@ -2,22 +2,20 @@
 
 import sys
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import TypeVar
 
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-T = TypeVar("T")
+from ...config.classes.remembered import remembered
 
-_N_REMEMBERED = 4096
-"""Classes that are remembered: a notebook that defines one again and again forgets."""
+T = TypeVar("T")
 
 
 def by_class(find: Callable[[type[nn.Module]], T]) -> Callable[[type[nn.Module]], T]:
     """Make ``find`` remember what it returned for a class."""
-    remembering: Callable[[type[nn.Module]], T] = lru_cache(maxsize=_N_REMEMBERED)(find)  # type: ignore[assignment]  # its arguments are hashable
-    return remembering
+    return remembered(find)
 
 
 @by_class

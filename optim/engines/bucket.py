@@ -41,10 +41,18 @@ def trusted(
     key = trace.key()
     program_or_refusal = programs.get(key)
     if program_or_refusal is None:
-        program_or_refusal = programs[key] = generate()
+        program_or_refusal = generate()
+        # A state's class is in the key: a program that defines one again and again
+        # would fill its memory.
+        if len(programs) >= _MOST_PROGRAMS:
+            programs.clear()
+        programs[key] = program_or_refusal
     if isinstance(program_or_refusal, str):
         raise Unfit(program_or_refusal)
     return program_or_refusal
+
+
+_MOST_PROGRAMS = 1024
 
 
 class Engine(Protocol):
