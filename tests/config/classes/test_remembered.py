@@ -17,7 +17,6 @@ from burnish import config
 from burnish.config import Hparams
 from burnish.config.classes.remembered import remembered
 
-
 _CACHE = type(functools.cache(len))
 
 
