@@ -10,7 +10,7 @@ from .terminal import saving_bar
 from .words import parser
 
 _EXAMPLES = """
-burnish upgrade -m net.py:Net runs/x/*.mpk
+burnish upgrade -m net.py:Net old/*.mpk
 burnish upgrade -m mypackage.nets:Net old.safetensors
 """
 

@@ -11,7 +11,7 @@ from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.schema.change import Severity
 from ...config.short_text import first_names
 from ...records.entries.entries import Entries, library_part, with_parts
-from ...records.errors import RecordMismatchError
+from ...records.errors import RecordError, RecordMismatchError
 from ...records.io.progress import Progress
 from ...records.open import open_record
 from ...records.record_writer import writer_of_suffix
@@ -163,6 +163,8 @@ def upgrade_file(
         )
         if not is_older and output is None:
             return False
+        if output is None:
+            _check_stands_alone(name)
         ours |= versions | _hparams(ours, module)
         upgraded_record = with_parts(
             newer, metadata={**record.metadata, "burnish": ours}
@@ -170,6 +172,19 @@ def upgrade_file(
         writer = writer_of_suffix(os.fspath(output or name))
         writer.save(upgraded_record, os.fspath(output or name), progress=progress)
     return is_older
+
+
+def _check_stands_alone(file: str) -> None:
+    """Raise `RecordError` for a part of a checkpoint, which knows its files."""
+    folder = os.path.dirname(file)
+    for marker in ("checkpoint.json", "state.ron"):
+        if os.path.exists(os.path.join(folder, marker)):
+            raise RecordError(
+                f"{file} is part of a checkpoint, and {marker} beside it has its "
+                "digest: a restore would refuse a file that was rewritten. A restore "
+                "applies the upgrade rules by itself, so this file can stay as it is. "
+                "To write a newer copy: burnish convert OLD NEW --upgrade net.py:Net"
+            )
 
 
 _OF_CLASSES = ("version", "versions")

@@ -7,13 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from burnish.config import RenameField
 from burnish.core import load_record, module
 from burnish.core.errors import HyperparameterError
 from burnish.core.evolution.record_check import (
     RecordChecker,
     assert_records_load,
+    upgrade_file,
 )
 from burnish.core.evolution.record_schema import dump_schema, load_schema, schema_of
+from burnish.records import RecordError, open_record
+from burnish.train import Checkpoints
 
 from .versions import define, nest
 
@@ -205,3 +209,20 @@ def test_what_is_said_of_ties_is_what_a_load_does(
     assert said in "; ".join(changes)
     assert bool(changes) == bool(said)
     assert not report.missing
+
+
+def test_a_part_of_a_checkpoint_is_not_rewritten_in_its_place(tmp_path: Path) -> None:
+    old = define(nest({"a.w": (2,)}))()
+    new_class = define(nest({"b.w": (2,)}), 1, {0: [RenameField("a", "b")]})
+    file = Checkpoints(tmp_path).save(1, model=old).file("model")
+
+    with pytest.raises(
+        RecordError, match=r"part of a checkpoint, and checkpoint\.json"
+    ):
+        upgrade_file(file, new_class)
+    assert upgrade_file(file, new_class, output=tmp_path / "newer.mpk")
+
+    new = new_class()
+    assert Checkpoints(tmp_path).restore(model=new) == 1
+    assert torch.equal(new.b.w, old.a.w)
+    assert list(open_record(tmp_path / "newer.mpk")) == ["b.w"]
