@@ -229,10 +229,20 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
-                versions = {
-                    path_after_rule(p, prefix, rule) or p: v
-                    for p, v in versions.items()
-                }
+                versions = _versions_after(versions, prefix, rule)
+
+
+def _versions_after(
+    versions: Mapping[str, Any], prefix: str, rule: RewriteRule
+) -> dict[str, Any]:
+    """Return the versions of the classes at the places that they have after ``rule``.
+
+    A place from which one was deleted has the version of the one that came there.
+    """
+    after = {path: path_after_rule(path, prefix, rule) for path in versions}
+    unmoved = {path: v for path, v in versions.items() if after[path] == path}
+    moved = {name: versions[p] for p, name in after.items() if name not in (None, p)}
+    return unmoved | {name: v for name, v in moved.items() if name is not None}
 
 
 def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from ...config.spelling import did_you_mean
 from ..errors import RecordMismatchError
-from .entries import Entries, path_index, renumbered_tree, with_parts
+from .entries import Entries, library_part, path_index, renumbered_tree, with_parts
 from .entry import Entry
 
 
@@ -63,7 +63,75 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
         return RecordMismatchError(file, [problem])
 
     tree = renumbered_tree(tree, number, refusal)
-    return with_parts(record, entries=entries, tree=tree), new_names.changed
+    metadata = _renamed_metadata(record.metadata, new_names.after)
+    record = with_parts(record, entries=entries, tree=tree, metadata=metadata)
+    return record, new_names.changed
+
+
+def _renamed_metadata(
+    metadata: Mapping[str, object], names: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Return ``metadata`` with the versions of classes where their tensors went.
+
+    A class would be upgraded from another version than the one that wrote them.
+    """
+    ours = dict(library_part(metadata))
+    below: Any = ours.pop("versions", None)
+    versions: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
+    if "version" in ours:
+        versions[""] = ours.pop("version")
+    if not versions:
+        return dict(metadata)
+    moved = _renamed_versions(versions, names)
+    ours |= {"version": moved.pop("")} if "" in moved else {}
+    ours |= {"versions": moved} if moved else {}
+    return {**metadata, "burnish": ours}
+
+
+def _renamed_versions(
+    versions: Mapping[str, Any], names: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Return the versions by the places of now of modules with entries ``names``.
+
+    A module whose entries all went to one place went there, and is nowhere if all of
+    them were dropped; where they went several ways, it stays.
+    """
+    places: dict[str, set[str | None]] = {place: set() for place in versions}
+    # What stands above an only child may have stayed, and the root is not renamed.
+    has_one_child = len({path.split(".")[0] for path in names}) == 1
+    for path, new_path in names.items():
+        parts = path.split(".")
+        for i in range(has_one_child and len(parts) > 1, len(parts)):
+            new_places = places.get(".".join(parts[:i]))
+            if new_places is not None:
+                new_places.add(_place_above(parts[i:], new_path))
+    unknown: dict[str, Any] = {}
+    stayed: dict[str, Any] = {}
+    moved: dict[str, Any] = {}
+    for place, version in versions.items():
+        if places[place] == {_DROPPED}:
+            continue
+        new_places = {p for p in places[place] if p not in (_DROPPED, None)}
+        if len(new_places) != 1:
+            unknown[place] = version
+        elif place in new_places:
+            stayed[place] = version
+        else:
+            moved |= {new_place or "": version for new_place in new_places}
+    return unknown | moved | stayed
+
+
+_DROPPED = "."
+"""Stands for the place of a dropped entry; no module has this path."""
+
+
+def _place_above(below: list[str], new_path: str | None) -> str | None:
+    """Return the module in which ``below`` is now at ``new_path``; None if unknown."""
+    if new_path is None:
+        return _DROPPED
+    parts, n = new_path.split("."), len(below)
+    is_inside = n == 1 or parts[-n:] == below
+    return ".".join(parts[:-n]) if is_inside else None
 
 
 class _NewNames:
@@ -72,11 +140,12 @@ class _NewNames:
     def __init__(self, renamer: Renamer, file: str) -> None:
         self.renamer, self.file = renamer, file
         self.changed: dict[str, str] = {}
+        self.after: dict[str, str | None] = {}
         self.owners: dict[str, str] = {}
 
     def of(self, path: str) -> str | None:
         """Return the new name of ``path``; None if it is dropped."""
-        new_path = self.renamer(path)
+        new_path = self.after[path] = self.renamer(path)
         if new_path is None:
             return None
         # Extra state is plain data and tensors under one path.

@@ -173,7 +173,7 @@ def _place_now(place: str, renamed: Mapping[str, str]) -> str:
     prefix = f"{place}." if place else ""
     for before, now in renamed.items():
         name = before.removeprefix(prefix)
-        if before.startswith(prefix) and now.endswith(name):
+        if before.startswith(prefix) and f".{now}".endswith(f".{name}"):
             return now.removesuffix(name).rstrip(".")
     return place
 

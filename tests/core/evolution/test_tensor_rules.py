@@ -122,6 +122,7 @@ def test_a_rule_and_its_inverse_give_what_was_there(
         (SplitTensor("w", ["a", "b", "c"]), "cannot be split into"),
         (SplitTensor("w", ["a", "b"], dim=5), "has no dimension 5"),
         (MergeTensors(["w", "nothing"], "a"), "the record has w but not nothing"),
+        (MergeTensors(["nothing", "w"], "a"), "the record has w but not nothing"),
         (MergeTensors(["w", "v"], "a"), "cannot be joined"),
         (RenameField("w", "v"), "two entries would be named v"),
         (SplitTensor("w", ["v", "u"]), "two entries would be named v"),

@@ -60,6 +60,44 @@ def test_rules_begin_at_the_version_that_wrote_the_record(tmp_path: Path) -> Non
         assert record.metadata["burnish"]["version"] == 1
 
 
+def pair(self: Any) -> None:
+    self.w, self.v = (nn.Parameter(torch.randn(3, 3)) for _ in "wv")
+
+
+SWAP = [RenameField("w", "x"), RenameField("v", "w"), RenameField("x", "v")]
+PAIR_RULES = {0: [TransposeTensor("w")], 1: SWAP}
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_module_in_the_place_of_a_deleted_one_keeps_its_version(
+    tmp_path: Path, names: str
+) -> None:
+    children = {"a": define(pair, 2), "b": define(pair, 1)}
+    old = define(lambda self: [setattr(self, n, children[n]()) for n in names])()
+    old.save_record(tmp_path / "net.mpk")
+    child = define(pair, 2, PAIR_RULES)
+    rules = {0: [DeleteField("a"), RenameField("b", "a")]}
+    net = define(lambda self: setattr(self, "a", child()), 1, rules)()
+
+    load_record(net, tmp_path / "net.mpk")
+
+    assert torch.equal(net.a.v, old.b.w)
+
+
+@pytest.mark.parametrize("rename", [{"old": "new"}, [RenameField("old", "new")]])
+def test_a_module_renamed_by_the_reader_keeps_its_version(
+    tmp_path: Path, rename: Any
+) -> None:
+    old_child, child = define(pair, 1), define(pair, 2, PAIR_RULES)
+    old = define(lambda self: setattr(self, "old", old_child()))()
+    old.save_record(tmp_path / "net.mpk")
+    net = define(lambda self: setattr(self, "new", child()))()
+
+    load_record(net, open_record(tmp_path / "net.mpk", rename=rename))
+
+    assert torch.equal(net.new.v, old.old.w)
+
+
 def test_a_record_of_today_is_not_rewritten(tmp_path: Path) -> None:
     rules = {0: [TransposeTensor("lin.weight"), RenameField("lin", "lin")]}
 

@@ -1,16 +1,19 @@
 """Names of entries changed as a record is opened."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from burnish.config import DeleteField, RenameField
 from burnish.records import (
     Record,
     RecordMismatchError,
     open_record,
 )
+from burnish.records.entries.entries import library_part, with_parts
 
 
 def test_rename_takes_whole_names_and_beginnings(file: Path) -> None:
@@ -66,3 +69,60 @@ def test_a_pattern_of_an_old_name_is_told_that_patterns_mean_the_new_ones() -> N
     with pytest.raises(ValueError, match=r"'a\.w' matches nothing.*after rename="):
         open_record(data, rename={"a": "c"}, only="a.w")
     assert [*open_record(data, rename={"a": "c"}, only="c.w")] == ["c.w"]
+
+
+VERSIONS = {"": 5, "enc": 1, "enc.block": 2, "dec": 3}
+PATHS = ["enc.w", "enc.v", "enc.block.w", "dec.w", "bias"]
+
+
+@pytest.mark.parametrize(
+    ("rename", "versions"),
+    [
+        ({"enc": "trunk"}, {"": 5, "trunk": 1, "trunk.block": 2, "dec": 3}),
+        (
+            {"enc.w": "trunk.a", "enc.v": "trunk.v", "enc.block.w": "trunk.block.w"},
+            {"": 5, "trunk": 1, "trunk.block": 2, "dec": 3},
+        ),
+        ({"enc": "dec", "dec": "enc"}, {"": 5, "dec": 1, "dec.block": 2, "enc": 3}),
+        (
+            {"": "net"},
+            {"net": 5, "net.enc": 1, "net.enc.block": 2, "net.dec": 3},
+        ),
+        ({"enc.w": "enc.weight"}, VERSIONS),
+        ({"enc.w": "out.w"}, VERSIONS),
+        (
+            [DeleteField("dec"), RenameField("enc", "dec")],
+            {"": 5, "dec": 1, "dec.block": 2},
+        ),
+        (
+            [RenameField("enc.*", "trunk.*")],
+            {"": 5, "trunk": 1, "trunk.block": 2, "dec": 3},
+        ),
+    ],
+)
+def test_versions_of_classes_go_where_their_tensors_went(
+    rename: Any, versions: dict[str, int]
+) -> None:
+    below = {path: version for path, version in VERSIONS.items() if path}
+    ours = {"version": 5, "versions": below}
+    tensors = {path: torch.ones(2) for path in PATHS}
+    record = with_parts(Record.from_state_dict(tensors), metadata={"burnish": ours})
+
+    renamed = library_part(open_record(record, rename=rename).metadata)
+
+    assert _versions(renamed) == versions
+
+
+def test_versions_move_up_with_what_stood_below() -> None:
+    ours = {"version": 5, "versions": {"module": 1, "module.block": 2}}
+    tensors = {path: torch.ones(2) for path in ("module.w", "module.block.w")}
+    record = with_parts(Record.from_state_dict(tensors), metadata={"burnish": ours})
+
+    renamed = library_part(open_record(record, rename={"module": ""}).metadata)
+
+    assert _versions(renamed) == {"": 1, "block": 2}
+
+
+def _versions(ours: Mapping[str, Any]) -> dict[str, int]:
+    root = {"": ours["version"]} if "version" in ours else {}
+    return root | ours.get("versions", {})
