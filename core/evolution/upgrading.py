@@ -239,10 +239,13 @@ def _versions_after(
 
     A place from which one was deleted has the version of the one that came there.
     """
-    after = {path: path_after_rule(path, prefix, rule) for path in versions}
-    unmoved = {path: v for path, v in versions.items() if after[path] == path}
-    moved = {name: versions[p] for p, name in after.items() if name not in (None, p)}
-    return unmoved | {name: v for name, v in moved.items() if name is not None}
+    unmoved: dict[str, Any] = {}
+    moved: dict[str, Any] = {}
+    for path, version in versions.items():
+        new_path = path_after_rule(path, prefix, rule)
+        if new_path is not None:
+            (unmoved if new_path == path else moved)[new_path] = version
+    return unmoved | moved
 
 
 def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
