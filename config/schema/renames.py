@@ -111,12 +111,19 @@ def _add_single_moves(
 def _add_doubts(
     moves: TakenNames, before: t.Struct, after: t.Struct, changed: Set[str]
 ) -> None:
-    """Add fields of another type whose old one, and default, one new field has."""
-    names = changed - moves.names
-    pairs = _unique_pairs(before, after, names, _is_same_field, with_others=True)
-    for source, target in pairs.items():
-        if source in names and target not in before.fields:
-            moves.in_doubt[source] = target
+    """Add fields of another type whose old one, and default, a new field has.
+
+    Of several such fields the one whose name is most alike is told.
+    """
+    new_names = after.fields.keys() - before.fields.keys() - moves.names
+    for name in changed - moves.names:
+        heirs = [
+            new_name
+            for new_name in sorted(new_names)
+            if _is_same_field(before.fields[name], after.fields[new_name])
+        ]
+        if heirs:
+            moves.in_doubt[name] = max(heirs, key=lambda heir: similarity(name, heir))
 
 
 def _unique_pairs(

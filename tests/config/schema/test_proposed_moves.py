@@ -140,6 +140,20 @@ def _is_anybodys(drawn: Moves, name: str) -> bool:
 @settings(max_examples=50, deadline=None)
 @given(moves())
 @example(
+    # Two new fields may be the old "steps", which may as well have changed its type.
+    Moves(
+        [
+            ("steps", float),
+            ("items", Literal["adam", "sgd"], "adam"),
+            ("lr", float),
+            ("note", int),
+        ],
+        {"steps": "depth", "items": "lr", "lr": "alpha", "note": "steps"},
+        {"steps": 1.0, "items": "adam", "lr": 0.0, "note": 0},
+        "top",
+    )
+)
+@example(
     Moves(
         [("items", Literal["adam", "sgd"]), ("lr", str, ""), ("steps", str)],
         {"items": "lr", "lr": "steps", "steps": "note"},
