@@ -34,6 +34,7 @@ SPARSE = {
 """Every which line is tried where there are many, or much is prepared for each."""
 
 
+@pytest.mark.filterwarnings("ignore:.*is restored and replaces Linear")
 @pytest.mark.parametrize("name", cases())
 def test_an_exception_at_any_line_leaves_the_old_or_the_new_and_nothing_open(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

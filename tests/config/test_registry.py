@@ -54,7 +54,7 @@ def register_format(n: int) -> None:
 
 
 def unknown_schedule() -> None:
-    with pytest.raises(ValueError, match="not a schedule"):
+    with pytest.raises(ValueError, match="not the name of a schedule"):
         scheduler_of({"kind": "none"})
 
 
