@@ -377,7 +377,7 @@ class Run:
             return
         with (
             mock.patch.object(choice, "compiled", foreach.listable),
-            mock.patch.object(choice, "Compiled", lambda *_: foreach.Foreach()),
+            mock.patch.object(choice, "Compiled", return_value=foreach.Foreach()),
         ):
             yield
 
