@@ -316,7 +316,7 @@ class Checkpoint(os.PathLike[str]):
         expected, file = self.manifest.parts[name].digest, self.file(name)
         if expected is None or digest_of(file) == expected:
             return
-        if Manifest.read(self.folder) != self.manifest:
+        if Manifest.read(self.folder).fingerprint != self.manifest.fingerprint:
             # The step was saved again since the manifest was read.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
         verify_file(file)

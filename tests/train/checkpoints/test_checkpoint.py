@@ -1,6 +1,7 @@
 """One checkpoint: looked into alone, and restored all at once."""
 
 import copy
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,16 @@ def test_one_object_is_not_filled_from_two_different_parts(tmp_path: Path) -> No
     assert same(target, filled(net(), 3.0))
     Checkpoints(tmp_path).restore(model=target, again=target)
     assert same(target, first)
+
+
+@pytest.mark.parametrize("loss", [0.5, float("nan")])
+def test_a_part_of_another_step_is_named_whatever_numbers_were_saved(
+    loss: float, tmp_path: Path
+) -> None:
+    """A NaN is unequal to itself, so that the manifest seemed to be replaced."""
+    checkpoints = Checkpoints(tmp_path)
+    first, second = (checkpoints.save(n, model=net(), loss=loss) for n in (1, 2))
+    shutil.copyfile(first.file("model"), second.file("model"))
+
+    with pytest.raises(RecordFormatError, match="was not saved with step 2"):
+        checkpoints.restore(model=net())
