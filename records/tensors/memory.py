@@ -41,6 +41,8 @@ def storage_of(tensor: Tensor) -> int:
 
 def memory_address(tensor: Tensor) -> int:
     """Return where the values lie, or 0 where no memory of the tensor shows them."""
+    # Tensors whose values wait all show one memory until then, and would be ties.
+    _settle(tensor)
     memory = _memory(tensor)
     # A subclass may compute or refuse what it is asked; only its memory is of interest.
     try:

@@ -1,6 +1,8 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -213,6 +215,77 @@ def test_modules_and_their_tensors_are_saved_while_they_wait() -> None:
         assert torch.equal(
             burnish.open_record(stored)["weight"], torch.full((2, 2), 3.0)
         )
+
+
+class Equals(nn.Module):
+    """Layers of one shape, whose parameters look alike while they wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(3, 3) for _ in range(3))
+
+
+def _saved(module: nn.Module, folder: Path) -> nn.Module:
+    burnish.save_record(module, folder / "net.mpk")
+    return from_record(Equals, folder / "net.mpk")
+
+
+def _saved_beside(module: nn.Module, folder: Path) -> nn.Module:
+    burnish.save_record(module, folder / "net.mpk", wait=False).wait()
+    return from_record(Equals, folder / "net.mpk")
+
+
+def _as_record(module: nn.Module, folder: Path) -> nn.Module:
+    return from_record(Equals, into_record(module))
+
+
+def _loaded(module: nn.Module, folder: Path) -> nn.Module:
+    burnish.load_record(module, folder / "expected.mpk")
+    return module
+
+
+def _kept(module: nn.Module, folder: Path) -> nn.Module:
+    checkpoints = burnish.Checkpoints(folder)
+    checkpoints.save(1, model=module)
+    restored = Equals()
+    checkpoints.restore(model=restored)
+    return restored
+
+
+@pytest.mark.parametrize("way", [_saved, _saved_beside, _as_record, _loaded, _kept])
+def test_equal_layers_that_wait_are_no_ties(
+    way: Callable[[nn.Module, Path], nn.Module], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    expected = Equals().state_dict()
+    torch.manual_seed(0)
+    burnish.save_record(Equals(), tmp_path / "expected.mpk")
+    torch.manual_seed(0)
+
+    with skip_init():
+        result = way(Equals(), tmp_path)
+
+    assert all(map(torch.equal, result.state_dict().values(), expected.values()))
+    assert len({param.data_ptr() for param in result.parameters()}) == 6
+
+
+def test_a_constructor_that_loads_its_equal_layers_is_built_from_a_record(
+    tmp_path: Path,
+) -> None:
+    burnish.save_record(Equals(), tmp_path / "part.mpk")
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = Equals()
+            burnish.load_record(self.part, tmp_path / "part.mpk")
+
+    whole = Whole()
+
+    built = from_record(Whole, into_record(whole))
+
+    pairs = zip(built.parameters(), whole.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_limit_of_time_that_passes_inside_a_constructor_ends_the_build() -> None:
