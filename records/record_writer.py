@@ -388,6 +388,10 @@ def _describe(
     # That of the file that the record was read from says nothing of the next one.
     ours.pop("precision", None)
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
+    if versions := {p: v for p, v in flat.class_versions.items() if v > 1}:
+        ours["class_versions"] = versions
+    else:
+        ours.pop("class_versions", None)
     if (precision_name := precision.describe(flat)) is not None:
         ours["precision"] = precision_name
     # A module has memory of its own for its tensors, and none for extra state.

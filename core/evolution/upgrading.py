@@ -38,8 +38,10 @@ def upgrade_record(record: E, places: Places) -> E:
             return record
         table: Table = dict(path_index(record))
         data = UpgradedData(record)
+        class_versions = dict(record.class_versions)
         for prefix, rule in steps:
             table = _within(table, prefix, rule)
+            class_versions = _versions_after(class_versions, prefix, rule)
             data.apply(prefix, rule)
         entries, tree = data.parts_with(entries_of(table))
     except (RecordMismatchError, RecordVersionError):
@@ -48,7 +50,13 @@ def upgrade_record(record: E, places: Places) -> E:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
     renamed = _renames_in(record, table) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
-    return with_parts(record, entries=entries, tree=tree, reading=reading)
+    return with_parts(
+        record,
+        entries=entries,
+        tree=tree,
+        reading=reading,
+        class_versions=class_versions,
+    )
 
 
 def upgrade_paths(

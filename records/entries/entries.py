@@ -89,7 +89,8 @@ class _Content:
     """Whether this is what was chosen of a record with declared fields."""
     verified: VerifiedBy = "live"
     reading: Reading = field(default_factory=Reading)
-    class_versions: Mapping[str, int] = field(default_factory=dict[str, int])
+    class_versions: Mapping[str, int] | None = None
+    """Where the metadata says something else, or nothing."""
     source: "Source | None" = None
     check: "Callable[[Maps], None] | None" = None
     check_before_rewriting: Callable[[], None] | None = None
@@ -120,7 +121,7 @@ class Entries:
             metadata=metadata if metadata is not None else {},
             type_name=type_name,
             typed=typed,
-            class_versions=class_versions or {},
+            class_versions=class_versions,
         )
         return cls._of(content)
 
@@ -176,9 +177,11 @@ class Entries:
     @property
     def class_versions(self) -> Mapping[str, int]:
         """What torch says in a state dict of the class of each submodule, by path."""
+        if self._content.class_versions is not None:
+            return self._content.class_versions
         in_file: Any = library_part(self.metadata).get("class_versions")
         versions: Mapping[str, int] = in_file if isinstance(in_file, Mapping) else {}
-        return self._content.class_versions or versions
+        return versions
 
     @property
     def verified(self) -> VerifiedBy:
@@ -334,6 +337,7 @@ def with_parts(
     metadata: dict[str, Any] | None = None,
     type_name: str | None = None,
     reading: Reading | None = None,
+    class_versions: Mapping[str, int] | None = None,
 ) -> E:
     """Return the same record, of the same file, with other parts."""
     content = record._content
@@ -345,6 +349,9 @@ def with_parts(
         metadata=content.metadata if metadata is None else metadata,
         type_name=content.type_name if type_name is None else type_name,
         reading=content.reading if reading is None else reading,
+        class_versions=(
+            content.class_versions if class_versions is None else class_versions
+        ),
         typed=content.typed and is_whole,
         is_part=content.is_part or (content.typed and not is_whole),
     )

@@ -38,6 +38,11 @@ def part_below(record: E, path: str) -> E:
         tree=tree,
         metadata=_metadata(record.metadata, path),
         type_name="",
+        class_versions={
+            name.removeprefix(path).removeprefix("."): version
+            for name, version in record.class_versions.items()
+            if name == path or name.startswith(prefix)
+        },
         reading=dataclasses.replace(
             reading,
             only=None,
@@ -81,15 +86,7 @@ def _metadata(metadata: Mapping[str, object], path: str) -> dict[str, Any]:
     ours = dict(library_part(metadata))
     in_file: Any = ours.pop("versions", None)
     versions: Mapping[str, Any] = in_file if isinstance(in_file, Mapping) else {}
-    of_torch: Any = ours.pop("class_versions", None)
-    if isinstance(of_torch, Mapping):
-        inside = {
-            name.removeprefix(path).removeprefix("."): version
-            for name, version in of_torch.items()
-            if name == path or name.startswith(f"{path}.")
-        }
-        ours |= {"class_versions": inside} if inside else {}
-    for key in ("hparams", "version", "type", "part"):
+    for key in ("class_versions", "hparams", "version", "type", "part"):
         ours.pop(key, None)
     versions_below = {
         name.removeprefix(f"{path}."): version

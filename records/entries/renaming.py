@@ -64,7 +64,14 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
 
     tree = renumbered_tree(tree, number, refusal)
     metadata = _renamed_metadata(record.metadata, new_names.after)
-    record = with_parts(record, entries=entries, tree=tree, metadata=metadata)
+    class_versions = _renamed_versions(record.class_versions, new_names.after)
+    record = with_parts(
+        record,
+        entries=entries,
+        tree=tree,
+        metadata=metadata,
+        class_versions=class_versions,
+    )
     return record, new_names.changed
 
 

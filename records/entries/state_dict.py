@@ -137,12 +137,8 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
     Tensors that wrap others are made again, which their class has to be allowed for.
     """
     # Torch takes a dict without versions for one of the oldest version of each class.
-    renamed = record.reading.renamed
     state: OrderedDict[str, Any] = OrderedDict()
-    versions = {
-        _place_now(path, renamed): v for path, v in record.class_versions.items()
-    }
-    with_class_versions(state, versions)
+    with_class_versions(state, record.class_versions)
     wrappers = StoredWrappers(record)
     owners = wrappers.outermost()
     announce_entries(record, record.entries())
@@ -166,16 +162,6 @@ def state_dict_of(record: Entries) -> dict[str, Any]:
 
 def _detached(entry: Entry) -> torch.Tensor:
     return entry.tensor().detach()
-
-
-def _place_now(place: str, renamed: Mapping[str, str]) -> str:
-    """Return where the module stands that stood at ``place`` in the file."""
-    prefix = f"{place}." if place else ""
-    for before, now in renamed.items():
-        name = before.removeprefix(prefix)
-        if before.startswith(prefix) and f".{now}".endswith(f".{name}"):
-            return now.removesuffix(name).rstrip(".")
-    return place
 
 
 def _entry(path: str, value: torch.Tensor) -> Entry:

@@ -58,7 +58,7 @@ def conversions(
         if i == 0 and not is_of_torch(type(owner).load_state_dict):
             load = partial(_load_whole, record.class_versions)
         else:
-            load = partial(_load_part, _version(prefix, entries, record))
+            load = partial(_load_part, _version(prefix, record))
         try:
             converted = _names_converted(owner, entries, load)
         except Exception as error:
@@ -102,19 +102,11 @@ def _foreign_code(owner: nn.Module, *, is_root: bool = False) -> Iterator[str]:
             yield str(getattr(hook, "__qualname__", type(hook).__qualname__))
 
 
-def _version(
-    prefix: str, entries: Mapping[str, Entry], record: Entries
-) -> dict[str, Any]:
-    """Return what torch wrote of the class at ``prefix``, wherever that was then."""
-    origins = {now: before for before, now in record.reading.renamed.items()}
-    for name in entries:
-        path = origins.get(prefix + name, prefix + name)
-        if path.endswith(name):
-            place = path[: len(path) - len(name)].rstrip(".")
-            if place in record.class_versions:
-                return {"version": record.class_versions[place]}
-            break
-    return {}
+def _version(prefix: str, record: Entries) -> dict[str, Any]:
+    """Return what torch wrote of the class at ``prefix``."""
+    place = prefix.removesuffix(".")
+    versions = record.class_versions
+    return {"version": versions[place]} if place in versions else {}
 
 
 _Load: TypeAlias = Callable[[nn.Module, dict[str, Tensor]], Mapping[str, Tensor | None]]

@@ -10,6 +10,7 @@ from torch import nn
 import burnish
 from burnish.config import DeleteField, RenameField
 from burnish.core import from_hyperparameters, load_record, module
+from burnish.core.evolution.record_check import upgrade_file
 from burnish.core.evolution.tensor_rules import (
     MergeTensors,
     SplitTensor,
@@ -96,6 +97,36 @@ def test_a_module_renamed_by_the_reader_keeps_its_version(
     load_record(net, open_record(tmp_path / "net.mpk", rename=rename))
 
     assert torch.equal(net.new.v, old.old.w)
+
+
+class Halved(nn.Module):
+    """A class of torch's version 3, before which its values were twice as large."""
+
+    _version = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(3, 3))
+
+    def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
+        if rest[0].get("version", 1) < 3:
+            state[prefix + "w"] = state[prefix + "w"] / 2
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+def test_a_rewritten_file_says_the_versions_of_torch_where_its_modules_are_now(
+    tmp_path: Path,
+) -> None:
+    old = define(lambda self: setattr(self, "old", Halved()))()
+    old.save_record(tmp_path / "net.mpk")
+    rules = {0: [RenameField("old", "new")]}
+    newer = define(lambda self: setattr(self, "new", Halved()), 1, rules)
+
+    upgrade_file(tmp_path / "net.mpk", newer)
+
+    net = newer()
+    net.load_state_dict(open_record(tmp_path / "net.mpk").to_state_dict())
+    assert torch.equal(net.new.w, old.old.w)
 
 
 def test_a_record_of_today_is_not_rewritten(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Names of entries changed as a record is opened."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,48 @@ def test_versions_move_up_with_what_stood_below() -> None:
     renamed = library_part(open_record(record, rename={"module": ""}).metadata)
 
     assert _versions(renamed) == {"": 1, "block": 2}
+
+
+def _state_dict_of_versions() -> OrderedDict[str, torch.Tensor]:
+    state = OrderedDict({"enc.w": torch.ones(2), "dec.w": torch.ones(1)})
+    versions = {"": 1, "enc": 3, "dec": 2}
+    state._metadata = {path: {"version": n} for path, n in versions.items()}  # type: ignore[attr-defined]  # torch hangs it there
+    return state
+
+
+def test_what_torch_says_of_classes_goes_where_their_tensors_went(
+    tmp_path: Path,
+) -> None:
+    record = Record.from_state_dict(_state_dict_of_versions())
+    once = open_record(record, rename={"enc": "trunk"})
+    once.save(tmp_path / "renamed.mpk")
+
+    for renamed in (
+        once,
+        open_record(open_record(record, rename={"enc": "x"}), rename={"x": "trunk"}),
+        open_record(tmp_path / "renamed.mpk"),
+    ):
+        assert renamed.class_versions["trunk"] == 3
+        assert "enc" not in renamed.class_versions
+        metadata: Any = renamed.to_state_dict()
+        assert metadata._metadata["trunk"] == {"version": 3}
+        assert metadata._metadata["dec"] == {"version": 2}
+
+
+def test_a_leaf_renamed_to_a_longer_name_leaves_its_class_in_place() -> None:
+    record = Record.from_state_dict(_state_dict_of_versions())
+
+    renamed = open_record(record, rename={"enc.w": "enc.new_w"})
+
+    assert renamed.class_versions == {"": 1, "enc": 3, "dec": 2}
+
+
+def test_what_torch_says_of_classes_comes_with_a_part() -> None:
+    record = Record.from_state_dict(_state_dict_of_versions())
+
+    part = open_record(open_record(record)["enc"])
+
+    assert part.class_versions == {"": 3}
 
 
 def _versions(ours: Mapping[str, Any]) -> dict[str, int]:
