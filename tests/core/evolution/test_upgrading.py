@@ -108,10 +108,11 @@ class Halved(nn.Module):
         super().__init__()
         self.w = nn.Parameter(torch.randn(3, 3))
 
-    def _load_from_state_dict(self, state: Any, prefix: str, *rest: Any) -> None:
-        if rest[0].get("version", 1) < 3:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        state, prefix, metadata, *_ = args
+        if metadata.get("version", 1) < 3:
             state[prefix + "w"] = state[prefix + "w"] / 2
-        super()._load_from_state_dict(state, prefix, *rest)
+        super()._load_from_state_dict(*args, **kwargs)
 
 
 def test_a_rewritten_file_says_the_versions_of_torch_where_its_modules_are_now(
