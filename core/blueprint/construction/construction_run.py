@@ -194,6 +194,8 @@ class ConstructionRuns:
 
     def note_unhooked(self, module: nn.Module) -> None:
         """Take note of a module whose class had no hook."""
+        if not self.active:
+            return
         module.__dict__[SERIAL] = next(_serials)
         self.unhooked_classes.add(type(module))
 
@@ -257,6 +259,11 @@ class ConstructionRuns:
         kwargs: Mapping[str, object],
     ) -> None:
         """Run ``init`` on ``module`` as the runs edit it: other arguments or class."""
+        if not self.active:
+            # Before the first run and behind the last only somebody else constructs:
+            # the handler of a signal, a finalizer, a callback of the collector.
+            init(module, *args, **kwargs)
+            return
         cls, serial = type(module), next(_serials)
         self.constructed_classes.add(cls)
         module.__dict__[SERIAL] = serial
@@ -450,5 +457,5 @@ _FROM_EARLIER_RUN = (
 
 def current_runs() -> ConstructionRuns | None:
     """Return the runs in progress in this thread, None if no blueprint is building."""
-    observer = current_observer()
-    return observer if isinstance(observer, ConstructionRuns) else None
+    runs = current_observer()
+    return runs if isinstance(runs, ConstructionRuns) and runs.active else None

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from burnish.core.blueprint import Blueprint
+from burnish.core.blueprint.construction import init_hooks
 from burnish.core.blueprint.errors import SettingError
 
 
@@ -134,3 +135,29 @@ def test_an_example_completes_the_layers_around_a_lazy_one() -> None:
 
     assert module[1].in_features == 3
     assert isinstance(module[0], nn.LazyLinear)
+
+
+@pytest.mark.parametrize("place", ["parameters_of", "_set_hook", "_remove_hooks"])
+def test_what_a_handler_builds_before_and_behind_the_constructors_is_its_own(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = getattr(init_hooks, place)
+    inner: list[Any] = []
+
+    # It stands for the handler of a signal, which runs between any two lines.
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(init_hooks, place, function)
+        part = Blueprint(Chain, 3).configure("first", in_features=6)
+        part.configure("norm", num_features=3).configure("last", in_features=3)
+        inner.extend([part.create(), nn.Sequential(nn.Linear(2, 1))])
+        return function(*args)
+
+    outer = sequence(Blueprint(nn.Linear, 5, 4), Blueprint(nn.Linear, 4, 2))
+    outer.configure("1", bias=False)
+    monkeypatch.setattr(init_hooks, place, interrupted)
+
+    built = outer.create()
+
+    assert [layer.bias is None for layer in built] == [False, True]
+    assert inner[0].first.in_features == 6
+    assert inner[1][0].weight.shape == (1, 2)
