@@ -17,7 +17,7 @@ from .construction.draft import Draft
 from .edits.edits import CallMethod, Definition, Edit, Moment, Unbuilt
 from .parts import Parts
 from .selection import Selection, Session
-from .stored.part_versions import are_outdated, carried, stored_versions
+from .stored.part_versions import are_outdated, carried, check_is_met, stored_versions
 from .stored.provenance import note_provenance
 from .stored.serialization import (
     another_class,
@@ -205,9 +205,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         rules = rules_of_whole(definition.cls, stored_data)
         edits = definition.edits
         if versions is not None and are_outdated(draft, edits, versions, rules):
-            for edit in edits:
+            for i, edit in enumerate(edits):
                 known_edit = carried(draft, edit, versions, rules)
                 if known_edit is not None:
+                    check_is_met(draft, known_edit, edits[i + 1 :])
                     blueprint._session.replay([resolve_method(draft, known_edit)])
         else:
             for batch in batches(edits):

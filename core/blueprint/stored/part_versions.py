@@ -112,6 +112,26 @@ def carried(
     return edit if arguments == edit.arguments else replace(edit, arguments=arguments)
 
 
+def check_is_met(draft: Draft, edit: Edit, later_edits: Iterable[Edit]) -> None:
+    """Raise `FormatError` for an edit of what stands there only after a later wrap.
+
+    Its paths are those after the wrap, when the classes on its way are not known yet,
+    and without their rules it would be of another part, or of none.
+    """
+    if not any(isinstance(e, SetArguments) and e.wraps_at for e in later_edits):
+        return
+    for target in edit.target if isinstance(edit.target, tuple) else (edit.target,):
+        if target and draft.is_stale and not draft.match(target):
+            draft.refresh()
+        if target and not draft.match(target):
+            raise FormatError(
+                target,
+                "found an edit of a part that a later edit wraps, below a class that "
+                "has a new version, so that its rules cannot be applied. Build the "
+                "module in code, and load the weights with load_record",
+            )
+
+
 def _carried_path(path: str, rules_at: RulesOf) -> str | None:
     """Return ``path`` after the rules of each part on its way."""
     if not path:

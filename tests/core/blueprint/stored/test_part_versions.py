@@ -105,6 +105,42 @@ def test_an_edit_of_a_part_that_a_rule_removed_is_left_out() -> None:
     assert [edit["at"] for edit in blueprint.to_dict()["tape"]] == ["blocks.0"]
 
 
+@module(name="tests/part_versions/wrapper")
+class Wrapper(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments"),
+    [("blocks.*", {"depth": 7}), ("blocks.0.left", {"bias": False})],
+)
+def test_an_edit_of_what_is_wrapped_later_is_refused_rather_than_lost(
+    path: str, arguments: Any
+) -> None:
+    blueprint = Blueprint(old_classes())
+    blueprint.configure(path, **arguments)
+    blueprint.wrap("blocks", Wrapper)
+    data = blueprint.to_dict()
+    new_classes()
+
+    with pytest.raises(FormatError, match=r"blocks\.inner.* that a later edit wraps"):
+        Blueprint.from_dict(data)
+
+
+def test_an_edit_of_a_part_that_is_wrapped_itself_follows() -> None:
+    blueprint = Blueprint(old_classes())
+    blueprint.configure("blocks.0.left", bias=False)
+    blueprint.wrap("blocks.0.left", Wrapper)
+    data = blueprint.to_dict()
+    new_classes()
+
+    blocks: Any = Blueprint.from_dict(data).build().blocks
+
+    assert blocks[0].right.inner.bias is None
+
+
 @pytest.mark.parametrize("versions", [3, {"a": "1"}, {"a": -1}])
 def test_versions_that_are_none_are_refused(versions: object) -> None:
     data = {**configured(old_classes()).to_dict(), "versions": versions}
