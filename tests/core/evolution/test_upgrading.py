@@ -74,7 +74,12 @@ def test_a_module_in_the_place_of_a_deleted_one_keeps_its_version(
     tmp_path: Path, names: str
 ) -> None:
     children = {"a": define(pair, 2), "b": define(pair, 1)}
-    old = define(lambda self: [setattr(self, n, children[n]()) for n in names])()
+
+    def keep_both(self: Any) -> None:
+        for name in names:
+            setattr(self, name, children[name]())
+
+    old = define(keep_both)()
     old.save_record(tmp_path / "net.mpk")
     child = define(pair, 2, PAIR_RULES)
     rules = {0: [DeleteField("a"), RenameField("b", "a")]}

@@ -168,4 +168,4 @@ def test_what_torch_says_of_classes_comes_with_a_part() -> None:
 
 def _versions(ours: Mapping[str, Any]) -> dict[str, int]:
     root = {"": ours["version"]} if "version" in ours else {}
-    return root | ours.get("versions", {})
+    return {**root, **ours.get("versions", {})}
