@@ -14,7 +14,7 @@ from typing import Any
 import burnish
 
 ROOT = str(Path(burnish.__file__).parent)
-_IN_C = re.compile(r"^\s*with .*(lock|without_(subclasses|functions)\(\)):")
+_IN_C = re.compile(r"^\s*with .*(lock(\.here)?|without_(subclasses|functions)\(\)):")
 """Lines of ``with`` whose ``__exit__`` is a function of C: locks, states of torch."""
 _DESTRUCTORS = ("__del__", "_close_at_the_end")
 

@@ -4,6 +4,7 @@
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from burnish import open_record, save_record
 from burnish.records.entries import entry as entries
+from burnish.records.header import stored_entries
 from burnish.records.tensors.memory import memory_address
 
 from .injection import injected
@@ -60,11 +62,26 @@ def test_no_exception_comes_where_a_lock_would_stay_locked() -> None:
     file = save_record(nn.Linear(2, 2))
     n_places = 0
 
-    for _ in injected(lambda: lambda: open_record(file)["weight"]):
+    def action() -> None:
+        record = open_record(file)
+        assert record["weight"] is not None
+        assert record.entries()[0].source is not None
+
+    for _ in injected(lambda: action):
         n_places += 1
         assert not entries._lock.locked()  # pyright: ignore[reportPrivateUsage]  # what is tested
+        # This thread may take it again: another one says whether it is free.
+        with ThreadPoolExecutor(1) as other_thread:
+            assert other_thread.submit(_can_be_taken).result()
 
     assert n_places > 0
+
+
+def _can_be_taken() -> bool:
+    lock = stored_entries._lock.here  # pyright: ignore[reportPrivateUsage]  # what is tested
+    if is_free := lock.acquire(blocking=False):
+        lock.release()
+    return is_free
 
 
 def test_no_exception_comes_where_torch_would_stay_without_functions() -> None:
