@@ -79,7 +79,8 @@ def test_no_exception_comes_where_a_lock_would_stay_locked() -> None:
 
 def _can_be_taken() -> bool:
     lock = stored_entries._lock.here  # pyright: ignore[reportPrivateUsage]  # what is tested
-    if is_free := lock.acquire(blocking=False):
+    is_free: bool = lock.acquire(blocking=False)
+    if is_free:
         lock.release()
     return is_free
 
