@@ -1,8 +1,9 @@
-"""Runs something in several processes of one group, forked from the test."""
+"""Runs something in a process forked from the test, or in several of one group."""
 
 import os
 import signal
 import traceback
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -31,6 +32,25 @@ def in_processes(act: Callable[[int], object], folder: Path, n: int) -> None:
 
 
 in_two_processes = partial(in_processes, n=2)
+
+
+def status_of_fork(action: Callable[[], object]) -> int:
+    """Return the exit status of a child that calls ``action``: 0 where it succeeds.
+
+    One that waits for ever is killed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        child = os.fork()
+    if not child:
+        signal.alarm(_SECONDS)
+        status = 1
+        try:
+            action()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def killed_while_saving(

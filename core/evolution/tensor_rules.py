@@ -113,9 +113,9 @@ class MergeTensors(TensorRule):
             names = [_fill_pattern(name, wildcards) for name in self.fields]
             lacking = [name for name in names if name not in table]
             if lacking:
-                stored = next(name for name in names if name in table)
+                present_name = next(name for name in names if name in table)
                 raise RecordError(
-                    f"{self}: the record has {stored} but not {lacking[0]}"
+                    f"{self}: the record has {present_name} but not {lacking[0]}"
                 )
             fused_entry = derive([table[name] for name in names], Joined(self.dim))
             merged.append((_fill_pattern(self.into, wildcards), fused_entry))

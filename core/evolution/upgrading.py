@@ -247,13 +247,14 @@ def _versions_after(
 
     A place from which one was deleted has the version of the one that came there.
     """
-    unmoved: dict[str, Any] = {}
-    moved: dict[str, Any] = {}
+    kept_versions: dict[str, Any] = {}
+    new_versions: dict[str, Any] = {}
     for path, version in versions.items():
         new_path = path_after_rule(path, prefix, rule)
         if new_path is not None:
-            (unmoved if new_path == path else moved)[new_path] = version
-    return unmoved | moved
+            place_versions = kept_versions if new_path == path else new_versions
+            place_versions[new_path] = version
+    return kept_versions | new_versions
 
 
 def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:

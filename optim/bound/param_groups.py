@@ -167,8 +167,9 @@ def replaces_settings(schedule: Scheduler | None, state: dict[str, Any] | None) 
     """Return whether `restore_schedule` would give ``schedule`` other settings."""
     if schedule is None or state is None:
         return False
-    stored = scheduler_of(state)
-    return isinstance(schedule, type(stored)) and not are_same(schedule, stored)
+    stored_schedule = scheduler_of(state)
+    is_of_class = isinstance(schedule, type(stored_schedule))
+    return is_of_class and not are_same(schedule, stored_schedule)
 
 
 def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:

@@ -123,16 +123,17 @@ def settle_groups(
             report.changed += source.conflicts()[-1:]
             is_other = False
         else:
-            given = group.get("schedule")
-            is_replaced = replaces_settings(given, schedules[0]) and is_restoring
-            given_text = f"{given}"
+            schedule: Scheduler | None = group.get("schedule")
+            is_replaced = is_restoring and replaces_settings(schedule, schedules[0])
+            # A restore writes the stored settings into the schedule itself.
+            settings_before = f"{schedule}"
             is_other = not _goes_on(group, schedules[0], is_restoring=is_restoring)
             if is_other:
                 report.changed.append(
                     _settle_schedule(source, group, is_restoring=is_restoring)
                 )
             elif is_replaced:
-                report.changed.append(_taken_over(source, given_text))
+                report.changed.append(_taken_over(source, settings_before))
             if schedules[0] is not None and (is_restoring or not is_other):
                 _restore_rate(source, group)
         for name, values in source.values().items():

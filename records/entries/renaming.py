@@ -89,9 +89,9 @@ def _renamed_metadata(
         versions[""] = ours.pop("version")
     if not versions:
         return dict(metadata)
-    moved = _renamed_versions(versions, names)
-    ours |= {"version": moved.pop("")} if "" in moved else {}
-    ours |= {"versions": moved} if moved else {}
+    new_versions = _renamed_versions(versions, names)
+    ours |= {"version": new_versions.pop("")} if "" in new_versions else {}
+    ours |= {"versions": new_versions} if new_versions else {}
     return {**metadata, "burnish": ours}
 
 
@@ -112,20 +112,20 @@ def _renamed_versions(
             new_places = places.get(".".join(parts[:i]))
             if new_places is not None:
                 new_places.add(_place_above(parts[i:], new_path))
-    unknown: dict[str, Any] = {}
-    stayed: dict[str, Any] = {}
-    moved: dict[str, Any] = {}
+    unclear_versions: dict[str, Any] = {}
+    kept_versions: dict[str, Any] = {}
+    new_versions: dict[str, Any] = {}
     for place, version in versions.items():
         if places[place] == {_DROPPED}:
             continue
         new_places = {p for p in places[place] if p not in (_DROPPED, None)}
         if len(new_places) != 1:
-            unknown[place] = version
+            unclear_versions[place] = version
         elif place in new_places:
-            stayed[place] = version
+            kept_versions[place] = version
         else:
-            moved |= {new_place or "": version for new_place in new_places}
-    return unknown | moved | stayed
+            new_versions |= {new_place or "": version for new_place in new_places}
+    return unclear_versions | new_versions | kept_versions
 
 
 _DROPPED = "."

@@ -49,11 +49,11 @@ def _error(
     file = record.reading.file
     n_entries = quantity(len(record.entries()), "entry")
     own = f"process {rank():05d} {n_entries} of {file}"
-    told = [_in_words(text) for text in united([own], groups=groups)]
-    more = f" and {len(told) - 4} more" if len(told) > 4 else ""
+    loads = [_in_words(text) for text in united([own], groups=groups)]
+    more = f" and {len(loads) - 4} more" if len(loads) > 4 else ""
     return RecordMismatchError(
         file,
-        [f"{problem}, so each would fill its own rows: {', '.join(told[:4])}{more}"],
+        [f"{problem}, so each would fill its own rows: {', '.join(loads[:4])}{more}"],
         f"Nothing was changed. {cure}",
     )
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from burnish.config.process.late_property import late_property
 
-from .test_process_lock import ROOT, forked
+from ...forked_processes import status_of_fork
+from .test_process_lock import ROOT
 
 
 class Box:
@@ -38,7 +39,7 @@ def test_a_child_forked_while_a_thread_computes_it_asks_another_object() -> None
     slow.is_asked.wait()
 
     try:
-        assert forked(lambda: other.size) == 0
+        assert status_of_fork(lambda: other.size) == 0
     finally:
         slow.may_end.set()
         thread.join()

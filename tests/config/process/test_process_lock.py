@@ -1,14 +1,12 @@
 """Locks that a forked child and a handler of signals find free."""
 
 import ast
-import os
-import signal
 import threading
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 from burnish.config.process.process_lock import ProcessLock
+
+from ...forked_processes import status_of_fork
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,22 +21,6 @@ PLAIN_LOCKS = {
     "train/fit/processes.py",
 }
 """Where a plain lock is no danger, and why."""
-
-
-def forked(action: Callable[[], object]) -> int:
-    """Return the exit status of a child, which is killed where it waits for ever."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-        child = os.fork()
-    if not child:
-        signal.alarm(20)
-        status = 1
-        try:
-            action()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_child_forked_while_another_thread_has_the_lock_finds_it_free() -> None:
@@ -57,7 +39,7 @@ def test_a_child_forked_while_another_thread_has_the_lock_finds_it_free() -> Non
     thread.start()
     is_held.wait()
     try:
-        assert forked(take) == 0
+        assert status_of_fork(take) == 0
     finally:
         may_end.set()
         thread.join()
@@ -82,8 +64,9 @@ def test_two_threads_of_a_process_have_it_one_after_the_other() -> None:
 def test_the_thread_that_has_it_may_enter_again_as_a_handler_of_signals_does() -> None:
     lock = ProcessLock()
 
-    with lock.here, lock.here:
-        pass
+    with lock.here:
+        assert lock.here.acquire(blocking=False)
+        lock.here.release()
 
 
 def test_no_other_lock_is_used_where_a_fork_or_a_handler_may_find_it() -> None:

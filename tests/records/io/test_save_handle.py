@@ -5,7 +5,6 @@ import signal
 import subprocess
 import textwrap
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from burnish.records import SaveHandle
 from burnish.records.io import save_handle
 
 from ... import fresh_processes
+from ...forked_processes import status_of_fork
 from ..gates import LONG, Gate
 
 
@@ -30,21 +30,6 @@ def started(write: Callable[[], object]) -> SaveHandle[object]:
     handle = SaveHandle(write, "place")
     handle.start()
     return handle
-
-
-def forked(action: Callable[[], object]) -> int:
-    """Return the exit status of a child that does something: 0 where it succeeds."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-        child = os.fork()
-    if not child:
-        status = 1
-        try:
-            action()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_handle_returns_what_was_written_once_that_is_done(gate: Gate) -> None:
@@ -202,7 +187,7 @@ def test_a_fork_waits_for_the_save_that_goes_on(
         join(handle, timeout)
 
     monkeypatch.setattr(SaveHandle, "join", noted)
-    fork = threading.Thread(target=lambda: statuses.append(forked(handle.wait)))
+    fork = threading.Thread(target=lambda: statuses.append(status_of_fork(handle.wait)))
 
     fork.start()
     assert waiting.wait(LONG)
@@ -227,7 +212,7 @@ def test_a_child_that_was_forked_all_the_same_leaves_the_save_to_its_parent(
         save_handle.join_saves("place")
         save_handle._print_errors()  # pyright: ignore[reportPrivateUsage]  # as Python does at its end
 
-    assert forked(check) == 0
+    assert status_of_fork(check) == 0
     assert not handle.done()
 
 
