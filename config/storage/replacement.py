@@ -25,7 +25,8 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
     A reader sees the old file or the new, and after a crash one of them is there. If
     the block raises, the old one is as it was. Mode, owner, group and attributes of a
     file stay, and a link leads to it as before; other names of the same file (hard
-    links) keep the old content. A pipe or a device is written to, and stays.
+    links) keep the old content. A pipe or a device is written to, and stays. A file
+    that this user may not write to is not replaced: PermissionError.
     """
     file = os.fsdecode(path)
     with _explain_errors(file):
@@ -42,6 +43,8 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
         # An interrupt may replace one call of `discard`: the other is still made.
         try:
             try:
+                if status is not None and not _may_replace(folder, name):
+                    raise _ProtectedError(errno.EACCES, "write-protected", file)
                 remove_abandoned(folder, name)
                 fd = scratch.make(_opener(folder, is_new=status is None)).fd
                 yield fd
@@ -172,6 +175,11 @@ def explain_os_error(error: OSError, path: str) -> OSError:
         errno.ELOOP: "it is a link that leads back to itself; remove it",
         errno.ENXIO: "no program is reading from it; start the reader first",
     }.get(error.errno or 0)
+    if isinstance(error, _ProtectedError):
+        words = (
+            "the file is write-protected; allow writing (chmod u+w) or choose "
+            "another name"
+        )
     if isinstance(error, _UnsureNameError):
         words = (
             f"the disk reports an error ({error.strerror}) after the new content was "
@@ -203,6 +211,22 @@ def _status(file: str) -> os.stat_result | None:
         return os.stat(file)
     except FileNotFoundError:
         return None
+
+
+class _ProtectedError(OSError):
+    """The file that is there may not be written to."""
+
+
+def _may_replace(folder: Descriptor, name: str) -> bool:
+    """Return False for a file that may not be written to, in a folder that may.
+
+    To take its place needs no leave of the file itself: we ask for it all the same,
+    as someone who took the leave away (chmod a-w) means to keep the content.
+    """
+    is_effective = os.access in os.supports_effective_ids
+    may = partial(os.access, dir_fd=folder.fd, effective_ids=is_effective)
+    is_there = may(name, os.F_OK)  # nobody has removed it meanwhile
+    return may(name, os.W_OK) or not is_there or not may(".", os.W_OK)
 
 
 def _irregular(file: str, mode: int) -> Descriptor:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.forked_processes import status_of_fork
 
 from burnish.config import dump
 from burnish.config.storage import scratch
@@ -223,6 +224,30 @@ def test_a_temporary_is_private_from_its_first_moment_and_the_mode_stays(
 
     assert modes == [0o600]
     assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("is_behind_link", [False, True])
+def test_a_write_protected_file_is_refused_and_stays(
+    tmp_path: Path, is_behind_link: bool
+) -> None:
+    target = file = tmp_path / "best.mpk"
+    target.write_bytes(b"the best")
+    target.chmod(0o444)
+    if is_behind_link:
+        file = tmp_path / "link.mpk"
+        file.symlink_to(target.name)
+    tmp_path.chmod(0o777)
+
+    def write() -> None:
+        os.chdir(tmp_path)  # the folders above may be read by their owner alone
+        if not os.geteuid():
+            os.seteuid(65534)  # root may write to anything
+        with pytest.raises(PermissionError, match=r"write-protected.*chmod u\+w"):
+            write_file(file.name, b"a worse one")
+
+    assert status_of_fork(write) == 0
+    assert target.read_bytes() == b"the best"
+    assert len(names(tmp_path)) == 1 + is_behind_link
 
 
 def test_a_new_file_gets_the_mode_that_the_umask_gives(
