@@ -190,10 +190,10 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         # would be in two.
         self._is_adding = True
         try:
-            super().add_param_group(group)
+            with self._bound.adding(group):
+                super().add_param_group(group)
         finally:
             self._is_adding = False
-        self._bound.hold_last_group(group["lr"])
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

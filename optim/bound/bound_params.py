@@ -3,7 +3,7 @@
 import copy
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,21 +123,32 @@ class BoundParams:
         if self.module is not None:
             share_ids(places_of(self.module), group)
 
-    def add(self, tensor: Tensor) -> None:
-        """Hold a parameter that was added later; its path is looked up."""
-        if tensor in self.by_tensor:
+    def add(self, tensors: Iterable[Tensor]) -> None:
+        """Hold parameters that were added later; their paths are looked up."""
+        new = [tensor for tensor in tensors if tensor not in self.by_tensor]
+        if not new:
             return
         self._find_module()
         present: dict[Tensor, Param] = {}
         if self.module is not None:
             present = {p.tensor: p for p in _steppable(self.module)}
-        if tensor in present:
-            self.by_tensor[tensor] = present[tensor]
-            self.watch()
-            return
-        path, param_id = f"param_{len(self.by_tensor)}", ParamId.draw()
-        self.by_tensor[tensor] = Param(path, param_id, tensor)  # type: ignore[arg-type]  # a tensor that requires grad will do
-        self.foreign.add(tensor)
+        for tensor in new:
+            if tensor in present:
+                self.by_tensor[tensor] = present[tensor]
+                continue
+            path, param_id = f"param_{len(self.by_tensor)}", ParamId.draw()
+            self.by_tensor[tensor] = Param(path, param_id, tensor)  # type: ignore[arg-type]  # a tensor that requires grad will do
+            self.foreign.add(tensor)
+        self.watch()
+
+    def held(self) -> tuple[dict[Tensor, Param], set[Tensor]]:
+        """Return which parameters are held, for `hold`."""
+        return dict(self.by_tensor), set(self.foreign)
+
+    def hold(self, held: tuple[dict[Tensor, Param], set[Tensor]]) -> None:
+        """Hold again what `held` has returned, and nothing else."""
+        self.by_tensor, self.foreign = held
+        self.watch()
 
     def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:
         """Return gradients, given by ID or path, by parameter.

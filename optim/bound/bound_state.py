@@ -3,8 +3,8 @@
 import math
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import torch
@@ -104,10 +104,7 @@ class BoundState:
             group["is_training"] = value
 
     def new_group(self, options: ParamGroup) -> ParamGroup:
-        """Return a group of ``options``, and take its parameters out of other groups.
-
-        Those are taken that only followed the module: they took the place of others.
-        """
+        """Return a group of ``options``; ValueError for what cannot be in one."""
         group = new_group(options, self.optimizer, self.lr)
         group["is_training"] = self.is_training
         params = group["params"]
@@ -116,12 +113,33 @@ class BoundState:
         params = [params] if isinstance(params, Tensor) else list(params)
         group["params"] = params
         self._check_params(params, group["optimizer"])
-        moving = {p for p in params if isinstance(p, Tensor)} & self.params.followed
-        for bound_group in self.groups if moving else ():
-            staying = [p for p in bound_group["params"] if p not in moving]
-            bound_group["params"] = staying
-        self.params.followed -= moving
         return group
+
+    @contextmanager
+    def adding(self, group: ParamGroup) -> Generator[None]:
+        """Take over the parameters of ``group``, which the block adds to the groups.
+
+        Those that only followed the module, in the place of others, leave the groups
+        in which they are. All is as before if anything raises.
+        """
+        followed, held = self.params.followed, self.params.held()
+        before = [(bound, bound["params"]) for bound in self.groups]
+        moving = {p for p in group["params"] if isinstance(p, Tensor)} & followed
+        try:
+            for bound, params in before if moving else ():
+                bound["params"] = [p for p in params if p not in moving]
+            self.params.followed = followed - moving
+            yield
+            self._rates[id(group)] = group["lr"]
+            self.params.add(group["params"])
+        except BaseException:
+            for bound, params in before:
+                bound["params"] = params
+            self.groups[:] = [bound for bound, _ in before]
+            self._rates.pop(id(group), None)
+            self.params.followed = followed
+            self.params.hold(held)
+            raise
 
     def _check_params(self, params: list[Any], simple: TensorOptimizer[Any]) -> None:
         """Raise ValueError for one that is there twice, or that init() refuses."""
@@ -135,13 +153,6 @@ class BoundState:
         for tensor in tensors:
             if can_require_grad(tensor):
                 self.initial_states.blank(simple, tensor)
-
-    def hold_last_group(self, rate: float) -> None:
-        """Take over the parameters of a group that was added, and its first rate."""
-        group = self.groups[-1]
-        self._rates[id(group)] = rate
-        for param in group["params"]:
-            self.params.add(param)
 
     def note_rates(self) -> None:
         """Take the rates that stand after a load for those of the schedules.

@@ -102,6 +102,7 @@ def cases() -> dict[str, Case]:
     found["dump"] = partial(_saving, "run.ron", _dump)
     found["optimizer"] = _optimizer
     found["optimizer.load_state_dict"] = _state_dict
+    found["optimizer.add_param_group"] = _added_group
     found["Checkpoints.save"] = _checkpoint
     found["Checkpoints.restore"] = _restoring
     found["save.mpk, wait=False"] = _background_save
@@ -356,6 +357,17 @@ def _state_dict(folder: Path) -> Run:
         return _state_of(optimizer), len(hooks)
 
     return Run(lambda: optimizer.load_state_dict(stored), state)
+
+
+def _added_group(folder: Path) -> Run:
+    _, optimizer = _stepped(1.0)
+    late = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))]
+
+    def add() -> None:
+        if len(optimizer.param_groups) == 1:
+            optimizer.add_param_group({"params": late, "lr": 0.3})
+
+    return Run(add, lambda: (_state_of(optimizer), len(optimizer.foreign())))
 
 
 def _checkpoint(folder: Path) -> Run:

@@ -9,6 +9,7 @@ from burnish.optim import (
     AdamW,
     Group,
 )
+from burnish.optim.bound import bound_params
 
 from ..nets import drive, layers, plist, set_grads, tree
 
@@ -85,3 +86,25 @@ def test_a_layer_that_was_removed_or_added_alone_is_no_news() -> None:
 
     departed = adaptor._bound.params.departed()  # pyright: ignore[reportPrivateUsage]  # what users have no face for
     assert [param.path for param in departed] == ["2.weight", "2.bias"]
+
+
+@pytest.mark.parametrize("is_of_module", [True, False])
+def test_a_group_of_many_is_looked_up_in_one_walk_of_the_module(
+    monkeypatch: pytest.MonkeyPatch, *, is_of_module: bool
+) -> None:
+    net, walks = layers(), list[nn.Module]()
+    adaptor = SGD().bind(net, lr=0.1)
+    late = nn.Sequential(*[nn.Linear(2, 2) for _ in range(20)])
+    if is_of_module:
+        net.add_module("late", late)
+    real = bound_params.named_params
+
+    def counted(module: nn.Module) -> object:
+        walks.append(module)
+        return real(module)
+
+    monkeypatch.setattr(bound_params, "named_params", counted)
+    adaptor.add_param_group({"params": late.parameters()})
+
+    assert len(walks) == 1
+    assert len(adaptor.param_groups[1]["params"]) == 40

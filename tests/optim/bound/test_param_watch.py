@@ -178,6 +178,20 @@ def test_a_parameter_that_was_replaced_moves_to_where_it_is_evaluated() -> None:
     assert not torch.equal(module[2].weight, before)
 
 
+def test_a_group_that_is_refused_leaves_what_replaced_a_parameter_in_its_own() -> None:
+    module, adaptor = replaced_head()
+    with pytest.warns(RuntimeWarning, match=r"w(as|ere) replaced"):
+        before = [*adaptor.param_groups[0]["params"]]
+
+    with pytest.raises(ValueError, match="more than one parameter group"):
+        adaptor.add_param_group({"params": [module[2].weight, module[0].weight]})
+
+    after = adaptor.param_groups[0]["params"]
+    assert [id(p) for p in after] == [id(p) for p in before]
+    adaptor.add_param_group({"params": [module[2].weight]})
+    assert adaptor.param_groups[1]["params"] == [module[2].weight]
+
+
 @pytest.mark.parametrize("is_followed", [False, True])
 def test_what_replaced_a_parameter_may_be_added_as_a_group_of_its_own(
     *, is_followed: bool
