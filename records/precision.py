@@ -13,7 +13,7 @@ from ..config.short_text import quantity
 from .entries.entry import KINDS, Entry
 from .entries.select import unmatched
 from .tensors.conversion import Overflow, Rounding, Underflow
-from .tensors.dtypes import NAME_OF, dtype_meant
+from .tensors.dtypes import ALL, NAME_OF, dtype_meant
 
 if TYPE_CHECKING:
     from .entries.entries import Entries
@@ -248,10 +248,19 @@ def _names(patterns: Patterns, entry: Entry) -> bool:
 
 
 def precision_hint(value: object) -> str:
-    """Return ``" Did you mean 'half'?"`` for what others call a precision, or ""."""
+    """Return what is meant by ``value``, as ``" Did you mean 'half'?"``, or ""."""
     names = {dtype: name for name, dtype in NAMED.items()}
-    dtype = dtype_meant(value)
-    return f" Did you mean {names[dtype]!r}?" if dtype is not None else ""
+    if (meant := dtype_meant(value)) is not None:
+        return f" Did you mean {names[meant]!r}?"
+    dtype = ALL.get(f"torch.{str(value).lower().removeprefix('torch.')}")
+    if dtype is None:
+        return ""
+    if dtype.is_floating_point:
+        return f" The dtype itself, {dtype}, is one; no text names it."
+    return (
+        " Weights as integers need scales beside them: quantize the module, with "
+        "torchao or layers of your own, and save what comes out."
+    )
 
 
 def _dtype(value: object, name: str) -> torch.dtype | None:
@@ -266,7 +275,10 @@ def _dtype(value: object, name: str) -> torch.dtype | None:
             )
         return NAMED[value]
     if not isinstance(value, torch.dtype) or not value.is_floating_point:
-        raise ValueError(f"{name} must be a floating dtype or its name, got {value!r}")
+        raise ValueError(
+            f"{name} must be a floating dtype or its name, got {value!r}."
+            + precision_hint(value)
+        )
     if value not in NAME_OF:
         raise ValueError(
             f"{name}={value!r} cannot be stored: its values are not whole bytes"

@@ -26,9 +26,17 @@ from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import is_form, wrapper_in
 from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
+_OF_DICTS = ("clear", "copy", "pop", "popitem", "setdefault", "update")
+"""Methods of dicts that copy and change, which what only shows has not."""
+
 _METHODS = {
     "state_dict": " It is to_state_dict().",
     "to_dict": " It is to_data(), or to_state_dict() for tensors alone.",
+    **dict.fromkeys(
+        _OF_DICTS,
+        " A record is no dict, and read-only. A dict of it is to_data(), or "
+        "to_state_dict() for tensors alone.",
+    ),
 }
 """What other libraries call the methods of a record, to ours."""
 
@@ -137,8 +145,8 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         try:
             return self._branch[name]
         except KeyError:
-            hint = _unread(self, name) or did_you_mean(name, self._branch)
-            hint = hint or _METHODS.get(name, "")
+            hint = _unread(self, name) or _METHODS.get(name, "")
+            hint = hint or did_you_mean(name, self._branch)
             raise AttributeError(
                 f"the record has no {name!r}.{hint}", name=name, obj=self
             ) from None
@@ -162,10 +170,20 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         raise NotImplementedError
 
 
-def _method_hint(name: str) -> str:
-    """Return how a part of a record does what records have the method ``name`` for."""
-    if name == "to_data":
-        return " Only a whole record has it: open_record(file).to_data()."
+def _method_hint(name: str, nest_path: str | None) -> str:
+    """Return how a part does what others have the method ``name`` for.
+
+    ``nest_path`` is where it stands in nested data, None in the entries of a module.
+    """
+    if name in ("to_data", "to_dict") or name in _OF_DICTS:
+        if nest_path is not None:
+            return (
+                " A part of a record is no dict: open_record(file).to_data() has one "
+                f"at {nest_path!r}."
+            )
+        name = "to_state_dict"
+    if name == "state_dict":
+        name = "to_state_dict"
     if name in ("to_state_dict", "save", "select"):
         return f" Make the part a record first: burnish.open_record(part).{name}(...)."
     return ""
@@ -219,7 +237,8 @@ class Branch(ReadByName, FoldedHtml):
             # A copy begins empty, and is asked for methods that it may have.
             raise AttributeError(name)
         if name.startswith("__") or name not in self._index:
-            hint = _method_hint(name) or did_you_mean(name, self._index)
+            nest_path = self._path if is_nest(self._record) else None
+            hint = _method_hint(name, nest_path) or did_you_mean(name, self._index)
             raise AttributeError(
                 f"nothing is stored at {name!r}{self._neighbors()}{hint}"
             )

@@ -1,6 +1,7 @@
 """What to say of a source that holds no record: a folder, an empty file, an object."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from ..config.process.interrupts import raise_of_signal, suppressed
@@ -92,12 +93,14 @@ def what_to_read(folder: str) -> str:
         raise_of_signal(error)
         return f"and its content cannot be listed: {error.strerror or error}"
     if "checkpoint.json" in names:
-        run, files = os.path.dirname(os.path.abspath(folder)), _records(names)
         return (
-            f"one checkpoint of a run: burnish.Checkpoints({run!r}).restore(...) "
-            f"restores it; its parts are files: {first_names(files, 6)}"
+            f"{one_checkpoint(folder)}; its parts are files: "
+            f"{first_names(_records(names), 6)}"
         )
-    steps = [n for n in names if _is_file(folder, n, "checkpoint.json")]
+    checkpoints = [n for n in names if _is_file(folder, n, "checkpoint.json")]
+    steps = [name for name in checkpoints if _STEP.fullmatch(name)]
+    if checkpoints and not steps:
+        return f"a run of Lightning, with checkpoints in {first_names(checkpoints, 6)}"
     if steps:
         return (
             f"the checkpoints of a run: burnish.Checkpoints({folder!r}).restore(...) "
@@ -124,6 +127,24 @@ def what_to_read(folder: str) -> str:
     if files:
         return f"expected a file; it holds {first_names(files, 6)}"
     return f"expected a file; it holds {first_names(names, 6) if names else 'nothing'}"
+
+
+def one_checkpoint(folder: str) -> str:
+    """Return in words whose checkpoint ``folder`` is, and which call restores it."""
+    run, name = os.path.split(os.path.abspath(folder))
+    step = _STEP.fullmatch(name)
+    if step is None:
+        return (
+            "one checkpoint of a run of Lightning: burnish.train.load_lightning(Net, "
+            f"{folder!r}) builds its module, and trainer.fit(..., ckpt_path={folder!r})"
+            " continues the run"
+        )
+    call = f"burnish.Checkpoints({run!r}).restore({int(step[1])}, ...)"
+    return f"one checkpoint of a run: {call} restores it"
+
+
+_STEP = re.compile(r"step(\d+)")
+"""What `burnish.Checkpoints` names its folders."""
 
 
 def lacks_checkpoints(folder: str) -> bool:

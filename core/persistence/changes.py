@@ -157,7 +157,10 @@ class ChangedParts:
         self, lines: list[str], path: str, stored_part: Named | str, live_part: str
     ) -> None:
         text = stored_part.text if isinstance(stored_part, Named) else stored_part
-        lines.append(f"{path}: stored {text:.80}, the module has {live_part:.80}")
+        line = f"{path}: stored {text:.80}, the module has {live_part:.80}"
+        lines.append(line)
+        if lines is self.found.noted:
+            self.found.replaced.append(line)
 
 
 def _is_synchronized(node: Mapping[str, object], cls: type[nn.Module]) -> bool:

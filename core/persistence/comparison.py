@@ -57,6 +57,8 @@ class HparamsComparison:
     """What the module does not tell, so that nothing was compared."""
     noted: list[str] = field(default_factory=list[str])
     """Differences that are the reader's choice: devices, dtypes, a related class."""
+    replaced: list[str] = field(default_factory=list[str])
+    """Those that entries show too: what came to stand elsewhere by hand."""
     unrelated: list[str] = field(default_factory=list[str])
     """That the class is another one, which has nothing to do with the stored one."""
     passed: frozenset[str] = frozenset()

@@ -26,6 +26,7 @@ from ...records.calls import explain_calls
 from ...records.entries.entries import Entries, library_part, wrappers_in
 from ...records.entries.entry import Entry
 from ...records.entries.select import selected
+from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.io.progress import Progress
 from ...records.io.source import Maps
@@ -48,6 +49,7 @@ from ..state.identity import adopt
 from ..state.lazy_tensors import materialize_lazy
 from ..state.loading.allowed import Allowed
 from ..state.loading.commit import Filling, assign_all, copy_all, is_shown
+from ..state.loading.cures import cure_of_replaced
 from ..state.loading.fillings import read_fillings
 from ..state.loading.plan import LoadPlan, plan_load
 from ..state.loading.post_hooks import PostHooks
@@ -420,7 +422,12 @@ def _plan_filling(
     is_ignored = record.reading.hyperparameters == "ignore"
     is_refused = not is_ignored and not is_part(record)
     differing = comparison.differing if is_refused else ()
-    plan = plan_load(content, record, allowed, differing, places)
+    try:
+        plan = plan_load(content, record, allowed, differing, places)
+    except RecordMismatchError as error:
+        if comparison.replaced:
+            error.add_cure(cure_of_replaced(comparison.replaced))
+        raise
     compare_ties(comparison, plan.split_parameters, module, record)
     plan.report.changed += lines_of_report(
         comparison, record, is_ignored=is_ignored, is_new=is_new

@@ -445,3 +445,19 @@ def test_what_a_subclass_added_is_kept_for_a_part_of_a_record() -> None:
 
     assert isinstance(part, SmallStaySingle)
     assert (part.most, part.keep) == (7, [])
+
+
+@pytest.mark.parametrize(
+    ("precision", "cure"),
+    [
+        ("float16", "Did you mean 'half'"),
+        ("float8_e4m3fn", "The dtype itself, torch.float8_e4m3fn, is one"),
+        ("int8", "quantize the module"),
+        (torch.int8, "quantize the module"),
+    ],
+)
+def test_what_others_call_a_precision_is_told_with_what_to_do(
+    precision: object, cure: str
+) -> None:
+    with pytest.raises(ValueError, match=cure):
+        stored(record_of(torch.ones(2)), precision)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import burnish
 from burnish.records import (
     Record,
     open_record,
@@ -91,3 +92,25 @@ def test_a_part_of_many_names_shows_some_and_no_markup_of_a_stranger() -> None:
     assert repr(part) == "<branch with 0, 1, 2, 3, 4, 5, 6, 7, ...>"
     assert "\x1b" not in repr(odd)
     assert "<b>" not in odd._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "name", ["clear", "copy", "pop", "setdefault", "to_dict", "update"]
+)
+def test_a_method_of_dicts_is_told_with_the_call_that_returns_a_dict(name: str) -> None:
+    nest = open_record(burnish.save_record({"opt": {"state": [torch.ones(2)]}}))
+    entries = Record.from_state_dict({"opt.state": torch.ones(2)})
+
+    with pytest.raises(AttributeError, match=r"to_data\(\)"):
+        getattr(nest, name)
+    with pytest.raises(AttributeError, match=r"to_data\(\) has one at 'opt'"):
+        getattr(nest["opt"], name)
+    with pytest.raises(AttributeError, match=r"open_record\(part\).to_state_dict"):
+        getattr(entries["opt"], name)
+
+
+def test_a_part_names_the_call_for_its_state_dict() -> None:
+    record = Record.from_state_dict({"model.weight": torch.ones(2)})
+
+    with pytest.raises(AttributeError, match=r"open_record\(part\).to_state_dict"):
+        _ = record["model"].state_dict

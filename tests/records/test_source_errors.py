@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -196,3 +197,15 @@ def test_zeros_behind_the_position_of_a_file_object_are_no_damage() -> None:
 
     with pytest.raises(ForeignFileError, match=r"file\.seek\(0\)"):
         open_record(stream)
+
+
+def test_a_checkpoint_of_lightning_names_load_lightning(tmp_path: Path) -> None:
+    """Its cure was a call that found nothing, returned 0 and restored nothing."""
+    folder = tmp_path / "run" / "last"
+    burnish.Checkpoints(tmp_path / "one").save(1, model=Net())
+    shutil.copytree(tmp_path / "one" / "step000000000001", folder)
+
+    with pytest.raises(IsADirectoryError, match=r"load_lightning\(Net, .*last'\)"):
+        open_record(folder)
+    with pytest.raises(IsADirectoryError, match=r"a run of Lightning, .* in last"):
+        open_record(tmp_path / "run")

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -160,6 +160,12 @@ class Checkpoint(os.PathLike[str]):
         record = open_part(self, name)
         return value_of(record) if self.manifest.parts[name].kind == VALUE else record
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.values or name in self.manifest.parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.parts, *self.values])
+
     @explain_calls("checkpoint.restore(dict(model=net){})", "read", is_home=False)
     @leaving_nothing_open
     def restore(
@@ -302,6 +308,8 @@ class Checkpoint(os.PathLike[str]):
 
     def _cure_of_absence(self, name: str) -> str:
         """Return what to do about a part that was not saved, or was as a number."""
+        if name == "step":
+            return f" The step comes first, without a name: restore({self.step}, ...)."
         if name in self.values:
             return f" It is a number; read it as checkpoints[{self.step}][{name!r}]."
         names = ", ".join(f"restore({n}=...)" for n in [*self.manifest.parts][:2])

@@ -2,8 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from torch import nn
@@ -28,6 +29,7 @@ from ...records.io.save_handle import SaveHandle, join_saves
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord, writer_for
+from ...records.source_errors import one_checkpoint
 from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
 from .checkpoint_arguments import (
     OPTIONS_OF_OTHERS,
@@ -200,6 +202,9 @@ class Checkpoints:
     def __contains__(self, step: object) -> bool:
         return step in self._by_number()
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.steps)
+
     def _by_number(self) -> Mapping[int, Place]:
         """Return the folders by number, once no save of this process goes on."""
         join_saves(self.folder)
@@ -341,6 +346,7 @@ class Checkpoints:
             if step == "latest" and not self._folders.complete():
                 if not filled:
                     raise nothing_to_restore(())
+                _refuse_run_of_lightning(self.folder)
                 return None
             return self[step]
 
@@ -545,11 +551,23 @@ def folders_at(folder: str | os.PathLike[str]) -> RunFolders:
 
 
 def _refuse_one_checkpoint(root: Place) -> None:
-    """Raise ValueError for the folder of one step, which would look like a new run."""
-    digits = root.name.removeprefix("step")
-    if digits.isdecimal() and size_at(root / FILE) is not None:
-        run = str(root.parent)
+    """Raise ValueError for one checkpoint's folder, which would look like a new run."""
+    has_number = root.name.removeprefix("step").isdecimal()
+    if (has_number or isinstance(root, Path)) and size_at(root / FILE) is not None:
         raise ValueError(
-            f"{root} is one checkpoint of a run, expected the folder of the run: "
-            f"burnish.Checkpoints({run!r}).restore({int(digits)}, ...)"
+            f"{root} is {one_checkpoint(str(root))}. Checkpoints takes the folder of "
+            "a run"
+        )
+
+
+def _refuse_run_of_lightning(root: Place) -> None:
+    """Raise ValueError for a run whose checkpoints are named in another way."""
+    if not isinstance(root, Path) or not root.is_dir():
+        return
+    names = [name for name in os.listdir(root) if not name.startswith((".", "step"))]
+    others = [root / name for name in names if (root / name / FILE).is_file()]
+    if others:
+        raise ValueError(
+            f"{root} holds no checkpoint of burnish.Checkpoints; {min(others).name!r} "
+            f"is {one_checkpoint(str(min(others)))}"
         )

@@ -145,6 +145,17 @@ def _replace_head(path: str, old_head: str, new_head: str) -> str:
     return new_head + path[len(old_head) :] if is_below else path
 
 
+def cure_of_replaced(replaced: Sequence[str]) -> str:
+    """Return what to do about parts that were ``replaced`` in the stored module."""
+    more = f"; and {len(replaced) - 4} more" if len(replaced) > 4 else ""
+    return (
+        "The stored module was changed after its constructor: "
+        f"{'; '.join(replaced[:4])}{more}. Change yours alike before it is filled: "
+        "load_record(module, file), or from_record(build, file) with a function that "
+        "builds and changes it."
+    )
+
+
 IGNORE = (
     "If the difference is meant: load_record, from_record and open_record take "
     'hyperparameters="ignore".'

@@ -388,3 +388,14 @@ def test_tied_parameters_of_a_module_that_ties_them_are_nothing_to_tell() -> Non
     report = burnish.core.report_of(new)
     assert report is not None
     assert report.changed == []
+
+
+def test_a_replaced_part_with_other_entries_is_named_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    net = Net()
+    net.fc = nn.GRU(2, 2)  # type: ignore[assignment]  # another layer than declared
+    net.save_record(tmp_path / "net.mpk")
+
+    with pytest.raises(RecordMismatchError, match=r"fc: stored .*GRU, the module has"):
+        Net.from_record(tmp_path / "net.mpk")

@@ -315,3 +315,19 @@ def test_a_part_of_another_step_is_named_whatever_numbers_were_saved(
 
     with pytest.raises(RecordFormatError, match="was not saved with step 2"):
         checkpoints.restore(model=net())
+
+
+def test_a_checkpoint_iterates_over_the_names_of_what_it_holds(tmp_path: Path) -> None:
+    checkpoint = Checkpoints(tmp_path).save(1, model=net(), loss=0.5)
+
+    assert [*checkpoint] == ["model", "loss"]
+    assert "loss" in checkpoint
+    assert "optim" not in checkpoint
+
+
+def test_a_step_passed_by_name_is_told_where_it_goes(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, model=net())
+
+    with pytest.raises(RecordMismatchError, match=r"The step comes first.*restore\(1,"):
+        checkpoints.restore(step=1, model=net())

@@ -524,3 +524,22 @@ def test_a_restore_of_nothing_is_told_which_parts_there_are(tmp_path: Path) -> N
     with pytest.raises(TypeError, match="Pass the objects to fill"):
         run[1].restore({})
     assert run.restore(rng=True) == 1
+
+
+def test_checkpoints_iterate_over_their_steps(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (3, 4):
+        checkpoints.save(step, model=net())
+
+    assert [*checkpoints] == [3, 4]
+
+
+def test_checkpoints_of_lightning_are_no_new_run(tmp_path: Path) -> None:
+    """A restore found no step, returned 0, and left the model untrained."""
+    saved = Checkpoints(tmp_path / "one").save(5, model=net())
+    shutil.copytree(saved.folder, tmp_path / "run" / "epoch=1")
+
+    with pytest.raises(ValueError, match=r"'epoch=1' is .*load_lightning"):
+        Checkpoints(tmp_path / "run").restore(model=net())
+    with pytest.raises(ValueError, match="load_lightning"):
+        Checkpoints(tmp_path / "run" / "epoch=1")
