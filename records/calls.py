@@ -242,6 +242,8 @@ _NEEDLESS: dict[Direction, dict[str, str]] = {
     },
     "write": {
         "safe_serialization": "nothing is pickled",
+        "overwrite": "a save takes the place of an older file, at once and whole",
+        "push_to_hub": "huggingface_hub.upload_folder uploads what was saved",
         "pickle_module": "nothing is pickled",
         "pickle_protocol": "nothing is pickled",
     },

@@ -116,8 +116,16 @@ def what_to_read(folder: str) -> str:
         return "a run of burnish.train.HyperState, whose load(...) continues it"
     if lacks_checkpoints(folder):
         return "a run that has no checkpoint yet: its folder 'checkpoints' holds none"
+    if "adapter_config.json" in names:
+        return (
+            f"an adapter of peft: peft.PeftModel.from_pretrained(base, {folder!r}) "
+            "adds it to its base model"
+        )
     if "config.json" in names:
-        return f"which burnish.from_pretrained({folder!r}, Net) reads"
+        file = os.path.join(folder, "model.safetensors")
+        has_file = "model.safetensors" in names
+        weights = f"; its weights alone are the file {file!r}" if has_file else ""
+        return f"which burnish.from_pretrained({folder!r}, Net) reads{weights}"
     if any(name.endswith(".safetensors.index.json") for name in names):
         return (
             f"a record in several files; burnish convert {folder!r} NEW.mpk makes one "

@@ -73,7 +73,12 @@ def config_object(cls: Any, config: Mapping[str, Any]) -> Any:
     """Return the configuration in ``config``, as an object that ``cls`` is built of."""
     config_class = getattr(cls, "config_class", None)
     if config_class is None:
-        raise UnknownClassError("", f"{cls.__qualname__} has no config_class")
+        names = config.get("architectures") or ["Net"]
+        raise UnknownClassError(
+            "",
+            f"{cls.__qualname__} has no config_class. Pass the class of the model "
+            f"itself: from_pretrained(folder, {names[0]})",
+        )
     kind = config.get("model_type", config_class.model_type)
     if config_class.model_type != kind:
         config_class = _config_class(kind, config_class)

@@ -241,3 +241,13 @@ def test_an_option_that_is_true_or_false_takes_nothing_else(
         TypeError, match=re.escape(f"{option} must be {choice}, got {value!r}")
     ):
         FLAGS[option](**{option: value})
+
+
+@pytest.mark.parametrize("option", ["overwrite", "push_to_hub", "safe_serialization"])
+def test_an_option_that_no_save_needs_is_told_to_be_left_out(
+    option: str, tmp_path: Path
+) -> None:
+    save: Any = burnish.save_pretrained
+
+    with pytest.raises(TypeError, match=f"'{option}'. Leave it out: "):
+        save(nn.Linear(1, 1), tmp_path, **{option: True})

@@ -94,8 +94,20 @@ def test_a_folder_of_checkpoints_names_checkpoints(tmp_path: Path) -> None:
 def test_a_folder_of_a_pretrained_module_names_from_pretrained(tmp_path: Path) -> None:
     Net().save_pretrained(tmp_path / "net")
 
-    with pytest.raises(IsADirectoryError, match=r"burnish\.from_pretrained\('"):
+    with pytest.raises(
+        IsADirectoryError, match=r"burnish\.from_pretrained\('.*model\.safetensors'$"
+    ):
         open_record(tmp_path / "net")
+
+
+def test_a_folder_of_an_adapter_names_peft(tmp_path: Path) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_text("{}")
+
+    with pytest.raises(IsADirectoryError, match=r"peft\.PeftModel\.from_pretrained"):
+        open_record(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"peft\.PeftModel\.from_pretrained"):
+        burnish.from_pretrained(tmp_path)
 
 
 def test_a_folder_of_shards_without_a_config_names_the_command_that_joins_them(

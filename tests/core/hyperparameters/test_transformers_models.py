@@ -1,11 +1,13 @@
 """Models of transformers are made of their configuration."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from torch import nn
 
-from burnish import module, open_record
+from burnish import from_pretrained, module, open_record
+from burnish.core.errors import UnknownClassError
 
 from ..small_configs import small_bert_config
 
@@ -76,3 +78,14 @@ def test_a_transformers_model_with_more_arguments_keeps_them_in_a_folder(
     save_pretrained(Headed(config, 5), tmp_path)
 
     assert from_pretrained(tmp_path, Headed).head.out_features == 5
+
+
+def test_an_auto_class_is_told_which_class_to_pass(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    model = transformers.BertModel(small_bert_config())
+    model.save_pretrained(tmp_path)
+
+    with pytest.raises(
+        UnknownClassError, match=r"from_pretrained\(folder, BertModel\)"
+    ):
+        from_pretrained(tmp_path, transformers.AutoModel)
