@@ -1,6 +1,7 @@
 """Configurations in files and texts: `load` and `dump`, `loads` and `dumps`."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from .formats import (
 )
 from .path import child, parts
 from .process.interrupts import leaving_nothing_open
+from .process.user_warning import warn_user
 from .short_text import short_repr
 from .spelling import did_you_mean
 from .storage.missing import missing_file
@@ -60,6 +62,8 @@ def load(
         tree, form = read_tree(file)
         name = os.fsdecode(file)
     part = _part(tree, key, name)
+    if form is not None and form.name == "yaml":
+        _warn_of_interpolations(part, name, key or "")
     return _build(cls, part, form, name, overrides, ignore_extra, ctx)
 
 
@@ -262,6 +266,32 @@ def _part(tree: Any, key: str | None, source: str) -> Any:
             raise ConfigError(source, [Problem(path, f"no such key.{hint}")])
         tree = next(item for n, item in tree.items() if str(n) == name)
     return {} if tree is None else tree
+
+
+def _warn_of_interpolations(tree: object, file: str, path: str) -> None:
+    """Warn of the first text that OmegaConf would resolve, and nothing here does."""
+    waiting = [(path, tree)]
+    # What anchors name again and again is looked at once.
+    seen_ids = set[int]()
+    while waiting:
+        path, item = waiting.pop()
+        if id(item) in seen_ids:
+            continue
+        seen_ids.add(id(item))
+        if isinstance(item, str) and _INTERPOLATION.search(item):
+            warn_user(
+                f"{file}: {path}: {short_repr(item)} is read as it is. Where an "
+                "interpolation is meant, pass OmegaConf.load(file) instead of the file."
+            )
+            return
+        pairs: Iterable[tuple[object, object]] = ()
+        if isinstance(item, dict | list):
+            pairs = item.items() if isinstance(item, dict) else enumerate(item)
+        waiting += reversed([(child(path, str(name)), part) for name, part in pairs])
+
+
+_INTERPOLATION = re.compile(r"(?<!\\)\$\{[\w.]+(:[^}]*)?\}")
+"""The name of another field, or of a resolver with its arguments."""
 
 
 def _is_omegaconf(source: object) -> bool:

@@ -270,7 +270,10 @@ class Preparation:
     ) -> None:
         # Looking for the nearest name takes time, and many hints help nobody.
         is_long = len(self.problems) >= MAX_SHOWN
-        hint = "" if is_long else did_you_mean(str(name), fields) or _list_of(fields)
+        hint = ""
+        if not is_long:
+            hint = did_you_mean(str(name), fields) or _OF_HYDRA.get(name, "")
+            hint = hint or _list_of(fields)
         message = f"unknown field for {cls.__name__}.{hint}"
         self.problems.append(Problem(child(path, str(name)), message))
 
@@ -410,6 +413,19 @@ def _with_old(
         elif is_default(f, value):
             tree[name] = old_value
     return tree
+
+
+_OF_HYDRA: dict[object, str] = {
+    "defaults": (
+        " Only Hydra reads it: compose the file with Hydra, and pass the config that "
+        "it returns in the place of the file."
+    ),
+    "_target_": (
+        " A file imports nothing: a field that takes several classes, as in "
+        "'optimizer: Adam | Lion', is told which by name."
+    ),
+}
+"""What to do about keys that mean something in files of Hydra."""
 
 
 def _list_of(names: Mapping[str, object]) -> str:

@@ -356,3 +356,33 @@ def test_a_dataclass_of_pydantic_has_the_defaults_that_its_fields_declare() -> N
     assert "Step size." in describe(OfPydantic)
     with pytest.raises(ConfigError, match=r"rate: .* greater than 0"):
         load(OfPydantic, None, ["rate=-1"])
+
+
+def test_an_interpolation_in_a_file_is_warned_of_once(tmp_path: Path) -> None:
+    """A string of Hydra's files was taken as it is, and named a folder '${name}'."""
+    file = tmp_path / "config.yaml"
+    file.write_text("name: ${oc.env:HOME}/x\nother: ${name}\n")
+
+    with pytest.warns(
+        UserWarning, match=r"config\.yaml: name: .*OmegaConf\.load"
+    ) as ws:
+        assert load(dict, file)["other"] == "${name}"
+
+    assert len(ws) == 1
+
+
+@pytest.mark.parametrize("text", [r"\${name}", "$name", "${}", "cost: ${"])
+def test_a_dollar_that_is_no_interpolation_is_read_in_silence(
+    text: str, tmp_path: Path
+) -> None:
+    dump({"name": text}, tmp_path / "config.yaml")
+
+    assert load(dict, tmp_path / "config.yaml") == {"name": text}
+
+
+@pytest.mark.parametrize(
+    ("key", "cure"), [("defaults", "compose the file"), ("_target_", "imports nothing")]
+)
+def test_a_key_of_hydra_is_told_what_to_do_instead(key: str, cure: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: unknown field for Config.*{cure}"):
+        load(Config, {key: "x"})
