@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
 
 from .classes.docstrings import docs_of
 from .classes.editable import is_editable
@@ -12,7 +11,7 @@ from .classes.fields import (
     fields_of,
     is_struct,
     is_struct_value,
-    members,
+    types_within,
 )
 from .encode import encode
 from .errors import ConfigError
@@ -78,12 +77,8 @@ def _mark(field: ClassField) -> str:
 
 def _struct_in(annotation: object) -> type | None:
     """Return the only class with fields that is in ``annotation``, however deep."""
-    structs: list[type] = []
-    for member in members(annotation):
-        if is_struct(member):
-            structs.append(member)
-        elif nested := [s for arg in get_args(member) if (s := _struct_in(arg))]:
-            structs.extend(nested)
+    kinds = types_within(annotation, is_entered=lambda _: False)
+    structs = [kind for kind in kinds if is_struct(kind)]
     return structs[0] if len(structs) == 1 else None
 
 

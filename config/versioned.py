@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard, get_args
+from typing import Any, TypeGuard
 
 from .classes.fields import (
     class_of,
@@ -11,12 +11,15 @@ from .classes.fields import (
     is_sequence,
     is_struct,
     item_type,
+    mapping_in,
     members,
+    sequence_in,
+    types_within,
 )
 from .classes.remembered import remembered
 from .classes.union_choice import struct_for
 from .errors import ConfigError, ConfigVersionError, Problem
-from .path import child, path_below
+from .path import child, item_index, path_below
 from .patterns import wildcard_values
 from .process.interrupts import raise_of_signal
 from .rewriting.rewrite_rule import RewriteRule
@@ -163,7 +166,8 @@ def _path_now(
             below = None if field is None else field.annotation
         elif is_mapping(member) or is_sequence(member):
             is_known = True
-            below = item_type(member, 0 if is_sequence(member) else path[0])
+            index = item_index(path[0]) or 0
+            below = item_type(member, index if is_sequence(member) else path[0])
         if names and below is not None:
             tail = _path_now(below, names[1:], since)
             if tail is not None:
@@ -213,7 +217,7 @@ def _computes(rule: RewriteRule, path: Sequence[str]) -> bool:
 
 def has_versions(annotation: object) -> bool:
     """Return whether a versioned class is anywhere in ``annotation``."""
-    return _has_versions(annotation, set())
+    return any(map(is_versioned, types_within(annotation)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,20 +229,25 @@ class _Upgrade:
     """Whether rules that only supply old defaults are applied as well."""
 
     def value(self, annotation: object, tree: Any, path: str) -> Any:
-        for member in members(annotation):
-            if is_items(tree) and is_sequence(member):
-                items = [
-                    self.value(item_type(member, i), item, child(path, i))
-                    for i, item in enumerate(tree)
-                ]
-                return items if isinstance(tree, list) else tuple(items)
-            if is_dict(tree) and is_mapping(member):
-                for key in list(tree):
-                    kind = item_type(member, key)
-                    tree[key] = self.value(kind, tree[key], child(path, key))
-                return tree
         struct = struct_for(annotation, tree)
-        return tree if struct is None else self._struct(struct, tree, path)
+        if struct is not None and not _may_be_items(annotation, struct, tree):
+            if type(tree) is dict and mapping_in(annotation) is not Any:
+                # The version goes, which told it from a dict with such keys.
+                tree = NamedStruct(struct.__name__, tree)
+            return self._struct(struct, tree, path)
+        if is_items(tree):
+            sequence = sequence_in(annotation)
+            items = [
+                self.value(item_type(sequence, i), item, child(path, i))
+                for i, item in enumerate(tree)
+            ]
+            return items if isinstance(tree, list) else tuple(items)
+        if is_dict(tree):
+            mapping = mapping_in(annotation)
+            for key in list(tree):
+                kind = item_type(mapping, key)
+                tree[key] = self.value(kind, tree[key], child(path, key))
+        return tree
 
     def _struct(self, cls: type, tree: object, path: str) -> object:
         rules: list[RewriteRule] = []
@@ -282,15 +291,7 @@ def _struct_names(cls: type) -> frozenset[str]:
 
 def _structs_in(cls: type) -> set[Any]:
     """Return the classes in ``cls``, itself included."""
-    visited: set[Any] = set()
-    waiting: list[object] = [cls]
-    while waiting:
-        for member in members(waiting.pop()):
-            if is_struct(member) and member not in visited:
-                visited.add(member)
-                waiting += [field.annotation for field in fields_of(member).values()]
-            waiting += get_args(member)
-    return visited
+    return set(filter(is_struct, types_within(cls)))
 
 
 def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
@@ -319,6 +320,17 @@ def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     return version
 
 
+def _may_be_items(annotation: object, struct: type, tree: object) -> bool:
+    """Return whether ``tree`` may be a dict with keys as well as a ``struct``.
+
+    One that says its version is none, and one that has the name of its class.
+    """
+    if not is_dict(tree) or mapping_in(annotation) is Any:
+        return False
+    is_named = isinstance(tree, NamedStruct) and bool(tree.name)
+    return not is_named and not (is_versioned(struct) and "version" in tree)
+
+
 def _apply(rule: RewriteRule, tree: object, path: str) -> None:
     try:
         rule.apply(tree)
@@ -327,27 +339,6 @@ def _apply(rule: RewriteRule, tree: object, path: str) -> None:
             Problem(path_below(path, p.path), p.message, p.kind) for p in error.problems
         ]
         raise ConfigError(error.source, inside) from error.__cause__
-
-
-def _has_versions(annotation: object, visited: set[object]) -> bool:
-    for member in members(annotation):
-        if is_sequence(member) or is_mapping(member):
-            args = getattr(member, "__args__", ())
-            if any(_has_versions(arg, visited) for arg in args):
-                return True
-        elif is_struct(member) and member not in visited:
-            visited.add(member)
-            if is_versioned(member):
-                return True
-            if _fields_have_versions(member, visited):
-                return True
-    return False
-
-
-def _fields_have_versions(cls: type, visited: set[object]) -> bool:
-    return any(
-        _has_versions(field.annotation, visited) for field in fields_of(cls).values()
-    )
 
 
 def _version_error(path: str, message: str) -> ConfigVersionError:

@@ -248,6 +248,7 @@ TESTED_IN = {
     "config/classes/hparam.py": "config/classes/test_editable.py",
     "config/classes/remade_fields.py": "config/validation/test_readback.py",
     "config/classes/known_classes.py": "config/classes/test_field_types.py",
+    "config/classes/type_parameters.py": "config/classes/test_keyed_types.py",
     "config/classes/pydantic_internals.py": "test_private_names_of_pydantic.py",
     "config/encode.py": "config/validation/test_readback.py",
     "config/errors.py": "config/test_files.py",

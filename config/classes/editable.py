@@ -13,6 +13,8 @@ from .fields import (
     stored_fields,
     underlying_type,
 )
+from .keyed_types import typed_keys
+from .type_parameters import aliased_type
 
 T = TypeVar("T")
 
@@ -35,6 +37,9 @@ It is a float to all else. In `Hparams`, ``Hparam(0.1, editable=True)`` says the
 
 def is_editable(annotation: object) -> bool:
     """Return whether a field of this type is marked, or an alternative of it is."""
+    aliased = aliased_type(annotation)
+    if aliased is not None:
+        return is_editable(aliased)
     if get_origin(annotation) is Annotated:
         kind, *marks = get_args(annotation)
         return EDITABLE in marks or is_editable(kind)
@@ -58,9 +63,19 @@ def _marked(
         if is_struct(kind) and kind not in above:
             for field in stored_fields(kind):
                 below = child(path, field.name)
-                if is_editable(field.annotation):
-                    yield below, underlying_type(field.annotation)
-                else:
-                    yield from _marked(field.annotation, below, (*above, kind))
-        elif is_mapping(kind) or is_sequence(kind):
-            yield from _marked(item_type(kind, 0), join(path, "*"), above)
+                yield from _marked_part(field.annotation, below, (*above, kind))
+        elif (named := typed_keys(kind)) and kind not in above:
+            for name, below in named.items():
+                yield from _marked_part(below, child(path, name), (*above, kind))
+        elif (is_mapping(kind) or is_sequence(kind)) and kind not in above:
+            below = item_type(kind, 0)
+            yield from _marked_part(below, join(path, "*"), (*above, kind))
+
+
+def _marked_part(
+    annotation: object, path: str, above: tuple[object, ...]
+) -> Iterator[tuple[str, object]]:
+    if is_editable(annotation):
+        yield path, underlying_type(annotation)
+    else:
+        yield from _marked(annotation, path, above)

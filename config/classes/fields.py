@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import (
     Callable,
+    Collection,
     Container,
     Iterable,
     Iterator,
@@ -29,8 +30,15 @@ from typing import (
 )
 
 from .field_types import is_field_type, n_registered
+from .keyed_types import named_items, typed_keys
 from .pydantic_internals import is_complete
 from .remembered import remembered
+from .type_parameters import (
+    aliased_type,
+    parameter_values,
+    variables_in,
+    with_parameters,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -205,8 +213,9 @@ def members(annotation: object) -> tuple[object, ...]:
 def underlying_type(annotation: Any) -> object:
     """Return ``annotation`` without what does not change the values it allows."""
     while True:
-        if type(annotation).__name__ == "TypeAliasType":  # typing's from Python 3.12 on
-            annotation = annotation.__value__
+        aliased = aliased_type(annotation)
+        if aliased is not None:
+            annotation = aliased
         elif get_origin(annotation) in (Annotated, typing.Final, typing.ClassVar):
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, dataclasses.InitVar):
@@ -226,6 +235,32 @@ def _bound_of(variable: typing.TypeVar) -> object:
     return Any if variable.__bound__ is None else variable.__bound__
 
 
+def types_within(
+    annotation: object,
+    *,
+    is_entered: Callable[[type], bool] = lambda _: True,
+    by_name: bool = True,
+) -> list[Any]:
+    """Return the classes and containers in ``annotation``, at any depth, each once.
+
+    What is in the fields of a class is among them where ``is_entered`` says so, and in
+    a typed dict with ``by_name``. An alias may contain itself, so whoever walks through
+    types should ask here.
+    """
+    types_so_far: list[Any] = []
+    waiting = [annotation]
+    while waiting:
+        for member in members(waiting.pop()):
+            if member in types_so_far:
+                continue
+            types_so_far.append(member)
+            if not is_struct(member):
+                waiting += type_parts(member) if by_name else get_args(member)
+            elif is_entered(member):
+                waiting += [field.annotation for field in fields_of(member).values()]
+    return types_so_far
+
+
 def allows_none(annotation: object) -> bool:
     """Return whether ``None`` is among the values."""
     if annotation in _PLAIN:
@@ -236,7 +271,16 @@ def allows_none(annotation: object) -> bool:
 
 
 def item_type(annotation: object, key: object) -> object:
-    """Return the type of the item at ``key`` of a container, Any if unknown."""
+    """Return the type of the item at ``key`` of a container, Any if unknown.
+
+    Of several containers (`sequence_in`, `mapping_in`) it is the union of their types.
+    """
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [item_type(member, key) for member in members(annotation)]
+        return _any_of([kind for kind in kinds if kind is not Any])
+    named = typed_keys(annotation)
+    if named is not None and isinstance(key, str):
+        return named.get(key, Any)
     types_of_items = item_types(annotation)
     if types_of_items is not None:
         return (
@@ -246,7 +290,7 @@ def item_type(annotation: object, key: object) -> object:
         )
     args = get_args(annotation)
     origin = get_origin(annotation) or annotation
-    if not args or not isinstance(origin, type):
+    if not args or not isinstance(origin, type) or named is not None:
         return Any
     if issubclass(origin, Mapping):
         return args[1] if len(args) > 1 else Any
@@ -257,20 +301,32 @@ def item_type(annotation: object, key: object) -> object:
     return args[0]
 
 
+def key_type(annotation: object) -> Any:
+    """Return the type of the keys of a mapping, or of several; Any if unknown."""
+    kinds = [
+        str if typed_keys(kind) is not None else (get_args(kind) or (Any,))[0]
+        for kind in members(annotation)
+    ]
+    return Any if Any in kinds else _any_of(kinds)
+
+
+def _any_of(kinds: list[Any]) -> Any:
+    if len(kinds) > 1:
+        return Union[tuple(kinds)]  # noqa: UP007  # as many as there are
+    return kinds[0] if kinds else Any
+
+
 def item_types(annotation: object) -> tuple[object, ...] | None:
     """Return the types of the items of a ``NamedTuple``, None of anything else."""
-    names = getattr(annotation, "_fields", None)
-    if names is None or not isinstance(annotation, type):
-        return None
-    if not issubclass(annotation, tuple):
-        return None
-    return _item_types(annotation)
+    return named_items(annotation)
 
 
-@remembered
-def _item_types(cls: Any) -> tuple[Any, ...]:
-    hints = _hints(cls)
-    return tuple(hints.get(name, Any) for name in cls._fields)
+def type_parts(annotation: object) -> tuple[object, ...]:
+    """Return the types that ``annotation`` is made of: of items, keys, alternatives."""
+    named = typed_keys(annotation)
+    if named is not None:
+        return tuple(named.values())
+    return () if literals(annotation) else get_args(annotation)
 
 
 def is_mapping(annotation: object) -> bool:
@@ -295,10 +351,10 @@ def _structs_in(annotation: object, n_field_types: int) -> tuple[type, ...]:
 
 def may_hold_structs(annotation: object) -> bool:
     """Return whether a struct may stand in a value, at any depth: in no numbers."""
-    arguments = get_args(annotation)
-    if arguments and get_origin(annotation) is not Literal:
-        return any(map(may_hold_structs, arguments))
-    return not arguments and annotation not in _LEAVES
+    return any(
+        kind not in _LEAVES and not literals(kind) and not type_parts(kind)
+        for kind in types_within(annotation, is_entered=lambda _: False)
+    )
 
 
 _LEAVES = (int, float, str, bool, complex, bytes, type(None), ...)
@@ -313,13 +369,21 @@ def field_types_in(annotation: object) -> list[object]:
 
 
 def mapping_in(annotation: object) -> object:
-    """Return the first mapping among the alternatives, Any if there is none."""
-    return next((m for m in members(annotation) if is_mapping(m)), Any)
+    """Return the mapping among the alternatives, the union of several, Any of none.
+
+    A named tuple counts where there is no other: files may have it by its names.
+    """
+    kinds = members(annotation)
+    mappings = [m for m in kinds if is_mapping(m)]
+    return _any_of(mappings or [m for m in kinds if item_types(m) is not None])
 
 
 def sequence_in(annotation: object) -> object:
-    """Return the first list, tuple or set among the alternatives, Any if none is."""
-    return next((m for m in members(annotation) if is_sequence(m)), Any)
+    """Return the list, tuple or set among the alternatives.
+
+    It is the union of several, Any if there is none.
+    """
+    return _any_of([m for m in members(annotation) if is_sequence(m)])
 
 
 def declared_items(
@@ -341,11 +405,11 @@ def declared_items(
 def is_sequence(annotation: object) -> bool:
     """Return whether ``annotation`` is a list, a tuple, a set or the like."""
     origin = get_origin(annotation) or annotation
-    kinds = (Sequence, set, frozenset)
+    kinds = (Sequence, Set)
     text = (str, bytes, bytearray)
     return (
         isinstance(origin, type)
-        and issubclass(origin, kinds)
+        and (issubclass(origin, kinds) or origin in (Iterable, Collection))
         and not issubclass(origin, text)
         and not is_field_type(origin)
     )
@@ -353,6 +417,8 @@ def is_sequence(annotation: object) -> bool:
 
 def is_set(annotation: object) -> bool:
     """Return whether ``annotation`` is a set, whose items have no order."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return all(map(is_set, members(annotation)))
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, Set)
 
@@ -417,12 +483,11 @@ def _hints_of(declared: object) -> dict[str, Any]:
 
     Raises TypeError for a variable of a base: pydantic takes any value for it.
     """
-    cls = class_of(declared)
+    cls, values = class_of(declared), parameter_values(declared)
     names = getattr(cls, "__parameters__", ())
-    types_of = dict(zip(names, get_args(declared), strict=False))
     hints = _hints(cls)
     for name, hint in hints.items():
-        free = _variables_in(hint)
+        free = variables_in(hint)
         unknown = [str(variable) for variable in free if variable not in names]
         if unknown:
             raise TypeError(
@@ -430,16 +495,8 @@ def _hints_of(declared: object) -> dict[str, Any]:
                 f"{unknown[0]} of a base class. Annotate the field again in "
                 f"{cls.__qualname__}, or derive from Hparams, which resolves it."
             )
-        if types_of and free:
-            chosen = tuple(types_of[variable] for variable in free)
-            hints[name] = chosen[0] if hint in free else hint[chosen]
+        hints[name] = with_parameters(hint, values)
     return hints
-
-
-def _variables_in(hint: object) -> tuple[Any, ...]:
-    if isinstance(hint, typing.TypeVar):
-        return (hint,)
-    return () if isinstance(hint, type) else getattr(hint, "__parameters__", ())
 
 
 def _factory_of(factory: Any) -> Callable[[], Any] | None:

@@ -1,16 +1,25 @@
 """Which classes a config may declare: pydantic's, and those that users told of."""
 
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import Collection, Container
+from typing import Any, get_origin
 
 from .field_types import is_field_type
-from .fields import fields_of, is_model, is_struct, literals, members
+from .fields import is_model, is_struct, types_within
 from .remembered import remembered
+
+_ABSTRACT = (Collection, Container)
+"""Of these pydantic makes no values: what is in them would stay as a file has it."""
 
 
 def unknown_class(annotation: object) -> type | None:
     """Return a class in ``annotation`` that neither pydantic nor a user told of."""
-    return next(_unknown(annotation, set()), None)
+    # A model within was checked when it was made.
+    root: Any = annotation
+    kinds = types_within(
+        annotation, is_entered=lambda cls: cls is root or not is_model(cls)
+    )
+    unknown: Any = next(filter(_is_unknown, kinds), None)
+    return get_origin(unknown) or unknown
 
 
 def holds_field_types(annotation: object) -> bool:
@@ -18,27 +27,17 @@ def holds_field_types(annotation: object) -> bool:
 
     A text, of which nobody knows yet what it names, may be one.
     """
-    return isinstance(annotation, str) or any(
-        is_field_type(member) or any(map(holds_field_types, get_args(member)))
-        for member in members(annotation)
+    kinds = types_within(annotation, is_entered=lambda _: False)
+    return any(isinstance(kind, str) or is_field_type(kind) for kind in kinds)
+
+
+def _is_unknown(kind: Any) -> bool:
+    if is_field_type(kind) or is_struct(kind):
+        return False
+    cls = get_origin(kind) or kind
+    return cls in _ABSTRACT or (
+        cls is kind and isinstance(kind, type) and not _is_known(kind)
     )
-
-
-def _unknown(annotation: object, visited: set[object]) -> Iterator[type]:
-    for member in members(annotation):
-        if is_field_type(member) or literals(member):
-            continue
-        if is_struct(member):
-            # A model was checked when it was made.
-            if member not in visited and not (is_model(member) and visited):
-                visited.add(member)
-                for field in fields_of(member).values():
-                    yield from _unknown(field.annotation, visited)
-        elif get_args(member):
-            for argument in get_args(member):
-                yield from _unknown(argument, visited)
-        elif isinstance(member, type) and not _is_known(member):
-            yield member
 
 
 @remembered

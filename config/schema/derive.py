@@ -21,8 +21,10 @@ from ..classes.fields import (
     item_types,
     literals,
     members,
+    type_parts,
 )
 from ..classes.pydantic_internals import has_validators
+from ..classes.type_parameters import aliased_type
 from ..encode import encode, to_plain
 from ..errors import ConfigError
 from ..path import join
@@ -42,7 +44,7 @@ def type_of(annotation: object) -> t.Type:
 
 def limits_values(annotation: object) -> bool:
     """Return whether a value may be refused that is of the type: bounds, validators."""
-    return _limits(annotation, set())
+    return _limits(annotation, [])
 
 
 def own_types_in(cls: type) -> dict[str, str]:
@@ -60,19 +62,23 @@ def _own_types(
             for field in fields_of(member).values():
                 below = (*path, field.name)
                 yield from _own_types(field.annotation, below, (*above, member))
-        elif is_mapping(member) or is_sequence(member):
-            for arg in get_args(member):
-                yield from _own_types(arg, (*path, "*"), above)
+        elif (is_mapping(member) or is_sequence(member)) and member not in above:
+            for part in type_parts(member):
+                yield from _own_types(part, (*path, "*"), (*above, member))
 
 
-def _limits(annotation: object, visited: set[object]) -> bool:
+def _limits(annotation: object, visited: list[object]) -> bool:
+    if annotation in visited:
+        return False
+    visited.append(annotation)
+    aliased = aliased_type(annotation)
+    if aliased is not None:
+        return _limits(aliased, visited)
     if get_origin(annotation) is Annotated:
         kind, *marks = get_args(annotation)
         return any(mark is not EDITABLE for mark in marks) or _limits(kind, visited)
-    if not is_struct(annotation) or annotation in visited:
-        args = () if literals(annotation) else get_args(annotation)
-        return any(_limits(arg, visited) for arg in args)
-    visited.add(annotation)
+    if not is_struct(annotation):
+        return any(_limits(part, visited) for part in type_parts(annotation))
     if has_validators(annotation):
         return True
     return hasattr(annotation, "__post_init__") or any(
@@ -80,7 +86,7 @@ def _limits(annotation: object, visited: set[object]) -> bool:
     )
 
 
-def _type(annotation: object, above: tuple[type, ...]) -> t.Type:
+def _type(annotation: object, above: tuple[object, ...]) -> t.Type:
     kinds = [m for m in members(annotation) if m is not type(None) and m is not None]
     alternatives = _unique(_single(kind, above) for kind in kinds)
     if not alternatives:
@@ -91,7 +97,7 @@ def _type(annotation: object, above: tuple[type, ...]) -> t.Type:
     return t.Option(value_type) if len(kinds) < len(members(annotation)) else value_type
 
 
-def _single(kind: object, above: tuple[type, ...]) -> t.Type:
+def _single(kind: object, above: tuple[object, ...]) -> t.Type:
     args = get_args(kind)
     if is_struct(kind):
         # A struct within itself has no end as data, so inside it stands by its name.
@@ -101,16 +107,19 @@ def _single(kind: object, above: tuple[type, ...]) -> t.Type:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         variants = {name: _value(member) for name, member in kind.__members__.items()}
         return t.Enum(kind.__name__, variants)
+    if (is_mapping(kind) or is_sequence(kind)) and kind in above:
+        return t.Ref(getattr(kind, "__name__", "") or str(kind))
     if is_mapping(kind):
+        above = (*above, kind)
         # A Counter's values are numbers, so it names its keys only.
         key, value = (*args, int) if len(args) == 1 else args or (Any, Any)
         return t.Dict(_type(key, above), _type(value, above))
     if is_sequence(kind):
-        return _sequence(kind, args, above)
+        return _sequence(kind, args, (*above, kind))
     return t.Primitive(getattr(kind, "__name__", None) or str(kind))
 
 
-def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[type, ...]) -> t.Type:
+def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[object, ...]) -> t.Type:
     origin = getattr(kind, "__origin__", kind)
     types_of_items = item_types(kind)
     if types_of_items is not None:
@@ -121,7 +130,7 @@ def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[type, ...]) -> t.Ty
     return t.List(_type(args[0] if args else Any, above), is_set(kind))
 
 
-def _struct(cls: type, above: tuple[type, ...]) -> t.Struct:
+def _struct(cls: type, above: tuple[object, ...]) -> t.Struct:
     docs = docs_of(cls)
     fields = {
         field.name: t.Field(

@@ -6,7 +6,7 @@ out of number fields, to be put back once the values are checked.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -17,19 +17,23 @@ from ..classes.fields import (
     MISSING,
     ClassField,
     allows_none,
+    class_of,
     computed_of,
     extra_of,
     field_types_in,
     fields_of,
-    is_mapping,
-    is_sequence,
     is_set,
     is_struct_value,
     item_type,
+    item_types,
+    key_type,
     literals,
+    mapping_in,
     members,
+    sequence_in,
     structs_in,
 )
+from ..classes.keyed_types import is_closed, typed_keys
 from ..classes.union_choice import (
     check_declared_classes,
     is_choice,
@@ -44,7 +48,7 @@ from ..schedule.number import as_kind, schedule_of, start_of
 from ..schedule.schedule import Schedule, looks_scheduled
 from ..short_text import first_names, short_repr
 from ..spelling import did_you_mean
-from ..tree import BeyondFloatError, Rounded, Weak, bare, is_dict, is_items
+from ..tree import BeyondFloatError, NamedStruct, Rounded, Weak, bare, is_dict, is_items
 from ..versioned import upgrade
 from .own_types import OwnTypeText, own_type_value
 from .pydantic_check import check
@@ -107,11 +111,10 @@ class Preparation:
         structs = structs_for(annotation, tree)
         if structs:
             return self._of_one(annotation, structs, tree, path, steps)
-        for member in members(annotation):
-            if is_dict(tree) and is_mapping(member):
-                return self._dict(member, tree, path, steps)
-            if is_items(tree) and is_sequence(member):
-                return self._items(member, tree, path, steps)
+        if is_dict(tree) and (mapping := mapping_in(annotation)) is not Any:
+            return self._dict(mapping, tree, path, steps)
+        if is_items(tree) and (sequence := sequence_in(annotation)) is not Any:
+            return self._items(sequence, tree, path, steps)
         return bare(tree)
 
     def _number(
@@ -202,7 +205,8 @@ class Preparation:
                 kinds = [c for c, t in zip(structs, trials, strict=True) if t]
                 return check(Union[tuple(kinds)], prepared)  # noqa: UP007
         prepared = self._struct(structs[0], tree, path, steps)
-        return self._chosen(annotation, structs[0], prepared, path)
+        is_certain = isinstance(tree, NamedStruct) and tree.name == structs[0].__name__
+        return self._chosen(annotation, structs[0], prepared, path, is_certain)
 
     def _trial(
         self, cls: type, tree: object, path: str, steps: tuple[Step, ...]
@@ -219,10 +223,20 @@ class Preparation:
         return prepared, trial
 
     def _chosen(
-        self, annotation: object, cls: type, prepared: dict[str, object], path: str
+        self,
+        annotation: object,
+        cls: type,
+        prepared: dict[str, object],
+        path: str,
+        is_certain: bool,
     ) -> object:
-        """Return what is certain to become ``cls``, and not another of a union."""
-        if not is_choice(annotation):
+        """Return what is certain to become ``cls``, and not another of a union.
+
+        Beside a class a dict may stand in the union, with any keys: where the file
+        gives no name, pydantic decides.
+        """
+        is_dict_too = is_certain and mapping_in(annotation) is not Any
+        if not is_choice(annotation) and not is_dict_too:
             return prepared
         try:
             return check(cls, prepared)
@@ -266,7 +280,7 @@ class Preparation:
             self._field(f, f.name, {}, path, steps, prepared)
 
     def _unknown(
-        self, cls: type, name: object, path: str, fields: Mapping[str, ClassField]
+        self, cls: type, name: object, path: str, fields: Mapping[str, object]
     ) -> None:
         # Looking for the nearest name takes time, and many hints help nobody.
         is_long = len(self.problems) >= MAX_SHOWN
@@ -284,15 +298,33 @@ class Preparation:
         path: str,
         steps: tuple[Step, ...],
     ) -> dict[object, object]:
-        keys: object = (getattr(annotation, "__args__", None) or (Any,))[0]
+        keys = key_type(annotation)
         if keys not in (str, Any):
             self._check_keys(keys, tree, path)
+        for key in self._unknown_keys(annotation, tree, path):
+            tree = {name: item for name, item in tree.items() if name != key}
+        positions = _positions(annotation, tree)
         return {
             self._key(keys, key, path): self.value(
                 item_type(annotation, key), item, child(path, key), (*steps, i)
             )
-            for i, (key, item) in enumerate(tree.items())
+            for i, (key, item) in zip(positions, tree.items(), strict=True)
         }
+
+    def _unknown_keys(
+        self, annotation: object, tree: dict[object, object], path: str
+    ) -> list[object]:
+        """Return the keys that a ``TypedDict`` does not have, and note them."""
+        kinds = [class_of(member) for member in members(annotation)]
+        if not all(map(is_closed, kinds)):
+            return []
+        types_by_key: dict[str, object] = {}
+        for member in members(annotation):
+            types_by_key |= typed_keys(member) or {}
+        unknown = [key for key in tree if key not in types_by_key]
+        for key in unknown if not self.ignore_extra else ():
+            self._unknown(kinds[0], key, path, types_by_key)
+        return unknown
 
     def _key(self, keys: object, key: object, path: str) -> object:
         if isinstance(key, Rounded):
@@ -323,7 +355,7 @@ class Preparation:
             struct = struct_for(annotation, text)
             if struct is not None and not _takes_text(annotation, text):
                 prepared = self._struct(struct, {}, path, steps)
-                return self._chosen(annotation, struct, prepared, path)
+                return self._chosen(annotation, struct, prepared, path, True)
             if not _may_be_scheduled(annotation, text):
                 return _word(annotation, text)
             try:
@@ -336,6 +368,20 @@ class Preparation:
         # A number that already follows its schedule stays where it is.
         now = text if isinstance(text, int | float) else start_of(schedule)
         return as_kind(schedule, kind, now)
+
+
+def _positions(annotation: object, tree: dict[object, object]) -> Sequence[int]:
+    """Return where each item will stand: declared keys come in the order of the class.
+
+    A named tuple has all of them, and a typed dict those that are in the file.
+    """
+    declared: Collection[object] = typed_keys(annotation) or ()
+    if not declared:
+        return range(len(tree))
+    if item_types(annotation) is None:
+        declared = [key for key in declared if key in tree]
+    order = [*declared, *(key for key in tree if key not in declared)]
+    return [order.index(key) for key in tree]
 
 
 def _takes_text(annotation: object, text: str) -> bool:

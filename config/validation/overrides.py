@@ -11,11 +11,12 @@ from ..classes.fields import (
     ClassField,
     extra_of,
     fields_of,
-    is_mapping,
     is_sequence,
     item_type,
     literals,
+    mapping_in,
     members,
+    sequence_in,
     structs_in,
 )
 from ..classes.union_choice import check_declared_classes, name_problems, struct_for
@@ -155,13 +156,13 @@ class _Cursor:
         struct = struct_for(self.annotation, value)
         if struct is not None:
             return self._enter_struct(struct, value, name)
-        for member in members(self.annotation):
-            if is_items(value) and is_sequence(member):
-                return self._enter_list(member, value, name)
-            if is_dict(value) and (is_mapping(member) or member is Any):
-                key = self._key(value, name)
-                kind = item_type(member, key)
-                return self._at(value, key, kind, child(self.path, key))
+        if is_items(value) and (kind := sequence_in(self.annotation)) is not Any:
+            return self._enter_list(kind, value, name)
+        mapping = mapping_in(self.annotation)
+        if is_dict(value) and (mapping is not Any or Any in members(self.annotation)):
+            key = self._key(value, name)
+            kind = item_type(mapping, key)
+            return self._at(value, key, kind, child(self.path, key))
         raise self._no_field(name)
 
     def check_tag(self, name: str, value: object) -> None:
@@ -222,7 +223,7 @@ class _Cursor:
         knowing = [cls for cls in structs if _field(cls, name) is not None]
         if structs:
             return NamedStruct((knowing or structs)[0].__name__)
-        if any(is_mapping(m) or m is Any for m in kinds):
+        if mapping_in(self.annotation) is not Any or Any in kinds:
             return {}
         return [] if any(is_sequence(m) for m in kinds) else None
 

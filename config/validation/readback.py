@@ -16,13 +16,14 @@ from collections.abc import (
     Sequence,
     Set,
 )
-from typing import Any, cast, get_args, get_origin
+from typing import Any, cast, get_origin
 
 from ..classes.field_types import Ctx, encoded, is_field_type
 from ..classes.fields import (
     declared_as,
     is_struct_value,
     item_type,
+    key_type,
     mapping_in,
     members,
     sequence_in,
@@ -211,7 +212,7 @@ def _in_mapping(
     if not _is_same_container(annotation, value, again):
         return _misread(value, again, path)
     kind = mapping_in(annotation)
-    keys = (get_args(kind) or (Any,))[0]
+    keys = key_type(kind)
     for (key, item), (key_again, item_again) in zip(
         value.items(), again.items(), strict=True
     ):

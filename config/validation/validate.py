@@ -1,19 +1,22 @@
 """The one way from a raw tree to an object: upgrade, override, prepare, check."""
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..classes.field_types import Ctx, is_field_type, n_registered
 from ..classes.fields import (
+    ClassField,
     fields_of,
     is_mapping,
     is_model,
-    is_sequence,
     is_struct,
+    key_type,
     literals,
     members,
+    type_parts,
 )
+from ..classes.keyed_types import typed_keys
 from ..classes.remembered import remembered
 from ..classes.union_choice import is_choice
 from ..errors import ConfigError
@@ -119,32 +122,36 @@ def _is_strict(annotation: object) -> bool:
 
 @remembered
 def _is_strict_among(annotation: object, n_field_types: int) -> bool:
-    return _strict(annotation, set())
-
-
-def _strict(annotation: object, visited: set[object]) -> bool:
-    kinds = members(annotation)
-    # What of several is meant is ours to say, and the same for every format.
-    if is_choice(annotation) or not _is_plain_union(kinds):
-        return False
-    for member in kinds:
-        if is_field_type(member):
+    alternatives: list[tuple[object, ...]] = []
+    waiting = [annotation]
+    while waiting:
+        kind = waiting.pop()
+        kinds = members(kind)
+        if kinds in alternatives:
+            continue
+        alternatives.append(kinds)
+        # What of several is meant is ours to say, and the same for every format.
+        if is_choice(kind) or not _is_plain_union(kinds):
             return False
-        if is_mapping(member) or is_sequence(member):
-            args = getattr(member, "__args__", ())
-            # Keys that are converted may become one.
-            if is_mapping(member) and args and args[0] not in (str, Any):
-                return False
-            if not all(_strict(arg, visited) for arg in args):
-                return False
-        elif is_struct(member) and member not in visited:
-            visited.add(member)
-            if not is_model(member) or member.model_config.get("extra") != "forbid":
-                return False
-            fields = fields_of(member).values()
-            if not all(_strict(field.annotation, visited) for field in fields):
-                return False
+        if not all(map(_is_strict_alone, kinds)):
+            return False
+        for member in kinds:
+            parts = [f.annotation for f in _fields(member)] or type_parts(member)
+            waiting.extend(parts)
     return True
+
+
+def _fields(kind: object) -> Collection[ClassField]:
+    return fields_of(kind).values() if is_struct(kind) else ()
+
+
+def _is_strict_alone(kind: object) -> bool:
+    if is_struct(kind):
+        return is_model(kind) and kind.model_config.get("extra") == "forbid"
+    # Keys that are converted may become one, and those that a typed dict lacks are
+    # dropped.
+    are_texts = not is_mapping(kind) or key_type(kind) in (str, Any)
+    return are_texts and typed_keys(kind) is None and not is_field_type(kind)
 
 
 def _is_plain_union(kinds: tuple[object, ...]) -> bool:

@@ -5,7 +5,6 @@ import inspect
 import pathlib
 import typing
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -22,8 +21,10 @@ from ...config.classes.fields import (
     item_type,
     item_types,
     members,
+    types_within,
 )
 from ...config.classes.fields import literals as literal_values
+from ...config.classes.keyed_types import typed_keys
 from ...config.versioned import Versioned
 from ..modules.classes import by_class
 from ..modules.registry import Node
@@ -89,7 +90,7 @@ def item_hint(hint: Hint, key: object) -> Hint:
     if unresolved(hint) is not None:
         return hint  # nobody knows what it says of items either
     if isinstance(key, str):
-        for keyed in filter(None, map(_hints_by_key, members(hint))):
+        for keyed in filter(None, map(typed_keys, members(hint))):
             return keyed.get(key, Any)
     for member in members(hint):
         item = item_type(member, key)
@@ -102,7 +103,7 @@ def has_one_item_hint(hint: Hint) -> bool:
     """Return whether `item_hint` is the same for every index, or for every key."""
     return not any(
         item_types(member) is not None
-        or _hints_by_key(member) is not None
+        or typed_keys(member) is not None
         or (
             typing.get_origin(member) is tuple
             and typing.get_args(member)[-1:] != (Ellipsis,)
@@ -114,18 +115,15 @@ def has_one_item_hint(hint: Hint) -> bool:
 def needs_class(hint: Hint) -> bool:
     """Return whether plain data alone does not make a value of ``hint``."""
     kinds = (enum.Enum, pathlib.PurePath, set, frozenset)
-    for member in members(hint):
+    # What a typed dict declares is asked for item by item, of what is in it.
+    for member in types_within(hint, is_entered=lambda _: False, by_name=False):
         origin = typing.get_origin(member) or member
         if (
             is_struct(origin)
             or is_field_type(origin)
             or (isinstance(origin, type) and issubclass(origin, kinds))
+            or any(isinstance(value, enum.Enum) for value in literal_values(member))
         ):
-            return True
-        if origin is typing.Literal:
-            if any(isinstance(v, enum.Enum) for v in literal_values(member)):
-                return True
-        elif any(map(needs_class, typing.get_args(member))):
             return True
     return False
 
@@ -191,7 +189,7 @@ def _hint_of_keywords(cls: type[nn.Module]) -> Hint:
             continue
         declared, variadic = argument_hints(parent), variadic_of(parent)
         keywords = declared.get(variadic.get(inspect.Parameter.VAR_KEYWORD, ""), Any)
-        hints |= _hints_by_key(dict_of(keywords)) or {}
+        hints |= typed_keys(dict_of(keywords)) or {}
         hints |= {n: h for n, h in declared.items() if n not in variadic.values()}
     telling = {
         name: hint
@@ -203,22 +201,6 @@ def _hint_of_keywords(cls: type[nn.Module]) -> Hint:
     # Type checkers know a TypedDict by its literal alone, and these keys are found now.
     make_type: Any = typing.TypedDict
     return typing.Unpack[make_type("Keywords", telling, total=False)]
-
-
-def _hints_by_key(hint: Hint) -> Mapping[str, Hint] | None:
-    """Return what a ``TypedDict`` declares of its items, None of anything else."""
-    is_keyed = isinstance(hint, type) and hasattr(hint, "__required_keys__")
-    return _hints_of_keys(hint) if is_keyed and issubclass(hint, dict) else None
-
-
-@lru_cache(maxsize=256)
-def _hints_of_keys(cls: Any) -> Mapping[str, Hint]:
-    hints = known_hints(cls, include_extras=True)
-    marks = (typing.Required, typing.NotRequired)
-    return {
-        key: typing.get_args(hint)[0] if typing.get_origin(hint) in marks else hint
-        for key, hint in hints.items()
-    }
 
 
 def _hint_of_default(default: object) -> Hint:

@@ -1,0 +1,62 @@
+"""Types that declare their items by name: typed dicts and named tuples."""
+
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from .annotations import known_hints
+from .remembered import remembered
+from .type_parameters import parameter_values, with_parameters
+
+_MARKS = ("Required", "NotRequired", "ReadOnly")
+
+
+def typed_keys(annotation: object) -> Mapping[str, object] | None:
+    """Return the types of items by name, None where they have no names."""
+    cls: object = get_origin(annotation) or annotation
+    if not (_is_typed_dict(cls) or _is_named_tuple(cls)):
+        return None
+    hints = _hints_of(cls)
+    values = parameter_values(annotation)
+    if not values:
+        return hints
+    return {name: with_parameters(hint, values) for name, hint in hints.items()}
+
+
+def named_items(annotation: object) -> tuple[object, ...] | None:
+    """Return the types of the items of a ``NamedTuple``, None of anything else."""
+    is_named = _is_named_tuple(get_origin(annotation) or annotation)
+    keys = typed_keys(annotation) if is_named else None
+    return None if keys is None else tuple(keys.values())
+
+
+def is_closed(cls: object) -> bool:
+    """Return whether ``cls`` is a ``TypedDict`` that takes no keys but its own."""
+    extra = getattr(cls, "__pydantic_config__", {}).get("extra")
+    return _is_typed_dict(cls) and extra not in ("allow", "ignore")
+
+
+def _is_typed_dict(cls: object) -> bool:
+    if not isinstance(cls, type) or not hasattr(cls, "__required_keys__"):
+        return False
+    return issubclass(cls, dict)
+
+
+def _is_named_tuple(cls: object) -> bool:
+    if not isinstance(cls, type) or not hasattr(cls, "_fields"):
+        return False
+    return issubclass(cls, tuple)
+
+
+@remembered
+def _hints_of(cls: Any) -> Mapping[str, object]:
+    hints = known_hints(cls, include_extras=True)
+    # collections.namedtuple has names alone.
+    names = getattr(cls, "_fields", None) or tuple(hints)
+    return {name: _unmarked(hints.get(name, Any)) for name in names}
+
+
+def _unmarked(hint: object) -> object:
+    """Return ``hint`` without what says of a key whether it has to be there."""
+    while getattr(get_origin(hint), "_name", None) in _MARKS:
+        hint = get_args(hint)[0]
+    return hint
