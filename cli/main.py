@@ -138,11 +138,15 @@ _MORE = (
 )
 
 
+_SHOWING = ("cat", "dump", "info", "inspect", "keys", "list", "ls", "print", "view")
+"""What others call the command that shows a file."""
+
+
 def _unknown(word: str) -> str:
     from ..config.spelling import did_you_mean
 
     hint = did_you_mean(word, COMMANDS)
-    if not hint and (word in ("info", "inspect", "ls", "cat") or os.path.exists(word)):
+    if word in _SHOWING or (not hint and os.path.exists(word)):
         hint = " To look into a file: burnish show FILE."
     return f"error: unknown command {word!r}.{hint}\n{_usage()}"
 

@@ -321,6 +321,12 @@ def _decorate(
             f"burnish.{'save_record' if clashes[0] == 'into_record' else clashes[0]}"
             "(...)"
         )
+    if isinstance(vars(cls).get("upgrade_rules"), Mapping):
+        raise TypeError(
+            f"{cls.__qualname__}.upgrade_rules is an attribute, which nothing reads. "
+            "Rules go into the class statement, or to the decorator: "
+            f"class {cls.__qualname__}(burnish.Module, version=1, upgrade_rules=...)"
+        )
     matchers(skip)  # a pattern that is none is refused here, not at the first save
     _add_members(cls)
     if skip or "_burnish_skip" not in cls.__dict__:

@@ -36,6 +36,8 @@ NORMS: tuple[type[nn.Module], ...] = (
 
 
 _NONE = "none, since hyperparameters are the fields of a dataclass"
+_FROZEN = ("freeze", "frozen", "requires_grad", "trainable")
+_FREEZING = " burnish.freeze(net, pattern) keeps parameters from being trained."
 
 
 class Group:
@@ -95,10 +97,10 @@ class Group:
         refuse_options_of_torch(type(chosen).__name__, self.changes.keys() - names)
         for name in self.changes:
             if name not in names:
+                hint = _FREEZING if name in _FROZEN else did_you_mean(name, names)
                 raise ValueError(
                     f"{self!r}: {type(chosen).__qualname__} has no hyperparameter "
-                    f"{name!r}; it has {', '.join(names) or _NONE}."
-                    f"{did_you_mean(name, names)}"
+                    f"{name!r}; it has {', '.join(names) or _NONE}.{hint}"
                 )
         if not self.changes:
             return chosen

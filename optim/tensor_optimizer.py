@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from ..config.classes.annotations import annotations_of
 from ..config.spelling import did_you_mean
@@ -46,6 +46,7 @@ class TensorOptimizer(Generic[State]):
                 f"@dataclass(frozen=True, kw_only=True) above class {cls.__qualname__}"
             )
         _refuse_constructor(cls)
+        _refuse_missing_init(cls)
         return super().__new__(cls)
 
     def init(self, tensor: "Tensor") -> State:
@@ -123,6 +124,22 @@ def _refuse_constructor(cls: type) -> None:
             "fields, without an __init__: @dataclass(frozen=True, kw_only=True) above "
             f"class {cls.__qualname__}, and {names[0]}: float = ... in it"
         )
+
+
+def _refuse_missing_init(cls: type[TensorOptimizer[Any]]) -> None:
+    """Raise TypeError for a state that is declared, and that nothing would make."""
+    if cls.init is not TensorOptimizer.init:
+        return
+    for base in cls.__mro__:
+        for declared in vars(base).get("__orig_bases__", ()):
+            for state in get_args(declared):
+                if isinstance(state, type) and state is not type(None):
+                    name = state.__qualname__
+                    raise TypeError(
+                        f"{cls.__qualname__} has the state {name} and no init(), which "
+                        "returns the state before the first step: def init(self, "
+                        f"tensor): return {name}(...)"
+                    )
 
 
 def check_optimizer(optimizer: object, example: str) -> None:

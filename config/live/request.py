@@ -72,7 +72,10 @@ def _config_in(folder: Path) -> Path:
     file = config_file(folder)
     if file is not None and not _is_checkpoint(folder):
         return file
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
+        parent = folder.absolute().parent
+        message = f"a file; expected the folder of a run in progress, as in {parent}"
+    elif not folder.is_dir():
         message = "there is no such folder; expected that of a run in progress"
     elif file is not None:
         # Its texts may be edited, but no run looks at them while it goes on.

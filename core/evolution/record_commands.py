@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -12,11 +13,12 @@ from torch import nn
 
 from ...config.printable import printable, printable_lines
 from ...config.process.interrupts import raise_of_signal
-from ...config.process.user_traceback import print_error
+from ...config.process.user_traceback import print_error, print_error_text
 from ...config.schema.commands import DEFAULT_FILE as CONFIG_FILE
 from ...config.storage.opening import read_file
 from ...records.errors import ForeignFileError, RecordError
 from ...records.io.progress import Progress
+from ..errors import UnknownClassError
 from .record_check import RecordChecker, upgrade_file
 from .record_schema import Target, dump_schema, load_schema
 
@@ -60,7 +62,13 @@ def run_upgrade(
         except Exception as error:  # a user's class may raise anything
             raise_of_signal(error)
             print_error(error)
-            is_answer = isinstance(error, RecordError)
+            is_unknown = isinstance(error, UnknownClassError)
+            if is_unknown and target is None:
+                print_error_text(
+                    "name the module's class: burnish upgrade -m FILE.py:Net "
+                    f"{shlex.quote(file)}"
+                )
+            is_answer = isinstance(error, RecordError) and not is_unknown
             is_answer &= not isinstance(error, ForeignFileError)
             status = max(status, 1 if is_answer else 2)
         else:

@@ -59,9 +59,24 @@ def first_rate(lr: "float | Tensor | Scheduler") -> Any:
     """Return the learning rate that a group starts with. Raises ValueError."""
     rate = lr.lr() if isinstance(lr, Scheduler) else lr
     if not isinstance(rate, Real | Tensor) or isinstance(rate, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise TypeError(f"lr must be a number or a schedule, got {rate!r:.60}")
+        raise TypeError(
+            f"lr must be a number or a schedule, got {rate!r:.60}{_cure_of_rate(rate)}"
+        )
     check_range("lr", float(rate), 0.0)
     return rate
+
+
+def _cure_of_rate(rate: object) -> str:
+    """Return which schedule says what ``rate``, a text or a function, was to say."""
+    if isinstance(rate, str):
+        return f". As a schedule it is burnish.optim.schedulers.Curve({rate!r})"
+    if callable(rate):
+        return (
+            ". burnish.optim.schedulers has schedules, and a base class for yours, "
+            "Scheduler; a function of the step goes to "
+            "torch.optim.lr_scheduler.LambdaLR(optim, function)"
+        )
+    return ""
 
 
 def plain_group(group: ParamGroup) -> ParamGroup:

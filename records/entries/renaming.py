@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
+from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.spelling import did_you_mean
 from ..errors import RecordMismatchError
 from .entries import Entries, library_part, path_index, renumbered_tree, with_parts
@@ -173,6 +174,11 @@ def renamer_of(paths: Collection[str], rename: Renames) -> Renamer:
     """
     if isinstance(rename, Mapping):
         return _by_prefixes(paths, dict(cast("Mapping[str, str]", rename)))
+    if callable(rename) or not isinstance(rename, Iterable):
+        raise TypeError(
+            f"rename: got {rename!r:.60}, expected a dict, as in {{'old': 'new'}}, or "
+            "a list of rules, as in [RenameField('old.**', 'new.**')]"
+        )
     return _by_rules(list(rename))
 
 
@@ -182,6 +188,11 @@ def _by_rules(rules: Sequence[RenameRule]) -> Renamer:
             raise TypeError(
                 f"rename: {rule!r:.60} is not a rewrite rule; give a dict of paths, "
                 "or rules such as RenameField(old, new)"
+            )
+        if _only_computes(rule):
+            raise TypeError(
+                f"rename: {rule!r:.100} computes values, and renames nothing. Such a "
+                "rule belongs to the class: version=1, upgrade_rules={0: [...]}"
             )
 
     def new_name(path: str) -> str | None:
@@ -193,6 +204,15 @@ def _by_rules(rules: Sequence[RenameRule]) -> Renamer:
         return path
 
     return new_name
+
+
+def _only_computes(rule: RenameRule) -> bool:
+    """Return whether all that ``rule`` does of entries is not in their names."""
+    return (
+        isinstance(rule, RewriteRule)
+        and type(rule).rename is RewriteRule.rename
+        and type(rule).apply_to_entries is not RewriteRule.apply_to_entries
+    )
 
 
 def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
@@ -219,7 +239,8 @@ def _check_prefix(paths: Collection[str], old_path: object, new_path: object) ->
     if not isinstance(old_path, str) or not isinstance(new_path, str):
         raise TypeError(
             f"rename: {old_path!r} to {new_path!r}; both must be paths, or prefixes "
-            "of paths. To leave an entry out, use exclude="
+            "of paths. To leave an entry out, use exclude=. Several tensors of one are "
+            "made by an upgrade rule of the class, burnish.core.SplitTensor"
         )
     if old_path and not any(
         p == old_path or p.startswith(old_path + ".") for p in paths

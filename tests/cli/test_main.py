@@ -160,3 +160,12 @@ def test_ctrl_c_that_a_failing_clean_up_hides_ends_a_command_with_130(
 
     assert main(["show", "net.mpk"]) == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("word", ["inspect", "list", "ls"])
+def test_what_others_call_show_is_told_as_show(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For ``inspect``, the contract's first name of it, the hint was ``set``."""
+    assert main([word]) == 2
+    assert "burnish show FILE" in capsys.readouterr().err

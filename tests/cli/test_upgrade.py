@@ -1,10 +1,13 @@
 """Records are rewritten at the newest version of their classes."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+import burnish
 from burnish.cli.main import main
 from burnish.records import open_record
 
@@ -45,3 +48,20 @@ def test_a_file_that_cannot_be_rewritten_is_told_and_the_others_are(
     assert "bad.mpk" in told.err
     assert "none.mpk" in told.err
     assert "a.mpk: rewritten" in told.out
+
+
+class Net(burnish.Module):
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, 2)
+
+
+def test_a_record_of_an_unknown_class_asks_for_the_class_and_is_no_answer(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Net().save_record("a.json")
+    text = (folder / "a.json").read_text()
+    (folder / "a.json").write_text(re.sub(r"(__name__\W+)\w+", r"\1Gone", text))
+
+    assert main(["upgrade", "a.json"]) == 2
+    assert "burnish upgrade -m FILE.py:Net a.json" in capsys.readouterr().err

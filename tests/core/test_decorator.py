@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import burnish
+from burnish.config import RenameField
 from burnish.records import RecordMismatchError, RecordVersionError
 
 
@@ -299,3 +300,10 @@ def test_stored_keyword_arguments_that_are_not_passed_stay() -> None:
     assert Variadic.from_record(data, b=1).others == {"b": 1, "c": 7}
     assert Variadic.from_record(data, d=1).others == {"b": 5, "c": 7, "d": 1}
     assert Variadic.from_record(data, width=3).others == {"b": 5, "c": 7}
+
+
+def test_rules_in_the_body_of_a_class_are_told_where_they_go() -> None:
+    with pytest.raises(TypeError, match=r"version=1, upgrade_rules="):
+
+        class Net(burnish.Module):
+            upgrade_rules = {0: [RenameField("fc", "out")]}  # noqa: RUF012  # as users write it

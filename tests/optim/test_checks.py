@@ -62,6 +62,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "clip": (lambda: bound(AdamW(), clip=1.0), "clip must be a ClipValue"),
     "groups": (lambda: bound(AdamW(), groups=["**.bias"]), "groups must be Group"),
     "lr": (lambda: bound(AdamW(), lr="0.1"), "lr must be a number or a schedule"),
+    "lr as a text": (
+        lambda: bound(AdamW(), lr="step: 1@0 lin 0@9"),
+        r"schedulers\.Curve\('step",
+    ),
+    "lr as a function": (lambda: bound(AdamW(), lr=abs), "LambdaLR"),
     "foreach": (lambda: AdamW(foreach=True), "engine_report"),  # type: ignore[call-arg]
     "capturable": (lambda: AdamW(capturable=True), "CUDA graphs"),  # type: ignore[call-arg]
     "of LBFGS": (lambda: LBFGS(foreach=True), "engine_report"),  # type: ignore[call-arg]

@@ -171,3 +171,8 @@ def test_an_optimizer_without_fields_says_that_they_are_what_groups_change() -> 
 def test_each_pattern_of_a_group_has_to_match(pattern: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SGD().bind(layers(), lr=0.1, groups=[Group(pattern, lr=1.0)])
+
+
+def test_a_group_that_shall_be_frozen_is_told_how() -> None:
+    with pytest.raises(ValueError, match=r"burnish\.freeze"):
+        AdamW().bind(layers(), lr=0.1, groups=[Group("**.bias", frozen=True)])

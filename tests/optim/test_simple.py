@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from torch import Tensor
 
+from burnish import Record
 from burnish.optim import AdamW, SimpleOptimizer
 
 from .nets import layers, set_grads
@@ -105,3 +107,20 @@ def test_methods_may_take_more_under_names_of_their_own() -> None:
     cls = type("Renamed", (SimpleOptimizer,), {"step": step, "init": staticmethod(abs)})
 
     assert issubclass(cls, SimpleOptimizer)
+
+
+def test_a_declared_state_without_init_is_refused_before_the_first_step() -> None:
+    """The step got None, and failed with an AttributeError of its own."""
+
+    class Moment(Record):
+        average: Tensor
+
+    @dataclass(frozen=True, kw_only=True)
+    class Averaging(SimpleOptimizer[Moment]):
+        def step(
+            self, lr: float, tensor: Tensor, grad: Tensor, state: Moment
+        ) -> tuple[Tensor, Moment]:
+            return tensor - lr * state.average, state
+
+    with pytest.raises(TypeError, match=r"no init\(\).*def init\(self, tensor\)"):
+        Averaging()

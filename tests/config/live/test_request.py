@@ -134,6 +134,9 @@ def test_a_whole_path_is_that_place_whatever_else_fits(tmp_path: Path) -> None:
 def test_a_folder_without_a_config_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no config at its top"):
         request_edit(tmp_path, ["lr=1"], "a test")
+    (tmp_path / "config.txt").touch()
+    with pytest.raises(ConfigError, match=r"config\.txt: a file; expected the folder"):
+        request_edit(tmp_path / "config.txt", ["lr=1"], "a test")
     with pytest.raises(ConfigError, match="gone: there is no such folder"):
         request_edit(tmp_path / "gone", ["lr=1"], "a test")
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.config import DeleteField, RenameField
+from burnish.config import DeleteField, MapFieldValue, RenameField
+from burnish.core import SplitTensor
 from burnish.records import (
     Record,
     RecordMismatchError,
@@ -39,6 +40,11 @@ def test_rename_refuses_unknown_names_and_collisions(file: Path) -> None:
         ({"layer": None}, "'layer' to None; both must be paths"),
         ({3: "layer"}, "3 to 'layer'; both must be paths"),
         ([("layer", "other")], r"\('layer', 'other'\) is not a rewrite rule"),
+        ({"layer": ["a", "b"]}, "SplitTensor"),
+        (str.upper, r"rename: got .* expected a dict, as in \{'old': 'new'\}"),
+        (3, "rename: got 3, expected a dict"),
+        ([SplitTensor("layer.weight", ["a", "b"])], "upgrade_rules="),
+        ([MapFieldValue("layer.weight", abs)], "upgrade_rules="),
     ],
 )
 def test_what_is_no_renaming_is_refused_in_words(rename: Any, problem: str) -> None:
