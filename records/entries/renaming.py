@@ -174,7 +174,7 @@ def renamer_of(paths: Collection[str], rename: Renames) -> Renamer:
     """
     if isinstance(rename, Mapping):
         return _by_prefixes(paths, dict(cast("Mapping[str, str]", rename)))
-    if callable(rename) or not isinstance(rename, Iterable):
+    if callable(rename) or not isinstance(rename, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
             f"rename: got {rename!r:.60}, expected a dict, as in {{'old': 'new'}}, or "
             "a list of rules, as in [RenameField('old.**', 'new.**')]"

@@ -303,7 +303,7 @@ def test_stored_keyword_arguments_that_are_not_passed_stay() -> None:
 
 
 def test_rules_in_the_body_of_a_class_are_told_where_they_go() -> None:
-    with pytest.raises(TypeError, match=r"version=1, upgrade_rules="):
+    rules = {0: [RenameField("fc", "out")]}
 
-        class Net(burnish.Module):
-            upgrade_rules = {0: [RenameField("fc", "out")]}  # noqa: RUF012  # as users write it
+    with pytest.raises(TypeError, match=r"version=1, upgrade_rules="):
+        type("Net", (burnish.Module,), {"upgrade_rules": rules})
