@@ -1,6 +1,6 @@
 """Classes of configuration that have a version, and files that are older."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -14,10 +14,16 @@ from .classes.fields import (
     mapping_in,
     members,
     sequence_in,
+    structs_in,
     types_within,
 )
 from .classes.remembered import remembered
-from .classes.union_choice import struct_for
+from .classes.union_choice import (
+    candidates_for,
+    is_choice,
+    most_alike,
+    structs_for,
+)
 from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, item_index, path_below
 from .patterns import wildcard_values
@@ -177,16 +183,19 @@ def _path_now(
 
 
 def _renamed(
-    cls: type[Versioned], path: Sequence[str], since: int
+    cls: type[Versioned], path: Sequence[str], since: int, *, is_computed: bool = False
 ) -> Sequence[str] | None:
     """Return ``path`` after the rules of ``cls`` from version ``since`` on.
 
-    None if one of them deletes it, or computes what stands there anew.
+    None if one of them deletes it, or, without ``is_computed``, makes another value of
+    what stands there.
     """
     text: str | None = _dotted(path)
     for version, rules in sorted(upgrade_rules_of(cls).items()):
         for rule in rules if version >= since else ():
-            if text is None or _computes(rule, _names(text)):
+            if text is None:
+                return None
+            if not is_computed and _computes(rule, _names(text)):
                 return None
             text = rule.rename(text)
     return None if text is None else _names(text)
@@ -229,12 +238,14 @@ class _Upgrade:
     """Whether rules that only supply old defaults are applied as well."""
 
     def value(self, annotation: object, tree: Any, path: str) -> Any:
-        struct = struct_for(annotation, tree)
-        if struct is not None and not _may_be_items(annotation, struct, tree):
-            if type(tree) is dict and mapping_in(annotation) is not Any:
-                # The version goes, which told it from a dict with such keys.
-                tree = NamedStruct(struct.__name__, tree)
-            return self._struct(struct, tree, path)
+        structs = _structs_then(annotation, tree)
+        if structs and not _may_be_items(annotation, structs[0], tree):
+            is_certain = is_choice(annotation) or mapping_in(annotation) is not Any
+            if type(tree) is dict and is_certain and len(structs) == 1:
+                # The version and old names go, which told it from other classes and
+                # from a dict with such keys.
+                tree = NamedStruct(structs[0].__name__, tree)
+            return self._struct(structs[0], tree, path)
         if is_items(tree):
             sequence = sequence_in(annotation)
             items = [
@@ -318,6 +329,47 @@ def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
             version_path, f"the file has version {short_repr(version)}, but {hint}"
         )
     return version
+
+
+def _structs_then(annotation: object, tree: object) -> list[type]:
+    """Return the classes that ``tree`` may be meant for, by its names as of then.
+
+    A field that has another name since tells a class as well as one that has not.
+    """
+    structs = structs_for(annotation, tree)
+    if not structs or not is_dict(tree) or not is_choice(annotation):
+        return structs
+    candidates = candidates_for(structs_in(annotation), tree)
+    if len(candidates) < 2 or not any(map(is_versioned, candidates)):
+        return structs
+    then = most_alike({cls: _renamed_keys(cls, tree) for cls in candidates})
+    # A file that says no version is of today as likely as of version 0.
+    return most_alike(dict.fromkeys(then, tree))
+
+
+def _renamed_keys(cls: type, tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of ``tree`` by the names that they have in ``cls`` now."""
+    version = tree.get("version", 0)
+    if not is_versioned(cls) or type(version) is not int or version > cls.version():
+        return tree
+    renamed: dict[str, Any] = {}
+    for path, value in _named_values(tree, ()):
+        path_now = _renamed(cls, path, version, is_computed=True)
+        if path_now and path != ("version",):
+            renamed[path_now[0]] = value if len(path_now) == 1 else {}
+    return renamed
+
+
+def _named_values(
+    tree: dict[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield what stands in a dict, and in the dicts in it, by path."""
+    for name, value in tree.items():
+        below = (*path, str(name))
+        if is_dict(value) and value:
+            yield from _named_values(value, below)
+        else:
+            yield below, value
 
 
 def _may_be_items(annotation: object, struct: type, tree: object) -> bool:

@@ -1,6 +1,6 @@
 """Which class of a union a raw struct is meant for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ConfigError, Problem
@@ -39,11 +39,25 @@ def structs_for(annotation: object, tree: object) -> list[type]:
     structs = structs_in(annotation)
     if not structs or not (isinstance(tree, dict | Ident) or tree == ()):
         return []
+    candidates = candidates_for(structs, tree)
+    # Without fields the name is all that it says, so it has to be right.
+    return candidates if isinstance(tree, Ident) else _most_alike(candidates, tree)
+
+
+def candidates_for(structs: list[type], tree: object) -> list[type]:
+    """Return those of ``structs`` that ``tree`` names; all of them if it names none.
+
+    A bare word that is the name of none is not meant for any.
+    """
     namesakes = _namesakes(structs, tree)
-    if isinstance(tree, Ident):
-        # Without fields the name is all that it says, so it has to be right.
-        return namesakes
-    return _most_alike(namesakes or structs, tree)
+    return namesakes if isinstance(tree, Ident) else namesakes or structs
+
+
+def most_alike(trees: Mapping[type, dict[str, Any]]) -> list[type]:
+    """Return the classes that know most of their trees' fields, in order."""
+    likeness = {cls: _likeness(cls, tree) for cls, tree in trees.items()}
+    most = max(likeness.values())
+    return [cls for cls, like in likeness.items() if like == most]
 
 
 def name_problem(annotation: object, tree: object, path: str) -> Problem | None:
@@ -121,9 +135,7 @@ def _most_alike(structs: list[type], tree: object) -> list[type]:
         return structs
     if not is_dict(tree):
         return structs[:1]
-    likeness = [_likeness(cls, tree) for cls in structs]
-    most = max(likeness)
-    return [cls for cls, like in zip(structs, likeness, strict=True) if like == most]
+    return most_alike(dict.fromkeys(structs, tree))
 
 
 def _likeness(cls: type, tree: dict[str, Any]) -> tuple[bool, int, int, int]:

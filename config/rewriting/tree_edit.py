@@ -12,6 +12,9 @@ from ..patterns import fill_wildcards, is_pattern, wildcard_values
 from ..short_text import quantity, short_repr
 from ..tree import NamedStruct, StructWord, Weak, is_dict, is_items
 
+NO_MOVE = "no move"
+"""The kind of problem of a rule that the structure of a file stands against."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -284,4 +287,4 @@ def _children(value: object, parent: Site | None) -> list[Site]:
 
 
 def _problem(path: str, message: str) -> ConfigError:
-    return ConfigError("", [Problem(path, message)])
+    return ConfigError("", [Problem(path, message, NO_MOVE)])

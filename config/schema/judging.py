@@ -80,7 +80,8 @@ def _trial(
         proposed = fixes(comparison) if with_fixes else []
         if owner is not None and proposed:
             added.setdefault(owner, proposed)
-        moves.append(Moves(comparison.path, [*_rules(owner, comparison)], proposed))
+        own = [*_rules(owner, comparison)]
+        moves.append(Moves(comparison.old.name, comparison.path, own, proposed))
     return Trial(cls, old_schema, schema_of(cls), moves, added).findings()
 
 

@@ -1,6 +1,6 @@
 """Old files tried with a class: loading decides what a change really does to them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ..errors import ConfigError, Problem
@@ -9,6 +9,7 @@ from ..patterns import wildcard_values
 from ..process.interrupts import raise_of_signal
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
+from ..rewriting.tree_edit import NO_MOVE
 from ..short_text import short_repr
 from ..validation.own_types import OWN_TYPE
 from ..validation.readback import first_misread
@@ -51,6 +52,9 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Moves:
     """Rules of one struct, and where the struct stands."""
+
+    name: str
+    """What the struct was called: in the same place one of another name may stand."""
 
     path: Path
 
@@ -122,6 +126,10 @@ class Trial:
     def _failures(self, problems: Sequence[Problem]) -> Iterator[Finding]:
         for problem in problems:
             path = error_path(problem.path)
+            if problem.kind == NO_MOVE:
+                # Whatever the values are: two fields of one name, say.
+                yield Finding(path, problem.message)
+                continue
             if problem.kind == OWN_TYPE:
                 # Of such data only defaults are known; all else was made up.
                 if self._is_old_default(path) and not self._refuses_itself(path):
@@ -133,8 +141,12 @@ class Trial:
                 yield Finding(path, problem.message)
 
     def _misread_values(self, named_tree: object, value: object) -> Iterator[Finding]:
+        names: dict[Path, str] = {}
         for path, kind, tree in expected(self.old, named_tree, ()):
-            new_path = self._new_path(path)
+            if isinstance(kind, t.Struct):
+                names[path] = kind.name
+            above = {names.get(path[:n], "") for n in range(len(path))}
+            new_path = self._new_path(path, above)
             place = None if new_path is None else value_at(value, self.cls, new_path)
             if new_path is None or place is None:
                 continue
@@ -153,10 +165,15 @@ class Trial:
         rules = [rule for move in self.moves for rule in move.rules]
         return all(getattr(rule, "tells_every_move", False) for rule in rules)
 
-    def _new_path(self, path: Path) -> Path | None:
-        """Return where the value at ``path`` is now; None if that cannot be said."""
+    def _new_path(self, path: Path, above: Set[str] | None = None) -> Path | None:
+        """Return where the value at ``path`` is now; None if that cannot be said.
+
+        ``above`` are the names of the structs that it is in, where they are known.
+        """
         for move in self.moves:
             n_parts = len(move.path)
+            if above is not None and move.name not in above:
+                continue
             if wildcard_values(move.path, path[:n_parts]) is None:
                 continue
             below = ".".join(path[n_parts:])

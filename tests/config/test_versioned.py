@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from typing import Any
 
 import pytest
@@ -561,3 +561,41 @@ def test_old_defaults_hold_in_a_file_without_fields(text: str) -> None:
 
 def test_a_value_moves_into_a_struct_that_is_a_bare_word() -> None:
     assert loads(WithPieces, "(one: Piece, moved: abc)").one.word == "abc"
+
+
+def _optimizer(name: str, fields: Any, version: int = 0, rules: Any = ()) -> Any:
+    methods = {
+        "version": classmethod(lambda cls: version),
+        "upgrade_rules": classmethod(lambda cls: dict(rules)),
+        "__module__": __name__,
+    }
+    return make_dataclass(name, fields, bases=(Versioned,), namespace=methods)
+
+
+@pytest.mark.parametrize("format", ["json", "yaml"])
+def test_a_struct_of_several_is_told_by_the_names_that_its_fields_had(
+    format: str,
+) -> None:
+    sgd = _optimizer("Sgd", [("lr", float), ("momentum", float)])
+    rules: Rules = {
+        0: [
+            RenameField("lr", "rate"),
+            RenameField("momentum", "betas.first"),
+            DeleteField("eps"),
+        ],
+        1: [RenameField("betas.first", "beta"), DeleteField("betas")],
+    }
+    adam = _optimizer("Adam", [("rate", float), ("beta", float)], 2, rules)
+    older = _optimizer("Adam", [("lr", float), ("momentum", float), ("eps", float)])
+
+    for union in (sgd | adam, adam | sgd):
+        cls = make_dataclass("Config", [("opt", union)])
+        file = dumps(make_dataclass("Config", [("opt", older)])(older(0.1, 0.9, 1e-8)))
+        text = {"opt": {"version": 0, "lr": 0.1, "momentum": 0.9, "eps": 1e-8}}
+        moved = {"opt": {"version": 1, "rate": 0.1, "betas": {"first": 0.9}}}
+        assert loads(cls, file).opt == adam(rate=0.1, beta=0.9)
+        for tree in (text, moved):
+            data = dumps(tree, format)
+            assert loads(cls, data, format).opt == adam(rate=0.1, beta=0.9)
+        plain = dumps({"opt": {"lr": 0.1, "momentum": 0.5}}, format)
+        assert loads(cls, plain, format).opt == sgd(lr=0.1, momentum=0.5)

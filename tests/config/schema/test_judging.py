@@ -13,6 +13,7 @@ from burnish.config import (
     Hparam,
     Hparams,
     MapFieldValue,
+    RenameField,
     Serializable,
     Versioned,
     dumps,
@@ -28,6 +29,7 @@ from burnish.config.schema import (
 
 from .old_files import check, config
 from .schema_pairs import disagreement
+from .versions import struct
 
 FORMATS = ["json", "yaml", "ron"]
 
@@ -392,6 +394,36 @@ def test_items_that_were_there_twice_are_missed_in_a_set(
     assert checker.severity() == Severity.ERROR
     assert "set[int]" in checker.report()
     assert SchemaChecker(schema_of(after), after).changes == []
+
+
+def test_a_rule_that_meets_another_field_is_no_matter_of_values() -> None:
+    before = struct(("a", int), ("b", int))
+    rules: Any = [RenameField("b", "a"), MapFieldValue("a", lambda x: x + 1)]
+    after = struct(("a", int), version=1, rules={0: rules})
+
+    checker = SchemaChecker(schema_of(before), after)
+
+    with pytest.raises(ConfigError, match="a: already exists"):
+        loads(after, dumps(before(a=1, b=2)))
+    assert checker.severity() == Severity.ERROR
+    assert "already exists" in checker.report()
+
+
+def test_rules_of_one_class_say_nothing_of_another_in_the_same_list() -> None:
+    def part(name: str, *fields: Any, version: int = 0, rules: Any = ()) -> Any:
+        made = struct(*fields, version=version, rules=rules)
+        made.__name__ = name
+        return made
+
+    first = part("First", ("a", int, 1), ("b", int), ("c", int))
+    old = part("Second", ("a", int, 2), ("d", int))
+    rules = {0: [RenameField("d", "e"), RenameField("a", "d")]}
+    new = part("Second", ("d", int, 2), ("e", int), version=1, rules=rules)
+    third = part("Third", ("d", int, 3), ("a", int, 4), ("f", int))
+    before = make_dataclass("Config", [("parts", list[first | old | third])])
+    after = make_dataclass("Config", [("parts", list[first | new | third])])
+
+    assert SchemaChecker(schema_of(before), after).report() == "Schema compatible"
 
 
 def test_a_set_may_become_a_list() -> None:
