@@ -150,6 +150,9 @@ class ResumableSampler(Sampler[int]):
     def __len__(self) -> int:
         return -(-self.n_samples // self.n_ranks)
 
+    def __repr__(self) -> str:
+        return f"ResumableSampler(epoch {self.epoch}, {self.position} of {len(self)})"
+
 
 class ResumableLoader(DataLoader[T]):
     """A DataLoader whose state is how many batches it has given, workers or not.
@@ -178,6 +181,11 @@ class ResumableLoader(DataLoader[T]):
                     f"ResumableLoader({name}=...): it orders its samples itself, so "
                     f"that it can resume; {cure}"
                 )
+        if isinstance(dataset, DataLoader):
+            raise TypeError(
+                "ResumableLoader takes the data set, not a DataLoader of it: "
+                "ResumableLoader(loader.dataset, batch_size=..., shuffle=...)"
+            )
         self._place = ResumableSampler(
             _sized(dataset), shuffle=shuffle, seed=seed, rank=rank, n_ranks=n_ranks
         )
@@ -215,6 +223,10 @@ class ResumableLoader(DataLoader[T]):
     def __len__(self) -> int:
         n_samples, size = len(self._place), self.batch_size or 1
         return n_samples // size if self.drop_last else -(-n_samples // size)
+
+    def __repr__(self) -> str:
+        batch = f"batch {self.next_batch} of {len(self)}"
+        return f"ResumableLoader(epoch {self.epoch}, {batch})"
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the loader stands, as plain data."""

@@ -228,9 +228,9 @@ def _refusal(module: str, name: str, registered: object) -> str:
     renamed = f" If the class was renamed: {cure}."
     if module == "__main__":
         return message + (
-            "it was defined in a program that ran as a script. Give it a name, "
-            "@burnish.module(name=...), or load it through the class, as in "
-            f"{name:.60}.from_pretrained(...).{renamed}"
+            "it was defined in a program that ran as a script. Where the class is at "
+            f"hand, call burnish.register_class({name:.60}) first; for other programs "
+            f"give it a name, @burnish.module(name=...).{renamed}"
         )
     if module not in sys.modules:
         hint = did_you_mean(name[:80], {n for _, n in _places})

@@ -35,7 +35,8 @@ def check_bind_arguments(
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"an optimizer is bound to a module, got {type(module).__name__}; pass the "
-            "module itself, as in AdamW().bind(net, lr=1e-3)"
+            "module itself, as in AdamW().bind(net, lr=1e-3). Several go into one, "
+            "nn.ModuleDict({'a': net, 'b': other})"
         )
     check_nonfinite(nonfinite)
     for name, value in (("fused", fused), ("maximize", maximize)):

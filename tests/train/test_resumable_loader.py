@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from burnish.train import Checkpoints
 from burnish.train.resumable_loader import ResumableLoader, ResumableSampler
@@ -280,3 +280,20 @@ def test_an_order_of_the_users_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(TypeError, match=f"it orders its samples itself.*{cure}"):
         ResumableLoader(TensorDataset(torch.arange(4.0)), **options)
+
+
+def test_a_loader_of_a_loader_is_refused_with_the_call_that_is_meant() -> None:
+    """It was taken for a data set, and failed at the first batch."""
+    inner: Any = DataLoader(TensorDataset(torch.ones(4)))
+
+    with pytest.raises(TypeError, match=r"ResumableLoader\(loader\.dataset"):
+        ResumableLoader(inner)
+
+
+def test_a_loader_and_a_sampler_show_where_they_stand() -> None:
+    loader = ResumableLoader(TensorDataset(torch.ones(4)), batch_size=2)
+    reading = iter(loader)
+    next(reading)
+
+    assert repr(loader) == "ResumableLoader(epoch 0, batch 1 of 2)"
+    assert repr(ResumableSampler(4)) == "ResumableSampler(epoch 0, 0 of 4)"

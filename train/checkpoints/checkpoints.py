@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from torch import nn
 
@@ -370,6 +370,14 @@ class Checkpoints:
             return checkpoint.step
         return 0
 
+    if not TYPE_CHECKING:  # A type checker refuses unknown names itself.
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError; for what others call a method, with ours."""
+            hint = f". It is {_METHODS[name]}" if name in _METHODS else ""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
+            raise AttributeError(text, name=name, obj=self)
+
     def __repr__(self) -> str:
         # Debuggers and logs show what is broken too, and may not fail over it.
         try:
@@ -539,6 +547,25 @@ class Checkpoints:
             f"keep_best ranks by {name!r}, but the numbers given are "
             f"{', '.join(values)}.{did_you_mean(name, values)}"
         )
+
+
+_REMOVING = (
+    "what keep_last= and keep_best= do, or shutil.rmtree(checkpoints[step].folder)"
+)
+
+_METHODS = {
+    "all_steps": "checkpoints.steps",
+    "best_step": "checkpoints.best",
+    "delete": _REMOVING,
+    "latest_step": "checkpoints.latest",
+    "load": "checkpoints.restore(model=net), or checkpoints[step] to look into one",
+    "load_best": "checkpoints.restore('best', model=net)",
+    "load_latest": "checkpoints.restore(model=net)",
+    "remove": _REMOVING,
+    "restore_best": "checkpoints.restore('best', model=net)",
+    "restore_latest": "checkpoints.restore(model=net)",
+}
+"""What other libraries call what a run's checkpoints do."""
 
 
 def folders_at(folder: str | os.PathLike[str]) -> RunFolders:

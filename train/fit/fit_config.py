@@ -299,7 +299,10 @@ def _what_is_missing(tree: dict[str, Any], section: str) -> str:
     if section in tree:
         return f"the section is empty ({short_repr(tree[section])}), but required"
     hint = did_you_mean(section, tree) or f" Found: {', '.join(tree)}."
-    return f"the section is missing, but required.{hint}"
+    return (
+        "the section is missing, but required, with what it builds as in "
+        f"'module_name: file.Class'.{hint}"
+    )
 
 
 def _check_sections(tree: dict[str, Any], source: str) -> None:

@@ -149,7 +149,9 @@ def test_the_refusal_says_what_to_import() -> None:
 
 
 def test_the_refusal_says_what_to_do_with_a_script() -> None:
-    with pytest.raises(UnknownClassError, match=r"ran as a script.*name="):
+    with pytest.raises(
+        UnknownClassError, match=r"a script.*register_class\(NoSuchNet\)"
+    ):
         class_named({"__module__": "__main__", "__name__": "NoSuchNet"})
 
 

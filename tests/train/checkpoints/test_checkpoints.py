@@ -526,6 +526,23 @@ def test_a_restore_of_nothing_is_told_which_parts_there_are(tmp_path: Path) -> N
     assert run.restore(rng=True) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("load", r"checkpoints\.restore\(model=net\)"),
+        ("restore_best", r"checkpoints\.restore\('best', model=net\)"),
+        ("latest_step", r"checkpoints\.latest"),
+        ("delete", "keep_last="),
+        ("nonsense", "no attribute 'nonsense'$"),
+    ],
+)
+def test_what_others_call_a_method_is_told_with_ours(
+    name: str, ours: str, tmp_path: Path
+) -> None:
+    with pytest.raises(AttributeError, match=ours):
+        getattr(Checkpoints(tmp_path), name)
+
+
 def test_checkpoints_iterate_over_their_steps(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in (3, 4):
