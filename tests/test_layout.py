@@ -101,7 +101,7 @@ FLOORS = {
         ("__init__",),
     ],
     "core/state": [
-        ("extra_state", "grouping", "lazy_tensors", "tensor_writes", "wrapped_tensors"),
+        ("extra_state", "grouping", "tensor_writes", "wrapped_tensors"),
         ("entries", "identity", "uninitialized"),
         ("loading", "param_selection"),
         ("__init__",),

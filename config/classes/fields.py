@@ -104,7 +104,19 @@ def is_struct(annotation: object) -> TypeGuard[type]:
     if not isinstance(cls, type) or is_field_type(cls):
         return False
     # A model's class takes long to say that it has not what a dataclass has.
-    return is_model(cls) or dataclasses.is_dataclass(cls)
+    return is_model(cls) or is_dataclass(cls)
+
+
+def is_dataclass(cls: type) -> bool:
+    """Return whether ``cls`` is a dataclass.
+
+    A metaclass is not asked, unlike by `dataclasses`: it may answer with any error.
+    """
+    try:
+        type.__getattribute__(cls, "__dataclass_fields__")
+    except AttributeError:
+        return False
+    return True
 
 
 def class_of(annotation: object) -> Any:
@@ -202,7 +214,7 @@ def members(annotation: object) -> tuple[object, ...]:
     ``Annotated``, ``Final`` and type aliases are looked through.
     """
     # Most are classes, and a class is what it is.
-    if isinstance(annotation, type) and not hasattr(annotation, "__origin__"):
+    if isinstance(annotation, type):
         return (annotation,)
     annotation = underlying_type(annotation)
     if get_origin(annotation) in (Union, types.UnionType):

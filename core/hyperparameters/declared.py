@@ -79,7 +79,8 @@ def computed_fields(cls: type[nn.Module], node: Node) -> dict[str, Any]:
 def is_constrained(hint: Hint) -> bool:
     """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
     checks = {"pydantic", "annotated_types"}
-    for constraint in getattr(hint, "__metadata__", ()):
+    is_annotated = typing.get_origin(hint) is typing.Annotated
+    for constraint in hint.__metadata__ if is_annotated else ():
         if type(constraint).__module__.partition(".")[0] in checks:
             return True
     return any(map(is_constrained, typing.get_args(hint)))

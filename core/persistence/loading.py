@@ -46,11 +46,11 @@ from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
 from ..state.entries import ModuleContent, content_of
 from ..state.identity import adopt
-from ..state.lazy_tensors import materialize_lazy
 from ..state.loading.allowed import Allowed
 from ..state.loading.commit import Filling, assign_all, copy_all, is_shown
 from ..state.loading.cures import cure_of_replaced
 from ..state.loading.fillings import read_fillings
+from ..state.loading.lazy_tensors import materialize_lazy
 from ..state.loading.plan import LoadPlan, plan_load
 from ..state.loading.post_hooks import PostHooks
 from ..state.loading.stored_extra import StoredExtra, steps_below

@@ -16,5 +16,12 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
         a, b = shares_of_both(a, b)
         if a.shape != b.shape:
             return False
-    a, b = (t.resolve_conj().resolve_neg().contiguous().reshape(-1) for t in (a, b))
-    return torch.equal(a.view(torch.uint8), b.to(a.device).view(torch.uint8))
+    return torch.equal(_bytes_of(a), _bytes_of(b).to(a.device))
+
+
+def _bytes_of(values: Tensor) -> Tensor:
+    flat = values.resolve_conj().resolve_neg().contiguous().reshape(-1)
+    if flat.stride() != (1,):
+        # One value is contiguous whatever its stride, and has bytes only if that is 1.
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8)

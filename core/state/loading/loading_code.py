@@ -47,7 +47,7 @@ def conversions(
         return
     reported_paths = set[str]()
     for i, (prefix, owner) in enumerate(places):
-        names = list(_foreign_code(owner, is_root=i == 0))
+        names = list(own_loading_code(owner, is_root=i == 0))
         if not names:
             continue
         entries = {
@@ -87,7 +87,7 @@ def _is_state_dict(record: Entries) -> bool:
     return any(entry.kind == "tensor" for entry in record.entries())
 
 
-def _foreign_code(owner: nn.Module, *, is_root: bool = False) -> Iterator[str]:
+def own_loading_code(owner: nn.Module, *, is_root: bool = False) -> Iterator[str]:
     """Return the names of what may change a state dict and is not torch's own."""
     # Torch calls this one of the module that is loaded, and not of those in it.
     if is_root and not is_of_torch(type(owner).load_state_dict):

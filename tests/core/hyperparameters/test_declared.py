@@ -96,3 +96,34 @@ def test_enums_paths_and_sets_are_made_by_their_class_at_any_depth() -> None:
 def test_a_bound_is_found_at_any_depth() -> None:
     assert is_constrained(list[Annotated[int, Hparam(ge=1)]])
     assert not is_constrained(list[int])
+
+
+class Strict(type):
+    def __getattr__(cls, name: str) -> Any:
+        raise LookupError(f"{cls.__name__} has no {name}")
+
+
+class Odd(metaclass=Strict):
+    """A class like those of dependency injection: its metaclass answers anything."""
+
+
+def test_a_class_that_answers_with_errors_of_its_own_may_annotate_an_argument() -> None:
+    @burnish.module
+    class Injected(nn.Module):
+        def __init__(
+            self, width: int = 2, kind: type[Odd] | None = None, odd: Any = None
+        ) -> None:
+            super().__init__()
+            self.lin, self.kind, self.odd = nn.Linear(width, width), kind, odd
+
+    @burnish.module
+    class Child(Injected):
+        def __init__(self, odd: Odd | None = None, **rest: Any) -> None:
+            super().__init__(odd=odd, **rest)
+
+    for module in (Injected(3), Child(width=3)):
+        built: Any = type(module).from_record(burnish.save_record(module))  # type: ignore[attr-defined]  # of the decorator
+        assert built.lin.in_features == 3
+    chosen: Any = Child(Odd(), kind=Odd)
+    again: Any = Child.from_record(chosen.save_record(), odd=chosen.odd, kind=Odd)  # type: ignore[attr-defined]  # of the decorator
+    assert again.kind is Odd

@@ -15,6 +15,7 @@ import burnish
 from burnish.core import from_record, into_record, load_record
 from burnish.optim import AdamW
 from burnish.records import FlatRecord, Record, RecordError
+from burnish.records.tensors.bits import same_bits
 from burnish.records.tensors.memory import is_dense, values_of
 
 from ...formats_of_records import OWN_RECORDERS
@@ -350,3 +351,12 @@ def test_a_transposed_tensor_has_each_element_once_and_a_slice_does_not() -> Non
     assert is_dense(torch.zeros(3, 4).t())
     assert not is_dense(torch.zeros(3, 4)[:, ::2])
     assert not is_dense(torch.zeros(1).expand(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64])
+def test_one_value_has_its_bits_whatever_its_stride(dtype: torch.dtype) -> None:
+    one = torch.arange(1, 9).to(dtype)[::8]
+
+    for values in (one, one.expand(1, 1), one[0], one[:0]):
+        assert same_bits(values, values.clone())
+        assert same_bits(values + 1, values) is (values.numel() == 0)
