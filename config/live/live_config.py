@@ -13,6 +13,7 @@ from ..errors import ConfigError, Problem
 from ..files import dumps
 from ..formats import config_format_of
 from ..process.interrupts import raise_of_signal, suppressed
+from ..process.transaction import Transaction
 from ..process.user_traceback import error_text
 from ..short_text import first_names
 from ..storage.replacement import write_text
@@ -135,21 +136,35 @@ class LiveConfig(Generic[C]):
             return self._checked(step, reading)
         return None
 
-    def accept(self, step: int, proposal: Proposal, config: C) -> Edit:
-        """Note that ``config`` is in force from now on."""
+    def look_again(self) -> None:
+        """Have the next `look` return what this one did: nothing came of it."""
+        self._file.look_again()
+
+    def accept(
+        self, step: int, proposal: Proposal, config: C, transaction: Transaction
+    ) -> Edit:
+        """Note that ``config`` is in force from now on; return what was noted."""
+        before = self.config, self._ahead
+
+        def put_back() -> None:
+            self.config, self._ahead = before
+
+        transaction.undo_with(put_back)
+        edits, edit = self.history.edits, proposal.replayed
+        if edit is not None:
+            self._ahead = [ahead for ahead in self._ahead if ahead is not edit]
+            if edit not in edits:
+                edits.append(edit)
+        else:
+            drops = tuple(edit.id for edit in self._ahead)
+            self._ahead = []
+            edit = self._note(
+                "applied", step, by=proposal.by, changes=proposal.changes, drops=drops
+            )
+            self._remove_notes(proposal.text)
         self.config = config
-        if proposal.replayed is not None:
-            self._ahead.remove(proposal.replayed)
-            self.history.edits.append(proposal.replayed)
-            LOG.info("%s: again: %s", self.file, proposal.replayed)
-            return proposal.replayed
-        drops = tuple(edit.id for edit in self._ahead)
-        self._ahead.clear()
-        edit = self._note(
-            "applied", step, by=proposal.by, changes=proposal.changes, drops=drops
-        )
-        LOG.info("%s: %s", self.file, edit)
-        self._remove_notes(proposal.text)
+        again = "" if proposal.replayed is None else "again: "
+        LOG.info("%s: %s%s", self.file, again, edit)
         return edit
 
     def refuse(self, step: int, problem: str, proposal: Proposal) -> None:

@@ -12,7 +12,7 @@ from ...config.live.changes import Change
 from ...config.live.history import Edit, edit_line
 from ...config.live.live_config import LOG, LiveConfig
 from ...config.path import child, parts
-from ...config.process.transaction import Undo, undo_all
+from ...config.process.transaction import Transaction
 from ..checkpoints.distributed import is_writer
 from ..hyperstate.live_edits import LiveEdits
 from ..lightning.data_module import DataModule
@@ -67,7 +67,8 @@ class LiveRun(Callback):
         """
         self._arguments = OptimizerArguments(trainer, _kwargs(self._composed))
         for part, section in ((pl_module, MODEL), (self._data, DATA)):
-            set_hparams(part, self._composed[section], self._config[section])
+            before, after = self._composed[section], self._config[section]
+            set_hparams(part, before, after, Transaction())
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to follow the config."""
@@ -123,23 +124,17 @@ class LiveRun(Callback):
                 LOG.warning("%s: the resumed scheduler sets %s", KWARGS, key)
         arguments.renew({key for key in new_keys if not arguments.is_scheduled(key)})
 
-    def _take(self, config: Hparams) -> Undo:
-        """Put ``config`` in force, and return what puts the one of now back."""
-        before, undos = self._config, list[Undo]()
-        try:
-            if self._arguments is not None:
-                undos.append(self._arguments.take(_kwargs(before), _kwargs(config)))
-            undos.append(
-                take_limits(self._trainer, before[RUN].trainer, config[RUN].trainer)
-            )
-            undos.append(set_hparams(self._model, before[MODEL], config[MODEL]))
-            undos.append(set_hparams(self._data, before[DATA], config[DATA]))
-        except BaseException:
-            undo_all(undos)
-            raise
+    def _take(self, config: Hparams, transaction: Transaction) -> None:
+        """Put ``config`` in force."""
+        before = self._config
+        if self._arguments is not None:
+            self._arguments.take(_kwargs(before), _kwargs(config), transaction)
+        limits = before[RUN].trainer, config[RUN].trainer
+        take_limits(self._trainer, *limits, transaction)
+        set_hparams(self._model, before[MODEL], config[MODEL], transaction)
+        set_hparams(self._data, before[DATA], config[DATA], transaction)
+        transaction.undo_with(lambda: setattr(self, "_config", before))
         self._config = config
-        undos.append(lambda: setattr(self, "_config", before))
-        return lambda: undo_all(undos)
 
     def _tell_model(self, config: Hparams, changes: tuple[Change, ...]) -> None:
         self._on_edit(changes)
@@ -155,7 +150,9 @@ class LiveRun(Callback):
         return replace(change, note=self._arguments.note(keys))
 
 
-def set_hparams(part: Any, before: Hparams, after: Hparams) -> Undo:
+def set_hparams(
+    part: Any, before: Hparams, after: Hparams, transaction: Transaction
+) -> None:
     """Give a model or data the fields that ``after`` has otherwise than ``before``.
 
     What Lightning keeps of them in checkpoints is what is in force as well.
@@ -166,17 +163,12 @@ def set_hparams(part: Any, before: Hparams, after: Hparams) -> Undo:
         for name, field in fields_of(type(after)).items()
         if after[name] != before[name]
     }
+    transaction.undo_with(lambda: setattr(part, "thparams", earlier_hparams))
     part.thparams = earlier_hparams.model_copy(update=changed)
-    lightning_hparams = part.hparams.get(part.hparams_argument())
-    if lightning_hparams is None:
-        return lambda: setattr(part, "thparams", earlier_hparams)
-    part.hparams[part.hparams_argument()] = part.thparams.to_dict()
-
-    def undo() -> None:
-        part.thparams = earlier_hparams
-        part.hparams[part.hparams_argument()] = lightning_hparams
-
-    return undo
+    argument, lightning_hparams = part.hparams_argument(), part.hparams
+    if (kept := lightning_hparams.get(argument)) is not None:
+        transaction.undo_with(lambda: lightning_hparams.update({argument: kept}))
+        lightning_hparams[argument] = part.thparams.to_dict()
 
 
 def _kwargs(config: Hparams) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 
 from ...config.errors import ConfigError, Problem
 from ...config.path import child
-from ...config.process.transaction import Undo, undo_all
+from ...config.process.transaction import Transaction
 from ...config.short_text import short_repr
 from ..hyperstate.bound_optimizers import Bond, Group, check_as_torch
 from .fit_config import KWARGS
@@ -55,25 +55,23 @@ class OptimizerArguments:
                 bond.value = kwargs[key]
                 self._bonds.append(bond)
 
-    def take(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> Undo:
-        """Give groups what ``after`` says otherwise, and return what takes it back.
+    def take(
+        self,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        transaction: Transaction,
+    ) -> None:
+        """Give groups what ``after`` says otherwise.
 
-        Raises ConfigError, and changes nothing, for what a running optimizer cannot
-        change, or refuses.
+        Raises ConfigError for what a running optimizer cannot change, or refuses.
         """
-        undos: list[Undo] = []
         held_before, self._taken_away = {*self.held}, set()
-        undos.append(lambda: setattr(self, "held", held_before))
+        transaction.undo_with(lambda: setattr(self, "held", held_before))
         changed: list[Bond] = []
-        try:
-            for key in dict.fromkeys((*before, *after)):
-                if before.get(key, _ABSENT) != after.get(key, _ABSENT):
-                    changed += self._change(key, after, undos)
-            self._check_as_torch(changed)
-        except BaseException:
-            undo_all(undos)
-            raise
-        return lambda: undo_all(undos)
+        for key in dict.fromkeys((*before, *after)):
+            if before.get(key, _ABSENT) != after.get(key, _ABSENT):
+                changed += self._change(key, after, transaction)
+        self._check_as_torch(changed)
 
     def renew(self, keys: set[str]) -> None:
         """Give groups the config's values of ``keys`` over those that were restored."""
@@ -114,7 +112,7 @@ class OptimizerArguments:
             raise _refusal(problem.path, problem.message) from error
 
     def _change(
-        self, key: str, after: Mapping[str, Any], undos: list[Undo]
+        self, key: str, after: Mapping[str, Any], transaction: Transaction
     ) -> list[Bond]:
         bonds = [bond for bond in self._bonds if bond.key == key]
         if not bonds or key not in after:
@@ -127,7 +125,7 @@ class OptimizerArguments:
             if not bond.is_alike(after[key]):
                 expected = "expected a number, or as many as the optimizer has"
                 raise _refusal(key, f"{expected}, found {short_repr(after[key])}")
-            bond.update(after, undos)
+            bond.update(after, transaction)
         try:
             for bond in bonds:
                 bond.check_range()

@@ -7,26 +7,27 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from ...config.errors import ConfigError, Problem
-from ...config.process.transaction import Undo, undo_all
+from ...config.process.transaction import Transaction
 from .fit_config import RUN, TrainerHparams
 
 
 def take_limits(
-    trainer: Trainer, before: TrainerHparams, after: TrainerHparams
-) -> Undo:
-    """Give ``trainer`` the numbers that ``after`` has otherwise, and return the undo.
+    trainer: Trainer,
+    before: TrainerHparams,
+    after: TrainerHparams,
+    transaction: Transaction,
+) -> None:
+    """Give ``trainer`` the numbers that ``after`` has otherwise.
 
     Raises ConfigError, and changes nothing, for one that it would refuse.
     """
     changed = {name: after[name] for name in _HOLDERS if after[name] != before[name]}
     for name, value in changed.items():
         _check(trainer, name, value)
-    undos: list[Undo] = []
     for name, value in changed.items():
         holder: Any = _HOLDERS[name](trainer)
-        undos.append(partial(setattr, holder, name, getattr(holder, name)))
+        transaction.undo_with(partial(setattr, holder, name, getattr(holder, name)))
         setattr(holder, name, value)
-    return partial(undo_all, undos)
 
 
 _HOLDERS: dict[str, Callable[[Trainer], Any]] = {

@@ -1,7 +1,7 @@
 """Optimizers whose groups follow the config: a schedule, and an edit of a live run."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 
 from ...config.errors import ConfigError, Problem
 from ...config.path import parts
-from ...config.process.transaction import Undo, undo_all
+from ...config.process.transaction import Transaction, Undo, all_or_nothing
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...optim.tensor_optimizer import TensorOptimizer, hyperparameters
@@ -41,49 +41,30 @@ class BoundOptimizers:
         ]
         for bond in bonds:
             bond.check(config)
-        self._update(bonds, config)
+        all_or_nothing(partial(_update, bonds, config))
         self._bonds.extend(bonds)
 
-    def update(self, config: Any) -> Undo:
-        """Give the groups what ``config`` says, and return what takes that back.
+    def update(self, config: Any) -> None:
+        """Give the groups what ``config`` says.
 
         A group whose field is as it was keeps what it has, whoever set it. If a group
         refuses its value, none has a new one.
         """
-        return self._update(self._bonds, config)
+        all_or_nothing(partial(_update, self._bonds, config))
 
-    def edit(self, config: Any) -> Undo:
+    def edit(self, config: Any, transaction: Transaction) -> None:
         """Do as `update` for a ``config`` that a person wrote.
 
         Raises ConfigError also for what an optimizer of torch would refuse when it is
         made, and its step would take without a word.
         """
         before = [bond.value for bond in self._bonds]
-        undo = self.update(config)
-        try:
-            check_as_torch(
-                bond
-                for bond, value in zip(self._bonds, before, strict=True)
-                if bond.value != value
-            )
-        except BaseException:
-            undo()
-            raise
-        return undo
-
-    @staticmethod
-    def _update(bonds: "list[Bond]", config: Any) -> Undo:
-        undos: list[Undo] = []
-        try:
-            for bond in bonds:
-                bond.update(config, undos)
-            if undos:
-                for bond in bonds:
-                    bond.check_range()
-        except BaseException:
-            undo_all(undos)
-            raise
-        return partial(undo_all, undos)
+        _update(self._bonds, config, transaction)
+        check_as_torch(
+            bond
+            for bond, value in zip(self._bonds, before, strict=True)
+            if bond.value != value
+        )
 
 
 class Bond:
@@ -122,14 +103,18 @@ class Bond:
             return len(value) == len(current) and all(map(_is_number, value))
         return _is_number(value)
 
-    def update(self, config: Any, undos: list[Undo]) -> None:
-        """Give the group what ``config`` says, unless it said so the last time."""
+    def update(self, config: Any, transaction: Transaction) -> bool:
+        """Give the group what ``config`` says, unless it said so the last time.
+
+        Return whether it is new.
+        """
         value = value_in_state(config, self.path)
         if value == self.value:
-            return
-        undos.append(self._undo())
+            return False
+        transaction.undo_with(self._undo())
         self.value = value
         self.hold()
+        return True
 
     def hold(self) -> None:
         """Give the group what the config said last, whoever set it since."""
@@ -162,6 +147,12 @@ class Bond:
             self._set(current)
 
         return undo
+
+
+def _update(bonds: "Sequence[Bond]", config: Any, transaction: Transaction) -> None:
+    changed = [bond for bond in bonds if bond.update(config, transaction)]
+    for bond in bonds if changed else ():
+        bond.check_range()
 
 
 def check_as_torch(bonds: "Iterable[Bond]") -> None:

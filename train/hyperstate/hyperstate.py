@@ -14,6 +14,7 @@ from ...config.files import check_config_class
 from ...config.live.history import Edit
 from ...config.live.live_config import LiveConfig, config_suffix
 from ...config.process.interrupts import leaving_nothing_open
+from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
@@ -483,28 +484,19 @@ class HyperState(Generic[C, S]):
             live, number=number, every=every, on_edit=on_edit, ctx=self._ctx
         )
 
-    def _take(self, config: C) -> Callable[[], None]:
-        """Put ``config`` in force, and return what puts the one of now back."""
+    def _take(self, config: C, transaction: Transaction) -> None:
+        """Put ``config`` in force."""
         before = self._source, self._is_scheduled, self._config
 
         def put_back() -> None:
             self._source, self._is_scheduled, self._config = before
 
+        transaction.undo_with(put_back)
         self._source, self._is_scheduled = config, _has_schedules(config)
-        self._config = config
-        try:
-            if self._is_scheduled:
-                self._config = scheduled_at(config, self.state)
-            undo_groups = self._bound.edit(self._config)
-        except BaseException:
-            put_back()
-            raise
-
-        def undo() -> None:
-            undo_groups()
-            put_back()
-
-        return undo
+        self._config = (
+            scheduled_at(config, self.state) if self._is_scheduled else config
+        )
+        self._bound.edit(self._config, transaction)
 
     def _follow(self) -> None:
         if self._is_scheduled:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ...config.classes.field_types import Ctx
@@ -10,14 +11,21 @@ from ...config.live.changes import Change, apply_changes
 from ...config.live.history import Edit
 from ...config.live.live_config import LOG, LiveConfig, Proposal
 from ...config.process.interrupts import raise_of_signal
-from ...config.process.transaction import Undo, undo_all
+from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_traceback import error_text
 from ...records.processes.messages import broadcast_text, is_any, n_processes
 
 C = TypeVar("C")
 
+Take = Callable[[C, Transaction], object]
+"""Puts a config in force; the transaction gets what puts the one of now back."""
+
 OnEdit = Callable[[Any, tuple[Change, ...]], object]
 """Is called with the config that is in force from now on, and what is new in it."""
+
+
+class _RefusedError(Exception):
+    """A process refuses an edit: this one with a text, without one another."""
 
 
 class LiveEdits(Generic[C]):
@@ -53,20 +61,23 @@ class LiveEdits(Generic[C]):
         """What happened up to now; None where another process knows it."""
         return None if self._live is None else self.edits
 
-    def look(
-        self, number: Callable[[], int], config: C, take: Callable[[C], Undo]
-    ) -> None:
+    def look(self, number: Callable[[], int], config: C, take: Take[C]) -> None:
         """Let ``take`` have the next config if ``config`` was edited.
 
-        What ``take`` or ``on_edit`` raises refuses the edit, and what ``take``
-        returned puts all back.
+        What ``take`` or ``on_edit`` raises refuses the edit, and all is put back. So
+        it is by an interrupt, and the next look meets the edit again.
         """
-        if self._n_processes > 1:
-            proposal = self._shared(number())
-        else:
-            proposal = None if self._live is None else self._live.look(number)
-        if proposal is not None:
-            self._make(proposal, number(), config, take)
+        try:
+            if self._n_processes > 1:
+                proposal = self._shared(number())
+            else:
+                proposal = None if self._live is None else self._live.look(number)
+            if proposal is not None:
+                self._make(proposal, number(), config, take)
+        except BaseException:
+            if self._live is not None:
+                self._live.look_again()
+            raise
 
     def _shared(self, number: int) -> Proposal | None:
         """Return what the first process proposes, where it is time to ask it."""
@@ -82,37 +93,37 @@ class LiveEdits(Generic[C]):
         changes = tuple(Change(**facts) for facts in json.loads(text))
         return Proposal(changes=changes, by="")
 
-    def _make(
-        self, proposal: Proposal, step: int, config: C, take: Callable[[C], Undo]
-    ) -> None:
-        undos: list[Undo] = []
-        edited, problem = self._attempt(proposal, config, take, undos)
-        if is_any(bool(problem)):
-            undo_all(undos)
-            self._refuse(step, problem, proposal)
-        elif self._live is not None:
-            noted = replace(
-                proposal, changes=tuple(map(self._annotate, proposal.changes))
-            )
-            self._live.accept(step, noted, edited)
+    def _make(self, proposal: Proposal, step: int, config: C, take: Take[C]) -> None:
+        try:
+            all_or_nothing(partial(self._attempt, proposal, step, config, take))
+        except _RefusedError as refused:
+            self._refuse(step, str(refused), proposal)
 
     def _attempt(
         self,
         proposal: Proposal,
+        step: int,
         config: C,
-        take: Callable[[C], Undo],
-        undos: list[Undo],
-    ) -> tuple[C, str]:
-        """Return the config in force and what stands against it, if anything."""
+        take: Take[C],
+        transaction: Transaction,
+    ) -> None:
+        """Make the edit on all processes. _RefusedError if one of them refuses it."""
+        edited, problem = config, ""
         try:
             edited = apply_changes(config, proposal.changes, self._ctx)
-            undos.append(take(edited))
+            take(edited, transaction)
             if self._on_edit is not None and proposal.changes:
                 self._on_edit(edited, proposal.changes)
         except Exception as error:  # a user's class may raise anything
             raise_of_signal(error)
-            return config, error_text(error)
-        return edited, ""
+            problem = error_text(error)
+        if is_any(bool(problem)):
+            raise _RefusedError(problem)
+        if self._live is not None:
+            noted = replace(
+                proposal, changes=tuple(map(self._annotate, proposal.changes))
+            )
+            self._live.accept(step, noted, edited, transaction)
 
     def _refuse(self, step: int, problem: str, proposal: Proposal) -> None:
         problem = problem or "another process refused it; its log says why"

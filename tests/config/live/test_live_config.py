@@ -25,6 +25,7 @@ from burnish.config.live.changes import apply_changes
 from burnish.config.live.history import HISTORY, Edit, read_history
 from burnish.config.live.live_config import LiveConfig, config_file, config_suffix
 from burnish.config.live.request import request_edit
+from burnish.config.process.transaction import Transaction
 
 from .clocks import Clocks
 
@@ -60,7 +61,7 @@ def look(live: Any, step: int, clocks: Clocks) -> Edit | None:
     if proposal is None:
         return None
     config = apply_changes(live.config, proposal.changes)
-    accepted: Edit = live.accept(step, proposal, config)
+    accepted: Edit = live.accept(step, proposal, config, Transaction())
     return accepted
 
 
@@ -261,7 +262,8 @@ def test_the_note_of_a_command_that_comes_while_an_edit_is_made_stays(
     proposal = live.look(lambda: 1)
     request_edit(tmp_path, ["optim.decay=0.5"], "another")
 
-    live.accept(1, proposal, apply_changes(live.config, proposal.changes))
+    config = apply_changes(live.config, proposal.changes)
+    live.accept(1, proposal, config, Transaction())
     second = look(live, 2, clocks)
 
     assert second is not None
@@ -538,7 +540,7 @@ def test_an_edit_ahead_follows_its_field_to_another_name(
     clocks.pass_by(1.0)
     proposal = old.look(lambda: 7)
     assert proposal is not None
-    old.accept(7, proposal, OldRun(lr=0.2))
+    old.accept(7, proposal, OldRun(lr=0.2), Transaction())
 
     again = LiveConfig(tmp_path, NewRun(), step=4)
     clocks.pass_by(1.0)

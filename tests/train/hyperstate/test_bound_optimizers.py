@@ -1,12 +1,14 @@
 """Groups of optimizers follow fields of the config."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
 from burnish.config import ConfigError, load
+from burnish.config.process.transaction import Transaction, all_or_nothing
 from burnish.optim import SGD, AdamW
 from burnish.optim.schedulers import Cosine
 from burnish.train.hyperstate.bound_optimizers import BoundOptimizers
@@ -76,11 +78,12 @@ def test_a_rate_in_a_tensor_stays_that_tensor() -> None:
     bound = BoundOptimizers()
 
     bound.bind(optim, Config(), {"lr": "lr"})
-    undo = bound.update(Config(lr=0.5))
+    transaction = Transaction()
+    bound.edit(Config(lr=0.5), transaction)
 
     assert optim.param_groups[0]["lr"] is rate
     assert rate.item() == 0.5
-    undo()
+    transaction.undo()
     assert rate.item() == pytest.approx(0.1)
 
 
@@ -101,9 +104,10 @@ def test_a_value_that_somebody_set_stays_until_the_field_changes() -> None:
 
     bound.update(Config(decay=1.0))
     assert optim.param_groups[0]["lr"] == 0.7
-    undo = bound.update(Config(lr=0.2))
+    transaction = Transaction()
+    bound.edit(Config(lr=0.2), transaction)
     assert optim.param_groups[0]["lr"] == 0.2
-    undo()
+    transaction.undo()
 
     assert optim.param_groups[0]["lr"] == 0.7
 
@@ -158,9 +162,9 @@ def test_an_edit_that_an_optimizer_of_torch_refuses_when_made_is_refused(
     bound = BoundOptimizers()
     bound.bind(optim, Config(), {"lr": "lr"})
 
-    bound.edit(Config(lr=0.25))
+    all_or_nothing(partial(bound.edit, Config(lr=0.25)))
     with pytest.raises(ConfigError, match=f"lr: {name} refuses it: .*-1"):
-        bound.edit(Config(lr=-1.0))
+        all_or_nothing(partial(bound.edit, Config(lr=-1.0)))
 
     assert optim.param_groups[0]["lr"] == 0.25
 
@@ -187,7 +191,7 @@ def test_several_numbers_follow_as_well() -> None:
     bound.bind(optim, Betas(), {"betas": "betas"})
     assert optim.param_groups[0]["betas"] == (0.5, 0.9)
     with pytest.raises(ConfigError, match="betas: Adam refuses it"):
-        bound.edit(Betas(betas=(0.5, 1.5)))
+        all_or_nothing(partial(bound.edit, Betas(betas=(0.5, 1.5))))
 
     assert optim.param_groups[0]["betas"] == (0.5, 0.9)
 

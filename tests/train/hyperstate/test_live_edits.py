@@ -16,6 +16,7 @@ from burnish.config import Editable, dump, load
 from burnish.config.live.history import HISTORY, read_history
 from burnish.train import HyperState
 
+from ...campaigns.injection import injected
 from ...config.live.clocks import Clocks, clocks
 from ...fresh_processes import FreshProcess
 from ..killed import killed_everywhere
@@ -277,6 +278,28 @@ def test_a_kill_anywhere_in_an_edit_loses_and_doubles_nothing(
         applied = [e for e in again.edits if e.verdict == "applied"]
         assert [str(e.changes[0]) for e in applied] == ["optim.lr: 0.1 -> 0.03"]
     assert len(kills) >= 4
+
+
+def test_an_edit_that_is_interrupted_anywhere_is_taken_over_at_the_next_step(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    runs: list[Run] = []
+
+    def prepare() -> Callable[[], object]:
+        folder = tmp_path / str(len(runs))
+        run = start(folder, every=100)
+        run.state.step = 1
+        edit(folder, "optim.lr=0.03")()
+        clocks.pass_by(1.0)
+        runs.append(run)
+        return run.step
+
+    for place in injected(prepare, every=67):
+        run = runs[-1]
+        assert run.config.optim.lr == lr_of(run), place
+        clocks.pass_by(1.0)
+        run.step()
+        assert run.config.optim.lr == lr_of(run) == 0.03, place
 
 
 def test_a_state_without_a_number_is_told_before_anything_is_written(
