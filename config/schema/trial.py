@@ -137,7 +137,10 @@ class Trial:
                 continue
             # The number of a tuple's items is its type, that of a list's a bound.
             is_type = problem.kind not in _OF_VALUES or "Tuple" in problem.message
-            if is_type and not self._is_mapped(path) and not self._is_as_before(path):
+            # Where nothing is, a mapping computes nothing.
+            computed = path[:-1] if problem.kind == "missing" else path
+            is_open = self._is_mapped(computed) or self._is_as_before(path)
+            if is_type and not is_open:
                 yield Finding(path, problem.message)
 
     def _misread_values(self, named_tree: object, value: object) -> Iterator[Finding]:

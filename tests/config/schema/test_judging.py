@@ -426,6 +426,18 @@ def test_rules_of_one_class_say_nothing_of_another_in_the_same_list() -> None:
     assert SchemaChecker(schema_of(before), after).report() == "Schema compatible"
 
 
+def test_a_mapping_gives_no_value_to_a_field_that_old_files_lack() -> None:
+    before = struct(("a", int))
+    rules: Any = [MapFieldValue("b", lambda x: x + 1)]
+    after = struct(("a", int), ("b", int), version=1, rules={0: rules})
+
+    checker = SchemaChecker(schema_of(before), after)
+
+    with pytest.raises(ConfigError, match="b: missing value"):
+        loads(after, dumps(before(a=1)))
+    assert checker.severity() == Severity.ERROR
+
+
 def test_a_set_may_become_a_list() -> None:
     assert check(config(set[int]), config(list[int])).compatible
 
