@@ -338,6 +338,9 @@ def _leaf(obj: object, path: str) -> object:
     for kind in (int, float, str):
         if isinstance(obj, kind):
             return kind(obj)
+    if isinstance(obj, complex):
+        # Pydantic leaves out a real part of -0.0.
+        return repr(complex(obj)).strip("()")
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:

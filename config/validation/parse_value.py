@@ -83,7 +83,7 @@ def _bool(annotation: object, text: str, path: str) -> object:
 
 
 def _fitting(kinds: list[object], bare: str, text: str, path: str) -> object:
-    if any(text in literals(kind) for kind in kinds):
+    if any(text in literals(kind) or text in _texts_of_members(kind) for kind in kinds):
         return text
     try:
         value = read(bare)
@@ -108,8 +108,11 @@ _OPENING = ("[", "(")
 
 
 def _ident(kinds: list[object], word: Ident) -> object:
-    if Any in kinds and (word in _BOOLS or word in NONES):
-        return _BOOLS.get(word)
+    if word in _BOOLS or word in NONES:
+        value = _BOOLS.get(word)
+        values = [v for k in kinds for v in (*literals(k), *_values_of_members(k))]
+        if Any in kinds or any(v is value for v in values):
+            return value
     return word
 
 
@@ -118,7 +121,20 @@ def _needs_ron(kind: object) -> bool:
     return kind in _NUMBERS or is_struct(kind) or is_mapping(kind) or is_sequence(kind)
 
 
+def _texts_of_members(kind: object) -> list[str]:
+    """Return the values of an enum's members that are texts, such as ``"1"``."""
+    return [value for value in _values_of_members(kind) if isinstance(value, str)]
+
+
+def _values_of_members(kind: object) -> list[object]:
+    if not isinstance(kind, type) or not issubclass(kind, enum.Enum):
+        return []
+    return [member.value for member in kind]
+
+
 def _may_hold(kind: object, value: object) -> bool:
+    if any(type(v) is type(value) and v == value for v in _values_of_members(kind)):
+        return True
     if kind is Any or kind is object:
         return True
     if isinstance(value, bool):

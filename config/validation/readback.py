@@ -109,7 +109,9 @@ def first_misread(
     if is_mapping_value(value) and is_mapping_value(again):
         return _in_mapping(annotation, value, again, path)
     if isinstance(value, Set) and isinstance(again, Set):
-        return None if _same_sets(value, again) else _misread(value, again, path)
+        is_other = type(value) is not type(again) and _declares(annotation, value)
+        is_same = not is_other and _same_sets(value, again)
+        return None if is_same else _misread(value, again, path)
     if isinstance(value, _ITEMS) and isinstance(again, _ITEMS):
         return _in_items(annotation, value, again, path)
     return (
@@ -320,6 +322,8 @@ def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
 def _equal(value: object, again: object) -> bool:
     try:
         is_equal = bool(value == again) and _clock(value) == _clock(again)
+        if isinstance(value, complex):
+            is_equal = False  # its text tells the zeros apart
         return is_equal or repr(value) == repr(again)
     except Exception as error:  # an object's comparison may raise anything
         raise_of_signal(error)

@@ -1,7 +1,7 @@
 import enum
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Optional, TypeVar
 
@@ -517,3 +517,33 @@ def test_a_word_that_names_no_class_of_its_place_is_told_of_those_there_are(
 
     with pytest.raises(ConfigError, match=rf"^optimizer: .*{message}"):
         load(Config, None, [f"optimizer={word}"])
+
+
+class Digits(enum.Enum):
+    ONE = "1"
+    YES = "true"
+    NOTHING = None
+    ON = True
+    HALF = 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "member"),
+    [
+        ("1", Digits.ONE),
+        ("true", Digits.YES),
+        ("None", Digits.NOTHING),
+        ("True", Digits.ON),
+        ("0.5", Digits.HALF),
+        ("HALF", Digits.HALF),
+    ],
+)
+def test_a_member_is_set_by_its_value_whatever_that_looks_like(
+    text: str, member: Digits
+) -> None:
+    cls = make_dataclass("Config", [("x", Digits), ("y", Digits | int)])
+
+    config = load(cls, None, [f"x={text}", f"y={text}"])
+
+    assert config.x is member
+    assert config.y is member

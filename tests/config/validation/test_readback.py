@@ -4,7 +4,7 @@ import datetime
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, make_dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -456,3 +456,21 @@ def test_a_time_with_a_fixed_offset_is_read_as_it_was(zone: Any, format: str) ->
     times = Times(at=time, past={time})
 
     assert loads(Times, dumps(times, format), format) == times
+
+
+@pytest.mark.parametrize("form", ["ron", "json", "yaml"])
+def test_both_zeros_of_a_complex_number_come_back(form: str) -> None:
+    cls = make_dataclass("Config", [("z", complex)])
+
+    for z in (complex(-0.0, -0.0), complex(0.0, -0.0), complex(-0.0, 2), 1.5 - 2j):
+        again = loads(cls, dumps(cls(z), form), form)
+        assert repr(again.z) == repr(z)
+
+
+@pytest.mark.parametrize("form", ["ron", "json", "yaml"])
+def test_a_set_is_not_read_as_a_frozen_one(form: str) -> None:
+    union = make_dataclass("Config", [("s", frozenset[int] | set[int])])
+
+    with pytest.raises(ConfigError, match=r"s: the set \{1\} would be read as"):
+        dumps(union({1}), form)
+    assert loads(union, dumps(union(frozenset([1])), form), form).s == frozenset([1])
