@@ -15,7 +15,15 @@ from .io.pinned import check_sha256, pinned
 from .io.remote.address import Address, is_url, local_or_url
 from .io.remote.remote_source import RemoteSource
 from .io.remote.stored_object import StoredObject
-from .io.source import FileSource, MemorySource, Source, StreamSource
+from .io.source import (
+    FileSource,
+    MemorySource,
+    Source,
+    StreamSource,
+    name_of_stream,
+    read_stream,
+    text_mode,
+)
 from .record_view import Branch, entries_of_branch
 from .sharded.folder import is_record_folder
 from .sharded.shard_index import INDEX
@@ -93,12 +101,12 @@ def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
     if not hasattr(file, "read"):
         raise not_readable(file)
     if isinstance(file, io.TextIOBase):
-        raise TypeError("the file is open in text mode; open it with mode 'rb'")
+        raise text_mode()
     if hasattr(file, "seekable") and file.seekable():
         return StreamSource(file, verify=verify)
     return MemorySource(
-        file.read(),
-        name=str(getattr(file, "name", "file object")),
+        read_stream(file),
+        name=name_of_stream(file),
         verify=verify,
         data_beside=getattr(file, "data_beside", None),
     )

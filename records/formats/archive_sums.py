@@ -1,12 +1,15 @@
 """The CRC-32 that a zip archive has of each member, compared with what lies there."""
 
+import errno
 import io
 import os
 import zipfile
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import IO, Any
 
 from ...config.process.interrupts import raise_of_signal
-from ..errors import RecordChecksumError, RecordFormatError
+from ..errors import RecordChecksumError, RecordError, RecordFormatError
 from ..io.progress import Progress, Tally
 from ..io.source import Source
 
@@ -33,7 +36,7 @@ def check_archive_sums(file: str, progress: Progress | None = None) -> bool:
     """
     if not _is_archive(file):
         return False
-    with zipfile.ZipFile(file) as archive:
+    with _opened(file, file) as archive:
         return compare_sums(archive, file, progress)
 
 
@@ -50,6 +53,15 @@ def compare_sums(
     return True
 
 
+def is_of_storage(error: Exception) -> bool:
+    """Return whether reading has failed, rather than what was read is damaged.
+
+    A damaged archive may lead before the start of the file, which a system refuses as
+    an invalid argument.
+    """
+    return isinstance(error, OSError) and error.errno != errno.EINVAL
+
+
 class UnreadSums:
     """The sums of an archive whose tensors are pages of it, which nobody compares.
 
@@ -64,7 +76,7 @@ class UnreadSums:
         """Raise `RecordChecksumError` for a member that differs from its sum."""
         if self._is_compared:
             return
-        with zipfile.ZipFile(_Stream(self._source)) as archive:
+        with _opened(_Stream(self._source), self._source.name) as archive:
             compare_sums(archive, self._source.name)
         self._is_compared = True
 
@@ -107,18 +119,43 @@ def _is_archive(file: str) -> bool:
         return stream.read(len(_ZIP)) == _ZIP
 
 
+def _opened(file: Any, name: str) -> zipfile.ZipFile:
+    with _explained(name, "its list of members"):
+        return zipfile.ZipFile(file)
+
+
 def _read_to_the_end(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: str, tally: Tally
 ) -> None:
     name = f"the member {member.filename!r:.80}"
+    with _explained(file, name):
+        stream = archive.open(member)
+    with stream:
+        while piece := _next_piece(stream, file, name):
+            tally.add(len(piece), member.filename)
+
+
+def _next_piece(stream: IO[bytes], file: str, name: str) -> bytes:
+    with _explained(file, name):
+        return stream.read(_PIECE)
+
+
+@contextmanager
+def _explained(file: str, name: str) -> Generator[None]:
+    """Make a `RecordError` of whatever zipfile raises for bytes that are damaged.
+
+    It has no list of that: a name in another encoding than its flag says is a
+    UnicodeDecodeError, a member that looks packed or encrypted a RuntimeError.
+    """
     try:
-        with archive.open(member) as stream:
-            while piece := stream.read(_PIECE):
-                tally.add(len(piece), member.filename)
-    # What stands before a member may be damaged so that zipfile takes it for packed or
-    # encrypted.
-    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        yield
+    except RecordError:
+        raise
+    except Exception as error:
         raise_of_signal(error)
+        if is_of_storage(error):
+            raise
         if "CRC" in str(error):
             raise RecordChecksumError(file, name) from error
-        raise RecordFormatError(file, f"{name} is damaged: {error}") from error
+        reason = str(error).rstrip(".")
+        raise RecordFormatError(file, f"{name} is damaged: {reason}") from error

@@ -5,10 +5,10 @@ entry in which of them its payload lies, and where. It has the sums of all.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from ...config.short_text import quantity
+from ...config.storage.file_names import is_file_name
 from ..entries.entry import Entry
 from ..errors import RecordFormatError
 from ..header.columns import Column, are_sizes, is_size
@@ -100,7 +100,7 @@ def _checked_files(value: Any, file: str) -> list[NamedFile]:
     files: list[NamedFile] = []
     try:
         for name, digest in value:
-            if not _is_name(name):
+            if not is_file_name(name):
                 raise ValueError(f"{name!r:.80} is not the name of a file")
             files.append(NamedFile(name, bytes.fromhex(digest)))
             if len(files[-1].digest) != _DIGEST:
@@ -110,10 +110,3 @@ def _checked_files(value: Any, file: str) -> list[NamedFile]:
     if len({each.name for each in files}) != len(files):
         raise RecordFormatError(file, "a file that is named twice")
     return files
-
-
-def _is_name(name: object) -> bool:
-    """Return whether ``name`` is that of a file in a folder, and no path elsewhere."""
-    if not isinstance(name, str) or name in ("", ".", "..") or "\0" in name:
-        return False
-    return Path(name).name == name

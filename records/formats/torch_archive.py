@@ -26,7 +26,7 @@ from ..io.sink import Sink
 from ..io.source import FileSource, Source
 from ..tensors.dtypes import NAME_OF
 from ..writing.contents import Contents
-from .archive_sums import UnreadSums, compare_sums, read_member
+from .archive_sums import UnreadSums, compare_sums, is_of_storage, read_member
 from .mapped_tensor import MappedTensor
 
 _SAFE = (2, 10)
@@ -118,6 +118,8 @@ def _load(source: Source) -> tuple[Any, bool]:
     # A damaged pickle raises whatever its opcodes lead to.
     except Exception as error:
         raise_of_signal(error)
+        if is_of_storage(error):
+            raise
         raise _explained(error, source.name) from error
 
 

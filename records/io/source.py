@@ -1,5 +1,6 @@
 """Where bytes come from: a file, mapped or read; an open file; memory."""
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -363,12 +364,14 @@ class StreamSource:
     def __init__(
         self, file: BinaryIO, *, verify: bool = True, name: str | None = None
     ) -> None:
-        self.name = name or str(getattr(file, "name", "file object"))
+        self.name = name or name_of_stream(file)
         self.verify, self._file = verify, file
         self._lock = ProcessLock()
         self.start = file.tell()
         """Where the file object stood when it was handed over."""
-        self.size = file.seek(0, io.SEEK_END) - self.start
+        # Not every seek() says where it went, and any may go beyond the end.
+        file.seek(0, io.SEEK_END)
+        self.size = max(file.tell() - self.start, 0)
         file.seek(self.start)
 
     def read(self, offset: int, count: int) -> memoryview:
@@ -383,7 +386,7 @@ class StreamSource:
                 )
             self._file.seek(self.start + offset)
             while len(pieces) < count:
-                piece = self._file.read(count - len(pieces))
+                piece = read_stream(self._file, count - len(pieces))
                 if not piece:
                     raise _early_end(self.name)
                 pieces += piece
@@ -399,6 +402,41 @@ class StreamSource:
 
     def close(self) -> None:
         """Do nothing: who opened the file closes it."""
+
+
+def name_of_stream(file: object) -> str:
+    """Return what errors call a file object, some of which have a number for a name."""
+    name = getattr(file, "name", None)
+    return str(name) if name and isinstance(name, str | os.PathLike) else "file object"
+
+
+def read_stream(file: Any, most: int = -1) -> bytes:
+    """Return what ``file.read(most)`` returns, if it is what a binary file may return.
+
+    BlockingIOError where a file object does not wait for its bytes: that it has none
+    yet is not its end.
+    """
+    piece = file.read() if most < 0 else file.read(most)
+    if isinstance(piece, str):
+        raise text_mode()
+    if piece is None:
+        raise BlockingIOError(
+            errno.EAGAIN,
+            "nothing to read yet, and the file object does not wait for it; make it "
+            "blocking, or read all of it into bytes first",
+            name_of_stream(file),
+        )
+    if 0 <= most < len(piece):
+        raise ValueError(
+            f"{name_of_stream(file)}: read({most}) returned {len(piece)} bytes, "
+            f"expected at most {most}; read all of it into bytes first"
+        )
+    return piece  # type: ignore[no-any-return]  # what a binary file returns
+
+
+def text_mode() -> TypeError:
+    """Return the error of a file object that reads text."""
+    return TypeError("the file is open in text mode; open it with mode 'rb'")
 
 
 def _read_ahead(fd: int, size: int) -> None:

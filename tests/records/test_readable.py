@@ -1,13 +1,18 @@
 """What a record is read from: files, paths, bytes; and what is none."""
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import burnish
 from burnish.records import (
     Record,
+    RecordError,
     RecordFormatError,
     open_record,
 )
@@ -92,3 +97,74 @@ def test_a_missing_file_in_the_current_folder_is_told_where_that_is(
 
     with pytest.raises(FileNotFoundError, match=r"current folder, '.*', holds no file"):
         open_record("model.mpk")
+
+
+class _Stream(io.BytesIO):
+    """A file object whose ``read`` returns what a test says."""
+
+    def __init__(self, content: bytes, change: Callable[[bytes], Any]) -> None:
+        super().__init__(content)
+        self.change = change
+
+    def read(self, count: int | None = -1, /) -> Any:
+        return self.change(super().read(count))
+
+
+@pytest.mark.parametrize("is_seekable", [True, False])
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda data: None, BlockingIOError, "nothing to read yet"),
+        (lambda data: data.decode("latin1"), TypeError, "'rb'"),
+    ],
+    ids=["not ready", "text"],
+)
+def test_a_file_object_that_returns_no_bytes_is_not_called_a_truncated_file(
+    change: Callable[[bytes], Any],
+    error: type[Exception],
+    words: str,
+    is_seekable: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_Stream, "seekable", lambda _: is_seekable, raising=False)
+    stream = _Stream(burnish.save_record(torch.nn.Linear(2, 2)), change)
+
+    with pytest.raises(error, match=words):
+        open_record(stream)
+
+
+def test_a_file_object_that_returns_more_than_it_was_asked_for_is_refused() -> None:
+    data = burnish.save_record(torch.nn.Linear(2, 2))
+
+    with pytest.raises(ValueError, match=r"read\(64\) returned 65 bytes"):
+        open_record(_Stream(data, lambda piece: piece + b"x"))
+
+
+def test_a_file_object_need_not_say_where_it_went() -> None:
+    class Silent(io.BytesIO):
+        def seek(self, *where: int) -> Any:
+            super().seek(*where)
+
+    module = torch.nn.Linear(2, 2)
+
+    with open_record(Silent(burnish.save_record(module))) as record:
+        assert record["weight"].equal(module.weight)
+
+
+def test_a_file_object_beyond_its_end_has_no_bytes() -> None:
+    stream = io.BytesIO(b"x")
+    stream.seek(100)
+
+    with pytest.raises(RecordFormatError, match="no bytes after position 100"):
+        open_record(stream)
+
+
+def test_a_file_object_whose_name_is_a_number_is_called_a_file_object() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"x" * 100)
+    os.close(writer)
+
+    with os.fdopen(reader, "rb") as stream, pytest.raises(RecordError) as caught:
+        open_record(stream)
+
+    assert str(caught.value).startswith("file object:")

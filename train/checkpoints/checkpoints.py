@@ -21,7 +21,6 @@ from ...records.background_saves import (
     with_all_processes,
 )
 from ...records.calls import explain_calls
-from ...records.errors import RecordFormatError
 from ...records.io.progress import Progress, progress_call
 from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, Url, path_or_url
@@ -181,13 +180,7 @@ class Checkpoints:
     @staticmethod
     def _read(folder: Place, number: int) -> Checkpoint:
         checkpoint = Checkpoint.read(folder)
-        if checkpoint.step != number:
-            raise RecordFormatError(
-                str(folder / FILE),
-                f"the manifest of step {checkpoint.step}",
-                f"that of step {number}, as the folder is named",
-                "Restore an older step, or a copy of the folder.",
-            )
+        checkpoint.manifest.check_step(number, folder)
         return checkpoint
 
     def _number_and_folders(self, step: object) -> tuple[Any, Mapping[int, Place]]:

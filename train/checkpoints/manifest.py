@@ -4,12 +4,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import xxhash
 
+from ...config.storage.file_names import is_file_name
 from ...records.errors import RecordFormatError, RecordVersionError
 from ...records.io.remote.stored_folder import read_place, write_place
 from ...records.io.remote.url import Place
@@ -78,6 +78,16 @@ class Manifest:
         text = json.dumps(tree, indent=2, ensure_ascii=False)
         write_place(folder / FILE, text + "\n")
 
+    def check_step(self, number: int, folder: Place) -> None:
+        """Raise RecordFormatError if ``folder``, named by ``number``, holds another."""
+        if self.step != number:
+            raise RecordFormatError(
+                str(folder / FILE),
+                f"the manifest of step {self.step}",
+                f"that of step {number}, as the folder is named",
+                "Restore an older step, or a copy of the folder.",
+            )
+
     @property
     def fingerprint(self) -> str:
         """What tells the checkpoint from others: its step, and what its parts hold."""
@@ -107,7 +117,7 @@ class Manifest:
                     f"on purpose, remove {_CHECKSUM!r} and its value.",
                 )
             return cls(
-                step=int(tree["step"]),
+                step=_step(tree["step"]),
                 values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
                 parts={
                     str(name): PartRow(
@@ -161,10 +171,16 @@ def _checksum(tree: dict[str, Any]) -> str:
 
 def _name_in_folder(file: object) -> str:
     """Return the name of a file that lies in the folder itself."""
-    is_name = isinstance(file, str) and Path(file).name == file
-    if not isinstance(file, str) or not is_name or file in ("", ".", ".."):
-        raise ValueError(f"{file!r} is not the name of a file in the folder")
+    if not is_file_name(file):
+        raise ValueError(f"{file!r:.80} is not the name of a file in the folder")
     return file
+
+
+def _step(step: object) -> int:
+    """Return the number of a step, which nobody has to round."""
+    if isinstance(step, bool) or not isinstance(step, int):
+        raise ValueError(f"the step {step!r:.60} is not an integer")
+    return step
 
 
 def _digest(part: dict[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ from ...records.open import digest_of
 from ...records.sharded.folder import is_record_folder
 from ...records.sharded.shard_index import INDEX as RECORD_INDEX
 from ...records.sharded.shard_index import save_id_of
-from ..checkpoints.folders import DIGITS, LATEST, Folders
+from ..checkpoints.folders import DIGITS, LATEST, Folders, numbered_name
 from ..checkpoints.manifest import FILE as MANIFEST
 from ..checkpoints.manifest import Manifest
 from ..hyperstate.blob_markers import blob_files
@@ -98,11 +98,17 @@ def _without(marker: str) -> str:
 
 def _wrong_parts(folder: Path) -> Iterator[str]:
     try:
-        rows = Manifest.read(folder).parts
+        manifest = Manifest.read(folder)
     except RecordError as error:
         yield str(error)
         return
-    for name, row in rows.items():
+    key = Folders(root=folder.parent).key
+    if match := numbered_name(key).fullmatch(folder.name):
+        try:
+            manifest.check_step(int(match[1]), folder)
+        except RecordError as error:
+            yield str(error)
+    for name, row in manifest.parts.items():
         file = folder / row.file
         if not (file.is_file() or is_record_folder(file)):
             yield f"the part {name!r} in {row.file} is missing"

@@ -27,6 +27,31 @@ def test_every_member_is_compared_and_the_one_that_differs_named(
         check_archive_sums(str(file))
 
 
+def _with_an_odd_name(data: bytes) -> bytes:
+    """Return the archive with a name that is flagged as UTF-8 and is none."""
+    out = bytearray(data)
+    at = data.index(b"PK\x03\x04", 4)
+    out[at + 6 : at + 8] = (0x800).to_bytes(2, "little")
+    out[at + 30] = 0xB3
+    return bytes(out)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [_with_an_odd_name, lambda data: data[:-30], lambda data: data[:4] + bytes(100)],
+    ids=["name", "end", "zeros"],
+)
+def test_whatever_zipfile_raises_is_said_of_the_file(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    file = tmp_path / "x.pt"
+    torch.save(CONTENT, file)
+    file.write_bytes(damage(file.read_bytes()))
+
+    with pytest.raises(RecordError, match=r"x\.pt"):
+        check_archive_sums(str(file))
+
+
 def test_an_archive_without_sums_is_read_and_said_to_have_none(tmp_path: Path) -> None:
     file = tmp_path / "x.pt"
     torch.serialization.set_crc32_options(False)

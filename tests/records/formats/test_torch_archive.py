@@ -1,6 +1,7 @@
 """torch's own files: read without running anything that they hold."""
 
 import copy
+import errno
 import io
 import os
 import warnings
@@ -331,3 +332,16 @@ def test_what_was_chosen_of_a_file_with_more_in_it_is_saved_without_a_word(
     open_record(file, only="fc.**").save(tmp_path / "fc.mpk")
 
     assert all(path.startswith("fc.") for path in open_record(tmp_path / "fc.mpk"))
+
+
+def test_a_storage_that_fails_while_it_is_read_is_not_called_a_damaged_file() -> None:
+    class Lost(io.BytesIO):
+        def read(self, count: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return super().read(4 if count == 4 else 64)
+
+    torch.save({"a": torch.ones(3)}, memory := io.BytesIO())
+
+    with pytest.raises(OSError, match=os.strerror(errno.ESTALE)):
+        open_record(Lost(memory.getvalue()))

@@ -77,7 +77,22 @@ def test_a_manifest_of_another_step_is_refused(tmp_path: Path) -> None:
         checkpoints.restore(x=[])
 
 
-@pytest.mark.parametrize("name", ["../x.mpk", "/tmp/x.mpk", "a/b.mpk", ".."])
+@pytest.mark.parametrize("step", [1e999, 1.5, True, "1", None, [1]])
+def test_a_step_that_is_no_integer_is_a_damaged_manifest(
+    step: object, tmp_path: Path
+) -> None:
+    file = Path(saved(tmp_path, 1).folder, "step000000000001", "checkpoint.json")
+    tree = json.loads(file.read_text())
+    del tree["checksum"]
+    file.write_text(json.dumps({**tree, "step": step}))
+
+    with pytest.raises(RecordFormatError, match="manifest that cannot be read"):
+        Manifest.read(file.parent)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.mpk", "/tmp/x.mpk", "a/b.mpk", "..", "x\0.mpk", "\ud800.mpk"]
+)
 def test_a_manifest_that_names_a_file_elsewhere_is_refused(
     name: str, tmp_path: Path
 ) -> None:

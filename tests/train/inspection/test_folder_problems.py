@@ -128,6 +128,19 @@ def test_a_record_of_another_checkpoint_is_told(folder: Path) -> None:
     assert "not what was saved with this checkpoint" in text
 
 
+def test_a_manifest_of_another_step_than_the_folder_names_is_told(
+    tmp_path: Path,
+) -> None:
+    make_run(tmp_path)
+    first, second = (tmp_path / f"step{n:012}" / "checkpoint.json" for n in (1, 2))
+    shutil.copy(first, second)
+
+    texts = [text for _, text in problems_of(tmp_path)]
+
+    assert any("the manifest of step 1, expected that of step 2" in t for t in texts)
+    assert main(["verify", str(tmp_path)]) == 1
+
+
 @pytest.mark.parametrize("folder", ["state"], indirect=True)
 def test_a_record_that_the_state_names_is_missed_without_digests_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch
