@@ -1,6 +1,6 @@
 """What is different between two configs, path by path, and whether it may be."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -178,7 +178,7 @@ def _marked_values(
 
 
 def _leaves(path: str, tree: object) -> Iterator[tuple[str, str]]:
-    if is_dict(tree) and tree:
+    if is_dict(tree) and tree and _has_paths(tree):
         for key, item in tree.items():
             yield from _leaves(child(path, key), item)
     else:
@@ -226,9 +226,24 @@ def _has_same_items(before: Any, after: Any) -> bool:
     if is_field_type(type(before)):
         return False
     if is_mapping_value(before) and is_mapping_value(after):
-        return not is_struct_value(before) and before.keys() == after.keys()
+        if is_struct_value(before) or is_struct_value(after):
+            return False
+        return _has_paths(before) and {*map(_kept, before)} == {*map(_kept, after)}
     is_same_kind = type(before) is type(after)
     return is_same_kind and is_items(before) and len(before) == len(after)
+
+
+def _has_paths(items: Mapping[Any, object]) -> bool:
+    """Return whether each key of a dict has a path of its own.
+
+    Of 1 and "1" it is one, and so it is of None and "None".
+    """
+    return len({str(encoded_key(key, "")) for key in items}) == len(items)
+
+
+def _kept(key: object) -> object:
+    """Return what a key is known by: True is the number 1 to Python."""
+    return type(key), key
 
 
 def _is_same(before: object, after: object, annotation: object) -> bool:

@@ -1,7 +1,7 @@
 """What is different between two configs, and what of it may be."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -240,3 +240,28 @@ def test_a_name_of_a_path_is_a_key_or_the_number_of_an_item(
 def test_a_name_that_leads_nowhere_is_no_key(container: Any, name: str) -> None:
     with pytest.raises(LookupError):
         key_in(container, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (dict[str | int, int], {1: 1, "1": 2}, {1: 1, "1": 7}),
+        (dict[str | None, int], {None: 1, "None": 2}, {None: 5, "None": 2}),
+        (Any, {1: 2}, {True: 2}),
+        (Any, {True: 2}, {1: 3}),
+    ],
+)
+def test_keys_that_have_one_path_are_not_taken_for_each_other(
+    kind: Any, before: Any, after: Any
+) -> None:
+    whole: Any = make_dataclass("Config", [("table", Editable[kind])])
+    items: Any = make_dataclass("Config", [("table", kind)])
+
+    changes = changes_between(whole(before), whole(after))
+    edited = apply_changes(whole(before), changes)
+
+    assert [*map(repr, edited.table.items())] == [*map(repr, after.items())]
+    assert [change.path for change in changes] == ["table"]
+    assert [*marked_values(whole({1: 1, "1": 2}))] == ["table"]
+    with pytest.raises(ConfigError, match="table: cannot be edited"):
+        changes_between(items(before), items(after))
