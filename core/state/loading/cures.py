@@ -18,13 +18,16 @@ def cure_of(
     stored_shapes: Shapes,
     expected_shapes: Shapes,
     misfits: Sequence[str],
+    missing: Sequence[str],
+    unexpected: Sequence[str],
     *,
     is_matched: bool,
 ) -> str:
     """Return what to do about a record that has tensors of ``stored_shapes``.
 
     The module has those of ``expected_shapes``; at the paths ``misfits`` they do not
-    fit; with ``is_matched`` every name is on both sides.
+    fit, and ``missing`` and ``unexpected`` are those of one side alone; with
+    ``is_matched`` every name is on both sides.
     """
     cures = [UNCHANGED]
     if misfits:
@@ -32,7 +35,7 @@ def cure_of(
     if not is_matched:
         cures.append(
             _of_place(stored_shapes, expected_shapes)
-            or _of_names(stored_shapes, expected_shapes)
+            or _of_names(missing, unexpected, stored_shapes.keys() & expected_shapes)
         )
     return " ".join(cures)
 
@@ -54,12 +57,9 @@ def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
         )
     else:
         build += " (the record does not hold its arguments: pass those it had)"
-    few = [*misfits[:3]]
-    names = repr(few[0]) if len(few) == 1 else f"[{', '.join(map(repr, few))}]"
-    if len(misfits) > 3:
-        names = f"{names[:-1]}, ...]"
     return (
-        f"{build}, or leave such entries out: open_record(file, exclude={names}). "
+        f"{build}, or leave such entries out: open_record(file, "
+        f"exclude={_as_argument(misfits)}). "
         "Nothing else permits a different shape, or a different kind of dtype."
     )
 
@@ -79,17 +79,47 @@ def _of_place(stored_shapes: Shapes, expected_shapes: Shapes) -> str | None:
     return None
 
 
-def _of_names(stored_names: Collection[str], expected_names: Collection[str]) -> str:
-    rename = _renaming(
-        [*set(stored_names) - {*expected_names}],
-        [*set(expected_names) - {*stored_names}],
-    )
+def _as_argument(names: Sequence[str]) -> str:
+    """Return the names, or the first of many, as they are passed to an option."""
+    few = [*names[:3]]
+    text = repr(few[0]) if len(few) == 1 else f"[{', '.join(map(repr, few))}]"
+    return f"{text[:-1]}, ...]" if len(names) > 3 else text
+
+
+def _of_names(
+    missing: Sequence[str], unexpected: Sequence[str], both: Collection[str]
+) -> str:
+    if both and missing and not unexpected:
+        names = _as_argument(_patterns(missing, both))
+        return (
+            "The record has nothing else for them: load_record and from_record take "
+            f"allow_missing={names}, which leaves them as the module has them, and "
+            "strict=False."
+        )
+    if both and unexpected and not missing:
+        names = _as_argument(_patterns(unexpected, both))
+        return (
+            "The module has nothing else to take them: leave them out with "
+            f"open_record(file, exclude={names}), or allow them: load_record and "
+            f"from_record take allow_unexpected={names} and strict=False."
+        )
+    rename = _renaming(unexpected, missing)
     rename_text = f"{{{rename[0]!r}: {rename[1]!r}}}" if rename else "{old: new}"
     return (
         f"Rename with open_record(file, rename={rename_text}), leave entries out with "
         "open_record(file, exclude=...), or allow what differs: load_record and "
         "from_record take allow_missing=..., allow_unexpected=... and strict=False."
     )
+
+
+def _patterns(names: Sequence[str], others: Collection[str]) -> list[str]:
+    """Return patterns of ``names`` that match none of ``others``."""
+    taken = {name.partition(".")[0] for name in others}
+    patterns = dict[str, None]()
+    for name in names:
+        head, dot, _ = name.partition(".")
+        patterns[f"{head}.**" if dot and head not in taken else name] = None
+    return [*patterns]
 
 
 def _place(part_shapes: Shapes, whole_shapes: Shapes) -> str | None:

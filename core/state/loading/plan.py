@@ -296,6 +296,8 @@ class _Matching:
             _shapes(self.stored_entries.items(), matched),
             _shapes(expected.items(), matched),
             self.misfits,
+            [_path(item) for item in self.plan.missing],
+            self._unused_paths(),
             is_matched=is_matched,
         )
         more = [*([CURE] if code else []), *([IGNORE] if differing else [])]
@@ -310,6 +312,14 @@ class _Matching:
             [*problems, *code, *differing],
             " ".join([cure, *more]),
         )
+
+    def _unused_paths(self) -> list[str]:
+        """Return the paths of stored entries that nothing in the module takes."""
+        return [
+            path
+            for path, entry in self.stored_entries.items()
+            if id(entry) not in self.used_entries and entry.kind != "transient"
+        ]
 
     def _unexpected(self, tree: Mapping[str, object]) -> list[Entry | str]:
         """Return stored entries, and paths of extra state, that the module lacks."""

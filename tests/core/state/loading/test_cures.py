@@ -141,3 +141,39 @@ def test_a_record_with_declared_fields_names_its_class() -> None:
     text = error_of(Net(), Progress(3))
 
     assert "Progress.load(file)" in text
+
+
+def test_what_only_the_module_has_is_told_as_the_pattern_that_allows_it() -> None:
+    data = burnish.save_record(nn.ModuleDict({"body": nn.Linear(2, 2)}))
+    net = nn.ModuleDict({"body": nn.Linear(2, 2), "head": nn.Linear(2, 3)})
+
+    with pytest.raises(RecordMismatchError, match="allow_missing='head") as refusal:
+        burnish.load_record(net, data)
+
+    assert "rename=" not in str(refusal.value)
+    assert burnish.load_record(net, data, allow_missing="head.**").missing
+
+
+def test_what_only_the_record_has_is_told_as_the_pattern_that_leaves_it_out() -> None:
+    net = nn.ModuleDict({"body": nn.Linear(2, 2), "head": nn.Linear(2, 3)})
+    data = burnish.save_record(net)
+    del net["head"]
+
+    with pytest.raises(RecordMismatchError, match="exclude='head") as refusal:
+        burnish.load_record(net, data)
+
+    assert "rename=" not in str(refusal.value)
+    assert burnish.load_record(net, burnish.open_record(data, exclude="head.**"))
+
+
+def test_a_name_of_a_tied_tensor_is_none_too_many() -> None:
+    """It was to be renamed to what the record lacks."""
+    net = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    net["b"].weight = net["a"].weight
+    data = burnish.save_record(net)
+    net["new"] = nn.Linear(2, 3, bias=False)
+
+    with pytest.raises(RecordMismatchError, match="allow_missing='new") as refusal:
+        burnish.load_record(net, data)
+
+    assert "rename=" not in str(refusal.value)
