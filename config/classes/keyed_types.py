@@ -29,6 +29,11 @@ def named_items(annotation: object) -> tuple[object, ...] | None:
     return None if keys is None else tuple(keys.values())
 
 
+def is_total(cls: object) -> bool:
+    """Return whether ``cls`` is a ``TypedDict`` none of whose keys may be left out."""
+    return _is_typed_dict(cls) and not getattr(cls, "__optional_keys__", ())
+
+
 def is_closed(cls: object) -> bool:
     """Return whether ``cls`` is a ``TypedDict`` that takes no keys but its own."""
     extra = getattr(cls, "__pydantic_config__", {}).get("extra")

@@ -1,7 +1,7 @@
 """From a class or an annotation to its type as data."""
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 from ..classes.docstrings import docs_of
@@ -23,6 +23,7 @@ from ..classes.fields import (
     members,
     type_parts,
 )
+from ..classes.keyed_types import is_closed, is_total, typed_keys
 from ..classes.pydantic_internals import has_validators
 from ..classes.type_parameters import aliased_type
 from ..encode import encode, to_plain
@@ -109,6 +110,9 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
         return t.Enum(kind.__name__, variants)
     if (is_mapping(kind) or is_sequence(kind)) and kind in above:
         return t.Ref(getattr(kind, "__name__", "") or str(kind))
+    named = typed_keys(kind)
+    if named is not None and is_total(class_of(kind)):
+        return _typed_dict(kind, named, (*above, kind))
     if is_mapping(kind):
         above = (*above, kind)
         # A Counter's values are numbers, so it names its keys only.
@@ -117,6 +121,18 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
     if is_sequence(kind):
         return _sequence(kind, args, (*above, kind))
     return t.Primitive(getattr(kind, "__name__", None) or str(kind))
+
+
+def _typed_dict(
+    kind: object, named: Mapping[str, object], above: tuple[object, ...]
+) -> t.Struct:
+    """Return a dict that has all of its keys as the struct that it is in files."""
+    fields = {
+        name: t.Field(name, _type(annotation, above))
+        for name, annotation in named.items()
+    }
+    cls = class_of(kind)
+    return t.Struct(cls.__name__, fields, None, not is_closed(cls))
 
 
 def _sequence(kind: Any, args: tuple[Any, ...], above: tuple[object, ...]) -> t.Type:

@@ -12,6 +12,7 @@ from ..classes.fields import (
     stored_fields,
     structs_in,
 )
+from ..classes.keyed_types import typed_keys
 from ..encode import encode
 from ..path import item_index
 from ..rewriting import schema_types as t
@@ -75,8 +76,12 @@ def value_at(
         elif is_mapping_value(value):
             # Keys were read as their class says, and the path has them as text.
             key = next((k for k in value if name in (str(k), str(encode(k)))), name)
+            mapping = mapping_in(annotation)
+            declared = typed_keys(mapping)
+            if declared is not None and key not in declared:
+                return None
             value = value.get(key, LOST)
-            annotation = item_type(mapping_in(annotation), key)
+            annotation = item_type(mapping, key)
         elif is_items(value) and (i := item_index(name)) is not None:
             value = value[i] if i < len(value) else LOST
             annotation = item_type(sequence_in(annotation), i)

@@ -69,6 +69,12 @@ def _upgrade_type(annotation: object, kind: t.Type) -> t.Type:
             structs = structs_in(annotation)
             namesakes = [m for m in structs if m.__name__ == name]
             candidates = namesakes or (structs if len(structs) == 1 else [])
-            return upgrade_schema(candidates[0], kind) if candidates else kind
+            if candidates:
+                return upgrade_schema(candidates[0], kind)
+            fields = {
+                name: replace(f, type=_upgrade_type(item_type(mapping, name), f.type))
+                for name, f in kind.fields.items()
+            }
+            return replace(kind, fields=fields)
         case _:
             return kind

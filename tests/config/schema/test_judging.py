@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from typing_extensions import TypedDict
 
 from burnish.config import (
     ChangeDefault,
@@ -458,3 +459,42 @@ def test_a_number_is_no_time_since_nobody_said_its_unit(old: Any, new: Any) -> N
     checker = SchemaChecker(schema_of(before), after)
 
     assert checker.severity() == Severity.ERROR
+
+
+def _keys(**types: Any) -> Any:
+    typed_dict: Any = TypedDict
+    return make_dataclass("Config", [("keys", typed_dict("Keys", types))])
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ({"b": int}, "new field without default value: keys.b"),
+        ({"a": str}, "type changed from int to str: keys.a"),
+        ({"a": int, "b": int}, "new field without default value: keys.b"),
+        ({}, "field removed: keys.a"),
+    ],
+)
+def test_the_keys_of_a_typed_dict_are_fields_to_the_check(
+    new: dict[str, Any], message: str
+) -> None:
+    before, after = _keys(a=int), _keys(**new)
+
+    checker = SchemaChecker(schema_of(before), after)
+
+    assert message in checker.report()
+    assert "Schema incompatible" in checker.report()
+    with pytest.raises(ConfigError, match=r"keys\.[ab]"):
+        loads(after, dumps(before({"a": 1})))
+
+
+def test_a_versioned_class_in_a_typed_dict_is_checked_with_its_rules() -> None:
+    old = struct(("a", int))
+    new = struct(("b", int), version=1, rules={0: [RenameField("a", "b")]})
+
+    for before, after in ((old, new), (list[old], list[new])):
+        checker = SchemaChecker(schema_of(_keys(part=before)), _keys(part=after))
+        assert checker.report() == "Schema compatible"
+    assert not SchemaChecker(
+        schema_of(_keys(part=old)), _keys(part=struct(("b", int)))
+    ).compatible
