@@ -30,7 +30,11 @@ from .modules.classes import by_class
 from .modules.module_argument import method_of_modules
 from .modules.registry import register_class
 from .modules.signature import parameters_of
-from .modules.versions import check_rules
+from .modules.versions import (
+    check_inherited_rules,
+    check_rules,
+    rules_with_inherited,
+)
 from .persistence.loading import build_from_record, module_record
 from .persistence.loading import load_record as _load_record
 from .persistence.saving import RecordOfClass
@@ -334,9 +338,13 @@ def _decorate(
         inherited = getattr(cls, "_burnish_skip", ())
         _set(cls, "_burnish_skip", (*inherited, *as_patterns(skip)))
     check_rules(cls, version, rules or {})
-    if version or "_burnish_version" not in dir(cls):
+    # A class that states no version leaves it to its parents, to a later one too.
+    if version:
+        all_rules = rules_with_inherited(cls, version, rules or {})
         _set(cls, "_burnish_version", version)
-        _set(cls, "_burnish_rules", dict(rules or {}))
+        _set(cls, "_burnish_rules", all_rules)
+    elif "_burnish_version" not in vars(cls):
+        check_inherited_rules(cls)
     capture(cls, _checker_of, note_structure)
     _capture_subclasses(cls)
     register_class(cls, name=name)

@@ -15,7 +15,13 @@ from .tree import Places
 
 
 def version_of(cls: type[nn.Module]) -> int:
-    """Return the version of ``cls``, 0 for a class that states none."""
+    """Return the version of ``cls``, 0 for a class that states none.
+
+    Raises `ValueError` for one that states none and cannot follow all its parents.
+    """
+    # A subclass that nobody decorates is first met here.
+    if rules_of(cls) and "_burnish_version" not in vars(cls):
+        check_inherited_rules(cls)
     version: int = getattr(cls, "_burnish_version", 0)
     return version
 
@@ -87,6 +93,70 @@ def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[object]]) 
                     f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is not "
                     "a rule; burnish.config has RenameField, DeleteField and others"
                 )
+
+
+def rules_with_inherited(
+    cls: type[nn.Module], version: int, rules: Mapping[int, Sequence[RewriteRule]]
+) -> dict[int, Sequence[RewriteRule]]:
+    """Return the rules of a ``cls`` that states ``version``, with those it inherits.
+
+    A record has one number for a class and its parents.  So rules that begin where
+    those of the parent end follow them; others must contain them.  Raises `ValueError`
+    where they do not, as records would be read without the parent's rules.
+    """
+    parents = _parents_with_rules(cls)
+    first_step = min(rules, default=version)
+    if len(parents) == 1 and version_of(parents[0]) <= min(first_step, version - 1):
+        return {**rules_of(parents[0]), **rules}
+    _check_inherited(cls, f"states version {version}", rules, parents)
+    return dict(rules)
+
+
+def check_inherited_rules(cls: type[nn.Module]) -> None:
+    """Raise `ValueError` for a class of several parents whose rules it cannot follow.
+
+    It states no version itself, and so has that of the first.
+    """
+    parents = _parents_with_rules(cls)
+    if len(parents) > 1:
+        first = parents[0]
+        claim = f"has the version and the rules of its parent {first.__qualname__}"
+        _check_inherited(cls, claim, rules_of(first), parents[1:])
+
+
+def _check_inherited(
+    cls: type[nn.Module],
+    claim: str,
+    rules: Mapping[int, Sequence[RewriteRule]],
+    parents: Sequence[type[nn.Module]],
+) -> None:
+    own_rules = [rule for of_step in rules.values() for rule in of_step]
+    for parent in parents:
+        for step, of_step in rules_of(parent).items():
+            for rule in of_step:
+                if rule not in own_rules:
+                    raise ValueError(
+                        f"{cls.__qualname__} {claim}, so its records would be read "
+                        f"without {rule!r:.80}, a rule of its parent "
+                        f"{parent.__qualname__} for version {step}. A class has one "
+                        "version for itself and its parents: repeat the rule in the "
+                        f"upgrade_rules of {cls.__qualname__}, at the version that "
+                        "its records had when the parent changed, and raise the "
+                        "version above that one"
+                    )
+
+
+def _parents_with_rules(cls: type[nn.Module]) -> list[type[nn.Module]]:
+    """Return the nearest ancestors that have rules of their own.
+
+    What lies behind one of them was checked when that one was made.
+    """
+    nearest: list[type[nn.Module]] = []
+    for parent in cls.__mro__[1:]:
+        has_rules = any(vars(parent).get("_burnish_rules", {}).values())
+        if has_rules and not any(issubclass(near, parent) for near in nearest):
+            nearest.append(parent)
+    return nearest
 
 
 def new_path(rule: RewriteRule, path: str) -> str | None:
