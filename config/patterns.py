@@ -31,6 +31,12 @@ def matchers(patterns: Patterns) -> list[Callable[[str, object], bool]]:
 
 def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
     """Return ``patterns`` as a tuple, one or several alike."""
+    if hasattr(patterns, "named_parameters"):
+        # A module can be called, and passes for a predicate.
+        raise TypeError(
+            f"a module ({type(patterns).__name__}) is no pattern: name it by its path, "
+            "as in 'head.**'"
+        )
     if isinstance(patterns, str) or callable(patterns):
         return (patterns,)
     if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything

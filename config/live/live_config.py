@@ -16,7 +16,7 @@ from ..process.interrupts import raise_of_signal, suppressed
 from ..process.transaction import Transaction
 from ..process.user_traceback import error_text
 from ..short_text import first_names
-from ..storage.replacement import write_text
+from ..storage.replacement import refuse_home_sign, write_text
 from ..validation.validate import build
 from ..versioned import upgrade, versions_in
 from .changes import (
@@ -98,6 +98,7 @@ class LiveConfig(Generic[C]):
         edits = edits_of_now(type(config), read_history(folder / HISTORY), config)
         last_id = max((edit.id for edit in (*edits, *past)), default=0)
         self.history = EditHistory(folder / HISTORY, [*past], last_id)
+        refuse_home_sign(str(folder))
         folder.mkdir(parents=True, exist_ok=True)
         before = edits_ahead(edits, past)
         begun = self._note(

@@ -111,6 +111,7 @@ def sync_new_name(folder: Descriptor) -> None:
 
 def make_folder(path: str) -> None:
     """Make a folder, and those above it; an OSError says what to do instead."""
+    refuse_home_sign(path)
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
@@ -120,6 +121,18 @@ def make_folder(path: str) -> None:
             # Of folders that are there it is not an error.
             raise NotADirectoryError(errno.ENOTDIR, _obstacle(path), path) from error
         raise explain_os_error(error, path) from error
+
+
+def refuse_home_sign(path: str) -> None:
+    """Raise FileNotFoundError for a new folder called ``~``, which nobody means."""
+    folder, sign, _ = f"{path}/".partition("~/")
+    is_sign = bool(sign) and (not folder or folder.endswith("/"))
+    if is_sign and not os.path.lexists(f"{folder}~"):
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "only a shell takes ~ for the home folder; write os.path.expanduser(path)",
+            path,
+        )
 
 
 def _obstacle(path: str) -> str:

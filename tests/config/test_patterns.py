@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from burnish.config.patterns import fill_wildcards, matches, wildcard_values
+from burnish.config.patterns import (
+    as_patterns,
+    fill_wildcards,
+    matches,
+    wildcard_values,
+)
 
 PARTS = st.sampled_from(["**", "**", "a", "b", "*", "a*", "*b", "ab", "{a,b}"])
 NAMES = st.lists(st.sampled_from(["a", "b", "ab", "ba", "a\nb"]), min_size=1)
@@ -56,3 +63,8 @@ def test_wildcards_are_bound_and_filled() -> None:
         "w_x",
     )
     assert wildcard_values(("a", "*"), ("b", "1")) is None
+
+
+def test_a_module_is_no_predicate_though_it_can_be_called() -> None:
+    with pytest.raises(TypeError, match=r"a module \(Linear\) is no pattern: name it"):
+        as_patterns(nn.Linear(1, 1))

@@ -17,6 +17,7 @@ from ...config.storage.looks import looks
 from ...config.storage.opening import Descriptor, open_folder
 from ...config.storage.replacement import (
     explain_os_error,
+    refuse_home_sign,
     sync_folder,
     sync_new_name,
 )
@@ -202,6 +203,7 @@ class Folders:
     @contextmanager
     def _new_folder(self, name: str) -> Generator[Path]:
         try:
+            refuse_home_sign(str(self.root))
             self.root.mkdir(parents=True, exist_ok=True)
             with atomic_folder(self.root / name) as scratch:
                 yield scratch
@@ -272,6 +274,7 @@ def make_run_folder(root: Path) -> None:
 
     A folder that takes no files counts as none: the first save would fail, later.
     """
+    refuse_home_sign(str(root))
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

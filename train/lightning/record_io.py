@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 
+from ...config.storage.replacement import refuse_home_sign
 from ...records.background_saves import (
     STAGING,
     BackgroundSaves,
@@ -344,6 +345,7 @@ def _read_checkpoint(
 def _prepare(folder: Place) -> None:
     """Make the place of a checkpoint, and finish what killed saves left there."""
     if isinstance(folder, Path):
+        refuse_home_sign(str(folder.parent))
         folder.parent.mkdir(parents=True, exist_ok=True)
         recover(folder.parent)
         _refuse_other_files(folder)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import burnish
 from burnish.optim import AdamW
 from burnish.records import (
     RecordChecksumError,
@@ -560,3 +561,20 @@ def test_checkpoints_of_lightning_are_no_new_run(tmp_path: Path) -> None:
         Checkpoints(tmp_path / "run").restore(model=net())
     with pytest.raises(ValueError, match="load_lightning"):
         Checkpoints(tmp_path / "run" / "epoch=1")
+
+
+def test_a_folder_called_home_sign_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run was kept in ./~, which somebody removes as ``rm -r ~``."""
+    monkeypatch.chdir(tmp_path)
+
+    for save in (
+        lambda: Checkpoints("~/run").save(1, model=net()),
+        lambda: burnish.save_record(net(), "~/folder/"),
+        lambda: burnish.save_record(net(), "run/~/folder/"),
+    ):
+        with pytest.raises(FileNotFoundError, match=r"os\.path\.expanduser"):
+            save()
+
+    assert not [*tmp_path.iterdir()]
