@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from burnish.core import named_params
 from burnish.optim import (
     SGD,
     AdamW,
@@ -97,11 +98,10 @@ def test_a_group_of_many_is_looked_up_in_one_walk_of_the_module(
     late = nn.Sequential(*[nn.Linear(2, 2) for _ in range(20)])
     if is_of_module:
         net.add_module("late", late)
-    real = bound_params.named_params
 
     def counted(module: nn.Module) -> object:
         walks.append(module)
-        return real(module)
+        return named_params(module)
 
     monkeypatch.setattr(bound_params, "named_params", counted)
     adaptor.add_param_group({"params": late.parameters()})
