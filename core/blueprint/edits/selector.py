@@ -73,6 +73,7 @@ def _step(
             "a selector must be a name, an index, a slice, ... or a tuple, got "
             f"{part!r:.80}"
         )
+    _check_positions(part)
     paths: list[str] = []
     for base in bases:
         owners = [base, *_below(tree, [base])] if anywhere else [base]
@@ -85,6 +86,22 @@ def _step(
                 paths += _items(children(tree, owner), part)
     # One base may lie inside of another.
     return list(dict.fromkeys(paths))
+
+
+def _check_positions(part: Part) -> None:
+    """Raise TypeError for a list or slice of anything else than positions."""
+    found: list[object] = []
+    if isinstance(part, slice):
+        found = [end for end in (part.start, part.stop, part.step) if end is not None]
+    elif isinstance(part, list):
+        found = [*part]
+    names = [name for name in found if isinstance(name, str)]
+    if all(isinstance(item, int) for item in found):
+        return
+    hint = f'; several paths are one text: "{", ".join(names):.80}"' if names else ""
+    raise TypeError(
+        f"a list or slice in a selector holds positions, got {part!r:.80}{hint}"
+    )
 
 
 def _paths_of_choice(tree: Sequence[str], owners: list[str], choice: str) -> list[str]:

@@ -94,6 +94,14 @@ def test_a_selector_of_a_wrong_type_is_refused(
         coder[selector]
 
 
+@pytest.mark.parametrize("selector", [["encoder", "decoder"], slice("encoder", None)])
+def test_a_list_or_slice_of_paths_is_refused_with_what_means_several(
+    coder: Blueprint[Coder], selector: Any
+) -> None:
+    with pytest.raises(TypeError, match=r'holds positions.* one text: "encoder'):
+        coder.configure(selector, bias=False)
+
+
 @pytest.mark.parametrize("selector", ["layer#x", "layer#1:2:3:4", "layer##"])
 def test_what_follows_a_number_sign_is_a_number_or_a_slice(
     coder: Blueprint[Coder], selector: str
