@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from ...config.process.interrupts import suppressed
-from ...config.storage.opening import Descriptor, open_folder
+from ...config.storage.opening import Descriptor, open_folder, read_file
 from ...config.storage.replacement import explain_os_error, make_folder
 from ...config.storage.scratch import (
     any_scratch,
@@ -23,6 +23,9 @@ from ...config.storage.scratch import (
 from ..io.sink import Sink, open_sink
 from ..io.source import FileSource, Source
 from .shard_index import INDEX, PartFile, save_id_of
+
+_MOST_OF_INDEX = 1 << 30
+"""Bytes, which no index has that can be read."""
 
 
 class RecordFolder:
@@ -155,8 +158,7 @@ class RecordFolder:
     def _named_in_index(self) -> set[str]:
         """Return the names of parts that the index has; perhaps a few more."""
         try:
-            with open(self.file(INDEX), "rb") as file:
-                content = file.read()
+            content = read_file(self.file(INDEX), _MOST_OF_INDEX)
         except FileNotFoundError:
             return set()
         return parts_named_in(content)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ...config.process.interrupts import raise_of_signal
+from ...config.storage.opening import read_file
 from ...config.storage.replacement import write_text
 from ..checkpoints.manifest import json_number
 
 NAME = "summary.json"
 _VERSION = 1
+_MOST_BYTES = 64 << 20
 _DEPTH = 4
 """How many folders a run may lie below its sweep."""
 
@@ -51,8 +53,8 @@ def note_in_sweep(
 def read_summary(file: Path) -> dict[str, Any] | None:
     """Return a summary, or None where there is none that can be read."""
     try:
-        summary = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        summary = json.loads(read_file(file, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         raise_of_signal(error)
         return None
     is_ours = isinstance(summary, dict) and summary.get("burnish") == "run"

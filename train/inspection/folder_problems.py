@@ -164,8 +164,9 @@ def _problems_of_settings(
     folder: str, names: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the configuration beside weights."""
-    if PRETRAINED_CONFIG in names and any(kind in names for kind in KINDS):
-        file = os.path.join(folder, PRETRAINED_CONFIG)
+    file = os.path.join(folder, PRETRAINED_CONFIG)
+    # A folder of that name is in the way, and is not among the files.
+    if os.path.lexists(file) and any(kind in names for kind in KINDS):
         try:
             read_config(file)
         except (RecordError, OSError) as error:

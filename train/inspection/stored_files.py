@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from ...config.process.interrupts import raise_of_signal
+from ...config.storage.opening import open_regular
 from ...config.storage.scratch import is_scratch
 from ...core.pretrained.shards import read_shard_index, shard_names
 from ...records.flat_record import FlatRecord
@@ -113,8 +114,9 @@ def _is_record(file: str) -> bool:
     if file.endswith(("config.json", ".index.json")):
         return False
     if not file.endswith(".json"):
-        # A link that leads nowhere is a record that is missing.
-        return os.path.isfile(file) or os.path.islink(file)
+        # A link that leads nowhere is a record that is missing, and a pipe is none that
+        # anybody can read: both are told where the record is.
+        return not os.path.isdir(file)
     try:
         return _is_json_record(file)
     except OSError as error:
@@ -128,10 +130,11 @@ def _is_json_record(file: str) -> bool:
     Others have their settings in JSON beside the weights. What begins or ends as no
     JSON does is nobody's settings.
     """
-    with open(file, "rb") as stream:
-        head = stream.read(_HEAD)
-        stream.seek(-min(_HEAD, os.path.getsize(file)), os.SEEK_END)
-        tail = stream.read()
+    opened = open_regular(file)
+    size = os.fstat(opened.fd).st_size
+    head = os.pread(opened.fd, _HEAD, 0)
+    tail = os.pread(opened.fd, _HEAD, max(size - _HEAD, 0))
+    opened.close()
     has_name = _NAME.search(head, 0, 64) or b'"metadata"' in head
     if has_name and _NAME.search(head):
         return True

@@ -129,3 +129,15 @@ def test_a_folder_that_takes_no_files_is_told_by_its_own_name(
         pass
 
     assert error.value.filename == str(tmp_path / "index.mpk")
+
+
+def test_a_pipe_in_place_of_the_index_is_not_waited_for_and_all_parts_stay(
+    tmp_path: Path,
+) -> None:
+    folder = written(tmp_path)
+    (tmp_path / "index.mpk").unlink()
+    os.mkfifo(tmp_path / "index.mpk")
+
+    folder.remove_old("3" * 8)
+
+    assert len([*tmp_path.glob("part-*-of-*")]) == 3

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 from burnish.train.fit.summary import (
@@ -76,3 +77,12 @@ def test_runs_are_found_below_a_sweep_and_other_files_are_no_runs(
     assert [folder for folder, _ in summaries_below(tmp_path)] == [
         tmp_path / "lr=1/width=2"
     ]
+
+
+def test_what_can_never_be_read_to_its_end_is_no_summary(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "deep").write_text("[" * 100_000)
+
+    for name in ("pipe", "device", "deep"):
+        assert read_summary(tmp_path / name) is None

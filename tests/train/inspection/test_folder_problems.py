@@ -128,6 +128,32 @@ def test_a_record_of_another_checkpoint_is_told(folder: Path) -> None:
     assert "not what was saved with this checkpoint" in text
 
 
+@pytest.mark.parametrize("name", ["x.json", "x.mpk", "x.safetensors", "index.mpk"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda p: os.symlink("/dev/zero", p)])
+def test_a_record_that_would_never_end_is_told_and_not_waited_for(
+    make: Callable[[Path], None],
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make(tmp_path / name)
+
+    assert main(["verify", str(tmp_path)]) != 0
+
+    said = "".join(capsys.readouterr())
+    assert "found a named pipe" in said or "found a device" in said
+
+
+def test_a_folder_in_place_of_the_configuration_is_told(tmp_path: Path) -> None:
+    make_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").mkdir()
+
+    assert [file for file, _ in problems_of(tmp_path)] == [
+        str(tmp_path / "config.json")
+    ]
+
+
 def test_a_manifest_of_another_step_than_the_folder_names_is_told(
     tmp_path: Path,
 ) -> None:
