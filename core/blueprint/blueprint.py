@@ -17,7 +17,8 @@ from .construction.draft import Draft
 from .edits.edits import CallMethod, Definition, Edit, Moment, Unbuilt
 from .parts import Parts
 from .selection import Selection, Session
-from .stored.part_versions import are_outdated, carried, check_is_met, stored_versions
+from .stored.carried_edits import are_outdated, carried, check_is_met
+from .stored.part_versions import stored_versions
 from .stored.provenance import note_provenance
 from .stored.serialization import (
     another_class,

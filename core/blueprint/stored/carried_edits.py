@@ -1,0 +1,241 @@
+"""Edits of parts whose class has another version now than when they were stored.
+
+A part's class is known only once the constructors have run, so that an edit is carried
+over to the names of now just before it takes its place in the log.
+
+A pattern means parts by the names that they had.  Which those were is only known of
+the parts that are there: each is followed back to its old name, and a pattern that
+matched it forth to one that matches its name of now, and no other part's.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from ....config.errors import ConfigError
+from ....config.path import join, parts
+from ....config.patterns import brace_choices, is_pattern, n_wildcards, wildcard_values
+from ....config.rewriting.rewrite_rule import RewriteRule
+from ....config.rules import RenameField
+from ....config.short_text import first_names
+from ...modules.versions import new_path
+from ..construction.draft import Draft
+from ..edits.edits import Edit, SetArguments
+from ..errors import FormatError
+from ..tree.edit_log import target_matches
+from .part_versions import rules_since
+
+RulesOf: TypeAlias = Callable[[str], Sequence[RewriteRule]]
+"""The rules that the class of the part at a path has got since."""
+
+
+def are_outdated(
+    draft: Draft,
+    edits: Iterable[Edit],
+    since: Mapping[str, int],
+    whole_rules: Sequence[RewriteRule],
+) -> bool:
+    """Return whether a class has another version now, of parts and of those to come.
+
+    ``whole_rules`` are those that the class of the whole has got since.
+    """
+    chosen = [edit.cls for edit in edits if isinstance(edit, SetArguments) and edit.cls]
+    classes = {*chosen, *draft.classes_of_parts()}
+    return bool(whole_rules) or any(rules_since(cls, since) for cls in classes)
+
+
+def carried(
+    draft: Draft,
+    edit: Edit,
+    since: Mapping[str, int],
+    whole_rules: Sequence[RewriteRule],
+) -> Edit | None:
+    """Return ``edit`` in the names of now; None if a rule removed what it is of.
+
+    ``whole_rules`` were applied to its paths, and to patterns they are here.
+    """
+
+    def rules_at(path: str) -> Sequence[RewriteRule]:
+        if not path:
+            return whole_rules
+        node = draft.nodes_by_path.get(path)
+        return () if node is None else rules_since(node.cls, since)
+
+    targets = edit.target if isinstance(edit.target, tuple) else (edit.target,)
+    carried_targets = (
+        _carried_pattern(draft, target, rules_at)
+        if is_pattern(target)
+        else _carried_path(target, rules_at)
+        for target in targets
+    )
+    paths = [path for path in carried_targets if path is not None]
+    if not paths:
+        return None
+    target = tuple(paths) if isinstance(edit.target, tuple) else paths[0]
+    edit = edit if target == edit.target else replace(edit, target=target)
+    if not isinstance(edit, SetArguments) or not edit.arguments:
+        return edit
+    # The class of the whole has rules that were applied to all of the tape.
+    nodes = [node for node in draft.match(target) if node is not draft.tree]
+    classes = [edit.cls] if edit.cls else list(dict.fromkeys(n.cls for n in nodes))
+    by_class = [_carried_arguments(cls, edit, since, str(target)) for cls in classes]
+    arguments = by_class[0] if by_class else edit.arguments
+    if any(other != arguments for other in by_class):
+        names = ", ".join(cls.__qualname__ for cls in classes)
+        message = (
+            "its arguments have been renamed, in different ways in these classes: "
+            f"{names}"
+        )
+        raise FormatError(str(target), message)
+    return edit if arguments == edit.arguments else replace(edit, arguments=arguments)
+
+
+def check_is_met(draft: Draft, edit: Edit, later_edits: Iterable[Edit]) -> None:
+    """Raise `FormatError` for an edit of what stands there only after a later wrap.
+
+    Its paths are those after the wrap, when the classes on its way are not known yet,
+    and without their rules it would be of another part, or of none.
+    """
+    if not any(isinstance(e, SetArguments) and e.wraps_at for e in later_edits):
+        return
+    for target in edit.target if isinstance(edit.target, tuple) else (edit.target,):
+        if target and draft.is_stale and not draft.match(target):
+            draft.refresh()
+        if target and not draft.match(target):
+            raise FormatError(
+                target,
+                "found an edit of a part that a later edit wraps, below a class that "
+                "has a new version, so that its rules cannot be applied. Build the "
+                "module in code, and load the weights with load_record",
+            )
+
+
+def _carried_path(path: str, rules_at: RulesOf) -> str | None:
+    """Return ``path`` after the rules of each part on its way."""
+    if not path:
+        return path
+    names = [*parts(path)]
+    for i in range(1, len(names)):
+        for rule in rules_at(join(*names[:i])):
+            below = new_path(rule, join(*names[i:]))
+            if below is None:
+                return None
+            names[i:] = parts(below)
+    return join(*names)
+
+
+def _carried_arguments(
+    cls: type[nn.Module], edit: SetArguments, since: Mapping[str, int], path: str
+) -> Mapping[str, Any]:
+    arguments = dict(edit.arguments)
+    try:
+        for rule in rules_since(cls, since):
+            rule.apply(arguments)
+    except ConfigError as error:
+        raise FormatError(path, str(error)) from error
+    return arguments
+
+
+def _carried_pattern(draft: Draft, pattern: str, rules_of: RulesOf) -> str | None:
+    """Return a pattern of now for the parts that ``pattern`` meant; None if none is.
+
+    FormatError if every one would mean other parts as well.
+    """
+    if draft.is_stale and not draft.match(pattern):
+        draft.refresh()
+    paths = [path for path in draft.nodes_by_path if path]
+    old_paths = {path: _old_path(path, rules_of) for path in paths}
+    meant = [p for p, old in old_paths.items() if old and target_matches(pattern, old)]
+
+    def is_right(new_pattern: str) -> bool:
+        return [p for p in paths if target_matches(new_pattern, p)] == meant
+
+    if is_right(pattern):
+        return pattern
+    if not meant:
+        return None
+    old_patterns = brace_choices(pattern)
+    new_patterns = [
+        _followed(old_pattern, path, old_paths[path] or "", rules_of)
+        for path in meant
+        for old_pattern in old_patterns
+        if target_matches(old_pattern, old_paths[path] or "")
+    ]
+    distinct = [*dict.fromkeys(new_patterns)]
+    united = distinct[0] if len(distinct) == 1 else f"{{{','.join(distinct)}}}"
+    if is_right(united):
+        return united
+    raise FormatError(
+        pattern,
+        f"it meant {first_names(meant, 4)}, which its rules have renamed in such a way "
+        f"that {united!r} means other parts. Build the module in code, and load the "
+        "weights with load_record",
+    )
+
+
+def _old_path(path: str, rules_of: RulesOf) -> str | None:
+    """Return the name that the part at ``path`` had; None if it is new.
+
+    The class of the whole renames first, then that of each part on the way.
+    """
+    names = path.split(".")
+    for i in reversed(range(len(names))):
+        rules, below = rules_of(".".join(names[:i])), ".".join(names[i:])
+        old_below = below
+        for rule in reversed(rules):
+            if isinstance(rule, RenameField):
+                old_below = _backwards(rule, old_below)
+        if _after(rules, old_below) != below:
+            return None
+        names[i:] = old_below.split(".")
+    return ".".join(names)
+
+
+def _backwards(rule: RenameField, path: str) -> str:
+    return RenameField(rule.new_field, rule.old_field).rename(path) or path
+
+
+def _after(rules: Iterable[RewriteRule], path: str | None) -> str | None:
+    for rule in rules:
+        path = None if path is None else new_path(rule, path)
+    return path
+
+
+def _followed(pattern: str, path: str, old_path: str, rules_of: RulesOf) -> str:
+    """Return ``pattern``, which matches ``old_path``, as the rules on its way leave it.
+
+    Where they cannot be applied to it, what is returned does not match ``path``.
+    """
+    names, old_names, parts = path.split("."), old_path.split("."), pattern.split(".")
+    for i in range(len(names)):
+        for rule in rules_of(".".join(names[:i])):
+            parts = _after_rule(rule, parts, old_names, i)
+            below = new_path(rule, ".".join(old_names[i:]))
+            old_names[i:] = [] if below is None else below.split(".")
+    if "**" not in parts and len(parts) == len(names):
+        # A part such as `b*` found the old name by its letters; others are in the new.
+        parts = [
+            part if wildcard_values([part], [name]) is not None else name
+            for part, name in zip(parts, names, strict=True)
+        ]
+    return ".".join(parts)
+
+
+def _after_rule(
+    rule: RewriteRule, parts: list[str], names: Sequence[str], start: int
+) -> list[str]:
+    """Return the pattern ``parts`` of ``names`` after a rule for those at ``start``."""
+    values = wildcard_values(parts, names)
+    position = 0
+    for i, part in enumerate(parts if values is not None else ()):
+        if position == start and part != "**":
+            # What a `**` stands for, the rule cannot know.
+            end = next((j for j in range(i, len(parts)) if parts[j] == "**"), None)
+            tail = new_path(rule, ".".join(parts[i:end]))
+            renamed_parts = [] if tail is None else tail.split(".")
+            return [*parts[:i], *renamed_parts, *(parts[end:] if end else ())]
+        bound = (values or ())[n_wildcards(parts[:i])] if part == "**" else part
+        position += len([name for name in bound.split(".") if name])
+    return parts
