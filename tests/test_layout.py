@@ -264,7 +264,6 @@ TESTED_IN = {
     "config/schema/commands.py": "config/schema/test_checker.py",
     "config/schema/derive.py": "config/schema/test_checker.py",
     "config/schema/meaning.py": "config/schema/test_judging.py",
-    "config/schema/outcome.py": "config/schema/test_judging.py",
     "config/schema/samples.py": "config/schema/test_judging.py",
     "config/schema/trial.py": "config/schema/test_judging.py",
     "config/schema/upgrade.py": "config/schema/test_checker.py",

@@ -17,12 +17,15 @@ from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule
 from ..versioned import is_versioned, upgrade_rules_of
 from .change import (
+    ByHand,
     Change,
     EnumVariantValueChanged,
     ExtraForbidden,
     FieldAdded,
     FieldRemoved,
     FieldRenamed,
+    Harmless,
+    Misread,
     Severity,
     TypeChanged,
 )
@@ -30,7 +33,6 @@ from .compare import StructComparison
 from .derive import schema_of
 from .fixes import fixes
 from .meaning import Path
-from .outcome import ByHand, Harmless, Misread
 from .samples import is_known, samples_of
 from .trial import Finding, Moves, Trial
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from burnish.config import CheckValue, ConfigError, dumps, loads
 from burnish.config.schema import Severity
-from burnish.config.schema.change import FieldRemoved, NameInDoubt
-from burnish.config.schema.outcome import Harmless
+from burnish.config.schema.change import FieldRemoved, Harmless, NameInDoubt
 
 from .test_fixes import new_version
 from .versions import check, struct
