@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -35,15 +35,16 @@ from ...records.io.progress import (
 from ...records.io.source import Maps, is_remote
 from ...records.readable import Readable
 from ...records.tensors.memory import values_of
+from ..hyperstate.state_folders import place_named
+from ..hyperstate.stored_files import StoredFiles
 from .diff_result import ABSENT, Diff, ValueChange
 from .layers import LayerChanges
 from .named_records import StoredPart, StoredParts
 from .pairing import Pairing, pair_entries, shared_path
 from .part_view import PartView, part_views
-from .settings import SettingsPair, settings_of
+from .settings import SettingsPair, settings_of, values_by_path
 from .stored_parts import stored_parts
 from .tensor_changes import TensorChanges
-from .told_values import told_values
 
 Comparable: TypeAlias = "Readable | nn.Module | Mapping[str, Any]"
 """A file, a folder, a URL, a record, a module, a state dict."""
@@ -87,9 +88,29 @@ def diff(
         if source_a.kind != source_b.kind:
             return result
         bounds = (rtol or 0.0, atol or 0.0) if result.has_tolerance else None
-        values_a, values_b = told_values(source_a), told_values(source_b)
+        values_a, values_b = text_values(source_a), text_values(source_b)
         changes = _changes("", values_a, values_b, bounds)
         return replace(result, data=[*changes, *result.data])
+
+
+def text_values(source: StoredParts) -> dict[str, object] | None:
+    """Return what a checkpoint says in texts beside its records, by path.
+
+    None for what has no texts. Raises ConfigSyntaxError for one that cannot be read.
+    """
+    if source.kind == "checkpoint":
+        return values_by_path(
+            {"step": source.facts["step"], **source.facts["values"]}, ""
+        )
+    if source.kind != "hyperstate":
+        return None
+    values: dict[str, object] = {}
+    names = source.facts["texts"]
+    files = source.texts or StoredFiles.of_folder(place_named(source.source), names)
+    with closing(files):
+        for name in names:
+            values |= values_by_path(files.tree(name), name.rpartition(".")[0])
+    return values
 
 
 def _parts_of(side: Any, opened: ExitStack) -> StoredParts:

@@ -15,8 +15,8 @@ from burnish.cli.main import main
 from burnish.records import FlatRecord
 from burnish.train import Checkpoints, RecordIO
 from burnish.train.checkpoints.rereading import reread_if_replaced
+from burnish.train.inspection.diff import text_values
 from burnish.train.inspection.stored_parts import stored_parts
-from burnish.train.inspection.told_values import told_values
 from burnish.train.lightning.record_io import read_checkpoint
 
 Act = Callable[[], object]
@@ -286,7 +286,7 @@ def test_what_is_told_of_a_state_is_of_the_save_whose_records_were_opened(
     with stored_parts(folder) as parts:
         shutil.rmtree(folder)
 
-        assert told_values(parts) == {"state.step": 1}
+        assert text_values(parts) == {"state.step": 1}
 
 
 def record_of(value: float) -> FlatRecord:
