@@ -58,28 +58,24 @@ _ABSTRACT_CONTAINERS = frozenset([Mapping, MutableMapping, MutableSequence, Sequ
 _PLAIN = frozenset([type(None), bool, int, float, str])
 
 
-def check_read_back(
-    value: object, tree: object, *, annotation: object = None, ctx: Ctx | None = None
-) -> None:
+def check_read_back(value: object, tree: object, *, ctx: Ctx | None = None) -> None:
     """Raise ConfigError unless ``tree`` is read as ``value`` where it was written.
 
-    ``annotation`` is what the place declares, the class of ``value`` if left out, and
-    ``ctx`` what `Serializable.deserialize` gets. A container without a class has no
+    ``ctx`` is what `Serializable.deserialize` gets. A container without a class has no
     reader, so only its texts and numbers count.
     """
-    if annotation is None and not is_struct_value(value):
+    if not is_struct_value(value):
         _refuse(first_misread(Any, to_plain(encode(value)), to_plain(tree), ""))
         return
-    declared = type(value) if annotation is None else annotation
     read = build if isinstance(tree, NamedStruct) else build_plain
     try:
-        again = read(declared, tree, source="", ctx=ctx)
+        again = read(type(value), tree, source="", ctx=ctx)
     except ConfigError as error:
         problems = [
             Problem(p.path, f"cannot be read back: {p.message}") for p in error.problems
         ]
         raise ConfigError(error.source, problems) from None
-    _refuse(first_misread(declared, value, again, ""))
+    _refuse(first_misread(type(value), value, again, ""))
     changed = [*_changed_remade(value, again)]
     if changed:
         _warn_of_remade(changed)

@@ -20,7 +20,7 @@ def launched_process_group() -> Generator[None]:
     """
     distributed = torch.distributed
     is_launched = all(name in os.environ for name in _VARIABLES)
-    if not (is_launched and distributed.is_available()) or _has_group():
+    if not (is_launched and distributed.is_available()) or distributed.is_initialized():
         yield
         return
     if os.environ["WORLD_SIZE"] == "1":
@@ -29,7 +29,3 @@ def launched_process_group() -> Generator[None]:
     distributed.init_process_group()
     yield
     distributed.destroy_process_group()
-
-
-def _has_group() -> bool:
-    return torch.distributed.is_initialized()
