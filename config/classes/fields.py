@@ -287,22 +287,20 @@ def item_type(annotation: object, key: object) -> object:
 
     Of several containers (`sequence_in`, `mapping_in`) it is the union of their types.
     """
-    if get_origin(annotation) in (Union, types.UnionType):
-        kinds = [item_type(member, key) for member in members(annotation)]
-        return _any_of([kind for kind in kinds if kind is not Any])
-    named = typed_keys(annotation)
-    if named is not None and isinstance(key, str):
-        return named.get(key, Any)
-    types_of_items = item_types(annotation)
-    if types_of_items is not None:
-        return (
-            types_of_items[key]
-            if isinstance(key, int) and key < len(types_of_items)
-            else Any
-        )
-    args = get_args(annotation)
     origin = get_origin(annotation) or annotation
-    if not args or not isinstance(origin, type) or named is not None:
+    # Nearly all are one of these, and every item of a config is asked for.
+    if not isinstance(origin, type) or origin not in _BUILT_IN:
+        if origin in (Union, types.UnionType):
+            kinds = [item_type(member, key) for member in members(annotation)]
+            return _any_of([kind for kind in kinds if kind is not Any])
+        named = typed_keys(annotation)
+        if named is not None:
+            if isinstance(key, int):
+                types_of_items = item_types(annotation) or ()
+                return types_of_items[key] if key < len(types_of_items) else Any
+            return named.get(str(key), Any)
+    args = get_args(annotation)
+    if not args or not isinstance(origin, type):
         return Any
     if issubclass(origin, Mapping):
         return args[1] if len(args) > 1 else Any
@@ -311,6 +309,9 @@ def item_type(annotation: object, key: object) -> object:
             args[key] if isinstance(key, int) and -len(args) <= key < len(args) else Any
         )
     return args[0]
+
+
+_BUILT_IN = frozenset([list, dict, tuple, set, frozenset])
 
 
 def key_type(annotation: object) -> Any:
