@@ -289,7 +289,9 @@ def _check_same(
         names_in_shards |= names
     for name in weight_map.keys() - names_in_shards:
         hint = did_you_mean(name, names_in_shards)
-        raise RecordFormatError(file, f"{name!r:.120} is in none of its shards.{hint}")
+        raise RecordFormatError(
+            file, f"{name!r:.120} is in none of its shards", cure=hint.strip()
+        )
     unlisted = [e for p in parts for e in p.entries() if not _is_listed(e, weight_map)]
     if unlisted:
         raise RecordFormatError(
