@@ -120,6 +120,9 @@ def _torch_function(
     cls: type[StandIn], func: Any, types: Any, args: Any = (), kwargs: Any = None
 ) -> StandIn:
     kwargs = kwargs or {}
+    for argument in args:
+        if type(argument) is StandIn:
+            _ = argument.id  # says so where it was kept from an earlier step
     name = getattr(func, "__name__", str(func))
     if name in ("__get__", "__set__"):
         raise NotElementwise(f"it uses Tensor.{func.__self__.__name__}")
@@ -192,6 +195,7 @@ def _binary(name: str) -> Callable[..., StandIn]:
     def method(self: StandIn, other: Any, *, alpha: Any = None) -> StandIn:
         tape = self.tape
         dtype = self.dtype
+        number = self.id  # before all else: it may have been kept
         if type(other) is float:
             constants = tape.constants
             constants.append(other)
@@ -205,11 +209,11 @@ def _binary(name: str) -> Callable[..., StandIn]:
         if dtype not in _FLOATS:
             raise NotElementwise(f"it computes in {dtype}")
         if alpha is None:
-            tape.ops.append((name, self.id, ref))
+            tape.ops.append((name, number, ref))
         elif name not in ("add", "sub"):
             raise NotElementwise(f"it calls {name} with alpha")
         else:
-            tape.ops.append((with_alpha, self.id, ref, tape.constant(alpha)))
+            tape.ops.append((with_alpha, number, ref, tape.constant(alpha)))
         return result(tape, dtype)
 
     return method
@@ -259,6 +263,8 @@ def _filled(value: Any) -> Callable[..., StandIn]:
         dtype = like.dtype if dtype is None else dtype
         if dtype not in _FLOATS:
             raise NotElementwise(f"it makes a tensor of {dtype}")
+        # It needs no value, but must not be recorded on the tape of an earlier step.
+        _ = like.id
         return _emit(like, "fill", dtype, (like.tape.constant(fill),))
 
     return function

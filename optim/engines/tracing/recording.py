@@ -4,6 +4,8 @@ The operations are the key of a compiled program; the numbers among them (learni
 rate, bias corrections) are kept apart, so that schedules never compile anything.
 """
 
+from contextlib import suppress
+from sys import getrefcount
 from typing import Any
 
 import torch
@@ -46,11 +48,14 @@ class Recording:
     """The operations of one step, in order; value ``i`` is input ``i`` or an op's."""
 
     __slots__ = (
+        "clones",
         "constants",
+        "counts",
         "dtypes",
         "has_tensors",
         "head",
         "inputs",
+        "lent",
         "like",
         "n_fixed",
         "n_inputs",
@@ -82,13 +87,66 @@ class Recording:
         """Those of the values behind the fixed ones, for the next recording."""
         self.head: Any = None
         """What each recording begins with, where that is always the same."""
+        self.clones: list[Any] = []
+        """The stand-ins of this recording that share a value with another."""
+        self.lent: list[tuple[Any, int]] = []
+        """The stand-ins that serve each recording, and what they stand for."""
+        self.counts: list[int] = []
+        """How often those were referred to before a step first saw them."""
         self.shared = set[int]()
         """Values that two tensors may have in common, or each for itself."""
+
+    def open(self) -> None:
+        """Let the stand-ins that serve each recording stand for their values again."""
+        for alias, number in self.lent:
+            alias.id = number
+
+    def lend(self, others: list[Any]) -> None:
+        """Let the inputs serve each recording, and ``others`` that the head made."""
+        # Where nothing is converted, the head lends an input.
+        ours = [a for a in others if type(a) is type(self.inputs[0])]
+        aliases = {id(alias): alias for alias in (*self.inputs, *ours)}
+        self.lent = [(alias, alias.id) for alias in aliases.values()]
+
+    def count_references(self) -> None:
+        """Note how often what serves each recording is referred to before a step."""
+        self.counts = self._references()
+
+    def has_kept_inputs(self) -> bool:
+        """Return whether a step has kept a stand-in that serves the next recording.
+
+        It would stand for the new value there, and not for the one that was kept.
+        """
+        return self._references() != self.counts
+
+    def _references(self) -> list[int]:
+        return [getrefcount(pair[0]) for pair in self.lent]
+
+    def withdraw(self) -> None:
+        """Let what serves each recording stand for nothing until the next one."""
+        with suppress(AttributeError):
+            for alias, _ in self.lent:
+                del alias.id
+
+    def close(self) -> None:
+        """Let what the step kept of this recording stand for nothing in a later one.
+
+        Its values have numbers that mean others there, or in that of another bucket.
+        """
+        # An interrupt may have come between a value and its stand-in.
+        with suppress(AttributeError):
+            for alias in self.clones:
+                del alias.id
+            for alias in self.pool[: len(self.dtypes) - self.n_fixed]:
+                del alias.id
+        self.clones = []
+        self.withdraw()
 
     def clear(self) -> None:
         """Forget what was recorded, the head too; the inputs stay."""
         if self.head is not None:
             self.head, self.pool, self.n_fixed = None, [], self.n_inputs
+            self.counts = []  # as of stand-ins that are kept: the head had some
         self.rewind([])
 
     def fix(self, head: Any) -> None:

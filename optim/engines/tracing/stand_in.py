@@ -5,12 +5,18 @@ tensor is asked without its values, and operations.py adds what is computed.
 """
 
 from sys import getrefcount
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ....records.tensors.torch_internals import make_subclass, without_dispatch_modes
-from .recording import NotElementwise, Recording
+from .recording import ImpureStepError, NotElementwise, Recording
+
+KEPT_TENSOR = (
+    "step() uses a tensor that an earlier call of it kept: in a global, a cache or an "
+    "attribute. Keep tensors in the state, or compute them anew at each step; numbers "
+    "may be kept anywhere"
+)
 
 _prototypes: dict[torch.dtype, torch.Tensor] = {}
 
@@ -105,7 +111,19 @@ class StandIn(torch.Tensor):
 
     def clone(self) -> "StandIn":  # type: ignore[override]  # memory formats are left out
         """Return a value of its own: changing it in place leaves this one."""
-        return stand_in(self.tape, self.id, self.dtype)
+        copy = stand_in(self.tape, self.id, self.dtype)
+        self.tape.clones.append(copy)
+        return copy
+
+    if not TYPE_CHECKING:  # A type checker refuses unknown names itself.
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise ImpureStepError for what its recording has closed behind it."""
+            # A closed recording takes the IDs back, and the slot is empty: a lookup
+            # costs nothing as long as there is one.
+            if name == "id":
+                raise ImpureStepError(KEPT_TENSOR)
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
 
     def __bool__(self) -> bool:
         raise NotElementwise("it branches on the values of a tensor")
@@ -139,7 +157,7 @@ class StandIn(torch.Tensor):
         raise NotElementwise("it prints a tensor")
 
     def __repr__(self) -> str:  # type: ignore[override]  # there are no contents to show
-        return f"StandIn({self.id}, {self.dtype})"
+        return f"StandIn({self.dtype})"
 
 
 def stand_in(tape: Recording, number: int, dtype: torch.dtype) -> StandIn:

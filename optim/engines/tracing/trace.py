@@ -38,8 +38,17 @@ class BucketLayout:
         self.master = self.tensors.index(MASTER) if is_kept else None
         self.rounds = rounds(self.state_type)
         names = ("tensor", "grad", *(f"state.{name}" for name in self.tensors))
-        tape = self.tape = Recording(names, self.dtypes, self.like)
+        self.tape = Recording(names, self.dtypes, self.like)
+        self.renew_inputs()
+
+    def renew_inputs(self) -> None:
+        """Let other stand-ins stand for the inputs, and nothing for the old ones."""
+        tape = self.tape
+        tape.withdraw()
+        tape.clear()
         tape.inputs = [stand_in(tape, i, dtype) for i, dtype in enumerate(self.dtypes)]
+        tape.lend([])
+        tape.count_references()
 
     def state(self, tensors: Any, scalars: dict[str, Any]) -> Any:
         """Return a state that holds ``tensors`` and ``scalars``, unchecked."""
@@ -88,13 +97,25 @@ def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trac
     where it breaks its contract.
     """
     tape = layout.tape
+    tape.open()
+    try:
+        return _traced(step, layout, scalars)
+    finally:
+        tape.close()
+
+
+def _traced(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trace:
+    """Return what ``step`` did on the open tape of ``layout``; see `trace`."""
+    tape = layout.tape
     try:
         tensor, values = _recorded(step, layout, scalars)
     except (NotElementwise, ImpureStepError):
+        tape.close()
         tape.clear()
         raise
     except Exception as error:
         raise_of_signal(error)
+        tape.close()
         tape.clear()
         # A stand-in is not a tensor; what is really wrong shows on a real one.
         raise NotElementwise(f"recording it raised {error!r:.80}") from error
@@ -197,6 +218,8 @@ def _recorded(
 ) -> tuple[Any, dict[str, Any] | None]:
     """Return the new tensor and the fields that ``step`` gives for stand-ins."""
     tape = layout.tape
+    if tape.has_kept_inputs():
+        layout.renew_inputs()
     ins = tape.inputs
     if step.compute is None:
         tape.clear()
@@ -206,6 +229,8 @@ def _recorded(
     head: _Head | None = tape.head
     if head is None or head.compute is not step.compute:
         head = _Head.of(step, layout, scalars)
+        tape.lend([head.tensor, head.grad, *head.fields.values()])
+        tape.count_references()
     else:
         tape.rewind(head.ops)
     tensor, state = step.stepped(head.tensor, head.grad, head.state(scalars))
