@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from torch import nn
 
 from ...config.errors import ConfigError
-from ...config.patterns import is_pattern
+from ...config.patterns import is_pattern, wildcard_values
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.short_text import with_article
 from ...records.entries.entries import Entries, library_part, path_index, with_parts
@@ -40,6 +40,7 @@ def upgrade_record(record: E, places: Places) -> E:
         data = UpgradedData(record)
         class_versions = dict(record.class_versions)
         for prefix, rule in steps:
+            _check_parametrized(table, prefix, rule, steps)
             table = _within(table, prefix, rule)
             class_versions = _versions_after(class_versions, prefix, rule)
             data.apply(prefix, rule)
@@ -264,6 +265,46 @@ def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
     inside = {p[len(prefix) :]: e for p, e in table.items() if p.startswith(prefix)}
     outside = {p: e for p, e in table.items() if not p.startswith(prefix)}
     return outside | {prefix + p: e for p, e in apply_rule(rule, inside).items()}
+
+
+def _check_parametrized(
+    table: Table, prefix: str, rule: RewriteRule, steps: list[tuple[str, RewriteRule]]
+) -> None:
+    """Raise `RecordError` for a rule that computes a tensor which is parametrized.
+
+    The record has what the tensor is computed from, under names that the rule does not
+    have: it would be loaded as it was, unless one of ``steps`` is for those names.
+    """
+    if not (isinstance(rule, TensorRule) or _computed_field(rule)):
+        return
+    for path in table:
+        names = ["", "", *path.removeprefix(prefix).split(".")]
+        *owner, folder, name, _ = names
+        if folder != "parametrizations" or not path.startswith(prefix):
+            continue
+        tensor = ".".join([*filter(None, owner), name])
+        is_met = any(_computes(r, path.removeprefix(at)) for at, r in steps)
+        if _computes(rule, tensor) and not is_met:
+            raise RecordError(
+                f"{rule}: the record has {prefix}{tensor} parametrized, as {path}, "
+                "which the rule does not change. Add a rule for that name; or take the "
+                "parametrization away with the class that wrote the record, save it "
+                "again, and parametrize after loading"
+            )
+
+
+def _computes(rule: RewriteRule, path: str) -> bool:
+    """Return whether ``rule`` gives the tensor at ``path`` another value."""
+    if isinstance(rule, TensorRule):
+        return rule.concerns(path)
+    field = _computed_field(rule)
+    return field is not None and wildcard_values(field, path.split(".")) is not None
+
+
+def _computed_field(rule: RewriteRule) -> tuple[str, ...] | None:
+    # A user's own rule need not derive from ours.
+    field: tuple[str, ...] | None = getattr(rule, "computed_field", None)
+    return field
 
 
 def entries_of(table: Table) -> list[Entry]:
