@@ -4,6 +4,7 @@ What the library has no place for (IDs, kinds, ties, checksums, metadata that is
 a text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
 """
 
+import math
 import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from ..limits import LIST, MEMBER, NUMBER, TEXT, WORD, allowance
 from ..writing.contents import Contents
 from .json_reader import most_memory
 from .json_text import header_text, plain_text
+from .layout import ALIGN
 from .safetensors_header import (
     DTYPES,
     MAX_HEADER,
@@ -60,7 +62,7 @@ class SafeTensors(Format):
         return head[8:10] in (b'{"', b"{}", b"{ ") and length <= MAX_HEADER
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
-        """Write the tensors in the library's order, their sums before them.
+        """Write the tensors, those first that align what follows; sums before them.
 
         The sums are known when all was written; they are put into the header then, or
         computed ahead where the sink takes bytes one after the other only.
@@ -68,7 +70,9 @@ class SafeTensors(Format):
         header = contents.header
         names = _names(header["tensors"])
         ranks = list(map(_rank, contents.dtypes, header["tensors"]["path"]))
-        order = sorted(range(len(names)), key=lambda i: (ranks[i], names[i]))
+        # No bytes may lie between two: each begins as aligned as it is long.
+        steps = [-math.gcd(size, ALIGN) for size in contents.sizes]
+        order = sorted(range(len(names)), key=lambda i: (steps[i], ranks[i], names[i]))
         can_patch = can_write_over(sink)
         if can_patch:
             sums = bytes(8 * len(names))
@@ -213,7 +217,7 @@ def _header_pieces(
     for row in _rows(contents, table, names, order):
         pieces += (b",", row)
     pieces.append(b"}")
-    pieces.append(b" " * (-sum(map(len, pieces)) % 8))
+    pieces.append(b" " * (-(8 + sum(map(len, pieces))) % ALIGN))
     length = sum(map(len, pieces))
     if length > MAX_HEADER:
         raise RecordError(
