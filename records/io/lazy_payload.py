@@ -270,7 +270,10 @@ class MappedPayloads:
             or payload.is_planes
             or dtype is torch.bool
             or not 0 < count * itemsize <= self._size - start
-            or (self._address + start) % _alignment(payload)
+            or (
+                (self._address + start) % _OF_PRODUCTS
+                and (self._address + start) % _alignment(payload)
+            )
         ):
             return payload.load(self._maps)
         content = self._content
