@@ -139,7 +139,8 @@ def what_to_read(folder: str) -> str:
 
 def one_checkpoint(folder: str) -> str:
     """Return in words whose checkpoint ``folder`` is, and which call restores it."""
-    run, name = os.path.split(os.path.abspath(folder))
+    is_url = "://" in folder
+    run, name = os.path.split(folder if is_url else os.path.abspath(folder))
     step = _STEP.fullmatch(name)
     if step is None:
         return (

@@ -428,8 +428,9 @@ def read_stream(file: Any, most: int = -1) -> bytes:
         )
     if 0 <= most < len(piece):
         raise ValueError(
-            f"{name_of_stream(file)}: read({most}) returned {len(piece)} bytes, "
-            f"expected at most {most}; read all of it into bytes first"
+            f"{name_of_stream(file)}: read({most}) returned "
+            f"{quantity(len(piece), 'byte')}, expected at most {most}; read all of it "
+            "into bytes first"
         )
     return piece  # type: ignore[no-any-return]  # what a binary file returns
 
