@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import nn
 
 from ...config.errors import ConfigError
-from ...config.patterns import is_pattern, wildcard_values
+from ...config.patterns import is_pattern
 from ...config.rewriting.rewrite_rule import RewriteRule
 from ...config.short_text import with_article
 from ...records.entries.entries import Entries, library_part, path_index, with_parts
@@ -19,6 +20,9 @@ from ..hyperparameters.hparams_node import VERSION
 from ..modules.classes import declared_class
 from ..modules.tree import Places
 from ..modules.versions import path_after_rule, rules_of, version_of
+from .moved_versions import MovedVersions
+from .parametrized import check_parametrized
+from .rule_effects import computes, names_after
 from .tensor_rules import Table, TensorRule, apply_rule
 from .upgraded_data import UpgradedData
 
@@ -38,11 +42,13 @@ def upgrade_record(record: E, places: Places) -> E:
             return record
         table: Table = dict(path_index(record))
         data = UpgradedData(record)
-        class_versions = dict(record.class_versions)
+        class_versions = MovedVersions(
+            record.class_versions, _paths_in(record), _paths_of(places)
+        )
         for prefix, rule in steps:
-            _check_parametrized(table, prefix, rule, steps)
+            check_parametrized(table, prefix, rule, steps)
             table = _within(table, prefix, rule)
-            class_versions = _versions_after(class_versions, prefix, rule)
+            class_versions.apply(prefix, rule)
             data.apply(prefix, rule)
         entries, tree = data.parts_with(entries_of(table))
     except (RecordMismatchError, RecordVersionError):
@@ -56,7 +62,7 @@ def upgrade_record(record: E, places: Places) -> E:
         entries=entries,
         tree=tree,
         reading=reading,
-        class_versions=class_versions,
+        class_versions=class_versions.known(),
     )
 
 
@@ -78,26 +84,23 @@ def upgrade_names(
     They are of no record, but stood in ``file`` beside the ``versions`` of the classes
     by path; one that is not there was of version 0.
     """
-    return upgrade_paths(_versions_alone(versions, file), places, paths)
+    paths = [*paths]
+    return upgrade_paths(_versions_alone(versions, file, paths), places, paths)
 
 
 def rewriting_rules(
     versions: Mapping[str, Any], places: Places, paths: Iterable[str], file: str
-) -> dict[str, TensorRule]:
+) -> dict[str, RewriteRule]:
     """Return the first rule that gives each of ``paths`` other values, if one does.
 
     The arguments are those of `upgrade_names`.
     """
-    rules: dict[str, TensorRule] = {}
+    rules: dict[str, RewriteRule] = {}
     paths_now: dict[str, str | None] = {path: path for path in paths}
-    steps = _steps(_versions_alone(versions, file), places)
+    steps = list(_steps(_versions_alone(versions, file, paths_now), places))
     for path, prefix, rule in _followed(steps, paths_now):
         now = paths_now[path] or ""
-        if (
-            isinstance(rule, TensorRule)
-            and now.startswith(prefix)
-            and rule.concerns(now.removeprefix(prefix))
-        ):
+        if _is_inside(now, prefix) and computes(rule, now[len(prefix) :]):
             rules.setdefault(path, rule)
     return rules
 
@@ -113,14 +116,25 @@ def _followed(
         for path, now in paths_now.items():
             if now is not None:
                 yield path, prefix, rule
-                paths_now[path] = path_after_rule(now, prefix, rule)
+                # What a rule of ours computes keeps its name here: nothing follows it.
+                if not isinstance(rule, TensorRule) and _is_inside(now, prefix):
+                    names = names_after(rule, now[len(prefix) :])
+                    paths_now[path] = prefix + names[0] if names else None
 
 
-def _versions_alone(versions: Mapping[str, Any], file: str) -> Entries:
-    """Return a record of ``file`` without entries, of classes of these versions."""
+def _is_inside(path: str, prefix: str) -> bool:
+    return len(path) > len(prefix) and path.startswith(prefix)
+
+
+def _versions_alone(
+    versions: Mapping[str, Any], file: str, paths: Iterable[str]
+) -> Entries:
+    """Return a record of ``file`` of blanks at ``paths``, of these versions."""
     below = {path: version for path, version in versions.items() if path}
     ours = {"version": versions.get("", 0), "versions": below}
-    record = Entries.of([], metadata={"burnish": ours})
+    blank = torch.empty((), device="meta")
+    entries = [Entry(p, "parameter", blank.dtype, (), blank) for p in paths]
+    record = Entries.of(entries, metadata={"burnish": ours})
     return with_parts(record, reading=replace(record.reading, file=file))
 
 
@@ -139,11 +153,11 @@ def upgrade_left_out(
     return left_out
 
 
-def _names_after(path: str, prefix: str, rule: RewriteRule) -> Iterator[str]:
-    if isinstance(rule, TensorRule) and path.startswith(prefix):
-        yield from (prefix + n for n in rule.names_after(path.removeprefix(prefix)))
-    elif (name := path_after_rule(path, prefix, rule)) is not None:
-        yield name
+def _names_after(path: str, prefix: str, rule: RewriteRule) -> Iterable[str]:
+    """Yield what the values at ``path`` are called after a rule for ``prefix``."""
+    if not _is_inside(path, prefix):
+        return (path,)
+    return (prefix + name for name in names_after(rule, path[len(prefix) :]))
 
 
 def upgrade_blueprint(
@@ -215,6 +229,7 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
     below: Any = ours.get("versions")
     versions: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
     versions[""] = ours.get("version", 0)
+    moved = MovedVersions(versions, _paths_in(record), _paths_of(places))
     # 5,000 modules pass here at every load, of few classes.
     classes = {kind: declared_class(kind) for kind in {type(m) for _, m in places}}
     newest_versions = {kind: version_of(cls) for kind, cls in classes.items()}
@@ -227,7 +242,10 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
         is_stored = not prefix and record.type_name == cls.__qualname__
         if not newest and not is_stored:
             continue
-        version = versions.get(prefix.rstrip("."), 0)
+        try:
+            version = moved.at(prefix[:-1])
+        except RecordError as error:
+            raise RecordMismatchError(record.reading.file, [str(error)]) from error
         if type(version) is not int or version < 0:
             raise RecordMismatchError(
                 record.reading.file, [f"{prefix}: {version!r:.40} is not a version"]
@@ -238,24 +256,19 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
-                versions = _versions_after(versions, prefix, rule)
+                moved.apply(prefix, rule)
 
 
-def _versions_after(
-    versions: Mapping[str, Any], prefix: str, rule: RewriteRule
-) -> dict[str, Any]:
-    """Return the versions of the classes at the places that they have after ``rule``.
+def _paths_in(record: Entries) -> Iterator[str]:
+    """Yield the paths of the tensors and of the extra state of a record."""
+    for entry in record.entries():
+        yield entry.path
+        yield from entry.ties
+    yield from record.tree or ()
 
-    A place from which one was deleted has the version of the one that came there.
-    """
-    kept_versions: dict[str, Any] = {}
-    new_versions: dict[str, Any] = {}
-    for path, version in versions.items():
-        new_path = path_after_rule(path, prefix, rule)
-        if new_path is not None:
-            place_versions = kept_versions if new_path == path else new_versions
-            place_versions[new_path] = version
-    return kept_versions | new_versions
+
+def _paths_of(places: Places) -> frozenset[str]:
+    return frozenset(prefix[:-1] for prefix, _ in places)
 
 
 def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
@@ -265,46 +278,6 @@ def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
     inside = {p[len(prefix) :]: e for p, e in table.items() if p.startswith(prefix)}
     outside = {p: e for p, e in table.items() if not p.startswith(prefix)}
     return outside | {prefix + p: e for p, e in apply_rule(rule, inside).items()}
-
-
-def _check_parametrized(
-    table: Table, prefix: str, rule: RewriteRule, steps: list[tuple[str, RewriteRule]]
-) -> None:
-    """Raise `RecordError` for a rule that computes a tensor which is parametrized.
-
-    The record has what the tensor is computed from, under names that the rule does not
-    have: it would be loaded as it was, unless one of ``steps`` is for those names.
-    """
-    if not (isinstance(rule, TensorRule) or _computed_field(rule)):
-        return
-    for path in table:
-        names = ["", "", *path.removeprefix(prefix).split(".")]
-        *owner, folder, name, _ = names
-        if folder != "parametrizations" or not path.startswith(prefix):
-            continue
-        tensor = ".".join([*filter(None, owner), name])
-        is_met = any(_computes(r, path.removeprefix(at)) for at, r in steps)
-        if _computes(rule, tensor) and not is_met:
-            raise RecordError(
-                f"{rule}: the record has {prefix}{tensor} parametrized, as {path}, "
-                "which the rule does not change. Add a rule for that name; or take the "
-                "parametrization away with the class that wrote the record, save it "
-                "again, and parametrize after loading"
-            )
-
-
-def _computes(rule: RewriteRule, path: str) -> bool:
-    """Return whether ``rule`` gives the tensor at ``path`` another value."""
-    if isinstance(rule, TensorRule):
-        return rule.concerns(path)
-    field = _computed_field(rule)
-    return field is not None and wildcard_values(field, path.split(".")) is not None
-
-
-def _computed_field(rule: RewriteRule) -> tuple[str, ...] | None:
-    # A user's own rule need not derive from ours.
-    field: tuple[str, ...] | None = getattr(rule, "computed_field", None)
-    return field
 
 
 def entries_of(table: Table) -> list[Entry]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import burnish
-from burnish.config import RenameField
+from burnish.config import MapFieldValue, RenameField
+from burnish.config.rewriting.rewrite_rule import RewriteRule
 from burnish.core import TransposeTensor
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints
@@ -194,15 +195,31 @@ def test_versions_that_are_none_give_no_names_or_are_told(versions: object) -> N
         carried_names(stored, {"model": net}, "run/optim.mpk")
 
 
-def test_states_of_torch_do_not_go_where_a_rule_transposes(tmp_path: Path) -> None:
+class OwnTranspose(RewriteRule):
+    """A user's rule, which changes the entries themselves."""
+
+    def apply_to_entries(self, entries: Any, derive: Any) -> dict[str, Any]:
+        return {path: derive(e, lambda t: t.T) for path, e in entries.items()}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        TransposeTensor("weight"),
+        OwnTranspose(),
+        MapFieldValue("weight", lambda t: t.T, "transpose"),
+    ],
+)
+def test_states_of_torch_do_not_go_where_a_rule_computes(
+    tmp_path: Path, rule: Any
+) -> None:
     class Square(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.eye(2))
 
-    rules = {0: [TransposeTensor("weight")]}
     older = burnish.module(name="square")(Square)
-    newer = burnish.module(name="square", version=1, upgrade_rules=rules)(
+    newer = burnish.module(name="square", version=1, upgrade_rules={0: [rule]})(
         type("Square", (Square,), {})
     )
     before, after = older(), newer()
@@ -210,5 +227,30 @@ def test_states_of_torch_do_not_go_where_a_rule_transposes(tmp_path: Path) -> No
     optimizer = torch.optim.Adam(before.parameters())
     checkpoints.save(1, net=before, optim=optimizer)
 
-    with pytest.raises(RecordMismatchError, match=r"net\.weight: Transpose.*follow"):
+    with pytest.raises(RecordMismatchError, match=r"net\.weight: .*rans.*follow"):
         checkpoints.restore(net=after, optim=torch.optim.Adam(after.parameters()))
+
+
+class OwnSwap(RewriteRule):
+    def apply_to_entries(self, entries: Any, derive: Any) -> dict[str, Any]:
+        names = {"a": "b", "b": "a"}
+        return {names[path[0]] + path[1:]: e for path, e in entries.items()}
+
+
+def test_states_of_torch_follow_a_rule_that_moves_the_entries_itself(
+    tmp_path: Path,
+) -> None:
+    old: Any = burnish.module(name="test/own_swap")(Ordered)("ab")
+    saved = trained(old, torch.optim.AdamW(old.parameters()))
+    Checkpoints(tmp_path).save(1, model=old, optim=saved)
+    newer = burnish.module(
+        name="test/own_swap", version=1, upgrade_rules={0: [OwnSwap()]}
+    )
+    net: Any = newer(type("Ordered", (Ordered,), {}))("ab")
+    optimizer = torch.optim.AdamW(net.parameters())
+
+    Checkpoints(tmp_path).restore(model=net, optim=optimizer)
+
+    moment = optimizer.state[net.b.weight]["exp_avg"]
+    assert torch.equal(net.b.weight, old.a.weight)
+    assert torch.equal(moment, saved.state[old.a.weight]["exp_avg"])

@@ -1,0 +1,131 @@
+"""The versions of the classes in a record, where rules move the parts they are of."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...config.patterns import wildcard_values
+from ...config.rewriting.rewrite_rule import RewriteRule
+from ...records.errors import RecordError
+from ..modules.versions import path_after_rule
+from .rule_effects import names_after
+from .tensor_rules import StackTensors, UnstackTensor
+
+
+class MovedVersions:
+    """Versions by path of their part, as the rules leave them one after another.
+
+    A rule moves a part by its name, or tensor by tensor, and the version goes along.
+    What tensors of a part that is still there are taken to is another part, of
+    version 0.
+    """
+
+    def __init__(
+        self,
+        versions: Mapping[str, Any],
+        paths: Iterable[str],
+        places_now: Collection[str],
+    ) -> None:
+        self._versions = dict(versions)
+        self._paths = set(paths)
+        """Where each tensor, and each extra state, stands by now."""
+        self._places_now = places_now
+
+    def at(self, place: str) -> Any:
+        """Return the version of the class at ``place``, 0 if none is known.
+
+        Raises `RecordError` where rules made the part of others in such a way that it
+        may be of any version.
+        """
+        version = self._versions.get(place)
+        if version is None:
+            version = self._at_number(place)
+        if isinstance(version, _Unclear):
+            raise RecordError(version.message(place))
+        return version
+
+    def known(self) -> dict[str, Any]:
+        """Return the versions that are known, by path."""
+        return {p: v for p, v in self._versions.items() if not isinstance(v, _Unclear)}
+
+    def apply(self, prefix: str, rule: RewriteRule) -> None:
+        """Take the step of ``rule``, of the module whose paths begin with ``prefix``.
+
+        A place from which one was deleted has the version of the one that came there.
+        """
+        kept_versions: dict[str, Any] = {}
+        new_versions: dict[str, Any] = {}
+        has_parts = False
+        for path, version in self._versions.items():
+            has_parts = has_parts or _is_below(path, prefix)
+            new_path = path_after_rule(path, prefix, rule)
+            if new_path is not None:
+                place_versions = kept_versions if new_path == path else new_versions
+                place_versions[new_path] = version
+        versions = kept_versions | new_versions
+        # Rules of parts come after those of the whole, so that where none is below,
+        # nobody asks for the paths there again.
+        if has_parts:
+            versions = self._with_moved(versions, prefix, rule)
+        self._versions = versions
+
+    def _at_number(self, place: str) -> Any:
+        """Return what is said of ``place`` by a pattern, of parts of unknown number."""
+        names = place.split(".")
+        for pattern, version in self._versions.items():
+            is_pattern = isinstance(version, _Unclear) and "*" in pattern
+            if is_pattern and wildcard_values(pattern.split("."), names) is not None:
+                return version
+        return 0
+
+    def _with_moved(
+        self, versions: dict[str, Any], prefix: str, rule: RewriteRule
+    ) -> dict[str, Any]:
+        """Return ``versions`` with those of parts that are moved tensor by tensor."""
+        inside = [path for path in self._paths if path.startswith(prefix)]
+        self._paths.difference_update(inside)
+        origins: dict[str, set[str]] = {}
+        renamed: set[str] = set()
+        for path in inside:
+            old_place, _, old_name = path.rpartition(".")
+            for name in names_after(rule, path[len(prefix) :]):
+                self._paths.add(prefix + name)
+                place, _, new_name = (prefix + name).rpartition(".")
+                origins.setdefault(place, set()).add(old_place)
+                if old_name != new_name:
+                    renamed.add(place)
+        for place, old_places in origins.items():
+            if place in versions or place in old_places:
+                continue
+            gone = {
+                old_place
+                for old_place in old_places
+                if _is_below(old_place, prefix) and old_place not in self._places_now
+            }
+            found = {self._versions.get(old_place, 0) for old_place in gone}
+            if not any(found):
+                continue
+            is_stack = isinstance(rule, StackTensors | UnstackTensor)
+            is_whole = gone == old_places and place not in renamed and not is_stack
+            is_clear = is_whole and len(found) == 1
+            versions[place] = found.pop() if is_clear else _Unclear(rule, min(gone))
+        return versions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Unclear:
+    """The version of what ``rule`` made of the part at ``origin``, among others."""
+
+    rule: RewriteRule
+    origin: str
+
+    def message(self, place: str) -> str:
+        return (
+            f"{self.rule} makes {place} of {self.origin}, whose class has versions, as "
+            f"that of {place} has: which of its rules are for these tensors is not "
+            f"known. Rename {self.origin} as a whole first, and its version goes along"
+        )
+
+
+def _is_below(place: str, prefix: str) -> bool:
+    return len(place) > len(prefix) and place.startswith(prefix)
