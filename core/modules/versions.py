@@ -105,11 +105,54 @@ def rules_with_inherited(
     where they do not, as records would be read without the parent's rules.
     """
     parents = _parents_with_rules(cls)
-    first_step = min(rules, default=version)
-    if len(parents) == 1 and version_of(parents[0]) <= min(first_step, version - 1):
+    if len(parents) == 1 and _follows(parents[0], version, rules):
         return {**rules_of(parents[0]), **rules}
     _check_inherited(cls, f"states version {version}", rules, parents)
+    if not parents:
+        _check_beginning(cls, rules)
     return dict(rules)
+
+
+def _follows(
+    parent: type[nn.Module], version: int, rules: Mapping[int, Sequence[RewriteRule]]
+) -> bool:
+    """Return whether ``rules`` begin exactly at the version of ``parent``.
+
+    With steps between them, a parent that is raised into these later would seem to have
+    been there before the records of the subclass.
+    """
+    repeated = [rule for of_step in rules_of(parent).values() for rule in of_step]
+    is_repeating = any(r in repeated for of_step in rules.values() for r in of_step)
+    first_step = min(rules, default=version - 1)
+    return first_step == version_of(parent) < version and not is_repeating
+
+
+def _check_beginning(
+    cls: type[nn.Module], rules: Mapping[int, Sequence[RewriteRule]]
+) -> None:
+    """Raise `ValueError` for rules that begin after the version of a parent.
+
+    The parents have no rules yet.  Where one gets its first, those of ``cls`` must not
+    seem to follow it.
+    """
+    parent = next(filter(_may_get_rules, cls.__mro__[1:]), None)
+    if parent is None or not any(rules.values()):
+        return
+    newest, first_step = version_of(parent), min(rules)
+    if first_step > newest:
+        raise ValueError(
+            f"{cls.__qualname__}: upgrade_rules begin at version {first_step}, but its "
+            f"parent {parent.__qualname__} is at version {newest}. Say that nothing "
+            f"changed from there on: {newest}: []"
+        )
+
+
+def _may_get_rules(cls: type) -> bool:
+    """Return whether ``cls`` is decorated, and not `burnish.Module`.
+
+    Only that one says of itself that it is of version 0.
+    """
+    return "_burnish_skip" in vars(cls) and vars(cls).get("_burnish_version") != 0
 
 
 def check_inherited_rules(cls: type[nn.Module]) -> None:
@@ -142,7 +185,9 @@ def _check_inherited(
                         "version for itself and its parents: repeat the rule in the "
                         f"upgrade_rules of {cls.__qualname__}, at the version that "
                         "its records had when the parent changed, and raise the "
-                        "version above that one"
+                        "version above that one; or begin the upgrade_rules at "
+                        f"{version_of(parent)}, the version of the parent (an empty "
+                        "list will do), if no record of the subclass is older than it"
                     )
 
 

@@ -81,7 +81,7 @@ def test_the_parts_of_a_split_one_are_of_its_version_and_so_is_what_is_merged() 
 
 
 def test_what_is_taken_out_of_a_part_that_stays_is_of_version_0() -> None:
-    @burnish.module(version=3)
+    @burnish.module(version=3, upgrade_rules={1: []})
     class Large(Part):
         def __init__(self) -> None:
             super().__init__()

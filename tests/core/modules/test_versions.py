@@ -71,7 +71,15 @@ def test_a_subclass_may_repeat_the_rules_of_its_parent_where_they_belong() -> No
 
 
 @pytest.mark.parametrize(
-    ("version", "rules"), [(1, {}), (2, {}), (2, {1: [DeleteField("c")]}), (3, {0: []})]
+    ("version", "rules"),
+    [
+        (1, {}),
+        (2, {}),
+        (2, {1: [DeleteField("c")]}),
+        (3, {0: []}),
+        (4, {}),
+        (4, {3: [DeleteField("c")]}),
+    ],
 )
 def test_a_version_that_loses_the_rules_of_the_parent_is_refused(
     version: int, rules: Any
@@ -82,6 +90,63 @@ def test_a_version_that_loses_the_rules_of_the_parent_is_refused(
         @burnish.module(version=version, upgrade_rules=rules)
         class Loses(Second):  # pyright: ignore[reportUnusedClass]
             pass
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {2: [DeleteField("c")]},
+        {2: [], 3: [DeleteField("c")]},
+        {3: [RenameField("a", "b")]},
+    ],
+)
+def test_a_parent_that_is_raised_later_is_seen(rules: Any) -> None:
+    """Its new rule seemed to come before records that never met it."""
+
+    def subclass(parent: Any) -> Any:
+        return burnish.module(version=4, upgrade_rules=rules)(
+            type("Subclass", (parent,), {})
+        )
+
+    def parent(version: int, more: dict[int, Any]) -> Any:
+        parent_rules = {1: [RenameField("a", "b")], **more}
+        return burnish.module(version=version, upgrade_rules=parent_rules)(
+            type("Parent", (nn.Module,), {})
+        )
+
+    subclass(parent(2, {}))
+    with pytest.raises(ValueError, match=r"without RenameField.* of its parent Parent"):
+        subclass(parent(3, {2: [RenameField("c", "d")]}))
+
+
+def test_a_subclass_of_a_parent_without_rules_begins_at_its_version() -> None:
+    @burnish.module
+    class Plain(nn.Module):
+        pass
+
+    class Below(Plain):
+        pass
+
+    rules = [DeleteField("c")]
+    with pytest.raises(
+        ValueError, match=r"begin at version 1, .*Plain is at version 0"
+    ):
+        burnish.module(version=2, upgrade_rules={1: rules})(Below)
+    assert rules_of(
+        burnish.module(version=2, upgrade_rules={0: [], 1: rules})(Below)
+    ) == {0: [], 1: rules}
+
+
+def test_a_subclass_of_what_cannot_have_rules_may_begin_anywhere() -> None:
+    rules = {3: [DeleteField("c")]}
+
+    class OfOurs(burnish.Module, version=4, upgrade_rules=rules):
+        pass
+
+    of_torch = burnish.module(version=4, upgrade_rules=rules)(
+        type("OfTorch", (nn.Linear,), {})
+    )
+    assert rules_of(OfOurs) == rules_of(of_torch) == rules
 
 
 def test_a_class_of_two_parents_with_rules_states_which_it_has() -> None:
