@@ -351,6 +351,9 @@ TESTED_IN = {
     "train/inspection/diff_result.py": "train/inspection/test_diff.py",
     "train/inspection/named_records.py": "train/inspection/test_stored_parts.py",
     "train/inspection/part_view.py": "cli/test_show.py",
+    "train/lightning/accumulated_gradients.py": (
+        "train/lightning/test_unfinished_batch.py"
+    ),
     "train/lightning/checkpoint_folder.py": "train/lightning/test_background_io.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
     "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",

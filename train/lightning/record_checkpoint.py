@@ -27,6 +27,7 @@ from ..checkpoints.process_generators import gathered_generators, state_of_proce
 from ..checkpoints.rng import Generators
 from ..plain_records import record_of
 from ..resumable_loader import ResumableLoader
+from .accumulated_gradients import AccumulatedGradients, is_accumulating
 from .checkpoint_folder import MODEL, STORED
 from .chosen_weights import left_out_of
 from .early_stops import EarlyStops
@@ -39,7 +40,11 @@ from .unfinished_batch import UnfinishedBatch, unfinished_batch
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 _PARAM_NAMES, _PLATEAUS = "burnish_param_names", "burnish_plateau_steps"
 _METRICS, _UNFINISHED = "burnish_metrics", "burnish_unfinished_batch"
-_EARLY_STOPS = "burnish_early_stops"
+_EARLY_STOPS, _GRADIENTS = "burnish_early_stops", "burnish_accumulated_gradients"
+_SAVED_STEP, _IS_DEFERRED = "burnish_saved_step", "burnish_is_deferred"
+
+_DEFERRED = "_defer_save_until_validation"
+"""Lightning's note of a save that waits for a metric; older versions have none."""
 
 _CURE_OF_ORDER = (
     "Nothing was trained. configure_optimizers must return the groups of parameters "
@@ -107,6 +112,8 @@ class RecordCheckpoint(ModelCheckpoint):
         self._plateau_steps = PlateauSteps(self._metrics)
         self._unfinished = UnfinishedBatch()
         self._early_stops = EarlyStops()
+        self._gradients = AccumulatedGradients()
+        self._saving_step: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
@@ -138,6 +145,7 @@ class RecordCheckpoint(ModelCheckpoint):
             checkpoint[_GENERATORS] = gathered_generators()
             checkpoint[_METRICS] = self._metrics.to_store(trainer)
             checkpoint[_PLATEAUS] = self._plateau_steps.to_store(trainer)
+            checkpoint[_GRADIENTS] = self._gradients.to_store(trainer)
         hparams = recorded_hparams(pl_module)
         if hparams is not None:
             checkpoint[STORED] = hparams
@@ -179,6 +187,7 @@ class RecordCheckpoint(ModelCheckpoint):
         self._plateau_steps.load(checkpoint.get(_PLATEAUS))
         self._unfinished.load(checkpoint.get(_UNFINISHED), checkpoint)
         self._early_stops.load(trainer, checkpoint, checkpoint.get(_EARLY_STOPS))
+        self._gradients.load(checkpoint.get(_GRADIENTS))
         self._loaded = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -215,6 +224,7 @@ class RecordCheckpoint(ModelCheckpoint):
         self._load_loaders(trainer)
         if self is _first_of(trainer):
             self._unfinished.begin_epoch(trainer)
+            self._gradients.training_begins(trainer)
         is_begun = self._epoch_ended and not trainer.fit_loop.restarting
         if self._generators is not None and is_begun:
             # Lightning began the epoch, which draws its order, before this hook.
@@ -261,7 +271,9 @@ class RecordCheckpoint(ModelCheckpoint):
     ) -> None:
         """Do as ``ModelCheckpoint``; metrics of an epoch are of all its batches."""
         self._metrics.batch_ends(trainer)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        # A save by steps or time waits for the step, which needs no gradients kept.
+        if not is_accumulating(trainer):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do what is left of a run that had nothing left to train."""
@@ -278,6 +290,25 @@ class RecordCheckpoint(ModelCheckpoint):
         self._plateau_steps.make(trainer)
         super().on_train_end(trainer, pl_module)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what ``ModelCheckpoint`` keeps, and which step it saved last.
+
+        Without it a run that goes on would save that step again, with a later batch.
+        """
+        saved_step = self._saving_step
+        if saved_step is None:
+            saved_step = self._last_global_step_saved
+        is_deferred = bool(vars(self).get(_DEFERRED))
+        own = {_SAVED_STEP: saved_step, _IS_DEFERRED: is_deferred}
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned; of other checkpoints, what is there."""
+        super().load_state_dict(state_dict)
+        if _SAVED_STEP in state_dict:
+            self._last_global_step_saved = state_dict[_SAVED_STEP]
+            vars(self)[_DEFERRED] = state_dict[_IS_DEFERRED]
+
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
         """Return whether a checkpoint has this name, or is about to have it."""
         writer: Any = trainer.strategy.checkpoint_io
@@ -287,8 +318,12 @@ class RecordCheckpoint(ModelCheckpoint):
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         writer: Any = trainer.strategy.checkpoint_io
         is_ours = isinstance(writer, RecordIO)
-        with writer.choosing(self._choice) if is_ours else nullcontext():
-            super()._save_checkpoint(trainer, filepath)
+        self._saving_step = trainer.global_step
+        try:
+            with writer.choosing(self._choice) if is_ours else nullcontext():
+                super()._save_checkpoint(trainer, filepath)
+        finally:
+            self._saving_step = None
 
     @staticmethod
     def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:

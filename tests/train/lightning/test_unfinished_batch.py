@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+)
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
@@ -106,6 +110,10 @@ def early_stopping() -> list[Callback]:
     ]
 
 
+def scheduled() -> list[Callback]:
+    return [GradientAccumulationScheduler({0: 1, 1: 2, 3: 3})]
+
+
 class Unsized(IterableDataset[Any]):
     """Data that does not know its length."""
 
@@ -121,6 +129,7 @@ MOST, ALL = {"monitor": "most"}, {"monitor": "all"}
 NOW = {"monitor": "now", "interval": "step", "frequency": 2}
 AFTER_VAL = {"save_on_train_epoch_end": False}
 AFTER_EPOCH = {"save_on_train_epoch_end": True, "mode": "max"}
+BY_TWO = {"accumulate_grad_batches": 2}
 STEPS = {"max_epochs": -1, "max_steps": 19}
 
 
@@ -162,6 +171,10 @@ def fit(
         (9, [{**VAL, "strict": False}], [AFTER_VAL], {"check_val_every_n_epoch": 2}),
         (6, [VAL, {}], [{"every_n_train_steps": 1}], {"val_check_interval": 0.5}),
         (6, [VAL, LOSS], [AFTER_VAL], {"val_check_interval": 3}),
+        (4, [], [AFTER_VAL], {"val_check_interval": 3, **BY_TWO}),
+        (5, [], [AFTER_VAL], {"val_check_interval": 1, "others": scheduled}),
+        (1, [], [{"every_n_train_steps": 3}], {"max_epochs": 2, **BY_TWO}),
+        (7, [], [{"every_n_train_steps": 1}], {"others": scheduled}),
         (5, [{}], [AFTER_VAL, AFTER_EPOCH], PLAIN),
         (5, [{}], [{"every_n_train_steps": 4}], {**PLAIN, **STEPS}),
         (5, [LOSS, {}], [{"every_n_train_steps": 4}], UNSIZED),

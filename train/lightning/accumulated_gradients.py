@@ -1,0 +1,85 @@
+"""Gradients of batches whose optimizer step is still to come.
+
+Lightning keeps none: a run that goes on from a checkpoint between two such batches (a
+validation saves there, a time interval, an exception) would step with only those of the
+batches that follow. It also forgets over how many batches a
+``GradientAccumulationScheduler`` accumulates in the epoch that goes on.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from ...records.errors import RecordMismatchError
+from ...records.tensors.memory import is_distributed
+from ..checkpoints.process_generators import gathered_states, state_of_process
+
+_LOST = (
+    "the checkpoint was saved between two batches of one optimizer step, and {reason}: "
+    "the first step has only the gradients of the batches that follow, so it differs "
+    "from an uninterrupted run. Save at a step (every_n_train_steps)"
+)
+
+
+class AccumulatedGradients:
+    """Lets one trainer go on with the gradients that it had."""
+
+    def __init__(self) -> None:
+        self._stored: Mapping[str, Any] | None = None
+
+    @staticmethod
+    def to_store(trainer: Trainer) -> dict[str, Any] | None:
+        """Return what a checkpoint keeps; None where the next batch starts at zero.
+
+        Every process of the group calls this, each at the same batch.
+        """
+        if not is_accumulating(trainer):
+            return None
+        grads = {n: p.grad for n, p in _params(trainer) if p.grad is not None}
+        # Shares of one process are no values that another could take.
+        lost = any(is_distributed(grad) for grad in grads.values())
+        values = {} if lost else {n: g.detach().cpu() for n, g in grads.items()}
+        return gathered_states({"lost": lost, "grads": values})
+
+    def load(self, stored: object) -> None:
+        """Take over what `to_store` returned when the checkpoint was saved."""
+        self._stored = stored if isinstance(stored, Mapping) else None
+
+    def training_begins(self, trainer: Trainer) -> None:
+        """Put the gradients where they were, and accumulate as this epoch does."""
+        stored, self._stored = self._stored, None
+        callbacks: list[Any] = vars(trainer)["callbacks"]
+        for callback in callbacks:
+            if isinstance(callback, GradientAccumulationScheduler):
+                # It does so at the start of an epoch, which one that goes on has not.
+                n_batches = callback.get_accumulate_grad_batches(trainer.current_epoch)
+                trainer.accumulate_grad_batches = n_batches
+        if stored is None:
+            return
+        try:
+            state = state_of_process(stored, "")
+        except RecordMismatchError:
+            rank_zero_warn(_LOST.format(reason="by another number of processes"))
+            return
+        if state["lost"]:
+            rank_zero_warn(_LOST.format(reason="gradients in shares are not kept"))
+        for name, param in _params(trainer):
+            grad = state["grads"].get(name)
+            if grad is not None and grad.shape == param.shape:
+                param.grad = grad.to(param.device, param.dtype, copy=True)
+
+
+def is_accumulating(trainer: Trainer) -> bool:
+    """Return whether the batch that ended is followed by others of the same step."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    is_begun = loop.batch_progress.current.ready > 0
+    return is_begun and bool(loop._should_accumulate())
+
+
+def _params(trainer: Trainer) -> list[tuple[str, Tensor]]:
+    module = trainer.lightning_module
+    return [*module.named_parameters()] if module.automatic_optimization else []
