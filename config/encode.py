@@ -198,7 +198,7 @@ def _value(
         return member_value(obj, _PLAIN)
     if is_mapping_value(obj):
         return _mapping(obj, annotation, path, elide, depth)
-    if isinstance(obj, list | tuple | Set):
+    if isinstance(obj, list | tuple | deque | Set):
         return _items(obj, annotation, path, elide, depth)
     return _leaf(obj, path)
 

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from itertools import chain
 from typing import Any, Self, Unpack, cast, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,6 +13,7 @@ from .classes.field_types import Ctx
 from .classes.fields import extra_of, fields_of
 from .classes.hparam import Hparam
 from .classes.pydantic_internals import (
+    extra_values,
     keep_fast_construction,
     unchanged_if_it_raises,
     validator_of_model,
@@ -22,12 +25,15 @@ from .schedule.number import ScheduledFloat, ScheduledInt
 from .spelling import did_you_mean
 from .tree import is_dict, is_mapping_value
 from .validation.normalize import Preparation, SchedulePlace
-from .validation.readback import check_read_back
+from .validation.readback import check_read_back, first_misread
 from .validation.validate import put_back
 
 __all__ = ["Hparam", "Hparams", "define_hparams"]
 
 _SPECIAL = (str, ScheduledFloat, ScheduledInt)
+
+_ASSIGNED: ContextVar[frozenset[int]] = ContextVar("_ASSIGNED", default=frozenset())
+"""The ids of the objects of which a field is being assigned."""
 
 
 class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
@@ -152,19 +158,21 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
 
     def __getitem__(self, name: str) -> Any:
         field = fields_of(type(self)).get(name) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        if field is None and name in extra_values(self):
+            return extra_values(self)[name]
         if field is None:
             hint = did_you_mean(str(name), self)
             raise KeyError(f"{type(self).__name__} has no field {name!r}.{hint}")
         return getattr(self, field.attribute)
 
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # names, as mappings
-        return iter(fields_of(type(self)))
+        return chain(fields_of(type(self)), extra_values(self))
 
     def __len__(self) -> int:
-        return len(fields_of(type(self)))
+        return len(fields_of(type(self))) + len(extra_values(self))
 
     def __contains__(self, name: object) -> bool:
-        return name in fields_of(type(self))
+        return name in fields_of(type(self)) or name in extra_values(self)
 
     def __eq__(self, value: object) -> bool:
         if is_mapping_value(value) and not isinstance(value, BaseModel):
@@ -172,8 +180,25 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
         return super().__eq__(value)
 
     def __setattr__(self, name: str, value: object) -> None:
-        with unchanged_if_it_raises(self):
-            self._assign(name, value)
+        within = _ASSIGNED.get()
+        if id(self) in within and self._holds(name, value):
+            # A validator of the whole model that sets a field is run by what it does,
+            # and would set it for ever.
+            return
+        token = _ASSIGNED.set(within | {id(self)})
+        try:
+            with unchanged_if_it_raises(self):
+                self._assign(name, value)
+        finally:
+            _ASSIGNED.reset(token)
+
+    def _holds(self, name: str, value: object) -> bool:
+        """Return whether the field ``name`` has ``value`` already, once converted."""
+        for field in fields_of(type(self)).values():
+            if name in (field.name, field.attribute):
+                current_value = getattr(self, field.attribute)
+                return first_misread(field.annotation, value, current_value, "") is None
+        return False
 
     def _assign(self, name: str, value: object) -> None:
         field = fields_of(type(self)).get(name)

@@ -2,11 +2,18 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import (
+    Callable,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+)
 from typing import Any, TypeVar
 
 from ..classes.fields import is_model, is_struct_value, stored_fields
-from ..tree import is_items, is_mapping_value
+from ..tree import is_mapping_value, with_item
 from .schedule import Schedule
 
 C = TypeVar("C")
@@ -110,28 +117,32 @@ def replace_numbers(value: object, change: Callable[[object], object]) -> Any:
     if is_struct_value(value):
         return _replace_fields(value, change)
     if is_mapping_value(value):
-        return _replace_items(value, change)
-    if is_items(value):
-        items = [replace_numbers(item, change) for item in value]
-        if all(
-            changed_item is current_item
-            for changed_item, current_item in zip(items, value, strict=True)
-        ):
-            return value
-        return _rebuild(value, items)
+        return _replace_items(value, value.items(), change)
+    if isinstance(value, list | tuple | deque):
+        return _replace_items(value, enumerate(value), change)
     return value
 
 
-def _rebuild(value: list[object] | tuple[object, ...], items: list[object]) -> object:
-    make = getattr(type(value), "_make", type(value))
-    return make(items)
-
-
 def _replace_items(
-    value: Mapping[object, object], change: Callable[[object], object]
-) -> object:
-    items = {key: replace_numbers(item, change) for key, item in value.items()}
-    return items if any(items[key] is not value[key] for key in items) else value
+    container: Any,
+    items: Iterable[tuple[object, object]],
+    change: Callable[[object], object],
+) -> Any:
+    changed = [
+        (key, changed_item)
+        for key, item in items
+        if (changed_item := replace_numbers(item, change)) is not item
+    ]
+    if not changed:
+        return container
+    if isinstance(container, MutableMapping | MutableSequence):
+        # A copy keeps what is not an item: a default factory, the length of a deque.
+        container = copy.copy(container)
+    elif is_mapping_value(container):
+        container = dict(container)
+    for key, item in changed:
+        container = with_item(container, key, item)
+    return container
 
 
 def _replace_fields(value: object, change: Callable[[object], object]) -> object:

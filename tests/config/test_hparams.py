@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import pytest
 from omegaconf import OmegaConf
-from pydantic import ValidationError, computed_field, model_validator
+from pydantic import Field, ValidationError, computed_field, model_validator
 
 from burnish.config import ConfigError, Hparam, Hparams
 from burnish.config.hparams import define_hparams
@@ -161,6 +161,53 @@ def test_an_assignment_that_a_validator_of_the_whole_refuses_changes_nothing() -
 
     assert hparams == Range(low=2, width=3)
     assert hparams.model_fields_set == {"low"}
+
+
+def test_a_validator_may_assign_what_follows_from_other_fields() -> None:
+    class Derived(Hparams):
+        width: int = 4
+        double: int = 0
+        folder: Path = Path()
+        sizes: list[int] = []
+        rate: float = Field(0.0, alias="the-rate")
+
+        @model_validator(mode="after")
+        def derive(self) -> Self:
+            self.double = self.width * 2
+            self.folder = f"net-{self.double}"  # type: ignore[assignment]  # converted
+            self.sizes = [self.width, self.double]
+            self.rate = self.width
+            return self
+
+    hparams = Derived(width=3)
+    assert hparams == {
+        "width": 3,
+        "double": 6,
+        "folder": Path("net-6"),
+        "sizes": [3, 6],
+        "the-rate": 3.0,
+    }
+    hparams.width = 5
+    assert hparams == Derived(width=5)
+    assert Derived.loads(hparams.dumps()) == hparams == Derived.loads("(width: 5)")
+
+
+def test_what_a_validator_assigns_is_checked() -> None:
+    class Derived(Hparams):
+        width: int = 4
+        share: float = Hparam(1.0, gt=0)
+
+        @model_validator(mode="after")
+        def derive(self) -> Self:
+            self.share = 4 - self.width / 4
+            return self
+
+    hparams = Derived()
+
+    with pytest.raises(ValidationError, match="share"):
+        hparams.width = 16
+
+    assert hparams == {"width": 4, "share": 3.0}
 
 
 def test_a_copy_takes_new_values_by_the_names_of_fields() -> None:
@@ -341,6 +388,19 @@ def test_a_class_may_allow_or_ignore_what_it_does_not_declare() -> None:
     assert opened.model_extra == {"b": {"c": "x"}}
     assert Open.loads(opened.dumps()) == opened
     assert Lenient.loads("(a: 2, b: 3)") == Lenient(a=2)
+
+
+def test_a_mapping_has_what_a_class_allows_beside_its_fields() -> None:
+    class Open(Hparams, extra="allow"):
+        a: int = 1
+
+    opened = Open(b=2)
+
+    assert dict(opened) == {**opened} == opened.to_dict() == {"a": 1, "b": 2}
+    assert opened == {"a": 1, "b": 2}
+    assert (opened["b"], opened.get("b"), len(opened), "b" in opened) == (2, 2, 2, True)
+    with pytest.raises(KeyError, match="no field 'c'"):
+        opened["c"]
 
 
 def test_frozen_ones_can_be_keys() -> None:

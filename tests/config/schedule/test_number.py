@@ -1,5 +1,6 @@
 """Numbers of a configuration that follow schedules."""
 
+from collections import OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,45 @@ def test_schedules_work_at_any_depth_and_in_containers() -> None:
     assert [leaf.lr for leaf in later.leaves] == pytest.approx([0.55, 0.1])
     assert later.by_name["a"] == pytest.approx(0.55)
     assert later.maybe == 0
+
+
+@dataclass
+class Containers:
+    rates: deque[float] = field(default_factory=lambda: deque(maxlen=2))
+    by_name: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    ordered: OrderedDict[str, float] = field(default_factory=OrderedDict)
+
+
+def test_a_container_of_schedules_stays_what_it_is() -> None:
+    numbers = loads(Leaf, f'(lr: "{LIN}")').lr
+    config = Containers(
+        deque([1.0, numbers], maxlen=2),
+        defaultdict(float, a=numbers),
+        OrderedDict(b=numbers),
+    )
+
+    later = at(config, State(5))
+
+    rate = at(loads(Leaf, f'(lr: "{LIN}")'), State(5)).lr
+    assert rate != numbers
+    assert later == Containers(
+        deque([1.0, rate]), defaultdict(float, a=rate), OrderedDict(b=rate)
+    )
+    assert later.rates.maxlen == 2
+    assert later.by_name["another"] == 0.0
+    assert type(later.ordered) is OrderedDict
+    assert config.rates[1] == numbers, "the config itself stays as it was"
+
+
+def test_a_schedule_in_a_deque_is_written_and_read() -> None:
+    @dataclass
+    class Rates:
+        rates: deque[float] = field(default_factory=deque)
+
+    config = loads(Rates, f'(rates: ["{LIN}", 2])')
+
+    assert loads(Rates, dumps(config)) == config
+    assert at(config, State(5)).rates[0] != config.rates[0]
 
 
 def test_an_override_gives_a_schedule_and_takes_it_away() -> None:
