@@ -168,7 +168,7 @@ def test_a_validator_may_assign_what_follows_from_other_fields() -> None:
         width: int = 4
         double: int = 0
         folder: Path = Path()
-        sizes: list[int] = []
+        sizes: list[int] = Hparam(default_factory=list)
         rate: float = Field(0.0, alias="the-rate")
 
         @model_validator(mode="after")
