@@ -169,7 +169,7 @@ def test_a_validator_may_assign_what_follows_from_other_fields() -> None:
         double: int = 0
         folder: Path = Path()
         sizes: list[int] = Hparam(default_factory=list)
-        rate: float = Field(0.0, alias="the-rate")
+        rate: float = Field(default=0.0, alias="the-rate")
 
         @model_validator(mode="after")
         def derive(self) -> Self:
@@ -195,7 +195,7 @@ def test_a_validator_may_assign_what_follows_from_other_fields() -> None:
 def test_what_a_validator_assigns_is_checked() -> None:
     class Derived(Hparams):
         width: int = 4
-        share: float = Hparam(1.0, gt=0)
+        share: float = Hparam(default=1.0, gt=0)
 
         @model_validator(mode="after")
         def derive(self) -> Self:
@@ -394,7 +394,7 @@ def test_a_mapping_has_what_a_class_allows_beside_its_fields() -> None:
     class Open(Hparams, extra="allow"):
         a: int = 1
 
-    opened = Open(b=2)
+    opened = Open.from_dict({"a": 1, "b": 2})
 
     assert dict(opened) == {**opened} == opened.to_dict() == {"a": 1, "b": 2}
     assert opened == {"a": 1, "b": 2}
