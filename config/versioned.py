@@ -1,6 +1,6 @@
 """Classes of configuration that have a version, and files that are older."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -167,7 +167,7 @@ def _path_now(
         if is_struct(member):
             is_known = True
             if is_versioned(member):
-                names = _renamed(member, path, since(member))
+                names = _renamed(_rules_since(member, since(member)), path)
             field = fields_of(member).get(names[0]) if names else None
             below = None if field is None else field.annotation
         elif is_mapping(member) or is_sequence(member):
@@ -182,22 +182,27 @@ def _path_now(
     return None if is_known else tuple(path)
 
 
+def _rules_since(cls: type[Versioned], since: int) -> list[RewriteRule]:
+    """Return the rules of ``cls`` for what was written at version ``since``."""
+    rules_by_version = sorted(upgrade_rules_of(cls).items())
+    return [rule for step, rules in rules_by_version if step >= since for rule in rules]
+
+
 def _renamed(
-    cls: type[Versioned], path: Sequence[str], since: int, *, is_computed: bool = False
+    rules: Iterable[RewriteRule], path: Sequence[str], *, is_computed: bool = False
 ) -> Sequence[str] | None:
-    """Return ``path`` after the rules of ``cls`` from version ``since`` on.
+    """Return ``path`` after ``rules``.
 
     None if one of them deletes it, or, without ``is_computed``, makes another value of
     what stands there.
     """
     text: str | None = _dotted(path)
-    for version, rules in sorted(upgrade_rules_of(cls).items()):
-        for rule in rules if version >= since else ():
-            if text is None:
-                return None
-            if not is_computed and _computes(rule, _names(text)):
-                return None
-            text = rule.rename(text)
+    for rule in rules:
+        if text is None:
+            return None
+        if not is_computed and _computes(rule, _names(text)):
+            return None
+        text = rule.rename(text)
     return None if text is None else _names(text)
 
 
@@ -238,7 +243,7 @@ class _Upgrade:
     """Whether rules that only supply old defaults are applied as well."""
 
     def value(self, annotation: object, tree: Any, path: str) -> Any:
-        structs = _structs_then(annotation, tree)
+        structs = _structs_then(annotation, tree, self.added)
         if structs and not _may_be_items(annotation, structs[0], tree):
             is_certain = is_choice(annotation) or mapping_in(annotation) is not Any
             if type(tree) is dict and is_certain and len(structs) == 1:
@@ -264,10 +269,7 @@ class _Upgrade:
         rules: list[RewriteRule] = []
         if is_versioned(cls):
             tree = _with_fields(tree)
-            version = _take_version(cls, tree, path)
-            rules_by_version = upgrade_rules_of(cls)
-            for step in range(version, cls.version()):
-                rules += rules_by_version.get(step, ())
+            rules += _rules_since(cls, _take_version(cls, tree, path))
         rules += self.added.get(cls, ())
         if rules:
             tree = mark_struct_words(_with_fields(tree), _struct_names(cls))
@@ -331,7 +333,7 @@ def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     return version
 
 
-def _structs_then(annotation: object, tree: object) -> list[type]:
+def _structs_then(annotation: object, tree: object, added: Rules) -> list[type]:
     """Return the classes that ``tree`` may be meant for, by its names as of then.
 
     A field that has another name since tells a class as well as one that has not.
@@ -340,21 +342,31 @@ def _structs_then(annotation: object, tree: object) -> list[type]:
     if not structs or not is_dict(tree) or not is_choice(annotation):
         return structs
     candidates = candidates_for(structs_in(annotation), tree)
-    if len(candidates) < 2 or not any(map(is_versioned, candidates)):
+    has_rules = any(is_versioned(cls) or cls in added for cls in candidates)
+    if len(candidates) < 2 or not has_rules:
         return structs
-    then = most_alike({cls: _renamed_keys(cls, tree) for cls in candidates})
+    then = most_alike(
+        {cls: _renamed_keys(cls, tree, added.get(cls, ())) for cls in candidates}
+    )
     # A file that says no version is of today as likely as of version 0.
     return most_alike(dict.fromkeys(then, tree))
 
 
-def _renamed_keys(cls: type, tree: dict[str, Any]) -> dict[str, Any]:
+def _renamed_keys(
+    cls: type, tree: dict[str, Any], added: Sequence[RewriteRule]
+) -> dict[str, Any]:
     """Return the fields of ``tree`` by the names that they have in ``cls`` now."""
-    version = tree.get("version", 0)
-    if not is_versioned(cls) or type(version) is not int or version > cls.version():
+    rules = [*added]
+    if is_versioned(cls):
+        version = tree.get("version", 0)
+        if type(version) is not int or version > cls.version():
+            return tree
+        rules = [*_rules_since(cls, version), *added]
+    elif not added:
         return tree
     renamed: dict[str, Any] = {}
     for path, value in _named_values(tree, ()):
-        path_now = _renamed(cls, path, version, is_computed=True)
+        path_now = _renamed(rules, path, is_computed=True)
         if path_now and path != ("version",):
             renamed[path_now[0]] = value if len(path_now) == 1 else {}
     return renamed

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from burnish.config import (
     ChangeDefault,
     ConfigError,
+    DeleteField,
     Hparam,
     Hparams,
     MapFieldValue,
@@ -144,6 +145,35 @@ def test_a_rule_that_would_spoil_another_member_of_a_union_is_not_proposed() -> 
 
     assert checker.severity() == Severity.ERROR
     assert "write rules by hand for:\n    x.lr" in checker.report()
+
+
+@pytest.mark.parametrize(
+    ("fields", "proposed"),
+    [
+        ([("lr", float)], [DeleteField("old")]),
+        ([("lr", float), ("older", int, 1)], [RenameField("old", "older")]),
+    ],
+)
+def test_a_rule_is_tried_where_only_it_tells_a_class_from_another_of_the_union(
+    fields: list[Any], proposed: list[Any]
+) -> None:
+    def first(fields: list[Any], rules: list[Any]) -> Any:
+        cls = struct(
+            *fields, version=1 if rules else 0, rules={0: rules} if rules else {}
+        )
+        cls.__name__ = "First"
+        return cls
+
+    second = struct(("lr", float), ("old", int, 2), ("more", int, 3))
+    old = first([("lr", float), ("old", int, 1)], [])
+    checker = check(config(old | second), config(first(fields, []) | second))
+    fixed = first(fields, proposed)
+
+    text = dumps(config(old | second)(x=old(lr=0.5)), "json")
+
+    assert f"{proposed[0]!r}" in checker.report()
+    assert check(config(old | second), config(fixed | second)).compatible
+    assert type(loads(config(fixed | second), text, "json").x) is fixed
 
 
 def test_a_struct_that_becomes_a_dict_keeps_what_it_says() -> None:
