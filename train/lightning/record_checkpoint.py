@@ -243,7 +243,7 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do as ``ModelCheckpoint``; Lightning may leave out schedulers' steps next."""
         if self is _first_of(trainer):
-            self._metrics.epoch_ends()
+            self._metrics.epoch_ends(trainer)
             self._plateau_steps.epoch_ends(trainer)
         super().on_train_epoch_end(trainer, pl_module)
 
@@ -259,6 +259,7 @@ class RecordCheckpoint(ModelCheckpoint):
     ) -> None:
         """Make the steps of schedulers that Lightning left out."""
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        self._metrics.batch_begins()
         self._plateau_steps.make(trainer)
 
     def on_train_batch_end(

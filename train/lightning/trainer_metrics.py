@@ -2,6 +2,8 @@
 
 Schedulers, early stopping and names of checkpoints look at the value that was logged
 last, which may be that of an epoch ago, and at means over all batches of an epoch.
+Loggers are told those means at the end of an epoch, which may come in the run that
+goes on.
 """
 
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from ..checkpoints.process_generators import (
 )
 
 _VALUES, _OF_VALIDATION, _SUMS = "values", "of_validation", "sums"
+_LOGGED = "logged"
 _STATES = ("value", "cumulated_batch_size")
 
 _OTHER_BATCHES = (
@@ -38,6 +41,7 @@ class TrainerMetrics:
         """The names that validation logged."""
         self._stored: Mapping[str, Any] = {}
         self._sums: dict[str, Any] = {}
+        self._logged: dict[str, Tensor] = {}
 
     def validation_ends(self, trainer: Trainer) -> None:
         """Note which names are those of validation."""
@@ -53,12 +57,13 @@ class TrainerMetrics:
             _VALUES: {name: value.detach().cpu() for name, value in values.items()},
             _OF_VALIDATION: sorted(self.of_validation),
             _SUMS: {**self._sums, **_sums_of_epoch(trainer)},
+            _LOGGED: {**self._logged, **_logged_of_epoch(trainer)},
         }
         return gathered_states(state)
 
     def load(self, stored: object) -> None:
         """Take over what `to_store` returned when the checkpoint was saved."""
-        self._stored, self._sums = {}, {}
+        self._stored, self._sums, self._logged = {}, {}, {}
         if not isinstance(stored, Mapping) or not stored:
             return
         try:
@@ -80,6 +85,7 @@ class TrainerMetrics:
                 trainer.callback_metrics[name] = value.to(device)
         is_ended = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
         self._sums = {} if is_ended else dict(state.get(_SUMS, {}))
+        self._logged = dict(state.get(_LOGGED, {})) if is_ended else {}
         lost = sorted(name for name, sums in self._sums.items() if sums is None)
         if lost:
             rank_zero_warn(_OTHER_BATCHES.format(names=", ".join(lost)))
@@ -92,9 +98,20 @@ class TrainerMetrics:
             if key in results and not results[key].has_reset:
                 _add(results[key], self._sums.pop(key))
 
-    def epoch_ends(self) -> None:
-        """Forget sums that nobody logs any more."""
+    def batch_begins(self) -> None:
+        """Forget the epoch that was over: what is logged next is of another."""
+        self._logged = {}
+
+    def epoch_ends(self, trainer: Trainer) -> None:
+        """Tell loggers of batches of before; forget sums that nobody logs any more."""
         self._sums = {}
+        logged, self._logged = self._logged, {}
+        if logged:
+            loop: Any = trainer.fit_loop.epoch_loop
+            # Loggers are told the same step as for the last batch, as Lightning does.
+            loop._batches_that_stepped -= 1
+            vars(trainer)["_logger_connector"].log_metrics(logged)
+            loop._batches_that_stepped += 1
 
 
 def values_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
@@ -102,6 +119,16 @@ def values_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
     progress: Any = trainer.fit_loop.epoch_loop.batch_progress
     is_ended = progress.is_last_batch and progress.current.processed > 0
     return _values_of(trainer.fit_loop.epoch_loop) if is_ended else {}
+
+
+def _logged_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
+    """Return what loggers are told when the epoch ends, of which no batch is left."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    progress = loop.batch_progress
+    if not progress.is_last_batch or progress.current.processed == 0:
+        return {}
+    values: dict[str, Tensor] = _results(loop).metrics(on_step=False)["log"]
+    return {name: value.detach().cpu() for name, value in values.items()}
 
 
 def _values_of(loop: Any) -> dict[str, Tensor]:
