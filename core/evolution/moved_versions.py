@@ -94,13 +94,19 @@ class MovedVersions:
                 origins.setdefault(place, set()).add(old_place)
                 if old_name != new_name:
                     renamed.add(place)
+        left = _places_left(origins, prefix)
+        # Another part may have come by name to the place that one leaves.
+        for place in left - (versions.keys() - self._versions.keys()):
+            versions.pop(place, None)
         for place, old_places in origins.items():
             if place in versions or place in old_places:
                 continue
             gone = {
                 old_place
                 for old_place in old_places
-                if _is_below(old_place, prefix) and old_place not in self._places_now
+                if _is_below(old_place, prefix)
+                and (old_place in left or old_place not in self._places_now)
+                and not _are_nested(old_place, place)
             }
             found = {self._versions.get(old_place, 0) for old_place in gone}
             if not any(found):
@@ -110,6 +116,22 @@ class MovedVersions:
             is_clear = is_whole and len(found) == 1
             versions[place] = found.pop() if is_clear else _Unclear(rule, min(gone))
         return versions
+
+
+def _places_left(origins: Mapping[str, set[str]], prefix: str) -> set[str]:
+    """Return the parts below ``prefix`` all of whose tensors went elsewhere.
+
+    ``origins`` has for each part with tensors where these were.  A part whose tensors
+    went into a part of its own is still there.
+    """
+    left = set[str]().union(*origins.values()) - origins.keys()
+    for place, old_places in origins.items():
+        left -= {old for old in old_places if _are_nested(old, place)}
+    return {place for place in left if _is_below(place, prefix)}
+
+
+def _are_nested(place: str, other_place: str) -> bool:
+    return _is_below(place, f"{other_place}.") or _is_below(other_place, f"{place}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -67,6 +67,43 @@ def test_a_part_is_not_upgraded_again_where_it_is_moved(rules: list[Any]) -> Non
     assert torch.equal(new.z.w, old.a.w)
 
 
+@pytest.mark.parametrize("field", ["", ".*", ".w"])
+def test_parts_that_change_places_take_their_versions_along(field: str) -> None:
+    @burnish.module
+    class Other(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(3, 3))
+
+    moves = [("a", "t"), ("b", "a"), ("t", "b")]
+    rules = [RenameField(old + field, new + field) for old, new in moves]
+    old = whole({"a": Part(), "b": Other()})
+    new = whole({"a": Other(), "b": Part()}, *rules)
+
+    burnish.load_record(new, burnish.save_record(old))
+
+    assert torch.equal(new.b.w, old.a.w)
+    assert torch.equal(new.a.w, old.b.w)
+
+
+def test_a_part_that_takes_its_tensors_into_its_own_part_keeps_its_version() -> None:
+    rules = {0: [TransposeTensor("w")], 1: [TransposeTensor("inner.w")]}
+
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Part()
+
+    new_holder = burnish.module(version=2, upgrade_rules=rules)(Holder)
+    old = whole({"a": Part()})
+    new = whole({"a": new_holder()}, RenameField("a.w", "a.inner.w"))
+
+    burnish.load_record(new, burnish.save_record(old))
+
+    # Once by the part, and once by the part of it, which is new.
+    assert torch.equal(new.a.inner.w, old.a.w)
+
+
 def test_the_parts_of_a_split_one_are_of_its_version_and_so_is_what_is_merged() -> None:
     old = whole({"a": Part(6, 3)})
     split = whole({"y": Part(), "z": Part()}, SplitTensor("a.w", ["y.w", "z.w"]))
