@@ -17,7 +17,7 @@ from ...records.entries.entry import Entry
 from ...records.errors import RecordError, RecordMismatchError, RecordVersionError
 from ..errors import HyperparameterError
 from ..hyperparameters.hparams_node import VERSION
-from ..modules.classes import declared_class
+from ..modules.classes import declared_class, is_of_torch
 from ..modules.tree import Places
 from ..modules.versions import path_after_rule, rules_of, version_of
 from .moved_versions import MovedVersions
@@ -233,13 +233,21 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
     # 5,000 modules pass here at every load, of few classes.
     classes = {kind: declared_class(kind) for kind in {type(m) for _, m in places}}
     newest_versions = {kind: version_of(cls) for kind, cls in classes.items()}
+    is_of_whole = bool(places) and (
+        record.type_name == classes[type(places[0][1])].__qualname__
+    )
+    has_parts = is_of_whole and len(versions) > 1
+    older_prefixes: list[str] = []
     for prefix, owner in places:
         newest = newest_versions[type(owner)]
-        if prefix and not newest:
+        if prefix and not newest and not has_parts:
             continue
         cls = classes[type(owner)]
         # A class that has no version, or has lost it, reads no newer record of itself.
-        is_stored = not prefix and record.type_name == cls.__qualname__
+        # Only an older whole, or a class of torch, may have another class in a place.
+        is_stored = is_of_whole and not (
+            prefix and (is_of_torch(cls) or prefix.startswith(tuple(older_prefixes)))
+        )
         if not newest and not is_stored:
             continue
         try:
@@ -251,8 +259,11 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
                 record.reading.file, [f"{prefix}: {version!r:.40} is not a version"]
             )
         if version > newest:
-            subject = f"the record of {with_article(cls.__qualname__)}"
+            place = f" at {prefix[:-1]}" if prefix else ""
+            subject = f"the record of {with_article(cls.__qualname__)}{place}"
             raise RecordVersionError(record.reading.file, version, newest, subject)
+        if version < newest:
+            older_prefixes.append(prefix)
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule

@@ -157,6 +157,23 @@ def test_a_newer_record_is_refused(tmp_path: Path) -> None:
         define(attention_v2, 1, {}).from_record(tmp_path / "net.mpk")
 
 
+def test_a_newer_record_of_a_part_is_refused_unless_the_whole_is_newer() -> None:
+    def part(version: int) -> Any:
+        make: Any = lambda self: setattr(self, "w", nn.Parameter(torch.randn(2)))  # noqa: E731
+        return define(make, version, {}, name="Part")
+
+    def whole(part: Any, version: int = 0) -> Any:
+        return define(lambda self: setattr(self, "part", part()), version, {})()
+
+    saved = open_record(whole(part(2)).save_record())
+
+    for version in (0, 1):
+        with pytest.raises(RecordVersionError, match=r"a Part at part is version 2"):
+            load_record(whole(part(version)), saved)
+    # Another class may stand there since.
+    load_record(whole(part(0), 1), saved)
+
+
 def test_rules_of_a_child_hold_wherever_it_stands(tmp_path: Path) -> None:
     def old_block(self: Any) -> None:
         self.fc = nn.Linear(3, 3)
