@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ....config.process.process_lock import ProcessLock
-from ...errors import TRUNCATED, RecordFormatError
+from ....config.short_text import quantity
+from ...errors import RecordFormatError
 from ..source import fresh_memory
 from .address import Address, storage_errors
 
@@ -101,9 +102,7 @@ class StoredObject:
         for (start, end, memory), part in zip(pieces, parts, strict=True):
             if len(part) != end - start:
                 self.confirm()
-                raise RecordFormatError(
-                    self.name, "its end while it was being read", cure=TRUNCATED
-                )
+                raise _another_length(self.name, len(part), end - start)
             memory[: end - start] = part
 
     def _cat(self, ranges: Sequence[tuple[int, int]]) -> Iterable[bytes]:
@@ -140,6 +139,27 @@ def _size(info: dict[str, Any], url: str) -> int:
             cure="Copy it to a file, or open it with fsspec and read its bytes.",
         )
     return size
+
+
+def _another_length(url: str, found: int, expected: int) -> RecordFormatError:
+    """Return the error of an answer that is not as long as the range asked for.
+
+    The object still has its size, so that it is the storage that is to blame. Servers
+    that know no ranges, such as ``python -m http.server``, answer with all of it.
+    """
+    cure = (
+        "The server ignores byte ranges: copy the file from there to a local disk, or "
+        "serve it with one that knows them."
+        if found > expected
+        else "The object is as long as before: the answer was cut short. Read again, "
+        "or copy the object to a local disk."
+    )
+    return RecordFormatError(
+        url,
+        f"{quantity(found, 'byte')} in answer to a request of a range",
+        f"{expected:,}",
+        cure,
+    )
 
 
 def _memory(start: int, count: int) -> memoryview:

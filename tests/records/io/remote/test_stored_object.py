@@ -60,13 +60,30 @@ def test_an_object_of_a_storage_that_says_only_times_is_noticed_too() -> None:
         stored.confirm()
 
 
-def test_fewer_bytes_than_there_were_are_no_content() -> None:
+def test_fewer_bytes_than_there_are_blame_the_answer_and_not_the_object() -> None:
     url = CountingStorage.put("short", bytes(100))
     stored = StoredObject(address_of(url))
     stored.size = 200
 
-    with pytest.raises(RecordFormatError, match="its end while it was being read"):
+    with pytest.raises(RecordFormatError, match=r"50 bytes.*the answer was cut short"):
         stored.fetch([(50, 150)])
+
+
+def test_a_storage_that_answers_with_the_whole_object_is_said_to_know_no_ranges() -> (
+    None
+):
+    class Rangeless(CountingStorage):
+        def cat_file(
+            self, path: str, start: Any = None, end: Any = None, **options: Any
+        ) -> bytes:
+            return super().cat_file(path)
+
+    url = CountingStorage.put("whole", bytes(100))
+    stored = StoredObject(Address(url, Rangeless(), address_of(url).path))
+
+    with pytest.raises(RecordFormatError, match=r"100 bytes.*ignores byte ranges"):
+        stored.fetch([(50, 80)])
+    assert bytes(stored.fetch([(0, 100)])[0]) == bytes(100)
 
 
 def test_a_storage_that_knows_no_size_and_a_folder_are_refused() -> None:
