@@ -21,9 +21,9 @@ def complete_keys(
 
     ``optimizer.kwargs.lr=1`` is ``model_config.optimizer.kwargs.lr=1``; a field that
     the file lacks, and the classes know, is added by ``++``. Choices of groups stay as
-    they are. Raises ValueError for a key that nothing knows, unless ``+`` adds it as
-    one of the user's own: not below a name that is short for one of the sections, where
-    nothing would read it.
+    they are. Raises ValueError for a key that several sections have, and for one that
+    nothing knows, unless ``+`` adds it as one of the user's own: not below a name that
+    is short for one of the sections, where nothing would read it.
     """
     from hydra import compose
     from omegaconf import OmegaConf
@@ -102,15 +102,24 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
     from ..train.fit.fit_config import classes_of, known_path
 
     prefix, key, value = _split(word)
+    if _is_in(tree, key):
+        return word
     candidates = _candidates(key)
-    for candidate in candidates:
-        if _is_in(tree, candidate):
-            return f"{prefix}{candidate}{value}"
+    in_file = [name for name in candidates if _is_in(tree, name)]
+    if prefix == "~":
+        known = in_file
+    else:
+        answers = {name: known_path(tree, name) for name in candidates}
+        known = [n for n in candidates if n in in_file or answers[n]]
+        # A dict takes any name: only where no field has this one is it meant.
+        known = known or [n for n in candidates if answers[n] is None][:1]
+    if len(known) > 1:
+        raise ValueError(_ambiguous(word, known))
+    if known:
+        is_new = not prefix and known != in_file
+        return f"{'++' if is_new else prefix}{known[0]}{value}"
     if prefix == "~":
         return word
-    for candidate in candidates:
-        if known_path(tree, candidate) is not False:
-            return f"{prefix or '++'}{candidate}{value}"
     _refuse_in_known(key, word, tree)
     if prefix:
         return word
@@ -123,6 +132,12 @@ def _candidates(key: str) -> list[str]:
     head, _, tail = key.partition(".")
     short = [f"{place}.{tail}" for place in _SHORT.get(head, ()) if tail]
     return [key, *(f"{place}.{key}" for place in _PLACES), *short]
+
+
+def _ambiguous(word: str, names: Sequence[str]) -> str:
+    prefix, _, value = _split(word)
+    meant = " or ".join(f"{prefix}{name}{value}" for name in names)
+    return f"{word}: more than one section has this key. Write {meant}"
 
 
 def _abbreviates(key: str, name: str) -> bool:

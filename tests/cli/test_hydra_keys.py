@@ -53,6 +53,22 @@ def test_a_key_is_completed_whatever_stands_before_it(
     assert completed(groups, word) == [expected]
 
 
+def test_a_key_that_two_sections_have_is_refused_with_both(groups: Path) -> None:
+    (groups / "seeded.yaml").write_text(f"{FAILING_FILE}\nmine: {{width: 1}}")
+
+    for name in ("net", "seeded"):
+        with pytest.raises(ValueError, match="more than one section") as refused:
+            completed(groups, "seed=1", name=name)
+        assert "data_config.seed=1 or run_config.seed=1" in str(refused.value)
+
+    words = ["run_config.seed=1", "++data_config.seed=2", "mine.width=3"]
+    assert completed(groups, *words, name="seeded") == [
+        "++run_config.seed=1",
+        "++data_config.seed=2",
+        "mine.width=3",
+    ]
+
+
 @pytest.mark.parametrize("word", ["lr=1", "kwargs.lr=1", "optimizer.lr=1"])
 def test_the_end_of_a_key_is_told_whole(word: str, groups: Path) -> None:
     with pytest.raises(ValueError, match=r"Did you mean 'optimizer\.kwargs\.lr'\?"):

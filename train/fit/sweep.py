@@ -1,5 +1,6 @@
 """sweep.html: the runs of a sweep beside each other, written anew after each."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def note_run(
 
     The page has the runs that were noted with ``sweep_id``, and counts older ones.
     """
-    note_in_sweep(folder, dict(map(_setting, overrides)), problem, sweep_id)
+    note_in_sweep(folder, _settings(overrides), problem, sweep_id)
     summaries = [*summaries_below(sweep)]
     runs = [
         SweepRun(
@@ -34,12 +35,24 @@ def note_run(
     return sweep / NAME
 
 
+def _settings(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the values of overrides by key, without its section where one has it."""
+    values = dict(map(_setting, overrides))
+    n_named = Counter(map(_without_section, values))
+    return {
+        short if n_named[short := _without_section(key)] == 1 else key: value
+        for key, value in values.items()
+    }
+
+
 def _setting(word: str) -> tuple[str, str]:
-    """Return the key and the value of an override, without its section."""
     key, equals, value = word.partition("=")
     if key.startswith("~"):
         return key, "deleted"
-    key = key.lstrip("+")
+    return key.lstrip("+"), value if equals else ""
+
+
+def _without_section(key: str) -> str:
     for section in (f"{SECTIONS[-1]}.trainer", *SECTIONS):
         key = key.removeprefix(f"{section}.")
-    return key, value if equals else ""
+    return key

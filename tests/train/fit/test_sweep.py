@@ -31,6 +31,21 @@ def test_the_page_has_each_run_with_what_was_set_for_it(tmp_path: Path) -> None:
     assert {run["report"] for run in content["runs"]} == {None}
 
 
+def test_two_settings_that_differ_in_their_section_only_are_two(
+    tmp_path: Path,
+) -> None:
+    words = ["model_config.seed=1", "data_config.seed=2", "++model_config.width=3"]
+    write(tmp_path / "0", 1.0)
+
+    page = note_run(tmp_path, tmp_path / "0", words, "", "s1")
+
+    assert data_of(page.read_text())["same"] == [
+        ["model_config.seed", "1"],
+        ["data_config.seed", "2"],
+        ["width", "3"],
+    ]
+
+
 def test_runs_of_an_earlier_sweep_in_the_folder_are_counted_and_not_compared(
     tmp_path: Path,
 ) -> None:
