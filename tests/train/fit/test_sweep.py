@@ -39,7 +39,9 @@ def test_two_settings_that_differ_in_their_section_only_are_two(
 
     page = note_run(tmp_path, tmp_path / "0", words, "", "s1")
 
-    assert data_of(page.read_text())["same"] == [
+    content = data_of(page.read_text())
+    assert isinstance(content, dict)
+    assert content["same"] == [
         ["model_config.seed", "1"],
         ["data_config.seed", "2"],
         ["width", "3"],
