@@ -65,11 +65,11 @@ def _marked(
                 below = child(path, field.name)
                 yield from _marked_part(field.annotation, below, (*above, kind))
         elif (named := typed_keys(kind)) and kind not in above:
-            for name, below in named.items():
-                yield from _marked_part(below, child(path, name), (*above, kind))
+            for name, declared in named.items():
+                yield from _marked_part(declared, child(path, name), (*above, kind))
         elif (is_mapping(kind) or is_sequence(kind)) and kind not in above:
-            below = item_type(kind, 0)
-            yield from _marked_part(below, join(path, "*"), (*above, kind))
+            declared = item_type(kind, 0)
+            yield from _marked_part(declared, join(path, "*"), (*above, kind))
 
 
 def _marked_part(

@@ -19,7 +19,8 @@ def unknown_class(annotation: object) -> type | None:
         annotation, is_entered=lambda cls: cls is root or not is_model(cls)
     )
     unknown: Any = next(filter(_is_unknown, kinds), None)
-    return get_origin(unknown) or unknown
+    cls: type | None = get_origin(unknown) or unknown
+    return cls
 
 
 def holds_field_types(annotation: object) -> bool:

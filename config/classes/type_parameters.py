@@ -20,7 +20,8 @@ def aliased_type(annotation: Any) -> object | None:
     if not _is_alias(alias):
         return None
     values = zip(alias.__type_params__, get_args(annotation), strict=False)
-    return with_parameters(_value_of(alias), dict(values))
+    value: object = with_parameters(_value_of(alias), dict(values))
+    return value
 
 
 def parameter_values(annotation: object) -> dict[object, object]:

@@ -71,9 +71,11 @@ class KeysOf(TypedDict, Generic[T]):
 alias_of: Any = TypeAliasType
 parameter: Any = T
 key: Any = U
-Parts = alias_of("Parts", list[parameter], type_params=(T,))
+Parts: Any = alias_of("Parts", list[parameter], type_params=(T,))
 Table = alias_of("Table", dict[key, parameter], type_params=(T, U))
-Tree = alias_of("Tree", Union[List["Tree"], Part])  # noqa: UP006, UP007
+union_of: Any = Union
+list_of: Any = List  # noqa: UP006
+Tree = alias_of("Tree", union_of[list_of["Tree"], Part])
 
 PART = {"dim": 3}
 PLACES: dict[str, tuple[Any, Any]] = {

@@ -254,7 +254,8 @@ def test_a_name_that_leads_nowhere_is_no_key(container: Any, name: str) -> None:
 def test_keys_that_have_one_path_are_not_taken_for_each_other(
     kind: Any, before: Any, after: Any
 ) -> None:
-    whole: Any = make_dataclass("Config", [("table", Editable[kind])])
+    marked: Any = Editable
+    whole: Any = make_dataclass("Config", [("table", marked[kind])])
     items: Any = make_dataclass("Config", [("table", kind)])
 
     changes = changes_between(whole(before), whole(after))

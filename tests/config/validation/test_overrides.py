@@ -543,7 +543,7 @@ def test_a_member_is_set_by_its_value_whatever_that_looks_like(
 ) -> None:
     cls = make_dataclass("Config", [("x", Digits), ("y", Digits | int)])
 
-    config = load(cls, None, [f"x={text}", f"y={text}"])
+    config: Any = load(cls, None, [f"x={text}", f"y={text}"])
 
     assert config.x is member
     assert config.y is member

@@ -463,7 +463,7 @@ def test_both_zeros_of_a_complex_number_come_back(form: str) -> None:
     cls = make_dataclass("Config", [("z", complex)])
 
     for z in (complex(-0.0, -0.0), complex(0.0, -0.0), complex(-0.0, 2), 1.5 - 2j):
-        again = loads(cls, dumps(cls(z), form), form)
+        again: Any = loads(cls, dumps(cls(z), form), form)
         assert repr(again.z) == repr(z)
 
 
