@@ -22,8 +22,10 @@ class ResumableSampler(Sampler[int]):
     """Draws every index once an epoch, in an order that seed and epoch decide.
 
     Its state says how many were drawn, so that a restored sampler draws the rest. It
-    takes nothing from torch's own generator. With ``rank`` and ``n_ranks`` each
-    process draws its share, all of equal length. With workers, which draw ahead, use
+    takes nothing from torch's own generator; a ``DataLoader`` does whenever a loop over
+    it begins, which a run that goes on in mid-epoch does once more. Give that loader
+    ``generator=torch.Generator()``. With ``rank`` and ``n_ranks`` each process draws
+    its share, all of equal length. With workers, which draw ahead, use
     `ResumableLoader`.
     """
 

@@ -297,3 +297,25 @@ def test_a_loader_and_a_sampler_show_where_they_stand() -> None:
 
     assert repr(loader) == "ResumableLoader(epoch 0, batch 1 of 2)"
     assert repr(ResumableSampler(4)) == "ResumableSampler(epoch 0, 0 of 4)"
+
+
+def test_a_loader_with_a_generator_leaves_that_of_dropout_to_a_run_that_goes_on() -> (
+    None
+):
+    def loader_over(sampler: ResumableSampler) -> DataLoader[Any]:
+        generator = torch.Generator()
+        data: Any = range(8)
+        return DataLoader(data, 2, sampler=sampler, generator=generator)
+
+    first, resumed = ResumableSampler(8), ResumableSampler(8)
+    torch.manual_seed(0)
+    reading = iter(loader_over(first))
+    next(reading)
+    place, generator = first.state_dict(), torch.get_rng_state()
+    rest = [(batch.tolist(), float(torch.rand(()))) for batch in reading]
+
+    resumed.load_state_dict(place)
+    torch.set_rng_state(generator)
+
+    again = loader_over(resumed)
+    assert [(batch.tolist(), float(torch.rand(()))) for batch in again] == rest

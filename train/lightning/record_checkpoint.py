@@ -113,7 +113,7 @@ class RecordCheckpoint(ModelCheckpoint):
         self._unfinished = UnfinishedBatch()
         self._early_stops = EarlyStops()
         self._gradients = AccumulatedGradients()
-        self._saving_step: int | None = None
+        self._state_of_save: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Let the trainer read and write records, then do as ``ModelCheckpoint``."""
@@ -296,12 +296,11 @@ class RecordCheckpoint(ModelCheckpoint):
 
         Without it a run that goes on would save that step again, with a later batch.
         """
-        saved_step = self._saving_step
-        if saved_step is None:
-            saved_step = self._last_global_step_saved
-        is_deferred = bool(vars(self).get(_DEFERRED))
-        own = {_SAVED_STEP: saved_step, _IS_DEFERRED: is_deferred}
-        return {**super().state_dict(), **own}
+        own = {
+            _SAVED_STEP: self._last_global_step_saved,
+            _IS_DEFERRED: bool(vars(self).get(_DEFERRED)),
+        }
+        return {**super().state_dict(), **own, **self._state_of_save}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned; of other checkpoints, what is there."""
@@ -319,12 +318,30 @@ class RecordCheckpoint(ModelCheckpoint):
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         writer: Any = trainer.strategy.checkpoint_io
         is_ours = isinstance(writer, RecordIO)
-        self._saving_step = trainer.global_step
+        self._state_of_save = {_SAVED_STEP: trainer.global_step}
+        if self.save_last and not self.last_model_path:
+            self._state_of_save["last_model_path"] = self._name_of_last(trainer)
         try:
             with writer.choosing(self._choice) if is_ours else nullcontext():
                 super()._save_checkpoint(trainer, filepath)
         finally:
-            self._saving_step = None
+            self._state_of_save = {}
+
+    def _name_of_last(self, trainer: Trainer) -> str:
+        """Return the name that the first last checkpoint is about to get.
+
+        Lightning finds it after the save that it follows: a run that goes on from that
+        one would take it for another run's, and keep its last beside the old one.
+        """
+        metrics = self._monitor_candidates(trainer)
+        name = self.format_checkpoint_name(metrics, self.CHECKPOINT_NAME_LAST)
+        version = self.STARTING_VERSION
+        while self._enable_version_counter and self.file_exists(name, trainer):
+            name = self.format_checkpoint_name(
+                metrics, self.CHECKPOINT_NAME_LAST, ver=version
+            )
+            version += 1
+        return name
 
     @staticmethod
     def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:

@@ -219,3 +219,23 @@ def test_a_state_for_another_parameter_is_refused_before_training(
 
     with pytest.raises(RecordMismatchError, match="configure_optimizers"):
         fitted(Ordered("ab", of_torch, spared="b.weight"), tmp_path, 2, last)
+
+
+@pytest.mark.parametrize("save_last", [True, "link"])
+def test_a_run_that_goes_on_from_its_first_checkpoint_replaces_the_last_one(
+    tmp_path: Path, save_last: Any
+) -> None:
+    def fit(n_epochs: int, **options: Any) -> None:
+        saver = RecordCheckpoint(
+            tmp_path, save_top_k=-1, save_last=save_last, every_n_epochs=1
+        )
+        run = trainer(tmp_path, n_epochs, callbacks=[saver])
+        loader = DataLoader(TensorDataset(torch.randn(4, 10)))
+        run.fit(Plain(), loader, **options)
+
+    fit(1)
+    [first] = tmp_path.glob("epoch=0-*")
+
+    fit(2, ckpt_path=str(first))
+
+    assert [*map(str, tmp_path.glob("last*"))] == [str(tmp_path / "last")]
