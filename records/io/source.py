@@ -230,9 +230,7 @@ class FileSource:
             start = offset - offset % GRANULARITY
             # Not every file can be mapped, nor any number of maps be had.
             with suppressed(OSError):
-                opened = self._opened()
-                pages = private_map(opened.fd, start, offset - start + count)
-                return pages[offset - start :]
+                return self._pages(start, offset + count)[offset - start :]
         return self.read(offset, count)
 
     def mapped(self) -> Source:
@@ -242,11 +240,17 @@ class FileSource:
             return _WholeFile(self.name, content, verify=self.verify)
         if self.may_map:
             with suppressed(OSError):
-                opened = self._opened()
-                pages = private_map(opened.fd, 0, self.size)
+                pages = self._pages(0, self.size)
                 LOG.debug("%s: %s bytes mapped for a load", self.name, f"{self.size:,}")
                 return _WholeFile(self.name, pages, verify=self.verify)
         return self
+
+    def _pages(self, start: int, end: int) -> memoryview:
+        opened = self._opened()
+        # Whoever looks at a page behind the end of a file is killed (SIGBUS).
+        if os.fstat(opened.fd).st_size < end:
+            raise _early_end(self.name)
+        return private_map(opened.fd, start, end - start)
 
     def was_changed(self) -> bool:
         """Return whether somebody wrote into the file since it was opened."""

@@ -54,15 +54,18 @@ def test_only_a_file_that_may_be_mapped_is_asked_for_its_device(
     assert devices == [path.stat().st_dev] * is_asked
 
 
-def test_a_small_file_that_was_cut_meanwhile_is_an_error_and_not_the_end(
-    tmp_path: Path,
+@pytest.mark.parametrize("content", [_SMALL, _LARGE], ids=["read", "mapped"])
+def test_a_file_that_was_cut_meanwhile_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "a"
-    path.write_bytes(_SMALL)
-    source = FileSource(str(path))
-    path.write_bytes(_SMALL[:10])
+    path.write_bytes(content)
+    source = FileSource(str(path), map_file=True)
+    path.write_bytes(content[:10])
     with pytest.raises(RecordFormatError, match="its end while it was being read"):
         source.mapped()
+    with pytest.raises(RecordFormatError, match="its end while it was being read"):
+        source.view(0, len(content))
 
 
 @pytest.mark.parametrize("size", [1 << 12, 1 << 20], ids=["read", "mapped"])
