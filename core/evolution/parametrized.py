@@ -15,17 +15,18 @@ _HOOKS = [("_g", "_v"), ("_orig", "_u"), ("_orig", "_mask")]
 
 
 def check_parametrized(
-    paths: Collection[str],
+    names: Collection[str],
     prefix: str,
     rule: RewriteRule,
     steps: Iterable[tuple[str, RewriteRule]],
 ) -> None:
-    """Raise `RecordError` for a rule for a tensor that ``paths`` have parametrized.
+    """Raise `RecordError` for a rule for a tensor that is parametrized in a record.
 
-    The record has what the tensor is computed from, under names that the rule does not
+    That has what the tensor is computed from, under names that the rule does not
     have: it would be loaded as it was, unless one of ``steps`` is for those names.
+    ``names`` are of what the record has below ``prefix``.
     """
-    for tensor, path in _parametrized(paths, prefix):
+    for tensor, path in _parametrized(names):
         if concerns(rule, tensor) and not _is_met(rule, tensor, path, prefix, steps):
             raise RecordError(
                 f"{rule}: the record has {prefix}{tensor} parametrized, as "
@@ -35,20 +36,16 @@ def check_parametrized(
             )
 
 
-def _parametrized(paths: Collection[str], prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield the names of parametrized tensors below ``prefix``, and of their parts."""
-    for whole_path in paths:
-        if not whole_path.startswith(prefix):
-            continue
-        path = whole_path[len(prefix) :]
-        names = ["", "", *path.split(".")]
-        *owner, folder, name, _ = names
+def _parametrized(names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield each parametrized tensor, with the name of a part of it among ``names``."""
+    for path in names:
+        *owner, folder, name, _ = ["", "", *path.split(".")]
         if folder == "parametrizations":
             yield ".".join([*filter(None, owner), name]), path
         for stem, sibling in _HOOKS:
             tensor = path.removesuffix(stem)
-            is_hooked = tensor != path and f"{prefix}{tensor}{sibling}" in paths
-            if is_hooked and prefix + tensor not in paths:
+            is_hooked = tensor != path and f"{tensor}{sibling}" in names
+            if is_hooked and tensor not in names:
                 yield tensor, path
                 yield tensor, f"{tensor}{sibling}"
 

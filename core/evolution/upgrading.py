@@ -22,6 +22,7 @@ from ..modules.tree import Places
 from ..modules.versions import path_after_rule, rules_of, version_of
 from .moved_versions import MovedVersions
 from .parametrized import check_parametrized
+from .path_table import PathTable
 from .rule_effects import computes, names_after
 from .tensor_rules import Table, TensorRule, apply_rule
 from .upgraded_data import UpgradedData
@@ -40,22 +41,24 @@ def upgrade_record(record: E, places: Places) -> E:
         steps = list(_steps(record, places))
         if not steps:
             return record
-        table: Table = dict(path_index(record))
+        table = PathTable(path_index(record))
         data = UpgradedData(record)
         class_versions = MovedVersions(
             record.class_versions, _paths_in(record), _paths_of(places)
         )
         for prefix, rule in steps:
-            check_parametrized(table, prefix, rule, steps)
-            table = _within(table, prefix, rule)
+            inside = table.below(prefix)
+            check_parametrized(inside, prefix, rule, steps)
+            table.replace(prefix, apply_rule(rule, inside))
             class_versions.apply(prefix, rule)
             data.apply(prefix, rule)
-        entries, tree = data.parts_with(entries_of(table))
+        table_now = table.to_dict()
+        entries, tree = data.parts_with(entries_of(table_now))
     except (RecordMismatchError, RecordVersionError):
         raise
     except RecordError as error:
         raise RecordMismatchError(record.reading.file, [str(error)]) from error
-    renamed = _renames_in(record, table) | dict(record.reading.renamed)
+    renamed = _renames_in(record, table_now) | dict(record.reading.renamed)
     reading = replace(record.reading, renamed=renamed)
     return with_parts(
         record,
@@ -280,15 +283,6 @@ def _paths_in(record: Entries) -> Iterator[str]:
 
 def _paths_of(places: Places) -> frozenset[str]:
     return frozenset(prefix[:-1] for prefix, _ in places)
-
-
-def _within(table: Table, prefix: str, rule: RewriteRule) -> Table:
-    """Return the table with ``rule`` applied to what begins with ``prefix``."""
-    if not prefix:
-        return apply_rule(rule, table)
-    inside = {p[len(prefix) :]: e for p, e in table.items() if p.startswith(prefix)}
-    outside = {p: e for p, e in table.items() if not p.startswith(prefix)}
-    return outside | {prefix + p: e for p, e in apply_rule(rule, inside).items()}
 
 
 def entries_of(table: Table) -> list[Entry]:
