@@ -79,7 +79,8 @@ def computed_fields(cls: type[nn.Module], node: Node) -> dict[str, Any]:
 def is_constrained(hint: Hint) -> bool:
     """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
     checks = {"pydantic", "annotated_types"}
-    is_annotated = typing.get_origin(hint) is typing.Annotated
+    origin: object = typing.get_origin(hint)
+    is_annotated = origin is typing.Annotated
     for constraint in hint.__metadata__ if is_annotated else ():
         if type(constraint).__module__.partition(".")[0] in checks:
             return True

@@ -233,4 +233,8 @@ address_in_c: int | None = vars(torch._C._dynamo.guards).get(  # pyright: ignore
 
 def set_group_timeout(group: Any, timeout: timedelta) -> None:
     """Have messages of a group of `torch.distributed` wait so long from now on."""
+    distributed = import_module("torch.distributed")
+    if hasattr(distributed, "set_timeout"):  # its public name, from torch 2.14 on
+        distributed.set_timeout(timeout, group)
+        return
     import_module("torch.distributed.distributed_c10d")._set_pg_timeout(timeout, group)

@@ -50,7 +50,7 @@ HOOKS: dict[str, Any] = {
     "spectral_norm": parametrizations.spectral_norm,
     "older weight_norm": _older(weight_norm),
     "older spectral_norm": _older(spectral_norm),
-    "pruning": lambda layer, name: prune.random_unstructured(layer, name, 0.5),
+    "pruning": lambda layer, name: prune.random_unstructured(layer, name, 0.5),  # type: ignore[no-untyped-call]
 }
 RULES = [
     TransposeTensor("*.weight"),

@@ -61,7 +61,10 @@ def test_rules_that_begin_where_those_of_the_parent_end_follow_them() -> None:
 
 
 def test_a_subclass_may_repeat_the_rules_of_its_parent_where_they_belong() -> None:
-    rules = {0: [DeleteField("c")], 2: [RenameField("a", "b")]}
+    rules: dict[int, list[Any]] = {
+        0: [DeleteField("c")],
+        2: [RenameField("a", "b")],
+    }
 
     @burnish.module(version=3, upgrade_rules=rules)
     class Repeats(Second):
