@@ -99,10 +99,13 @@ OF_OTHERS = frozenset(
         "_FIELD_INITVAR",  # dataclasses
         "_SubprocessScriptLauncher",  # Lightning: starts the other processes
         "_actions",  # argparse: the options of a parser
+        "_batches_that_stepped",  # Lightning: the number that loggers are told
         "_computed",  # Lightning: what a metric is known to be
         "_current_frames",  # sys
+        "_enable_version_counter",  # Lightning: of a ModelCheckpoint
         "_exit",  # os
         "_field_type",  # dataclasses
+        "_monitor_candidates",  # Lightning: what a name of a checkpoint may hold
         "_num_ready_batches_reached",  # Lightning: whether an epoch's batches are done
         "_should_accumulate",  # Lightning: whether a batch only adds to gradients
         "_should_check_val_fx",  # Lightning: whether a validation follows a batch
