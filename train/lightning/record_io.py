@@ -104,9 +104,15 @@ class RecordIO(CheckpointIO):
     ) -> None:
         """Write the folder ``path``, or leave what was there as it was.
 
+        What is no checkpoint of a trainer becomes a file, as Lightning writes it.
         TypeError names the path of what is not plain data, FileExistsError a folder of
         other files.
         """
+        if "state_dict" not in checkpoint:
+            # A launcher that forks hands trained weights back in a file, to a process
+            # whose trainer has run nothing, and may have its own plugin still.
+            TorchCheckpointIO().save_checkpoint(checkpoint, path, storage_options)  # type: ignore[arg-type]  # what Lightning itself passes on
+            return
         folder = place_at(path)
         if storage_options is not None:
             raise TypeError("records are saved without storage_options")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -200,3 +201,18 @@ def test_links_to_a_storage_are_refused_before_anything_is_saved() -> None:
 
     with pytest.raises(ValueError, match="hard links"):
         checkpoints.save_checkpoint({"state_dict": {}}, "memory://lightning/links")
+
+
+def test_weights_that_a_forked_process_hands_back_are_a_file_that_lightning_reads(
+    tmp_path: Path,
+) -> None:
+    weights, file = nn.BatchNorm1d(3).state_dict(), tmp_path / ".temp.ckpt"
+
+    RecordIO().save_checkpoint(weights, file)
+
+    for reader in (TorchCheckpointIO(), RecordIO()):
+        read: Any = reader.load_checkpoint(file)
+        assert read.keys() == weights.keys()
+        assert all(torch.equal(read[name], weights[name]) for name in weights)
+    RecordIO().remove_checkpoint(file)
+    assert not file.exists()
