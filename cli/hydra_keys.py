@@ -107,17 +107,17 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
     candidates = _candidates(key)
     in_file = [name for name in candidates if _is_in(tree, name)]
     if prefix == "~":
-        known = in_file
+        known_names = in_file
     else:
         answers = {name: known_path(tree, name) for name in candidates}
-        known = [n for n in candidates if n in in_file or answers[n]]
+        known_names = [n for n in candidates if n in in_file or answers[n]]
         # A dict takes any name: only where no field has this one is it meant.
-        known = known or [n for n in candidates if answers[n] is None][:1]
-    if len(known) > 1:
-        raise ValueError(_ambiguous(word, known))
-    if known:
-        is_new = not prefix and known != in_file
-        return f"{'++' if is_new else prefix}{known[0]}{value}"
+        known_names = known_names or [n for n in candidates if answers[n] is None][:1]
+    if len(known_names) > 1:
+        raise ValueError(_ambiguous(word, known_names))
+    if known_names:
+        is_new = not prefix and known_names != in_file
+        return f"{'++' if is_new else prefix}{known_names[0]}{value}"
     if prefix == "~":
         return word
     _refuse_in_known(key, word, tree)

@@ -64,8 +64,8 @@ def _marked(
             for field in stored_fields(kind):
                 below = child(path, field.name)
                 yield from _marked_part(field.annotation, below, (*above, kind))
-        elif (named := typed_keys(kind)) and kind not in above:
-            for name, declared in named.items():
+        elif (types_by_key := typed_keys(kind)) and kind not in above:
+            for name, declared in types_by_key.items():
                 yield from _marked_part(declared, child(path, name), (*above, kind))
         elif (is_mapping(kind) or is_sequence(kind)) and kind not in above:
             declared = item_type(kind, 0)

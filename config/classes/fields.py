@@ -293,12 +293,12 @@ def item_type(annotation: object, key: object) -> object:
         if origin in (Union, types.UnionType):
             kinds = [item_type(member, key) for member in members(annotation)]
             return _any_of([kind for kind in kinds if kind is not Any])
-        named = typed_keys(annotation)
-        if named is not None:
+        types_by_key = typed_keys(annotation)
+        if types_by_key is not None:
             if isinstance(key, int):
                 types_of_items = item_types(annotation) or ()
                 return types_of_items[key] if key < len(types_of_items) else Any
-            return named.get(str(key), Any)
+            return types_by_key.get(str(key), Any)
     args = get_args(annotation)
     if not args or not isinstance(origin, type):
         return Any
@@ -336,9 +336,9 @@ def item_types(annotation: object) -> tuple[object, ...] | None:
 
 def type_parts(annotation: object) -> tuple[object, ...]:
     """Return the types that ``annotation`` is made of: of items, keys, alternatives."""
-    named = typed_keys(annotation)
-    if named is not None:
-        return tuple(named.values())
+    types_by_key = typed_keys(annotation)
+    if types_by_key is not None:
+        return tuple(types_by_key.values())
     return () if literals(annotation) else get_args(annotation)
 
 

@@ -110,9 +110,9 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
         return t.Enum(kind.__name__, variants)
     if (is_mapping(kind) or is_sequence(kind)) and kind in above:
         return t.Ref(getattr(kind, "__name__", "") or str(kind))
-    named = typed_keys(kind)
-    if named is not None and is_total(class_of(kind)):
-        return _typed_dict(kind, named, (*above, kind))
+    types_by_key = typed_keys(kind)
+    if types_by_key is not None and is_total(class_of(kind)):
+        return _typed_dict(kind, types_by_key, (*above, kind))
     if is_mapping(kind):
         above = (*above, kind)
         # A Counter's values are numbers, so it names its keys only.
@@ -124,12 +124,12 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
 
 
 def _typed_dict(
-    kind: object, named: Mapping[str, object], above: tuple[object, ...]
+    kind: object, types_by_key: Mapping[str, object], above: tuple[object, ...]
 ) -> t.Struct:
     """Return a dict that has all of its keys as the struct that it is in files."""
     fields = {
         name: t.Field(name, _type(annotation, above))
-        for name, annotation in named.items()
+        for name, annotation in types_by_key.items()
     }
     cls = class_of(kind)
     return t.Struct(cls.__name__, fields, None, not is_closed(cls))

@@ -94,27 +94,33 @@ class MovedVersions:
                 origins.setdefault(place, set()).add(old_place)
                 if old_name != new_name:
                     renamed.add(place)
-        left = _places_left(origins, prefix)
+        places_left = _places_left(origins, prefix)
         # Another part may have come by name to the place that one leaves.
-        for place in left - (versions.keys() - self._versions.keys()):
+        for place in places_left - (versions.keys() - self._versions.keys()):
             versions.pop(place, None)
         for place, old_places in origins.items():
             if place in versions or place in old_places:
                 continue
-            gone = {
+            gone_places = {
                 old_place
                 for old_place in old_places
                 if _is_below(old_place, prefix)
-                and (old_place in left or old_place not in self._places_now)
+                and (old_place in places_left or old_place not in self._places_now)
                 and not _are_nested(old_place, place)
             }
-            found = {self._versions.get(old_place, 0) for old_place in gone}
-            if not any(found):
+            gone_versions = {
+                self._versions.get(old_place, 0) for old_place in gone_places
+            }
+            if not any(gone_versions):
                 continue
             is_stack = isinstance(rule, StackTensors | UnstackTensor)
-            is_whole = gone == old_places and place not in renamed and not is_stack
-            is_clear = is_whole and len(found) == 1
-            versions[place] = found.pop() if is_clear else _Unclear(rule, min(gone))
+            is_whole = (
+                gone_places == old_places and place not in renamed and not is_stack
+            )
+            is_clear = is_whole and len(gone_versions) == 1
+            versions[place] = (
+                gone_versions.pop() if is_clear else _Unclear(rule, min(gone_places))
+            )
         return versions
 
 
@@ -124,10 +130,12 @@ def _places_left(origins: Mapping[str, set[str]], prefix: str) -> set[str]:
     ``origins`` has for each part with tensors where these were.  A part whose tensors
     went into a part of its own is still there.
     """
-    left = set[str]().union(*origins.values()) - origins.keys()
+    places_left = set[str]().union(*origins.values()) - origins.keys()
     for place, old_places in origins.items():
-        left -= {old for old in old_places if _are_nested(old, place)}
-    return {place for place in left if _is_below(place, prefix)}
+        places_left -= {
+            old_place for old_place in old_places if _are_nested(old_place, place)
+        }
+    return {place for place in places_left if _is_below(place, prefix)}
 
 
 def _are_nested(place: str, other_place: str) -> bool:

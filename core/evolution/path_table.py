@@ -31,11 +31,13 @@ class PathTable(Generic[V]):
         begin, end = self._span(prefix)
         for path in self._sorted[begin:end]:
             del self._values[path], self._ranks[path]
-        for rest, value in values.items():
-            self._values[prefix + rest] = value
-            self._ranks[prefix + rest] = self._next_rank
+        for relative_path, value in values.items():
+            self._values[prefix + relative_path] = value
+            self._ranks[prefix + relative_path] = self._next_rank
             self._next_rank += 1
-        self._sorted[begin:end] = sorted(prefix + rest for rest in values)
+        self._sorted[begin:end] = sorted(
+            prefix + relative_path for relative_path in values
+        )
 
     def to_dict(self) -> dict[str, V]:
         """Return all values by path."""

@@ -232,7 +232,7 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
     below: Any = ours.get("versions")
     versions: dict[str, Any] = dict(below) if isinstance(below, Mapping) else {}
     versions[""] = ours.get("version", 0)
-    moved = MovedVersions(versions, _paths_in(record), _paths_of(places))
+    moved_versions = MovedVersions(versions, _paths_in(record), _paths_of(places))
     # 5,000 modules pass here at every load, of few classes.
     classes = {kind: declared_class(kind) for kind in {type(m) for _, m in places}}
     newest_versions = {kind: version_of(cls) for kind, cls in classes.items()}
@@ -254,7 +254,7 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
         if not newest and not is_stored:
             continue
         try:
-            version = moved.at(prefix[:-1])
+            version = moved_versions.at(prefix[:-1])
         except RecordError as error:
             raise RecordMismatchError(record.reading.file, [str(error)]) from error
         if type(version) is not int or version < 0:
@@ -270,7 +270,7 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
-                moved.apply(prefix, rule)
+                moved_versions.apply(prefix, rule)
 
 
 def _paths_in(record: Entries) -> Iterator[str]:

@@ -162,9 +162,11 @@ def check_inherited_rules(cls: type[nn.Module]) -> None:
     """
     parents = _parents_with_rules(cls)
     if len(parents) > 1:
-        first = parents[0]
-        claim = f"has the version and the rules of its parent {first.__qualname__}"
-        _check_inherited(cls, claim, rules_of(first), parents[1:])
+        first_parent = parents[0]
+        claim = (
+            f"has the version and the rules of its parent {first_parent.__qualname__}"
+        )
+        _check_inherited(cls, claim, rules_of(first_parent), parents[1:])
 
 
 def _check_inherited(

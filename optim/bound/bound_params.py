@@ -125,14 +125,14 @@ class BoundParams:
 
     def add(self, tensors: Iterable[Tensor]) -> None:
         """Hold parameters that were added later; their paths are looked up."""
-        new = [tensor for tensor in tensors if tensor not in self.by_tensor]
-        if not new:
+        new_tensors = [tensor for tensor in tensors if tensor not in self.by_tensor]
+        if not new_tensors:
             return
         self._find_module()
         present: dict[Tensor, Param] = {}
         if self.module is not None:
             present = {p.tensor: p for p in _steppable(self.module)}
-        for tensor in new:
+        for tensor in new_tensors:
             if tensor in present:
                 self.by_tensor[tensor] = present[tensor]
                 continue
@@ -145,9 +145,9 @@ class BoundParams:
         """Return which parameters are held, for `hold`."""
         return dict(self.by_tensor), set(self.foreign)
 
-    def hold(self, held: tuple[dict[Tensor, Param], set[Tensor]]) -> None:
+    def hold(self, held_params: tuple[dict[Tensor, Param], set[Tensor]]) -> None:
         """Hold again what `held` has returned, and nothing else."""
-        self.by_tensor, self.foreign = held
+        self.by_tensor, self.foreign = held_params
         self.watch()
 
     def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:

@@ -122,7 +122,7 @@ class BoundState:
         Those that only followed the module, in the place of others, leave the groups
         in which they are. All is as before if anything raises.
         """
-        followed, held = self.params.followed, self.params.held()
+        followed, held_params = self.params.followed, self.params.held()
         before = [(bound, bound["params"]) for bound in self.groups]
         moving = {p for p in group["params"] if isinstance(p, Tensor)} & followed
         try:
@@ -138,7 +138,7 @@ class BoundState:
             self.groups[:] = [bound for bound, _ in before]
             self._rates.pop(id(group), None)
             self.params.followed = followed
-            self.params.hold(held)
+            self.params.hold(held_params)
             raise
 
     def _check_params(self, params: list[Any], simple: TensorOptimizer[Any]) -> None:

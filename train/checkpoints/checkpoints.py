@@ -585,9 +585,10 @@ def _refuse_run_of_lightning(root: Place) -> None:
     if not isinstance(root, Path) or not root.is_dir():
         return
     names = [name for name in os.listdir(root) if not name.startswith((".", "step"))]
-    others = [root / name for name in names if (root / name / FILE).is_file()]
-    if others:
+    other_folders = [root / name for name in names if (root / name / FILE).is_file()]
+    if other_folders:
+        folder = min(other_folders)
         raise ValueError(
-            f"{root} holds no checkpoint of burnish.Checkpoints; {min(others).name!r} "
-            f"is {one_checkpoint(str(min(others)))}"
+            f"{root} holds no checkpoint of burnish.Checkpoints; {folder.name!r} is "
+            f"{one_checkpoint(str(folder))}"
         )

@@ -45,23 +45,23 @@ class AccumulatedGradients:
         values = {} if lost else {n: g.detach().cpu() for n, g in grads.items()}
         return gathered_states({"lost": lost, "grads": values})
 
-    def load(self, stored: object) -> None:
+    def load(self, stored_state: object) -> None:
         """Take over what `to_store` returned when the checkpoint was saved."""
-        self._stored = stored if isinstance(stored, Mapping) else None
+        self._stored = stored_state if isinstance(stored_state, Mapping) else None
 
     def training_begins(self, trainer: Trainer) -> None:
         """Put the gradients where they were, and accumulate as this epoch does."""
-        stored, self._stored = self._stored, None
+        stored_state, self._stored = self._stored, None
         callbacks: list[Any] = vars(trainer)["callbacks"]
         for callback in callbacks:
             if isinstance(callback, GradientAccumulationScheduler):
                 # It does so at the start of an epoch, which one that goes on has not.
                 n_batches = callback.get_accumulate_grad_batches(trainer.current_epoch)
                 trainer.accumulate_grad_batches = n_batches
-        if stored is None:
+        if stored_state is None:
             return
         try:
-            state = state_of_process(stored, "")
+            state = state_of_process(stored_state, "")
         except RecordMismatchError:
             rank_zero_warn(_LOST.format(reason="by another number of processes"))
             return

@@ -296,11 +296,11 @@ class RecordCheckpoint(ModelCheckpoint):
 
         Without it a run that goes on would save that step again, with a later batch.
         """
-        own = {
+        own_state = {
             _SAVED_STEP: self._last_global_step_saved,
             _IS_DEFERRED: bool(vars(self).get(_DEFERRED)),
         }
-        return {**super().state_dict(), **own, **self._state_of_save}
+        return {**super().state_dict(), **own_state, **self._state_of_save}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned; of other checkpoints, what is there."""

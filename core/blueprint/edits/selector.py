@@ -90,13 +90,13 @@ def _step(
 
 def _check_positions(part: Part) -> None:
     """Raise TypeError for a list or slice of anything else than positions."""
-    found: list[object] = []
+    items: list[object] = []
     if isinstance(part, slice):
-        found = [end for end in (part.start, part.stop, part.step) if end is not None]
+        items = [end for end in (part.start, part.stop, part.step) if end is not None]
     elif isinstance(part, list):
-        found = [*part]
-    names = [name for name in found if isinstance(name, str)]
-    if all(isinstance(item, int) for item in found):
+        items = [*part]
+    names = [name for name in items if isinstance(name, str)]
+    if all(isinstance(item, int) for item in items):
         return
     hint = f'; several paths are one text: "{", ".join(names):.80}"' if names else ""
     raise TypeError(

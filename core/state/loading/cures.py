@@ -87,17 +87,17 @@ def _as_argument(names: Sequence[str]) -> str:
 
 
 def _of_names(
-    missing: Sequence[str], unexpected: Sequence[str], both: Collection[str]
+    missing: Sequence[str], unexpected: Sequence[str], shared_names: Collection[str]
 ) -> str:
-    if both and missing and not unexpected:
-        names = _as_argument(_patterns(missing, both))
+    if shared_names and missing and not unexpected:
+        names = _as_argument(_patterns(missing, shared_names))
         return (
             "The record has nothing else for them: load_record and from_record take "
             f"allow_missing={names}, which leaves them as the module has them, and "
             "strict=False."
         )
-    if both and unexpected and not missing:
-        names = _as_argument(_patterns(unexpected, both))
+    if shared_names and unexpected and not missing:
+        names = _as_argument(_patterns(unexpected, shared_names))
         return (
             "The module has nothing else to take them: leave them out with "
             f"open_record(file, exclude={names}), or allow them: load_record and "
@@ -112,13 +112,13 @@ def _of_names(
     )
 
 
-def _patterns(names: Sequence[str], others: Collection[str]) -> list[str]:
-    """Return patterns of ``names`` that match none of ``others``."""
-    taken = {name.partition(".")[0] for name in others}
+def _patterns(names: Sequence[str], other_names: Collection[str]) -> list[str]:
+    """Return patterns of ``names`` that match none of ``other_names``."""
+    taken_heads = {name.partition(".")[0] for name in other_names}
     patterns = dict[str, None]()
     for name in names:
         head, dot, _ = name.partition(".")
-        patterns[f"{head}.**" if dot and head not in taken else name] = None
+        patterns[f"{head}.**" if dot and head not in taken_heads else name] = None
     return [*patterns]
 
 

@@ -100,10 +100,10 @@ class Recording:
         for alias, number in self.lent:
             alias.id = number
 
-    def lend(self, others: list[Any]) -> None:
-        """Let the inputs serve each recording, and ``others`` that the head made."""
+    def lend(self, head_values: list[Any]) -> None:
+        """Let the inputs serve each recording, and what the head made."""
         # Where nothing is converted, the head lends an input.
-        ours = [a for a in others if type(a) is type(self.inputs[0])]
+        ours = [a for a in head_values if type(a) is type(self.inputs[0])]
         aliases = {id(alias): alias for alias in (*self.inputs, *ours)}
         self.lent = [(alias, alias.id) for alias in aliases.values()]
 

@@ -141,7 +141,7 @@ def _size(info: dict[str, Any], url: str) -> int:
     return size
 
 
-def _another_length(url: str, found: int, expected: int) -> RecordFormatError:
+def _another_length(url: str, n_bytes: int, expected: int) -> RecordFormatError:
     """Return the error of an answer that is not as long as the range asked for.
 
     The object still has its size, so that it is the storage that is to blame. Servers
@@ -150,13 +150,13 @@ def _another_length(url: str, found: int, expected: int) -> RecordFormatError:
     cure = (
         "The server ignores byte ranges: copy the file from there to a local disk, or "
         "serve it with one that knows them."
-        if found > expected
+        if n_bytes > expected
         else "The object is as long as before: the answer was cut short. Read again, "
         "or copy the object to a local disk."
     )
     return RecordFormatError(
         url,
-        f"{quantity(found, 'byte')} in answer to a request of a range",
+        f"{quantity(n_bytes, 'byte')} in answer to a request of a range",
         f"{expected:,}",
         cure,
     )
