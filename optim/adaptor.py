@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 
-from ..config.process.transaction import Transaction
+from ..config.process.transaction import Transaction, all_or_nothing
 from ..config.short_text import quantity, with_article
 from ..records.calls import explain_calls
 from ..records.sharded.folder import folder_named
@@ -190,10 +191,14 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         # would be in two.
         self._is_adding = True
         try:
-            with self._bound.adding(group):
-                super().add_param_group(group)
+            all_or_nothing(partial(self._add_group, group))
         finally:
             self._is_adding = False
+
+    def _add_group(self, group: dict[str, Any], transaction: Transaction) -> None:
+        self._bound.begin_adding(group, transaction)
+        super().add_param_group(group)
+        self._bound.hold_group(group)
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

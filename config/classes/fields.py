@@ -30,7 +30,7 @@ from typing import (
 )
 
 from .field_types import is_field_type, n_registered
-from .keyed_types import named_items, typed_keys
+from .keyed_types import item_types, typed_keys
 from .pydantic_internals import is_complete
 from .remembered import remembered
 from .type_parameters import (
@@ -327,11 +327,6 @@ def _any_of(kinds: list[Any]) -> Any:
     if len(kinds) > 1:
         return Union[tuple(kinds)]  # noqa: UP007  # as many as there are
     return kinds[0] if kinds else Any
-
-
-def item_types(annotation: object) -> tuple[object, ...] | None:
-    """Return the types of the items of a ``NamedTuple``, None of anything else."""
-    return named_items(annotation)
 
 
 def type_parts(annotation: object) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ def typed_keys(annotation: object) -> Mapping[str, object] | None:
     return {name: with_parameters(hint, values) for name, hint in hints.items()}
 
 
-def named_items(annotation: object) -> tuple[object, ...] | None:
+def item_types(annotation: object) -> tuple[object, ...] | None:
     """Return the types of the items of a ``NamedTuple``, None of anything else."""
     is_named = _is_named_tuple(get_origin(annotation) or annotation)
     keys = typed_keys(annotation) if is_named else None

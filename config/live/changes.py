@@ -228,7 +228,9 @@ def _has_same_items(before: Any, after: Any) -> bool:
     if is_mapping_value(before) and is_mapping_value(after):
         if is_struct_value(before) or is_struct_value(after):
             return False
-        return _has_paths(before) and {*map(_kept, before)} == {*map(_kept, after)}
+        return _has_paths(before) and {*map(_typed_key, before)} == {
+            *map(_typed_key, after)
+        }
     is_same_kind = type(before) is type(after)
     return is_same_kind and is_items(before) and len(before) == len(after)
 
@@ -241,7 +243,7 @@ def _has_paths(items: Mapping[Any, object]) -> bool:
     return len({str(encoded_key(key, "")) for key in items}) == len(items)
 
 
-def _kept(key: object) -> object:
+def _typed_key(key: object) -> object:
     """Return what a key is known by: True is the number 1 to Python."""
     return type(key), key
 

@@ -18,12 +18,11 @@ from ..classes.fields import (
     is_set,
     is_struct,
     is_struct_value,
-    item_types,
     literals,
     members,
     type_parts,
 )
-from ..classes.keyed_types import is_closed, is_total, typed_keys
+from ..classes.keyed_types import is_closed, is_total, item_types, typed_keys
 from ..classes.pydantic_internals import has_validators
 from ..classes.type_parameters import aliased_type
 from ..encode import encode, to_plain

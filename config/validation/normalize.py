@@ -25,7 +25,6 @@ from ..classes.fields import (
     is_set,
     is_struct_value,
     item_type,
-    item_types,
     key_type,
     literals,
     mapping_in,
@@ -33,7 +32,7 @@ from ..classes.fields import (
     sequence_in,
     structs_in,
 )
-from ..classes.keyed_types import is_closed, typed_keys
+from ..classes.keyed_types import is_closed, item_types, typed_keys
 from ..classes.union_choice import (
     check_declared_classes,
     is_choice,

@@ -19,12 +19,11 @@ from ...config.classes.fields import (
     is_struct,
     is_struct_value,
     item_type,
-    item_types,
     members,
     types_within,
 )
 from ...config.classes.fields import literals as literal_values
-from ...config.classes.keyed_types import typed_keys
+from ...config.classes.keyed_types import item_types, typed_keys
 from ...config.versioned import Versioned
 from ..modules.classes import by_class
 from ..modules.registry import Node

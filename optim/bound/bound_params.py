@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ...config.process.interrupts import raise_of_signal
+from ...config.process.transaction import Undo
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names, with_article
 from ...core.modules.tree import places_of
@@ -141,14 +142,16 @@ class BoundParams:
             self.foreign.add(tensor)
         self.watch()
 
-    def held(self) -> tuple[dict[Tensor, Param], set[Tensor]]:
-        """Return which parameters are held, for `hold`."""
-        return dict(self.by_tensor), set(self.foreign)
+    def undo(self) -> Undo:
+        """Return what holds again the parameters that are held now, and no other."""
+        by_tensor, foreign = dict(self.by_tensor), set(self.foreign)
+        followed = set(self.followed)
 
-    def hold(self, held_params: tuple[dict[Tensor, Param], set[Tensor]]) -> None:
-        """Hold again what `held` has returned, and nothing else."""
-        self.by_tensor, self.foreign = held_params
-        self.watch()
+        def put_back() -> None:
+            self.by_tensor, self.foreign, self.followed = by_tensor, foreign, followed
+            self.watch()
+
+        return put_back
 
     def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:
         """Return gradients, given by ID or path, by parameter.

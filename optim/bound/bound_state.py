@@ -3,13 +3,14 @@
 import math
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
 from ...records.tensors.dtypes import can_require_grad
 from ...records.tensors.grad_mode import no_grad
@@ -115,31 +116,31 @@ class BoundState:
         self._check_params(params, group["optimizer"])
         return group
 
-    @contextmanager
-    def adding(self, group: ParamGroup) -> Generator[None]:
-        """Take over the parameters of ``group``, which the block adds to the groups.
+    def begin_adding(self, group: ParamGroup, transaction: Transaction) -> None:
+        """Take the parameters of ``group`` out of other groups, before it is added.
 
-        Those that only followed the module, in the place of others, leave the groups
-        in which they are. All is as before if anything raises.
+        Those are taken that only followed the module: they took the place of others.
         """
-        followed, held_params = self.params.followed, self.params.held()
+        followed, put_params_back = self.params.followed, self.params.undo()
         before = [(bound, bound["params"]) for bound in self.groups]
-        moving = {p for p in group["params"] if isinstance(p, Tensor)} & followed
-        try:
-            for bound, params in before if moving else ():
-                bound["params"] = [p for p in params if p not in moving]
-            self.params.followed = followed - moving
-            yield
-            self._rates[id(group)] = group["lr"]
-            self.params.add(group["params"])
-        except BaseException:
+
+        def put_back() -> None:
             for bound, params in before:
                 bound["params"] = params
             self.groups[:] = [bound for bound, _ in before]
             self._rates.pop(id(group), None)
-            self.params.followed = followed
-            self.params.hold(held_params)
-            raise
+            put_params_back()
+
+        transaction.undo_with(put_back)
+        moving = {p for p in group["params"] if isinstance(p, Tensor)} & followed
+        for bound, params in before if moving else ():
+            bound["params"] = [p for p in params if p not in moving]
+        self.params.followed = followed - moving
+
+    def hold_group(self, group: ParamGroup) -> None:
+        """Take over the parameters of a group that was added, and its first rate."""
+        self._rates[id(group)] = group["lr"]
+        self.params.add(group["params"])
 
     def _check_params(self, params: list[Any], simple: TensorOptimizer[Any]) -> None:
         """Raise ValueError for one that is there twice, or that init() refuses."""

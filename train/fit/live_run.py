@@ -166,8 +166,10 @@ def set_hparams(
     transaction.undo_with(lambda: setattr(part, "thparams", earlier_hparams))
     part.thparams = earlier_hparams.model_copy(update=changed)
     argument, lightning_hparams = part.hparams_argument(), part.hparams
-    if (kept := lightning_hparams.get(argument)) is not None:
-        transaction.undo_with(lambda: lightning_hparams.update({argument: kept}))
+    if (earlier_dict := lightning_hparams.get(argument)) is not None:
+        transaction.undo_with(
+            lambda: lightning_hparams.update({argument: earlier_dict})
+        )
         lightning_hparams[argument] = part.thparams.to_dict()
 
 

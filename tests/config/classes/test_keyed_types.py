@@ -25,7 +25,7 @@ from burnish.config import (
 )
 from burnish.config.classes.editable import editable_paths
 from burnish.config.classes.fields import item_type, type_parts
-from burnish.config.classes.keyed_types import is_closed, named_items, typed_keys
+from burnish.config.classes.keyed_types import is_closed, item_types, typed_keys
 from burnish.config.hparams import Hparams
 from burnish.config.schedule import at
 from burnish.config.schema import schema_of
@@ -246,8 +246,8 @@ def test_a_collection_of_which_nothing_makes_values_is_no_type_of_a_field() -> N
 
 def test_types_by_name_are_those_of_the_parameters() -> None:
     assert dict(typed_keys(KeysOf[int]) or {}) == {"part": int}
-    assert named_items(PairOf[int]) == (float, int)
-    assert named_items(Keys) is None
+    assert item_types(PairOf[int]) == (float, int)
+    assert item_types(Keys) is None
     assert typed_keys(dict[str, int]) is None
     assert type_parts(Keys) == (Part, float)
     assert item_type(Pair, "scale") is float
