@@ -17,9 +17,9 @@ from ...config.classes.fields import (
     fields_of,
     is_struct,
     item_type,
-    item_types,
     members,
 )
+from ...config.classes.keyed_types import item_types
 from ...config.classes.serializable import Serializable
 from ...config.classes.union_choice import struct_for
 from ...config.errors import ConfigError, Problem
