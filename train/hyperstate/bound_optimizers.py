@@ -50,7 +50,13 @@ class BoundOptimizers:
         A group whose field is as it was keeps what it has, whoever set it. If a group
         refuses its value, none has a new one.
         """
-        all_or_nothing(partial(_update, self._bonds, config))
+        # Each step of a run comes here, so that signals are not held back meanwhile.
+        transaction = Transaction()
+        try:
+            _update(self._bonds, config, transaction)
+        except BaseException:
+            transaction.undo()
+            raise
 
     def edit(self, config: Any, transaction: Transaction) -> None:
         """Do as `update` for a ``config`` that a person wrote.
