@@ -1,9 +1,9 @@
 """Patterns over paths: what they match, and what their wildcards stand for."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from .short_text import short_repr
 
@@ -30,21 +30,42 @@ def matchers(patterns: Patterns) -> list[Callable[[str, object], bool]]:
 
 
 def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
-    """Return ``patterns`` as a tuple, one or several alike."""
-    if hasattr(patterns, "named_parameters"):
-        # A module can be called, and passes for a predicate.
-        raise TypeError(
-            f"a module ({type(patterns).__name__}) is no pattern: name it by its path, "
-            "as in 'head.**'"
-        )
+    """Return ``patterns`` as a tuple, one or several alike.
+
+    Raises TypeError for what is neither a path nor a predicate.
+    """
+    several: tuple[object, ...]
     if isinstance(patterns, str) or callable(patterns):
-        return (patterns,)
-    if not isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        hint = "; '**' matches everything" if patterns is True else ""
-        raise TypeError(
-            f"a pattern must be a str or a predicate, got {short_repr(patterns)}{hint}"
-        )
-    return tuple(patterns)
+        several = (patterns,)
+    # An iterator would be empty when it is asked for its patterns again.
+    elif isinstance(patterns, Iterable) and not isinstance(patterns, Iterator):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        several = tuple(patterns)
+    else:
+        raise TypeError(_refusal(patterns))
+    for pattern in several:
+        if not (isinstance(pattern, str) or _is_predicate(pattern)):
+            raise TypeError(_refusal(pattern))
+    return cast("tuple[Pattern, ...]", several)
+
+
+def _is_predicate(value: object) -> bool:
+    """Return whether ``value`` is called with an entry, as a class or module is not."""
+    return callable(value) and not isinstance(value, type) and not _is_module(value)
+
+
+def _refusal(value: object) -> str:
+    """Return why ``value`` is no pattern, and what may be meant."""
+    if _is_module(value):
+        kind = type(value).__name__
+        return f"a module ({kind}) is no pattern: name it by its path, as in 'head.**'"
+    hint = "; '**' matches everything" if value is True else ""
+    if isinstance(value, Iterator):
+        hint = "; an iterator can be read only once: pass a list"
+    return f"a pattern must be a str or a predicate, got {short_repr(value)}{hint}"
+
+
+def _is_module(value: object) -> bool:
+    return hasattr(value, "named_parameters") and not isinstance(value, type)
 
 
 def wildcard_values(

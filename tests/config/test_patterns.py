@@ -1,6 +1,7 @@
 """Patterns of paths: what they match, and what their wildcards stand for."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -68,3 +69,14 @@ def test_wildcards_are_bound_and_filled() -> None:
 def test_a_module_is_no_predicate_though_it_can_be_called() -> None:
     with pytest.raises(TypeError, match=r"a module \(Linear\) is no pattern: name it"):
         as_patterns(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("patterns", [b"a.*", [None], ["a", 3], [nn.Linear], int])
+def test_what_is_neither_a_path_nor_a_predicate_is_refused(patterns: Any) -> None:
+    with pytest.raises(TypeError, match="a pattern must be a str or a predicate, got"):
+        as_patterns(patterns)
+
+
+def test_patterns_that_can_be_read_only_once_are_refused() -> None:
+    with pytest.raises(TypeError, match="can be read only once: pass a list"):
+        as_patterns(pattern for pattern in ("a", "b"))  # type: ignore[arg-type]
