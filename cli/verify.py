@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from ..config.process.interrupts import raise_of_signal
 from ..config.short_text import quantity
-from ..config.storage.looks import looks
+from ..config.storage.opening import looks
 from .digest import sha256_of
 from .errors import answering
 from .words import add_json, parser

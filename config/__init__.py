@@ -6,8 +6,7 @@ from .lazy_exports import lazily
 
 if TYPE_CHECKING:
     from .classes.editable import Editable
-    from .classes.field_types import register_field_type
-    from .classes.serializable import Serializable
+    from .classes.field_types import Serializable, register_field_type
     from .command_line import Program, command
     from .errors import ConfigError, ConfigSyntaxError, ConfigVersionError, Problem
     from .files import dump, dumps, load, loads
@@ -59,8 +58,7 @@ __all__ = [
 
 _MODULES = {
     "classes.editable": ["Editable"],
-    "classes.field_types": ["register_field_type"],
-    "classes.serializable": ["Serializable"],
+    "classes.field_types": ["Serializable", "register_field_type"],
     "help_text": ["describe"],
     "errors": ["ConfigError", "ConfigSyntaxError", "ConfigVersionError", "Problem"],
     "files": ["dump", "dumps", "load", "loads"],

@@ -254,6 +254,7 @@ TESTED_IN = {
     "config/errors.py": "config/test_files.py",
     "config/formats/format.py": "config/test_files.py",
     "config/formats/json.py": "config/test_files.py",
+    "config/formats/ron.py": "config/test_files.py",
     "config/formats/yaml.py": "config/test_files.py",
     "config/plain/node.py": "config/plain/test_codec.py",
     "config/process/streams.py": "cli/test_streams.py",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.lazy_exports import unknown_name
 
 if TYPE_CHECKING:
-    from ..config.classes.serializable import Serializable
+    from ..config.classes.field_types import Serializable
     from .checkpoints.checkpoint import Checkpoint
     from .checkpoints.checkpoints import Checkpoints
     from .class_lookup import register_named
@@ -80,7 +80,7 @@ _HOME = {
     "ResumableLoader": "resumable_loader",
     "ResumableSampler": "resumable_loader",
     "SchedulerHparams": "hparams",
-    "Serializable": ".config.classes.serializable",
+    "Serializable": ".config.classes.field_types",
     "diff": "inspection.diff",
     "load_lightning": "lightning.load_module",
     "load_state": "hyperstate.load_state",

@@ -1,32 +1,40 @@
 """What a text format can do, and which one a file has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import PurePath
+from typing import Any
 
 from ..spelling import did_you_mean
-from ..tree import NamedStruct
 
 
-def _no_comment_lines(text: str) -> Sequence[int]:
-    return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ConfigFormat:
-    """A reader and a writer of trees."""
+    """A reader and a writer of trees: the file of its name beside this one."""
 
     name: str
     suffixes: tuple[str, ...]
 
-    read: Callable[[str], object]
-    """From text to a tree; raises ConfigSyntaxError with line and column."""
+    def read(self, text: str) -> object:
+        """Return the tree of a text; ConfigSyntaxError with line and column."""
+        return self._module.read(text)
 
-    write: Callable[[object], str]
-    """From a tree to text that ends with a line break."""
+    def write(self, tree: object) -> str:
+        """Return the text of a tree, which ends with a line break."""
+        text: str = self._module.write(tree)
+        return text
 
-    comment_lines: Callable[[str], Sequence[int]] = _no_comment_lines
-    """From text that can be read to the lines, from 1, on which comments begin."""
+    def comment_lines(self, text: str) -> Sequence[int]:
+        """Return the lines, from 1, on which comments of a readable text begin."""
+        lines: Sequence[int] = self._module.comment_lines(text)
+        return lines
+
+    @property
+    def _module(self) -> Any:
+        # Imported when a file needs it: ruamel.yaml is an extra, and large, and many
+        # programs read no YAML.
+        return import_module(f".{self.name}", __package__)
 
     @property
     def has_structs(self) -> bool:
@@ -69,72 +77,9 @@ def names_a_config(name: str) -> bool:
     return any(suffix in form.suffixes for form in FORMATS)
 
 
-# Each format's module is imported when a file needs it: ruamel.yaml is an extra, and
-# large, and many programs read no YAML.
-def _read_json(text: str) -> object:
-    from .json import read
-
-    return read(text)
-
-
-def _write_json(tree: object) -> str:
-    from .json import write
-
-    return write(tree)
-
-
-def _read_yaml(text: str) -> object:
-    from .yaml import read
-
-    tree = read(text)
-    return {} if tree is None else tree
-
-
-def _write_yaml(tree: object) -> str:
-    from .yaml import write
-
-    return write(tree)
-
-
-def _yaml_comment_lines(text: str) -> Sequence[int]:
-    from .yaml import comment_lines
-
-    return comment_lines(text)
-
-
-def _ron_comment_lines(text: str) -> Sequence[int]:
-    from ..ron.scanner import comment_lines
-
-    return comment_lines(text)
-
-
-def _read_ron(text: str) -> object:
-    from ..ron import read
-
-    return read(text) if text.strip() else NamedStruct()
-
-
-def _write_ron(tree: object) -> str:
-    from ..ron import write
-
-    return write(tree) + "\n"
-
-
 FORMATS = (
-    ConfigFormat(name="json", suffixes=(".json",), read=_read_json, write=_write_json),
-    ConfigFormat(
-        name="yaml",
-        suffixes=(".yaml", ".yml"),
-        read=_read_yaml,
-        write=_write_yaml,
-        comment_lines=_yaml_comment_lines,
-    ),
-    ConfigFormat(
-        name="ron",
-        suffixes=(".ron",),
-        read=_read_ron,
-        write=_write_ron,
-        comment_lines=_ron_comment_lines,
-    ),
+    ConfigFormat("json", (".json",)),
+    ConfigFormat("yaml", (".yaml", ".yml")),
+    ConfigFormat("ron", (".ron",)),
 )
 """Every format that `load` and `dump` know."""

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring as _quoted
 from json.encoder import encode_basestring_ascii as _quoted_ascii
 from math import isfinite
@@ -63,6 +63,11 @@ def write(tree: object) -> str:
     except UnicodeEncodeError:
         text = _text(tree, "", "\n", _quoted_ascii)
     return text + "\n"
+
+
+def comment_lines(text: str) -> Sequence[int]:
+    """Return no lines, since JSON has no comments."""
+    return ()
 
 
 def _decoded(text: str) -> object:

@@ -27,7 +27,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def read(text: str) -> object:
-    """Return the value that ``text`` stands for, None for an empty text."""
+    """Return the value that ``text`` stands for, an empty dict for an empty text."""
     yaml = _yaml()
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -44,7 +44,7 @@ def read(text: str) -> object:
     except (ValueError, TypeError, OverflowError) as error:
         raise ConfigSyntaxError(f"a value cannot be read: {error}") from None
     check_bounds(tree)
-    return tree
+    return {} if tree is None else tree
 
 
 def write(tree: object) -> str:

@@ -47,14 +47,6 @@ _BASES = {"0x": 16, "0b": 2, "0o": 8}
 _SUFFIX = re.compile(r"([iu](?:8|16|32|64|128|size)|f(?:32|64))$")
 
 
-def comment_lines(text: str) -> list[int]:
-    """Return the lines, from 1, on which comments of a readable text begin."""
-    scanner = Scanner(text)
-    while scanner.kind != "end":
-        scanner.advance()
-    return [scanner.place(start)[0] for start in scanner.comment_starts]
-
-
 class Scanner:
     """Tokens of ``text``, one at a time: `kind`, `value`, and `start` of this one.
 

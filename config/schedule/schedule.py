@@ -3,7 +3,7 @@
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,19 +12,10 @@ from ..process.interrupts import raise_of_signal
 from ..short_text import quantity, short_repr
 from ..spelling import did_you_mean
 from ..tree import BeyondFloatError, Rounded, is_items, is_mapping_value
-from .blocks import block_line
 
 _NUMBER = r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _POINT = re.compile(rf"(?P<value>{_NUMBER})@(?P<x>{_NUMBER})")
 _KEY = re.compile(r"[\w.\[\]\"]*")
-
-JOINS: Mapping[str, Callable[[float, float, float], float]] = {
-    "lin": lambda a, b, t: _mixed(a, b, t),
-    "cos": lambda a, b, t: _mixed(b, a, (1 + math.cos(math.pi * t)) / 2),
-    "exp": lambda a, b, t: _geometric(a, b, t),
-    "step": lambda a, b, t: a,
-}
-"""From one point's value to the next's, at the share ``t`` of the way, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +110,7 @@ class Schedule:
 
     def sparkline(self, width: int = 40) -> str:
         """Return one line of ``width`` blocks from the first point to the last."""
-        return block_line([value for _, value in self.samples(max(width, 1))])
+        return _block_line([value for _, value in self.samples(max(width, 1))])
 
     def __str__(self) -> str:
         return self.text
@@ -221,6 +212,15 @@ def _geometric(a: float, b: float, t: float) -> float:
     return math.copysign(math.exp(logarithm), a)
 
 
+JOINS: Mapping[str, Callable[[float, float, float], float]] = {
+    "lin": _mixed,
+    "cos": lambda a, b, t: _mixed(b, a, (1 + math.cos(math.pi * t)) / 2),
+    "exp": _geometric,
+    "step": lambda a, b, t: a,
+}
+"""From one point's value to the next's, at the share ``t`` of the way, 0 to 1."""
+
+
 def _as_number(value: object) -> float | None:
     """Return a number, also one of numpy or in a tensor; None for all else."""
     item = getattr(value, "item", None)
@@ -278,6 +278,18 @@ def _render(schedule: Schedule) -> str:
     for join, (x, value) in zip(schedule.joins, schedule.points[1:], strict=True):
         words.append(f"{join} {value!r}@{x!r}")
     return f"{schedule.key}: {' '.join(words)}"
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def _block_line(values: Sequence[float]) -> str:
+    """Return a block for each value, of half the height if all are the same."""
+    low, span = min(values), max(values) - min(values)
+    top = len(_BLOCKS) - 1
+    if not span:
+        return _BLOCKS[top // 2] * len(values)
+    return "".join(_BLOCKS[round((value - low) / span * top)] for value in values)
 
 
 def _schedule_error(text: str, message: str) -> ValueError:

@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from ..classes.fields import is_struct_value, stored_fields
 from ..path import child
 from ..storage.replacement import write_file
 from ..tree import is_dict, is_items
@@ -49,8 +50,6 @@ def plot(source: object, file: str | Path | None = None) -> Any:
 
 
 def _schedules(source: object, path: str) -> Iterable[tuple[str, Schedule]]:
-    from ..classes.fields import is_struct_value, stored_fields
-
     schedule = source if isinstance(source, Schedule) else schedule_of(source)
     if schedule is not None:
         yield path, schedule

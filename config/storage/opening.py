@@ -1,9 +1,13 @@
-"""Files and folders opened: without a wait for anybody, and closed once."""
+"""Files and folders opened: without a wait for anybody, and closed once.
+
+Another program may replace them at any moment, so that whoever reads several looks
+again (`looks`).
+"""
 
 import errno
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
 
 _KINDS = {
@@ -103,6 +107,15 @@ def open_folder(path: str, *, dir_fd: int | None = None) -> Descriptor:
         if not hasattr(os, "O_PATH"):
             raise
         return Descriptor(path or ".", os.O_PATH | os.O_DIRECTORY, dir_fd=dir_fd)
+
+
+_N_LOOKS = 16
+"""So often nobody replaces a folder while it is read: what goes on is an error."""
+
+
+def looks() -> Iterator[bool]:
+    """Yield for each look whether it is the last one, whose error is to be raised."""
+    yield from (i == _N_LOOKS - 1 for i in range(_N_LOOKS))
 
 
 def _check(mode: int, file: str) -> None:

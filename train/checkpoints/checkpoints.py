@@ -11,7 +11,7 @@ from torch import nn
 
 from ...config.process.interrupts import leaving_nothing_open, raise_of_signal
 from ...config.spelling import did_you_mean
-from ...config.storage.looks import looks
+from ...config.storage.opening import looks
 from ...records.background_saves import (
     STAGING,
     BackgroundSaves,

@@ -13,8 +13,7 @@ from numbers import Integral
 from pathlib import Path
 
 from ...config.process.interrupts import raise_of_signal, suppressed, uninterrupted
-from ...config.storage.looks import looks
-from ...config.storage.opening import Descriptor, open_folder
+from ...config.storage.opening import Descriptor, looks, open_folder
 from ...config.storage.replacement import (
     explain_os_error,
     refuse_home_sign,

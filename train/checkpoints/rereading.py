@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from ...config.process.interrupts import raise_of_signal, suppressed
-from ...config.storage.looks import looks
-from ...config.storage.opening import Descriptor, open_folder
+from ...config.storage.opening import Descriptor, looks, open_folder
 from ...records.errors import RecordError
 from ...records.io.remote.url import Place
 from .folders import recover

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...config.classes.field_types import deserialized
 from ...config.classes.fields import ClassField, fields_of, stored_fields
-from ...config.classes.serializable import deserialized
 from ...config.encode import data_text
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names

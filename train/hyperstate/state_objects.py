@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from ...config.classes.field_types import (
+    Serializable,
     decoded,
     encoded,
     is_field_type,
     registered_type_of,
 )
 from ...config.classes.fields import field_types_in, members
-from ...config.classes.serializable import Serializable
 from ...config.process.interrupts import raise_of_signal
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.short_text import with_article

@@ -11,9 +11,8 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from ...config.classes.field_types import encoded, is_field_type
+from ...config.classes.field_types import Serializable, encoded, is_field_type
 from ...config.classes.fields import is_struct_value, item_type, members, stored_fields
-from ...config.classes.serializable import Serializable
 from ...config.encode import HOW_TO_REGISTER, encode
 from ...config.errors import ConfigError, Problem
 from ...config.path import child

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, get_origin
 from numpy import ndarray
 from torch import Tensor
 
+from ...config.classes.field_types import Serializable
 from ...config.classes.fields import (
     ClassField,
     allows_none,
@@ -20,7 +21,6 @@ from ...config.classes.fields import (
     members,
 )
 from ...config.classes.keyed_types import item_types
-from ...config.classes.serializable import Serializable
 from ...config.classes.union_choice import struct_for
 from ...config.errors import ConfigError, Problem
 from ...config.path import child, path_below

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config.process.interrupts import raise_of_signal, suppressed
-from ...config.storage.looks import looks
+from ...config.storage.opening import looks
 from ...core.pretrained.pretrained_folder import CONFIG, KINDS, read_folder
 from ...core.pretrained.shards import INDEX, open_shards
 from ...records.errors import RecordError

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from burnish.config import Serializable
-from burnish.config.classes.serializable import deserialized
+from burnish.config.classes.field_types import deserialized
 
 
 class OfAll(Serializable):

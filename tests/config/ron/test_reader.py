@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.config import ConfigSyntaxError
-from burnish.config.ron import NamedStruct, read, write
+from burnish.config.ron import read, write
+from burnish.config.tree import NamedStruct
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from burnish.config import ConfigError
-from burnish.config.ron import NamedStruct, write
+from burnish.config.ron import write
+from burnish.config.tree import NamedStruct
 
 
 @pytest.mark.parametrize(

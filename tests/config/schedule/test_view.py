@@ -14,6 +14,10 @@ def test_a_sparkline_shows_the_shape() -> None:
     line = sparkline(Schedule.parse("step: 0@0 1@100"), width=8)
 
     assert line == "▁▂▃▄▅▆▇█"
+    assert Schedule.parse("step: 10@0 step 0@1").sparkline(2) == "█▁"
+
+
+def test_a_constant_is_blocks_of_half_the_height() -> None:
     assert Schedule.parse("step: 1@0").sparkline(3) == "▄▄▄"
 
 

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from burnish.config.storage import opening
-from burnish.config.storage.opening import IrregularFileError, open_regular, read_file
+from burnish.config.storage.opening import (
+    IrregularFileError,
+    looks,
+    open_regular,
+    read_file,
+)
 
 
 def make(kind: str, place: Path) -> Path:
@@ -75,3 +80,11 @@ def at_once(action: Callable[[], object]) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_only_the_last_of_several_looks_is_the_last() -> None:
+    *earlier, last = looks()
+
+    assert last
+    assert earlier
+    assert not any(earlier)
