@@ -1,12 +1,13 @@
 """Whether a module is what a record says it is of: compared is what there is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import nn
 
 from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
+from ...config.short_text import first_names
 from ...config.spelling import did_you_mean
 from ...records.entries.entries import Entries, Reading, with_parts
 from ...records.errors import RecordMismatchError
@@ -76,8 +77,9 @@ def compared(
         ChangedParts(comparison, record, _by_path(places)).compare(changes, carried)
     if not is_same_class(hparams, declared_class(type(inner_module))):
         return comparison
+    stored_paths = {p for paths, _ in parts for path in paths if (p := carried[path])}
     is_result_alike = bool(comparison.differing) and _is_result_alike(
-        comparison, inner_module, record, changes
+        comparison, inner_module, record, changes, stored_paths
     )
     if is_result_alike:
         comparison.differing.clear()
@@ -91,10 +93,12 @@ def _is_result_alike(
     inner_module: nn.Module,
     record: Entries,
     changes: Changes,
+    stored_paths: Collection[str],
 ) -> bool:
     """Return whether other arguments and changes came to what is stored.
 
     Without changes of parts on either side only arguments are known, and they differ.
+    ``stored_paths`` are those that the stored blueprint changed, as rules carry them.
     """
     hparams = stored_hparams(record) or {}
     if (
@@ -104,6 +108,15 @@ def _is_result_alike(
         return False
     parts = _rebuilt(hparams, inner_module, changes)
     if parts is None:
+        return False
+    lost_paths = _lost_paths(parts, stored_paths)
+    if lost_paths:
+        comparison.differing.append(
+            f"rebuilt from what is stored with the module, it lacks what a blueprint "
+            f"changed at {first_names(lost_paths, 4)}. That follows a rule for the "
+            f"part, such as RenameField({lost_paths[0]!r}, ...) or "
+            f"DeleteField({lost_paths[0]!r}), and no rules for its tensors"
+        )
         return False
     supplied = {p for entry in record.entries() for p in (entry.path, *entry.ties)}
     line = first_difference(parts, inner_module, supplied)
@@ -127,6 +140,20 @@ def _rebuilt(
         return None
     finally:
         streams.restore()
+
+
+def _lost_paths(module: nn.Module, stored_paths: Collection[str]) -> list[str]:
+    """Return those of ``stored_paths`` whose changes the rebuilt ``module`` lacks.
+
+    A pattern also finds a part whose new name no rule tells, so that a path alone shows
+    nothing: changes are lost where fewer parts are changed than were.
+    """
+    origin: Any = module.__dict__.get(ORIGIN)
+    places = _by_path(places_of(module))
+    changed = {p for p in origin.changed if p and p in places} if origin else set[str]()
+    if len(changed) >= len(stored_paths):
+        return []
+    return sorted(set(stored_paths) - changed)
 
 
 def _is_changed(inner_module: nn.Module) -> bool:

@@ -245,6 +245,48 @@ def test_the_paths_of_a_stored_blueprint_follow_the_rules_of_the_class() -> None
         burnish.register_class(Net, name="meaning/net")
 
 
+def normed(name: str, *rules: Any) -> Any:
+    """Return a class with a norm of this name, and an activation that no file holds."""
+
+    version: Any = {"version": 1, "upgrade_rules": {0: [*rules]}} if rules else {}
+
+    @module(name="tests/meaning/normed", **version)
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_module(name, nn.Sequential(nn.LayerNorm(4), nn.ReLU()))
+
+    return Normed
+
+
+BY_TENSOR = [
+    RenameField(f"enc.0.{name}", f"encoder.0.{name}") for name in ("weight", "bias")
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "change"),
+    [("enc.0", {"eps": 0.5}), ("*c.0", {"eps": 0.5}), ("enc.1", {"inplace": True})],
+)
+def test_what_a_blueprint_changed_in_a_part_is_not_lost_by_rules_for_its_tensors(
+    target: str, change: Any
+) -> None:
+    data = normed("enc").blueprint().configure(target, **change).build().save_record()
+    cls = normed("encoder", *BY_TENSOR)
+
+    for load in (cls.from_record, lambda data: load_record(cls(), data)):
+        with pytest.raises(RecordMismatchError, match=r"lacks .* RenameField\('enc"):
+            load(data)
+
+
+def test_a_pattern_finds_a_part_whose_tensors_alone_were_renamed() -> None:
+    data = normed("enc").blueprint().configure("**.0", eps=0.5).build().save_record()
+
+    net = normed("encoder", *BY_TENSOR).from_record(data)
+
+    assert net.encoder[0].eps == 0.5
+
+
 def versioned(version: int, rules: Any, **defaults: Any) -> Any:
     """Return a class of one name whose constructor takes ``defaults``."""
     names = list(defaults)
