@@ -68,7 +68,9 @@ def supply_field(schema: t.Struct, path: Sequence[str]) -> None:
     *parents, name = path
     for owner in _owners(schema, parents):
         field = owner.fields.get(name, t.Field(name, SUPPLIED))
-        owner.fields[name] = replace(field, default=None, has_default=False)
+        owner.fields[name] = replace(
+            field, default=None, has_default=False, is_optional=False
+        )
 
 
 def drop_empty(schema: t.Struct, path: Sequence[str]) -> None:

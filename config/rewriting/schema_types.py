@@ -133,6 +133,8 @@ class Field:
 
     has_default: bool = False
     docstring: str = field(default="", compare=False)
+    is_optional: bool = False
+    """Whether a file may leave out the key, which then has no value at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,10 @@ class FieldAdded(Change):
     default: object = None
     has_default: bool = False
     is_covered: bool = False
-    """Whether a struct around it has a default, so that files may leave it out."""
+    """Whether files may leave it out all the same.
+
+    A struct around it has a default, or it is a key that need not be there.
+    """
 
     @property
     def severity(self) -> Severity:
@@ -168,6 +171,15 @@ class FieldRenamed(Change):
     def diagnostic(self) -> str:
         """Say the path at which it stands now."""
         return f"field renamed to {join(*self.new_name)}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequired(Change):
+    """A key of a dict that older files may lack, and that has no default."""
+
+    def diagnostic(self) -> str:
+        """Say what the key was and what it is."""
+        return "key required now, and optional before: older files may lack it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from .change import (
     FieldAdded,
     FieldRemoved,
     FieldRenamed,
+    KeyRequired,
     LiteralValuesAdded,
     LiteralValuesRemoved,
     NameInDoubt,
     TypeChanged,
 )
 from .renames import find_renames, is_same_default, taken_names
-from .samples import can_be_absent, meaning_if_absent
+from .samples import can_be_absent, has_value_if_absent, meaning_if_absent
 
 Path = tuple[str, ...]
 
@@ -154,8 +155,10 @@ def _additions(field: t.Field, path: Path, is_covered: bool) -> Iterator[Change]
     """Yield a new field, a new struct as each of its leaves."""
     if isinstance(field.type, t.Struct):
         for name, below in field.type.fields.items():
-            yield from _additions(below, (*path, name), is_covered or field.has_default)
+            is_below_covered = is_covered or field.has_default or field.is_optional
+            yield from _additions(below, (*path, name), is_below_covered)
     else:
+        is_covered = is_covered or field.is_optional
         yield FieldAdded(path, field.type, field.default, field.has_default, is_covered)
 
 
@@ -169,7 +172,9 @@ def _removals(field: t.Field, path: Path) -> Iterator[Change]:
 
 def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
     """Yield what a file that leaves the field out meant, if it means another now."""
-    if not can_be_absent(before):
+    if before.is_optional and not can_be_absent(after):
+        yield KeyRequired(path)
+    if not has_value_if_absent(before):
         return
     old_default = _with_version(
         before.type, before.default if before.has_default else {}
@@ -177,11 +182,11 @@ def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
     if after.has_default and before.has_default:
         if not is_same_default(before.default, after.default):
             yield DefaultValueChanged(path, old_default, after.default)
-    elif after.has_default or (before.has_default and can_be_absent(after)):
+    elif after.has_default or (before.has_default and has_value_if_absent(after)):
         # A struct's own default has come or gone; without one its class's hold.
         if not is_same_default(meaning_if_absent(before), meaning_if_absent(after)):
             yield DefaultValueRemoved(path, old_default)
-    elif not can_be_absent(after):
+    elif not has_value_if_absent(after):
         yield DefaultValueRemoved(path, old_default)
 
 
@@ -199,7 +204,7 @@ def _struct_to_dict(before: t.Struct, after: t.Dict, path: Path) -> Iterator[Cha
     for name, below in before.fields.items():
         if not t.is_subtype(below.type, after.value):
             yield TypeChanged((*path, name), below.type, after.value)
-        elif can_be_absent(below):
+        elif has_value_if_absent(below):
             yield DefaultValueRemoved((*path, name), meaning_if_absent(below))
 
 

@@ -22,7 +22,13 @@ from ..classes.fields import (
     members,
     type_parts,
 )
-from ..classes.keyed_types import is_closed, is_total, item_types, typed_keys
+from ..classes.keyed_types import (
+    is_closed,
+    is_typed_dict,
+    item_types,
+    optional_keys,
+    typed_keys,
+)
 from ..classes.pydantic_internals import has_validators
 from ..classes.type_parameters import aliased_type
 from ..encode import encode, to_plain
@@ -110,7 +116,7 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
     if (is_mapping(kind) or is_sequence(kind)) and kind in above:
         return t.Ref(getattr(kind, "__name__", "") or str(kind))
     types_by_key = typed_keys(kind)
-    if types_by_key is not None and is_total(class_of(kind)):
+    if types_by_key is not None and is_typed_dict(class_of(kind)):
         return _typed_dict(kind, types_by_key, (*above, kind))
     if is_mapping(kind):
         above = (*above, kind)
@@ -125,12 +131,13 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
 def _typed_dict(
     kind: object, types_by_key: Mapping[str, object], above: tuple[object, ...]
 ) -> t.Struct:
-    """Return a dict that has all of its keys as the struct that it is in files."""
+    """Return a dict of declared keys as the struct that it is in files."""
+    cls = class_of(kind)
+    optional = optional_keys(cls)
     fields = {
-        name: t.Field(name, _type(annotation, above))
+        name: t.Field(name, _type(annotation, above), is_optional=name in optional)
         for name, annotation in types_by_key.items()
     }
-    cls = class_of(kind)
     return t.Struct(cls.__name__, fields, None, not is_closed(cls))
 
 

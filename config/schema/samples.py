@@ -1,6 +1,6 @@
 """Files that a class of an old schema may have written, each with what it meant."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..encode import to_plain
@@ -41,7 +41,7 @@ class Sample:
     bare: object
     """As JSON and YAML have it, where fields must tell which struct of several it is.
 
-    Names and tuples are still in it.
+    Names and tuples are still in it, the names as the fields tell them.
     """
 
 
@@ -81,8 +81,11 @@ def _of(kind: t.Type) -> list[Sample]:
         case t.Option(inner):
             return [_value(None), *_of(inner)]
         case t.Union(inner):
-            samples = [sample for part in inner for sample in _of(part)]
-            return [replace(sample, bare=sample.meaning) for sample in samples]
+            return [
+                replace(sample, bare=_as_first_alike(part, inner, sample.meaning))
+                for part in inner
+                for sample in _of(part)
+            ]
         case t.Struct():
             return samples_of(kind)
         case t.List(inner):
@@ -96,6 +99,22 @@ def _of(kind: t.Type) -> list[Sample]:
             return _side_by_side([_of(part) for part in kinds], tuple)
         case _:
             return []  # a struct within itself: what is above shows its fields
+
+
+def _as_first_alike(kind: t.Type, kinds: Sequence[t.Type], meaning: object) -> object:
+    """Return a value of ``kind`` as one of the first of ``kinds`` with its fields.
+
+    Without names that one is what a file says, and no other can be written.
+    """
+    if not isinstance(kind, t.Struct) or not is_dict(meaning):
+        return meaning
+    types = _types_of(kind)
+    alike = (k for k in kinds if isinstance(k, t.Struct) and _types_of(k) == types)
+    return NamedStruct(next(alike, kind).name, meaning)
+
+
+def _types_of(struct: t.Struct) -> dict[str, t.Type]:
+    return {name: below.type for name, below in struct.fields.items()}
 
 
 def _dicts(kind: t.Type, items: list[Sample]) -> list[Sample]:
@@ -135,12 +154,18 @@ def _value(value: object) -> Sample:
 
 def can_be_absent(field: t.Field) -> bool:
     """Return whether a file may leave the field out."""
-    return field.has_default or is_built_anyway(field.type)
+    return field.is_optional or has_value_if_absent(field)
+
+
+def has_value_if_absent(field: t.Field) -> bool:
+    """Return whether the field has a value where a file leaves it out."""
+    return field.has_default or (not field.is_optional and is_built_anyway(field.type))
 
 
 def is_built_anyway(kind: t.Type) -> bool:
     """Return whether a struct of this type is made of its defaults where none is."""
-    return isinstance(kind, t.Struct) and all(map(can_be_absent, kind.fields.values()))
+    is_struct = isinstance(kind, t.Struct)
+    return is_struct and all(map(has_value_if_absent, kind.fields.values()))
 
 
 def meaning_of(kind: t.Type, tree: object) -> object:
@@ -155,7 +180,7 @@ def meaning_of(kind: t.Type, tree: object) -> object:
             for name, below in kind.fields.items():
                 if name in tree:
                     filled[name] = meaning_of(below.type, tree[name])
-                elif can_be_absent(below):
+                elif has_value_if_absent(below):
                     filled[name] = meaning_if_absent(below)
             return filled
         case t.List(inner) if is_items(tree):
@@ -204,7 +229,7 @@ def _file(schema: t.Struct, chosen: Mapping[str, Sample]) -> Sample:
         if name in chosen:
             tree[name], meaning[name] = chosen[name].tree, chosen[name].meaning
             bare[name] = chosen[name].bare
-        elif can_be_absent(below):
+        elif has_value_if_absent(below):
             meaning[name] = meaning_if_absent(below)
     return Sample(tree, meaning, bare)
 

@@ -16,7 +16,7 @@ from ..validation.readback import first_misread
 from ..validation.validate import build
 from ..versioned import Rules
 from .meaning import Path, expected, means, value_at
-from .samples import Sample, as_json, is_known, samples_of
+from .samples import Sample, as_json, is_known, meaning_of, samples_of
 
 _OF_VALUES = frozenset(
     {
@@ -86,15 +86,19 @@ class Trial:
         """Return what is wrong, one thing a place."""
         by_place: dict[Path, Finding] = {}
         for sample in samples_of(self.old):
-            for form in self._forms(sample):
-                for finding in self._try(form.tree, form.meaning, sample.meaning):
+            for form, named_tree in self._forms(sample):
+                for finding in self._try(form.tree, form.meaning, named_tree):
                     by_place.setdefault(finding.path, finding)
         return list(by_place.values())
 
-    def _forms(self, sample: Sample) -> list[Sample]:
-        """Return the sample as JSON has it, and as RON where that says more."""
-        bare = as_json(sample)
-        return [bare, sample] if _has_union(self.old) else [bare]
+    def _forms(self, sample: Sample) -> Iterator[tuple[Sample, object]]:
+        """Yield the sample as JSON has it, and as RON where that says more.
+
+        With each goes what it meant, with the names of structs.
+        """
+        yield as_json(sample), meaning_of(self.old, sample.bare)
+        if _has_union(self.old):
+            yield sample, sample.meaning
 
     def _try(
         self, tree: object, meaning: object, named_tree: object

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..classes.field_types import n_registered
-from ..classes.fields import fields_of, is_model
+from ..classes.fields import fields_of, is_model, members
 from ..classes.known_classes import unknown_class
 from ..classes.pydantic_internals import validator_of_model
 from ..classes.remembered import remembered
@@ -48,11 +48,14 @@ def validator_of(annotation: object) -> Any:
 
     Raises TypeError for a type that no configuration can have.
     """
-    return _validator_of(annotation, n_registered())
+    # A | B equals B | A, and of classes that fit alike pydantic takes the first.
+    return _validator_of(annotation, members(annotation), n_registered())
 
 
 @remembered
-def _validator_of(annotation: Any, n_field_types: int) -> Any:
+def _validator_of(
+    annotation: Any, kinds: tuple[object, ...], n_field_types: int
+) -> Any:
     from pydantic import PydanticUserError, TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError
 

@@ -25,7 +25,12 @@ from burnish.config import (
 )
 from burnish.config.classes.editable import editable_paths
 from burnish.config.classes.fields import item_type, type_parts
-from burnish.config.classes.keyed_types import is_closed, item_types, typed_keys
+from burnish.config.classes.keyed_types import (
+    is_closed,
+    item_types,
+    optional_keys,
+    typed_keys,
+)
 from burnish.config.hparams import Hparams
 from burnish.config.schedule import at
 from burnish.config.schema import schema_of
@@ -276,3 +281,10 @@ def test_marks_count_under_an_alias_and_in_typed_dicts() -> None:
     cls: Any = dataclasses.make_dataclass("Config", [("lr", rate), ("rates", Rates)])
 
     assert list(editable_paths(cls)) == ["lr", "rates.lr"]
+
+
+def test_a_mark_in_an_annotation_that_is_a_text_says_that_a_key_is_optional() -> None:
+    typed_dict: Any = TypedDict
+    keys = {"a": "NotRequired[int]", "b": "int"}
+
+    assert optional_keys(typed_dict("Marked", keys)) == {"a"}

@@ -1,9 +1,10 @@
 """What the schema checker says of a change is what loading old files shows."""
 
+import re
 from dataclasses import dataclass, field, make_dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, Union
 
 import pytest
 from typing_extensions import TypedDict
@@ -114,6 +115,38 @@ def test_a_struct_that_becomes_one_of_two_of_its_shape_is_told() -> None:
 
     assert checker.severity() == Severity.ERROR
     assert "would be read as InName" in checker.report()
+
+
+def _alike(name: str, *more: str) -> Any:
+    fields = [(field_name, int, field(default=1)) for field_name in ("x", *more)]
+    return make_dataclass(name, fields)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        (_alike("A", "y"), _alike("B", "y")),
+        (_alike("A"), _alike("B", "y")),
+        (_alike("A"), _alike("B"), _alike("C")),
+    ],
+)
+def test_a_file_without_names_never_meant_the_second_of_two_alike_classes(
+    new: Any,
+) -> None:
+    union: Any = Union
+
+    assert check(config(_alike("A") | _alike("B")), config(union[new])).compatible
+
+
+@pytest.mark.parametrize(
+    "new", [_alike("B") | _alike("A"), _alike("A", "y") | _alike("B")]
+)
+def test_a_file_without_names_that_would_mean_the_second_of_them_is_told(
+    new: Any,
+) -> None:
+    checker = check(config(_alike("A") | _alike("B")), config(new))
+
+    assert "would be read as B" in checker.report()
 
 
 def test_a_struct_that_would_be_read_as_its_sibling_is_told() -> None:
@@ -519,6 +552,33 @@ def test_the_keys_of_a_typed_dict_are_fields_to_the_check(
     assert "Schema incompatible" in checker.report()
     with pytest.raises(ConfigError, match=r"keys\.[ab]"):
         loads(after, dumps(before({"a": 1})))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ({"a": NotRequired[int]}, {"a": NotRequired[int], "b": NotRequired[int]}, ""),
+        ({"a": int}, {"a": NotRequired[int]}, ""),
+        ({"a": NotRequired[int]}, {"a": int}, "key required now"),
+        ({"a": NotRequired[int]}, {"a": NotRequired[str]}, "type changed"),
+        ({"a": NotRequired[int]}, {}, r"DeleteField\(field=\('keys', 'a'\)\)"),
+        (
+            {"size": NotRequired[int]},
+            {"sizes": NotRequired[int]},
+            r"RenameField\(old_field=\('keys', 'size'\)",
+        ),
+    ],
+)
+def test_keys_that_may_be_left_out_are_fields_to_the_check_too(
+    old: dict[str, Any], new: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    schema_file = tmp_path / "config-schema.ron"
+    dump_schema(_keys(**old), schema_file)
+
+    checker = SchemaChecker(load_schema(schema_file), _keys(**new))
+
+    assert checker.compatible == (not message)
+    assert re.search(message or "Schema compatible", checker.report())
 
 
 def test_a_versioned_class_in_a_typed_dict_is_checked_with_its_rules() -> None:

@@ -126,6 +126,25 @@ def test_a_union_of_a_plain_tree_means_what_it_means_everywhere(
     assert quick == outcome(lambda: build(Unions, tree))
 
 
+def test_the_first_of_alike_classes_is_taken_whatever_was_read_before() -> None:
+    @dataclass
+    class Left:
+        x: int = 1
+
+    @dataclass
+    class Right:
+        x: int = 1
+
+    @dataclass
+    class Config:
+        forward: Left | Right
+        backward: Right | Left
+
+    config = loads(Config, "(forward: (x: 2), backward: (x: 2))")
+
+    assert (type(config.forward), type(config.backward)) == (Left, Right)
+
+
 def test_a_member_of_an_enum_is_one_in_every_format() -> None:
     texts = {
         "json": '{"size": "small"}',
