@@ -1,9 +1,12 @@
+# pyright: reportPrivateUsage=false
+# The tables of nn.Module have no public names.
 """BoundParams: which parameters of a module an optimizer holds, by path and ID."""
 
 import copy
 import io
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from operator import getitem, is_
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from ...core.modules.tree import places_of
 from ...core.state.identity import named_params, share_ids
 from ...records.entries.entry import Param, ParamId
 from ...records.tensors.dtypes import can_require_grad
-from .param_watch import ParamWatch
+from ...records.tensors.shares import is_sharded
 
 FOREIGN = "a parameter"
 """What a tensor is called of which no path is known."""
@@ -45,7 +48,7 @@ class BoundParams:
         """Those that are not parameters of the module; each keeps its own name."""
         self.followed = set[Tensor]()
         """Those that were not bound, and took the place of a held one."""
-        self._watch: ParamWatch | None = ParamWatch(module, self.by_tensor)
+        self._watch: _ParamWatch | None = _ParamWatch(module, self.by_tensor)
         self.is_copy = False
         """Whether it was copied or unpickled, and has not met a gradient since."""
         self.is_parted = False
@@ -208,7 +211,7 @@ class BoundParams:
     def watch(self) -> None:
         """Let `is_unchanged` compare with what the module is now."""
         if self.module is not None:
-            self._watch = ParamWatch(self.module, self.by_tensor)
+            self._watch = _ParamWatch(self.module, self.by_tensor)
 
     def replaced(self) -> dict[Tensor, nn.Parameter]:
         """Return the held parameters that were replaced, and by what."""
@@ -313,3 +316,43 @@ class _Probe(pickle.Pickler):
 
 def _steppable(module: nn.Module) -> list[Param]:
     return [param for param in named_params(module) if can_require_grad(param.tensor)]
+
+
+class _ParamWatch:
+    """The places of some parameters; a look at 5,000 costs a thirtieth of their step.
+
+    Only what leads to a parameter is watched: other layers may come and go. Sharded
+    parameters are left out, since their wrapper exchanges them by itself.
+    """
+
+    def __init__(self, module: nn.Module, params: Container[Tensor]) -> None:
+        self._owners: list[dict[str, Any]] = []
+        self._names: list[str] = []
+        self._values: list[Any] = []
+        parts = [*module.modules()]
+        leading = set[nn.Module]()
+        for part in reversed(parts):  # children come before their parents
+            direct = {
+                n: p for n, p in part._parameters.items() if _is_watched(p, params)
+            }
+            below = {n: c for n, c in part._modules.items() if c in leading}
+            self._add(part._parameters, direct)
+            self._add(part._modules, below)
+            if direct or below:
+                leading.add(part)
+
+    def is_unchanged(self) -> bool:
+        """Return whether every place holds what it held."""
+        try:
+            return all(map(is_, map(getitem, self._owners, self._names), self._values))
+        except KeyError:
+            return False
+
+    def _add(self, owner: dict[str, Any], values: dict[str, Any]) -> None:
+        self._owners += [owner] * len(values)
+        self._names += values
+        self._values += values.values()
+
+
+def _is_watched(param: Tensor | None, params: Container[Tensor]) -> bool:
+    return param is not None and param in params and not is_sharded(param)

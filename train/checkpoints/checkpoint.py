@@ -29,7 +29,7 @@ from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain_records import value_of
 from .distributed import check_same_checkpoint
 from .manifest import FILE, Manifest, PartRow
-from .part import VALUE
+from .part import VALUE, PartRecord, SavePart
 from .part_kinds import (
     are_restored_together,
     fill,
@@ -39,7 +39,6 @@ from .part_kinds import (
     refused,
     shared_names,
 )
-from .part_record import PartRecord, SavePart
 from .shared_parts import with_own_shares
 from .tied_parts import check_tied_modules, untied
 

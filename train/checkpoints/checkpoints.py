@@ -45,9 +45,8 @@ from .folders import Folders, check_count
 from .later_folders import LaterFolders
 from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest, PartRow, files_in
-from .part import Part
+from .part import Part, PartRecord, writable
 from .part_kinds import are_restored_together, part_records, parts_of, shared_names
-from .part_record import PartRecord, writable
 from .process_generators import ProcessGenerators
 from .remote_folders import Lasting, RemoteFolders, RunFolders
 from .shared_checkpoint import SharedCheckpoint

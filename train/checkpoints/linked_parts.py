@@ -12,7 +12,7 @@ from ...records.linked_save import save_linked
 from ...records.record_writer import WritableRecord
 from .folders import Folders
 from .manifest import Manifest
-from .part_record import PartRecord, SavePart
+from .part import PartRecord, SavePart
 from .remote_folders import RunFolders
 
 Unchanged: TypeAlias = Literal["write", "link"]

@@ -48,8 +48,7 @@ from .class_checks import ANOTHER_OBJECT, STATE_OF, check_settings, check_stored
 from .distributed import has_shares
 from .param_names import KEY as PARAM_NAMES
 from .param_names import described_in, in_order_of_params, names_of_params
-from .part import MODULE, RECORD, STATE, VALUE, Part
-from .part_record import PartRecord, record_of_part
+from .part import MODULE, RECORD, STATE, VALUE, Part, PartRecord, record_of_part
 from .process_generators import ProcessGenerators
 from .rng import Generators
 from .tied_parts import ties_of

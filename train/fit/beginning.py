@@ -12,8 +12,8 @@ from ...config.files import load
 from ...config.formats import config_format_named
 from ...config.hparams import Hparams
 from ...config.live.edit_lock import edit_lock
-from ...config.live.history import HISTORY, Edit, read_history
-from ...config.live.live_config import LOG
+from ...config.live.history import HISTORY, Edit, edit_of_line, read_history
+from ...config.live.live_config import LOG, NAME
 from ...config.live.resumption import (
     Resumption,
     edited_values,
@@ -28,9 +28,14 @@ from ..checkpoints.folders import refuse_obstacle
 from ..checkpoints.rereading import reread_if_replaced
 from ..lightning.checkpoint_folder import TRAINING, is_checkpoint
 from .fit_config import RUN, FitConfig, file_tree
-from .stored_edits import FILE, stored_edits
 
 LAST = "last"
+FILE = f"{NAME}.yaml"
+"""What a run's folder has at its top."""
+
+LIVE_RUN = "LiveRun"
+"""Under what the callback that follows the config keeps its state in checkpoints."""
+
 _MOST_SECONDS = 5.0
 
 
@@ -134,6 +139,13 @@ def _training_state(checkpoint: str | None) -> dict[str, Any]:
     return reread_if_replaced(
         Path(checkpoint), lambda: dict(Checkpoint.read(checkpoint)[TRAINING])
     )
+
+
+def stored_edits(state: Any) -> list[Edit]:
+    """Return the edits in the training state of a checkpoint, none if it has none."""
+    callback: Any = state.get("callbacks", {}).get(LIVE_RUN, {})
+    edits = map(edit_of_line, callback.get("edits", ()))
+    return [edit for edit in edits if edit is not None]
 
 
 def _check_end(

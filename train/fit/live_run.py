@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ...config.classes.fields import fields_of
+from ...config.errors import ConfigError, Problem
 from ...config.hparams import Hparams
 from ...config.live.changes import Change
 from ...config.live.history import Edit, edit_line
@@ -16,11 +18,9 @@ from ...config.process.transaction import Transaction
 from ..checkpoints.distributed import is_writer
 from ..hyperstate.live_edits import LiveEdits
 from ..lightning.data_module import DataModule
-from .beginning import FitBeginning
-from .fit_config import DATA, KWARGS, MODEL, RUN
+from .beginning import FILE, LIVE_RUN, FitBeginning
+from .fit_config import DATA, KWARGS, MODEL, RUN, TrainerHparams
 from .optimizer_arguments import OptimizerArguments
-from .stored_edits import FILE, LIVE_RUN
-from .trainer_limits import take_limits
 
 
 class LiveRun(Callback):
@@ -130,7 +130,7 @@ class LiveRun(Callback):
         if self._arguments is not None:
             self._arguments.take(_kwargs(before), _kwargs(config), transaction)
         limits = before[RUN].trainer, config[RUN].trainer
-        take_limits(self._trainer, *limits, transaction)
+        _take_limits(self._trainer, *limits, transaction)
         set_hparams(self._model, before[MODEL], config[MODEL], transaction)
         set_hparams(self._data, before[DATA], config[DATA], transaction)
         transaction.undo_with(lambda: setattr(self, "_config", before))
@@ -176,3 +176,46 @@ def set_hparams(
 def _kwargs(config: Hparams) -> dict[str, Any]:
     kwargs: dict[str, Any] = config[MODEL].optimizer.kwargs
     return kwargs
+
+
+def _take_limits(
+    trainer: Trainer,
+    before: TrainerHparams,
+    after: TrainerHparams,
+    transaction: Transaction,
+) -> None:
+    """Give ``trainer`` the numbers that ``after`` has otherwise.
+
+    Raises ConfigError, and changes nothing, for one that it would refuse.
+    """
+    changed = {
+        name: after[name] for name in _HOLDERS_OF_LIMITS if after[name] != before[name]
+    }
+    for name, value in changed.items():
+        _check_limit(trainer, name, value)
+    for name, value in changed.items():
+        holder: Any = _HOLDERS_OF_LIMITS[name](trainer)
+        transaction.undo_with(partial(setattr, holder, name, getattr(holder, name)))
+        setattr(holder, name, value)
+
+
+_HOLDERS_OF_LIMITS: dict[str, Callable[[Trainer], Any]] = {
+    "max_epochs": lambda trainer: trainer.fit_loop,
+    "max_steps": lambda trainer: trainer.fit_loop.epoch_loop,
+    "gradient_clip_val": lambda trainer: trainer,
+    "log_every_n_steps": lambda trainer: trainer,
+}
+"""What holds each number, under its name."""
+
+
+def _check_limit(trainer: Trainer, name: str, value: Any) -> None:
+    clips = trainer.lightning_module.automatic_optimization
+    problem = ""
+    if name in ("max_epochs", "max_steps") and (value is None or value < -1):
+        problem = f"expected a count, or -1 for no limit, found {value}"
+    elif name == "gradient_clip_val" and value is not None and value < 0:
+        problem = f"expected a number of at least 0, or null, found {value}"
+    elif name == "gradient_clip_val" and not clips:
+        problem = "the trainer does not clip gradients under manual optimization"
+    if problem:
+        raise ConfigError("", [Problem(f"{RUN}.trainer.{name}", problem)])

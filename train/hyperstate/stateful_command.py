@@ -1,10 +1,14 @@
 """A command line for a function of one run that goes on where it was."""
 
 import functools
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
+
+import torch
 
 from ...config.command_line import CommandLine, CommandOption, Program, ProgramKind
 from ...config.spelling import did_you_mean
@@ -16,7 +20,6 @@ from ...records.io.remote.url import Place
 from ..checkpoints.choice import PatternsOfParts
 from ..checkpoints.distributed import is_writer
 from ..checkpoints.linked_parts import Unchanged
-from ..checkpoints.process_group import launched_process_group
 from .hyperstate import HyperState
 from .live_edits import OnEdit
 from .state_folders import place_named
@@ -170,3 +173,28 @@ def _tell_origin(run: HyperState[Any, Any], line: CommandLine) -> None:
         return
     ignored = "" if line.config is None else f"; {line.config} is not read again"
     print(f"resuming from {run.origin}{ignored}", file=sys.stderr)
+
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What a launcher sets in the environment of each process that it starts."""
+
+
+@contextmanager
+def launched_process_group() -> Generator[None]:
+    """Have the group of the processes that were launched together, while this lasts.
+
+    Nothing happens where one process was started alone, or where the program has made
+    its group. After an error the group is left to the end of the process, since the
+    others may never come.
+    """
+    distributed = torch.distributed
+    is_launched = all(name in os.environ for name in _VARIABLES)
+    if not (is_launched and distributed.is_available()) or distributed.is_initialized():
+        yield
+        return
+    if os.environ["WORLD_SIZE"] == "1":
+        yield
+        return
+    distributed.init_process_group()
+    yield
+    distributed.destroy_process_group()

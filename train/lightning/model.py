@@ -1,6 +1,7 @@
 """Model: a LightningModule with typed hyperparameters and everything configured."""
 
-from collections.abc import Callable, Generator, Sequence
+import inspect
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Generic, Self, TypeVar
@@ -10,13 +11,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from torch import Tensor
 
+from ...config.short_text import with_article
 from ...config.spelling import did_you_mean
 from ...optim.simple import SimpleOptimizer
 from ...records.processes.messages import n_processes
 from ..class_lookup import optimizer_named, scheduler_named
 from ..hparams import ModelHparams
 from .load_module import load_lightning
-from .metrics import outputs_and_targets, takes_batch
 from .record_checkpoint import RecordCheckpoint
 from .record_io import let_read
 from .typed_hparams import TypedHparams
@@ -214,10 +215,10 @@ class Model(TypedHparams, LightningModule, Generic[H]):
             _is_loading.reset(token)
 
     def _step(self, stage: str, batch: object, batch_idx: int) -> Tensor:
-        if takes_batch(type(self).compute_metrics):
+        if _takes_batch(type(self).compute_metrics):
             metrics: Any = self.compute_metrics(batch, batch_idx)
         else:
-            outputs, targets = outputs_and_targets(self, batch)
+            outputs, targets = _outputs_and_targets(self, batch)
             metrics = self.compute_metrics(outputs, targets)
         if not isinstance(metrics, dict) or "loss" not in metrics:
             result = [*metrics] if isinstance(metrics, dict) else metrics
@@ -272,3 +273,28 @@ def _arguments_named(path: str, cls: Any) -> Generator[None]:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{path} do not fit {cls.__qualname__}: {error}") from error
+
+
+def _takes_batch(compute_metrics: Callable[..., Any]) -> bool:
+    """Return whether it is ``(self, batch, ...)``, not ``(outputs, targets)``."""
+    names = [*inspect.signature(compute_metrics).parameters][1:]
+    return bool(names) and names[0] in ("batch", "args")
+
+
+def _outputs_and_targets(model: Any, batch: Any) -> tuple[Any, Any]:
+    """Return what ``model`` makes of a batch's inputs, and its targets.
+
+    TypeError for a batch that is not a pair; such a model takes the batch itself.
+    """
+    if isinstance(batch, Sequence) and len(batch) == 2 and not isinstance(batch, str):
+        return model(batch[0]), batch[1]
+    batch_kind = (
+        f"a dict of {', '.join(map(str, batch))}"
+        if isinstance(batch, Mapping)
+        else with_article(type(batch).__name__)
+    )
+    raise TypeError(
+        f"compute_metrics(outputs, targets) needs batches of two items, found "
+        f"{batch_kind}; write compute_metrics(self, batch, batch_idx) for other "
+        "batches"
+    )

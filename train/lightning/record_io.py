@@ -35,9 +35,8 @@ from ..checkpoints.folders import atomic_folder, recover, remove_folder, sweep
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import FILE, PartRow, files_in
 from ..checkpoints.marked_folder import MarkedFolder, new_mark
-from ..checkpoints.part import Part
+from ..checkpoints.part import Part, PartRecord, record_of_part, writable
 from ..checkpoints.part_kinds import part_of
-from ..checkpoints.part_record import PartRecord, record_of_part, writable
 from ..checkpoints.rereading import reread_if_replaced
 from ..checkpoints.shared_checkpoint import SharedCheckpoint
 from ..checkpoints.shared_parts import SharedParts

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.core.evolution.path_table import PathTable
+from burnish.core.evolution.upgrading import PathTable
 
 NAMES = st.sampled_from(["a", "b", "ab", "a-", "a/", "é", "0", "10", "1"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(".".join)

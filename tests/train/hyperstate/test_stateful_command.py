@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import pytest
+from torch import distributed as dist
 
 from burnish.config import Program, dump
 from burnish.train import HyperState, stateful_command
+from burnish.train.hyperstate.stateful_command import launched_process_group
 
+from ...forked_processes import in_two_processes
 from .states import Config, Optim, State, begin, weights
 
 CHECKPOINT = "latest-step000000000005"
@@ -227,3 +230,28 @@ def test_a_folder_that_cannot_be_made_is_one_line_before_anything_begins(
 
 def _refuse(*args: Any, **kwargs: Any) -> None:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_one_process_alone_has_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    with launched_process_group():
+        assert not dist.is_initialized()
+    for name, text in {
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, text)
+    with launched_process_group():
+        assert not dist.is_initialized()
+
+
+def test_a_group_that_the_program_made_stays(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="x")
+        os.environ["MASTER_PORT"] = "1"
+        with launched_process_group():
+            assert dist.get_backend() == "gloo"
+        assert dist.is_initialized()
+
+    in_two_processes(act, tmp_path)

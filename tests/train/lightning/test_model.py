@@ -52,6 +52,17 @@ def test_a_model_may_take_the_batch_itself() -> None:
     assert model.training_step(torch.randn(4, 10), 0).requires_grad
 
 
+@pytest.mark.parametrize("found", [None, {}, {"los": torch.tensor(1.0)}])
+def test_metrics_without_a_loss_are_an_error(found: Any) -> None:
+    class Bad(Net):
+        def compute_metrics(self, outputs: Tensor, targets: Tensor) -> Any:
+            return found
+
+    batch = (torch.randn(4, 10), torch.randn(4, 2))
+    with pytest.raises(ValueError, match="dict with 'loss'"):
+        Bad({}).training_step(batch, 0)
+
+
 def test_optimizer_and_scheduler_are_found_by_name() -> None:
     model = Net(
         {
