@@ -1,5 +1,6 @@
 """Plan: which parameters of a group are stepped together, and by which engine."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from operator import is_
 from typing import Any
@@ -212,42 +213,11 @@ class BucketPlanner:
         grads = [slot.grad for slot in slots]
         plan = Plan(step, params, [grad is None for grad in grads])
         in_turn = set[int]() if is_dry else entangled(params, grads)
-        kinds: dict[tuple[Any, ...], _Kind] = {}
-        for i, slot in enumerate(slots):
-            if slot.grad is None:
-                continue
-            fields = declared(slot.state_type, slot.state)
-            is_sharded = hasattr(slot.param, "device_mesh")
-            like = Share(slot.param, slot.grad, fields)
-            if is_sharded:
-                slot.share = share_of_step(slot.param, slot.grad, fields)
-                like = slot.share or like
-            obstacle, is_passing = _obstacle(like.param, like.grad, like.fields)
-            reason = obstacle
-            if is_sharded and rounds(slot.state_type):
-                reason = "rounding counts the elements of the whole"
-            if rounds(slot.state_type) and not (reason or slot.param.is_contiguous()):
-                reason = "rounding counts elements in a different order from memory"
-            # Gradients are other tensors at each step, so what one of them forbids, or
-            # what it shares memory with, says nothing of the next.
-            plan.is_passing |= is_passing or bool(in_turn)
-            if i in in_turn:
-                # All in one bucket, whatever else is said of them: each has to see
-                # what the steps before it wrote.
-                reason = "tensors share memory"
-            layout, numbers = _layout(
-                like.param, like.grad, like.fields, slot.state_type
-            )
-            # The loop takes one parameter after the other: those it steps need a state
-            # of one type, and no equal layouts or numbers.
-            key = _key(layout, numbers) if not reason else (slot.state_type, reason)
-            key = (*key, slot.compute, is_sharded)
-            if key not in kinds:
-                kinds[key] = _Kind(layout, numbers, reason, slot.compute, is_sharded)
-                kinds[key].is_passing = is_passing and reason == obstacle
-            kinds[key].positions.append(i)
-            kinds[key].slots.append(slot)
-        for kind in kinds.values():
+        kinds, is_passing = _kinds_of(slots, in_turn)
+        # Gradients are other tensors at each step, so what one of them forbids, or what
+        # it shares memory with, says nothing of the next.
+        plan.is_passing = is_passing or bool(in_turn)
+        for kind in kinds:
             call = step if kind.compute is None else replace(step, compute=kind.compute)
             buckets = self._buckets(kind, call, is_dry=is_dry)
             plan.buckets += buckets
@@ -283,15 +253,11 @@ class BucketPlanner:
             buckets.append(bucket)
             if is_dry:
                 continue
-            try:
-                bucket.fits(part.grads())
-                bucket.locate()
-            except Unfit as unfit:
-                # Parameters do not meet here, so one meets its own gradient.
+            bucket.fits(part.grads())
+            refusal = _refusal(bucket)
+            if refusal:
                 kind.is_passing = True
-                return [self._looped(kind, str(unfit), step, is_dry)]
-            # The first step takes the addresses as new, and makes its table of them.
-            bucket.addresses = []
+                return [self._looped(kind, refusal, step, is_dry)]
         return buckets
 
     def _choice(self, kind: _Kind, step: StepCall) -> EngineChoice:
@@ -327,18 +293,14 @@ class BucketPlanner:
         on_shares = bucket.engine
         if is_dry or not isinstance(on_shares, OnShares):
             return bucket
-        try:
-            on_shares.fits(bucket, kind.grads())
-            on_shares.shares.locate()
-        except Unfit as unfit:
+        on_shares.fits(bucket, kind.grads())
+        refusal = _refusal(on_shares.shares)
+        if refusal:
             kind.is_passing = True
-            return self._looped(kind, str(unfit), step, is_dry)
-        on_shares.shares.addresses = []
+            return self._looped(kind, refusal, step, is_dry)
         return bucket
 
-    def _looped(
-        self, kind: _Kind, why: str, step: StepCall, is_dry: bool
-    ) -> Bucket:  # private
+    def _looped(self, kind: _Kind, why: str, step: StepCall, is_dry: bool) -> Bucket:
         layout = kind.layout
         # The loop writes every field of a state itself: there are no columns to keep in
         # place, and no numbers to commit.
@@ -373,6 +335,47 @@ class BucketPlanner:
         self.tried.add(key)
 
 
+def _kinds_of(slots: list[Slot], in_turn: Container[int]) -> tuple[list[_Kind], bool]:
+    """Return the slots that have a gradient, in kinds that are stepped alike.
+
+    Those of ``in_turn`` share memory with others. Beside them is whether any gradient
+    forbids what another would allow.
+    """
+    kinds: dict[tuple[Any, ...], _Kind] = {}
+    is_any_passing = False
+    for i, slot in enumerate(slots):
+        if slot.grad is None:
+            continue
+        fields = declared(slot.state_type, slot.state)
+        is_sharded = hasattr(slot.param, "device_mesh")
+        like = Share(slot.param, slot.grad, fields)
+        if is_sharded:
+            slot.share = share_of_step(slot.param, slot.grad, fields)
+            like = slot.share or like
+        obstacle, is_passing = _obstacle(like.param, like.grad, like.fields)
+        is_any_passing |= is_passing
+        reason = obstacle
+        if is_sharded and rounds(slot.state_type):
+            reason = "rounding counts the elements of the whole"
+        if rounds(slot.state_type) and not (reason or slot.param.is_contiguous()):
+            reason = "rounding counts elements in a different order from memory"
+        if i in in_turn:
+            # All in one bucket, whatever else is said of them: each has to see what
+            # the steps before it wrote.
+            reason = "tensors share memory"
+        layout, numbers = _layout(like.param, like.grad, like.fields, slot.state_type)
+        # The loop takes one parameter after the other: those it steps need a state of
+        # one type, and no equal layouts or numbers.
+        key = _key(layout, numbers) if not reason else (slot.state_type, reason)
+        key = (*key, slot.compute, is_sharded)
+        if key not in kinds:
+            kinds[key] = _Kind(layout, numbers, reason, slot.compute, is_sharded)
+            kinds[key].is_passing = is_passing and reason == obstacle
+        kinds[key].positions.append(i)
+        kinds[key].slots.append(slot)
+    return list(kinds.values()), is_any_passing
+
+
 def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bool]:
     """Return why only the loop can step this, and whether the gradient is why."""
     if param.is_complex() or not (is_plain_tensor(param) or _is_fake(param)):
@@ -399,6 +402,21 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
     if grad.is_neg():
         return "the gradient is stored negated", True
     return "", False
+
+
+def _refusal(bucket: Bucket) -> str:
+    """Return why a new bucket cannot be stepped as one, since memory is shared.
+
+    Its parameters do not meet, or they would be stepped in turn: so one meets its own
+    gradient, and the next gradient may lie elsewhere.
+    """
+    try:
+        bucket.locate()
+    except Unfit as unfit:
+        return str(unfit)
+    # The first step takes the addresses as new, and makes its table of them.
+    bucket.addresses = []
+    return ""
 
 
 def _is_fake(tensor: Tensor) -> bool:

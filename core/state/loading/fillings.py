@@ -16,7 +16,7 @@ from ....records.sharded.share_payload import rectangle_values
 from ....records.tensors.grad_mode import no_grad
 from ....records.tensors.memory import ORDINARY, is_distributed, values_of
 from ....records.tensors.shares import own_share, spread
-from .commit import Filling, HeldValues, Values, cannot_fail
+from .commit import Filling, HeldValues, cannot_fail
 from .conversion import convert_values
 from .overlaps import Memory, Spans, fillable_spans, find_overwritten
 from .plan import LoadPlan, LoadStep
@@ -35,57 +35,64 @@ def read_fillings(
     announce_entries(record, (step.stored for step in plan.steps), maps)
     check_gaps(record, maps)
     live = [step.stored.is_live for step in plan.steps]
-    are_live = any(live)
     if plan.report.verified in ("touched", "all"):
         # A tensor that somebody has may be another by now than the one that was read.
-        plan.report.verified = "live" if are_live else "all"
+        plan.report.verified = "live" if any(live) else "all"
     # What files hold is in no memory that the load writes.
-    may_overlap = are_live and not is_kept
+    may_overlap = any(live) and not is_kept
     targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
-    fillings: list[Filling] = []
-    reader, holder = _Reader(plan, record, maps), HeldValues(maps)
+    reader = _Reader(plan, record, maps, targets, is_kept=is_kept)
     with no_grad():
-        for step, is_live in zip(plan.steps, live, strict=True):
-            entry, tensor = step.stored, step.tensors[0]
-            if type(tensor) not in ORDINARY and is_distributed(tensor):
-                filling = reader.share_of(step, is_live)
-                if filling is not None:
-                    fillings.append(filling)
-                    continue
-            new_values = values = reader.values_of(step, is_live)
-            if values.dtype is not step.dtype:
-                new_values = convert_values(values, entry, step.dtype)
-            if not (new_values.is_cpu and tensor.is_cpu) and not tensor.is_meta:
-                new_values = new_values.to(tensor.device)
-            memory_format = step.target.memory_format or entry.memory_format
-            if is_kept and memory_format is not None:
-                new_values = new_values.contiguous(
-                    memory_format=getattr(torch, memory_format)
-                )
-            if is_kept and new_values is values and (step.is_repeated or is_live):
-                new_values = values.detach().clone()
-            if is_live and targets.overlaps(new_values):
-                # It would be overwritten before its turn, or while it is copied.
-                new_values = new_values.clone()
-            filling_values: Values = new_values
-            if not (is_kept or is_live) and cannot_fail(step.tensors, new_values):
-                filling_values = holder.hold(
-                    new_values, entry.source if new_values is values else None
-                )
-            fillings.append((step.tensors, filling_values))
+        fillings = list(map(reader.filling_of, plan.steps, live))
         return _without_overwritten(plan, fillings, spans, record)
 
 
 class _Reader:
     """Reads each entry once, and tells how far that has come."""
 
-    def __init__(self, plan: LoadPlan, record: Entries, maps: Maps) -> None:
+    def __init__(
+        self,
+        plan: LoadPlan,
+        record: Entries,
+        maps: Maps,
+        targets: Memory,
+        *,
+        is_kept: bool,
+    ) -> None:
         self._maps, self._payloads = maps, MappedPayloads(maps)
+        self._held_values = HeldValues(maps)
+        self._targets, self._is_kept = targets, is_kept
         self._read: dict[int, Tensor] = {}
         self._repeated = {id(step.stored) for step in plan.steps if step.is_repeated}
         self._tally = Tally(record.reading.progress, _sizes(plan))
 
-    def values_of(self, step: LoadStep, is_live: bool) -> Tensor:
+    def filling_of(self, step: LoadStep, is_live: bool) -> Filling:
+        """Return the values of a step in the form and on the device of its tensors."""
+        entry, tensor, is_kept = step.stored, step.tensors[0], self._is_kept
+        if type(tensor) not in ORDINARY and is_distributed(tensor):
+            filling = self._share_of(step, is_live)
+            if filling is not None:
+                return filling
+        values = stored_values = self._values_of(step, is_live)
+        if values.dtype is not step.dtype:
+            values = convert_values(values, entry, step.dtype)
+        if not (values.is_cpu and tensor.is_cpu) and not tensor.is_meta:
+            values = values.to(tensor.device)
+        if is_kept:
+            memory_format = step.target.memory_format or entry.memory_format
+            if memory_format is not None:
+                values = values.contiguous(memory_format=getattr(torch, memory_format))
+            if values is stored_values and (step.is_repeated or is_live):
+                values = values.detach().clone()
+        if is_live and self._targets.overlaps(values):
+            # It would be overwritten before its turn, or while it is copied.
+            values = values.clone()
+        if is_kept or is_live or not cannot_fail(step.tensors, values):
+            return step.tensors, values
+        payload = entry.source if values is stored_values else None
+        return step.tensors, self._held_values.hold(values, payload)
+
+    def _values_of(self, step: LoadStep, is_live: bool) -> Tensor:
         """Return what is stored for a step."""
         entry = step.stored
         values = self._read.get(id(entry)) if step.is_repeated else None
@@ -105,7 +112,7 @@ class _Reader:
                 self._read[id(entry)] = values
         return values
 
-    def share_of(self, step: LoadStep, is_live: bool) -> Filling | None:
+    def _share_of(self, step: LoadStep, is_live: bool) -> Filling | None:
         """Return what this process has of a DTensor, and its values; None if unknown.
 
         Of a folder, nothing else is read.
