@@ -284,7 +284,6 @@ TESTED_IN = {
     "core/evolution/record_changes.py": "core/evolution/test_record_check.py",
     "core/hyperparameters/descriptions.py": "core/hyperparameters/test_values.py",
     "core/hyperparameters/hparams_node.py": "core/hyperparameters/test_values.py",
-    "core/hyperparameters/module_plan.py": "core/hyperparameters/test_build.py",
     "core/persistence/burn_layers.py": "core/persistence/test_burn_convention.py",
     "core/persistence/comparison.py": "core/persistence/test_meaning.py",
     "core/persistence/saving.py": "core/state/test_entries.py",

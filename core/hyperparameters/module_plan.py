@@ -1,18 +1,47 @@
-"""What is going to be built from hyperparameters, once all was checked."""
+# pyright: reportPrivateUsage=false
+# The tables of nn.Module have no public names.
+"""Plans of what hyperparameters describe: made once all of it was found good.
 
+Each constructor runs once, its arguments first.
+"""
+
+import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
+from ...config.path import join
 from ...config.plain.node import AS_THEY_ARE
+from ...config.process.interrupts import raise_of_signal
+from ...config.short_text import short_repr
+from ..errors import HyperparameterError
 from ..modules.registry import Node
+from ..modules.signature import call
+from .capture import builder_of
 from .torch_layers import Values
+
+Built: TypeAlias = dict[str, nn.Module]
+"""The modules that a plan has made so far, by path."""
+
+
+class Planned(ABC):
+    """Something that is still to be made."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def make(self, built: Built) -> Any:
+        """Return it, made of what is in it; modules are noted among those ``built``.
+
+        Raises HyperparameterError, which says where it fails.
+        """
 
 
 @dataclass(frozen=True, slots=True)
-class ModulePlan:
+class ModulePlan(Planned):
     """A constructor that is going to run."""
 
     cls: type[nn.Module]
@@ -22,47 +51,118 @@ class ModulePlan:
     read: Callable[[Any], nn.Module] | None = None
     """The class's own ``from_hyperparameters``, which takes the node as it is."""
 
+    def make(self, built: Built) -> nn.Module:
+        """Return the module."""
+        arguments = {name: _made(v, built) for name, v in self.arguments.items()}
+        try:
+            if self.read is not None:
+                module = self.read(dict(self.node))
+            else:
+                module = (builder_of(self.cls) or call)(self.cls, arguments)
+        except HyperparameterError:
+            raise  # it names the path of an argument, which says more than ours
+        except Exception as error:
+            raise_of_signal(error)
+            raise _failure(self.path, self.cls, error) from error
+        built[self.path] = module
+        return module
+
 
 @dataclass(frozen=True, slots=True)
-class ContainerPlan:
+class ContainerPlan(Planned):
     """A container of modules, planned by its items."""
 
     cls: type[nn.Module]
     path: str
     items: dict[str, Any]
 
+    def make(self, built: Built) -> nn.Module:
+        """Return the container."""
+        container = self.cls()
+        for name, item in self.items.items():
+            container.add_module(name, _made(item, built))
+        built[self.path] = container
+        return container
+
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Planned):
     """The module that stands at another path."""
 
     path: str
     target: str
 
+    def make(self, built: Built) -> nn.Module:
+        """Return that module.
+
+        It may lead into what a constructor made of itself: the nearest module above it
+        that was built is the one to start from.
+        """
+        path, below = self.target, ""
+        while path:
+            if path in built:
+                return self._descend(built[path], below)
+            path, _, name = path.rpartition(".")
+            below = join(name, below)
+        raise HyperparameterError(
+            self.path, f"nothing was built at {short_repr(self.target)}"
+        )
+
+    def _descend(self, module: nn.Module, path: str) -> nn.Module:
+        for name in path.split(".") if path else ():
+            child = module._modules.get(name)
+            if child is None:
+                raise HyperparameterError(
+                    self.path,
+                    f"{short_repr(self.target)} has no module {short_repr(name)}",
+                )
+            module = child
+        return module
+
 
 @dataclass(frozen=True, slots=True)
-class PartialPlan:
+class PartialPlan(Planned):
     """A class with some of its arguments."""
 
     cls: type[nn.Module]
     arguments: dict[str, Any]
 
+    def make(self, built: Built) -> Any:
+        """Return the partial."""
+        arguments = {name: _made(item, built) for name, item in self.arguments.items()}
+        return functools.partial(self.cls, **arguments)
+
 
 @dataclass(frozen=True, slots=True)
-class StructPlan:
+class StructPlan(Planned):
     """An object of a dataclass that an argument declares."""
 
     cls: type
     path: str
     fields: dict[str, Any]
 
+    def make(self, built: Built) -> Any:
+        """Return the object."""
+        fields = {name: _made(item, built) for name, item in self.fields.items()}
+        try:
+            return self.cls(**fields)
+        except Exception as error:
+            raise_of_signal(error)
+            raise _failure(self.path, self.cls, error) from error
+
 
 @dataclass(frozen=True, slots=True)
-class PassedArgument:
+class PassedArgument(Planned):
     """An argument of the call itself, which is taken as it is."""
 
     path: str
     value: Any
+
+    def make(self, built: Built) -> Any:
+        """Return the argument."""
+        if isinstance(self.value, nn.Module):
+            built[self.path] = self.value
+        return self.value
 
 
 def passed_values(node: Node) -> dict[str, Any]:
@@ -86,14 +186,28 @@ def has_plans(value: object) -> bool:
         return any(map(has_plans, value.values()))  # pyright: ignore[reportUnknownArgumentType]  # data
     if isinstance(value, list | tuple):
         return any(map(has_plans, value))  # pyright: ignore[reportUnknownArgumentType]  # data
-    plans = (
-        ModulePlan
-        | Reference
-        | ContainerPlan
-        | PartialPlan
-        | PassedArgument
-        | StructPlan
-        | Values
-        | type
+    return isinstance(value, Planned | Values | type)
+
+
+def _made(value: Any, built: Built) -> Any:
+    """Return ``value`` with everything in it made that is planned."""
+    if type(value) in AS_THEY_ARE:
+        return value
+    if isinstance(value, Planned):
+        return value.make(built)
+    if isinstance(value, Values):
+        return value.make()
+    if isinstance(value, dict):
+        items = ((key, _made(item, built)) for key, item in value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        return type(value)(items)  # pyright: ignore[reportUnknownVariableType]  # a dict or an OrderedDict
+    if type(value) in (list, tuple):
+        return type(value)(_made(item, built) for item in value)
+    return value
+
+
+def _failure(path: str, cls: type, error: Exception) -> HyperparameterError:
+    return HyperparameterError(
+        path,
+        f"{cls.__qualname__} cannot be built from this: "
+        f"{type(error).__name__}: {error!s:.400}",
     )
-    return isinstance(value, plans)

@@ -24,7 +24,6 @@ from ..errors import HyperparameterError
 from ..modules.functions import function_named
 from ..modules.registry import MODULE, NAME, Node, class_named
 from ..modules.signature import parameters_of
-from .build import Build
 from .capture import builder_of
 from .checks import check_complete, check_defaults, check_no_argument, check_stored
 from .declared import Hint, allows_kinds, argument_hints, is_plain_struct, needs_class
@@ -97,7 +96,7 @@ def planned(
         plan = planner.module(hparams, "", 0, cls)
     except RecursionError:
         raise HyperparameterError("", "nested too deeply to be a module") from None
-    return lambda: Build().module(plan)
+    return lambda: plan.make({})
 
 
 def _moved_modules(
