@@ -82,18 +82,7 @@ class MovedVersions:
         self, versions: dict[str, Any], prefix: str, rule: RewriteRule
     ) -> dict[str, Any]:
         """Return ``versions`` with those of parts that are moved tensor by tensor."""
-        inside = [path for path in self._paths if path.startswith(prefix)]
-        self._paths.difference_update(inside)
-        origins: dict[str, set[str]] = {}
-        renamed: set[str] = set()
-        for path in inside:
-            old_place, _, old_name = path.rpartition(".")
-            for name in names_after(rule, path[len(prefix) :]):
-                self._paths.add(prefix + name)
-                place, _, new_name = (prefix + name).rpartition(".")
-                origins.setdefault(place, set()).add(old_place)
-                if old_name != new_name:
-                    renamed.add(place)
+        origins, renamed = self._move_tensors(prefix, rule)
         places_left = _places_left(origins, prefix)
         # Another part may have come by name to the place that one leaves.
         for place in places_left - (versions.keys() - self._versions.keys()):
@@ -122,6 +111,28 @@ class MovedVersions:
                 gone_versions.pop() if is_clear else _Unclear(rule, min(gone_places))
             )
         return versions
+
+    def _move_tensors(
+        self, prefix: str, rule: RewriteRule
+    ) -> tuple[dict[str, set[str]], set[str]]:
+        """Let ``rule`` move the tensors below ``prefix``.
+
+        Return for each part where its tensors were, and the parts in which some have
+        another name.
+        """
+        inside = [path for path in self._paths if path.startswith(prefix)]
+        self._paths.difference_update(inside)
+        origins: dict[str, set[str]] = {}
+        renamed: set[str] = set()
+        for path in inside:
+            old_place, _, old_name = path.rpartition(".")
+            for name in names_after(rule, path[len(prefix) :]):
+                self._paths.add(prefix + name)
+                place, _, new_name = (prefix + name).rpartition(".")
+                origins.setdefault(place, set()).add(old_place)
+                if old_name != new_name:
+                    renamed.add(place)
+        return origins, renamed
 
 
 def _places_left(origins: Mapping[str, set[str]], prefix: str) -> set[str]:

@@ -253,24 +253,34 @@ def _steps(record: Entries, places: Places) -> Iterator[tuple[str, RewriteRule]]
         )
         if not newest and not is_stored:
             continue
-        try:
-            version = moved_versions.at(prefix[:-1])
-        except RecordError as error:
-            raise RecordMismatchError(record.reading.file, [str(error)]) from error
-        if type(version) is not int or version < 0:
-            raise RecordMismatchError(
-                record.reading.file, [f"{prefix}: {version!r:.40} is not a version"]
-            )
-        if version > newest:
-            place = f" at {prefix[:-1]}" if prefix else ""
-            subject = f"the record of {with_article(cls.__qualname__)}{place}"
-            raise RecordVersionError(record.reading.file, version, newest, subject)
+        version = _version_at(moved_versions, prefix, cls, newest, record.reading.file)
         if version < newest:
             older_prefixes.append(prefix)
         for step in range(version, newest):
             for rule in rules_of(cls).get(step, ()):
                 yield prefix, rule
                 moved_versions.apply(prefix, rule)
+
+
+def _version_at(
+    moved_versions: MovedVersions,
+    prefix: str,
+    cls: type[nn.Module],
+    newest: int,
+    file: str,
+) -> int:
+    """Return the stored version of the ``cls`` at ``prefix``, none of a newer class."""
+    try:
+        version = moved_versions.at(prefix[:-1])
+    except RecordError as error:
+        raise RecordMismatchError(file, [str(error)]) from error
+    if type(version) is not int or version < 0:
+        raise RecordMismatchError(file, [f"{prefix}: {version!r:.40} is not a version"])
+    if version > newest:
+        place = f" at {prefix[:-1]}" if prefix else ""
+        subject = f"the record of {with_article(cls.__qualname__)}{place}"
+        raise RecordVersionError(file, version, newest, subject)
+    return version
 
 
 def _paths_in(record: Entries) -> Iterator[str]:

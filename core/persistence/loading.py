@@ -25,7 +25,6 @@ from ...config.short_text import with_article
 from ...records.calls import explain_calls
 from ...records.entries.entries import Entries, library_part, wrappers_in
 from ...records.entries.entry import Entry
-from ...records.entries.select import selected
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.io.progress import Progress
@@ -46,7 +45,7 @@ from ..modules.module_argument import check_module
 from ..modules.tree import Places, places_of
 from ..state.entries import ModuleContent, content_of
 from ..state.identity import adopt
-from ..state.loading.allowed import Allowed
+from ..state.loading.allowed import Allowed, left_out_by_reader
 from ..state.loading.commit import Filling, assign_all, copy_all, is_shown
 from ..state.loading.cures import cure_of_replaced
 from ..state.loading.fillings import read_fillings
@@ -163,7 +162,9 @@ def _fill(
     allowed: Allowed,
     transaction: Transaction,
 ) -> LoadReport:
-    content = content_of(places, encode=False, is_left_out=_left_out(record))
+    content = content_of(
+        places, encode=False, is_left_out=left_out_by_reader(record.reading)
+    )
     plan = _plan_filling(module, content, record, places, allowed)
     maps = Maps()
     ahead = SumsAhead(maps)
@@ -333,7 +334,9 @@ def _filled(
     materialize_lazy(places, record, transaction)
     if wrappers_in(record.tree or {}):
         make_wrappers(places, record)
-    content = content_of(places, encode=False, is_left_out=_left_out(record))
+    content = content_of(
+        places, encode=False, is_left_out=left_out_by_reader(record.reading)
+    )
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
         # Code past Python took a blank for the values of a parameter.
         return start_over(partial(rebuild, factory, build))
@@ -384,12 +387,6 @@ def _leaves_some(content: ModuleContent, plan: LoadPlan) -> bool:
 def _stored_payloads(entries: Iterable[Entry]) -> Iterator[object]:
     """Return what a load reads of ``entries``: not what somebody has by now."""
     return (entry.source for entry in entries if entry.touched is None)
-
-
-def _left_out(record: Entries) -> Callable[[Entry | str], bool]:
-    """Return whether the reader of the file asked not to have a path."""
-    only, exclude = record.reading.only, record.reading.exclude
-    return lambda item: not selected(item, only, exclude)
 
 
 def module_record(

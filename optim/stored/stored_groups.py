@@ -118,24 +118,7 @@ def settle_groups(
     _part_schedules(groups, decided_sources, is_restoring=is_restoring)
     for source in decided_sources:
         group = groups[source.index]
-        schedules = source.schedules()
-        if len(schedules) > 1:
-            report.changed += source.conflicts()[-1:]
-            is_other = False
-        else:
-            schedule: Scheduler | None = group.get("schedule")
-            is_replaced = is_restoring and replaces_settings(schedule, schedules[0])
-            # A restore writes the stored settings into the schedule itself.
-            settings_before = f"{schedule}"
-            is_other = not _goes_on(group, schedules[0], is_restoring=is_restoring)
-            if is_other:
-                report.changed.append(
-                    _settle_schedule(source, group, is_restoring=is_restoring)
-                )
-            elif is_replaced:
-                report.changed.append(_taken_over(source, settings_before))
-            if schedules[0] is not None and (is_restoring or not is_other):
-                _restore_rate(source, group)
+        is_other = _settle_schedule(source, group, report, is_restoring=is_restoring)
         for name, values in source.values().items():
             now = plain_hyperparameters(group).get(name)
             if values == [now] or (is_other and name == "lr" and not is_restoring):
@@ -185,8 +168,31 @@ def _goes_on(
 
 
 def _settle_schedule(
-    source: StoredGroups, group: ParamGroup, *, is_restoring: bool
-) -> str:
+    source: StoredGroups, group: ParamGroup, report: LoadReport, *, is_restoring: bool
+) -> bool:
+    """Restore or compare what sets the rate; return whether it is not what is stored.
+
+    It is not, where one of both is no schedule, or they are of different settings.
+    """
+    schedules = source.schedules()
+    if len(schedules) > 1:
+        report.changed += source.conflicts()[-1:]
+        return False
+    schedule: Scheduler | None = group.get("schedule")
+    is_replaced = is_restoring and replaces_settings(schedule, schedules[0])
+    # A restore writes the stored settings into the schedule itself.
+    settings_before = f"{schedule}"
+    is_other = not _goes_on(group, schedules[0], is_restoring=is_restoring)
+    if is_other:
+        report.changed.append(_exchange(source, group, is_restoring=is_restoring))
+    elif is_replaced:
+        report.changed.append(_taken_over(source, settings_before))
+    if schedules[0] is not None and (is_restoring or not is_other):
+        _restore_rate(source, group)
+    return is_other
+
+
+def _exchange(source: StoredGroups, group: ParamGroup, *, is_restoring: bool) -> str:
     """Restore what sets the rate where only the stored one, or another, is a schedule.
 
     Returns in words what sets it now, and what did when it was saved.

@@ -41,6 +41,20 @@ class PartRow(NamedTuple):
     ties: Ties = MappingProxyType({})
     """What it had in common with other parts."""
 
+    @classmethod
+    def of(cls, part: Any) -> "PartRow":
+        """Return what JSON of a file says. Raises what else that has there."""
+        return cls(
+            _name_in_folder(part["file"]),
+            str(part["kind"]),
+            _digest(part),
+            frozenset(map(str, part.get("left_out", ()))),
+            {
+                str(path): (str(name), str(place))
+                for path, (name, place) in dict(part.get("ties", {})).items()
+            },
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
@@ -120,18 +134,7 @@ class Manifest:
                 step=_step(tree["step"]),
                 values={str(n): _number(v) for n, v in dict(tree["values"]).items()},
                 parts={
-                    str(name): PartRow(
-                        _name_in_folder(part["file"]),
-                        str(part["kind"]),
-                        _digest(part),
-                        frozenset(map(str, part.get("left_out", ()))),
-                        {
-                            str(path): (str(other), str(other_path))
-                            for path, (other, other_path) in dict(
-                                part.get("ties", {})
-                            ).items()
-                        },
-                    )
+                    str(name): PartRow.of(part)
                     for name, part in dict(tree["parts"]).items()
                 },
                 info=dict(tree.get("info", {})),

@@ -193,7 +193,23 @@ class HyperState(Generic[C, S]):
         edited there, and no file is shared.
         Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
         """
-        options: dict[str, Any] = {"keep_last": keep_last, "every": every, "rng": rng}
+        # What says which messages follow: the processes of a run compare it.
+        compared_options: dict[str, Any] = {
+            "keep_last": keep_last,
+            "every": every,
+            "rng": rng,
+            "wait": wait,
+            "on_signal": on_signal,
+        }
+        options: dict[str, Any] = {
+            **compared_options,
+            "only": only,
+            "exclude": exclude,
+            "unchanged": unchanged,
+            "snapshot": snapshot,
+            "staging": staging,
+            "progress": progress,
+        }
         key, context = checkpoint_key or "step", dict(ctx or {})
         attempt = ExitStack()
 
@@ -213,13 +229,7 @@ class HyperState(Generic[C, S]):
                 key=key,
                 overrides=override_texts(overrides),
                 ignore_extra=ignore_extra,
-                # All that says which messages follow.
-                options={
-                    **options,
-                    "edit_every": edit_every,
-                    "wait": wait,
-                    "on_signal": on_signal,
-                },
+                options={**compared_options, "edit_every": edit_every},
                 ctx=context,
             )
             # Else the first save says that there is no folder, when a step is lost.
@@ -239,14 +249,6 @@ class HyperState(Generic[C, S]):
                     read(beginning, files),
                     folders=request.folders,
                     ctx=context,
-                    only=only,
-                    exclude=exclude,
-                    unchanged=unchanged,
-                    wait=wait,
-                    snapshot=snapshot,
-                    staging=staging,
-                    on_signal=on_signal,
-                    progress=progress,
                     **options,
                 )
             )

@@ -1,9 +1,10 @@
 """Which differences between a record and a module are allowed."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from ....config.patterns import Patterns, matches
+from ....records.entries.entries import Reading
 from ....records.entries.entry import Entry
 from ....records.entries.select import selected
 
@@ -43,3 +44,11 @@ class Allowed:
 
     def _matches(self, patterns: Patterns | None, item: Entry | str) -> bool:
         return patterns is not None and selected(item, patterns, None, self.wrappers)
+
+
+def left_out_by_reader(
+    reading: Reading, wrappers: Container[str] = ()
+) -> Callable[[Entry | str], bool]:
+    """Return what tells whether the reader of a file asked not to have an item."""
+    only, exclude = reading.only, reading.exclude
+    return lambda item: not selected(item, only, exclude, wrappers)

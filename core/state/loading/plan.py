@@ -1,6 +1,6 @@
 """What a load will do, decided and checked before anything is changed."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from ....config.spelling import did_you_mean
 from ....records.entries.entries import Entries, library_part, path_index, wrappers_in
 from ....records.entries.entry import Entry, ParamId
-from ....records.entries.select import selected
 from ....records.errors import RecordMismatchError
 from ....records.report import LoadReport
 from ....records.tensors.bits import same_bits
@@ -21,7 +20,7 @@ from ...modules.tree import WRAPPING, Places
 from ..entries import ModuleContent
 from ..grouping import group_paths
 from ..wrapped_tensors import form_problems
-from .allowed import Allowed
+from .allowed import Allowed, left_out_by_reader
 from .conversion import Resizing, misfit
 from .cures import IGNORE, RESIZED, cure_of, cure_of_typed
 from .derived import Derived, source_entries
@@ -263,9 +262,9 @@ class _Matching:
             return []
         wrappers = self.content.wrappers | wrappers_in(tree)
         allowed = replace(allowed, wrappers=wrappers)
-        left_out = _is_left_out(self.record, wrappers)
+        is_left_out = left_out_by_reader(self.record.reading, wrappers)
         bad_missing = [
-            m for m in plan.missing if not allowed.allows_missing(m) and not left_out(m)
+            m for m in plan.missing if not (allowed.allows_missing(m) or is_left_out(m))
         ]
         bad_unexpected = [u for u in unexpected if not allowed.allows_unexpected(u)]
         other_kinds = _other_kinds(bad_missing, bad_unexpected)
@@ -363,32 +362,24 @@ def _nothing_matched(
     ]
 
 
-def _is_left_out(
-    record: Entries, wrappers: Container[str]
-) -> Callable[[Entry | str], bool]:
-    """Return whether the reader of the file asked not to have an item."""
-    only = record.reading.only
-    exclude = record.reading.exclude
-    return lambda item: not selected(item, only, exclude, wrappers)
-
-
 def _other_kinds(
     missing: Iterable[Entry | str], unexpected: Iterable[Entry | str]
 ) -> dict[str, str]:
     """Return a line for each path where both sides have what does not match."""
     stored_items = {_path(item): item for item in unexpected}
+    # A state dict may have anything in the place of a tensor.
+    no_tensor = "extra state, which is not a tensor"
     return {
-        path: f"{path}: found {_described(stored_items[path])}, expected "
-        f"{_described(item)}"
+        path: f"{path}: found {_described(stored_items[path], no_tensor)}, expected "
+        f"{_described(item, no_tensor)}"
         for item in missing
         if (path := _path(item)) in stored_items
     }
 
 
-def _described(item: Entry | str) -> str:
-    # A state dict may have anything in the place of a tensor.
+def _described(item: Entry | str, of_extra_state: str = "extra state") -> str:
     if isinstance(item, str):
-        return "extra state, which is not a tensor"
+        return of_extra_state
     return f"{item.kind} {name_of_dtype(item.dtype)} {item.shape}"
 
 
@@ -401,10 +392,7 @@ def _problem_lines(
     candidates = list(group_paths(_path(candidate) for candidate in other_side))[:500]
     lines: list[str] = []
     for name, members in group_paths(by_path).items():
-        item = by_path[members[0]]
-        description = "extra state"
-        if not isinstance(item, str):
-            description = f"{item.kind} {name_of_dtype(item.dtype)} {item.shape}"
+        description = _described(by_path[members[0]])
         # Nobody reads more hints, and each compares the name with all candidates.
         hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
         lines.append(f"{name}: {sentence.format(description)}.{hint}")

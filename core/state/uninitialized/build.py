@@ -67,8 +67,7 @@ class UnfilledBuild:
             return None
         if requires_grad and not can_require_grad(data):
             return None
-        tape = Tape(self, data)
-        self._tapes.append(tape)
+        tape = self._new_tape(data)
         # Whoever holds `data` reads it without asking the parameter, so it becomes an
         # unfilled view; the tape keeps the memory under a tensor that nobody else has.
         if n_references > self.n_temporary:
@@ -82,8 +81,7 @@ class UnfilledBuild:
         """Return a new parameter of the shape and dtype of ``form``, with its calls."""
         # A form of one element has strides of its own, which empty_like would keep.
         body = torch.empty_like(form, memory_format=torch.contiguous_format)
-        tape = Tape(self, body)
-        self._tapes.append(tape)
+        tape = self._new_tape(body)
         for function, args, kwargs in calls:
             tape.note(function, body, args, kwargs)
         return self._shell(tape, body, requires_grad)
@@ -102,8 +100,7 @@ class UnfilledBuild:
         """Return ``body`` as a tensor that waits for the draw of ``function``."""
         if not is_ordinary(body) or not succeeds(function, body, (), {}):
             return None
-        tape = Tape(self, body)
-        self._tapes.append(tape)
+        tape = self._new_tape(body)
         self._drawn.append(tape)
         tape.note(function, body, (), {})
         return self.view(body, tape)
@@ -117,8 +114,7 @@ class UnfilledBuild:
         is_alias = type(data) is Tensor and data.data_ptr() == body.data_ptr()
         if not is_ordinary(body) or not stands_alone(body, 2 + is_alias):
             return parameter
-        tape = Tape(self, body)
-        self._tapes.append(tape)
+        tape = self._new_tape(body)
         self._cover(parameter, tape, UnfilledParameter)
         if is_alias:
             self._cover(data, tape, UnfilledView)
@@ -276,6 +272,11 @@ class UnfilledBuild:
                 tape.play_alone()
             tape.steps = []
         return has_played
+
+    def _new_tape(self, body: Tensor) -> Tape:
+        tape = Tape(self, body)
+        self._tapes.append(tape)
+        return tape
 
     def _shell(self, tape: Tape, body: Tensor, requires_grad: bool) -> nn.Parameter:
         shell: UnfilledParameter = make_subclass(
