@@ -91,8 +91,8 @@ class UpgradedData:
             for path in computed
         }
         # Their tensors are in the new data, if at all.
-        gone = {i for path in computed for i in entry_numbers(tree[path])}
-        remaining = [i for i in range(len(entries)) if i not in gone]
+        computed_numbers = {i for path in computed for i in entry_numbers(tree[path])}
+        remaining = [i for i in range(len(entries)) if i not in computed_numbers]
         number = {i: place for place, i in enumerate(remaining)}
         new_entries = [entries[i] for i in remaining]
         for path, node in tree.items():
@@ -106,8 +106,8 @@ class UpgradedData:
         """Return the nodes, which name the tensors by their numbers in ``entries``."""
         numbers = {p: i for i, e in enumerate(entries) for p in (e.path, *e.ties)}
         number = {
-            old: numbers[path]
-            for old, path in self._tensor_paths.items()
+            old_path: numbers[path]
+            for old_path, path in self._tensor_paths.items()
             if path is not None and path in numbers
         }
 

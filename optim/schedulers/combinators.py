@@ -29,11 +29,11 @@ class Parent(Scheduler):
         """Raise ValueError for a child that stands at a step: its parent counts."""
         n_steps: int = getattr(child, "n_steps", 0)
         if n_steps:
-            name, inner = type(self).__name__, type(child).__name__
+            name, child_name = type(self).__name__, type(child).__name__
             raise ValueError(
                 f"{name} counts the steps of its schedules, so n_steps={n_steps} of "
-                f"{inner} would be ignored: leave it out there, and pass {name}(..., "
-                "n_steps=...) the step to start at"
+                f"{child_name} would be ignored: leave it out there, and pass {name}("
+                "..., n_steps=...) the step to start at"
             )
 
     @property

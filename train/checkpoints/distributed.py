@@ -50,35 +50,37 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
                 )
 
 
-def check_same_checkpoint(found: Manifest | None, folder: str, **facts: object) -> None:
+def check_same_checkpoint(
+    manifest: Manifest | None, folder: str, **facts: object
+) -> None:
     """Raise RecordMismatchError on all processes if they restore different checkpoints.
 
-    ``found`` is what this one has found in ``folder``. So it does if one process says
-    other ``facts`` than the first.
+    ``manifest`` is what this one has found in ``folder``. So it does if one process
+    says other ``facts`` than the first.
     """
     if n_processes() == 1:
         return
-    words = "no checkpoint" if found is None else f"step {found.step}"
+    words = "no checkpoint" if manifest is None else f"step {manifest.step}"
     message = [
-        None if found is None else found.fingerprint,
+        None if manifest is None else manifest.fingerprint,
         f"{words} in {folder}",
         {name: str(fact) for name, fact in facts.items()},
     ]
-    first, *others = map(json.loads, gathered(json.dumps(message).encode()))
-    for number, (fingerprint, words, facts_of_process) in enumerate(others, 1):
-        if fingerprint != first[0]:
+    of_first, *of_others = map(json.loads, gathered(json.dumps(message).encode()))
+    for number, (fingerprint, words, facts_of_process) in enumerate(of_others, 1):
+        if fingerprint != of_first[0]:
             raise RecordMismatchError(
                 folder,
                 [
-                    f"process {number} finds {words}, and process 0 {first[1]}, which "
-                    "is different"
+                    f"process {number} finds {words}, and process 0 {of_first[1]}, "
+                    "which is different"
                 ],
                 "Nothing was changed. All processes of a run must restore one "
                 "checkpoint: keep it on a disk or in a storage that all of them see, "
                 "or copy the folder to each; if the run saved again meanwhile, restore "
                 "again.",
             )
-        for name, fact in first[2].items():
+        for name, fact in of_first[2].items():
             if facts_of_process[name] != fact:
                 raise ValueError(
                     f"process {number} restores with {name.replace('_', ' ')} "

@@ -65,23 +65,24 @@ def _names_by_id(modules: Mapping[str, nn.Module]) -> dict[int, tuple[str, str]]
 def in_order_of_params(
     optimizer: torch.optim.Optimizer,
     modules: Mapping[str, nn.Module],
-    stored: Mapping[str, Any],
+    stored_params: Mapping[str, Any],
     state_dict: dict[str, Any],
     file: str,
     cure: str = "",
 ) -> dict[str, Any]:
     """Return a state dict whose parameters are numbered as those of ``optimizer``.
 
-    Its states follow their names in ``modules``, where ``stored`` has them, which is
-    what `names_of_params` gave, as rules of newer classes have renamed them. Raises
-    RecordMismatchError, with ``cure``, where a state would come to another parameter.
+    Its states follow their names in ``modules``, where ``stored_params`` has them,
+    which is what `names_of_params` gave, as rules of newer classes have renamed them.
+    Raises RecordMismatchError, with ``cure``, where a state would come to another
+    parameter.
     """
     cure = cure or _CURE
-    if not stored:
+    if not stored_params:
         return state_dict
     names_by_id = _names_by_id(modules)
     names = _joined(_names_by_group(optimizer, names_by_id))
-    stored_names = _joined(carried_names(stored, modules, file))
+    stored_names = _joined(carried_names(stored_params, modules, file))
     present = {join(*name) for name in names_by_id.values()}
     ordered = in_order_of(names, stored_names, present, state_dict, file, cure)
     if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
@@ -100,13 +101,16 @@ _CURE = (
 
 
 def carried_names(
-    stored: Mapping[str, Any], modules: Mapping[str, nn.Module], file: str
+    stored_params: Mapping[str, Any], modules: Mapping[str, nn.Module], file: str
 ) -> Any:
-    """Return the names by group in ``stored``, as the rules of ``modules`` have them.
+    """Return the names in ``stored_params``, as the rules of ``modules`` have them.
 
-    Both parts of one are empty where a rule deleted the parameter.
+    They are by group. Both parts of one are empty where a rule deleted the parameter.
     """
-    groups, versions = stored.get("groups", ()), stored.get("versions", {})
+    groups, versions = (
+        stored_params.get("groups", ()),
+        stored_params.get("versions", {}),
+    )
     if versions == versions_beside(modules).get("versions", {}):
         return groups
     try:

@@ -45,16 +45,16 @@ def tied_names(ties: Mapping[str, Ties]) -> frozenset[str]:
     return frozenset([*ties, *tied_to])
 
 
-def untied(name: str, value: object, ties: Ties, others: Mapping[str, object]) -> str:
-    """Say what ``value`` no longer has in common with ``others``; else nothing."""
+def untied(name: str, value: object, ties: Ties, parts: Mapping[str, object]) -> str:
+    """Say what ``value`` no longer has in common with ``parts``; else nothing."""
     tensors = _tensors_of(value)
-    others = {other: others[other] for other, _ in ties.values() if other in others}
-    tensors_of_others = {other: _tensors_of(value) for other, value in others.items()}
-    for path, (other, other_path) in ties.items():
-        a, b = tensors.get(path), tensors_of_others.get(other, {}).get(other_path)
+    partners = {part for part, _ in ties.values() if part in parts}
+    tensors_by_part = {part: _tensors_of(parts[part]) for part in partners}
+    for path, (part, path_there) in ties.items():
+        a, b = tensors.get(path), tensors_by_part.get(part, {}).get(path_there)
         if a is None or b is None or _address(a) == _address(b):
             continue
-        names = (".".join(filter(None, x)) for x in ((name, path), (other, other_path)))
+        names = (".".join(filter(None, x)) for x in ((name, path), (part, path_there)))
         return f"{' and '.join(names)}: one tensor when they were saved, but two here"
     return ""
 

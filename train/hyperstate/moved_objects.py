@@ -44,7 +44,7 @@ class MovedObjects:
         file = self.saved.get(path)
         if file is None or self.now.get(path) == file:
             return path
-        places = (place for place, other in self.now.items() if other == file)
+        places = (place for place, file_there in self.now.items() if file_there == file)
         return next(places, f"{path} (removed by a rule)")
 
     def __bool__(self) -> bool:

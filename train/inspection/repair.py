@@ -132,7 +132,7 @@ def _cut_entries(
     whose sums fit its own: ``file`` is another save, or damaged there as well.
     """
     cut: list[str] = []
-    others: list[str] = []
+    unequal: list[str] = []
     source = source_of(file, verify=False, map_file=False)
     try:
         for entry in entries:
@@ -142,11 +142,11 @@ def _cut_entries(
             if any(at + n > source.size for at, n in payload.pieces):
                 cut.append(entry.path)
             if not _has_same_bytes(payload, source):
-                others.append(entry.path)
+                unequal.append(entry.path)
     finally:
         source.close()
-    if others:
-        names = first_names(others, 6)
+    if unequal:
+        names = first_names(unequal, 6)
         raise _no_copy(copy, f"the header is damaged, and the bytes of {names} differ")
     return cut
 
@@ -167,13 +167,13 @@ def _lies_in(payload: object, file: str | os.PathLike[str]) -> TypeGuard[LazyPay
     )
 
 
-def _has_same_bytes(payload: LazyPayload, other: Source) -> bool:
-    """Return whether the values that ``other`` still has are those of the payload."""
+def _has_same_bytes(payload: LazyPayload, cut_file: Source) -> bool:
+    """Return whether what ``cut_file`` still has of the values is the payload's."""
     for start, length in payload.pieces:
-        end = min(start + length, other.size)
+        end = min(start + length, cut_file.size)
         for at in range(start, end, _PIECE):
             n = min(_PIECE, end - at)
-            if payload.source.read(at, n) != other.read(at, n):
+            if payload.source.read(at, n) != cut_file.read(at, n):
                 return False
     return True
 

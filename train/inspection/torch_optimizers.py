@@ -48,18 +48,18 @@ class StatesByName:
 
 def states_by_name(
     record: FlatRecord,
-    plain: list[tuple[str, object]],
+    plain_data: list[tuple[str, object]],
     modules: Iterable[Sequence[Entry]],
 ) -> StatesByName | None:
     """Return what is in ``record`` by name, or None if no optimizer of torch is.
 
-    ``plain`` is its plain data by path, and ``modules`` are the entries of what may be
-    a module beside it. No tensor is read but numbers of a group.
+    ``plain_data`` is what it has of that by path, and ``modules`` are the entries of
+    what may be a module beside it. No tensor is read but numbers of a group.
     """
     is_plain_data = record.type_name == PlainData.__name__
     if not (is_plain_data or is_nest(record)):
         return None
-    if not any("param_groups." in path for path, _ in plain):
+    if not any("param_groups." in path for path, _ in plain_data):
         return None
     try:
         paths, data = outline_of(record)
@@ -73,8 +73,10 @@ def states_by_name(
         prefix = join(*start, *(escape(str(key)) for key in keys))
         names = stored_names(record, state_dict) or _names_by_shape(state_dict, beside)
         view.add(state_dict, "" if prefix == "value" else prefix, names)
-        plain = [(path, value) for path, value in plain if not _is_of(path, prefix)]
-    return view.result(plain) if optimizers else None
+        plain_data = [
+            (path, value) for path, value in plain_data if not _is_of(path, prefix)
+        ]
+    return view.result(plain_data) if optimizers else None
 
 
 def optimizers_in(
@@ -232,10 +234,12 @@ class _View:
             path = path_of(number) if is_of_param else join(prefix, str(number))
             self._add_value(path, state)
 
-    def result(self, plain: list[tuple[str, object]]) -> StatesByName:
-        """Return all of the record, with ``plain`` as what else stands there."""
+    def result(self, plain_data: list[tuple[str, object]]) -> StatesByName:
+        """Return all of the record, with ``plain_data`` as what else stands there."""
         entries = [self._renamed(entry) for entry in self._record.entries()]
-        return StatesByName(entries, [*plain, *self._plain], self._groups, self._params)
+        return StatesByName(
+            entries, [*plain_data, *self._plain], self._groups, self._params
+        )
 
     def _add_value(self, path: str, value: object) -> None:
         if id(value) in self._paths:

@@ -367,15 +367,15 @@ class RecordCheckpoint(ModelCheckpoint):
 
     def _check_others(self, trainer: Trainer) -> None:
         """Raise ValueError if another callback wants what one writer cannot do both."""
-        for other in trainer.checkpoint_callbacks:
-            if not isinstance(other, RecordCheckpoint):
+        for callback in trainer.checkpoint_callbacks:
+            if not isinstance(callback, RecordCheckpoint):
                 continue
             for name, value in self._io_options.items():
-                if other._io_options[name] != value:
+                if callback._io_options[name] != value:
                     raise ValueError(
                         f"two RecordCheckpoints of a trainer have {name}={value!r} and "
-                        f"{name}={other._io_options[name]!r}; one writer serves them "
-                        f"all, so give them the same {name}"
+                        f"{name}={callback._io_options[name]!r}; one writer serves "
+                        f"them all, so give them the same {name}"
                     )
 
     def _load_loaders(self, trainer: Trainer) -> None:

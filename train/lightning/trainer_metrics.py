@@ -61,16 +61,16 @@ class TrainerMetrics:
         }
         return gathered_states(state)
 
-    def load(self, stored: object) -> None:
+    def load(self, stored_state: object) -> None:
         """Take over what `to_store` returned when the checkpoint was saved."""
         self._stored, self._sums, self._logged = {}, {}, {}
-        if not isinstance(stored, Mapping) or not stored:
+        if not isinstance(stored_state, Mapping) or not stored_state:
             return
         try:
-            self._stored = state_of_process(stored, "")
+            self._stored = state_of_process(stored_state, "")
         except RecordMismatchError:
             # Values are those of all processes, or of one chosen by chance anyway.
-            of_first = state_of_first(stored)
+            of_first = state_of_first(stored_state)
             self._stored = {**of_first, _SUMS: dict.fromkeys(of_first[_SUMS])}
 
     def training_begins(self, trainer: Trainer) -> None:

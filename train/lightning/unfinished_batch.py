@@ -23,28 +23,28 @@ class UnfinishedBatch:
     def __init__(self) -> None:
         self._is_last = False
 
-    def load(self, stored: object, checkpoint: Mapping[str, Any]) -> None:
+    def load(self, stored_state: object, checkpoint: Mapping[str, Any]) -> None:
         """Let the loops of ``checkpoint`` stand after the batch, not before its end.
 
-        ``stored`` is what `unfinished_batch` returned when it was saved.
+        ``stored_state`` is what `unfinished_batch` returned when it was saved.
         """
         self._is_last = False
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         is_known = {_EPOCHS, _BATCHES, _VALIDATION} <= loops.keys()
-        if not isinstance(stored, Mapping) or not is_known:
+        if not isinstance(stored_state, Mapping) or not is_known:
             return
-        self._is_last = bool(stored["is_last"])
+        self._is_last = bool(stored_state["is_last"])
         for count in _COUNTS:
             batches = loops[_BATCHES][count]
             batches["completed"] = batches["processed"]
-        if stored["validates"]:
+        if stored_state["validates"]:
             # As in the middle of a validation, which Lightning begins anew.
             validation = loops[_VALIDATION]
             n_done = validation["total"]["completed"]
             n_begun = {"ready": n_done + 1, "started": n_done + 1}
             validation["total"].update(processed=n_done, **n_begun)
             validation["current"] = dict.fromkeys(validation["current"], 0)
-        elif stored.get("steps") and _STEPS in loops.get(_LOOP, {}):
+        elif stored_state.get("steps") and _STEPS in loops.get(_LOOP, {}):
             # The end of a validation counts it; without one nothing else does.
             loops[_LOOP][_STEPS] += 1
 

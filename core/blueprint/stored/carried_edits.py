@@ -82,7 +82,7 @@ def carried(
     classes = [edit.cls] if edit.cls else list(dict.fromkeys(n.cls for n in nodes))
     by_class = [_carried_arguments(cls, edit, since, str(target)) for cls in classes]
     arguments = by_class[0] if by_class else edit.arguments
-    if any(other != arguments for other in by_class):
+    if any(arguments_now != arguments for arguments_now in by_class):
         names = ", ".join(cls.__qualname__ for cls in classes)
         message = (
             "its arguments have been renamed, in different ways in these classes: "
@@ -147,7 +147,11 @@ def _carried_pattern(draft: Draft, pattern: str, rules_of: RulesOf) -> str | Non
         draft.refresh()
     paths = [path for path in draft.nodes_by_path if path]
     old_paths = {path: _old_path(path, rules_of) for path in paths}
-    meant = [p for p, old in old_paths.items() if old and target_matches(pattern, old)]
+    meant = [
+        p
+        for p, old_path in old_paths.items()
+        if old_path and target_matches(pattern, old_path)
+    ]
 
     def is_right(new_pattern: str) -> bool:
         return [p for p in paths if target_matches(new_pattern, p)] == meant

@@ -76,13 +76,13 @@ def _closed(value: Any) -> Any:
     return value if name is None else {"__float__": name}
 
 
-def _like(old: Any, new: Any) -> Any:
-    """Return ``new`` as a value of the kind that ``old`` was, if it looks like one."""
-    if isinstance(old, _List) and type(new) is list:
-        return _tagged(_List(new), old.tag)
-    if isinstance(old, _Text) and type(new) is str:
-        return _tagged(_Text(new), old.tag)
-    return new
+def _like(before: Any, value: Any) -> Any:
+    """Return ``value`` as one of the kind that ``before`` was, if it looks so."""
+    if isinstance(before, _List) and type(value) is list:
+        return _tagged(_List(value), before.tag)
+    if isinstance(before, _Text) and type(value) is str:
+        return _tagged(_Text(value), before.tag)
+    return value
 
 
 def _tagged(value: Any, tag: str) -> Any:
