@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..config.process.user_traceback import print_error
 from ..config.short_text import quantity
-from .errors import answering, tell, told_errors
+from .errors import answering, told_errors
 from .target import find_target
 from .words import add_json, parser
 
@@ -89,7 +90,7 @@ def _converted(
         with saving_bar(f"converting {name}") as progress, _words_of_options():
             n = convert_file(source, target, progress=progress, **reading)
     except told_errors() as error:
-        tell(error)
+        print_error(error)
         return row | {"n_entries": None, "n_bytes": None, "problem": str(error)}
     if not options.json:
         print(f"{printable(target)}: {quantity(n, 'entry')} of {printable(source)}")

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+from ..config.process.user_traceback import print_error
+
 
 def answering(act: Callable[[], int]) -> int:
     """Return the status that ``act`` returns, or tell its error and return 2."""
     try:
         return act()
     except told_errors() as error:
-        return refuse(error)
+        print_error(error)
+        return 2
 
 
 def told_errors() -> tuple[type[Exception], ...]:
@@ -16,16 +19,3 @@ def told_errors() -> tuple[type[Exception], ...]:
     from ..records.errors import RecordError
 
     return (RecordError, OSError, ValueError, KeyError, ImportError)
-
-
-def refuse(error: BaseException) -> int:
-    """Tell an error as commands do, and return the status of no answer."""
-    tell(error)
-    return 2
-
-
-def tell(error: BaseException) -> None:
-    """Print an error; names in it never steer the terminal."""
-    from ..config.process.user_traceback import print_error
-
-    print_error(error)

@@ -345,11 +345,11 @@ def _structs_then(annotation: object, tree: object, added: Rules) -> list[type]:
     has_rules = any(is_versioned(cls) or cls in added for cls in candidates)
     if len(candidates) < 2 or not has_rules:
         return structs
-    then = most_alike(
+    classes = most_alike(
         {cls: _renamed_keys(cls, tree, added.get(cls, ())) for cls in candidates}
     )
     # A file that says no version is of today as likely as of version 0.
-    return most_alike(dict.fromkeys(then, tree))
+    return most_alike(dict.fromkeys(classes, tree))
 
 
 def _renamed_keys(

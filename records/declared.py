@@ -221,9 +221,9 @@ def _check_class_of_record(value: Storable, again: Storable, path: str) -> None:
     Where no class is declared, a record without declared fields comes back.
     """
     if type(value) is not type(again) and declares_fields(type(again)):
-        name, other = (with_article(type(v).__qualname__) for v in (value, again))
+        name, new_name = (with_article(type(v).__qualname__) for v in (value, again))
         raise TypeError(
-            f"{path}: {name} would come back as {other}, which the field declares; "
+            f"{path}: {name} would come back as {new_name}, which the field declares; "
             "rename one of them, or store it in another field"
         )
 

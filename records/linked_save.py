@@ -70,12 +70,12 @@ def copy_linked(file: Path, target: Path) -> None:
     shutil.copyfile(file, target)
     stem, suffix = _parts_of(file.name)
     for beside in file.parent.glob(f"{stem}.{'[0-9a-f]' * 16}{suffix}"):
-        other = target.with_name(beside.name)
+        linked_file = target.with_name(beside.name)
         try:
-            os.link(beside, other)
+            os.link(beside, linked_file)
         except OSError as error:
             raise_of_signal(error)
-            shutil.copyfile(beside, other)
+            shutil.copyfile(beside, linked_file)
 
 
 class _Row(NamedTuple):

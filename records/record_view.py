@@ -26,20 +26,6 @@ from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import is_form, wrapper_in
 from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
-_OF_DICTS = ("clear", "copy", "pop", "popitem", "setdefault", "update")
-"""Methods of dicts that copy and change, which what only shows has not."""
-
-_METHODS = {
-    "state_dict": " It is to_state_dict().",
-    "to_dict": " It is to_data(), or to_state_dict() for tensors alone.",
-    **dict.fromkeys(
-        _OF_DICTS,
-        " A record is no dict, and read-only. A dict of it is to_data(), or "
-        "to_state_dict() for tensors alone.",
-    ),
-}
-"""What other libraries call the methods of a record, to ours."""
-
 
 class ReadByName:
     """The methods of a mapping that only shows, over ``self[name]`` and iteration.
@@ -145,7 +131,7 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         try:
             return self._branch[name]
         except KeyError:
-            hint = _unread(self, name) or _METHODS.get(name, "")
+            hint = _unread(self, name) or _hint_of_record(name)
             hint = hint or did_you_mean(name, self._branch)
             raise AttributeError(
                 f"the record has no {name!r}.{hint}", name=name, obj=self
@@ -170,12 +156,24 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         raise NotImplementedError
 
 
-def _method_hint(name: str, nest_path: str | None) -> str:
+def _hint_of_record(name: str) -> str:
+    """Return how a record does what dicts or other libraries have ``name`` for."""
+    if hasattr(dict, name):
+        return (
+            " A record is no dict, and read-only. A dict of it is to_data(), or "
+            "to_state_dict() for tensors alone."
+        )
+    if name == "to_dict":
+        return " It is to_data(), or to_state_dict() for tensors alone."
+    return " It is to_state_dict()." if name == "state_dict" else ""
+
+
+def _hint_of_part(name: str, nest_path: str | None) -> str:
     """Return how a part does what others have the method ``name`` for.
 
     ``nest_path`` is where it stands in nested data, None in the entries of a module.
     """
-    if name in ("to_data", "to_dict") or name in _OF_DICTS:
+    if name in ("to_data", "to_dict") or hasattr(dict, name):
         if nest_path is not None:
             return (
                 " A part of a record is no dict: open_record(file).to_data() has one "
@@ -238,7 +236,7 @@ class Branch(ReadByName, FoldedHtml):
             raise AttributeError(name)
         if name.startswith("__") or name not in self._index:
             nest_path = self._path if is_nest(self._record) else None
-            hint = _method_hint(name, nest_path) or did_you_mean(name, self._index)
+            hint = _hint_of_part(name, nest_path) or did_you_mean(name, self._index)
             raise AttributeError(
                 f"nothing is stored at {name!r}{self._neighbors()}{hint}"
             )

@@ -58,9 +58,9 @@ def _value_of(alias: Any) -> object:
     scope = vars(sys.modules.get(alias.__module__, typing))
     holder = type("Holder", (), {"__annotations__": {"value": value}})
     try:
-        own = {alias.__name__: alias}
+        scope_of_alias = {alias.__name__: alias}
         hints = typing.get_type_hints(
-            holder, globalns=scope, localns=own, include_extras=True
+            holder, globalns=scope, localns=scope_of_alias, include_extras=True
         )
     except Exception as error:  # pydantic says which name is not there
         raise_of_signal(error)

@@ -119,9 +119,9 @@ def has_place(config: object, path: str) -> bool:
     return True
 
 
-def with_values_of(config: C, other: C, paths: Iterable[str], ctx: Ctx | None) -> C:
-    """Return ``config`` with what ``other`` has at ``paths``, where that fits."""
-    tree = encode(other)
+def with_values_of(config: C, edited: C, paths: Iterable[str], ctx: Ctx | None) -> C:
+    """Return ``config`` with what ``edited`` has at ``paths``, where that fits."""
+    tree = encode(edited)
     for path in paths:
         with suppress(ConfigError, LookupError):
             text = write(_tree_at(tree, path))

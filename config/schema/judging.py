@@ -82,8 +82,8 @@ def _trial(
         proposed = fixes(comparison) if with_fixes else []
         if owner is not None and proposed:
             added.setdefault(owner, proposed)
-        own = [*_rules(owner, comparison)]
-        moves.append(Moves(comparison.old.name, comparison.path, own, proposed))
+        rules = [*_rules(owner, comparison)]
+        moves.append(Moves(comparison.old.name, comparison.path, rules, proposed))
     return Trial(cls, old_schema, schema_of(cls), moves, added).findings()
 
 

@@ -89,10 +89,10 @@ class PlainDataEncoding(Encoding):
         return kind
 
 
-def warn_of_class(value: object, path: str, plain: str) -> None:
-    """Say that ``value``, at ``path``, comes back as what ``plain`` describes."""
+def warn_of_class(value: object, path: str, substitute: str) -> None:
+    """Say that ``value``, at ``path``, comes back as what ``substitute`` describes."""
     name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
-    warn_user(f"{path}: {name} comes back as {plain}")
+    warn_user(f"{path}: {name} comes back as {substitute}")
 
 
 _PATH = type(PurePath())

@@ -183,12 +183,12 @@ def _write_row(
 
 def _read_table(reader: JsonReader, texts: Texts) -> dict[str, Any]:
     table: dict[str, list[Any]] = {name: [] for name in (*_COLUMNS, *_SPARSE)}
-    same = _Same()
+    cells = _Same()
     for i, _ in enumerate(reader.items()):
         before = reader.spent
         row = _read_row(reader, texts)
         for name in _COLUMNS:
-            table[name].append(same.shared(name, row[name]))
+            table[name].append(cells.shared(name, row[name]))
         for name in _SPARSE:
             if row[name] != _ROW[name]:
                 table[name].append([i, row[name]])

@@ -72,7 +72,7 @@ def _squares_of_equal(a: Tensor, b: Tensor) -> float | None:
 
     None where they differ, or where their squares have no finite sum.
     """
-    if a.dtype is not b.dtype or not torch.equal(_plain(a), _plain(b)):
+    if a.dtype is not b.dtype or not torch.equal(_comparable(a), _comparable(b)):
         return None
     x = _wide(a)
     squares = _product(x, x)
@@ -224,12 +224,12 @@ class _Sum:
         """Return the square root; exponents of squares are even."""
         return _Sum(math.sqrt(self.value), self.exponent // 2)
 
-    def times(self, other: "_Sum") -> "_Sum":
-        return _Sum(self.value * other.value, self.exponent + other.exponent)
+    def times(self, factor: "_Sum") -> "_Sum":
+        return _Sum(self.value * factor.value, self.exponent + factor.exponent)
 
-    def by(self, other: "_Sum") -> float:
+    def by(self, divisor: "_Sum") -> float:
         """Return this divided by what is not zero."""
-        return float(_Sum(self.value / other.value, self.exponent - other.exponent))
+        return float(_Sum(self.value / divisor.value, self.exponent - divisor.exponent))
 
     def __float__(self) -> float:
         return ldexp_or_inf(self.value, self.exponent)
@@ -306,7 +306,7 @@ def _with_rest(values: Tensor) -> tuple[Tensor, Tensor | None]:
     return nearest, (upper - nearest) + lower
 
 
-def _plain(values: Tensor) -> Tensor:
+def _comparable(values: Tensor) -> Tensor:
     """Return the values as a dtype that torch can compare, equal where these are.
 
     As bits they differ in more: zeros of both signs are looked at once more.

@@ -144,10 +144,10 @@ class LazyPayload:
         step = self._step
         out = torch.empty(BLOCK if self.is_planes else 0, dtype=self.dtype)
         for offset, length in self.pieces:
-            first, last = max(begin - at, 0), min(end - at, length)
-            first -= first % step if self.is_planes else 0
-            for place in range(first, last, step):
-                stop = place + step if self.is_planes else min(place + step, last)
+            run_start, run_end = max(begin - at, 0), min(end - at, length)
+            run_start -= run_start % step if self.is_planes else 0
+            for place in range(run_start, run_end, step):
+                stop = place + step if self.is_planes else min(place + step, run_end)
                 data = self.source.view(offset + place, min(stop, length) - place)
                 total.add(at + place, data)
                 values = self._values(data, out)

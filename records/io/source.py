@@ -325,8 +325,10 @@ class MemorySource:
         """Whether nobody vouches for the files beside it, so that none is read."""
         if data_beside is not None:
             folder = os.path.dirname(name)
-            self.beside = lambda other: MemorySource(
-                data_beside(other), name=os.path.join(folder, other), verify=verify
+            self.beside = lambda neighbor: MemorySource(
+                data_beside(neighbor),
+                name=os.path.join(folder, neighbor),
+                verify=verify,
             )
 
     def read(self, offset: int, count: int) -> memoryview:

@@ -48,8 +48,8 @@ def _error(
 ) -> RecordMismatchError:
     file = record.reading.file
     n_entries = quantity(len(record.entries()), "entry")
-    own = f"process {rank():05d} {n_entries} of {file}"
-    loads = [_in_words(text) for text in united([own], groups=groups)]
+    load = f"process {rank():05d} {n_entries} of {file}"
+    loads = [_in_words(text) for text in united([load], groups=groups)]
     more = f" and {len(loads) - 4} more" if len(loads) > 4 else ""
     return RecordMismatchError(
         file,
@@ -60,5 +60,5 @@ def _error(
 
 def _in_words(text: str) -> str:
     # Numbers of one length are in their order when they are sorted as texts.
-    word, number, rest = text.split(" ", 2)
-    return f"{word} {int(number)} {rest}"
+    word, number, content = text.split(" ", 2)
+    return f"{word} {int(number)} {content}"

@@ -367,9 +367,9 @@ class _Proposal:
         digests: dict[str, set[str]] = {}
         paths: dict[str, None] = {}
         for place, digest in (copy for each in messages for copy in json.loads(each)):
-            known = digests.setdefault(json.dumps(place), set())
-            known.add(digest)
-            if len(known) > 1:
+            digests_there = digests.setdefault(json.dumps(place), set())
+            digests_there.add(digest)
+            if len(digests_there) > 1:
                 paths[self.entries[place[0]].path] = None
         raise other_values(first_names([*paths], 4))
 
