@@ -140,7 +140,8 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
         Raises TypeError that names what is not plain data.
         """
-        return to_dict(self._definition(), self._session.draft.classes_of_parts())
+        draft = self._session.draft
+        return to_dict(draft.definition, draft.classes_of_parts(), draft.class_at)
 
     @classmethod
     def from_dict(

@@ -255,6 +255,10 @@ class Draft:
         nodes = (node for node in self.tree.walk() if node is not self.tree)
         return [*dict.fromkeys(node.cls for node in nodes)]
 
+    def class_at(self, target: Target) -> type[nn.Module] | None:
+        """Return the class of the first part that ``target`` means."""
+        return next((node.cls for node in self.match(target)), None)
+
     def nothing_at(self, target: Target) -> SettingError:
         """Return the error for a path or pattern that means nothing."""
         target_text = (

@@ -14,8 +14,9 @@ from ...modules.classes import declared_class
 from ...modules.tree import places_of, unwrapped
 from ..construction.construct import Construction
 from ..construction.draft import Draft
-from ..edits.edits import Definition, Edit
+from ..edits.edits import Definition, Edit, Target
 from ..tree.construction_node import ConstructionNode
+from ..tree.edit_log import target_matches
 from .part_versions import UNKNOWN_VERSIONS
 from .serialization import to_dict
 
@@ -67,7 +68,7 @@ class Provenance:
         Whoever loads the weights compares those parts with their own module's.
         """
         return {
-            **to_dict(self.definition, _classes_of_parts(module)),
+            **to_dict(self.definition, _classes_of_parts(module), self._class_at),
             RESULT: self._result(module),
         }
 
@@ -97,16 +98,23 @@ class Provenance:
             paths_and_nodes.setdefault(repr(node), ([], node))[0].append(path)
         return [[paths, node] for paths, node in paths_and_nodes.values()]
 
+    def _class_at(self, target: Target) -> type[nn.Module] | None:
+        nodes = self.changed.items()
+        return next((n.cls for path, n in nodes if target_matches(target, path)), None)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Provenance":
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         try:
-            data = {**to_dict(self.definition), **UNKNOWN_VERSIONS}
+            data = to_dict(self.definition, (), self._class_at)
             return (
                 _from_pickle,
                 (
-                    *(self.definition.cls, data, [*self.changed], self._read),
+                    self.definition.cls,
+                    {**data, **UNKNOWN_VERSIONS},
+                    [*self.changed],
+                    self._read,
                     self._has_built_children,
                 ),
             )

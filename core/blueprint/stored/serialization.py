@@ -12,7 +12,7 @@ Calls and styles are by name, of methods that carry a mark and of registered fun
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from torch import nn
 
@@ -46,16 +46,20 @@ from .part_versions import versions_of_parts
 from .plain_values import Decoder, encode_arguments, encode_plain
 from .ruled_arguments import apply_to_arguments
 
+ClassAt: TypeAlias = Callable[[Target], type[nn.Module] | None]
+"""Returns the class of the first part that an edit means, None if it means none."""
+
 VERSION = 1
 _HOOK_KINDS: tuple[HookKind, ...] = get_args(HookKind)
 
 
 def to_dict(
-    definition: Definition, classes: Iterable[type[nn.Module]] = ()
+    definition: Definition, classes: Iterable[type[nn.Module]], class_at: ClassAt
 ) -> dict[str, Any]:
     """Return a blueprint as data; TypeError names what is not plain data.
 
-    ``classes`` are those of its parts, of whose versions it tells.
+    ``classes`` are those of its parts, of whose versions it tells, and ``class_at``
+    says the class of the first part that an edit means.
     """
     cls = definition.cls
     version = version_of(cls)
@@ -66,7 +70,9 @@ def to_dict(
         "arguments": encode_arguments(cls, definition.arguments, ""),
         # What a method has edited is made anew by its call, which is on the tape.
         "tape": [
-            _encode_edit(edit, cls) for edit in definition.edits if edit.is_logged
+            _encode_edit(edit, cls, class_at)
+            for edit in definition.edits
+            if edit.is_logged
         ],
         **(versions_of_parts(classes) if definition.edits else {}),
     }
@@ -192,14 +198,16 @@ def _exchanges_the_whole(tape: object) -> bool:
     )
 
 
-def _encode_edit(edit: Edit, whole: type[nn.Module]) -> dict[str, Any]:
+def _encode_edit(
+    edit: Edit, whole: type[nn.Module], class_at: ClassAt
+) -> dict[str, Any]:
     at = list(edit.target) if isinstance(edit.target, tuple) else edit.target
     head: dict[str, Any] = {"at": at}
     if edit.by != "user":
         head["by"] = edit.by
     where = at if isinstance(at, str) else join(*at[:1])
     if isinstance(edit, SetArguments):
-        return head | _encode_set_arguments(edit, where, whole)
+        return head | _encode_set_arguments(edit, where, whole, class_at)
     # The values of other edits have no path below the part: an error names the part.
     where = where or whole.__qualname__
     if isinstance(edit, CallMethod):
@@ -227,7 +235,7 @@ def _encode_edit(edit: Edit, whole: type[nn.Module]) -> dict[str, Any]:
 
 
 def _encode_set_arguments(
-    edit: SetArguments, where: str, whole: type[nn.Module]
+    edit: SetArguments, where: str, whole: type[nn.Module], class_at: ClassAt
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"do": "set"}
     if edit.cls is not None:
@@ -239,17 +247,14 @@ def _encode_set_arguments(
     owner = edit.cls or _known_class(edit.target, whole)
     try:
         data["arguments"] = encode_arguments(owner, edit.arguments, where)
-    except UnstoredError as error:
-        if owner is not nn.Module:
+    except UnstoredError:
+        part_cls = class_at(edit.target)
+        if owner is not nn.Module or part_cls is None:
             raise
         # The class of a part is known once the constructors have run, and a file is
-        # read before that.
-        name = next(iter(edit.arguments))
-        problem = (
-            f"{error.problem.removesuffix('.')}. For a part, annotations count if the "
-            f"call says its class: configure({where!r}, Class, {name}=...)"
-        )
-        raise UnstoredError(error.where, problem, error.words) from error
+        # read before that, so that the file says whose annotations count.
+        data["annotated"] = names_of(part_cls)
+        data["arguments"] = encode_arguments(part_cls, edit.arguments, where)
     return data
 
 
@@ -338,9 +343,12 @@ def _decode_set_arguments(
     new_cls = None if cls is None else decoder.value(cls, Any, path)
     if new_cls is not None and not isinstance(new_cls, type):
         raise FormatError(path, f"expected a class, found {cls!r:.60}")
-    arguments = decoder.arguments(
-        new_cls or _known_class(target, whole), _mapping(item, "arguments", path), path
+    annotated = new_cls or (
+        class_named(_mapping(item, "annotated", path))
+        if "annotated" in item
+        else _known_class(target, whole)
     )
+    arguments = decoder.arguments(annotated, _mapping(item, "arguments", path), path)
     keep = item.get("keep", True) is not False
     wraps_at = _text(item, "wraps", path) if "wraps" in item else ""
     if wraps_at and (new_cls is None or not holds_place(arguments)):

@@ -182,12 +182,24 @@ class Moded(nn.Module):
         self.mode, self.layer = mode, nn.Linear(width, width)
 
 
-def test_the_cure_of_an_enum_of_a_part_helps() -> None:
-    whole = Blueprint(nn.Sequential, Blueprint(Moded, width=3))
+@pytest.mark.parametrize("target", ["0", "*", "0, 1"])
+def test_an_enum_of_a_part_is_stored_as_the_class_of_the_part_declares(
+    target: Any,
+) -> None:
+    whole = Blueprint(nn.Sequential, Blueprint(Moded, width=3), Blueprint(Moded))
+    whole[target].configure(mode=Mode.EXACT)
+    record = burnish.open_record(burnish.save_record(whole.create()))
 
-    with pytest.raises(TypeError, match=r"says its class: configure\('0', Class"):
-        whole.new().configure("0", mode=Mode.EXACT).to_dict()
-    data = whole.configure("0", Moded, mode=Mode.EXACT).to_dict()
+    reopened = Blueprint.from_dict(json.loads(json.dumps(whole.to_dict())))
+    net_of_record = burnish.from_hyperparameters(record.metadata["burnish"]["hparams"])
 
-    part: Any = Blueprint.from_dict(json.loads(json.dumps(data))).create()[0]
-    assert (part.mode, part.layer.in_features) == (Mode.EXACT, 3)
+    net: Any
+    for net in (reopened.create(), net_of_record):
+        assert (net[0].mode, net[0].layer.in_features) == (Mode.EXACT, 3)
+
+
+def test_an_enum_of_a_part_that_does_not_declare_it_is_refused() -> None:
+    whole = Blueprint(nn.Sequential, Blueprint(nn.Linear, 2, 2))
+
+    with pytest.raises(TypeError, match=r"0.bias: Mode.FAST is read back as 'fast'"):
+        whole.configure("0", bias=Mode.FAST).to_dict()
