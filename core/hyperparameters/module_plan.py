@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import torch
 from torch import nn
 
 from ...config.path import join
@@ -61,6 +62,8 @@ class ModulePlan(Planned):
                 module = (builder_of(self.cls) or call)(self.cls, arguments)
         except HyperparameterError:
             raise  # it names the path of an argument, which says more than ours
+        except torch.OutOfMemoryError:
+            raise  # the device is full, whatever the arguments: programs may free some
         except Exception as error:
             raise_of_signal(error)
             raise _failure(self.path, self.cls, error) from error

@@ -305,6 +305,8 @@ def call_root_constructor(
         if error.path or not runs.failed_frames:
             raise
         raise type(error)(_where(runs), error.message) from error
+    except torch.OutOfMemoryError:
+        raise  # the device is full, which is no fault of the constructor
     except Exception as error:
         raise_of_signal(error)
         frames = runs.failed_frames

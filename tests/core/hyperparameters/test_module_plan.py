@@ -3,18 +3,44 @@
 import json
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
+import burnish
 from burnish.core import (
     from_hyperparameters,
     get_hparams,
 )
+from burnish.core.blueprint import Blueprint
 from burnish.core.errors import HyperparameterError
 
 from ... import fresh_processes
 from .models import Counted, Pair
+
+
+@burnish.module
+class Crowded(nn.Module):
+    """A module for whose parameters a device has no memory."""
+
+    def __init__(self, is_full: bool = False) -> None:
+        super().__init__()
+        if is_full:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: from_hyperparameters({"is_full": True}, Crowded),
+        lambda: Blueprint(Crowded).configure(is_full=True).build(),
+    ],
+)
+def test_a_device_that_is_full_is_no_fault_of_the_arguments(build: Any) -> None:
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        build()
 
 
 def test_a_fresh_process_builds_the_same_from_the_dict(tmp_path: Path) -> None:
