@@ -1,5 +1,5 @@
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ import burnish
 from ..formats_of_records import SUFFIXES
 from .awkward import ZOO, example
 
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
+
 NOT_IN_SAFETENSORS = {"BufferFromParameter", "Complex", "ExtraState"}
 """Modules whose transient buffers, complex numbers or extra state would be lost."""
 
@@ -20,14 +22,6 @@ CASES = [
     for name in ZOO
     if suffix != "safetensors" or name not in NOT_IN_SAFETENSORS
 ]
-
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    """Fill fresh memory with NaN, so that nothing unfilled passes for a number."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def built(factory: Callable[[], nn.Module], seed: int) -> nn.Module:

@@ -1,17 +1,16 @@
 """Tensors that files get wrong, and how two of them are compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from burnish.records import (
-    Record,
-)
+from burnish.records import Record
 from burnish.records.tensors.dtypes import BY_NAME
 
 from .opened import TENSORS
+from .threads import torch_threads
 
 SHAPES = ((), (0,), (1,), (3,), (2, 3, 4), (0, 5))
 
@@ -91,3 +90,10 @@ def file(tmp_path: Path) -> Path:
         file, metadata={"epoch": 3, "note": {"a": [1]}}
     )
     return file
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Let a call have one helper, which is gone when it ends."""
+    with torch_threads(2):
+        yield

@@ -1,8 +1,6 @@
 """Pipes, sockets, devices and folders where files are read: an error, at once."""
 
 import os
-import signal
-import socket
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,8 @@ from burnish.config.schema.storage import load_schema
 from burnish.core.evolution.record_schema import load_schema as load_record_schema
 from burnish.records import RecordError, open_record
 from burnish.train import Checkpoints
+
+from ..irregular_files import make_irregular, no_waiting
 
 
 @dataclass
@@ -75,15 +75,8 @@ EXPECTED = (OSError, RecordError, KeyError, config.ConfigError)
 
 @pytest.fixture(autouse=True)
 def _nothing_waits() -> Generator[None]:
-    def late(*_: object) -> None:
-        os.write(2, b"a reader waits for somebody\n")
-        os._exit(1)
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with no_waiting():
+        yield
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
@@ -92,15 +85,7 @@ def test_what_is_no_file_is_never_waited_for(
     reader: str, kind: str, tmp_path: Path
 ) -> None:
     file = tmp_path / f"x{reader}"
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind == "socket":
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(str(file))
-    elif kind == "folder":
-        file.mkdir()
-    else:
-        file.symlink_to("/dev/zero")
+    make_irregular(kind, file)
 
     with pytest.raises(EXPECTED) as caught:
         READERS[reader](file)

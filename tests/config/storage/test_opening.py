@@ -1,10 +1,7 @@
 """Files that are opened for reading: what is none is an error, at once."""
 
 import os
-import signal
-import socket
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,28 +14,20 @@ from burnish.config.storage.opening import (
     read_file,
 )
 
-
-def make(kind: str, place: Path) -> Path:
-    if kind == "pipe":
-        os.mkfifo(place)
-    elif kind == "socket":
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(str(place))
-    elif kind == "device":
-        return Path("/dev/zero")
-    else:
-        place.symlink_to(place)
-    return place
+from ...irregular_files import make_irregular, no_waiting
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
 def test_what_is_no_file_is_an_error_that_says_what_it_is(
     kind: str, tmp_path: Path
 ) -> None:
-    place = make(kind, tmp_path / "x")
+    make_irregular(kind, tmp_path / "x")
 
-    with pytest.raises(IrregularFileError, match=f"found a .*{kind}, expected a reg"):
-        at_once(lambda: read_file(place, 100))
+    with (
+        pytest.raises(IrregularFileError, match=f"found a .*{kind}, expected a reg"),
+        no_waiting(),
+    ):
+        read_file(tmp_path / "x", 100)
 
 
 def test_a_pipe_that_takes_the_place_of_a_file_while_it_is_opened_is_not_waited_for(
@@ -53,8 +42,8 @@ def test_a_pipe_that_takes_the_place_of_a_file_while_it_is_opened_is_not_waited_
         opening, "_check", lambda mode, name: real(modes.pop() if modes else mode, name)
     )
     n_open = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(IrregularFileError, match="a named pipe"):
-        at_once(lambda: open_regular(file))
+    with pytest.raises(IrregularFileError, match="a named pipe"), no_waiting():
+        open_regular(file)
 
     assert len(os.listdir("/proc/self/fd")) == n_open
 
@@ -67,19 +56,6 @@ def test_a_file_is_read_whole_or_to_one_byte_more_than_asked(tmp_path: Path) -> 
     assert read_file(file, 300_000) == b"0123456789" * 30_000
     assert read_file(file, 11) == b"012345678901"
     assert len(read_file("/proc/self/status", 1 << 20)) > 100
-
-
-def at_once(action: Callable[[], object]) -> None:
-    def late(*_: object) -> None:
-        raise AssertionError("this waits for somebody")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, 20)
-    try:
-        action()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_only_the_last_of_several_looks_is_the_last() -> None:

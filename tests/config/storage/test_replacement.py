@@ -3,8 +3,6 @@
 import errno
 import os
 import secrets
-import signal
-import socket
 import stat
 import threading
 from collections.abc import Callable
@@ -18,24 +16,11 @@ from burnish.config import dump
 from burnish.config.storage import scratch
 from burnish.config.storage.replacement import make_folder, replacement, write_file
 
+from ...irregular_files import make_irregular, no_waiting
+
 
 def names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))
-
-
-def limited(action: Callable[[], object]) -> None:
-    """Run ``action``; end it by an alarm if it waits for somebody."""
-
-    def late(*_: object) -> None:
-        raise AssertionError("this waits for somebody")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, 20)
-    try:
-        action()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +71,7 @@ def test_a_path_that_is_bytes_or_relative_is_written(
     assert names(tmp_path) == ["bytes", "relative"]
 
 
-@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "folder", "socket"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling", "folder", "socket"])
 def test_what_is_planted_under_a_temporarys_name_is_neither_waited_for_nor_removed(
     kind: str, tmp_path: Path
 ) -> None:
@@ -95,14 +80,15 @@ def test_what_is_planted_under_a_temporarys_name_is_neither_waited_for_nor_remov
     target.write_bytes(b"precious")
     plant(kind, planted, target)
 
-    limited(lambda: write_file(file, b"new"))
+    with no_waiting():
+        write_file(file, b"new")
 
     assert file.read_bytes() == b"new"
     assert os.path.lexists(planted)
     assert target.read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "folder", "file"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling", "folder", "file"])
 def test_a_temporarys_name_that_is_taken_is_not_used(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,8 +98,8 @@ def test_a_temporarys_name_that_is_taken_is_not_used(
     plant(kind, planted, target)
     monkeypatch.setattr(secrets, "token_hex", lambda _: "00000000")
 
-    with pytest.raises(FileExistsError, match=r"/f'"):
-        limited(lambda: write_file(file, b"new") if kind != "file" else held(planted))
+    with pytest.raises(FileExistsError, match=r"/f'"), no_waiting():
+        write_file(file, b"new") if kind != "file" else held(planted)
 
     assert not file.exists()
     assert os.path.lexists(planted)
@@ -129,18 +115,14 @@ def held(living: Path) -> None:
 
 
 def plant(kind: str, place: Path, target: Path) -> None:
-    if kind == "fifo":
-        os.mkfifo(place)
-    elif kind == "folder":
-        place.mkdir()
-        (place / "content").write_bytes(b"")
-    elif kind == "socket":
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(str(place))
-    elif kind == "file":
+    if kind == "file":
         place.write_bytes(b"")
-    else:
+    elif kind in ("link", "dangling"):
         place.symlink_to(target if kind == "link" else "nowhere")
+    else:
+        make_irregular(kind, place)
+        if kind == "folder":
+            (place / "content").touch()
 
 
 def test_a_pipe_without_a_reader_is_an_error_and_with_one_gets_the_content(
@@ -149,8 +131,8 @@ def test_a_pipe_without_a_reader_is_an_error_and_with_one_gets_the_content(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
-    with pytest.raises(OSError, match="no program is reading"):
-        limited(lambda: write_file(pipe, b"lost"))
+    with pytest.raises(OSError, match="no program is reading"), no_waiting():
+        write_file(pipe, b"lost")
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     write_file(pipe, b"content")
 

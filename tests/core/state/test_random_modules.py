@@ -18,12 +18,7 @@ from burnish.core import from_record, into_record
 from ...formats_of_records import SUFFIXES
 from .random_modules import RandomModule  # a neighbour, not the package
 
-
-@pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = pytest.mark.usefixtures("poisoned_memory")
 
 
 def built(seed: int) -> RandomModule:

@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,13 +13,7 @@ from burnish.records.io.helpers import (
     thread_count,
 )
 
-from ..threads import torch_threads
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    with torch_threads(2):
-        yield
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 def test_as_many_threads_are_used_as_torch_computes_with() -> None:

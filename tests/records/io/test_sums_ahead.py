@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from burnish.records import Record, RecordChecksumError
 from burnish.records.io.source import ClosedFileError
 from burnish.records.io.sums_ahead import SumsAhead
 
-from ..threads import torch_threads
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 class Net(nn.Module):
@@ -27,12 +27,6 @@ class Net(nn.Module):
         self.first = nn.Linear(1024, 2048)
         between()
         self.last = nn.Linear(2048, 1024)
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    with torch_threads(2):
-        yield
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from burnish.records.tensors.torch_internals import without_subclasses
 from burnish.records.writing import payload
 from burnish.records.writing.pipeline import Pipeline
 
-from ..threads import torch_threads
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 MANY = {
     **{f"small.{i}": torch.randn(64, 64) for i in range(600)},
@@ -52,12 +53,6 @@ class Unnumbered(io.BytesIO):
     def fileno(self) -> int:
         """Return nothing, as fakes do."""
         return None  # type: ignore[return-value]
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    with torch_threads(2):
-        yield
 
 
 def dumps(record: FlatRecord, n_threads: int, **options: Any) -> bytes:

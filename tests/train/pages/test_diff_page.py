@@ -1,7 +1,6 @@
 """The page of a comparison: the layer that moved most is seen, and all that differs."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +68,6 @@ def test_what_is_the_same_is_said_to_be_so() -> None:
 
     assert content["same"]
     assert content["summary"] == "the same"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
 
 
 @pytest.fixture

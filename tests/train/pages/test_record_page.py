@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +118,6 @@ def test_names_from_files_neither_steer_a_terminal_nor_are_markup(
     assert "<img" not in page
     (shown,) = tensors_of(page)
     assert shown.startswith("\\x1b[2J</script>")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +77,6 @@ def test_nothing_that_a_person_wrote_is_markup() -> None:
 
     assert "<img" not in page
     assert "\x1b" not in page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
 
 
 def opened(browser: Browser, folder: Path, page: str, width: int = 1400) -> str:

@@ -1,7 +1,6 @@
 """The page of a sweep as a browser draws it, and as its text tells it."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +63,6 @@ def test_no_name_is_markup_and_a_link_leaves_no_folder() -> None:
 
     assert "<img" not in page
     assert "%3Cscript" in page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
 
 
 def opened(browser: Browser, folder: Path, width: int = 1300) -> None:
