@@ -26,7 +26,7 @@ from .storage.opening import read_file
 from .storage.replacement import write_text
 from .tree import is_mapping_value
 from .validation.readback import check_read_back
-from .validation.validate import build, build_plain
+from .validation.validate import build
 
 T = TypeVar("T")
 Source = str | os.PathLike[str] | Mapping[str, Any] | None
@@ -64,7 +64,16 @@ def load(
     part = _part(tree, key, name)
     if form is not None and form.name == "yaml":
         _warn_of_interpolations(part, name, key or "")
-    return _build(cls, part, form, name, overrides, ignore_extra, ctx)
+    config: T = build(
+        cls,
+        part,
+        source=name,
+        overrides=overrides,
+        ignore_extra=ignore_extra,
+        ctx=ctx,
+        is_plain=form is not None and not form.has_structs,
+    )
+    return config
 
 
 def loads(
@@ -79,7 +88,15 @@ def loads(
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
     check_config_class(cls, "loads(Config, text)")
     form = config_format_named(format)
-    return _build(cls, form.read(text), form, "", overrides, ignore_extra, ctx)
+    config: T = build(
+        cls,
+        form.read(text),
+        overrides=overrides,
+        ignore_extra=ignore_extra,
+        ctx=ctx,
+        is_plain=not form.has_structs,
+    )
+    return config
 
 
 class DumpOptions(TypedDict, total=False):
@@ -207,32 +224,6 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
         raise error.within(str(path)) from None
     except FileNotFoundError as error:
         raise missing_file(str(path), names_a_config, "a configuration") from error
-
-
-def _build(
-    cls: type[T],
-    tree: object,
-    form: ConfigFormat | None,
-    name: str,
-    overrides: Iterable[str],
-    ignore_extra: bool,
-    ctx: Ctx | None,
-) -> T:
-    """Return the object in ``tree``, which came from ``form`` and the file ``name``."""
-    config: T
-    is_plain = form is not None and not form.has_structs
-    if is_plain and not ignore_extra:
-        config = build_plain(cls, tree, name, overrides, ctx)
-    else:
-        config = build(
-            cls,
-            tree,
-            source=name,
-            overrides=overrides,
-            ignore_extra=ignore_extra,
-            ctx=ctx,
-        )
-    return config
 
 
 def read_text(path: Path) -> str:

@@ -67,12 +67,7 @@ class LiveFile:
         except (OSError, ValueError) as error:
             raise_of_signal(error)
             return self._look_at_nothing()
-        signature = (
-            status.st_ctime_ns,
-            status.st_mtime_ns,
-            status.st_size,
-            status.st_ino,
-        )
+        signature = _signature_of(status)
         if signature == self._known:
             return None
         self._notice(signature)
@@ -97,12 +92,7 @@ class LiveFile:
             raise_of_signal(error)
             return
         if self._is_settled(status):
-            self._known = (
-                status.st_ctime_ns,
-                status.st_mtime_ns,
-                status.st_size,
-                status.st_ino,
-            )
+            self._known = _signature_of(status)
 
     @property
     def is_there(self) -> bool:
@@ -154,6 +144,10 @@ class LiveFile:
         # What was changed while it was read has another signature at the next look.
         self._known = signature
         return reading
+
+
+def _signature_of(status: os.stat_result) -> _Signature:
+    return status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read(file: Path) -> FileReading:

@@ -40,7 +40,7 @@ from ..process.user_warning import warn_user
 from ..schedule.number import schedule_text
 from ..short_text import short_repr, with_article
 from ..tree import NamedStruct, is_mapping_value
-from .validate import build, build_plain
+from .validate import build
 
 HOW_TO_DECLARE = (
     "Declare a type that tells them apart (a Literal field does for classes)"
@@ -67,9 +67,9 @@ def check_read_back(value: object, tree: object, *, ctx: Ctx | None = None) -> N
     if not is_struct_value(value):
         _refuse(first_misread(Any, to_plain(encode(value)), to_plain(tree), ""))
         return
-    read = build if isinstance(tree, NamedStruct) else build_plain
+    is_plain = not isinstance(tree, NamedStruct)
     try:
-        again = read(type(value), tree, source="", ctx=ctx)
+        again = build(type(value), tree, ctx=ctx, is_plain=is_plain)
     except ConfigError as error:
         problems = [
             Problem(p.path, f"cannot be read back: {p.message}") for p in error.problems

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..classes.field_types import Ctx, is_field_type, n_registered
 from ..classes.fields import (
+    MISSING,
     ClassField,
     fields_of,
     is_mapping,
@@ -42,13 +43,21 @@ def build(
     ignore_extra: bool = False,
     added: Rules | None = None,
     ctx: Ctx | None = None,
+    is_plain: bool = False,
 ) -> Any:
     """Return the object of type ``annotation`` that ``tree`` describes.
 
     ``added`` are upgrade rules to try after those that the classes have, ``ctx`` is
-    what `Serializable.deserialize` gets.  Raises ConfigError with every problem at
-    once, each with its path.
+    what `Serializable.deserialize` gets.  A tree that ``is_plain``, of dicts, lists,
+    strings and numbers as in JSON, is read faster where pydantic does all of it.
+    Raises ConfigError with every problem at once, each with its path.
     """
+    is_for_pydantic = is_plain and not (ignore_extra or added)
+    if is_for_pydantic and _is_strict(annotation) and not _has_versions(annotation):
+        overrides = override_texts(overrides)
+        config = _built_by_pydantic(annotation, tree, overrides)
+        if config is not MISSING:
+            return config
     try:
         is_old = _has_versions(annotation) or added
         upgraded = upgrade(annotation, tree, added) if is_old else tree
@@ -62,32 +71,24 @@ def build(
     return put_back(config, preparation.schedules)
 
 
-def build_plain(
-    annotation: object,
-    tree: object,
-    source: str,
-    overrides: Iterable[str] = (),
-    ctx: Ctx | None = None,
-) -> Any:
-    """Return the same as `build` of ``tree``, faster where pydantic does all of it.
+def _built_by_pydantic(annotation: object, tree: object, overrides: list[str]) -> Any:
+    """Return the object of a plain ``tree``; MISSING where `build` has to look closer.
 
-    ``tree`` is what a JSON or YAML text says: dicts, lists, strings and numbers.
+    The class is one of which pydantic alone refuses all that `build` refuses.
     """
-    if _is_strict(annotation) and not _has_versions(annotation):
-        from pydantic import ValidationError
+    from pydantic import ValidationError
 
-        overrides = override_texts(overrides)
-        overridden = apply_overrides(annotation, tree, overrides)
-        try:
-            # `build` reads a struct that bears a name, as in opt=Adam(lr=1), and knows
-            # the digits of a number, of which pydantic would see the nearest float.
-            is_for_pydantic = overridden.is_plain and not has_rounded(overridden.tree)
-            if is_for_pydantic and not overridden.problems:
-                return validator_of(annotation).validate_python(overridden.tree)
-        except ValidationError:
-            # A schedule's text is not a number to pydantic; and our errors say more.
-            pass
-    return build(annotation, tree, source=source, overrides=overrides, ctx=ctx)
+    overridden = apply_overrides(annotation, tree, overrides)
+    # `build` reads a struct that bears a name, as in opt=Adam(lr=1), and knows the
+    # digits of a number, of which pydantic would see the nearest float.
+    is_for_pydantic = overridden.is_plain and not has_rounded(overridden.tree)
+    if overridden.problems or not is_for_pydantic:
+        return MISSING
+    try:
+        return validator_of(annotation).validate_python(overridden.tree)
+    except ValidationError:
+        # A schedule's text is not a number to pydantic; and our errors say more.
+        return MISSING
 
 
 def put_back(config: object, places: Iterable[SchedulePlace]) -> Any:

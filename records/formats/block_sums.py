@@ -4,12 +4,16 @@ They stand behind the sums of the payloads, and are never among the entries
 (docs/format.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import xxhash
 
+from ..entries.entry import Entry
 from ..errors import RecordFormatError
+from ..io.blocked_payload import BlockedPayload
+from ..io.lazy_payload import LazyPayload
 from ..io.sink import Buffer, Sink
 from .layout import DocumentLayout, pieces_of
 
@@ -19,23 +23,17 @@ VERSION = 4
 KEY = "block"
 """The key of the header that says how many bytes a block has."""
 
-LEAST, MOST = 1 << 20, 4 << 20
+_SIZES = (1 << 20, 2 << 20, 4 << 20)
 _FIRST = 5
 """Where the first pad begins, counted from the start of `data`."""
-
-
-def is_block_size(size: object) -> bool:
-    """Return whether ``size`` is 1, 2 or 4 MiB."""
-    return type(size) is int and size in (LEAST, 2 * LEAST, MOST)
 
 
 def take_block_size(header: dict[str, Any], file: str) -> int:
     """Take the size out of ``header``; RecordFormatError if that is none."""
     size = header.pop(KEY, None)
-    if not is_block_size(size):
+    if type(size) is not int or size not in _SIZES:
         raise RecordFormatError(file, f"blocks of {size!r:.40} bytes", "1, 2 or 4 MiB")
-    block: int = size
-    return block
+    return size
 
 
 def block_counts(sizes: Sequence[int], block: int) -> list[int]:
@@ -44,6 +42,36 @@ def block_counts(sizes: Sequence[int], block: int) -> list[int]:
     One that is no longer than a block has none: its own sum says it.
     """
     return [-(-size // block) if size > block else 0 for size in sizes]
+
+
+def payloads_in_blocks(
+    payload_of: Callable[[int, Entry], LazyPayload],
+    block: int,
+    counts: Sequence[int],
+    sums: bytes,
+) -> Callable[[int, Entry], LazyPayload]:
+    """Return what gives the payloads of ``payload_of`` the sums of their blocks.
+
+    ``counts`` says how many each has, and ``sums`` has all of them in a row.
+    """
+    starts = [*accumulate(counts, initial=0)]
+
+    def blocked_payload_of(i: int, entry: Entry) -> LazyPayload:
+        payload = payload_of(i, entry)
+        if not counts[i]:
+            return payload
+        return BlockedPayload(
+            payload.source,
+            payload.path,
+            payload.dtype,
+            payload.shape,
+            payload.place,
+            payload.sum,
+            block=block,
+            block_sums=sums[8 * starts[i] : 8 * starts[i + 1]],
+        )
+
+    return blocked_payload_of
 
 
 class BlockSums:

@@ -9,7 +9,6 @@ Every byte is covered by a sum or has one legal value. Payloads start at multipl
 
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
 
 import xxhash
@@ -30,7 +29,6 @@ from ..header.columns import Column, are_sizes, is_size
 from ..header.file_index import FileIndex
 from ..header.header import plain_of, stored_record
 from ..header.stored_entries import StoredEntries
-from ..io.blocked_payload import BlockedPayload
 from ..io.lazy_payload import LazyPayload, SumTable
 from ..io.sink import Sink
 from ..io.source import Maps, Source, is_remote
@@ -39,7 +37,7 @@ from ..source_errors import wrong_size
 from ..tensors.byte_planes import PLANED
 from ..writing.contents import Contents
 from . import block_sums, document_index, document_parts
-from .block_sums import BlockSums, block_counts
+from .block_sums import BlockSums, block_counts, payloads_in_blocks
 from .bounded_msgpack import MessagePackReader, is_small, pack_bounded
 from .document_index import add_index, open_files, place_entries
 from .layout import ALIGN, LONGEST_BIN, PART, DocumentLayout, place_of
@@ -219,6 +217,11 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
     if version == document_parts.VERSION:
         _sums_of_index(source, data, 0)
         return document_parts.read_index(header, source, _read_beside, document_digest)
+    return _read_payloads(header, source, data, version)
+
+
+def _read_payloads(header: Any, source: Source, data: int, version: int) -> Entries:
+    """Return the record of a document that has its payloads, from ``data`` on."""
     block = None
     if version == block_sums.VERSION:
         block = block_sums.take_block_size(header, source.name)
@@ -244,25 +247,11 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
             bool(planes and planes[i]),
         )
 
-    firsts = [*accumulate(counts, initial=len(entries))] if block is not None else []
-
-    def blocked_payload_of(i: int, entry: Entry) -> LazyPayload:
-        payload = payload_of(i, entry)
-        if block is None or not counts[i]:
-            return payload
-        of_blocks = slice(8 * firsts[i], 8 * firsts[i + 1])
-        return BlockedPayload(
-            source,
-            payload.path,
-            payload.dtype,
-            payload.shape,
-            payload.place,
-            payload.sum,
-            block=block,
-            block_sums=sums[of_blocks],
-        )
-
-    entries.place(payload_of if block is None else blocked_payload_of)
+    if block is None:
+        entries.place(payload_of)
+    else:
+        sums_of_blocks = sums[8 * len(entries) :]
+        entries.place(payloads_in_blocks(payload_of, block, counts, sums_of_blocks))
     set_source(
         record,
         source,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from burnish.config import ConfigError, dumps, load, loads
 from burnish.config.validation.overrides import override_texts
-from burnish.config.validation.validate import build, build_plain
+from burnish.config.validation.validate import build
 
 
 class Optimizer(BaseModel):
@@ -107,7 +107,7 @@ def outcome(call: Any) -> tuple[str, object]:
 def test_overrides_of_a_plain_tree_mean_what_they_mean_everywhere(
     tree: dict[str, object], overrides: list[str]
 ) -> None:
-    quick = outcome(lambda: build_plain(Config, tree, "", overrides))
+    quick = outcome(lambda: build(Config, tree, overrides=overrides, is_plain=True))
 
     assert quick == outcome(lambda: build(Config, tree, overrides=overrides))
 
@@ -121,7 +121,7 @@ def test_overrides_of_a_plain_tree_mean_what_they_mean_everywhere(
 def test_a_union_of_a_plain_tree_means_what_it_means_everywhere(
     tree: dict[str, object],
 ) -> None:
-    quick = outcome(lambda: build_plain(Unions, tree, ""))
+    quick = outcome(lambda: build(Unions, tree, is_plain=True))
 
     assert quick == outcome(lambda: build(Unions, tree))
 
@@ -160,7 +160,9 @@ def test_a_member_of_an_enum_is_one_in_every_format() -> None:
 def test_a_tree_that_was_given_stays_as_it_was() -> None:
     tree: dict[str, Any] = {"optimizer": {"lr": 1}, "widths": [1]}
 
-    config = build_plain(Config, tree, "", ["optimizer.lr=2", "widths.1=5"])
+    config = build(
+        Config, tree, overrides=["optimizer.lr=2", "widths.1=5"], is_plain=True
+    )
 
     assert (config.optimizer.lr, config.widths) == (2, [1, 5])
     assert tree == {"optimizer": {"lr": 1}, "widths": [1]}
@@ -169,7 +171,7 @@ def test_a_tree_that_was_given_stays_as_it_was() -> None:
 def test_overrides_that_are_read_once_are_all_applied() -> None:
     overrides = (text for text in ["name=a", "mixed=1", "optimizer=Optimizer(lr: 2)"])
 
-    config = build_plain(Config, {}, "", overrides)
+    config = build(Config, {}, overrides=overrides, is_plain=True)
 
     assert (config.name, config.mixed, config.optimizer.lr) == ("a", 1, 2)
 
@@ -179,7 +181,7 @@ def test_overrides_that_are_no_list_of_texts_are_refused(overrides: Any) -> None
     with pytest.raises(TypeError, match="list of strings"):
         override_texts(overrides)
     with pytest.raises(TypeError, match="list of strings"):
-        build_plain(Config, {}, "", overrides)
+        build(Config, {}, overrides=overrides, is_plain=True)
 
 
 class Mode(Enum):
