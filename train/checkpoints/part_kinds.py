@@ -52,7 +52,11 @@ from .part import MODULE, RECORD, STATE, VALUE, Part, PartRecord, record_of_part
 from .process_generators import ProcessGenerators
 from .rng import Generators
 from .tied_parts import ties_of
-from .torch_optimizer_shares import check_state_shapes, with_optimizer_shares
+from .torch_optimizer_shares import (
+    check_state_shapes,
+    spread_as_params,
+    with_optimizer_shares,
+)
 from .trained_tensors import TrainedTensors
 
 
@@ -299,9 +303,10 @@ class _TorchOptimizerPart(_StatePart):
         is_of_optimizer = isinstance(state, dict) and "param_groups" in state
         if not is_of_optimizer:
             return state  # of something else, which the optimizer refuses
-        return in_order_of_params(
+        state = in_order_of_params(
             self.value, self.modules, described_in(record), state, record.reading.file
         )
+        return spread_as_params(self.value, state)
 
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction

@@ -4,7 +4,7 @@ A state dict has them by the number of the parameter, as it is in one process; e
 cut as the parameter that it comes to, which has that number or that name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -17,7 +17,7 @@ from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.nest import is_nest
 from ...records.sharded.share_payload import with_shares
-from ...records.tensors.shares import is_sharded
+from ...records.tensors.shares import is_sharded, share_of
 from ..plain_records import value_of
 from .param_names import described_in, in_order_of_params
 
@@ -63,11 +63,9 @@ def with_optimizer_shares(
         )
     except RecordError:
         return record  # the fill says what is wrong with it
-    params = chain.from_iterable(group["params"] for group in optimizer.param_groups)
-    groups = state_dict["param_groups"]
-    numbers = chain.from_iterable(group["params"] for group in groups)
     likes: dict[str, Any] = {}
-    for number, param in zip(numbers, params, strict=False):
+    groups = optimizer.param_groups
+    for number, param in _by_number(groups, state_dict["param_groups"]):
         if is_sharded(param):
             values = state_dict["state"].get(number, {}).values()
             likes.update({paths[id(v)]: param for v in values if id(v) in paths})
@@ -75,6 +73,41 @@ def with_optimizer_shares(
 
 
 _KEYS = {"state", "param_groups"}
+
+
+def spread_as_params(
+    optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a state dict whose states are DTensors where their parameters are.
+
+    Those that were read whole are cut: a mesh of one process has DTensors too.
+    """
+    groups, states = optimizer.param_groups, dict(state_dict.get("state", {}))
+    for number, param in _by_number(groups, state_dict["param_groups"]):
+        state = states.get(number)
+        if hasattr(param, "device_mesh") and isinstance(state, Mapping):
+            states[number] = {
+                key: share_of(value, param) if _is_whole(value, param) else value
+                for key, value in state.items()
+            }
+    return {**state_dict, "state": states}
+
+
+def _is_whole(value: object, param: torch.Tensor) -> bool:
+    return (
+        isinstance(value, torch.Tensor)
+        and value.shape == param.shape
+        and not hasattr(value, "device_mesh")
+    )
+
+
+def _by_number(
+    groups: Iterable[Mapping[str, Any]], stored_groups: Iterable[Mapping[str, Any]]
+) -> Iterable[tuple[int, Any]]:
+    """Return the parameters of an optimizer with the numbers of their states."""
+    params = chain.from_iterable(group["params"] for group in groups)
+    numbers = chain.from_iterable(group["params"] for group in stored_groups)
+    return zip(numbers, params, strict=False)
 
 
 def outline_of(record: FlatRecord) -> tuple[dict[int, str], Any]:

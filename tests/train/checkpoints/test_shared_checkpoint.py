@@ -342,7 +342,12 @@ def as_it_is(net: Any) -> Any:
     return net
 
 
-WAYS = [(fsdp, 2, fsdp, 3), (fsdp, 2, as_it_is, 1), (as_it_is, 1, fsdp, 2)]
+WAYS = [
+    (fsdp, 2, fsdp, 3),
+    (fsdp, 2, fsdp, 1),
+    (fsdp, 2, as_it_is, 1),
+    (as_it_is, 1, fsdp, 2),
+]
 
 
 @pytest.mark.parametrize(("spread", "n", "later", "n_later"), WAYS)
