@@ -103,15 +103,21 @@ def _add_tensors(
     content: ModuleContent, places: Places, ids: dict[int, ParamId]
 ) -> None:
     by_tensor: dict[int, Entry] = {}
+    transient_by_tensor: dict[int, Entry] = {}
     views = _Views()
     ties: dict[int, dict[str, None]] = {}
     # 5,000 modules pass here at every save: one loop, and few calls in it.
     for path, kind, tensor in named_tensors(places, content.extra):
         key = id(tensor)
-        known_entry = by_tensor.get(key)
+        # A tensor that is in torch's state dict at some of its paths only has two
+        # entries, or it would be missing where transient ones are left out.
+        alike_kinds = transient_by_tensor if kind == "transient" else by_tensor
+        known_entry = alike_kinds.get(key)
         if known_entry is not None:
             if path != known_entry.path:
                 ties.setdefault(id(known_entry), {})[path] = None
+            if kind == "parameter" and known_entry.kind == "buffer":
+                _set_parameter(known_entry, tensor, ids)
             continue
         address = _ordinary_address(tensor)
         if not address:
@@ -123,18 +129,23 @@ def _add_tensors(
         known_entry = views.alike(address, kind, tensor) if is_shared else None
         if known_entry is not None:
             ties.setdefault(id(known_entry), {})[path] = None
-            content.twins.setdefault(known_entry.path, []).append(tensor)
-            by_tensor[key] = known_entry
+            twin: Any = tensor
+            if kind == "parameter" and known_entry.kind == "buffer":
+                twin = known_entry.source
+                _set_parameter(known_entry, tensor, ids)
+            content.twins.setdefault(known_entry.path, []).append(twin)
+            alike_kinds[key] = known_entry
             continue
         try:
-            entry = _entry_of(path, kind, tensor, ids.get(key))
+            param_id = ids.get(key) if kind == "parameter" else None
+            entry = _entry_of(path, kind, tensor, param_id)
         except RuntimeError as error:
             raise_of_signal(error)
             problem = unreadable(tensor) or "a tensor without a shape"
             content.formless[path] = problem, _formless_entry(path, kind, tensor)
             continue
         content.entries.append(entry)
-        by_tensor[key] = entry
+        alike_kinds[key] = entry
         # Empty tensors may lie anywhere, and share nothing.
         if address and 0 not in entry.shape:
             if is_shared:
@@ -164,6 +175,15 @@ def _entry_of(path: str, kind: Kind, tensor: Tensor, param_id: ParamId | None) -
     if len(shape) > 3:
         entry.memory_format = memory_format_of(tensor)
     return entry
+
+
+def _set_parameter(entry: Entry, tensor: Tensor, ids: dict[int, ParamId]) -> None:
+    """Let an entry be that of a parameter, of which it has only met a buffer so far.
+
+    A module's buffers come before the parameters of its children.
+    """
+    entry.kind, entry.source, entry.id = "parameter", tensor, ids.get(id(tensor))
+    entry.requires_grad = tensor.requires_grad
 
 
 def _formless_entry(path: str, kind: Kind, tensor: object) -> Entry:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,48 @@ def test_kinds_tell_persistent_buffers_from_others() -> None:
     kinds = {entry.path: entry.kind for entry in record.entries()}
     assert kinds == {"l.weight": "parameter", "l.bias": "parameter", "f": "transient"}
     assert "f" not in record.to_state_dict()
+
+
+def over_weight(tensor_of: Callable[[Any], Any], *, persistent: bool) -> nn.Module:
+    """Return a module with a buffer that comes before the parameter it looks at."""
+    net = nn.Module()
+    net.layer = nn.Linear(2, 2, bias=False)
+    net.register_buffer("table", tensor_of(net.layer.weight), persistent=persistent)
+    return net
+
+
+@pytest.mark.parametrize("tensor_of", [lambda w: w, lambda w: w.detach()])
+def test_a_parameter_is_stored_as_one_though_a_buffer_came_first(
+    tensor_of: Callable[[Any], Any],
+) -> None:
+    net = over_weight(tensor_of, persistent=True)
+    (param,) = burnish.named_params(net)
+    burnish.freeze(net)
+
+    (entry,) = burnish.open_record(burnish.save_record(net, precision="half")).entries()
+    again = over_weight(tensor_of, persistent=True)
+    loaded = burnish.from_record(lambda: again, burnish.save_record(net))
+
+    assert (entry.path, entry.ties) == ("table", ("layer.weight",))
+    assert (entry.kind, entry.id, entry.dtype) == ("parameter", param.id, torch.half)
+    assert next(iter(burnish.named_params(loaded))).id == param.id
+    assert not loaded.get_parameter("layer.weight").requires_grad
+
+
+@pytest.mark.parametrize("tensor_of", [lambda w: w, lambda w: w.detach()])
+def test_a_parameter_is_stored_though_a_buffer_that_is_left_out_came_first(
+    tensor_of: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "net.safetensors"
+    net, again = (over_weight(tensor_of, persistent=False) for _ in range(2))
+
+    burnish.save_record(net, file)
+    burnish.load_record(again, file)
+
+    assert list(into_record(net).to_state_dict()) == ["layer.weight"]
+    assert torch.equal(
+        again.get_parameter("layer.weight"), net.get_parameter("layer.weight")
+    )
 
 
 def test_entries_know_the_order_of_dimensions_in_memory() -> None:
