@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from ...config.process.interrupts import suppressed
+from ...records.errors import ForeignFileError
+from ...records.format_names import format_of_suffix
 from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, path_or_url
 from ...records.io.save_handle import join_saves
+from ...records.source_errors import folder_error
 from ..checkpoints.folders import recover
 from ..checkpoints.manifest import FILE
 
@@ -30,6 +33,25 @@ def is_checkpoint(path: object) -> bool:
         with suppressed(OSError):
             recover(place.parent)
     return size_at(place / FILE) is not None
+
+
+def refuse_other_sources(path: object) -> None:
+    """Raise where ``path`` is a folder or a record, which Lightning cannot read either.
+
+    IsADirectoryError says what the folder holds, `ForeignFileError` what to pass.
+    """
+    place = place_at(path)
+    if not isinstance(place, Path):
+        return
+    if place.is_dir():
+        raise folder_error(str(place))
+    form = format_of_suffix(place.name)
+    if form is not None and form[0] != "torch" and place.is_file():
+        cure = "burnish.load_record(module, file) fills a module from it."
+        if is_checkpoint(place.parent):
+            cure = f"Pass the folder that it is a part of, {str(place.parent)!r}."
+        found, expected = "a record", "a checkpoint of a trainer"
+        raise ForeignFileError(str(place), found, expected, cure)
 
 
 def place_at(path: Any) -> Place:

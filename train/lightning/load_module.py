@@ -14,7 +14,7 @@ from ...records.entries.entries import with_parts
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record import Record
-from .checkpoint_folder import STORED, is_checkpoint
+from .checkpoint_folder import STORED, is_checkpoint, refuse_other_sources
 from .chosen_weights import LEFT_OUT
 from .record_io import read_checkpoint
 
@@ -45,6 +45,7 @@ def load_lightning(
         checkpoint = read_checkpoint(path, map_location)
         is_strict = True if strict is None else strict
         return _from_records(cls, checkpoint, hparams_file, kwargs, is_strict)
+    refuse_other_sources(path)
     if hparams_file is None:
         module: M | None = rebuilt(cls, path, map_location, strict, **kwargs)
         if module is not None:
@@ -109,7 +110,7 @@ def _factory(
     parameters = inspect.signature(cls).parameters
     if isinstance(name, str) and name in parameters and name not in hparams:
         hparams = {name: hparams}
-    arguments = _accepted_arguments(cls, {**hparams, **kwargs})
+    arguments = {**_accepted_arguments(cls, hparams), **kwargs}
     return lambda: cls(**arguments)
 
 

@@ -46,6 +46,7 @@ from .checkpoint_folder import (
     TRAINING,
     is_checkpoint,
     place_at,
+    refuse_other_sources,
 )
 from .chosen_weights import LEFT_OUT, carried_over, left_out_of, live_values
 
@@ -257,8 +258,6 @@ class RecordIO(CheckpointIO):
     ) -> dict[str, Any]:
         """Return what was saved, every byte verified. Raises `RecordError`."""
         self.finish()
-        if not is_checkpoint(path) and Path(path).is_dir():
-            raise FileNotFoundError(f"{path} is a folder without {FILE}")
         if is_checkpoint(path) and isinstance(place_at(path), Path):
             self._last = Path(path).resolve()
         reading = ReadingIO(self.module)
@@ -298,6 +297,7 @@ class ReadingIO(TorchCheckpointIO):
         """Return what was saved. Raises `RecordError` for a damaged folder."""
         if is_checkpoint(path):
             return read_checkpoint(path, map_location, self.module)
+        refuse_other_sources(path)
         place: Any = map_location or torch.device("cpu")
         loaded: dict[str, Any] = super().load_checkpoint(path, place, weights_only)
         return loaded

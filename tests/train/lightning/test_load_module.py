@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from burnish.records.errors import ForeignFileError
+from burnish.train import load_lightning
+
 from .models import SHORT_RUNS, Net, Width, data, run_of, trainer
 
 torch.set_num_threads(1)
@@ -81,3 +84,30 @@ def test_the_argument_of_a_model_may_have_any_name(
 
     assert again.thparams == model.thparams
     assert torch.equal(again.layer.weight, model.layer.weight)
+
+
+def test_an_argument_that_the_class_does_not_have_is_an_error(tmp_path: Path) -> None:
+    run_of(tmp_path, 1, {}, None)
+
+    with pytest.raises(TypeError, match="unexpected keyword argument 'widht'"):
+        load_lightning(Net, tmp_path / "checkpoints/last", widht=3)
+
+
+@pytest.mark.parametrize("reads", ["load_lightning", "ckpt_path"])
+def test_a_path_beside_a_checkpoint_is_an_error_that_names_the_checkpoint(
+    tmp_path: Path, reads: str
+) -> None:
+    run_of(tmp_path, 1, {}, None)
+    run, last = tmp_path / "checkpoints", tmp_path / "checkpoints/last"
+
+    def read(path: Path) -> None:
+        if reads == "load_lightning":
+            load_lightning(Net, path)
+        else:
+            model = Net({"checkpoint": None})
+            trainer(tmp_path, 2).fit(model, datamodule=data(), ckpt_path=path)
+
+    with pytest.raises(IsADirectoryError, match=r"with checkpoints in .*last"):
+        read(run)
+    with pytest.raises(ForeignFileError, match=f"Pass the folder .*{last}'"):
+        read(last / "model.mpk")
