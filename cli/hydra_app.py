@@ -137,7 +137,7 @@ def _config_name(name: str | None, folder: Path) -> str:
     if not folder.is_dir():
         raise ValueError(f"there is no folder of configurations at {folder}")
     files = sorted(file.stem for file in folder.glob("*.yaml"))
-    available = f"In {folder} there are: {', '.join(files) or 'none'}."
+    available = f"{folder} has {', '.join(files) or 'no .yaml file'}."
     if name is None:
         raise ValueError(f"--config-name is needed. {available}")
     stem = name.removesuffix(".yaml")

@@ -132,6 +132,8 @@ def test_a_folder_of_more_groups_is_looked_into(groups: Path) -> None:
     [
         ("max_epoch=1", "unknown key 'max_epoch'.*max_epochs.*[+]max_epoch=1 adds"),
         ("op=adam", "unknown key 'op'. Did you mean 'opt'?"),
+        ("lr=1", r"unknown key 'lr'. Did you mean 'optimizer.kwargs.lr'\?"),
+        ("optimizer.lr=1", r"has no 'lr'. Did you mean 'optimizer.kwargs.lr'\?"),
     ],
 )
 def test_an_unknown_key_is_told_the_nearest(

@@ -16,29 +16,43 @@ def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
     What is not a number where its default is one is a problem too. A class that takes
     any name, or does not say which it takes, has none.
     """
-    try:
-        parameters = [*signature(cls).parameters.values()]
-    except (TypeError, ValueError):
+    arguments = _arguments(cls)
+    if arguments is None:
         return []
-    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
-        return []
-    is_simple = isinstance(cls, type) and issubclass(cls, SimpleOptimizer)
-    # All but ours begin with what they optimize, or schedule.
-    names = {p.name: p for p in (parameters if is_simple else parameters[1:])}
-    allowed = [*names, "lr"] if is_simple else [*names]
     unknown = [
-        Problem(name, _unknown(cls, name, allowed))
+        Problem(name, _unknown(cls, name, [*arguments]))
         for name in kwargs
-        if name not in allowed
+        if name not in arguments
     ]
     missing = [
         Problem(name, f"missing: {cls.__name__} requires it")
-        for name, parameter in names.items()
+        for name, parameter in arguments.items()
         if name not in kwargs and _is_needed(parameter)
     ]
-    defaults = {"lr": 0.0} if is_simple else {}
-    defaults |= {name: parameter.default for name, parameter in names.items()}
+    defaults = {name: parameter.default for name, parameter in arguments.items()}
     return unknown + missing + _unlike_defaults(kwargs, defaults)
+
+
+def argument_names(cls: Any) -> list[str]:
+    """Return the arguments that a config may have for ``cls``; none if any will do."""
+    return [*(_arguments(cls) or ())]
+
+
+def _arguments(cls: Any) -> dict[str, Parameter] | None:
+    """Return what a config may have for ``cls``, by name; None if any name will do."""
+    try:
+        parameters = [*signature(cls).parameters.values()]
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        return None
+    if isinstance(cls, type) and issubclass(cls, SimpleOptimizer):
+        # `bind` takes the rate, beside the module.
+        parameters.append(Parameter("lr", Parameter.KEYWORD_ONLY, default=0.0))
+    else:
+        # All others begin with what they optimize, or schedule.
+        del parameters[0]
+    return {parameter.name: parameter for parameter in parameters}
 
 
 def is_number(value: object) -> bool:

@@ -13,7 +13,7 @@ from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..class_lookup import optimizer_named, scheduler_named, user_class
 from ..hparams import OptimizerHparams
-from .argument_names import are_numbers, argument_problems, is_number
+from .argument_names import are_numbers, argument_names, argument_problems, is_number
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
@@ -248,7 +248,7 @@ def known_path(tree: Any, path: str) -> bool | None:
 
 
 def known_names(tree: Any) -> list[str]:
-    """Return the paths of all fields, for suggestions."""
+    """Return the paths of all fields and arguments, for suggestions."""
     names: list[str] = []
     for section in SECTIONS:
         cls: object = RunHparams
@@ -259,7 +259,19 @@ def known_names(tree: Any) -> list[str]:
                 continue
             cls = (model_class if section == MODEL else data_class).hparams_schema
         names += [f"{section}.{name}" for name in _names(cls)]
+        if section == MODEL:
+            names += [f"{KWARGS}.{name}" for name in _optimizer_arguments(tree, cls)]
     return names
+
+
+def _optimizer_arguments(tree: dict[str, Any], schema: object) -> list[str]:
+    """Return the arguments of the optimizer that ``tree`` chooses, if it names one."""
+    try:
+        model = _section(schema, tree, MODEL, "")
+        cls = optimizer_named(model.optimizer.module_name, may_import=True)
+    except (ConfigError, ValueError, TypeError):
+        return []
+    return argument_names(cls)
 
 
 def _knows(cls: object, parts: list[str]) -> bool | None:
