@@ -292,6 +292,11 @@ def _is_omegaconf(source: object) -> bool:
 def _container(source: Any) -> Any:
     """Return a tree of plain containers, interpolations of OmegaConf resolved."""
     if not _is_omegaconf(source):
+        if not is_mapping_value(source):
+            raise TypeError(
+                f"load: found {short_repr(source)}, expected a file, a dict or None, "
+                "and then the overrides: load(Config, 'config.yaml', ['a.b=1'])"
+            )
         return source if type(source) is dict else dict(source)
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException

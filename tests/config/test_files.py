@@ -1,3 +1,4 @@
+import io
 import json
 import pickle
 from dataclasses import dataclass, field
@@ -278,6 +279,12 @@ def test_a_file_where_the_class_is_expected_is_answered_with_the_right_order() -
         texts("(n: 1)", Config)
     with pytest.raises(TypeError, match=r"is Config\(.*expected a file: dump\(config"):
         dump("c.json", Config())  # type: ignore[call-overload]  # swapped
+
+
+@pytest.mark.parametrize("source", [["n=3"], 3, io.StringIO("n: 3")])
+def test_what_is_neither_a_file_nor_a_mapping_is_refused(source: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected a file, a dict or None, and then"):
+        load(Config, source)
 
 
 def test_the_method_load_takes_overrides_where_the_function_does(
