@@ -210,24 +210,21 @@ def _own_fields(cls: type) -> list[str]:
 def _refuse_parameters(
     cls: type, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
-    """Raise TypeError for ``AdamW(net.parameters(), lr=1e-3)``, torch's habit."""
-    names = (
-        {f.name for f in dataclasses.fields(cls)}
-        if dataclasses.is_dataclass(cls)
-        else set[str]()
-    )
-    unknown = kwargs.keys() - names
+    """Raise TypeError for ``AdamW(net.parameters(), lr=1e-3)``, or ``AdamW(1e-3)``."""
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    unknown = kwargs.keys() - {field.name for field in fields}
     if unknown:
         refuse_options_of_torch(cls.__name__, unknown)
     takes_tensors = bool(args) and (
         hasattr(args[0], "named_parameters")
         or (isinstance(args[0], Iterable) and not isinstance(args[0], str | tuple))
     )
-    if takes_tensors or unknown & {"lr", "params"}:
+    takes_rate = bool(args) and bool(fields) and all(f.kw_only for f in fields)
+    if takes_tensors or takes_rate or unknown & {"lr", "params"}:
         options = ", ".join(
             f"{k}={v!r}" for k, v in kwargs.items() if k not in ("lr", "params")
         )
-        lr = kwargs.get("lr", "1e-3")
+        lr = kwargs.get("lr", "1e-3" if takes_tensors or not args else args[0])
         raise TypeError(
             f"{cls.__name__} takes hyperparameters only; the module and the learning "
             f"rate go to bind: {cls.__name__}({options}).bind(net, lr={lr})"

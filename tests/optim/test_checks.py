@@ -69,6 +69,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "lr as a function": (lambda: bound(AdamW(), lr=abs), "LambdaLR"),
     "foreach": (lambda: AdamW(foreach=True), "engine_report"),  # type: ignore[call-arg]
     "capturable": (lambda: AdamW(capturable=True), "CUDA graphs"),  # type: ignore[call-arg]
+    "a rate": (lambda: Lion(0.1), r"Lion\(\)\.bind\(net, lr=0\.1\)"),  # type: ignore[misc]
     "of LBFGS": (lambda: LBFGS(foreach=True), "engine_report"),  # type: ignore[call-arg]
     "to bind": (lambda: bound(AdamW(), capturable=True), "CUDA graphs"),
     "to LBFGS": (lambda: LBFGS().bind(layers(), foreach=True), "does not need it"),  # type: ignore[call-arg]
