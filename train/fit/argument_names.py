@@ -33,7 +33,7 @@ def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
     return unknown + missing + _unlike_defaults(kwargs, defaults)
 
 
-def argument_names(cls: Any) -> list[str]:
+def configurable_arguments(cls: Any) -> list[str]:
     """Return the arguments that a config may have for ``cls``; none if any will do."""
     return [*(_arguments(cls) or ())]
 

@@ -13,7 +13,12 @@ from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ..class_lookup import optimizer_named, scheduler_named, user_class
 from ..hparams import OptimizerHparams
-from .argument_names import are_numbers, argument_names, argument_problems, is_number
+from .argument_names import (
+    are_numbers,
+    argument_problems,
+    configurable_arguments,
+    is_number,
+)
 
 MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
@@ -271,7 +276,7 @@ def _optimizer_arguments(tree: dict[str, Any], schema: object) -> list[str]:
         cls = optimizer_named(model.optimizer.module_name, may_import=True)
     except (ConfigError, ValueError, TypeError):
         return []
-    return argument_names(cls)
+    return configurable_arguments(cls)
 
 
 def _knows(cls: object, parts: list[str]) -> bool | None:
