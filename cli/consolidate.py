@@ -4,8 +4,12 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from ..config.printable import printable
 from ..config.short_text import quantity
+from ..records.io.remote.address import size_at
 from .errors import answering
+from .json_output import print_json
+from .terminal import saving_bar
 from .words import add_json, parser
 
 ABOUT = "make one file of a record that lies in a folder of parts"
@@ -33,10 +37,7 @@ def _parser() -> ArgumentParser:
 
 
 def _run(options: Namespace) -> int:
-    from ..config.printable import printable
-    from ..records.io.remote.address import size_at
     from ..train.inspection.conversion import consolidate_folder
-    from .terminal import saving_bar
 
     name = printable(os.path.basename(options.out))
     with saving_bar(f"writing {name}") as progress:
@@ -45,8 +46,6 @@ def _run(options: Namespace) -> int:
         )
     facts = {"source": options.folder, "target": options.out}
     if options.json:
-        from .json_output import print_json
-
         size = size_at(options.out)
         print_json("consolidate", {**facts, "n_entries": n, "n_bytes": size})
     else:

@@ -7,10 +7,17 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..config.printable import printable
 from ..config.process.user_traceback import print_error
 from ..config.short_text import quantity
-from .errors import answering, told_errors
+from ..config.storage.replacement import new_folder
+from ..records.errors import PrecisionError
+from ..records.format_names import format_of_suffix, suffix_of, suffixes
+from ..records.io.remote.address import is_url, size_at
+from .errors import TOLD_ERRORS, answering
+from .json_output import print_json
 from .target import find_target
+from .terminal import saving_bar
 from .words import add_json, parser
 
 ABOUT = "write records in another format, precision, or with other names"
@@ -63,8 +70,6 @@ def _run(options: Namespace) -> int:
     with _folder_of([target for _, target in pairs] if has_folder else []):
         results = [_converted(*pair, reading, options) for pair in pairs]
     if options.json:
-        from .json_output import print_json
-
         print_json("convert", {"files": results})
     n_failed = sum(row["problem"] is not None for row in results)
     if n_failed and len(results) > 1:
@@ -79,17 +84,14 @@ def _converted(
     source: str, target: str, reading: Mapping[str, Any], options: Namespace
 ) -> dict[str, Any]:
     """Convert a file and tell of it; return its row of the document."""
-    from ..config.printable import printable
-    from ..records.io.remote.address import size_at
     from ..train.inspection.conversion import convert_file
-    from .terminal import saving_bar
 
     row: dict[str, Any] = {"source": source, "target": target}
     name = printable(os.path.basename(source))
     try:
         with saving_bar(f"converting {name}") as progress, _words_of_options():
             n = convert_file(source, target, progress=progress, **reading)
-    except told_errors() as error:
+    except TOLD_ERRORS as error:
         print_error(error)
         return row | {"n_entries": None, "n_bytes": None, "problem": str(error)}
     if not options.json:
@@ -100,8 +102,6 @@ def _converted(
 @contextmanager
 def _words_of_options() -> Generator[None]:
     """Let a value that does not fit be told with the options that there are here."""
-    from ..records.errors import PrecisionError
-
     try:
         yield
     except PrecisionError as error:
@@ -117,7 +117,6 @@ def _words_of_options() -> Generator[None]:
 
 def _check_words(options: Namespace) -> None:
     """Raise ValueError for words that do not go together."""
-    from ..records.format_names import format_of_suffix
     from ..records.precision import NAMED, precision_hint
 
     if "" in (*options.sources, options.target):
@@ -173,9 +172,6 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _folder_of(targets: Iterable[str]) -> Generator[None]:
     """Make the folder of several targets, and leave none in which nothing is."""
-    from ..config.storage.replacement import new_folder
-    from ..records.io.remote.address import is_url
-
     folder = next((os.path.dirname(file) for file in targets if not is_url(file)), "")
     with new_folder(folder):
         yield
@@ -208,7 +204,5 @@ def _pairs(options: Namespace) -> list[tuple[str, str]]:
 
 
 def _stem(file: str) -> str:
-    from ..records.format_names import suffix_of, suffixes
-
     name = os.path.basename(file.rstrip("/"))
     return name.removesuffix(suffix_of(name.lower(), suffixes()))

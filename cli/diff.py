@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..config.printable import printable, printable_name
 from ..config.short_text import quantity
 from .errors import answering
 from .html_file import add_html, write_html
+from .json_output import print_json
+from .terminal import console, print_line, saving_bar
 from .words import add_json, parser
 
 ABOUT = "compare two checkpoints: names, shapes, dtypes, values, hyperparameters"
@@ -44,7 +47,6 @@ def _parser() -> ArgumentParser:
 
 def _run(options: Namespace) -> int:
     from ..train.inspection.diff import diff
-    from .terminal import saving_bar
 
     label = f"comparing with {os.path.basename(options.b)}"
     with saving_bar(label) as progress:
@@ -60,8 +62,6 @@ def _run(options: Namespace) -> int:
 
         write_html(options.html, diff_page(result), is_quiet=options.json)
     if options.json:
-        from .json_output import print_json
-
         print_json("diff", _as_data(result))
     elif options.html is not None:
         print(result.summary())
@@ -71,9 +71,7 @@ def _run(options: Namespace) -> int:
 
 
 def _print(result: Any, *, is_whole: bool) -> None:
-    from ..config.printable import printable
     from ..train.inspection.diff_sections import diff_sections
-    from .terminal import console, print_line
 
     output = console()
     print_line(output, f"A: {printable(result.a)}")
@@ -101,9 +99,6 @@ def _print(result: Any, *, is_whole: bool) -> None:
 
 
 def _print_layers(output: Any, layers: Sequence[Any], *, is_whole: bool) -> None:
-    from ..config.printable import printable_name
-    from .terminal import print_line
-
     most = len(layers) if is_whole else 6
     print_line(output, "layers that moved most:")
     width = max(len(printable_name(layer.path)) for layer in layers[:most])
@@ -119,7 +114,6 @@ def _table(changes: Sequence[Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from ..config.printable import printable_name
     from ..train.inspection.diff_result import share_text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable
 
+from ..records.io.remote.address import open_in_order
+
 _PIECE = 1 << 20
 
 
@@ -12,7 +14,6 @@ def sha256_of(file: str, advance: Callable[[int], object] = lambda count: None) 
     ``advance`` is called with how many bytes more are done.
     """
     digest = hashlib.sha256()
-    from ..records.io.remote.address import open_in_order
 
     with open_in_order(file) as stream:
         while piece := stream.read(_PIECE):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from .json_output import print_json
+from .terminal import console, print_line
 from .words import add_json, parser
 
 ABOUT = "print versions, optional parts, engines and the compiler, and test itself"
@@ -52,8 +54,6 @@ def main(argv: Sequence[str]) -> int:
     packages, facts = package_versions(), torch_facts()
     tests = [test(name, act) for name, act in _TESTS.items()]
     if options.json:
-        from .json_output import print_json
-
         print_json("doctor", {"versions": packages, "torch": facts, "tests": tests})
     else:
         _print(packages, facts, tests)
@@ -173,8 +173,6 @@ def _print(
     facts: Mapping[str, object],
     tests: Sequence[Mapping[str, object]],
 ) -> None:
-    from .terminal import console, print_line
-
     output = console()
     for name, version in packages.items():
         extra = PACKAGES.get(name, "")

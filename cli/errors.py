@@ -3,19 +3,16 @@
 from collections.abc import Callable
 
 from ..config.process.user_traceback import print_error
+from ..records.errors import RecordError
+
+TOLD_ERRORS = (RecordError, OSError, ValueError, KeyError, ImportError)
+"""What is told in words: errors of files, and of what was asked."""
 
 
 def answering(act: Callable[[], int]) -> int:
     """Return the status that ``act`` returns, or tell its error and return 2."""
     try:
         return act()
-    except told_errors() as error:
+    except TOLD_ERRORS as error:
         print_error(error)
         return 2
-
-
-def told_errors() -> tuple[type[Exception], ...]:
-    """Return the errors that are told in words: of files, and of what was asked."""
-    from ..records.errors import RecordError
-
-    return (RecordError, OSError, ValueError, KeyError, ImportError)

@@ -2,6 +2,9 @@
 
 from argparse import ArgumentParser, ArgumentTypeError
 
+from ..config.printable import printable
+from ..config.storage.replacement import write_text
+
 
 def add_html(words: ArgumentParser) -> None:
     """Let a command be asked for a page."""
@@ -23,9 +26,6 @@ def html_file(name: str) -> str:
 
 def write_html(file: str, text: str, *, is_quiet: bool) -> None:
     """Write the page in place of an older one, and say so; OSError with the cure."""
-    from ..config.printable import printable
-    from ..config.storage.replacement import write_text
-
     write_text(file, text)
     if not is_quiet:
         print(f"{printable(file)}: {len(text) / 1000:,.0f} kB, for any browser")

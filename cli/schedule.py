@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .errors import answering
+from .json_output import print_json
+from .terminal import console
 from .words import add_json, parser
 
 if TYPE_CHECKING:
@@ -57,8 +59,6 @@ def _run(options: Namespace) -> int:
 
 
 def _print_json(schedule: "Schedule", xs: Sequence[float] | None) -> None:
-    from .json_output import print_json
-
     samples = schedule.samples(101) if xs is None else [(x, schedule(x)) for x in xs]
     content = {
         "text": schedule.text,
@@ -72,8 +72,6 @@ def _print_json(schedule: "Schedule", xs: Sequence[float] | None) -> None:
 
 def _draw(schedule: "Schedule") -> None:
     """Print the curve in blocks, its values beside it and its points below."""
-    from .terminal import console
-
     width = min(console().width, 100)
     labels = [f"{value:.4g}" for value in _scale(schedule)]
     margin = max(map(len, labels)) + 2

@@ -4,8 +4,11 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from ..config.printable import printable
 from ..config.short_text import quantity
 from .errors import answering
+from .json_output import print_json
+from .terminal import saving_bar
 from .words import add_json, parser
 
 ABOUT = "cut a record by rows into a folder of parts, for any number of processes"
@@ -35,9 +38,7 @@ def _parser() -> ArgumentParser:
 
 
 def _run(options: Namespace) -> int:
-    from ..config.printable import printable
     from ..train.inspection.conversion import shard_file
-    from .terminal import saving_bar
 
     name = printable(os.path.basename(options.file))
     with saving_bar(f"cutting {name}") as progress:
@@ -50,8 +51,6 @@ def _run(options: Namespace) -> int:
         )
     facts = {"source": options.file, "target": options.folder}
     if options.json:
-        from .json_output import print_json
-
         print_json("shard", {**facts, "n_entries": n, "n_parts": options.parts})
     else:
         folder, source = printable(options.folder), printable(options.file)

@@ -8,9 +8,14 @@ from dataclasses import asdict
 from itertools import chain
 from typing import Any, TypeAlias
 
+from ..config.printable import printable
+from ..config.spelling import did_you_mean
+from ..records.io.remote.address import size_at
 from .digest import sha256_of
 from .errors import answering
 from .html_file import add_html, write_html
+from .json_output import print_json
+from .terminal import console, print_line, progress_bar, saving_bar
 from .words import add_json, parser
 
 ABOUT = "look into a checkpoint: what it is, its tensors by module, their statistics"
@@ -53,7 +58,6 @@ def _parser() -> ArgumentParser:
 
 def _run(options: Namespace) -> int:
     from ..train.inspection.stored_parts import stored_parts
-    from .terminal import saving_bar
 
     with saving_bar(f"opening {_name_of(options.file)}"):
         opened = stored_parts(options.file)
@@ -62,8 +66,6 @@ def _run(options: Namespace) -> int:
 
 
 def _name_of(file: str) -> str:
-    from ..config.printable import printable
-
     return printable(os.path.basename(file.rstrip("/")) or file)
 
 
@@ -86,10 +88,8 @@ def _show(source: Any, options: Namespace) -> int:
 def _write_page(
     source: Any, views: Sequence[Any], digests: Digests, options: Namespace
 ) -> None:
-    from ..config.printable import printable
     from ..train.pages.record_page import record_page
     from .facts import lines_of_part, lines_of_source
-    from .terminal import saving_bar
 
     name = os.path.basename(source.source.rstrip("/")) or source.source
     lines = [*lines_of_source(source)]
@@ -105,10 +105,7 @@ def _write_page(
 
 def _digests(view: Any) -> dict[str, str]:
     """Return the sum of each file of a record, which may lie in several."""
-    from ..config.printable import printable
-    from ..records.io.remote.address import size_at
     from ..train.inspection.stored_files import files_of_record
-    from .terminal import progress_bar
 
     sums: dict[str, str] = {}
     for file in files_of_record(view.record):
@@ -120,8 +117,6 @@ def _digests(view: Any) -> dict[str, str]:
 
 def _lines_of_digests(digests: Digests, i: int) -> Iterator[str]:
     """Yield the lines of a part, if digests were asked for."""
-    from ..config.printable import printable
-
     for file, digest in digests[i].items() if digests else ():
         name = f" {printable(file)}" if len(digests[i]) > 1 else ""
         yield f"  sha256 {digest}{name}"
@@ -173,10 +168,8 @@ def _texts_in_part(
 def _print_tables(
     source: Any, views: Sequence[Any], digests: Digests, options: Namespace
 ) -> None:
-    from ..config.printable import printable
     from .facts import lines_of_part, lines_of_source, totals_text
     from .tensor_table import MOST_LINES, table_lines, tensor_table
-    from .terminal import console, print_line
 
     output = console()
     for line in lines_of_source(source):
@@ -213,10 +206,8 @@ def _tree(view: Any, options: Namespace) -> Any:
 
 def _stats(view: Any) -> Mapping[str, Any]:
     """Return the statistics of each tensor by its path, one read after the other."""
-    from ..config.printable import printable
     from ..records.inspection.read_ahead import read_ahead
     from ..records.inspection.statistics import StatsTable, stats_of
-    from .terminal import progress_bar
 
     entries = [e for e in view.entries if e.kind != "extra"]
     total = sum(entry.nbytes for entry in entries)
@@ -274,8 +265,6 @@ def _stored_at(view: Any, path: str) -> tuple[str, Any] | None:
 
 
 def _hint_of_path(views: Sequence[Any], path: str) -> str:
-    from ..config.spelling import did_you_mean
-
     for view in views:
         if path in view.record.reading.beside:
             return (
@@ -291,9 +280,7 @@ _MOST_VALUES = 1000
 
 
 def _print_values(path: str, entry: Any, options: Namespace) -> None:
-    from ..config.printable import printable
     from ..records.entries.entry import Entry
-    from .json_output import print_json
 
     is_tensor = isinstance(entry, Entry)
     if options.json:
@@ -337,8 +324,6 @@ def _values_as_data(entry: Any) -> dict[str, Any]:
 def _print_json(
     source: Any, views: Sequence[Any], digests: Digests, options: Namespace
 ) -> int:
-    from .json_output import print_json
-
     parts = [_part_as_data(view, options) for view in views]
     for part, digest in zip(parts, digests, strict=False):
         part["sha256_by_file"] = digest

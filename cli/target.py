@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ..config.process.user_traceback import error_text
+from ..config.spelling import did_you_mean
 
 
 class TargetError(ValueError):
@@ -36,8 +37,6 @@ def find_target(text: str) -> Any:
 
 
 def _no_name(owner: Any, name: str) -> str:
-    from ..config.spelling import did_you_mean
-
     names = [n for n in vars(owner) if not n.startswith("_")]
     return f"{owner.__name__} has no {name!r}.{did_you_mean(name, names)}"
 

@@ -7,11 +7,23 @@ from contextlib import closing
 from functools import partial
 from typing import Any, TypeAlias
 
+from ..config.printable import printable
 from ..config.process.interrupts import raise_of_signal
+from ..config.process.user_traceback import error_text
 from ..config.short_text import quantity
 from ..config.storage.opening import looks
+from ..records.errors import (
+    ForeignFileError,
+    RecordChecksumError,
+    RecordError,
+    RecordVersionError,
+)
+from ..records.format_names import format_of_suffix
+from ..records.io.remote.address import is_url, size_at
 from .digest import sha256_of
 from .errors import answering
+from .json_output import print_json
+from .terminal import console, print_line, progress_bar, saving_bar
 from .words import add_json, parser
 
 ABOUT = "compare every byte of records with its checksums, and repair from a copy"
@@ -22,6 +34,10 @@ burnish verify broken.mpk --repair-from backup.mpk --out whole.mpk
 """
 
 _NO_SUMS = "it has no checksums; only what surrounds the values was checked"
+
+
+_ERRORS = (RecordError, OSError, ValueError, KeyError)
+"""What is raised of files and folders that are not as they should be."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,8 +80,6 @@ def _sha256(text: str) -> str:
 def _verify_all(options: Namespace) -> int:
     results = [_NO_COUNTS | r for f in options.files for r in _results(f, options)]
     if options.json:
-        from .json_output import print_json
-
         print_json("verify", {"files": results})
     else:
         _print(results, is_strict=options.strict)
@@ -128,7 +142,7 @@ def _results_of_now(
     HeldFolder.after_turn(file).close()
     try:
         readings = _readings(file)
-    except _errors() as error:
+    except _ERRORS as error:
         raise_of_signal(error)
         # Of a run with one checkpoint, which was put aside when names were listed.
         yield _failure(file, error), os.path.isdir(file)
@@ -149,7 +163,6 @@ def _results_of_now(
 
 def _readings(file: str) -> list[_Reading]:
     """Return what there is to read: folders as wholes, and then files."""
-    from ..records.io.remote.address import is_url
     from ..train.inspection.stored_files import files_of, walk_with_links
     from ..train.inspection.stored_parts import files_behind
 
@@ -168,29 +181,15 @@ def _problems_in(row: Any) -> list[dict[str, Any]]:
     try:
         for name, text in problems_in(row):
             results.append({"file": name, "verdict": "damaged", "problem": text})
-    except _errors() as error:
+    except _ERRORS as error:
         raise_of_signal(error)
         results.append(_failure(row[0], error))
     return results
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """Return what is raised of files and folders that are not as they should be."""
-    from ..records.errors import RecordError
-
-    return RecordError, OSError, ValueError, KeyError
-
-
 def _results_of(file: str) -> list[dict[str, Any]]:
-    return [_result(file)]
-
-
-def _result(file: str) -> dict[str, Any]:
-    from ..config.printable import printable
-    from ..records.errors import RecordError
     from ..records.formats.archive_sums import check_archive_sums
     from ..records.open import verify_file
-    from .terminal import saving_bar
 
     try:
         with saving_bar(f"verifying {printable(os.path.basename(file))}") as progress:
@@ -198,9 +197,9 @@ def _result(file: str) -> dict[str, Any]:
             has_crc = checked.verified == "none" and check_archive_sums(file, progress)
     except (RecordError, OSError, ValueError) as error:
         raise_of_signal(error)
-        return _failure(file, error)
+        return [_failure(file, error)]
     checked_by = "its own" if checked.verified == "all" else "CRC-32" * has_crc
-    return {
+    result = {
         "file": file,
         "verdict": "fine" if checked_by else "no checksums",
         "n_entries": checked.n_entries,
@@ -208,17 +207,10 @@ def _result(file: str) -> dict[str, Any]:
         "checked_by": checked_by,
         "problem": "" if checked_by else _NO_SUMS,
     }
+    return [result]
 
 
 def _failure(file: str, error: Exception) -> dict[str, Any]:
-    from ..config.process.user_traceback import error_text
-    from ..records.errors import (
-        ForeignFileError,
-        RecordChecksumError,
-        RecordError,
-        RecordVersionError,
-    )
-
     is_damaged = isinstance(error, RecordError) and _is_ours(file)
     # Who removes what is damaged must not lose what is intact and not ours.
     intact = (ForeignFileError, RecordVersionError)
@@ -233,16 +225,10 @@ def _failure(file: str, error: Exception) -> dict[str, Any]:
 
 def _is_ours(file: str) -> bool:
     """Return whether the file begins as one of a known format does, or says so."""
-    from ..records.format_names import format_of_suffix
-
     return os.path.isdir(file) or format_of_suffix(file) is not None
 
 
 def _wrong_digest(file: str, expected: str) -> dict[str, Any] | None:
-    from ..config.printable import printable
-    from ..records.io.remote.address import size_at
-    from .terminal import progress_bar
-
     label = f"hashing {printable(os.path.basename(file))}"
     with progress_bar(label, size_at(file) or 0) as advance:
         digest = sha256_of(file, advance)
@@ -253,9 +239,7 @@ def _wrong_digest(file: str, expected: str) -> dict[str, Any] | None:
 
 
 def _print(results: Sequence[dict[str, Any]], *, is_strict: bool) -> None:
-    from ..config.printable import printable
     from ..records.entries.show import show_size
-    from .terminal import console, print_line
 
     output = console()
     for result in results:
@@ -287,16 +271,12 @@ def _print(results: Sequence[dict[str, Any]], *, is_strict: bool) -> None:
 
 
 def _repair(options: Namespace) -> int:
-    from ..config.printable import printable
     from ..train.inspection.repair import repair
-    from .terminal import saving_bar
 
     (file,) = options.files
     with saving_bar(f"repairing {printable(os.path.basename(file))}") as progress:
         repaired = repair(file, options.repair_from, options.out, progress)
     if options.json:
-        from .json_output import print_json
-
         share = repaired.share_equal
         content = {"repaired": repaired.paths, "share_equal": share}
         print_json("repair", {"file": options.out, **content})

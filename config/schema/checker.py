@@ -14,6 +14,7 @@ from .derive import limits_values, own_types_in, schema_of
 from .fixes import fixes
 from .judging import judge
 from .storage import load_schema
+from .terminal import paint
 from .upgrade import upgrade_schema
 
 NOT_JUDGED = (
@@ -73,8 +74,6 @@ class SchemaChecker:
 
     def print_report(self) -> None:
         """Print the report, in color if this is a terminal."""
-        from .terminal import paint
-
         print(paint(printable_lines(self.report()), sys.stdout))
 
     def _lines(self) -> Iterator[str]:
