@@ -28,6 +28,7 @@ from ..checkpoints.rng import Generators
 from ..plain_records import record_of
 from ..resumable_loader import ResumableLoader
 from .accumulated_gradients import AccumulatedGradients, is_accumulating
+from .averaged_weights import resume_averaging
 from .checkpoint_folder import MODEL, STORED
 from .chosen_weights import left_out_of
 from .early_stops import EarlyStops
@@ -225,6 +226,7 @@ class RecordCheckpoint(ModelCheckpoint):
         if self is _first_of(trainer):
             self._unfinished.begin_epoch(trainer)
             self._gradients.training_begins(trainer)
+            resume_averaging(trainer)
         is_begun = self._epoch_ended and not trainer.fit_loop.restarting
         if self._generators is not None and is_begun:
             # Lightning began the epoch, which draws its order, before this hook.
