@@ -119,20 +119,16 @@ def _read(source: Source, file: object) -> Entries:
     try:
         record = read_record(form, content)
         if isinstance(source, RemoteSource):
-            _confirm(source, has_sums=record.verified != "none")
+            # All that was read until now has to be of one object.
+            source.confirm()
+        if isinstance(source, FileSource | RemoteSource) and record.verified == "none":
+            source.confirm_every_read()
     except BaseException:
         source.close()
         raise
     return with_parts(
         record, reading=replace(record.reading, file=source.name, format=form.name)
     )
-
-
-def _confirm(source: RemoteSource, *, has_sums: bool) -> None:
-    """Raise unless all that was read until now is of one object."""
-    source.confirm()
-    if not has_sums:
-        source.confirm_every_read()
 
 
 def _format_of(source: Source) -> tuple[Format, Source]:

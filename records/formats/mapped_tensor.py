@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..errors import RecordFormatError
 from ..io.source import FileSource, Maps
 from ..tensors.flat_pieces import flat_pieces
 
@@ -32,7 +31,7 @@ class MappedTensor:
         Raises `RecordFormatError` for a file that was written over meanwhile, whose
         pages would end the process.
         """
-        self._check_unchanged()
+        self.source.confirm()
         return self.tensor.clone() if maps is None else self.tensor
 
     def blocks(self) -> Iterator[Tensor]:
@@ -41,13 +40,5 @@ class MappedTensor:
         Raises `RecordFormatError` as `load` does.
         """
         for piece in flat_pieces(self.tensor):
-            self._check_unchanged()
+            self.source.confirm()
             yield piece
-
-    def _check_unchanged(self) -> None:
-        if self.source.was_changed():
-            raise RecordFormatError(
-                self.source.name,
-                "a file that was overwritten after it was opened",
-                cure="Open it again, or open it with mmap=False, into memory.",
-            )

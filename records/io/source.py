@@ -178,6 +178,7 @@ class FileSource:
         self.size, self._device = status.st_size, status.st_dev
         self._state = (status.st_size, status.st_mtime_ns)
         self._map_file = map_file
+        self._is_confirmed_by_sums = True
         _read_ahead(opened.fd, self.size)
         self.is_alone = False
         """Whether nobody vouches for the files beside it, so that none is read."""
@@ -221,6 +222,7 @@ class FileSource:
             if got == 0:
                 raise _early_end(self.name)
             n_read += got
+        self._confirm_unless_sums()
         return buffer
 
     def view(self, offset: int, count: int) -> memoryview:
@@ -250,13 +252,30 @@ class FileSource:
         # Whoever looks at a page behind the end of a file is killed (SIGBUS).
         if os.fstat(opened.fd).st_size < end:
             raise _early_end(self.name)
+        self._confirm_unless_sums()
         return private_map(opened.fd, start, end - start)
 
-    def was_changed(self) -> bool:
-        """Return whether somebody wrote into the file since it was opened."""
-        opened = self._opened()
-        status = os.fstat(opened.fd)
-        return (status.st_size, status.st_mtime_ns) != self._state
+    def confirm(self) -> None:
+        """Raise `RecordFormatError` if somebody wrote into the file by now."""
+        status = os.fstat(self._opened().fd)
+        if (status.st_size, status.st_mtime_ns) != self._state:
+            raise RecordFormatError(
+                self.name,
+                "a file that was overwritten after it was opened",
+                cure="Open it again. To replace a file, write another one and rename "
+                "it (os.replace).",
+            )
+
+    def confirm_every_read(self) -> None:
+        """Have each read ask whether the file is still the same.
+
+        For content without checksums, which tell it without asking.
+        """
+        self._is_confirmed_by_sums = False
+
+    def _confirm_unless_sums(self) -> None:
+        if not self._is_confirmed_by_sums:
+            self.confirm()
 
     def close(self) -> None:
         """Let go of the file; views that were returned stay valid."""

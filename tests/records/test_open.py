@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any, Literal
@@ -289,3 +290,29 @@ def test_a_dtype_as_others_call_it_is_answered_with_its_name_here(
         open_record(file, dtype=name)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=f"precision='{name}'.*mean '{ours}'"):
         Precision.of(name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "verify"), [(".bpk", True), (".safetensors", False), (".mpk", False)]
+)
+@pytest.mark.parametrize("size", [8, 1 << 19], ids=["read", "mapped"])
+def test_nothing_is_read_of_a_file_without_sums_that_was_overwritten_in_place(
+    suffix: str, verify: bool, size: int, tmp_path: Path
+) -> None:
+    file = tmp_path / f"a{suffix}"
+    burnish.save_record(torch.nn.ParameterDict({"w": torch.zeros(size)}), file)
+    with open_record(file, verify=verify) as record:
+        overwrite_in_place(file)
+        with pytest.raises(RecordFormatError, match="was overwritten"):
+            record["w"]
+        net = torch.nn.ParameterDict({"w": torch.ones(size)})
+        with pytest.raises(RecordFormatError, match="was overwritten"):
+            burnish.load_record(net, record)
+        assert net["w"].all()
+
+
+def overwrite_in_place(file: Path) -> None:
+    """Write the bytes of a file anew, a second later than it was written before."""
+    status = file.stat()
+    file.write_bytes(file.read_bytes())
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
