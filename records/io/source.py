@@ -178,7 +178,7 @@ class FileSource:
         self.size, self._device = status.st_size, status.st_dev
         self._state = (status.st_size, status.st_mtime_ns)
         self._map_file = map_file
-        self._is_confirmed_by_sums = True
+        self._is_confirmed_by_sums = verify
         _read_ahead(opened.fd, self.size)
         self.is_alone = False
         """Whether nobody vouches for the files beside it, so that none is read."""

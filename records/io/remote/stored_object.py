@@ -1,5 +1,6 @@
 """StoredObject: what stands at a URL, fetched by ranges, and whether it is the same."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,21 +16,14 @@ _AT_ONCE = 8
 """Requests that are under way together, so that they take 128 MiB at most."""
 _ALIGN = 64
 
-_IDENTITY = (
-    "ETag",
-    "etag",
-    "generation",
-    "VersionId",
-    "version_id",
-    "md5Hash",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "created",
-    "size",
+_IDENTITY = frozenset(
+    "etag generation versionid md5hash contentmd5 contenthash digest blobid sha crc "
+    "mtime lastmodified modificationtime modify updated created size".split()
 )
-"""What storages say of an object that another one in its place would not have."""
+"""What storages say of an object that another one in its place would not have.
+
+Each spells it in its own way: ``LastModified``, ``last_modified``, ``Last-Modified``.
+"""
 
 _EXACT = {"cache_type": "none"}
 """Files of a storage would else read ahead, whatever is asked for."""
@@ -127,7 +121,11 @@ def _has_own_cat(storage: Any) -> bool:
 
 
 def _identity(info: dict[str, Any]) -> dict[str, object]:
-    return {key: info[key] for key in _IDENTITY if info.get(key) is not None}
+    return {
+        key: value
+        for key, value in info.items()
+        if value is not None and re.sub("[-_]", "", key).lower() in _IDENTITY
+    }
 
 
 def _size(info: dict[str, Any], url: str) -> int:

@@ -60,6 +60,23 @@ def test_an_object_of_a_storage_that_says_only_times_is_noticed_too() -> None:
         stored.confirm()
 
 
+@pytest.mark.parametrize(
+    "key", ["ETag", "Last-Modified", "last_modified", "modificationTime", "blob_id"]
+)
+def test_an_object_is_told_by_what_a_storage_says_however_it_spells_that(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info: dict[str, object] = {"size": 5, "type": "file", key: "one", "name": "a"}
+    stored = memory_object(b"first")
+    monkeypatch.setattr(type(stored.address.storage), "info", lambda *_: {**info})
+    stored = StoredObject(stored.address)
+    stored.confirm()
+    info[key] = "another"
+
+    with pytest.raises(RecordFormatError, match="it was replaced"):
+        stored.confirm()
+
+
 def test_fewer_bytes_than_there_are_blame_the_answer_and_not_the_object() -> None:
     url = CountingStorage.put("short", bytes(100))
     stored = StoredObject(address_of(url))
