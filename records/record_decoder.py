@@ -82,7 +82,7 @@ class RecordDecoder:
 
     def record(self, cls: type[R], node: Node, path: str) -> R:
         """Return ``node`` as a ``cls``, whose fields are decoded when touched."""
-        tag, content = tag_of(node)
+        tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if tag != "$record":
             raise self._mismatch(path, node, cls.__qualname__)
         name, nodes = content

@@ -22,7 +22,7 @@ def nested_entries(
 
     Raises `RecordMismatchError`, which names ``file`` and ``path``.
     """
-    tag, content = tag_of(node)
+    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
     if tag != "$record":
         raise mismatch(file, path, node_name(node), "a record")
     record_inside = _NestedRecord(entries)

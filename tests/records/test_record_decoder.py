@@ -105,6 +105,20 @@ def test_a_field_of_another_type_names_the_path_and_both_types() -> None:
         _ = Wanted.load(data).value
 
 
+@pytest.mark.parametrize("value", [1, 0.5, None, "text", [1], {"a": 1}])
+def test_what_stands_where_a_record_is_declared_is_named(value: object) -> None:
+    class Declared(Record):
+        value: Numbers
+
+    class Undeclared(Record):
+        value: Record
+
+    data = Anything(value=value).save()
+    for cls in (Declared, Undeclared):
+        with pytest.raises(RecordMismatchError, match=r"value: found .*, expected"):
+            _ = cls.load(data).value
+
+
 def test_a_bool_is_no_int_and_an_int_is_a_float() -> None:
     class Number(Record):
         x: float
