@@ -269,8 +269,16 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     def save_record(self, *args: Any, **kwargs: Any) -> bytes | None:
         """Write `into_record` to a file, or return bytes, as `Record.save` does.
 
-        To a folder all processes save together, or those of ``group``.
+        To a folder all processes save together, or those of ``group``. ValueError for
+        ``metadata`` in the place of what the optimizer says of itself there.
         """
+        from .stored.record_types import DESCRIPTION
+
+        if DESCRIPTION in (kwargs.get("metadata") or ()):
+            raise ValueError(
+                f"metadata: the key {DESCRIPTION!r} is reserved in the record of an "
+                "optimizer; choose another key"
+            )
         warn_of_left_out(self.param_groups)
         if folder_named(kwargs.get("file", args[0] if args else None)) is not None:
             self._bound.params.share_ids(kwargs.get("group"))

@@ -55,6 +55,11 @@ def new_group(
     return group
 
 
+def is_hyperparameter(name: str) -> bool:
+    """Return whether what a group has under ``name`` is stored among its settings."""
+    return name not in ("params", "kind", "is_training", *_OBJECTS)
+
+
 def first_rate(lr: "float | Tensor | Scheduler") -> Any:
     """Return the learning rate that a group starts with. Raises ValueError."""
     rate = lr.lr() if isinstance(lr, Scheduler) else lr
@@ -102,7 +107,7 @@ def plain_hyperparameters(group: ParamGroup) -> dict[str, Any]:
     """Return a group's hyperparameters as data of a record, which has no tensors."""
     data: dict[str, Any] = {}
     for name, value in _as_data(group).items():
-        if name not in ("params", "kind", "is_training"):
+        if is_hyperparameter(name):
             data[name] = _numbers(value) if isinstance(value, Tensor) else value
     return {name: value for name, value in data.items() if is_storable_value(value)}
 

@@ -80,7 +80,7 @@ class ModuleLayout:
             f"{path}: found it tied to {tied_path!r:.40}, expected the path of a "
             "parameter"
             for path, tied_path in ties.items()
-            if tied_path not in params
+            if not (isinstance(tied_path, str) and tied_path in params)
         ]
         if problems:
             raise RecordMismatchError(file, problems)

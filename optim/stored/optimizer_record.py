@@ -1,11 +1,14 @@
 """The state of an optimizer as a record: by parameter ID, with the path beside it."""
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from ...config.process.gc_pause import paused_collection
+from ...config.process.interrupts import raise_of_signal
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.short_text import first_names, quantity
 from ...records.entries.entries import Entries
@@ -28,7 +31,13 @@ from ..stepping.step_runner import StepRunner
 from .guards import guards_of, other_guards
 from .matching import Matching, Rename, match_states
 from .module_layout import ModuleLayout
-from .record_types import GroupState, OptimizerRecord, ParamState
+from .record_types import (
+    DESCRIPTION,
+    GroupState,
+    OptimizerRecord,
+    ParamState,
+    description_of,
+)
 from .stored_groups import StoredGroups, restore_values, settle_groups, stored_groups_of
 from .taken_states import TakenStates
 
@@ -44,7 +53,7 @@ def record_of_optimizer(runner: StepRunner) -> OptimizerRecord:
     groups = _stored_groups(bound, runner.engine_names())
     states = _stored_states(bound)
     record = OptimizerRecord(groups[0].kind, bound.is_training, groups, states)
-    record.metadata["optimizer"] = _description(bound, record)
+    record.metadata[DESCRIPTION] = _description(bound, record)
     return record
 
 
@@ -161,7 +170,8 @@ def fill_optimizer(
     sources = stored_groups_of(bound, record.groups, matching.groups())
     transaction.undo_with(bound.undo())
     if is_restoring:
-        restore_values(bound.groups, sources)
+        with _refusing_settings(problems.file):
+            restore_values(bound, sources)
     states = _checked_states(bound, record, matching, problems, report)
     is_unmatched = bool(record.states) and not (matching.stored or matching.computed)
     if is_unmatched:
@@ -184,9 +194,10 @@ def fill_optimizer(
     bound.replace_states(housed)
     bound.is_training = record.is_training
     transaction.undo_with(bound.forget_rates)
-    settle_groups(runner, record.groups, sources, report, is_restoring=is_restoring)
+    with _refusing_settings(problems.file):
+        settle_groups(runner, record.groups, sources, report, is_restoring=is_restoring)
     bound.note_rates()
-    report.changed += other_guards(bound, record.metadata.get("optimizer"), sources)
+    report.changed += other_guards(bound, description_of(record), sources)
     return report
 
 
@@ -221,7 +232,33 @@ def _read(source: Any, bound: BoundState) -> OptimizerRecord:
     # One map of the file serves all states: thousands of small ones have no reads of
     # their own.
     entries.load_all()
-    return entries.typed(OptimizerRecord)
+    record = entries.typed(OptimizerRecord)
+    for state in record.states.values():
+        if not 0 <= state.group < len(record.groups):
+            raise RecordFormatError(
+                entries.reading.file,
+                f"the state of {state.path} in group {state.group}",
+                f"one of {quantity(len(record.groups), 'stored group')}",
+            )
+    return record
+
+
+@contextmanager
+def _refusing_settings(file: str) -> Generator[None]:
+    """Raise what optimizers and schedules say of stored settings as errors of a file.
+
+    RecordMismatchError: somebody edited them, or their class is another one by now.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise_of_signal(error)
+        raise RecordMismatchError(
+            file,
+            [f"its hyperparameters cannot be restored: {error}"],
+            f"{_UNCHANGED} Correct the file, or load the state alone, with the "
+            "hyperparameters that bind was given: optimizer.load_record(file).",
+        ) from error
 
 
 @dataclass(slots=True)

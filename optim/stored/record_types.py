@@ -1,5 +1,6 @@
 """The types of an optimizer's record: groups, and states by parameter ID."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...records.record import Record
@@ -30,3 +31,16 @@ class OptimizerRecord(Record):
     is_training: bool
     groups: list[GroupState]
     states: dict[str, ParamState]
+
+
+DESCRIPTION = "optimizer"
+"""The key of the metadata under which an optimizer says what no field has."""
+
+
+def description_of(record: Record) -> Mapping[str, Any]:
+    """Return what the metadata of an optimizer's record says of it.
+
+    Nothing where a file is older, or its metadata somebody else's.
+    """
+    description = record.metadata.get(DESCRIPTION)
+    return description if isinstance(description, Mapping) else {}

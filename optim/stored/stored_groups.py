@@ -10,6 +10,7 @@ from ...records.report import LoadReport
 from ..bound.bound_state import BoundState
 from ..bound.param_groups import (
     ParamGroup,
+    is_hyperparameter,
     part_schedules,
     plain_hyperparameters,
     replaces_settings,
@@ -34,7 +35,12 @@ class StoredGroups:
 
     def values(self) -> dict[str, list[Any]]:
         """Return by name the different values that its stored groups have."""
-        names = dict.fromkeys(n for state in self.groups for n in state.hyperparameters)
+        names = dict.fromkeys(
+            name
+            for state in self.groups
+            for name in state.hyperparameters
+            if is_hyperparameter(name)
+        )
         follows = [state.schedule is not None for state in self.groups]
         # Where a schedule sets the rate, the schedules are compared.
         skipped = {"lr"} if all(follows) else set[str]()
@@ -91,13 +97,17 @@ def stored_groups_of(
     ]
 
 
-def restore_values(groups: list[ParamGroup], sources: list[StoredGroups]) -> None:
-    """Set the hyperparameters that say which state a parameter of a group has."""
+def restore_values(bound: BoundState, sources: list[StoredGroups]) -> None:
+    """Set the hyperparameters that say which state a parameter of a group has.
+
+    Raises what the optimizer does, which each step would, for values out of range.
+    """
     for source in sources:
-        group = groups[source.index]
+        group = bound.groups[source.index]
         if {state.kind for state in source.groups} == {group["kind"]}:
             values = source.values().items()
             take_values(group, {name: v[0] for name, v in values if len(v) == 1})
+            bound.optimizer_of(group)
 
 
 def settle_groups(
@@ -108,7 +118,10 @@ def settle_groups(
     *,
     is_restoring: bool,
 ) -> None:
-    """Restore or compare the groups' hyperparameters, schedules and engines."""
+    """Restore or compare the groups' hyperparameters, schedules and engines.
+
+    Raises TypeError and ValueError for what is no rate, or no schedule known here.
+    """
     groups = runner.bound.groups
     decided_sources = [
         source

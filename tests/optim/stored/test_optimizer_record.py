@@ -1,6 +1,8 @@
 """State as records: by ID, then path; resumed to the bit; all or nothing."""
 
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from burnish.optim import (
 from burnish.records import (
     Precision,
     PrecisionError,
+    RecordError,
     RecordFormatError,
     RecordMismatchError,
     open_record,
@@ -586,3 +589,85 @@ def test_a_state_of_fewer_digits_than_here_is_told(
     assert resumed.state[after.weight]["exp_avg"].dtype is torch.float32
     again = optim.load_record(optim.save_record())
     assert not any("stored with" in text for text in again.changed)
+
+
+class EditedFile:
+    """The state of an optimizer of a linear layer in a JSON file, to be edited."""
+
+    def __init__(self, file: Path) -> None:
+        net = nn.Linear(2, 2)
+        optim = AdamW().bind(net, lr=1e-3)
+        drive(optim, net, 1)
+        optim.save_record(file)
+        self._file, self._document = file, json.loads(file.read_text())
+        fields = self._document["tree"]["$record"][1]
+        self.states: dict[str, Any] = fields["states"]
+        self.group: dict[str, Any] = fields["groups"][0]["$record"][1]
+
+    def write(self) -> None:
+        """Write what was edited."""
+        self._file.write_text(json.dumps(self._document))
+
+    def set_states(self, value: object) -> None:
+        """Put ``value`` in the place of each state."""
+        self.states.update(dict.fromkeys(self.states, value))
+
+    def set_groups_of_states(self, number: int) -> None:
+        """Say of each state that it was in group ``number``."""
+        for state in self.states.values():
+            state["$record"][1]["group"] = number
+
+
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (lambda f: f.group["hyperparameters"].update(betas=3), "betas must be 2 numb"),
+        (lambda f: f.group["hyperparameters"].update(lr="x"), "could not convert"),
+        (lambda f: f.group.update(schedule={"kind": "Gone"}), "'Gone' is not the name"),
+        (lambda f: f.set_groups_of_states(7), "in group 7, expected one of 1 stored"),
+        (lambda f: f.set_states(0.5), "found 0.5, expected ParamState"),
+    ],
+    ids=["betas", "lr", "schedule", "group", "state"],
+)
+def test_what_an_edited_file_says_wrong_is_named_and_nothing_is_changed(
+    tmp_path: Path, edit: Callable[[EditedFile], None], problem: str
+) -> None:
+    file = tmp_path / "optim.json"
+    edited = EditedFile(file)
+    edit(edited)
+    edited.write()
+    optim = AdamW(betas=(0.5, 0.6)).bind(nn.Linear(2, 2), lr=0.25)
+    before = optim.state_dict()
+
+    with pytest.raises(RecordError, match=rf"optim\.json: .*{problem}"):
+        optim.load_record(file, hyperparameters="restore")
+
+    assert optim.state_dict() == before
+
+
+def test_metadata_of_the_user_takes_no_place_of_what_the_optimizer_says() -> None:
+    net = nn.Linear(2, 2)
+    optim = AdamW().bind(net, lr=1e-3)
+    drive(optim, net, 1)
+
+    with pytest.raises(ValueError, match="'optimizer' is reserved"):
+        optim.save_record(metadata={"optimizer": "AdamW"})
+
+    # Who has written it there all the same, by the record, reads its state.
+    data = optim.into_record().save(metadata={"optimizer": "AdamW"})
+    assert not optim.load_record(data).missing
+
+
+def test_a_stored_hyperparameter_is_never_the_parameters_of_a_group(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "optim.json"
+    edited = EditedFile(file)
+    edited.group["hyperparameters"] |= {"params": [], "kind": "Lion"}
+    edited.write()
+    optim = AdamW().bind(nn.Linear(2, 2), lr=0.25)
+
+    optim.load_record(file, hyperparameters="restore")
+
+    (group,) = optim.param_groups
+    assert (len(group["params"]), group["kind"], group["lr"]) == (2, "AdamW", 1e-3)
