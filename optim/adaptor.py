@@ -272,11 +272,11 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         To a folder all processes save together, or those of ``group``. ValueError for
         ``metadata`` in the place of what the optimizer says of itself there.
         """
-        from .stored.record_types import DESCRIPTION
+        from .stored.record_types import OPTIMIZER_KEY
 
-        if DESCRIPTION in (kwargs.get("metadata") or ()):
+        if OPTIMIZER_KEY in (kwargs.get("metadata") or ()):
             raise ValueError(
-                f"metadata: the key {DESCRIPTION!r} is reserved in the record of an "
+                f"metadata: the key {OPTIMIZER_KEY!r} is reserved in the record of an "
                 "optimizer; choose another key"
             )
         warn_of_left_out(self.param_groups)

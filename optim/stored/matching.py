@@ -10,7 +10,7 @@ from ...records.entries.renaming import Renames, renamer_of
 from ...records.report import LoadReport
 from ..bound.bound_params import BoundParams
 from .module_layout import ModuleLayout, UpgradedPaths
-from .record_types import OptimizerRecord, ParamState, description_of
+from .record_types import OptimizerRecord, ParamState, optimizer_description
 
 Rename = Renames | Callable[[str], str]
 """As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
@@ -91,7 +91,7 @@ def match_states(
     ID. A parameter that rules computed has the states of what it was computed from.
     Raises RecordMismatchError for rules that do not fit the stored parameters.
     """
-    described = description_of(record)
+    described = optimizer_description(record)
     layout = ModuleLayout.read(described.get("module"), file)
     renamed = _renamer(rename, record)
     upgraded = UpgradedPaths.of(layout, params.module, renamed, file)

@@ -32,11 +32,11 @@ from .guards import guards_of, other_guards
 from .matching import Matching, Rename, match_states
 from .module_layout import ModuleLayout
 from .record_types import (
-    DESCRIPTION,
+    OPTIMIZER_KEY,
     GroupState,
     OptimizerRecord,
     ParamState,
-    description_of,
+    optimizer_description,
 )
 from .stored_groups import StoredGroups, restore_values, settle_groups, stored_groups_of
 from .taken_states import TakenStates
@@ -53,7 +53,7 @@ def record_of_optimizer(runner: StepRunner) -> OptimizerRecord:
     groups = _stored_groups(bound, runner.engine_names())
     states = _stored_states(bound)
     record = OptimizerRecord(groups[0].kind, bound.is_training, groups, states)
-    record.metadata[DESCRIPTION] = _description(bound, record)
+    record.metadata[OPTIMIZER_KEY] = _description(bound, record)
     return record
 
 
@@ -197,7 +197,7 @@ def fill_optimizer(
     with _refusing_settings(problems.file):
         settle_groups(runner, record.groups, sources, report, is_restoring=is_restoring)
     bound.note_rates()
-    report.changed += other_guards(bound, description_of(record), sources)
+    report.changed += other_guards(bound, optimizer_description(record), sources)
     return report
 
 

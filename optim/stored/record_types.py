@@ -33,14 +33,14 @@ class OptimizerRecord(Record):
     states: dict[str, ParamState]
 
 
-DESCRIPTION = "optimizer"
+OPTIMIZER_KEY = "optimizer"
 """The key of the metadata under which an optimizer says what no field has."""
 
 
-def description_of(record: Record) -> Mapping[str, Any]:
+def optimizer_description(record: Record) -> Mapping[str, Any]:
     """Return what the metadata of an optimizer's record says of it.
 
     Nothing where a file is older, or its metadata somebody else's.
     """
-    description = record.metadata.get(DESCRIPTION)
+    description = record.metadata.get(OPTIMIZER_KEY)
     return description if isinstance(description, Mapping) else {}

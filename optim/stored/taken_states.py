@@ -15,7 +15,7 @@ from ..bound.initial_states import States
 from ..bound.state_check import left_out, narrowed
 from .matching import ComputedMatch, Matching, StoredMatch
 from .rearranged_state import BeginsAnewError, RearrangedState, probe_shape
-from .record_types import OptimizerRecord, ParamState, description_of
+from .record_types import OptimizerRecord, ParamState, optimizer_description
 
 
 class TakenStates:
@@ -34,7 +34,9 @@ class TakenStates:
         self.narrow: dict[str, str] = {}
         """What has fewer digits than a state that begins here, by path."""
         self._group_of = bound.group_of_params()
-        self._beside: Mapping[str, Any] = description_of(record).get("beside", {})
+        self._beside: Mapping[str, Any] = optimizer_description(record).get(
+            "beside", {}
+        )
 
     @classmethod
     def of(

@@ -20,7 +20,7 @@ from ..bound.state_check import BESIDE
 from .matching import match_states
 from .module_layout import ModuleLayout
 from .param_order import in_order_of
-from .record_types import DESCRIPTION, GroupState, OptimizerRecord, ParamState
+from .record_types import OPTIMIZER_KEY, GroupState, OptimizerRecord, ParamState
 from .taken_states import TakenStates
 
 LAYOUT = "layout"
@@ -102,7 +102,7 @@ def _older_record(
     group_states = [GroupState(kind, {}, "") for kind in kinds]
     record = OptimizerRecord(kinds[0], True, group_states, states)
     beside = {str(i): group.get(BESIDE, ()) for i, group in enumerate(groups)}
-    record.metadata[DESCRIPTION] = {"module": data, "beside": beside}
+    record.metadata[OPTIMIZER_KEY] = {"module": data, "beside": beside}
     return record
 
 

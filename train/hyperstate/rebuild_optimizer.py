@@ -201,11 +201,11 @@ def _members(
     Raises RecordMismatchError for one that the module has no more.
     """
     from ...optim.stored.module_layout import ModuleLayout, UpgradedPaths
-    from ...optim.stored.record_types import description_of
+    from ...optim.stored.record_types import optimizer_description
 
     at, path = binding["module"]
     module = unwrapped(module_at(at)).get_submodule(path)
-    described = description_of(optimizer_record)
+    described = optimizer_description(optimizer_record)
     layout = ModuleLayout.read(described.get("module"), file)
     upgraded = UpgradedPaths.of(layout, module, lambda name: name, file)
     beginning = f"{path}." if path else ""
