@@ -16,10 +16,25 @@ _AT_ONCE = 8
 """Requests that are under way together, so that they take 128 MiB at most."""
 _ALIGN = 64
 
-_IDENTITY = frozenset(
-    "etag generation versionid md5hash contentmd5 contenthash digest blobid sha crc "
-    "mtime lastmodified modificationtime modify updated created size".split()
-)
+_IDENTITY = {
+    "etag",
+    "generation",
+    "versionid",
+    "md5hash",
+    "contentmd5",
+    "contenthash",
+    "digest",
+    "blobid",
+    "sha",
+    "crc",
+    "mtime",
+    "lastmodified",
+    "modificationtime",
+    "modify",
+    "updated",
+    "created",
+    "size",
+}
 """What storages say of an object that another one in its place would not have.
 
 Each spells it in its own way: ``LastModified``, ``last_modified``, ``Last-Modified``.
