@@ -28,7 +28,7 @@ from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, item_index, path_below
 from .patterns import wildcard_values
 from .process.interrupts import raise_of_signal
-from .rewriting.rewrite_rule import RewriteRule
+from .rewriting.rewrite_rule import RewriteRule, supplies_default
 from .short_text import short_repr
 from .tree import (
     Ident,
@@ -283,9 +283,7 @@ class _Upgrade:
 
     def _apply(self, rules: Sequence[RewriteRule], tree: object, path: str) -> None:
         for rule in rules:
-            # What has `apply` and `rename` is a rule too; the base answers for it.
-            is_supply = getattr(rule, "supplies_default", False)
-            if self.supplies or not is_supply:
+            if self.supplies or not supplies_default(rule):
                 _apply(rule, tree, path)
 
 

@@ -77,6 +77,14 @@ class RewriteRule:
         return f"{type(self).__name__}({arguments})"
 
 
+def supplies_default(rule: object) -> bool:
+    """Return whether all that ``rule`` does is to write a default where there is none.
+
+    What has ``apply`` and ``rename`` is a rule, too; it need not derive from ours.
+    """
+    return getattr(rule, "supplies_default", False) is True
+
+
 def put_entry(
     rule: RewriteRule, entries: dict[str, Entry], path: str, entry: Entry
 ) -> None:

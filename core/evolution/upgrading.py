@@ -11,7 +11,7 @@ from torch import nn
 
 from ...config.errors import ConfigError
 from ...config.patterns import is_pattern
-from ...config.rewriting.rewrite_rule import RewriteRule
+from ...config.rewriting.rewrite_rule import RewriteRule, supplies_default
 from ...config.short_text import with_article
 from ...records.entries.entries import Entries, library_part, path_index, with_parts
 from ...records.entries.entry import Entry
@@ -212,7 +212,9 @@ def _rename_item(
     if not isinstance(at, str | list):
         return item
     arguments: Any = item.get("arguments", {})
-    if at == "" and item.get("do") == "set" and isinstance(arguments, dict):
+    is_of_whole = at == "" and item.get("do") == "set" and isinstance(arguments, dict)
+    # An old default is for those of the whole, which an edit says a part of.
+    if is_of_whole and not supplies_default(rule):
         apply(rule, cast("dict[str, Any]", arguments))
     paths = [at] if isinstance(at, str) else [p for p in at if isinstance(p, str)]
     new_paths = [

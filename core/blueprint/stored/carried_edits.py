@@ -17,13 +17,14 @@ from torch import nn
 from ....config.errors import ConfigError
 from ....config.path import join, parts
 from ....config.patterns import brace_choices, is_pattern, n_wildcards, wildcard_values
-from ....config.rewriting.rewrite_rule import RewriteRule
+from ....config.rewriting.rewrite_rule import RewriteRule, supplies_default
 from ....config.rules import RenameField
 from ....config.short_text import first_names
 from ...modules.versions import new_path
 from ..construction.draft import Draft
 from ..edits.edits import Edit, SetArguments
 from ..errors import FormatError
+from ..tree.construction_node import ConstructionNode
 from ..tree.edit_log import target_matches
 from .part_versions import rules_since
 
@@ -75,20 +76,24 @@ def carried(
         return None
     target = tuple(paths) if isinstance(edit.target, tuple) else paths[0]
     edit = edit if target == edit.target else replace(edit, target=target)
-    if not isinstance(edit, SetArguments) or not edit.arguments:
+    if not isinstance(edit, SetArguments) or not (edit.arguments or edit.cls):
         return edit
     # The class of the whole has rules that were applied to all of the tape.
     nodes = [node for node in draft.match(target) if node is not draft.tree]
     classes = [edit.cls] if edit.cls else list(dict.fromkeys(n.cls for n in nodes))
     by_class = [_carried_arguments(cls, edit, since, str(target)) for cls in classes]
-    arguments = by_class[0] if by_class else edit.arguments
-    if any(arguments_now != arguments for arguments_now in by_class):
+    if any(arguments_now != by_class[0] for arguments_now in by_class):
         names = ", ".join(cls.__qualname__ for cls in classes)
         message = (
             "its arguments have been renamed, in different ways in these classes: "
             f"{names}"
         )
         raise FormatError(str(target), message)
+    arguments = by_class[0] if by_class else edit.arguments
+    if len(classes) == 1:
+        earlier_nodes = nodes if edit.keeps_arguments else ()
+        defaults = _old_defaults(classes[0], earlier_nodes, since, str(target))
+        arguments = {**defaults, **arguments}
     return edit if arguments == edit.arguments else replace(edit, arguments=arguments)
 
 
@@ -128,14 +133,36 @@ def _carried_path(path: str, rules_at: RulesOf) -> str | None:
 
 def _carried_arguments(
     cls: type[nn.Module], edit: SetArguments, since: Mapping[str, int], path: str
-) -> Mapping[str, Any]:
-    arguments = dict(edit.arguments)
+) -> dict[str, Any]:
+    rules = [rule for rule in rules_since(cls, since) if not supplies_default(rule)]
+    return _after_rules(rules, edit.arguments, path)
+
+
+def _old_defaults(
+    cls: type[nn.Module],
+    nodes: Iterable[ConstructionNode],
+    since: Mapping[str, int],
+    path: str,
+) -> dict[str, Any]:
+    """Return the defaults of then that no argument of ``nodes`` is in the place of.
+
+    An edit says a part of the arguments: the others may be those of an earlier edit.
+    """
+    defaults = _after_rules(rules_since(cls, since), {}, path)
+    said = {name for node in nodes for name in node.arguments}
+    return {name: value for name, value in defaults.items() if name not in said}
+
+
+def _after_rules(
+    rules: Iterable[RewriteRule], arguments: Mapping[str, Any], path: str
+) -> dict[str, Any]:
+    changed_arguments = dict(arguments)
     try:
-        for rule in rules_since(cls, since):
-            rule.apply(arguments)
+        for rule in rules:
+            rule.apply(changed_arguments)
     except ConfigError as error:
         raise FormatError(path, str(error)) from error
-    return arguments
+    return changed_arguments
 
 
 def _carried_pattern(draft: Draft, pattern: str, rules_of: RulesOf) -> str | None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from burnish import module
-from burnish.config import DeleteField, RenameField
+from burnish.config import ChangeDefault, DeleteField, RenameField
 from burnish.config.rewriting.rewrite_rule import RewriteRule
 from burnish.core.blueprint import Blueprint
 from burnish.core.blueprint.errors import FormatError
@@ -155,3 +155,41 @@ def test_edits_of_parts_whose_versions_nobody_knew_stay_as_they_are() -> None:
     blocks: Any = Blueprint.from_dict(data).build().blocks
 
     assert blocks[1].left.bias is None
+
+
+def rated(rules: Any, rate: int) -> Any:
+    """Return a class of parts with a default rate, and one that has such a part."""
+    versions: Any = {"version": 1, "upgrade_rules": {0: rules}} if rules else {}
+
+    @module(name="tests/part_versions/rated", **versions)
+    class Rated(nn.Module):
+        def __init__(self, rate: int = rate, size: int = 1) -> None:
+            super().__init__()
+            self.rate, self.size = rate, size
+
+    return Rated, net_of(Rated)
+
+
+def test_an_old_default_is_in_the_place_of_no_argument_that_was_said() -> None:
+    old_part, old_net = rated((), 2)
+    parts = Blueprint(old_net).configure("blocks.0", rate=7).configure("**.0", size=3)
+    parts.configure("blocks.1", size=4)
+    whole = Blueprint(old_part, rate=7).configure(size=3)
+    data = [json.loads(json.dumps(bp.to_dict())) for bp in (parts, whole)]
+    rated([ChangeDefault("rate", 2, 5)], 5)
+
+    net: Any
+    net, part = (Blueprint.from_dict(stored).create() for stored in data)
+
+    assert [(block.rate, block.size) for block in net.blocks] == [(7, 3), (2, 4)]
+    assert (part.rate, part.size) == (7, 3)
+
+
+def test_a_class_that_was_chosen_without_arguments_keeps_its_old_defaults() -> None:
+    old_part, old_net = rated((), 2)
+    data = Blueprint(old_net).replace("blocks.0", old_part).to_dict()
+    rated([ChangeDefault("rate", 2, 5)], 5)
+
+    net: Any = Blueprint.from_dict(json.loads(json.dumps(data))).create()
+
+    assert net.blocks[0].rate == 2
