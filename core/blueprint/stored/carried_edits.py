@@ -122,12 +122,15 @@ def _carried_path(path: str, rules_at: RulesOf) -> str | None:
     if not path:
         return path
     names = [*parts(path)]
-    for i in range(1, len(names)):
+    i = 1
+    # A rule may move the part nearer to the whole, or farther from it.
+    while i < len(names):
         for rule in rules_at(join(*names[:i])):
             below = new_path(rule, join(*names[i:]))
             if below is None:
                 return None
             names[i:] = parts(below)
+        i += 1
     return join(*names)
 
 

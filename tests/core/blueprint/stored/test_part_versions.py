@@ -193,3 +193,32 @@ def test_a_class_that_was_chosen_without_arguments_keeps_its_old_defaults() -> N
     net: Any = Blueprint.from_dict(json.loads(json.dumps(data))).create()
 
     assert net.blocks[0].rate == 2
+
+
+@pytest.mark.parametrize(
+    ("old_name", "name"), [("shell.part", "part"), ("part", "shell.part")]
+)
+def test_an_edit_follows_a_part_into_another_one_and_out_of_it(
+    old_name: str, name: str
+) -> None:
+    def holder(name: str, rules: Any, part: type[nn.Module]) -> Any:
+        versions: Any = {"version": 1, "upgrade_rules": {0: rules}} if rules else {}
+
+        @module(name="tests/part_versions/holder", **versions)
+        class Holder(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.shell = nn.Module()
+                owner, _, last = name.rpartition(".")
+                self.get_submodule(owner).add_module(last, part())
+
+        return net_of(Holder)
+
+    net = holder(old_name, (), rated((), 2)[0])
+    data = Blueprint(net).configure(f"blocks.0.{old_name}", rate=7).to_dict()
+    part = rated([ChangeDefault("size", 1, 1)], 2)[0]
+    holder(name, [RenameField(old_name, name)], part)
+
+    reopened = Blueprint.from_dict(json.loads(json.dumps(data))).create()
+
+    assert reopened.get_submodule(f"blocks.0.{name}").rate == 7
