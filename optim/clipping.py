@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..records.tensors.shares import is_sharded, zero_share
 from .checks import check_range
 from .norms import norms, total_norm
 
@@ -96,12 +97,15 @@ ClippedGroup = tuple[list[Tensor | None], float | None, float | None]
 
 
 def clip_by_group(
-    clip: Clip | None, group_clips: list[Clip | None], grads: list[list[Tensor | None]]
+    clip: Clip | None,
+    group_clips: list[Clip | None],
+    grads: list[list[Tensor | None]],
+    params: list[list[Tensor]],
 ) -> list[ClippedGroup]:
     """Return the gradients of each group, clipped by its own clip or ``clip``.
 
     ``clip`` takes the groups that have none together: their norm is one. None stands
-    where a parameter has no gradient.
+    where one of ``params`` has no gradient.
     """
     if clip is None and not any(group_clips):
         return [(group_grads, None, None) for group_grads in grads]
@@ -110,10 +114,29 @@ def clip_by_group(
     members += [(c, [i]) for i, c in enumerate(group_clips) if c is not None]
     results: dict[int, ClippedGroup] = {}
     for chosen, indices in members:
-        present = [g for i in indices for g in grads[i] if g is not None]
+        summands = {i: _summands(params[i], grads[i]) for i in indices}
+        present = [s for i in indices for s in summands[i] if s is not None]
         clipped = Clipped(present) if chosen is None else chosen.clip(present)
         remaining = iter(clipped.grads)
         for i in indices:
-            group_grads = [None if g is None else next(remaining) for g in grads[i]]
+            after = [None if s is None else next(remaining) for s in summands[i]]
+            group_grads = [
+                None if grad is None else clipped_grad
+                for grad, clipped_grad in zip(grads[i], after, strict=True)
+            ]
             results[i] = (group_grads, clipped.scale, clipped.limit)
     return [results[i] for i in range(len(grads))]
+
+
+def _summands(params: list[Tensor], grads: list[Tensor | None]) -> list[Tensor | None]:
+    """Return the gradients, with zeros where other processes may have a share of one.
+
+    They send the norm of theirs, and would wait for this process. Without any gradient
+    (``grads`` is empty) a report asks what clips do, and nothing is sent.
+    """
+    return [
+        zero_share(param)
+        if grad is None and param.requires_grad and is_sharded(param)
+        else grad
+        for param, grad in zip(params, grads, strict=False)
+    ]

@@ -259,7 +259,9 @@ class BoundState:
 
     def clipped(self, grads: GroupGrads) -> list[ClippedGroup]:
         """Return by group the gradients, their factor and their limit."""
-        return clip_by_group(self.clip, [g.get("clip") for g in self.groups], grads)
+        group_clips = [group.get("clip") for group in self.groups]
+        params = [group["params"] for group in self.groups]
+        return clip_by_group(self.clip, group_clips, grads, params)
 
     def current_groups(self) -> list[ParamGroup]:
         """Return the groups, with the parameters that stand in the module now."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from itertools import chain
 from types import TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -174,16 +175,29 @@ class StepRunner:
         bound = self.bound
         if bound.states or any(group["lr"] != 0.0 for group in bound.groups):
             return False
-        present = [g for group_grads in grads for g in group_grads if g is not None]
-        if not present:
+        present = [grad for _, grad in self._params_with_grads(grads)]
+        groups = self._process_groups()
+        if not present and not groups:
             return False
         has_values = any(bool(own_share(g).any()) for g in present)
-        return not is_any(has_values, groups=groups_of(present))
+        return not is_any(has_values, groups=groups)
+
+    def _process_groups(self) -> list[Any]:
+        """Return the groups of processes that have shares of what is trained.
+
+        By parameters, since a gradient may be missing on some of them.
+        """
+        return groups_of(
+            param
+            for group in self.bound.groups
+            for param in group["params"]
+            if param.requires_grad
+        )
 
     def _are_finite(self, grads: GroupGrads) -> bool:
         """Return whether all gradients are finite; raise if the policy is an error."""
         pairs = self._params_with_grads(grads)
-        groups = groups_of(grad for _, grad in pairs)
+        groups = self._process_groups()
         precision = self.bound.precision
         infinite = [
             param

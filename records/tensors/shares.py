@@ -84,6 +84,12 @@ def spread(share: Tensor, like: Any) -> Any:
     )
 
 
+def zero_share(like: Any) -> Any:
+    """Return zeros that are spread as the DTensor ``like`` is, and take no memory."""
+    share = own_share(like)
+    return spread(share.new_zeros(()).expand(share.shape), like)
+
+
 def groups_of(tensors: Iterable[Any]) -> list[Any]:
     """Return the groups of processes that ``tensors`` are spread over, each once.
 

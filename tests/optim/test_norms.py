@@ -48,6 +48,36 @@ def test_clipping_of_shares_takes_the_norm_of_whole_gradients(
     in_two_processes(act, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 1.0, "clip": ClipNorm(1e-3)},
+        {"lr": 1.0, "clip": ClipGlobalNorm(1e-2)},
+        {"lr": 1.0, "nonfinite": "skip"},
+        {"lr": 0.0},
+    ],
+)
+def test_a_share_without_a_gradient_counts_as_zeros(
+    options: Any, tmp_path: Path
+) -> None:
+    def act(rank: int) -> None:
+        net: Any = fsdp(plain_net())
+        plain: Any = plain_net()
+        for module in (net, plain):
+            optim = SGD().bind(module, **options)
+            backward(module)
+            for param in module.parameters():
+                if module is plain:
+                    # What the second process has of it: FSDP cuts rows.
+                    param.grad[(len(param) + 1) // 2 :] = 0
+                elif rank == 1:
+                    param.grad = None
+            optim.step()
+        assert_same_values(net, plain, 1e-6)
+
+    in_two_processes(act, tmp_path)
+
+
 def test_clips_of_groups_take_plain_and_spread_gradients_of_several_meshes(
     tmp_path: Path,
 ) -> None:
