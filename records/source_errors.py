@@ -92,6 +92,20 @@ def what_to_read(folder: str) -> str:
     except OSError as error:
         raise_of_signal(error)
         return f"and its content cannot be listed: {error.strerror or error}"
+    call = _how_to_read_run(folder, names) or _how_to_read_weights(folder, names)
+    if call:
+        return call
+    files = _records(names)
+    if files:
+        return f"expected a file; it holds {first_names(files, 6)}"
+    return f"expected a file; it holds {first_names(names, 6) if names else 'nothing'}"
+
+
+def _how_to_read_run(folder: str, names: list[str]) -> str:
+    """Return in words what reads the run or the checkpoint in a folder, if it is one.
+
+    ``names`` are those of what lies there.
+    """
     if "checkpoint.json" in names:
         return (
             f"{one_checkpoint(folder)}; its parts are files: "
@@ -116,6 +130,11 @@ def what_to_read(folder: str) -> str:
         return "a run of burnish.train.HyperState, whose load(...) continues it"
     if lacks_checkpoints(folder):
         return "a run that has no checkpoint yet: its folder 'checkpoints' holds none"
+    return ""
+
+
+def _how_to_read_weights(folder: str, names: list[str]) -> str:
+    """Return in words what reads the weights that another library left in a folder."""
     if "adapter_config.json" in names:
         return (
             f"an adapter of peft: peft.PeftModel.from_pretrained(base, {folder!r}) "
@@ -131,10 +150,7 @@ def what_to_read(folder: str) -> str:
             f"a record in several files; burnish convert {folder!r} NEW.mpk makes one "
             "file of it"
         )
-    files = _records(names)
-    if files:
-        return f"expected a file; it holds {first_names(files, 6)}"
-    return f"expected a file; it holds {first_names(names, 6) if names else 'nothing'}"
+    return ""
 
 
 def one_checkpoint(folder: str) -> str:

@@ -46,17 +46,12 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
         state_dicts = {
             path: item for path, item in level.items() if _is_state_dict(item)
         }
-        if len(state_dicts) > 1:
-            usual = [path for path in state_dicts if path and path[-1] in USUAL_NAMES]
-            if len(usual) != 1:
-                raise _ambiguous(list(state_dicts), file, read)
-            beside += [path for path in state_dicts if path != usual[0]]
-            state_dicts = {usual[0]: state_dicts[usual[0]]}
         if state_dicts:
-            [(path, state_dict)] = state_dicts.items()
+            chosen_path = _chosen([*state_dicts], file, read)
+            beside += [path for path in state_dicts if path != chosen_path]
             if beside:
-                _warn_of_rest(beside, path, file, read)
-            return cast("Mapping[str, Any]", state_dict)
+                _warn_of_rest(beside, chosen_path, file, read)
+            return cast("Mapping[str, Any]", state_dicts[chosen_path])
         level = {
             (*path, key): value
             for path, item in level.items()
@@ -71,6 +66,16 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
         f"{with_article(type(content).__name__)} without a state dict",
         "names and tensors",
     )
+
+
+def _chosen(paths: list[_Keys], file: str, read: str) -> _Keys:
+    """Return the only path, or the only one of a usual name; error if there is none."""
+    if len(paths) == 1:
+        return paths[0]
+    usual = [path for path in paths if path and path[-1] in USUAL_NAMES]
+    if len(usual) != 1:
+        raise _ambiguous(paths, file, read)
+    return usual[0]
 
 
 def names_beside(

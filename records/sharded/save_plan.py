@@ -136,15 +136,7 @@ def plan_by_rectangles(
         if not is_spread(entry):
             plan.add_whole(entry, rank)
             continue
-        holders: dict[Rectangle, list[int]] = {}
-        digests: dict[Rectangle, str] = {}
-        for process, rectangles in enumerate(rectangles_by_process):
-            if rectangles[n_spread] is not None:
-                offsets, sizes, digest = rectangles[n_spread]
-                rectangle = Rectangle(tuple(offsets), tuple(sizes))
-                holders.setdefault(rectangle, []).append(process)
-                if digests.setdefault(rectangle, digest) != digest:
-                    raise other_values(entry.path)
+        holders = _holders([r[n_spread] for r in rectangles_by_process], entry.path)
         n_spread += 1
         chunks = [
             Chunk(processes[row % len(processes)], rectangle)
@@ -162,6 +154,23 @@ def plan_by_rectangles(
         if any(chunk.part == rank for chunk in chunks):
             plan.own_entries.append(_own_entry(entry))
     return plan
+
+
+def _holders(rectangles: Sequence[Any], path: str) -> dict[Rectangle, list[int]]:
+    """Return which processes hold each rectangle of the entry at ``path``.
+
+    ``rectangles`` is what each process told, None of one that holds nothing of it.
+    """
+    holders: dict[Rectangle, list[int]] = {}
+    digests: dict[Rectangle, str] = {}
+    for process, row in enumerate(rectangles):
+        if row is not None:
+            offsets, sizes, digest = row
+            rectangle = Rectangle(tuple(offsets), tuple(sizes))
+            holders.setdefault(rectangle, []).append(process)
+            if digests.setdefault(rectangle, digest) != digest:
+                raise other_values(path)
+    return holders
 
 
 _CORNER = 64 << 10
