@@ -322,7 +322,7 @@ class BoundState:
             values = self.states.get(param)
             if isinstance(values, dict):  # pyright: ignore[reportUnnecessaryIsInstance]  # tools write there
                 blank = self.blank(index, param)
-                fields = {} if blank is None else fields_of_state(blank)
+                fields = fields_of_state(blank)
                 names |= dict.fromkeys(n for n in values if n not in fields)
         return list(names)
 

@@ -117,7 +117,7 @@ class InitialStates:
             if not param.is_complex():
                 tensor = tensor.to(self.precision.state_dtype_of(param))
             state = simple.init(tensor)
-            fields = {} if state is None else fields_of_state(state)
+            fields = fields_of_state(state)
             fields |= self.precision.beside(param, self.path_of(param))
             initial[param] = arena.house(param, fields)
         states.update(initial)

@@ -41,7 +41,7 @@ def checked_state(
     one element become numbers again. What tools kept ``beside`` the fields comes along
     as it is.
     """
-    expected = {} if blank is None else fields_of_state(blank)
+    expected = fields_of_state(blank)
     extras = {name: stored_fields[name] for name in beside if name in stored_fields}
     values = {
         name: value
@@ -117,7 +117,7 @@ def narrowed(blank: object, stored_fields: Mapping[str, object]) -> str:
 
     As names and dtypes, or nothing: stored states keep their dtype.
     """
-    usual = {} if blank is None else fields_of_state(blank)
+    usual = fields_of_state(blank)
     texts: list[str] = []
     for name, value in stored_fields.items():
         begun = usual.get(name)
@@ -224,7 +224,7 @@ def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
 
 
 def _misfits(param: Tensor, fields: dict[str, Any], blank: object) -> Iterator[str]:
-    for name, usual in fields_of_state(blank).items() if blank is not None else ():
+    for name, usual in fields_of_state(blank).items():
         value = fields.get(name)
         if value is None:
             if name in kept_names(type(blank)):

@@ -90,7 +90,7 @@ def _random(numbers: torch.Generator, like: Tensor) -> Tensor:
 
 def _initial_fields(step: StepCall, tensor: Tensor) -> dict[str, Any]:
     state = step.simple.init(tensor)
-    fields = {} if state is None else fields_of_state(state)
+    fields = fields_of_state(state)
     return {
         name: value.clone() if isinstance(value, Tensor) else value
         for name, value in fields.items()

@@ -225,8 +225,8 @@ class Stepper:
 
 
 def _filled_fields(blank: Any) -> Fields:
-    fields = {} if blank is None else fields_of_state(blank)
-    return {name: value for name, value in fields.items() if value is not None}
+    fields = fields_of_state(blank).items()
+    return {name: value for name, value in fields if value is not None}
 
 
 def _completed(fields: Fields, initial_fields: Fields) -> Fields:

@@ -160,11 +160,7 @@ def probe_shape(n_dims: int) -> tuple[int, ...]:
 
 
 def _as_fields(state: object) -> Fields:
-    return (
-        {}
-        if state is None
-        else {n: as_dicts(v) for n, v in fields_of_state(state).items()}
-    )
+    return {name: as_dicts(v) for name, v in fields_of_state(state).items()}
 
 
 def _numel(entry: Entry) -> int:

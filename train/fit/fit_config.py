@@ -242,31 +242,32 @@ def known_path(tree: Any, path: str) -> bool | None:
     section, _, field_path = path.partition(".")
     if section not in SECTIONS or not field_path:
         return False
-    cls: object = RunHparams
-    if section != RUN:
-        try:
-            model_class, data_class = classes_of(tree)
-        except ConfigError:
-            return False
-        cls = (model_class if section == MODEL else data_class).hparams_schema
-    return _knows(cls, field_path.split("."))
+    cls = _class_of_section(tree, section)
+    return False if cls is None else _knows(cls, field_path.split("."))
 
 
 def known_names(tree: Any) -> list[str]:
     """Return the paths of all fields and arguments, for suggestions."""
     names: list[str] = []
     for section in SECTIONS:
-        cls: object = RunHparams
-        if section != RUN:
-            try:
-                model_class, data_class = classes_of(tree)
-            except ConfigError:
-                continue
-            cls = (model_class if section == MODEL else data_class).hparams_schema
+        cls = _class_of_section(tree, section)
+        if cls is None:
+            continue
         names += [f"{section}.{name}" for name in _names(cls)]
         if section == MODEL:
             names += [f"{KWARGS}.{name}" for name in _optimizer_arguments(tree, cls)]
     return names
+
+
+def _class_of_section(tree: Any, section: str) -> object:
+    """Return the class of a section's fields, None where ``tree`` names none."""
+    if section == RUN:
+        return RunHparams
+    try:
+        model_class, data_class = classes_of(tree)
+    except ConfigError:
+        return None
+    return (model_class if section == MODEL else data_class).hparams_schema
 
 
 def _optimizer_arguments(tree: dict[str, Any], schema: object) -> list[str]:

@@ -23,7 +23,9 @@ None is the type of no state, which stores nothing.
 
 
 def fields_of_state(state: Any) -> dict[str, Any]:
-    """Return the fields of a state by name."""
+    """Return the fields of a state by name; no state has none."""
+    if state is None:
+        return {}
     return {name: getattr(state, name) for name in field_names(type(state))}
 
 
@@ -50,5 +52,5 @@ def declared(state_type: type | None, fields: dict[str, Any]) -> dict[str, Any]:
 
 def tensor_names(state: Any) -> set[str]:
     """Return the fields of a state, or of none, that hold tensors."""
-    fields = {} if state is None else fields_of_state(state)
-    return {name for name, value in fields.items() if isinstance(value, Tensor)}
+    fields = fields_of_state(state).items()
+    return {name for name, value in fields if isinstance(value, Tensor)}
