@@ -9,10 +9,11 @@ from ...state.uninitialized.uninitialized import call_unfilled
 from ..edits.computed import computed_in
 from ..edits.edits import Edit, SetArguments, with_replacements
 from ..errors import constructor_error
-from ..tree.arguments import Arguments, ConstructorCall, check_arguments, edited_call_of
+from ..tree.arguments import ConstructorCall, check_arguments, edited_call_of
 from ..tree.construction_node import ConstructionNode, describe_value, is_repeatable
 from ..tree.infer_sizes import missing_sizes, placeholder_sizes
 from ..tree.module_values import build_values
+from .part_cache import values_key
 
 
 class LeafCache:
@@ -46,26 +47,22 @@ class LeafCache:
         edited_node.edits, edited_node.cls = edits, call.cls
         edited_node.arguments = describe_value(call.arguments)
         edited_node.missing_sizes = missing_sizes(call.cls, call.arguments)
-        key = (
-            node.original_cls,
-            edits,
-            node.inner_edits,
-            _key(node.original_cls, node.passed_arguments),
-        )
+        arguments_key = values_key(node.passed_arguments)
+        if arguments_key is None:
+            return edited_node
+        if len(self._edited_leaves) > _MAX_LEAVES:
+            self._edited_leaves.clear()
         # One object for all equal layers: their edits then compare by identity.
-        if key[-1] is not None:
-            if len(self._edited_leaves) > _MAX_LEAVES:
-                self._edited_leaves.clear()
-            return self._edited_leaves.setdefault(key, edited_node)
-        return edited_node
+        key = (node.original_cls, edits, node.inner_edits, arguments_key)
+        return self._edited_leaves.setdefault(key, edited_node)
 
     def _is_leaf(self, call: ConstructorCall, path: str) -> bool:
         """Return whether a layer of torch is made that makes no others; try it."""
         cls = call.cls
         if cls not in torch_classes() or cls in _MAKERS:
             return False
-        key = _key(cls, call.arguments)
-        if key is not None and key in self._valid_keys:
+        arguments_key = values_key(call.arguments)
+        if arguments_key is not None and (cls, arguments_key) in self._valid_keys:
             return True
         arguments = call.arguments | placeholder_sizes(cls, call.arguments)
         try:
@@ -78,24 +75,9 @@ class LeafCache:
             raise constructor_error(path, cls, error) from error
         if len(self._valid_keys) > _MAX_LEAVES:
             self._valid_keys.clear()
-        if key is not None:
-            self._valid_keys.add(key)
+        if arguments_key is not None:
+            self._valid_keys.add((cls, arguments_key))
         return True
-
-
-def _key(cls: type[nn.Module], arguments: Arguments) -> tuple[object, ...] | None:
-    """Return what equal constructions have in common, None if nothing says so."""
-    key: list[object] = [cls]
-    for name, value in arguments.items():
-        kind = type(value)
-        if kind in (tuple, list):
-            # The kind of an item matters: [1] equals [True], and they differ in repr.
-            key += (name, kind, repr(value))
-        elif value is None or kind in (bool, int, float, str):
-            key += (name, kind, value)
-        else:
-            return None
-    return tuple(key)
 
 
 _MAX_LEAVES = 1000

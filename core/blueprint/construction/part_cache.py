@@ -79,7 +79,7 @@ def _is_plain(node: ConstructionNode) -> bool:
 
 def _key(part: ConstructionNode, edits: Iterable[Edit]) -> object:
     """Return what equal parts have in common, None if nothing says so."""
-    arguments_key, edits_key = _values_key(part.passed_arguments), _edits_key(edits)
+    arguments_key, edits_key = values_key(part.passed_arguments), _edits_key(edits)
     if arguments_key is None or edits_key is None:
         return None
     return part.original_cls, arguments_key, edits_key
@@ -90,11 +90,11 @@ def _edits_key(edits: Iterable[Edit]) -> tuple[object, ...] | None:
     keys: list[object] = []
     for edit in edits:
         if isinstance(edit, SetArguments):
-            values_key = _values_key(edit.arguments)
+            arguments_key = values_key(edit.arguments)
             # What is wrapped stands at another path after the run.
-            if values_key is None or edit.wraps_at:
+            if arguments_key is None or edit.wraps_at:
                 return None
-            keys.append((edit.cls, edit.keeps_arguments, values_key))
+            keys.append((edit.cls, edit.keeps_arguments, arguments_key))
         # A change of items makes parts of a blueprint, and a call runs a user's code.
         elif isinstance(edit, ChangeItems) or (
             isinstance(edit, CallMethod) and edit.moment == "after_init"
@@ -103,7 +103,8 @@ def _edits_key(edits: Iterable[Edit]) -> tuple[object, ...] | None:
     return tuple(keys)
 
 
-def _values_key(values: Mapping[str, Any]) -> tuple[object, ...] | None:
+def values_key(values: Mapping[str, Any]) -> tuple[object, ...] | None:
+    """Return what tells ``values`` from others, None where nothing does for sure."""
     keys = [(name, _value_key(value)) for name, value in values.items()]
     return None if any(key is None for _, key in keys) else tuple(keys)
 
