@@ -103,11 +103,8 @@ def factory_of(
     if args or kwargs:
         _check_no_options(cls, kwargs)
         passed_arguments = arguments_by_name(cls, args, kwargs)
-        stored_node = (
-            None
-            if stored_node is None or not passed_arguments
-            else _overlay_or_none(stored_node, cls, passed_arguments)
-        )
+        if stored_node is not None:
+            stored_node = _overlay_or_none(stored_node, cls, passed_arguments)
         # The stored arguments are of no use, or cannot be told apart from these.
         if stored_node is None:
             return lambda: cls(*args, **kwargs)
@@ -205,6 +202,9 @@ def is_part(record: Entries) -> bool:
 def _overlay_or_none(
     stored_node: Node, cls: type[nn.Module], passed: Mapping[str, object]
 ) -> Mapping[str, Any] | None:
+    """Return `overlay_arguments`, if any were ``passed`` whose names are known."""
+    if not passed:
+        return None
     try:
         return overlay_arguments(stored_node, cls, passed)
     except RecordError:

@@ -104,8 +104,8 @@ def class_named(
     if not isinstance(module, str) or not isinstance(name, str):
         raise UnknownClassError(
             path,
-            f"{_node_text(node)} does not name a module class: it needs {MODULE!r} "
-            f"and {NAME!r}, both strings",
+            f"{short_repr(dict(node), 100)} does not name a module class: it needs "
+            f"{MODULE!r} and {NAME!r}, both strings",
         )
     # Places come before former names: somebody may have taken such a name since.
     known_class = _at(module, name)
@@ -243,10 +243,6 @@ def _refusal(module: str, name: str, registered: object) -> str:
         "if you trust it, decorate it with @burnish.module or pass it to "
         f"burnish.register_class(...).{hint}{renamed}"
     )
-
-
-def _node_text(node: Node) -> str:
-    return short_repr(dict(node), 100)
 
 
 _places: Registry[tuple[str, str], type[nn.Module]] = Registry()

@@ -1,7 +1,7 @@
 """The ways out of a module: its record, and its record in a file."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,6 @@ from ...records.record_writer import (
 )
 from ...records.sharded.folder import folder_named
 from ...records.sharded.saving import (
-    FolderSaveOptions,
     check_no_group,
     save_to_folder,
     writer_of_folder,
@@ -205,10 +204,12 @@ def save_record(
         if not wait:
             raise _no_waiting(folder)
         writer = writer_of_folder(folder, recorder)
-        _save_to_folder(
-            folder,
+        if isinstance(module, nn.Module):
+            # In the folder parameters have the IDs of the first process.
+            share_ids(places_of(module), group)
+        save_to_folder(
             partial(_record_to_save, module, writer, only, exclude),
-            module,
+            folder,
             precision=writer.precision if precision is None else precision,
             metadata=metadata,
             progress=progress,
@@ -240,19 +241,6 @@ def _record_to_save(
     if writer.written_convention == "burn":
         return to_burn(record, places_of(module))
     return record
-
-
-def _save_to_folder(
-    folder: str,
-    record_of: Callable[[], FlatRecord],
-    module: Savable,
-    **options: Unpack[FolderSaveOptions],
-) -> None:
-    """Save with all processes, in which parameters get the IDs of the first."""
-    group = options.get("group")
-    if isinstance(module, nn.Module):
-        share_ids(places_of(module), group)
-    save_to_folder(record_of, folder, **options)
 
 
 def _no_waiting(folder: str) -> ValueError:

@@ -468,14 +468,14 @@ class HyperState(Generic[C, S]):
                     RuntimeWarning,
                 )
             return
-        number = self._number()
+        number, file = self._number(), request.path
         live: LiveConfig[C] | None = None
         if is_writer():
             self._folders.prepare()
             live = LiveConfig(
                 self._folders.root,
                 self._source,
-                suffix=config_suffix(_as_path(request.path)),
+                suffix=config_suffix(None if file is None else Path(file)),
                 past=beginning.past,
                 stored=config_before(request, beginning),
                 overrides=request.overrides,
@@ -562,10 +562,6 @@ def _folders(
 def _later(folders: RunFolders, keep_last: int | None) -> LaterFolders:
     is_alone = keep_last == 1 and isinstance(folders, Folders)
     return LaterFolders(folders, removes_them=is_alone)
-
-
-def _as_path(place: Place | None) -> Path | None:
-    return place if place is None else Path(place)
 
 
 def _has_schedules(config: Any) -> bool:

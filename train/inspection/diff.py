@@ -180,7 +180,10 @@ def _compared(
         n: _changes(n, _plain_values(x), _plain_values(y), tolerance)
         for n, (x, y) in views.items()
     }
-    pairings = {name: _paired(x, y) for name, (x, y) in views.items()}
+    pairings = {
+        name: pair_entries(_entries(x), _entries(y), _sum_of)
+        for name, (x, y) in views.items()
+    }
     distances = _Distances(rtol or 0.0, atol or 0.0, progress)
     with StopsAsItself():
         distances.add(pairings)
@@ -218,10 +221,6 @@ def _compared(
 
 _Views: TypeAlias = Mapping[str, tuple[PartView | None, PartView | None]]
 """What both have under the name of a part."""
-
-
-def _paired(a: PartView | None, b: PartView | None) -> Pairing:
-    return pair_entries(_entries(a), _entries(b), _sum_of)
 
 
 def _below(part: str, names: Iterable[str]) -> tuple[str, ...]:

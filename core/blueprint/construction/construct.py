@@ -20,7 +20,7 @@ from ..tree.construction_node import ConstructionNode, tree_difference
 from ..tree.edit_log import EditIndex
 from ..tree.infer_sizes import infer_sizes
 from .construction_run import SERIAL, ConstructionRun, ConstructionRuns, current_runs
-from .draft import Draft, missing_sizes_in, missing_sizes_of
+from .draft import Draft, missing_sizes_in
 from .dry_run import assign_edits, call_reseeded, call_root_constructor
 from .forward_hooks import Logs, add_hooks
 from .forward_parts import connect
@@ -53,7 +53,7 @@ def construct(
         return _construct_inside(outer_runs, draft, args, kwargs)
     # A stale tree is good for building alone, which notices what came out otherwise;
     # what is completed in another run has to be up to date.
-    if missing_sizes_of(draft):
+    if missing_sizes_in(draft.tree):
         draft.refresh()
     check_computed(draft.tree, is_whole=True)
     sizes = _sizes_of_example(draft, args, kwargs)
@@ -78,7 +78,7 @@ def _sizes_of_example(
     draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> list[SetArguments]:
     """Return the sizes that were left out, as the example tells them."""
-    missing = missing_sizes_of(draft)
+    missing = missing_sizes_in(draft.tree)
     if missing and not args and not kwargs:
         raise unknown_sizes_error(missing, "left out, without an example")
     if not missing:

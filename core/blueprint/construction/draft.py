@@ -556,12 +556,10 @@ def _check_names(tree: ConstructionNode) -> None:
 _READY = " A module that is passed already built stays as it is: pass a Blueprint."
 
 
-def missing_sizes_of(draft: Draft) -> dict[str, tuple[str, ...]]:
-    """Return the sizes that only an example can tell, by path."""
-    return missing_sizes_in(draft.tree)
-
-
 def missing_sizes_in(tree: ConstructionNode) -> dict[str, tuple[str, ...]]:
-    """Return those of the constructions in ``tree`` that ended somewhere."""
+    """Return by path the sizes in ``tree`` that only an example can tell.
+
+    Those of constructions that ended somewhere.
+    """
     nodes = (node for node in tree.walk() if node.paths)
     return {node.path: node.missing_sizes for node in nodes if node.missing_sizes}

@@ -102,7 +102,11 @@ def find_overwritten(
     overwritten: dict[int, Overwritten] = {}
     for group in _groups(spans):
         group.sort(
-            key=lambda i: (_RANKS.get(steps[i].target.kind, 2), -_unit(steps[i]), i)
+            key=lambda i: (
+                _RANKS.get(steps[i].target.kind, 2),
+                -_unit_of(steps[i].stored.dtype),
+                i,
+            )
         )
         coarsest = max((steps[i].stored.dtype for i in group), key=_unit_of)
         for i, view in _overwritten_in(group, fillings, spans):
@@ -117,10 +121,6 @@ def find_overwritten(
 
 _RANKS = {"transient": 0, "buffer": 1}
 """Whose values are written first, so that those of others stand at the end."""
-
-
-def _unit(step: LoadStep) -> float:
-    return _unit_of(step.stored.dtype)
 
 
 def _unit_of(dtype: torch.dtype) -> float:
