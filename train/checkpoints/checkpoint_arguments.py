@@ -1,12 +1,18 @@
 """What `Checkpoints` and its `save` and `restore` are called with, checked."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...config.short_text import with_article
 from ...records.entries.encoder import is_trained
+from ...records.io.remote.address import size_at
+from ...records.io.remote.url import Place
+from ...records.source_errors import one_checkpoint
+from .manifest import FILE
 
 _COUNTS = (
     "keep_last=3 keeps the newest, keep_best=('loss', 1) the one with the lowest loss."
@@ -21,8 +27,50 @@ OPTIONS_OF_OTHERS = {
 }
 """Keywords of others that keep checkpoints, and what says the same here."""
 
+_REMOVING = (
+    "what keep_last= and keep_best= do, or shutil.rmtree(checkpoints[step].folder)"
+)
+
+METHODS_OF_OTHERS = {
+    "all_steps": "checkpoints.steps",
+    "best_step": "checkpoints.best",
+    "delete": _REMOVING,
+    "latest_step": "checkpoints.latest",
+    "load": "checkpoints.restore(model=net), or checkpoints[step] to look into one",
+    "load_best": "checkpoints.restore('best', model=net)",
+    "load_latest": "checkpoints.restore(model=net)",
+    "remove": _REMOVING,
+    "restore_best": "checkpoints.restore('best', model=net)",
+    "restore_latest": "checkpoints.restore(model=net)",
+}
+"""What other libraries call what a run's checkpoints do."""
+
 _OF_SAVE_RECORD = frozenset({"precision", "recorder"})
 """Options of `burnish.save_record` that would else be stored as parts."""
+
+
+def refuse_one_checkpoint(root: Place) -> None:
+    """Raise ValueError for one checkpoint's folder, which would look like a new run."""
+    has_number = root.name.removeprefix("step").isdecimal()
+    if (has_number or isinstance(root, Path)) and size_at(root / FILE) is not None:
+        raise ValueError(
+            f"{root} is {one_checkpoint(str(root))}. Checkpoints takes the folder of "
+            "a run"
+        )
+
+
+def refuse_run_of_lightning(root: Place) -> None:
+    """Raise ValueError for a run whose checkpoints are named in another way."""
+    if not isinstance(root, Path) or not root.is_dir():
+        return
+    names = [name for name in os.listdir(root) if not name.startswith((".", "step"))]
+    other_folders = [root / name for name in names if (root / name / FILE).is_file()]
+    if other_folders:
+        folder = min(other_folders)
+        raise ValueError(
+            f"{root} holds no checkpoint of burnish.Checkpoints; {folder.name!r} is "
+            f"{one_checkpoint(str(folder))}"
+        )
 
 
 def ranking_of(keep_best: Any) -> tuple[str, int, str]:

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from torch import nn
@@ -22,21 +21,22 @@ from ...records.background_saves import (
 )
 from ...records.calls import explain_calls
 from ...records.io.progress import Progress, progress_call
-from ...records.io.remote.address import size_at
 from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SaveHandle, join_saves
 from ...records.processes.agreement import agreed
 from ...records.processes.messages import broadcast_text, n_processes
 from ...records.record_writer import WritableRecord, writer_for
-from ...records.source_errors import one_checkpoint
 from .checkpoint import RNG, Checkpoint, Number, nothing_to_restore
 from .checkpoint_arguments import (
+    METHODS_OF_OTHERS,
     OPTIONS_OF_OTHERS,
     as_number,
     check_part_name,
     check_rng,
     checked_step,
     ranking_of,
+    refuse_one_checkpoint,
+    refuse_run_of_lightning,
 )
 from .choice import Choice, PatternsOfParts
 from .distributed import check_alike, check_same_checkpoint, is_writer
@@ -129,7 +129,7 @@ class Checkpoints:
         self._folders = folders_at(folder)
         self._later = LaterFolders(self._folders)
         self._links = LinkedParts.checked(unchanged, suffix, self._folders.root)
-        _refuse_one_checkpoint(self._folders.root)
+        refuse_one_checkpoint(self._folders.root)
         progress_call(progress)
         self._wait, self._progress = wait, progress
         kind = SnapshotOptions.checked(snapshot, staging, wait=wait)
@@ -338,7 +338,7 @@ class Checkpoints:
             if step == "latest" and not self._folders.complete():
                 if not filled:
                     raise nothing_to_restore(())
-                _refuse_run_of_lightning(self.folder)
+                refuse_run_of_lightning(self.folder)
                 return None
             return self[step]
 
@@ -366,7 +366,11 @@ class Checkpoints:
 
         def __getattr__(self, name: str) -> Any:
             """Raise AttributeError; for what others call a method, with ours."""
-            hint = f". It is {_METHODS[name]}" if name in _METHODS else ""
+            hint = (
+                f". It is {METHODS_OF_OTHERS[name]}"
+                if name in METHODS_OF_OTHERS
+                else ""
+            )
             text = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
             raise AttributeError(text, name=name, obj=self)
 
@@ -541,25 +545,6 @@ class Checkpoints:
         )
 
 
-_REMOVING = (
-    "what keep_last= and keep_best= do, or shutil.rmtree(checkpoints[step].folder)"
-)
-
-_METHODS = {
-    "all_steps": "checkpoints.steps",
-    "best_step": "checkpoints.best",
-    "delete": _REMOVING,
-    "latest_step": "checkpoints.latest",
-    "load": "checkpoints.restore(model=net), or checkpoints[step] to look into one",
-    "load_best": "checkpoints.restore('best', model=net)",
-    "load_latest": "checkpoints.restore(model=net)",
-    "remove": _REMOVING,
-    "restore_best": "checkpoints.restore('best', model=net)",
-    "restore_latest": "checkpoints.restore(model=net)",
-}
-"""What other libraries call what a run's checkpoints do."""
-
-
 def folders_at(folder: str | os.PathLike[str]) -> RunFolders:
     """Return the checkpoints of the run at a path or a URL."""
     # A run that changes its directory goes on with the same checkpoints.
@@ -567,27 +552,3 @@ def folders_at(folder: str | os.PathLike[str]) -> RunFolders:
     if isinstance(root, Url):
         return RemoteFolders(root=root, marker=FILE, names_in=files_in)
     return Folders(root=root, marker=FILE)
-
-
-def _refuse_one_checkpoint(root: Place) -> None:
-    """Raise ValueError for one checkpoint's folder, which would look like a new run."""
-    has_number = root.name.removeprefix("step").isdecimal()
-    if (has_number or isinstance(root, Path)) and size_at(root / FILE) is not None:
-        raise ValueError(
-            f"{root} is {one_checkpoint(str(root))}. Checkpoints takes the folder of "
-            "a run"
-        )
-
-
-def _refuse_run_of_lightning(root: Place) -> None:
-    """Raise ValueError for a run whose checkpoints are named in another way."""
-    if not isinstance(root, Path) or not root.is_dir():
-        return
-    names = [name for name in os.listdir(root) if not name.startswith((".", "step"))]
-    other_folders = [root / name for name in names if (root / name / FILE).is_file()]
-    if other_folders:
-        folder = min(other_folders)
-        raise ValueError(
-            f"{root} holds no checkpoint of burnish.Checkpoints; {folder.name!r} is "
-            f"{one_checkpoint(str(folder))}"
-        )

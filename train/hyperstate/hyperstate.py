@@ -56,7 +56,6 @@ from .sent_files import sent_files
 from .state_folder import (
     StateFiles,
     holds_shares,
-    read_state,
     restore_generators,
     state_files,
 )
@@ -239,7 +238,11 @@ class HyperState(Generic[C, S]):
 
         request = agreed(request_of_call)
         initial = InitialState(initial_state, state_cls, context)
-        read = partial(_state, initial, ignore_extra, hyperparameters)
+        read = partial(
+            initial.state_of,
+            ignore_extra=ignore_extra,
+            hyperparameters=hyperparameters,
+        )
 
         def run_from(beginning: Beginning[C]) -> "HyperState[C, S]":
             files = sent_files(beginning.files)
@@ -523,29 +526,6 @@ def _check_counts(keep_last: int | None, every: int, edit_every: int = 1) -> Non
     check_count("keep_last", keep_last, may_be_none=True)
     check_count("every", every)
     check_count("edit_every", edit_every)
-
-
-def _state(
-    initial: InitialState[S],
-    ignore_extra: bool,
-    hyperparameters: Literal["compare", "ignore"] | None,
-    beginning: Beginning[Any],
-    files: StoredFiles | None,
-) -> S:
-    """Return the state in ``files``, or the one that a run begins with."""
-    if files is None:
-        return initial(beginning.config)
-    stored_config = beginning.stored_config
-    return read_state(
-        files,
-        initial.cls,
-        beginning.config,
-        partial(initial, beginning.config),
-        initial.ctx,
-        ignore_extra=ignore_extra,
-        hyperparameters=hyperparameters,
-        begin_before=None if stored_config is None else partial(initial, stored_config),
-    )
 
 
 def _folders(

@@ -1,11 +1,15 @@
-"""The function that makes the state with which a run begins."""
+"""The state that a run has at first: made by a function, or read from a checkpoint."""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_origin
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar, get_origin
 
 from ...config.short_text import with_article
+from .beginning import Beginning
+from .state_folder import read_state
+from .stored_files import StoredFiles
 
 S = TypeVar("S")
 
@@ -31,6 +35,31 @@ class InitialState(Generic[S]):
                 "HyperState.load(Config, State, begin)"
             )
         return state
+
+    def state_of(
+        self,
+        beginning: Beginning[Any],
+        files: StoredFiles | None,
+        *,
+        ignore_extra: bool,
+        hyperparameters: Literal["compare", "ignore"] | None,
+    ) -> S:
+        """Return the state in ``files``, or the one that a run begins with."""
+        if files is None:
+            return self(beginning.config)
+        stored_config = beginning.stored_config
+        return read_state(
+            files,
+            self.cls,
+            beginning.config,
+            partial(self, beginning.config),
+            self.ctx,
+            ignore_extra=ignore_extra,
+            hyperparameters=hyperparameters,
+            begin_before=(
+                None if stored_config is None else partial(self, stored_config)
+            ),
+        )
 
     def _call(self, config: Any) -> S:
         try:
