@@ -336,7 +336,6 @@ TESTED_IN = {
         "train/checkpoints/test_checkpoints.py"
     ),
     "train/checkpoints/part.py": "train/checkpoints/test_part_kinds.py",
-    "train/checkpoints/shared_parts.py": "train/checkpoints/test_shared_checkpoint.py",
     "train/fit/beginning.py": "train/fit/test_live_run.py",
     "train/fit/history.py": "cli/test_fit.py",
     "train/fit/optimizer_arguments.py": "train/fit/test_live_run.py",

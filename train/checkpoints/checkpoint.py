@@ -39,7 +39,7 @@ from .part_kinds import (
     refused,
     shared_names,
 )
-from .shared_parts import with_own_shares
+from .shared_checkpoint import with_own_shares
 from .tied_parts import check_tied_modules, untied
 
 RNG = "rng"

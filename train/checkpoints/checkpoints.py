@@ -49,8 +49,7 @@ from .part import Part, PartRecord, writable
 from .part_kinds import are_restored_together, part_records, parts_of, shared_names
 from .process_generators import ProcessGenerators
 from .remote_folders import Lasting, RemoteFolders, RunFolders
-from .shared_checkpoint import SharedCheckpoint
-from .shared_parts import SharedParts
+from .shared_checkpoint import SharedCheckpoint, SharedParts
 
 
 class Checkpoints:

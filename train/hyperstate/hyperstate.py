@@ -45,8 +45,7 @@ from ..checkpoints.manifest import PartRow
 from ..checkpoints.part_kinds import part_of
 from ..checkpoints.process_generators import gathered_generators
 from ..checkpoints.remote_folders import RunFolders
-from ..checkpoints.shared_checkpoint import SharedCheckpoint
-from ..checkpoints.shared_parts import SharedParts
+from ..checkpoints.shared_checkpoint import SharedCheckpoint, SharedParts
 from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
 from .initial_state import InitialState

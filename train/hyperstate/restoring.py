@@ -24,7 +24,7 @@ from ..checkpoints.distributed import has_shares
 from ..checkpoints.manifest import Ties
 from ..checkpoints.part_kinds import modules_in, part_of
 from ..checkpoints.rng import restored_generators
-from ..checkpoints.shared_parts import with_own_shares
+from ..checkpoints.shared_checkpoint import with_own_shares
 from ..checkpoints.tied_parts import untied
 from .blob_markers import LEGACY_SUFFIX, has_blobs
 from .digests import check_digest

@@ -38,8 +38,7 @@ from ..checkpoints.marked_folder import MarkedFolder, new_mark
 from ..checkpoints.part import Part, PartRecord, record_of_part, writable
 from ..checkpoints.part_kinds import part_of
 from ..checkpoints.rereading import reread_if_replaced
-from ..checkpoints.shared_checkpoint import SharedCheckpoint
-from ..checkpoints.shared_parts import SharedParts
+from ..checkpoints.shared_checkpoint import SharedCheckpoint, SharedParts
 from .checkpoint_folder import (
     MODEL,
     STATE_DICT_EXTRA,
