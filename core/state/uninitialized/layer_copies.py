@@ -26,7 +26,7 @@ from ....records.tensors.torch_internals import (
     n_dispatch_modes,
     parameter_hooks_of_all,
 )
-from .patches import Function
+from .tensor_functions import Function
 from .unfilled import UnfilledParameter
 
 Call: TypeAlias = tuple[Function, tuple[Any, ...], dict[str, Any]]

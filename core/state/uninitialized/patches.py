@@ -2,11 +2,9 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 from ....config.process.process_lock import ProcessLock
-
-Function = Callable[..., Any]
+from .tensor_functions import Function
 
 _lock = ProcessLock()
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from .patches import Function, patch_function
+from .patches import patch_function
+from .tensor_functions import Function
 from .unfilled import Unfilled
 
 MODELS = "transformers.modeling_utils"

@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ....config.process.interrupts import call_with_end, raise_of_signal, uninterrupted
 from ....records.tensors.torch_internals import TRUNCATED_NORMAL
 from .build import UnfilledBuild
-from .draws import NotedDraws
 from .layer_copies import LAYERS
 from .modes import call_under, construct_on
 from .past_python import TORCH_COMPUTES, blanks_guarded, call_guarded
-from .patches import Function, patch_function
+from .patches import patch_function
+from .tensor_functions import Function
 from .transformers_init import MODELS, patch_init
 from .unfilled import UnfilledParameter, close, note_call
 
@@ -105,7 +106,7 @@ def _build_unfilled(
             build.rewind()
             build = UnfilledBuild()
             build.set_aside()
-            draws = NotedDraws(build)
+            draws = _NotedDraws(build)
             module = call_unfilled(lambda: call_under(draws, factory), build)
         if not build.is_out_of_step:
             return module, build
@@ -118,6 +119,43 @@ def rebuild(factory: Callable[[], T], build: UnfilledBuild) -> T:
     """Return what ``factory`` builds as ever, from where ``build`` began."""
     build.rewind()
     return call_filled(factory)
+
+
+class _NotedDraws(TorchFunctionMode):
+    """Note what ``torch.randn`` and ``torch.rand`` would draw while a module is built.
+
+    A parameter is often made of random numbers, which wait as initializers do. Every
+    call of torch passes here, which takes time: it is for modules that are known to
+    draw.
+    """
+
+    def __init__(self, build: UnfilledBuild) -> None:
+        super().__init__()
+        self._build = build
+
+    def __torch_function__(
+        self,
+        func: Function,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Return memory that waits for the draw, or what ``func`` returns."""
+        kwargs = kwargs or {}
+        fill = _FILLS.get(func)
+        # Any other keyword (a generator, `out`, a layout) makes it another call than
+        # the initializer that would stand for it, so it is made at once.
+        if fill is not None and kwargs.keys() <= {"size", "dtype", "device"}:
+            tensor = self._build.defer_draw(torch.empty(*args, **kwargs), fill)
+            if tensor is not None:
+                return tensor
+        return func(*args, **kwargs)
+
+
+_FILLS: dict[Function, Function] = {
+    torch.randn: torch.Tensor.normal_,
+    torch.rand: torch.Tensor.uniform_,
+}
 
 
 _current: ContextVar[Any] = ContextVar("burnish_build", default=None)

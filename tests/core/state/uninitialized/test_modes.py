@@ -16,8 +16,8 @@ import burnish
 from burnish.config.process.interrupts import leaving_nothing_open
 from burnish.core import from_record, into_record, load_record
 from burnish.core.state.uninitialized.build import UnfilledBuild
-from burnish.core.state.uninitialized.draws import NotedDraws
 from burnish.core.state.uninitialized.modes import call_under, construct_on, in_force
+from burnish.core.state.uninitialized.uninitialized import NotedDraws
 from burnish.records.tensors.grad_mode import no_grad
 
 _len_torch_function_stack: Callable[[], int] = torch._C._len_torch_function_stack
