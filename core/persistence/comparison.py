@@ -64,8 +64,9 @@ class HparamsComparison:
     passed: frozenset[str] = frozenset()
     """Arguments of the whole that its reader passes: to differ is what they are for."""
 
-    def root(self, stored_node: Node, module: nn.Module, cls: type[nn.Module]) -> None:
+    def root(self, stored_node: Node, module: nn.Module) -> None:
         """Compare the whole: of another class only its parts can be compared."""
+        cls = declared_class(type(module))
         if is_same_class(stored_node, cls) or takes_the_same(stored_node, cls):
             self.module(stored_node, own_node(module), cls, "", module)
             return
@@ -179,17 +180,15 @@ class HparamsComparison:
         self, name: str, stored_node: Node, live_node: Node, path: str
     ) -> None:
         """Compare a default that is not plain data, and that may be another today."""
-        stored_name = _defaults(stored_node)[name]
+        stored_value = Named(_defaults(stored_node)[name])
         live_name = _defaults(live_node).get(name)
-        if live_name is not None or name in live_node:
-            live_value = live_node.get(name) if live_name is None else Named(live_name)
-            stored_value = Named(stored_name)
-            if live_value != stored_value and not _are_one_function(
-                stored_value, live_value
-            ):
-                self.differing.append(
-                    value_difference(path, Named(stored_name), live_value)
-                )
+        if live_name is None and name not in live_node:
+            return
+        live_value = live_node.get(name) if live_name is None else Named(live_name)
+        if live_value != stored_value and not _are_one_function(
+            stored_value, live_value
+        ):
+            self.differing.append(value_difference(path, stored_value, live_value))
 
     def _value(
         self, stored_value: object, live_value: object, path: str, lines: list[str]

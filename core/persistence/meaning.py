@@ -62,7 +62,7 @@ def compared(
     if hparams is None:
         return comparison
     inner_module = unwrapped(module)
-    comparison.root(hparams, inner_module, declared_class(type(inner_module)))
+    comparison.root(hparams, inner_module)
     # Where nobody changed either module after its constructor, arguments say it all.
     is_changed = CHANGED in hparams or BLUEPRINT in hparams
     if not (is_changed or ORIGIN in inner_module.__dict__ or comparison.differing):
