@@ -106,7 +106,7 @@ def _build_unfilled(
             build.rewind()
             build = UnfilledBuild()
             build.set_aside()
-            draws = _NotedDraws(build)
+            draws = NotedDraws(build)
             module = call_unfilled(lambda: call_under(draws, factory), build)
         if not build.is_out_of_step:
             return module, build
@@ -121,7 +121,7 @@ def rebuild(factory: Callable[[], T], build: UnfilledBuild) -> T:
     return call_filled(factory)
 
 
-class _NotedDraws(TorchFunctionMode):
+class NotedDraws(TorchFunctionMode):
     """Note what ``torch.randn`` and ``torch.rand`` would draw while a module is built.
 
     A parameter is often made of random numbers, which wait as initializers do. Every
