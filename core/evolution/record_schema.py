@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# The tables of nn.Module have no public names.
 """What the records of a module hold, as a file that a later version is checked with."""
 
 import json
@@ -19,7 +17,6 @@ from ...records.entries.entry import Entry
 from ...records.errors import RecordFormatError
 from ...records.flat_record import FlatRecord
 from ...records.tensors.dtypes import BY_NAME, NAME_OF
-from ...records.tensors.torch_internals import transient_buffers
 from ..errors import HyperparameterError
 from ..hyperparameters.hparams_node import SAVE
 from ..hyperparameters.reader import planned
@@ -28,6 +25,7 @@ from ..modules.registry import names_of
 from ..modules.signature import VARIADIC, parameters_of
 from ..modules.tree import Places, places_of, unwrapped
 from ..modules.versions import versions_of
+from ..state.entries import held_tensors
 from ..state.uninitialized.modes import construct_on
 from ..state.uninitialized.uninitialized import build_unfilled
 
@@ -186,17 +184,12 @@ def _module(make: Callable[[], nn.Module]) -> nn.Module:
 def _tensors(places: Places) -> dict[str, TensorForm]:
     """Return the stored tensors; one that is tied once, with its other paths."""
     rows: dict[int, tuple[str, torch.Tensor, str, list[str]]] = {}
-    for prefix, owner in places:
-        transient = transient_buffers(owner)
-        buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
-        for name, tensor in {**owner._parameters, **buffers}.items():
-            if tensor is None or nn.parameter.is_lazy(tensor):
-                continue
-            path = prefix + name
-            kind = "buffer" if name in buffers else "parameter"
-            row = rows.setdefault(id(tensor), (path, tensor, kind, []))
-            if path != row[0]:
-                row[3].append(path)
+    for path, kind, tensor in held_tensors(places):
+        if kind == "transient" or nn.parameter.is_lazy(tensor):
+            continue
+        row = rows.setdefault(id(tensor), (path, tensor, kind, []))
+        if path != row[0]:
+            row[3].append(path)
     return {
         path: TensorForm(
             kind=kind,

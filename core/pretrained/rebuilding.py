@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false
-# The tables of nn.Module have no public names.
 """Whether hyperparameters make the module that they were taken from."""
 
 from collections.abc import Mapping
@@ -9,11 +7,11 @@ from torch import Tensor, nn
 
 from ...config.process.interrupts import raise_of_signal
 from ...config.spelling import did_you_mean
-from ...records.tensors.torch_internals import transient_buffers
 from ..errors import HyperparameterError
 from ..hyperparameters.reader import planned
 from ..modules.classes import declared_class
 from ..modules.tree import places_of, unwrapped
+from ..state.entries import held_tensors
 from ..state.grouping import group_paths
 from ..state.uninitialized.modes import construct_on
 from ..state.uninitialized.uninitialized import build_unfilled
@@ -72,14 +70,11 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, object]) -> nn.Module:
 
 def _forms(module: nn.Module) -> dict[str, tuple[int, ...] | None]:
     """Return the shape of each tensor that is saved, None where it has none yet."""
-    shapes: dict[str, tuple[int, ...] | None] = {}
-    for prefix, owner in places_of(module):
-        transient = transient_buffers(owner)
-        buffers = {n: b for n, b in owner._buffers.items() if n not in transient}
-        for name, tensor in {**owner._parameters, **buffers}.items():
-            if tensor is not None:
-                shapes[prefix + name] = _shape(tensor)
-    return shapes
+    return {
+        path: _shape(tensor)
+        for path, kind, tensor in held_tensors(places_of(module))
+        if kind != "transient"
+    }
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...] | None:
