@@ -87,6 +87,11 @@ def loads(
 ) -> T:
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
     check_config_class(cls, "loads(Config, text)")
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(
+            f"loads: the text is {short_repr(text)}, expected a str. "
+            "load(Config, file) reads a file"
+        )
     form = config_format_named(format)
     config: T = build(
         cls,

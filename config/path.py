@@ -46,8 +46,11 @@ def path_below(path: str, below: str) -> str:
 def parts(path: str) -> tuple[str, ...]:
     """Return the names on the way along ``path``: ``a.b``, ``xs[0]``, ``d["a.b"]``.
 
-    Raises ValueError for a path with an empty or unfinished part.
+    Raises ValueError for a path with an empty or unfinished part, and TypeError for
+    what is no text.
     """
+    if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"a path is a text like 'a.b', got {short_repr(path)}")
     names: list[str] = []
     end = 0
     while end < len(path) or not names:

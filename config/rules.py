@@ -326,6 +326,11 @@ def _normalize(rule: RewriteRule, *names: str) -> None:
     """Keep paths as tuples of parts, in which ``[]`` is ``*`` and ``?`` is nothing."""
     for name in names:
         path: Path = getattr(rule, name)
+        if not isinstance(path, str | Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(
+                f"{type(rule).__name__}: {name} must be a path, as 'model.lr', got "
+                f"{short_repr(path)}"
+            )
         names_of = parts(path.replace("[]", ".*")) if isinstance(path, str) else path
         cleaned = tuple("*" if p == "[]" else str(p) for p in names_of if p != "?")
         if not cleaned:
@@ -335,9 +340,10 @@ def _normalize(rule: RewriteRule, *names: str) -> None:
 
 def _freeze(rule: RewriteRule, name: str) -> None:
     values: Any = getattr(rule, name)
-    if isinstance(values, str):
+    if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(
-            f"{type(rule).__name__}: {name} must be a list of values, got a str"
+            f"{type(rule).__name__}: {name} must be a list of values, got "
+            f"{short_repr(values)}"
         )
     if isinstance(values, set | frozenset):
         values = sorted(values, key=repr)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ..config.arguments import check_count
 from ..config.patterns import Patterns
 from ..config.short_text import quantity
 from ..records.entries.entry import Kind, ParamId
@@ -54,8 +55,7 @@ def summary(module: nn.Module, *, depth: int | None = None) -> "ModuleSummary":
     does; wrappers (torch.compile, DDP, FSDP) are looked through.
     """
     check_module(module, "summary")
-    if depth is not None and depth < 0:
-        raise ValueError(f"depth must be at least 0, or None for all, got {depth}")
+    check_count("depth", depth, least=0, may_be_none=True)
     places = places_of(module)
     layers = {prefix: type(unwrapped(owner)).__name__ for prefix, owner in places}
     return ModuleSummary(layers, _tensor_rows(places), depth)

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config.arguments import check_count
 from ..config.short_text import quantity
 from ..records.tensors.grad_mode import no_grad
+from .modules.module_argument import check_module
 
 
 def predict(
@@ -30,8 +32,8 @@ def predict(
     """
     if not inputs:
         raise TypeError("predict what? predict(module, x, batch_size=64)")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_module(module, "predict")
+    check_count("batch_size", batch_size)
     lengths = [len(array) for array in inputs]
     if len(set(lengths)) > 1:
         raise ValueError(f"the inputs have different lengths: {lengths}")

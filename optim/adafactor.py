@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..records.record import Record
-from .checks import check_range
+from .checks import check_length, check_range
 from .simple import SimpleOptimizer
 
 
@@ -36,7 +36,8 @@ class Adafactor(SimpleOptimizer[AdafactorState]):
     """Weights shrink by this times the learning rate; at least 0."""
 
     def __post_init__(self) -> None:
-        if self.beta2_decay > 0.0:
+        check_length("eps", self.eps, 2)
+        if not self.beta2_decay <= 0.0:
             raise ValueError(f"beta2_decay must be at most 0, got {self.beta2_decay}")
         check_range("eps[0]", self.eps[0] or 0.0, 0.0)
         check_range("eps[1]", self.eps[1], 0.0)

@@ -1,11 +1,12 @@
 """Checks of hyperparameters: numbers in their ranges, values of their types."""
 
 import dataclasses
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, get_args, get_origin
 
 from ..config.classes.annotations import known_hints
-from ..config.short_text import with_article
+from ..config.short_text import short_repr, with_article
 
 
 def check_range(
@@ -25,10 +26,15 @@ def check_range(
 
 def check_betas(betas: tuple[float, ...], count: int = 2) -> None:
     """Raise ValueError unless ``betas`` are ``count`` numbers in [0, 1)."""
-    if not isinstance(betas, tuple | list) or len(betas) != count:  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-        raise ValueError(f"betas must be {count} numbers, got {betas}")
+    check_length("betas", betas, count)
     for i, beta in enumerate(betas):
         check_range(f"betas[{i}]", beta, 0.0, 1.0)
+
+
+def check_length(name: str, values: Sequence[object], count: int) -> None:
+    """Raise ValueError unless ``values`` are a tuple or a list of ``count``."""
+    if not isinstance(values, tuple | list) or len(values) != count:
+        raise ValueError(f"{name} must be {count} numbers, got {short_repr(values)}")
 
 
 def check_types(optimizer: object) -> None:

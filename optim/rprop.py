@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..records.record import Record
+from .checks import check_length
 from .simple import SimpleOptimizer
 
 
@@ -31,6 +32,8 @@ class Rprop(SimpleOptimizer[RpropState]):
     """The least and the greatest size."""
 
     def __post_init__(self) -> None:
+        check_length("etas", self.etas, 2)
+        check_length("step_sizes", self.step_sizes, 2)
         if not 0.0 < self.etas[0] < 1.0 < self.etas[1]:
             raise ValueError(
                 f"etas must be one in (0, 1) and one above 1, got {self.etas}"

@@ -50,6 +50,7 @@ FLOORS = {
         ("printable",),
         ("process",),
         (
+            "arguments",
             "errors",
             "html",
             "lazy_exports",

@@ -13,6 +13,7 @@ from torch.utils.data import (
     Sampler,
 )
 
+from ..config.arguments import check_count
 from ..config.short_text import quantity, with_article
 
 T = TypeVar("T", covariant=True)
@@ -38,6 +39,9 @@ class ResumableSampler(Sampler[int]):
         rank: int = 0,
         n_ranks: int = 1,
     ) -> None:
+        check_count("n_ranks", n_ranks)
+        if not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            raise TypeError(f"seed must be an int, got {seed!r:.60}")
         if not 0 <= rank < n_ranks:
             raise ValueError(f"rank must be from 0 to {n_ranks - 1}, got {rank}")
         self._data = data

@@ -22,6 +22,7 @@ def docs_of(cls: type) -> Mapping[str, str]:
     It is the field's own description, else the string that follows it in the source,
     else its line under ``Attributes:`` in the class's docstring.
     """
+    fields = fields_of(cls).values()
     docs: dict[str, str] = {}
     # From the most basic class on, so that a class's own words win.
     for base in reversed(class_of(cls).__mro__):
@@ -29,7 +30,7 @@ def docs_of(cls: type) -> Mapping[str, str]:
             docs |= _section_entries(base.__doc__ or "") | _strings_below(base)
     return {
         f.attribute: _one_line(f.doc) or docs.get(f.attribute) or docs.get(f.name, "")
-        for f in fields_of(cls).values()
+        for f in fields
     }
 
 

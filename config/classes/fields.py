@@ -29,6 +29,7 @@ from typing import (
     get_origin,
 )
 
+from ..short_text import short_repr
 from .field_types import is_field_type, n_registered
 from .keyed_types import item_types, typed_keys
 from .pydantic_internals import is_complete
@@ -440,7 +441,13 @@ def literals(annotation: object) -> tuple[object, ...]:
 
 
 def _dataclass_fields(declared: object) -> list[ClassField]:
-    cls, hints = class_of(declared), _hints_of(declared)
+    cls = class_of(declared)
+    if not dataclasses.is_dataclass(cls):
+        raise TypeError(
+            f"{short_repr(declared)} has no fields; expected a dataclass, a pydantic "
+            "model or a subclass of burnish.config.Hparams"
+        )
+    hints = _hints_of(declared)
     # In the order of the constructor; arguments of __post_init__ are kept in no field.
     everything = cls.__dataclass_fields__.values()
     stored_names = {field.name for field in dataclasses.fields(cls)}

@@ -47,10 +47,10 @@ def config_format_named(name: str) -> ConfigFormat:
 
     Raises ValueError for any other name.
     """
-    form = next((f for f in FORMATS if f.name == name.lower()), None)
+    form = next((f for f in FORMATS if f.name == str(name).lower()), None)
     if form is None:
         names = [f.name for f in FORMATS]
-        hint = did_you_mean(name, names)
+        hint = did_you_mean(str(name), names)
         raise ValueError(
             f"unknown format {name!r}; expected one of {', '.join(names)}.{hint}"
         )

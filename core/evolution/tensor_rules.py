@@ -6,7 +6,7 @@ it stands for in the old name it stands for in the new one.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from ...config.errors import ConfigError
 from ...config.path import join, parts
 from ...config.patterns import fill_wildcards, n_wildcards, wildcard_values
 from ...config.rewriting.rewrite_rule import RewriteRule, put_entry
+from ...config.short_text import short_repr
 from ...records.entries.entry import Entry
 from ...records.errors import RecordError
 from ..state.loading.derived import Cut, Joined, StackedTensors, Taken, Turned, derive
@@ -69,6 +70,7 @@ class SplitTensor(TensorRule):
     """Of the pieces along ``dim``; None: all alike."""
 
     def __post_init__(self) -> None:
+        _keep_names(self, "into")
         _check_names(self, self.field, *self.into)
 
     def rewrite(self, table: Table) -> Table:
@@ -103,6 +105,7 @@ class MergeTensors(TensorRule):
     dim: int = 0
 
     def __post_init__(self) -> None:
+        _keep_names(self, "fields")
         _check_names(self, self.into, *self.fields)
 
     def rewrite(self, table: Table) -> Table:
@@ -302,6 +305,20 @@ def _length(entry: Entry, dim: int, rule: RewriteRule) -> int:
 def _misfit(rule: RewriteRule, entry: Entry, problem: str) -> RecordError:
     shape = tuple(entry.shape)
     return RecordError(f"{rule}: {entry.path} of shape {shape} {problem}")
+
+
+def _keep_names(rule: RewriteRule, name: str) -> None:
+    """Keep the names in the field ``name`` as a tuple, which reading does not use up.
+
+    Raises TypeError for one name alone, and for what is not names.
+    """
+    names: object = getattr(rule, name)
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise TypeError(
+            f"{type(rule).__name__}: {name} must be a list of names, as ['q', 'k'], "
+            f"got {short_repr(names)}"
+        )
+    object.__setattr__(rule, name, tuple(names))
 
 
 def _check_names(rule: RewriteRule, first_name: str, *more_names: str) -> None:

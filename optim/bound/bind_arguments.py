@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ...config.short_text import with_article
+from ...config.short_text import short_repr, with_article
 from ...records.tensors.dtypes import dtype_meant
 from ..clipping import check_clip
 from ..groups import Group
@@ -46,6 +46,11 @@ def check_bind_arguments(
     if isinstance(groups, Group):
         raise TypeError(
             "groups must be a list of Group(...), got one: groups=[Group(...)]"
+        )
+    if not isinstance(groups, Sequence):
+        raise TypeError(
+            f"groups must be a list of Group(...), got {short_repr(groups)}: "
+            "groups=[Group('**.bias', weight_decay=0.0)]"
         )
     for group in groups:
         if not isinstance(group, Group):

@@ -1,6 +1,7 @@
 """Scheduler: the learning rate of each step, and where a run stands in it."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ...config.registry import Registry
@@ -84,6 +85,8 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
     """Return the schedule that plain data describes. Raises ValueError."""
     if isinstance(data, Scheduler):
         return data
+    if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise TypeError(f"expected a schedule, as Constant(0.1), got {data!r:.60}")
     fields = dict(data)
     kind = fields.pop("kind", None)
     if kind not in _KINDS:

@@ -20,6 +20,7 @@ from typing import (
 
 import torch
 
+from ...config.short_text import short_repr
 from ..tensors.flat_pieces import flat_pieces
 from ..tensors.memory import snapshot, values_of
 
@@ -210,6 +211,12 @@ class Entry:
 
     def with_tensor(self, tensor: "Tensor") -> "Entry":
         """Return the same entry with ``tensor`` instead of what it has."""
+        if not isinstance(tensor, torch.Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' functions return anything
+            raise TypeError(
+                f"{self.path}: expected a tensor, got {short_repr(tensor)}. A function "
+                "for map_tensors returns the tensor that takes the place of the one "
+                "it gets"
+            )
         return self._with(tensor.dtype, tuple(tensor.shape), tensor)
 
     def with_payload(self, payload: "Tensor | Payload") -> "Entry":

@@ -21,6 +21,7 @@ from burnish.config import (
     loads,
 )
 from burnish.config.formats import config_format_named
+from burnish.config.schema import schema_of
 
 
 @dataclass
@@ -393,3 +394,20 @@ def test_a_dollar_that_is_no_interpolation_is_read_in_silence(
 def test_a_key_of_hydra_is_told_what_to_do_instead(key: str, cure: str) -> None:
     with pytest.raises(ConfigError, match=f"{key}: unknown field for Config.*{cure}"):
         load(Config, {key: "x"})
+
+
+def test_bytes_are_no_text_and_no_format_is_none() -> None:
+    encoded: Any = b"{}"
+    nothing: Any = None
+    with pytest.raises(TypeError, match=r"loads: the text is b.*, expected a str"):
+        loads(Config, encoded, "json")
+    with pytest.raises(ValueError, match="unknown format None; expected one of json"):
+        dumps(Config(), nothing)
+
+
+@pytest.mark.parametrize("cls", [None, int, 3])
+def test_what_is_no_config_class_has_no_fields_to_describe(cls: Any) -> None:
+    with pytest.raises(TypeError, match="has no fields; expected a dataclass"):
+        describe(cls)
+    with pytest.raises(TypeError, match="has no fields; expected a dataclass"):
+        schema_of(cls)

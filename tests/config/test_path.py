@@ -1,5 +1,7 @@
 """Dotted paths, written and taken apart."""
 
+from typing import Any
+
 import pytest
 
 from burnish.config.path import child, item_index, join, parts, path_below, path_of
@@ -44,3 +46,9 @@ def test_a_path_is_taken_apart_into_the_names_that_it_was_made_of(
     names: tuple[str, ...],
 ) -> None:
     assert parts(path_of(names)) == names
+
+
+@pytest.mark.parametrize("path", [None, b"a.b", 3])
+def test_a_path_is_a_text(path: Any) -> None:
+    with pytest.raises(TypeError, match=r"a path is a text like 'a\.b', got"):
+        parts(path)

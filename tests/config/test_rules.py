@@ -146,3 +146,13 @@ def test_numbers_and_flags_are_told_apart_by_rules(
     rule.apply({"x": allowed})
     with pytest.raises(ConfigError, match="no longer allowed"):
         rule.apply({"x": refused})
+
+
+def test_arguments_of_a_rule_that_are_no_path_or_no_list_are_refused() -> None:
+    nothing: Any = None
+    with pytest.raises(TypeError, match="DeleteField: field must be a path, as"):
+        DeleteField(nothing)
+    with pytest.raises(TypeError, match="RenameField: new_field must be a path, as"):
+        RenameField("lr", nothing)
+    with pytest.raises(ValueError, match="allowed_values must be a list of values"):
+        CheckValue("lr", nothing)

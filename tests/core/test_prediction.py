@@ -130,3 +130,15 @@ def test_a_module_that_works_in_place_changes_no_input_and_no_earlier_output(
 
     assert np.array_equal(x, np.arange(12).reshape(4, 3))
     assert np.array_equal(output, 2 * x)
+
+
+@pytest.mark.parametrize("batch_size", [None, "8", 2.0])
+def test_the_size_of_a_batch_is_a_whole_number(batch_size: Any) -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got"):
+        burnish.predict(nn.Linear(3, 2), torch.ones(2, 3), batch_size=batch_size)
+
+
+def test_a_class_predicts_nothing() -> None:
+    cls: Any = nn.Linear
+    with pytest.raises(TypeError, match="Linear is a class: build a module"):
+        burnish.predict(cls, torch.ones(2, 3))

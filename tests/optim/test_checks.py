@@ -13,10 +13,12 @@ from burnish.optim import (
     LBFGS,
     NORMS,
     SGD,
+    Adafactor,
     Adam,
     AdamW,
     Group,
     Lion,
+    Rprop,
     SimpleOptimizer,
 )
 
@@ -143,3 +145,13 @@ class Typed(User):
 def test_an_annotation_that_names_nothing_leaves_the_other_fields_checked() -> None:
     with pytest.raises(TypeError, match=r"beta=...\) must be a number, got 'x'"):
         bound(Typed(beta="x"))  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("pair", [None, (0.5,), 0.5])
+def test_pairs_of_numbers_have_two(pair: Any) -> None:
+    with pytest.raises(ValueError, match="etas must be 2 numbers, got"):
+        Rprop(etas=pair)
+    with pytest.raises(ValueError, match="step_sizes must be 2 numbers, got"):
+        Rprop(step_sizes=pair)
+    with pytest.raises(ValueError, match="eps must be 2 numbers, got"):
+        Adafactor(eps=pair)

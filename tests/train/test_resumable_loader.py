@@ -319,3 +319,11 @@ def test_a_loader_with_a_generator_leaves_that_of_dropout_to_a_run_that_goes_on(
 
     again = loader_over(resumed)
     assert [(batch.tolist(), float(torch.rand(()))) for batch in again] == rest
+
+
+def test_a_seed_and_a_number_of_ranks_are_whole_numbers() -> None:
+    nothing: Any = None
+    with pytest.raises(TypeError, match="seed must be an int, got None"):
+        ResumableSampler(4, seed=nothing)
+    with pytest.raises(ValueError, match="n_ranks must be at least 1, got None"):
+        ResumableSampler(4, n_ranks=nothing)

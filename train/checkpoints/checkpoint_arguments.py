@@ -75,11 +75,12 @@ def refuse_run_of_lightning(root: Place) -> None:
 
 def ranking_of(keep_best: Any) -> tuple[str, int, str]:
     """Return the name, the count and the mode of ``keep_best``. Raises ValueError."""
-    settings: tuple[Any, ...] = (
-        (keep_best,) if isinstance(keep_best, str) else tuple(keep_best)
+    settings = [keep_best] if isinstance(keep_best, str) else keep_best
+    is_listed = isinstance(settings, tuple | list) and len(settings) <= 3
+    defaults: list[Any] = ["", 1, "min"]
+    name, count, mode = (
+        [*settings, *defaults[len(settings) :]] if is_listed else [None, None, "min"]
     )
-    defaults: tuple[Any, ...] = ("", 1, "min")
-    name, count, mode = settings + defaults[len(settings) :]
     if not isinstance(name, str) or type(count) is not int or count < 1:
         raise ValueError(f"keep_best must be like ('loss', 1), got {keep_best!r}")
     if mode not in ("min", "max"):

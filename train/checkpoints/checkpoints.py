@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from torch import nn
 
+from ...config.arguments import check_count
 from ...config.process.interrupts import leaving_nothing_open, raise_of_signal
 from ...config.spelling import did_you_mean
 from ...config.storage.opening import looks
@@ -41,7 +42,7 @@ from .checkpoint_arguments import (
 from .choice import Choice, PatternsOfParts
 from .distributed import check_alike, check_same_checkpoint, is_writer
 from .end_signal import EndSignal
-from .folders import Folders, check_count
+from .folders import Folders
 from .later_folders import LaterFolders
 from .linked_parts import LinkedParts, Unchanged
 from .manifest import FILE, Manifest, PartRow, files_in
@@ -117,7 +118,7 @@ class Checkpoints:
         progress: Progress | None = None,
     ) -> None:
         check_count("keep_last", keep_last, may_be_none=True)
-        if not suffix.startswith((".mpk", ".json")):
+        if not str(suffix).startswith((".mpk", ".json")):
             raise ValueError(
                 f"suffix must be '.mpk', '.mpk.zst' or '.json', got {suffix!r}"
             )

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 
 from ...config.process.interrupts import raise_of_signal, suppressed, uninterrupted
@@ -56,15 +55,6 @@ def retired_name(name: str) -> str | None:
     """Return whose place a folder of this name had, if it was put aside; else None."""
     match = _RETIRED_NAME.fullmatch(name)
     return match and match[1]
-
-
-def check_count(name: str, count: object, *, may_be_none: bool = False) -> None:
-    """Raise ValueError if the argument ``name`` is not a whole number from 1 on."""
-    if count is None and may_be_none:
-        return
-    if not isinstance(count, Integral) or int(count) < 1:
-        expected = "at least 1 or None" if may_be_none else "at least 1"
-        raise ValueError(f"{name} must be {expected}, got {count!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from ...config.arguments import check_count
 from ...config.classes.editable import editable_paths
 from ...config.classes.field_types import Ctx
 from ...config.files import check_config_class
@@ -38,7 +39,7 @@ from ...records.record_writer import WritableRecord
 from ..checkpoints.choice import Choice, PatternsOfParts
 from ..checkpoints.distributed import check_alike, is_writer
 from ..checkpoints.end_signal import EndSignal
-from ..checkpoints.folders import Folders, check_count, made_folder
+from ..checkpoints.folders import Folders, made_folder
 from ..checkpoints.later_folders import LaterFolders
 from ..checkpoints.linked_parts import LinkedParts, Unchanged
 from ..checkpoints.manifest import PartRow

@@ -195,3 +195,17 @@ def test_a_rule_that_names_no_path_is_told(path: Any) -> None:
 
     with pytest.raises(RecordMismatchError, match=r"fc\.weight would be named"):
         new().load_record(data)
+
+
+def test_names_in_an_iterator_are_kept() -> None:
+    names: Any = iter(["q", "k"])
+    rule = MergeTensors(names, "qk")
+    assert rule.names_after("k") == rule.names_after("k") == ("qk",)
+
+
+@pytest.mark.parametrize("names", ["qk", None, b"qk"])
+def test_one_name_is_no_list_of_names(names: Any) -> None:
+    with pytest.raises(TypeError, match="MergeTensors: fields must be a list of names"):
+        MergeTensors(names, "qk")
+    with pytest.raises(TypeError, match="SplitTensor: into must be a list of names"):
+        SplitTensor("qk", names)

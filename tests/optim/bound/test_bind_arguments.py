@@ -6,6 +6,7 @@ import pytest
 
 from burnish.optim import (
     AdamW,
+    Group,
     OptimizerAdaptor,
 )
 
@@ -28,3 +29,12 @@ def test_torchs_habit_is_answered_with_the_right_line() -> None:
         AdamW().bind(net.parameters(), lr=1e-3)  # type: ignore[arg-type]  # the point
     with pytest.raises(TypeError, match=r"OptimizerAdaptor\(AdamW\(\), net"):
         OptimizerAdaptor(net, AdamW(), lr=1e-3)  # type: ignore[arg-type]  # the point
+
+
+def test_groups_that_are_no_list_are_refused() -> None:
+    iterator: Any = (Group(pattern) for pattern in ("**.bias",))
+    for groups in (None, iterator):
+        with pytest.raises(
+            TypeError, match=r"groups must be a list of Group\(...\), got"
+        ):
+            AdamW().bind(layers(), lr=0.1, groups=groups)

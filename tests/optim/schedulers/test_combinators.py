@@ -25,3 +25,8 @@ def test_a_schedule_within_another_that_stands_at_a_step_is_refused() -> None:
         Warmup([Cosine(0.1, 10, n_steps=5)], n_warmup=2)
 
     assert Warmup([Cosine(0.1, 10)], n_warmup=2, n_steps=12).lr() == 0.0
+
+
+def test_what_is_no_schedule_cannot_be_composed() -> None:
+    with pytest.raises(TypeError, match=r"expected a schedule, as Constant\(0.1\), got 1"):
+        Composed([1])

@@ -45,3 +45,10 @@ def test_a_tensor_of_more_dimensions_than_a_reader_takes_is_not_written(
     else:
         with pytest.raises(RecordError, match=r"cannot be stored: 'x' has the shape"):
             record.save()
+
+
+def test_a_function_that_returns_no_tensor_is_refused_by_its_path() -> None:
+    record = Record.from_state_dict({"a": torch.ones(2)})
+    no_return: Any = lambda _: None  # noqa: E731
+    with pytest.raises(TypeError, match="a: expected a tensor, got None"):
+        record.map_tensors(no_return)

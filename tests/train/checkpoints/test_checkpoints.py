@@ -578,3 +578,15 @@ def test_a_folder_called_home_sign_is_not_made(
             save()
 
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("keep_best", [2, True, {"loss"}, ("a", 1, "min", 2)])
+def test_what_is_no_ranking_is_refused(tmp_path: Path, keep_best: Any) -> None:
+    with pytest.raises(ValueError, match="keep_best must be like"):
+        Checkpoints(tmp_path, keep_best=keep_best)
+
+
+def test_a_suffix_that_is_none_is_refused(tmp_path: Path) -> None:
+    nothing: Any = None
+    with pytest.raises(ValueError, match="suffix must be .*, got None"):
+        Checkpoints(tmp_path, suffix=nothing)

@@ -1,0 +1,18 @@
+from typing import Any
+
+import pytest
+
+from burnish.config.arguments import check_count
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "3", None, [2]])
+def test_what_is_no_count_is_refused_with_its_name(count: Any) -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got"):
+        check_count("batch_size", count)
+
+
+def test_a_count_may_begin_at_another_number_and_be_left_out() -> None:
+    check_count("depth", 0, least=0, may_be_none=True)
+    check_count("depth", None, may_be_none=True)
+    with pytest.raises(ValueError, match="depth must be at least 0 or None, got -1"):
+        check_count("depth", -1, least=0, may_be_none=True)
