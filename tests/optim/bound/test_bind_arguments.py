@@ -32,8 +32,9 @@ def test_torchs_habit_is_answered_with_the_right_line() -> None:
 
 
 def test_groups_that_are_no_list_are_refused() -> None:
-    iterator: Any = (Group(pattern) for pattern in ("**.bias",))
-    for groups in (None, iterator):
+    iterator = (Group(pattern) for pattern in ("**.bias",))
+    no_lists: list[Any] = [None, iterator]
+    for groups in no_lists:
         with pytest.raises(
             TypeError, match=r"groups must be a list of Group\(...\), got"
         ):

@@ -28,5 +28,7 @@ def test_a_schedule_within_another_that_stands_at_a_step_is_refused() -> None:
 
 
 def test_what_is_no_schedule_cannot_be_composed() -> None:
-    with pytest.raises(TypeError, match=r"expected a schedule, as Constant\(0.1\), got 1"):
+    with pytest.raises(
+        TypeError, match=r"expected a schedule, as Constant\(0.1\), got 1"
+    ):
         Composed([1])

@@ -588,5 +588,5 @@ def test_what_is_no_ranking_is_refused(tmp_path: Path, keep_best: Any) -> None:
 
 def test_a_suffix_that_is_none_is_refused(tmp_path: Path) -> None:
     nothing: Any = None
-    with pytest.raises(ValueError, match="suffix must be .*, got None"):
+    with pytest.raises(ValueError, match=r"suffix must be .*, got None"):
         Checkpoints(tmp_path, suffix=nothing)
