@@ -21,8 +21,6 @@ from .entries.entries import (
     with_parts,
 )
 from .entries.entry import Entry
-from .entries.memory_order import KEY as ORDERS
-from .entries.memory_order import memory_orders, stored_orders
 from .entries.nodes import paths_of_plain_data
 from .errors import RecordError
 from .format import Format, WriteOptions, disagreement, format_named, write_record
@@ -41,6 +39,8 @@ from .io.save_handle import join_saves
 from .io.sink import Destination, File, Sink, StreamSink, open_sink
 from .nest import check_precision
 from .precision import Precision, PrecisionLike, RecordPrecision
+from .tensors.memory_order import KEY as ORDERS
+from .tensors.memory_order import memory_order, stored_orders
 from .writing.contents import Contents
 
 
@@ -396,7 +396,8 @@ def _describe(
         ours["precision"] = precision_name
     # A module has memory of its own for its tensors, and none for extra state.
     free = [e for e in flat.entries() if flat.is_typed or e.kind == "extra"]
-    if orders := memory_orders(free):
+    orders = {e.path: order for e in free if (order := memory_order(e.source))}
+    if orders:
         ours[ORDERS] = {**stored_orders(library_part(flat.metadata)), **orders}
     return with_parts(flat, metadata={"burnish": ours, **metadata})
 

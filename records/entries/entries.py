@@ -15,8 +15,8 @@ from ..io.lazy_payload import announce
 from ..io.progress import Progress, Tally
 from ..io.source import Maps, is_remote
 from ..tensors.arrays import array_of_tensor
+from ..tensors.memory_order import laid_out, stored_orders
 from .entry import Entry
-from .memory_order import laid_out, stored_orders
 from .nodes import entry_numbers, renumbered
 from .select import check_selection, chosen_alone, selected, wrappers_around
 from .wrapper_forms import CLASS

@@ -5,30 +5,35 @@ Payloads are in row-major order. A matrix that was in column-major order, as tho
 and the last digits are others: a run that goes on has to have it as it was.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from ...config.process.interrupts import raise_of_signal
-from ..tensors.memory import ORDINARY
-from .entry import Entry
+from .memory import ORDINARY
 
 KEY = "memory_order"
 """Where our part of the metadata has the dimensions of tensors, outermost first."""
 
 
-def memory_orders(entries: Iterable[Entry]) -> dict[str, list[int]]:
-    """Return the order of each live tensor that is not a row-major one, by its path."""
-    orders: dict[str, list[int]] = {}
-    for entry in entries:
-        tensor = entry.source
-        # Thousands pass here at every save, and nearly all are row-major.
-        if isinstance(tensor, Tensor) and type(tensor) in ORDINARY:
-            order = _order_of(tensor)
-            if order is not None:
-                orders[entry.path] = order
-    return orders
+def memory_order(source: object) -> list[int] | None:
+    """Return the dimensions of a live tensor, outermost first.
+
+    None for one that is row-major, or has gaps, and for all that is no such tensor.
+    """
+    # Thousands pass here at every save, and nearly all are row-major.
+    if not isinstance(source, Tensor) or type(source) not in ORDINARY:
+        return None
+    try:
+        if source.is_contiguous():
+            return None
+        strides = source.stride()
+        order = sorted(range(source.ndim), key=lambda dim: -strides[dim])
+        return order if source.permute(order).is_contiguous() else None
+    except RuntimeError as error:
+        raise_of_signal(error)
+        return None  # one that has no strides
 
 
 def stored_orders(library_part: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -48,16 +53,3 @@ def laid_out(tensor: Tensor, order: object) -> Tensor:
     if permuted.is_contiguous():
         return tensor
     return permuted.contiguous().permute([dims.index(i) for i in range(tensor.ndim)])
-
-
-def _order_of(tensor: Tensor) -> list[int] | None:
-    """Return the dimensions, outermost first; None if row-major, or with gaps."""
-    try:
-        if tensor.is_contiguous():
-            return None
-        strides = tensor.stride()
-        order = sorted(range(tensor.ndim), key=lambda dim: -strides[dim])
-        return order if tensor.permute(order).is_contiguous() else None
-    except RuntimeError as error:
-        raise_of_signal(error)
-        return None  # one that has no strides
