@@ -353,7 +353,6 @@ TESTED_IN = {
     ),
     "train/lightning/checkpoint_folder.py": "train/lightning/test_background_io.py",
     "train/hyperstate/blob_markers.py": "train/hyperstate/test_state_text.py",
-    "train/hyperstate/initial_state.py": "train/hyperstate/test_hyperstate.py",
     "train/hyperstate/object_kind.py": "train/hyperstate/test_state_objects.py",
     "train/hyperstate/saved_with.py": "train/hyperstate/test_digests.py",
     "train/hyperstate/state_tree.py": "train/hyperstate/test_restoring.py",

@@ -49,11 +49,11 @@ from ..checkpoints.remote_folders import RunFolders
 from ..checkpoints.shared_checkpoint import SharedCheckpoint, SharedParts
 from .beginning import Beginning, Request, config_before, with_beginning
 from .bound_optimizers import BoundOptimizers
-from .initial_state import InitialState
 from .lazy_fields import value_in_state
 from .live_edits import LiveEdits, OnEdit
 from .sent_files import sent_files
 from .state_folder import (
+    InitialState,
     StateFiles,
     holds_shares,
     restore_generators,
