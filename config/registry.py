@@ -30,11 +30,6 @@ class Registry(Mapping[K, V], Generic[K, V]):
             # A new dict for readers: the old one is still being iterated over.
             self.entries = {**self.entries, **entries}
 
-    def forget(self, key: K) -> None:
-        """Take back a registration; who is reading still sees it."""
-        with self._lock.here:
-            self.entries = {k: v for k, v in self.entries.items() if k != key}
-
     def __getitem__(self, key: K) -> V:
         return self.entries[key]
 

@@ -58,6 +58,19 @@ def quick_collections(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 
 @pytest.fixture
+def formats_as_before() -> Generator[None]:
+    """Take away the formats that a test registers, but for those that are ours."""
+    from burnish.records.format import _formats  # pyright: ignore[reportPrivateUsage]  # put back below
+    from burnish.records.format_names import BUILT_IN, registered_suffixes
+
+    registries: tuple[Any, ...] = (_formats, registered_suffixes)
+    names = [{*registry, *BUILT_IN} for registry in registries]
+    yield
+    for registry, known in zip(registries, names, strict=True):
+        registry.entries = {n: v for n, v in registry.entries.items() if n in known}
+
+
+@pytest.fixture
 def empty_storage() -> Generator[None]:
     """Have the storage ``counting://`` hold nothing, before the test and after it."""
     storage = import_module("tests.records.object_storage").CountingStorage

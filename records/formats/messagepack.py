@@ -327,9 +327,7 @@ def document_fingerprint(source: Source) -> bytes:
 _SUM_OF_NONE = bytes(document_tail(b""))[-8:]
 
 
-def _read_header(
-    source: Source, budget: int, version: int = VERSION
-) -> tuple[Any, int]:
+def _read_header(source: Source, budget: int, version: int) -> tuple[Any, int]:
     """Return the header and where `data` begins."""
     packed, data = _packed_header(source, budget)
     n_items = int.from_bytes(source.read(data + 1, 4), "big")
@@ -399,7 +397,7 @@ def _checked_layout(
     entries: StoredEntries,
     source: Source,
     data: int,
-    n_more_sums: int = 0,
+    n_more_sums: int,
 ) -> DocumentLayout:
     sizes = entries.sizes
     if sum(sizes) > source.size:

@@ -16,8 +16,10 @@ from burnish.core.modules.registry import known_classes, names_of
 from burnish.optim.schedulers import Scheduler
 from burnish.optim.schedulers.scheduler import scheduler_of
 from burnish.records.format import Format, formats
-from burnish.records.format_names import registered_suffixes, suffixes
+from burnish.records.format_names import suffixes
 from burnish.train.class_lookup import optimizer_named, register_named
+
+pytestmark = pytest.mark.usefixtures("formats_as_before")
 
 
 def test_who_iterates_sees_one_moment() -> None:
@@ -28,11 +30,10 @@ def test_who_iterates_sees_one_moment() -> None:
     for key, value in registry.items():
         registry.register(f"{key}{len(registry)}", value=2)
         seen.append((key, value))
-    registry.forget("a")
 
     assert seen == [("a", 1), ("b", 1)]
-    assert [*registry] == ["b", "a2", "b3"]
-    assert [*reversed(registry)] == ["b3", "a2", "b"]
+    assert [*registry] == ["a", "b", "a2", "b3"]
+    assert [*reversed(registry)] == ["b3", "a2", "b", "a"]
 
 
 def new_class() -> type[nn.Module]:
@@ -123,13 +124,3 @@ def test_a_table_is_read_while_others_register(
         thread.join()
 
     assert problems == []
-
-
-@pytest.fixture(autouse=True)
-def _formats_as_before() -> Any:
-    from burnish.records.format import _formats  # pyright: ignore[reportPrivateUsage]
-
-    yield
-    for name in [name for name in _formats if name.startswith("f")]:
-        _formats.forget(name)
-        registered_suffixes.forget(name)

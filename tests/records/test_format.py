@@ -3,7 +3,6 @@
 import json
 import struct
 import zlib
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,8 +26,6 @@ from burnish.records import (
     open_record,
     verify_file,
 )
-from burnish.records import format as formats
-from burnish.records.format_names import BUILT_IN, registered_suffixes
 from burnish.records.io.sink import Sink
 from burnish.records.io.source import Source
 from burnish.records.tensors.byte_planes import PLANED
@@ -139,16 +136,10 @@ ALL: list[type[Format]] = [Plain, Framed, Planed, Plain64]
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    table = formats._formats  # pyright: ignore[reportPrivateUsage]  # put back below
-    known = set(table)
+def registered(formats_as_before: None) -> None:
     for form in ALL:
         form.register()
     reads.clear()
-    yield
-    for name in set(table) - known - set(BUILT_IN):
-        table.forget(name)
-        registered_suffixes.forget(name)
 
 
 class State(Record):

@@ -1,6 +1,5 @@
 """Every recorder at every precision, and how a recorder is chosen."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from burnish.records import (
     open_record,
 )
 from burnish.records.entries.entries import path_index
-from burnish.records.format_names import registered_suffixes
 from burnish.records.io.sink import Sink
 from burnish.records.io.source import Source
 from burnish.records.record_writer import LIBRARY
@@ -120,13 +118,8 @@ class Lines(Format):
 
 
 @pytest.fixture
-def lines() -> Iterator[None]:
-    from burnish.records import format as formats
-
+def lines(formats_as_before: None) -> None:
     Lines.register()
-    yield
-    registered_suffixes.forget("lines")
-    formats._formats.forget("lines")  # pyright: ignore[reportPrivateUsage]  # undo the registration
 
 
 @pytest.mark.usefixtures("lines")
