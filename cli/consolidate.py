@@ -1,6 +1,5 @@
 """``burnish consolidate``: one file of what several processes wrote into a folder."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -39,8 +38,7 @@ def _parser() -> ArgumentParser:
 def _run(options: Namespace) -> int:
     from ..train.inspection.conversion import consolidate_folder
 
-    name = printable(os.path.basename(options.out))
-    with saving_bar(f"writing {name}") as progress:
+    with saving_bar("writing", options.out) as progress:
         n = consolidate_folder(
             options.folder, options.out, is_replacing=options.force, progress=progress
         )

@@ -87,9 +87,8 @@ def _converted(
     from ..train.inspection.conversion import convert_file
 
     row: dict[str, Any] = {"source": source, "target": target}
-    name = printable(os.path.basename(source))
     try:
-        with saving_bar(f"converting {name}") as progress, _words_of_options():
+        with saving_bar("converting", source) as progress, _words_of_options():
             n = convert_file(source, target, progress=progress, **reading)
     except TOLD_ERRORS as error:
         print_error(error)

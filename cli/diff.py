@@ -1,6 +1,5 @@
 """``burnish diff``: what differs between two checkpoints, and by how much."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -48,8 +47,7 @@ def _parser() -> ArgumentParser:
 def _run(options: Namespace) -> int:
     from ..train.inspection.diff import diff
 
-    label = f"comparing with {os.path.basename(options.b)}"
-    with saving_bar(label) as progress:
+    with saving_bar("comparing with", options.b) as progress:
         result = diff(
             options.a,
             options.b,

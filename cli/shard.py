@@ -1,6 +1,5 @@
 """``burnish shard``: a record in a folder of parts, as several processes write it."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -40,8 +39,7 @@ def _parser() -> ArgumentParser:
 def _run(options: Namespace) -> int:
     from ..train.inspection.conversion import shard_file
 
-    name = printable(os.path.basename(options.file))
-    with saving_bar(f"cutting {name}") as progress:
+    with saving_bar("cutting", options.file) as progress:
         n = shard_file(
             options.file,
             options.folder,

@@ -59,14 +59,10 @@ def _parser() -> ArgumentParser:
 def _run(options: Namespace) -> int:
     from ..train.inspection.stored_parts import stored_parts
 
-    with saving_bar(f"opening {_name_of(options.file)}"):
+    with saving_bar("opening", options.file):
         opened = stored_parts(options.file)
     with opened as source:
         return _show(source, options)
-
-
-def _name_of(file: str) -> str:
-    return printable(os.path.basename(file.rstrip("/")) or file)
 
 
 def _show(source: Any, options: Namespace) -> int:
@@ -98,7 +94,7 @@ def _write_page(
     if source.kind == "record":
         # The page has the name of the file as its title.
         lines[0] = lines[0].removeprefix(f"{printable(source.source)}: ")
-    with saving_bar(f"reading {printable(name)}") as progress:
+    with saving_bar("reading", source.source) as progress:
         page = record_page(name, views, lines, progress)
     write_html(options.html, page, is_quiet=options.json)
 
@@ -109,8 +105,7 @@ def _digests(view: Any) -> dict[str, str]:
 
     sums: dict[str, str] = {}
     for file in files_of_record(view.record):
-        name = printable(os.path.basename(file))
-        with progress_bar(f"hashing {name}", size_at(file) or 0) as advance:
+        with progress_bar("hashing", file, size_at(file) or 0) as advance:
             sums[file] = sha256_of(file, advance)
     return sums
 
@@ -212,8 +207,7 @@ def _stats(view: Any) -> Mapping[str, Any]:
     entries = [e for e in view.entries if e.kind != "extra"]
     total = sum(entry.nbytes for entry in entries)
     stats = StatsTable()
-    name = os.path.basename(view.part.file)
-    with progress_bar(f"reading {printable(name)}", total) as advance:
+    with progress_bar("reading", view.part.file, total) as advance:
         for (entry,) in read_ahead((entry,) for entry in entries):
             stats.add(entry.path, stats_of(_counted(entry.blocks(), advance)))
     return stats

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..config.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -45,15 +47,15 @@ def print_line(output: "Console", line: str) -> None:
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Generator[Callable[[int], None]]:
-    """Give a function that takes how many bytes more are done.
+def progress_bar(verb: str, file: str, total: int) -> Generator[Callable[[int], None]]:
+    """Give a function that takes how many bytes more are done to ``file``.
 
     The bar is drawn once that takes over a second, if a person looks at it.
     """
     if not (sys.stderr.isatty() and total):
         yield lambda count: None
         return
-    bar = _Bar(label, total)
+    bar = _Bar(verb, file, total)
     try:
         yield bar.advance
     finally:
@@ -61,7 +63,9 @@ def progress_bar(label: str, total: int) -> Generator[Callable[[int], None]]:
 
 
 @contextmanager
-def saving_bar(label: str) -> Generator[Callable[[int, int, str], None] | None]:
+def saving_bar(
+    verb: str, file: str
+) -> Generator[Callable[[int, int, str], None] | None]:
     """Give a ``progress=`` that draws as `progress_bar` does; None for nobody.
 
     Before it is called, while a large file is opened, the bar only moves.
@@ -69,7 +73,7 @@ def saving_bar(label: str) -> Generator[Callable[[int, int, str], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    bar = _Bar(label, 0)
+    bar = _Bar(verb, file, 0)
 
     def progress(n_done: int, total: int, path: str) -> None:
         bar.set(n_done, total)
@@ -86,8 +90,10 @@ class _Bar:
     Until something is told it only moves.
     """
 
-    def __init__(self, label: str, total: int) -> None:
-        self._label, self._total, self._n_done = label, total, 0
+    def __init__(self, verb: str, file: str, total: int) -> None:
+        name = os.path.basename(file.rstrip("/")) or file
+        self._label = f"{verb} {printable(name)}"
+        self._total, self._n_done = total, 0
         self._bar: Progress | None = None
         self._has_ended = False
         self._lock = threading.Lock()

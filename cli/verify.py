@@ -192,7 +192,7 @@ def _results_of(file: str) -> list[dict[str, Any]]:
     from ..records.open import verify_file
 
     try:
-        with saving_bar(f"verifying {printable(os.path.basename(file))}") as progress:
+        with saving_bar("verifying", file) as progress:
             checked = verify_file(file, progress=progress)
             has_crc = checked.verified == "none" and check_archive_sums(file, progress)
     except (RecordError, OSError, ValueError) as error:
@@ -229,8 +229,7 @@ def _is_ours(file: str) -> bool:
 
 
 def _wrong_digest(file: str, expected: str) -> dict[str, Any] | None:
-    label = f"hashing {printable(os.path.basename(file))}"
-    with progress_bar(label, size_at(file) or 0) as advance:
+    with progress_bar("hashing", file, size_at(file) or 0) as advance:
         digest = sha256_of(file, advance)
     if digest == expected:
         return None
@@ -274,7 +273,7 @@ def _repair(options: Namespace) -> int:
     from ..train.inspection.repair import repair
 
     (file,) = options.files
-    with saving_bar(f"repairing {printable(os.path.basename(file))}") as progress:
+    with saving_bar("repairing", file) as progress:
         repaired = repair(file, options.repair_from, options.out, progress)
     if options.json:
         share = repaired.share_equal

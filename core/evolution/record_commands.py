@@ -1,7 +1,6 @@
 """The commands that keep a module and its older records together."""
 
 import json
-import os
 import shlex
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -47,17 +46,17 @@ def run_schema(target: Target, name: str, options: Namespace) -> int:
 def run_upgrade(
     target: Target | None,
     files: list[str],
-    bar: Callable[[str], AbstractContextManager[Progress | None]],
+    bar: Callable[[str, str], AbstractContextManager[Progress | None]],
 ) -> int:
     """Rewrite ``files`` at the newest version; return the exit status.
 
     It is 1 for a record that cannot be brought there, 2 for a file that cannot be read.
-    ``bar`` gives, for a label, what is told how far a file has come.
+    ``bar`` gives, for a verb and a file, what is told how far that has come.
     """
     status = 0
     for file in files:
         try:
-            with bar(f"rewriting {printable(os.path.basename(file))}") as progress:
+            with bar("rewriting", file) as progress:
                 was_older = upgrade_file(file, target, progress=progress)
         except Exception as error:  # a user's class may raise anything
             raise_of_signal(error)

@@ -35,17 +35,7 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
     would get one name. ``file`` is for the messages.
     """
     new_names = _NewNames(renamer_of(path_index(record), rename), file)
-    entries: list[Entry] = []
-    number: dict[int, int] = {}
-    for i, entry in enumerate(record.entries()):
-        new_paths = (new_names.of(path) for path in (entry.path, *entry.ties))
-        paths = [path for path in new_paths if path is not None]
-        if paths:
-            number[i] = len(entries)
-            renamed_entry = dataclasses.replace(
-                entry, path=paths[0], ties=tuple(paths[1:])
-            )
-            entries.append(renamed_entry)
+    renamed = _renamed_entries(record.entries(), new_names)
     if record.is_typed:
         raise ValueError(
             "rename= is for records of modules; this one has declared fields"
@@ -63,17 +53,37 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
         )
         return RecordMismatchError(file, [problem])
 
-    tree = renumbered_tree(tree, number, refusal)
+    # What is dropped has no number any more.
+    new_numbers = {old_number: i for i, old_number in enumerate(renamed)}
+    tree = renumbered_tree(tree, new_numbers, refusal)
     metadata = _renamed_metadata(record.metadata, new_names.after)
     class_versions = _renamed_versions(record.class_versions, new_names.after)
     record = with_parts(
         record,
-        entries=entries,
+        entries=[*renamed.values()],
         tree=tree,
         metadata=metadata,
         class_versions=class_versions,
     )
     return record, new_names.changed
+
+
+def _renamed_entries(
+    entries: Sequence[Entry], new_names: "_NewNames"
+) -> dict[int, Entry]:
+    """Return the entries under their new names, without those that are dropped.
+
+    Each by the number that it had.
+    """
+    renamed: dict[int, Entry] = {}
+    for i, entry in enumerate(entries):
+        new_paths = (new_names.of(path) for path in (entry.path, *entry.ties))
+        paths = [path for path in new_paths if path is not None]
+        if paths:
+            renamed[i] = dataclasses.replace(
+                entry, path=paths[0], ties=tuple(paths[1:])
+            )
+    return renamed
 
 
 def _renamed_metadata(

@@ -30,7 +30,7 @@ PARSERS: dict[str, str] = {
         settle end _spend _run _no_extension
     """,
     "records.formats.messagepack": """
-        read_document _read_header
+        read_document _read_header _read_payloads
         _checked_layout _checked_planes _check_framing
     """,
     "records.formats.json_reader": "",

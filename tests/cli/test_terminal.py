@@ -59,7 +59,7 @@ def test_a_bar_is_drawn_after_a_while_on_a_terminal_alone(
     monkeypatch.setattr(terminal, "_PATIENCE", 0.0)
     for stream in (screen, pipe):
         monkeypatch.setattr(sys, "stderr", stream)
-        with progress_bar("reading x", 10) as advance:
+        with progress_bar("reading", "folder/x", 10) as advance:
             advance(5)
             wait_for(screen.getvalue)
 
@@ -74,7 +74,7 @@ def test_what_tells_nothing_has_a_bar_that_moves(
     monkeypatch.setattr(terminal, "_PATIENCE", 0.0)
     monkeypatch.setattr(sys, "stderr", screen := Screen())
 
-    with saving_bar("opening x"):
+    with saving_bar("opening", "folder/x/"):
         wait_for(screen.getvalue)
 
     assert "opening x" in screen.getvalue()
@@ -83,7 +83,7 @@ def test_what_tells_nothing_has_a_bar_that_moves(
 def test_what_takes_no_time_draws_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", screen := Screen())
 
-    with progress_bar("reading x", 10) as advance:
+    with progress_bar("reading", "folder/x", 10) as advance:
         advance(10)
 
     assert screen.getvalue() == ""
