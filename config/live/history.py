@@ -120,9 +120,9 @@ def edits_in(data: bytes | bytearray) -> list[Edit]:
     A line that a kill cut off, or that a hand damaged, is left out.
     """
     text = data.decode(errors="replace")
-    return [
-        edit for line in text.splitlines() if (edit := edit_of_line(line)) is not None
-    ]
+    # `splitlines` ends a line at U+2028 too, which a value may have.
+    lines = text.split("\n")
+    return [edit for line in lines if (edit := edit_of_line(line)) is not None]
 
 
 def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:

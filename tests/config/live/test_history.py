@@ -46,6 +46,16 @@ def test_lines_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert "optim.lr: 0.1 -> 0.2" in str(edits[1])
 
 
+def test_a_value_with_any_end_of_a_line_in_it_is_read_as_it_was_written(
+    tmp_path: Path,
+) -> None:
+    ends = "\n \r \x0b \x0c \x1c \x1d \x1e \x85 \u2028 \u2029"
+    history = EditHistory(tmp_path / "edits.jsonl")
+    history.add("applied", 1, changes=(replace(LR, after=ends),))
+
+    assert read_history(tmp_path / "edits.jsonl") == history.edits
+
+
 def test_no_file_is_no_history(tmp_path: Path) -> None:
     assert read_history(tmp_path / "edits.jsonl") == []
 
