@@ -64,6 +64,7 @@ def _add_configs(parser: ArgumentParser) -> None:
 
 def _dump(cls: type, options: Namespace) -> int:
     dump_schema(cls, options.file)
+    print(printable(f"{options.file}: the schema of {cls.__name__}"))
     return 0
 
 

@@ -80,6 +80,8 @@ def _schema(target: Target, name: str, file: str, hparams_file: str | None) -> i
     hparams = _hparams(hparams_file)
     if name == "dump":
         dump_schema(target, file, hparams)
+        class_name = getattr(target, "__name__", type(target).__name__)
+        print(printable(f"{file}: the schema of {class_name}"))
         return 0
     if name not in ("check", "upgrade"):
         raise ValueError(f"{name} is for config classes; records have dump and check")

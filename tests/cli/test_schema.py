@@ -61,11 +61,14 @@ def test_a_refactor_is_noticed_fixed_and_stored(
     assert (folder / "run.json").read_text() == expected
 
 
-def test_a_module_can_be_named_too(folder: Path) -> None:
+def test_a_module_can_be_named_too(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code(folder, "conf_as_module", OLD)
 
     assert main(["schema", "dump", "conf_as_module:Config", "s.ron"]) == 0
     assert (folder / "s.ron").exists()
+    assert capsys.readouterr().out == "s.ron: the schema of Config\n"
 
 
 @pytest.mark.parametrize(
