@@ -40,7 +40,7 @@ from .part_kinds import (
     shared_names,
 )
 from .shared_checkpoint import with_own_shares
-from .tied_parts import check_tied_modules, untied
+from .tied_parts import check_tied_modules, parted, untied
 
 RNG = "rng"
 """The name under which the random generators are kept."""
@@ -198,6 +198,7 @@ class Checkpoint(os.PathLike[str]):
             check_tied_modules(modules, records, str(self.folder))
             if hyperparameters != "ignore":
                 self._refuse_two_for_one(parts)
+                self._refuse_parted(parts, modules, records)
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
 
@@ -240,6 +241,24 @@ class Checkpoint(os.PathLike[str]):
                     "Nothing was changed. Build the parts so that they share it as "
                     'before, or pass hyperparameters="ignore" to fill each with the '
                     "values.",
+                )
+
+    def _refuse_parted(
+        self,
+        parts: Mapping[str, object],
+        modules: Mapping[str, nn.Module],
+        records: Mapping[str, FlatRecord],
+    ) -> None:
+        """Raise RecordMismatchError where an optimizer would step another module."""
+        for name, part in parts.items():
+            problem = parted(name, part, modules, records)
+            if problem:
+                raise RecordMismatchError(
+                    str(self.folder),
+                    [problem],
+                    "Nothing was changed. Bind the optimizer to the module that is "
+                    'restored beside it, or pass hyperparameters="ignore" if it is to '
+                    "step another one.",
                 )
 
     def _read_parts(

@@ -11,8 +11,10 @@ from torch import nn
 from ...config.process.interrupts import suppressed
 from ...core.modules.tree import places_of
 from ...core.state.entries import named_tensors
+from ...optim.adaptor import OptimizerAdaptor
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ...records.record_view import Branch
 from ...records.tensors.bits import same_bits
 from ...records.tensors.memory import ORDINARY, memory_address
 from .manifest import Ties
@@ -56,6 +58,32 @@ def untied(name: str, value: object, ties: Ties, parts: Mapping[str, object]) ->
             continue
         names = (".".join(filter(None, x)) for x in ((name, path), (part, path_there)))
         return f"{' and '.join(names)}: one tensor when they were saved, but two here"
+    return ""
+
+
+def parted(
+    name: str,
+    value: object,
+    modules: Mapping[str, nn.Module],
+    records: Mapping[str, FlatRecord],
+) -> str:
+    """Say of which of ``modules`` the optimizer ``value`` steps nothing any more.
+
+    It is one whose parameters it stepped when they were saved; else nothing.
+    """
+    if not isinstance(value, OptimizerAdaptor):
+        return ""
+    states = records[name].get("states")
+    stored_ids = {*states.keys()} if isinstance(states, Branch) else set[str]()
+    params = {id(p) for group in value.param_groups for p in group["params"]}
+    for module_name, module in modules.items():
+        was_stepped = any(e.id in stored_ids for e in records[module_name].entries())
+        tensors = named_tensors(places_of(module))
+        if was_stepped and not any(id(tensor) in params for _, _, tensor in tensors):
+            return (
+                f"{name} and {module_name}: the optimizer stepped this module when "
+                "they were saved, but is bound to another one here"
+            )
     return ""
 
 

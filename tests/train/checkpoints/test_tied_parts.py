@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from burnish import module
+from burnish.optim import SGD
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints, HyperState, Lazy, load_state
 
@@ -83,6 +84,27 @@ def test_parts_that_are_tied_no_more_are_refused_unless_that_is_meant(
 
     for head in (parts["actor"], parts["critic"]):
         assert torch.equal(head.encoder.layer.weight, encoder.layer.weight)
+
+
+def test_an_optimizer_of_another_module_than_is_restored_is_refused(
+    tmp_path: Path,
+) -> None:
+    checkpoints, encoder = Checkpoints(tmp_path), Encoder()
+    optim = SGD(momentum=0.9).bind(encoder, lr=0.1)
+    encoder(torch.ones(1, 2)).sum().backward()
+    optim.step()
+    checkpoints.save(1, model=encoder, optim=optim)
+    other = Encoder()
+    before = other.layer.weight.clone()
+
+    with pytest.raises(RecordMismatchError, match=r"optim and model: .*another one"):
+        checkpoints.restore(model=other, optim=optim)
+    assert torch.equal(other.layer.weight, before)
+
+    checkpoints.restore(model=other, optim=optim, hyperparameters="ignore")
+    checkpoints.restore(model=encoder, optim=optim)
+    checkpoints.restore(model=Encoder())
+    checkpoints.restore(optim=optim)
 
 
 def test_a_tensor_is_filled_in_place_and_left_if_another_part_does_not_fit(
