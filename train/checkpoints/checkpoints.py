@@ -40,7 +40,7 @@ from .checkpoint_arguments import (
     refuse_run_of_lightning,
 )
 from .choice import Choice, PatternsOfParts
-from .distributed import check_alike, check_same_checkpoint, is_writer
+from .distributed import check_alike, check_same_checkpoint, is_writer, param_facts
 from .end_signal import EndSignal
 from .folders import Folders
 from .later_folders import LaterFolders
@@ -231,6 +231,8 @@ class Checkpoints:
         }
         if shared:
             facts |= {"folder": str(self.folder), "wait": f"{self._wait}"}
+        if n_processes() > 1:
+            facts |= param_facts({n: p for n, p in objects.items() if n not in shared})
         check_alike("saves", parts=parts, step=number, **facts)
         if rng:
             objects[RNG] = ProcessGenerators.gathered()

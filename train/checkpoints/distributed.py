@@ -4,13 +4,14 @@ The first one writes, and the others wait; of what is spread over them each has 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+import xxhash
 from torch import nn
 
-from ...config.short_text import first_names
+from ...config.short_text import first_names, quantity
 from ...records.errors import RecordMismatchError
 from ...records.processes.messages import gathered, n_processes, rank
 from ...records.tensors.shares import is_sharded
@@ -42,12 +43,32 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
                 "written"
             )
         for name, fact in of_first.items():
-            if of_process[name] != fact:
+            # A part that the first process alone has is saved all the same.
+            fact_of_process = of_process.get(name, fact)
+            if fact_of_process != fact:
                 raise ValueError(
                     f"process {number} {verb} with {name.replace('_', ' ')} "
-                    f"{of_process[name]}, and process 0 with {fact}; all processes of "
+                    f"{fact_of_process}, and process 0 with {fact}; all processes of "
                     "a run must agree. Nothing was written"
                 )
+
+
+def param_facts(parts: Mapping[str, object]) -> dict[str, str]:
+    """Return by module what its parameters are, for `check_alike`.
+
+    The first process writes its own: stages of a pipeline are other modules on each,
+    and all but one would be lost. Values are not compared, since copies may drift.
+    """
+    facts: dict[str, str] = {}
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            forms = [
+                (path, str(p.dtype), None if nn.parameter.is_lazy(p) else list(p.shape))
+                for path, p in part.named_parameters()
+            ]
+            digest = xxhash.xxh3_64_hexdigest(json.dumps(forms).encode())[:8]
+            facts[f"{name} of"] = f"{quantity(len(forms), 'parameter')} ({digest})"
+    return facts
 
 
 def check_same_checkpoint(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints
@@ -73,6 +74,17 @@ def test_a_part_that_the_first_process_lacks_is_not_left_out_in_silence(
             ValueError, match="process 1 saves own, loss, which process 0"
         ):
             Checkpoints(tmp_path / "run").save(1, **parts)
+
+    in_two_processes(act, tmp_path / "processes")
+    assert Checkpoints(tmp_path / "run").steps == []
+
+
+def test_stages_of_a_pipeline_are_not_lost_but_the_first(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        stage = nn.Sequential(nn.Linear(2, 3 + rank))
+
+        with pytest.raises(ValueError, match=r"process 1 saves with stage of 2 param"):
+            Checkpoints(tmp_path / "run").save(1, stage=stage)
 
     in_two_processes(act, tmp_path / "processes")
     assert Checkpoints(tmp_path / "run").steps == []
