@@ -17,6 +17,7 @@ from torch import Tensor
 from ...records.errors import RecordMismatchError
 from ...records.tensors.memory import is_distributed
 from ..checkpoints.process_generators import gathered_states, state_of_process
+from .unfinished_batch import is_in_batch
 
 _LOST = (
     "the checkpoint was saved between two batches of one optimizer step, and {reason}: "
@@ -37,11 +38,13 @@ class AccumulatedGradients:
 
         Every process of the group calls this, each at the same batch.
         """
-        if not is_accumulating(trainer):
+        is_within = is_in_batch(trainer)
+        if not (_has_begun_step(trainer) if is_within else is_accumulating(trainer)):
             return None
         grads = {n: p.grad for n, p in _params(trainer) if p.grad is not None}
-        # Shares of one process are no values that another could take.
-        lost = any(is_distributed(grad) for grad in grads.values())
+        # Shares of one process are no values that another could take, and the gradients
+        # of a batch that is trained again may be there already.
+        lost = is_within or any(is_distributed(grad) for grad in grads.values())
         values = {} if lost else {n: g.detach().cpu() for n, g in grads.items()}
         return gathered_states({"lost": lost, "grads": values})
 
@@ -66,7 +69,8 @@ class AccumulatedGradients:
             rank_zero_warn(_LOST.format(reason="by another number of processes"))
             return
         if state["lost"]:
-            rank_zero_warn(_LOST.format(reason="gradients in shares are not kept"))
+            reason = "gradients in shares, or within a batch, are not kept"
+            rank_zero_warn(_LOST.format(reason=reason))
         for name, param in _params(trainer):
             grad = state["grads"].get(name)
             if grad is not None and grad.shape == param.shape:
@@ -78,6 +82,12 @@ def is_accumulating(trainer: Trainer) -> bool:
     loop: Any = trainer.fit_loop.epoch_loop
     is_begun = loop.batch_progress.current.ready > 0
     return is_begun and bool(loop._should_accumulate())
+
+
+def _has_begun_step(trainer: Trainer) -> bool:
+    """Return whether batches of before have gradients for the step that comes next."""
+    n_done: int = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+    return n_done % trainer.accumulate_grad_batches != 0
 
 
 def _params(trainer: Trainer) -> list[tuple[str, Tensor]]:

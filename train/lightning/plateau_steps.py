@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from .trainer_metrics import TrainerMetrics, values_of_epoch
+from .unfinished_batch import is_in_batch
 
 _UNKNOWN = (
     "the checkpoint was saved between a training step and the logging of {monitor!r} "
@@ -194,7 +195,7 @@ def _is_of_epoch(trainer: Trainer, config: Any) -> bool:
 
 
 def _is_epoch_ended(trainer: Trainer) -> bool:
-    """Return whether this is the last batch; a run may also stop in mid-epoch."""
+    """Return whether the last batch is done; a run may also stop in mid-epoch."""
     loop: Any = trainer.fit_loop.epoch_loop
     is_last: bool = loop._num_ready_batches_reached()
-    return is_last
+    return is_last and not is_in_batch(trainer)

@@ -36,7 +36,13 @@ from .plateau_steps import PlateauSteps
 from .record_io import SUFFIX, ReadingIO, RecordIO
 from .shared_strategy import let_write_records
 from .trainer_metrics import TrainerMetrics
-from .unfinished_batch import UnfinishedBatch, unfinished_batch
+from .unfinished_batch import (
+    UnfinishedBatch,
+    go_back_to_batch,
+    is_epoch_done,
+    is_in_batch,
+    unfinished_batch,
+)
 
 _GENERATORS, _EPOCH_ENDED = "random_generators", "burnish_epoch_ended"
 _PARAM_NAMES, _PLATEAUS = "burnish_param_names", "burnish_plateau_steps"
@@ -154,11 +160,12 @@ class RecordCheckpoint(ModelCheckpoint):
             names_of_params(optimizer, {"": pl_module})
             for optimizer in trainer.optimizers
         ]
-        checkpoint[_EPOCH_ENDED] = (
-            trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        )
+        checkpoint[_EPOCH_ENDED] = is_epoch_done(trainer)
         if checkpoint[_EPOCH_ENDED]:
             _end_epochs(checkpoint)
+        elif is_in_batch(trainer):
+            go_back_to_batch(checkpoint)
+            _give_batch_again(trainer, checkpoint)
         checkpoint[_UNFINISHED] = unfinished_batch(
             trainer, validates=self._plateau_steps.is_validation_to_come(trainer)
         )
@@ -382,8 +389,7 @@ class RecordCheckpoint(ModelCheckpoint):
 
     def _load_loaders(self, trainer: Trainer) -> None:
         """Put loaders where they stood; Lightning does so only in mid-epoch."""
-        combined: Any = vars(trainer.fit_loop).get("_combined_loader")
-        loaders = [x for x in combined.flattened if isinstance(x, ResumableLoader)]
+        loaders = _loaders_of(trainer)
         if len(loaders) == len(self._loaders):
             for loader, state in zip(loaders, self._loaders, strict=True):
                 loader.load_state_dict(state)
@@ -450,6 +456,20 @@ def _end_epochs(checkpoint: dict[str, Any]) -> None:
     """Let loaders begin the next epoch: after a last batch Lightning asks no more."""
     for state in _loader_states(checkpoint):
         state.update(epoch=state["epoch"] + 1, position=0)
+
+
+def _give_batch_again(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+    """Let loaders stand before the batch that they gave last."""
+    states = _loader_states(checkpoint)
+    for loader, state in zip(_loaders_of(trainer), states, strict=False):
+        n_batches = max(0, loader.next_batch - 1)
+        state["position"] = n_batches * (loader.batch_size or 1)
+
+
+def _loaders_of(trainer: Trainer) -> list[ResumableLoader[Any]]:
+    combined: Any = vars(trainer.fit_loop).get("_combined_loader")
+    loaders = combined.flattened if combined is not None else ()
+    return [loader for loader in loaders if isinstance(loader, ResumableLoader)]
 
 
 def _loader_states(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:

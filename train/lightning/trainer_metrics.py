@@ -20,6 +20,7 @@ from ..checkpoints.process_generators import (
     state_of_first,
     state_of_process,
 )
+from .unfinished_batch import is_epoch_done
 
 _VALUES, _OF_VALIDATION, _SUMS = "values", "of_validation", "sums"
 _LOGGED = "logged"
@@ -117,15 +118,14 @@ class TrainerMetrics:
 def values_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
     """Return what is logged of an epoch of training, once all its batches are done."""
     progress: Any = trainer.fit_loop.epoch_loop.batch_progress
-    is_ended = progress.is_last_batch and progress.current.processed > 0
+    is_ended = is_epoch_done(trainer) and progress.current.processed > 0
     return _values_of(trainer.fit_loop.epoch_loop) if is_ended else {}
 
 
 def _logged_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
     """Return what loggers are told when the epoch ends, of which no batch is left."""
     loop: Any = trainer.fit_loop.epoch_loop
-    progress = loop.batch_progress
-    if not progress.is_last_batch or progress.current.processed == 0:
+    if not is_epoch_done(trainer) or loop.batch_progress.current.processed == 0:
         return {}
     values: dict[str, Tensor] = _results(loop).metrics(on_step=False)["log"]
     return {name: value.detach().cpu() for name, value in values.items()}
@@ -144,7 +144,7 @@ def _results(loop: Any) -> Any:
 def _sums_of_epoch(trainer: Trainer) -> dict[str, Any]:
     """Return sums over the batches of an epoch that goes on; None: not to be kept."""
     loop = trainer.fit_loop.epoch_loop
-    if loop.batch_progress.is_last_batch:
+    if is_epoch_done(trainer):
         return {}
     return {
         key: _state_of(result) if result.is_tensor else None

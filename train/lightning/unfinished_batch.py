@@ -1,9 +1,12 @@
-"""What was to come of a batch when a checkpoint was saved at its end.
+"""What was to come of a batch when a checkpoint was saved at its end, or within it.
 
 Lightning leaves it out where a run goes on: the validation after that batch, and the
 end of its epoch; the next epoch is then counted as one that goes on already, and what
 is saved in that one begins it anew. Loggers are told the number of steps, which counts
 the step of that batch when all of this is done.
+
+A batch in which a checkpoint is saved (an exception saves there) is trained again:
+Lightning would count it as still to come, but its loader has given it.
 """
 
 from collections.abc import Mapping
@@ -14,6 +17,7 @@ from lightning.pytorch import Trainer
 _EPOCHS, _BATCHES = "epoch_progress", "epoch_loop.batch_progress"
 _VALIDATION = "epoch_loop.val_loop.batch_progress"
 _COUNTS = ("current", "total")
+_STAGES = ("ready", "started", "processed")
 _LOOP, _STEPS = "epoch_loop.state_dict", "_batches_that_stepped"
 
 
@@ -70,6 +74,26 @@ class UnfinishedBatch:
             # Of data without a length one is fetched ahead.
             vars(fetcher).update(batches=[])
         self._is_last = False
+
+
+def is_in_batch(trainer: Trainer) -> bool:
+    """Return whether a batch of training was begun that is not done."""
+    n_batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return bool(n_batches.processed < n_batches.ready)
+
+
+def is_epoch_done(trainer: Trainer) -> bool:
+    """Return whether no batch of the epoch is left, nor one that was begun."""
+    is_last: bool = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return is_last and not is_in_batch(trainer)
+
+
+def go_back_to_batch(checkpoint: Mapping[str, Any]) -> None:
+    """Let the loops of ``checkpoint`` stand before the batch in which it is saved."""
+    batches = checkpoint["loops"]["fit_loop"][_BATCHES]
+    batches["is_last_batch"] = False
+    for count in _COUNTS:
+        batches[count].update(dict.fromkeys(_STAGES, batches[count]["completed"]))
 
 
 def unfinished_batch(trainer: Trainer, *, validates: bool) -> dict[str, bool] | None:

@@ -129,6 +129,7 @@ MOST, ALL = {"monitor": "most"}, {"monitor": "all"}
 NOW = {"monitor": "now", "interval": "step", "frequency": 2}
 AFTER_VAL = {"save_on_train_epoch_end": False}
 AFTER_EPOCH = {"save_on_train_epoch_end": True, "mode": "max"}
+ON_EXCEPTION = {"save_on_exception": True, "every_n_train_steps": 1000}
 BY_TWO = {"accumulate_grad_batches": 2}
 STEPS = {"max_epochs": -1, "max_steps": 19}
 
@@ -178,6 +179,8 @@ def fit(
         (5, [{}], [AFTER_VAL, AFTER_EPOCH], PLAIN),
         (5, [{}], [{"every_n_train_steps": 4}], {**PLAIN, **STEPS}),
         (5, [LOSS, {}], [{"every_n_train_steps": 4}], UNSIZED),
+        (7, [LOSS, {}], [ON_EXCEPTION], {}),
+        (9, [VAL, MOST], [ON_EXCEPTION], {}),
     ],
 )
 def test_a_run_that_is_stopped_again_and_again_is_the_one_that_was_not(
