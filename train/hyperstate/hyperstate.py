@@ -56,6 +56,7 @@ from .state_folder import (
     InitialState,
     StateFiles,
     holds_shares,
+    module_facts,
     restore_generators,
     state_files,
 )
@@ -318,7 +319,12 @@ class HyperState(Generic[C, S]):
 
         files = agreed(begin)
         shared = {} if files is None else files.shared
-        check_alike("saves", folder=name, objects_in_shares=", ".join(shared) or "none")
+        check_alike(
+            "saves",
+            folder=name,
+            objects_in_shares=", ".join(shared) or "none",
+            **agreed(lambda: module_facts(self.state)),
+        )
         new_folder = NewFolder(
             folders=folders,
             name=name,

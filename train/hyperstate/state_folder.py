@@ -25,6 +25,7 @@ from ...records.processes.agreement import agreed
 from ...records.processes.messages import n_processes
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.choice import WHOLE, Choice
+from ..checkpoints.distributed import param_facts
 from ..checkpoints.part import MODULE
 from ..checkpoints.part_kinds import modules_in, shared_names
 from ..checkpoints.process_generators import state_of_process
@@ -164,6 +165,11 @@ def state_files(
 def holds_shares(state: object) -> bool:
     """Return whether objects of the state are spread over processes."""
     return n_processes() > 1 and bool(shared_names(_split(state)[0].blobs))
+
+
+def module_facts(state: object) -> dict[str, str]:
+    """Return what the modules of the state are, for `check_alike`."""
+    return param_facts(_split(state)[0].blobs) if n_processes() > 1 else {}
 
 
 def _descriptions(

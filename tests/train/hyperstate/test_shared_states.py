@@ -217,6 +217,16 @@ def layers(names: str) -> nn.Sequential:
     return net
 
 
+def test_stages_of_a_pipeline_are_not_lost_but_the_first(tmp_path: Path) -> None:
+    def act(rank: int) -> None:
+        run = load(tmp_path / "run", lambda _: nn.Linear(6, 3 + rank))
+        run.state.step += 1
+        with pytest.raises(ValueError, match=r"process 1 saves with net of 2 param"):
+            run.step()
+
+    in_processes(act, tmp_path / "processes", 2)
+
+
 def test_states_of_torchs_optimizer_follow_the_names_of_parameters(
     tmp_path: Path,
 ) -> None:
