@@ -28,7 +28,7 @@ from .errors import ConfigError, ConfigVersionError, Problem
 from .path import child, item_index, path_below
 from .patterns import wildcard_values
 from .process.interrupts import raise_of_signal
-from .rewriting.rewrite_rule import RewriteRule, supplies_default
+from .rewriting.rewrite_rule import RewriteRule, check_rules, supplies_default
 from .short_text import short_repr
 from .tree import (
     Ident,
@@ -78,15 +78,11 @@ def config_version_of(cls: type) -> int | None:
 def upgrade_rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]]:
     """Return the upgrade rules of ``cls``.
 
-    Raises ValueError for rules that start at the class's version or above it.
+    Raises ValueError for rules that start at the class's version or above it, and
+    TypeError for what is not a rule.
     """
-    rules, current = cls.upgrade_rules(), cls.version()
-    for version in rules:
-        if not 0 <= version < current:
-            raise ValueError(
-                f"{cls.__qualname__}: upgrade_rules() has rules for version {version}, "
-                f"but version() is {current}. Rules lead from a version to the next."
-            )
+    rules = cls.upgrade_rules()
+    check_rules(cls, cls.version(), rules)
     return rules
 
 

@@ -16,6 +16,7 @@ from typing import (
 from torch import nn
 
 from ..config.patterns import Patterns, as_patterns, matchers
+from ..config.rewriting.rewrite_rule import check_rules
 from ..records.background_saves import STAGING, SnapshotKind
 from ..records.calls import explain_calls
 from .blueprint.lightning import reopen_blueprints
@@ -32,7 +33,6 @@ from .modules.registry import register_class
 from .modules.signature import parameters_of
 from .modules.versions import (
     check_inherited_rules,
-    check_rules,
     rules_with_inherited,
 )
 from .persistence.loading import build_from_record, module_record
@@ -337,7 +337,7 @@ def _decorate(
         # What a parent skips stays skipped: its fields are there as well.
         inherited = getattr(cls, "_burnish_skip", ())
         _set(cls, "_burnish_skip", (*inherited, *as_patterns(skip)))
-    check_rules(cls, version, rules or {})
+    check_rules(cls, version, {} if rules is None else rules)
     # A class that states no version leaves it to its parents, to a later one too.
     if version:
         all_rules = rules_with_inherited(cls, version, rules or {})

@@ -73,11 +73,13 @@ def _encode_config(encoding: Encoding, value: object, path: str, depth: int) -> 
         from omegaconf import OmegaConf
 
         return encoding.encode(OmegaConf.to_container(value), path, depth)
-    if hasattr(value, "state_dict"):
+    if not hasattr(value, "state_dict"):
+        cure = "give its class state_dict and load_state_dict"
+    elif not hasattr(value, "load_state_dict"):
+        cure = "give its class load_state_dict too"
+    else:
         # A part is asked for its state, and what stands inside of one is not.
         cure = "store its state_dict(), or save it as a part, under a name of its own"
-    else:
-        cure = "give its class state_dict and load_state_dict"
     raise no_data(value, path, cure)
 
 

@@ -114,3 +114,32 @@ def as_source(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(as_source, value))}]"
     return repr(value)
+
+
+def check_rules(cls: type, version: int, rules: object) -> None:
+    """Raise for rules that lead from no older version, and for what is not a rule."""
+    where = f"{cls.__qualname__}: upgrade_rules"
+    if not isinstance(rules, Mapping):
+        raise TypeError(
+            f"{where} must be a dict from each older version to a list of rules, as in "
+            f"{{0: [RenameField('old', 'new')]}}, got {rules!r:.60}"
+        )
+    rules_by_step: Mapping[Any, Any] = rules
+    for step, of_step in rules_by_step.items():
+        if not isinstance(step, int) or not 0 <= step < version:
+            raise ValueError(
+                f"{where} has rules for version {step!r}, but the class is at version "
+                f"{version}. Rules lead from a version to the next one."
+            )
+        if not isinstance(of_step, list | tuple):
+            raise TypeError(
+                f"{where}[{step}] must be a list of rules, got {of_step!r:.60}"
+            )
+        for rule in of_step:  # pyright: ignore[reportUnknownVariableType]  # of anything
+            # A user's own rule need not derive from ours: it has the same methods.
+            is_rule = all(callable(getattr(rule, n, None)) for n in ("rename", "apply"))
+            if isinstance(rule, type) or not is_rule:
+                raise TypeError(
+                    f"{where} has {rule!r:.60}, which is not a rule; burnish.config "
+                    "has RenameField, DeleteField and others"
+                )

@@ -71,30 +71,6 @@ def _versions_of_torch(places: Places) -> dict[str, int]:
     }
 
 
-def check_rules(cls: type, version: int, rules: Mapping[int, Sequence[object]]) -> None:
-    """Raise for rules that lead from no older version, and for what is not a rule."""
-    for step, of_step in rules.items():
-        if not 0 <= step < version:
-            raise ValueError(
-                f"{cls.__qualname__}: upgrade_rules has rules for version {step}, but "
-                f"the class is at version {version}. Rules lead from a version to the "
-                "next one."
-            )
-        if not isinstance(of_step, list | tuple):
-            raise TypeError(
-                f"{cls.__qualname__}: upgrade_rules[{step}] must be a list of rules, "
-                f"got {of_step!r:.60}"
-            )
-        for rule in of_step:
-            # A user's own rule need not derive from ours: it has the same methods.
-            is_rule = all(callable(getattr(rule, n, None)) for n in ("rename", "apply"))
-            if isinstance(rule, type) or not is_rule:
-                raise TypeError(
-                    f"{cls.__qualname__}: upgrade_rules has {rule!r:.60}, which is not "
-                    "a rule; burnish.config has RenameField, DeleteField and others"
-                )
-
-
 def rules_with_inherited(
     cls: type[nn.Module], version: int, rules: Mapping[int, Sequence[RewriteRule]]
 ) -> dict[int, Sequence[RewriteRule]]:

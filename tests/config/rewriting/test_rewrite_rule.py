@@ -9,13 +9,15 @@ import pytest
 from burnish.config import (
     ConfigError,
     DeleteField,
+    Hparams,
     MapFieldValue,
     RenameField,
     Versioned,
+    load,
     loads,
 )
 from burnish.config.rewriting import schema_types as t
-from burnish.config.rewriting.rewrite_rule import RewriteRule
+from burnish.config.rewriting.rewrite_rule import RewriteRule, check_rules
 from burnish.config.schema import SchemaChecker
 from burnish.config.schema.upgrade import upgrade_schema
 
@@ -99,3 +101,40 @@ def test_a_rule_of_a_users_own_needs_no_more_than_apply_and_rename() -> None:
     assert loads(Config, "Config(old: 3)").new == 3
     assert list(upgrade_schema(Config, before).fields) == ["new"]
     assert SchemaChecker(before, Config).compatible
+
+
+class Second:
+    """Stands for a class at version 2."""
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "message"),
+    [
+        ([RenameField("a", "b")], TypeError, "must be a dict from each older"),
+        ({2: []}, ValueError, "rules for version 2, but the class is at version 2"),
+        ({0: RenameField("a", "b")}, TypeError, "must be a list of rules"),
+        ({0: [RenameField]}, TypeError, "which is not a rule"),
+        ({0: ["a -> b"]}, TypeError, "which is not a rule"),
+    ],
+)
+def test_what_is_no_rule_to_a_version_is_refused(
+    rules: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        check_rules(Second, 2, rules)
+
+
+def test_a_config_whose_rules_are_none_says_so_when_it_reads_an_older_file() -> None:
+    class Config(Hparams, Versioned):
+        a: int = 1
+
+        @classmethod
+        def version(cls) -> int:
+            return 1
+
+        @classmethod
+        def upgrade_rules(cls) -> Any:
+            return {0: RenameField("b", "a")}
+
+    with pytest.raises(TypeError, match=r"Config: upgrade_rules\[0\] must be a list"):
+        load(Config, {"b": 2})
