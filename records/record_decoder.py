@@ -23,8 +23,7 @@ from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, data_leaf, typed_leaf
 from .entries.keys import key_of_text, name_of_key_hint
-from .entries.node_names import mismatch, node_name
-from .entries.nodes import LEAVES, decode, escape, tag_of
+from .entries.nodes import LEAVES, decode, escape, mismatch, node_name, tag_of
 from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import Form, wrapper_in
 from .errors import RecordMismatchError

@@ -297,7 +297,6 @@ TESTED_IN = {
     "optim/tensor_optimizer.py": "optim/test_simple.py",
     "records/entries/conventions.py": "core/persistence/test_burn_convention.py",
     "records/entries/entry.py": "records/test_record.py",
-    "records/entries/node_names.py": "records/header/test_columns.py",
     "records/header/file_index.py": "records/formats/test_document_index.py",
     "records/entries/plain_data.py": "records/test_nest.py",
     "train/checkpoints/class_checks.py": "train/checkpoints/test_part_kinds.py",

@@ -9,8 +9,14 @@ from ...config.plain.node import Node
 from .encoder import Encoder
 from .entries import Entries
 from .entry import Entry
-from .node_names import mismatch, node_name
-from .nodes import entry_numbers, escape, renumbered, tag_of
+from .nodes import (
+    entry_numbers,
+    escape,
+    mismatch,
+    node_name,
+    renumbered,
+    tag_of,
+)
 from .stored_wrappers import StoredWrappers
 from .wrapper_forms import wrapper_in, wrapper_node
 
