@@ -116,9 +116,8 @@ SavePart: TypeAlias = Callable[[PartRecord, Place], None]
 """Writes the record of a part to its file."""
 
 
-def record_of_part(part: Part, suffix: str, choice: Choice = WHOLE) -> PartRecord:
-    """Return the record of one part. ValueError as `part_records`."""
-    file = f"{part.name}{suffix}"
+def record_of_part(part: Part, file: str, choice: Choice = WHOLE) -> PartRecord:
+    """Return the record of one part, for a file. ValueError as `part_records`."""
     record = writable(part, choice, writer_for(file))
     return PartRecord(part.name, part.kind, file, record, part.left_out)
 

@@ -398,10 +398,25 @@ def part_records(
 
     ValueError for a pattern of ``choice`` that matches nothing in a module.
     """
-    ties = ties_of(parts)
+    ties, stems = ties_of(parts), file_stems(parts)
     for part in parts_of(parts, parts):
-        record = record_of_part(part, suffix, choice)
+        record = record_of_part(part, f"{stems[part.name]}{suffix}", choice)
         yield replace(record, ties=ties.get(part.name, {}))
+
+
+def file_stems(names: Iterable[str]) -> dict[str, str]:
+    """Return what the files of parts are called: as the parts are, where that can be.
+
+    On some disks, those of macOS among them, ``G`` and ``g`` are the name of one file.
+    """
+    stems: dict[str, str] = {}
+    for name in names:
+        taken_stems = {stem.lower() for stem in stems.values()}
+        stem, n = name, 2
+        while stem.lower() in taken_stems:
+            stem, n = f"{name}~{n}", n + 1
+        stems[name] = stem
+    return stems
 
 
 def part_of(

@@ -127,7 +127,7 @@ class RecordIO(CheckpointIO):
             return
         _prepare(folder)
         mark = _new_mark(folder)
-        records = (record_of_part(part, f"{mark}{SUFFIX}") for part in parts)
+        records = (record_of_part(part, f"{part.name}{mark}{SUFFIX}") for part in parts)
         if self._wait or n_processes() > 1:
             self._commit(folder, mark, step, records, about)
             return

@@ -50,6 +50,21 @@ def test_two_lines_save_and_restore_a_run(tmp_path: Path) -> None:
             assert torch.equal(value, resumed.state[theirs][key])
 
 
+def test_parts_whose_names_differ_in_case_have_files_on_every_disk(
+    tmp_path: Path,
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    ones, twos = filled(net(), 1.0), filled(net(), 2.0)
+    checkpoints.save(1, G=ones, g=twos)
+
+    files = [file.lower() for file in os.listdir(tmp_path / "step000000000001")]
+    assert len({*files}) == len(files) == 3
+    large, small = net(), net()
+    checkpoints.restore(G=large, g=small)
+    assert same(large, ones)
+    assert same(small, twos)
+
+
 def test_nothing_saved_is_step_zero_and_changes_nothing(tmp_path: Path) -> None:
     model = filled(net(), 3.0)
     checkpoints = Checkpoints(tmp_path / "none")
