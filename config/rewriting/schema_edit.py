@@ -68,8 +68,9 @@ def supply_field(schema: t.Struct, path: Sequence[str]) -> None:
     *parents, name = path
     for owner in _owners(schema, parents):
         field = owner.fields.get(name, t.Field(name, SUPPLIED))
+        is_optional = None if field.is_optional is None else False
         owner.fields[name] = replace(
-            field, default=None, has_default=False, is_optional=False
+            field, default=None, has_default=False, is_optional=is_optional
         )
 
 

@@ -133,8 +133,11 @@ class Field:
 
     has_default: bool = False
     docstring: str = field(default="", compare=False)
-    is_optional: bool = False
-    """Whether a file may leave out the key, which then has no value at all."""
+    is_optional: bool | None = None
+    """Whether a dict may lack the key, which then has no value at all.
+
+    None: it is a field of a class, which has a value in any case.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,12 +153,13 @@ def holds_struct(kind: t.Type | None) -> bool:
 
 def _additions(field: t.Field, path: Path, is_covered: bool) -> Iterator[Change]:
     """Yield a new field, a new struct as each of its leaves."""
+    can_be_left_out = field.has_default or field.is_optional is True
     if isinstance(field.type, t.Struct):
         for name, below in field.type.fields.items():
-            is_below_covered = is_covered or field.has_default or field.is_optional
+            is_below_covered = is_covered or can_be_left_out
             yield from _additions(below, (*path, name), is_below_covered)
     else:
-        is_covered = is_covered or field.is_optional
+        is_covered = is_covered or field.is_optional is True
         yield FieldAdded(path, field.type, field.default, field.has_default, is_covered)
 
 

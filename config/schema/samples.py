@@ -154,12 +154,13 @@ def _value(value: object) -> Sample:
 
 def can_be_absent(field: t.Field) -> bool:
     """Return whether a file may leave the field out."""
-    return field.is_optional or has_value_if_absent(field)
+    return field.is_optional is True or has_value_if_absent(field)
 
 
 def has_value_if_absent(field: t.Field) -> bool:
     """Return whether the field has a value where a file leaves it out."""
-    return field.has_default or (not field.is_optional and is_built_anyway(field.type))
+    is_of_class = field.is_optional is None
+    return is_of_class and (field.has_default or is_built_anyway(field.type))
 
 
 def is_built_anyway(kind: t.Type) -> bool:

@@ -37,7 +37,7 @@ def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
     """Write the schema of a class, or one that `schema_of` gave, to a ``.ron`` file."""
     struct = schema if isinstance(schema, t.Struct) else schema_of(schema)
     path = _schema_path(file)
-    text = write(_without_false_marks(encode(struct))) + "\n"
+    text = write(_without_usual(encode(struct))) + "\n"
     # NaN is no other default than NaN, so the texts are compared.
     if repr(_decode(read(text), "")) != repr(struct):
         message = "this schema would be read as a different one: a default has no text"
@@ -62,20 +62,23 @@ def load_schema(file: str | os.PathLike[str]) -> t.Struct:
     return schema
 
 
-_MARKS = ("is_open", "is_optional")
-"""What few structs and fields are, and only these say."""
+_USUAL = {("Struct", "is_open"): False, ("Field", "is_optional"): None}
+"""What most structs and fields are, and need not say."""
 
 
-def _without_false_marks(tree: Any) -> Any:
-    """Return ``tree`` without the `_MARKS` that say no."""
+def _without_usual(tree: Any) -> Any:
+    """Return ``tree`` without what is `_USUAL`."""
     if isinstance(tree, NamedStruct):
-        items = {k: v for k, v in tree.items() if k not in _MARKS or v is not False}
-        below = {k: _without_false_marks(v) for k, v in items.items()}
-        return NamedStruct(tree.name, below)
+        items = {
+            name: _without_usual(value)
+            for name, value in tree.items()
+            if (tree.name, name) not in _USUAL or value is not _USUAL[tree.name, name]
+        }
+        return NamedStruct(tree.name, items)
     if is_dict(tree):
-        return {k: _without_false_marks(v) for k, v in tree.items()}
+        return {k: _without_usual(v) for k, v in tree.items()}
     if type(tree) in (list, tuple):
-        return type(tree)(map(_without_false_marks, tree))
+        return type(tree)(map(_without_usual, tree))
     return tree
 
 
@@ -154,6 +157,6 @@ _PARTS: dict[tuple[str, str], tuple[Any, Any]] = {
     ("Field", "name"): (str, None),
     ("Field", "docstring"): (str, None),
     ("Field", "has_default"): (bool, None),
-    ("Field", "is_optional"): (bool, None),
+    ("Field", "is_optional"): (bool | None, None),
 }
 """What each part must be, and each item of it where it has items."""

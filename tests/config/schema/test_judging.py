@@ -560,6 +560,9 @@ def test_the_keys_of_a_typed_dict_are_fields_to_the_check(
         ({"a": NotRequired[int]}, {"a": NotRequired[int], "b": NotRequired[int]}, ""),
         ({"a": int}, {"a": NotRequired[int]}, ""),
         ({"a": NotRequired[int]}, {"a": int}, "key required now"),
+        # A class has its defaults where a field is left out, but no key is made of it.
+        ({"in": In}, {"in": In, "a": NotRequired[int]}, ""),
+        ({"in": NotRequired[In]}, {"in": In}, "key required now"),
         ({"a": NotRequired[int]}, {"a": NotRequired[str]}, "type changed"),
         ({"a": NotRequired[int]}, {}, r"DeleteField\(field=\('keys', 'a'\)\)"),
         (
