@@ -1,4 +1,4 @@
-"""Checks of arguments that are numbers of things."""
+"""Checks of arguments that are numbers of things, or say whether to do a thing."""
 
 from numbers import Integral
 
@@ -12,3 +12,14 @@ def check_count(
     if not isinstance(count, Integral) or int(count) < least:
         expected = f"at least {least}{' or None' if may_be_none else ''}"
         raise ValueError(f"{name} must be {expected}, got {count!r:.60}")
+
+
+def check_flag(name: str, flag: object, *, may_be_none: bool = False) -> None:
+    """Raise TypeError if the argument ``name`` is neither True nor False.
+
+    A text like "no" is true, and would pass for the opposite of what it says.
+    """
+    if isinstance(flag, bool) or (flag is None and may_be_none):
+        return
+    choice = "True, False or None" if may_be_none else "True or False"
+    raise TypeError(f"{name} must be {choice}, got {flag!r:.60}")

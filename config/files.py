@@ -7,6 +7,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
+from .arguments import check_flag
 from .classes.field_types import Ctx
 from .encode import encode
 from .errors import ConfigError, ConfigSyntaxError, Problem
@@ -53,6 +54,7 @@ def load(
     every problem and its path.
     """
     check_config_class(cls, "load(Config, file)")
+    check_flag("ignore_extra", ignore_extra)
     name, form = "", None
     if isinstance(file, bytes):
         file = os.fsdecode(file)
@@ -87,6 +89,7 @@ def loads(
 ) -> T:
     """Return the config in ``text``, which is RON, JSON or YAML (``format``)."""
     check_config_class(cls, "loads(Config, text)")
+    check_flag("ignore_extra", ignore_extra)
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
             f"loads: the text is {short_repr(text)}, expected a str. "
@@ -184,6 +187,7 @@ def check_text(
 
     Raises ConfigError, with its path, for a value that would be read as another one.
     """
+    check_flag("elide_defaults", elide_defaults)
     text = form.write(encode(obj, elide_defaults=elide_defaults))
     if len(text.encode()) > MAX_BYTES:
         raise ConfigError("", [Problem("", f"larger than {MAX_BYTES >> 20} MiB")])

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from torch import Tensor
 
+from ..config.arguments import check_flag
 from .entries.entries import with_parts
 from .header.header import header_of
 from .io.progress import Progress
@@ -48,8 +49,7 @@ class SnapshotOptions:
 
         TypeError or ValueError for what is none, or where it would say nothing.
         """
-        if type(wait) is not bool:
-            raise TypeError(f"wait must be True or False, got {wait!r:.60}")
+        check_flag("wait", wait)
         if snapshot not in ("copy", "lazy"):
             raise ValueError(f"snapshot must be 'copy' or 'lazy', got {snapshot!r:.60}")
         if type(staging) is not int or staging < 0:

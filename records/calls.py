@@ -8,6 +8,7 @@ from functools import wraps
 from inspect import Parameter
 from typing import Any, Literal, ParamSpec, TypeVar
 
+from ..config.arguments import check_flag
 from ..config.process.interrupts import end_abandoned
 from ..config.spelling import did_you_mean
 
@@ -47,10 +48,10 @@ def explain_calls(
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            # A text like "no" is true, and would pass for the opposite of what it says.
             for name in kwargs.keys() & flags.keys():
-                if type(kwargs[name]) is not bool:
-                    _check_flag(call.name, name, kwargs[name], flags[name])
+                check_flag(
+                    f"{call.name}: {name}", kwargs[name], may_be_none=flags[name]
+                )
             try:
                 return function(*args, **kwargs)
             except TypeError as error:
@@ -84,13 +85,6 @@ def _flags(
         for name, hint in hints.items()
         if hint in ("bool", "bool | None")
     }
-
-
-def _check_flag(call: str, name: str, value: object, may_be_none: bool) -> None:
-    if value is None and may_be_none:
-        return
-    choice = "True, False or None" if may_be_none else "True or False"
-    raise TypeError(f"{call}: {name} must be {choice}, got {value!r:.60}")
 
 
 def home_of(

@@ -13,7 +13,7 @@ from torch.utils.data import (
     Sampler,
 )
 
-from ..config.arguments import check_count
+from ..config.arguments import check_count, check_flag
 from ..config.short_text import quantity, with_article
 
 T = TypeVar("T", covariant=True)
@@ -39,6 +39,7 @@ class ResumableSampler(Sampler[int]):
         rank: int = 0,
         n_ranks: int = 1,
     ) -> None:
+        check_flag("shuffle", shuffle, may_be_none=True)
         check_count("n_ranks", n_ranks)
         if not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(f"seed must be an int, got {seed!r:.60}")

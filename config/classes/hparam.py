@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 from pydantic_core import PydanticUndefined
 
+from ..arguments import check_flag
 from .editable import EDITABLE
 
 
@@ -17,6 +18,7 @@ def Hparam(
     are those of ``pydantic.Field``, as ``ge=0``, ``description`` or
     ``default_factory``.
     """
+    check_flag("editable", editable)
     field: Any = Field(default, **options)
     if editable:
         field.metadata.append(EDITABLE)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from ..arguments import check_flag
 from ..path import join
 from ..printable import printable_lines
 from ..rewriting import schema_types as t
@@ -42,6 +43,7 @@ class SchemaChecker:
     def __init__(
         self, old: t.Struct, cls: type, *, perform_upgrade: bool = True
     ) -> None:
+        check_flag("perform_upgrade", perform_upgrade)
         self.old, self.cls, self.new = old, cls, schema_of(cls)
         if perform_upgrade:
             before = upgrade_schema(cls, old)

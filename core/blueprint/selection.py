@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, SupportsIndex
 
 from torch import nn
 
+from ...config.arguments import check_flag
 from ...config.html import folded_html
 from ...config.spelling import did_you_mean
 from ..modules.signature import parameters_of
@@ -58,6 +59,7 @@ class Selection:
         too; a `Blueprint` brings its own. Raises `SettingError`, as for a pattern that
         matches nothing unless ``allow_empty``, and `ConstructionError`.
         """
+        check_flag("allow_empty", allow_empty)
         edits = edits_for(self._parts, args, kwargs, self._session.snapshot)
         self._session.take(edits, allow_empty=allow_empty)
         return self

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...config.arguments import check_flag
 from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import fields_of, is_model, is_struct_value
 from ...config.path import join
@@ -89,6 +90,8 @@ def get_hparams(
     another class, and TypeError that names the argument for what is not plain data.
     """
     check_module(module, "get_hparams")
+    check_flag("extended", extended)
+    check_flag("bare", bare)
     module = unwrapped(module)
     cls = declared_class(type(module))
     if ORIGIN not in module.__dict__ and known_arguments(module, cls) is None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ...config.arguments import check_flag
 from ...config.short_text import short_repr, with_article
 from ...records.tensors.dtypes import dtype_meant
 from ..clipping import check_clip
@@ -39,9 +40,8 @@ def check_bind_arguments(
             "nn.ModuleDict({'a': net, 'b': other})"
         )
     check_nonfinite(nonfinite)
-    for name, value in (("fused", fused), ("maximize", maximize)):
-        if not (isinstance(value, bool) or (name == "fused" and value is None)):
-            raise TypeError(f"{name} must be True or False, got {value!r:.60}")
+    check_flag("fused", fused, may_be_none=True)
+    check_flag("maximize", maximize)
     check_clip(clip)
     if isinstance(groups, Group):
         raise TypeError(

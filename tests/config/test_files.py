@@ -411,3 +411,15 @@ def test_what_is_no_config_class_has_no_fields_to_describe(cls: Any) -> None:
         describe(cls)
     with pytest.raises(TypeError, match="has no fields; expected a dataclass"):
         schema_of(cls)
+
+
+def test_a_text_that_says_no_is_no_flag() -> None:
+    no: Any = "no"
+    with pytest.raises(TypeError, match="ignore_extra must be True or False, got 'no'"):
+        load(Config, {"more": 1}, ignore_extra=no)
+    with pytest.raises(TypeError, match="ignore_extra must be True or False, got 'no'"):
+        loads(Config, "(more: 1)", ignore_extra=no)
+    with pytest.raises(TypeError, match="elide_defaults must be True or False"):
+        dumps(Config(), elide_defaults=no)
+    with pytest.raises(TypeError, match="editable must be True or False, got 'no'"):
+        Hparam(1, editable=no)
