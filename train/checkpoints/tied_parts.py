@@ -76,10 +76,17 @@ def parted(
     states = records[name].get("states")
     stored_ids = {*states.keys()} if isinstance(states, Branch) else set[str]()
     params = {id(p) for group in value.param_groups for p in group["params"]}
-    for module_name, module in modules.items():
+    stepped_names = {
+        module_name
+        for module_name, module in modules.items()
+        if any(id(t) in params for _, _, t in named_tensors(places_of(module)))
+    }
+    # A copy, such as an average of the weights, has the IDs of what it was copied from.
+    for module_name in stepped_names:
+        stored_ids -= {e.id for e in records[module_name].entries()}
+    for module_name in modules:
         was_stepped = any(e.id in stored_ids for e in records[module_name].entries())
-        tensors = named_tensors(places_of(module))
-        if was_stepped and not any(id(tensor) in params for _, _, tensor in tensors):
+        if was_stepped and module_name not in stepped_names:
             return (
                 f"{name} and {module_name}: the optimizer stepped this module when "
                 "they were saved, but is bound to another one here"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from burnish import module
-from burnish.optim import SGD
+from burnish.optim import SGD, AdamW
 from burnish.records import RecordMismatchError
 from burnish.train import Checkpoints, HyperState, Lazy, load_state
 
@@ -256,3 +257,21 @@ def test_what_a_later_object_shares_is_not_lost_in_silence(
     assert torch.equal(aux.encoder.layer.weight, net.encoder.layer.weight)
     net, aux = load(begin_with_both)
     assert aux.encoder is net.encoder
+
+
+def test_an_average_of_what_is_stepped_is_restored_beside_it(tmp_path: Path) -> None:
+    def begun() -> dict[str, Any]:
+        net = nn.Linear(2, 2)
+        optim = AdamW().bind(net, lr=0.1)
+        return {"model": net, "optim": optim, "average": AveragedModel(net)}
+
+    parts = begun()
+    parts["model"](torch.ones(1, 2)).sum().backward()
+    parts["optim"].step()
+    # It is copied once the parameters have IDs.
+    parts["average"] = AveragedModel(parts["model"])
+    Checkpoints(tmp_path).save(1, **parts)
+
+    step = Checkpoints(tmp_path).restore(**begun())
+
+    assert step == 1
