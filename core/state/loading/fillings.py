@@ -43,7 +43,11 @@ def read_fillings(
     targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
     reader = _Reader(plan, record, maps, targets, is_kept=is_kept)
     with no_grad():
-        fillings = list(map(reader.filling_of, plan.steps, live))
+        # Not by `map`, which takes a StopIteration of a progress for its end.
+        fillings = [
+            reader.filling_of(step, is_live)
+            for step, is_live in zip(plan.steps, live, strict=True)
+        ]
         return _without_overwritten(plan, fillings, spans, record)
 
 
