@@ -11,7 +11,6 @@ from torch import nn
 from ...config.process.interrupts import suppressed
 from ...core.modules.tree import places_of
 from ...core.state.entries import named_tensors
-from ...optim.adaptor import OptimizerAdaptor
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.record_view import Branch
@@ -71,8 +70,9 @@ def parted(
 
     It is one whose parameters it stepped when they were saved; else nothing.
     """
-    if not isinstance(value, OptimizerAdaptor):
+    if not isinstance(value, torch.optim.Optimizer):
         return ""
+    # Only an adaptor of ours stores states by the IDs of their parameters.
     states = records[name].get("states")
     stored_ids = {*states.keys()} if isinstance(states, Branch) else set[str]()
     params = {id(p) for group in value.param_groups for p in group["params"]}
