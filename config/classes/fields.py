@@ -442,7 +442,7 @@ def literals(annotation: object) -> tuple[object, ...]:
 
 def _dataclass_fields(declared: object) -> list[ClassField]:
     cls = class_of(declared)
-    if not dataclasses.is_dataclass(cls):
+    if not hasattr(cls, "__dataclass_fields__"):
         raise TypeError(
             f"{short_repr(declared)} has no fields; expected a dataclass, a pydantic "
             "model or a subclass of burnish.config.Hparams"

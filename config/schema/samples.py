@@ -165,8 +165,9 @@ def has_value_if_absent(field: t.Field) -> bool:
 
 def is_built_anyway(kind: t.Type) -> bool:
     """Return whether a struct of this type is made of its defaults where none is."""
-    is_struct = isinstance(kind, t.Struct)
-    return is_struct and all(map(has_value_if_absent, kind.fields.values()))
+    if not isinstance(kind, t.Struct):
+        return False
+    return all(map(has_value_if_absent, kind.fields.values()))
 
 
 def meaning_of(kind: t.Type, tree: object) -> object:

@@ -179,6 +179,7 @@ def test_an_old_default_is_in_the_place_of_no_argument_that_was_said() -> None:
     rated([ChangeDefault("rate", 2, 5)], 5)
 
     net: Any
+    part: Any
     net, part = (Blueprint.from_dict(stored).create() for stored in data)
 
     assert [(block.rate, block.size) for block in net.blocks] == [(7, 3), (2, 4)]
@@ -219,6 +220,6 @@ def test_an_edit_follows_a_part_into_another_one_and_out_of_it(
     part = rated([ChangeDefault("size", 1, 1)], 2)[0]
     holder(name, [RenameField(old_name, name)], part)
 
-    reopened = Blueprint.from_dict(json.loads(json.dumps(data))).create()
+    reopened: Any = Blueprint.from_dict(json.loads(json.dumps(data))).create()
 
     assert reopened.get_submodule(f"blocks.0.{name}").rate == 7

@@ -190,7 +190,7 @@ def test_an_enum_of_a_part_is_stored_as_the_class_of_the_part_declares(
     whole[target].configure(mode=Mode.EXACT)
     record = burnish.open_record(burnish.save_record(whole.create()))
 
-    reopened = Blueprint.from_dict(json.loads(json.dumps(whole.to_dict())))
+    reopened: Any = Blueprint.from_dict(json.loads(json.dumps(whole.to_dict())))
     net_of_record = burnish.from_hyperparameters(record.metadata["burnish"]["hparams"])
 
     net: Any
