@@ -301,12 +301,14 @@ def _is_omegaconf(source: object) -> bool:
 def _container(source: Any) -> Any:
     """Return a tree of plain containers, interpolations of OmegaConf resolved."""
     if not _is_omegaconf(source):
-        if not is_mapping_value(source):
+        try:
+            # What dict takes is a source: pairs and pydantic models too.
+            return source if type(source) is dict else dict(source)
+        except (TypeError, ValueError) as error:
             raise TypeError(
                 f"load: found {short_repr(source)}, expected a file, a dict or None, "
                 "and then the overrides: load(Config, 'config.yaml', ['a.b=1'])"
-            )
-        return source if type(source) is dict else dict(source)
+            ) from error
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 

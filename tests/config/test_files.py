@@ -423,3 +423,14 @@ def test_a_text_that_says_no_is_no_flag() -> None:
         dumps(Config(), elide_defaults=no)
     with pytest.raises(TypeError, match="editable must be True or False, got 'no'"):
         Hparam(1, editable=no)
+
+
+class Settings(pydantic.BaseModel):
+    width: int = 3
+
+
+@pytest.mark.parametrize(
+    "source", [[("width", 4)], {"width": 4}.items(), Settings(width=4)]
+)
+def test_what_dict_takes_is_a_source(source: Any) -> None:
+    assert load(Settings, source) == Settings(width=4)
