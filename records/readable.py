@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, TypeAlias
 from ..config.short_text import with_article
 from ..config.storage.missing import missing_file
 from .entries.encoder import Storable
-from .entries.entries import Entries, with_parts
+from .entries.entries import Entries, is_checked, with_parts
 from .errors import ForeignFileError
 from .format import Format, disagreement, formats, read_record
 from .io.pinned import check_sha256, pinned
@@ -121,7 +121,7 @@ def _read(source: Source, file: object) -> Entries:
         if isinstance(source, RemoteSource):
             # All that was read until now has to be of one object.
             source.confirm()
-        if isinstance(source, FileSource | RemoteSource) and record.verified == "none":
+        if isinstance(source, FileSource | RemoteSource) and not is_checked(record):
             source.confirm_every_read()
     except BaseException:
         source.close()

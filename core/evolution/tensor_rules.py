@@ -308,7 +308,7 @@ def _misfit(rule: RewriteRule, entry: Entry, problem: str) -> RecordError:
 
 
 def _keep_names(rule: RewriteRule, name: str) -> None:
-    """Keep the names in the field ``name`` as a tuple, which reading does not use up.
+    """Keep the names in the field ``name`` where reading does not use them up.
 
     Raises TypeError for one name alone, and for what is not names.
     """
@@ -318,7 +318,8 @@ def _keep_names(rule: RewriteRule, name: str) -> None:
             f"{type(rule).__name__}: {name} must be a list of names, as ['q', 'k'], "
             f"got {short_repr(names)}"
         )
-    object.__setattr__(rule, name, tuple(names))
+    if not isinstance(names, Sequence):
+        object.__setattr__(rule, name, tuple(names))
 
 
 def _check_names(rule: RewriteRule, first_name: str, *more_names: str) -> None:

@@ -186,8 +186,7 @@ class Entries:
     @property
     def verified(self) -> VerifiedBy:
         """What was checked: "live" (not from a file), "all", "touched", or "none"."""
-        has_sums = self._content.verified in ("touched", "all")
-        is_live = has_sums and not all(entry.is_stored for entry in self.entries())
+        is_live = is_checked(self) and not all(e.is_stored for e in self.entries())
         return "live" if is_live else self._content.verified
 
     def select(
@@ -308,6 +307,14 @@ def set_source(
     content.source, content.check = source, check
     content.check_before_rewriting = check_before_rewriting
     content.verified = "touched" if has_sums and source.verify else "none"
+
+
+def is_checked(record: Entries) -> bool:
+    """Return whether values are checked by the sums of their file when they are read.
+
+    That is told without a look at each entry, as `Entries.verified` takes.
+    """
+    return record._content.verified in ("touched", "all")
 
 
 def check_gaps(record: Entries, maps: "Maps") -> None:

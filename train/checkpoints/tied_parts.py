@@ -4,6 +4,7 @@ Each stores them, so that they must come back as one, and with one value.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,9 +12,9 @@ from torch import nn
 from ...config.process.interrupts import suppressed
 from ...core.modules.tree import places_of
 from ...core.state.entries import named_tensors
+from ...records.entries.nodes import tag_of
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
-from ...records.record_view import Branch
 from ...records.tensors.bits import same_bits
 from ...records.tensors.memory import ORDINARY, memory_address
 from .manifest import Ties
@@ -72,9 +73,7 @@ def parted(
     """
     if not isinstance(value, torch.optim.Optimizer):
         return ""
-    # Only an adaptor of ours stores states by the IDs of their parameters.
-    states = records[name].get("states")
-    stored_ids = {*states.keys()} if isinstance(states, Branch) else set[str]()
+    stored_ids = _ids_of_states(records[name])
     params = {id(p) for group in value.param_groups for p in group["params"]}
     stepped_names = {
         module_name
@@ -92,6 +91,17 @@ def parted(
                 "they were saved, but is bound to another one here"
             )
     return ""
+
+
+def _ids_of_states(record: FlatRecord) -> set[str]:
+    """Return the IDs of the parameters that an adaptor of ours stored states of.
+
+    Of another optimizer's record there are none. A view of the states, as
+    ``record["states"]`` is, would hold the file open until garbage is collected.
+    """
+    tag, content = tag_of(record.tree) if isinstance(record.tree, dict) else ("", {})
+    states: Any = content[1].get("states") if tag == "$record" else {}
+    return {*states} if isinstance(states, dict) else set()
 
 
 def check_tied_modules(

@@ -87,11 +87,12 @@ def test_parts_that_are_tied_no_more_are_refused_unless_that_is_meant(
         assert torch.equal(head.encoder.layer.weight, encoder.layer.weight)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_an_optimizer_of_another_module_than_is_restored_is_refused(
-    tmp_path: Path,
+    tmp_path: Path, momentum: float
 ) -> None:
     checkpoints, encoder = Checkpoints(tmp_path), Encoder()
-    optim = SGD(momentum=0.9).bind(encoder, lr=0.1)
+    optim = SGD(momentum=momentum).bind(encoder, lr=0.1)
     encoder(torch.ones(1, 2)).sum().backward()
     optim.step()
     checkpoints.save(1, model=encoder, optim=optim)
