@@ -40,7 +40,7 @@ from .part_kinds import (
     shared_names,
 )
 from .shared_checkpoint import with_own_shares
-from .tied_parts import check_tied_modules, parted, untied
+from .tied_parts import check_tied_modules, no_longer_stepped, untied
 
 RNG = "rng"
 """The name under which the random generators are kept."""
@@ -198,7 +198,7 @@ class Checkpoint(os.PathLike[str]):
             check_tied_modules(modules, records, str(self.folder))
             if hyperparameters != "ignore":
                 self._refuse_two_for_one(parts)
-                self._refuse_parted(parts, modules, records)
+                self._refuse_another_module(parts, modules, records)
             for name, part in parts.items():
                 self._fill(name, part, records[name], transaction, modules)
 
@@ -243,7 +243,7 @@ class Checkpoint(os.PathLike[str]):
                     "values.",
                 )
 
-    def _refuse_parted(
+    def _refuse_another_module(
         self,
         parts: Mapping[str, object],
         modules: Mapping[str, nn.Module],
@@ -251,7 +251,7 @@ class Checkpoint(os.PathLike[str]):
     ) -> None:
         """Raise RecordMismatchError where an optimizer would step another module."""
         for name, part in parts.items():
-            problem = parted(name, part, modules, records)
+            problem = no_longer_stepped(name, part, modules, records)
             if problem:
                 raise RecordMismatchError(
                     str(self.folder),

@@ -61,7 +61,7 @@ def untied(name: str, value: object, ties: Ties, parts: Mapping[str, object]) ->
     return ""
 
 
-def parted(
+def no_longer_stepped(
     name: str,
     value: object,
     modules: Mapping[str, nn.Module],
