@@ -49,9 +49,9 @@ def explain_calls(
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             for name in kwargs.keys() & flags.keys():
-                check_flag(
-                    f"{call.name}: {name}", kwargs[name], may_be_none=flags[name]
-                )
+                if type(kwargs[name]) is not bool:
+                    where = f"{call.name}: {name}"
+                    check_flag(where, kwargs[name], may_be_none=flags[name])
             try:
                 return function(*args, **kwargs)
             except TypeError as error:

@@ -23,7 +23,15 @@ from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, data_leaf, typed_leaf
 from .entries.keys import key_of_text, name_of_key_hint
-from .entries.nodes import LEAVES, decode, escape, mismatch, node_name, tag_of
+from .entries.nodes import (
+    LEAVES,
+    decode,
+    escape,
+    mismatch,
+    node_name,
+    record_in,
+    tag_of,
+)
 from .entries.wrapped_tensors import make_wrapper
 from .entries.wrapper_forms import Form, wrapper_in
 from .errors import RecordMismatchError
@@ -81,10 +89,10 @@ class RecordDecoder:
 
     def record(self, cls: type[R], node: Node, path: str) -> R:
         """Return ``node`` as a ``cls``, whose fields are decoded when touched."""
-        tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
-        if tag != "$record":
+        named_fields = record_in(node)
+        if named_fields is None:
             raise self._mismatch(path, node, cls.__qualname__)
-        name, nodes = content
+        name, nodes = named_fields
         if self._by_name and name != cls.__qualname__:
             raise self._mismatch(path, node, cls.__qualname__)
         fields = {field.name: field for field in _fields_of(cls)}

@@ -54,7 +54,7 @@ class ModulePlan(Planned):
 
     def make(self, built: Built) -> nn.Module:
         """Return the module."""
-        arguments = {name: _made(v, built) for name, v in self.arguments.items()}
+        arguments = {name: _make_within(v, built) for name, v in self.arguments.items()}
         try:
             if self.read is not None:
                 module = self.read(dict(self.node))
@@ -83,7 +83,7 @@ class ContainerPlan(Planned):
         """Return the container."""
         container = self.cls()
         for name, item in self.items.items():
-            container.add_module(name, _made(item, built))
+            container.add_module(name, _make_within(item, built))
         built[self.path] = container
         return container
 
@@ -132,7 +132,9 @@ class PartialPlan(Planned):
 
     def make(self, built: Built) -> Any:
         """Return the partial."""
-        arguments = {name: _made(item, built) for name, item in self.arguments.items()}
+        arguments = {
+            name: _make_within(item, built) for name, item in self.arguments.items()
+        }
         return functools.partial(self.cls, **arguments)
 
 
@@ -146,7 +148,7 @@ class StructPlan(Planned):
 
     def make(self, built: Built) -> Any:
         """Return the object."""
-        fields = {name: _made(item, built) for name, item in self.fields.items()}
+        fields = {name: _make_within(item, built) for name, item in self.fields.items()}
         try:
             return self.cls(**fields)
         except Exception as error:
@@ -192,7 +194,7 @@ def has_plans(value: object) -> bool:
     return isinstance(value, Planned | Values | type)
 
 
-def _made(value: Any, built: Built) -> Any:
+def _make_within(value: Any, built: Built) -> Any:
     """Return ``value`` with everything in it made that is planned."""
     if type(value) in AS_THEY_ARE:
         return value
@@ -201,10 +203,10 @@ def _made(value: Any, built: Built) -> Any:
     if isinstance(value, Values):
         return value.make()
     if isinstance(value, dict):
-        items = ((key, _made(item, built)) for key, item in value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
+        items = ((key, _make_within(item, built)) for key, item in value.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # data
         return type(value)(items)  # pyright: ignore[reportUnknownVariableType]  # a dict or an OrderedDict
     if type(value) in (list, tuple):
-        return type(value)(_made(item, built) for item in value)
+        return type(value)(_make_within(item, built) for item in value)
     return value
 
 

@@ -14,6 +14,7 @@ from .nodes import (
     escape,
     mismatch,
     node_name,
+    record_in,
     renumbered,
     tag_of,
 )
@@ -28,11 +29,12 @@ def nested_entries(
 
     Raises `RecordMismatchError`, which names ``file`` and ``path``.
     """
-    tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
-    if tag != "$record":
+    named_fields = record_in(node)
+    if named_fields is None:
         raise mismatch(file, path, node_name(node), "a record")
+    name, fields = named_fields
     record_inside = _NestedRecord(entries)
-    record_inside.add(content[1], "")
+    record_inside.add(fields, "")
     record_inside.add_entries_of_plain_data()
     # Numbers in the plain data count the entries of the whole; here they count these.
     new_numbers = {number: i for i, number in enumerate(record_inside.entries)}
@@ -43,7 +45,7 @@ def nested_entries(
             for at, part in record_inside.nodes.items()
         },
         metadata={},
-        type_name=content[0],
+        type_name=name,
     )
 
 

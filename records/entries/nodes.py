@@ -156,6 +156,14 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
     return tags[0], content
 
 
+def record_in(node: Node) -> tuple[str, dict[str, Node]] | None:
+    """Return the class's name and the fields of a record's node, None of another."""
+    if not isinstance(node, dict):
+        return None
+    tag, content = tag_of(node)
+    return (content[0], content[1]) if tag == "$record" else None
+
+
 def no_node(value: object) -> ValueError:
     """Return the error of what stands where plain data must."""
     return ValueError(

@@ -9,7 +9,7 @@ from ...config.printable import printable
 from ...config.short_text import quantity
 from ..tensors.dtypes import name_of_dtype
 from .entry import Entry
-from .nodes import tag_of
+from .nodes import record_in
 
 if TYPE_CHECKING:
     from .entries import Entries
@@ -62,8 +62,7 @@ def _plain_rows(record: "Entries", width: int) -> list[str]:
     """Return a line for each number, text and None among the declared fields."""
     if not record.is_typed:
         return []
-    tag, content = tag_of(record.tree) if isinstance(record.tree, dict) else (None, {})
-    fields: dict[str, Any] = content[1] if tag == "$record" else {}
+    _, fields = record_in(record.tree) or ("", {})
     scalars = {n: v for n, v in fields.items() if not isinstance(v, dict | list)}
     return [f"  {name:<{width}}  {_short(value)}" for name, value in scalars.items()]
 

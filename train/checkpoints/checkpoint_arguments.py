@@ -75,14 +75,14 @@ def refuse_run_of_lightning(root: Place) -> None:
 
 def ranking_of(keep_best: Any) -> tuple[str, int, str]:
     """Return the name, the count and the mode of ``keep_best``. Raises ValueError."""
+    refusal = ValueError(f"keep_best must be like ('loss', 1), got {keep_best!r}")
     settings = [keep_best] if isinstance(keep_best, str) else keep_best
-    is_listed = isinstance(settings, tuple | list) and len(settings) <= 3
+    if not isinstance(settings, tuple | list) or len(settings) > 3:
+        raise refusal
     defaults: list[Any] = ["", 1, "min"]
-    name, count, mode = (
-        [*settings, *defaults[len(settings) :]] if is_listed else [None, None, "min"]
-    )
+    name, count, mode = [*settings, *defaults[len(settings) :]]
     if not isinstance(name, str) or type(count) is not int or count < 1:
-        raise ValueError(f"keep_best must be like ('loss', 1), got {keep_best!r}")
+        raise refusal
     if mode not in ("min", "max"):
         raise ValueError(f"keep_best: the mode must be 'min' or 'max', got {mode!r}")
     return name, count, mode

@@ -4,7 +4,6 @@ Each stores them, so that they must come back as one, and with one value.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +11,7 @@ from torch import nn
 from ...config.process.interrupts import suppressed
 from ...core.modules.tree import places_of
 from ...core.state.entries import named_tensors
-from ...records.entries.nodes import tag_of
+from ...records.entries.nodes import record_in
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.tensors.bits import same_bits
@@ -74,6 +73,8 @@ def no_longer_stepped(
     if not isinstance(value, torch.optim.Optimizer):
         return ""
     stored_ids = _ids_of_states(records[name])
+    if not stored_ids:
+        return ""
     params = {id(p) for group in value.param_groups for p in group["params"]}
     stepped_names = {
         module_name
@@ -99,8 +100,8 @@ def _ids_of_states(record: FlatRecord) -> set[str]:
     Of another optimizer's record there are none. A view of the states, as
     ``record["states"]`` is, would hold the file open until garbage is collected.
     """
-    tag, content = tag_of(record.tree) if isinstance(record.tree, dict) else ("", {})
-    states: Any = content[1].get("states") if tag == "$record" else {}
+    _, fields = record_in(record.tree) or ("", {})
+    states = fields.get("states")
     return {*states} if isinstance(states, dict) else set()
 
 

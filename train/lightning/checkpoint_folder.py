@@ -50,8 +50,9 @@ def refuse_other_sources(path: object) -> None:
         cure = "burnish.load_record(module, file) fills a module from it."
         if is_checkpoint(place.parent):
             cure = f"Pass the folder that it is a part of, {str(place.parent)!r}."
-        found, expected = "a record", "a checkpoint of a trainer"
-        raise ForeignFileError(str(place), found, expected, cure)
+        raise ForeignFileError(
+            str(place), "a record", "a checkpoint of a trainer", cure
+        )
 
 
 def place_at(path: Any) -> Place:

@@ -152,8 +152,8 @@ def _old_defaults(
     An edit says a part of the arguments: the others may be those of an earlier edit.
     """
     defaults = _after_rules(rules_since(cls, since), {}, path)
-    said = {name for node in nodes for name in node.arguments}
-    return {name: value for name, value in defaults.items() if name not in said}
+    names = {name for node in nodes for name in node.arguments}
+    return {name: value for name, value in defaults.items() if name not in names}
 
 
 def _after_rules(
