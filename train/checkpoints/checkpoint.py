@@ -29,7 +29,7 @@ from ...records.writing.lazy_snapshot import settle_snapshots
 from ..plain_records import value_of
 from .distributed import check_same_checkpoint
 from .manifest import FILE, Manifest, PartRow
-from .part import VALUE, PartRecord, SavePart
+from .part import MODULE, VALUE, PartRecord, SavePart
 from .part_kinds import (
     are_restored_together,
     fill,
@@ -251,7 +251,9 @@ class Checkpoint(os.PathLike[str]):
     ) -> None:
         """Raise RecordMismatchError where an optimizer would step another module."""
         for name, part in parts.items():
-            problem = no_longer_stepped(name, part, modules, records)
+            problem = no_longer_stepped(
+                name, part, modules, records, partial(self._ids_beside, parts)
+            )
             if problem:
                 raise RecordMismatchError(
                     str(self.folder),
@@ -260,6 +262,15 @@ class Checkpoint(os.PathLike[str]):
                     'restored beside it, or pass hyperparameters="ignore" if it is to '
                     "step another one.",
                 )
+
+    def _ids_beside(self, parts: Mapping[str, object]) -> set[str]:
+        """Return the IDs in stored modules that are not among ``parts``."""
+        ids = set[str]()
+        for name, row in self.manifest.parts.items():
+            if row.kind == MODULE and name not in parts:
+                with self._open_part(name) as record:
+                    ids.update(entry.id for entry in record.entries() if entry.id)
+        return ids
 
     def _read_parts(
         self,

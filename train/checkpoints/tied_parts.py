@@ -3,7 +3,7 @@
 Each stores them, so that they must come back as one, and with one value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -65,10 +65,13 @@ def no_longer_stepped(
     value: object,
     modules: Mapping[str, nn.Module],
     records: Mapping[str, FlatRecord],
+    ids_beside: Callable[[], set[str]],
 ) -> str:
     """Say of which of ``modules`` the optimizer ``value`` steps nothing any more.
 
-    It is one whose parameters it stepped when they were saved; else nothing.
+    It is one whose parameters it stepped when they were saved; else nothing, also where
+    these may be those of a stored module that is not restored, which ``ids_beside``
+    returns.
     """
     if not isinstance(value, torch.optim.Optimizer):
         return ""
@@ -85,8 +88,8 @@ def no_longer_stepped(
     for module_name in stepped_names:
         stored_ids -= {e.id for e in records[module_name].entries()}
     for module_name in modules:
-        was_stepped = any(e.id in stored_ids for e in records[module_name].entries())
-        if was_stepped and module_name not in stepped_names:
+        ids = stored_ids & {e.id for e in records[module_name].entries()}
+        if ids and module_name not in stepped_names and not ids <= ids_beside():
             return (
                 f"{name} and {module_name}: the optimizer stepped this module when "
                 "they were saved, but is bound to another one here"

@@ -276,3 +276,11 @@ def test_an_average_of_what_is_stepped_is_restored_beside_it(tmp_path: Path) -> 
     step = Checkpoints(tmp_path).restore(**begun())
 
     assert step == 1
+
+    # A program that has restored the module already does not restore it again.
+    later_parts = begun()
+    del later_parts["model"]
+    step = Checkpoints(tmp_path).restore(**later_parts)
+
+    assert step == 1
+    assert len(later_parts["optim"].state) == 2
