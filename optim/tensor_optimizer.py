@@ -219,8 +219,8 @@ def _refuse_parameters(
         hasattr(args[0], "named_parameters")
         or (isinstance(args[0], Iterable) and not isinstance(args[0], str | tuple))
     )
-    takes_rate = bool(args) and bool(fields) and all(f.kw_only for f in fields)
-    if takes_tensors or takes_rate or unknown & {"lr", "params"}:
+    is_misplaced = bool(args) and _takes_only_keywords(cls)
+    if takes_tensors or is_misplaced or unknown & {"lr", "params"}:
         options = ", ".join(
             f"{k}={v!r}" for k, v in kwargs.items() if k not in ("lr", "params")
         )
@@ -231,6 +231,12 @@ def _refuse_parameters(
         )
     if unknown:
         _refuse_unknown(cls, unknown)
+
+
+def _takes_only_keywords(cls: type) -> bool:
+    """Return whether a constructor takes nothing by position; one's own may."""
+    parameters = [*inspect.signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]  # of a class
+    return all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
 
 
 def _refuse_unknown(cls: type, unknown: set[str]) -> None:

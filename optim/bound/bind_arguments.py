@@ -1,6 +1,6 @@
 """The arguments of bind, checked before anything is made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import nn
@@ -47,7 +47,7 @@ def check_bind_arguments(
         raise TypeError(
             "groups must be a list of Group(...), got one: groups=[Group(...)]"
         )
-    if not isinstance(groups, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+    if not isinstance(groups, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
             f"groups must be a list of Group(...), got {short_repr(groups)}: "
             "groups=[Group('**.bias', weight_decay=0.0)]"

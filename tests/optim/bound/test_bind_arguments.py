@@ -39,3 +39,19 @@ def test_groups_that_are_no_list_are_refused() -> None:
             TypeError, match=r"groups must be a list of Group\(...\), got"
         ):
             AdamW().bind(layers(), lr=0.1, groups=groups)
+
+
+def test_groups_may_be_the_values_of_a_dict() -> None:
+    groups: Any = {"biases": Group("**.bias", weight_decay=0.0)}.values()
+
+    optim = AdamW().bind(layers(), lr=0.1, groups=groups)
+
+    assert len(optim.param_groups) == 2
+
+
+def test_an_optimizer_may_have_a_constructor_of_its_own() -> None:
+    class Decaying(AdamW):
+        def __init__(self, decay: float) -> None:
+            super().__init__(weight_decay=decay)
+
+    assert Decaying(0.5).weight_decay == 0.5
