@@ -1,1 +1,1 @@
-"""The ``burnish`` command, one file for each subcommand."""
+"""The ``burnish`` command: one file per subcommand."""

@@ -1,4 +1,4 @@
-"""``burnish completion``: a script by which a shell completes words of the command."""
+"""``burnish completion``: a script that completes the command's words in a shell."""
 
 import argparse
 from argparse import ArgumentParser
@@ -18,7 +18,7 @@ burnish completion fish > ~/.config/fish/completions/burnish.fish
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the script for the shell that ``argv`` names, and return 0."""
+    """Print the script for the shell named in ``argv``, and return 0."""
     shell: str = _parser().parse_args(argv).shell
     print("\n".join(_fish() if shell == "fish" else _bash(is_zsh=shell == "zsh")))
     return 0
@@ -31,10 +31,10 @@ def _parser() -> ArgumentParser:
 
 
 def _options(command: str) -> Iterator[tuple[str, str]]:
-    """Yield each long option of a command, and what its help says."""
+    """Yield each long option of a command with its help text."""
     module = import_module(f".{COMMANDS[command][0]}", __package__)
     make = getattr(module, "_parser", None)
-    # Commands that Hydra parses have no parser of ours.
+    # Commands that Hydra parses have no parser of their own.
     for action in make()._actions if make is not None else ():
         for name in action.option_strings:
             if name.startswith("--") and action.help != argparse.SUPPRESS:

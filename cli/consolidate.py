@@ -1,4 +1,4 @@
-"""``burnish consolidate``: one file of what several processes wrote into a folder."""
+"""``burnish consolidate``: merge a folder of several processes into one file."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ burnish consolidate runs/x/step000000001000/model model.safetensors
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the file that ``argv`` names, and return the exit status."""
+    """Write the file named in ``argv``, and return the exit status."""
     options = _parser().parse_args(argv)
     return answering(lambda: _run(options))
 

@@ -1,4 +1,4 @@
-"""``burnish convert``: a record in another format, precision or with other names."""
+"""``burnish convert``: change a record's format, precision or names."""
 
 import os
 import sys
@@ -29,7 +29,7 @@ burnish convert runs/*.ckpt converted/ --suffix .mpk.zst --weights-only
 
 
 def main(argv: Sequence[str]) -> int:
-    """Convert what ``argv`` names, and return the exit status."""
+    """Convert the files named in ``argv``, and return the exit status."""
     words = _parser()
     options = words.parse_args(argv)
     if options.shards is not None and len(options.sources) > 1:
@@ -83,7 +83,7 @@ def _run(options: Namespace) -> int:
 def _converted(
     source: str, target: str, reading: Mapping[str, Any], options: Namespace
 ) -> dict[str, Any]:
-    """Convert a file and tell of it; return its row of the document."""
+    """Convert a file and report it; return its row of the JSON document."""
     from ..train.inspection.conversion import convert_file
 
     row: dict[str, Any] = {"source": source, "target": target}
@@ -100,7 +100,7 @@ def _converted(
 
 @contextmanager
 def _words_of_options() -> Generator[None]:
-    """Let a value that does not fit be told with the options that there are here."""
+    """Explain a value that does not fit with the options of this command."""
     try:
         yield
     except PrecisionError as error:
@@ -115,7 +115,7 @@ def _words_of_options() -> Generator[None]:
 
 
 def _check_words(options: Namespace) -> None:
-    """Raise ValueError for words that do not go together."""
+    """Raise ValueError for options that contradict each other."""
     from ..records.precision import NAMED, precision_hint
 
     if "" in (*options.sources, options.target):
@@ -170,14 +170,14 @@ def _renames(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _folder_of(targets: Iterable[str]) -> Generator[None]:
-    """Make the folder of several targets, and leave none in which nothing is."""
+    """Create the target folder, and remove it again if nothing was written to it."""
     folder = next((os.path.dirname(file) for file in targets if not is_url(file)), "")
     with new_folder(folder):
         yield
 
 
 def _is_folder(options: Namespace) -> bool:
-    """Return whether the target is a folder into which files are written."""
+    """Return whether the target is a folder for the converted files."""
     if options.shards is not None:
         return False
     is_named_so = options.target.endswith(("/", os.sep))
@@ -185,7 +185,7 @@ def _is_folder(options: Namespace) -> bool:
 
 
 def _pairs(options: Namespace) -> list[tuple[str, str]]:
-    """Return each source with its target; ValueError for two of one name."""
+    """Return each source with its target; ValueError if two share a name."""
     sources, target = options.sources, options.target
     if not _is_folder(options):
         if options.suffix is not None:

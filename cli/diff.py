@@ -22,11 +22,11 @@ burnish diff base.mpk tuned.mpk --html moved.html
 """
 
 _MOST = 40
-"""Tensors that are shown, unless all are asked for."""
+"""Number of tensors shown unless all are requested."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Compare what ``argv`` names, and return the exit status."""
+    """Compare the two files named in ``argv``, and return the exit status."""
     options = _parser().parse_args(argv)
     return answering(lambda: _run(options))
 
@@ -137,7 +137,7 @@ def _table(changes: Sequence[Any]) -> Any:
 
 
 def _cosine_text(cosine: float) -> str:
-    # A cosine that is rounded to 1 would tell that nothing turned.
+    # A cosine rounded to 1 would claim that the direction did not change.
     text = f"{cosine:.4f}"
     if abs(cosine) < 1 and text.endswith("1.0000"):
         return ">0.9999" if cosine > 0 else "<-0.9999"

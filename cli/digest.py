@@ -1,4 +1,4 @@
-"""The sum of a file that nobody can imitate."""
+"""A cryptographic digest of a file."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _PIECE = 1 << 20
 def sha256_of(file: str, advance: Callable[[int], object] = lambda count: None) -> str:
     """Return the SHA-256 of all bytes of ``file``, in hexadecimal.
 
-    ``advance`` is called with how many bytes more are done.
+    ``advance`` is called with the number of bytes read since its last call.
     """
     digest = hashlib.sha256()
 

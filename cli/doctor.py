@@ -1,4 +1,4 @@
-"""``burnish doctor``: what is installed here, and whether it works."""
+"""``burnish doctor``: what is installed, and whether it works."""
 
 import importlib.metadata
 import platform
@@ -30,7 +30,7 @@ NEEDED = (
     "pydantic",
     "rich",
 )
-"""What the library does not work without."""
+"""The packages that the library cannot work without."""
 
 PACKAGES = {
     **dict.fromkeys(NEEDED, ""),
@@ -45,11 +45,11 @@ PACKAGES = {
     "safetensors": "",
     "transformers": "",
 }
-"""What may be installed, and the extra of this package that it belongs to."""
+"""Optional packages, and the extra of this package that installs each."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the report, and return 0 if all that is needed works, else 1."""
+    """Print the report; return 0 if all required packages work, else 1."""
     options = _parser().parse_args(argv)
     packages, facts = package_versions(), torch_facts()
     tests = [test(name, act) for name, act in _TESTS.items()]
@@ -68,7 +68,7 @@ def _parser() -> ArgumentParser:
 
 
 def package_versions() -> dict[str, str | None]:
-    """Return the version of each package by name; None for what is not installed."""
+    """Return the version of each package by name; None if it is not installed."""
     from .. import __version__  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  # of src/burnish, where this folder is linked
 
     packages: dict[str, str | None] = {
@@ -84,7 +84,7 @@ def package_versions() -> dict[str, str | None]:
 
 
 def torch_facts() -> dict[str, object]:
-    """Return what torch computes with here."""
+    """Return the devices that torch can compute on."""
     import torch
 
     cuda = torch.cuda.is_available()
@@ -96,23 +96,23 @@ def torch_facts() -> dict[str, object]:
 
 
 def test(name: str, act: Callable[[], str]) -> dict[str, object]:
-    """Return whether ``act`` works, what it tells, and how long it took."""
+    """Return whether ``act`` works, the text it returns, and how long it took."""
     begun = time.monotonic()
     try:
         answer, works = act(), True
-    except Exception as error:  # whatever is wrong here is the answer
+    except Exception as error:  # whatever fails is the finding
         answer, works = f"{type(error).__name__}: {error}", False
     seconds = round(time.monotonic() - begun, 3)
     return {"test": name, "works": works, "says": answer, "seconds": seconds}
 
 
 def _load() -> str:
-    """Import what the other tests need, which would be taken for their time."""
+    """Import what the other tests need, so that their times do not include it."""
     import torch
 
     for name in _NEEDED_BY_TESTS:
         import_module(f"..{name}", __package__)
-    # Torch imports its compiler with the first optimizer, whoever's that is.
+    # Torch imports its compiler with the first optimizer that is constructed.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     return "with torch's compiler"
 

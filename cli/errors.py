@@ -1,4 +1,4 @@
-"""Errors as the commands tell them: in words, with a status."""
+"""Errors of the commands, printed as messages, with an exit status."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from ..config.process.user_traceback import print_error
 from ..records.errors import RecordError
 
 TOLD_ERRORS = (RecordError, OSError, ValueError, KeyError, ImportError)
-"""What is told in words: errors of files, and of what was asked."""
+"""Errors printed without a traceback: those of files and of wrong arguments."""
 
 
 def answering(act: Callable[[], int]) -> int:
-    """Return the status that ``act`` returns, or tell its error and return 2."""
+    """Return the status that ``act`` returns, or print its error and return 2."""
     try:
         return act()
     except TOLD_ERRORS as error:

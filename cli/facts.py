@@ -1,4 +1,4 @@
-"""What is said of a record above its table: format, author, class, arguments."""
+"""The lines above a record's table: its format, author, class and arguments."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,14 +11,14 @@ from ..train.inspection.part_view import PartView
 from ..train.inspection.torch_optimizers import groups_beside
 
 _MOST = 8
-"""Arguments and metadata that are told; the rest is counted."""
+"""Number of arguments and metadata that are shown; the others are only counted."""
 
 _LONGEST = 48
-"""Characters of one value."""
+"""Maximal length of one value, in characters."""
 
 
 def lines_of_source(source: StoredParts) -> Iterator[str]:
-    """Yield what is said of a folder: what it is, its step, its numbers."""
+    """Yield the lines about a folder: its kind, its step and its metrics."""
     facts = source.facts
     if source.kind == "record":
         return
@@ -28,7 +28,7 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
     if facts.get("info"):
         yield f"  info: {pairs_text(facts['info'])}"
     if "config" in facts and "__module__" not in facts["config"]:
-        # The names that people look for come first, whatever the order of the file.
+        # The names that users look for come first, regardless of the file's order.
         config: Mapping[str, Any] = facts["config"]
         model_names = {
             k: config[k] for k in ("model_type", "architectures") if k in config
@@ -46,7 +46,7 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
 
 
 def lines_of_part(view: PartView) -> Iterator[str]:
-    """Yield what is said of one record, the first line its name and format."""
+    """Yield the lines about one record; the first has its name and format."""
     part, library = view.part, view.library
     reading = view.record.reading
     words = [f"format {reading.format}"]
@@ -81,7 +81,7 @@ def lines_of_part(view: PartView) -> Iterator[str]:
 
 
 def totals_text(view: PartView) -> str:
-    """Return how many tensors, numbers and bytes there are."""
+    """Return the number of tensors, of values and of bytes."""
     sizes = view.nbytes_by_dtype()
     n_values = sum(leaf.n_values for leaf in view.leaves())
     n_params = sum(
@@ -102,14 +102,14 @@ def totals_text(view: PartView) -> str:
 
 
 def hparams_call_text(hparams: Mapping[str, Any]) -> str:
-    """Return hyperparameters as the call that they are: ``Net(width=32)``."""
+    """Return hyperparameters as a constructor call: ``Net(width=32)``."""
     name = printable(str(hparams.get("__name__", "")))
     arguments = {k: v for k, v in hparams.items() if not k.startswith("__")}
     return f"{name}({pairs_text(arguments)})"
 
 
 def pairs_text(pairs: Mapping[str, Any]) -> str:
-    """Return ``a=1, b='x'``, the first few of them, each value cut short."""
+    """Return ``a=1, b='x'``: the first few arguments, each value shortened."""
     texts = [f"{printable(k)}={_value(v)}" for k, v in [*pairs.items()][:_MOST]]
     more = f", and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
     return ", ".join(texts) + more
@@ -121,7 +121,7 @@ def _value(value: object) -> str:
 
 
 def _text_of(value: object) -> str:
-    """Return a value as people write it; classes and modules by their names."""
+    """Return a value as it is written in source code; classes and modules by name."""
     if isinstance(value, Mapping):
         of_class: Any = value.get("__class__")
         if isinstance(of_class, Mapping) and "__name__" in of_class:

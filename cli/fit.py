@@ -1,4 +1,4 @@
-"""``burnish fit``: train a model that a file describes."""
+"""``burnish fit``: train a model described by a config file."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ burnish fit -m --config-name digits optimizer.kwargs.lr=0.1,0.01 width=32,64
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train as the words of ``argv`` say, and return the exit status."""
+    """Train as ``argv`` requests, and return the exit status."""
     from ..train.fit.first_failure import is_first_failure
     from ..train.fit.sent_run import is_first_process
 
@@ -53,7 +53,7 @@ def _parser() -> ArgumentParser:
 
 
 def _take_part() -> None:
-    """Train in the run of another process, which writes all files and ends this one."""
+    """Train in a run of another process, which writes all files and ends this one."""
     from ..train.fit.fit_config import FitConfig
     from ..train.fit.run_fit import fit
     from ..train.fit.sent_run import SentRun
@@ -73,7 +73,7 @@ def _fit(tree: dict[str, object], folder: Path) -> None:
         print(_how_to_go_on(folder), file=sys.stderr)
         raise
     except SystemExit as ending:
-        # Lightning ends the program at Ctrl-C.
+        # Lightning exits the program on Ctrl-C.
         if isinstance(ending.__context__, KeyboardInterrupt):
             print(_how_to_go_on(folder), file=sys.stderr)
         raise
@@ -86,7 +86,7 @@ def _fit(tree: dict[str, object], folder: Path) -> None:
 
 
 def _end(trainer: "Trainer") -> str:
-    """Return what says that a run has no more steps to make."""
+    """Return the message for a run that has no steps left."""
     if trainer.should_stop:
         return "early_stopping has ended the run"
     return (
@@ -96,7 +96,7 @@ def _end(trainer: "Trainer") -> str:
 
 
 def _how_to_go_on(folder: Path) -> str:
-    """Return what is left of a run that was ended."""
+    """Return the message about what an interrupted run has left on disk."""
     from ..train.fit.beginning import LAST
     from ..train.lightning.checkpoint_folder import is_checkpoint
 

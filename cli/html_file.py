@@ -1,4 +1,4 @@
-"""``--html OUT``: where a page goes, and that it takes the place of pages alone."""
+"""``--html OUT``: where a page is written, and that it may only replace pages."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 
@@ -7,15 +7,15 @@ from ..config.storage.replacement import write_text
 
 
 def add_html(words: ArgumentParser) -> None:
-    """Let a command be asked for a page."""
+    """Add the ``--html`` option to a command."""
     about = "write a page for browsers, in one file, and print no table"
     words.add_argument("--html", metavar="OUT", type=html_file, help=about)
 
 
 def html_file(name: str) -> str:
-    """Return ``name``; ArgumentTypeError for one that is no page's.
+    """Return ``name``; ArgumentTypeError if it is not the name of a page.
 
-    A checkpoint that stands where the page was to be named is not written over.
+    This keeps a checkpoint from being overwritten when its name is passed by mistake.
     """
     if not name.lower().endswith((".html", ".htm")):
         raise ArgumentTypeError(
@@ -25,7 +25,7 @@ def html_file(name: str) -> str:
 
 
 def write_html(file: str, text: str, *, is_quiet: bool) -> None:
-    """Write the page in place of an older one, and say so; OSError with the cure."""
+    """Write the page over an older one and report it; OSError with a remedy."""
     write_text(file, text)
     if not is_quiet:
         print(f"{printable(file)}: {len(text) / 1000:,.0f} kB, for any browser")

@@ -1,4 +1,4 @@
-"""A program on Hydra: its file, its overrides, its run folder; errors for people."""
+"""A program run by Hydra: its file, overrides, run folder and readable errors."""
 
 import logging
 import os
@@ -24,20 +24,20 @@ from .lightning_output import LOGGERS, lightning_output
 from .termination import STATUS, Terminated, raised_termination
 
 Task = Callable[[dict[str, Any], Path], None]
-"""Called with the composed configuration, resolved, and the folder of the run."""
+"""Called with the composed and resolved configuration and the folder of the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job of a sweep, when it has ended."""
+    """One finished job of a sweep."""
 
     sweep: Path
-    """The folder of all jobs."""
+    """The folder that holds all jobs."""
 
     folder: Path
     overrides: tuple[str, ...]
     problem: str
-    """What went wrong, empty if nothing did."""
+    """The error message of the job; empty if it succeeded."""
 
 
 Watcher = Callable[[Job], object]
@@ -53,8 +53,8 @@ def run_on_hydra(
 ) -> int:
     """Compose what ``argv`` asks for, run ``task`` with it, and return the status.
 
-    Words are Hydra's, in any order: ``a.b=v --config-name X +new=v -m``; ``parser``
-    prints the help, and ``after_job`` is called with each job of a sweep.
+    The words are those of Hydra, in any order: ``a.b=v --config-name X +new=v -m``.
+    ``parser`` prints the help, and ``after_job`` is called with each job of a sweep.
     """
     prog = parser.prog
     try:
@@ -71,7 +71,7 @@ def run_on_hydra(
             parser.print_help()
             if words.config_name is None:
                 return 0
-        # Unlike Path.resolve, it takes links to themselves for what is not there.
+        # Unlike Path.resolve, abspath treats a link to itself as a missing file.
         where = words.config_path or os.environ.get(FOLDER_VARIABLE) or "."
         folder = Path(os.path.realpath(where))
         with _hydra_errors_raised(), raised_termination():
@@ -79,7 +79,7 @@ def run_on_hydra(
     except Terminated as ending:
         print_error_text(f"{prog} was {ending}")
         return STATUS
-    except Exception as error:  # Hydra's, and of whatever it was given
+    except Exception as error:  # raised by Hydra and by whatever it was given
         print_error_text(_text(error, folder))
         return 2
 
@@ -87,8 +87,8 @@ def run_on_hydra(
 def run_apart(task: Callable[[], object], is_first_failure: Callable[[], bool]) -> int:
     """Run a task that another process has composed, and return the status.
 
-    Its errors are told as those of `run_on_hydra`, unless they only follow from that
-    of another process; Ctrl-C is the other's affair.
+    Errors are printed as by `run_on_hydra`, except those that only follow from an error
+    of another process. Ctrl-C is handled by the process that composed the task.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -106,7 +106,7 @@ def _run_words(
 ) -> int:
     name = _config_name(words.config_name, folder)
     _check_readable(folder / f"{name}.yaml")
-    # Classes of the user's are named relative to where the program is run.
+    # The user's classes are named relative to the folder where the program is run.
     for place in (os.getcwd(), str(folder)):
         if place not in sys.path:
             sys.path.append(place)
@@ -118,10 +118,11 @@ def _run_words(
         )
     defaults, options = [f"hydra.job.name={prog.split()[-1]}"], words.options
     if words.is_help:
-        # Hydra's help follows ours: the groups of the file, and what it says.
+        # Hydra's help follows the help of this command: the groups and values of the
+        # file.
         defaults += ["hydra.help.header=''", "hydra.help.footer=''"]
         options = ["--help"]
-    # Hydra takes words that set something side by side only.
+    # Hydra accepts overrides only if no option stands between them.
     all_words = [prog, *defaults, *overrides, *options]
     n_jobs, status = _run_hydra(all_words, folder, name, task, after_job)
     if words.is_sweep and not n_jobs and not status:
@@ -148,7 +149,7 @@ def _config_name(name: str | None, folder: Path) -> str:
 
 
 def _check_readable(file: Path) -> None:
-    """Raise ValueError for what is not YAML, which Hydra would tell as a traceback."""
+    """Raise ValueError for invalid YAML, which Hydra would report by a traceback."""
     from omegaconf import OmegaConf
     from yaml import YAMLError
 
@@ -180,7 +181,7 @@ def _run_hydra(
             problem = _problem_of_task(task, config, folder, name)
         finally:
             _tell(after_job, problem)
-        # One job of a sweep that failed is a failure of the sweep.
+        # A failed job makes the whole sweep fail.
         status = max(status, 2 if problem else 0)
 
     try:
@@ -195,7 +196,7 @@ def _run_hydra(
 
 
 def _is_new(folders: set[Path]) -> bool:
-    """Add the folder of the job at hand, and return whether no other job has it."""
+    """Add the folder of the current job; return whether no other job uses it."""
     from hydra.core.hydra_config import HydraConfig
 
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -211,7 +212,7 @@ def _is_new(folders: set[Path]) -> bool:
 
 
 def _tell(after_job: Watcher, problem: str) -> None:
-    """Call ``after_job`` for a job of a sweep; what it raises ends no other job."""
+    """Call ``after_job`` for a job of a sweep; its errors do not end other jobs."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -227,7 +228,7 @@ def _tell(after_job: Watcher, problem: str) -> None:
 
 
 def _problem_of_task(task: Task, config: Any, folder: Path, name: str) -> str:
-    """Run the task with a configuration of Hydra, and return what went wrong."""
+    """Run the task with a Hydra configuration, and return its error message."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
@@ -241,10 +242,10 @@ def _problem_of_task(task: Task, config: Any, folder: Path, name: str) -> str:
     except KeyboardInterrupt:
         raise
     except SystemExit as ending:
-        # Lightning ends the program at Ctrl-C.
+        # Lightning exits the program on Ctrl-C.
         if isinstance(ending.__context__, KeyboardInterrupt):
             raise ending.__context__ from None
-        # A status of 0 would tell that all was done, and the task is not.
+        # A status of 0 would report success although the task did not finish.
         print_error_text(f"the model ended the program: {ending!r}")
         return f"the model ended the program: {ending!r}"
     except Exception as error:  # a user's model may raise anything
@@ -255,7 +256,7 @@ def _problem_of_task(task: Task, config: Any, folder: Path, name: str) -> str:
 
 @contextmanager
 def _hydra_argv(argv: Sequence[str]) -> Generator[None]:
-    """Let Hydra, which reads the program's arguments, find ``argv`` there."""
+    """Let Hydra, which reads ``sys.argv``, find ``argv`` there."""
     from hydra.core.global_hydra import GlobalHydra
 
     before = sys.argv
@@ -270,7 +271,7 @@ def _hydra_argv(argv: Sequence[str]) -> Generator[None]:
 
 @contextmanager
 def _own_logging() -> Generator[None]:
-    """Leave the program's logging after the block as it was before."""
+    """Restore the program's logging after the block."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     settings = [(logger, [*logger.handlers], logger.level) for logger in loggers]
     try:
@@ -285,7 +286,7 @@ def _own_logging() -> Generator[None]:
 
 @contextmanager
 def _hydra_errors_raised() -> Generator[None]:
-    """Let Hydra raise what goes wrong, and not print a traceback of its own."""
+    """Let Hydra raise errors instead of printing a traceback of its own."""
     before = os.environ.get(_FULL_ERROR)
     os.environ[_FULL_ERROR] = "1"
     try:
@@ -311,7 +312,7 @@ def _text(error: Exception, folder: Path) -> str:
         cause = error.__cause__
         is_more = isinstance(cause, OmegaConfBaseException)
         return f"{error}\n{cause}".strip() if is_more else str(error).strip()
-    # Python's logging tells that it cannot open a file, and its cause tells why.
+    # Python's logging reports that it cannot open a file; the cause says why.
     is_of_logging = str(error).startswith("Unable to configure")
     if is_of_logging and isinstance(error.__cause__, OSError):
         return error_text(error.__cause__)
@@ -319,7 +320,7 @@ def _text(error: Exception, folder: Path) -> str:
 
 
 def _warn_of_interpolations(tree: Any, path: str) -> None:
-    """Warn of texts in a resolved tree that Hydra would resolve once more."""
+    """Warn of strings in a resolved tree that Hydra would resolve a second time."""
     if isinstance(tree, str) and "${" in tree:
         warnings.warn(
             f"{path}: {short_repr(tree)} is written as it is to the run's "
@@ -335,7 +336,7 @@ def _warn_of_interpolations(tree: Any, path: str) -> None:
 
 
 def _text_of_word(word: str) -> str:
-    """Return what is told of a word that Hydra's grammar has no place for."""
+    """Return the message for a word that Hydra's grammar does not accept."""
     key, _, value = word.partition("=")
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     return (
@@ -347,7 +348,7 @@ def _text_of_word(word: str) -> str:
 
 
 def _file_of(error: object, folder: Path) -> str:
-    """Return the file of a defaults list that Hydra could not read, if any is."""
+    """Return the file of a defaults list that Hydra could not read, or None."""
     if not isinstance(error, UnicodeDecodeError):
         mark = getattr(error, "problem_mark", error)
         return str(getattr(mark, "name", ""))

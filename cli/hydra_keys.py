@@ -1,4 +1,4 @@
-"""Keys of overrides that leave out the section that they are in."""
+"""Override keys that leave out the section that they belong to."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ def complete_keys(
     from omegaconf import OmegaConf
 
     with _hydra(folder, more_groups) as loader:
-        # Which keys there are depends on the groups and classes that are chosen.
+        # The existing keys depend on the groups and classes that are chosen.
         choices = [word for word in words if _is_choice(word, loader)]
         first_values = [_first_value(word, loader) for word in choices]
         config = compose(name, overrides=first_values, return_hydra_config=True)
@@ -40,20 +40,20 @@ def complete_keys(
 
 @contextmanager
 def _hydra(folder: Path, more_groups: str | None) -> Generator[Any]:
-    """Yield Hydra's loader of configurations in ``folder``, until the block ends."""
+    """Yield Hydra's loader of the configurations in ``folder`` until the block ends."""
     from hydra._internal.hydra import Hydra
     from hydra._internal.utils import create_config_search_path
     from hydra.core.config_search_path import SearchPathQuery
     from hydra.core.global_hydra import GlobalHydra
 
-    # initialize_config_dir, which does the same, takes one folder only.
+    # initialize_config_dir does the same, but accepts one folder only.
     GlobalHydra.instance().clear()
     places: Any = create_config_search_path(str(folder))
     if more_groups is not None:
         place = Path(more_groups).absolute()
         if not place.is_dir():
             raise ValueError(f"--config-dir {more_groups}: there is no such folder")
-        # The last place is that of schemas, to Hydra.
+        # Hydra expects the schemas in the last folder.
         before = SearchPathQuery(provider="schema")
         places.prepend("command-line", f"file://{place}", before)
     try:
@@ -63,14 +63,14 @@ def _hydra(folder: Path, more_groups: str | None) -> Generator[Any]:
 
 
 def _split(word: str) -> tuple[str, str, str]:
-    """Return what stands before the key, the key, and what stands behind it."""
+    """Return the part before the key, the key, and the part after it."""
     key, equals, value = word.partition("=")
     bare = key.lstrip("+~")
     return key[: len(key) - len(bare)], bare, equals + value
 
 
 def _is_choice(word: str, loader: Any) -> bool:
-    """Return whether ``word`` chooses of a group, or a class that has its own keys."""
+    """Return whether ``word`` chooses from a group, or a class with keys of its own."""
     _, key, _ = _split(word)
     if "/" in key or key in _CLASSES:
         return True
@@ -79,10 +79,10 @@ def _is_choice(word: str, loader: Any) -> bool:
 
 
 def _first_value(word: str, loader: Any) -> str:
-    """Return what the first run of a sweep has of ``word``."""
+    """Return ``word`` as the first run of a sweep has it."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    # Taken as one of several, it knows the groups that glob(*) chooses from.
+    # Hydra knows the groups that glob(*) chooses from only within a sweep.
     [override] = OverridesParser.create(config_loader=loader).parse_overrides([word])
     if not override.is_discrete_sweep():
         return word
@@ -91,7 +91,7 @@ def _first_value(word: str, loader: Any) -> str:
 
 
 def _is_of_hydra(word: str, tree: dict[str, Any]) -> bool:
-    """Return whether the key is Hydra's own, a group's, or no key at all."""
+    """Return whether the key is one of Hydra's, a group, or no key at all."""
     _, key, value = _split(word)
     groups = tree["hydra"]["runtime"]["choices"]
     is_key = bool(value) or word.startswith("~")
@@ -111,7 +111,7 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
     else:
         answers = {name: known_path(tree, name) for name in candidates}
         known_names = [n for n in candidates if n in in_file or answers[n]]
-        # A dict takes any name: only where no field has this one is it meant.
+        # A dict accepts any name, so it is meant only if no field has this name.
         known_names = known_names or [n for n in candidates if answers[n] is None][:1]
     if len(known_names) > 1:
         raise ValueError(_ambiguous(word, known_names))
@@ -123,7 +123,7 @@ def _complete(word: str, tree: dict[str, Any]) -> str:
     _refuse_in_known(key, word, tree)
     if prefix:
         return word
-    # Of a class that cannot be imported no key is known: that is the mistake then.
+    # The keys of a class that cannot be imported are unknown; its import is the error.
     classes_of(tree)
     raise ValueError(_unknown(key, word, tree))
 
@@ -141,7 +141,7 @@ def _ambiguous(word: str, names: Sequence[str]) -> str:
 
 
 def _abbreviates(key: str, name: str) -> bool:
-    """Return whether ``key`` is ``name`` without some names before the last one."""
+    """Return whether ``key`` is ``name`` with some names before the last left out."""
     parts = iter(name.split("."))
     item = name.rpartition(".")[2]
     return key.rpartition(".")[2] == item and all(p in parts for p in key.split("."))
@@ -160,7 +160,7 @@ def _unknown(key: str, word: str, tree: dict[str, Any]) -> str:
 
 
 def _refuse_in_known(key: str, word: str, tree: dict[str, Any]) -> None:
-    """Raise ValueError for a key below a name that is short for one of the sections."""
+    """Raise ValueError for a key below a name that abbreviates one of the sections."""
     from ..train.fit.fit_config import known_path
 
     above, _, item = key.rpartition(".")
@@ -171,7 +171,7 @@ def _refuse_in_known(key: str, word: str, tree: dict[str, Any]) -> None:
     parent = shorter[short] if short else next(iter(_SHORT.get(above, ())), None)
     if parent is None:
         return
-    # None: a dict, such as the arguments of an optimizer, takes any name.
+    # None means a dict that accepts any name, such as an optimizer's arguments.
     is_open = known_path(tree, f"{parent}.{item}") is None
     meant = f"{short}.{item}" if is_open else _whole_name(key, tree)
     siblings = [n.rpartition(".")[2] for n in shorter.values() if _is_item(n, parent)]
@@ -187,20 +187,20 @@ def _is_item(name: str, parent: str) -> bool:
 
 
 def _whole_name(key: str, tree: dict[str, Any]) -> str | None:
-    """Return the name that ``key`` is without some names before the last one."""
-    # Whoever leaves out names of a key means that key, however long it is.
+    """Return the full name that ``key`` abbreviates by leaving out names."""
+    # A user who leaves out names means the key that exists, however deep it is.
     return next(
         (name for name in _shorter_names(tree) if _abbreviates(key, name)), None
     )
 
 
 def _shorter_names(tree: dict[str, Any]) -> dict[str, str]:
-    """Return each key that the classes or the file know, by its name in its section."""
+    """Return each key of the classes or the file, by its name in its section."""
     return {name.partition(".")[2]: name for name in _names(tree)}
 
 
 def _names(tree: dict[str, Any]) -> list[str]:
-    """Return the path of each key that the classes or the file know."""
+    """Return the path of each key known from the classes or the file."""
     from ..train.fit.fit_config import known_names
 
     return [*known_names(tree), *(p for s in _ROOTS for p in _paths(tree, s))]

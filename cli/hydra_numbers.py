@@ -1,8 +1,8 @@
-"""Numbers that Hydra would read as others than the rest of the library does.
+"""Numbers that Hydra reads differently from the rest of the library.
 
-Its files are YAML 1.1, where ``012`` is ten and ``1:30`` ninety, and its floats become
-infinite, or 0, where no float holds them. Such a text is refused before it is read: the
-values that Hydra hands over do not tell what was written.
+Hydra's files are YAML 1.1, where ``012`` is ten and ``1:30`` is ninety, and numbers out
+of the range of floats become infinite or 0. Such numbers are refused before Hydra reads
+the file, since the values that it hands over no longer show what was written.
 """
 
 import re
@@ -21,7 +21,7 @@ _SIXTIES = re.compile(r"[-+]?[1-9][\d_]*(?::[0-5]?\d)+(?:\.[\d_]*)?")
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Raise ValueError for a number of an override that no float holds."""
+    """Raise ValueError for a number in an override that no float can hold."""
     for word in words:
         for value in _BETWEEN_VALUES.split(_QUOTED.sub('""', word)):
             bare = value.strip()
@@ -31,7 +31,7 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def check_file(file: Path) -> None:
-    """Raise ValueError for a number, or a key, that Hydra reads as another one."""
+    """Raise ValueError for a number, or a key, that Hydra reads as a different one."""
     from yaml import SafeLoader
 
     loader = SafeLoader(file.read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def check_file(file: Path) -> None:
 
 
 def composed_files(name: str) -> list[Path]:
-    """Return the files that the configuration of the job at hand is put together of."""
+    """Return the files that the configuration of the current job is composed of."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -59,7 +59,7 @@ def composed_files(name: str) -> list[Path]:
     places = [
         e.path.removeprefix("file://") for e in loader.get_search_path().get_path()
     ]
-    # Configurations of packages (pkg://) are nobody's to mend.
+    # The user cannot edit configurations inside packages (pkg://).
     folders = [Path(place) for place in places if "://" not in place]
     options = [f"{default.config_path}.yaml" for default in defaults]
     files = [
@@ -69,7 +69,7 @@ def composed_files(name: str) -> list[Path]:
 
 
 def _nodes(root: Any) -> Iterator[Any]:
-    """Yield each node below ``root`` once, however many aliases lead to it."""
+    """Yield each node below ``root`` once, however many aliases refer to it."""
     waiting, ids = [root], set[int]()
     for node in waiting:
         if node is None or id(node) in ids:
@@ -85,7 +85,7 @@ def _nodes(root: Any) -> Iterator[Any]:
 def _problem(loader: Any, node: Any) -> str:
     if node.id == "mapping":
         return _problem_of_keys(loader, node)
-    # What is quoted, or a block, is text for every reader.
+    # Quoted and block scalars are strings for every reader.
     return (
         _problem_of_scalar(node.value) if node.id == "scalar" and not node.style else ""
     )

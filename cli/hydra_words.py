@@ -1,4 +1,4 @@
-"""The words of a program on Hydra: its options, and apart from them what is set."""
+"""The words of a Hydra command line: options, and separately the overrides."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from ..config.spelling import did_you_mean
 from .words import parser
 
 FOLDER_VARIABLE = "HYDRA_CONFIG_PATH"
-"""The variable that names the folder of files, where no word does."""
+"""The environment variable that names the config folder if no option does."""
 
 _OURS = frozenset({"config_name", "config_path", "help", "overrides"})
 _REFUSED = {
@@ -22,24 +22,24 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HydraWords:
-    """What a command line says, whatever the order of its words was."""
+    """The content of a command line, independent of the order of its words."""
 
     config_name: str | None
     config_path: str | None
     config_dir: str | None
     is_help: bool
     is_sweep: bool
-    """Whether each combination of values is a run."""
+    """Whether each combination of values is a run of its own."""
 
     options: Sequence[str]
-    """Options of Hydra with their values, each one word."""
+    """Options of Hydra with their values, each as one word."""
 
     overrides: Sequence[str]
-    """What is set, added or deleted, in the order in which it was written."""
+    """Overrides that set, add or delete values, in the order they were given in."""
 
     @classmethod
     def of(cls, argv: Sequence[str]) -> "HydraWords":
-        """Return what ``argv`` says. ValueError for an option that Hydra lacks."""
+        """Parse ``argv``. Raises ValueError for an option that Hydra does not have."""
         words = _with_values([word for word in argv if word != "--"])
         args, unknown = _hydra_parser().parse_known_intermixed_args(words)
         if unknown:
@@ -60,7 +60,7 @@ class HydraWords:
 
 
 def hydra_parser(name: str, about: str, examples: str) -> ArgumentParser:
-    """Return what ``--help`` of ``burnish name`` prints, and shells complete."""
+    """Return the parser that prints ``--help`` and completes words in shells."""
     words = parser(name, about, examples)
     words.usage = "%(prog)s --config-name NAME [options] [key=value ...]"
     words.description = f"{words.description}\n\n{_WORDS}"
@@ -100,7 +100,7 @@ _TABLE = (
 
 
 def _hydra_parser() -> ArgumentParser:
-    # The words that Hydra knows are told by nothing public.
+    # Hydra has no public list of its options.
     from hydra._internal.utils import get_args_parser
 
     words = get_args_parser()
@@ -108,15 +108,15 @@ def _hydra_parser() -> ArgumentParser:
     def refuse(message: str) -> None:
         raise ValueError(f"{message}; see --help")
 
-    # argparse would print usage of Hydra's own, and end the program.
+    # argparse would print Hydra's own usage text and exit the program.
     setattr(words, "error", refuse)  # noqa: B010  # a method, to type checkers
     return words
 
 
 def _with_values(words: Sequence[str]) -> list[str]:
-    """Return ``words`` with a value for each ``--info``, which may be without.
+    """Return ``words`` with a value for each ``--info``, whose value is optional.
 
-    Hydra's parser would take the next word for it, ``lr=0.1`` too.
+    Otherwise Hydra's parser would take the next word as its value, even ``lr=0.1``.
     """
     kinds = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
     following = [*words[1:], ""][: len(words)]
@@ -127,7 +127,7 @@ def _with_values(words: Sequence[str]) -> list[str]:
 
 
 def _check_combination(args: Namespace) -> None:
-    """Raise ValueError for words that cannot be combined, or lack one another."""
+    """Raise ValueError for options that exclude or require one another."""
     modes = ("run", "multirun", "cfg", "info")
     chosen = [f"--{name}" for name in modes if getattr(args, name)]
     if len(chosen) > 1:

@@ -1,4 +1,4 @@
-"""What ``--json`` prints: one document, whose schema has a name and a version."""
+"""The output of ``--json``: one document with a named and versioned schema."""
 
 import json
 import math
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 VERSION = 1
-"""Of all documents; it is counted up when a key changes its meaning or goes."""
+"""The version of all documents; raised when a key changes its meaning or is removed."""
 
 
 def print_json(schema: str, content: Mapping[str, Any]) -> None:
     """Print ``content`` as the document ``{"burnish": schema, "version": 1, ...}``.
 
-    An iterator in it becomes a list, whose items are asked for one by one and stand on
-    a line each: of hundreds of thousands of tensors no list is made.
+    An iterator becomes a list with one item per line. Its items are requested one by
+    one, so that no list of hundreds of thousands of tensors is held in memory.
     """
     document = {"burnish": schema, "version": VERSION, **content}
     for text in _texts(document, "\n"):
@@ -23,7 +23,7 @@ def print_json(schema: str, content: Mapping[str, Any]) -> None:
 
 
 def _texts(value: object, line: str) -> Iterator[str]:
-    """Yield the text of ``value`` in pieces; ``line`` begins a line at its depth."""
+    """Yield the text of ``value`` in pieces; ``line`` starts a line at its depth."""
     if isinstance(value, Mapping) and value:
         yield "{"
         for i, (key, item) in enumerate(value.items()):
@@ -48,24 +48,25 @@ def _texts(value: object, line: str) -> Iterator[str]:
 
 
 def _dumped(value: Any) -> str:
-    # ASCII alone: a locale may have no more, and no control character is printed raw.
+    # Only ASCII: the locale may lack other characters, and control characters are
+    # escaped.
     return json.dumps(value, allow_nan=False)
 
 
 def _is_of_numpy(value: Any) -> bool:
-    # Commands that need no arrays do not wait for its import.
+    # Commands without arrays do not wait for the import of numpy.
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, numpy.number | numpy.bool_)
 
 
 def _as_json(value: Any) -> Any:
-    """Return ``value`` as JSON has it; what it has not is told as a text."""
+    """Return ``value`` as JSON data; what JSON cannot represent becomes a string."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_as_json(item) for item in value]
     if _is_of_numpy(value):
-        value = value.item()  # what is not a number for JSON is told below
+        value = value.item()  # values that are not JSON numbers are converted below
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if value is None or isinstance(value, bool | int | float | str):

@@ -1,4 +1,4 @@
-"""What Lightning says while a run goes on, without what is of no use to its user."""
+"""Lightning's log messages during a run, without those that do not help the user."""
 
 import logging
 import warnings
@@ -7,30 +7,30 @@ from contextlib import contextmanager
 from importlib import import_module
 
 LOGGERS = (None, "lightning", "lightning.pytorch", "lightning.fabric")
-"""What Hydra and Lightning change of the program's loggers; None is the root."""
+"""The loggers that Hydra and Lightning change; None is the root logger."""
 
 _SPEAKER = "lightning.pytorch.utilities.rank_zero"
 
 _NOISE = (
-    # Products that Lightning offers.
+    # Advertisements for Lightning's products.
     "\N{ELECTRIC LIGHT BULB} Tip:",
-    # Models bring their own callbacks here, and no others are given.
+    # Models bring their own callbacks here, and no others are passed.
     "The following callbacks returned in `LightningModule.configure_callbacks`",
 )
 
 
 @contextmanager
 def lightning_output() -> Generator[None]:
-    """Let each line be said once, by Hydra's handlers, and noise not at all."""
+    """Have each message logged once, by Hydra's handlers, and drop the noise."""
     import_module("lightning.pytorch")
     for name in LOGGERS[1:]:
-        # Hydra prints what Lightning says; its own handlers would do so again.
+        # Hydra's handlers print Lightning's messages; Lightning's would repeat them.
         logging.getLogger(name).handlers.clear()
     speaker = logging.getLogger(_SPEAKER)
     speaker.addFilter(_is_of_use)
     try:
         with warnings.catch_warnings():
-            # Lightning's own use of a class that torch renamed.
+            # Lightning itself uses a class that torch has renamed.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             yield
     finally:

@@ -1,4 +1,4 @@
-"""The ``burnish`` command: one word, and what follows goes to that word's module."""
+"""The ``burnish`` command: dispatches to the module of the subcommand."""
 
 import gc
 import os
@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "schema": ("schema", "keep a class and its older configs or records together"),
     "upgrade": ("upgrade", "rewrite records at the newest version of their classes"),
 }
-"""Each subcommand: its module here, imported only when asked for, and what it does.
+"""Each subcommand with its module, imported only when it runs, and its summary.
 
 The module has ``main(argv) -> int``, which returns the exit status.
 """
@@ -57,7 +57,7 @@ def _status(words: Sequence[str]) -> int:
 
 
 def _run(name: str, words: Sequence[str]) -> int:
-    # Only the module of the command that runs is imported: `fit` needs torch, and
+    # Only the module of the running command is imported: `fit` needs torch, and
     # `schema` of a dataclass must not wait for it.
     module = import_module(f".{COMMANDS[name][0]}", __package__)
     try:
@@ -66,7 +66,7 @@ def _run(name: str, words: Sequence[str]) -> int:
     except SystemExit as ending:
         if _is_of_argparse(ending):
             return ending.code if isinstance(ending.code, int) else 0
-        # A status of 0 would tell that all is well, and nobody has looked.
+        # A status of 0 would report success although nothing was checked.
         problem = f"the program was ended by {ending!r}"
         print_error_text(f"{problem} in a class that was passed to it")
         return 2
@@ -79,9 +79,10 @@ def _run(name: str, words: Sequence[str]) -> int:
 
 @contextmanager
 def _fewer_collections(command: str) -> Generator[None]:
-    """Let Python look for cycles seldom while files are read, unless users' code runs.
+    """Run Python's garbage collector rarely, unless users' code runs.
 
-    Of 200,000 entries it would go through all others again and again.
+    While a file of 200,000 entries is read, each collection would visit all earlier
+    ones.
     """
     before = gc.get_threshold()
     if command in _READERS:
@@ -94,9 +95,9 @@ def _fewer_collections(command: str) -> Generator[None]:
 
 @contextmanager
 def warnings_in_words(command: str) -> Generator[None]:
-    """Have warnings told in words alone, unless users' code runs.
+    """Print warnings as messages alone, unless users' code runs.
 
-    Which line of this library warned of a file is nothing to who named the file.
+    The line of this library that warned about a file does not help the command's user.
     """
     before = warnings.formatwarning
     if command in _READERS:
@@ -112,11 +113,11 @@ def _warning_line(message: Warning | str, *_: object, **__: object) -> str:
 
 
 _READERS = ("show", "diff", "convert", "consolidate", "shard", "verify")
-"""Commands that read files, and run nobody's code."""
+"""Commands that read files and run no code of users."""
 
 
 def _is_of_argparse(ending: SystemExit) -> bool:
-    """Return whether a parser of words ended the program: with help, or an error."""
+    """Return whether an argument parser exited the program, for help or an error."""
     frames = traceback.walk_tb(ending.__traceback__)
     return any(f.f_globals.get("__name__") == "argparse" for f, _ in frames)
 
@@ -139,7 +140,7 @@ _MORE = (
 
 
 _SHOWING = ("cat", "dump", "info", "inspect", "keys", "list", "ls", "print", "view")
-"""What others call the command that shows a file."""
+"""Names that other tools have for the command that shows a file."""
 
 
 def _unknown(word: str) -> str:

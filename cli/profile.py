@@ -1,4 +1,4 @@
-"""``burnish profile``: where the time of one training and one validation batch goes."""
+"""``burnish profile``: where the time of a training and a validation batch is spent."""
 
 import sys
 from argparse import ArgumentParser
@@ -18,7 +18,7 @@ burnish profile --config-name digits data.batch_size=256 hydra.run.dir=profile
 
 
 def main(argv: Sequence[str]) -> int:
-    """Profile what the words of ``argv`` say, and return the exit status."""
+    """Profile the run described by ``argv``, and return the exit status."""
     return run_on_hydra(_parser(), argv, _profile)
 
 

@@ -1,4 +1,4 @@
-"""``burnish schedule``: draw a schedule, before a run follows it."""
+"""``burnish schedule``: plot a schedule before a run uses it."""
 
 import math
 from argparse import ArgumentParser, Namespace
@@ -24,7 +24,7 @@ _ROWS = 10
 
 
 def main(argv: Sequence[str]) -> int:
-    """Draw what ``argv`` says, and return the exit status."""
+    """Plot the schedule in ``argv``, and return the exit status."""
     options = _parser().parse_args(argv)
     return answering(lambda: _run(options))
 
@@ -71,7 +71,7 @@ def _print_json(schedule: "Schedule", xs: Sequence[float] | None) -> None:
 
 
 def _draw(schedule: "Schedule") -> None:
-    """Print the curve in blocks, its values beside it and its points below."""
+    """Print the curve in blocks, with values beside it and its points below."""
     width = min(console().width, 100)
     labels = [f"{value:.4g}" for value in _scale(schedule)]
     margin = max(map(len, labels)) + 2
@@ -92,15 +92,15 @@ def _scale(schedule: "Schedule") -> list[float]:
     values = [value for _, value in schedule.samples(400)]
     top, bottom = max(values), min(values)
     steps = _ROWS - 1
-    # The sum of a difference and its end may miss the other end by a rounding.
+    # A start plus a difference may miss the end by a rounding error.
     return [top * ((steps - i) / steps) + bottom * (i / steps) for i in range(_ROWS)]
 
 
 def _rows(schedule: "Schedule", width: int) -> list[str]:
-    """Return the lines of a filled curve, eighths of a line where it ends in one."""
+    """Return the lines of a filled curve, drawn to an eighth of a line."""
     values = [value for _, value in schedule.samples(width)]
     top, bottom = max(values), min(values)
-    # In halves: the difference of two large floats of opposite sign overflows.
+    # Halved, since the difference of two large floats of opposite sign overflows.
     span = top / 2 - bottom / 2
     heights = [(v / 2 - bottom / 2) / span if span else 1.0 for v in values]
     eighths = [1 + round(height * (8 * _ROWS - 1)) for height in heights]

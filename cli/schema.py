@@ -1,4 +1,4 @@
-"""``burnish schema``: keep a class and the files that it once wrote together."""
+"""``burnish schema``: keep a class compatible with the files that it once wrote."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -39,7 +39,7 @@ ABOUT = "keep a class, of configs or of modules, and its older files together"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one schema command for a class of the user's, and return the exit status."""
+    """Run a schema command for a user's class, and return the exit status."""
     options = _parser().parse_args(argv)
     try:
         target = find_target(options.target)

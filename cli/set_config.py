@@ -1,4 +1,4 @@
-"""``burnish set``: change marked fields of the config of a run that goes on."""
+"""``burnish set``: change marked config fields of a run in progress."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ ABOUT = "change editable fields in the config of a run in progress"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write what ``argv`` says into the run's config, and return the exit status."""
+    """Write the changes in ``argv`` into the run's config; return the exit status."""
     options = _options(argv)
     from ..config.errors import ConfigError
     from ..config.live.request import last_refusal, request_edit
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _options(argv: Sequence[str]) -> Namespace:
-    """Return what ``argv`` says; a field with dashes is told how it is written."""
+    """Parse ``argv``; for a field with dashes, the error shows how to write it."""
     words = _parser()
     options, unknown = words.parse_known_args(argv)
     if unknown:

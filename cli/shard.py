@@ -1,4 +1,4 @@
-"""``burnish shard``: a record in a folder of parts, as several processes write it."""
+"""``burnish shard``: split a record into a folder of parts, as several processes do."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ burnish shard model.safetensors model/ --parts 64 --force
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the folder that ``argv`` names, and return the exit status."""
+    """Write the folder named in ``argv``, and return the exit status."""
     options = _parser().parse_args(argv)
     return answering(lambda: _run(options))
 

@@ -1,4 +1,4 @@
-"""``burnish show``: what a file or a folder holds, without code or classes."""
+"""``burnish show``: the content of a file or folder, without its code or classes."""
 
 import math
 import os
@@ -21,7 +21,7 @@ from .words import add_json, parser
 ABOUT = "look into a checkpoint: what it is, its tensors by module, their statistics"
 
 Digests: TypeAlias = Sequence[Mapping[str, str]]
-"""Of each record the sums by file."""
+"""The digests of each record by file."""
 
 _EXAMPLES = """
 burnish show model.safetensors
@@ -92,7 +92,7 @@ def _write_page(
     for i, view in enumerate(views):
         lines += [*lines_of_part(view), *_lines_of_digests(digests, i)]
     if source.kind == "record":
-        # The page has the name of the file as its title.
+        # The page's title is the name of the file.
         lines[0] = lines[0].removeprefix(f"{printable(source.source)}: ")
     with saving_bar("reading", source.source) as progress:
         page = record_page(name, views, lines, progress)
@@ -100,7 +100,7 @@ def _write_page(
 
 
 def _digests(view: Any) -> dict[str, str]:
-    """Return the sum of each file of a record, which may lie in several."""
+    """Return the digest of each file of a record, which may consist of several."""
     from ..train.inspection.stored_files import files_of_record
 
     sums: dict[str, str] = {}
@@ -111,17 +111,17 @@ def _digests(view: Any) -> dict[str, str]:
 
 
 def _lines_of_digests(digests: Digests, i: int) -> Iterator[str]:
-    """Yield the lines of a part, if digests were asked for."""
+    """Yield the lines of a part, if digests were requested."""
     for file, digest in digests[i].items() if digests else ():
         name = f" {printable(file)}" if len(digests[i]) > 1 else ""
         yield f"  sha256 {digest}{name}"
 
 
 def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
-    """Return the views with what the patterns choose; without patterns all of them.
+    """Return the views reduced to what the patterns select; all without patterns.
 
-    A pattern may begin with the name of a part. ValueError where one matches nothing
-    in any part.
+    A pattern may begin with the name of a part. Raises ValueError if one matches
+    nothing in any part.
     """
     all_views = [*views]
     if not patterns:
@@ -144,7 +144,7 @@ def _chosen(views: Any, patterns: Sequence[str]) -> list[Any]:
 def _texts_in_part(
     view: Any, patterns: Sequence[str], errors: Mapping[str, list[ValueError]]
 ) -> dict[str, str]:
-    """Return the patterns that choose something of a part, each as it is there."""
+    """Return the patterns that select something in a part, relative to the part."""
     name = view.part.name
     prefix = f"{name}." if name else ""
     paths = [leaf.path for leaf in view.leaves()]
@@ -200,7 +200,7 @@ def _tree(view: Any, options: Namespace) -> Any:
 
 
 def _stats(view: Any) -> Mapping[str, Any]:
-    """Return the statistics of each tensor by its path, one read after the other."""
+    """Return the statistics of each tensor by path; tensors are read one at a time."""
     from ..records.inspection.read_ahead import read_ahead
     from ..records.inspection.statistics import StatsTable, stats_of
 
@@ -220,7 +220,7 @@ def _counted(blocks: Any, advance: Any) -> Iterator[Any]:
 
 
 def _oddities(stats: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return what is odd in words, with the paths of the tensors that are so."""
+    """Describe unusual values in words, with the paths of the affected tensors."""
     from .tensor_table import flags_text
 
     paths: dict[str, list[str]] = {}
@@ -247,7 +247,7 @@ def _show_values(views: Sequence[Any], options: Namespace) -> int:
 
 
 def _stored_at(view: Any, path: str) -> tuple[str, Any] | None:
-    """Return the path in a part, and the entry or the plain value that lies there."""
+    """Return the path within a part, and the entry or plain value at that path."""
     prefix = f"{view.part.name}." if view.part.name else ""
     for entry in view.entries:
         if path in (entry.path, prefix + entry.path, *entry.ties):
@@ -270,7 +270,7 @@ def _hint_of_path(views: Sequence[Any], path: str) -> str:
 
 
 _MOST_VALUES = 1000
-"""Of more values torch prints the first and the last ones alone."""
+"""Torch prints only the first and the last of more values."""
 
 
 def _print_values(path: str, entry: Any, options: Namespace) -> None:
@@ -294,7 +294,7 @@ def _print_values(path: str, entry: Any, options: Namespace) -> None:
 
 
 def _print_rows(entry: Any) -> None:
-    """Print every value, a row of the last dimension on a line, a block at a time."""
+    """Print every value, one row of the last dimension per line, block by block."""
     length = entry.shape[-1] if entry.shape else 1
     values = chain.from_iterable(block.tolist() for block in entry.blocks())
     for i, value in enumerate(values, start=1):
@@ -305,7 +305,7 @@ def _values_as_data(entry: Any) -> dict[str, Any]:
     from ..records.tensors.dtypes import name_of_dtype
 
     values = entry.read()
-    # Every floating dtype is exact in the widest, which alone all have lists of.
+    # The widest dtype holds every floating value exactly, and supports tolist.
     numbers = values.double() if values.is_floating_point() else values
     return {
         "path": entry.path,

@@ -1,4 +1,4 @@
-"""The tree of a record as a table: a line for each module and each tensor."""
+"""The tree of a record as a table: one line for each module and each tensor."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Stats = Mapping[str, TensorStats]
-"""By the path of each tensor."""
+"""Statistics by the path of each tensor."""
 
 Column: TypeAlias = tuple[str, int, Literal["left", "right"]]
-"""Head of a column, its place in the cells of a row, and where its text stands."""
+"""Header of a column, its index among the cells of a row, and its alignment."""
 
 MOST_LINES = 1000
-"""Lines of a table, unless all are asked for."""
+"""Lines of a table, unless all are requested."""
 
 _MOST_CHILDREN = 40
 
 _LONGEST_NAME = 240
-"""Characters of a name, unless all is asked for."""
+"""Characters of a name, unless all are requested."""
 
 _BLOCK = re.compile(r"\{\d+\.\.\.\d+\}")
-"""What stands for several blocks; a name in a file may look like that."""
+"""Stands for several blocks; a name in a file may look like it."""
 
 
 def tensor_table(
     root: Node, width: int, *, stats: Stats | None = None, is_whole: bool = False
 ) -> "Table":
-    """Return the table of what stands below ``root``, fitting ``width`` columns.
+    """Return the table of everything below ``root``, fitted to ``width`` columns.
 
-    ``stats`` are shown in place of IDs.
-    Of very many lines some are left out unless ``is_whole``.
+    ``stats`` are shown instead of IDs. A very long table is shortened unless
+    ``is_whole``.
     """
     from rich.table import Table
     from rich.text import Text
@@ -64,9 +64,9 @@ def tensor_table(
 
 
 def table_lines(root: Node, *, stats: Stats | None = None) -> Iterator[str]:
-    """Yield every line of the table as plain text: rich takes minutes for 200,000."""
+    """Yield the table's lines as plain text: rich needs minutes for 200,000."""
     columns: Sequence[Column] = _STATS if stats is not None else _FACTS
-    # Made twice rather than kept: 200,000 rows are 100 MB.
+    # The rows are generated twice, since holding 200,000 of them takes 100 MB.
     width, width_of_place = _measured(_rows(root, stats, True))
     columns = _fitting(columns, width, width_of_place, 1 << 30)
     widths = [max(len(name), width_of_place[i]) for name, i, _ in columns]
@@ -115,11 +115,11 @@ _STATS: Sequence[Column] = (
 _N_CELLS = 13
 
 _DISPENSABLE = (2, 1, 7)
-"""Places of columns that are left out in a narrow terminal, the first one first."""
+"""Indices of columns dropped in a narrow terminal, the first one first."""
 
 
 def _measured(rows: Iterable[_Row]) -> tuple[int, list[int]]:
-    """Return how wide the longest label is, and the longest cell of each place."""
+    """Return the width of the longest label and of each column's longest cell."""
     label_width, widths = 0, [0] * _N_CELLS
     for row in rows:
         label_width = max(label_width, len(row.label))
@@ -131,7 +131,7 @@ def _measured(rows: Iterable[_Row]) -> tuple[int, list[int]]:
 def _fitting(
     columns: Sequence[Column], label_width: int, widths: Sequence[int], width: int
 ) -> Sequence[Column]:
-    """Return the columns that have something in them and fit beside the labels."""
+    """Return the columns that are not empty and fit beside the labels."""
     columns = [column for column in columns if widths[column[1]]]
     labels = min(label_width, max(24, width // 3))
     for place in _DISPENSABLE:
@@ -151,7 +151,7 @@ def _node_rows(
 ) -> Iterator[_Row]:
     label = "  " * depth + _label(node, is_whole)
     if node.leaf is not None and node.leaf.entry is None:
-        # A long label would make the others fold.
+        # A long label would make the other columns wrap.
         room = 40 if is_whole else max(16, 40 - len(label))
         label += f" = {printable(short_repr(node.leaf.value, room))}"
     is_repeated = is_repeated or node.n_alike > 1
@@ -178,7 +178,7 @@ def _child_rows(
 
 
 def _label(node: Node, is_whole: bool) -> str:
-    """Return the name of a node as one sees where it begins and ends."""
+    """Return the name of a node so that its beginning and end are visible."""
     name = printable_name(node.name)
     if node.n_alike == 1 and _BLOCK.search(name):
         name = f"'{name}'"
@@ -220,7 +220,7 @@ def _leaf_cells(
 
 
 def flags_text(values: TensorStats) -> str:
-    """Return in words what is odd about the values; nothing for what is not."""
+    """Describe what is unusual about the values; an empty string if nothing is."""
     flags = ["has NaN"] * bool(values.n_nan) + ["has inf"] * bool(values.n_inf)
     if values.is_dead:
         flags.append("all 0" if values.min == 0 else "all the same")

@@ -1,4 +1,4 @@
-"""The terminal as rich sees it: its width, and a bar for what takes long."""
+"""The terminal as rich sees it: its width, and progress bars."""
 
 import os
 import sys
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _UNBOUNDED = 10_000
-"""Columns of what is not a terminal: a file and a pipe take lines of any length."""
+"""Width of files and pipes, which take lines of any length."""
 
 _PATIENCE = 1.0
-"""Seconds before a bar is shown."""
+"""Seconds before a progress bar is shown."""
 
 
 def console() -> "Console":
-    """Return the output as a console that shows text as it is, without markup."""
+    """Return a console for the output that prints text as it is, without markup."""
     from rich.console import Console
 
     is_sized = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
@@ -36,7 +36,7 @@ def console() -> "Console":
 
 
 def print_line(output: "Console", line: str) -> None:
-    """Print a line of facts, the rest of a long one set in; heads are bold."""
+    """Print a line of facts with a hanging indent and a bold heading."""
     is_head = not line.startswith(" ")
     indent = " " * (len(line) - len(line.lstrip()) + 4)
     rows = textwrap.wrap(
@@ -48,9 +48,9 @@ def print_line(output: "Console", line: str) -> None:
 
 @contextmanager
 def progress_bar(verb: str, file: str, total: int) -> Generator[Callable[[int], None]]:
-    """Give a function that takes how many bytes more are done to ``file``.
+    """Yield a function that takes how many further bytes of ``file`` are done.
 
-    The bar is drawn once that takes over a second, if a person looks at it.
+    The bar appears after a second, and only in a terminal.
     """
     if not (sys.stderr.isatty() and total):
         yield lambda count: None
@@ -66,9 +66,9 @@ def progress_bar(verb: str, file: str, total: int) -> Generator[Callable[[int], 
 def saving_bar(
     verb: str, file: str
 ) -> Generator[Callable[[int, int, str], None] | None]:
-    """Give a ``progress=`` that draws as `progress_bar` does; None for nobody.
+    """Yield a ``progress=`` that draws like `progress_bar`; None outside a terminal.
 
-    Before it is called, while a large file is opened, the bar only moves.
+    Until it is first called, while a large file is opened, the bar only pulses.
     """
     if not sys.stderr.isatty():
         yield None
@@ -85,9 +85,9 @@ def saving_bar(
 
 
 class _Bar:
-    """A bar that a thread shows after a while: what is opened tells nothing meanwhile.
+    """A bar shown by a thread after a delay, since opening a file reports no progress.
 
-    Until something is told it only moves.
+    Until progress is reported it only pulses.
     """
 
     def __init__(self, verb: str, file: str, total: int) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM, by which schedulers of jobs end a program, as an exception."""
+"""SIGTERM, which job schedulers send to end a program, as an exception."""
 
 import os
 import signal
@@ -7,11 +7,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 STATUS = 128 + signal.SIGTERM
-"""The exit status that a shell tells of a program that SIGTERM ended."""
+"""The exit status that a shell reports for a program ended by SIGTERM."""
 
 
 class Terminated(BaseException):
-    """SIGTERM has come; no ``except Exception`` of a user's keeps it."""
+    """SIGTERM was received; a user's ``except Exception`` does not catch this."""
 
     def __str__(self) -> str:
         return "ended by SIGTERM"
@@ -20,7 +20,7 @@ class Terminated(BaseException):
 @contextmanager
 def raised_termination() -> Generator[None]:
     """Raise `Terminated` in the block when SIGTERM comes; a second one kills."""
-    # Only the main thread may say what a signal does, and only it is interrupted.
+    # Only the main thread may install signal handlers, and only it is interrupted.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -30,7 +30,7 @@ def raised_termination() -> Generator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if os.getpid() == pid:
             raise Terminated
-        # A worker that was forked ends as it would have without us.
+        # A forked worker ends as it would without this handler.
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, end)

@@ -18,7 +18,7 @@ ABOUT = "rewrite records at the newest version of their classes"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Rewrite the files that ``argv`` names, and return the exit status."""
+    """Rewrite the files named in ``argv``, and return the exit status."""
     options = _parser().parse_args(argv)
     from ..core.evolution.record_commands import is_target, run_upgrade
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _check_no_class_among(files: Sequence[str]) -> None:
-    """Raise TargetError for a class that stands where the files are named."""
+    """Raise TargetError if a class is passed where files are expected."""
     for name in files:
         if ".py:" in name and not os.path.lexists(name):
             raise TargetError(f"{name} is not a file; pass a class as -m {name}")

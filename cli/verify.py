@@ -1,4 +1,4 @@
-"""``burnish verify``: every checksum of files and folders, and repair from a copy."""
+"""``burnish verify``: check all checksums of files and folders; repair from a copy."""
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -37,7 +37,7 @@ _NO_SUMS = "it has no checksums; only what surrounds the values was checked"
 
 
 _ERRORS = (RecordError, OSError, ValueError, KeyError)
-"""What is raised of files and folders that are not as they should be."""
+"""Errors of damaged or incomplete files and folders."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -83,24 +83,24 @@ def _verify_all(options: Namespace) -> int:
         print_json("verify", {"files": results})
     else:
         _print(results, is_strict=options.strict)
-    # What has no sums is not damage, and with --strict a failure all the same.
+    # A file without checksums is not damaged, yet it fails with --strict.
     failing = {"no checksums": 1} if options.strict else {}
     statuses = {{**_STATUS, **failing}[result["verdict"]] for result in results}
-    # What is damaged is an answer, whatever else could not be read.
+    # Damage decides the exit status even if other files could not be read.
     return 1 if 1 in statuses else max(statuses)
 
 
 _NO_COUNTS: dict[str, Any] = {"n_entries": None, "n_bytes": None, "checked_by": ""}
-"""What is told of a file that could not be read to its end."""
+"""The verdict on a file that could not be read completely."""
 
 _STATUS = {"fine": 0, "no checksums": 0, "damaged": 1, "unreadable": 2}
 
 
 def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
-    """Yield for each file what is told of it, whatever is wrong with it.
+    """Yield the verdict on each file, whatever is wrong with it.
 
-    A run that writes meanwhile removes checkpoints, and gives others their names: then
-    its folder is looked through again, for what is there in their place.
+    A run in progress removes and renames checkpoints; then its folder is listed again
+    to find what has replaced them.
     """
     if options.sha256 is not None:
         try:
@@ -108,7 +108,7 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
         except OSError as error:
             digest_problem = _failure(file, error)
         if digest_problem is not None:
-            # Another file than was meant needs no second verdict.
+            # A file that is not the expected one needs no second verdict.
             yield digest_problem
             return
     settled_readings = set[tuple[str, str]]()
@@ -126,16 +126,16 @@ def _results(file: str, options: Namespace) -> Iterator[dict[str, Any]]:
 
 
 _Reading: TypeAlias = tuple[str, str, Callable[[], list[dict[str, Any]]]]
-"""What is read at one place, and what is told of it: a kind, the place, a call."""
+"""Something to read: its kind, its location, and what returns its results."""
 
 
 def _results_of_now(
     file: str, settled_readings: set[tuple[str, str]]
 ) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Yield what is told of all in ``file`` but of ``settled_readings``.
+    """Yield the verdicts on everything in ``file`` except ``settled_readings``.
 
-    And whether its folder was replaced or removed while it was read, so that nobody
-    can say anything of what was there.
+    Also yields whether its folder was replaced or removed while it was read, in which
+    case nothing can be said about its old content.
     """
     from ..train.checkpoints.rereading import HeldFolder
 
@@ -144,7 +144,7 @@ def _results_of_now(
         readings = _readings(file)
     except _ERRORS as error:
         raise_of_signal(error)
-        # Of a run with one checkpoint, which was put aside when names were listed.
+        # A run with one checkpoint had moved it aside when the names were listed.
         yield _failure(file, error), os.path.isdir(file)
         return
     for kind, place, read in readings:
@@ -162,7 +162,7 @@ def _results_of_now(
 
 
 def _readings(file: str) -> list[_Reading]:
-    """Return what there is to read: folders as wholes, and then files."""
+    """Return what there is to read: folders as wholes first, then files."""
     from ..train.inspection.stored_files import files_of, walk_with_links
     from ..train.inspection.stored_parts import files_behind
 
@@ -212,7 +212,7 @@ def _results_of(file: str) -> list[dict[str, Any]]:
 
 def _failure(file: str, error: Exception) -> dict[str, Any]:
     is_damaged = isinstance(error, RecordError) and _is_ours(file)
-    # Who removes what is damaged must not lose what is intact and not ours.
+    # A user who deletes damaged files must not lose intact files of other programs.
     intact = (ForeignFileError, RecordVersionError)
     is_damaged = is_damaged and not isinstance(error, intact)
     is_damaged = is_damaged or isinstance(error, RecordChecksumError)
@@ -224,7 +224,7 @@ def _failure(file: str, error: Exception) -> dict[str, Any]:
 
 
 def _is_ours(file: str) -> bool:
-    """Return whether the file begins as one of a known format does, or says so."""
+    """Return whether this is a folder, or a file with the suffix of a known format."""
     return os.path.isdir(file) or format_of_suffix(file) is not None
 
 
@@ -280,17 +280,17 @@ def _repair(options: Namespace) -> int:
         content = {"repaired": repaired.paths, "share_equal": share}
         print_json("repair", {"file": options.out, **content})
         return 0
-    # What surrounds the values may be damaged all the same, as their checksums are.
+    # The data around the values may be damaged even so, like their checksums.
     names = ", ".join(map(printable, repaired.paths)) or "no entry was damaged"
     print(f"{printable(options.out)}: {_share_of_copy(repaired)}: {names}")
     return 0
 
 
 def _share_of_copy(repaired: Any) -> str:
-    """Return how much of a repaired file is the copy's."""
+    """Return how much of a repaired file came from the copy."""
     if repaired.share_equal is None:
         return "taken from the copy"
-    # Rounded down: all is said of nothing that differs.
+    # Rounded down, so that 100 % is shown only if nothing differs.
     percent = int(1000 * repaired.share_equal) / 10
     return (
         f"the whole file is the copy's, and {percent:.1f} % of its bytes match the "

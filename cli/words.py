@@ -1,4 +1,4 @@
-"""The words of a command: its parser, with examples and exit codes in its help."""
+"""The argument parser of a command, with examples and exit codes in its help."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import Any, NoReturn
@@ -17,7 +17,7 @@ def parser(name: str, about: str, examples: str) -> ArgumentParser:
 
 
 def help_of(about: str, examples: str) -> dict[str, Any]:
-    """Return what a parser is made with so that its help tells what it is for."""
+    """Return the arguments of a parser whose help states its purpose."""
     lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())
     return {
         "description": about[:1].upper() + about[1:] + ".",
@@ -27,14 +27,14 @@ def help_of(about: str, examples: str) -> dict[str, Any]:
 
 
 class _Parser(ArgumentParser):
-    """Tells wrong words without letting them steer the terminal."""
+    """Reports wrong arguments without letting them print control characters."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
 
 def add_json(words: ArgumentParser) -> None:
-    """Let a command be asked for ``--json``."""
+    """Add the ``--json`` option to a command."""
     words.add_argument(
         "--json", action="store_true", help="one JSON document, for programs"
     )
