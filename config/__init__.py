@@ -1,4 +1,4 @@
-"""Names and typed values: hyperparameters, their files, versions and schedules."""
+"""Hyperparameters as typed values: their files, versions and schedules."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Checks of arguments that are numbers of things, or say whether to do a thing."""
+"""Checks of arguments that are counts or flags."""
 
 from numbers import Integral
 
@@ -6,7 +6,7 @@ from numbers import Integral
 def check_count(
     name: str, count: object, *, least: int = 1, may_be_none: bool = False
 ) -> None:
-    """Raise ValueError if the argument ``name`` is no whole number >= ``least``."""
+    """Raise ValueError unless the argument ``name`` is an integer >= ``least``."""
     if count is None and may_be_none:
         return
     if not isinstance(count, Integral) or int(count) < least:
@@ -17,7 +17,7 @@ def check_count(
 def check_flag(name: str, flag: object, *, may_be_none: bool = False) -> None:
     """Raise TypeError if the argument ``name`` is neither True nor False.
 
-    A text like "no" is true, and would pass for the opposite of what it says.
+    A string like "no" is truthy, and would be taken for the opposite of what it means.
     """
     if isinstance(flag, bool) or (flag is None and may_be_none):
         return

@@ -1,4 +1,4 @@
-"""A command line for a function of one configuration, in three lines."""
+"""A command line for a function that takes a configuration, in three lines."""
 
 import functools
 import os
@@ -27,44 +27,44 @@ Result = TypeVar("Result", covariant=True)
 
 
 class Program(Protocol[Argument, Result]):
-    """A function of one argument that reads the command line when it gets none."""
+    """A function of one argument that parses the command line if called without it."""
 
     __name__: str
 
     def __call__(self, argv: Sequence[str] | Argument | None = None) -> Result:
-        """Return the function's result for ``argv``, or for what its words ask for."""
+        """Return the function's result for the config or the words in ``argv``."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandOption:
-    """An option that a program takes beside ``--config`` and the fields."""
+    """An option of a program besides ``--config`` and the fields."""
 
     name: str
-    """With its dashes."""
+    """Its name, with dashes."""
     metavar: str
-    """What stands for its value in the help."""
+    """The placeholder of its value in the help."""
     help: str
     replaces_config: bool = False
-    """Whether ``--config`` cannot be given beside it."""
+    """Whether it excludes ``--config``."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What a program's words ask for."""
+    """The parsed command line of a program."""
 
     config: str | None
     overrides: list[str]
     options: dict[str, str | None]
-    """The values of further options, by their names with dashes."""
+    """The values of the further options, by their names with dashes."""
 
 
 def command(cls: type[T]) -> Callable[[Callable[[T], R]], Program[T, R]]:
     """Make a function of a config a program: ``--config FILE a.b=value ... --help``.
 
-    The decorated function reads the command line when called without arguments, or
-    the list of words that it is given; called with a config it is what it was.
-    Mistakes are told on stderr with exit status 1 (2 for wrong options).
+    The decorated function parses the command line when it is called without arguments,
+    or the list of words that it is given; called with a config it works as before.
+    Errors are printed to stderr, with exit status 1 (2 for wrong options).
     """
 
     def read(line: CommandLine) -> T:
@@ -75,21 +75,21 @@ def command(cls: type[T]) -> Callable[[Callable[[T], R]], Program[T, R]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramKind(Generic[T]):
-    """How words become the one argument of a program's function."""
+    """How the words of a command line become the argument of a program's function."""
 
     config_cls: type
-    """Whose fields the words set."""
+    """The class whose fields the words set."""
     argument_cls: type[T]
-    """Of what the function takes."""
+    """The class of the function's argument."""
     read: Callable[[CommandLine], T]
-    """Makes it; a mistake in words or files is one of ``mistakes``."""
+    """Creates the argument; errors in words or files are ``mistakes``."""
     options: tuple[CommandOption, ...] = ()
     mistakes: tuple[type[Exception], ...] = (OSError, ValueError, ImportError)
-    """Errors that are told in words, and end the program with status 1."""
+    """Errors that are printed as messages and end the program with status 1."""
     setting: Callable[[], AbstractContextManager[object]] = nullcontext
-    """What is around reading and the function."""
+    """A context around reading and the function."""
     tells_mistakes: Callable[[], bool] = lambda: True
-    """Whether this process says them; of several that fail alike one does."""
+    """Whether this process prints errors; of several processes only one does."""
 
     def decorate(self, function: Callable[[T], R]) -> Program[T, R]:
         """Return ``function`` as a program."""
@@ -118,10 +118,10 @@ class ProgramKind(Generic[T]):
     def _command_line(
         self, function: Callable[..., object], words: list[str]
     ) -> CommandLine:
-        """Return what ``words`` ask for, or end the program with help or an error."""
+        """Parse ``words``, or end the program with help or an error."""
         parser = _parser(self, function)
-        # argparse takes `--a.b=1` for an option of ours; parse_known hands it back as
-        # one that it does not know, and the message below says how a field is set.
+        # argparse mistakes `--a.b=1` for an option; parse_known_args returns it as
+        # unknown, and the message below explains how a field is set.
         parsed, unknown = parser.parse_known_intermixed_args(words)
         if unknown:
             parser.error(_unknown_words(unknown, words, self.options))
@@ -135,7 +135,7 @@ class ProgramKind(Generic[T]):
         return CommandLine(parsed.config, parsed.overrides, options)
 
     def _argument(self, line: CommandLine) -> T:
-        """Return what the function is called with, or end the program."""
+        """Return the function's argument, or end the program."""
         try:
             return self.read(line)
         except self.mistakes as error:
@@ -178,10 +178,10 @@ def _parser(kind: ProgramKind[T], function: Callable[..., object]) -> "ArgumentP
 
 
 def _name(word: str) -> str:
-    """Return ``word``, which is a name of a file or a folder."""
+    """Return ``word``, the name of a file or a folder."""
     from argparse import ArgumentTypeError
 
-    # A variable of the shell that is not set would mean the folder of now.
+    # An unset shell variable would mean the current folder.
     if not word:
         raise ArgumentTypeError("expected a name, got an empty string")
     return word
@@ -200,7 +200,7 @@ def _unknown_words(
 
 
 def without_dashes(word: str, words: list[str]) -> str:
-    """Return the override that ``--a.b=1``, or ``--a.b 1``, may mean, empty if none."""
+    """Return the override that ``--a.b=1`` or ``--a.b 1`` may mean, empty if none."""
     name = word.lstrip("-")
     if "=" in name or not name:
         return name
@@ -226,7 +226,7 @@ def _show_help(parser: "ArgumentParser", cls: type, query: str) -> None:
 
 
 def _similar(cls: type, error: Exception) -> str:
-    """Return the fields most like each unknown one, a line each."""
+    """Return the most similar fields for each unknown one, one line each."""
     problems = error.problems if isinstance(error, ConfigError) else ()
     unknown = [p.path for p in problems if "unknown field" in p.message]
     pages = [describe(cls, path) for path in unknown]

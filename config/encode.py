@@ -1,4 +1,4 @@
-"""From configured objects to trees; annotations say only what may be left out."""
+"""Conversion of objects to trees; annotations only decide what may be left out."""
 
 import dataclasses
 import enum
@@ -41,7 +41,7 @@ from .versioned import config_version_of
 _AS_IT_IS = (type(None), bool, float, str)
 _PLAIN = (*_AS_IT_IS, int)
 _SECRET = "get_secret_value"
-"""What pydantic's secrets have, of any kind."""
+"""An attribute that all of pydantic's secret types have."""
 
 HOW_TO_REGISTER = (
     "burnish.config.register_field_type adds a rule for storing your own class"
@@ -57,10 +57,10 @@ def encode(
 ) -> Any:
     """Return ``obj`` as a tree; schedules become their text, enums their values.
 
-    With ``elide_defaults`` fields that equal their default are left out, but where
-    ``annotation``, the place's type, leaves open of which class a struct is, and where
-    the tree ``source_tree`` names them. Raises ConfigError for a value that has no form
-    as text, with its path.
+    With ``elide_defaults`` fields that equal their default are left out, except where
+    ``annotation``, the type of the place, does not determine the class of a struct, and
+    where the tree ``source_tree`` has them. Raises ConfigError, with its path, for a
+    value that cannot be written as text.
     """
     declared = type(obj) if annotation is None else annotation
     return _value(
@@ -73,21 +73,21 @@ class Elision:
     """What may be left out of a tree: defaults that nobody wrote."""
 
     source: object = None
-    """What a file says of this place, None if there is no file, or it says nothing."""
+    """The file's content at this place; None without a file or content."""
 
     def names(self, field: ClassField) -> bool:
-        """Return whether the file names ``field``."""
+        """Return whether the file sets ``field``."""
         return self._name_of(field) is not None
 
     def of_field(self, field: ClassField) -> "Elision":
-        """Return the same for what is in ``field``."""
+        """Return the same object for the content of ``field``."""
         name, source = self._name_of(field), self.source
         return Elision(source[name]) if name and is_dict(source) else _OF_DEFAULTS
 
     def of_items(self) -> "dict[str, Elision]":
-        """Return the same for items of a list or a dict, by index or key as text.
+        """Return the same object for an item of a list or a dict, by index or key.
 
-        A file has keys as text that are enums or numbers in Python.
+        Keys that are enums or numbers in Python are strings in a file.
         """
         source = self.source
         if is_items(source):
@@ -99,7 +99,7 @@ class Elision:
         source = self.source
         if not is_dict(source):
             return None
-        # A struct that old defaults alone made be is not one that somebody wrote.
+        # A struct created from old defaults alone was not written by the user.
         names = (n for n in field.names if n in source)
         return next((n for n in names if not isinstance(source[n], Weak)), None)
 
@@ -108,7 +108,7 @@ _OF_DEFAULTS = Elision()
 
 
 def to_plain(tree: object) -> Any:
-    """Return ``tree`` as JSON has it: structs as dicts, no tuples, no own types."""
+    """Return ``tree`` as JSON data: structs as dicts, without tuples and own types."""
     if is_dict(tree):
         return {key: to_plain(item) for key, item in tree.items()}
     if is_items(tree):
@@ -119,10 +119,10 @@ def to_plain(tree: object) -> Any:
 
 
 def data_text(value: object) -> str | None:
-    """Return a text that tells one value from another as files do.
+    """Return a string that distinguishes values as files do.
 
-    None for objects that no file has: what they show of themselves may change without
-    them, as that of a progress bar or a lock.
+    None for objects that no file can hold: their repr may change while they do not, as
+    for a progress bar or a lock.
     """
     try:
         return repr(to_plain(encode(value)))
@@ -131,7 +131,7 @@ def data_text(value: object) -> str | None:
 
 
 def without_names(tree: object) -> object:
-    """Return ``tree`` with structs as dicts, as it is in Python: tuples are kept."""
+    """Return ``tree`` as Python data: structs become dicts, tuples are kept."""
     if is_dict(tree):
         return {key: without_names(item) for key, item in tree.items()}
     if is_items(tree):
@@ -140,7 +140,7 @@ def without_names(tree: object) -> object:
 
 
 def is_default(field: ClassField, value: object) -> bool:
-    """Return whether ``value`` is what the field would have if left out."""
+    """Return whether ``value`` is what the field has if the file omits it."""
     default = field.make_default()
     if default is MISSING:
         return False
@@ -152,16 +152,16 @@ def is_default(field: ClassField, value: object) -> bool:
             value, default
         )
     except ConfigError:
-        return False  # Writing the value tells its path.
+        return False  # Encoding the value reports its path.
 
 
 def _is_alike(value: Any, default: Any) -> bool:
-    """Return whether two values of one tree are of the same types at any depth.
+    """Return whether two values of equal trees have the same types at any depth.
 
-    A default that nothing validates, as a list for a deque, is read as it stands.
+    An unvalidated default, such as a list for a deque, is read back unchanged.
     """
     if type(value) is not type(default):
-        # A number that follows a schedule may have the schedule's text as default.
+        # A number that follows a schedule may have the schedule's text as its default.
         return schedule_text(value) is not None and schedule_text(default) is not None
     if type(value) in _PLAIN:
         return True
@@ -190,7 +190,7 @@ def _value(
     if is_field_type(type(obj)):
         return _data(obj, path, depth)
     if is_struct_value(obj):
-        # Among several classes the fields must tell which one it is.
+        # If several classes are possible, the fields must determine which one it is.
         declared = declared_as(annotation, type(obj))
         is_certain = elide is not None and _is_certain(annotation)
         return _struct(obj, declared, path, elide if is_certain else None, depth)
@@ -204,11 +204,11 @@ def _value(
 
 
 def _data(obj: object, path: str, depth: int) -> Any:
-    """Return the data of an object of a type of one's own, as a tree."""
+    """Return the data of an instance of a user-defined type, as a tree."""
     name = type(obj).__qualname__
     try:
         data = encoded(obj)
-    except Exception as error:  # users' code
+    except Exception as error:  # code of users
         raise_of_signal(error)
         message = (
             f"{with_article(name)} cannot be written: {type(error).__name__}: "
@@ -252,7 +252,7 @@ def _check_int(obj: object, path: str) -> object:
 def _items(
     obj: Any, annotation: object, path: str, elide: Elision | None, depth: int
 ) -> object:
-    # A set's items stand in no order, so that those of a file cannot be told apart.
+    # The items of a set have no order, so those of a file cannot be matched to them.
     is_set = isinstance(obj, Set)
     source_items = {} if elide is None or is_set else elide.of_items()
     items: list[object] = []
@@ -265,7 +265,7 @@ def _items(
 
 
 def _is_certain(annotation: object) -> bool:
-    """Return whether a struct in this place can be of one class only."""
+    """Return whether a struct in this place can only be of one class."""
     return len(structs_in(annotation)) == 1
 
 
@@ -285,7 +285,7 @@ def _struct(
         if elide is not None and not is_written and is_default(field, value):
             continue
         if type(value) in _AS_IT_IS:
-            # Most values need no path, which takes longer than all else of them.
+            # Most values need no path, and building one takes longer than the rest.
             struct[field.name] = value
             continue
         below = elide and elide.of_field(field)
@@ -300,7 +300,7 @@ def _struct(
 
 
 def _check_init_var(field: ClassField, path: str, is_written: bool) -> None:
-    """Raise ConfigError for an ``InitVar`` that files need and nothing keeps."""
+    """Raise ConfigError for an ``InitVar`` that files need and no instance keeps."""
     if is_written or not field.has_default:
         message = (
             "the value of an InitVar is not kept, so it cannot be written; use a field"
@@ -309,14 +309,14 @@ def _check_init_var(field: ClassField, path: str, is_written: bool) -> None:
 
 
 def _says_nothing(field: ClassField, value: object, encoded: object) -> bool:
-    """Return whether an empty struct means no more than that the field is left out."""
+    """Return whether an empty struct means the same as omitting the field."""
     if not isinstance(encoded, NamedStruct) or encoded:
         return False
     return not field.has_default or is_default(field, value)
 
 
 def encoded_key(key: object, path: str) -> Any:
-    """Return ``key`` of the dict at ``path`` as trees have it: an enum's value, say."""
+    """Return ``key`` of the dict at ``path`` as in trees, such as an enum's value."""
     key = member_value(key, _PLAIN) if isinstance(key, enum.Enum) else key
     if isinstance(key, tuple):
         return tuple(encoded_key(part, path) for part in key)
@@ -324,7 +324,7 @@ def encoded_key(key: object, path: str) -> Any:
 
 
 def _leaf(obj: object, path: str) -> object:
-    """Return a subclass of a plain type, or what pydantic has a text for."""
+    """Return a value of a subclass of a plain type, or one pydantic can write."""
     if dataclasses.is_dataclass(obj) or is_model(obj) or callable(obj):
         raise _unwritable(path, f"{short_repr(obj)} is code, not a value")
     if hasattr(obj, _SECRET):
@@ -332,14 +332,14 @@ def _leaf(obj: object, path: str) -> object:
             path, "a secret is masked with asterisks, so it cannot be written"
         )
     if isinstance(obj, Iterator):
-        # Reading it would empty it: what is written must stay as it was.
+        # Reading an iterator would exhaust it, and writing must not change the object.
         hint = "is empty once it has been read; declare a Sequence"
         raise _unwritable(path, f"an iterator, as for Iterable, {hint}")
     for kind in (int, float, str):
         if isinstance(obj, kind):
             return kind(obj)
     if isinstance(obj, complex):
-        # Pydantic leaves out a real part of -0.0.
+        # Pydantic drops the sign of a real part of -0.0.
         return repr(complex(obj)).strip("()")
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 

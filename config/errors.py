@@ -1,33 +1,33 @@
-"""What can be wrong with a configuration, said to the person who wrote it.
+"""Errors of configurations, for the person who wrote the file.
 
-ValueError
-└── ConfigError            values that do not fit the class, all of them at once
-    ├── ConfigSyntaxError  text that is not JSON, YAML or RON
-    └── ConfigVersionError a file of another version than the class can read
+    ValueError
+    └── ConfigError               values that do not fit the class, all of them
+        ├── ConfigSyntaxError     text that is not JSON, YAML or RON
+        └── ConfigVersionError    a file of a version that the class cannot read
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MAX_SHOWN = 50
-"""Problems that a message lists; `ConfigError.problems` has all."""
+"""Number of problems in a message; `ConfigError.problems` has all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, at one place of a configuration."""
+    """One problem at one place of a configuration."""
 
     path: str
-    """Where, as a dotted path with ``[0]`` for list items; empty for the whole."""
+    """Its location: a dotted path, with ``[0]`` for list items; empty for the whole."""
 
     message: str
     """What was found and what is allowed."""
 
     kind: str = field(default="", repr=False, compare=False)
-    """What of a value is wrong: pydantic's name for it, or ``rule``; empty: more."""
+    """The kind of problem: pydantic's name for it, or ``rule``; empty for others."""
 
     def __post_init__(self) -> None:
-        # A hostile file must not become a hostile message.
+        # A hostile file must not be able to produce a huge message.
         object.__setattr__(self, "path", _cut(self.path, 400))
         object.__setattr__(self, "message", _cut(self.message, 2000))
 
@@ -53,7 +53,7 @@ class ConfigError(ValueError):
 
 
 class ConfigSyntaxError(ConfigError):
-    """Text that its format does not allow; lines and columns count from 1."""
+    """Text that is invalid in its format; lines and columns count from 1."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ConfigSyntaxError(ConfigError):
         return f"{where}: {self.message}" if where else self.message
 
     def within(self, source: str) -> "ConfigSyntaxError":
-        """Return the same error, said of the file ``source``."""
+        """Return the same error with ``source`` as its file."""
         return ConfigSyntaxError(self.message, self.line, self.column, source)
 
 

@@ -1,4 +1,4 @@
-"""Configurations in files and texts: `load` and `dump`, `loads` and `dumps`."""
+"""Configurations in files and strings: `load` and `dump`, `loads` and `dumps`."""
 
 import os
 import re
@@ -33,7 +33,7 @@ T = TypeVar("T")
 Source = str | os.PathLike[str] | Mapping[str, Any] | None
 
 MAX_BYTES = 64 * 2**20
-"""The largest file that is read as a configuration."""
+"""The largest file that is read as a configuration, in bytes."""
 
 
 def load(
@@ -45,13 +45,13 @@ def load(
     key: str | None = None,
     ctx: Ctx | None = None,
 ) -> T:
-    """Return the config in ``file``, its format told by the suffix.
+    """Return the config in ``file``, whose suffix determines the format.
 
-    ``overrides`` are texts ``path=value``; ``key`` is the path of the part of the
-    file to read; ``ignore_extra`` drops fields that ``cls`` does not have; ``ctx`` is
-    a dict that `Serializable.deserialize` gets.  Instead of a file a mapping or
-    OmegaConf's ``DictConfig`` does; None gives the defaults.  Raises ConfigError with
-    every problem and its path.
+    ``overrides`` are strings ``path=value``; ``key`` is the path of the part of the
+    file to read; ``ignore_extra`` drops fields that ``cls`` does not have; ``ctx`` is a
+    dict passed to `Serializable.deserialize`. Instead of a file a mapping or
+    OmegaConf's ``DictConfig`` is accepted; None gives the defaults. Raises ConfigError
+    with every problem and its path.
     """
     check_config_class(cls, "load(Config, file)")
     check_flag("ignore_extra", ignore_extra)
@@ -108,7 +108,7 @@ def loads(
 
 
 class DumpOptions(TypedDict, total=False):
-    """What `dump` takes beside the object and the file."""
+    """The options of `dump` besides the object and the file."""
 
     format: str | None
     elide_defaults: bool
@@ -142,12 +142,12 @@ def dump(
     elide_defaults: bool = False,
     ctx: Ctx | None = None,
 ) -> str | None:
-    """Write ``obj`` to ``file``, whole or not at all; without a file return the text.
+    """Write ``obj`` to ``file`` atomically; without a file return the text.
 
-    The suffix tells the format, or ``format`` does: "ron" (as text the default),
-    "json" or "yaml". ``elide_defaults`` leaves out fields at their default, and ``ctx``
-    is what `Serializable.deserialize` gets when the text is read again.  Raises
-    ConfigError, with its path, for a value that would be read as another one.
+    The suffix or ``format`` determines the format: "ron" (the default for text), "json"
+    or "yaml". ``elide_defaults`` leaves out fields at their default, and ``ctx`` is
+    passed to `Serializable.deserialize` when the text is read back. Raises ConfigError,
+    with its path, for a value that would be read as a different one.
     """
     if file is None:
         return dumps(obj, format or "ron", elide_defaults=elide_defaults, ctx=ctx)
@@ -169,11 +169,11 @@ def dumps(
     elide_defaults: bool = False,
     ctx: Ctx | None = None,
 ) -> str:
-    """Return ``obj`` as RON, JSON or YAML text, without fields at their default if so.
+    """Return ``obj`` as RON, JSON or YAML text, optionally without defaults.
 
-    Schedules are their text, enums their value; a versioned config begins with its
-    version.  Raises ConfigError, with its path, for a value that would be read as
-    another one.
+    Schedules are written as their text, enums as their value; a versioned config begins
+    with its version. Raises ConfigError, with its path, for a value that would be read
+    as a different one.
     """
     form = config_format_named(format)
     text = check_text(obj, form, elide_defaults=elide_defaults, ctx=ctx)
@@ -183,9 +183,10 @@ def dumps(
 def check_text(
     obj: object, form: ConfigFormat, *, elide_defaults: bool, ctx: Ctx | None = None
 ) -> str:
-    """Return ``obj`` as text, once reading that text has given ``obj`` again.
+    """Return ``obj`` as text, after checking that reading it gives ``obj`` again.
 
-    Raises ConfigError, with its path, for a value that would be read as another one.
+    Raises ConfigError, with its path, for a value that would be read as a different
+    one.
     """
     check_flag("elide_defaults", elide_defaults)
     text = form.write(encode(obj, elide_defaults=elide_defaults))
@@ -196,9 +197,9 @@ def check_text(
 
 
 def _format_to_write(path: Path, name: str | None) -> ConfigFormat:
-    """Return the format called ``name``, which is that of the suffix.
+    """Return the format called ``name``, which must match the suffix of the file.
 
-    ValueError if it is not: nobody could read the file.
+    Raises ValueError if it does not, since the file could not be read by its suffix.
     """
     form = config_format_of(path)
     if name is not None and config_format_named(name) is not form:
@@ -210,9 +211,9 @@ def _format_to_write(path: Path, name: str | None) -> ConfigFormat:
 
 
 def check_config_class(cls: object, example: str) -> None:
-    """Raise TypeError for a text, a file or a config where its class is expected.
+    """Raise TypeError for a string, a file or a config where its class is expected.
 
-    ``example`` is the call as it should be.
+    ``example`` shows the right call.
     """
     if isinstance(cls, type):
         return
@@ -224,7 +225,7 @@ def check_config_class(cls: object, example: str) -> None:
 
 
 def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
-    """Return what ``file`` says, before any class has looked at it, and its format."""
+    """Return the content of ``file``, not validated by any class, and its format."""
     path = file if isinstance(file, Path) else Path(os.fsdecode(file))
     form = config_format_of(path)
     try:
@@ -236,12 +237,12 @@ def read_tree(file: str | os.PathLike[str]) -> tuple[Any, ConfigFormat]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text in a file. ConfigSyntaxError if it is too large, or no UTF-8."""
+    """Return the text of a file. ConfigSyntaxError if it is too large or not UTF-8."""
     return text_of(read_file(path, MAX_BYTES))
 
 
 def text_of(data: bytes) -> str:
-    """Return the text of a file. ConfigSyntaxError if it is too large, or no UTF-8."""
+    """Return the text of a file. ConfigSyntaxError if it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
         raise ConfigSyntaxError(f"larger than {MAX_BYTES >> 20} MiB")
     try:
@@ -254,7 +255,7 @@ def text_of(data: bytes) -> str:
 
 
 def _part(tree: Any, key: str | None, source: str) -> Any:
-    """Return what stands at ``key`` of ``tree``."""
+    """Return the part of ``tree`` at ``key``."""
     if key is None:
         return tree
     path = ""
@@ -269,9 +270,9 @@ def _part(tree: Any, key: str | None, source: str) -> Any:
 
 
 def _warn_of_interpolations(tree: object, file: str, path: str) -> None:
-    """Warn of the first text that OmegaConf would resolve, and nothing here does."""
+    """Warn of the first string that OmegaConf, but not this library, would resolve."""
     waiting = [(path, tree)]
-    # What anchors name again and again is looked at once.
+    # A value that several YAML aliases refer to is checked only once.
     seen_ids = set[int]()
     while waiting:
         path, item = waiting.pop()
@@ -299,10 +300,10 @@ def _is_omegaconf(source: object) -> bool:
 
 
 def _container(source: Any) -> Any:
-    """Return a tree of plain containers, interpolations of OmegaConf resolved."""
+    """Return a tree of plain containers, with OmegaConf's interpolations resolved."""
     if not _is_omegaconf(source):
         try:
-            # What dict takes is a source: pairs and pydantic models too.
+            # A source may be anything that dict accepts: pairs and pydantic models too.
             return source if type(source) is dict else dict(source)
         except (TypeError, ValueError) as error:
             raise TypeError(

@@ -1,4 +1,4 @@
-"""A configuration as a page of help: names, types, defaults and docs."""
+"""A configuration as a page of help: names, types, defaults and descriptions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ _COLUMN = 40
 
 
 def describe(cls: type, query: str = "") -> str:
-    """Return one line for each field of ``cls``: name, type, default, doc.
+    """Return one line for each field of ``cls``: name, type, default, description.
 
-    Fields that may be edited while a run goes on are marked ``(editable)``.
-    Structs are indented below their field.  With a ``query`` only the fields whose
-    names are like it, most alike first, with their whole paths.
+    Fields that may be edited during a run are marked ``(editable)``. Structs are
+    indented below their field. With a ``query`` only the fields with similar names are
+    listed, the most similar first, with their full paths.
     """
     lines = list(_lines(cls, "", 0, ()))
     if not query:
@@ -38,7 +38,7 @@ def describe(cls: type, query: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One field, on its way to a page."""
+    """One field to be shown on the page."""
 
     path: str
     name: str
@@ -76,7 +76,7 @@ def _mark(field: ClassField) -> str:
 
 
 def _struct_in(annotation: object) -> type | None:
-    """Return the only class with fields that is in ``annotation``, however deep."""
+    """Return the only class with fields in ``annotation``, at any depth."""
     kinds = types_within(annotation, is_entered=lambda _: False)
     structs = [kind for kind in kinds if is_struct(kind)]
     return structs[0] if len(structs) == 1 else None
@@ -89,7 +89,7 @@ def _default(field: ClassField, below: type | None) -> str:
     if default is MISSING:
         return " = (computed from the fields before it)"
     if below is not None and (is_struct_value(default) or not default):
-        # Its fields stand below, with the defaults that they have.
+        # Its fields follow below, with their defaults.
         differing = _differing(default)
         return " = None" if default is None else f" = {differing}" if differing else ""
     try:
@@ -117,14 +117,14 @@ def _render(name: str, line: _Line) -> str:
 
 
 def _most_similar(lines: list[_Line], query: str) -> Iterator[str]:
-    """Return the lines that ``query`` may mean, until they are clearly others."""
+    """Return the lines that ``query`` may refer to, up to a clear gap in similarity."""
     word = query.rsplit(".", 1)[-1]
     scored = sorted(
         ((_score(line, query, word), line) for line in lines), key=lambda pair: -pair[0]
     )
     best = scored[0][0] if scored else 0.0
     for rank, (score, line) in enumerate(scored):
-        # Once a name fits as it is, those that are merely similar are noise.
+        # Once a name matches exactly, merely similar ones are noise.
         is_far = score < 0.4 or best >= 1 or best - score > 0.2 or rank > 3
         if score < 1 and word not in line.name and is_far:
             return

@@ -1,4 +1,4 @@
-"""Typed hyperparameters: a checked pydantic model that is a correct mapping too."""
+"""Typed hyperparameters: a validated pydantic model that is also a mapping."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,13 +33,13 @@ __all__ = ["Hparam", "Hparams", "define_hparams"]
 _SPECIAL = (str, ScheduledFloat, ScheduledInt)
 
 _ASSIGNED: ContextVar[frozenset[int]] = ContextVar("_ASSIGNED", default=frozenset())
-"""The ids of the objects of which a field is being assigned."""
+"""The ids of the objects that are in the middle of an assignment."""
 
 
 class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
-    """Base of classes of hyperparameters: annotate the fields, and give defaults.
+    """Base of hyperparameter classes: annotate the fields, and give defaults.
 
-    Values are checked when made and when assigned, and unknown fields are refused.
+    Values are validated on construction and assignment, and unknown fields are refused.
     An instance is a mapping from field names to values: ``Net(**hparams)``.
     """
 
@@ -75,8 +75,8 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     ) -> Self:
         """Return the hyperparameters in ``file``, or in the part of it at ``key``.
 
-        The suffix tells the format: ``.json``, ``.yaml``, ``.yml`` or ``.ron``. The
-        arguments are those of `burnish.config.load`.
+        The suffix determines the format: ``.json``, ``.yaml``, ``.yml`` or ``.ron``.
+        The arguments are those of `burnish.config.load`.
         """
         return load(cls, file, overrides, ignore_extra, key=key, ctx=ctx)
 
@@ -111,16 +111,16 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     ) -> Self:
         """Return the hyperparameters in OmegaConf's ``config``, resolved.
 
-        With ``ignore_extra`` keys that are not fields may stand beside them.
+        With ``ignore_extra`` the config may contain keys that are not fields.
         """
         return load(cls, config, ignore_extra=ignore_extra, key=key)
 
     def to_dict(self, *, computed: bool = False) -> dict[str, Any]:
         """Return a JSON-ready dict that `from_dict` turns into an equal object.
 
-        With ``computed`` it holds the computed fields too.  Raises ConfigError, with
-        its path, for a value that would be read as another one; in a field that may
-        hold anything a tuple is a list.
+        With ``computed`` it includes the computed fields. Raises ConfigError, with its
+        path, for a value that would be read as a different one; in a field of type Any
+        a tuple becomes a list.
         """
         tree = encode(self)
         check_read_back(self, without_names(tree))
@@ -182,8 +182,8 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     def __setattr__(self, name: str, value: object) -> None:
         within = _ASSIGNED.get()
         if id(self) in within and self._holds(name, value):
-            # A validator of the whole model that sets a field is run by what it does,
-            # and would set it for ever.
+            # A validator of the whole model that assigns a field runs on assignment
+            # itself, and would recurse without end.
             return
         token = _ASSIGNED.set(within | {id(self)})
         try:
@@ -193,7 +193,7 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
             _ASSIGNED.reset(token)
 
     def _holds(self, name: str, value: object) -> bool:
-        """Return whether the field ``name`` has ``value`` already, once converted."""
+        """Return whether the field ``name`` already has ``value``, once converted."""
         for field in fields_of(type(self)).values():
             if name in (field.name, field.attribute):
                 current_value = getattr(self, field.attribute)
@@ -217,9 +217,9 @@ class Hparams(BaseModel, Mapping[str, Any], metaclass=HparamsMeta):
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
     ) -> Self:
-        """Return a copy with the values in ``update``, which pydantic does not check.
+        """Return a copy with the values in ``update``, which are not validated.
 
-        ValueError for a name that is not a field.
+        Raises ValueError for a name that is not a field.
         """
         fields = fields_of(type(self))
         attributes = {field.attribute for field in fields.values()}
@@ -259,7 +259,7 @@ def define_hparams(
 ) -> type[Hparams]:
     """Return a class with ``fields``, each an annotation and a default (``...``: none).
 
-    Every name works, as in a class that is written out.
+    Any name is allowed, as in a class statement.
     """
     namespace: dict[str, Any] = {"__module__": module, "__qualname__": name}
     namespace["__doc__"] = doc or None
@@ -272,7 +272,7 @@ def define_hparams(
 
 
 def _may_carry(value: object) -> bool:
-    """Return whether a scheduled number may be in ``value``, outside of structs."""
+    """Return whether ``value`` may contain a scheduled number outside of structs."""
     if isinstance(value, dict | list | tuple):
         items = value.values() if is_dict(value) else value
         return any(_may_carry(item) for item in items)
@@ -280,7 +280,7 @@ def _may_carry(value: object) -> bool:
 
 
 def _computed_fields(hparams: Hparams, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the computed fields of ``hparams``, and of what is nested in it."""
+    """Return the computed fields of ``hparams``, and of nested ones."""
     computed: dict[str, object] = {}
     for name, field in fields_of(type(hparams)).items():
         value = getattr(hparams, field.attribute)

@@ -1,16 +1,16 @@
-"""Text as a notebook shows it: one line that unfolds, in the colors of the page."""
+"""Text in a notebook: one line that unfolds, in the colors of the page."""
 
 import html
 
 _LINES = 12
-"""Lines that are shown at once; more of them are folded."""
+"""Number of lines that are shown unfolded."""
 
 
 def folded_html(text: str) -> str:
-    """Return ``text`` as HTML: its first line, and the rest below when it is unfolded.
+    """Return ``text`` as HTML: its first line, and the rest below when unfolded.
 
-    Short texts are open at once. Names in it are never markup. It has no colors of
-    its own, so that light and dark pages show it alike.
+    Short texts are unfolded initially. Names in the text are never interpreted as
+    markup. No colors are set, so that it fits light and dark pages.
     """
     head, _, body_text = text.partition("\n")
     title = f'<code style="white-space:pre-wrap">{html.escape(head)}</code>'
@@ -28,7 +28,7 @@ _STYLE = (
 
 
 class FoldedHtml:
-    """What notebooks show of an object: its repr, folded after the first line."""
+    """An object's repr in notebooks, folded after the first line."""
 
     __slots__ = ()
 

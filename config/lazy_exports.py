@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used (PEP 562)."""
+"""Names of a package that are imported on first use (PEP 562)."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ def lazily(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of ``package``.
 
-    ``homes`` says in which of its modules each name is; ``packages`` are those of its
-    packages that are attributes as well.
+    ``homes`` maps each name to its module; ``packages`` are the subpackages that are
+    attributes as well.
     """
 
     def get(name: str) -> Any:
@@ -28,14 +28,14 @@ def lazily(
 
 
 def unknown_name(package: str, name: str) -> str:
-    """Return what to say of a ``name`` that ``package`` has not, and where it is."""
+    """Return the message for a ``name`` not in ``package``, and its home if known."""
     return f"module {package!r} has no attribute {name!r}{_neighbour(package, name)}"
 
 
 def _neighbour(package: str, name: str) -> str:
-    """Return in words which package beside or above ``package`` exports ``name``."""
+    """Describe which package beside or above ``package`` exports ``name``."""
     root = package.partition(".")[0]
-    # Tools ask modules for private names all the time.
+    # Tools look up private names of modules all the time.
     if root == package or name.startswith("_"):
         return ""
     for home in (root, *(f"{root}.{part}" for part in NEIGHBOURS)):
@@ -45,4 +45,4 @@ def _neighbour(package: str, name: str) -> str:
 
 
 NEIGHBOURS = ("config", "records", "core", "optim", "train")
-"""The packages beside each other whose names people look for in the wrong one."""
+"""The sibling packages whose names users look for in the wrong one."""

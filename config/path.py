@@ -1,4 +1,4 @@
-"""Names of things in a tree: dotted paths, written and taken apart."""
+"""Paths in a tree: dotted names, written and parsed."""
 
 import json
 import re
@@ -14,14 +14,15 @@ _PART = re.compile(
 
 
 def join(*parts: str | int) -> str:
-    """Return the dotted path through ``parts``, without the empty ones."""
+    """Return the dotted path of ``parts``, skipping empty ones."""
     return ".".join(str(part) for part in parts if part != "")
 
 
 def child(path: str, key: object) -> str:
-    """Return the path of the item ``key`` of what is at ``path``.
+    """Return the path of the item ``key`` of the value at ``path``.
 
-    List items read ``[0]``, and keys that hold a dot or a bracket ``["a.b"]``.
+    List items are written ``[0]``, and keys that contain a dot or a bracket
+    ``["a.b"]``.
     """
     if isinstance(key, str) and key.isidentifier():
         return f"{path}.{key}" if path else key
@@ -34,20 +35,20 @@ def child(path: str, key: object) -> str:
 
 
 def path_of(names: Iterable[str]) -> str:
-    """Return the path that `parts` takes apart into ``names``."""
+    """Return the path that `parts` splits into ``names``."""
     return reduce(child, names, "")
 
 
 def path_below(path: str, below: str) -> str:
-    """Return the path of ``below`` as seen from the root, not from ``path``."""
+    """Return the path of ``below``, which is relative to ``path``, from the root."""
     return path + below if not path or below[:1] == "[" else join(path, below)
 
 
 def parts(path: str) -> tuple[str, ...]:
-    """Return the names on the way along ``path``: ``a.b``, ``xs[0]``, ``d["a.b"]``.
+    """Return the names along ``path``: ``a.b``, ``xs[0]``, ``d["a.b"]``.
 
     Raises ValueError for a path with an empty or unfinished part, and TypeError for
-    what is no text.
+    anything but a string.
     """
     if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"a path is a text like 'a.b', got {short_repr(path)}")
@@ -71,8 +72,8 @@ def parts(path: str) -> tuple[str, ...]:
 
 
 def item_index(name: str) -> int | None:
-    """Return the number of a list item that ``name`` is; None if it is not a number.
+    """Return the index of a list item called ``name``; None if it is not a number.
 
-    Only 0 to 9 are digits here: a ``²`` is one to Python, and no number.
+    Only 0 to 9 are accepted, while Python counts ``²`` as a digit.
     """
     return int(name) if _INDEX.fullmatch(name) else None

@@ -1,4 +1,4 @@
-"""Patterns over paths: what they match, and what their wildcards stand for."""
+"""Patterns over paths: matching, and the values of their wildcards."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,22 +22,22 @@ def matches(patterns: Patterns, path: str, item: object = None) -> bool:
 
 
 def matchers(patterns: Patterns) -> list[Callable[[str, object], bool]]:
-    """Return one test of (path, item) for each pattern, in their order.
+    """Return a test of (path, item) for each pattern, in order.
 
-    Raises ValueError for a pattern that is malformed.
+    Raises ValueError for a malformed pattern.
     """
     return [_matcher(pattern) for pattern in as_patterns(patterns)]
 
 
 def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
-    """Return ``patterns`` as a tuple, one or several alike.
+    """Return one or several ``patterns`` as a tuple.
 
-    Raises TypeError for what is neither a path nor a predicate.
+    Raises TypeError for anything that is neither a path nor a predicate.
     """
     several: tuple[object, ...]
     if isinstance(patterns, str) or callable(patterns):
         several = (patterns,)
-    # An iterator would be empty when it is asked for its patterns again.
+    # An iterator would be exhausted when its patterns are needed again.
     elif isinstance(patterns, Iterable) and not isinstance(patterns, Iterator):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         several = tuple(patterns)
     else:
@@ -49,12 +49,12 @@ def as_patterns(patterns: Patterns) -> tuple[Pattern, ...]:
 
 
 def _is_predicate(value: object) -> bool:
-    """Return whether ``value`` is called with an entry, as a class or module is not."""
+    """Return whether ``value`` is a predicate, and not a class or a module."""
     return callable(value) and not isinstance(value, type) and not _is_module(value)
 
 
 def _refusal(value: object) -> str:
-    """Return why ``value`` is no pattern, and what may be meant."""
+    """Explain why ``value`` is not a pattern, and what may be meant."""
     if _is_module(value):
         kind = type(value).__name__
         return f"a module ({kind}) is no pattern: name it by its path, as in 'head.**'"
@@ -71,10 +71,10 @@ def _is_module(value: object) -> bool:
 def wildcard_values(
     pattern: Sequence[str], names: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return what each wildcard of ``pattern`` stands for in ``names``, or None.
+    """Return the value of each wildcard of ``pattern`` in ``names``, or None.
 
-    Both are parts of paths; ``*`` and ``{a,b}`` stand for text within one part and
-    ``**`` for any number of whole parts, fewest first.
+    Both are parts of paths; ``*`` and ``{a,b}`` match text within one part and ``**``
+    any number of whole parts, as few as possible.
     """
     if not pattern:
         return None if names else ()
@@ -85,9 +85,9 @@ def wildcard_values(
     end = next((i for i in range(1, len(pattern)) if pattern[i] == "**"), None)
     run = pattern[1:end]
     last_start = len(names) - len(run)
-    # With another `**` behind it, the first place that fits leaves the most names to
-    # match the rest, so no other place has to be tried: no pattern takes time that
-    # grows with a power of the path's length.
+    # If another `**` follows, the first match leaves the most names for the rest, so
+    # that no other has to be tried: matching never takes time that grows with a power
+    # of the path's length.
     for start in (
         range(last_start + 1)
         if end is not None
@@ -104,7 +104,7 @@ def wildcard_values(
 
 
 def _bind_run(run: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
-    """Return what the wildcards of parts without ``**`` stand for in as many names."""
+    """Return the values of the wildcards in parts without ``**``, one per name."""
     values: list[str] = []
     for part, name in zip(run, names, strict=True):
         bound = _bind_part(part, name)
@@ -115,10 +115,10 @@ def _bind_run(run: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | Non
 
 
 def _bind_part(part: str, name: str) -> tuple[str, ...] | None:
-    """Return what the wildcards of ``part`` stand for; of several the first the most.
+    """Return the values of the wildcards of ``part``; the first ones are longest.
 
-    Without braces it takes time in proportion to ``name``, which a file may have made
-    long: from its end each text between stars is where it stands last.
+    Without braces the time is proportional to the length of ``name``, which a file may
+    make long: from its end, each text between stars is matched at its last occurrence.
     """
     if "{" in part:
         match = _part(part).fullmatch(name)
@@ -141,12 +141,12 @@ def _bind_part(part: str, name: str) -> tuple[str, ...] | None:
 
 
 def n_wildcards(pattern: Sequence[str]) -> int:
-    """Return how many values `wildcard_values` gives for ``pattern``."""
+    """Return the number of values that `wildcard_values` returns for ``pattern``."""
     return sum(1 if part == "**" else _part(part).groups for part in pattern)
 
 
 def fill_wildcards(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
-    """Return the parts that ``pattern`` names with ``values`` for its wildcards."""
+    """Return the parts of ``pattern`` with its wildcards replaced by ``values``."""
     remaining = iter(values)
     names: list[str] = []
     for part in pattern:
@@ -158,12 +158,12 @@ def fill_wildcards(pattern: Sequence[str], values: Sequence[str]) -> tuple[str, 
 
 
 def is_pattern(path: str) -> bool:
-    """Return whether ``path`` can name more than one thing."""
+    """Return whether ``path`` can match more than one path."""
     return "*" in path or "{" in path
 
 
 def brace_choices(pattern: str) -> list[str]:
-    """Return the patterns without braces that ``pattern`` stands for."""
+    """Expand the braces of ``pattern`` into patterns without braces."""
     start = pattern.find("{")
     if start < 0:
         if "}" in pattern:
@@ -196,7 +196,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=1024)
 def _part(part: str) -> re.Pattern[str]:
-    """Return the expression for one part, with a group for each wildcard."""
+    """Return the regular expression of one part, with a group for each wildcard."""
     expression, end = "", 0
     for wild in _WILD.finditer(part):
         choices = wild[0].strip("{}").split(",")
@@ -207,10 +207,10 @@ def _part(part: str) -> re.Pattern[str]:
 
 
 def _expression(pattern: str) -> str:
-    """Return the expression for a pattern; it takes time in proportion to the path.
+    """Return the regular expression of a pattern, which matches in linear time.
 
-    What stands between two ``**`` is found where it stands first, and for good: that
-    leaves the most to those behind it.
+    Parts between two ``**`` are matched at their first occurrence, without
+    backtracking: that leaves the most to the parts after them.
     """
     if "" in pattern.split("."):
         raise ValueError(
@@ -220,8 +220,8 @@ def _expression(pattern: str) -> str:
     if not later_runs:
         return head
     *middle, tail = later_runs
-    # `**` stands for no part as well: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'.
-    # The groups are atomic, `(?>...)`, so that the engine never goes back into one.
+    # `**` also matches no part: 'a.**.b' matches 'a.b', and 'a.**' matches 'a'. The
+    # groups are atomic, `(?>...)`, so that the engine never backtracks into one.
     before, skipped = (head, r"(?:\.[^.]+)") if head else ("", r"(?:[^.]+\.)")
     expression = before
     for run in middle:
@@ -234,9 +234,9 @@ def _expression(pattern: str) -> str:
 
 
 def _runs(pattern: str) -> list[str]:
-    """Return the expressions of the parts between ``**``; the first and last may be ''.
+    """Return the expressions of the parts between ``**``; first and last may be ''.
 
-    Several ``**`` in a row are one.
+    Consecutive ``**`` count as one.
     """
     runs: list[list[str]] = [[]]
     for part in pattern.split("."):
@@ -248,9 +248,9 @@ def _runs(pattern: str) -> list[str]:
 
 
 def _part_expression(part: str) -> str:
-    """Return the expression for a part; it takes time in proportion to the text.
+    """Return the regular expression of a part, which matches in linear time.
 
-    What stands between two stars is found where it stands first, and for good.
+    Text between two stars is matched at its first occurrence, without backtracking.
     """
     head, *middle = map(re.escape, part.split("*"))
     if not middle:

@@ -1,4 +1,4 @@
-"""Registry: names and what was registered under them, from any thread."""
+"""Registry: values by name, safe to read and extend from any thread."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
@@ -10,24 +10,24 @@ V = TypeVar("V")
 
 
 class Registry(Mapping[K, V], Generic[K, V]):
-    """A mapping that grows while others read it: who iterates sees one moment of it.
+    """A mapping that grows while others read it: an iteration sees one moment of it.
 
-    Every table of this library that users register something in is one.
+    Every table that users can register something in is a Registry.
     """
 
     def __init__(self) -> None:
         self.entries: dict[K, V] = {}
-        """Those of this moment: one dict, which no longer changes, until the next."""
+        """The present entries: one dict, which is replaced and never changed."""
         self._lock = ProcessLock()
 
     def register(self, *keys: K, value: V) -> None:
-        """Put ``value`` under each of ``keys``, in place of what was there."""
+        """Set ``value`` under each of ``keys``, replacing earlier values."""
         self.register_all(dict.fromkeys(keys, value))
 
     def register_all(self, entries: Mapping[K, V]) -> None:
-        """Put all of ``entries`` there at once: nobody sees a part of them."""
+        """Set all of ``entries`` in one step: no reader sees only a part of them."""
         with self._lock.here:
-            # A new dict for readers: the old one is still being iterated over.
+            # A new dict is made, since readers may be iterating over the old one.
             self.entries = {**self.entries, **entries}
 
     def __getitem__(self, key: K) -> V:

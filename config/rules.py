@@ -1,8 +1,8 @@
-"""The rules for fields: renamed, deleted, added, and with other values.
+"""The rules for fields: renamed, deleted, added, and with changed values.
 
-A rule's fields are paths, ``"opt.lr"`` or ``("opt", "lr")``; ``*`` stands for any item
-of a list or a dict, ``**`` for any depth.  ``apply`` changes a raw tree in place, and
-``rename`` maps the path of one flat entry, to None where the entry is deleted.
+A rule's fields are paths, ``"opt.lr"`` or ``("opt", "lr")``; ``*`` matches any item of
+a list or a dict, ``**`` any depth. ``apply`` changes a raw tree in place, and
+``rename`` maps the path of one flat entry, to None if the entry is deleted.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,9 +26,9 @@ Path: TypeAlias = str | Sequence[str]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RenameField(RewriteRule):
-    """Move a field, and all below it, to another name, in or out of structs too.
+    """Move a field, with its content, to another name, in or out of structs too.
 
-    The wildcards of ``new_field`` stand for what those of ``old_field`` found.
+    The wildcards of ``new_field`` take the values of those of ``old_field``.
     """
 
     tells_every_move: ClassVar[bool] = True
@@ -48,13 +48,14 @@ class RenameField(RewriteRule):
             return
         tree_edit.move_values(tree, old, new)
         if old[: len(new)] == new:
-            # The field takes its struct's place: without it, an empty one is left.
+            # The field takes the place of its struct; without the field, an empty one
+            # is left.
             for place, _ in reversed(tree_edit.find_sites(tree, new)):
                 if place.value == {}:
                     place.remove()
 
     def apply_to_schema(self, schema: t.Struct) -> None:
-        """Move the field, and drop structs that are empty then."""
+        """Move the field, and drop structs that become empty."""
         for owner, name, bound in schema_edit.find_fields(schema, self.old_field):
             schema_edit.move(schema, owner, name, fill_wildcards(self.new_field, bound))
         schema_edit.drop_empty(schema, self.old_field)
@@ -71,7 +72,7 @@ class RenameField(RewriteRule):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DeleteField(RewriteRule):
-    """Drop a field that is no longer there."""
+    """Drop a field that no longer exists."""
 
     tells_every_move: ClassVar[bool] = True
     field: Path
@@ -81,18 +82,18 @@ class DeleteField(RewriteRule):
 
     def apply(self, tree: object) -> None:
         """Drop the value, if the file has it."""
-        # From the end, so that the numbers of a list's items before it stay true.
+        # From the end, so that the indices of earlier list items stay valid.
         for place, _ in reversed(tree_edit.find_sites(tree, self.field)):
             place.remove()
 
     def apply_to_schema(self, schema: t.Struct) -> None:
-        """Drop the field, and structs that are empty then."""
+        """Drop the field, and structs that become empty."""
         for owner, name, _ in schema_edit.find_fields(schema, self.field):
             del owner.fields[name]
         schema_edit.drop_empty(schema, self.field)
 
     def rename(self, path: str) -> str | None:
-        """Return None for the field and all below it."""
+        """Return None for the field and its content."""
         names = tuple(path.split("."))
         lengths = range(1, len(names) + 1)
         is_deleted = any(
@@ -103,7 +104,7 @@ class DeleteField(RewriteRule):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AddDefault(RewriteRule):
-    """Give a new field a value in files that were written before it was there."""
+    """Give a new field a value in files that were written before it existed."""
 
     tells_every_move: ClassVar[bool] = True
     supplies_default: ClassVar[bool] = True
@@ -118,13 +119,13 @@ class AddDefault(RewriteRule):
         tree_edit.supply_default(tree, self.field, _as_data(self.default))
 
     def apply_to_schema(self, schema: t.Struct) -> None:
-        """Have the field without a default: now every file has a value."""
+        """Make the field required: every file has a value now."""
         schema_edit.supply_field(schema, tuple(self.field))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ChangeDefault(RewriteRule):
-    """Keep the old default in files that were written while it was the default."""
+    """Keep the old default in files that were written while it was in effect."""
 
     tells_every_move: ClassVar[bool] = True
     supplies_default: ClassVar[bool] = True
@@ -179,7 +180,7 @@ class MapFieldValue(RewriteRule):
         return tuple(self.field)
 
     def apply_to_schema(self, schema: t.Struct) -> None:
-        """Map the values that the field's type names; of others nothing is known."""
+        """Map the values that the field's type lists; others are unknown."""
         schema_edit.change(schema, self.field, self._map_field)
 
     def apply_to_entries(

@@ -1,1 +1,1 @@
-"""What a class of configuration consists of."""
+"""The fields of a configuration class."""

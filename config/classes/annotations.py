@@ -1,4 +1,4 @@
-"""What a class or function annotates, as far as its names are known by now."""
+"""The annotations of a class or function, as far as their names can be resolved."""
 
 import inspect
 import sys
@@ -10,28 +10,28 @@ from typing import Annotated, Any, ClassVar, get_origin
 from ..process.interrupts import raise_of_signal
 
 _LAZY = ("__annotate__", "__annotate_func__")
-"""Where the body of a class has its annotations since Python 3.14: in a function."""
+"""Where a class body has its annotations since Python 3.14: in a function."""
 
 
 @dataclass(frozen=True)
 class Unresolved:
-    """Stands in the hint of an annotation that names what is not there."""
+    """Marks the hint of an annotation whose name does not exist."""
 
     text: str
-    """The annotation as it is written."""
+    """The annotation as it is written in the source."""
 
 
 def known_hints(owner: Any, *, include_extras: bool = False) -> dict[str, Any]:
-    """Return what a class or function declares, Any where a name is not there.
+    """Return the annotations of a class or function; Any for an unknown name.
 
-    One that only type checkers import, or that a function defines, leaves the other
-    annotations what they are; with ``include_extras`` `unresolved` tells which it is.
+    One annotation that only type checkers import, or that a function defines, does not
+    affect the others; with ``include_extras`` `unresolved` returns which one it is.
     """
     try:
         return typing.get_type_hints(owner, include_extras=include_extras)
     except Exception as error:
         raise_of_signal(error)
-        # An annotation may name anything, also what is not there.
+        # An annotation may use any name, even one that does not exist.
     hints: dict[str, Any] = {}
     for part in reversed(owner.__mro__) if isinstance(owner, type) else (owner,):
         hints |= _hints_one_by_one(part, include_extras)
@@ -50,7 +50,7 @@ def annotations_of(owner: Any) -> Mapping[str, object]:
     """Return the annotations of a class or function, by name.
 
     A name that only type checkers import is not an error: since Python 3.14 annotations
-    are evaluated when they are asked for, and it stands as a ``ForwardRef``.
+    are evaluated when they are requested, and the name becomes a ``ForwardRef``.
     """
     if sys.version_info >= (3, 14):
         import annotationlib
@@ -62,7 +62,7 @@ def annotations_of(owner: Any) -> Mapping[str, object]:
 
 
 def annotations_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the annotations in the body of a class that is not made yet."""
+    """Return the annotations in the body of a class that is being created."""
     hints: dict[str, object] | None = namespace.get("__annotations__")
     annotate: Callable[..., object] | None = next(
         (namespace[name] for name in _LAZY if name in namespace), None
@@ -77,14 +77,14 @@ def annotations_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def annotate(namespace: dict[str, object], hints: dict[str, object]) -> None:
-    """Put ``hints`` in the place of all annotations in the body of a class."""
+    """Replace all annotations in the body of a class by ``hints``."""
     for name in _LAZY:
         namespace.pop(name, None)
     namespace["__annotations__"] = hints
 
 
 def is_class_variable(hint: object) -> bool:
-    """Return whether ``hint``, which may be a text or unevaluated, is a ClassVar."""
+    """Return whether ``hint``, possibly a string or unevaluated, is a ClassVar."""
     text = getattr(hint, "__forward_arg__", hint)
     if isinstance(text, str):
         return text.partition("[")[0].strip().rpartition(".")[2] == "ClassVar"
@@ -103,7 +103,7 @@ def _hints_one_by_one(owner: Any, include_extras: bool) -> dict[str, Any]:
                 localns=inner_scope,
                 include_extras=include_extras,
             )
-        except Exception as error:  # this one cannot be told; the others can
+        except Exception as error:  # this one cannot be resolved; the others can
             raise_of_signal(error)
             text = str(getattr(annotation, "__forward_arg__", annotation))
             hints[name] = Annotated[Any, Unresolved(text)] if include_extras else Any
@@ -111,9 +111,10 @@ def _hints_one_by_one(owner: Any, include_extras: bool) -> dict[str, Any]:
 
 
 def _scopes_of(owner: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the names that annotations of ``owner`` may use: its module's, its own."""
+    """Return the names available to annotations of ``owner``: its module's, its own."""
     if isinstance(owner, type):
         module = sys.modules.get(owner.__module__)
         return vars(module) if module is not None else {}, dict(vars(owner))
-    # A wrapper has the annotations of what it wraps, whose module they are of.
+    # A wrapper has the annotations of the function that it wraps, from that one's
+    # module.
     return getattr(inspect.unwrap(owner), "__globals__", {}), {}

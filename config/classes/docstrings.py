@@ -1,4 +1,4 @@
-"""What the source of a class says about its fields."""
+"""Descriptions of fields, from the source of their class."""
 
 import ast
 import inspect
@@ -17,14 +17,14 @@ _ENTRY = re.compile(r"^(\s*)`{0,2}(\w+)`{0,2}(?:\s*\([^)]*\))?\s*:\s*(.*)$")
 
 @remembered
 def docs_of(cls: type) -> Mapping[str, str]:
-    """Return one line about each field, by attribute; inherited ones too.
+    """Return one line about each field, by attribute, inherited fields included.
 
     It is the field's own description, else the string that follows it in the source,
     else its line under ``Attributes:`` in the class's docstring.
     """
     fields = fields_of(cls).values()
     docs: dict[str, str] = {}
-    # From the most basic class on, so that a class's own words win.
+    # Base classes come first, so that the description in a subclass wins.
     for base in reversed(class_of(cls).__mro__):
         if base is not object:
             docs |= _section_entries(base.__doc__ or "") | _strings_below(base)
@@ -35,7 +35,7 @@ def docs_of(cls: type) -> Mapping[str, str]:
 
 
 def summary_of(cls: type) -> str:
-    """Return the first line of the docstring, unless Python or pydantic wrote it."""
+    """Return the docstring's first line, unless Python or pydantic generated it."""
     doc = cls.__dict__.get("__doc__") or ""
     first_line = inspect.cleandoc(doc).split("\n", 1)[0]
     return "" if first_line.startswith(f"{cls.__name__}(") else first_line
@@ -61,7 +61,7 @@ def _section_entries(doc: str) -> dict[str, str]:
 
 
 def _strings_below(cls: type) -> dict[str, str]:
-    """Return the strings that stand below the fields in the source of ``cls``."""
+    """Return the strings below the fields in the source of ``cls``."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError, SyntaxError) as error:

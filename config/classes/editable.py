@@ -1,4 +1,4 @@
-"""Fields that a person may change while a run goes on, and how a class marks them."""
+"""Fields that may be changed while a run is in progress, and how they are marked."""
 
 from collections.abc import Iterator
 from typing import Annotated, TypeVar, get_args, get_origin
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class _Mark:
-    """Says that a field may be edited while a run goes on."""
+    """Marks a field that may be edited while a run is in progress."""
 
     def __repr__(self) -> str:
         return "editable"
@@ -29,14 +29,15 @@ class _Mark:
 EDITABLE = _Mark()
 
 Editable = Annotated[T, EDITABLE]
-"""``lr: Editable[float] = 0.1`` may be edited while a run goes on.
+"""``lr: Editable[float] = 0.1`` may be edited while a run is in progress.
 
-It is a float to all else. In `Hparams`, ``Hparam(0.1, editable=True)`` says the same.
+Everything else treats the field as a float. In `Hparams`, ``Hparam(0.1,
+editable=True)`` does the same.
 """
 
 
 def is_editable(annotation: object) -> bool:
-    """Return whether a field of this type is marked, or an alternative of it is."""
+    """Return whether a field of this type is marked, or one of its alternatives is."""
     aliased = aliased_type(annotation)
     if aliased is not None:
         return is_editable(aliased)
@@ -48,10 +49,10 @@ def is_editable(annotation: object) -> bool:
 
 
 def editable_paths(cls: object) -> dict[str, object]:
-    """Return the types of the fields of ``cls`` that are marked, by path.
+    """Return the types of the marked fields of ``cls``, by path.
 
-    ``*`` stands for any item of a list or a dict. What is inside of a marked field may
-    be edited too, and is not listed.
+    ``*`` matches any item of a list or a dict. The content of a marked field may be
+    edited too, and is not listed.
     """
     return dict(_marked(cls, "", ()))
 

@@ -1,4 +1,4 @@
-"""Field names that pydantic or the mapping need, kept under safe ones with aliases."""
+"""Field names reserved by pydantic or by mappings, stored under safe aliases."""
 
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
@@ -21,10 +21,10 @@ else:
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, Hparam))
 class HparamsMeta(ModelMetaclass):
-    """Makes a field of any name a field: ``keys``, ``model_config``, ``_weight``.
+    """Allows fields of any name: ``keys``, ``model_config``, ``_weight``.
 
     Such a field is stored as ``keys_``; files, ``h["keys"]`` and ``H(keys=...)`` use
-    its own name, and ``h.keys`` stays the method.
+    its own name, and ``h.keys`` remains the method.
     """
 
     def __new__(
@@ -34,7 +34,7 @@ class HparamsMeta(ModelMetaclass):
         namespace: dict[str, object],
         **options: Any,
     ) -> type:
-        """Return the class, with its annotations made safe first."""
+        """Create the class after renaming its reserved annotations."""
         hints = annotations_in(namespace)
         base = next((b for b in bases if isinstance(b, HparamsMeta)), None)
         if base is not None:
@@ -54,13 +54,14 @@ class HparamsMeta(ModelMetaclass):
             unknown = next(filter(None, map(unknown_class, hints.values())), None)
             if unknown is None:
                 raise
-            # pydantic's cure, arbitrary_types_allowed, makes a class without files.
+            # Pydantic suggests arbitrary_types_allowed, with which no file could be
+            # written.
             raise _unknown_class_error(name, unknown) from error
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        """Set an attribute of the class. TypeError for what ``@dataclass`` sets."""
+        """Set a class attribute. TypeError for one that ``@dataclass`` sets."""
         if name == "__dataclass_fields__":
-            # Its constructor would ask for every field, defaults or not.
+            # The constructor of a dataclass would require every field, defaults or not.
             raise TypeError(
                 f"{cls.__qualname__} is an Hparams, which already has a constructor: "
                 "remove @dataclass, or do not derive from Hparams"
@@ -75,8 +76,8 @@ class HparamsMeta(ModelMetaclass):
         namespace: dict[str, Any],
         **options: Any,
     ) -> type:
-        """Return a class in whose fields pydantic leaves registered classes alone."""
-        # It then takes any class, so that those that are not registered are told here.
+        """Return a class whose fields may have registered classes as their types."""
+        # Pydantic then accepts any class, so unregistered ones are refused here.
         config = {"arbitrary_types_allowed": True}
         namespace["model_config"] = config | namespace.get("model_config", {})
         cls = super().__new__(mcs, name, bases, namespace, **options)
@@ -100,7 +101,7 @@ def _rename(
     safe: dict[str, str],
     inherited: dict[str, str],
 ) -> None:
-    """Put safe names in the place of the reserved ones, which become aliases."""
+    """Replace the reserved names by safe ones, and make them aliases."""
     annotate(namespace, {safe.get(n, n): h for n, h in hints.items()})
     for name, safe_name in safe.items():
         if name in namespace:
@@ -112,7 +113,7 @@ def _rename(
 
 
 def _names_of(bases: tuple[type, ...]) -> dict[str, str]:
-    """Return the reserved names of the fields that the bases have, by safe name."""
+    """Return the reserved names of the fields of the bases, by safe name."""
     names: dict[str, str] = {}
     for base in bases:
         names |= getattr(base, "__names__", {})
@@ -120,7 +121,7 @@ def _names_of(bases: tuple[type, ...]) -> dict[str, str]:
 
 
 def _reserved(base: type) -> frozenset[str]:
-    """Return the names that every class of hyperparameters has already."""
+    """Return the names that every hyperparameter class already has."""
     root = next(c for c in reversed(base.__mro__) if isinstance(c, HparamsMeta))
     return (
         frozenset(dir(root)) | frozenset(dir(HparamsMeta)) | frozenset(dir(BaseModel))

@@ -1,7 +1,7 @@
-"""Types of one's own as fields: plain data, there and back.
+"""User-defined types as fields: conversion to plain data and back.
 
-A class says so itself (`Serializable`), or somebody says so of it. Configs, states,
-arguments of modules and records ask here, each for its own language.
+A class converts itself (`Serializable`), or is registered with two functions. Configs,
+states, arguments of modules and records all ask here.
 """
 
 import inspect
@@ -16,34 +16,34 @@ from ..short_text import with_article
 T = TypeVar("T")
 
 Ctx = Mapping[str, Any]
-"""What the caller of ``load`` hands to ``deserialize``."""
+"""The context that the caller of ``load`` passes to ``deserialize``."""
 
 
 class Serializable(ABC):
-    """An object with its own way into files and back: configs, states, arguments.
+    """An object that converts itself for files: in configs, states and arguments.
 
-    ``serialize`` returns plain data: dicts, lists, numbers, text; in a state arrays and
-    tensors too. ``deserialize(cls, data, ctx)`` gets it back: in ``ctx`` is what the
-    caller of ``load`` put there, and for the objects of a state "config" and "state",
-    whose fields are restored when they are touched. ``(cls, data)`` and
-    ``(cls, data, config, state, ctx)`` do too. A field of a config is read before there
-    is a config or a state.
+    ``serialize`` returns plain data: dicts, lists, numbers, strings; in a state arrays
+    and tensors too. ``deserialize(cls, data, ctx)`` gets it back. ``ctx`` holds what
+    the caller of ``load`` passed, and for the objects of a state "config" and "state",
+    whose fields are restored when they are accessed. The signatures ``(cls, data)`` and
+    ``(cls, data, config, state, ctx)`` work too. A field of a config is read before
+    there is a config or a state.
     """
 
     @abstractmethod
     def serialize(self) -> Any:
-        """Return plain data that says all about this object."""
+        """Return plain data that describes this object completely."""
 
     @classmethod
     @abstractmethod
     def deserialize(cls, *args: Any, **kwargs: Any) -> Self:
-        """Return the object that the data, the first argument, says all about."""
+        """Return the object described by the data, which is the first argument."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Have pydantic take instances as they are; files are read before it sees any.
+        """Let pydantic accept instances unchanged; files are decoded before it runs.
 
-        So a field may declare the class in any model or dataclass.
+        Therefore any model or dataclass may declare a field of this class.
         """
         from pydantic_core import core_schema
 
@@ -52,7 +52,7 @@ class Serializable(ABC):
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """How values of one class become data, and data these values."""
+    """How values of one class are converted to data and back."""
 
     encode: Callable[[Any], object]
     decode: Callable[[Any], object]
@@ -66,7 +66,7 @@ _HELD_ANYWAY: frozenset[type] = frozenset(
 )
 
 _ARRAYS = frozenset({"torch.Tensor", "numpy.ndarray"})
-"""Classes that only records hold, and that are not imported to be looked at."""
+"""Classes that only records hold, by name, so that no check imports them."""
 
 
 def register_field_type(
@@ -74,13 +74,14 @@ def register_field_type(
 ) -> None:
     """Let fields hold a ``cls``, alone and in lists, tuples and dicts.
 
-    ``encode`` returns what stands for a value: numbers, texts, None, and lists, tuples
+    ``encode`` returns the data of a value: numbers, strings, None, and lists, tuples
     and dicts of these; in records tensors, arrays and bytes too. ``decode`` gets the
-    same back, with tensors that are the file's, and returns the value; JSON and YAML
-    make lists of tuples and texts of keys. What it raises becomes a ConfigError or a
-    `RecordMismatchError` with the path of the field. Files hold the data alone, so that
-    a program without the class reads it as that. A subclass is a type of its own.
-    Raises TypeError for what is not a class, and for one that files hold anyway.
+    same data back, with tensors that belong to the file, and returns the value; JSON
+    and YAML turn tuples into lists and keys into strings. An error that it raises
+    becomes a ConfigError or a `RecordMismatchError` with the path of the field. Files
+    hold the data alone, so that a program without the class reads plain data. A
+    subclass is a type of its own. Raises TypeError for anything but a class, and for a
+    class that files hold anyway.
     """
     if not isinstance(cls, type):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"register_field_type takes a class, got {cls!r:.60}")
@@ -95,30 +96,31 @@ def register_field_type(
 
 
 def registered_type_of(cls: object) -> FieldType | None:
-    """Return what was registered for exactly ``cls``; None for anything else."""
+    """Return the registration of exactly ``cls``; None for anything else."""
     return _field_types.entries.get(cls) if isinstance(cls, type) else None
 
 
 def n_registered() -> int:
-    """Return how many classes were registered, of which caches may know less."""
+    """Return the number of registered classes, by which caches know they are stale."""
     return len(_field_types.entries)
 
 
 def is_field_type(cls: object) -> bool:
-    """Return whether files hold objects of ``cls`` as the data that stands for them.
+    """Return whether files store objects of ``cls`` as data of its own making.
 
-    Such a class has no fields as far as files go, be it a dataclass or not.
+    Such a class has no fields as far as files are concerned, even if it is a dataclass.
     """
     if not isinstance(cls, type):
         cls = get_origin(cls)
-    # Not issubclass: an ABC takes long to say that a class is none of it.
+    # issubclass is avoided because an ABC needs long to deny that a class is a
+    # subclass.
     return cls in _field_types or Serializable in getattr(cls, "__mro__", ())
 
 
 def encoded(value: object) -> object:
-    """Return the data that stands for ``value``, which is of a type of one's own.
+    """Return the data of ``value``, an instance of a user-defined type.
 
-    Raises whatever the class raises.
+    Errors of the class are passed on.
     """
     field_type = registered_type_of(type(value))
     if field_type is not None:
@@ -128,9 +130,9 @@ def encoded(value: object) -> object:
 
 
 def decoded(annotation: Any, data: object, ctx: Ctx) -> object:
-    """Return the object of the class in ``annotation`` for which ``data`` stands.
+    """Return the object that ``data`` describes, of the class in ``annotation``.
 
-    Raises whatever the class raises, and TypeError for an object of another class.
+    Errors of the class are passed on. Raises TypeError for an object of another class.
     """
     cls = annotation if isinstance(annotation, type) else get_origin(annotation)
     field_type = registered_type_of(cls)
@@ -150,7 +152,7 @@ def deserialized(
     config: object = None,
     state: object = None,
 ) -> Any:
-    """Return what ``cls.deserialize`` makes of ``data``. TypeError if it is another."""
+    """Return the result of ``cls.deserialize``. TypeError if it is of another class."""
     make: Callable[..., Any] = cls.deserialize
     around = {"config": config, "state": state}
     keywords = {name: value for name, value in around.items() if value is not None}

@@ -1,6 +1,6 @@
-"""What a class of configuration consists of: its fields, by name, type and default.
+"""The fields of a configuration class, with their names, types and defaults.
 
-Pydantic models (`Hparams` among them) and plain dataclasses look alike from here.
+Pydantic models (`Hparams` among them) and plain dataclasses look the same here.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 MISSING: Any = dataclasses.MISSING
-"""Stands for a default that there is not."""
+"""Marks a field without a default."""
 
 _PLAIN: tuple[object, ...] = (int, float, str, bool)
 
@@ -55,10 +55,10 @@ class ClassField:
     """One field of a struct."""
 
     name: str
-    """How files and overrides call it."""
+    """Its name in files and overrides."""
 
     attribute: str
-    """How instances store it; another word only for reserved names and aliases."""
+    """Its attribute; differs from the name only for reserved names and aliases."""
 
     annotation: Any
     """Its type, resolved."""
@@ -67,23 +67,23 @@ class ClassField:
     """Every name that a file may use for it."""
 
     default: Any = MISSING
-    """The value, if a value it is."""
+    """The default, if it is a value."""
 
     factory: Callable[[], Any] | None = None
-    """What makes the default, if it is made anew each time."""
+    """Creates the default, if each instance gets a new one."""
 
     factory_of_data: Callable[[dict[str, Any]], Any] | None = None
-    """What makes the default of the fields before it, in a model of pydantic."""
+    """Creates the default from the fields before it, in a pydantic model."""
 
     doc: str = ""
     """Its description, if the class declares one itself."""
 
     is_stored: bool = True
-    """Whether instances keep it; an ``InitVar`` is gone once they are made."""
+    """Whether instances keep it; an ``InitVar`` is only passed to the constructor."""
 
     @property
     def has_default(self) -> bool:
-        """Whether a file may leave the field out."""
+        """Whether a file may omit the field."""
         return (
             self.default is not MISSING
             or self.factory is not None
@@ -91,27 +91,27 @@ class ClassField:
         )
 
     def make_default(self) -> Any:
-        """Return the default, made anew if it can change.
+        """Return the default, a new object if it is mutable.
 
-        MISSING if there is none, or if it is made of the fields before it, which only
-        an instance has.
+        MISSING if there is none, or if it is computed from the fields before it, which
+        needs an instance.
         """
         return self.factory() if self.factory is not None else self.default
 
 
 def is_struct(annotation: object) -> TypeGuard[type]:
-    """Return whether ``annotation`` is a class with fields; no type of one's own."""
+    """Return whether ``annotation`` is a class with fields, not a user-defined type."""
     cls = class_of(annotation)
     if not isinstance(cls, type) or is_field_type(cls):
         return False
-    # A model's class takes long to say that it has not what a dataclass has.
+    # Looking up an attribute that a model's class does not have is slow.
     return is_model(cls) or is_dataclass(cls)
 
 
 def is_dataclass(cls: type) -> bool:
     """Return whether ``cls`` is a dataclass.
 
-    A metaclass is not asked, unlike by `dataclasses`: it may answer with any error.
+    Unlike `dataclasses`, this does not ask a metaclass, which may raise any error.
     """
     try:
         type.__getattribute__(cls, "__dataclass_fields__")
@@ -121,24 +121,24 @@ def is_dataclass(cls: type) -> bool:
 
 
 def class_of(annotation: object) -> Any:
-    """Return the class of a dataclass with parameters, ``Box`` of ``Box[int]``.
+    """Return the class of a generic dataclass, ``Box`` of ``Box[int]``.
 
-    A class is its own, and what is not a class has none; of a model with parameters
-    pydantic has made a class.
+    Other classes are returned unchanged, and None for anything else. For generic models
+    pydantic has created a class already.
     """
     return annotation if isinstance(annotation, type) else get_origin(annotation)
 
 
 def declared_as(annotation: object, cls: type) -> object:
-    """Return what ``annotation`` calls ``cls``, ``Box[int]``, or else ``cls``."""
+    """Return the alias of ``cls`` in ``annotation``, ``Box[int]``, or else ``cls``."""
     if annotation is cls:
         return cls
     return next((m for m in members(annotation) if class_of(m) is cls), cls)
 
 
 def is_model(annotation: object) -> "TypeGuard[type[BaseModel]]":
-    """Return whether ``annotation`` is a pydantic model; pydantic stays unloaded."""
-    # While another thread imports pydantic there is no model yet.
+    """Return whether ``annotation`` is a pydantic model, without importing pydantic."""
+    # While another thread is importing pydantic, no model exists yet.
     base = getattr(sys.modules.get("pydantic"), "BaseModel", None)
     return (
         base is not None
@@ -153,7 +153,7 @@ def is_struct_value(value: object) -> bool:
 
 
 def fields_of(cls: object) -> Mapping[str, ClassField]:
-    """Return the fields of a model or dataclass, in order, by the name in files.
+    """Return the fields of a model or dataclass, in order, by their names in files.
 
     Raises TypeError if an annotation cannot be resolved.
     """
@@ -166,10 +166,11 @@ def stored_fields(cls: object) -> tuple[ClassField, ...]:
 
 
 def undeclared_attributes(value: object, declared: Container[str]) -> list[str]:
-    """Return the public attributes of an instance that are none of those ``declared``.
+    """Return the public attributes of an instance that are not among ``declared``.
 
-    What a class keeps for itself (a cached property) is left out; a value of the class
-    without an annotation is not a field, so that one of the instance's own counts.
+    Private attributes of the class (a cached property) are left out. An attribute of
+    the class without an annotation is not a field, so the instance's value for it
+    counts.
     """
     cls = type(value)
     return [
@@ -183,8 +184,8 @@ def undeclared_attributes(value: object, declared: Container[str]) -> list[str]:
     ]
 
 
-# Behind public ones of their own: type checkers doubt that a class is hashable, as a
-# cache's arguments are.
+# The cache is behind public functions, since type checkers doubt that a class is
+# hashable, as arguments of a cache must be.
 @remembered
 def _stored_fields(cls: object) -> tuple[ClassField, ...]:
     return tuple(field for field in _fields_of(cls).values() if field.is_stored)
@@ -203,18 +204,18 @@ def computed_of(cls: type) -> frozenset[str]:
 
 
 def extra_of(cls: type) -> str | None:
-    """Return what ``cls`` says of fields that it lacks: allow, ignore, forbid, None."""
+    """Return how ``cls`` treats unknown fields: allow, ignore, forbid or None."""
     config = getattr(cls, "model_config", {}) if is_model(cls) else {}
     extra: str | None = config.get("extra")
     return extra
 
 
 def members(annotation: object) -> tuple[object, ...]:
-    """Return the alternatives of a union, or the one type that there is.
+    """Return the alternatives of a union, or the single type.
 
-    ``Annotated``, ``Final`` and type aliases are looked through.
+    ``Annotated``, ``Final`` and type aliases are resolved.
     """
-    # Most are classes, and a class is what it is.
+    # Most annotations are classes, and those need no unwrapping.
     if isinstance(annotation, type):
         return (annotation,)
     annotation = underlying_type(annotation)
@@ -224,7 +225,7 @@ def members(annotation: object) -> tuple[object, ...]:
 
 
 def underlying_type(annotation: Any) -> object:
-    """Return ``annotation`` without what does not change the values it allows."""
+    """Return ``annotation`` without the parts that do not restrict its values."""
     while True:
         aliased = aliased_type(annotation)
         if aliased is not None:
@@ -242,7 +243,7 @@ def underlying_type(annotation: Any) -> object:
 
 
 def _bound_of(variable: typing.TypeVar) -> object:
-    """Return what a type variable stands for where nothing else is said."""
+    """Return the bound or the constraints of a type variable, Any without."""
     if variable.__constraints__:
         return Union[variable.__constraints__]  # noqa: UP007  # as many as there are
     return Any if variable.__bound__ is None else variable.__bound__
@@ -256,9 +257,9 @@ def types_within(
 ) -> list[Any]:
     """Return the classes and containers in ``annotation``, at any depth, each once.
 
-    What is in the fields of a class is among them where ``is_entered`` says so, and in
-    a typed dict with ``by_name``. An alias may contain itself, so whoever walks through
-    types should ask here.
+    The fields of a class are included where ``is_entered`` returns true, and those of a
+    typed dict with ``by_name``. Since an alias may contain itself, every walk through
+    types should use this function.
     """
     types_so_far: list[Any] = []
     waiting = [annotation]
@@ -286,10 +287,10 @@ def allows_none(annotation: object) -> bool:
 def item_type(annotation: object, key: object) -> object:
     """Return the type of the item at ``key`` of a container, Any if unknown.
 
-    Of several containers (`sequence_in`, `mapping_in`) it is the union of their types.
+    For several containers (`sequence_in`, `mapping_in`) it is the union of their types.
     """
     origin = get_origin(annotation) or annotation
-    # Nearly all are one of these, and every item of a config is asked for.
+    # This is called for every item of a config, and nearly all are one of these.
     if not isinstance(origin, type) or origin not in _BUILT_IN:
         if origin in (Union, types.UnionType):
             kinds = [item_type(member, key) for member in members(annotation)]
@@ -331,7 +332,7 @@ def _any_of(kinds: list[Any]) -> Any:
 
 
 def type_parts(annotation: object) -> tuple[object, ...]:
-    """Return the types that ``annotation`` is made of: of items, keys, alternatives."""
+    """Return the types within ``annotation``: of items, keys and alternatives."""
     types_by_key = typed_keys(annotation)
     if types_by_key is not None:
         return tuple(types_by_key.values())
@@ -339,7 +340,7 @@ def type_parts(annotation: object) -> tuple[object, ...]:
 
 
 def is_mapping(annotation: object) -> bool:
-    """Return whether ``annotation`` is a dict or another mapping, but no struct."""
+    """Return whether ``annotation`` is a dict or another mapping, but not a struct."""
     origin = get_origin(annotation) or annotation
     is_kind = isinstance(origin, type) and issubclass(origin, Mapping)
     return is_kind and not is_struct(origin) and not is_field_type(origin)
@@ -347,7 +348,7 @@ def is_mapping(annotation: object) -> bool:
 
 def structs_in(annotation: object) -> list[type]:
     """Return the classes with fields among the alternatives, in order."""
-    # Every value of a config is asked for, and most declare a class or a number.
+    # This is called for every value, most of which declare a class or a number.
     if isinstance(annotation, type):
         return [*_structs_in(annotation, n_registered())]
     return [member for member in members(annotation) if is_struct(member)]
@@ -359,7 +360,7 @@ def _structs_in(annotation: object, n_field_types: int) -> tuple[type, ...]:
 
 
 def may_hold_structs(annotation: object) -> bool:
-    """Return whether a struct may stand in a value, at any depth: in no numbers."""
+    """Return whether a value may contain a struct, at any depth."""
     return any(
         kind not in _LEAVES and not literals(kind) and not type_parts(kind)
         for kind in types_within(annotation, is_entered=lambda _: False)
@@ -370,7 +371,7 @@ _LEAVES = (int, float, str, bool, complex, bytes, type(None), ...)
 
 
 def field_types_in(annotation: object) -> list[object]:
-    """Return the types of one's own among the alternatives, in order."""
+    """Return the user-defined types among the alternatives, in order."""
     # Most fields declare one of these, and nothing else.
     if annotation in _PLAIN:
         return []
@@ -378,9 +379,9 @@ def field_types_in(annotation: object) -> list[object]:
 
 
 def mapping_in(annotation: object) -> object:
-    """Return the mapping among the alternatives, the union of several, Any of none.
+    """Return the mapping among the alternatives: the union of several, Any if none.
 
-    A named tuple counts where there is no other: files may have it by its names.
+    A named tuple counts if there is no other, since files may store it by names.
     """
     kinds = members(annotation)
     mappings = [m for m in kinds if is_mapping(m)]
@@ -390,7 +391,7 @@ def mapping_in(annotation: object) -> object:
 def sequence_in(annotation: object) -> object:
     """Return the list, tuple or set among the alternatives.
 
-    It is the union of several, Any if there is none.
+    It is the union of several, and Any if there is none.
     """
     return _any_of([m for m in members(annotation) if is_sequence(m)])
 
@@ -398,9 +399,9 @@ def sequence_in(annotation: object) -> object:
 def declared_items(
     annotation: object, container: Iterable[object]
 ) -> Iterator[tuple[Any, object, object]]:
-    """Yield key, item and declared type of what is in a dict, a list or the like.
+    """Yield key, item and declared type of the items of a dict, a list or the like.
 
-    The key of an item without one is its position.
+    The key of an item of a sequence is its index.
     """
     if isinstance(container, Mapping):
         kind = mapping_in(annotation)
@@ -433,7 +434,7 @@ def is_set(annotation: object) -> bool:
 
 
 def literals(annotation: object) -> tuple[object, ...]:
-    """Return the values of a ``Literal``, none if it is something else."""
+    """Return the values of a ``Literal``, an empty tuple for other annotations."""
     # Most annotations are classes.
     if isinstance(annotation, type):
         return ()
@@ -448,7 +449,7 @@ def _dataclass_fields(declared: object) -> list[ClassField]:
             "model or a subclass of burnish.config.Hparams"
         )
     hints = _hints_of(declared)
-    # In the order of the constructor; arguments of __post_init__ are kept in no field.
+    # In the order of the constructor; arguments of __post_init__ are not stored.
     everything = cls.__dataclass_fields__.values()
     stored_names = {field.name for field in dataclasses.fields(cls)}
     init_only = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # no public way tells them
@@ -464,7 +465,7 @@ def _dataclass_field(
 ) -> ClassField:
     default, factory = field.default, _factory_of(field.default_factory)
     factory_of_data, doc = None, str(field.metadata.get("doc", ""))
-    # In a dataclass of pydantic the default may stand in what its Field() gives.
+    # In a pydantic dataclass the default may be inside of the result of Field().
     if _is_field_info(default):
         info: Any = default
         default, doc = MISSING, info.description or doc
@@ -488,15 +489,16 @@ def _dataclass_field(
 
 
 def _is_field_info(default: object) -> bool:
-    """Return whether ``default`` is pydantic's, which takes long to load."""
+    """Return whether ``default`` is pydantic's, without importing pydantic."""
     cls = type(default)
     return cls.__name__ == "FieldInfo" and cls.__module__ == "pydantic.fields"
 
 
 def _hints_of(declared: object) -> dict[str, Any]:
-    """Return the types of a dataclass's fields, its parameters put in.
+    """Return the types of a dataclass's fields, with its type parameters replaced.
 
-    Raises TypeError for a variable of a base: pydantic takes any value for it.
+    Raises TypeError for a type variable of a base class, which pydantic would not
+    check.
     """
     cls, values = class_of(declared), parameter_values(declared)
     names = getattr(cls, "__parameters__", ())

@@ -11,40 +11,40 @@ if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as ModelMetaclass
 
 _STATE = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__")
-"""Where a model keeps its values and what it knows of them."""
+"""Where a model instance keeps its values, and what pydantic records about them."""
 
 _VALIDATORS = ("field_validators", "model_validators", "validators", "root_validators")
 
 
 def metaclass_of_models() -> "type[ModelMetaclass]":
-    """Return the class of all classes of models, to derive another one from it."""
+    """Return the metaclass of models, to derive another one from it."""
     from pydantic import BaseModel
 
     return type(BaseModel)
 
 
 def validator_of_model(cls: Any) -> Any:
-    """Return what checks values for the model ``cls``, faster than its own methods."""
+    """Return the validator of the model ``cls``, faster than its own methods."""
     return cls.__pydantic_validator__
 
 
 def is_complete(cls: Any) -> bool:
-    """Return whether all names in the annotations of a model are resolved by now."""
+    """Return whether all names in the annotations of a model are resolved."""
     complete: bool = cls.__pydantic_complete__
     return complete
 
 
 def extra_values(value: object) -> Mapping[str, object]:
-    """Return the values of an instance that its class has no fields for."""
+    """Return the extra values of an instance, for which its class has no fields."""
     return getattr(value, "__pydantic_extra__", None) or {}
 
 
 @contextmanager
 def unchanged_if_it_raises(model: object) -> Generator[None]:
-    """Have ``model`` be as it was if the block raises.
+    """Restore ``model`` if the block raises.
 
-    Validators of the whole model see an assigned value in its place, where pydantic
-    leaves it when they refuse it, with whatever else they changed.
+    Validators of the whole model see an assigned value in its place. When they refuse
+    it, pydantic leaves it there, with whatever else they changed.
     """
     parts: dict[str, Any] = {name: getattr(model, name, None) for name in _STATE}
     copies = {name: None if p is None else p.copy() for name, p in parts.items()}
@@ -63,8 +63,8 @@ def has_validators(cls: object) -> bool:
 
 
 def keep_fast_construction(init: Callable[..., None]) -> None:
-    """Have pydantic make nested models without calling ``init`` in Python.
+    """Let pydantic create nested models without calling ``init`` in Python.
 
-    It takes any ``__init__`` but its own for one that does more than to validate.
+    It takes any ``__init__`` but its own for one that does more than validate.
     """
     init.__pydantic_base_init__ = True  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
-"""Fields that constructors take no value for, wherever they stand in a value.
+"""Fields that constructors accept no value for, anywhere in a value.
 
-No file has them: whoever reads one gets what the constructor makes.
+Files do not store them: a reader gets what the constructor creates.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from .remembered import remembered
 
 @dataclass(frozen=True, slots=True)
 class RemadeField:
-    """A field that a constructor fills, and the struct in a value that has it."""
+    """A field that the constructor fills, and the struct that has it."""
 
     path: str
     struct: object
@@ -32,10 +32,10 @@ def remade_fields_in(
     path: str = "",
     read: Callable[[object, str], object] = _attribute,
 ) -> Iterator[RemadeField]:
-    """Yield those of all structs in ``value``, which stands at ``path``.
+    """Yield the fields of all structs in ``value``, which is at ``path``.
 
-    ``read`` gives the attributes of structs. Fields whose names begin with ``_`` are
-    left out, since they are the class's own affair.
+    ``read`` returns the attributes of a struct. Fields whose names begin with ``_`` are
+    left out, since they are internal to the class.
     """
     if isinstance(value, Mapping):
         for key, item in cast("Mapping[object, object]", value).items():
@@ -48,7 +48,7 @@ def remade_fields_in(
         for field in _remade_fields(cls):
             yield RemadeField(child(path, field.name), value, field)
         for part in stored_fields(cls):
-            # A history of a million numbers has no struct to look for.
+            # A history of a million numbers contains no struct, so it is skipped.
             if may_hold_structs(part.annotation):
                 item = read(value, part.attribute)
                 yield from remade_fields_in(item, child(path, part.name), read)

@@ -1,4 +1,4 @@
-"""What is remembered of classes: of as many as a program has, and of no more."""
+"""A cache of facts about classes, limited in size."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,13 +7,13 @@ from typing import TypeVar
 F = TypeVar("F", bound=Callable[..., object])
 
 _MOST = 4096
-"""Classes that are remembered: a notebook that defines one again and again forgets."""
+"""Cached classes; a notebook that redefines a class again and again drops old ones."""
 
 
 def remembered(find: F) -> F:
-    """Make ``find`` remember what it returned for a class, or a type of fields.
+    """Cache what ``find`` returns for a class, or a type of a field.
 
-    A class refers to itself in what is found of it, so that no weak reference would
-    let go of it: the one that was longest not asked for is forgotten.
+    The result refers to the class, so that a weak reference would never release it;
+    instead the least recently used entry is dropped.
     """
     return lru_cache(maxsize=_MOST)(find)  # type: ignore[return-value]  # its arguments are hashable

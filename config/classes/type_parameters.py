@@ -1,6 +1,6 @@
-"""Types with parameters: ``Box[int]`` of a class, and ``Pairs[int]`` of an alias.
+"""Generic types: ``Box[int]`` of a class, and ``Pairs[int]`` of an alias.
 
-An alias is one of typing.TypeAliasType, which is what ``type Pairs[T] = ...`` makes.
+An alias is a typing.TypeAliasType, which ``type Pairs[T] = ...`` creates.
 """
 
 import sys
@@ -13,7 +13,7 @@ from .remembered import remembered
 
 
 def aliased_type(annotation: Any) -> object | None:
-    """Return what an alias stands for, its parameters put in; None of what is none."""
+    """Return the value of an alias, its parameters replaced; None for other hints."""
     if _is_alias(annotation):
         return _value_of(annotation)
     alias: Any = get_origin(annotation)
@@ -25,13 +25,13 @@ def aliased_type(annotation: Any) -> object | None:
 
 
 def parameter_values(annotation: object) -> dict[object, object]:
-    """Return what the type variables of a class stand for, as of ``Box[int]``."""
+    """Return the values of the type variables of a class, as in ``Box[int]``."""
     names = getattr(get_origin(annotation), "__parameters__", ())
     return dict(zip(names, get_args(annotation), strict=False))
 
 
 def with_parameters(hint: Any, values: Mapping[Any, object]) -> Any:
-    """Return ``hint`` with ``values`` in the place of the type variables they name."""
+    """Return ``hint`` with its type variables replaced by ``values``."""
     if isinstance(hint, typing.TypeVar):
         return values.get(hint, hint)
     free = variables_in(hint)
@@ -41,7 +41,7 @@ def with_parameters(hint: Any, values: Mapping[Any, object]) -> Any:
 
 
 def variables_in(hint: object) -> tuple[Any, ...]:
-    """Return the type variables that ``hint`` has, each once."""
+    """Return the type variables in ``hint``, each once."""
     if isinstance(hint, typing.TypeVar):
         return (hint,)
     return () if isinstance(hint, type) else getattr(hint, "__parameters__", ())
@@ -53,7 +53,7 @@ def _is_alias(annotation: object) -> bool:
 
 @remembered
 def _value_of(alias: Any) -> object:
-    """Return what an alias stands for, texts in it resolved where they can be."""
+    """Return the value of an alias; strings in it are resolved where possible."""
     value = alias.__value__
     scope = vars(sys.modules.get(alias.__module__, typing))
     holder = type("Holder", (), {"__annotations__": {"value": value}})
@@ -62,7 +62,7 @@ def _value_of(alias: Any) -> object:
         hints = typing.get_type_hints(
             holder, globalns=scope, localns=scope_of_alias, include_extras=True
         )
-    except Exception as error:  # pydantic says which name is not there
+    except Exception as error:  # pydantic reports which name does not exist
         raise_of_signal(error)
         return value
     return hints["value"]

@@ -1,4 +1,4 @@
-"""Which class of a union a raw struct is meant for."""
+"""Decides which class of a union a raw struct is an instance of."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,45 +23,45 @@ from .fields import (
 
 
 def struct_for(annotation: object, tree: object) -> type | None:
-    """Return the class that ``tree`` is meant for, None if it is not a struct.
+    """Return the class that ``tree`` is an instance of, None if it is not a struct.
 
-    Among several: the one with the struct's name, else the one whose ``Literal``
-    fields say so, else the one that knows most of its fields, the first of such.
+    Among several: the one with the struct's name, else the one whose ``Literal`` fields
+    match, else the first of those that have most of its fields.
     """
     return next(iter(structs_for(annotation, tree)), None)
 
 
 def structs_for(annotation: object, tree: object) -> list[type]:
-    """Return the classes that ``tree`` may be meant for, in the order of the union.
+    """Return the classes that ``tree`` may be an instance of, in the union's order.
 
-    They are several where only the values tell, as of ``Box[str] | Box[int]``.
+    There are several where only the values decide, as for ``Box[str] | Box[int]``.
     """
     structs = structs_in(annotation)
     if not structs or not (isinstance(tree, dict | Ident) or tree == ()):
         return []
     candidates = candidates_for(structs, tree)
-    # Without fields the name is all that it says, so it has to be right.
+    # A struct without fields has only its name, so the name must match.
     return candidates if isinstance(tree, Ident) else _most_alike(candidates, tree)
 
 
 def candidates_for(structs: list[type], tree: object) -> list[type]:
-    """Return those of ``structs`` that ``tree`` names; all of them if it names none.
+    """Return the classes among ``structs`` that ``tree`` names, all if it has no name.
 
-    A bare word that is the name of none is not meant for any.
+    A bare word that is the name of none of them is not an instance of any.
     """
     namesakes = _namesakes(structs, tree)
     return namesakes if isinstance(tree, Ident) else namesakes or structs
 
 
 def most_alike(trees: Mapping[type, dict[str, Any]]) -> list[type]:
-    """Return the classes that know most of their trees' fields, in order."""
+    """Return the classes that have most of their trees' fields, in order."""
     likeness = {cls: _likeness(cls, tree) for cls, tree in trees.items()}
     most = max(likeness.values())
     return [cls for cls, like in likeness.items() if like == most]
 
 
 def name_problem(annotation: object, tree: object, path: str) -> Problem | None:
-    """Return the problem of a struct that is named as no class of its place is."""
+    """Return the problem of a struct whose name is not that of an allowed class."""
     name = tree.name if isinstance(tree, NamedStruct) else ""
     structs = structs_in(annotation)
     if not name or not structs or _namesakes(structs, tree):
@@ -76,7 +76,7 @@ def name_problem(annotation: object, tree: object, path: str) -> Problem | None:
 
 
 def name_problems(annotation: object, tree: object, path: str) -> Iterator[Problem]:
-    """Yield the problem of each struct in ``tree`` that is named as no class is."""
+    """Yield the problem of each struct in ``tree`` whose name is not allowed."""
     if not (is_dict(tree) or is_items(tree)):
         return
     problem = name_problem(annotation, tree, path)
@@ -95,14 +95,15 @@ def name_problems(annotation: object, tree: object, path: str) -> Iterator[Probl
 
 
 def is_choice(annotation: object) -> bool:
-    """Return whether the annotation leaves open of which class a struct is."""
+    """Return whether the annotation does not determine the class of a struct."""
     return len(structs_in(annotation)) > 1
 
 
 def check_declared_classes(annotation: object, value: object, path: str) -> None:
-    """Raise ConfigError if an object in ``value`` is of a class that is not declared.
+    """Raise ConfigError if an object in ``value`` is of an undeclared class.
 
-    A subclass's instance stands well in a field, but as a tree it is read as the base.
+    An instance of a subclass is valid in a field, but its tree would be read as the
+    base.
     """
     problem = next(_undeclared(annotation, value, path), None)
     if problem is not None:
@@ -149,7 +150,7 @@ def _likeness(cls: type, tree: dict[str, Any]) -> tuple[bool, int, int, int]:
     n_unknown = sum(name not in fields_by_name for name in tree)
     absent = [f for f in fields.values() if not f.names & tree.keys()]
     n_missing = sum(not field.has_default for field in absent)
-    # Of two that both fit, the one that has no more fields than the tree.
+    # If two classes fit, the one without further fields is chosen.
     return tags_agree, -n_unknown, -n_missing, -len(absent)
 
 

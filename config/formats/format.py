@@ -1,4 +1,4 @@
-"""What a text format can do, and which one a file has."""
+"""The interface of text formats, and the choice of a format for a file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from ..spelling import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class ConfigFormat:
-    """A reader and a writer of trees: the file of its name beside this one."""
+    """A reader and a writer of trees, in the module of the same name in this folder."""
 
     name: str
     suffixes: tuple[str, ...]
 
     def read(self, text: str) -> object:
-        """Return the tree of a text; ConfigSyntaxError with line and column."""
+        """Return the tree of a text. ConfigSyntaxError with line and column."""
         return self._module.read(text)
 
     def write(self, tree: object) -> str:
@@ -32,13 +32,13 @@ class ConfigFormat:
 
     @property
     def _module(self) -> Any:
-        # Imported when a file needs it: ruamel.yaml is an extra, and large, and many
-        # programs read no YAML.
+        # Imported when a file needs it, since ruamel.yaml is a large, optional package
+        # and many programs read no YAML.
         return import_module(f".{self.name}", __package__)
 
     @property
     def has_structs(self) -> bool:
-        """Whether trees from it hold `NamedStruct` and `Ident`."""
+        """Whether its trees contain `NamedStruct` and `Ident`."""
         return self.name == "ron"
 
 
@@ -58,9 +58,9 @@ def config_format_named(name: str) -> ConfigFormat:
 
 
 def config_format_of(file: PurePath) -> ConfigFormat:
-    """Return the format that the suffix of ``file`` says.
+    """Return the format of the suffix of ``file``.
 
-    Raises ValueError for a suffix that says none.
+    Raises ValueError for an unknown suffix.
     """
     suffix = file.suffix.lower()
     form = next((f for f in FORMATS if suffix in f.suffixes), None)
@@ -72,7 +72,7 @@ def config_format_of(file: PurePath) -> ConfigFormat:
 
 
 def names_a_config(name: str) -> bool:
-    """Return whether a file of this name is a configuration, as its suffix says."""
+    """Return whether the suffix of this file is that of a configuration."""
     suffix = PurePath(name).suffix.lower()
     return any(suffix in form.suffixes for form in FORMATS)
 

@@ -1,4 +1,4 @@
-"""JSON as a tree: what the standard library makes of it, with duplicate keys refused.
+"""JSON as a tree, read by the standard library, with duplicate keys refused.
 
 ``NaN``, ``Infinity`` and ``-Infinity`` are read and written as Python does.
 """
@@ -27,7 +27,7 @@ from ..tree import (
 
 
 def read(text: str) -> object:
-    """Return the value that ``text`` stands for."""
+    """Return the value of ``text``."""
     try:
         tree = _decoded(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
@@ -45,17 +45,17 @@ def read(text: str) -> object:
         raise error from None
     except ValueError as error:
         raise ConfigSyntaxError(f"a number is too long: {error}") from None
-    # As many brackets as levels at least, so most files need no walk.
+    # Nested levels need as many brackets, so most files are accepted without a walk.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         check_bounds(tree)
     return tree
 
 
 def write(tree: object) -> str:
-    """Return ``tree`` as text; tuples become lists, and keys text.
+    """Return ``tree`` as text; tuples become lists, and keys strings.
 
-    It is what the standard library writes with two spaces of indent, which it does
-    in Python too, only slower.
+    The text equals that of the standard library with an indent of two spaces, which is
+    written by slower Python code.
     """
     text = _text(tree, "", "\n", _quoted)
     try:
@@ -71,23 +71,23 @@ def comment_lines(text: str) -> Sequence[int]:
 
 
 def _decoded(text: str) -> object:
-    """Return the value, from a faster reader where it cannot have lost anything."""
+    """Return the value, from a faster reader if that cannot have dropped anything."""
     try:
         content = text.encode()
-        # Two counts tell that there are colons in strings too, as in "cuda:0".
+        # Two counts are needed, since strings such as "cuda:0" contain colons too.
         if content.count(b'":') == content.count(b":") and _has_short_numbers(content):
             tree = orjson.loads(content)
-            # A key has a colon of its own, so none was dropped if they are as many.
+            # Every key has a colon, so none was dropped if the numbers agree.
             if type(tree) in _CONTAINERS and _n_keys(tree) == content.count(b":"):
                 return tree
     except (UnicodeEncodeError, orjson.JSONDecodeError):
-        # The standard library says where the error is, and it reads NaN.
+        # The standard library reports where the error is, and it reads NaN.
         pass
     return _DECODER.decode(text)
 
 
 def _has_short_numbers(content: bytes) -> bool:
-    """Return whether `finite` would return all numbers of a text as they are."""
+    """Return whether `finite` would return all numbers of a text unchanged."""
     shape = content.translate(_NUMBER_SHAPE)
     return b"0" * 16 not in shape and b"0e" not in shape
 
@@ -96,14 +96,14 @@ _NUMBER_SHAPE = bytes.maketrans(b"123456789.+-E", b"000000000000e")
 
 
 def _n_keys(tree: Any) -> int:
-    """Return how many keys the objects have in ``tree``."""
+    """Return the number of keys in all objects of ``tree``."""
     count, waiting = 0, [tree]
     for container in waiting:
         items = container
         if type(container) is dict:
             count += len(container)
             items = container.values()
-        # Most hold no others, and are looked at in one go.
+        # Most objects contain no others, and are counted in one call.
         if not _CONTAINERS.isdisjoint(map(type, items)):
             waiting += [item for item in items if type(item) in _CONTAINERS]
     return count
@@ -113,7 +113,7 @@ _CONTAINERS = frozenset({dict, list})
 
 
 class _Duplicate(Exception):
-    """A key that an object has twice."""
+    """A duplicate key of an object."""
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -131,7 +131,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=finite)
 
 
 def _place_of_second(text: str, key: str) -> tuple[int | None, int | None]:
-    """Return where the first key is that stands twice, as well as text tells."""
+    """Return the position of the first duplicate key, as well as the text shows it."""
     quoted = json.dumps(key, ensure_ascii=False)
     start = text.find(quoted, text.find(quoted) + 1)
     if start < 0 or text.count(quoted) != 2:

@@ -7,7 +7,7 @@ from ..tree import NamedStruct
 
 
 def read(text: str) -> object:
-    """Return the value that ``text`` stands for."""
+    """Return the value of ``text``."""
     return read_value(text) if text.strip() else NamedStruct()
 
 

@@ -1,6 +1,6 @@
 """YAML 1.2 as a tree, through ruamel.yaml (an extra): ``1e-3`` is a number.
 
-Dates stay text, and tags that would make objects are refused.
+Dates remain strings, and tags that would create objects are refused.
 """
 
 import io
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 MAX_MERGED = 100_000
-"""Values that the merge keys (``<<``) of a file may stand for."""
+"""The number of values that the merge keys (``<<``) of a file may expand to."""
 
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
@@ -27,7 +27,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def read(text: str) -> object:
-    """Return the value that ``text`` stands for, an empty dict for an empty text."""
+    """Return the value of ``text``, an empty dict for an empty text."""
     yaml = _yaml()
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -57,7 +57,7 @@ def write(tree: object) -> str:
 def comment_lines(text: str) -> list[int]:
     """Return the lines, from 1, on which comments of a readable text begin."""
     marks = ((t.start_mark.index, t.end_mark.index) for t in _yaml().scan(text))
-    # What no token covers is space and comments; a text may hold a '#' of its own.
+    # Only spaces and comments are outside of tokens; a string may contain a '#'.
     ends = [(0, 0), *marks, (len(text), len(text))]
     gaps = (
         (end, start) for (_, end), (start, _) in itertools.pairwise(ends) if end < start
@@ -71,7 +71,7 @@ def comment_lines(text: str) -> list[int]:
 
 
 def _yaml() -> "YAML":
-    """Return a reader and writer; each is used for one text only."""
+    """Return a reader and writer, used for one text only."""
     try:
         from ruamel.yaml import YAML
         from ruamel.yaml.constructor import SafeConstructor
@@ -84,8 +84,8 @@ def _yaml() -> "YAML":
         n_merged = 0
 
         def flatten_mapping(self, node: Any) -> object:
-            # A level of merges multiplies what is below it, so it is counted once
-            # that is merged, and before it is made itself.
+            # Each level of merges multiplies the values below it, so a mapping is
+            # counted after its own merges, and before it is constructed.
             for merged in _merge_sources(node):
                 self.flatten_mapping(merged)
                 self.n_merged += len(merged.value)
@@ -114,16 +114,16 @@ def _yaml() -> "YAML":
 
 
 def _merge_sources(node: Any) -> list[Any]:
-    """Return the mappings that the merge keys of ``node`` name, as often as they do."""
+    """Return the mappings that the merge keys of ``node`` name, with repetitions."""
     values = [value for key, value in node.value if key.tag == _MERGE]
     groups = [value.value if value.id == "sequence" else [value] for value in values]
     return [mapping for group in groups for mapping in group if mapping.id == "mapping"]
 
 
 def _with_pairs(constructor: Any, node: Any) -> str:
-    """Return a text in which the two halves of a character are that character.
+    """Return a text in which surrogate pairs are replaced by their characters.
 
-    JSON, which is YAML too, escapes an emoji as two.
+    JSON, which is YAML too, escapes an emoji as two surrogates.
     """
     text = str(constructor.construct_scalar(node))
     return _PAIR.sub(lambda match: _one_character(match[0]), text)
@@ -149,7 +149,7 @@ def _as_text(constructor: Any, node: object) -> str:
 
 
 def _quoted_if_odd(representer: Any, text: str) -> object:
-    # In single quotes the writer lets U+0085 be folded to a space.
+    # The writer would let U+0085 be folded to a space in single quotes.
     style = None if text.isprintable() else '"'
     if style is None and _is_value_in_older_yaml(text):
         style = "'"
@@ -157,13 +157,13 @@ def _quoted_if_odd(representer: Any, text: str) -> object:
 
 
 def _is_value_in_older_yaml(text: str) -> bool:
-    """Return whether YAML 1.1, which Hydra and PyYAML read, has another value for it.
+    """Return whether YAML 1.1, read by Hydra and PyYAML, has another value for it.
 
-    There ``no`` is false, and ``1:30`` a number in sixties.
+    There ``no`` is false, and ``1:30`` is a sexagesimal number.
     """
     from ruamel.yaml.resolver import implicit_resolvers
 
-    # The letters y and n are booleans to the text of YAML 1.1, and to no such reader.
+    # The specification of YAML 1.1 reads y and n as booleans, but no such reader does.
     if len(text) > _MOST_OF_A_SCALAR or text in ("y", "Y", "n", "N"):
         return False
     rows = (row for row in implicit_resolvers if (1, 1) in row[0])
@@ -171,7 +171,7 @@ def _is_value_in_older_yaml(text: str) -> bool:
 
 
 _MOST_OF_A_SCALAR = 1000
-"""Characters; the patterns of dates and numbers in sixties look at each."""
+"""Length limit in characters; the patterns of dates and such numbers scan each."""
 
 
 def _syntax_error(error: Any) -> ConfigSyntaxError:

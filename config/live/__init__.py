@@ -1,1 +1,1 @@
-"""What a person changes in the config of a run that goes on."""
+"""Edits of the config of a run in progress."""

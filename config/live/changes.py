@@ -1,4 +1,4 @@
-"""What is different between two configs, path by path, and whether it may be."""
+"""The differences between two configs, by path, and whether they are allowed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,24 +27,24 @@ from ..versioned import config_version_of, is_versioned
 C = TypeVar("C")
 
 _MOST_SHOWN = 60
-"""Characters of a value in a message."""
+"""Maximal length of a value in a message, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Another value at one path of a config."""
+    """A changed value at one path of a config."""
 
     path: str
-    """The field, as overrides call it."""
+    """The field, as overrides name it."""
 
     before: str
-    """The value that was in force, as RON; the text of a schedule if one was."""
+    """The old value as RON; the text of the schedule if it followed one."""
 
     after: str
-    """The value that takes its place, as RON."""
+    """The new value as RON."""
 
     note: str = ""
-    """What it means for a schedule, empty if there was and is none."""
+    """What the change means for a schedule; empty if neither value is one."""
 
     def __str__(self) -> str:
         note = f" ({self.note})" if self.note else ""
@@ -52,10 +52,10 @@ class Change:
 
 
 def changes_between(before: object, after: object) -> list[Change]:
-    """Return what ``after``, a config of the same class, has that ``before`` has not.
+    """Return the differences of ``after`` from ``before``, a config of the same class.
 
     Numbers that follow a schedule are compared by its text. Raises ConfigError, with
-    every path, for what differs in a field that may not be edited.
+    every path, for differences in fields that may not be edited.
     """
     differences = [*_differences(before, after, type(before), "", False)]
     refused = [(path, a) for path, a, _, is_marked in differences if not is_marked]
@@ -66,10 +66,10 @@ def changes_between(before: object, after: object) -> list[Change]:
 
 
 def apply_changes(config: C, changes: Iterable[Change], ctx: Ctx | None = None) -> C:
-    """Return a copy of ``config`` with ``changes`` made, checked as a file is.
+    """Return a copy of ``config`` with ``changes`` applied, validated as a file is.
 
-    ``ctx`` is what `Serializable.deserialize` gets. Raises ConfigError, with its path,
-    for one that does not fit.
+    ``ctx`` is passed to `Serializable.deserialize`. Raises ConfigError, with its path,
+    for a value that does not fit.
     """
     tree = encode(config)
     for change in changes:
@@ -78,20 +78,20 @@ def apply_changes(config: C, changes: Iterable[Change], ctx: Ctx | None = None) 
 
 
 def marked_values(config: object) -> dict[str, str]:
-    """Return what stands in the marked fields of ``config``, as RON, by path.
+    """Return the values of the marked fields of ``config``, as RON, by path.
 
-    Of a struct or a dict in such a field each item has a path of its own.
+    Each item of a struct or dict in such a field has a path of its own.
     """
     return dict(_marked_values(config, type(config), "", False))
 
 
 def values_within(path: str, text: str) -> dict[str, str]:
-    """Return the RON ``text`` of what stands at ``path`` as `marked_values` does."""
+    """Return the value at ``path`` as the RON text that `marked_values` returns."""
     return dict(_leaves(path, read(text)))
 
 
 def unwritten_fields(config: object, tree: object) -> Iterator[str]:
-    """Yield the paths of fields of ``config`` that the file ``tree`` leaves out."""
+    """Yield the paths of fields of ``config`` that the file ``tree`` omits."""
     for path, struct, names in _written_structs(config, tree, ""):
         for field in stored_fields(type(struct)):
             if not field.names & names.keys():
@@ -99,9 +99,9 @@ def unwritten_fields(config: object, tree: object) -> Iterator[str]:
 
 
 def is_of_now(config: object, tree: object) -> bool:
-    """Return whether the file ``tree`` says all of ``config`` as it is dumped today.
+    """Return whether the file ``tree`` contains all of ``config`` as it is dumped now.
 
-    One of an older version is read, but by other names, and of other values.
+    A file of an older version is readable, but has other names and other values.
     """
     return not any(unwritten_fields(config, tree)) and all(
         names.get("version", 0) == (config_version_of(type(struct)) or 0)
@@ -111,7 +111,7 @@ def is_of_now(config: object, tree: object) -> bool:
 
 
 def has_place(config: object, path: str) -> bool:
-    """Return whether something stands at ``path`` in ``config``."""
+    """Return whether ``config`` has a value at ``path``."""
     try:
         _tree_at(encode(config), path)
     except (LookupError, ConfigError):
@@ -120,7 +120,7 @@ def has_place(config: object, path: str) -> bool:
 
 
 def with_values_of(config: C, edited: C, paths: Iterable[str], ctx: Ctx | None) -> C:
-    """Return ``config`` with what ``edited`` has at ``paths``, where that fits."""
+    """Return ``config`` with the values of ``edited`` at ``paths``, where they fit."""
     tree = encode(edited)
     for path in paths:
         with suppress(ConfigError, LookupError):
@@ -131,7 +131,7 @@ def with_values_of(config: C, edited: C, paths: Iterable[str], ctx: Ctx | None) 
 
 
 def _tree_at(tree: Any, path: str) -> Any:
-    """Return what stands at ``path``. LookupError for nothing."""
+    """Return the value at ``path``. LookupError if there is none."""
     for name in parts(path):
         tree = tree[key_in(tree, name)]
     return tree
@@ -140,7 +140,7 @@ def _tree_at(tree: Any, path: str) -> Any:
 def _written_structs(
     config: object, tree: object, path: str
 ) -> Iterator[tuple[str, object, dict[Any, Any]]]:
-    """Yield the structs in ``config`` that ``tree`` has, with what it says of them."""
+    """Yield the structs in ``config`` that ``tree`` has, each with its subtree."""
     if is_struct_value(config) and (is_dict(tree) or tree == ()):
         names = tree if is_dict(tree) else {}
         yield path, config, names
@@ -149,7 +149,7 @@ def _written_structs(
                 value = getattr(config, field.attribute)
                 yield from _written_structs(value, names[name], child(path, field.name))
     elif is_mapping_value(config) and is_dict(tree):
-        # All keys are texts in JSON.
+        # All keys are strings in JSON.
         items = {str(key): item for key, item in tree.items()}
         for key, value in config.items():
             name = encoded_key(key, path)
@@ -238,13 +238,13 @@ def _has_same_items(before: Any, after: Any) -> bool:
 def _has_paths(items: Mapping[Any, object]) -> bool:
     """Return whether each key of a dict has a path of its own.
 
-    Of 1 and "1" it is one, and so it is of None and "None".
+    The keys 1 and "1" share a path, and so do None and "None".
     """
     return len({str(encoded_key(key, "")) for key in items}) == len(items)
 
 
 def _typed_key(key: object) -> object:
-    """Return what a key is known by: True is the number 1 to Python."""
+    """Return the identity of a key, since True equals the number 1 in Python."""
     return type(key), key
 
 
@@ -293,9 +293,10 @@ def with_change(
     key_of: Callable[[Any, str], Any],
     change: Callable[[Any], object],
 ) -> Any:
-    """Return ``tree`` with what ``change`` makes of the value that ``names`` lead to.
+    """Return ``tree`` with ``change`` applied to the value that ``names`` lead to.
 
-    Dicts and lists are changed, tuples replaced. ``key_of`` finds a name among items.
+    Dicts and lists are changed in place, tuples replaced. ``key_of`` finds a name among
+    the items.
     """
     if not names:
         return change(tree)
@@ -315,7 +316,7 @@ def _key(container: Any, name: str, path: str) -> Any:
 
 
 def key_in(container: object, name: str) -> Any:
-    """Return the key of a dict, or the number of an item, that a path calls ``name``.
+    """Return the dict key, or the item's index, that a path calls ``name``.
 
     LookupError if there is none.
     """

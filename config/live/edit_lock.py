@@ -1,4 +1,4 @@
-"""One writer at a time for the config of a run, whoever the writers are."""
+"""A lock that lets only one writer at a time change the config of a run."""
 
 import os
 import time
@@ -12,16 +12,16 @@ from ..storage.scratch import lock, unlock
 from .history import HISTORY
 
 _PAUSE = 0.005
-"""Seconds between two tries: flock itself either does not wait, or without an end."""
+"""Seconds between attempts: flock either does not wait, or waits without a limit."""
 
 
 @contextmanager
 def edit_lock(folder: Path, *, wait_seconds: float) -> Generator[bool]:
-    """Let nobody else who asks write the config in ``folder`` during the block.
+    """Keep others that ask for the lock from writing the config in ``folder``.
 
-    False if another writer has not come to an end after ``wait_seconds``. Where there
-    is nothing to lock, on a file system without locks, say, it is as if nobody else
-    wrote: there, and against an editor, which asks nobody, the last writer wins.
+    Yields False if another writer has not finished after ``wait_seconds``. Without a
+    lock file, for instance on a file system without locks, writers do not exclude each
+    other: there, and against an editor, which takes no lock, the last writer wins.
     """
     opened = _lock_place(folder)
     if opened is None:
@@ -33,15 +33,17 @@ def edit_lock(folder: Path, *, wait_seconds: float) -> Generator[bool]:
             time.sleep(_PAUSE)
         yield is_ours
     finally:
-        # A process that was forked meanwhile has it open too: closing is not enough.
+        # A process forked in the meantime has the file open too, so closing is not
+        # enough.
         unlock(opened)
         opened.close()
 
 
 def _lock_place(folder: Path) -> Descriptor | None:
-    """Return what all writers lock: the history, which no writer ever replaces."""
+    """Return the file that all writers lock: the history, which is never replaced."""
     for flags in (os.O_RDWR, os.O_RDONLY):
-        # Locks of a network are for those who may write; others need not.
+        # Locks on network file systems need write access; processes without it need no
+        # lock.
         with suppressed(OSError):
             return Descriptor(str(folder / HISTORY), flags | os.O_NONBLOCK)
     with suppressed(OSError):

@@ -1,4 +1,4 @@
-"""What was edited while a run went on: a line for each edit, in the run's folder."""
+"""The edits made during a run: one line for each, in a file in the run's folder."""
 
 import json
 import os
@@ -17,50 +17,50 @@ from ..versioned import current_path, path_since, versions_in
 from .changes import Change, has_place
 
 HISTORY = "edits.jsonl"
-"""The file, at the top of the run's folder and in each of its checkpoints."""
+"""The file's name, at the top of the run's folder and in each of its checkpoints."""
 
 _MOST_BYTES = 1 << 30
-"""Of a history that is read; a person makes no more edits."""
+"""Maximal size of a history that is read, in bytes; no person makes more edits."""
 
 Verdict = Literal["begun", "applied", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """One thing that happened to the config of a run."""
+    """An event in the history of a run's config."""
 
     id: int
-    """Counts from 1 on; no two of a run have one."""
+    """Starts at 1, and is unique within a run."""
 
     verdict: Verdict
-    """What came of it; ``begun`` where a run began or went on."""
+    """The outcome; ``begun`` where a run started or resumed."""
 
     step: int
     """The number of the state at which it happened."""
 
     time: str
-    """When, as ISO 8601 in UTC."""
+    """The time, as ISO 8601 in UTC."""
 
     by: str = ""
-    """What changed the config: the name of the file, or the command."""
+    """The source of the change: the name of the file, or the command."""
 
     changes: tuple[Change, ...] = ()
-    """What is otherwise since; of a refused edit nothing."""
+    """The changed values; none for a refused edit."""
 
     problem: str = ""
-    """Why it was refused."""
+    """The reason for a refusal."""
 
     overrides: tuple[str, ...] = ()
-    """Those that a run was begun with."""
+    """The overrides that a run was started with."""
 
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Of the classes of the config, by name, where a run began or went on.
+    """The versions of the config's classes, by name, where a run started or resumed.
 
-    The edits after it are in their words. Empty: nobody knows.
+    The edits after it use the names of these versions. Empty if they are unknown.
     """
 
     drops: tuple[int, ...] = ()
-    """Edits that lay ahead of a resumed run, and that this one takes the place of."""
+    """Numbers of edits ahead of the resumed state, which this edit replaces."""
 
     def __str__(self) -> str:
         content = "; ".join(map(str, self.changes)) or self.problem
@@ -73,19 +73,19 @@ class EditHistory:
     """The edits of one run, in the order in which they happened."""
 
     file: Path | None
-    """Where they are kept; None: in memory alone."""
+    """The file that holds them; None if they are only in memory."""
 
     edits: list[Edit] = field(default_factory=list[Edit])
-    """Those that happened up to the state of now."""
+    """The edits up to the current state."""
 
     last_id: int = 0
-    """Of all edits in the file, also those that lie ahead of the state."""
+    """The highest number of all edits in the file, those ahead included."""
 
     unwritten: list[Edit] = field(default_factory=list[Edit])
-    """Those that the file lacks, since the disk took nothing."""
+    """Edits that could not be written to the file, for instance on a full disk."""
 
     def add(self, verdict: Verdict, step: int, **facts: Any) -> Edit:
-        """Note an edit of this moment. OSError if it cannot be written: it is noted."""
+        """Record an edit made now. OSError if it was recorded but cannot be written."""
         self.last_id += 1
         now = datetime.now(UTC).isoformat(timespec="seconds")
         edit = Edit(id=self.last_id, verdict=verdict, step=step, time=now, **facts)
@@ -98,15 +98,15 @@ class EditHistory:
 
 
 def write_history(file: Path, edits: Sequence[Edit]) -> None:
-    """Write ``edits`` to a file of their own."""
+    """Write ``edits`` to a separate file."""
     write_file(file, b"".join(map(_line, edits)))
 
 
 def read_history(file: Path) -> list[Edit]:
-    """Return the edits in ``file``, none if there is no file.
+    """Return the edits in ``file``, none if the file does not exist.
 
-    OSError for what is not a file, or cannot be read: edits would be lost if a run went
-    on without them.
+    OSError if it cannot be read or is not a file, since a run that continued without
+    its edits would lose them.
     """
     try:
         return edits_in(read_file(file, _MOST_BYTES))
@@ -117,19 +117,19 @@ def read_history(file: Path) -> list[Edit]:
 def edits_in(data: bytes | bytearray) -> list[Edit]:
     """Return the edits in the bytes of a history.
 
-    A line that a kill cut off, or that a hand damaged, is left out.
+    A line that is incomplete after a kill, or damaged by hand, is skipped.
     """
     text = data.decode(errors="replace")
-    # `splitlines` ends a line at U+2028 too, which a value may have.
+    # `splitlines` also splits at U+2028, which a value may contain.
     lines = text.split("\n")
     return [edit for line in lines if (edit := edit_of_line(line)) is not None]
 
 
 def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
-    """Return those that were applied after the state of ``past``, and still hold.
+    """Return the edits applied after the state of ``past`` that are still in force.
 
-    A run that goes on from a checkpoint meets them again at the same steps. An edit
-    may take the place of those before it, and a new override that of single changes.
+    A run resumed from a checkpoint applies them again at the same steps. An edit may
+    replace earlier ones, and a new override replaces single changes.
     """
     all_edits = [*edits]
     ids = {edit.id for edit in past}
@@ -149,11 +149,12 @@ def edits_ahead(edits: Iterable[Edit], past: Iterable[Edit]) -> list[Edit]:
 
 
 def edits_of_now(cls: type, edits: Iterable[Edit], config: object = None) -> list[Edit]:
-    """Return ``edits`` in the words of ``cls``, the class of configs of now.
+    """Return ``edits`` in terms of ``cls``, the current class of the config.
 
-    Each change, and each override, is at the path that rules have given it since. What
-    they removed, or computed anew, is at a path that the class lacks, and is refused
-    where it is met. ``config`` helps where nobody noted the versions of then.
+    Each change and each override moves to the path that upgrade rules have given it
+    since. If they removed its field, or compute it, its path does not exist in the
+    class, and it is refused when it is due. ``config`` helps where the versions at that
+    time are unknown.
     """
     versions_now, versions = versions_in(cls), dict[str, int]()
     carried: list[Edit] = []
@@ -182,7 +183,7 @@ def _path_of_now(
     try:
         names = parts(path)
     except ValueError:
-        return path  # no path, which is refused where it is met
+        return path  # not a path, which is refused when the edit is due
     if versions:
         new_names = path_since(cls, names, versions)
         if new_names is not None:
@@ -202,7 +203,7 @@ def _override_of_now(text: str, now: Callable[[str], str]) -> str:
 
 
 def last_overrides(edits: Iterable[Edit]) -> tuple[str, ...]:
-    """Return those that the run was begun with the last time."""
+    """Return the overrides that the run was last started with."""
     begun = [edit.overrides for edit in edits if edit.verdict == "begun"]
     return begun[-1] if begun else ()
 
@@ -210,7 +211,7 @@ def last_overrides(edits: Iterable[Edit]) -> tuple[str, ...]:
 def standing_overrides(overrides: Iterable[str], past: Iterable[Edit]) -> list[str]:
     """Return ``overrides`` without those that the run had, and that were edited since.
 
-    The same words start a run that was killed again, and must not undo its edits.
+    The same command line restarts a killed run, and must not undo its edits.
     """
     is_edited: dict[_Meaning, bool] = {}
     for edit in past:
@@ -225,7 +226,7 @@ def standing_overrides(overrides: Iterable[str], past: Iterable[Edit]) -> list[s
 
 
 _Meaning = tuple[tuple[str, ...], str]
-"""What an override is about, however its path is written, and the text of its value."""
+"""The field of an override, however its path is written, and the text of its value."""
 
 
 def _meaning(text: str) -> _Meaning:
@@ -243,7 +244,7 @@ def _without(paths: Iterable[tuple[str, ...]], edit: Edit) -> Edit:
 
 
 def _path(text: str) -> tuple[str, ...]:
-    """Return the names on the way to what an override, or a change, is about."""
+    """Return the names along the path of an override, or of a change."""
     try:
         return parts(split_override(text)[0])
     except ValueError:
@@ -251,18 +252,18 @@ def _path(text: str) -> tuple[str, ...]:
 
 
 def _overlap(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
-    """Return whether one of two places lies in the other."""
+    """Return whether one of two paths is inside the other."""
     n_common = min(len(a), len(b))
     return n_common > 0 and a[:n_common] == b[:n_common]
 
 
 def append_lines(file: Path, lines: Iterable[bytes]) -> None:
-    """Append whole lines, and have them on the disk before this returns."""
+    """Append whole lines, and flush them to the disk before returning."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     fd = os.open(file, flags, 0o666)
     try:
         size = os.fstat(fd).st_size
-        # A line that a kill cut off must not swallow this one.
+        # A line that a kill left unfinished must not absorb this one.
         is_cut = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
         write_all(fd, (b"\n" if is_cut else b"") + b"".join(lines))
         os.fsync(fd)
@@ -271,19 +272,19 @@ def append_lines(file: Path, lines: Iterable[bytes]) -> None:
 
 
 def edit_line(edit: Edit) -> str:
-    """Return an edit as one line of JSON, without its end."""
+    """Return an edit as one line of JSON, without a line break."""
     facts = {name: value for name, value in asdict(edit).items() if value}
     return json.dumps(facts, ensure_ascii=False)
 
 
 def _line(edit: Edit) -> bytes:
     text = edit_line(edit) + "\n"
-    # Half a surrogate pair, as a name of a file may have it, becomes JSON's escape.
+    # Half of a surrogate pair, possible in file names, is written as an escape of JSON.
     return text.encode(errors="backslashreplace")
 
 
 def edit_of_line(line: str) -> Edit | None:
-    """Return the edit that `edit_line` wrote, None for another text."""
+    """Return the edit that `edit_line` wrote, None for any other text."""
     try:
         facts: Any = json.loads(line)
         return _checked(facts) if isinstance(facts, Mapping) else None
@@ -292,7 +293,7 @@ def edit_of_line(line: str) -> Edit | None:
 
 
 def _checked(facts: Any) -> Edit:
-    """Return the edit in a line. Raises TypeError or ValueError for another line."""
+    """Return the edit in a line. Raises TypeError or ValueError for any other line."""
     texts = {n: facts.get(n, "") for n in ("time", "by", "problem")}
     edit = Edit(
         id=facts["id"],

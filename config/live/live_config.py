@@ -1,4 +1,4 @@
-"""The config of a run that goes on, and the file at the top of its folder."""
+"""The config of a run in progress, and its file at the top of the run's folder."""
 
 import logging
 import os
@@ -42,15 +42,15 @@ from .request_note import RequestNote
 C = TypeVar("C")
 
 NAME = "config"
-"""Of the file at the top of a run's folder, before its suffix."""
+"""Stem of the file at the top of a run's folder."""
 
 SUFFIXES = (".ron", ".yaml", ".yml", ".json")
 
 REFUSED = ".refused"
-"""What is added to the file's name where it says why an edit was refused."""
+"""Suffix of the file that explains why an edit was refused."""
 
 _MOST_SECONDS = 5.0
-"""How long a run that begins waits for a command that writes the file."""
+"""Seconds that a starting run waits for a command that is writing the file."""
 
 LOG = logging.getLogger("burnish.edits")
 """The run's log of edits: applied ones at INFO, refused ones at WARNING."""
@@ -58,24 +58,24 @@ LOG = logging.getLogger("burnish.edits")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """An edit that fits the config, and is to be made at this step."""
+    """A valid edit of the config, to be applied at this step."""
 
     changes: tuple[Change, ...]
     by: str
     text: str = ""
-    """The whole file that says so, empty where none does."""
+    """The whole file that requests it, empty if it is not from the file."""
     replayed: Edit | None = None
-    """The edit of the past that a resumed run meets again."""
+    """The past edit that a resumed run applies again."""
 
 
 class LiveConfig(Generic[C]):
     """A config that follows its file; one process of a run has it.
 
-    ``config`` is what is in force, and ``ctx`` what its `Serializable` fields are made
-    with. `look` says what is to change, and whoever made the change says so with
-    `accept` or `refuse`. No file makes any of them raise. ``stored`` is what was in
-    force at this state before, where that was another one: the file then says what the
-    run left behind, and is no person's wish.
+    ``config`` is in force, and ``ctx`` is passed to its `Serializable` fields. `look`
+    returns what is to change, and the caller reports by `accept` or `refuse` whether it
+    was applied. The content of the file never makes any of them raise. ``stored`` is
+    what was in force at this state earlier, if that differed: then the file holds what
+    the run left behind, and is not a request of a user.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class LiveConfig(Generic[C]):
         ctx: Ctx | None = None,
     ) -> None:
         self.config, self._ctx = config, ctx
-        # One that is named is in force, whatever else lies in the folder.
+        # A config file that is named explicitly is in force, whatever else is in the
+        # folder.
         start_file = file or config_file(folder)
         self._file = LiveFile(start_file or folder / f"{NAME}{suffix}")
         edits = edits_of_now(type(config), read_history(folder / HISTORY), config)
@@ -119,9 +120,10 @@ class LiveConfig(Generic[C]):
         return self._file.file
 
     def look(self, step: Callable[[], int]) -> Proposal | None:
-        """Return what is to change now, None for nothing.
+        """Return what is to change now, None if nothing is.
 
-        ``step`` tells the number of the state, and is not asked while nothing changes.
+        ``step`` returns the number of the state, and is called only if something
+        changes.
         """
         if self._ahead and self._ahead[0].step <= step():
             edit = self._ahead[0]
@@ -138,13 +140,13 @@ class LiveConfig(Generic[C]):
         return None
 
     def look_again(self) -> None:
-        """Have the next `look` return what this one did: nothing came of it."""
+        """Make the next `look` return the same edit again, since it was not applied."""
         self._file.look_again()
 
     def accept(
         self, step: int, proposal: Proposal, config: C, transaction: Transaction
     ) -> Edit:
-        """Note that ``config`` is in force from now on; return what was noted."""
+        """Record that ``config`` is now in force, and return the history's new edit."""
         before = self.config, self._ahead
 
         def put_back() -> None:
@@ -169,7 +171,7 @@ class LiveConfig(Generic[C]):
         return edit
 
     def refuse(self, step: int, problem: str, proposal: Proposal) -> None:
-        """Say in the log, in the history and beside the file why nothing is changed."""
+        """Report in the log, the history and a file why the edit was refused."""
         drops: tuple[int, ...] = ()
         if proposal.replayed is not None:
             self._ahead.remove(proposal.replayed)
@@ -203,12 +205,12 @@ class LiveConfig(Generic[C]):
             return None
 
     def _proposal(self, tree: Any, text: str) -> Proposal | None:
-        """Return what the file changes. Raises ConfigError for what it may not."""
+        """Return the changes in the file. ConfigError for one that is not allowed."""
         config = build(type(self.config), tree, ctx=self._ctx)
         missing = [*unwritten_fields(config, upgrade(type(self.config), tree))]
         if missing:
             raise ConfigError("", [_missing(missing)])
-        # A file that says what the edits ahead will bring is as this run left it.
+        # A file that already has the values of the edits ahead is as this run left it.
         if self._ahead and not _differ(self._final(self._ahead), config):
             return None
         changes = changes_between(self.config, config)
@@ -218,9 +220,9 @@ class LiveConfig(Generic[C]):
         return Proposal(changes=tuple(changes), by=self._authors(text), text=text)
 
     def _begin(self, left_behind: C, final: C) -> None:
-        """Have the file say what will be in force, unless somebody changed it.
+        """Write the values that will be in force to the file, unless it was edited.
 
-        ``left_behind`` is what it said when the run ended.
+        ``left_behind`` is its content when the run ended.
         """
         reading = self._file.read_now()
         if reading.is_gone:
@@ -232,7 +234,7 @@ class LiveConfig(Generic[C]):
             config: C = build(type(self.config), tree, ctx=self._ctx)
             is_current = is_of_now(config, tree)
             config = self._completed(config, tree)
-        except Exception as error:  # users' code, and `look` tells what it raises
+        except Exception as error:  # code of users, whose errors `look` reports
             raise_of_signal(error)
             return
         is_final = not _differ(config, final)
@@ -247,16 +249,16 @@ class LiveConfig(Generic[C]):
             self._write(final)
 
     def _completed(self, config: C, tree: Any) -> C:
-        """Return ``config`` with what is in force where the file ``tree`` is silent.
+        """Return ``config`` with the values in force where the file ``tree`` has none.
 
-        The file is whole by what the class was when it was written: nobody writes it
-        for a run that begins.
+        The file is complete by the class at the time when it was written; it is not
+        rewritten for a run that starts.
         """
         missing = unwritten_fields(config, upgrade(type(config), tree))
         return with_values_of(config, self.config, missing, self._ctx)
 
     def _final(self, ahead: Iterable[Edit]) -> C:
-        """Return the config after edits that lie ahead, but for those that fail."""
+        """Return the config after the edits ahead, without those that fail."""
         return self._after(self.config, ahead)
 
     def _after(self, config: C, edits: Iterable[Edit]) -> C:
@@ -270,7 +272,7 @@ class LiveConfig(Generic[C]):
             return self.history.add(verdict, step, **facts)
         except OSError as error:
             raise_of_signal(error)
-            # The edit is noted, goes into the next checkpoint, and is written later.
+            # The edit is recorded, part of the next checkpoint, and written later.
             LOG.warning("%s: the history could not be written: %s", self.file, error)
             return self.history.edits[-1]
 
@@ -292,18 +294,18 @@ class LiveConfig(Generic[C]):
             LOG.warning("%s could not be written: %s", self.file, error)
 
     def _authors(self, text: str) -> str:
-        """Return what wrote ``text``: a command that says so beside it, or a hand."""
+        """Return the source of ``text``: a command that left a note, or an editor."""
         return RequestNote.beside(self.file).authors(text) or self.file.name
 
     def _remove_notes(self, text: str) -> None:
-        """Remove what is said beside the file, whose ``text`` is in force now."""
+        """Remove the explanation beside the file, whose ``text`` is now in force."""
         self._remove_refusal()
         self._remove_note(text)
 
     def _remove_note(self, text: str) -> None:
-        """Forget who asked for the file's ``text``, which has its answer."""
+        """Remove the note on who asked for ``text``, since that was answered."""
         with edit_lock(self.file.parent, wait_seconds=0) as is_ours:
-            # Who has written the file since has left a note that nobody read yet.
+            # A process that has written the file since has left a new, unread note.
             if is_ours and self._file.read_now().text == text:
                 RequestNote.beside(self.file).remove()
 
@@ -317,7 +319,7 @@ class LiveConfig(Generic[C]):
 
 
 def config_file(folder: Path) -> Path | None:
-    """Return the config at the top of a run's folder, None if there is none.
+    """Return the config file at the top of a run's folder, None if there is none.
 
     Raises ConfigError if there are two, since only one can be in force.
     """
@@ -331,7 +333,7 @@ def config_file(folder: Path) -> Path | None:
 
 
 def config_suffix(file: Path | None) -> str:
-    """Return the suffix of the config that a run begins with, RON's if it has none."""
+    """Return the suffix of the config that a run starts with, RON's if it has none."""
     suffix = "" if file is None else file.suffix.lower()
     return suffix if suffix in SUFFIXES else SUFFIXES[0]
 

@@ -1,4 +1,4 @@
-"""A config file that others change, looked at again and again without a wait."""
+"""A config file that other programs edit, polled without waiting."""
 
 import os
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from ..process.interrupts import raise_of_signal
 from ..storage.replacement import write_text
 
 SETTLED_SECONDS = 0.2
-"""How long a file must not have changed before it is taken for whole."""
+"""Seconds without a change after which a file counts as completely written."""
 
 GONE_SECONDS = 1.0
-"""How long a file must be gone: an editor may move it away and write another one."""
+"""Seconds that a file must be gone: editors may move it away before they write it."""
 
 _MOST_FAILURES = 2
-"""At which look a file that cannot be read counts as wrong."""
+"""The number of attempts after which an unreadable file is reported."""
 
 _Signature = tuple[int, ...]
 _GONE: _Signature = ()
@@ -28,39 +28,39 @@ _GONE: _Signature = ()
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """What a look found where something is new."""
+    """The result of a look that found something new."""
 
     tree: Any = None
-    """What the file says, if it can be read."""
+    """The content of the file, if it can be read."""
 
     text: str = ""
-    """The file as it stands."""
+    """The file's current state."""
 
     problem: str = ""
     """Why the file cannot be read, empty if it can."""
 
     is_gone: bool = False
-    """Whether nothing has the file's name any more."""
+    """Whether the file has disappeared."""
 
 
 class LiveFile:
-    """One config file; `look` costs a call of the system while nothing changes."""
+    """One config file; `look` costs one system call while nothing changes."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._name = str(file)
         self._known: _Signature | None = None
-        """Of the file that was read last; the empty one if that is gone."""
+        """Signature of the file that was read last; the empty one if it is gone."""
         self._noticed: _Signature | None = None
         self._noticed_at = 0.0
         self._n_failures = 0
 
     def look(self) -> FileReading | None:
-        """Return what is new since the last look, None for nothing.
+        """Return what is new since the last look, None if nothing is.
 
-        A file that was changed a moment ago, or cannot be read, is nothing new until
-        it has settled, or cannot be read at the next look either. Never raises, and
-        never waits.
+        A file that was changed a moment ago, or is unreadable, is not reported before
+        it has settled, or is still unreadable at the next look. Never raises, and never
+        waits.
         """
         try:
             status = os.stat(self._name)
@@ -74,7 +74,7 @@ class LiveFile:
         return self._read(signature) if self._is_settled(status) else None
 
     def read_now(self) -> FileReading:
-        """Return what the file says at this moment, settled or not; look goes on."""
+        """Return the current content, settled or not, without affecting `look`."""
         try:
             return _read(self.file)
         except (OSError, ValueError) as error:
@@ -82,9 +82,9 @@ class LiveFile:
             return FileReading(problem=str(error), is_gone=not self.is_there)
 
     def skip(self) -> None:
-        """Take the file as it is now for known, unless it changed a moment ago.
+        """Treat the current file as known, unless it changed a moment ago.
 
-        Then the next looks read it, lest what is written meanwhile is passed over.
+        In that case the next looks read it, so that no later write is missed.
         """
         try:
             status = os.stat(self._name)
@@ -96,15 +96,15 @@ class LiveFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether something has the file's name, readable or not."""
+        """Whether the path exists, readable or not."""
         return os.path.lexists(self._name)
 
     def look_again(self) -> None:
-        """Have the next look return what the last one returned."""
+        """Make the next look return what the last one returned."""
         self._known = None
 
     def write(self, text: str) -> None:
-        """Replace the file, which the next looks read; OSError if that fails."""
+        """Replace the file; the next looks read it. OSError if that fails."""
         write_text(self.file, text)
 
     def _look_at_nothing(self) -> FileReading | None:
@@ -124,11 +124,12 @@ class LiveFile:
             self._n_failures = 0
 
     def _is_settled(self, status: os.stat_result) -> bool:
-        # A copy may keep the time of its original, and no program can set a ctime.
+        # A copy may keep the time of its original, but no program can set a ctime.
         changed_at = max(status.st_mtime, status.st_ctime)
         if wall_time() - changed_at >= SETTLED_SECONDS:
             return True
-        # The clock of the disk, or ours, may be wrong by any time: then we count.
+        # The disk's clock, or this machine's, may be wrong: then looks are counted
+        # instead.
         is_noticed = self._noticed is not None
         return is_noticed and monotonic() - self._noticed_at >= SETTLED_SECONDS
 
@@ -141,7 +142,7 @@ class LiveFile:
             if self._n_failures < _MOST_FAILURES:
                 return None
             reading = FileReading(problem=str(error))
-        # What was changed while it was read has another signature at the next look.
+        # If it was changed while it was read, its signature differs at the next look.
         self._known = signature
         return reading
 
@@ -151,11 +152,11 @@ def _signature_of(status: os.stat_result) -> _Signature:
 
 
 def _read(file: Path) -> FileReading:
-    """Return what ``file`` says. ConfigError, or OSError for what is not a file."""
+    """Return the content of ``file``. ConfigError, or OSError if it is not a file."""
     form = config_format_of(file)
     try:
         text = read_text(file)
-        # Nothing stands for all defaults elsewhere; here it is a file half written.
+        # An empty file means all defaults elsewhere; here it is a half-written file.
         if not text.strip():
             raise ConfigSyntaxError("the file is empty")
         return FileReading(tree=form.read(text), text=text)

@@ -1,4 +1,4 @@
-"""An edit that a command asks a run for, written to the config in its folder."""
+"""An edit requested by a command, written to the config in a run's folder."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -23,23 +23,22 @@ from .live_config import REFUSED, config_file
 from .request_note import RequestNote
 
 _MOST_BYTES = 4096
-"""Of a refusal that is told."""
+"""Maximal length of a refusal that is shown, in characters."""
 
 _MOST_SECONDS = 10.0
-"""How long another command may take; one that stands still is told."""
+"""Seconds that another command may take; after that its lock is reported."""
 
 
 def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
     """Write ``overrides`` into the config at the top of a run; return the file.
 
-    A path may leave out names on its way (``optimizer.lr``) where one place alone
-    fits. The file appears whole, with a note beside it that says who asked. The run
-    checks the values by its class when it looks, and says beside the file what it
-    refuses.
-    Of several at once each comes in its turn, and none undoes another. Raises
-    ConfigError, and changes nothing, for a folder without such a config, for a path
-    that is not in it, and for what is not an override; TimeoutError if another writer
-    does not come to an end.
+    A path may omit names on its way (``optimizer.lr``) where exactly one place fits.
+    The file is replaced atomically, and a note beside it states who requested the edit.
+    The run validates the values by its class when it looks, and explains beside the
+    file what it refuses. Concurrent requests are serialized, and none undoes another.
+    Raises ConfigError, and changes nothing, for a folder without such a config, for a
+    path that is not in it, and for anything but an override; TimeoutError if another
+    writer does not finish.
     """
     file = _config_in(folder)
     with edit_lock(folder, wait_seconds=_MOST_SECONDS) as is_ours:
@@ -51,7 +50,7 @@ def request_edit(folder: Path, overrides: Iterable[str], by: str) -> Path:
         before = read_text(file)
         tree, form = read_tree(file)
         text = form.write(_edited(tree, overrides, file)) + "\n"
-        # First who asked: the run may look at the file at once.
+        # The note is written first, since the run may look at the file at any time.
         RequestNote.beside(file).add(by, before, text)
         write_text(file, text)
     return file
@@ -78,7 +77,7 @@ def _config_in(folder: Path) -> Path:
     elif not folder.is_dir():
         message = "there is no such folder; expected that of a run in progress"
     elif file is not None:
-        # Its texts may be edited, but no run looks at them while it goes on.
+        # Its values may be edited, but a run in progress does not look at them.
         message = f"a checkpoint of a run; the run's own folder is {folder.parent}"
     else:
         message = (
@@ -93,7 +92,7 @@ def _is_checkpoint(folder: Path) -> bool:
 
 
 def _edited(tree: Any, overrides: Iterable[str], file: Path) -> Any:
-    """Return ``tree`` with other values. ConfigError with all that is wrong."""
+    """Return ``tree`` with other values. ConfigError with every problem."""
     edited, problems = unshared(tree), list[Problem]()
     for override in override_texts(overrides):
         try:
@@ -106,7 +105,7 @@ def _edited(tree: Any, overrides: Iterable[str], file: Path) -> Any:
 
 
 def _put(tree: Any, override: str) -> Any:
-    """Return ``tree`` with another value in it. ConfigError if the file has none."""
+    """Return ``tree`` with one value replaced. ConfigError if the file has none."""
     path, equals, value = split_override(override)
     names = parts(path) if equals else ()
     if not names:
@@ -117,18 +116,18 @@ def _put(tree: Any, override: str) -> Any:
 
 
 def _value(before: object, text: str, path: str) -> object:
-    """Return what ``text`` stands for where the file has ``before``."""
+    """Return the value of ``text`` in the place of the file's value ``before``."""
     if not isinstance(before, str):
         return from_text(Any, text, path)
-    # A text stays one, whatever it looks like. But whether it may be None only the
-    # run's class knows, and that refuses None where a text has to be.
+    # A string remains one, whatever it looks like. Only the run's class knows whether
+    # it may be None, and refuses None where a string is required.
     return None if text.strip() in NONES else from_text(str, text, path)
 
 
 def _whole_path(tree: Any, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ``names`` with those that were left out, if one place alone fits.
+    """Return ``names`` with omitted ones added, if exactly one place fits.
 
-    Raises ConfigError if several do; where none does ``names`` are as they were.
+    Raises ConfigError if several fit; if none does, ``names`` are returned unchanged.
     """
     places = {place for place in _places(tree, ()) if _is_short_for(names, place)}
     if names in places or not places:
@@ -148,7 +147,7 @@ def _places(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _is_short_for(names: tuple[str, ...], place: tuple[str, ...]) -> bool:
-    """Return whether ``place`` ends as ``names`` and has the others on its way."""
+    """Return whether ``place`` ends with ``names``, with further names in between."""
     names_of_place = iter(place)
     return place[-1] == names[-1] and all(name in names_of_place for name in names)
 

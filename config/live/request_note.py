@@ -1,4 +1,4 @@
-"""Who asked for what a config says, in a note beside it, until the run took it over."""
+"""A note on who requested a config's content, kept until the run has adopted it."""
 
 import json
 import os
@@ -10,28 +10,28 @@ from ..storage.opening import read_file
 from ..storage.replacement import write_text
 
 ENDING = ".set"
-"""What the note's name adds to that of the config."""
+"""Suffix of the note, after the name of the config."""
 
 _MOST_BYTES = 1 << 28
-"""Of a note; a longer one was cut off, and is none."""
+"""Maximal size of a note; a longer file is not one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestNote:
-    """The note of one config; it is about that very text, and no other.
+    """The note of one config; it refers to exactly one text.
 
-    Whoever writes or removes it has the `edit_lock`.
+    Its writers hold the `edit_lock`.
     """
 
     file: Path
 
     @classmethod
     def beside(cls, config_file: Path) -> "RequestNote":
-        """Return the note of a config, which need not be there."""
+        """Create the object for the note of a config; the file may not exist."""
         return cls(config_file.with_name(config_file.name + ENDING))
 
     def authors(self, text: str) -> str:
-        """Return who asked for ``text``, all of them; empty if nobody did."""
+        """Return all who requested ``text``; empty if no one did."""
         with suppressed(OSError, ValueError, TypeError, KeyError, RecursionError):
             note = json.loads(read_file(self.file, _MOST_BYTES))
             if note["text"] == text:
@@ -39,15 +39,15 @@ class RequestNote:
         return ""
 
     def add(self, by: str, before: str, text: str) -> None:
-        """Note that ``by`` asks for ``text``, where the config said ``before``.
+        """Record that ``by`` requests ``text``, which replaces ``before``.
 
-        Those whose requests still wait in ``before`` stay noted.
+        Requests that are still pending in ``before`` remain recorded.
         """
         waiting = self.authors(before)
         everybody = f"{waiting}; {by}" if waiting else by
         write_text(self.file, json.dumps({"text": text, "by": everybody}))
 
     def remove(self) -> None:
-        """Forget who asked, if anybody did."""
+        """Remove the note, if there is one."""
         with suppressed(OSError):
             os.unlink(self.file)

@@ -1,7 +1,7 @@
-"""How a run goes on that puts its config together anew each time, from files and words.
+"""Resuming a run whose config is composed anew each time, from files and overrides.
 
-A checkpoint of such a run has its history and no config: what is in force follows from
-the words that it began with, and from what was edited since.
+A checkpoint of such a run has its history and no config: the values in force follow
+from the overrides it was started with and from the edits made since.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,35 +20,35 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumption(Generic[C]):
-    """What holds at the state that a run goes on from."""
+    """The config at the state from which a run is resumed."""
 
     config: C
-    """In force there."""
+    """In force at that state."""
 
     overrides: tuple[str, ...]
-    """The values of all marked fields, as the run was begun with."""
+    """The values of all marked fields when the run was started."""
 
     final: C
-    """In force when all edits that lie ahead were met again."""
+    """In force once all edits ahead have been applied again."""
 
     new_paths: tuple[str, ...]
-    """Marked fields whose values are others than when the checkpoint was written."""
+    """Marked fields whose values differ from those when the checkpoint was written."""
 
 
 def resume_config(
     config: C, past: Sequence[Edit], edits: Sequence[Edit]
 ) -> Resumption[C]:
-    """Return what is in force, where ``config`` is what was put together now.
+    """Return the values in force, where ``config`` was composed just now.
 
-    ``past`` are the edits up to the checkpoint, ``edits`` all of the run's folder. A
-    field that was edited keeps its last value unless ``config`` says something else
-    than when the run began before.
+    ``past`` are the edits up to the checkpoint, ``edits`` all edits in the run's
+    folder. An edited field keeps its last value unless ``config`` has a different value
+    for it from the one the run was last started with.
     """
     past, edits = (edits_of_now(type(config), e, config) for e in (past, edits))
     values = marked_values(config)
     overrides = _texts(values)
     if values == values_left_behind(edits):
-        # Put together from the run's own config, which says what was edited.
+        # Composed from the run's own config, which includes the edits.
         overrides = last_overrides(edits)
         config = _with_values(config, _values(overrides))
     begun = Edit(id=0, verdict="begun", step=0, time="", overrides=overrides)
@@ -64,7 +64,7 @@ def resume_config(
 
 
 def values_left_behind(edits: Sequence[Edit]) -> dict[str, str]:
-    """Return what marked fields had, as RON, when the last of ``edits`` was made."""
+    """Return the marked fields' values, as RON, after the last of ``edits``."""
     values = _values(last_overrides(edits))
     for edit in edits_ahead(edits, ()):
         for change in edit.changes:
@@ -73,7 +73,7 @@ def values_left_behind(edits: Sequence[Edit]) -> dict[str, str]:
 
 
 def edited_values(config: object, left_behind: Mapping[str, str]) -> list[Change]:
-    """Return what ``config`` says otherwise than the run when it ended."""
+    """Return the differences of ``config`` from the run's config when it ended."""
     return [
         Change(path=path, before=left_behind.get(path, ""), after=value)
         for path, value in marked_values(config).items()
@@ -82,7 +82,7 @@ def edited_values(config: object, left_behind: Mapping[str, str]) -> list[Change
 
 
 def with_changes(config: C, changes: Iterable[Change]) -> C:
-    """Return ``config`` after those of ``changes`` that fit."""
+    """Return ``config`` after the changes among ``changes`` that fit."""
     for change in changes:
         with suppress(ConfigError):
             config = apply_changes(config, [change])
@@ -112,7 +112,7 @@ def _values(overrides: Iterable[str]) -> dict[str, str]:
 
 
 def _replace(values: dict[str, str], change: Change) -> None:
-    """Put the value of ``change`` where it, or what is inside of it, has its place."""
+    """Put the value of ``change`` into the marked field that contains its path."""
     changed = parts(change.path)
     for path in [*values]:
         if parts(path)[: len(changed)] == changed:

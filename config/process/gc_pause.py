@@ -1,34 +1,36 @@
-"""Garbage collection, put off while thousands of objects are made that are none."""
+"""A pause of garbage collection while thousands of live objects are created."""
 
 import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
-# There is no lock, which an interrupt could leave locked: every step is one that no
-# other thread can split, and may be done twice.
+# There is no lock, which an interrupt could leave locked: no other thread can split a
+# step, and every step may be done twice.
 _going_on: set[object] = set()
-"""The pauses that are going on, in all threads."""
+"""The current pauses, in all threads."""
 _turned_off: set[object] = set()
-"""Those of them that turned it off."""
+"""The pauses that turned collection off."""
 _aging: set[object] = set()
-"""Those that have frozen all objects just now."""
+"""The pauses that are freezing all objects at the moment."""
 _program_freezes: set[bool] = set()
-"""Not empty once the program is seen to have frozen objects."""
+"""Not empty once it is known that the program itself has frozen objects."""
 
 
 @contextmanager
 def paused_collection() -> Generator[None]:
-    """Collect no garbage meanwhile, and do not search what was made for it at once.
+    """Collect no garbage in the block, and do not scan its new objects right after.
 
-    Pauses may overlap, in one thread and in several; the last one ends it.
+    Pauses may overlap, in one thread and in several; the last one to end turns
+    collection on again.
     """
     pause = object()
-    # An interrupt may replace one call of `_end`: the other is still made.
+    # An interrupt may replace one of the calls of `_end`; the other is still made.
     try:
         try:
             _going_on.add(pause)
             if gc.isenabled():
-                # Noted first: whoever is interrupted here turns it on again.
+                # Recorded first, so that an interrupt from here on turns collection on
+                # again.
                 _turned_off.add(pause)
                 gc.disable()
             yield
@@ -41,7 +43,7 @@ def paused_collection() -> Generator[None]:
 
 def _end(pause: object) -> None:
     _going_on.discard(pause)
-    # Those that turn it off from here on are going on, and turn it on themselves.
+    # Pauses that turn it off from here on are active, and turn it on themselves.
     turned_off = [*_turned_off]
     if turned_off and not _going_on:
         gc.enable()
@@ -49,9 +51,9 @@ def _end(pause: object) -> None:
 
 
 def _age_new_objects() -> None:
-    """Let new objects become old ones without being searched.
+    """Move new objects to the oldest generation without scanning them.
 
-    Where a program has frozen objects of its own, they stay so.
+    If the program has frozen objects of its own, they remain frozen.
     """
     if _program_freezes or _aging:
         return
@@ -65,7 +67,8 @@ def _age_new_objects() -> None:
 
 def _freeze_and_unfreeze() -> None:
     if gc.get_freeze_count():
-        # Frozen objects are counted one by one, a million in 30 ms: it is done once.
+        # Frozen objects are counted one by one, a million in 30 ms, so this is done
+        # once.
         _program_freezes.add(True)
         return
     try:

@@ -1,4 +1,4 @@
-"""Changes that happen as a whole, whatever interrupts them: Ctrl-C or an error."""
+"""Changes that are atomic with respect to interrupts: Ctrl-C or an error."""
 
 import contextlib
 import functools
@@ -28,8 +28,10 @@ _SIGNALS = tuple(
     )
     if hasattr(signal, name)
 )
-"""Those whose handlers raise: Python's own for Ctrl-C, and programs' for limits and
-for what schedulers of jobs send ahead of the end.
+"""Signals whose handlers raise an exception.
+
+Python's own does for Ctrl-C, and those of programs for time limits, and for the
+warnings that job schedulers send before the end.
 """
 
 
@@ -40,8 +42,8 @@ _ALL_SIGNALS = tuple(map(int, signal.valid_signals()))
 def uninterrupted() -> Generator[None]:
     """Handle Ctrl-C, SIGTERM, SIGALRM, SIGUSR1, ... after the block, not inside it.
 
-    Python runs handlers in the main thread alone, so that others need nothing. Keep
-    the block short: whoever presses Ctrl-C waits for its end.
+    Python runs handlers in the main thread alone, so nothing is done in other threads.
+    Keep the block short, since Ctrl-C has no effect before its end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -49,7 +51,7 @@ def uninterrupted() -> Generator[None]:
     pending: list[tuple[int, FrameType | None]] = []
     handlers: dict[int, Any] = {}
     replaced: dict[int, Any] = {}
-    # An exception may come in place of either `restore`, and the other is made.
+    # An exception may replace one of the calls of `restore`; the other is still made.
     try:
         try:
             for number in _SIGNALS:
@@ -67,11 +69,11 @@ def uninterrupted() -> Generator[None]:
 
 
 def call_with_end(function: Callable[[], T], end: Callable[[], object]) -> T:
-    """Call ``function``, then ``end`` in any case, and return what the first returned.
+    """Call ``function``, then ``end`` in any case, and return the former's result.
 
-    A ``with`` block may be left without its end if Ctrl-C comes there, and ``finally``
-    if it comes in place of the call: so ``end`` is called again where it did not
-    return, and does nothing a second time.
+    Ctrl-C at the wrong moment skips the end of a ``with`` block, and the call in a
+    ``finally``. Therefore ``end`` is called again if it did not return, and must do
+    nothing the second time.
     """
     has_ended = False
     try:
@@ -90,15 +92,15 @@ def call_with_end(function: Callable[[], T], end: Callable[[], object]) -> T:
 def end_abandoned(error: BaseException) -> None:
     """End the ``with`` blocks that an interrupt left without calling their end.
 
-    Where Ctrl-C comes as `contextlib` begins to leave a block, the generator of that
-    goes on waiting in the traceback of ``error``. It would end when the traceback is
+    If Ctrl-C comes while `contextlib` begins to leave a block, the block's generator is
+    kept suspended by the traceback of ``error``. It would end when the traceback is
     freed, which a notebook does at the next error: until then a lock stays locked, and
     autograd or garbage collection off.
     """
     cause: BaseException | None = error
     while cause is not None:
         frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
-        # Inner blocks end first, as ever: an outer one has the last word.
+        # Inner blocks end first, as usual.
         for frame in reversed(frames):
             if frame.f_code.co_filename == contextlib.__file__:
                 frame.clear()
@@ -106,27 +108,27 @@ def end_abandoned(error: BaseException) -> None:
 
 
 def raise_of_signal(error: BaseException) -> None:
-    """Raise ``error`` again if the handler of a signal raised it, as a limit of time.
+    """Raise ``error`` again if a signal handler raised it, for instance a time limit.
 
-    Whoever calls a user's function, and goes another way where that raises, asks here
-    first: what the handler says is meant for the program, and no fault of the function.
+    Code that handles the errors of a user's function by going another way calls this
+    first: the error of a handler is meant for the program, and is not a failure of the
+    function.
     """
     if is_of_signal(error):
         raise error
 
 
 def is_of_signal(error: BaseException) -> bool:
-    """Return whether the handler of a signal raised ``error``."""
+    """Return whether a signal handler raised ``error``."""
     handlers = [signal.getsignal(number) for number in _SIGNALS]
     codes = {getattr(_function_of(handler), "__code__", None) for handler in handlers}
     return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
 
 
 def has_handlers() -> bool:
-    """Return whether some signal has a handler that may change values.
+    """Return whether any signal has a handler that may change values.
 
-    Such code runs between any two lines of the main thread, and may change whatever
-    the program has.
+    Such code runs between any two lines of the main thread, and may change any object.
     """
     return any(map(_may_change_values, map(signal.getsignal, _ALL_SIGNALS)))
 
@@ -137,21 +139,22 @@ def _may_change_values(handler: object) -> bool:
     module: object = getattr(handler, "__module__", None)
     if not (isinstance(module, str) and module.startswith(_HARMLESS)):
         return True
-    # That of torch goes on to the handler that it has replaced.
+    # Torch's handler calls the handler that it has replaced.
     cells: tuple[CellType, ...] = getattr(handler, "__closure__", None) or ()
     return any(_may_change_values(cell.cell_contents) for cell in cells)
 
 
 _HARMLESS = (__name__.partition(".")[0] + ".", "torch.utils.data._utils.")
-"""Whose handlers only raise, or note a signal: ours, and that of torch's loaders, which
-every program with workers has.
+"""Modules whose handlers only raise, or record a signal.
+
+These are ours, and that of torch's data loaders, which every program with workers has.
 """
 
 
-class suppressed:  # it is called as contextlib.suppress is
-    """A ``with`` block that is left where one of these errors is raised.
+class suppressed:  # its name is in lower case, like contextlib.suppress
+    """A ``with`` block that suppresses these errors.
 
-    What the handler of a signal raises goes on; see `raise_of_signal`.
+    Errors raised by signal handlers are passed on; see `raise_of_signal`.
     """
 
     def __init__(self, *kinds: type[Exception]) -> None:
@@ -170,7 +173,7 @@ class suppressed:  # it is called as contextlib.suppress is
 
 
 def leaving_nothing_open(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a public call end all that it began, also where Ctrl-C comes; see above."""
+    """Make a public call end everything that it began, even when Ctrl-C comes."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""late_property: what takes a while to find out, asked for once for each object."""
+"""late_property: a value that is slow to compute, computed once for each object."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar, overload
@@ -7,11 +7,12 @@ T = TypeVar("T")
 
 
 class late_property(Generic[T]):  # it is used as functools.cached_property is
-    """A property that is computed when it is first asked for, and then kept.
+    """A property that is computed on first access, and then cached.
 
     Up to Python 3.11 `functools.cached_property` has one lock for all objects of a
-    class: a process that is forked while a thread computes it waits for ever. This has
-    none, and two threads that ask at once may both compute it.
+    class, so that a process forked while a thread computes the value waits forever.
+    This has no lock; two threads with simultaneous first accesses may both compute the
+    value.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
@@ -25,7 +26,7 @@ class late_property(Generic[T]):  # it is used as functools.cached_property is
     @overload
     def __get__(self, instance: object, owner: type) -> T: ...
     def __get__(self, instance: object, owner: type) -> T | Self:
-        """Compute it; from then on the object's own dict answers."""
+        """Compute the value; later accesses find it in the object's own dict."""
         if instance is None:
             return self
         value: T = vars(instance).setdefault(self._name, self._compute(instance))

@@ -3,8 +3,8 @@
 import logging
 
 LOG = logging.getLogger("burnish")
-"""What was written, opened, verified, compiled and fell back, at level DEBUG."""
+"""Logs at level DEBUG what was written, opened, verified, compiled and fell back."""
 
-# Without a handler of its own, Python would print warnings of a program that has never
-# heard of loggers.
+# Without a handler, Python would print warnings even if the program never set up
+# logging.
 LOG.addHandler(logging.NullHandler())

@@ -1,4 +1,4 @@
-"""ProcessLock: a lock that neither a fork nor a handler of signals finds locked."""
+"""ProcessLock: a lock that survives forks and signal handlers."""
 
 import os
 import threading
@@ -6,12 +6,12 @@ from typing import Any
 
 
 class ProcessLock:
-    """A lock of one process, which the thread that has it may take again.
+    """A reentrant lock for the threads of one process.
 
-    A child that is forked while another thread has it gets a free one: that thread is
-    not in the child, and would never let go. Handlers of signals, finalizers and
-    callbacks run between any two lines of a block, in its thread, and may enter it, or
-    another block of the same lock, in the middle.
+    A child forked while another thread holds the lock gets a free one, since that
+    thread does not exist in the child and would never release it. Signal handlers,
+    finalizers and callbacks run between any two lines of a block, in its thread, and
+    may enter the block, or another block of the same lock.
     """
 
     __slots__ = ("_locks",)
@@ -21,12 +21,12 @@ class ProcessLock:
 
     @property
     def here(self) -> Any:
-        """For a ``with`` statement: Python's own lock, whose calls no interrupt splits.
+        """Return a lock for a ``with`` statement; interrupts cannot split its methods.
 
-        In a child, what another thread was changing may have been left half changed.
+        In a child, data that another thread was changing may be inconsistent.
         """
         process = os.getpid()
-        # One step, so that all threads have the same.
+        # This is atomic, so that all threads get the same lock.
         return self._locks.get(process) or self._locks.setdefault(
             process, threading.RLock()
         )

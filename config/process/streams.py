@@ -1,7 +1,7 @@
-"""The output and error streams of a command, at which nobody may be looking any more.
+"""The output and error streams of a command, whose readers may have gone.
 
-``burnish schema check | head`` goes on to its verdict when ``head`` has gone, and a
-training run to its end when the disk of its log is full: only the text is lost.
+``burnish schema check | head`` finishes its check when ``head`` has exited, and a
+training run continues when the disk of its log is full: only the text is lost.
 """
 
 import io
@@ -12,24 +12,24 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 INTERRUPTED = 130
-"""The exit status of a command that Ctrl-C ended."""
+"""The exit status of a command interrupted by Ctrl-C."""
 
 
 class Output:
-    """A text stream that takes whatever is written, and notes what became of it."""
+    """A text stream that accepts all text, and records whether it was written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.error: OSError | None = None
-        """Why the text since then is lost."""
+        """Why text was lost; None if none was."""
 
     def write(self, text: str) -> int:
-        """Write ``text``, or drop it if the stream takes none."""
+        """Write ``text``, or drop it if the stream fails."""
         self._attempt(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Write what is still on its way."""
+        """Write buffered text."""
         self._attempt(self._stream.flush)
 
     def __getattr__(self, name: str) -> object:
@@ -45,29 +45,29 @@ class Output:
             self._drop_the_rest()
 
     def _drop_the_rest(self) -> None:
-        """Let what the stream still holds go nowhere, at the program's end too."""
+        """Discard what the stream still buffers, also at the end of the program."""
         try:
             number = self._stream.fileno()
         except (OSError, ValueError, AttributeError):  # a stream without a file
             return
-        # Python flushes at its exit once more, and would fail with a traceback there.
+        # Python flushes once more at exit, and would fail with a traceback there.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)
         os.close(nowhere)
 
 
 def run_command(act: Callable[[], int]) -> int:
-    """Return the exit status that ``act`` returns, whatever its streams are.
+    """Return the exit status of ``act``, whatever happens to its streams.
 
-    It is 130 after Ctrl-C, and 2 if the output could not be written; a reader that
-    has gone (`| head`) is not an error.
+    It is 130 after Ctrl-C, and 2 if the output could not be written; a reader that has
+    exited (`| head`) is not an error.
     """
     with taking_any_text() as output:
         try:
             status = act()
         except KeyboardInterrupt:
             return INTERRUPTED
-        # What cannot be written is noticed here, and not once nobody can tell it.
+        # A failure to write is noticed here, where it can still be reported.
         output.flush()
         if output.error is None or isinstance(output.error, BrokenPipeError):
             return status
@@ -77,9 +77,9 @@ def run_command(act: Callable[[], int]) -> int:
 
 
 def hides_interrupt(error: BaseException | None) -> bool:
-    """Return whether ``error`` was raised while Ctrl-C was on its way up.
+    """Return whether ``error`` was raised while Ctrl-C was being handled.
 
-    A clean-up that was cut off before it began may fail so, as that of argparse does.
+    A clean-up interrupted before it began may fail like this, as argparse's does.
     """
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
@@ -88,7 +88,7 @@ def hides_interrupt(error: BaseException | None) -> bool:
 
 @contextmanager
 def taking_any_text() -> Generator[Output]:
-    """Have an output stream, which is given, and an error stream that cannot fail."""
+    """Use the given output stream, and an error stream that cannot fail."""
     _open_numbers()
     before = sys.stdout, sys.stderr
     output, errors = (Output(_of_any_text(stream)) for stream in before)
@@ -103,7 +103,7 @@ def taking_any_text() -> Generator[Output]:
 
 
 def _open_numbers() -> None:
-    # With `>&-` a file would get the number 1 or 2, and what is printed.
+    # After `>&-` a new file would get the descriptor 1 or 2, and receive the output.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)

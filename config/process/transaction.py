@@ -1,4 +1,4 @@
-"""Transaction: changes of several objects that are all made, or none of them."""
+"""Transaction: changes of several objects of which all are made, or none."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,22 +12,22 @@ Undo: TypeAlias = Callable[[], object]
 
 
 class SureChange(Protocol):
-    """A change that cannot fail, so that nothing needs to be kept to take it back."""
+    """A change that cannot fail, so that it needs no copy for an undo."""
 
     def make(self) -> object:
-        """Make the change; called a second time, complete it."""
+        """Make the change; a second call completes an interrupted one."""
         ...
 
     def undo(self) -> Undo:
-        """Return what puts back how things are now, before the change is made."""
+        """Return what restores the present state, before the change is made."""
         ...
 
 
 class Transaction:
-    """What a function that changes something is given by the one that calls it.
+    """Passed to a function that changes something, by the caller that may undo it.
 
-    It makes what may fail, once the transaction has what takes that back, and leaves
-    what cannot fail to the end, when nothing else can fail any more.
+    The function first registers the undo of each change that may fail, then makes it; a
+    change that cannot fail is deferred to the end, when nothing else can fail any more.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Transaction:
         self._waiting: list[SureChange] = []
 
     def undo_with(self, undo: Undo) -> None:
-        """Call ``undo`` if anything fails from here on, before those from earlier."""
+        """Register ``undo``, called before earlier ones if anything fails later."""
         self._undos.append(undo)
 
     def make_last(self, change: SureChange) -> None:
@@ -43,9 +43,9 @@ class Transaction:
         self._waiting.append(change)
 
     def make_visible(self) -> None:
-        """Make now what waits for the end, since code that may look at it comes next.
+        """Make the deferred changes now, since the code that follows may look at them.
 
-        It is undone like all else from here on, which takes a copy of what was there.
+        A failure from here on undoes them, for which their old state is copied.
         """
         while self._waiting:
             change = self._waiting[0]
@@ -54,20 +54,20 @@ class Transaction:
             del self._waiting[0]
 
     def finish(self) -> None:
-        """Make what waits for the end."""
+        """Make the deferred changes."""
         for change in self._waiting:
             change.make()
 
     def undo(self) -> None:
-        """Take all back, the last change first."""
+        """Undo all changes, the last one first."""
         undo_all(self._undos)
 
 
 def all_or_nothing(attempt: Callable[[Transaction], R]) -> R:
-    """Return what ``attempt`` does; if it raises, nothing was changed.
+    """Return the result of ``attempt``; if it raises, nothing was changed.
 
-    An interrupt leaves nothing changed as well, or, where the last changes had begun,
-    everything.
+    An interrupt leaves nothing changed either, or everything, if it comes during the
+    deferred changes.
     """
     transaction = Transaction()
     is_ending = False
@@ -85,9 +85,9 @@ def all_or_nothing(attempt: Callable[[Transaction], R]) -> R:
 
 
 def undo_all(undos: list[Undo]) -> None:
-    """Call each of ``undos``, the last one first, whatever they raise."""
+    """Call each of ``undos``, the last one first, even if some raise."""
     for undo in reversed(undos):
-        # What refused its new state may refuse the old one as well.
+        # An object that refused its new state may refuse the old one as well.
         with suppress(Exception):
             undo()
 

@@ -1,7 +1,7 @@
-"""An error as the command tells it: in words, or from the user's own lines on.
+"""Errors as the commands print them: the message, or the user's part of a traceback.
 
-Between ``burnish fit`` and a line of a user's model stand frames of Hydra, Lightning
-and torch, in which nobody finds the mistake in that line.
+Between ``burnish fit`` and a line of a user's model are frames of Hydra, Lightning and
+torch, which hide the line with the mistake.
 """
 
 import os
@@ -14,24 +14,24 @@ from typing import Any
 from ..printable import printable_lines
 
 ALL_FRAMES_VARIABLE = "BURNISH_TRACEBACK"
-"""Set to anything, it lets the whole traceback be told, of libraries too."""
+"""If set, whole tracebacks are printed, with the frames of libraries."""
 
 _OURS = "burnish"
 _CALLERS = frozenset(
     ["hydra", "lightning", "lightning_utilities", "omegaconf", "pydantic", "torch"]
 )
-"""Packages that call what users wrote, which may be installed as they are."""
+"""Packages that call users' code, and that may be installed in editable mode."""
 
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
 _IN_WORDS = (ValueError, TypeError, OSError, ImportError, ArithmeticError)
 
 
 def error_text(error: BaseException) -> str:
-    """Return what is told of ``error`` after the word "error:".
+    """Return the text about ``error`` after the word "error:".
 
-    Errors of ours and of the system are their message. Any other is told with its
-    traceback from the first line of the user's on, or with its type and its place
-    where none of the user's lines took part.
+    Errors of ours and of the system are shown by their message. Any other is shown with
+    its traceback from the user's first line on, or with its type and location if no
+    line of the user took part.
     """
     if ALL_FRAMES_VARIABLE in os.environ:
         return _traceback_text(traceback.TracebackException.from_exception(error))
@@ -49,12 +49,12 @@ def error_text(error: BaseException) -> str:
 
 
 def print_error(error: BaseException) -> None:
-    """Print `error_text` on stderr; no name in it steers the terminal."""
+    """Print `error_text` on stderr, with control characters escaped."""
     print_error_text(error_text(error))
 
 
 def print_error_text(text: str) -> None:
-    """Print what went wrong on stderr; nothing in it steers the terminal."""
+    """Print an error message on stderr, with control characters escaped."""
     print(f"error: {printable_lines(text)}", file=sys.stderr)
 
 
@@ -66,7 +66,7 @@ def _is_worded(error: BaseException) -> bool:
 
 
 def _from_user_on(error: BaseException) -> traceback.TracebackException:
-    """Return what ``error`` and its causes tell, each from the user's lines on."""
+    """Return the tracebacks of ``error`` and its causes, from the user's lines on."""
     report = traceback.TracebackException.from_exception(error)
     visited: set[int] = set()
 
@@ -75,7 +75,7 @@ def _from_user_on(error: BaseException) -> traceback.TracebackException:
             return
         visited.add(id(of))
         n = _n_library_frames(of)
-        # What no line of the user's took part in would be told without a place.
+        # Without a line of the user there would be no location.
         if n < len(part.stack):
             del part.stack[:n]
         trim(part.__cause__, of.__cause__)
@@ -90,13 +90,14 @@ def _traceback_text(report: traceback.TracebackException) -> str:
 
 
 def _n_library_frames(error: BaseException) -> int:
-    """Return how many frames stand before the first one of the user's.
+    """Return the number of frames before the user's first one.
 
-    What is not installed is the user's; where all is, what runs nobody's code.
+    Code that is not installed is the user's; if all is installed, code outside of the
+    libraries that call users' code.
     """
     frames = _frames(error)
-    # A user may have installed their package: then all frames are of installed code,
-    # and libraries that only call it are told apart by name.
+    # The user's package may be installed: then all frames are of installed code, and
+    # libraries that only call it are recognized by name.
     is_candidate = [not _is_installed(frame) for frame in frames]
     if not any(is_candidate):
         is_candidate = [_package_of(frame) not in _CALLERS for frame in frames]
@@ -124,7 +125,7 @@ def _is_of_program(frame: FrameType) -> bool:
 
 
 def _package_of(frame: FrameType) -> str:
-    # A module that is run as a program is called __main__, in a package or not.
+    # A module that is run as a program is called __main__, even inside a package.
     names = frame.f_globals
     return _package(names.get("__package__") or names.get("__name__") or "")
 
@@ -134,7 +135,7 @@ def _package(name: str) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return a line that says where ``error`` was raised, if a file can be named."""
+    """Return a line with the location where ``error`` was raised, if it has a file."""
     entries = [*traceback.walk_tb(error.__traceback__)]
     file = entries[-1][0].f_code.co_filename if entries else "<"
     if file.startswith("<"):

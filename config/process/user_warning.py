@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the program that caused them."""
+"""Warnings that point to the line of the program that caused them."""
 
 import inspect
 import warnings
@@ -7,12 +7,12 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn of what the nearest caller outside of this package did."""
+    """Issue a warning that points to the nearest caller outside of this package."""
     warnings.warn(message, category, stacklevel=_level_of_caller())
 
 
 def _level_of_caller() -> int:
-    """Return what `warnings.warn` calls the level of the first frame of others."""
+    """Return the stack level of the first frame outside of this package."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and _is_of_package(frame.f_globals):
         frame, level = frame.f_back, level + 1

@@ -1,1 +1,1 @@
-"""The contract of rewrite rules, and what edits trees and schemas for them."""
+"""The interface of upgrade rules, and edits of trees and schemas for them."""

@@ -1,4 +1,4 @@
-"""RewriteRule: one step from a version to the next, for all that has versions."""
+"""RewriteRule: one step from a version to the next, for everything with versions."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,19 +15,19 @@ Entry = TypeVar("Entry")
 class RewriteRule:
     """One step from a version to the next; every rule may be applied to any tree.
 
-    A rule answers for the trees of files, for schemas, for the flat entries of records
-    and for names. One of a user's own overrides ``apply`` for values, ``rename`` for
-    the names of tensors and of a schema's fields, or both.
+    A rule upgrades the trees of files, schemas, the flat entries of records, and names.
+    A user-defined rule overrides ``apply`` for values, ``rename`` for the names of
+    tensors and of a schema's fields, or both.
     """
 
     __slots__ = ()
     __match_args__: tuple[str, ...] = ()
 
     tells_every_move: ClassVar[bool] = False
-    """Whether ``rename`` says of each value where ``apply`` puts it."""
+    """Whether ``rename`` returns for each value where ``apply`` puts it."""
 
     supplies_default: ClassVar[bool] = False
-    """Whether all that ``apply`` does is to write a default where a file has none."""
+    """Whether ``apply`` only writes defaults where a file has no value."""
 
     @property
     def computed_field(self) -> tuple[str, ...] | None:
@@ -35,14 +35,14 @@ class RewriteRule:
         return None
 
     def apply(self, tree: Any) -> None:
-        """Change ``tree`` from the old version to the new one, in place.
+        """Upgrade ``tree`` from the old version to the new one, in place.
 
-        A tree that the rule does not concern stays as it is.  Raises ConfigError
-        for one that cannot be carried over.
+        A tree that the rule does not affect is unchanged. Raises ConfigError for one
+        that cannot be upgraded.
         """
 
     def apply_to_schema(self, schema: t.Struct) -> None:
-        """Change ``schema`` as ``apply`` changes the files of its class, in place."""
+        """Upgrade ``schema`` as ``apply`` upgrades the files of its class, in place."""
         if type(self).rename is not RewriteRule.rename:
             schema_edit.move_fields(schema, self.rename)
 
@@ -51,11 +51,11 @@ class RewriteRule:
         entries: Mapping[str, Entry],
         derive: Callable[[Entry, Callable[[Any], Any]], Entry],
     ) -> dict[str, Entry]:
-        """Return the flat entries of a record by the paths that they have now.
+        """Return the flat entries of a record by their new paths.
 
-        ``derive(entry, function)`` gives an entry whose value is computed of that of
-        ``entry``, when it is read.  Raises ConfigError for what is not a path, and for
-        two entries that would have one.
+        ``derive(entry, function)`` returns an entry whose value is computed from that
+        of ``entry`` when it is read. Raises ConfigError for an invalid path, and for
+        two entries that would get the same path.
         """
         if type(self).rename is RewriteRule.rename:
             return dict(entries)
@@ -78,9 +78,10 @@ class RewriteRule:
 
 
 def supplies_default(rule: object) -> bool:
-    """Return whether all that ``rule`` does is to write a default where there is none.
+    """Return whether ``rule`` only writes defaults where a file has no value.
 
-    What has ``apply`` and ``rename`` is a rule, too; it need not derive from ours.
+    Any object with ``apply`` and ``rename`` is a rule; it need not derive from our
+    class.
     """
     return getattr(rule, "supplies_default", False) is True
 
@@ -88,7 +89,7 @@ def supplies_default(rule: object) -> bool:
 def put_entry(
     rule: RewriteRule, entries: dict[str, Entry], path: str, entry: Entry
 ) -> None:
-    """Put ``entry`` at ``path``; ConfigError if ``rule`` has put another one there."""
+    """Put ``entry`` at ``path``. ConfigError if ``rule`` has put another one there."""
     if path in entries:
         message = f"{rule}: two entries would be named {path}"
         raise ConfigError("", [Problem("", message)])
@@ -96,7 +97,7 @@ def put_entry(
 
 
 def renamed_path(rule: RewriteRule, path: str) -> str | None:
-    """Return what ``rule`` renames ``path`` to; raise ConfigError for no path."""
+    """Return the new name of ``path`` by ``rule``; ConfigError for an invalid path."""
     new_path: Any = rule.rename(path)
     if new_path is not None and (not isinstance(new_path, str) or not new_path):
         message = f"{rule}: {path} would be named {new_path!r:.60}, not a path"
@@ -117,7 +118,7 @@ def as_source(value: object) -> str:
 
 
 def check_rules(cls: type, version: int, rules: object) -> None:
-    """Raise for rules that lead from no older version, and for what is not a rule."""
+    """Raise for rules without an older version, and for anything but a rule."""
     where = f"{cls.__qualname__}: upgrade_rules"
     if not isinstance(rules, Mapping):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Fields in a schema: finding them by pattern, moving and changing them."""
+"""Edits of a schema's fields: finding them by pattern, moving and changing them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,13 +10,13 @@ from . import schema_types as t
 Path = tuple[str, ...]
 
 SUPPLIED = t.Primitive("(computed by a rule)")
-"""Type in an old schema of what an upgrade rule computes: nobody can check it."""
+"""Type in an old schema of a value that an upgrade rule computes: unknown."""
 
 
 def find_fields(
     schema: t.Struct, pattern: Sequence[str]
 ) -> list[tuple[t.Struct, str, Path]]:
-    """Return the fields at ``pattern``: owner, name, what the wildcards stand for."""
+    """Return the fields matching ``pattern``: owner, name, values of the wildcards."""
     matches: list[tuple[t.Struct, str, Path]] = []
     level: list[tuple[t.Struct, Path]] = [(schema, ())]
     while level:
@@ -32,7 +32,7 @@ def find_fields(
 
 
 def move(schema: t.Struct, owner: t.Struct, name: str, to: Sequence[str]) -> None:
-    """Move the field ``name`` of ``owner`` to the path ``to``, seen from ``schema``."""
+    """Move the field ``name`` of ``owner`` to the path ``to``, within ``schema``."""
     field = owner.fields.pop(name)
     *parents, new_name = to
     target = schema
@@ -42,7 +42,7 @@ def move(schema: t.Struct, owner: t.Struct, name: str, to: Sequence[str]) -> Non
 
 
 def move_fields(schema: t.Struct, rename: Callable[[str], str | None]) -> None:
-    """Move every field to where ``rename`` says; drop those of which it says None."""
+    """Move every field to its path by ``rename``; drop those for which it is None."""
     for owner, name, path in _renamed_fields(schema, rename, ()):
         new_path = rename(join(*path))
         if new_path is None:
@@ -55,8 +55,8 @@ def change(
     schema: t.Struct, path: Sequence[str], edit: Callable[[t.Field], t.Field]
 ) -> None:
     """Change every field at ``path``; items of lists and dicts count as fields."""
-    # A `*` at the end names items: of structs they have fields to be found, and of
-    # plain values only the container has one, in whose type the item's stands.
+    # A final `*` matches items: those of structs are found as fields, but the type of
+    # plain items is part of the type of their container.
     while path and path[-1] == "*" and not find_fields(schema, path):
         path, edit = path[:-1], _on_items(edit)
     for owner, name, _ in find_fields(schema, path):
@@ -64,7 +64,7 @@ def change(
 
 
 def supply_field(schema: t.Struct, path: Sequence[str]) -> None:
-    """Have a field at ``path`` that every file has: a rule writes it there."""
+    """Add a field at ``path`` to every file's schema, since a rule writes it there."""
     *parents, name = path
     for owner in _owners(schema, parents):
         field = owner.fields.get(name, t.Field(name, SUPPLIED))
@@ -75,7 +75,7 @@ def supply_field(schema: t.Struct, path: Sequence[str]) -> None:
 
 
 def drop_empty(schema: t.Struct, path: Sequence[str]) -> None:
-    """Drop the structs around ``path`` that nothing is left of."""
+    """Drop the structs along ``path`` that have become empty."""
     for length in range(len(path) - 1, 0, -1):
         for owner, name, _ in find_fields(schema, path[:length]):
             kind = owner.fields[name].type
@@ -86,12 +86,12 @@ def drop_empty(schema: t.Struct, path: Sequence[str]) -> None:
 def _renamed_fields(
     struct: t.Struct, rename: Callable[[str], str | None], path: Path
 ) -> list[tuple[t.Struct, str, Path]]:
-    """Return the fields that are renamed or deleted, with all that is in them."""
+    """Return the fields that are renamed or deleted, with their content."""
     matches: list[tuple[t.Struct, str, Path]] = []
     for name, field in struct.fields.items():
         field_path = (*path, name)
         if rename(join(*field_path)) != join(*field_path):
-            # What is in it moves along, so it is not asked for again.
+            # Its content moves along, and is not asked for separately.
             matches.append((struct, name, field_path))
             continue
         for nested, below in _structs(field.type, field_path):
@@ -100,7 +100,7 @@ def _renamed_fields(
 
 
 def _on_items(edit: Callable[[t.Field], t.Field]) -> Callable[[t.Field], t.Field]:
-    """Return an edit of a container that does ``edit`` to the type of its items."""
+    """Return an edit of a container that applies ``edit`` to the type of its items."""
 
     def edit_container(field: t.Field) -> t.Field:
         match field.type:
@@ -116,7 +116,7 @@ def _on_items(edit: Callable[[t.Field], t.Field]) -> Callable[[t.Field], t.Field
 
 
 def _structs(kind: t.Type, path: Path) -> list[tuple[t.Struct, Path]]:
-    """Return the structs in a type, with ``*`` in their path for items."""
+    """Return the structs in a type, with ``*`` in their paths for items."""
     match kind:
         case t.Struct():
             return [(kind, path)]
@@ -134,7 +134,7 @@ def _structs(kind: t.Type, path: Path) -> list[tuple[t.Struct, Path]]:
 
 
 def _owners(schema: t.Struct, parents: Sequence[str]) -> list[t.Struct]:
-    """Return the structs at ``parents``, made if a rule is the first to need them."""
+    """Return the structs at ``parents``, created if a rule needs them first."""
     if any("*" in part or "{" in part for part in parents):
         fields = find_fields(schema, [part for part in parents if part != "*"])
         return [
@@ -149,7 +149,7 @@ def _owners(schema: t.Struct, parents: Sequence[str]) -> list[t.Struct]:
 
 
 def _enter(struct: t.Struct, name: str) -> t.Struct:
-    """Return the struct in the field ``name``, made if it is not there."""
+    """Return the struct in the field ``name``, created if it is missing."""
     field = struct.fields.get(name)
     below = [] if field is None else _structs(field.type, ())
     if below:

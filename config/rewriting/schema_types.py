@@ -1,13 +1,13 @@
 """Types of fields as data, so that an old class can be compared with a new one.
 
-Type
-├── Primitive   int, float, str, bool, and what is only known by its name
-├── Option      a type, or None
-├── List, Dict, Tuple
-├── Literal, Enum
-├── Union
-├── Struct      named fields, maybe with a version
-└── Ref         a struct within itself
+    Type
+    ├── Primitive           int, float, str, bool, and types known only by name
+    ├── Option              a type, or None
+    ├── List, Dict, Tuple
+    ├── Literal, Enum
+    ├── Union
+    ├── Struct              named fields, optionally with a version
+    └── Ref                 a struct that contains itself, by name
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 
 class Type:
-    """What values a field may have; ``str`` writes it as an annotation."""
+    """The values that a field may have; ``str`` writes it as an annotation."""
 
     __slots__ = ()
 
@@ -47,13 +47,10 @@ class List(Type):
     inner: Type
 
     is_set: bool | None = None
-    """Whether an item is there once at most, and has no place.
-
-    None: older files of schemas do not say.
-    """
+    """Whether items are unique and unordered; None in older schema files."""
 
     def may_become(self, other: "List") -> bool:
-        """Return whether ``other`` keeps what stands here twice, if anything does."""
+        """Return whether ``other`` keeps the repetitions that this one keeps."""
         return self.is_set is not False or not other.is_set
 
     def __str__(self) -> str:
@@ -73,7 +70,7 @@ class Dict(Type):
 
 @dataclass(frozen=True, slots=True)
 class Tuple(Type):
-    """A fixed number of items, each of a type of its own."""
+    """A fixed number of items, each with its own type."""
 
     items: tuple[Type, ...]
 
@@ -83,7 +80,7 @@ class Tuple(Type):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Literal(Type):
-    """One of some values; 1 and True are two of them."""
+    """One of several values, of which 1 and True are different ones."""
 
     allowed_values: tuple[object, ...]
 
@@ -103,7 +100,7 @@ class Literal(Type):
 
 @dataclass(frozen=True, slots=True)
 class Enum(Type):
-    """One of some named values; files hold the value."""
+    """One of several named values; files hold the value."""
 
     name: str
     variants: Mapping[str, object]
@@ -136,7 +133,7 @@ class Field:
     is_optional: bool | None = None
     """Whether a dict may lack the key, which then has no value at all.
 
-    None: it is a field of a class, which has a value in any case.
+    None for a field of a class, which always has a value.
     """
 
 
@@ -147,10 +144,10 @@ class Struct(Type):
     name: str
     fields: dict[str, Field] = field(default_factory=lambda: {})
     version: int | None = None
-    """The version of a class that has one."""
+    """The version of a versioned class."""
 
     is_open: bool = False
-    """Whether files may hold fields that the class lacks."""
+    """Whether files may hold fields that the class does not have."""
 
     def __str__(self) -> str:
         return self.name
@@ -158,7 +155,7 @@ class Struct(Type):
 
 @dataclass(frozen=True, slots=True)
 class Ref(Type):
-    """A struct that this is part of, by name."""
+    """A struct that contains this one, by name."""
 
     name: str
 
@@ -167,13 +164,13 @@ class Ref(Type):
 
 
 def alternatives(kind: Type) -> tuple[Type, ...]:
-    """Return the types that a value may be of, None aside."""
+    """Return the types that a value may have, without None."""
     without_none = kind.type if isinstance(kind, Option) else kind
     return without_none.members if isinstance(without_none, Union) else (without_none,)
 
 
 def is_subtype(narrow: Type, wide: Type) -> bool:
-    """Return whether every value of ``narrow`` is a value of ``wide`` as it stands."""
+    """Return whether every value of ``narrow`` is valid for ``wide``, unchanged."""
     if narrow == wide or wide == Primitive("Any"):
         return True
     if isinstance(narrow, Option):

@@ -1,4 +1,4 @@
-"""Places in a raw tree: finding them by pattern, and changing what is there."""
+"""Locations in a raw tree: finding them by pattern, and changing their values."""
 
 import copy
 import itertools
@@ -13,31 +13,31 @@ from ..short_text import quantity, short_repr
 from ..tree import NamedStruct, StructWord, Weak, is_dict, is_items
 
 NO_MOVE = "no move"
-"""The kind of problem of a rule that the structure of a file stands against."""
+"""The kind of problem of a rule that the structure of a file conflicts with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One item of a container somewhere in a tree."""
+    """One item of a container in a tree."""
 
     top: Any
-    """The tree that the path begins in."""
+    """The tree that the path starts in."""
     key: Any
     parent: "Site | None"
 
     @property
     def container(self) -> Any:
-        """What this is an item of, as it is now: a tuple is replaced with its items."""
+        """The container of this item now: a tuple is replaced with its items."""
         return self.top if self.parent is None else self.parent.value
 
     @property
     def value(self) -> Any:
-        """What stands here."""
+        """The value here."""
         return self.container[self.key]
 
     @property
     def path(self) -> str:
-        """The path of this place from the root."""
+        """The path of this location from the root."""
         return child(self.parent.path if self.parent else "", self.key)
 
     @property
@@ -47,7 +47,7 @@ class Site:
 
     @property
     def is_weak(self) -> bool:
-        """Whether this value is a default inside a struct that is not there."""
+        """Whether this is a default inside a struct that the file does not have."""
         return isinstance(self.container, Weak)
 
     @property
@@ -58,9 +58,9 @@ class Site:
         )
 
     def set(self, value: object) -> None:
-        """Put ``value`` here; a tuple around it is replaced in its own container."""
+        """Set ``value`` here; a tuple around it is replaced in its own container."""
         container = self.container
-        # Tuples cannot be changed, so each one up to the next list or dict is replaced.
+        # Tuples are immutable, so each one up to the next list or dict is replaced.
         if isinstance(container, tuple) and self.parent:
             items = list(container)
             items[self.key] = value
@@ -69,9 +69,9 @@ class Site:
             self.container[self.key] = value
 
     def enter(self, name: str) -> Any:
-        """Return what stands here for a rule that goes on to ``name``.
+        """Return the container here for a rule that continues to ``name``.
 
-        A struct that is written without fields gets a place for them.
+        A struct that is written without fields becomes one that can have fields.
         """
         value = self.value
         is_unit = isinstance(value, tuple) and not value and item_index(name) is None
@@ -82,7 +82,7 @@ class Site:
         return fields
 
     def remove(self) -> None:
-        """Take the value away."""
+        """Remove the value."""
         if isinstance(self.container, tuple):
             raise _problem(self.path, "an item of a tuple cannot be removed")
         del self.container[self.key]
@@ -91,11 +91,11 @@ class Site:
 def find_sites(
     tree: object, pattern: Sequence[str]
 ) -> list[tuple[Site, tuple[str, ...]]]:
-    """Return the places that ``pattern`` names, with what its wildcards stand for."""
+    """Return the locations matching ``pattern``, with the values of its wildcards."""
     matches: list[tuple[Site, tuple[str, ...]]] = []
     deep = "**" in pattern
-    # Level by level, and below only what the pattern's beginning fits: a tree of
-    # millions of values is walked along the pattern, not as a whole.
+    # Only subtrees that match the pattern's beginning are visited, so that a tree of
+    # millions of values is not walked as a whole.
     level = _children(tree, None)
     depth = 1
     while level and (deep or depth <= len(pattern)):
@@ -118,7 +118,7 @@ def find_sites(
 
 
 def wrap_values(tree: object, pattern: Sequence[str], names: Sequence[str]) -> None:
-    """Put what stands at each place of ``pattern`` below ``names``, at that place."""
+    """Move the value at each location of ``pattern`` below ``names`` there."""
     for site, _ in _outermost(find_sites(tree, pattern)):
         value, kind = site.value, Weak if site.is_weak else dict
         for name in reversed(names):
@@ -127,20 +127,21 @@ def wrap_values(tree: object, pattern: Sequence[str], names: Sequence[str]) -> N
 
 
 def move_values(tree: object, pattern: Sequence[str], target: Sequence[str]) -> None:
-    """Put what stands at the places of ``pattern`` where ``target`` says.
+    """Move the values at the locations of ``pattern`` to where ``target`` returns.
 
-    Items of a list that go where nothing was yet are a list there again.
+    Items of a list that move to an empty location become a list there again.
     """
     sites = _outermost(find_sites(tree, pattern))
     moves = [
         (fill_wildcards(target, bound), site.value, site.is_weak)
         for site, bound in sites
     ]
-    # From the end, so that the numbers of a list's items before it stay true.
+    # From the end, so that the indices of earlier list items stay valid.
     for site, _ in reversed(sites):
         site.remove()
         if site.parent and site.container == [] and type(site.container) is list:
-            # No class need have a field for it any more, as for a struct left empty.
+            # The classes may no longer have a field for it, as for a struct that became
+            # empty.
             site.parent.remove()
     new_dicts: dict[tuple[str, ...], None] = {}
     if any(site.is_in_list for site, _ in sites):
@@ -158,7 +159,7 @@ def move_values(tree: object, pattern: Sequence[str], target: Sequence[str]) -> 
 def _outermost(
     sites: list[tuple[Site, tuple[str, ...]]],
 ) -> list[tuple[Site, tuple[str, ...]]]:
-    """Return the sites that are in no other one: those inside move with it."""
+    """Return the sites that are not inside of another one, since those move with it."""
     places = {site.names for site, _ in sites}
     return [
         (site, bound)
@@ -168,9 +169,9 @@ def _outermost(
 
 
 def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
-    """Put ``value`` at ``names``, where nothing may stand yet; make what is missing.
+    """Put ``value`` at ``names``, which must be empty; create missing containers.
 
-    What is made for a weak value is weak too.
+    The containers of a weak value are weak too.
     """
     container, path = tree, ""
     for name in names[:-1]:
@@ -180,7 +181,7 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
     if is_items(container):
         _fill_item(container, names[-1], value, value_path)
         return
-    # An empty struct is what moving its last field out has left behind.
+    # Moving the last field out of a struct has left an empty one behind.
     current = container.get(names[-1])
     if names[-1] in container and current != {} and not isinstance(current, Weak):
         if weak:
@@ -193,7 +194,7 @@ def create(tree: Any, names: Sequence[str], value: Any, *, weak: bool) -> None:
 
 
 def _fill_item(items: Any, name: str, value: Any, path: str) -> None:
-    """Put ``value`` in the place of an item that the move left empty."""
+    """Put ``value`` at the index of an item that the move left empty."""
     index = item_index(name)
     is_list = isinstance(items, list)
     if index is None or not is_list or items[index : index + 1] != [{}]:
@@ -202,13 +203,13 @@ def _fill_item(items: Any, name: str, value: Any, path: str) -> None:
 
 
 def supply_default(tree: object, field: Sequence[str], default: object) -> None:
-    """Insert ``default`` at every place of the pattern that has no value."""
+    """Insert ``default`` at every location of the pattern that has no value."""
     wild = [i for i, part in enumerate(field) if is_pattern(part)]
     if not wild:
         _supply_at(None, tree, field, default)
         return
-    # A default has no place of its own to be found by: the last wildcard must exist in
-    # the file, and the names after it are made where they lack.
+    # A missing value cannot be found by its location: the last wildcard must match
+    # something in the file, and missing names after it are created.
     start = wild[-1] + 1
     if start == len(field):
         raise ValueError(f"the default of {'.'.join(field)!r} must end in a name")
@@ -238,13 +239,13 @@ def _supply_at(
     if field_name not in container:
         container[field_name] = copy.deepcopy(default)
     elif isinstance(container[field_name], Weak):
-        # The file leaves the struct out, so what it meant is the old default of the
-        # whole; defaults of fields that earlier rules noted fill what that lacks.
+        # The file omits the struct, so it meant the old default of the whole; defaults
+        # of fields added by earlier rules fill what that lacks.
         container[field_name] = _complete(copy.deepcopy(default), container[field_name])
 
 
 def _complete(default: object, weak: Weak) -> Any:
-    """Return ``default`` with what it lacks of ``weak``, if it is a struct at all."""
+    """Return ``default`` completed by ``weak``, if it is a struct."""
     if is_dict(default):
         for name, value in weak.items():
             if isinstance(value, Weak) and name in default:

@@ -1,4 +1,4 @@
-"""From RON text to a tree."""
+"""Parser of RON text to a tree."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ _WORDS = {
 
 
 def read(text: str) -> Any:
-    """Return the value that ``text`` stands for.
+    """Return the value of ``text``.
 
     Named structs become `NamedStruct`, bare words `Ident`, ``Some(x)`` is ``x``, and
-    ``()`` is the empty tuple.  Raises ConfigSyntaxError with line and column.
+    ``()`` is the empty tuple. Raises ConfigSyntaxError with line and column.
     """
     scanner = Scanner(text)
     value = _value(scanner, 0)

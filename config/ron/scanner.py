@@ -1,4 +1,4 @@
-"""RON text as tokens: where each begins, of which kind, and what it stands for."""
+"""RON text as tokens: the start, kind and value of each."""
 
 import re
 from typing import Any, NoReturn
@@ -42,13 +42,13 @@ _PLAIN = {
 }
 _EXTENSIONS = {"implicit_some", "unwrap_newtypes", "unwrap_variant_newtypes"}
 _MARKS = frozenset(".eE")
-"""What only numbers with a point or an exponent have."""
+"""Characters that only numbers with a point or an exponent have."""
 _BASES = {"0x": 16, "0b": 2, "0o": 8}
 _SUFFIX = re.compile(r"([iu](?:8|16|32|64|128|size)|f(?:32|64))$")
 
 
 class Scanner:
-    """Tokens of ``text``, one at a time: `kind`, `value`, and `start` of this one.
+    """Tokens of ``text``, one at a time: the current `kind`, `value` and `start`.
 
     A kind is ``value`` (strings and numbers), ``ident``, ``end``, or the mark itself.
     """
@@ -66,7 +66,7 @@ class Scanner:
     start: int
 
     def advance(self) -> None:
-        """Go to the next token; at the end of the text its kind is ``end``."""
+        """Advance to the next token; at the end of the text its kind is ``end``."""
         while True:
             start = self.start = self._end
             match = _TOKEN.match(self.text, start)
@@ -90,8 +90,8 @@ class Scanner:
             return
 
     def followed_by_colon(self) -> bool:
-        """Return whether the token after this one is a colon."""
-        # The grammar needs one token of lookahead, to tell a struct from a tuple.
+        """Return whether the next token is a colon."""
+        # The grammar needs one token of lookahead to distinguish a struct from a tuple.
         kind, value, start, end = self.kind, self.value, self.start, self._end
         self.advance()
         is_colon = self.kind == ":"
@@ -99,14 +99,14 @@ class Scanner:
         return is_colon
 
     def token_text(self) -> str:
-        """Return this token as a person would point at it."""
+        """Describe this token for an error message."""
         if self.kind == "end":
             return "the end of the text"
         token = self.text[self.start : self._end]
         return repr(token if len(token) <= 20 else token[:20] + "...")
 
     def fail(self, message: str, start: int | None = None) -> NoReturn:
-        """Raise the error that ``message`` describes, at this token or ``start``."""
+        """Raise a syntax error with ``message``, at this token or at ``start``."""
         line, column = self.place(self.start if start is None else start)
         raise ConfigSyntaxError(message, line, column)
 
@@ -116,7 +116,7 @@ class Scanner:
         return self.text.count("\n", 0, start) + 1, start - before
 
     def _rare(self, match: re.Match[str]) -> bool:
-        """Take a token of a rarer kind; return whether it counts."""
+        """Take a token of a rarer kind; return False if the parser skips it."""
         name, token = match.lastgroup, match[0]
         if name == "block":
             self.comment_starts.append(match.start())
@@ -154,7 +154,8 @@ class Scanner:
         bare = token.replace("_", "").lstrip("+")
         base = _BASES.get(bare.lstrip("-")[:2])
         suffix = _SUFFIX.search(bare)
-        # In 0x1f32 the f32 is digits, not a type; the pattern took [iu] types only.
+        # In 0x1f32 the f32 is digits, not a type: the pattern matched integer types
+        # only.
         if suffix and not (base == 16 and suffix[0][0] == "f"):
             bare = bare.removesuffix(suffix[0])
         try:

@@ -1,4 +1,4 @@
-"""From a tree to RON text: four spaces, one item a line, trailing commas."""
+"""Writer of a tree as RON text: four spaces, one item per line, trailing commas."""
 
 import math
 import re
@@ -17,7 +17,7 @@ _ESCAPED = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 def write(tree: object) -> str:
     """Return ``tree`` as text that `read` turns into an equal tree.
 
-    Tuples stay on one line; floats from 1e-16 to 1e21 have no exponent.  An
+    Tuples are written on one line; floats from 1e-16 to 1e21 have no exponent. An
     anonymous struct without fields is the unit ``()``, which is read as a tuple.
     """
     return _value(tree, "")
@@ -70,7 +70,7 @@ def _block(start: str, items: list[str], end: str, indent: str) -> str:
 
 
 def _field_name(name: str) -> str:
-    """Return ``name`` as a field can be written, or nothing."""
+    """Return ``name`` as a field name is written, empty if it cannot be."""
     if _NAME.fullmatch(name) and name != "r":
         return name
     return f"r#{name}" if _RAW_NAME.fullmatch(name) else ""
