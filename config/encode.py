@@ -70,7 +70,7 @@ def encode(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Elision:
-    """What may be left out of a tree: defaults that nobody wrote."""
+    """Decides what may be left out of a tree: defaults not mentioned by the file."""
 
     source: object = None
     """The file's content at this place; None without a file or content."""

@@ -1,9 +1,9 @@
 """Errors of configurations, for the person who wrote the file.
 
-    ValueError
-    └── ConfigError               values that do not fit the class, all of them
-        ├── ConfigSyntaxError     text that is not JSON, YAML or RON
-        └── ConfigVersionError    a file of a version that the class cannot read
+ValueError
+└── ConfigError               values that do not fit the class, all of them
+├── ConfigSyntaxError     text that is not JSON, YAML or RON
+└── ConfigVersionError    a file of a version that the class cannot read
 """
 
 from collections.abc import Sequence

@@ -31,7 +31,7 @@ class RewriteRule:
 
     @property
     def computed_field(self) -> tuple[str, ...] | None:
-        """The field whose new value is computed, by anything; None if values stay."""
+        """The field whose new value is computed by a function; None if none is."""
         return None
 
     def apply(self, tree: Any) -> None:

@@ -1,13 +1,13 @@
 """Types of fields as data, so that an old class can be compared with a new one.
 
-    Type
-    ├── Primitive           int, float, str, bool, and types known only by name
-    ├── Option              a type, or None
-    ├── List, Dict, Tuple
-    ├── Literal, Enum
-    ├── Union
-    ├── Struct              named fields, optionally with a version
-    └── Ref                 a struct that contains itself, by name
+Type
+├── Primitive           int, float, str, bool, and types known only by name
+├── Option              a type, or None
+├── List, Dict, Tuple
+├── Literal, Enum
+├── Union
+├── Struct              named fields, optionally with a version
+└── Ref                 a struct that contains itself, by name
 """
 
 from collections.abc import Mapping
