@@ -2,8 +2,8 @@
 
 ValueError
 └── ConfigError               values that do not fit the class, all of them
-├── ConfigSyntaxError     text that is not JSON, YAML or RON
-└── ConfigVersionError    a file of a version that the class cannot read
+    ├── ConfigSyntaxError     text that is not JSON, YAML or RON
+    └── ConfigVersionError    a file of a version that the class cannot read
 """
 
 from collections.abc import Sequence

@@ -234,7 +234,7 @@ class CheckValue(RewriteRule):
         _freeze(self, "allowed_values")
 
     def apply(self, tree: object) -> None:
-        """Raise ConfigError if the file has a value that is not allowed any more."""
+        """Raise ConfigError if the file has a value that is no longer allowed."""
         allowed = tuple(self.allowed_values)
         for place, _ in tree_edit.find_sites(tree, self.field):
             if not _is_among(place.value, allowed):
@@ -254,7 +254,7 @@ class CheckValue(RewriteRule):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RejectValues(RewriteRule):
-    """Refuse values of a field that are not allowed any more, and keep the others."""
+    """Refuse values of a field that are no longer allowed, and keep the others."""
 
     tells_every_move: ClassVar[bool] = True
     field: Path
@@ -274,7 +274,7 @@ class RejectValues(RewriteRule):
                 raise _problem(place.path, message, "rule")
 
     def apply_to_schema(self, schema: t.Struct) -> None:
-        """Take the values out of the field's type."""
+        """Remove the values from the field's type."""
         rejected = tuple(self.disallowed_values)
         schema_edit.change(
             schema, self.field, lambda f: replace(f, type=_without(f.type, rejected))
@@ -300,7 +300,7 @@ def _without(kind: t.Type, rejected: tuple[object, ...]) -> t.Type:
 
 
 def _is_among(value: object, values: tuple[object, ...]) -> bool:
-    """Return whether ``value`` is one of ``values``; 1 and 0 are not True and False."""
+    """Return whether ``value`` is in ``values``, where 1 and 0 are not booleans."""
     return any(
         isinstance(value, bool) is isinstance(other_value, bool)
         and value == other_value
@@ -309,7 +309,7 @@ def _is_among(value: object, values: tuple[object, ...]) -> bool:
 
 
 def _as_data(default: object) -> object:
-    """Return a default as the raw tree of a file has it: structs as their fields."""
+    """Return a default as a file's raw tree has it: structs as their fields."""
     if not _has_struct(default):
         return default
     return encode(default)
@@ -324,7 +324,7 @@ def _has_struct(value: object) -> bool:
 
 
 def _normalize(rule: RewriteRule, *names: str) -> None:
-    """Keep paths as tuples of parts, in which ``[]`` is ``*`` and ``?`` is nothing."""
+    """Store paths as tuples of parts: ``[]`` becomes ``*``, and ``?`` is dropped."""
     for name in names:
         path: Path = getattr(rule, name)
         if not isinstance(path, str | Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything

@@ -19,11 +19,11 @@ from .schedule import Schedule
 C = TypeVar("C")
 
 _N_ULPS = 64
-"""How many last digits a schedule's arithmetic may get wrong, powers included."""
+"""Number of last digits that a schedule's arithmetic may get wrong, powers included."""
 
 
 class ScheduledFloat(float):
-    """A float as its schedule has it now; it equals the number that it is now."""
+    """A float that follows a schedule; it equals the schedule's current value."""
 
     schedule: Schedule
 
@@ -37,7 +37,7 @@ class ScheduledFloat(float):
 
 
 class ScheduledInt(int):
-    """An int as its schedule has it now, as `as_kind` cuts it off."""
+    """An int that follows a schedule, truncated as by `as_kind`."""
 
     schedule: Schedule
 
@@ -59,10 +59,10 @@ def scheduled(schedule: Schedule, kind: type, value: float) -> Any:
 
 
 def as_kind(schedule: Schedule, kind: type, value: float) -> int | float:
-    """Return a value of ``schedule`` as a float, or as an int cut off towards zero.
+    """Return a value of ``schedule`` as a float, or as an int truncated towards zero.
 
-    What misses a whole number by no more than rounding does is that number: 29 % of
-    the way from 0 to 100 is 28.999999999999996, and means 29.
+    A value that misses an integer only by a rounding error is that integer: 29 % of the
+    way from 0 to 100 is 28.999999999999996, and means 29.
     """
     if kind is not int:
         return float(value)
@@ -80,7 +80,7 @@ def schedule_of(value: object) -> Schedule | None:
 
 
 def schedule_text(value: object) -> str | None:
-    """Return the text of a schedule or a scheduled number, None for all else."""
+    """Return the text of a schedule or a scheduled number, None for other values."""
     schedule = value if isinstance(value, Schedule) else schedule_of(value)
     return None if schedule is None else schedule.text
 
@@ -91,10 +91,10 @@ def start_of(schedule: Schedule) -> float:
 
 
 def at(config: C, state: object) -> C:
-    """Return ``config`` with every scheduled number as ``state`` asks for it.
+    """Return ``config`` with every scheduled number at its value for ``state``.
 
-    ``config`` stays as it is, and is what is returned if nothing is scheduled.
-    Raises ValueError if ``state`` lacks a schedule's key.
+    ``config`` is not changed, and is returned itself if nothing is scheduled. Raises
+    ValueError if ``state`` lacks a schedule's key.
     """
 
     def advance(value: object) -> Any:
@@ -108,9 +108,9 @@ def at(config: C, state: object) -> C:
 
 
 def replace_numbers(value: object, change: Callable[[object], object]) -> Any:
-    """Return a copy of ``value`` with ``change`` done to each scheduled number.
+    """Return a copy of ``value`` with ``change`` applied to each scheduled number.
 
-    What holds no such number is shared with the copy.  Nothing is validated anew.
+    Parts without such a number are shared with the copy. Nothing is validated again.
     """
     if isinstance(value, ScheduledFloat | ScheduledInt):
         return change(value)
@@ -136,7 +136,7 @@ def _replace_items(
     if not changed:
         return container
     if isinstance(container, MutableMapping | MutableSequence):
-        # A copy keeps what is not an item: a default factory, the length of a deque.
+        # A copy keeps more than the items: a default factory, the length of a deque.
         container = copy.copy(container)
     elif is_mapping_value(container):
         container = dict(container)
@@ -156,7 +156,7 @@ def _replace_fields(value: object, change: Callable[[object], object]) -> object
 
 
 def with_attributes(value: Any, changed: Mapping[str, Any]) -> object:
-    """Return a copy of a struct with other values, frozen or not, unchecked."""
+    """Return a copy of a struct with other values, frozen or not, not validated."""
     if is_model(type(value)):
         return value.model_copy(update=changed)
     changed_copy = copy.copy(value)

@@ -1,4 +1,4 @@
-"""The value of a number at each point of a run."""
+"""Schedules: the value of a number at each point of a run."""
 
 import math
 import re
@@ -20,24 +20,24 @@ _KEY = re.compile(r"[\w.\[\]\"]*")
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Points of (x, value), joined, over one number of the training state.
+    """Points (x, value), joined by curves, over one number of the training state.
 
-    Before the first point the first value holds, from the last point on the last.
-    ``Schedule.parse`` reads ``"step: 1.0@0 lin 0.1@1000"``, and ``str`` gives the
-    text back.
+    Before the first point the first value holds, after the last point the last one.
+    ``Schedule.parse`` reads ``"step: 1.0@0 lin 0.1@1000"``, and ``str`` returns that
+    text.
     """
 
     key: str
     """Path of the number in the state: ``step``, or ``progress.epoch``."""
 
     points: tuple[tuple[float, float], ...]
-    """x, which grows, and value; at least one, all finite."""
+    """Pairs of x, in ascending order, and value; at least one, all finite."""
 
     joins: tuple[str, ...] = ()
-    """How each point is joined to the next: ``lin``, ``cos``, ``exp`` or ``step``."""
+    """The curve from each point to the next: ``lin``, ``cos``, ``exp`` or ``step``."""
 
     text: str = ""
-    """As it was written; made from the points if left out."""
+    """The text it was parsed from; generated from the points if omitted."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -46,7 +46,7 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str) -> "Schedule":
-        """Return the schedule that ``text`` describes; ``lin`` need not be said.
+        """Return the schedule that ``text`` describes; ``lin`` may be omitted.
 
         Raises ValueError that quotes the text.
         """
@@ -71,17 +71,17 @@ class Schedule:
             return a
         if self.joins[after - 1] == "lin" and max(abs(a), abs(b)) >= 2**53:
             return _line((x0, a), (x1, b), x)
-        # In halves: the difference of two large floats of opposite sign overflows.
+        # Halved, since the difference of two large floats of opposite sign overflows.
         value = JOINS[self.joins[after - 1]](a, b, (x / 2 - x0 / 2) / (x1 / 2 - x0 / 2))
-        # Rounding must not lead past a bound that both points keep.
+        # A rounding error must not lead outside of the values of both points.
         return min(max(value, min(a, b)), max(a, b))
 
     def at(self, state: object) -> float:
-        """Return the value that ``state`` asks for, found there at the key."""
+        """Return the value for ``state``, at the number under the schedule's key."""
         return self(self.find(state))
 
     def find(self, state: object) -> float:
-        """Return the number at the key of ``state``: attributes, items, or both.
+        """Return the number at the key in ``state``: attributes, items, or both.
 
         Raises ValueError that quotes the schedule and names the key.
         """
@@ -99,7 +99,7 @@ class Schedule:
     def samples(self, n_samples: int) -> list[tuple[float, float]]:
         """Return ``n_samples`` pairs of x and value from the first point to the last.
 
-        Around a lone point, from one before it to one after it.
+        For a single point, from one before it to one after it.
         """
         start, end = self.points[0][0], self.points[-1][0]
         if start == end:
@@ -109,7 +109,7 @@ class Schedule:
         return [(x, self(x)) for x in xs]
 
     def sparkline(self, width: int = 40) -> str:
-        """Return one line of ``width`` blocks from the first point to the last."""
+        """Return one line of ``width`` blocks, from the first point to the last."""
         return _block_line([value for _, value in self.samples(max(width, 1))])
 
     def __str__(self) -> str:
@@ -141,7 +141,7 @@ class Schedule:
 
 
 def looks_scheduled(text: str) -> bool:
-    """Return whether ``text`` was meant as a schedule, not as a number."""
+    """Return whether ``text`` is meant as a schedule, not as a number."""
     head, colon, _ = text.partition(":")
     is_keyed = colon and _KEY.fullmatch(head.strip()) is not None
     return bool(is_keyed) or "@" in text
@@ -189,22 +189,22 @@ def _read_points(
 
 
 def _line(start: tuple[float, float], end: tuple[float, float], x: float) -> int:
-    """Return what lies on the line at ``x``, cut off towards zero.
+    """Return the value on the line at ``x``, truncated towards zero.
 
-    Floats of this size are whole numbers, and not all of them.
+    Floats of this size are integers, but not all integers are floats.
     """
     (x0, a), (x1, b) = (tuple(map(Fraction, point)) for point in (start, end))
     return int(a + (b - a) * (Fraction(x) - x0) / (x1 - x0))
 
 
 def _mixed(a: float, b: float, t: float) -> float:
-    """Return ``a`` at 0, ``b`` at 1, and what lies on the line between."""
+    """Return ``a`` at 0, ``b`` at 1, and the linear interpolation between them."""
     span = b - a
     return a + span * t if math.isfinite(span) else a * (1 - t) + b * t
 
 
 def _geometric(a: float, b: float, t: float) -> float:
-    """Return ``a`` at 0, ``b`` at 1, and equal ratios between; both have one sign."""
+    """Return ``a`` at 0, ``b`` at 1, exponential in between; both have one sign."""
     ratio = b / a
     if ratio and math.isfinite(ratio):
         return float(a * ratio**t)
@@ -218,11 +218,11 @@ JOINS: Mapping[str, Callable[[float, float, float], float]] = {
     "exp": _geometric,
     "step": lambda a, b, t: a,
 }
-"""From one point's value to the next's, at the share ``t`` of the way, 0 to 1."""
+"""From one point's value to the next one's, at a fraction ``t`` of the way, 0 to 1."""
 
 
 def _as_number(value: object) -> float | None:
-    """Return a number, also one of numpy or in a tensor; None for all else."""
+    """Return a number, also from numpy or in a tensor; None for other values."""
     item = getattr(value, "item", None)
     try:
         number = (
@@ -238,7 +238,7 @@ def _as_number(value: object) -> float | None:
 
 
 def _number(digits: str) -> float:
-    """Return the float, or a whole number that no float is, as it is written."""
+    """Return the float, or the integer as written if no float equals it."""
     digits = digits.replace("_", "")
     value = float(digits)
     if value == 0:
@@ -266,7 +266,7 @@ def _check(schedule: Schedule) -> None:
             raise ValueError(
                 f"x must increase from point to point, got {x1:g} after {x0:g}"
             )
-        # No product, which two small values of one sign make 0.
+        # Not by their product, which underflows to 0 for two small values of one sign.
         if join == "exp" and not (a > 0 < b or a < 0 > b):
             raise ValueError(
                 f"'exp' needs two values of the same sign, got {a:g} and {b:g}"
@@ -284,7 +284,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def _block_line(values: Sequence[float]) -> str:
-    """Return a block for each value, of half the height if all are the same."""
+    """Return a block character for each value, of half height if all are equal."""
     low, span = min(values), max(values) - min(values)
     top = len(_BLOCKS) - 1
     if not span:

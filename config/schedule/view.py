@@ -1,4 +1,4 @@
-"""Schedules to look at: a line of blocks in the terminal, a curve in a file."""
+"""Plots of schedules: a line of block characters in the terminal, or a figure."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -14,14 +14,14 @@ from .schedule import Schedule
 
 
 def sparkline(schedule: Schedule, width: int = 40) -> str:
-    """Return one line of ``width`` blocks from the first point to the last."""
+    """Return one line of ``width`` blocks, from the first point to the last."""
     return schedule.sparkline(width)
 
 
 def plot(source: object, file: str | Path | None = None) -> Any:
-    """Draw a schedule, or every schedule of a config, and return the figure.
+    """Plot a schedule, or every schedule of a config, and return the figure.
 
-    With ``file`` the picture is written there, in the format of its suffix.
+    With ``file`` the figure is saved there, in the format of its suffix.
     """
     try:
         from matplotlib.figure import Figure

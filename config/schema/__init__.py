@@ -1,4 +1,4 @@
-"""Schemas of configurations: stored, compared, and the rules that bridge them."""
+"""Schemas of configurations: storage, comparison, and the rules for changes."""
 
 from .change import Change, Severity
 from .checker import SchemaChecker, assert_compatible

@@ -1,4 +1,4 @@
-"""Differences between two schemas: how bad each is, and the rule that bridges it."""
+"""Differences between two schemas, their severity, and the rule for each."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from ..rules import (
 
 
 class Severity(IntEnum):
-    """What a change does to files that are older."""
+    """The effect of a change on older files."""
 
     INFO = 1
-    """They load as they are."""
+    """They load unchanged."""
 
     WARN = 2
-    """They load with a rule that is proposed."""
+    """They load with the proposed rule."""
 
     ERROR = 3
     """They may not load; no rule is known."""

@@ -22,22 +22,22 @@ NOT_JUDGED = (
     "by names, types and defaults: bounds, patterns, lengths and validators of values "
     "are not judged"
 )
-"""What a verdict leaves open for a class that has such."""
+"""The limits of a verdict for a class that has bounds or validators."""
 
 OWN_DATA = (
     "the schema cannot tell whether {name} still reads all that it once wrote; only "
     "defaults were tried"
 )
-"""What a verdict leaves open for fields of types of one's own."""
+"""The limits of a verdict for fields of user-defined types."""
 
 
 class SchemaChecker:
-    """The changes from a stored schema to a class, and the rules they call for.
+    """The changes from a stored schema to a class, and the rules they need.
 
-    The class's own upgrade rules are applied first (``perform_upgrade``), so what is
-    left is what they do not take care of.  Old files of every kind are then tried:
-    changes that they take no notice of are harmless, and rules that do not help are
-    not proposed.  Values are judged by their types, not by bounds or validators.
+    The class's own upgrade rules are applied first (``perform_upgrade``), so that only
+    changes that they do not handle are listed. Sample files of every kind are then
+    tried: changes that do not affect them are harmless, and rules that do not help are
+    not proposed. Values are judged by their types, not by bounds or validators.
     """
 
     def __init__(
@@ -62,20 +62,20 @@ class SchemaChecker:
         return [rule for comparison in self.comparisons for rule in fixes(comparison)]
 
     def severity(self) -> Severity:
-        """Return the worst of all changes, INFO if there is none."""
+        """Return the worst severity of all changes, INFO if there are none."""
         return max((c.severity for c in self.changes), default=Severity.INFO)
 
     @property
     def compatible(self) -> bool:
-        """Whether old files load as they are."""
+        """Whether old files load unchanged."""
         return self.severity() == Severity.INFO
 
     def report(self) -> str:
-        """Return what has changed, the verdict, and what to do about it."""
+        """Return the changes, the verdict, and what to do about them."""
         return "\n".join(self._lines())
 
     def print_report(self) -> None:
-        """Print the report, in color if this is a terminal."""
+        """Print the report, in color if the output is a terminal."""
         print(paint(printable_lines(self.report()), sys.stdout))
 
     def _lines(self) -> Iterator[str]:
@@ -118,9 +118,9 @@ class SchemaChecker:
 
 
 def assert_compatible(file: str | os.PathLike[str], cls: type) -> None:
-    """Raise AssertionError with a report if old configs would not load any more.
+    """Raise AssertionError with a report if old configs would no longer load.
 
-    ``file`` is what ``dump-schema`` wrote; call this from a test of your own.
+    ``file`` was written by ``dump-schema``; call this from one of your tests.
     """
     checker = SchemaChecker(load_schema(file), cls)
     if not checker.compatible:
@@ -140,7 +140,7 @@ def _worst(comparison: StructComparison) -> Severity:
 
 
 def _step(comparison: StructComparison) -> int:
-    """Return the version whose rules the proposed ones follow."""
+    """Return the version that the proposed rules start from."""
     stored_version, now = _stored_version(comparison), comparison.new.version or 0
     return max(stored_version, now - 1)
 

@@ -1,4 +1,4 @@
-"""The commands that keep a config class and its old files together."""
+"""The commands that keep a config class compatible with its older files."""
 
 import difflib
 import sys
@@ -23,10 +23,10 @@ DEFAULT_FILE = "config-schema.ron"
 
 
 def schema_evolution_cli(cls: type, argv: Sequence[str] | None = None) -> None:
-    """Run the schema commands for ``cls`` from the command line, and end the program.
+    """Run the schema commands for ``cls`` from the command line, and exit the program.
 
-    The exit status is 0 only if all is well: 1 for an incompatible schema or a config
-    that does not fit the class, 2 where there is no answer, as for a missing file.
+    The exit status is 0 only on success: 1 for an incompatible schema or a config that
+    does not fit the class, 2 if there is no result, for instance for a missing file.
     """
     parser = ArgumentParser(description=f"Schema and config files of {cls.__name__}.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -40,7 +40,7 @@ def schema_evolution_cli(cls: type, argv: Sequence[str] | None = None) -> None:
 
 
 def run_schema_command(cls: type, name: str, options: Namespace) -> int:
-    """Run one of `COMMANDS`, tell mistakes on stderr, and return the exit status."""
+    """Run one of `COMMANDS`, print errors to stderr, and return the exit status."""
     try:
         return COMMANDS[name][2](cls, options)
     except Exception as error:  # a user's class may raise anything
@@ -98,7 +98,7 @@ def _upgrade_config(cls: type, options: Namespace) -> int:
 
 
 def _upgrade_file(cls: type, file: Path, options: Namespace) -> None:
-    """Rewrite ``file`` at the newest version, and tell which comments that costs."""
+    """Rewrite ``file`` at the newest version, and report which comments are lost."""
     upgraded = upgraded_file(cls, file, include_defaults=options.include_defaults)
     if options.dry_run:
         print(paint(printable_lines(_differences(upgraded)), sys.stdout))
@@ -137,4 +137,4 @@ COMMANDS: Mapping[str, Command] = {
         _upgrade_config,
     ),
 }
-"""Each command: what it does, its arguments, and itself."""
+"""Each command: its summary, its arguments, and its function."""

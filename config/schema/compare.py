@@ -1,4 +1,4 @@
-"""The changes from an old struct to a new one, renames recognized."""
+"""The changes from an old struct to a new one, with renames recognized."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class StructComparison:
-    """One struct with rules of its own: the config, or a versioned one within."""
+    """One struct with rules of its own: the config, or a versioned struct inside it."""
 
     path: Path
     old: t.Struct
@@ -55,7 +55,7 @@ def compare(old_schema: t.Struct, new_schema: t.Struct) -> list[StructComparison
 @dataclass(frozen=True, slots=True)
 class _Walk:
     nested: list[tuple[Path, t.Struct, t.Struct]]
-    """Structs with a version of their own, found on the way."""
+    """Structs with a version of their own, found during the comparison."""
 
     def struct(self, before: t.Struct, after: t.Struct, path: Path) -> Iterator[Change]:
         if before.is_open and not after.is_open:
@@ -83,7 +83,8 @@ class _Walk:
                 yield from _removals(field, (*path, name))
 
     def _field(self, before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
-        # What a user's function makes is unknown: only files that are tried can tell.
+        # The result of a user's function is unknown: only files that are tried can
+        # tell.
         if before.type == SUPPLIED:
             return
         if isinstance(before.type, t.Struct) and isinstance(after.type, t.Dict):
@@ -130,7 +131,7 @@ class _Walk:
     def _different_kinds(
         self, before: t.Type, after: t.Type, path: Path
     ) -> Iterator[Change]:
-        """Yield the changes between two kinds of types, or between two unions."""
+        """Yield the changes between types of two kinds, or between two unions."""
         if before in (after, SUPPLIED):
             return
         olds, news = t.alternatives(before), t.alternatives(after)
@@ -152,7 +153,7 @@ def holds_struct(kind: t.Type | None) -> bool:
 
 
 def _additions(field: t.Field, path: Path, is_covered: bool) -> Iterator[Change]:
-    """Yield a new field, a new struct as each of its leaves."""
+    """Yield a new field; for a new struct each of its leaves."""
     can_be_left_out = field.has_default or field.is_optional is True
     if isinstance(field.type, t.Struct):
         for name, below in field.type.fields.items():
@@ -172,7 +173,7 @@ def _removals(field: t.Field, path: Path) -> Iterator[Change]:
 
 
 def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
-    """Yield what a file that leaves the field out meant, if it means another now."""
+    """Yield the change in what a file means by omitting the field, if it changed."""
     if before.is_optional and not can_be_absent(after):
         yield KeyRequired(path)
     if not has_value_if_absent(before):
@@ -184,7 +185,7 @@ def _defaults(before: t.Field, after: t.Field, path: Path) -> Iterator[Change]:
         if not is_same_default(before.default, after.default):
             yield DefaultValueChanged(path, old_default, after.default)
     elif after.has_default or (before.has_default and has_value_if_absent(after)):
-        # A struct's own default has come or gone; without one its class's hold.
+        # A struct's own default was added or removed; without one its class's apply.
         if not is_same_default(meaning_if_absent(before), meaning_if_absent(after)):
             yield DefaultValueRemoved(path, old_default)
     elif not has_value_if_absent(after):
@@ -198,9 +199,9 @@ def _with_version(kind: t.Type, default: Any) -> object:
 
 
 def _struct_to_dict(before: t.Struct, after: t.Dict, path: Path) -> Iterator[Change]:
-    """Yield the changes of a struct that any keys may stand in now.
+    """Yield the changes of a struct that has become a dict of any keys.
 
-    What it says stays; what it left out, at its default, is said nowhere any more.
+    Its values stay, but a value that was omitted as its default is lost.
     """
     for name, below in before.fields.items():
         if not t.is_subtype(below.type, after.value):
@@ -233,7 +234,7 @@ def _values(
 
 
 def _without(kind: t.Type, pairs: list[tuple[t.Type, t.Type]]) -> t.Type:
-    """Return ``kind`` with each struct replaced by the new one that it became."""
+    """Return ``kind`` with each struct replaced by its new version."""
     became = next((b for a, b in pairs if a == kind), None)
     return kind if became is None else became
 

@@ -1,4 +1,4 @@
-"""From a class or an annotation to its type as data."""
+"""Conversion of a class or an annotation to its type as data."""
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,17 +44,17 @@ def schema_of(cls: type) -> t.Struct:
 
 
 def type_of(annotation: object) -> t.Type:
-    """Return the type that ``annotation`` stands for."""
+    """Return the type that ``annotation`` denotes."""
     return _type(annotation, ())
 
 
 def limits_values(annotation: object) -> bool:
-    """Return whether a value may be refused that is of the type: bounds, validators."""
+    """Return whether values of the type may be refused, by bounds or validators."""
     return _limits(annotation, [])
 
 
 def own_types_in(cls: type) -> dict[str, str]:
-    """Return the paths at which fields are of types of one's own, with their names."""
+    """Return the paths of fields of user-defined types, with the types' names."""
     return dict(_own_types(cls, (), ()))
 
 
@@ -106,7 +106,7 @@ def _type(annotation: object, above: tuple[object, ...]) -> t.Type:
 def _single(kind: object, above: tuple[object, ...]) -> t.Type:
     args = get_args(kind)
     if is_struct(kind):
-        # A struct within itself has no end as data, so inside it stands by its name.
+        # A struct that contains itself would be infinite, so inside it is only named.
         return t.Ref(kind.__name__) if kind in above else _struct(kind, above)
     if literals(kind):
         return t.Literal(tuple(_value(value) for value in args))
@@ -120,7 +120,7 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
         return _typed_dict(kind, types_by_key, (*above, kind))
     if is_mapping(kind):
         above = (*above, kind)
-        # A Counter's values are numbers, so it names its keys only.
+        # A Counter's values are numbers, so its annotation has keys only.
         key, value = (*args, int) if len(args) == 1 else args or (Any, Any)
         return t.Dict(_type(key, above), _type(value, above))
     if is_sequence(kind):
@@ -131,7 +131,7 @@ def _single(kind: object, above: tuple[object, ...]) -> t.Type:
 def _typed_dict(
     kind: object, types_by_key: Mapping[str, object], above: tuple[object, ...]
 ) -> t.Struct:
-    """Return a dict of declared keys as the struct that it is in files."""
+    """Return a dict of declared keys as a struct, which it is in files."""
     cls = class_of(kind)
     optional = optional_keys(cls)
     fields = {
@@ -169,7 +169,7 @@ def _struct(cls: type, above: tuple[object, ...]) -> t.Struct:
 
 
 def _default(field: ClassField) -> Any:
-    """Return the default as a tree; of a struct only what its class does not say."""
+    """Return the default as a tree; for a struct, only differences from its class."""
     default = field.make_default()
     if default is MISSING:
         return None
@@ -188,7 +188,7 @@ def _value(value: object, annotation: object = None) -> Any:
 
 
 def _unique(types: Iterable[t.Type]) -> list[t.Type]:
-    """Return each of ``types`` once; dicts of fields cannot be hashed."""
+    """Return each of ``types`` once; dicts of fields are not hashable."""
     distinct: list[t.Type] = []
     for kind in types:
         if kind not in distinct:

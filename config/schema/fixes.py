@@ -1,4 +1,4 @@
-"""The rules that are proposed for the changes of one struct, in an order that works."""
+"""The rules proposed for the changes of one struct, in a working order."""
 
 from collections.abc import Iterator, Sequence, Set
 from typing import Any
@@ -14,7 +14,7 @@ def fixes(comparison: StructComparison) -> list[RewriteRule]:
     """Return the proposed rules of one struct, in an order in which they work.
 
     That is the order of `Stage`; the old default of a whole comes before those of its
-    parts, which it may leave out.
+    parts, which it may omit.
     """
     deleted = _deleted_structs(comparison)
     staged: list[tuple[tuple[Stage, int], RewriteRule]] = [
@@ -39,9 +39,9 @@ def fixes(comparison: StructComparison) -> list[RewriteRule]:
 
 
 def _in_turn(moves: Sequence[FieldRenamed], names: Set[str]) -> Iterator[RewriteRule]:
-    """Yield the rules of ``moves``, each when nothing stands where it goes any more.
+    """Yield the rules of ``moves``, each once its target is free.
 
-    Where names go round in a circle, one field waits under a name of its own, which is
+    If names are exchanged in a cycle, one field is moved to a temporary name, which is
     none of ``names``.
     """
     waiting = {move.field: move.new_name for move in moves}
@@ -64,7 +64,7 @@ def _unused_name(name: str, names: Set[str]) -> str:
 
 
 def _names_in(kind: t.Type) -> Iterator[str]:
-    """Yield the names of fields anywhere in a type."""
+    """Yield the names of all fields in a type, at any depth."""
     match kind:
         case t.Struct(_, fields):
             for name, below in fields.items():
@@ -105,7 +105,7 @@ def _deleted_structs(comparison: StructComparison) -> list[tuple[str, ...]]:
 def _mappings(comparison: StructComparison) -> Iterator[RewriteRule]:
     """Yield one mapping for each field whose members have other values now.
 
-    All at once, since a new value may be the old one of another member.
+    A single mapping is needed, since a new value may be the old one of another member.
     """
     tables: dict[tuple[str, ...], dict[Any, Any]] = {}
     for change in comparison.changes:
@@ -119,7 +119,7 @@ def _mappings(comparison: StructComparison) -> Iterator[RewriteRule]:
 
 
 class _Lookup:
-    """A mapping of values by a table; others stay."""
+    """A mapping of values by a table; other values are unchanged."""
 
     def __init__(self, table: dict[Any, Any]) -> None:
         self.table = table

@@ -1,4 +1,4 @@
-"""What trials say of the changes between two schemas: harmless, mended, or neither."""
+"""The effect of schema changes, decided by trials: harmless, fixed, or neither."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -37,22 +37,22 @@ from .samples import is_known, samples_of
 from .trial import Finding, Moves, Trial
 
 _N_ROUNDS = 5
-"""How often rules are tried: some that do not help go, and some that help come."""
+"""Maximal number of trials: rules that do not help are dropped, helpful ones added."""
 
 
 def judge(
     cls: type, old_schema: t.Struct, comparisons: list[StructComparison]
 ) -> list[StructComparison]:
-    """Return ``comparisons`` with each change as old files that were tried show it.
+    """Return ``comparisons`` with the severity of each change that trials show.
 
-    Where no file can be made up, since a type is not known, changes stay as they are.
+    If no file can be generated, because a type is unknown, changes are not modified.
     """
     if not samples_of(old_schema):
         return comparisons
     findings = _trial(cls, old_schema, comparisons, with_fixes=False)
     judged = [_mark_harmless(comparison, findings) for comparison in comparisons]
     judged = _add_misread(judged, _unexplained_findings(judged, findings))
-    # A rule that is taken out may uncover what another one does, so it is tried again.
+    # A rule that is dropped may reveal the effect of another, so the trial is repeated.
     for _ in range(_N_ROUNDS):
         findings = _trial(cls, old_schema, judged, with_fixes=True)
         remaining = [f for f in findings if not _is_known_error(judged, f)]
@@ -60,7 +60,7 @@ def judge(
             return judged
         restored = [_restore(comparison, remaining) for comparison in judged]
         if restored != judged:
-            # Files that failed for another change show this one only now.
+            # Files that failed because of another change show this one only now.
             judged = restored
             continue
         judged = [_mark_unhelpful(comparison, remaining) for comparison in judged]
@@ -96,7 +96,7 @@ def _rules(owner: type | None, comparison: StructComparison) -> Iterator[Rewrite
 
 
 def _class_at(annotation: object, path: Path, name: str) -> type | None:
-    """Return the class called ``name`` at ``path``, where ``*`` is any item."""
+    """Return the class called ``name`` at ``path``, where ``*`` matches any item."""
     for member in members(annotation):
         if is_struct(member) and not path and member.__name__ == name:
             return member
@@ -114,7 +114,7 @@ def _class_at(annotation: object, path: Path, name: str) -> type | None:
 def _mark_harmless(
     comparison: StructComparison, findings: list[Finding]
 ) -> StructComparison:
-    """Return the changes, those harmless that no old file takes notice of."""
+    """Return the changes; those that affect no old file are harmless."""
 
     def judge_change(change: Change) -> Change:
         is_seen = any(_concerns(comparison.path, change, f) for f in findings)
@@ -126,7 +126,7 @@ def _mark_harmless(
 
 
 def _restore(comparison: StructComparison, findings: list[Finding]) -> StructComparison:
-    """Return the changes, those not harmless any more that files take notice of."""
+    """Return the changes; those that affect old files are no longer harmless."""
     changes = [
         change.change
         if isinstance(change, Harmless)
@@ -140,7 +140,7 @@ def _restore(comparison: StructComparison, findings: list[Finding]) -> StructCom
 def _mark_unhelpful(
     comparison: StructComparison, findings: list[Finding]
 ) -> StructComparison:
-    """Return the changes, those to be mended by hand whose rules did not help."""
+    """Return the changes; those whose rules did not help are to be fixed by hand."""
 
     def judge_change(change: Change) -> Change:
         finding = next(
@@ -178,14 +178,14 @@ def _is_known_error(comparisons: list[StructComparison], finding: Finding) -> bo
 def _add_misread(
     comparisons: list[StructComparison], findings: list[Finding]
 ) -> list[StructComparison]:
-    """Return the comparisons with what no change explains, as the config's own."""
+    """Return the comparisons; findings without a change are added to the config's."""
     root, *nested = comparisons
     changes = [*root.changes, *(Misread(f.path, f.message) for f in findings)]
     return [replace(root, changes=changes), *nested]
 
 
 def _concerns(prefix: Path, change: Change, finding: Finding) -> bool:
-    """Return whether ``finding`` is at, above or below where ``change`` is."""
+    """Return whether ``finding`` is at, above or below the path of ``change``."""
     paths = [change.field]
     if isinstance(change, FieldRenamed):
         paths.append(change.new_name)
@@ -193,15 +193,15 @@ def _concerns(prefix: Path, change: Change, finding: Finding) -> bool:
 
 
 def _meets(pattern: Path, path: Path) -> bool:
-    # A finding above the change is its container's, and one below is in what changed.
+    # A finding above the change is in its container, one below is in the changed value.
     n_parts = min(len(pattern), len(path))
     return wildcard_values(pattern[:n_parts], path[:n_parts]) is not None
 
 
 def _is_tried(change: Change) -> bool:
-    """Return whether files show all that ``change`` can do.
+    """Return whether sample files show every effect of ``change``.
 
-    Extra fields may be any, and a member's old value may be a name by accident.
+    Extra fields may have any value, and a member's old value may be a name by accident.
     """
     if isinstance(change, EnumVariantValueChanged | ExtraForbidden):
         return False

@@ -1,4 +1,4 @@
-"""Whether what was read from an old file is what the file said."""
+"""Checks whether the value read from an old file is the one in the file."""
 
 import datetime
 import enum
@@ -23,13 +23,13 @@ Path = tuple[str, ...]
 _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 
 LOST = object()
-"""Stands for an item that a container does not have any more."""
+"""Marks an item that a container no longer has."""
 
 
 def expected(
     kind: t.Type, tree: object, path: Path
 ) -> Iterator[tuple[Path, t.Type, object]]:
-    """Yield the values in ``tree`` of which it is known what they must stay."""
+    """Yield the values in ``tree`` that are known to have to stay the same."""
     match kind:
         case t.Option(inner) if tree is not None:
             yield from expected(inner, tree, path)
@@ -65,7 +65,7 @@ def expected(
 def value_at(
     value: object, annotation: object, path: Path
 ) -> tuple[object, object] | None:
-    """Return what stands at ``path`` in an object, and how it is declared."""
+    """Return the value at ``path`` in an object, and its declared type."""
     for name in path:
         if is_struct_value(value):
             fields = stored_fields(type(value))
@@ -74,7 +74,7 @@ def value_at(
                 return None
             value, annotation = getattr(value, field.attribute), field.annotation
         elif is_mapping_value(value):
-            # Keys were read as their class says, and the path has them as text.
+            # Keys were converted by their class, while the path has them as strings.
             key = next((k for k in value if name in (str(k), str(encode(k)))), name)
             mapping = mapping_in(annotation)
             declared = typed_keys(mapping)
@@ -91,7 +91,7 @@ def value_at(
 
 
 def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool:
-    """Return whether ``value`` is what ``tree`` was, as far as they can be compared."""
+    """Return whether ``value`` means what ``tree`` meant, as far as comparable."""
     if value is LOST:
         return False
     if is_items(tree) and isinstance(value, Set):
@@ -100,15 +100,15 @@ def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool
         names = [struct.__name__ for struct in structs_in(annotation)]
         return kind.name not in names or type(value).__name__ == kind.name
     if isinstance(kind, t.Union) and isinstance(tree, NamedStruct):
-        # A class of another name may be a renamed one, but not its own sibling.
+        # A class with another name may be a renamed one, but not another member.
         siblings = {k.name for k in kind.members if isinstance(k, t.Struct)}
         return type(value).__name__ not in siblings - {tree.name}
     if isinstance(kind, t.Enum) and isinstance(value, enum.Enum):
         return _is_one_member(kind, tree, value)
     if isinstance(tree, int | float) and isinstance(value, _TIMES):
-        return False  # of which unit and from when on, nobody said
+        return False  # the unit and the epoch of the number are unknown
     if isinstance(tree, int | float) and isinstance(value, int | float):
-        # True is the number 1 to Python, but 1 in a file was never meant as True.
+        # In Python True equals the number 1, but 1 in a file never meant True.
         is_bool = isinstance(value, bool) and not isinstance(tree, bool)
         return not is_bool and (tree == value or tree != tree)
     if isinstance(tree, str) and isinstance(value, str):
@@ -117,7 +117,7 @@ def means(kind: t.Type, tree: object, value: object, annotation: object) -> bool
 
 
 def _is_one_member(old_enum: t.Enum, tree: object, member: enum.Enum) -> bool:
-    """Return whether an old value is read as its member, or as one renamed since."""
+    """Return whether an old value is read as its member, or as a renamed one."""
     names = {
         n for n, v in old_enum.variants.items() if v == tree and type(v) is type(tree)
     }

@@ -1,4 +1,4 @@
-"""Renames among changes: what was removed here and added there, alike enough."""
+"""Renames among changes: pairs of similar removed and added fields."""
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -26,34 +26,34 @@ _THRESHOLD = 0.1
 
 @dataclass(frozen=True, slots=True)
 class TakenNames:
-    """Which fields of a struct go by the name of another one now."""
+    """The fields of a struct that now have the name of another one."""
 
     new_names: dict[str, str]
-    """The new name of each field that has taken or given away another's name."""
+    """The new name of each field that took a name, or gave its own away."""
 
     in_doubt: dict[str, str]
-    """The name that each may have now, where nothing tells whether it has."""
+    """The possible new name of each field where the schema does not decide it."""
 
     @property
     def names(self) -> set[str]:
-        """All names of which something is said."""
+        """All names in either of the two."""
         moves = {**self.new_names, **self.in_doubt}
         return {*moves, *moves.values()}
 
     def add(self, moves: Mapping[str, str], *, is_sure: bool) -> None:
-        """Take in names that went from field to field together."""
+        """Add fields whose names were exchanged together."""
         (self.new_names if is_sure else self.in_doubt).update(moves)
 
 
 def taken_names(before: t.Struct, after: t.Struct) -> TakenNames:
-    """Return the fields that have taken names of others, and those that may have.
+    """Return the fields that have taken others' names, and those that may have.
 
-    That is seen where a name has another type now, which with its default is that of
-    one other field alone: fields have swapped their names, or one has the name of
-    another that moved on. Fields that went round in a circle have swapped if a type is
-    one that no value of the old type has, or if defaults tell; else each of them may
-    have got its type where it stands. Of fields of one type nothing can be seen: what
-    files say under a name counts as meant for it.
+    The evidence is a name that has another type now, which, with its default, is that
+    of exactly one other field: two fields have swapped their names, or one has the name
+    of another that was renamed. Fields that exchanged names in a cycle have done so if
+    a type is one that no value of the old type has, or if defaults show it; else each
+    of them may have got its new type in place. Fields of one type show nothing: the
+    value under a name counts as meant for it.
     """
     changed = {
         name
@@ -99,7 +99,7 @@ def _add_chains(
 def _add_single_moves(
     moves: TakenNames, before: t.Struct, after: t.Struct, clashing: Set[str]
 ) -> None:
-    """Add fields that have the name of one that went nowhere, if defaults tell."""
+    """Add fields that have the name of a removed one, if defaults show it."""
     names = clashing - moves.names
     pairs = _unique_pairs(before, after, names, _is_same_field, with_others=True)
     for source, target in pairs.items():
@@ -111,9 +111,9 @@ def _add_single_moves(
 def _add_doubts(
     moves: TakenNames, before: t.Struct, after: t.Struct, changed: Set[str]
 ) -> None:
-    """Add fields of another type whose old one, and default, a new field has.
+    """Add fields of a changed type whose old type and default a new field has.
 
-    Of several such fields the one whose name is most alike is told.
+    Of several such fields the one with the most similar name is chosen.
     """
     new_names = after.fields.keys() - before.fields.keys() - moves.names
     for name in changed - moves.names:
@@ -134,9 +134,9 @@ def _unique_pairs(
     *,
     with_others: bool = False,
 ) -> dict[str, str]:
-    """Return the other name of each field of ``names`` that only one field can have.
+    """Return the new name of each field of ``names`` if only one field can have it.
 
-    ``with_others`` counts fields whose names were there before alone, or are new.
+    ``with_others`` also considers fields that exist in only one of the schemas.
     """
     old_names = [
         n
@@ -163,7 +163,7 @@ def _unique_pairs(
 
 
 def _circles(pairs: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Yield the parts of ``pairs`` in which each field has the name of another."""
+    """Yield the cycles of ``pairs``, in which each field has the name of another."""
     visited: set[str] = set()
     for start in pairs:
         circle: dict[str, str] = {}
@@ -177,14 +177,14 @@ def _circles(pairs: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 
 def _chains(pairs: Mapping[str, str], removed: Set[str]) -> Iterator[dict[str, str]]:
-    """Yield the parts of ``pairs`` from a name that is gone to one that is new."""
+    """Yield the chains of ``pairs``, from a removed name to a new one."""
     for start in removed & pairs.keys():
         chain: dict[str, str] = {}
         name = start
         while name in pairs:
             chain[name] = pairs[name]
             name = pairs[name]
-        # One step alone is a rename, in which no field has another's name.
+        # A single step is a rename, in which no field has another's name.
         if len(chain) > 1:
             yield chain
 
@@ -192,7 +192,7 @@ def _chains(pairs: Mapping[str, str], removed: Set[str]) -> Iterator[dict[str, s
 def _has_other_type(before: t.Field, after: t.Field) -> bool:
     match before.type, after.type:
         case t.Struct(name), t.Struct(new_name):
-            # One of the same name is the same struct, whatever has changed in it.
+            # A struct of the same name is the same struct, whatever has changed in it.
             return name != new_name
         case (t.Struct(), _) | (_, t.Struct()):
             return False
@@ -201,7 +201,7 @@ def _has_other_type(before: t.Field, after: t.Field) -> bool:
 
 
 def _overlap(before: t.Field, after: t.Field) -> bool:
-    """Return whether some values of the one type, None aside, are of the other too."""
+    """Return whether two types share some values besides None."""
     return any(
         t.is_subtype(type_before, type_after) or t.is_subtype(type_after, type_before)
         for type_before in t.alternatives(before.type)
@@ -222,9 +222,9 @@ def _is_same_type(before: t.Field, after: t.Field) -> bool:
 
 
 def is_same_default(a: object, b: object) -> bool:
-    """Return whether two defaults are one, NaN among them.
+    """Return whether two defaults are equal, NaN included.
 
-    The numbers 1 and 1.0 are, and True is none, though Python calls them equal.
+    The numbers 1 and 1.0 are equal, but True is not, although Python says so.
     """
     return (a == b and _has_same_bools(a, b)) or repr(a) == repr(b)
 
@@ -239,15 +239,15 @@ def _has_same_bools(a: object, b: object) -> bool:
 
 
 def _is_telling(field: t.Field | FieldRemoved) -> bool:
-    """Return whether a default is one that few fields have."""
+    """Return whether a default is a value that few fields have."""
     return field.has_default and field.default is not True and bool(field.default)
 
 
 def find_renames(changes: list[Change]) -> list[Change]:
     """Return ``changes`` with each likely pair of removed and added as one rename.
 
-    Names that are alike come first; names that are not are a pair if their struct has
-    no other two fields of that type and default.
+    Similar names come first; dissimilar names are a pair if their struct has no other
+    two fields of that type and default.
     """
     fields = _pair(changes, FieldRemoved, FieldAdded, _field_likeness, _rename)
     fields = _pair_by_default(fields)
@@ -263,7 +263,7 @@ def _pair(
     likeness: Callable[[Removed, Added], float],
     rename: Callable[[Removed, Added], Change],
 ) -> list[Change]:
-    """Return ``changes`` with the most alike pairs joined first."""
+    """Return ``changes`` with the pairs of the most similar names joined first."""
     removed = [c for c in changes if isinstance(c, removed_kind)]
     added = [c for c in changes if isinstance(c, added_kind)]
     pairs = [
@@ -272,7 +272,7 @@ def _pair(
         for addition in added
     ]
     remaining = list(changes)
-    # The most alike first: a field has one new name, and nearer pairs deserve it more.
+    # The most similar come first, since a field can have only one new name.
     for score, removal, addition in sorted(pairs, key=lambda pair: -pair[0]):
         if score > _THRESHOLD and removal in remaining and addition in remaining:
             remaining.remove(removal)
@@ -282,7 +282,7 @@ def _pair(
 
 
 def _pair_by_default(changes: list[Change]) -> list[Change]:
-    """Return ``changes`` with pairs joined that only their type and default tell."""
+    """Return ``changes`` with pairs joined by their type and default alone."""
     pairs = [
         (removal, addition)
         for removal in changes
@@ -302,7 +302,7 @@ def _pair_by_default(changes: list[Change]) -> list[Change]:
 
 
 def _field_likeness(removed: FieldRemoved, added: FieldAdded) -> float:
-    """Return how alike the names are, 0 if the fields could not be the same."""
+    """Return the similarity of the names, 0 if the fields cannot be the same."""
     same_default = (removed.has_default, removed.default) == (
         added.has_default,
         added.default,

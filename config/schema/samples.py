@@ -1,4 +1,4 @@
-"""Files that a class of an old schema may have written, each with what it meant."""
+"""Sample files that a class of an old schema may have written, with their meaning."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,26 +30,26 @@ _TEXTS: Mapping[str, tuple[object, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One tree as a file of the old class may hold it."""
+    """One tree that a file of the old class may hold."""
 
     tree: object
-    """As RON has it, which names structs."""
+    """As in RON, which names structs."""
 
     meaning: object
     """The same tree with every default written out."""
 
     bare: object
-    """As JSON and YAML have it, where fields must tell which struct of several it is.
+    """As in JSON and YAML, where fields determine the struct among several.
 
-    Names and tuples are still in it, the names as the fields tell them.
+    Names and tuples are still in it; the names are those that the fields determine.
     """
 
 
 def samples_of(schema: t.Struct) -> list[Sample]:
     """Return files that together show every kind of value of every field.
 
-    Fields vary side by side, so that there are few files and not their product. None
-    is returned of a struct with a required field of which no value is known.
+    Fields vary simultaneously, so that there are few files instead of their product. No
+    file is returned for a struct with a required field whose values are unknown.
     """
     slots = {name: _of(below.type) for name, below in schema.fields.items()}
     required = {n for n, f in schema.fields.items() if not can_be_absent(f)}
@@ -57,8 +57,8 @@ def samples_of(schema: t.Struct) -> list[Sample]:
         return []
     known_names = [name for name, samples in slots.items() if samples]
     n_full = max((len(slots[name]) for name in known_names), default=0)
-    # Few fields, every other field, and all: each optional one is once there and once
-    # left out, in a number of files that does not grow with the number of fields.
+    # Few fields, every other field, and all: each optional field is once present and
+    # once absent, in a number of files that does not grow with the number of fields.
     choices = [required, *(set(known_names[i::2]) | required for i in (0, 1))]
     choices += [set(known_names)] * n_full
     return [
@@ -70,7 +70,7 @@ def samples_of(schema: t.Struct) -> list[Sample]:
 
 
 def _of(kind: t.Type) -> list[Sample]:
-    """Return samples of ``kind``, none if it is not known what its values are."""
+    """Return samples of ``kind``, none if its values are unknown."""
     match kind:
         case t.Primitive(name):
             return [_value(text) for text in _TEXTS.get(name, ())]
@@ -90,7 +90,7 @@ def _of(kind: t.Type) -> list[Sample]:
             return samples_of(kind)
         case t.List(inner):
             items = _of(inner)
-            # What is there twice shows whether it stays so.
+            # A repeated item shows whether repetitions are kept.
             twice = items[:1] if kind.is_set is False else []
             return [_value([]), *([_join(list, [*items, *twice])] if items else [])]
         case t.Dict(key, inner):
@@ -98,13 +98,13 @@ def _of(kind: t.Type) -> list[Sample]:
         case t.Tuple(kinds):
             return _side_by_side([_of(part) for part in kinds], tuple)
         case _:
-            return []  # a struct within itself: what is above shows its fields
+            return []  # a struct inside itself, whose fields are shown one level up
 
 
 def _as_first_alike(kind: t.Type, kinds: Sequence[t.Type], meaning: object) -> object:
-    """Return a value of ``kind`` as one of the first of ``kinds`` with its fields.
+    """Return a value of ``kind`` as the first of ``kinds`` that has its fields.
 
-    Without names that one is what a file says, and no other can be written.
+    Without names a file denotes that one, and no other can be written.
     """
     if not isinstance(kind, t.Struct) or not is_dict(meaning):
         return meaning
@@ -120,9 +120,9 @@ def _types_of(struct: t.Struct) -> dict[str, t.Type]:
 def _dicts(kind: t.Type, items: list[Sample]) -> list[Sample]:
     keys = _of(kind) if is_key(kind) else []
     if kind in (t.Primitive("Any"), t.Primitive("object")):
-        keys = keys[:2]  # the others are not keys, or texts in JSON
+        keys = keys[:2]  # the others cannot be keys, or are strings in JSON
     if kind == t.Primitive("str"):
-        # As many keys as values, so that each value is seen in one file.
+        # As many keys as values, so that each value appears in one file.
         keys = [_value(f"k{i}") for i in range(len(items))]
     starts = range(0, len(items), len(keys)) if keys else ()
     return [_value({}), *(_dict(keys, items[start:]) for start in starts)]
@@ -153,18 +153,18 @@ def _value(value: object) -> Sample:
 
 
 def can_be_absent(field: t.Field) -> bool:
-    """Return whether a file may leave the field out."""
+    """Return whether a file may omit the field."""
     return field.is_optional is True or has_value_if_absent(field)
 
 
 def has_value_if_absent(field: t.Field) -> bool:
-    """Return whether the field has a value where a file leaves it out."""
+    """Return whether the field has a value when a file omits it."""
     is_of_class = field.is_optional is None
     return is_of_class and (field.has_default or is_built_anyway(field.type))
 
 
 def is_built_anyway(kind: t.Type) -> bool:
-    """Return whether a struct of this type is made of its defaults where none is."""
+    """Return whether a missing struct of this type is created from its defaults."""
     if not isinstance(kind, t.Struct):
         return False
     return all(map(has_value_if_absent, kind.fields.values()))
@@ -196,7 +196,7 @@ def meaning_of(kind: t.Type, tree: object) -> object:
 
 
 def meaning_if_absent(field: t.Field) -> object:
-    """Return what a file means that leaves the field out, written out in full."""
+    """Return the meaning of a file that omits the field, with all defaults."""
     return meaning_of(field.type, field.default if field.has_default else {})
 
 
@@ -218,7 +218,7 @@ def is_known(kind: t.Type) -> bool:
 
 
 def as_json(sample: Sample) -> Sample:
-    """Return the sample as JSON and YAML have it: no names of structs, no tuples."""
+    """Return the sample as in JSON and YAML: without names of structs and tuples."""
     bare, meaning = to_plain(sample.bare), to_plain(sample.meaning)
     return Sample(bare, meaning, bare)
 

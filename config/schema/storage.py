@@ -1,4 +1,4 @@
-"""Schemas in files, as RON that a person can read and a review can show."""
+"""Schemas in files, as readable RON that can be reviewed in a diff."""
 
 import os
 from pathlib import Path
@@ -34,11 +34,11 @@ _KINDS = {
 
 
 def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
-    """Write the schema of a class, or one that `schema_of` gave, to a ``.ron`` file."""
+    """Write the schema of a class, or one from `schema_of`, to a ``.ron`` file."""
     struct = schema if isinstance(schema, t.Struct) else schema_of(schema)
     path = _schema_path(file)
     text = write(_without_usual(encode(struct))) + "\n"
-    # NaN is no other default than NaN, so the texts are compared.
+    # The texts are compared, since NaN is unequal to itself.
     if repr(_decode(read(text), "")) != repr(struct):
         message = "this schema would be read as a different one: a default has no text"
         raise ConfigError(str(path), [Problem("", message)])
@@ -48,7 +48,7 @@ def dump_schema(schema: t.Struct | type, file: str | os.PathLike[str]) -> None:
 def load_schema(file: str | os.PathLike[str]) -> t.Struct:
     """Return the schema in a file that `dump_schema` wrote.
 
-    Raises ConfigError for a file that holds something else.
+    Raises ConfigError for a file with other content.
     """
     path = _schema_path(file)
     tree, _ = read_tree(path)
@@ -63,11 +63,11 @@ def load_schema(file: str | os.PathLike[str]) -> t.Struct:
 
 
 _USUAL = {("Struct", "is_open"): False, ("Field", "is_optional"): None}
-"""What most structs and fields are, and need not say."""
+"""The usual properties of structs and fields, which are not written."""
 
 
 def _without_usual(tree: Any) -> Any:
-    """Return ``tree`` without what is `_USUAL`."""
+    """Return ``tree`` without the properties in `_USUAL`."""
     if isinstance(tree, NamedStruct):
         items = {
             name: _without_usual(value)
@@ -109,7 +109,7 @@ def _make(tree: NamedStruct, path: str) -> Any:
     try:
         instance = kind(**values)
     except TypeError as error:
-        # A field that is missing or unknown: Python names it, as a call of our own.
+        # A missing or unknown field: Python's message has its name, as for a call.
         message = str(error).replace("__init__()", tree.name)
         raise ConfigError("", [Problem(path, message)]) from None
     for name, part in values.items():
@@ -118,7 +118,7 @@ def _make(tree: NamedStruct, path: str) -> Any:
 
 
 def _check_part(kind: str, name: str, part: Any, path: str) -> None:
-    """Raise ConfigError if a part of a type is not what its class says."""
+    """Raise ConfigError if a part of a type is not of its declared class."""
     if kind == "Field" and name == "type":
         fits = isinstance(part, t.Type)
     elif (kind, name) in _PARTS:
@@ -128,7 +128,7 @@ def _check_part(kind: str, name: str, part: Any, path: str) -> None:
         fits = fits and (
             items is None or all(isinstance(i, items) for i in nested_parts)
         )
-        # Fields, variants: their keys are names.
+        # The keys of fields and variants are names.
         fits = fits and (expected is not dict or all(isinstance(k, str) for k in part))
     else:
         fits = True
@@ -159,4 +159,4 @@ _PARTS: dict[tuple[str, str], tuple[Any, Any]] = {
     ("Field", "has_default"): (bool, None),
     ("Field", "is_optional"): (bool | None, None),
 }
-"""What each part must be, and each item of it where it has items."""
+"""The class of each part, and of each of its items if it has items."""

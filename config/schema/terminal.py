@@ -1,4 +1,4 @@
-"""Colors for reports, where somebody looks at them in a terminal."""
+"""Colors for reports that are shown in a terminal."""
 
 import os
 from typing import TextIO

@@ -1,4 +1,4 @@
-"""Old files tried with a class: loading decides what a change really does to them."""
+"""Trials of old files with a class: loading shows what a change does to them."""
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
@@ -36,54 +36,54 @@ _OF_VALUES = frozenset(
         "assertion_error",
     }
 )
-"""Problems of a made-up value, or of a value that a rule refuses on purpose."""
+"""Problems of a generated value, or of a value that a rule refuses on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with an old file at one place."""
+    """A problem of an old file at one path."""
 
     path: Path
-    """Where, by the names that fields have after the class's own rules."""
+    """The path, with the names that fields have after the class's own rules."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Rules of one struct, and where the struct stands."""
+    """Rules of one struct, and the path of the struct."""
 
     name: str
-    """What the struct was called: in the same place one of another name may stand."""
+    """The struct's old name, since one of another name may be at the same path."""
 
     path: Path
 
     own: Sequence[RewriteRule]
-    """Those that its class has."""
+    """The rules of its class."""
 
     proposed: Sequence[RewriteRule]
-    """Those that are tried after them."""
+    """The rules that are tried after them."""
 
     @property
     def rules(self) -> Sequence[RewriteRule]:
-        """All, in the order in which they are applied."""
+        """All rules, in the order in which they are applied."""
         return [*self.own, *self.proposed]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Samples of an old schema, to be read by ``cls`` with some more rules."""
+    """Samples of an old schema, to be read by ``cls`` with additional rules."""
 
     cls: type
     old: t.Struct
     new: t.Struct
     moves: Sequence[Moves]
-    """What the rules that are tried do to paths, those of the classes included."""
+    """The effect on paths of the tried rules, and of those of the classes."""
 
     added: Rules
 
     def findings(self) -> list[Finding]:
-        """Return what is wrong, one thing a place."""
+        """Return the problems, at most one for each path."""
         by_place: dict[Path, Finding] = {}
         for sample in samples_of(self.old):
             for form, named_tree in self._forms(sample):
@@ -92,9 +92,9 @@ class Trial:
         return list(by_place.values())
 
     def _forms(self, sample: Sample) -> Iterator[tuple[Sample, object]]:
-        """Yield the sample as JSON has it, and as RON where that says more.
+        """Yield the sample as in JSON, and as in RON where that has more information.
 
-        With each goes what it meant, with the names of structs.
+        Each comes with its meaning, in which structs are named.
         """
         yield as_json(sample), meaning_of(self.old, sample.bare)
         if _has_union(self.old):
@@ -104,8 +104,8 @@ class Trial:
         self, tree: object, meaning: object, named_tree: object
     ) -> Iterator[Finding]:
         read: list[object] = []
-        # Once as a file says it, and once with every default written out: both must be
-        # one object, or a default has changed under files that leave it out.
+        # Once with defaults omitted, and once with every default written out: both must
+        # give equal objects, or a default has changed for files that omit it.
         for text in (tree, meaning):
             try:
                 read.append(build(self.cls, text, added=self.added))
@@ -113,12 +113,13 @@ class Trial:
                 yield from self._failures(error.problems)
             except Exception as error:
                 raise_of_signal(error)
-                # A user's rule or validator may raise anything.
-                # It fails on values that we made up, and that proves nothing.
+                # A user's rule or validator may raise anything. Its failure on
+                # generated values proves nothing.
                 return
         if len(read) < 2:
             return
-        # A class may not check its own defaults, so one of the two may be loose.
+        # A class may not validate its own defaults, so one of the two may be
+        # unconverted.
         problem = first_misread(self.cls, read[1], read[0], "")
         if problem is not None and first_misread(self.cls, read[0], read[1], ""):
             path = error_path(problem.path)
@@ -131,17 +132,20 @@ class Trial:
         for problem in problems:
             path = error_path(problem.path)
             if problem.kind == NO_MOVE:
-                # Whatever the values are: two fields of one name, say.
+                # The values do not matter here: for instance two fields have the same
+                # name.
                 yield Finding(path, problem.message)
                 continue
             if problem.kind == OWN_TYPE:
-                # Of such data only defaults are known; all else was made up.
+                # For such data only defaults are known; all other values were
+                # generated.
                 if self._is_old_default(path) and not self._refuses_itself(path):
                     yield Finding(path, problem.message)
                 continue
-            # The number of a tuple's items is its type, that of a list's a bound.
+            # The number of a tuple's items is part of its type; that of a list is a
+            # bound.
             is_type = problem.kind not in _OF_VALUES or "Tuple" in problem.message
-            # Where nothing is, a mapping computes nothing.
+            # A mapping does nothing where there is no value.
             computed = path[:-1] if problem.kind == "missing" else path
             is_open = self._is_mapped(computed) or self._is_as_before(path)
             if is_type and not is_open:
@@ -168,14 +172,14 @@ class Trial:
 
     @property
     def _is_told(self) -> bool:
-        """Return whether the rules say where each value goes."""
+        """Return whether the rules determine where each value goes."""
         rules = [rule for move in self.moves for rule in move.rules]
         return all(getattr(rule, "tells_every_move", False) for rule in rules)
 
     def _new_path(self, path: Path, above: Set[str] | None = None) -> Path | None:
-        """Return where the value at ``path`` is now; None if that cannot be said.
+        """Return the new path of the value at ``path``; None if it is unknown.
 
-        ``above`` are the names of the structs that it is in, where they are known.
+        ``above`` are the names of the structs around it, as far as they are known.
         """
         for move in self.moves:
             n_parts = len(move.path)
@@ -191,15 +195,15 @@ class Trial:
                 renamed = rule.rename(below)
                 if renamed is None and rule in move.own:
                     return None
-                # What we propose to delete may be another class's field of that name.
+                # A field that we propose to delete may exist in another class.
                 below = renamed or below
             path = (*path[:n_parts], *below.split(".")) if below else path
         return path
 
     def _is_as_before(self, path: Path) -> bool:
-        """Return whether what stood at ``path`` stands there still, default and all.
+        """Return whether the value at ``path`` is unchanged, default included.
 
-        Then it is read as ever, and a value that is refused was badly made up.
+        Then it is read as before, and a refused value was generated badly.
         """
         if self._new_path(path) != path:
             return False
@@ -219,18 +223,18 @@ class Trial:
         return _is_one(old_kind, new_kind)
 
     def _is_old_default(self, path: Path) -> bool:
-        """Return whether old files have a default at ``path`` whose type is not known.
+        """Return whether old files have a default of unknown type at ``path``.
 
-        Its data is what the old class wrote.
+        Its data was written by the old class.
         """
         places = map(self._new_path, _places_of_unknown_defaults(self.old, ()))
         is_there = any(place is not None and _is_under(place, path) for place in places)
         return is_there and not self._is_mapped(path)
 
     def _refuses_itself(self, path: Path) -> bool:
-        """Return whether the class does not read its own defaults at ``path`` either.
+        """Return whether the class cannot read its own defaults at ``path`` either.
 
-        It may ask for a ``ctx`` that only a program has, so nothing follows.
+        It may need a ``ctx`` that only a program has, so this proves nothing.
         """
         for sample in samples_of(self.new):
             try:
@@ -245,7 +249,7 @@ class Trial:
     def _is_mapped(self, path: Path) -> bool:
         """Return whether a user's function has computed the value at ``path``.
 
-        Of a made-up value it may make anything.
+        Its result for a generated value is meaningless.
         """
         return any(_is_under((*m.path, *p), path) for m in self.moves for p in _maps(m))
 
@@ -256,7 +260,7 @@ def error_path(path: str) -> Path:
 
 
 def _places_of_unknown_defaults(kind: t.Type, path: Path) -> Iterator[Path]:
-    """Yield where defaults stand of which no other values can be made up."""
+    """Yield the paths of defaults for which no other values can be generated."""
     match kind:
         case t.Struct():
             for name, below in kind.fields.items():
@@ -273,12 +277,12 @@ def _places_of_unknown_defaults(kind: t.Type, path: Path) -> Iterator[Path]:
 
 
 def _is_one(a: object, b: object) -> bool:
-    """Return whether two parts of schemas are equal, and their defaults to the type."""
+    """Return whether two parts of schemas are equal, with defaults of equal types."""
     return a == b and repr(a) == repr(b)
 
 
 def _has_union(kind: t.Type) -> bool:
-    """Return whether the names of structs may tell what their fields do not."""
+    """Return whether the names of structs may show what their fields do not."""
     match kind:
         case t.Option(inner) | t.List(inner) | t.Dict(_, inner):
             return _has_union(inner)
@@ -291,7 +295,7 @@ def _has_union(kind: t.Type) -> bool:
 
 
 def _maps(move: Moves) -> Iterator[Path]:
-    """Yield where the results of mappings are, after the rules that follow them."""
+    """Yield the paths of the results of mappings, after the rules that follow them."""
     for i, rule in enumerate(move.own):
         computed = _computed_field(rule)
         if computed is not None:
@@ -303,7 +307,7 @@ def _maps(move: Moves) -> Iterator[Path]:
 
 
 def _computed_field(rule: RewriteRule) -> Path | None:
-    # What has `apply` and `rename` is a rule too.
+    # Any object with `apply` and `rename` is a rule.
     field: Path | None = getattr(rule, "computed_field", None)
     return field
 

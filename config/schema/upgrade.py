@@ -1,4 +1,4 @@
-"""What rewrite rules do to an old schema: so much of a change is taken care of."""
+"""An old schema after upgrade rules: the changes that are already handled."""
 
 import copy
 from dataclasses import replace
@@ -18,7 +18,7 @@ from ..versioned import is_versioned, upgrade_rules_of
 
 
 def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
-    """Return ``old_schema`` as the rules of ``cls``, and of what is in it, leave it.
+    """Return ``old_schema`` after the rules of ``cls`` and of its nested classes.
 
     Raises ConfigVersionError for a schema that is newer than its class.
     """
@@ -33,12 +33,13 @@ def upgrade_schema(cls: type, old_schema: t.Struct) -> t.Struct:
         rules = upgrade_rules_of(cls)
         for step in range(version, current):
             for rule in rules.get(step, ()):
-                # What has `apply` and `rename` is a rule too; the base answers for it.
+                # Any object with `apply` and `rename` is a rule; the base class handles
+                # it.
                 change = getattr(
                     type(rule), "apply_to_schema", RewriteRule.apply_to_schema
                 )
                 change(rule, struct)
-    # Nested classes have rules of their own, for fields as this one's leave them.
+    # Nested classes have rules of their own, which apply after this one's.
     for field in fields_of(cls).values():
         old_field = struct.fields.get(field.name)
         if old_field is not None:
@@ -57,7 +58,8 @@ def _upgrade_type(annotation: object, kind: t.Type) -> t.Type:
             return t.Union(tuple(_upgrade_type(annotation, member) for member in inner))
         case t.List(inner):
             item = _upgrade_type(item_type(sequence, 0), inner)
-            # An older file says nothing of sets: it was what it is now.
+            # An older file does not distinguish sets: it is assumed to have been what
+            # it is now.
             was_set = is_set(sequence) if kind.is_set is None else kind.is_set
             return t.List(item, was_set)
         case t.Tuple(items):

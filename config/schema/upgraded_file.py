@@ -1,4 +1,4 @@
-"""A config file at the newest version: what it says, and what of it cannot stay."""
+"""A config file upgraded to the newest version, and the comments it loses."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,29 +13,29 @@ from ..versioned import written_part
 
 @dataclass(frozen=True, slots=True)
 class UpgradedFile:
-    """The text that a file becomes, and what it was before."""
+    """The new text of a file, and its old text."""
 
     before: str
     after: str
     comment_lines: list[int]
-    """The lines of comments that are not in ``after``."""
+    """The lines of comments that are missing in ``after``."""
 
     @property
     def is_changed(self) -> bool:
-        """Whether the file is to be written at all."""
+        """Whether the file has to be written."""
         return self.after != self.before
 
 
 def upgraded_file(cls: type, file: Path, *, include_defaults: bool) -> UpgradedFile:
-    """Return what ``file`` becomes at the newest version of ``cls``.
+    """Return the text of ``file`` at the newest version of ``cls``.
 
-    What somebody wrote stays, whether or not it is at its default.  A file that says
-    all that already stays as it is, to the letter.  Raises ConfigError.
+    Values in the file are kept, whether or not they equal their defaults. A file that
+    is already up to date is not changed at all. Raises ConfigError.
     """
     config: object = load(cls, file)
     tree, form = read_tree(file)
     before = read_text(file)
-    # A value that the config does not keep is told, however it is written then.
+    # A value that the config does not keep is reported, however it would be written.
     after = form.write(
         encode(config, elide_defaults=True, source_tree=written_part(cls, tree))
     )
@@ -49,12 +49,12 @@ def upgraded_file(cls: type, file: Path, *, include_defaults: bool) -> UpgradedF
 
 
 def _is_same(a: object, b: object) -> bool:
-    """Return whether two trees say the same, in whatever order of fields."""
+    """Return whether two trees are equal up to the order of fields."""
     if is_dict(a) and is_dict(b):
         return a.keys() == b.keys() and all(_is_same(a[key], b[key]) for key in a)
     if is_items(a) and is_items(b):
         return len(a) == len(b) and all(map(_is_same, a, b))
-    # A bare word of RON is a text, and digits that no float has are the nearest float.
+    # A bare word of RON is a string, and digits beyond a float's are the nearest float.
     is_one_kind = type(a) is type(b) or any(
         isinstance(a, kind) and isinstance(b, kind) for kind in (str, float)
     )

@@ -1,1 +1,1 @@
-"""Files on disk: opened without waiting, replaced whole or not at all."""
+"""Files on disk: opened without blocking, and replaced atomically."""

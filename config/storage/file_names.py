@@ -1,14 +1,14 @@
-"""Names of files that a file gives, and which lie in its own folder."""
+"""File names stored in a file, which must be in its own folder."""
 
 import os
 from typing import TypeGuard
 
 
 def is_file_name(name: object) -> TypeGuard[str]:
-    """Return whether ``name`` is that of a file in a folder, and no path elsewhere.
+    """Return whether ``name`` is the plain name of a file, not a path.
 
-    It also is one that the system takes, in which no zero and no half of a character
-    stands: other names are a ValueError of whatever call opens them.
+    It must also be accepted by the system, without null characters and surrogates, for
+    which any call that opens the file raises ValueError.
     """
     if not isinstance(name, str) or name in ("", ".", "..") or "\0" in name:
         return False

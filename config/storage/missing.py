@@ -1,4 +1,4 @@
-"""The error of a file that is not there: what may have been meant instead."""
+"""The error for a missing file, with suggestions of what was meant."""
 
 import errno
 import os
@@ -12,10 +12,10 @@ from ..spelling import nearest
 def missing_file(
     file: str, is_meant: Callable[[str], bool], content: str
 ) -> FileNotFoundError:
-    """Return the error of a file that is not there, with what may have been meant.
+    """Return the error for a missing file, with what may have been meant.
 
-    ``is_meant`` says of a name whether such a file could be read, ``content`` what it
-    would hold, with its article.
+    ``is_meant`` returns whether a file of a given name could be read, ``content`` is
+    what it would hold, with its article.
     """
     if not file:
         return FileNotFoundError("the name of the file is empty; expected a path")
@@ -24,7 +24,7 @@ def missing_file(
 
 
 def _instead_of(file: str, is_meant: Callable[[str], bool], content: str) -> str:
-    """Return in words what there is where ``file`` is not."""
+    """Describe what exists in the place of the missing ``file``."""
     folder, name = os.path.split(file)
     if os.path.islink(file):
         return f"it is a link to {os.readlink(file)!r}, which is missing"
@@ -36,7 +36,7 @@ def _instead_of(file: str, is_meant: Callable[[str], bool], content: str) -> str
     if name in names:
         return "it exists now: another program has just written it; try again"
     files = [*filter(is_meant, names)]
-    # Of two names equally near, that of a file of this kind was meant.
+    # Of two equally similar names, the one of a file of this kind was meant.
     similar = nearest(name, files) or nearest(name, names)
     if similar is not None:
         return f"did you mean {os.path.join(folder, similar)!r}?"

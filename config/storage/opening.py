@@ -1,7 +1,7 @@
-"""Files and folders opened: without a wait for anybody, and closed once.
+"""Opening of files and folders, without blocking, and closed exactly once.
 
-Another program may replace them at any moment, so that whoever reads several looks
-again (`looks`).
+Another program may replace them at any moment, so that reading several of them is
+repeated if they change (`looks`).
 """
 
 import errno
@@ -20,14 +20,14 @@ _KINDS = {
 
 
 class IrregularFileError(OSError):
-    """Something else than a file with content stands where one should be read."""
+    """There is something other than a regular file where one should be read."""
 
 
 class Descriptor:
-    """Opens a file and closes it at `close`, or when nobody holds it any more.
+    """Opens a file, and closes it at `close` or when the object is garbage.
 
-    The descriptor belongs to this object from the call that opens it, and an interrupt
-    at any moment loses none.
+    The object owns the descriptor from the system call that opens it, so that an
+    interrupt at any moment leaks none.
     """
 
     def __init__(
@@ -37,22 +37,22 @@ class Descriptor:
         self._open: list[int] = []
         self._closing = _close_at_the_end(self._open)
         next(self._closing)
-        # Handlers of signals run between two calls of Python, so this is one of C's.
+        # Signal handlers run between two calls of Python, so this is one call of C.
         opening = partial(os.open, mode=mode, dir_fd=dir_fd)
         self._open.extend(map(opening, (path,), (flags,)))
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not been closed yet."""
+        """Whether it is still open."""
         return bool(self._open)
 
     @property
     def fd(self) -> int:
-        """The number that system calls take, while it is open."""
+        """The descriptor for system calls, while it is open."""
         return self._open[0]
 
     def close(self) -> None:
-        """Close the file, unless that has been done."""
+        """Close the file, unless it is closed already."""
         self._closing.close()
 
 
@@ -61,16 +61,15 @@ def open_regular(
 ) -> Descriptor:
     """Return the regular file ``path``, open for reading.
 
-    With ``dir_fd`` it is one in that folder, whatever the folder is called by now.
-
-    A named pipe would wait for its writer, and a device may never end:
+    With ``dir_fd`` it is a file in that folder, even if the folder was renamed. Opening
+    a named pipe would wait for its writer, and a device may never end:
     `IrregularFileError` for both, IsADirectoryError for a folder.
     """
     file = os.fsdecode(path)
-    # Even a short opening of a pipe or a device has effects on its other side.
+    # Even opening a pipe or a device briefly affects the process at its other end.
     _check(os.stat(file, dir_fd=dir_fd).st_mode, file)
     opened = Descriptor(file, os.O_RDONLY | os.O_NONBLOCK, dir_fd=dir_fd)
-    # Another file may have taken the name since.
+    # Another file may have replaced it since.
     _check(os.fstat(opened.fd).st_mode, file)
     os.set_blocking(opened.fd, True)
     return opened
@@ -81,10 +80,10 @@ def read_file(
 ) -> bytes:
     """Return the content of the regular file ``path``, or its first ``most`` + 1 bytes.
 
-    Raises as `open_regular` does.
+    Raises the errors of `open_regular`.
     """
     opened = open_regular(path, dir_fd=dir_fd)
-    # A file may grow while it is read, and some have content but no size.
+    # A file may grow while it is read, and some have content but a size of 0.
     size = max(os.fstat(opened.fd).st_size, 1 << 16)
     content = bytearray()
     while len(content) <= most:
@@ -98,23 +97,23 @@ def read_file(
 
 
 def open_folder(path: str, *, dir_fd: int | None = None) -> Descriptor:
-    """Return a folder, for calls that name files in it; one need not be listable."""
+    """Return a folder, for calls that name files in it; it may be unlistable."""
     flags = os.O_RDONLY | os.O_DIRECTORY
     try:
         return Descriptor(path or ".", flags, dir_fd=dir_fd)
     except PermissionError:
-        # A folder of mode 0300 takes files, and does not tell which it has.
+        # A folder of mode 0300 accepts files, but cannot be listed.
         if not hasattr(os, "O_PATH"):
             raise
         return Descriptor(path or ".", os.O_PATH | os.O_DIRECTORY, dir_fd=dir_fd)
 
 
 _N_LOOKS = 16
-"""So often nobody replaces a folder while it is read: what goes on is an error."""
+"""No folder is replaced this often while it is read: then an error is real."""
 
 
 def looks() -> Iterator[bool]:
-    """Yield for each look whether it is the last one, whose error is to be raised."""
+    """Yield for each attempt whether it is the last, whose error is to be raised."""
     yield from (i == _N_LOOKS - 1 for i in range(_N_LOOKS))
 
 
@@ -132,10 +131,10 @@ def _check(mode: int, file: str) -> None:
 
 
 def _close_at_the_end(descriptors: list[int]) -> Generator[None]:
-    """Close what is in the list when this generator is no longer held by anybody.
+    """Close the descriptors in the list when this generator is garbage.
 
-    An interrupt that waits when an object goes away is raised at the first line of its
-    ``__del__``, and dropped there; a generator runs its ``finally`` before.
+    A pending interrupt is raised at the first line of a ``__del__``, and dropped there;
+    a generator runs its ``finally`` before that.
     """
     try:
         try:
@@ -148,5 +147,5 @@ def _close_at_the_end(descriptors: list[int]) -> Generator[None]:
 
 def _close(descriptors: list[int]) -> None:
     if descriptors:
-        # Popped and closed in one call of C, for the same reason.
+        # Popped and closed in a single call of C, for the same reason.
         next(map(os.close, iter(descriptors.pop, None)))

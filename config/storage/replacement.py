@@ -1,4 +1,4 @@
-"""A file that takes the place of another one: whole, or not at all."""
+"""Atomic replacement of a file by new content."""
 
 import errno
 import os
@@ -15,18 +15,18 @@ from .scratch import ScratchPath, remove_abandoned
 _MOST_LINKS = 40
 
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
-"""What file systems answer that have nothing to sync, such as some of a network."""
+"""Errors of file systems that do not support fsync, such as some network ones."""
 
 
 @contextmanager
 def replacement(path: str | os.PathLike[str]) -> Generator[int]:
-    """Give a descriptor to write to; in the end, its content is what ``path`` holds.
+    """Yield a descriptor to write to; at the end its content replaces that of ``path``.
 
-    A reader sees the old file or the new, and after a crash one of them is there. If
-    the block raises, the old one is as it was. Mode, owner, group and attributes of a
-    file stay, and a link leads to it as before; other names of the same file (hard
-    links) keep the old content. A pipe or a device is written to, and stays. A file
-    that this user may not write to is not replaced: PermissionError.
+    A reader sees the old file or the new one, and after a crash one of them is there.
+    If the block raises, the old one is unchanged. Mode, owner, group and attributes of
+    the file are kept, and a link still leads to it; other names of the same file (hard
+    links) keep the old content. A pipe or a device is written to, and not replaced. A
+    file that this user may not write to is not replaced: PermissionError.
     """
     file = os.fsdecode(path)
     with _explain_errors(file):
@@ -40,7 +40,8 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
             return
         folder, name = _place(file)
         scratch = ScratchPath(folder, name, partial(os.unlink, dir_fd=folder.fd))
-        # An interrupt may replace one call of `discard`: the other is still made.
+        # An interrupt may replace one of the calls of `discard`; the other is still
+        # made.
         try:
             try:
                 if status is not None and not _may_replace(folder, name):
@@ -50,9 +51,10 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
                 yield fd
                 if status is not None:
                     _inherit(fd, status, file)
-                # Content before name: after a crash the name must not lead to less.
+                # The content is synced before the name, which must not lead to less
+                # after a crash.
                 os.fsync(fd)
-                # In the same folder, so this is atomic: there is the old or the new.
+                # The temporary is in the same folder, so renaming it is atomic.
                 scratch.rename()
                 sync_new_name(folder)
                 LOG.debug("%s: written", file)
@@ -64,18 +66,18 @@ def replacement(path: str | os.PathLike[str]) -> Generator[int]:
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace the file ``path`` by one that holds ``data``, as `replacement` does."""
+    """Replace the content of the file ``path`` by ``data``, as `replacement` does."""
     with replacement(path) as fd:
         write_all(fd, data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace the file ``path`` by one that holds ``text`` in UTF-8."""
+    """Replace the content of the file ``path`` by ``text`` in UTF-8."""
     write_file(path, text.encode())
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write all of ``data``, in as many calls as that takes."""
+    """Write all of ``data``, in as many calls as needed."""
     view = memoryview(data).cast("B")
     while view:
         n_written = os.write(fd, view)
@@ -85,7 +87,7 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 
 
 def sync_folder(folder: Descriptor) -> None:
-    """Put the names in ``folder`` on the disk, where its file system can."""
+    """Sync the names in ``folder`` to the disk, if its file system supports that."""
     try:
         os.fsync(folder.fd)
     except OSError as error:
@@ -94,13 +96,13 @@ def sync_folder(folder: Descriptor) -> None:
 
 
 class _UnsureNameError(OSError):
-    """A new name is there, and the disk has failed to note it."""
+    """A new name exists, but could not be synced to the disk."""
 
 
 def sync_new_name(folder: Descriptor) -> None:
-    """Do the same once something in ``folder`` has taken its final name.
+    """Do the same after something in ``folder`` has got its final name.
 
-    `explain_os_error` does not say of its errors that nothing has changed.
+    For these errors `explain_os_error` does not claim that nothing has changed.
     """
     try:
         sync_folder(folder)
@@ -110,7 +112,7 @@ def sync_new_name(folder: Descriptor) -> None:
 
 
 def make_folder(path: str) -> None:
-    """Make a folder, and those above it; an OSError says what to do instead."""
+    """Create a folder with its parents; an OSError explains what to do instead."""
     refuse_home_sign(path)
     try:
         os.makedirs(path, exist_ok=True)
@@ -118,13 +120,13 @@ def make_folder(path: str) -> None:
         if error.errno is None:
             raise
         if error.errno == errno.EEXIST:
-            # Of folders that are there it is not an error.
+            # For existing folders this is not an error.
             raise NotADirectoryError(errno.ENOTDIR, _obstacle(path), path) from error
         raise explain_os_error(error, path) from error
 
 
 def refuse_home_sign(path: str) -> None:
-    """Raise FileNotFoundError for a new folder called ``~``, which nobody means."""
+    """Raise FileNotFoundError for a new folder called ``~``, which is never meant."""
     folder, sign, _ = f"{path}/".partition("~/")
     is_sign = bool(sign) and (not folder or folder.endswith("/"))
     if is_sign and not os.path.lexists(f"{folder}~"):
@@ -136,7 +138,7 @@ def refuse_home_sign(path: str) -> None:
 
 
 def _obstacle(path: str) -> str:
-    """Return in words what stands where a folder should be."""
+    """Describe what exists where a folder should be."""
     if os.path.islink(path) and not os.path.exists(path):
         return f"a link to {os.readlink(path)}, which is missing; make that folder"
     return "something other than a folder is in the way; name another folder"
@@ -144,9 +146,9 @@ def _obstacle(path: str) -> str:
 
 @contextmanager
 def new_folder(path: str) -> Generator[None]:
-    """Make a folder for what the block writes, and leave none in which nothing is.
+    """Create a folder for the files of the block, and remove it if it stays empty.
 
-    Those that were there before stay. An OSError says what to do instead.
+    Existing folders are kept. An OSError explains what to do instead.
     """
     new_folders: list[str] = []
     folder = path
@@ -159,12 +161,12 @@ def new_folder(path: str) -> Generator[None]:
         yield
     finally:
         for folder in new_folders:
-            with suppressed(OSError):  # what was written is in it
+            with suppressed(OSError):  # it contains what was written
                 os.rmdir(folder)
 
 
 def explain_os_error(error: OSError, path: str) -> OSError:
-    """Return ``error`` in words that say what to do about ``path``."""
+    """Return ``error`` with a message that says what to do about ``path``."""
     folder = os.path.dirname(path) or "."
     stays = "what was saved there before is unchanged"
     is_missing = f"the folder {folder} does not exist; make it first"
@@ -206,7 +208,7 @@ def _explain_errors(path: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        # One that names another file is not about this one.
+        # An error that names another file is not about this one.
         is_another = error.filename is not None and not _is_ours(error.filename, path)
         if is_another or error.errno is None:
             raise
@@ -214,7 +216,7 @@ def _explain_errors(path: str) -> Generator[None]:
 
 
 def _is_ours(name: object, path: str) -> bool:
-    """Return whether ``name`` is of this file: itself, its folder or a temporary."""
+    """Return whether ``name`` is this file, its folder or one of its temporaries."""
     head = os.path.dirname(path) or "."
     return name in (path, os.path.basename(path), head) or str(name).endswith(".tmp")
 
@@ -227,23 +229,23 @@ def _status(file: str) -> os.stat_result | None:
 
 
 class _ProtectedError(OSError):
-    """The file that is there may not be written to."""
+    """The existing file may not be written to."""
 
 
 def _may_replace(folder: Descriptor, name: str) -> bool:
-    """Return False for a file that may not be written to, in a folder that may.
+    """Return False for a read-only file in a writable folder.
 
-    To take its place needs no leave of the file itself: we ask for it all the same,
-    as someone who took the leave away (chmod a-w) means to keep the content.
+    Replacing a file needs no permission for the file itself. It is required here all
+    the same, since a user who has removed it (chmod a-w) wants to keep the content.
     """
     is_effective = os.access in os.supports_effective_ids
     may = partial(os.access, dir_fd=folder.fd, effective_ids=is_effective)
-    is_there = may(name, os.F_OK)  # nobody has removed it meanwhile
+    is_there = may(name, os.F_OK)  # it was not removed in the meantime
     return may(name, os.W_OK) or not is_there or not may(".", os.W_OK)
 
 
 def _irregular(file: str, mode: int) -> Descriptor:
-    """Return the pipe or device ``file`` without waiting for a reader."""
+    """Open the pipe or device ``file`` without waiting for a reader."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "a folder is in the way", file)
     opened = Descriptor(file, os.O_WRONLY | os.O_NONBLOCK)
@@ -252,7 +254,7 @@ def _irregular(file: str, mode: int) -> Descriptor:
 
 
 def _place(file: str) -> tuple[Descriptor, str]:
-    """Return the folder of ``file`` and its name there, behind all links."""
+    """Return the folder of ``file`` and its name there, with all links resolved."""
     folder, name = os.path.split(file.rstrip("/") or file)
     parent = open_folder(folder)
     for _ in range(_MOST_LINKS):
@@ -274,7 +276,8 @@ def _place(file: str) -> tuple[Descriptor, str]:
 
 
 def _opener(folder: Descriptor, *, is_new: bool) -> Callable[[str], Descriptor]:
-    # What replaces a file is its owner's alone until it gets the mode of that one.
+    # A replacement is accessible only to its owner until it gets the mode of the old
+    # file.
     mode = 0o666 if is_new else 0o600
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     return lambda scratch: Descriptor(scratch, flags, mode, dir_fd=folder.fd)
@@ -283,7 +286,7 @@ def _opener(folder: Descriptor, *, is_new: bool) -> Callable[[str], Descriptor]:
 def _inherit(fd: int, old_status: os.stat_result, file: str) -> None:
     """Give a new file the owner, the mode and the attributes of the old one.
 
-    What this user may not give stays the user's own.
+    Attributes that this user may not set are left as they are.
     """
     new_status = os.fstat(fd)
     mode = stat.S_IMODE(old_status.st_mode)
@@ -303,10 +306,11 @@ def _inherit(fd: int, old_status: os.stat_result, file: str) -> None:
 def _allowed_mode(
     mode: int, old_status: os.stat_result, new_status: os.stat_result
 ) -> int:
-    """Return ``mode`` without what it would give to another owner or group."""
+    """Return ``mode`` without permissions that another owner or group would gain."""
     if new_status.st_uid != old_status.st_uid:
         mode &= ~stat.S_ISUID
     if new_status.st_gid != old_status.st_gid:
-        # The group that had a share is not this one: it gets what all others have.
+        # The group of the new file is another one, so it gets the permissions of
+        # others.
         mode = mode & ~(stat.S_ISGID | stat.S_IRWXG) | (mode & stat.S_IRWXO) << 3
     return mode

@@ -1,7 +1,7 @@
-"""Temporaries that a save writes to before they take their final name.
+"""Temporaries that a save writes to before they get their final name.
 
-Each is locked while its writer lives, so that a later save can tell what a killed one
-has left behind.
+Each is locked while its writer lives, so that a later save can recognize what a killed
+one has left behind.
 """
 
 import errno
@@ -24,7 +24,7 @@ except ImportError as error:
     ) from error
 
 _MOST_BYTES = 255
-"""Of the name of a file, on every file system in use."""
+"""Maximal length of a file name, on every file system in use."""
 
 _ENDING = r"\.[0-9a-f]{8}\.tmp"
 _N_ADDED = len(".") + len(".01234567.tmp")
@@ -37,22 +37,22 @@ def scratch_name(name: str) -> str:
 
 
 def is_too_long(name: str) -> bool:
-    """Return whether the names of temporaries do not have all of ``name``."""
+    """Return whether the names of temporaries contain only a part of ``name``."""
     return _shorten(name) != name
 
 
 def scratch_pattern(name: str) -> re.Pattern[str]:
-    """Return what the names of temporaries for ``name`` match as a whole."""
+    """Return a pattern that matches the names of temporaries for ``name``."""
     return re.compile(re.escape(f".{_shorten(name)}") + _ENDING)
 
 
 def any_scratch(names: str) -> re.Pattern[str]:
-    """Return what temporaries match whose names match the expression ``names``."""
+    """Return a pattern of temporaries for names that match the expression ``names``."""
     return re.compile(rf"\.(?:{names}){_ENDING}", re.DOTALL)
 
 
 def is_scratch(name: str) -> bool:
-    """Return whether a save gives this name to what it has not finished."""
+    """Return whether this is the name of an unfinished save."""
     return _ANY_SCRATCH.fullmatch(name) is not None
 
 
@@ -60,10 +60,10 @@ _ANY_SCRATCH = any_scratch(".+")
 
 
 class ScratchPath:
-    """A locked temporary for ``final``, which is a file or folder of another name.
+    """A locked temporary for ``final``, a file or folder with its final name.
 
-    Its name is noted before it is made: whatever interrupts its writer, `discard`
-    finds all there is.
+    The temporary's name is recorded before it is created, so that `discard` removes
+    everything whenever its writer is interrupted.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class ScratchPath:
     ) -> None:
         self._folder, self._final, self._remove = folder, final, remove
         self.name = ""
-        """In the folder; empty once there is none."""
+        """Its name in the folder; empty once it no longer exists."""
         self.opened: Descriptor
-        """The temporary; its lock, which is held until `discard`, says who writes."""
+        """The temporary; its lock, held until `discard`, marks the writer as alive."""
 
     def make(self, make: Callable[[str], Descriptor]) -> Descriptor:
-        """Make it under a name that nobody has, and return it, open and locked."""
+        """Create it under an unused name, and return it, open and locked."""
         problem = OSError(errno.EEXIST, "no temporary file can be made", self._final)
         for _ in range(_MOST_TRIES):
             self.name = scratch_name(self._final)
@@ -85,19 +85,19 @@ class ScratchPath:
             except (FileExistsError, FileNotFoundError) as error:
                 self.name, problem = "", error
                 continue
-            # Another save may take it for an abandoned one until it is locked.
+            # Until it is locked, another save may mistake it for an abandoned one.
             if lock(self.opened) and is_same(self.opened, self._folder, self.name):
                 return self.opened
         raise problem
 
     def rename(self) -> None:
-        """Give it the name that it was made for; a file there is replaced."""
+        """Rename it to its final name, replacing a file there."""
         folder = self._folder.fd
         os.replace(self.name, self._final, src_dir_fd=folder, dst_dir_fd=folder)
         self.name = ""
 
     def discard(self) -> None:
-        """Remove it, unless it was renamed, and let go of its lock."""
+        """Remove it, unless it was renamed, and release its lock."""
         if self.name:
             with suppressed(OSError):
                 self._remove(self.name)
@@ -114,9 +114,9 @@ def lock_scratch(
     make: Callable[[str], Descriptor],
     remove: Callable[[str], object],
 ) -> Generator[ScratchPath]:
-    """Give a temporary, which is removed after the block unless it was renamed."""
+    """Yield a temporary, which is removed after the block unless it was renamed."""
     scratch = ScratchPath(folder, final, remove)
-    # An interrupt may replace one call of `discard`: the other is still made.
+    # An interrupt may replace one of the calls of `discard`; the other is still made.
     try:
         try:
             scratch.make(make)
@@ -130,16 +130,16 @@ def lock_scratch(
 def find_abandoned(
     folder: Descriptor, pattern: re.Pattern[str], is_kind: Callable[[int], bool]
 ) -> Generator[str]:
-    """Yield the names of temporaries in ``folder`` whose writers are dead, each locked.
+    """Yield names of temporaries in ``folder`` whose writers are dead, each locked.
 
-    ``is_kind`` tells by its mode whether something is of the kind that is looked for:
-    what others put under such a name is left alone.
+    ``is_kind`` returns by its mode whether something is of the expected kind: other
+    things with such a name are left alone.
     """
     try:
         names = [name for name in os.listdir(folder.fd) if pattern.fullmatch(name)]
     except OSError as error:
         raise_of_signal(error)
-        return  # A folder that cannot be listed takes files all the same.
+        return  # A folder that cannot be listed may still accept files.
     for name in names:
         with suppressed(OSError), taken_over(folder, name, is_kind) as is_free:
             if is_free:
@@ -150,12 +150,12 @@ def find_abandoned(
 def taken_over(
     folder: Descriptor, name: str, is_kind: Callable[[int], bool]
 ) -> Generator[bool]:
-    """Lock ``name`` for the block; False where a living writer holds its lock."""
+    """Lock ``name`` for the block; yield False if a living writer holds its lock."""
     status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
     if not is_kind(status.st_mode):
         yield False
         return
-    # A pipe that has taken the name since would wait for its writer.
+    # Opening a pipe that has replaced it since would wait for its writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     opened = Descriptor(name, flags, dir_fd=folder.fd)
     try:
@@ -170,9 +170,9 @@ def taken_over(
 
 
 def lock(opened: Descriptor, *, needs_locks: bool = False) -> bool:
-    """Lock a file for its writer; return whether nobody else has done so.
+    """Lock a file for its writer; return whether that succeeded.
 
-    On a file system without locks nobody has, unless the answer ``needs_locks``.
+    On a file system without locks it succeeds, unless the caller ``needs_locks``.
     """
     try:
         fcntl.flock(opened.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -185,13 +185,13 @@ def lock(opened: Descriptor, *, needs_locks: bool = False) -> bool:
 
 
 def unlock(opened: Descriptor) -> None:
-    """Let others lock a file that stays open, in forked processes too."""
+    """Release the lock of a file that stays open, in forked processes too."""
     with suppressed(OSError):
         fcntl.flock(opened.fd, fcntl.LOCK_UN)
 
 
 def is_same(opened: Descriptor, folder: Descriptor, name: str) -> bool:
-    """Return whether ``name`` still is the file that was opened."""
+    """Return whether ``name`` still refers to the file that was opened."""
     try:
         status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError as error:
@@ -208,7 +208,7 @@ def remove_abandoned(folder: Descriptor, name: str) -> None:
 
 
 def _shorten(name: str) -> str:
-    """Return ``name``, cut between two characters so that a temporary's fits."""
+    """Return ``name``, cut between two characters so that a temporary's name fits."""
     encoded = os.fsencode(name)
     most = _MOST_BYTES - _N_ADDED
     return name if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore")
