@@ -1,4 +1,4 @@
-"""Values as an error quotes them: short whatever they are, and of anything."""
+"""Values quoted in errors: short representations of any value."""
 
 import re
 import reprlib
@@ -9,16 +9,16 @@ from .process.interrupts import raise_of_signal
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
-# The default of 6 levels of 6 items each is a text of a megabyte.
+# The defaults, 6 levels of 6 items each, allow a text of a megabyte.
 _SHORT.maxlevel = 3
 
 
 def short_repr(value: object, limit: int = 60) -> str:
-    """Return ``repr(value)``, cut off after about ``limit`` characters.
+    """Return ``repr(value)``, truncated after about ``limit`` characters.
 
-    Long texts and containers are cut before they are rendered, however deep they
-    nest; what has no repr, such as a number of over 4,300 digits, is called by its
-    type.
+    Long strings and containers are truncated before they are rendered, however deep
+    they nest; a value without a repr, such as a number of over 4,300 digits, is shown
+    by its type.
     """
     if isinstance(value, str | bytes) and len(value) > limit:
         return f"{value[:limit]!r}..."
@@ -31,7 +31,7 @@ def short_repr(value: object, limit: int = 60) -> str:
 
 
 def _is_large(value: object, limit: int) -> bool:
-    """Return whether containers hold more, at all depths, than a message quotes."""
+    """Return whether containers hold more, at all depths, than a message shows."""
     waiting, room = [value], limit
     while waiting and room >= 0:
         item = waiting.pop()
@@ -45,7 +45,7 @@ def _is_large(value: object, limit: int) -> bool:
 
 
 def first_names(names: Iterable[str], most: int) -> str:
-    """Return the first ``most`` of ``names``, and three dots where there are more."""
+    """Return the first ``most`` of ``names``, and an ellipsis if there are more."""
     some_names = [*islice(names, most + 1)]
     text = ", ".join(some_names[:most])
     return f"{text}, ..." if len(some_names) > most else text
@@ -54,8 +54,8 @@ def first_names(names: Iterable[str], most: int) -> str:
 def with_article(name: str) -> str:
     """Return ``"an int"``, ``"an MLP"``, ``"a UNet"``: the name after its article.
 
-    The article follows the sound; capitals without a vowel are spelled out letter by
-    letter.
+    The article follows the pronunciation; capitals without a vowel are spelled out
+    letter by letter.
     """
     word = name.lstrip("_'\"")
     capitals = _CAPITALS.match(word)
@@ -67,9 +67,9 @@ def with_article(name: str) -> str:
 
 
 def quantity(n: int, noun: str, plural: str = "") -> str:
-    """Return ``"1 tensor"``, ``"2,000 entries"``: the noun in the form of its number.
+    """Return ``"1 tensor"``, ``"2,000 entries"``: the noun in the right number.
 
-    ``plural`` is for those that end otherwise than in ``s`` or ``ies``.
+    ``plural`` is for nouns whose plural does not end in ``s`` or ``ies``.
     """
     if not plural:
         plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
@@ -77,6 +77,6 @@ def quantity(n: int, noun: str, plural: str = "") -> str:
 
 
 _CAPITALS = re.compile(r"[A-Z]+(?![a-z])")
-"""What a name begins with in capitals, without that of a word after them."""
+"""The capitals that a name begins with, without the initial of a word after them."""
 
 _YOU_SOUND = re.compile(r"U[A-Z]|[Uu](?:int|ni|se|til)")

@@ -1,10 +1,10 @@
-"""Names that are nearly another one: mistyped, or renamed."""
+"""Suggestions for names that are mistyped or renamed."""
 
 import difflib
 from collections.abc import Iterable
 
 MAX_NAME = 200
-"""Characters of a name that is compared with others; none is typed that long."""
+"""Maximal length of a name that is compared; no longer ones are typed by hand."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -16,17 +16,17 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"``, or nothing when no name is near."""
+    """Return ``" Did you mean 'x'?"``, or an empty string if no name is similar."""
     nearest_name = nearest(name, names)
     if nearest_name is None:
         return ""
-    # A backslash stands as it has to be typed, once.
+    # A backslash is shown once, as it has to be typed.
     text = repr(nearest_name).replace("\\\\", "\\")
     return f" Did you mean {text}?"
 
 
 def similarity(a: str, b: str) -> float:
-    """Return 1.1 for equal names, 1 for initials or underscores apart, else below 1."""
+    """Return 1.1 for equal names, 1 for initials or other underscores, else less."""
     if a == b:
         return 1.1
     if a.replace("_", "") == b.replace("_", "") or a == initials(b) or b == initials(a):
@@ -37,7 +37,7 @@ def similarity(a: str, b: str) -> float:
 
 
 def initials(name: str) -> str:
-    """Return the first letters of the words of ``name``: ``lr`` of learning_rate."""
+    """Return the initials of the words of ``name``: ``lr`` for learning_rate."""
     return "".join(word[0] for word in name.split("_") if word)
 
 

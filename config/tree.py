@@ -1,7 +1,7 @@
-"""Raw trees: what a configuration file says, before any class has looked at it.
+"""Raw trees: the content of a configuration file before any class has validated it.
 
-A tree is made of ``None bool int float str list tuple dict``, and of `NamedStruct` and
-`Ident`, which RON adds to what JSON and YAML have; rewrite rules add `Weak`.
+A tree consists of ``None bool int float str list tuple dict``, and of `NamedStruct` and
+`Ident`, which RON has beyond JSON and YAML; upgrade rules add `Weak`.
 """
 
 import copy
@@ -13,10 +13,10 @@ from typing import Any, Self, TypeGuard
 from .errors import ConfigSyntaxError
 
 MAX_DEPTH = 128
-"""How deep the values of any file may nest."""
+"""The maximal depth of nested values in any file."""
 
 MAX_NODES = 4_000_000
-"""Values that a file may stand for, aliases followed."""
+"""The maximal number of values in a file, with aliases expanded."""
 
 
 MAX_INT_BITS = 14_284
@@ -24,15 +24,15 @@ MAX_INT_BITS = 14_284
 
 
 class BeyondFloatError(ConfigSyntaxError):
-    """Digits of a number that no float holds: one would be infinite, or 0."""
+    """Digits of a number beyond the range of floats: it would be infinite, or 0."""
 
     def at(self, line: int, column: int) -> "BeyondFloatError":
-        """Return the same error, of digits that stand at ``line`` and ``column``."""
+        """Return the same error for digits at ``line`` and ``column``."""
         return BeyondFloatError(self.message, line, column)
 
 
 class Rounded(float):
-    """A float that is another number than the digits that it was read from."""
+    """A float that differs from the digits that it was read from."""
 
     digits: str
 
@@ -58,9 +58,9 @@ _NONZERO = frozenset("123456789")
 
 
 def finite(digits: str) -> float:
-    """Return the float that is written in digits. Raises `BeyondFloatError`."""
+    """Return the float that the digits denote. Raises `BeyondFloatError`."""
     value = float(digits)
-    # Up to 15 digits in this range are what the float shows, and make no whole number.
+    # Up to 15 digits in this range are exact in a float, and not written as an integer.
     if len(digits) <= 15 and 1e-300 < abs(value) < 1e15:
         return value
     if math.isinf(value):
@@ -70,10 +70,10 @@ def finite(digits: str) -> float:
 
 
 def _is_exact(digits: str, value: float) -> bool:
-    """Return whether ``value`` is ``digits``, as a whole number or as it is shown."""
+    """Return whether ``value`` equals ``digits``, as an integer or as it is printed."""
     try:
         decimal = Decimal(digits)
-    except InvalidOperation:  # an exponent beyond what Decimal counts
+    except InvalidOperation:  # an exponent out of the range of Decimal
         return False
     is_same = not value.is_integer() or decimal == Decimal(value)
     return is_same and decimal == Decimal(repr(value))
@@ -104,22 +104,22 @@ class NamedStruct(dict[str, Any]):
 
 
 class Weak(dict[str, Any]):
-    """Old defaults inside a struct that the file leaves out.
+    """Old defaults inside a struct that the file omits.
 
-    They hold if the struct comes to be, and do not make an optional one be.
+    They apply if the struct is created, and do not cause an optional one to be created.
     """
 
     __slots__ = ()
 
 
 class Ident(str):
-    """A bare word: a struct without fields, an enum's member, or a word of text."""
+    """A bare word: a struct without fields, an enum's member, or an unquoted string."""
 
     __slots__ = ()
 
 
 class StructWord(Ident):
-    """A bare word that is the name of a class, so that rules find a struct in it."""
+    """A bare word that is the name of a class, so that rules treat it as a struct."""
 
     __slots__ = ()
 
@@ -129,9 +129,10 @@ _EXACT_LEAVES = _LEAVES - {Rounded}
 
 
 def mark_struct_words(tree: Any, names: Collection[str]) -> Any:
-    """Return ``tree`` with bare words among ``names`` as `StructWord`.
+    """Return ``tree`` with bare words in ``names`` replaced by `StructWord`.
 
-    Dicts and lists are changed in place; they must stand once, as of `unshared`.
+    Dicts and lists are changed in place; each must occur only once, as after
+    `unshared`.
     """
     if isinstance(tree, Ident):
         return StructWord(tree) if tree in names else tree
@@ -146,7 +147,7 @@ def mark_struct_words(tree: Any, names: Collection[str]) -> Any:
 
 
 def check_bounds(tree: object) -> None:
-    """Raise ConfigSyntaxError if ``tree`` is nested too deep or stands for too much."""
+    """Raise ConfigSyntaxError if ``tree`` is nested too deep or has too many values."""
     level: list[object] = [{"": tree}]
     n_nodes = 0
     for _ in range(MAX_DEPTH + 2):
@@ -168,11 +169,10 @@ def too_deep(line: int | None = None, column: int | None = None) -> ConfigSyntax
 
 
 def unshared(tree: Any, depth: int = 0) -> Any:
-    """Return a copy of ``tree`` in which each dict, list and tuple stands once.
+    """Return a copy of ``tree`` in which each dict, list and tuple occurs once.
 
-    What an alias of YAML names twice, or a program put into two places, is one object:
-    a change of the one would be a change of the other.  Raises ConfigSyntaxError for a
-    tree that is within itself.
+    If YAML aliases or a program put one object into two places, a change of one would
+    change the other. Raises ConfigSyntaxError for a tree that contains itself.
     """
     if depth > MAX_DEPTH + 1:
         raise too_deep()
@@ -189,16 +189,16 @@ def unshared(tree: Any, depth: int = 0) -> Any:
 
 
 def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
-    """Return whether ``value`` is a dict, of data that nobody has checked."""
+    """Return whether ``value`` is a dict, of unchecked data."""
     return isinstance(value, dict)
 
 
 def with_item(container: Any, key: Any, value: object) -> Any:
-    """Return ``container`` with ``value`` at ``key``: itself, or another tuple."""
+    """Return ``container`` with ``value`` at ``key``: itself, or a new tuple."""
     if isinstance(container, tuple):
         items: list[object] = list(container)
         items[key] = value
-        # A named tuple takes its items one by one.
+        # A named tuple takes its items as separate arguments.
         return getattr(type(container), "_make", type(container))(items)
     container[key] = value
     return container
@@ -210,12 +210,12 @@ def is_items(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:
 
 
 def is_mapping_value(value: object) -> TypeGuard[Mapping[object, object]]:
-    """Return whether ``value`` is a mapping, of data that nobody has checked."""
+    """Return whether ``value`` is a mapping, of unchecked data."""
     return isinstance(value, Mapping)
 
 
 def bare(tree: Any) -> Any:
-    """Return ``tree`` of plain dicts and strings, for a type that says no more."""
+    """Return ``tree`` as plain dicts and strings, for a type without structs."""
     if isinstance(tree, Ident):
         return str(tree)
     if isinstance(tree, Rounded):
@@ -228,10 +228,10 @@ def bare(tree: Any) -> Any:
 
 
 def has_rounded(tree: object) -> bool:
-    """Return whether a number in ``tree`` is another than its digits say."""
+    """Return whether a number in ``tree`` differs from its digits."""
     waiting: list[Iterable[object]] = [(tree,)]
     for items in waiting:
-        # Most containers hold leaves alone, and are looked at in one go.
+        # Most containers have no containers inside, and are checked in one call.
         if _EXACT_LEAVES.issuperset(map(type, items)):
             continue
         if Rounded in map(type, items):

@@ -1,4 +1,4 @@
-"""Classes of configuration that have a version, and files that are older."""
+"""Configuration classes with a version, and files of older versions."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,30 +42,31 @@ from .tree import (
 
 
 class Versioned:
-    """Base of a config whose files of older versions are still read.
+    """Base of a config whose files of older versions can still be read.
 
-    Raise ``version`` with every change that old files would not survive, and say in
-    ``upgrade_rules`` how they do; ``burnish schema check`` proposes the rules.
+    Increase ``version`` with every change that old files would not survive, and return
+    in ``upgrade_rules`` how they are converted; ``burnish schema check`` proposes the
+    rules.
     """
 
     @classmethod
     def version(cls) -> int:
-        """Return the version of the class as it is now, 0 or more."""
+        """Return the current version of the class, 0 or more."""
         raise NotImplementedError(f"{cls.__qualname__} is Versioned: define version()")
 
     @classmethod
     def minimum_version(cls) -> int:
-        """Return the oldest version that is still read."""
+        """Return the oldest version that can still be read."""
         return 0
 
     @classmethod
     def upgrade_rules(cls) -> Mapping[int, Sequence[RewriteRule]]:
-        """Return for each old version the rules that lead to the next one, in order."""
+        """Return the rules from each old version to the next one, in order."""
         return {}
 
 
 def is_versioned(cls: object) -> TypeGuard[type[Versioned]]:
-    """Return whether ``cls``, a class that may have parameters, has a version."""
+    """Return whether ``cls``, possibly a generic class, has a version."""
     bare = class_of(cls)
     return isinstance(bare, type) and issubclass(bare, Versioned)
 
@@ -79,7 +80,7 @@ def upgrade_rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]
     """Return the upgrade rules of ``cls``.
 
     Raises ValueError for rules that start at the class's version or above it, and
-    TypeError for what is not a rule.
+    TypeError for anything but a rule.
     """
     rules = cls.upgrade_rules()
     check_rules(cls, cls.version(), rules)
@@ -87,15 +88,15 @@ def upgrade_rules_of(cls: type[Versioned]) -> Mapping[int, Sequence[RewriteRule]
 
 
 Rules = Mapping[type, Sequence[RewriteRule]]
-"""Rules by the class that they are for."""
+"""Rules by the class that they belong to."""
 
 
 def upgrade(annotation: object, tree: object, added: Rules | None = None) -> Any:
-    """Return a copy of ``tree`` in which every versioned struct is the newest one.
+    """Return a copy of ``tree`` with every versioned struct at its newest version.
 
-    The versions themselves are taken out; a struct without one is of version 0.
-    ``added`` are tried after the rules that the classes have.  Raises
-    ConfigVersionError for a struct that is newer than its class.
+    The versions themselves are removed; a struct without one is of version 0. ``added``
+    are tried after the rules of the classes. Raises ConfigVersionError for a struct
+    that is newer than its class.
     """
     return _Upgrade(added or {}).value(annotation, unshared(tree), "")
 
@@ -103,19 +104,19 @@ def upgrade(annotation: object, tree: object, added: Rules | None = None) -> Any
 def written_part(annotation: object, tree: object) -> Any:
     """Return ``tree`` upgraded, without the old defaults that rules supply.
 
-    What is in it somebody wrote, whatever it was called then.
+    Its values were written by the user, under whatever names they had at the time.
     """
     try:
         return _Upgrade({}, supplies=False).value(annotation, unshared(tree), "")
-    except Exception as error:  # a user's rule may count on a default of one before it
+    except Exception as error:  # a user's rule may rely on a default of an earlier one
         raise_of_signal(error)
         return upgrade(annotation, tree)
 
 
 def versions_in(cls: type) -> dict[str, int]:
-    """Return the version of each class in ``cls`` by name; its own under no name, too.
+    """Return the version of each class in ``cls`` by name; its own also under "".
 
-    What has no version is of version 0, as in a file.
+    A class without a version has version 0, as in a file.
     """
     versions = {
         getattr(struct, "__name__", ""): config_version_of(struct) or 0
@@ -125,11 +126,11 @@ def versions_in(cls: type) -> dict[str, int]:
 
 
 def current_path(annotation: object, path: Sequence[str]) -> tuple[str, ...] | None:
-    """Return where rules have moved what stood at ``path`` in files of before.
+    """Return where rules have moved the value at ``path`` in older files.
 
-    None if no class has such a place now. The rules of all versions have their turn,
-    so that a name that is in use again goes astray: ask for names that are not, or
-    `path_since`, where versions are known.
+    None if no class has such a place now. The rules of all versions are applied, so
+    that a name that was reused is mapped wrongly: pass only names that do not exist
+    now, or call `path_since` if the versions are known.
     """
     return _path_now(annotation, path, lambda _: 0)
 
@@ -137,15 +138,15 @@ def current_path(annotation: object, path: Sequence[str]) -> tuple[str, ...] | N
 def path_since(
     cls: type, path: Sequence[str], versions: Mapping[str, int]
 ) -> tuple[str, ...] | None:
-    """Return where rules have moved what stood at ``path`` as of ``versions``.
+    """Return where rules since ``versions`` have moved the value at ``path``.
 
-    These are what `versions_in` said of the class then. None if no class has such a
-    place now, or if a rule computes another value of what stood there.
+    ``versions`` is what `versions_in` returned for the class at that time. None if no
+    class has such a place now, or if a rule computes a new value for it.
     """
 
     def since(part: type[Versioned]) -> int:
         name = "" if part is cls else part.__name__
-        # A class of a new name has no older files that anybody could tell.
+        # A class under a new name has no older files that could be recognized.
         return versions.get(name, part.version())
 
     return _path_now(cls, path, since)
@@ -174,12 +175,12 @@ def _path_now(
             tail = _path_now(below, names[1:], since)
             if tail is not None:
                 return (names[0], *tail)
-    # What may be anything has no rules.
+    # A value of any type has no rules.
     return None if is_known else tuple(path)
 
 
 def _rules_since(cls: type[Versioned], since: int) -> list[RewriteRule]:
-    """Return the rules of ``cls`` for what was written at version ``since``."""
+    """Return the rules of ``cls`` for data written at version ``since``."""
     rules_by_version = sorted(upgrade_rules_of(cls).items())
     return [rule for step, rules in rules_by_version if step >= since for rule in rules]
 
@@ -189,8 +190,8 @@ def _renamed(
 ) -> Sequence[str] | None:
     """Return ``path`` after ``rules``.
 
-    None if one of them deletes it, or, without ``is_computed``, makes another value of
-    what stands there.
+    None if one of them deletes it, or, without ``is_computed``, computes a new value
+    for it.
     """
     text: str | None = _dotted(path)
     for rule in rules:
@@ -203,7 +204,7 @@ def _renamed(
 
 
 _DOT = "\0"
-"""Stands for a dot in a key: rules know of dots between names alone."""
+"""Replaces a dot in a key, since in rules dots separate names."""
 
 
 def _dotted(names: Sequence[str]) -> str:
@@ -215,8 +216,8 @@ def _names(dotted: str) -> list[str]:
 
 
 def _computes(rule: RewriteRule, path: Sequence[str]) -> bool:
-    """Return whether ``rule`` makes another value of what is at ``path``."""
-    # What has `apply` and `rename` is a rule too.
+    """Return whether ``rule`` computes a new value for the one at ``path``."""
+    # Any object with `apply` and `rename` is a rule.
     field: tuple[str, ...] | None = getattr(rule, "computed_field", None)
     if field is None:
         return False
@@ -232,7 +233,7 @@ def has_versions(annotation: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Upgrade:
-    """One walk through a tree, from the rules of a struct to those of what is in it."""
+    """One walk through a tree, from the rules of a struct to those of its content."""
 
     added: Rules
     supplies: bool = True
@@ -243,8 +244,9 @@ class _Upgrade:
         if structs and not _may_be_items(annotation, structs[0], tree):
             is_certain = is_choice(annotation) or mapping_in(annotation) is not Any
             if type(tree) is dict and is_certain and len(structs) == 1:
-                # The version and old names go, which told it from other classes and
-                # from a dict with such keys.
+                # The version and old names are removed now, after they have
+                # distinguished the struct from other classes and from a dict with such
+                # keys.
                 tree = NamedStruct(structs[0].__name__, tree)
             return self._struct(structs[0], tree, path)
         if is_items(tree):
@@ -284,7 +286,7 @@ class _Upgrade:
 
 
 def _with_fields(tree: object) -> object:
-    """Return the dict that rules need for a struct that RON has as ``()`` or a word."""
+    """Return the dict for rules of a struct that RON has as ``()`` or a word."""
     if isinstance(tree, Ident):
         return NamedStruct(str(tree))
     return {} if tree == () else tree
@@ -292,7 +294,7 @@ def _with_fields(tree: object) -> object:
 
 @remembered
 def _struct_names(cls: type) -> frozenset[str]:
-    """Return what the classes in ``cls`` are called, itself included."""
+    """Return the names of the classes in ``cls``, itself included."""
     return frozenset(getattr(struct, "__name__", "") for struct in _structs_in(cls))
 
 
@@ -303,8 +305,7 @@ def _structs_in(cls: type) -> set[Any]:
 
 def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
     current = cls.version()
-    # Old defaults that rules noted are in today's form; what is not a dict has no
-    # version.
+    # Old defaults of rules are in the current form; only dicts have versions.
     if isinstance(tree, Weak) or not is_dict(tree):
         return current
     version: object = tree.pop("version", 0)
@@ -328,9 +329,9 @@ def _take_version(cls: type[Versioned], tree: object, path: str) -> int:
 
 
 def _structs_then(annotation: object, tree: object, added: Rules) -> list[type]:
-    """Return the classes that ``tree`` may be meant for, by its names as of then.
+    """Return the classes that ``tree`` may belong to, by its names at that time.
 
-    A field that has another name since tells a class as well as one that has not.
+    A field that was renamed since identifies a class as well as an unchanged one.
     """
     structs = structs_for(annotation, tree)
     if not structs or not is_dict(tree) or not is_choice(annotation):
@@ -342,7 +343,7 @@ def _structs_then(annotation: object, tree: object, added: Rules) -> list[type]:
     classes = most_alike(
         {cls: _renamed_keys(cls, tree, added.get(cls, ())) for cls in candidates}
     )
-    # A file that says no version is of today as likely as of version 0.
+    # A file without a version may be current as well as of version 0.
     return most_alike(dict.fromkeys(classes, tree))
 
 
@@ -369,7 +370,7 @@ def _renamed_keys(
 def _named_values(
     tree: dict[str, Any], path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Yield what stands in a dict, and in the dicts in it, by path."""
+    """Yield the items of a dict, and of the dicts in it, by path."""
     for name, value in tree.items():
         below = (*path, str(name))
         if is_dict(value) and value:
@@ -381,7 +382,7 @@ def _named_values(
 def _may_be_items(annotation: object, struct: type, tree: object) -> bool:
     """Return whether ``tree`` may be a dict with keys as well as a ``struct``.
 
-    One that says its version is none, and one that has the name of its class.
+    A tree with a version, or with the name of the class, is not.
     """
     if not is_dict(tree) or mapping_in(annotation) is Any:
         return False

@@ -35,8 +35,8 @@ class Severity(IntEnum):
 class Stage(IntEnum):
     """The order in which proposed rules work together.
 
-    Old defaults come first, so that what follows sees them; values are mapped and
-    checked where they were; a struct is emptied before it goes, or another field takes
+    Old defaults come first, so that later rules see them; values are mapped and checked
+    at their old paths; a struct is emptied before it is removed, or another field takes
     its name.
     """
 
@@ -68,12 +68,12 @@ class Change:
 
     @property
     def stage(self) -> Stage:
-        """When the proposed rule has its turn among those of other changes."""
+        """The position of the proposed rule among those of other changes."""
         return Stage.VALUES
 
     @abstractmethod
     def diagnostic(self) -> str:
-        """Return what has happened, without the field's name."""
+        """Describe the change, without the field's name."""
 
     def __str__(self) -> str:
         return f"{self.diagnostic()}: {join(*self.field) or '(the config itself)'}"
@@ -81,7 +81,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Info(Change):
-    """A difference that older files do not notice."""
+    """A difference that does not affect older files."""
 
     @property
     def severity(self) -> Severity:
@@ -91,20 +91,20 @@ class Info(Change):
 
 @dataclass(frozen=True, slots=True)
 class FieldAdded(Change):
-    """A field that older files lack."""
+    """A field that older files do not have."""
 
     type: t.Type
     default: object = None
     has_default: bool = False
     is_covered: bool = False
-    """Whether files may leave it out all the same.
+    """Whether files may omit it even so.
 
-    A struct around it has a default, or it is a key that need not be there.
+    A struct around it has a default, or it is an optional key.
     """
 
     @property
     def severity(self) -> Severity:
-        """INFO if files may leave it out."""
+        """INFO if files may omit it."""
         is_optional = self.has_default or self.is_covered
         return Severity.INFO if is_optional else _severity_by_fix(self)
 
@@ -124,7 +124,7 @@ class FieldAdded(Change):
         return Stage.NEW_FIELDS
 
     def diagnostic(self) -> str:
-        """Say whether files may leave the field out by its own default."""
+        """State whether files may omit the field because of its own default."""
         return f"new field with{'' if self.has_default else 'out'} default value"
 
 
@@ -146,13 +146,13 @@ class FieldRemoved(Change):
         return Stage.DELETED
 
     def diagnostic(self) -> str:
-        """Say that no field has the name any more."""
+        """State that no field has this name any more."""
         return "field removed"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRenamed(Change):
-    """A field that has another name, or stands in another struct."""
+    """A field that was renamed or moved to another struct."""
 
     new_name: tuple[str, ...]
 
@@ -162,14 +162,14 @@ class FieldRenamed(Change):
 
     @property
     def stage(self) -> Stage:
-        """By where it goes: into what was itself, or in the place of its struct."""
+        """By its target: below its own old path, above it, or elsewhere."""
         if self.new_name[: len(self.field)] == self.field:
             return Stage.MOVED_BELOW
         is_above = self.field[: len(self.new_name)] == self.new_name
         return Stage.MOVED_ABOVE if is_above else Stage.MOVED
 
     def diagnostic(self) -> str:
-        """Say the path at which it stands now."""
+        """State its new path."""
         return f"field renamed to {join(*self.new_name)}"
 
 
@@ -178,19 +178,19 @@ class KeyRequired(Change):
     """A key of a dict that older files may lack, and that has no default."""
 
     def diagnostic(self) -> str:
-        """Say what the key was and what it is."""
+        """State what the key was and what it is."""
         return "key required now, and optional before: older files may lack it"
 
 
 @dataclass(frozen=True, slots=True)
 class DefaultValueChanged(Change):
-    """Another default: files that left the field out meant the old one."""
+    """A changed default: files that omit the field meant the old one."""
 
     old: object
     new: object
 
     def proposed_fix(self) -> RewriteRule:
-        """Return the rule that keeps the old one in older files."""
+        """Return the rule that keeps the old default in older files."""
         return ChangeDefault(self.field, self.old, self.new)
 
     @property
@@ -199,18 +199,18 @@ class DefaultValueChanged(Change):
         return Stage.OLD_DEFAULTS
 
     def diagnostic(self) -> str:
-        """Say what it was and what it is."""
+        """State the old default and the new one."""
         return f"default value changed from {self.old!r} to {self.new!r}"
 
 
 @dataclass(frozen=True, slots=True)
 class DefaultValueRemoved(Change):
-    """No default any more: files that left the field out lack it now."""
+    """A removed default: files that omit the field now lack a value."""
 
     old: object
 
     def proposed_fix(self) -> RewriteRule:
-        """Return the rule that writes the old one into older files."""
+        """Return the rule that writes the old default into older files."""
         return AddDefault(self.field, self.old)
 
     @property
@@ -219,25 +219,25 @@ class DefaultValueRemoved(Change):
         return Stage.OLD_DEFAULTS
 
     def diagnostic(self) -> str:
-        """Say which value files meant that left the field out."""
+        """State the value that files meant by omitting the field."""
         return f"default value removed: {self.old!r}"
 
 
 @dataclass(frozen=True, slots=True)
 class TypeChanged(Change):
-    """Another type of value."""
+    """A changed type."""
 
     old: t.Type
     new: t.Type
 
     @property
     def severity(self) -> Severity:
-        """INFO if every old value is a new one as it stands."""
+        """INFO if every old value is also a new one."""
         is_wider = t.is_subtype(self.old, self.new)
         return Severity.INFO if is_wider else _severity_by_fix(self)
 
     def proposed_fix(self) -> RewriteRule | None:
-        """Return the mapping or the check that carries old values over."""
+        """Return the mapping or the check that converts old values."""
         if t.is_subtype(self.old, self.new):
             return None
         match self.old, self.new:
@@ -257,12 +257,12 @@ class TypeChanged(Change):
                 return None
 
     def diagnostic(self) -> str:
-        """Say what it was and what it is."""
+        """State the old type and the new one."""
         return f"type changed from {self.old} to {self.new}"
 
 
 def _may_stand(kind: t.Type, new_type: t.Type) -> bool:
-    """Return whether some value of an old type may be one of the new as it stands."""
+    """Return whether some value of an old type may be valid for the new one."""
     match kind:
         case t.Option(inner):
             return _may_stand(inner, new_type)
@@ -276,7 +276,7 @@ def _may_stand(kind: t.Type, new_type: t.Type) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NameInDoubt(Change):
-    """Another type, which may have come with the name of another field."""
+    """A changed type, possibly because another field has taken the name."""
 
     other: tuple[str, ...]
     """The field that has this one's old type now."""
@@ -285,7 +285,7 @@ class NameInDoubt(Change):
     new: t.Type
 
     def diagnostic(self) -> str:
-        """Say both readings, and what either takes."""
+        """State both interpretations, and what each of them needs."""
         name, other_name = self.field[-1], self.other[-1]
         return (
             f"type changed from {self.old} to {self.new}, and {other_name} is "
@@ -304,40 +304,40 @@ class EnumVariantAdded(Info):
     value: object
 
     def diagnostic(self) -> str:
-        """Say which member files may use from now on."""
+        """Name the member that files may use from now on."""
         return f"variant {self.variant} of {self.enum_name} added"
 
 
 @dataclass(frozen=True, slots=True)
 class EnumVariantRenamed(Info):
-    """An enum's member of another name; files hold its value, which is as it was."""
+    """A renamed member of an enum; files hold its value, which is unchanged."""
 
     enum_name: str
     old_variant: str
     new_variant: str
 
     def diagnostic(self) -> str:
-        """Say the member's old name and its new one."""
+        """State the member's old name and its new one."""
         before, after = self.old_variant, self.new_variant
         return f"variant {before} of {self.enum_name} renamed to {after}"
 
 
 @dataclass(frozen=True, slots=True)
 class EnumVariantRemoved(Change):
-    """An enum's member that older files may use."""
+    """A removed member of an enum, which older files may use."""
 
     enum_name: str
     variant: str
     value: object
 
     def diagnostic(self) -> str:
-        """Say which member files may not use any more."""
+        """Name the member that files may no longer use."""
         return f"variant {self.variant} of {self.enum_name} removed"
 
 
 @dataclass(frozen=True, slots=True)
 class EnumVariantValueChanged(Change):
-    """An enum's member that is written otherwise in files."""
+    """A member of an enum whose value, as written in files, has changed."""
 
     enum_name: str
     variant: str
@@ -351,14 +351,14 @@ class EnumVariantValueChanged(Change):
         return _map(self.field, lambda x: x if x != before else after, source)
 
     def diagnostic(self) -> str:
-        """Say how the member was written in files, and how it is now."""
+        """State the member's old value in files and its new one."""
         name = f"{self.enum_name}.{self.variant}"
         return f"value of {name} changed from {self.old_value!r} to {self.new_value!r}"
 
 
 @dataclass(frozen=True, slots=True)
 class LiteralValuesAdded(Info):
-    """Values that older files do not have."""
+    """Allowed values that older files do not have."""
 
     values: tuple[object, ...]
 
@@ -369,36 +369,36 @@ class LiteralValuesAdded(Info):
 
 @dataclass(frozen=True, slots=True)
 class LiteralValuesRemoved(Change):
-    """Values that older files may have."""
+    """Removed values that older files may have."""
 
     values: tuple[object, ...]
 
     def proposed_fix(self) -> RewriteRule:
-        """Return the rule that refuses just these."""
+        """Return the rule that refuses exactly these."""
         return RejectValues(self.field, self.values)
 
     def diagnostic(self) -> str:
-        """List the values that files may not have any more."""
+        """List the values that files may no longer have."""
         return f"allowed values removed: {', '.join(map(repr, self.values))}"
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraForbidden(Change):
-    """Fields that the class lacks were allowed, and are refused now."""
+    """Unknown fields were allowed, and are refused now."""
 
     def diagnostic(self) -> str:
-        """Say what files with such fields meet now."""
+        """State what happens to files with such fields."""
         return "unknown fields were allowed and are refused now"
 
 
 @dataclass(frozen=True, slots=True)
 class Harmless(Info):
-    """A change of which old files that were tried take no notice."""
+    """A change that does not affect the old files that were tried."""
 
     change: Change
 
     def diagnostic(self) -> str:
-        """Say the change itself: its harm is what was tried, not what it is."""
+        """Describe the change itself; the trials concern only its harm."""
         return self.change.diagnostic()
 
 
@@ -410,18 +410,18 @@ class ByHand(Change):
     message: str
 
     def diagnostic(self) -> str:
-        """Say the change, and how a file failed that its rule was applied to."""
+        """Describe the change, and how a file with its rule applied has failed."""
         return f"{self.change.diagnostic()} (no rule fixes it: {self.message})"
 
 
 @dataclass(frozen=True, slots=True)
 class Misread(Change):
-    """Old files that were tried are refused or mean something else, and why is open."""
+    """Old files that were refused, or read differently, for an unknown reason."""
 
     message: str
 
     def diagnostic(self) -> str:
-        """Say how reading failed, since no change explains it."""
+        """State how reading failed, since no change explains it."""
         return f"older files are no longer read as they were meant ({self.message})"
 
 

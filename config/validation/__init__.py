@@ -1,1 +1,1 @@
-"""From a raw tree to a checked object, and back to see that it is the same."""
+"""Validation of a raw tree to an object, and of what is read back from a file."""

@@ -1,8 +1,8 @@
-"""A raw tree made ready for its class: what pydantic does not do by itself.
+"""Preparation of a raw tree for its class: what pydantic does not do itself.
 
-Unknown fields are refused with the nearest name, nested structs that are left out are
-built from their defaults, enum members go by value or name, and schedules are taken
-out of number fields, to be put back once the values are checked.
+Unknown fields are refused with the most similar name, omitted structs are built from
+their defaults, enum members are found by value or name, and schedules are removed from
+number fields, to be restored once the values are validated.
 """
 
 import enum
@@ -55,15 +55,15 @@ from .pydantic_check import check
 _NUMBERS = (int, float, bool)
 
 _TAKES_TEXT: tuple[object, ...] = (str, Any, object)
-"""Types of fields that hold any text as it stands."""
+"""Types of fields that accept any string unchanged."""
 
 Step = str | int
-"""A field's name, or the position of an item in a list, a tuple or a dict."""
+"""A field's name, or the index of an item in a list, a tuple or a dict."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulePlace:
-    """Where a schedule was taken out."""
+    """The path of a schedule that was removed."""
 
     steps: tuple[Step, ...]
     schedule: Schedule
@@ -72,11 +72,11 @@ class SchedulePlace:
 
 @dataclass(slots=True, kw_only=True)
 class Preparation:
-    """Makes one tree ready, and notes what it found on the way."""
+    """Prepares one tree, and records the problems and schedules it finds."""
 
     ignore_extra: bool = False
     ctx: Ctx = field(default_factory=lambda: {})
-    """What `Serializable.deserialize` gets beside the data."""
+    """The context passed to `Serializable.deserialize`."""
     problems: list[Problem] = field(default_factory=lambda: [])
     schedules: list[SchedulePlace] = field(default_factory=lambda: [])
 
@@ -87,7 +87,7 @@ class Preparation:
         path: str = "",
         steps: tuple[Step, ...] = (),
     ) -> object:
-        """Return ``tree`` as pydantic takes it for ``annotation``."""
+        """Return ``tree`` as pydantic accepts it for ``annotation``."""
         if field_types_in(annotation):
             try:
                 obj = own_type_value(annotation, tree, path, self.ctx)
@@ -119,10 +119,10 @@ class Preparation:
     def _number(
         self, annotation: object, number: Rounded, path: str
     ) -> float | Decimal:
-        """Return ``number`` as digits where they count, and refuse it for an int."""
+        """Return ``number`` as its digits if they matter, and refuse it for an int."""
         kinds = members(annotation)
         if Decimal in kinds and float not in kinds:
-            with suppress(InvalidOperation):  # of an exponent beyond what it counts
+            with suppress(InvalidOperation):  # its exponent is out of range
                 return Decimal(number.digits)
         is_whole = any(isinstance(k, type) and issubclass(k, int) for k in kinds)
         if is_whole and float not in kinds and number.is_integer():
@@ -151,7 +151,7 @@ class Preparation:
             for i, item in enumerate(tree)
         ]
         if is_set(annotation) and len(self.schedules) > n_schedules:
-            # It is put back at its place, and an item of a set has none.
+            # A schedule is restored at its path, and an item of a set has none.
             del self.schedules[n_schedules:]
             message = (
                 "a schedule cannot be in a set; use a list, whose items are ordered"
@@ -187,8 +187,8 @@ class Preparation:
         path: str,
         steps: tuple[Step, ...],
     ) -> object:
-        """Return ``tree`` for one of ``structs``: the one that takes its values."""
-        # Where there is no choice, a file may be older than the name of the class.
+        """Return ``tree`` for that one of ``structs`` that accepts its values."""
+        # Without a choice, the file may be older than the name of the class.
         choice = is_choice(annotation)
         misnamed = name_problem(annotation, tree, path) if choice else None
         if misnamed is not None:
@@ -200,7 +200,7 @@ class Preparation:
             if successes:
                 prepared, trial = successes[0]
                 self.schedules.extend(trial.schedules)
-                # Of several that take them, pydantic knows which does so best.
+                # If several accept them, pydantic knows which one fits best.
                 kinds = [c for c, t in zip(structs, trials, strict=True) if t]
                 return check(Union[tuple(kinds)], prepared)  # noqa: UP007
         prepared = self._struct(structs[0], tree, path, steps)
@@ -229,10 +229,10 @@ class Preparation:
         path: str,
         is_certain: bool,
     ) -> object:
-        """Return what is certain to become ``cls``, and not another of a union.
+        """Return an instance if the tree can only become ``cls``, else the tree.
 
-        Beside a class a dict may stand in the union, with any keys: where the file
-        gives no name, pydantic decides.
+        Besides classes the union may contain a dict of any keys: then, unless the file
+        names the class, pydantic decides.
         """
         is_dict_too = is_certain and mapping_in(annotation) is not Any
         if not is_choice(annotation) and not is_dict_too:
@@ -273,7 +273,7 @@ class Preparation:
         steps: tuple[Step, ...],
         prepared: dict[str, object],
     ) -> None:
-        """Build a struct that is left out from its own defaults."""
+        """Build an omitted struct from its own defaults."""
         structs = structs_in(f.annotation)
         if len(structs) == 1 and not allows_none(f.annotation):
             self._field(f, f.name, {}, path, steps, prepared)
@@ -281,7 +281,7 @@ class Preparation:
     def _unknown(
         self, cls: type, name: object, path: str, fields: Mapping[str, object]
     ) -> None:
-        # Looking for the nearest name takes time, and many hints help nobody.
+        # Finding the most similar name takes time, and many hints do not help.
         is_long = len(self.problems) >= MAX_SHOWN
         hint = ""
         if not is_long:
@@ -313,7 +313,7 @@ class Preparation:
     def _unknown_keys(
         self, annotation: object, tree: dict[object, object], path: str
     ) -> list[object]:
-        """Return the keys that a ``TypedDict`` does not have, and note them."""
+        """Return the keys that a ``TypedDict`` does not have, and record them."""
         kinds = [class_of(member) for member in members(annotation)]
         if not all(map(is_closed, kinds)):
             return []
@@ -331,14 +331,14 @@ class Preparation:
         return _word(keys, key)
 
     def _check_keys(self, keys: object, tree: dict[object, object], path: str) -> None:
-        """Note keys that are two in the tree and one to the class, as "01" and "1"."""
+        """Record distinct keys that are equal to the class, such as "01" and "1"."""
         keys_by_value: dict[object, object] = {}
         for key in tree:
             try:
                 value = check(keys, _word(keys, key))
                 earlier_key = keys_by_value.setdefault(value, key)
             except (ConfigError, TypeError):
-                continue  # pydantic tells what is wrong with it
+                continue  # pydantic reports what is wrong with it
             if earlier_key is not key:
                 message = (
                     f"key {short_repr(key)} is {short_repr(earlier_key)} written "
@@ -364,13 +364,13 @@ class Preparation:
                 return 0
         kind = float if float in members(annotation) else int
         self.schedules.append(SchedulePlace(steps, schedule, kind))
-        # A number that already follows its schedule stays where it is.
+        # A number that already follows its schedule is left in place.
         now = text if isinstance(text, int | float) else start_of(schedule)
         return as_kind(schedule, kind, now)
 
 
 def _positions(annotation: object, tree: dict[object, object]) -> Sequence[int]:
-    """Return where each item will stand: declared keys come in the order of the class.
+    """Return the index of each item: declared keys come in the order of the class.
 
     A named tuple has all of them, and a typed dict those that are in the file.
     """
@@ -394,13 +394,13 @@ def _may_be_scheduled(annotation: object, text: str) -> bool:
 
 
 def _word(annotation: object, word: object) -> object:
-    """Return the enum's member that ``word`` is, by value or by name, else a str."""
+    """Return the enum's member for ``word``, by value or by name, else a str."""
     if not isinstance(word, str):
         return word
     for member in members(annotation):
         choices = literals(member)
         for value in choices:
-            # Files hold the value of a member, and the text of bytes.
+            # Files hold the value of a member, and bytes as text.
             if isinstance(value, enum.Enum | bytes) and encode(value) == word:
                 return value
         if word not in choices:
@@ -416,7 +416,7 @@ def _word(annotation: object, word: object) -> object:
 
 
 def _member_of(annotation: object, number: object) -> object:
-    """Return the member in a ``Literal`` whose value ``number`` is, else the number."""
+    """Return the member of a ``Literal`` with the value ``number``, else the number."""
     if isinstance(annotation, type):
         return number
     kinds = members(annotation)
@@ -434,7 +434,7 @@ def _is_one(number: object, value: object) -> bool:
 
 
 def _resolve(f: ClassField, weak: Weak, path: str) -> dict[str, object] | None:
-    """Return a struct that the file leaves out as it was by its old defaults."""
+    """Return an omitted struct with the old defaults of its fields."""
     default = f.make_default() if f.has_default else None
     if is_struct_value(default):
         check_declared_classes(f.annotation, default, path)
@@ -446,7 +446,7 @@ def _resolve(f: ClassField, weak: Weak, path: str) -> dict[str, object] | None:
 def _with_old(
     cls: type, default: object, tree: dict[str, Any], weak: Weak
 ) -> dict[str, Any]:
-    """Return the default with old values where it says no more than its class."""
+    """Return the default with old values where it does not differ from its class."""
     for name, old_value in weak.items():
         f = fields_of(cls).get(name)
         if f is None or not f.is_stored:
@@ -470,7 +470,7 @@ _OF_HYDRA: dict[object, str] = {
         "'optimizer: Adam | Lion', is told which by name."
     ),
 }
-"""What to do about keys that mean something in files of Hydra."""
+"""Remedies for keys that have a meaning in files of Hydra."""
 
 
 def _list_of(names: Mapping[str, object]) -> str:

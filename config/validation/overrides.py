@@ -1,4 +1,4 @@
-"""Overrides: ``a.b.0.c=value``, put into a tree before it is checked."""
+"""Overrides: ``a.b.0.c=value``, applied to a tree before it is validated."""
 
 import copy
 import re
@@ -30,26 +30,26 @@ from ..versioned import upgrade
 from .parse_value import from_text
 
 _PATH = re.compile(r'((?:[^="]|"(?:[^"\\]|\\.)*+")*+)=', re.DOTALL)
-"""What stands before the first equals sign that is in no quoted key."""
+"""The part before the first equals sign that is not in a quoted key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overridden:
-    """A tree with overrides in it, and what was wrong with the others."""
+    """A tree with overrides applied, and the problems of the others."""
 
     tree: object
     problems: list[Problem]
     is_plain: bool = True
-    """Whether all that was put in is what a JSON text could say."""
+    """Whether everything that was set could be written in JSON."""
 
 
 def apply_overrides(
     annotation: object, tree: object, overrides: Iterable[str]
 ) -> Overridden:
-    """Return a copy of ``tree`` with each of ``overrides`` put in, later ones last.
+    """Return a copy of ``tree`` with each of ``overrides`` applied, in order.
 
-    Values are read as the field's type says: text as it stands for ``str``, else RON.
-    Structs, lists and dicts that the tree leaves out begin as their defaults.
+    Values are parsed by the field's type: unchanged for ``str``, else as RON. Structs,
+    lists and dicts that the tree omits start as their defaults.
     """
     texts = override_texts(overrides)
     if not texts:
@@ -67,14 +67,14 @@ def apply_overrides(
 
 @dataclass(slots=True)
 class _Ours:
-    """What overrides brought into a tree whose other parts are the caller's."""
+    """The parts that overrides brought into a tree that belongs to the caller."""
 
     containers: dict[int, object] = field(default_factory=dict[int, object])
-    """Copies of containers, and new ones, by ID; they live, so no ID is reused."""
+    """Copied and new containers by ID; they are kept alive, so that no ID is reused."""
     values: list[object] = field(default_factory=list[object])
 
     def is_plain(self) -> bool:
-        """Return whether a JSON text could say all of it."""
+        """Return whether all of it could be written in JSON."""
         kinds = {type(container) for container in self.containers.values()}
         return kinds <= {dict, list} and all(map(_is_plain, self.values))
 
@@ -89,11 +89,11 @@ def _is_plain(tree: object) -> bool:
 
 
 def override_texts(overrides: Iterable[str]) -> list[str]:
-    """Return ``overrides`` as a list; TypeError for one text, a dict, and the like."""
+    """Return ``overrides`` as a list; TypeError for a string, a dict, and the like."""
     expected = "overrides must be a list of strings, as in ['a.b=1', 'c=2'], got"
     if isinstance(overrides, str):
         raise TypeError(f"{expected} one string: {short_repr(overrides)}")
-    # A list is what it should be, and an ABC takes long to say so.
+    # A list is the usual case, and the check against an ABC is slow.
     if not isinstance(overrides, list | tuple) and (
         isinstance(overrides, Mapping) or not isinstance(overrides, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
     ):
@@ -128,7 +128,7 @@ def _apply(annotation: object, root: dict[str, object], text: str, ours: _Ours) 
 
 
 def split_override(text: str) -> tuple[str, str, str]:
-    """Return path, sign and value; a quoted key may hold an equals sign."""
+    """Return path, sign and value; a quoted key may contain an equals sign."""
     match = _PATH.match(text)
     if match is None:
         return text, "", ""
@@ -137,7 +137,7 @@ def split_override(text: str) -> tuple[str, str, str]:
 
 @dataclass(slots=True)
 class _Cursor:
-    """A place that is about to be set, or entered."""
+    """A location that is about to be set, or entered."""
 
     container: Any
     key: Any
@@ -145,10 +145,10 @@ class _Cursor:
     path: str
     ours: _Ours
     is_derived: bool = False
-    """Whether what would stand here is made of the fields before it."""
+    """Whether a missing value here is computed from the fields before it."""
 
     def enter(self, name: str) -> "_Cursor":
-        """Return the place called ``name`` within this one, which is made if absent."""
+        """Return the location called ``name`` within this one, created if missing."""
         if self.is_derived:
             message = "its default is computed from other fields; set it as a whole"
             raise _problem(self.path, message)
@@ -166,9 +166,9 @@ class _Cursor:
         raise self._no_field(name)
 
     def check_tag(self, name: str, value: object) -> None:
-        """Raise ConfigError if ``value`` is the tag of another class than stands here.
+        """Raise ConfigError if ``value`` is the tag of a class other than this one.
 
-        Its other fields stand here already, and are not those of the other class.
+        The other fields are set already, and belong to the present class.
         """
         tree = self.container[self.key]
         if not isinstance(tree, NamedStruct):
@@ -188,7 +188,7 @@ class _Cursor:
             raise _problem(child(self.path, name), f"{message}. {cure}")
 
     def _value(self, name: str) -> object:
-        """Return what stands here, an empty struct or dict if nothing does."""
+        """Return the container here, an empty struct or dict if there is none."""
         try:
             value = self.container[self.key]
         except (KeyError, IndexError):
@@ -201,8 +201,8 @@ class _Cursor:
             value = value if empty is None else empty
         if value is None:
             return None
-        # Only what lies on the path is copied, once for all overrides; all else is
-        # shared with the caller's tree, which must stay as it was.
+        # Only containers on the path are copied, once for all overrides; everything
+        # else is shared with the caller's tree, which must not change.
         if id(value) not in self.ours.containers:
             if type(value) is dict:
                 value = value.copy()
@@ -238,7 +238,7 @@ class _Cursor:
             key = next((n for n in field.names if n in tree), key)
         place = self._at(tree, key, field.annotation, child(self.path, field.name))
         # A default that is entered is written out first: `opt.lr=1` sets one field of
-        # it, and the others must stay as the default has them.
+        # it, and the others must remain as in the default.
         value = field.make_default() if key not in tree else MISSING
         place.is_derived = value is MISSING and key not in tree and field.has_default
         if value is not MISSING:
@@ -261,13 +261,13 @@ class _Cursor:
             size = quantity(len(items), "item")
             message = f"the list has {size}; the next index to add is {len(items)}"
             raise _problem(path, message)
-        # One past the end appends, so that a list can be written item by item.
+        # An index one past the end appends, so that a list can be written item by item.
         if index == len(items):
             items.append(None)
         return self._at(items, index, item_type(annotation, index), path)
 
     def _key(self, items: dict[object, object], name: str) -> object:
-        """Return the key that is written ``name``, be it text or a number."""
+        """Return the key that is written as ``name``, a string or a number."""
         if name in items:
             return name
         return next((key for key in items if str(key) == name), name)
@@ -286,7 +286,7 @@ class _Cursor:
 
 
 def _tags(cls: type, name: str) -> list[object]:
-    """Return the values of the ``Literal`` that the field ``name`` of ``cls`` is."""
+    """Return the values of the ``Literal`` type of the field ``name`` of ``cls``."""
     field = _field(cls, name)
     kinds = () if field is None else members(field.annotation)
     return [value for kind in kinds for value in literals(kind)]

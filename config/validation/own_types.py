@@ -1,4 +1,4 @@
-"""Values of types of one's own: what their classes make of the data in a tree."""
+"""Values of user-defined types, created by their classes from the data in a tree."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -16,25 +16,25 @@ OWN_TYPE = "own_type"
 """The kind of all problems that classes have with the data of their objects."""
 
 _OBJECT_OF_A_STATE = "<blob:"
-"""How a text of a state begins that stands for a file beside it."""
+"""The prefix of a string in a state that refers to a file beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnTypeText:
-    """A value written as text for a type of one's own, whose class knows what it is."""
+    """A value as text for a user-defined type, which its class interprets."""
 
     data: tuple[object, ...]
-    """What it may stand for: what it is as RON, and the text itself."""
+    """Its possible meanings: its value as RON, and the text itself."""
 
     otherwise: object
-    """The tree for the other types of the field."""
+    """The tree for the field's other types."""
 
 
 def own_type_value(annotation: object, tree: object, path: str, ctx: Ctx) -> object:
-    """Return ``tree`` as an object of a type of one's own that takes it.
+    """Return ``tree`` as an object of a user-defined type that accepts it.
 
-    MISSING if another alternative of ``annotation`` may take it. Raises ConfigError
-    with what each class said.
+    MISSING if another alternative of ``annotation`` may accept it. Raises ConfigError
+    with the message of each class.
     """
     kinds = field_types_in(annotation)
     if tree is None and allows_none(annotation):
@@ -49,8 +49,8 @@ def own_type_value(annotation: object, tree: object, path: str, ctx: Ctx) -> obj
         except ConfigError as error:
             problems.extend(error.problems)
             continue
-        # A class may take more than it writes: 1.1 for "1.10", or a text letter by
-        # letter. What it would write itself is certain.
+        # A class may accept more than it writes: 1.1 for "1.10", or the letters of a
+        # string. Data that it would write itself is unambiguous.
         if _stands_for(data, obj):
             return obj
         objects.append(obj)
@@ -66,7 +66,7 @@ def _data_in(tree: object) -> list[object]:
 
 
 def _decoded(kind: object, data: object, path: str, ctx: Ctx) -> object:
-    """Return what the class makes of its data; ConfigError for all that it raises."""
+    """Return the object that the class creates; ConfigError for any error of it."""
     try:
         return decoded(kind, data, ctx)
     except ConfigError as error:
@@ -75,7 +75,7 @@ def _decoded(kind: object, data: object, path: str, ctx: Ctx) -> object:
             for p in error.problems
         ]
         raise ConfigError("", problems) from error
-    except Exception as error:  # users' code, on data of a file
+    except Exception as error:  # users' code, called with data of a file
         raise_of_signal(error)
         raise ConfigError("", [_refusal(kind, data, path, error)]) from error
 
@@ -91,9 +91,9 @@ def _refusal(kind: object, data: object, path: str, error: Exception) -> Problem
 
 
 def _stands_for(data: object, obj: object) -> bool:
-    """Return whether ``data`` is what files hold of ``obj``."""
+    """Return whether ``data`` is what files store for ``obj``."""
     try:
-        # JSON has lists where tuples were written.
+        # JSON has lists in the place of tuples.
         return repr(to_plain(encode(obj))) == repr(to_plain(data))
     except ConfigError:
         return False

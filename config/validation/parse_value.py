@@ -1,4 +1,4 @@
-"""A value written as text, read as its field's type says."""
+"""A value written as text, parsed by the type of its field."""
 
 import enum
 from typing import Any, Union
@@ -29,16 +29,17 @@ _NUMBERS: tuple[object, ...] = (int, float, bool)
 
 
 def from_text(annotation: object, text: str, path: str) -> object:
-    """Return the tree that ``text`` stands for in a field of type ``annotation``.
+    """Return the tree that ``text`` denotes in a field of type ``annotation``.
 
-    A ``str`` field takes the text as it stands.  All else is read as RON, and where
-    that fails, or the field cannot hold what it gives, the text itself is tried.
-    Raises ConfigError naming ``path``.
+    A ``str`` field takes the text unchanged. Otherwise it is parsed as RON, and if that
+    fails, or the field cannot hold the result, the text itself is tried. Raises
+    ConfigError naming ``path``.
     """
     if field_types_in(annotation):
         return _own_type_text(annotation, text, path)
     kinds = [m for m in members(annotation) if m is not type(None)]
-    # A text is taken as it stands, so that nobody has to quote for RON and for a shell.
+    # A string is taken unchanged, so that it need not be quoted for both RON and a
+    # shell.
     if kinds == [str] and not allows_none(annotation):
         return text
     bare = text.strip()
@@ -67,7 +68,7 @@ def _is_number(kinds: list[object], text: str) -> bool:
 
 
 def _bool(annotation: object, text: str, path: str) -> object:
-    """Return the bool in ``Some(true)``; all else is refused."""
+    """Return the bool in ``Some(true)``; everything else is refused."""
     try:
         value = read(text)
     except ConfigSyntaxError:
@@ -104,7 +105,7 @@ def _fitting(kinds: list[object], bare: str, text: str, path: str) -> object:
 
 
 _OPENING = ("[", "(")
-"""What a list or a tuple begins with."""
+"""The first characters of a list or a tuple."""
 
 
 def _ident(kinds: list[object], word: Ident) -> object:
@@ -117,12 +118,12 @@ def _ident(kinds: list[object], word: Ident) -> object:
 
 
 def _needs_ron(kind: object) -> bool:
-    """Return whether only structured text makes sense for ``kind``."""
+    """Return whether only structured text is meaningful for ``kind``."""
     return kind in _NUMBERS or is_struct(kind) or is_mapping(kind) or is_sequence(kind)
 
 
 def _texts_of_members(kind: object) -> list[str]:
-    """Return the values of an enum's members that are texts, such as ``"1"``."""
+    """Return the values of an enum's members that are strings, such as ``"1"``."""
     return [value for value in _values_of_members(kind) if isinstance(value, str)]
 
 

@@ -1,4 +1,4 @@
-"""Values checked by pydantic, and its errors in our words."""
+"""Validation by pydantic, with its errors in our words."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,9 +26,9 @@ _UNKNOWN_CLASS = (
 
 
 def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) -> object:
-    """Return what pydantic makes of ``tree``.
+    """Return the object that pydantic creates from ``tree``.
 
-    Raises ConfigError with the ``problems`` found so far and pydantic's own.
+    Raises ConfigError with the ``problems`` found earlier and pydantic's own.
     """
     from pydantic import ValidationError
 
@@ -44,11 +44,11 @@ def check(annotation: object, tree: object, problems: Sequence[Problem] = ()) ->
 
 
 def validator_of(annotation: object) -> Any:
-    """Return what validates values of ``annotation``.
+    """Return the validator for ``annotation``.
 
     Raises TypeError for a type that no configuration can have.
     """
-    # A | B equals B | A, and of classes that fit alike pydantic takes the first.
+    # A | B equals B | A, and of classes that fit equally well pydantic takes the first.
     return _validator_of(annotation, members(annotation), n_registered())
 
 
@@ -80,20 +80,21 @@ def _validator_of(
 
 
 def _with_field_types(annotation: object) -> Any:
-    """Return what validates ``annotation``, objects of registered classes as they are.
+    """Return the validator for ``annotation``, which accepts registered classes.
 
-    They were made before pydantic sees them, and it knows nothing of their classes.
+    Their objects were created before pydantic sees them, and it does not know the
+    classes.
     """
     from pydantic import ConfigDict, TypeAdapter
     from typing_extensions import TypeAliasType
 
-    # Under a name of its own, since a dataclass is not to be given a configuration.
+    # It has a model of its own, since a dataclass must not be given a configuration.
     alias: Any = TypeAliasType("named", annotation)  # pyright: ignore[reportGeneralTypeIssues]  # of no use as a type
     return TypeAdapter(alias, config=ConfigDict(arbitrary_types_allowed=True))
 
 
 def _problems(tree: object, validation_error: "ValidationError") -> list[Problem]:
-    """Return pydantic's errors, those of one place (a union's) as one."""
+    """Return pydantic's errors, with those of one location (a union's) merged."""
     messages_by_path: dict[str, list[str]] = {}
     kinds: dict[str, set[str]] = {}
     class_names: dict[str, list[str]] = {}
@@ -101,7 +102,7 @@ def _problems(tree: object, validation_error: "ValidationError") -> list[Problem
         path = _path(tree, error["loc"], error["type"])
         kinds.setdefault(path, set()).add(error["type"])
         if error["type"] in _NO_FIELDS and isinstance(error["input"], str):
-            # Each class of a union says the same of the word.
+            # Each class of a union reports the same about the word.
             class_names.setdefault(path, []).append(error["msg"].rpartition(" ")[2])
             message = _no_class(error["input"], class_names[path])
             messages_by_path.setdefault(path, [""])[0] = message
@@ -118,13 +119,14 @@ def _problems(tree: object, validation_error: "ValidationError") -> list[Problem
 
 
 _NO_FIELDS = ("model_type", "dataclass_type")
-"""How pydantic calls what has no fields; its text ends in the name of the class."""
+"""Pydantic's error type for a value without fields; its text names the class."""
 
 
 def _no_class(word: str, names: Sequence[str]) -> str:
-    """Say of a word in the place of a class that it is the name of none of these.
+    """State that a word in the place of a class names none of these.
 
-    A text is not a name: RON writes names without quotes, and JSON and YAML have none.
+    A string is not a name: RON writes names without quotes, and JSON and YAML have
+    none.
     """
     classes = " or ".join(dict.fromkeys(names))
     if word in names:
@@ -155,7 +157,8 @@ def _path(tree: object, loc: Sequence[str | int], kind: str) -> str:
         elif is_items(tree) and isinstance(step, int):
             tree = tree[step] if step < len(tree) else None
         elif not (is_last and kind == "missing"):
-            # Pydantic puts names of types between ours: those of a union's members.
+            # Pydantic inserts names of types, those of a union's members, between the
+            # fields.
             continue
         path = child(path, step)
     return path

@@ -1,7 +1,7 @@
-"""What is written is read again before it counts: nothing comes back as another value.
+"""Reading back what is written, so that no value comes back as a different one.
 
-Texts know less than objects: JSON has no tuples, and a union's members may look alike.
-Rather than a list of what cannot be told apart, the reader itself decides.
+Text carries less than objects: JSON has no tuples, and a union's members may look
+alike. Instead of a list of values that cannot be distinguished, the reader decides.
 """
 
 import datetime
@@ -59,10 +59,10 @@ _PLAIN = frozenset([type(None), bool, int, float, str])
 
 
 def check_read_back(value: object, tree: object, *, ctx: Ctx | None = None) -> None:
-    """Raise ConfigError unless ``tree`` is read as ``value`` where it was written.
+    """Raise ConfigError unless ``tree`` is read back as ``value``.
 
-    ``ctx`` is what `Serializable.deserialize` gets. A container without a class has no
-    reader, so only its texts and numbers count.
+    ``ctx`` is passed to `Serializable.deserialize`. A container without a class has no
+    reader, so that only its strings and numbers are compared.
     """
     if not is_struct_value(value):
         _refuse(first_misread(Any, to_plain(encode(value)), to_plain(tree), ""))
@@ -84,10 +84,10 @@ def check_read_back(value: object, tree: object, *, ctx: Ctx | None = None) -> N
 def first_misread(
     annotation: object, value: object, again: object, path: str
 ) -> Problem | None:
-    """Return the first place at which ``again`` is another value than ``value``.
+    """Return the first path at which ``again`` differs from ``value``.
 
     A value that its field does not declare, such as a list for a tuple in a class
-    that checks nothing, may come back as what the field declares.
+    without validation, may come back as what the field declares.
     """
     if schedule_text(value) is not None or schedule_text(again) is not None:
         return (
@@ -130,15 +130,16 @@ def _in_struct(
         if problem is not None:
             return problem
     extra, extra_again = extra_values(value), extra_values(again)
-    # Nearly no class has extra fields, and a comparison of nothing takes time too.
+    # Few classes have extra fields, and even an empty comparison takes time.
     has_extra = extra or extra_again
     return _in_mapping(Any, extra, extra_again, path) if has_extra else None
 
 
 def _in_data(value: object, again: object, path: str) -> Problem | None:
-    """Return where the data of two objects of a type of one's own differs.
+    """Return where the data of two objects of a user-defined type differs.
 
-    As the class has it: text holds a list for a set, which the class may make again.
+    The class's own data is compared: text has a list for a set, which the class may
+    restore.
     """
     name = type(value).__qualname__
     try:
@@ -162,9 +163,9 @@ def _in_data(value: object, again: object, path: str) -> Problem | None:
 def _changed_remade(
     value: object, again: object
 ) -> Iterator[tuple[str, object, object]]:
-    """Yield the fields that constructors fill themselves, where that is another value.
+    """Yield the fields that constructors fill themselves, where their values differ.
 
-    What has no form as text may be anything, and cannot be compared.
+    Values that cannot be written as text may be anything, and are not compared.
     """
     structs_again = {place.path: place.struct for place in remade_fields_in(again)}
     for place in remade_fields_in(value):
@@ -193,9 +194,9 @@ def _warn_of_remade(changed: Sequence[tuple[str, object, object]]) -> None:
 
 
 def _is_same_plain(value: object, again: object) -> bool:
-    """Return whether both are one text or number, as nearly all are.
+    """Return whether both are the same string or number, as nearly all values are.
 
-    That takes less time than to find out where they stand.
+    This is faster than finding out what their paths are.
     """
     is_plain = type(value) in _PLAIN and type(value) is type(again)
     return is_plain and value == again
@@ -242,9 +243,9 @@ def _in_items(
 def container_misread(
     annotation: object, value: object, again: object, path: str
 ) -> Problem | None:
-    """Return what `first_misread` does, of containers whose items are others' affair.
+    """Return the result of `first_misread` for containers, without their items.
 
-    The items of sequences are, and those of mappings; the keys are not.
+    Items of sequences and values of mappings are compared elsewhere; keys are not.
     """
     if is_mapping_value(value) and is_mapping_value(again):
         if not _is_same_container(annotation, value, again):
@@ -263,9 +264,10 @@ def _is_same_container(
 ) -> bool:
     """Return whether ``again`` may stand for ``value``, apart from their items.
 
-    Both are of one length and one class, with what a deque and a defaultdict have
-    beside their items. Where any mapping or sequence will do, a text's is as good as
-    the one it was, and so is everywhere a dict, which is in order, as an OrderedDict.
+    Both must have the same length and class, and the same other attributes (of a deque
+    or a defaultdict). If the field declares any mapping or sequence, the one that a
+    text gives is as good as the original, and so is, everywhere, a dict in order for an
+    OrderedDict.
     """
     if len(value) != len(again):
         return False
@@ -279,7 +281,7 @@ def _is_same_container(
 
 
 def _beside_items(container: object) -> object:
-    """Return what a container does with new items, which its equality leaves out."""
+    """Return the attributes of a container that its equality ignores."""
     if isinstance(container, defaultdict):
         return cast("defaultdict[object, object]", container).default_factory
     is_bounded = isinstance(container, deque)
@@ -296,13 +298,14 @@ def _same_sets(value: Set[object], again: Set[object]) -> bool:
 
 
 def _is_same_scalar(annotation: object, value: object, again: object) -> bool:
-    """Return whether two values without items are one, as far as the field says."""
+    """Return whether two values without items are equal, as the field sees it."""
     if type(value) is type(again):
         return _equal(value, again)
     is_number = isinstance(value, int | float) and isinstance(again, int | float)
     if is_number and not isinstance(value, enum.Enum):
         kinds = members(annotation)
-        # Where anything goes, nothing made True of 1: they were two from the start.
+        # In a field of any type nothing converted 1 to True: they differed from the
+        # start.
         is_other = isinstance(value, bool) != isinstance(again, bool) and (
             Any in kinds or object in kinds
         )
@@ -319,7 +322,7 @@ def _equal(value: object, again: object) -> bool:
     try:
         is_equal = bool(value == again) and _clock(value) == _clock(again)
         if isinstance(value, complex):
-            is_equal = False  # its text tells the zeros apart
+            is_equal = False  # its text distinguishes the zeros
         return is_equal or repr(value) == repr(again)
     except Exception as error:  # an object's comparison may raise anything
         raise_of_signal(error)
@@ -327,10 +330,10 @@ def _equal(value: object, again: object) -> bool:
 
 
 def _clock(value: object) -> object:
-    """Return what the equality of two times leaves out: the zone, and the fold.
+    """Return what the equality of two times ignores: the zone, and the fold.
 
-    Texts hold the offset of that moment alone, so that a zone whose offset changes
-    comes back as another one, and the second of two equal hours as the first.
+    Text has the offset at that moment alone, so that a zone whose offset changes comes
+    back as a different one, and the second of two equal hours as the first.
     """
     if not isinstance(value, datetime.datetime | datetime.time):
         return None
@@ -340,7 +343,7 @@ def _clock(value: object) -> object:
 
 
 def _declares(annotation: object, value: object) -> bool:
-    """Return whether ``value`` is what the annotation names, not what it converts."""
+    """Return whether ``value`` is of the annotation's type, without a conversion."""
     for member in members(annotation):
         kind = get_origin(member) or member
         if kind in (Any, object) or any(
@@ -355,7 +358,7 @@ def _declares(annotation: object, value: object) -> bool:
 def _is_instance(value: object, kind: type) -> bool:
     try:
         return isinstance(value, kind)
-    except TypeError:  # a protocol that is not checked at run time
+    except TypeError:  # a protocol that cannot be checked at run time
         return False
 
 
@@ -363,7 +366,8 @@ def _misread(value: object, again: object, path: str, role: str = "") -> Problem
     a, b = (f"{type(v).__qualname__} {short_repr(v)}" for v in (value, again))
     if type(value) is type(again) and _clock(value) != _clock(again):
         return Problem(path, f"the {role}{a} would be read as the {b}. {_HOW_TO_TIME}")
-    # RON has keys of every kind, tuples, and names of structs; no enums, bytes or sets.
+    # RON has keys of every kind, tuples, and names of structs; but no enums, bytes or
+    # sets.
     is_in_ron = bool(role) or isinstance(value, tuple) or is_struct_value(value)
     hint = f"{HOW_TO_DECLARE}, or write RON" if is_in_ron else HOW_TO_DECLARE
     return Problem(path, f"the {role}{a} would be read as the {b}. {hint}")

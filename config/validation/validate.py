@@ -1,4 +1,4 @@
-"""The one way from a raw tree to an object: upgrade, override, prepare, check."""
+"""The single way from a raw tree to an object: upgrade, override, prepare, validate."""
 
 import enum
 from collections.abc import Collection, Iterable
@@ -29,7 +29,7 @@ from .overrides import apply_overrides, override_texts
 from .pydantic_check import check, validator_of
 
 _PLAIN: tuple[object, ...] = (str, int, float, bool)
-"""Kinds of values that pydantic tells apart as we do."""
+"""Kinds of values that pydantic distinguishes as this library does."""
 
 _has_versions = remembered(has_versions)
 
@@ -47,10 +47,10 @@ def build(
 ) -> Any:
     """Return the object of type ``annotation`` that ``tree`` describes.
 
-    ``added`` are upgrade rules to try after those that the classes have, ``ctx`` is
-    what `Serializable.deserialize` gets.  A tree that ``is_plain``, of dicts, lists,
-    strings and numbers as in JSON, is read faster where pydantic does all of it.
-    Raises ConfigError with every problem at once, each with its path.
+    ``added`` are upgrade rules to try after those of the classes, ``ctx`` is passed to
+    `Serializable.deserialize`. A tree that ``is_plain``, of dicts, lists, strings and
+    numbers as in JSON, is read faster where pydantic does everything. Raises
+    ConfigError with every problem at once, each with its path.
     """
     is_for_pydantic = is_plain and not (ignore_extra or added)
     if is_for_pydantic and _is_strict(annotation) and not _has_versions(annotation):
@@ -72,28 +72,28 @@ def build(
 
 
 def _built_by_pydantic(annotation: object, tree: object, overrides: list[str]) -> Any:
-    """Return the object of a plain ``tree``; MISSING where `build` has to look closer.
+    """Return the object of a plain ``tree``; MISSING if `build` has to handle it.
 
-    The class is one of which pydantic alone refuses all that `build` refuses.
+    For this class pydantic alone refuses everything that `build` refuses.
     """
     from pydantic import ValidationError
 
     overridden = apply_overrides(annotation, tree, overrides)
-    # `build` reads a struct that bears a name, as in opt=Adam(lr=1), and knows the
-    # digits of a number, of which pydantic would see the nearest float.
+    # `build` handles a named struct, as in opt=Adam(lr=1), and knows the digits of a
+    # number, of which pydantic would see the nearest float.
     is_for_pydantic = overridden.is_plain and not has_rounded(overridden.tree)
     if overridden.problems or not is_for_pydantic:
         return MISSING
     try:
         return validator_of(annotation).validate_python(overridden.tree)
     except ValidationError:
-        # A schedule's text is not a number to pydantic; and our errors say more.
+        # To pydantic the text of a schedule is not a number; and our messages say more.
         return MISSING
 
 
 def put_back(config: object, places: Iterable[SchedulePlace]) -> Any:
-    """Return ``config`` with its schedules in place again, in the same object."""
-    # Pydantic turns a scheduled number into a bare one, so it is replaced afterwards.
+    """Restore the schedules in ``config``, in the same object."""
+    # Pydantic converts a scheduled number to a plain one, so it is replaced afterwards.
     for place in places:
         config = _put(config, place.steps, place)
     return config
@@ -117,7 +117,7 @@ def _put(value: Any, steps: tuple[Step, ...], place: SchedulePlace) -> Any:
 
 
 def _is_strict(annotation: object) -> bool:
-    """Return whether pydantic alone refuses all that `build` refuses."""
+    """Return whether pydantic alone refuses everything that `build` refuses."""
     return _is_strict_among(annotation, n_registered())
 
 
@@ -131,7 +131,7 @@ def _is_strict_among(annotation: object, n_field_types: int) -> bool:
         if kinds in alternatives:
             continue
         alternatives.append(kinds)
-        # What of several is meant is ours to say, and the same for every format.
+        # The choice among several is ours, and the same for every format.
         if is_choice(kind) or not _is_plain_union(kinds):
             return False
         if not all(map(_is_strict_alone, kinds)):
@@ -149,7 +149,7 @@ def _fields(kind: object) -> Collection[ClassField]:
 def _is_strict_alone(kind: object) -> bool:
     if is_struct(kind):
         return is_model(kind) and kind.model_config.get("extra") == "forbid"
-    # Keys that are converted may become one, and those that a typed dict lacks are
+    # Distinct keys may be converted to equal ones, and keys unknown to a typed dict are
     # dropped.
     are_texts = not is_mapping(kind) or key_type(kind) in (str, Any)
     return are_texts and typed_keys(kind) is None and not is_field_type(kind)
@@ -158,7 +158,7 @@ def _is_strict_alone(kind: object) -> bool:
 def _is_plain_union(kinds: tuple[object, ...]) -> bool:
     """Return whether pydantic chooses among ``kinds`` as `build` does.
 
-    A text may be the value or the name of an enum's member, and a dict a struct.
+    A string may be the value or the name of an enum's member, and a dict a struct.
     """
     values = [value for kind in kinds for value in literals(kind)]
     if any(isinstance(value, enum.Enum | bytes) for value in values):
