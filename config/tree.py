@@ -43,7 +43,7 @@ class Rounded(float):
         return rounded
 
     def nearest(self) -> float:
-        """Return the float. Raises `BeyondFloatError` if it is 0 and the digits not."""
+        """Return the float. Raises `BeyondFloatError` if only the float is 0."""
         mantissa = self.digits.lower().partition("e")[0]
         if self == 0.0 and not _NONZERO.isdisjoint(mantissa):
             message = f"{self.digits:.40} is too small for a float, which would be 0"

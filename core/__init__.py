@@ -1,4 +1,4 @@
-"""Modules: what they have learned as records, what they are as hyperparameters."""
+"""Modules: their learned values as records, their arguments as hyperparameters."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ __getattr__, __dir__ = lazily(__name__, _HOME, ("blueprint",))
 
 
 def _build_blueprint(cls: "type[nn.Module]", node: Mapping[str, Any]) -> "nn.Module":
-    # A program that reads a file may not have imported the blueprints that are in it.
+    # A program that reads a file may not have imported the blueprints module yet.
     from .blueprint.blueprint import build_stored
 
     return build_stored(cls, node)

@@ -1,4 +1,4 @@
-"""`@burnish.module` and `burnish.Module`: what a class of modules gains."""
+"""`@burnish.module` and `burnish.Module`: records and hyperparameters for a class."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import (
@@ -61,13 +61,13 @@ _ModuleClass = TypeVar("_ModuleClass", bound=type[nn.Module])
 
 
 class _Methods:
-    """The methods of a decorated class; each is the plain function of its name."""
+    """The methods of a decorated class; each calls the function of the same name."""
 
     @method_of_modules
     def into_record(self) -> "FlatRecord":
         """Return a record of the live tensors: it changes as the module does.
 
-        ``clone()`` of it is a snapshot.
+        Its ``clone()`` is a snapshot.
         """
         return _into_record(cast(nn.Module, self))
 
@@ -112,7 +112,7 @@ class _Methods:
         staging: int = STAGING,
         **options: "Unpack[ModuleSaveOptions]",
     ) -> "bytes | SaveHandle[Path] | SaveHandle[Place] | None":
-        """Write the record to ``file``, or return it as bytes when that is left out.
+        """Write the record to ``file``, or return it as bytes if ``file`` is omitted.
 
         The options are those of `burnish.save_record`.
         """
@@ -135,11 +135,11 @@ class _Methods:
 
     @classmethod
     def from_record(cls, source: "Readable", /, *args: Any, **kwargs: Any) -> Self:
-        """Return a module built without init and filled from the record.
+        """Return a module built without initialization and filled from the record.
 
-        The arguments are the constructor's; those that are not given come from the
-        file's metadata, and those that differ from it are in the report. A file
-        without hyperparameters of this class has none. See `burnish.from_record`.
+        The arguments are the constructor's; omitted ones come from the file's metadata,
+        and those that differ from it are listed in the report. A file without
+        hyperparameters of this class has none. See `burnish.from_record`.
         """
         record = module_record(source)
         module_class = cast(type[nn.Module], cls)
@@ -154,7 +154,7 @@ class _Methods:
     def from_hyperparameters(cls, hparams: Mapping[str, Any]) -> Self:
         """Return a module built by its constructor from the dict ``hparams``.
 
-        See `burnish.from_hyperparameters`; the class in hand is trusted.
+        See `burnish.from_hyperparameters`; this class itself is trusted.
         """
         return cast(Self, from_hyperparameters(hparams, cast(type[nn.Module], cls)))
 
@@ -174,7 +174,7 @@ class _Methods:
     def from_pretrained(
         cls, folder: "str | os.PathLike[str]", **options: "Unpack[LoadOptions]"
     ) -> Self:
-        """Return the module in ``folder``, built without init and filled.
+        """Return the module in ``folder``, built without initialization and filled.
 
         The options are those of `burnish.from_pretrained`; the class is trusted.
         """
@@ -192,14 +192,14 @@ class _Methods:
 
     @property
     def hparams(self) -> HparamsDict:
-        """What the module is: its class and the arguments of its constructor."""
+        """The hyperparameters of the module: its class and constructor arguments."""
         if "hparams" in self.__dict__:
             return cast(HparamsDict, self.__dict__["hparams"])
         return get_hparams(cast(nn.Module, self))
 
     @hparams.setter
     def hparams(self, value: Any) -> None:
-        # Many modules keep their arguments under this name; theirs comes first.
+        # Many modules store their arguments under this name; theirs take precedence.
         self.__dict__["hparams"] = value
 
 
@@ -208,17 +208,17 @@ ask_back(_Methods.__dict__["hparams"])
 _set: Callable[[Any, str, Any], None] = setattr
 
 _OURS = ("into_record", "save_record", "load_record", "from_record")
-"""A class that has one of these of its own cannot be given ours."""
+"""A class that defines one of these itself cannot be decorated."""
 
 _MORE = (
     *("from_hyperparameters", "save_pretrained", "from_pretrained", "hparams"),
     "blueprint",
 )
-"""A class that has one of these, from whomever, keeps it."""
+"""A class that defines or inherits one of these keeps it."""
 
 
 class _HparamsOfClass:
-    """The class attribute ``Hparams`` of a decorated class that gives none itself."""
+    """The attribute ``Hparams`` of a decorated class that does not define it itself."""
 
     def __get__(self, module: Any, cls: type[nn.Module]) -> Any:
         return _hparams_class(cls)
@@ -226,9 +226,9 @@ class _HparamsOfClass:
 
 @by_class
 def _checker_of(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
-    """Return what checks the arguments of ``cls`` before its constructor runs.
+    """Return the validator of the constructor's arguments of ``cls``.
 
-    None for a class that declares nothing: annotations alone are no check.
+    None for a class that declares none: annotations alone are not validated.
     """
     hints = argument_hints(cls)
     is_bounded = any(is_constrained(hints[name]) for name in parameters_of(cls))
@@ -265,12 +265,12 @@ def module(
     upgrade_rules: Mapping[int, Sequence[Any]] | None = None,
     skip: Patterns = (),
 ) -> Any:
-    """Give a class of modules records, captured hyperparameters and their methods.
+    """Give a module class records, captured hyperparameters and their methods.
 
-    ``name`` is what files call the class, wherever it moves; ``version`` and
-    ``upgrade_rules`` tell how to read files of older versions; ``skip`` are patterns of
-    fields that are never stored. ``forward`` and the class itself stay the same, and
-    attributes that it inherits from elsewhere are left alone.
+    ``name`` is the name of the class in files, wherever it moves; ``version`` and
+    ``upgrade_rules`` define how files of older versions are read; ``skip`` are patterns
+    of fields that are never stored. ``forward`` and the class itself are unchanged, and
+    inherited attributes of the same names are kept.
     """
     if cls is not None:
         return _decorate(cls, name, version, upgrade_rules, skip)
@@ -278,16 +278,16 @@ def module(
 
 
 class Module(nn.Module, _Methods):
-    """``nn.Module`` with the methods of `module`, seen by type checkers.
+    """``nn.Module`` with the methods of `module`, visible to type checkers.
 
-    The decorator's arguments go into the class statement:
-    ``class Net(burnish.Module, name="acme/net")``.
+    The decorator's arguments go into the class statement: ``class Net(burnish.Module,
+    name="acme/net")``.
     """
 
     Record: ClassVar[type["FlatRecord"]] = cast("type[FlatRecord]", RecordOfClass())
     Hparams: ClassVar[Any] = _HparamsOfClass()
     _burnish_is_base: ClassVar[bool] = True
-    """Whether options stand in the class statement, where errors show them too."""
+    """Whether the options are in the class statement, and errors show them there."""
     _burnish_skip: ClassVar[tuple[Any, ...]] = ()
     _burnish_version: ClassVar[int] = 0
     _burnish_rules: ClassVar[Mapping[int, Sequence[Any]]] = {}
@@ -331,14 +331,14 @@ def _decorate(
             "Rules go into the class statement, or to the decorator: "
             f"class {cls.__qualname__}(burnish.Module, version=1, upgrade_rules=...)"
         )
-    matchers(skip)  # a pattern that is none is refused here, not at the first save
+    matchers(skip)  # an invalid pattern is refused here, not at the first save
     _add_members(cls)
     if skip or "_burnish_skip" not in cls.__dict__:
-        # What a parent skips stays skipped: its fields are there as well.
+        # Fields that a parent skips are skipped here too, since they are inherited.
         inherited = getattr(cls, "_burnish_skip", ())
         _set(cls, "_burnish_skip", (*inherited, *as_patterns(skip)))
     check_rules(cls, version, {} if rules is None else rules)
-    # A class that states no version leaves it to its parents, to a later one too.
+    # A class without a version takes that of its parents, even if it changes later.
     if version:
         all_rules = rules_with_inherited(cls, version, rules or {})
         _set(cls, "_burnish_version", version)
@@ -356,7 +356,7 @@ def _add_members(cls: Any) -> None:
         attribute = getattr(cls, member, None)
         if attribute is None:
             setattr(cls, member, _Methods.__dict__[member])
-    # Lightning would build the class anew, and lose what its blueprint configured.
+    # Lightning would build the class again, and lose what its blueprint configured.
     if hasattr(cls, "load_from_checkpoint"):
         reopen_blueprints(cls)
     if not hasattr(cls, "Record"):
@@ -375,8 +375,8 @@ def _is_ours(value: object) -> bool:
 
 
 def _capture_subclasses(cls: Any) -> None:
-    """Make subclasses that nobody decorates note their own arguments as well."""
-    # Module watches its subclasses itself, and one watch on a class is enough.
+    """Make undecorated subclasses capture their own arguments as well."""
+    # Module hooks into its subclasses itself, and one hook per class is enough.
     if issubclass(cls, Module) or getattr(cls, "_burnish_watches", False):
         return
     inherited = cls.__dict__.get("__init_subclass__")

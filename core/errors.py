@@ -1,8 +1,8 @@
-"""What can be wrong with hyperparameters.
+"""Errors of hyperparameters.
 
 RecordError, ValueError
-└── HyperparameterError        they do not describe a module that can be built
-    └── UnknownClassError      they name a class that nobody has made known
+└── HyperparameterError       they do not describe a module that can be built
+    └── UnknownClassError     they name a class that is not registered
 
 A value that no file can hold is a TypeError that names the argument.
 """

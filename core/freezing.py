@@ -1,4 +1,4 @@
-"""Which parameters are trained: freezing and thawing them by pattern."""
+"""Freezing and unfreezing of parameters by pattern."""
 
 from torch import nn
 
@@ -9,27 +9,27 @@ from .state.param_selection import select_params
 
 
 def freeze(module: nn.Module, patterns: Patterns = "**") -> list[str]:
-    """Train the parameters that match, or all, no longer; return their paths.
+    """Freeze the parameters that match, or all; return their paths.
 
-    They require no gradient, and the one that they have is dropped: an optimizer that
-    is bound to them leaves them and its state of them as they are. Running statistics
-    of norms go on in training mode; ``.eval()`` keeps them. A predicate gets a `Param`.
-    ValueError where a path or pattern matches nothing.
+    They no longer require a gradient, and a present gradient is dropped: an optimizer
+    that is bound to them leaves them, and its state of them, unchanged. Running
+    statistics of norms are still updated in training mode; ``.eval()`` prevents that. A
+    predicate is called with a `Param`. ValueError if a path or pattern matches nothing.
     """
     params = select_params(module, patterns, "freeze")
     for param in params:
-        # A gradient from before would be stepped once more, and for ever where
-        # zero_grad(set_to_none=False) makes it zeros.
+        # A remaining gradient would be applied once more, and forever where
+        # zero_grad(set_to_none=False) turns it into zeros.
         param.tensor.grad = None
         param.tensor.requires_grad = False
     return [param.path for param in params]
 
 
 def thaw(module: nn.Module, patterns: Patterns = "**") -> list[str]:
-    """Train the parameters that match, or all, again; return their paths.
+    """Unfreeze the parameters that match, or all; return their paths.
 
-    Those of whole numbers stay as they are, since they have no gradient. ValueError
-    where a path or pattern matches nothing else.
+    Integer parameters are left alone, since they have no gradient. ValueError if a path
+    or pattern matches nothing else.
     """
     params = select_params(module, patterns, "thaw")
     can_train = [param for param in params if can_require_grad(param.tensor)]

@@ -1,4 +1,4 @@
-"""A module at a glance: its tensors with IDs, shapes and counts."""
+"""A summary of a module: its tensors with IDs, shapes and counts."""
 
 import io
 import math
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def num_params(module: nn.Module, only: Patterns | None = None) -> int:
-    """Return how many numbers the parameters have, shared ones counted once.
+    """Return the number of elements of the parameters, shared ones counted once.
 
-    ``only`` counts those that match: ``num_params(net, burnish.trainable)``. ValueError
-    that names a parameter whose shape is not known yet.
+    ``only`` restricts it to those that match: ``num_params(net, burnish.trainable)``.
+    ValueError that names a parameter whose shape is not known yet.
     """
     first_paths, count = Ties[str](), 0
     patterns = _any_param if only is None else only
@@ -51,8 +51,8 @@ def num_params(module: nn.Module, only: Patterns | None = None) -> int:
 def summary(module: nn.Module, *, depth: int | None = None) -> "ModuleSummary":
     """Return a table of the module's layers and tensors, for terminals and notebooks.
 
-    ``depth`` folds what lies deeper into its layer. IDs are drawn as `named_params`
-    does; wrappers (torch.compile, DDP, FSDP) are looked through.
+    ``depth`` folds deeper tensors into their layer. IDs are created as `named_params`
+    does; wrappers (torch.compile, DDP, FSDP) are unwrapped.
     """
     check_module(module, "summary")
     check_count("depth", depth, least=0, may_be_none=True)
@@ -69,15 +69,15 @@ class TensorRow:
     kind: Kind
     dtype: str
     shape: tuple[int, ...] | None
-    """None for a parameter that waits for its first input."""
+    """None for a parameter that is initialized by its first input."""
     n_elements: int
-    """How many numbers are counted here: 0 where they are counted at another path."""
+    """The number of elements counted here: 0 if they are counted at another path."""
     n_bytes: int
     id: ParamId | None
     """None for a buffer."""
     is_trainable: bool
     shared_with: str | None
-    """The path at which a shared tensor was met first."""
+    """The first path of a shared tensor."""
 
     @property
     def note(self) -> str:
@@ -94,30 +94,30 @@ class TensorRow:
 
 
 class ModuleSummary:
-    """What `summary` returns: rows to read, and the table that shows them."""
+    """The result of `summary`: rows to read, and the table that shows them."""
 
     def __init__(
         self, layers: dict[str, str], rows: list[TensorRow], depth: int | None
     ) -> None:
         self.layers = layers
-        """The name of the class of each layer, by the beginning of its paths."""
+        """The class name of each layer, by the prefix of its paths."""
         self.rows = rows
         """Every tensor, a shared one at each of its paths."""
         self.depth = depth
 
     @property
     def n_params(self) -> int:
-        """How many numbers the parameters have that have a shape."""
+        """The number of elements of all parameters with a known shape."""
         return self._count("parameter")
 
     @property
     def n_trainable(self) -> int:
-        """How many of them are trained."""
+        """The number of those that are trained."""
         return sum(r.n_elements for r in self.rows if r.is_trainable)
 
     @property
     def n_buffers(self) -> int:
-        """How many numbers the buffers have."""
+        """The number of elements of all buffers."""
         return self._count("buffer", "transient")
 
     def __str__(self) -> str:
@@ -141,7 +141,7 @@ class ModuleSummary:
         for name in ("ID", ""):
             table.add_column(name, no_wrap=True)
         for row in self._lines():
-            # Names are the user's, and may look like markup.
+            # Names come from the user, and may look like markup.
             table.add_row(*map(Text, row))
         return Group(table, Text(f" {self._totals()}"))
 
@@ -203,7 +203,7 @@ class ModuleSummary:
 
 
 def _prefixes(path: str) -> list[str]:
-    """Return the beginnings of ``path`` at which layers stand, the root's first."""
+    """Return the prefixes of ``path`` that are layers, the root first."""
     dots = [i + 1 for i, letter in enumerate(path) if letter == "."]
     return ["", *(path[:i] for i in dots)]
 
@@ -252,7 +252,7 @@ def _row(
 
 
 def _n_bytes(tensor: Tensor, path: str) -> int:
-    """Return what the values take; of a tensor that wraps others, what theirs do."""
+    """Return the bytes of the values; for a wrapper of tensors, those of its parts."""
     within = [part for _, part in tensors_within(tensor, path) if not is_wrapper(part)]
     return sum(part.numel() * part.dtype.itemsize for part in within)
 
@@ -262,6 +262,6 @@ def _any_param(param: object) -> bool:
 
 
 def _shape_of(tensor: Tensor) -> tuple[int, ...] | None:
-    # Nested tensors have no shape of numbers alone, lazy ones none at all.
+    # A nested tensor's shape is not only of numbers, and a lazy one has none.
     is_shapeless = nn.parameter.is_lazy(tensor) or tensor.is_nested
     return None if is_shapeless else tuple(tensor.shape)

@@ -1,4 +1,4 @@
-"""`predict`: what a module makes of arrays, batch by batch."""
+"""`predict`: the outputs of a module for arrays, computed in batches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,16 +19,16 @@ def predict(
     device: torch.device | str | None = None,
     output_device: torch.device | str | None = None,
 ) -> Any:
-    """Return what ``module`` makes of arrays of equal length, batch by batch.
+    """Return the outputs of ``module`` for arrays of equal length, computed in batches.
 
     ``inputs`` are tensors, numpy arrays or lists, with one sample per row; floats are
     converted to the dtype of the module's parameters. It runs in eval mode, without
-    gradients, on ``device`` (where its parameters are, by default); afterwards every
-    part is in the mode in which it was. Returned is what the module returns (a tensor,
-    or tuples, lists and dicts of them), each tensor as long as the inputs, on
-    ``output_device`` (``device`` by default). ValueError for a tensor that has another
-    number of rows than its batch. The inputs stay as they are, also where the module
-    works in place, and what is returned is nobody else's memory.
+    gradients, on ``device`` (that of the parameters by default); afterwards every
+    submodule is in its previous mode. The result has the structure of the module's
+    output (a tensor, or tuples, lists and dicts of them), each tensor as long as the
+    inputs, on ``output_device`` (``device`` by default). ValueError for an output
+    tensor whose number of rows differs from that of its batch. The inputs are not
+    changed, even by a module that works in place, and the result shares no memory.
     """
     if not inputs:
         raise TypeError("predict what? predict(module, x, batch_size=64)")
@@ -42,7 +42,7 @@ def predict(
         device = torch.device("cpu") if parameter is None else parameter.device
     dtype = torch.get_default_dtype() if parameter is None else parameter.dtype
     tensors = [_tensor(array, dtype) for array in inputs]
-    # Without samples one empty batch says what shapes come out.
+    # Without samples an empty batch determines the shapes of the outputs.
     starts = range(0, max(lengths[0], 1), batch_size)
     sizes = [min(batch_size, lengths[0] - start) for start in starts]
     is_training = {part: part.training for part in module.modules()}
@@ -71,7 +71,7 @@ def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     if isinstance(array, Sequence) and not is_rows:
-        # Floats of Python have come as float32, which a float64 module would widen.
+        # Python floats are float32 at this point, which a float64 module would widen.
         return torch.as_tensor(array, dtype=dtype)
     return tensor.to(dtype)
 
@@ -79,12 +79,12 @@ def _tensor(array: Any, dtype: torch.dtype) -> Tensor:
 def _batch(
     tensors: Sequence[Tensor], start: int, size: int, device: torch.device | str
 ) -> list[Tensor]:
-    # Copies: a first layer that works in place would change the arrays of the caller.
+    # Copies, since a first layer that works in place would change the caller's arrays.
     return [t[start : start + size].to(device, copy=True) for t in tensors]
 
 
 def _copied(output: Any, device: torch.device | str | None) -> Any:
-    """Return copies: a module may write its next output where this one stands."""
+    """Return copies, since a module may reuse the memory of its output."""
     if isinstance(output, Tensor):
         return output.to(output.device if device is None else device, copy=True)
     if isinstance(output, Mapping):
@@ -113,9 +113,9 @@ def _joined(batches: Sequence[Any], sizes: Sequence[int], where: str) -> Any:
 
 
 def _check_rows(batches: Sequence[Tensor], sizes: Sequence[int], where: str) -> None:
-    """Raise ValueError for a tensor that has not one row for each sample.
+    """Raise ValueError for a tensor that does not have one row for each sample.
 
-    Joined, the layers of a recurrent state would pass for samples.
+    Concatenated, the layers of a recurrent state would look like samples.
     """
     for batch, size in zip(batches, sizes, strict=True):
         if batch.ndim == 0:

@@ -1,1 +1,1 @@
-"""Records of older versions: rules for tensors, and what a refactor breaks."""
+"""Records of older versions: rules for tensors, and effects of refactorings."""

@@ -1,7 +1,7 @@
-"""What a refactor did to the arguments of a module's constructor, and the rules for it.
+"""Changes of a module constructor's arguments by a refactoring, and rules for them.
 
-Records hold them, and a module is built of them again: an argument that the class does
-not take any more, or a new one that must be given, ends that.
+Records hold the arguments, and a module is rebuilt from them: an argument that the
+class no longer accepts, or a new required one, prevents that.
 """
 
 from collections.abc import Collection, Iterable
@@ -29,10 +29,10 @@ def compare_arguments(
     cls: type[nn.Module],
     paths: Iterable[str],
 ) -> list[RecordChange]:
-    """Return what a ``cls`` does not take of ``old_arguments``, or needs beside.
+    """Return which of ``old_arguments`` a ``cls`` does not accept, and which it lacks.
 
     Its upgrade rules are applied first. ``paths`` are those of stored tensors, which a
-    rule for an argument of their name would concern too.
+    rule for an argument of the same name would affect too.
     """
     new_arguments = arguments_of(cls)
     if old_arguments is None or new_arguments is None:
@@ -64,9 +64,9 @@ def compare_arguments(
 def _into_keywords(
     name: str, keywords: str, stored_names: Collection[str]
 ) -> RecordChange:
-    """Return what becomes of an argument that only ``**keywords`` would take now.
+    """Return the fate of an argument that only ``**keywords`` would accept now.
 
-    Records hold what these were given as one dict.
+    Records hold these as one dict.
     """
     message = f"argument now collected by **{keywords}"
     if name in stored_names:
@@ -80,14 +80,13 @@ def _into_keywords(
 def _removals(
     removed_names: list[str], added_names: list[str], stored_names: Collection[str]
 ) -> list[RecordChange]:
-    """Return what became of removed arguments.
+    """Return the fates of removed arguments.
 
-    The new names of those that were most likely renamed are taken out of
-    ``added_names``.
+    The new names of those that were probably renamed are removed from ``added_names``.
     """
     changes: list[RecordChange] = []
     for name in removed_names:
-        # Where one went and one came, it was most likely renamed.
+        # If one was removed and one added, it was probably renamed.
         likely = 0.0 if len(removed_names) == len(added_names) == 1 else _LIKELY
         candidate = max(added_names, key=partial(similarity, name), default=None)
         rule: RewriteRule = DeleteField(name)
@@ -97,7 +96,7 @@ def _removals(
             rule = RenameField(name, candidate)
             message = f"argument renamed to {candidate}"
         if name in stored_names:
-            # The rule would take the tensors below that name along.
+            # The rule would rename the tensors below that name, too.
             message = f"{message}, but a part has its name"
             changes.append(RecordChange(name, message, Severity.ERROR))
         else:
@@ -106,13 +105,13 @@ def _removals(
 
 
 _LIKELY = 0.5
-"""Likeness of two names from which on one is taken for the other."""
+"""Minimal similarity of two names that count as a rename."""
 
 
 def _names_after_rules(
     old_arguments: Arguments, version: int, cls: type[nn.Module]
 ) -> list[str] | None:
-    """Return the names after the class's rules; None if those ask for values."""
+    """Return the names after the class's rules; None if those need values."""
     class_keys = {**names_of(cls), VERSION: version}
     values = dict.fromkeys(old_arguments)
     try:

@@ -1,4 +1,4 @@
-"""The versions of the classes in a record, where rules move the parts they are of."""
+"""The versions of the classes in a record, when rules move the parts they belong to."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from .tensor_rules import StackTensors, UnstackTensor
 
 
 class MovedVersions:
-    """Versions by path of their part, as the rules leave them one after another.
+    """Versions by path of their part, after each of several rules.
 
-    A rule moves a part by its name, or tensor by tensor, and the version goes along.
-    What tensors of a part that is still there are taken to is another part, of
+    A rule moves a part by its name, or tensor by tensor, and the version moves along.
+    If tensors leave a part that still exists, their target is a different part, of
     version 0.
     """
 
@@ -28,14 +28,14 @@ class MovedVersions:
     ) -> None:
         self._versions = dict(versions)
         self._paths = set(paths)
-        """Where each tensor, and each extra state, stands by now."""
+        """The present path of each tensor, and of each extra state."""
         self._places_now = places_now
 
     def at(self, place: str) -> Any:
         """Return the version of the class at ``place``, 0 if none is known.
 
-        Raises `RecordError` where rules made the part of others in such a way that it
-        may be of any version.
+        Raises `RecordError` if rules have merged parts in such a way that it may have
+        any version.
         """
         version = self._versions.get(place)
         if version is None:
@@ -49,9 +49,9 @@ class MovedVersions:
         return {p: v for p, v in self._versions.items() if not isinstance(v, _Unclear)}
 
     def apply(self, prefix: str, rule: RewriteRule) -> None:
-        """Take the step of ``rule``, of the module whose paths begin with ``prefix``.
+        """Apply ``rule``, of the module whose paths start with ``prefix``.
 
-        A place from which one was deleted has the version of the one that came there.
+        A path whose part was deleted has the version of the part that replaces it.
         """
         kept_versions: dict[str, Any] = {}
         new_versions: dict[str, Any] = {}
@@ -63,14 +63,14 @@ class MovedVersions:
                 place_versions = kept_versions if new_path == path else new_versions
                 place_versions[new_path] = version
         versions = kept_versions | new_versions
-        # Rules of parts come after those of the whole, so that where none is below,
-        # nobody asks for the paths there again.
+        # Rules of parts come after those of the whole, so paths without parts below are
+        # not needed again.
         if has_parts:
             versions = self._with_moved(versions, prefix, rule)
         self._versions = versions
 
     def _at_number(self, place: str) -> Any:
-        """Return what is said of ``place`` by a pattern, of parts of unknown number."""
+        """Return the version of ``place`` by a pattern, for parts of unknown number."""
         names = place.split(".")
         for pattern, version in self._versions.items():
             is_pattern = isinstance(version, _Unclear) and "*" in pattern
@@ -84,7 +84,7 @@ class MovedVersions:
         """Return ``versions`` with those of parts that are moved tensor by tensor."""
         origins, renamed = self._move_tensors(prefix, rule)
         places_left = _places_left(origins, prefix)
-        # Another part may have come by name to the place that one leaves.
+        # Another part may have been renamed to the path that one leaves.
         for place in places_left - (versions.keys() - self._versions.keys()):
             versions.pop(place, None)
         for place, old_places in origins.items():
@@ -117,8 +117,8 @@ class MovedVersions:
     ) -> tuple[dict[str, set[str]], set[str]]:
         """Let ``rule`` move the tensors below ``prefix``.
 
-        Return for each part where its tensors were, and the parts in which some have
-        another name.
+        Returns the old parts of the tensors of each part, and the parts in which some
+        tensors have another name.
         """
         inside = [path for path in self._paths if path.startswith(prefix)]
         self._paths.difference_update(inside)
@@ -136,10 +136,10 @@ class MovedVersions:
 
 
 def _places_left(origins: Mapping[str, set[str]], prefix: str) -> set[str]:
-    """Return the parts below ``prefix`` all of whose tensors went elsewhere.
+    """Return the parts below ``prefix`` all of whose tensors moved elsewhere.
 
-    ``origins`` has for each part with tensors where these were.  A part whose tensors
-    went into a part of its own is still there.
+    ``origins`` has, for each part with tensors, their old parts. A part whose tensors
+    moved into a child of it still exists.
     """
     places_left = set[str]().union(*origins.values()) - origins.keys()
     for place, old_places in origins.items():
@@ -155,7 +155,7 @@ def _are_nested(place: str, other_place: str) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Unclear:
-    """The version of what ``rule`` made of the part at ``origin``, among others."""
+    """The version of what ``rule`` makes of the part at ``origin`` and others."""
 
     rule: RewriteRule
     origin: str

@@ -1,4 +1,4 @@
-"""What a refactor did to the tensors of a module, and the rules that bridge it."""
+"""Changes of a module's tensors by a refactoring, and the rules for them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Forms = Mapping[str, TensorForm]
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """One difference; many paths that changed alike are one, with ``*``."""
+    """One difference; many paths with the same change are merged, with ``*``."""
 
     path: str
     said: str
@@ -35,7 +35,7 @@ class RecordChange:
 
 
 def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
-    """Return what differs, with the rules that bridge it where they are known."""
+    """Return the differences, with the rules for them where they are known."""
     differences: list[RecordChange] = []
     # A tied tensor is stored once, and has a value at each of its paths.
     old_with_ties, new_with_ties = _with_ties(old_forms), _with_ties(new_forms)
@@ -47,7 +47,7 @@ def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
         for path, form in new_forms.items()
         if old_with_ties.keys().isdisjoint([path, *form.ties])
     }
-    # Renames come first: a tensor that one explains is no piece of anything else.
+    # Renames come first: a tensor that one explains is not a piece of another.
     for find in (_renames, _merges, _splits, _stacks, _unstacks):
         for change, removed_paths, added_paths in find(removed_forms, added_forms):
             differences.append(change)
@@ -69,12 +69,12 @@ def compare_forms(old_forms: Forms, new_forms: Forms) -> list[RecordChange]:
 
 
 def _with_ties(forms: Forms) -> dict[str, TensorForm]:
-    """Return the forms by every path, those of ties too."""
+    """Return the forms by all paths, those of ties included."""
     return {**{tie: form for form in forms.values() for tie in form.ties}, **forms}
 
 
 def _owners(forms: Forms) -> dict[str, str]:
-    """Return under which path each tensor is stored, by every path that it has."""
+    """Return the path under which each tensor is stored, by all its paths."""
     return {p: path for path, form in forms.items() for p in (path, *form.ties)}
 
 
@@ -94,7 +94,7 @@ Match = tuple[RecordChange, set[str], set[str]]
 
 
 def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
-    """Yield the fewest renames of parts that explain the most, the likeliest first."""
+    """Yield the fewest renames that explain the most, the likeliest first."""
     removed_forms, added_forms = dict(removed_forms), dict(added_forms)
     while True:
         scored = [
@@ -116,13 +116,13 @@ def _renames(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
 
 
 def _heads(removed_forms: Forms, added_forms: Forms) -> list[RenameField]:
-    """Return the renames that any pair of tensors of one form suggests."""
+    """Return the renames suggested by pairs of tensors of the same form."""
     rules: dict[tuple[str, ...], RenameField] = {}
     by_form: dict[tuple[object, ...], list[str]] = {}
     for path, form in added_forms.items():
         by_form.setdefault((form.kind, form.shape), []).append(path)
     for path, form in removed_forms.items():
-        # Each rule is scored over all tensors at each turn: all pairs of a thousand
+        # Each rule is scored over all tensors in each round: all pairs of a thousand
         # equal layers would take minutes, and a few of them suggest the same renames.
         for added_path in by_form.get((form.kind, form.shape), ())[:50]:
             old_parts, new_parts = _without_common_end(
@@ -146,7 +146,7 @@ def _without_common_end(
 def _generalize(
     old_parts: list[str], new_parts: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Replace the numbers of layers, if both have the same ones, by wildcards."""
+    """Replace layer numbers by wildcards, if both paths have the same ones."""
     numbers = [part for part in old_parts if part.isdecimal()]
     if numbers != [part for part in new_parts if part.isdecimal()]:
         return old_parts, new_parts
@@ -160,7 +160,7 @@ def _with_wildcards(names: Iterable[str]) -> list[str]:
 def _apply_rename(
     rule: RenameField, removed_forms: Forms, added_forms: Forms
 ) -> dict[str, str]:
-    """Return what ``rule`` renames; empty if anything would not fit."""
+    """Return what ``rule`` renames; an empty dict if anything would not fit."""
     renames: dict[str, str] = {}
     for path, form in removed_forms.items():
         new_path = rule.rename(path)
@@ -178,7 +178,8 @@ def _score(
 ) -> tuple[int, float, int]:
     renames = _apply_rename(rule, removed_forms, added_forms)
     alike = similarity(rule.old_field[-1], rule.new_field[-1])
-    # Of two that move as many, the rule with the shorter path says more of the cause.
+    # Of two that move equally many, the rule with the shorter path is closer to the
+    # cause.
     return len(renames), alike, -len(rule.old_field)
 
 
@@ -272,7 +273,7 @@ def _unstacks(removed_forms: Forms, added_forms: Forms) -> Iterator[Match]:
 
 
 def _numbered_families(forms: Forms) -> list[tuple[str, list[str]]]:
-    """Return the families of paths that differ in one number, with one ``*`` for it."""
+    """Return the families of paths that differ in one number, replaced by ``*``."""
     families: dict[str, list[str]] = {}
     for path in forms:
         names = path.split(".")
@@ -307,7 +308,7 @@ def _dtype_change(path: str, before: str, after: str) -> RecordChange:
 
 
 def _families(forms: Forms) -> list[str]:
-    """Return the paths, those that differ in numbers alone as one."""
+    """Return the paths, with those that differ only in numbers merged."""
     return list(dict.fromkeys(map(_star, forms)))
 
 
@@ -316,7 +317,7 @@ def _star(path: str) -> str:
 
 
 def _one_of_each_family(forms: Forms) -> list[tuple[str, TensorForm]]:
-    """Return one of each family of paths that differ in numbers alone."""
+    """Return one of each family of paths that differ only in numbers."""
     first_paths: dict[str, str] = {}
     for path in forms:
         first_paths.setdefault(_star(path), path)

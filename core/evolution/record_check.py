@@ -1,4 +1,4 @@
-"""Whether records that an older version of a module wrote still load."""
+"""Whether records written by an older version of a module still load."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -39,8 +39,8 @@ from .upgrading import upgrade_record
 class RecordChecker:
     """The differences between stored records and a module, and the rules they need.
 
-    The upgrade rules of the module's classes are applied first, so what is left is
-    what they do not take care of.
+    The upgrade rules of the module's classes are applied first, so that only
+    differences that they do not handle are listed.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RecordChecker:
         try:
             module = build_blank(target, hparams)
         except HyperparameterError:
-            # The class cannot be built without new arguments, and that is the answer.
+            # The class cannot be built without new arguments, and that is the result.
             self._compare_arguments(cls)
             if cls is None or not self.changes:
                 raise
@@ -85,12 +85,12 @@ class RecordChecker:
 
     @property
     def compatible(self) -> bool:
-        """Whether records of the stored form load into the module as it is."""
+        """Whether records of the stored form load into the present module."""
         worst = max((c.severity for c in self.changes), default=Severity.INFO)
         return worst == Severity.INFO
 
     def report(self) -> str:
-        """Return what was found, and what to do about it, line by line."""
+        """Return the findings, and what to do about them, line by line."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -125,9 +125,9 @@ def assert_records_load(
     target: Target,
     hparams: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise AssertionError with a report if old records would not load any more.
+    """Raise AssertionError with a report if old records would no longer load.
 
-    ``file`` is what ``burnish schema dump`` wrote; call this from a test of your own.
+    ``file`` was written by ``burnish schema dump``; call this from one of your tests.
     """
     checker = RecordChecker(load_schema(file), target, hparams)
     if not checker.compatible:
@@ -142,9 +142,9 @@ def upgrade_file(
 ) -> bool:
     """Rewrite a record at the newest version of its classes; return if it was older.
 
-    Tensors are streamed from the old file to the new one, which takes its place at the
-    end.  Without ``target`` the hyperparameters in the file say what to build.  Raises
-    `RecordError` for a record that cannot be carried over; the file stays then.
+    Tensors are streamed from the old file to the new one, which replaces it at the end.
+    Without ``target`` the hyperparameters in the file determine what to build. Raises
+    `RecordError` for a record that cannot be upgraded; the file is unchanged then.
     """
     name = os.fspath(file)
     with open_record(name) as record:
@@ -175,7 +175,7 @@ def upgrade_file(
 
 
 def _check_stands_alone(file: str) -> None:
-    """Raise `RecordError` for a part of a checkpoint, which knows its files."""
+    """Raise `RecordError` for a part of a checkpoint, whose manifest has its digest."""
     folder = os.path.dirname(file)
     for marker in ("checkpoint.json", "state.ron"):
         if os.path.exists(os.path.join(folder, marker)):
@@ -188,17 +188,17 @@ def _check_stands_alone(file: str) -> None:
 
 
 _OF_CLASSES = ("version", "versions")
-"""What an upgrade changes; torch's own versions are those of the values in the file."""
+"""Metadata changed by an upgrade; torch's own versions belong to the file's values."""
 
 
 def _check_is_of(record: Entries, places: Places) -> None:
-    """Raise RecordMismatchError for a record that has no tensor of the module.
+    """Raise RecordMismatchError for a record without any tensor of the module.
 
-    It is another class's, and nothing of it could be at the module's newest version.
+    It belongs to another class, so that it cannot be at the module's newest version.
     """
     paths = [entry.path for entry in record.entries()]
     names = names_of_tensors(places)
-    # Wrappers put names before a path, and a load takes them away.
+    # Wrappers add prefixes to paths, which a load removes.
     rests = (
         path.split(".", i)[-1] for path in paths for i in range(path.count(".") + 1)
     )
@@ -225,7 +225,7 @@ def _module_of(record: Entries, target: Target | None) -> Any:
 
 
 def _hparams(ours: Mapping[str, Any], module: Any) -> dict[str, Any]:
-    """Return the hyperparameters as the newest version has them, if there were any."""
+    """Return the hyperparameters at the newest version, if there were any."""
     if "hparams" not in ours:
         return {}
     hparams = recorded_hparams(module)

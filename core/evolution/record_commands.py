@@ -1,4 +1,4 @@
-"""The commands that keep a module and its older records together."""
+"""The commands that keep a module compatible with its older records."""
 
 import json
 import shlex
@@ -26,7 +26,7 @@ _MOST_BYTES = 64 << 20
 
 
 def is_target(value: object) -> bool:
-    """Return whether records can be those of ``value``: a module, or what makes one."""
+    """Return whether ``value`` is a module, or builds one, and so has records."""
     if isinstance(value, type):
         return issubclass(value, nn.Module)
     return isinstance(value, nn.Module) or callable(value)
@@ -50,8 +50,8 @@ def run_upgrade(
 ) -> int:
     """Rewrite ``files`` at the newest version; return the exit status.
 
-    It is 1 for a record that cannot be brought there, 2 for a file that cannot be read.
-    ``bar`` gives, for a verb and a file, what is told how far that has come.
+    It is 1 for a record that cannot be upgraded, 2 for a file that cannot be read.
+    ``bar`` returns, for a verb and a file, a context with a progress function.
     """
     status = 0
     for file in files:

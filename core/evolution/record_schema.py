@@ -1,4 +1,4 @@
-"""What the records of a module hold, as a file that a later version is checked with."""
+"""The content of a module's records, as a file to check later versions with."""
 
 import json
 import os
@@ -37,7 +37,7 @@ Target = nn.Module | type[nn.Module] | Callable[[], nn.Module]
 
 
 Arguments = Mapping[str, bool]
-"""The names of arguments, and whether each must be given."""
+"""The names of arguments, and whether each is required."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +55,13 @@ class RecordSchema:
     """The tensors of a module by path, and the versions of its classes."""
 
     name: str
-    """Of the class, with its module."""
+    """The name of the class, with its module."""
     version: int = 0
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Of the classes of submodules, by path."""
+    """The versions of the classes of submodules, by path."""
     tensors: Mapping[str, TensorForm] = field(default_factory=dict[str, TensorForm])
     arguments: Arguments | None = None
-    """Of the constructor, and whether each must be given; None if nobody noted them."""
+    """The constructor's arguments, and which are required; None if not captured."""
 
     def as_record(self) -> FlatRecord:
         """Return a record of this form, without values."""
@@ -104,7 +104,7 @@ def dump_schema(
     file: str | os.PathLike[str],
     hparams: Mapping[str, object] | None = None,
 ) -> None:
-    """Write the form of ``target``'s records to ``file``: JSON, a tensor a line."""
+    """Write the form of ``target``'s records to ``file``: JSON, one tensor per line."""
     schema = schema_of(target, hparams)
     tensors = ",\n".join(
         f"    {json.dumps(path)}: {json.dumps(_as_list(form))}"
@@ -119,7 +119,7 @@ def dump_schema(
 
 
 def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
-    """Return the schema in ``file``. Raises `RecordFormatError` for what is none."""
+    """Return the schema in ``file``. Raises `RecordFormatError` for other content."""
     name = os.fsdecode(file)
     try:
         data = json.loads(read_file(file, _MOST_BYTES))
@@ -141,7 +141,7 @@ def load_schema(file: str | os.PathLike[str]) -> RecordSchema:
 
 
 def arguments_of(cls: type[nn.Module]) -> Arguments | None:
-    """Return what the records of a ``cls`` hold; None if they hold no arguments."""
+    """Return the arguments in the records of a ``cls``; None if they hold none."""
     if not is_decorated(cls):
         return None
     return {
@@ -157,7 +157,7 @@ def _flags(flags: Any) -> dict[str, bool] | None:
 def build_blank(
     target: Target, hparams: Mapping[str, object] | None = None
 ) -> nn.Module:
-    """Return the module of ``target`` on the meta device where that is possible."""
+    """Return the module of ``target``, on the meta device if possible."""
     if isinstance(target, nn.Module):
         return target
     factory: Callable[[], nn.Module] = target
@@ -169,7 +169,7 @@ def build_blank(
     except HyperparameterError as error:
         if isinstance(error.__cause__, TypeError):
             raise
-    except Exception as error:  # some constructors need values: see below
+    except Exception as error:  # some constructors read values: see below
         raise_of_signal(error)
     return _module(lambda: build_unfilled(factory, None)[0])
 
@@ -182,7 +182,7 @@ def _module(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def _tensors(places: Places) -> dict[str, TensorForm]:
-    """Return the stored tensors; one that is tied once, with its other paths."""
+    """Return the stored tensors; a tied one once, with its other paths."""
     rows: dict[int, tuple[str, torch.Tensor, str, list[str]]] = {}
     for path, kind, tensor in held_tensors(places):
         if kind == "transient" or nn.parameter.is_lazy(tensor):
@@ -202,7 +202,7 @@ def _tensors(places: Places) -> dict[str, TensorForm]:
 
 
 def names_of_tensors(places: Places) -> set[str]:
-    """Return the paths of all that is stored of a module, a tied one's others too."""
+    """Return the paths of everything stored of a module, with all those of a tie."""
     forms = _tensors(places)
     return {*forms, *(path for form in forms.values() for path in form.ties)}
 

@@ -1,4 +1,4 @@
-"""What a rule does to one tensor, asked by name, where there are no tensors."""
+"""The effect of a rule on one tensor, by name, where there are no tensors."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -12,9 +12,9 @@ from .tensor_rules import TensorRule
 
 
 def names_after(rule: RewriteRule, path: str) -> tuple[str, ...]:
-    """Return what ``rule`` calls the values at ``path``, nothing if it deletes them.
+    """Return the new names of the values at ``path`` by ``rule``, none if deleted.
 
-    A ``*`` in a name is any number.  Raises `RecordError` for what is not a path.
+    A ``*`` in a name matches any number. Raises `RecordError` for an invalid path.
     """
     if isinstance(rule, TensorRule):
         return rule.names_after(path)
@@ -26,7 +26,7 @@ def names_after(rule: RewriteRule, path: str) -> tuple[str, ...]:
 
 
 def computes(rule: RewriteRule, path: str) -> bool:
-    """Return whether ``rule`` gives the tensor at ``path`` other values, or a part."""
+    """Return whether ``rule`` changes the values of the tensor at ``path``."""
     if isinstance(rule, TensorRule):
         return rule.concerns(path)
     after = _after(rule, path) if _has_entries_of_its_own(rule) else None
@@ -42,9 +42,9 @@ _STORED, _COMPUTED = object(), object()
 
 
 def _after(rule: RewriteRule, path: str) -> Mapping[str, object] | None:
-    """Return what ``rule`` makes of a record that has nothing but ``path``.
+    """Return the result of ``rule`` for a record that has nothing but ``path``.
 
-    None if it raises, which is for other entries that it looks for.
+    None if it raises because it looks for other entries.
     """
 
     def derive(entry: object, function: Callable[[Any], Any]) -> object:
@@ -54,24 +54,24 @@ def _after(rule: RewriteRule, path: str) -> Mapping[str, object] | None:
         return rule.apply_to_entries({path: _STORED}, derive)
     except ConfigError:
         return None
-    except Exception as error:  # users' code
+    except Exception as error:  # code of users
         raise_of_signal(error)
         return None
 
 
 def _has_entries_of_its_own(rule: RewriteRule) -> bool:
-    # What has `apply` and `rename` is a rule too; it need not derive from ours.
+    # Any object with `apply` and `rename` is a rule; it need not derive from our class.
     base = RewriteRule.apply_to_entries
     return getattr(type(rule), "apply_to_entries", base) is not base
 
 
 def _moves_entries(rule: RewriteRule) -> bool:
-    """Return whether a rule may move entries in a way that its ``rename`` lacks."""
+    """Return whether a rule may move entries in a way that its ``rename`` does not."""
     return _has_entries_of_its_own(rule) and type(rule).rename is RewriteRule.rename
 
 
 _HOOKS = [("_g", "_v"), ("_orig", "_u"), ("_orig", "_mask")]
-"""Endings of what weight_norm, spectral_norm and pruning store of a tensor."""
+"""Suffixes of what weight_norm, spectral_norm and pruning store for a tensor."""
 
 
 def check_parametrized(
@@ -82,9 +82,9 @@ def check_parametrized(
 ) -> None:
     """Raise `RecordError` for a rule for a tensor that is parametrized in a record.
 
-    That has what the tensor is computed from, under names that the rule does not
-    have: it would be loaded as it was, unless one of ``steps`` is for those names.
-    ``names`` are of what the record has below ``prefix``.
+    The record has the tensors it is computed from, under names that the rule does not
+    know: they would be loaded unchanged, unless one of ``steps`` is for those names.
+    ``names`` are those of the record below ``prefix``.
     """
     for tensor, path in _parametrized(names):
         if concerns(rule, tensor) and not _is_met(rule, tensor, path, prefix, steps):
@@ -97,7 +97,7 @@ def check_parametrized(
 
 
 def _parametrized(names: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield each parametrized tensor, with the name of a part of it among ``names``."""
+    """Yield each parametrized tensor, with one of its parts' names in ``names``."""
     for path in names:
         *owner, folder, name, _ = ["", "", *path.split(".")]
         if folder == "parametrizations":
@@ -125,7 +125,7 @@ def _is_met(
         )
     if concerns(rule, path):
         return True
-    # A rule that moves the whole module is not for the names of the parts.
+    # A rule that moves the whole module does not depend on the names of parts.
     whole_path, whole_tensor = prefix + path, prefix + tensor
     return any(
         whole_path.startswith(at)

@@ -1,8 +1,8 @@
-"""Rules for tensors that a refactor fuses, splits, stacks or transposes.
+"""Rules for tensors that a refactoring fuses, splits, stacks or transposes.
 
-They stand beside the rules of `burnish.config` in ``upgrade_rules``.  Paths are those
-of a record, below the class that has the rules; ``*`` stands for any one part, and what
-it stands for in the old name it stands for in the new one.
+They are listed beside the rules of `burnish.config` in ``upgrade_rules``. Paths are
+those of a record, below the class with the rules; ``*`` matches any one part, and has
+the same value in the new name.
 """
 
 from abc import abstractmethod
@@ -20,10 +20,10 @@ from ...records.errors import RecordError
 from ..state.loading.derived import Cut, Joined, StackedTensors, Taken, Turned, derive
 
 Table: TypeAlias = dict[str, Entry]
-"""Entries by path; one that is tied stands at each of its paths."""
+"""Entries by path; a tied one is at each of its paths."""
 
 Named: TypeAlias = Sequence[tuple[str, Entry]]
-"""New entries with their paths, of which two may be the same by mistake."""
+"""New entries with their paths, two of which may be equal by mistake."""
 
 
 class TensorRule(RewriteRule):
@@ -36,38 +36,38 @@ class TensorRule(RewriteRule):
         entries: Mapping[str, Any],
         derive: Callable[[Any, Callable[[Any], Any]], Any],
     ) -> dict[str, Any]:
-        """Return the entries as `rewrite` makes them, which derives by itself."""
+        """Return the result of `rewrite`, which derives entries itself."""
         return self.rewrite(dict(entries))
 
     @abstractmethod
     def rewrite(self, table: Table) -> Table:
         """Return the entries under their new names.
 
-        Those that the rule does not concern stay.  Raises `RecordError` for tensors
-        that it cannot be applied to, and `ConfigError` for two of one name.
+        Entries that the rule does not affect are unchanged. Raises `RecordError` for
+        tensors that it cannot be applied to, and `ConfigError` for two of one name.
         """
 
     def names_after(self, path: str) -> tuple[str, ...]:
-        """Return what the values at ``path`` are called then; a ``*`` is any number.
+        """Return the new names of the values at ``path``; a ``*`` matches any number.
 
-        It is asked of tensors that a record was saved or opened without.
+        This is called for tensors that a record was saved or opened without.
         """
         return (path,)
 
     def concerns(self, path: str) -> bool:
-        """Return whether the rule makes something else of the tensor at ``path``."""
+        """Return whether the rule changes the tensor at ``path``."""
         return self.names_after(path) != (path,)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SplitTensor(TensorRule):
-    """Cut one tensor into several: a fused ``qkv.weight`` into q, k and v."""
+    """Split one tensor into several: a fused ``qkv.weight`` into q, k and v."""
 
     field: str
     into: Sequence[str]
     dim: int = 0
     sizes: Sequence[int] | None = None
-    """Of the pieces along ``dim``; None: all alike."""
+    """The sizes of the pieces along ``dim``; None: all equal."""
 
     def __post_init__(self) -> None:
         _keep_names(self, "into")
@@ -98,7 +98,7 @@ class SplitTensor(TensorRule):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MergeTensors(TensorRule):
-    """Put several tensors after each other in one: q, k and v into a fused one."""
+    """Concatenate several tensors: q, k and v into a fused one."""
 
     fields: Sequence[str]
     into: str
@@ -109,7 +109,7 @@ class MergeTensors(TensorRule):
         _check_names(self, self.into, *self.fields)
 
     def rewrite(self, table: Table) -> Table:
-        """Replace the tensors by the one that they make."""
+        """Replace the tensors by their concatenation."""
         merged: list[tuple[str, Entry]] = []
         part_paths: set[str] = set()
         for wildcards in _bindings(table, self.fields):
@@ -132,7 +132,7 @@ class MergeTensors(TensorRule):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TransposeTensor(TensorRule):
-    """Exchange two dimensions: the weight of a ``Conv1D`` for that of a ``Linear``."""
+    """Transpose two dimensions: the weight of a ``Conv1D`` for that of a ``Linear``."""
 
     field: str
     dims: tuple[int, int] = (0, 1)
@@ -157,9 +157,9 @@ class TransposeTensor(TensorRule):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StackTensors(TensorRule):
-    """Put the tensors of numbered layers into one: ``layers.*.w`` into ``w``.
+    """Stack the tensors of numbered layers: ``layers.*.w`` into ``w``.
 
-    The last ``*`` of ``fields`` is the number; the others stand in ``into`` as well.
+    The last ``*`` of ``fields`` is the number; the others are in ``into`` as well.
     """
 
     fields: str
@@ -195,7 +195,7 @@ class StackTensors(TensorRule):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UnstackTensor(TensorRule):
-    """Take the stack of ``field`` apart into numbered layers, ``into`` with a ``*``."""
+    """Unstack ``field`` into numbered layers: ``into`` has a ``*`` for the number."""
 
     field: str
     into: str
@@ -209,7 +209,7 @@ class UnstackTensor(TensorRule):
         return _each(self, table, self.field, self._layers)
 
     def names_after(self, path: str) -> tuple[str, ...]:
-        """Return the name of the layers of the stack, whose number is not known."""
+        """Return the name of the stack's layers, whose number is unknown."""
         return _renamed(path, [self.field], [self.into], lambda values: (*values, "*"))
 
     def _layers(self, entry: Entry, wildcards: tuple[str, ...]) -> Named:
@@ -223,8 +223,8 @@ class UnstackTensor(TensorRule):
 
 
 def apply_rule(rule: RewriteRule, table: Table) -> Table:
-    """Return ``table`` as ``rule`` makes it; rules for plain values change nothing."""
-    # What has `apply` and `rename` is a rule too; the base answers for it.
+    """Return ``table`` after ``rule``; rules for plain values change nothing."""
+    # Any object with `apply` and `rename` is a rule; the base class handles it.
     apply = getattr(type(rule), "apply_to_entries", RewriteRule.apply_to_entries)
     try:
         changed: Table = apply(rule, table, _derive)
@@ -243,7 +243,7 @@ def _each(
     pattern: str,
     replace_entry: Callable[[Entry, tuple[str, ...]], Named],
 ) -> Table:
-    """Return the table with every entry that ``pattern`` names replaced."""
+    """Return the table with every entry matching ``pattern`` replaced."""
     replaced_paths: set[str] = set()
     new_entries: list[tuple[str, Entry]] = []
     names = parts(pattern)
@@ -258,9 +258,9 @@ def _each(
 def _exchanged(
     rule: TensorRule, table: Table, old_paths: Collection[str], new_entries: Named
 ) -> Table:
-    """Return the table with ``new_entries`` in the place of those at ``old_paths``.
+    """Return the table with the entries at ``old_paths`` replaced by ``new_entries``.
 
-    Raises ConfigError for one that would be in the place of another entry.
+    Raises ConfigError for one whose path another entry has.
     """
     new_table = {path: entry for path, entry in table.items() if path not in old_paths}
     for path, entry in new_entries:
@@ -274,7 +274,7 @@ def _renamed(
     names: Sequence[str],
     fit: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda values: values,
 ) -> tuple[str, ...]:
-    """Return ``names`` with what the wildcards of a pattern stand for in ``path``."""
+    """Return ``names`` with the values of a pattern's wildcards in ``path``."""
     for pattern in patterns:
         wildcards = wildcard_values(parts(pattern), path.split("."))
         if wildcards is not None:
@@ -285,7 +285,7 @@ def _renamed(
 def _bindings(
     table: Mapping[str, Entry], fields: Sequence[str]
 ) -> list[tuple[str, ...]]:
-    """Return what the wildcards of any of ``fields`` stand for, each once."""
+    """Return the values of the wildcards of any of ``fields``, each once."""
     matches = (
         wildcard_values(parts(f), path.split(".")) for path in table for f in fields
     )
@@ -308,9 +308,9 @@ def _misfit(rule: RewriteRule, entry: Entry, problem: str) -> RecordError:
 
 
 def _keep_names(rule: RewriteRule, name: str) -> None:
-    """Keep the names in the field ``name`` where reading does not use them up.
+    """Store the names in the field ``name``, as a tuple that can be read repeatedly.
 
-    Raises TypeError for one name alone, and for what is not names.
+    Raises TypeError for a single name, and for anything but names.
     """
     names: object = getattr(rule, name)
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):

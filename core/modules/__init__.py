@@ -1,1 +1,1 @@
-"""Facts about classes and trees of modules, on which the rest of core stands."""
+"""Facts about module classes and module trees, used by the rest of core."""

@@ -1,4 +1,4 @@
-"""Module classes: which one a program declares, which are torch's, which decorated."""
+"""Module classes: the declared class of an instance, torch's own, decorated ones."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def by_class(find: Callable[[type[nn.Module]], T]) -> Callable[[type[nn.Module]], T]:
-    """Make ``find`` remember what it returned for a class."""
+    """Cache the result of ``find`` for a class."""
     return remembered(find)
 
 
@@ -31,7 +31,7 @@ def is_decorated(cls: type[nn.Module]) -> bool:
 
 
 def declaration(cls: type, options: str) -> str:
-    """Return how ``options`` are written where ``cls`` is declared."""
+    """Return how ``options`` are written in the declaration of ``cls``."""
     if getattr(cls, "_burnish_is_base", False):
         return f"class {cls.__name__}(burnish.Module, {options})"
     return f"@burnish.module({options})"
@@ -48,12 +48,12 @@ def torch_classes() -> frozenset[type[nn.Module]]:
     """Return the public module classes of ``torch.nn``."""
     public = (getattr(nn, name) for name in dir(nn))
     classes = {c for c in public if isinstance(c, type) and issubclass(c, nn.Module)}
-    # Attention makes the last one by itself, and torch.nn does not export it.
+    # Attention creates the last one itself, and torch.nn does not export it.
     return frozenset(classes - {nn.DataParallel} | {NonDynamicallyQuantizableLinear})
 
 
 def _is_derived(cls: type) -> bool:
-    """Return whether torch made ``cls``, which has no name in the module it claims."""
+    """Return whether torch created ``cls``, which is not in the module it claims."""
     if str(cls.__module__).partition(".")[0] != "torch":
         return False
     return getattr(sys.modules.get(cls.__module__), cls.__name__, None) is not cls

@@ -18,7 +18,7 @@ from ..errors import UnknownClassError
 from .registry import MODULE, NAME, REGISTERED
 
 FUNCTIONS = types.FunctionType | types.BuiltinFunctionType
-"""What is called without being a class or an object of the user's."""
+"""Types of functions that are neither classes nor objects of users."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,12 +30,13 @@ def register_function(
     function: None = None, *, name: str | None = None
 ) -> Callable[[F], F]: ...
 def register_function(function: object = None, *, name: str | None = None) -> Any:
-    """Let files name ``function``, an argument of modules; by ``name`` too.
+    """Let files name ``function``, an argument of modules; under ``name`` too.
 
     Also a decorator. Functions of torch that take tensors are known without it. A file
-    that names a function has modules call it, so that nothing else is: a file never
-    causes an import, nor a call of what nobody registered. Raises TypeError for a
-    lambda or a function inside another, which no other program could find.
+    that names a function makes modules call it, so that only registered ones are
+    allowed: a file never causes an import, nor a call of an unregistered function.
+    Raises TypeError for a lambda or a function inside another, which no other program
+    could find.
     """
     if function is None:
         return lambda function: register_function(function, name=name)
@@ -58,7 +59,7 @@ def register_function(function: object = None, *, name: str | None = None) -> An
 
 
 def function_names(function: object) -> dict[str, str] | None:
-    """Return what stands for a known function in a file; None for any other."""
+    """Return the node of a known function in a file; None for any other."""
     if not isinstance(function, FUNCTIONS):
         return None
     name = next((n for n, registered in _names.items() if registered is function), None)
@@ -73,9 +74,9 @@ def function_names(function: object) -> dict[str, str] | None:
 
 
 def function_named(names: Mapping[str, object], path: str = "") -> Callable[..., Any]:
-    """Return the known function that ``names`` stands for.
+    """Return the known function that ``names`` refer to.
 
-    Raises `UnknownClassError`, which tells what to register, for all else.
+    Otherwise raises `UnknownClassError`, which states what to register.
     """
     registered = names.get(REGISTERED)
     if isinstance(registered, str) and registered in _names:
@@ -83,7 +84,7 @@ def function_named(names: Mapping[str, object], path: str = "") -> Callable[...,
     place = (str(names.get(MODULE)), str(names.get(NAME)))
     function = _places.get(place)
     if function is None and place in _torch_functions():
-        # As it is now: somebody may have patched it since.
+        # The current attribute, since it may have been patched.
         function = getattr(sys.modules[place[0]], place[1])
     if function is None:
         where = ".".join(place)
@@ -122,7 +123,7 @@ def _torch_functions() -> Mapping[tuple[str, str], Callable[..., Any]]:
 
 @functools.cache
 def _torch_places() -> Mapping[int, tuple[str, str]]:
-    """Return the first public place of each function, under any patch of it too."""
+    """Return the first public location of each function, patched or not."""
     places: dict[int, tuple[str, str]] = {}
     for place, function in _torch_functions().items():
         for version in (function, inspect.unwrap(function)):
@@ -141,9 +142,9 @@ def _public_functions(
 def _is_on_tensors(
     namespace: types.ModuleType, name: str, function: Callable[..., Any]
 ) -> bool:
-    """Return whether this takes a tensor, though torch's table of these lacks it.
+    """Return whether this takes a tensor, even if it is not in torch's list of those.
 
-    It lacks most functions that work in place, and those that only call a method.
+    The list lacks most functions that work in place, and those that only call a method.
     """
     if name.endswith("_"):
         return (

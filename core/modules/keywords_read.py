@@ -1,4 +1,4 @@
-"""What a constructor does with its ``**kwargs``, as far as its code tells."""
+"""How a constructor uses its ``**kwargs``, as far as its code shows."""
 
 import ast
 import dis
@@ -19,15 +19,15 @@ _FRAME_READERS = frozenset(
         *("currentframe", "_getframe", "stack", "save_hyperparameters"),
     }
 )
-"""What sees the variables of its caller without a word of them."""
+"""Functions that read the variables of their caller implicitly."""
 
 
 @by_class
 def keywords_read(cls: type[nn.Module]) -> frozenset[str] | None:
     """Return the names that ``cls.__init__`` looks up in its ``**kwargs``.
 
-    Others it throws away. None where it may use any: it passes them on, goes through
-    them, or its code does not tell.
+    It ignores all others. None if it may use any: it passes them on, iterates over
+    them, or its code does not show.
     """
     init = _as_written(cls.__init__)
     if init is None or not init.__code__.co_flags & inspect.CO_VARKEYWORDS:
@@ -42,10 +42,10 @@ def keywords_read(cls: type[nn.Module]) -> frozenset[str] | None:
 
 
 def _as_written(init: Any) -> types.FunctionType | None:
-    """Return ``init`` without what this library put around it; None for all else."""
+    """Return ``init`` without this library's wrapper; None for other wrappers."""
     while hasattr(init, "__wrapped__"):
         package = getattr(init, "__globals__", {}).get("__name__", "")
-        # What another library put around a constructor may read what it passes on.
+        # Another library's wrapper of a constructor may read the arguments.
         if package.partition(".")[0] != __name__.partition(".")[0]:
             return None
         init = init.__wrapped__
@@ -60,7 +60,7 @@ def _is_mentioned(code: types.CodeType, name: str) -> bool:
 
 
 def _looked_up(init: types.FunctionType, name: str) -> frozenset[str] | None:
-    """Return the keys that ``init`` names with ``name``; None if it does more."""
+    """Return the keys by which ``init`` accesses ``name``; None if it does more."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
     except (OSError, SyntaxError, TypeError) as error:
@@ -82,7 +82,7 @@ def _looked_up(init: types.FunctionType, name: str) -> frozenset[str] | None:
 def _key_of(node: ast.Name, parents: dict[ast.AST, ast.AST]) -> str | None:
     """Return the key in ``kwargs["key"]``, ``kwargs.get("key")``, ``"key" in kwargs``.
 
-    None where ``node``, the kwargs, is used otherwise.
+    None if ``node``, the kwargs, is used in another way.
     """
     parent = parents.get(node)
     key: ast.AST | None = None

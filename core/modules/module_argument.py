@@ -1,4 +1,4 @@
-"""The module that a verb is about; for anything else, what to call instead."""
+"""The module argument of a function; for anything else, what to call instead."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -25,9 +25,9 @@ def check_module(value: object, verb: str) -> None:
 
 
 def method_of_modules(method: Callable[P, R]) -> Callable[P, R]:
-    """Let ``method`` say so when it is called on the class, where no module is.
+    """Raise a helpful error if ``method`` is called on the class, without a module.
 
-    Python would take the file for the module, and miss another argument.
+    Python would take the file for the module, and report another argument as missing.
     """
 
     @wraps(method)

@@ -1,4 +1,4 @@
-"""The classes that files may name: a file finds what is known, and imports nothing."""
+"""The classes that files may name: a file finds known ones, and imports nothing."""
 
 import sys
 import types
@@ -21,10 +21,10 @@ from .signature import parameters_of
 _M = TypeVar("_M", bound=nn.Module)
 
 Node: TypeAlias = Mapping[str, Any]
-"""The hyperparameters of a module as plain data, its class among them."""
+"""The hyperparameters of a module as plain data, with its class."""
 
 NAME, MODULE, REGISTERED = "__name__", "__module__", "__registered__"
-"""The keys of hyperparameters under which the class stands."""
+"""The keys of hyperparameters that hold the class."""
 
 
 @overload
@@ -34,11 +34,12 @@ def register_class(
     cls: None = None, *, name: str | None = None
 ) -> Callable[[type[_M]], type[_M]]: ...
 def register_class(cls: Any = None, *, name: str | None = None) -> Any:
-    """Let files name ``cls``; by ``name`` too, which outlives moving the class.
+    """Let files name ``cls``; under ``name`` too, which survives moving the class.
 
-    Also a decorator.  What had the name before is forgotten.  A class may have several
-    names: its former one, ``register_class(New, name="Old")``, reads old files.
-    `@burnish.module` and `burnish.Module` do this for the classes they are given.
+    Also a decorator. The previous owner of the name is unregistered from it. A class
+    may have several names: with its former one, ``register_class(New, name="Old")``,
+    old files are read. `@burnish.module` and `burnish.Module` do this for their
+    classes.
     """
     if cls is None:
         return lambda cls: register_class(cls, name=name)
@@ -55,7 +56,8 @@ def register_class(cls: Any = None, *, name: str | None = None) -> Any:
 def allow_classes(*classes: type[nn.Module] | type[Tensor]) -> Generator[None]:
     """Let files name ``classes`` inside the block, in this thread or task alone.
 
-    Classes of modules, and of tensors that wrap others, such as quantized weights.
+    They are classes of modules, or of tensors that wrap others, such as quantized
+    weights.
     """
     modules, tensors = dict(_allowed.get()), list[type[Tensor]]()
     for cls in classes:
@@ -64,7 +66,7 @@ def allow_classes(*classes: type[nn.Module] | type[Tensor]) -> Generator[None]:
         else:
             _check(cls)
             modules[cls.__module__, cls.__qualname__] = cls
-    # A context variable: another thread or task does not trust what this one does.
+    # A context variable, since other threads and tasks must not trust these classes.
     token = _allowed.set(modules)
     try:
         with allow_tensor_classes(*tensors):
@@ -79,7 +81,7 @@ def known_classes() -> list[type[nn.Module]]:
 
 
 def names_of(cls: type[nn.Module]) -> dict[str, str]:
-    """Return what stands for ``cls`` in hyperparameters."""
+    """Return the node of ``cls`` in hyperparameters."""
     names = {MODULE: cls.__module__, NAME: cls.__qualname__}
     registered = _names.entries.items()
     name = next((name for name, its_class in registered if its_class is cls), None)
@@ -94,8 +96,8 @@ def class_named(
 ) -> type[nn.Module]:
     """Return the known class that ``node`` names.
 
-    ``moved_modules`` says where the classes of a module are found by now.  Raises
-    `UnknownClassError`, which tells what to import or to register, for all else.
+    ``moved_modules`` maps the old modules of classes to their present ones. Otherwise
+    raises `UnknownClassError`, which states what to import or to register.
     """
     registered = node.get(REGISTERED)
     if isinstance(registered, str) and registered in _names:
@@ -107,7 +109,7 @@ def class_named(
             f"{short_repr(dict(node), 100)} does not name a module class: it needs "
             f"{MODULE!r} and {NAME!r}, both strings",
         )
-    # Places come before former names: somebody may have taken such a name since.
+    # Locations precede former names, which another class may have taken since.
     known_class = _at(module, name)
     if known_class is None and moved_modules and module in moved_modules:
         known_class = _at(moved_modules[module], name)
@@ -119,16 +121,16 @@ def class_named(
 
 
 def is_same_class(node: Node, cls: type[nn.Module]) -> bool:
-    """Return whether ``node`` is of ``cls``, wherever that stands by now."""
+    """Return whether ``node`` is of ``cls``, wherever the class has moved."""
     ours = names_of(cls)
     if node.get(REGISTERED) is not None and REGISTERED in ours:
-        # A class may have former names beside the one that it writes.
+        # A class may have former names besides the one that it writes.
         return _known_class({REGISTERED: node[REGISTERED]}) is cls
     if node.get(NAME) != ours[NAME]:
         return _known_class(node) is cls
     if node.get(MODULE) == ours[MODULE]:
         return True
-    # Known in its old place it is another class; unknown there, it has moved.
+    # Another class at its old location is another one; if there is none, it has moved.
     return _known_class(node) in (None, cls)
 
 

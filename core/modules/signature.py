@@ -1,4 +1,4 @@
-"""What the constructor of a module class takes."""
+"""The parameters of the constructor of a module class."""
 
 import inspect
 import types
@@ -18,9 +18,9 @@ VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 def parameters_of(cls: type[nn.Module]) -> Mapping[str, Parameter]:
     """Return the parameters of ``cls.__init__`` without ``self``, by name.
 
-    Those of torch's recurrent layers are what their ``*args, **kwargs`` stand for.
+    For torch's recurrent layers their ``*args, **kwargs`` are resolved.
     """
-    # Their constructors take whatever RNNBase does, and do not say so.
+    # Their constructors accept whatever RNNBase does, and do not declare it.
     recurrent = _RECURRENT.get(cls.__init__)
     if recurrent is not None:
         return types.MappingProxyType(_of_recurrent(*recurrent))
@@ -30,18 +30,18 @@ def parameters_of(cls: type[nn.Module]) -> Mapping[str, Parameter]:
 
 
 def takes_any_name(cls: type[nn.Module]) -> bool:
-    """Return whether ``cls`` takes ``**kwargs``."""
+    """Return whether ``cls`` accepts ``**kwargs``."""
     return Parameter.VAR_KEYWORD in variadic_of(cls)
 
 
 def variadic_of(cls: type[nn.Module]) -> dict[object, str]:
-    """Return the names of ``*args`` and ``**kwargs`` that ``cls`` takes, by kind."""
+    """Return the names of the ``*args`` and ``**kwargs`` of ``cls``, by kind."""
     parameters = parameters_of(cls).values()
     return {p.kind: p.name for p in parameters if p.kind in VARIADIC}
 
 
 def call(cls: type[nn.Module], arguments: Mapping[str, object]) -> nn.Module:
-    """Return ``cls`` of ``arguments``, of which the variadic ones come as one each."""
+    """Return ``cls`` called with ``arguments``, of which variadic ones are one each."""
     args, kwargs = call_arguments(cls, arguments)
     if not _take(_receivers(cls), args, kwargs):
         name = cls.__qualname__
@@ -57,9 +57,9 @@ def call(cls: type[nn.Module], arguments: Mapping[str, object]) -> nn.Module:
 def call_arguments(
     cls: type[nn.Module], arguments: Mapping[str, object]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return ``arguments`` as a call of ``cls`` takes them: by name where it can.
+    """Return ``arguments`` as a call of ``cls`` takes them: by name where possible.
 
-    A ``__new__`` of the class, which is called with the same, may take them by
+    A ``__new__`` of the class, which gets the same arguments, may accept them by
     position alone, or under other names.
     """
     args, kwargs = _laid_out(cls, arguments, 0)
@@ -69,7 +69,7 @@ def call_arguments(
             try:
                 by_position, by_name = _laid_out(cls, arguments, n_positional)
             except TypeError:
-                break  # what has to come before is not there
+                break  # an argument before it is missing
             if _take(receivers, by_position, by_name):
                 return by_position, by_name
     return args, kwargs
@@ -90,7 +90,7 @@ def _laid_out(
         is_early = i < n_positional and parameter.kind is not Parameter.KEYWORD_ONLY
         if parameter.kind is Parameter.VAR_POSITIONAL:
             args += arguments.get(name, ())
-            # Behind *args all that is left can only be passed by name.
+            # After *args all others can only be passed by name.
             by_position, n_positional = False, 0
         elif parameter.kind is Parameter.VAR_KEYWORD:
             kwargs |= arguments.get(name, {})
@@ -103,8 +103,8 @@ def _laid_out(
 
 @by_class
 def _receivers(cls: type[nn.Module]) -> tuple[inspect.Signature, ...]:
-    """Return what else than the constructor is called with its arguments."""
-    # Python calls both with what the constructor gets, and they may want it otherwise.
+    """Return what besides the constructor is called with its arguments."""
+    # Python passes the arguments to both, whose parameters may be declared differently.
     calls: list[tuple[Any, Any]] = [
         (type(cls).__call__, type.__call__),
         (cls.__new__, object.__new__),
@@ -112,7 +112,7 @@ def _receivers(cls: type[nn.Module]) -> tuple[inspect.Signature, ...]:
     signatures: list[inspect.Signature] = []
     for function, usual in calls:
         if function is not usual:
-            with suppress(TypeError, ValueError):  # one in C has no signature
+            with suppress(TypeError, ValueError):  # a function in C without a signature
                 signatures.append(inspect.signature(function))
     return tuple(signatures)
 

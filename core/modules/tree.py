@@ -1,13 +1,13 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Where each submodule of a module stands: its path, without wrappers."""
+"""The submodules of a module by path, with wrappers removed."""
 
 from typing import TypeAlias
 
 from torch import nn
 
 Places: TypeAlias = list[tuple[str, nn.Module]]
-"""The beginning of the paths in a module ("", "layers.0."), and the module there."""
+"""The prefix of the paths of a submodule ("", "layers.0."), and the submodule."""
 
 WRAPPING = frozenset(
     {
@@ -18,7 +18,7 @@ WRAPPING = frozenset(
         "_original_module",
     }
 )
-"""Names under which torch.compile, FSDP, checkpointing and Fabric keep a module."""
+"""Attributes of torch.compile, FSDP, checkpointing and Fabric that hold a module."""
 
 _WRAPPERS = frozenset(
     {
@@ -36,7 +36,7 @@ _NAMES = WRAPPING | {"module"}
 def places_of(module: nn.Module) -> Places:
     """Return every submodule by path, parents first; a shared one at each of its paths.
 
-    A wrapper adds nothing to a path. A module that contains itself is met once.
+    A wrapper adds nothing to a path. A module that contains itself is visited once.
     """
     places: Places = []
     _visit("", module, places, set(), set())
@@ -50,7 +50,7 @@ def _visit(
     above: set[int],
     visited: set[tuple[str, int]],
 ) -> None:
-    # A closure that calls itself would keep the module until garbage is collected.
+    # A recursive closure would keep the module alive until garbage is collected.
     places.append((prefix, owner))
     above.add(id(owner))
     for name, child in owner._modules.items():
@@ -61,7 +61,8 @@ def _visit(
                 visited.add((prefix, id(child)))
                 _visit(prefix, child, places, above, visited)
         elif not child._modules:
-            # Most modules have no children, and 5,000 pass here at every save.
+            # Most modules have no children, and this runs for 5,000 modules at every
+            # save.
             places.append((f"{prefix}{name}.", child))
         elif id(child) not in above:
             _visit(f"{prefix}{name}.", child, places, above, visited)
@@ -70,7 +71,7 @@ def _visit(
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """Return the module inside all wrappers."""
-    # Wrappers stand in each other: FSDP around torch.compile around the module.
+    # Wrappers are nested: FSDP around torch.compile around the module.
     for name, child in module._modules.items():
         if child is not None and wraps(module, name):
             return unwrapped(child)
@@ -80,7 +81,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 def wraps(owner: nn.Module, name: str) -> bool:
     """Return whether ``owner`` only wraps its child ``name``, as DDP and FSDP do.
 
-    A user's own module that has a child called ``module`` does not.
+    A user's own module with a child called ``module`` does not.
     """
     if name in WRAPPING:
         # Any module may have a child of such a name; a wrapper has nothing else.

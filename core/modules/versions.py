@@ -1,4 +1,4 @@
-"""The version of a module class, and the rules that lead to it from older ones."""
+"""The version of a module class, and the upgrade rules from older versions."""
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -17,9 +17,10 @@ from .tree import Places
 def version_of(cls: type[nn.Module]) -> int:
     """Return the version of ``cls``, 0 for a class that states none.
 
-    Raises `ValueError` for one that states none and cannot follow all its parents.
+    Raises `ValueError` for a class without a version that cannot follow all its
+    parents.
     """
-    # A subclass that nobody decorates is first met here.
+    # An undecorated subclass is seen here for the first time.
     if rules_of(cls) and "_burnish_version" not in vars(cls):
         check_inherited_rules(cls)
     version: int = getattr(cls, "_burnish_version", 0)
@@ -27,14 +28,14 @@ def version_of(cls: type[nn.Module]) -> int:
 
 
 def rules_of(cls: type[nn.Module]) -> Mapping[int, Sequence[RewriteRule]]:
-    """Return for each older version of ``cls`` the rules that lead to the next one."""
+    """Return the rules from each older version of ``cls`` to the next one."""
     rules: Mapping[int, Sequence[RewriteRule]] = getattr(cls, "_burnish_rules", {})
     return rules
 
 
 def versions_of(places: Places) -> dict[str, int]:
-    """Return the version of each class in a module by path, those above 0."""
-    # 5,000 modules pass here at every save, of few classes.
+    """Return the versions of the classes in a module by path, those above 0."""
+    # This runs for 5,000 modules at every save, which are of few classes.
     classes = set(map(type, map(itemgetter(1), places)))
     versions = {cls: version_of(declared_class(cls)) for cls in classes}
     if not any(versions.values()):
@@ -47,7 +48,7 @@ def versions_of(places: Places) -> dict[str, int]:
 
 
 def recorded_versions(places: Places) -> dict[str, Any]:
-    """Return what a record says of the versions of a module's classes, by its key."""
+    """Return the metadata about the versions of a module's classes, by its key."""
     versions = versions_of(places)
     facts = {
         "version": versions.pop("", 0),
@@ -58,9 +59,9 @@ def recorded_versions(places: Places) -> dict[str, Any]:
 
 
 def _versions_of_torch(places: Places) -> dict[str, int]:
-    """Return the version that torch writes of each class with code of its own.
+    """Return the version that torch writes for each class with loading code.
 
-    Torch converts a state dict that does not say it, as one of the oldest version.
+    Torch converts a state dict without it as one of the oldest version.
     """
     return {
         prefix[:-1]: version
@@ -74,11 +75,11 @@ def _versions_of_torch(places: Places) -> dict[str, int]:
 def rules_with_inherited(
     cls: type[nn.Module], version: int, rules: Mapping[int, Sequence[RewriteRule]]
 ) -> dict[int, Sequence[RewriteRule]]:
-    """Return the rules of a ``cls`` that states ``version``, with those it inherits.
+    """Return the rules of a ``cls`` of ``version``, with inherited ones.
 
-    A record has one number for a class and its parents.  So rules that begin where
-    those of the parent end follow them; others must contain them.  Raises `ValueError`
-    where they do not, as records would be read without the parent's rules.
+    A record has one version for a class and its parents. So rules that start where
+    those of the parent end follow them; others must contain them. Raises `ValueError`
+    where they do not, since records would be read without the parent's rules.
     """
     parents = _parents_with_rules(cls)
     if len(parents) == 1 and _follows(parents[0], version, rules):
@@ -92,10 +93,10 @@ def rules_with_inherited(
 def _follows(
     parent: type[nn.Module], version: int, rules: Mapping[int, Sequence[RewriteRule]]
 ) -> bool:
-    """Return whether ``rules`` begin exactly at the version of ``parent``.
+    """Return whether ``rules`` start exactly at the version of ``parent``.
 
-    With steps between them, a parent that is raised into these later would seem to have
-    been there before the records of the subclass.
+    With steps in between, a parent whose version is increased later would seem to be
+    older than the records of the subclass.
     """
     repeated = [rule for of_step in rules_of(parent).values() for rule in of_step]
     is_repeating = any(r in repeated for of_step in rules.values() for r in of_step)
@@ -106,9 +107,9 @@ def _follows(
 def _check_beginning(
     cls: type[nn.Module], rules: Mapping[int, Sequence[RewriteRule]]
 ) -> None:
-    """Raise `ValueError` for rules that begin after the version of a parent.
+    """Raise `ValueError` for rules that start after the version of a parent.
 
-    The parents have no rules yet.  Where one gets its first, those of ``cls`` must not
+    The parents have no rules yet. When one gets its first, those of ``cls`` must not
     seem to follow it.
     """
     parent = next(filter(_may_get_rules, cls.__mro__[1:]), None)
@@ -126,7 +127,7 @@ def _check_beginning(
 def _may_get_rules(cls: type) -> bool:
     """Return whether ``cls`` is decorated, and not `burnish.Module`.
 
-    Only that one says of itself that it is of version 0.
+    Only that one states version 0 of itself.
     """
     return "_burnish_skip" in vars(cls) and vars(cls).get("_burnish_version") != 0
 
@@ -134,7 +135,7 @@ def _may_get_rules(cls: type) -> bool:
 def check_inherited_rules(cls: type[nn.Module]) -> None:
     """Raise `ValueError` for a class of several parents whose rules it cannot follow.
 
-    It states no version itself, and so has that of the first.
+    It states no version itself, and so has that of the first parent.
     """
     parents = _parents_with_rules(cls)
     if len(parents) > 1:
@@ -172,7 +173,7 @@ def _check_inherited(
 def _parents_with_rules(cls: type[nn.Module]) -> list[type[nn.Module]]:
     """Return the nearest ancestors that have rules of their own.
 
-    What lies behind one of them was checked when that one was made.
+    The ancestors of those were checked when they were created.
     """
     nearest: list[type[nn.Module]] = []
     for parent in cls.__mro__[1:]:
@@ -183,7 +184,7 @@ def _parents_with_rules(cls: type[nn.Module]) -> list[type[nn.Module]]:
 
 
 def new_path(rule: RewriteRule, path: str) -> str | None:
-    """Return what ``rule`` renames ``path`` to; raise `RecordError` for no path."""
+    """Return the new name of ``path`` by ``rule``; `RecordError` for no path."""
     try:
         return renamed_path(rule, path)
     except ConfigError as error:
@@ -191,11 +192,11 @@ def new_path(rule: RewriteRule, path: str) -> str | None:
 
 
 def path_after_rule(path: str, prefix: str, rule: RewriteRule) -> str | None:
-    """Return where ``path`` stands after ``rule`` of the module at ``prefix``.
+    """Return the path of ``path`` after ``rule`` of the module at ``prefix``.
 
-    None if the rule deletes it. Raises `RecordError` for what is not a path.
+    None if the rule deletes it. Raises `RecordError` for an invalid path.
     """
-    # The empty path is the module that has the rules, which no rule of it renames.
+    # The empty path is the module with the rules, which none of them renames.
     if len(path) <= len(prefix) or not path.startswith(prefix):
         return path
     path_after = new_path(rule, path[len(prefix) :])

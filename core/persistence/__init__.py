@@ -1,1 +1,1 @@
-"""A module as a record in a file, and back: what both sides say that they are."""
+"""A module as a record in a file, and back, with a comparison of their descriptions."""

@@ -1,9 +1,9 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""The record of a module with Burn's names and orders of tensors, and back.
+"""The record of a module with Burn's tensor names and orders, and back.
 
-Only the module knows which of its tensors a linear layer multiplies with; so a record
-that is written from a module, or loaded into one, is turned here.
+Only the module knows which of its tensors are weights of linear layers, so a record is
+converted here when it is written from a module, or loaded into one.
 """
 
 from collections.abc import Generator, Iterator, Mapping
@@ -33,10 +33,10 @@ E = TypeVar("E", bound=Entries)
 
 
 def to_burn(record: E, places: Places) -> E:
-    """Return ``record`` of the module at ``places`` as Burn calls and orders it.
+    """Return ``record`` of the module at ``places`` with Burn's names and orders.
 
-    Its tensors are views of the module's. What Burn has no place for (the counts of
-    batch norms) is left out. Raises `RecordError` for a layer that Burn lacks.
+    Its tensors are views of the module's. Tensors that Burn does not have (the counts
+    of batch norms) are left out. Raises `RecordError` for a layer that Burn lacks.
     """
     names = _Names.of(places)
     table: dict[str, Entry] = {}
@@ -46,7 +46,8 @@ def to_burn(record: E, places: Places) -> E:
             continue
         pairing = names.pairings.get(path, Counterpart(path, (path,)))
         for i, name in enumerate(pairing.burn_names):
-            # A tied tensor is one in Burn's file too, unless its layers differ there.
+            # A tied tensor is one tensor in Burn's file too, unless its layers differ
+            # there.
             key = (
                 id(entry),
                 i if len(pairing.burn_names) > 1 else -1,
@@ -65,14 +66,14 @@ def to_burn(record: E, places: Places) -> E:
 
 
 def from_burn(record: E, places: Places) -> tuple[E, frozenset[str]]:
-    """Return ``record`` as the module at ``places`` calls and orders it.
+    """Return ``record`` with the names and orders of the module at ``places``.
 
-    Beside it are the paths of what Burn does not know of, which no file of it has. A
-    record that is not in Burn's convention is returned as it is. Values are computed
+    Also returns the paths of tensors that Burn does not have, and which its files lack.
+    A record that is not in Burn's convention is returned unchanged. Values are computed
     when they are read. Raises `RecordMismatchError`.
     """
     if convention_of(record) != "burn":
-        # Burn's own containers are in its own; its `.safetensors` may be in either.
+        # Burn's own formats are in its convention; its `.safetensors` may be in either.
         is_silent = "convention" not in library_part(record.metadata)
         if is_silent and record.metadata.get("producer") == "burn":
             _warn_of_square_layers(record, places)
@@ -93,7 +94,7 @@ def from_burn(record: E, places: Places) -> tuple[E, frozenset[str]]:
 
 
 def _with_flags_of(entries: list[Entry], places: Places) -> list[Entry]:
-    """Return ``entries``, each as frozen as the module has it: Burn does not say."""
+    """Return ``entries`` with the module's requires_grad flags; Burn stores none."""
     flags = {
         prefix + name: parameter.requires_grad
         for prefix, owner in places
@@ -106,7 +107,7 @@ def _with_flags_of(entries: list[Entry], places: Places) -> list[Entry]:
 
 
 def _with_one_id_each(entries: list[Entry]) -> list[Entry]:
-    """Return ``entries``; of a tied tensor that became several the first has the ID."""
+    """Return ``entries``; if a tied tensor became several, the first has the ID."""
     met_ids: set[str | None] = {None}
     for entry in entries:
         if entry.id in met_ids:
@@ -117,7 +118,7 @@ def _with_one_id_each(entries: list[Entry]) -> list[Entry]:
 
 @contextmanager
 def explained(record: Entries, places: Places) -> Generator[None]:
-    """Say of a `RecordMismatchError` if ``record`` fits in the other convention.
+    """Add to a `RecordMismatchError` that ``record`` fits in the other convention.
 
     ``record`` is the one that was opened, before `from_burn`.
     """
@@ -130,7 +131,7 @@ def explained(record: Entries, places: Places) -> Generator[None]:
 
 
 def _cure(record: Entries, places: Places, error: RecordMismatchError) -> str:
-    """Return what Burn has to do with a mismatch; nothing if it has not."""
+    """Explain how Burn's convention is related to a mismatch; empty if it is not."""
     is_burns = convention_of(record) == "burn"
     other_convention: Convention = "torch" if is_burns else "burn"
     try:
@@ -138,7 +139,7 @@ def _cure(record: Entries, places: Places, error: RecordMismatchError) -> str:
         translation, _ = from_burn(with_convention(record, other_convention), places)
     except RecordError:
         return ""
-    # What fits as it is was refused for something else, and square layers fit in both.
+    # A record that fits was refused for other reasons, and square layers fit in both.
     if _fits(translation, places) and not _fits(present, places):
         return (
             f"With the names and orders of {other_convention} it fits: "
@@ -150,7 +151,7 @@ def _cure(record: Entries, places: Places, error: RecordMismatchError) -> str:
 
 
 def _fits(record: Entries, places: Places) -> bool:
-    """Return whether every parameter of the module is there, in its shape."""
+    """Return whether every parameter of the module is there, with its shape."""
     entries_by_path = path_index(record)
     return all(
         prefix + name in entries_by_path
@@ -162,7 +163,7 @@ def _fits(record: Entries, places: Places) -> bool:
 
 
 def _warn_of_square_layers(record: Entries, places: Places) -> None:
-    """Warn of a file of Burn whose shapes do not tell in which convention it is."""
+    """Warn of a file of Burn whose shapes do not determine its convention."""
     entries_by_path = path_index(record)
     weights = [
         entries_by_path[path]
@@ -180,12 +181,12 @@ def _warn_of_square_layers(record: Entries, places: Places) -> None:
 
 @dataclass(slots=True)
 class _Names:
-    """How the tensors of a module are called in Burn."""
+    """The names of a module's tensors in Burn."""
 
     pairings: dict[str, Counterpart] = field(default_factory=dict[str, Counterpart])
-    """By path in the module, those that differ."""
+    """The tensors that differ, by path in the module."""
     unknown: frozenset[str] = frozenset()
-    """Paths of what Burn does not have."""
+    """Paths of tensors that Burn does not have."""
 
     @classmethod
     def of(cls, places: Places) -> "_Names":
@@ -205,7 +206,7 @@ class _Names:
         return names
 
     def renamed(self, table: dict[str, Entry]) -> dict[str, str]:
-        """Return Burn's name to the module's of all in ``table`` that have others."""
+        """Map Burn's names to the module's, for all in ``table`` that differ."""
         return {
             name: path
             for path, pairing in self.pairings.items()
@@ -214,7 +215,7 @@ class _Names:
         }
 
     def deselected(self, record: Entries) -> frozenset[str]:
-        """Return the paths of what its reader chose, by Burn's names, not to have."""
+        """Return the paths that the reader chose to leave out, by Burn's names."""
         only, exclude = record.reading.only, record.reading.exclude
         return frozenset(
             path
@@ -224,9 +225,9 @@ class _Names:
 
 
 def _all_pairings(places: Places) -> Iterator[tuple[str, str, Counterpart]]:
-    """Yield every tensor's pairing, after its prefixes in the module and in Burn.
+    """Yield the pairing of every tensor, with its prefixes in the module and in Burn.
 
-    One without names in Burn is not there.
+    A tensor without names in Burn does not exist there.
     """
     burn_prefixes = {"": ""}
     children: dict[str, Mapping[str, str]] = {}
@@ -235,7 +236,7 @@ def _all_pairings(places: Places) -> Iterator[tuple[str, str, Counterpart]]:
             above, name = _split(prefix)
             burn_name = children[above].get(name, name)
             burn_prefixes[prefix] = f"{burn_prefixes[above]}{burn_name}."
-        # A wrapper stands at one place with what it wraps, which comes later.
+        # A wrapper has the same path as the module it wraps, which comes later.
         children[prefix] = children_of(owner)
         try:
             pairings = counterparts_of(owner)
@@ -299,7 +300,7 @@ def _translated_table(record: Entries, names: _Names) -> dict[str, Entry]:
 
 
 def _join_parts(parts: list[Entry], *, is_transposed: bool) -> Entry:
-    """Return the tensor that Burn's ``parts`` make."""
+    """Return the tensor that Burn's ``parts`` form."""
     is_transposed = is_transposed and len(parts[0].shape) == 2
     if len(parts) == 1 and not is_transposed:
         return replace(parts[0])
@@ -309,7 +310,7 @@ def _join_parts(parts: list[Entry], *, is_transposed: bool) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One of several pieces of a tensor, turned if asked."""
+    """One of several pieces of a tensor, optionally transposed."""
 
     number: int
     n_pieces: int
@@ -328,11 +329,11 @@ class _View:
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """Several tensors after each other, each turned if asked."""
+    """Several tensors concatenated, each optionally transposed."""
 
     is_transposed: bool
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
-        """Return it as a view or anew."""
+        """Return it, as a view or a new tensor."""
         parts = [t.transpose(0, 1) if self.is_transposed else t for t in tensors]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -1,9 +1,9 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""The layers of torch that are called or ordered otherwise in Burn: one table.
+"""The layers of torch with other names or orders in Burn, as one table.
 
 It is that of Burn 0.22, whose layers have had these fields since 0.13. Numbers that are
-not tensors (an epsilon, a stride) are the constructor's on both sides.
+not tensors (an epsilon, a stride) are constructor arguments on both sides.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,18 +18,18 @@ from ...records.tensors.torch_internals import NormBase
 
 @dataclass(frozen=True, slots=True)
 class Counterpart:
-    """A tensor of torch, and those of Burn that make it one after the other."""
+    """A tensor of torch, and those of Burn whose concatenation it is."""
 
     torch_name: str
     burn_names: tuple[str, ...]
     is_transposed: bool = False
-    """Whether each of Burn's has its two dimensions the other way round."""
+    """Whether each of Burn's tensors is transposed."""
 
 
 def counterparts_of(module: nn.Module) -> dict[str, Counterpart]:
     """Return the tensors of ``module`` itself that differ in Burn, by torch's names.
 
-    Raises `RecordError` for a recurrent layer that Burn has no layer for.
+    Raises `RecordError` for a recurrent layer without a counterpart in Burn.
     """
     for cls, gates in _GATES.items():
         if isinstance(module, cls):
@@ -43,7 +43,7 @@ def counterparts_of(module: nn.Module) -> dict[str, Counterpart]:
 
 
 def children_of(module: nn.Module) -> Mapping[str, str]:
-    """Return what Burn calls the children of ``module``, by torch's names."""
+    """Return Burn's names of the children of ``module``, by torch's names."""
     if isinstance(module, nn.TransformerEncoderLayer):
         return _ENCODER_NORM_FIRST if module.norm_first else _ENCODER
     if isinstance(module, nn.TransformerDecoderLayer):
@@ -63,7 +63,7 @@ def _has(module: nn.Module, pairing: Counterpart) -> bool:
 
 
 def _recurrent(module: nn.RNNBase, gates: tuple[str, ...]) -> Iterator[Counterpart]:
-    """Yield the pairings of a layer, whose gates torch has in one tensor."""
+    """Yield the pairings of a layer whose gates are one tensor in torch."""
     if module.num_layers > 1 or module.proj_size:
         problem = (
             "a projection"
@@ -97,7 +97,7 @@ _GATES: dict[type[nn.RNNBase], tuple[str, ...]] = {
     nn.GRU: ("reset_gate", "update_gate", "new_gate"),
     nn.RNN: ("gate",),
 }
-"""Of each recurrent layer the gates, in the order in which torch has them."""
+"""The gates of each recurrent layer, in torch's order."""
 
 _QKV = ("query", "key", "value")
 
@@ -141,8 +141,8 @@ _ENCODER = {
     "norm1": "norm_1",
     "norm2": "norm_2",
 }
-# Burn numbers the norms as they come when they stand behind; in front of the sublayers
-# the last one comes first.
+# Burn numbers the norms in order when they follow the sublayers; when they precede
+# them, the last one comes first.
 _ENCODER_NORM_FIRST = {**_ENCODER, "norm1": "norm_2", "norm2": "norm_1"}
 _DECODER = {
     **_FEED_FORWARD,

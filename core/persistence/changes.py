@@ -1,9 +1,9 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""What was changed by hand in the stored module, beside the one that is loaded.
+"""Manual changes of the stored module, compared with the module being loaded.
 
-What entries show (a head of another width, adapters that were put in) is judged as
-missing and unexpected entries are; here is what nothing else would tell of.
+Changes visible in entries (a head of another width, added adapters) are judged as
+missing and unexpected entries are; this handles those that nothing else shows.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ Changes = dict[str, Mapping[str, Any]]
 
 
 def stored_changes(hparams: Mapping[str, object], record: Entries) -> Changes:
-    """Return what had come to stand at each path, an empty node where nothing does."""
+    """Return the new node at each path, an empty node where a part was removed."""
     pairs = pairs_of_paths_and_node(hparams.get(CHANGED, []), CHANGED, record)
     return {path: node for paths, node in pairs for path in paths}
 
@@ -37,7 +37,7 @@ def stored_changes(hparams: Mapping[str, object], record: Entries) -> Changes:
 def pairs_of_paths_and_node(
     pairs: object, key: str, record: Entries
 ) -> list[tuple[list[str], Mapping[str, Any]]]:
-    """Return what stands under ``key``; RecordMismatchError if it is something else."""
+    """Return the value of ``key``; RecordMismatchError if it is of the wrong type."""
     checked_pairs: list[tuple[list[str], Mapping[str, Any]]] = []
     for pair in pairs if isinstance(pairs, list) else [None]:
         match pair:
@@ -52,9 +52,9 @@ def pairs_of_paths_and_node(
 
 
 def apply_attributes(module: nn.Module, changes: Changes) -> bool:
-    """Make ``changes`` in ``module`` once more; return whether all could be made.
+    """Apply ``changes`` to ``module``; return whether all could be applied.
 
-    Only numbers, texts and None are stored as they were.
+    Only numbers, strings and None are stored unchanged.
     """
     parts = {prefix[:-1]: part for prefix, part in reversed(places_of(module))}
     for path, node in changes.items():
@@ -81,7 +81,7 @@ class ChangedParts:
     _absent: set[str] = field(default_factory=set[str])
 
     def compare(self, changes: Changes, carried: Mapping[str, str | None]) -> None:
-        """Compare each of ``changes`` with what stands where rules ``carried`` it."""
+        """Compare each of ``changes`` with the part to which rules ``carried`` it."""
         for stored_path, node in sorted(changes.items()):
             path = carried[stored_path]
             if path is not None and self._is_read(path):
@@ -113,7 +113,7 @@ class ChangedParts:
     def _compare_attributes(
         self, path: str, node: Mapping[str, Any], part: nn.Module, cls: type[nn.Module]
     ) -> None:
-        # What an attribute of a user's own class is for, nobody knows.
+        # The meaning of an attribute of a user-defined class is unknown.
         lines = self._differing if is_torch_layer(cls) else self.found.unknown
         for name, stored_value in node.get(ATTRIBUTES, {}).items():
             if not path and name in self.found.passed:
@@ -127,7 +127,7 @@ class ChangedParts:
 
     @property
     def _differing(self) -> list[str]:
-        # After a rename, what stood at a path may stand elsewhere.
+        # After a rename, the part at a path may be elsewhere.
         is_renamed = bool(self.record.reading.renamed)
         return self.found.unknown if is_renamed else self.found.differing
 
@@ -164,12 +164,12 @@ class ChangedParts:
 
 
 def _is_synchronized(node: Mapping[str, object], cls: type[nn.Module]) -> bool:
-    """Return whether ``cls`` is what training on several devices makes of a norm."""
+    """Return whether ``cls`` is the synchronized version of a norm."""
     is_norm = str(node.get(NAME)).startswith("BatchNorm")
     return is_norm and issubclass(cls, nn.SyncBatchNorm)
 
 
 def is_below(path: str, paths: set[str]) -> bool:
-    """Return whether ``path``, or what it is a part of, is among ``paths``."""
+    """Return whether ``path``, or a part that contains it, is among ``paths``."""
     parts = path.split(".")
     return any(".".join(parts[: n + 1]) in paths for n in range(len(parts)))

@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Stored hyperparameters beside those of a module: what differs, what nobody knows."""
+"""Comparison of stored hyperparameters with a module: differences and unknowns."""
 
 import math
 from collections.abc import Mapping
@@ -49,23 +49,23 @@ Node = Mapping[str, Any]
 
 @dataclass(slots=True)
 class HparamsComparison:
-    """What a record says that its module is, beside what the module is."""
+    """The stored description of a module, compared with the module."""
 
     differing: list[str] = field(default_factory=list[str])
-    """Path, stored value and value found, of what makes another function."""
+    """Path, stored value and value found, for differences that change the function."""
     unknown: list[str] = field(default_factory=list[str])
-    """What the module does not tell, so that nothing was compared."""
+    """Facts that the module does not show, so that nothing was compared."""
     noted: list[str] = field(default_factory=list[str])
     """Differences that are the reader's choice: devices, dtypes, a related class."""
     replaced: list[str] = field(default_factory=list[str])
-    """Those that entries show too: what came to stand elsewhere by hand."""
+    """Differences visible in entries too: parts that were replaced by hand."""
     unrelated: list[str] = field(default_factory=list[str])
-    """That the class is another one, which has nothing to do with the stored one."""
+    """That the class is a different one, unrelated to the stored one."""
     passed: frozenset[str] = frozenset()
-    """Arguments of the whole that its reader passes: to differ is what they are for."""
+    """Arguments of the whole passed by its reader, which are meant to differ."""
 
     def root(self, stored_node: Node, module: nn.Module) -> None:
-        """Compare the whole: of another class only its parts can be compared."""
+        """Compare the whole; if the class differs, only parts can be compared."""
         cls = declared_class(type(module))
         if is_same_class(stored_node, cls) or takes_the_same(stored_node, cls):
             self.module(stored_node, own_node(module), cls, "", module)
@@ -85,14 +85,14 @@ class HparamsComparison:
         path: str,
         live: nn.Module | None = None,
     ) -> None:
-        """Compare the arguments of a module of class ``cls``, which stands at path.
+        """Compare the arguments of a module of class ``cls`` at a path.
 
-        Where ``live`` is given, a child that was exchanged by hand counts as the
-        argument of its name.
+        If ``live`` is given, a child that was replaced by hand counts as the argument
+        of its name.
         """
         if cls is not None:
             stored_node = upgraded_node(cls, stored_node, path)
-        # Most classes declare all that is stored of them.
+        # Most classes declare all arguments that are stored.
         if stored_node == live_node and (
             cls is None or stored_node.keys() <= RESERVED.union(parameters_of(cls))
         ):
@@ -160,9 +160,9 @@ class HparamsComparison:
             )
 
     def _unstorable(self, stored_value: object, live_value: object, path: str) -> None:
-        """Compare what is not plain data by its name: functions and classes have one.
+        """Compare values that are not plain data by the names of functions and classes.
 
-        Objects (connections, clocks) are another in each process; None is none.
+        Objects (connections, clocks) differ in each process; None counts as no object.
         """
         if stored_value == live_value or _are_one_function(stored_value, live_value):
             return
@@ -179,7 +179,7 @@ class HparamsComparison:
     def _untouched(
         self, name: str, stored_node: Node, live_node: Node, path: str
     ) -> None:
-        """Compare a default that is not plain data, and that may be another today."""
+        """Compare a default that is not plain data, and that may have changed."""
         stored_value = Named(_defaults(stored_node)[name])
         live_name = _defaults(live_node).get(name)
         if live_name is None and name not in live_node:
@@ -205,7 +205,7 @@ class HparamsComparison:
                 self._nested(stored_value, live_value, path)
                 return
             if REF in stored_value or REF in live_value:
-                # Which path a shared module is written at depends on those before.
+                # The path at which a shared module is written depends on earlier ones.
                 return
             for key in _keys(stored_value, live_value):
                 stored_item = stored_value.get(key, ABSENT)
@@ -222,7 +222,7 @@ class HparamsComparison:
             ):
                 self._value(stored_item, live_item, join(path, i), lines)
         elif not _equal(stored_value, live_value):
-            # Loading decides on dtypes, so that to differ in them is not a
+            # Loading determines dtypes, so that a difference in them is no
             # contradiction.
             are_dtypes = _is_dtype(stored_value) and _is_dtype(live_value)
             line = value_difference(path, stored_value, live_value)
@@ -247,9 +247,9 @@ class HparamsComparison:
 
 
 def _are_one_function(*sides: object) -> bool:
-    """Return whether both sides call a function by one name, where files had only that.
+    """Return whether both sides have a function of one name, if only that is stored.
 
-    The module is left out, since torch has many functions in several.
+    The module is ignored, since torch has many functions in several.
     """
     return len({_last_name(side) for side in sides}) == 1
 
@@ -278,7 +278,7 @@ def _side(node: Node, unstored: Node, name: str) -> Any:
 
 
 def _arguments_in(node: Node, cls: type[nn.Module] | None) -> list[str]:
-    """Return the arguments among the keys of ``node``, children left out."""
+    """Return the arguments among the keys of ``node``, without children."""
     parameters = parameters_of(cls) if cls is not None else {}
     return [
         name
@@ -288,7 +288,7 @@ def _arguments_in(node: Node, cls: type[nn.Module] | None) -> list[str]:
 
 
 def _is_child(module: nn.Module, name: str, value: object) -> bool:
-    """Return whether ``value`` stands for what ``module`` has as its child ``name``."""
+    """Return whether ``value`` represents the child ``name`` of ``module``."""
     node = value.get(CLASS, value) if isinstance(value, Mapping) else None
     child = module._modules.get(name)
     if child is None or not isinstance(node, Mapping) or NAME not in node:
@@ -322,14 +322,14 @@ def _takes(cls: type[nn.Module], name: str) -> bool:
 
 
 def _is_placement(cls: type[nn.Module], name: str) -> bool:
-    """Return whether an argument is a device or a dtype, which loading decides."""
+    """Return whether an argument is a device or a dtype, which loading determines."""
     if name in ("device", "dtype"):
         return True
     return allows_kinds(argument_hints(cls).get(name), torch.device, torch.dtype)
 
 
 def _default(cls: type[nn.Module] | None, name: str) -> Any:
-    """Return what an argument is that nobody passed, as plain data."""
+    """Return the default of an argument that was not passed, as plain data."""
     parameter = None if cls is None else parameters_of(cls).get(name)
     if cls is None or parameter is None:
         return DEFAULT
@@ -361,12 +361,12 @@ def _equal(stored_value: object, live_value: object) -> bool:
 _CHANGING = frozenset(
     {"transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path"}
 )
-"""What a configuration of transformers says of files and machines."""
+"""Fields of a transformers configuration about files and machines."""
 
 
 def _keys(stored_node: Node, live_node: Node) -> list[str]:
     if "model_type" in stored_node and "model_type" in live_node:
-        # Other versions of the library have other fields, and defaults for them.
+        # Other versions of the library have other fields, with defaults.
         return [k for k in stored_node if k in live_node and k not in _CHANGING]
     return [*stored_node, *(k for k in live_node if k not in stored_node)]
 
@@ -390,7 +390,7 @@ def difference_from_default(path: str, default: object, live_value: object) -> s
 
 
 def _readable(value: object) -> Any:
-    """Return ``value`` with modules and classes by their names."""
+    """Return ``value`` with modules and classes replaced by their names."""
     if isinstance(value, Mapping):
         for mark in (CLASS, FUNCTION):
             if mark in value:
@@ -403,7 +403,7 @@ def _readable(value: object) -> Any:
 
 
 class Named:
-    """A value that messages call by its name."""
+    """A value shown in messages by its name."""
 
     def __init__(self, value: Any) -> None:
         is_node = isinstance(value, Mapping)
@@ -411,7 +411,7 @@ class Named:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether it is an object that is known by its class alone."""
+        """Whether it is an object of which only the class is known."""
         return self.text.startswith("an object")
 
     def __eq__(self, other: object) -> bool:
@@ -432,4 +432,4 @@ class _Absent:
 
 
 ABSENT, DEFAULT = _Absent("nothing"), _Absent("the default")
-"""What stands for an item that is not there, and for an argument that nobody passed."""
+"""Marks a missing item, and an argument that was not passed."""

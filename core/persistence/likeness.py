@@ -1,9 +1,9 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Whether two modules, built of different arguments, are alike in all that they hold.
+"""Whether two modules, built from different arguments, have equal content.
 
-What Python cannot look into counts as different, so that nothing is taken for alike
-that may compute something else.
+Objects that Python cannot look into count as different, so that modules which may
+compute different results never count as equal.
 """
 
 import inspect
@@ -24,10 +24,10 @@ from ..modules.tree import places_of, unwrapped
 from .comparison import ABSENT, value_difference
 
 _OF_TORCH = frozenset(nn.Module().__dict__)
-"""What torch keeps in every module."""
+"""The attributes that torch keeps in every module."""
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
-"""The tables among them whose entries change what a module computes."""
+"""Those dicts among them whose items change what a module computes."""
 
 _PLACEMENT = (torch.device, torch.dtype)
 """Types of values that are the reader's choice."""
@@ -36,10 +36,10 @@ _PLACEMENT = (torch.device, torch.dtype)
 def first_difference(
     stored_module: nn.Module, module: nn.Module, supplied: Container[str]
 ) -> str | None:
-    """Return what ``module`` has otherwise than the stored one; None if all is alike.
+    """Return how ``module`` differs from the stored one; None if it does not.
 
-    Buffers at ``supplied`` paths get their values from the file, and parameters are
-    not a part of what is compared.
+    Buffers at ``supplied`` paths get their values from the file, and parameters are not
+    compared.
     """
     return _Likeness(stored_module, module, supplied).first_difference()
 
@@ -115,7 +115,7 @@ class _Likeness:
             return _are_equal(a, b)
         if type(a) is not type(b):
             return False
-        # What contains itself is alike if nothing else in it is different.
+        # An object that contains itself is equal if nothing else in it differs.
         if (id(a), id(b)) in self._compared:
             return True
         self._compared[id(a), id(b)] = (a, b)
@@ -131,7 +131,7 @@ class _Likeness:
 
 
 def _parts(module: nn.Module) -> dict[str, nn.Module]:
-    """Return the module at each path, without wrappers."""
+    """Return the module at each path, with wrappers removed."""
     places = reversed(places_of(module))
     return {prefix[:-1]: unwrapped(part) for prefix, part in places}
 
@@ -145,7 +145,7 @@ def _class_name(part: nn.Module | None) -> str:
 
 
 def _attributes(part: nn.Module) -> dict[str, Any]:
-    """Return what a constructor may have put into ``part``, besides torch's tables."""
+    """Return the attributes that a constructor may have set on ``part``."""
     return {
         name: value
         for name, value in part.__dict__.items()
@@ -183,9 +183,9 @@ def _are_equal(a: Tensor, b: Tensor) -> bool:
 
 
 def _contents(value: Any) -> Any:
-    """Return a list of what ``value`` is made of, or what can be compared at once.
+    """Return a list of the parts of ``value``, or a value that can be compared.
 
-    None of what cannot be looked into.
+    None if it cannot be looked into.
     """
     if isinstance(value, str | bytes | bool | complex):
         return str(value) if isinstance(value, complex) else value
@@ -200,7 +200,7 @@ def _contents(value: Any) -> Any:
     if isinstance(value, types.MethodType):
         return [value.__func__, value.__self__]
     if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
-        return None  # these are one object in the whole process
+        return None  # these are unique objects in the process
     return _of_object(value)
 
 
@@ -226,7 +226,7 @@ def _of_function(function: types.FunctionType) -> list[Any] | None:
 
 
 def _of_object(value: object) -> Any:
-    """Return what pickle would make of ``value``, as lists."""
+    """Return how pickle would reduce ``value``, as lists."""
     reduce: Callable[[int], Any] = value.__reduce_ex__
     try:
         reduced = reduce(2)

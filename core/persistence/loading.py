@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""The ways into a module: fill a living one, or build one without init."""
+"""Loading into modules: filling a live one, or building one without initialization."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -65,7 +65,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class ModuleLoadOptions(TypedDict, total=False):
-    """What a record and the module that it fills may differ in."""
+    """How differences between a record and the module that it fills are treated."""
 
     strict: bool
     allow_missing: Patterns | None
@@ -93,19 +93,19 @@ def load_record(
 ) -> LoadReport:
     """Fill ``module`` with the record, or raise and leave it exactly as it was.
 
-    Values are copied into the memory that the module has, so that its optimizer, ties
-    and views stay; each keeps its dtype unless the record was opened with another, and
-    the module its training mode. ``strict=False`` allows missing and unexpected
-    entries, a pattern some of them; a wrong shape is never allowed, nor a record of
-    which nothing fits (``allow_empty`` does). A module whose hyperparameters are others
-    than the stored ones is refused, unless ``hyperparameters="ignore"``, and so is a
-    file whose SHA-256 is not ``sha256``, as `open_record` does. Hooks that would
-    convert a state dict are not run, and one whose values they would convert is
-    refused; those for the end of a load are. All processes that share a module call
-    this: where it raises on one of them, it does on all, and changes none. ``progress``
-    is called with (bytes done, bytes in all, path of the entry) before anything is
-    changed; True: a line on stderr once it takes longer than a second.
-    Raises `RecordMismatchError`, `RecordChecksumError`, `PrecisionError`.
+    Values are copied into the memory of the module, so that its optimizer, ties and
+    views stay valid; each tensor keeps its dtype unless the record was opened with
+    another, and the module its training mode. ``strict=False`` allows missing and
+    unexpected entries, a pattern some of them; a wrong shape is never allowed, nor a
+    record of which nothing fits (``allow_empty`` does). A module whose hyperparameters
+    differ from the stored ones is refused, unless ``hyperparameters="ignore"``, and so
+    is a file whose SHA-256 is not ``sha256``, as in `open_record`. Hooks that would
+    convert a state dict are not run, and a module whose values they would convert is
+    refused; hooks for the end of a load are run. All processes that share a module call
+    this: if it raises on one of them, it raises on all, and changes none. ``progress``
+    is called with (bytes done, bytes in total, path of the entry) before anything is
+    changed; True: a line on stderr after a second. Raises `RecordMismatchError`,
+    `RecordChecksumError`, `PrecisionError`.
     """
     check_module(module, "load_record")
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
@@ -118,7 +118,8 @@ def load_record(
 
     def fill_all(transaction: Transaction) -> LoadReport:
         record, report = agreed(partial(fill, transaction), groups=groups)
-        # One that fits none of the modules has been refused by now, in other words.
+        # A record that fits none of the modules was refused earlier, with another
+        # message.
         check_same_record(record, groups)
         return report
 
@@ -126,14 +127,14 @@ def load_record(
 
 
 def groups_of_module(module: nn.Module) -> list[Any]:
-    """Return the groups of processes that have shares of the module's tensors."""
+    """Return the process groups that have shares of the module's tensors."""
     return groups_of(chain(module.parameters(), module.buffers()))
 
 
 def fill_module(
     module: nn.Module, record: Entries, allowed: Allowed, transaction: Transaction
 ) -> LoadReport:
-    """Fill ``module`` as `load_record` does, together with what else is changed."""
+    """Fill ``module`` as `load_record` does, in a transaction with other changes."""
     fitting_record, places, allowed = _fit_to(module, record, allowed)
     with explained(record, places):
         materialize_lazy(places, fitting_record, transaction)
@@ -145,7 +146,7 @@ def _fit_to(
 ) -> tuple[Entries, Places, Allowed]:
     """Return ``record`` with the names, orders and version of ``module``.
 
-    Beside it are the module's places, and what may be absent as well.
+    Also returns the module's places, and what may be missing.
     """
     places = places_of(module)
     translation, absent = from_burn(record, places)
@@ -198,10 +199,10 @@ def _copy_for_modules(
     plan: LoadPlan,
     transaction: Transaction,
 ) -> None:
-    """Copy values, and let modules see them: some compute what they keep of them."""
+    """Copy the values, and call the modules that compute something from them."""
     current_extra = extra.current()
     undos: list[Undo] = []
-    # What modules compute of values is put back when those are.
+    # What modules compute from values is restored with the values.
     transaction.undo_with(hooks.call_again)
     transaction.undo_with(partial(undo_all, undos))
     transaction.make_visible()
@@ -228,13 +229,12 @@ def from_record(
 ) -> M:
     """Return what ``factory`` builds, filled from the record without initializing it.
 
-    The tensors are the record's own, memory-mapped where the file allows it. What the
-    record does not supply is initialized for real; `report_of` says what. Parameters
-    are frozen as they were stored, if the file is one of ours. If
-    ``factory`` fails when nothing is initialized, it is called once more as ever.
-    The draws that are not made leave torch's generators where they were: seed after
-    loading if what follows must be reproducible. ``sha256`` and ``progress`` are those
-    of `load_record`. Raises as that does.
+    The tensors are the record's own, memory-mapped if the file allows it. Parameters
+    that the record does not supply are initialized; `report_of` lists them. Parameters
+    are frozen as they were stored, if the file is one of ours. If ``factory`` fails
+    without initialization, it is called once more, normally. Skipped draws do not
+    advance torch's generators: seed after loading if what follows must be reproducible.
+    ``sha256`` and ``progress`` are those of `load_record`. Raises as that does.
     """
     allowed = Allowed(strict, allow_missing, allow_unexpected, allow_empty)
     check_callable(factory)
@@ -248,10 +248,10 @@ def from_record(
 
 
 def _tell_who_builds(factory: Callable[[], nn.Module], error: Exception) -> None:
-    """Raise ``error`` on all processes that build this module of several.
+    """Raise ``error`` on all processes that build this module together.
 
-    They have opened the record, and would wait for this one. Which these are is known
-    once the module is built, and whoever builds may have to be many as well.
+    They have opened the record, and would wait for this one. Which processes these are
+    is known once the module is built, and building it may need several as well.
     """
 
     def fail() -> None:
@@ -267,7 +267,7 @@ def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowe
     ahead = SumsAhead(maps)
 
     def build() -> M:
-        # Helpers hash while the constructor runs.
+        # Other threads hash the file while the constructor runs.
         ahead.begin(_stored_payloads(record.entries()))
         return all_or_nothing(partial(_from_record, factory, record, allowed, maps))
 
@@ -276,7 +276,7 @@ def build_from_record(factory: Callable[[], M], record: Entries, allowed: Allowe
 
 
 def report_of(module: nn.Module) -> LoadReport | None:
-    """Return what `from_record` did to build ``module``; None if it did not."""
+    """Return the report of `from_record` on ``module``; None if it did not build it."""
     return _reports.get(module)
 
 
@@ -305,11 +305,11 @@ def _from_record(
         )
     groups = groups_of_module(module)
     if is_first_time:
-        # Before they fill: of two records one may need what starts over.
+        # Before they fill: one of two records may have to start again.
         agreed(lambda: None, groups=groups)
         check_same_record(record, groups)
     fill = partial(_filled, factory, module, build, record, allowed, maps, transaction)
-    # A process that has no module must not let the others wait for it in training.
+    # A process without a module must not leave the others waiting in training.
     return agreed(fill, groups=groups)
 
 
@@ -338,7 +338,7 @@ def _filled(
         places, encode=False, is_left_out=left_out_by_reader(record.reading)
     )
     if build is not None and any(entry.dtype is BLANK for entry in content.entries):
-        # Code past Python took a blank for the values of a parameter.
+        # Code outside of Python has read a blank as the values of a parameter.
         return start_over(partial(rebuild, factory, build))
     with explained(stored_record, places):
         plan = _plan_filling(module, content, record, places, allowed, is_new=True)
@@ -349,7 +349,7 @@ def _filled(
     parted_numbers = assign_all(fillings, build)
     _report_views(plan, parted_numbers)
     if build is not None and build.fill() and build.has_left_out:
-        # Somebody has a parameter that stands in no module.
+        # A parameter that is in no module is still referenced.
         build.rewind()
         return start_over(factory)
     _hand_over_more(places, content, plan, record, transaction)
@@ -365,9 +365,9 @@ def _hand_over_more(
     record: Entries,
     transaction: Transaction,
 ) -> None:
-    """Give a new module what ``record`` has beside values: extra state, flags, IDs.
+    """Set the rest of ``record`` on a new module: extra state, flags, IDs.
 
-    Its hooks for the end of a load are called when it has all of that.
+    After that its hooks for the end of a load are called.
     """
     if plan.extra:
         StoredExtra(content, plan, record).hand_over({}, [])
@@ -385,7 +385,7 @@ def _leaves_some(content: ModuleContent, plan: LoadPlan) -> bool:
 
 
 def _stored_payloads(entries: Iterable[Entry]) -> Iterator[object]:
-    """Return what a load reads of ``entries``: not what somebody has by now."""
+    """Return which of ``entries`` a load reads: not those that are live tensors."""
     return (entry.source for entry in entries if entry.touched is None)
 
 
@@ -395,7 +395,7 @@ def module_record(
     sha256: str | None = None,
     progress: Progress | None = None,
 ) -> FlatRecord:
-    """Return the record of a module in ``source``; of plain data, of its state dict."""
+    """Return the module's record in ``source``; for plain data, of its state dict."""
     is_as_asked = hyperparameters is None and sha256 is None and progress is None
     record = source if isinstance(source, FlatRecord) and is_as_asked else None
     if record is None:
@@ -414,7 +414,7 @@ def _plan_filling(
     *,
     is_new: bool = False,
 ) -> LoadPlan:
-    """Return what is to be loaded into what is found to be the stored module."""
+    """Return the record to be loaded once the stored module was found."""
     comparison = compared(module, record, places, allowed.arguments)
     is_ignored = record.reading.hyperparameters == "ignore"
     is_refused = not is_ignored and not is_part(record)
@@ -443,7 +443,7 @@ def _log_load(module: nn.Module, record: Entries, report: LoadReport) -> None:
 
 
 def _report_views(plan: LoadPlan, numbers: Iterable[int]) -> None:
-    """Tell of tensors whose new dtype parted them from their views."""
+    """Report tensors that lost their views because of a new dtype."""
     for i in numbers:
         step = plan.steps[i]
         plan.report.changed.append(

@@ -1,4 +1,4 @@
-"""Whether a module is what a record says it is of: compared is what there is."""
+"""Whether a module is the one that a record describes, as far as it can be compared."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -42,7 +42,7 @@ from .comparison import HparamsComparison
 from .likeness import first_difference
 
 _MOST = 1000
-"""Lines after which nothing more is compared: no module differs in so many ways."""
+"""Number of lines after which comparison stops."""
 
 
 def compared(
@@ -51,11 +51,11 @@ def compared(
     places: Places,
     passed: frozenset[str] = frozenset(),
 ) -> HparamsComparison:
-    """Return how what ``record`` says of its module differs from ``module``.
+    """Return how ``module`` differs from the module that ``record`` describes.
 
-    Compared are the arguments of its class, and, at each path that a stored blueprint
-    changed, the class and its arguments; how ``module`` came to be does not matter.
-    Arguments that were ``passed`` to build it are meant to be what they are.
+    The arguments of its class are compared, and, at each path that a stored blueprint
+    changed, the class and its arguments; how ``module`` was created does not matter.
+    Arguments ``passed`` to build it are meant to differ.
     """
     comparison = HparamsComparison(passed=passed)
     hparams = stored_hparams(record)
@@ -63,7 +63,7 @@ def compared(
         return comparison
     inner_module = unwrapped(module)
     comparison.root(hparams, inner_module)
-    # Where nobody changed either module after its constructor, arguments say it all.
+    # If neither module was changed after its constructor, arguments decide.
     is_changed = CHANGED in hparams or BLUEPRINT in hparams
     if not (is_changed or ORIGIN in inner_module.__dict__ or comparison.differing):
         return comparison
@@ -95,10 +95,10 @@ def _is_result_alike(
     changes: Changes,
     stored_paths: Collection[str],
 ) -> bool:
-    """Return whether other arguments and changes came to what is stored.
+    """Return whether other arguments and changes have led to the stored module.
 
     Without changes of parts on either side only arguments are known, and they differ.
-    ``stored_paths`` are those that the stored blueprint changed, as rules carry them.
+    ``stored_paths`` are those that the stored blueprint changed, after upgrade rules.
     """
     hparams = stored_hparams(record) or {}
     if (
@@ -143,10 +143,10 @@ def _rebuilt(
 
 
 def _lost_paths(module: nn.Module, stored_paths: Collection[str]) -> list[str]:
-    """Return those of ``stored_paths`` whose changes the rebuilt ``module`` lacks.
+    """Return the paths among ``stored_paths`` that ``module`` has not changed.
 
-    A pattern also finds a part whose new name no rule tells, so that a path alone shows
-    nothing: changes are lost where fewer parts are changed than were.
+    A pattern also finds a part whose new name is given by no rule, so that a path alone
+    proves nothing: changes are lost where fewer parts are changed than were.
     """
     origin: Any = module.__dict__.get(ORIGIN)
     places = _by_path(places_of(module))
@@ -157,7 +157,7 @@ def _lost_paths(module: nn.Module, stored_paths: Collection[str]) -> list[str]:
 
 
 def _is_changed(inner_module: nn.Module) -> bool:
-    """Return whether ``inner_module`` is something else than its arguments make."""
+    """Return whether ``inner_module`` differs from what its arguments build."""
     origin: Any = inner_module.__dict__.get(ORIGIN)
     is_configured = origin is not None and bool(origin.edits)
     return is_configured or bool(note_of_changes(inner_module, places_of(inner_module)))
@@ -169,10 +169,10 @@ def compare_ties(
     module: nn.Module,
     record: Entries,
 ) -> None:
-    """Tell in ``comparison`` of parameters that are tied in the file alone.
+    """Add to ``comparison`` the parameters that are tied only in the file.
 
-    The same arguments of the same class make the same ties: somebody made others by
-    hand. Otherwise it is what the reader chose.
+    The same arguments of the same class create the same ties: others were made by hand.
+    Otherwise the difference is the reader's choice.
     """
     hparams = stored_hparams(record)
     is_same = hparams is not None and is_same_class(
@@ -183,9 +183,9 @@ def compare_ties(
 
 
 def check_meaning(module: nn.Module, hparams: object, file: str) -> None:
-    """Raise `RecordMismatchError` if ``module`` is not what ``hparams`` says.
+    """Raise `RecordMismatchError` if ``module`` is not what ``hparams`` describes.
 
-    For weights that come in another way than by our records.
+    For weights that are not loaded from one of our records.
     """
     reading = Reading(file=file)
     record = Entries.of([], metadata={"burnish": {"hparams": hparams}})
@@ -206,8 +206,8 @@ def lines_of_report(
 ) -> list[str]:
     """Return the report's lines; warn, once, of what could not be compared.
 
-    Of a part of a record its reader makes something else: differences are a warning.
-    Whoever builds a new module of another class sees no report, and is warned.
+    A reader of a part of a record builds something else: differences are a warning. The
+    user who builds a new module of another class sees no report, and is warned.
     """
     differing = comparison.differing
     unknown = [*comparison.unknown, *(comparison.unrelated if is_new else ())]
@@ -225,7 +225,7 @@ def lines_of_report(
 def _result(
     hparams: Mapping[str, object], record: Entries
 ) -> list[tuple[list[str], Mapping[str, Any]]]:
-    """Return the paths that a blueprint changed, with what stood there."""
+    """Return the paths that a blueprint changed, with the nodes there."""
     blueprint: Any = hparams.get(BLUEPRINT)
     pairs: Any = blueprint.get(RESULT, []) if isinstance(blueprint, Mapping) else []
     return pairs_of_paths_and_node(pairs, f"{BLUEPRINT}.{RESULT}", record)
@@ -239,10 +239,10 @@ def _compare_parts(
     record: Entries,
     places: Places,
 ) -> None:
-    """Compare the stored parts with what stands where rules have ``carried`` them."""
+    """Compare the stored parts with those to which rules have ``carried`` them."""
     modules = _by_path(places)
     is_whole_changed = _changes_whole(record)
-    # A path that a file names again and again is looked at once.
+    # A path that occurs repeatedly in a file is compared once.
     nodes = {path: node for paths, node in reversed(parts) for path in paths}
     for stored_path, node in nodes.items():
         if len(comparison.differing) + len(comparison.unknown) > _MOST:
@@ -274,7 +274,7 @@ def _compare_parts(
 def _live_node(
     inner_module: nn.Module, path: str, part: nn.Module
 ) -> Mapping[str, Any]:
-    """Return what is known of a part; its blueprint may know what nobody noted."""
+    """Return the description of a part; its blueprint may know uncaptured ones."""
     node = own_node(part)
     origin: Any = inner_module.__dict__.get(ORIGIN)
     if ALL in node.get(UNSTORED, {}) and origin is not None:
@@ -288,9 +288,10 @@ def _find_untold_changes(
     inner_module: nn.Module,
     places: Places,
 ) -> None:
-    """Note what a blueprint changed in the module and the file does not tell.
+    """Record what a blueprint changed in the module, and the file does not state.
 
-    The stored module may have been changed alike by hand, so that is not a difference.
+    The stored module may have been changed in the same way by hand, so that is not a
+    difference.
     """
     origin: Any = inner_module.__dict__.get(ORIGIN)
     if origin is None:
@@ -307,7 +308,7 @@ def _find_untold_changes(
 
 
 def _by_path(places: Places) -> dict[str, nn.Module]:
-    """Return the module at each path; of several at one, the first."""
+    """Return the module at each path; of several at one path, the first."""
     return {prefix[:-1]: owner for prefix, owner in reversed(places)}
 
 

@@ -1,4 +1,4 @@
-"""The ways out of a module: its record, and its record in a file."""
+"""Saving of modules: their records, and files of records."""
 
 import os
 from collections.abc import Mapping
@@ -57,8 +57,8 @@ from .burn_convention import to_burn
 def into_record(module: nn.Module) -> FlatRecord:
     """Return a record of the live tensors: it changes as ``module`` does.
 
-    ``clone()`` of it is a snapshot. Parameters, buffers (non-persistent ones too) and
-    extra state that is plain data are in it; all else in the module is not. Raises
+    Its ``clone()`` is a snapshot. It holds parameters, buffers (non-persistent ones
+    too) and extra state that is plain data, and nothing else of the module. Raises
     `RecordError` for tensors without values and for other extra state.
     """
     check_module(module, "into_record")
@@ -68,7 +68,7 @@ def into_record(module: nn.Module) -> FlatRecord:
 def chosen_record(
     module: nn.Module, only: Patterns | None, exclude: Patterns | None
 ) -> tuple[FlatRecord, frozenset[str]]:
-    """Return what `into_record` does of what is chosen, and the paths of all else."""
+    """Return `into_record` of the selected entries, and the paths of all others."""
     places = places_of(module)
     content = content_of(
         places,
@@ -76,7 +76,7 @@ def chosen_record(
         is_left_out=lambda item: not selected(item, only, exclude),
     )
     inner_module = unwrapped(module)
-    # FSDP makes a class of its own for each class that it shards.
+    # FSDP creates a class for each class that it shards.
     cls = declared_class(type(inner_module))
     ours = recorded_versions(places)
     hparams = recorded_hparams(inner_module, places)
@@ -110,7 +110,7 @@ Savable: TypeAlias = (
     | np.ndarray
     | float
 )
-"""What `save_record` takes: a module, a record, or plain data with tensors."""
+"""What `save_record` accepts: a module, a record, or plain data with tensors."""
 
 
 class ModuleSaveOptions(SaveOptions, total=False):
@@ -170,25 +170,24 @@ def save_record(
 ) -> bytes | SaveHandle[Path] | SaveHandle[Place] | None:
     """Write the record of ``module`` to ``file``, or return it as bytes without one.
 
-    ``precision`` concerns floating parameters and is applied chunk by chunk while
-    writing. ``only`` and ``exclude`` are patterns of paths. A failed save leaves the
-    old file whole. Raises as `into_record` and `Record.save` do.
+    ``precision`` applies to floating parameters, chunk by chunk while writing. ``only``
+    and ``exclude`` are patterns of paths. A failed save leaves the old file whole.
+    Raises the errors of `into_record` and `Record.save`.
 
-    In the place of the module may stand what torch.save takes: a state dict, a record,
-    or plain data with tensors, however they nest. ``open_record(file).to_data()`` gives
-    it back, and where a state dict is in it, `load_record` finds it. TypeError names
-    the path of an object that is not plain data.
+    Instead of a module anything that torch.save accepts may be passed: a state dict, a
+    record, or nested plain data with tensors. ``open_record(file).to_data()`` returns
+    it, and if a state dict is in it, `load_record` finds it. TypeError names the path
+    of an object that is not plain data.
 
-    With ``wait=False`` a copy of all that is saved is made, and a thread writes that
-    while the program goes on: what is changed later is not in the file. Returned is a
-    handle, whose ``wait()`` returns the absolute path, or the `Url`, of what is
-    complete then, or raises what went wrong; so does the next such save. One of them
-    goes on at a time, and the program does not end before it has.
-
-    ``snapshot="lazy"`` copies nothing at once that optimizers hold: before a step of
-    one, and before `load_record`, up to ``staging`` bytes of what is not yet written
-    are copied, and the rest is waited for; the handle's ``report`` says for how long.
-    Other changes before that fail the save, and the older file stays.
+    With ``wait=False`` everything to be saved is copied, and a thread writes it while
+    the program continues: later changes are not in the file. The result is a handle,
+    whose ``wait()`` returns the absolute path, or the `Url`, once it is complete, or
+    raises the save's error; so does the next such save. Only one is in progress at a
+    time, and the program does not end before it has. ``snapshot="lazy"`` does not copy
+    tensors held by optimizers immediately: before a step of one, and before
+    `load_record`, up to ``staging`` bytes of what is not yet written are copied, and
+    the rest is waited for; the handle's ``report`` states for how long. Other changes
+    before that fail the save, and the older file stays.
 
     A folder is written by all processes together, or by those of ``group``, if only
     they call this.
@@ -196,7 +195,7 @@ def save_record(
     options = SnapshotOptions()
     if wait is not True or snapshot != options.kind or staging != options.staging:
         options = SnapshotOptions.checked(snapshot, staging, wait=wait)
-    # Modules are asked for first: whether something is a mapping takes long to say.
+    # Modules are checked first, since an isinstance of Mapping is slow.
     if not isinstance(module, _SAVABLE):
         check_module(module, "save_record")
     folder = folder_named(file)
@@ -232,7 +231,7 @@ def _record_to_save(
     only: Patterns | None,
     exclude: Patterns | None,
 ) -> FlatRecord:
-    """Return the record; ValueError where patterns leave nothing of one to save."""
+    """Return the record; ValueError if patterns leave nothing to save."""
     if not isinstance(module, nn.Module):
         return _record_of_data(module, only, exclude)
     record, left_out = chosen_record(module, only, exclude)
@@ -251,7 +250,7 @@ def _no_waiting(folder: str) -> ValueError:
     )
 
 
-# What type checkers take for a float may be an int.
+# A value that is a float to type checkers may be an int.
 _SAVABLE = (*(get_origin(kind) or kind for kind in get_args(Savable)), int)
 
 
@@ -274,13 +273,13 @@ def _record_of_data(
 
 
 _TYPE = "_burnish_record_type"
-"""Where a class keeps the type of its records."""
+"""The attribute of a class that holds the type of its records."""
 
 
 def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
-    """Return the type of records of ``cls``: one class each, made at first use.
+    """Return the type of records of ``cls``: one class each, created at first use.
 
-    The type of a subclass is a subclass. Modules that nobody decorated share one.
+    The type of a subclass is a subclass. Undecorated modules share one.
     """
     existing_type = cls.__dict__.get(_TYPE)
     if existing_type is not None:
@@ -304,7 +303,7 @@ def record_type(cls: type[nn.Module]) -> type[FlatRecord]:
 
 
 def _own_metadata(cls: type[nn.Module]) -> dict[str, Any]:
-    """Return what a record of ``cls`` says of the class as it is now."""
+    """Return the metadata in a record of ``cls`` about the current class."""
     version = version_of(cls)
     return {"version": version} if version else {}
 

@@ -1,1 +1,1 @@
-"""Modules as folders of the ecosystem's layout, written and read."""
+"""Folders of pretrained modules in the ecosystem's layout, written and read."""

@@ -1,4 +1,4 @@
-"""`save_pretrained` and `from_pretrained`: a module as a folder of the ecosystem's."""
+"""`save_pretrained` and `from_pretrained`: modules in the ecosystem's folder layout."""
 
 import os
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ class ReadOptions(TypedDict, total=False):
 
 
 class LoadOptions(ReadOptions, total=False):
-    """How a folder is read, and what its weights and the module may differ in."""
+    """How a folder is read, and which differences of the module are allowed."""
 
     strict: bool
     allow_missing: Patterns | None
@@ -92,9 +92,9 @@ def save_pretrained(
     """Write ``module`` into ``folder``: `config.json` and `model.safetensors`.
 
     IDs, ties and checksums are in the weights' metadata; over ``max_shard_size`` there
-    are several files and an index. Other files in the folder stay. Readers see the old
-    module or the new one. Raises `HyperparameterError` or TypeError for a module that
-    its hyperparameters do not make again, before anything is written.
+    are several files and an index. Other files in the folder are kept. Readers see the
+    old module or the new one. Raises `HyperparameterError` or TypeError, before
+    anything is written, for a module that its hyperparameters cannot rebuild.
     """
     if format not in ("safetensors", "mpk"):
         raise ValueError(f"format must be 'safetensors' or 'mpk', got {format!r}")
@@ -168,12 +168,12 @@ def from_pretrained(
     allow_empty: bool = False,
     **reading: Any,
 ) -> nn.Module:
-    """Return the module in ``folder``, built without init and filled.
+    """Return the module in ``folder``, built without initialization and filled.
 
-    Without ``cls`` the class is the known one that `config.json` names; given, it is
+    Without ``cls`` the class is the known one that `config.json` names; if given, it is
     trusted. Folders of transformers are read too. ``reading`` are the options of
-    `open_record` (``verify``, ``dtype``, ``device``, ...). Raises as `from_record` and
-    `from_hyperparameters` do.
+    `open_record` (``verify``, ``dtype``, ``device``, ...). Raises the errors of
+    `from_record` and `from_hyperparameters`.
     """
     if isinstance(folder, type):
         raise TypeError(
@@ -184,7 +184,7 @@ def from_pretrained(
     path = os.fsdecode(folder)
     early = {k: reading.pop(k) for k in ("verify", "mmap") if k in reading}
     content = read_folder(path, **early)
-    # What a person changed in config.json is what the folder is of.
+    # After a manual edit, config.json determines the module.
     content = replace(content, record=_of_config(content))
     if content.is_ours or not _is_of_transformers(content, cls):
         build = _plan_build(content, cls, path)
@@ -214,7 +214,7 @@ def from_pretrained(
 
 
 def _write_generation(folder: str, module: nn.Module) -> None:
-    """Keep how a model of transformers generates where that library looks for it."""
+    """Write a transformers model's generation config where that library expects it."""
     if hasattr(type(module), "config_class"):
         from .transformers_folder import generation_of
 
@@ -233,7 +233,7 @@ def _read_generation(folder: str, module: nn.Module) -> None:
 
 
 def _of_config(content: FolderContent) -> FlatRecord:
-    """Return the weights as those of what `config.json` says, also after an edit."""
+    """Return the weights for the module in `config.json`, even after an edit."""
     ours = library_part(content.record.metadata)
     if not ours:
         return content.record
@@ -263,7 +263,7 @@ def _is_of_transformers(content: FolderContent, cls: type[nn.Module] | None) -> 
 
 
 def _config(module: nn.Module, hparams: Mapping[str, object]) -> dict[str, Any]:
-    """Return what `config.json` says: ours, or what transformers itself would say."""
+    """Return the content of `config.json`: ours, or that of transformers."""
     config: Any = getattr(unwrapped(module), "config", None)
     if hasattr(type(unwrapped(module)), "config_class") and hasattr(config, "to_dict"):
         from .transformers_folder import config_of

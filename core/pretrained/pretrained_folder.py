@@ -1,8 +1,8 @@
-"""A folder of a pretrained module: `config.json`, and the weights in one file or more.
+"""A folder of a pretrained module: `config.json`, and one or more files of weights.
 
-One file's replacement makes a new save the folder's content: the weights, or their
-index. They carry the hyperparameters too, so that a reader who meets the moment
-between two replacements, or what a killed save has left, gets a pair that belongs.
+A save takes effect when a single file is replaced: the weights, or their index. They
+carry the hyperparameters too, so that a reader between two replacements, or after a
+killed save, gets a matching pair.
 """
 
 import json
@@ -40,19 +40,19 @@ _MAX_CONFIG = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class FolderContent:
-    """What a folder holds: a configuration and weights that belong together."""
+    """The content of a folder: a configuration and weights that belong together."""
 
     config: dict[str, Any]
     record: FlatRecord
     is_ours: bool
-    """Whether the hyperparameters are ours; if not, the file is another library's."""
+    """Whether the hyperparameters are ours; if not, another library wrote the file."""
 
 
 def read_folder(folder: str, **reading: object) -> FolderContent:
-    """Return what ``folder`` holds; ``reading`` is how `open_record` opens the weights.
+    """Return the content of ``folder``; ``reading`` are options of `open_record`.
 
-    A save that takes place meanwhile is waited for: the answer is the old content or
-    the new. Raises FileNotFoundError where a part is missing.
+    It waits for a concurrent save: the result is the old content or the new. Raises
+    FileNotFoundError if a part is missing.
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(
@@ -66,14 +66,14 @@ def read_folder(folder: str, **reading: object) -> FolderContent:
         try:
             return _content(folder, **reading)
         except FileNotFoundError:
-            # A save has just put other files in the place of these.
+            # A concurrent save has just replaced these files.
             attempt += 1
             if attempt > 100 or _state(folder) == before:
                 raise
 
 
 def digest(hparams: Mapping[str, object]) -> str:
-    """Return what tells one set of hyperparameters from another."""
+    """Return a key that is equal for equal hyperparameters."""
     arguments = {key: value for key, value in hparams.items() if key != SAVE}
     text = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
     return xxhash.xxh3_64_hexdigest(text.encode())
@@ -85,17 +85,17 @@ def write_config(folder: str, config: Mapping[str, object]) -> None:
 
 
 def write_generation(folder: str, text: str) -> None:
-    """Replace what says how a model of transformers generates."""
+    """Replace the generation config of a transformers model."""
     write_text(os.path.join(folder, GENERATION), text)
 
 
 def read_generation(folder: str) -> dict[str, Any] | None:
-    """Return what says how a model of transformers generates; None if nothing does."""
+    """Return the generation config of a transformers model, None if there is none."""
     return read_config(os.path.join(folder, GENERATION))
 
 
 def remove_others(folder: str, current_files: set[str]) -> None:
-    """Remove the weights of earlier saves, which nothing refers to any more."""
+    """Remove the weights of earlier saves, to which nothing refers any more."""
     for name in os.listdir(folder):
         is_weights = name in (SAFETENSORS, INDEX, MPK) or OUR_SHARD.fullmatch(name)
         if is_weights and name not in current_files:
@@ -124,7 +124,7 @@ def _content(folder: str, **reading: Any) -> FolderContent:
 
 
 def _weights(folder: str, config: Mapping[str, object] | None) -> str:
-    """Return the file with the weights: the one that `config.json` was saved with."""
+    """Return the file of weights that `config.json` was saved with."""
     weight_files = [
         name for name in KINDS if os.path.isfile(os.path.join(folder, name))
     ]
@@ -167,9 +167,9 @@ def _hparams_in(metadata: object) -> Mapping[str, Any] | None:
 
 
 def read_config(file: str) -> dict[str, Any] | None:
-    """Return the JSON of a configuration, None if it is not there.
+    """Return the JSON of a configuration, None if the file is missing.
 
-    Raises RecordFormatError for what is none.
+    Raises RecordFormatError for other content.
     """
     try:
         text = read_file(file, _MAX_CONFIG)

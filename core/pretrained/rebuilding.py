@@ -1,4 +1,4 @@
-"""Whether hyperparameters make the module that they were taken from."""
+"""Checks that hyperparameters rebuild the module that they were taken from."""
 
 from collections.abc import Mapping
 
@@ -18,10 +18,10 @@ from ..state.uninitialized.uninitialized import build_unfilled
 
 
 def check_rebuilds(module: nn.Module, hparams: Mapping[str, object]) -> None:
-    """Raise `HyperparameterError` if ``hparams`` do not make the tensors of ``module``.
+    """Raise `HyperparameterError` if ``hparams`` do not rebuild ``module``'s tensors.
 
-    The module is built once more, without values, and forgotten: what was added,
-    replaced or reshaped after its constructor is not in its hyperparameters.
+    The module is built a second time, without values, and discarded: tensors that were
+    added, replaced or reshaped after its constructor are not in its hyperparameters.
     """
     rebuilt_shapes, shapes = _forms(_skeleton(module, hparams)), _forms(module)
     problems = [
@@ -54,7 +54,7 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, object]) -> None:
 
 
 def _skeleton(module: nn.Module, hparams: Mapping[str, object]) -> nn.Module:
-    """Return a module of ``hparams`` whose values nobody computed."""
+    """Return a module of ``hparams`` without computed values."""
     build = planned(hparams, declared_class(type(unwrapped(module))))
     generator = torch.get_rng_state()
     try:
@@ -62,14 +62,14 @@ def _skeleton(module: nn.Module, hparams: Mapping[str, object]) -> nn.Module:
             return construct_on("meta", build)
         except Exception as error:
             raise_of_signal(error)
-            # Some constructors need values; parameters that they do not read have none.
+            # Some constructors read values; parameters that they do not read have none.
             return build_unfilled(build, None)[0]
     finally:
         torch.set_rng_state(generator)
 
 
 def _forms(module: nn.Module) -> dict[str, tuple[int, ...] | None]:
-    """Return the shape of each tensor that is saved, None where it has none yet."""
+    """Return the shape of each saved tensor, None if it is not known yet."""
     return {
         path: _shape(tensor)
         for path, kind, tensor in held_tensors(places_of(module))

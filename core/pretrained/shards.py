@@ -1,4 +1,4 @@
-"""Weights in several files with an index, as the ecosystem has them."""
+"""Weights in several files with an index, in the ecosystem's layout."""
 
 import dataclasses
 import errno
@@ -42,7 +42,7 @@ from ...records.writing.payload import stored_size
 INDEX = "model.safetensors.index.json"
 
 OUR_SHARD = re.compile(r"model(-[0-9a-f]{8})?-\d{5}-of-\d{5}\.safetensors")
-"""The names that `write_shards` gives; no other library gives those with a group."""
+"""The names that `write_shards` uses; no other library uses those with a group."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 _UNITS = {
@@ -55,7 +55,7 @@ _MAX_INDEX = 256 << 20
 
 
 def size_of(text: int | str) -> int:
-    """Return the bytes that ``5_000_000``, ``"5MB"`` or ``"5 GiB"`` say."""
+    """Return the bytes that ``5_000_000``, ``"5MB"`` or ``"5 GiB"`` denote."""
     if isinstance(text, int) and not isinstance(text, bool) and text > 0:
         return text
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
@@ -93,11 +93,11 @@ def _stored_sizes(
 
 @contextmanager
 def only_writer(folder: str) -> Generator[None]:
-    """Let one program at a time write shards into ``folder``, which is there.
+    """Let one program at a time write shards into the existing ``folder``.
 
-    Others wait for its end: they would give their files the same names, or remove
-    what no index names yet. What killed ones left half-written is removed. OSError for
-    a writer that does not come to its end. Behind a URL nobody can tell.
+    Others wait for its end: they would use the same file names, or remove files that no
+    index names yet. Unfinished files of killed writers are removed. OSError if another
+    writer does not finish. Writers behind a URL are not seen.
     """
     if is_url(folder):
         yield
@@ -136,9 +136,9 @@ def write_shards(
 ) -> list[str]:
     """Write the shards and then the index; return the names of the files.
 
-    No file that an index names is written over: until the new index takes the place
-    of the old one, the folder is what it was, and what was written of the new ones is
-    removed if anything fails. It may be a URL. Whoever calls this is its `only_writer`.
+    No file that an index names is overwritten: until the new index replaces the old
+    one, the folder is unchanged, and new files are removed if anything fails. It may be
+    a URL. The caller is its `only_writer`.
     """
     chosen = Precision.of(precision)
     chosen.warn_of_unmatched(record)
@@ -160,7 +160,7 @@ def write_shards(
 def _parts(
     record: FlatRecord, shards: Sequence[Sequence[Entry]]
 ) -> Iterator[FlatRecord]:
-    """Yield the record of each shard; plain data stands in the first."""
+    """Yield the record of each shard; plain data is in the first."""
     for i, entries in enumerate(shards):
         tree = record.tree if i == 0 else {}
         yield with_parts(record, entries=list(entries), tree=tree, metadata={})
@@ -183,9 +183,9 @@ def _write_index(
 
 
 def _remove_unlisted(folder: str, names: Iterable[str]) -> None:
-    """Remove shards unless the index names them: Ctrl-C may come just after that.
+    """Remove shards unless the index names them, in case of Ctrl-C right after that.
 
-    A storage that is gone must not hide the error on account of which we are here.
+    A storage that is gone must not hide the error that has led here.
     """
     index = os.path.join(folder, INDEX)
     with suppressed(OSError, RecordFormatError):
@@ -194,7 +194,7 @@ def _remove_unlisted(folder: str, names: Iterable[str]) -> None:
 
 
 def remove_shards(folder: str, names: Iterable[str]) -> None:
-    """Remove these files of a folder, which may be a URL, if they are there."""
+    """Remove these files of a folder, which may be a URL, if they exist."""
     if is_url(folder):
         StoredFolder(Url(folder)).remove(names)
         return
@@ -204,15 +204,15 @@ def remove_shards(folder: str, names: Iterable[str]) -> None:
 
 
 def shard_names(index: Mapping[str, Any]) -> list[str]:
-    """Return the files that an index, which was checked, names: each once."""
+    """Return the files that a checked index names, each once."""
     return list(dict.fromkeys(index["weight_map"].values()))
 
 
 def read_shard_index(file: str) -> dict[str, Any]:
-    """Return what an index says: a ``weight_map`` of names, and ``metadata``.
+    """Return the content of an index: a ``weight_map`` of names, and ``metadata``.
 
-    Raises `RecordFormatError` for what is not an index, and for a shard that is
-    anything but a plain name of a file.
+    Raises `RecordFormatError` for other content, and for a shard that is anything but a
+    plain file name.
     """
     content = read_place(path_or_url(file), _MAX_INDEX)
     if len(content) > _MAX_INDEX:
@@ -279,7 +279,7 @@ def _check_all_before_rewriting(parts: Sequence[FlatRecord]) -> None:
 def _check_same(
     weight_map: Mapping[str, str], parts: Sequence[FlatRecord], file: str
 ) -> None:
-    """Raise for a tensor that the index or a shard knows alone, or two shards have."""
+    """Raise for a tensor that only the index or a shard has, or two shards have."""
     names_in_shards: set[str] = set()
     for part in parts:
         names = {path for e in part.entries() for path in (e.path, *e.ties)}
@@ -305,7 +305,7 @@ def _is_listed(entry: Entry, weight_map: Mapping[str, str]) -> bool:
 
 
 def _names(folder: str, n_shards: int) -> list[str]:
-    """Return names that no file has: the usual ones, or else with something drawn."""
+    """Return unused file names: the usual ones, or else with a random part."""
     for tag in ("", f"-{secrets.token_hex(4)}"):
         names = [
             f"model{tag}-{i:05}-of-{n_shards:05}.safetensors"
@@ -325,7 +325,7 @@ class _Joined:
         self.verify = True
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Say that bytes are read from the shards."""
+        """Announce that bytes are read from the shards."""
         raise RecordFormatError(self.name, "an index, which has no values")
 
     view = read

@@ -1,6 +1,6 @@
-"""Folders that transformers wrote, and what it reads in ours.
+"""Folders written by transformers, and the files it reads in ours.
 
-Loaded only where a program has loaded the library's models itself.
+This is loaded only if the program has loaded the library's models itself.
 """
 
 import re
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def config_of(model: Any, hparams: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the `config.json` that transformers reads, for ``model``.
 
-    None for a model that its configuration alone does not make again.
+    None for a model that its configuration alone does not rebuild.
     """
     configs = [
         value for name, value in hparams.items() if name in parameters_of(type(model))
@@ -50,9 +50,9 @@ def model_in(
     allow_empty: bool = False,
     **reading: Any,
 ) -> nn.Module:
-    """Return the model in a folder that transformers wrote, as it would: in eval mode.
+    """Return the model in a folder of transformers, in eval mode as it would be there.
 
-    Floating values keep the dtype of the file unless ``reading`` says otherwise.
+    Floating values keep the dtype of the file unless ``reading`` requests another.
     """
     chosen: Any = cls or _class_of(content.config)
     config = config_object(chosen, content.config)
@@ -95,7 +95,7 @@ def model_in(
 
 
 def generation_of(model: nn.Module) -> str | None:
-    """Return what transformers keeps beside `config.json` of how ``model`` generates.
+    """Return the generation config of ``model``, which is beside `config.json`.
 
     None for a model that does not generate.
     """
@@ -107,7 +107,7 @@ def generation_of(model: nn.Module) -> str | None:
 
 
 def set_generation(model: Any, generation_config: Mapping[str, Any]) -> None:
-    """Let ``model`` generate as ``generation_config`` says, if it does generate."""
+    """Set ``generation_config`` on ``model``, if it does generate."""
     if generation_of(model) is not None:
         model.generation_config = type(model.generation_config).from_dict(
             dict(generation_config)
@@ -115,16 +115,16 @@ def set_generation(model: Any, generation_config: Mapping[str, Any]) -> None:
 
 
 def _dtype_of(config: Any) -> object:
-    """Return the dtype of the model that was saved, which transformers builds it in."""
+    """Return the dtype of the saved model, in which transformers builds it."""
     return getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
 
 
 @contextmanager
 def _default_dtype(dtype: object) -> Generator[None]:
-    """Have constructors make tensors of ``dtype``, if it is one that torch allows.
+    """Make ``dtype`` the default of constructors, if torch allows it.
 
-    Buffers that no file has are of this dtype, and a layer that multiplies them with
-    weights of another raises.
+    Buffers that are in no file have this dtype, and a layer that multiplies them with
+    weights of another raises an error.
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype if dtype in _DEFAULT_DTYPES else before)  # pyright: ignore[reportArgumentType]  # it is one of these
@@ -158,9 +158,9 @@ def _class_of(config: Mapping[str, object]) -> type[nn.Module]:
 
 
 def _rename_base_model(cls: object, record: "FlatRecord") -> "FlatRecord | None":
-    """Return the record with the name of the base model before its paths, or without.
+    """Return the record with the base model's name added to its paths, or removed.
 
-    A model with a head is filled from the file of a bare model, and the other way.
+    A model with a head can be filled from the file of a bare model, and the reverse.
     """
     prefix = str(getattr(cls, "base_model_prefix", "") or "")
     paths = list(path_index(record))
@@ -172,7 +172,7 @@ def _rename_base_model(cls: object, record: "FlatRecord") -> "FlatRecord | None"
 
 
 def _ignores(cls: object, kind: str) -> Callable[[Any], bool]:
-    """Return what tells the entries that the class says may be ``kind``."""
+    """Return a test for entries that the class allows to be ``kind``."""
     listed = getattr(cls, f"_keys_to_ignore_on_load_{kind}", None) or ()
     expressions = [re.compile(text) for text in listed]
 

@@ -1,1 +1,1 @@
-"""A module as a record: entries, identity, building without init, loading, saving."""
+"""A module as a record: entries, identity, building without initialization, loading."""

@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""A module as flat entries: parameters, buffers, extra state, and what is tied."""
+"""A module as flat entries: parameters, buffers, extra state, and ties."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -40,24 +40,26 @@ _Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(slots=True)
 class ModuleContent:
-    """What a module would store: entries over its live tensors, and plain data."""
+    """The content of a module's record: entries of its live tensors, and plain data."""
 
     entries: list[Entry] = field(default_factory=list[Entry])
     tree: dict[str, Node] = field(default_factory=dict[str, Node])
-    """Extra state by path, tensors in it as numbers of entries."""
+    """Extra state by path, with tensors in it replaced by numbers of entries."""
     extra: dict[str, nn.Module | WrapperForm] = field(
         default_factory=dict[str, nn.Module | WrapperForm]
     )
-    """The modules that have extra state, and the forms of wrappers, by its path."""
+    """Modules with extra state, and the forms of wrapper tensors, by path."""
     twins: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
-    """Other tensors over the memory of an entry, by its path."""
+    """Other tensors that share the memory of an entry, by its path."""
     formless: dict[str, tuple[str, Entry]] = field(
         default_factory=dict[str, tuple[str, Entry]]
     )
-    """Why a tensor without a shape or values is none of the entries, by its path, and
-    what patterns are asked about in its place."""
+    """Why a tensor without a shape or values is not an entry, by its path.
+
+    With it comes what patterns are matched against in its place.
+    """
     is_partial: bool = False
-    """Whether a class said to skip fields."""
+    """Whether some class has skipped fields."""
 
     @property
     def wrappers(self) -> frozenset[str]:
@@ -76,13 +78,14 @@ def content_of(
 ) -> ModuleContent:
     """Return what the module at ``places`` stores; the tensors are the live ones.
 
-    ``encode=False`` leaves the values of extra state alone, ``is_left_out`` says at
-    which paths nothing is needed. Raises `RecordError` that names the tensors without
-    values or shape (lazy, on meta, nested) and extra state that is not data.
+    With ``encode=False`` the values of extra state are not encoded; ``is_left_out``
+    returns whether nothing is needed at a path. Raises `RecordError` that names tensors
+    without values or shape (lazy, on meta, nested) and extra state that is not plain
+    data.
     """
     content = ModuleContent()
     _add_tensors(content, places, ids or {})
-    # 5,000 modules pass here at every save, of few classes.
+    # This runs for 5,000 modules at every save, which are of few classes.
     classes: set[type[nn.Module]] = set(map(type, map(itemgetter(1), places)))
     usual = nn.Module.get_extra_state
     keeps_more = {cls for cls in classes if cls.get_extra_state is not usual}
@@ -106,10 +109,10 @@ def _add_tensors(
     transient_by_tensor: dict[int, Entry] = {}
     views = _Views()
     ties: dict[int, dict[str, None]] = {}
-    # 5,000 modules pass here at every save: one loop, and few calls in it.
+    # This runs for 5,000 modules at every save: a single loop, with few calls in it.
     for path, kind, tensor in named_tensors(places, content.extra):
         key = id(tensor)
-        # A tensor that is in torch's state dict at some of its paths only has two
+        # A tensor that is in torch's state dict at only some of its paths has two
         # entries, or it would be missing where transient ones are left out.
         alike_kinds = transient_by_tensor if kind == "transient" else by_tensor
         known_entry = alike_kinds.get(key)
@@ -146,7 +149,7 @@ def _add_tensors(
             continue
         content.entries.append(entry)
         alike_kinds[key] = entry
-        # Empty tensors may lie anywhere, and share nothing.
+        # Empty tensors may have any address, and share nothing.
         if address and 0 not in entry.shape:
             if is_shared:
                 views.add(address, entry)
@@ -157,9 +160,9 @@ def _add_tensors(
 
 
 def _ordinary_address(tensor: Tensor) -> int | None:
-    """Return where the values of an ordinary tensor begin; None or 0 if nowhere."""
+    """Return the address of an ordinary tensor's values; None or 0 if it has none."""
     try:
-        # By a method of its own, a subclass may say anything.
+        # A subclass may override the method and return anything.
         return tensor.data_ptr() if type(tensor) in ORDINARY else None
     except RuntimeError as error:
         raise_of_signal(error)
@@ -178,7 +181,7 @@ def _entry_of(path: str, kind: Kind, tensor: Tensor, param_id: ParamId | None) -
 
 
 def _set_parameter(entry: Entry, tensor: Tensor, ids: dict[int, ParamId]) -> None:
-    """Let an entry be that of a parameter, of which it has only met a buffer so far.
+    """Turn an entry into that of a parameter, of which only a buffer was found before.
 
     A module's buffers come before the parameters of its children.
     """
@@ -187,7 +190,7 @@ def _set_parameter(entry: Entry, tensor: Tensor, ids: dict[int, ParamId]) -> Non
 
 
 def _formless_entry(path: str, kind: Kind, tensor: object) -> Entry:
-    """Return what patterns are asked about: what is known of ``tensor``, no values."""
+    """Return what patterns are matched against: facts about ``tensor``, no values."""
     blank = torch.empty(0, dtype=torch.uint8)
     requires_grad = isinstance(tensor, Tensor) and tensor.requires_grad
     return Entry(path, kind, torch.uint8, (0,), blank, requires_grad=requires_grad)
@@ -204,8 +207,8 @@ def named_tensors(
 ) -> list[tuple[str, Kind, Tensor]]:
     """Return every parameter and buffer, a shared one at each of its paths.
 
-    Of one that wraps others these are returned, as buffers; ``forms`` gets what is said
-    of it.
+    The parts of a wrapper tensor are returned as buffers; its description goes into
+    ``forms``.
     """
     rows = held_tensors(places)
     has_wrappers = not ORDINARY.issuperset(map(type, map(itemgetter(2), rows)))
@@ -213,7 +216,7 @@ def named_tensors(
 
 
 def held_tensors(places: Places) -> list[tuple[str, Kind, Tensor]]:
-    """Return every parameter and buffer, one that wraps others as the module has it."""
+    """Return every parameter and buffer; wrapper tensors are not taken apart."""
     rows: list[tuple[str, Kind, Tensor]] = []
     for prefix, owner in places:
         if owner._parameters:
@@ -248,7 +251,7 @@ def _unwrapped_rows(
 
 
 def memory_format_of(tensor: Tensor) -> MemoryFormat | None:
-    """Return the order of dimensions in memory if it is none of torch's default."""
+    """Return the order of dimensions in memory if it is not one of torch's defaults."""
     if tensor.is_contiguous():
         return None
     if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
@@ -259,7 +262,7 @@ def memory_format_of(tensor: Tensor) -> MemoryFormat | None:
 
 
 def _without_form(tensor: object) -> str | None:
-    """Return why nothing can be said of a tensor's values, or None if something can."""
+    """Return why the values of a tensor are not available, or None if they are."""
     if not isinstance(tensor, Tensor):
         return (
             f"found {with_article(type(tensor).__name__)} among the parameters and "
@@ -272,18 +275,18 @@ def _without_form(tensor: object) -> str | None:
 
 
 class _Views:
-    """The entries at each address: many of them may begin at one, each another view."""
+    """The entries at each address; several may start there, as different views."""
 
     def __init__(self) -> None:
         self.first: dict[int, Entry] = {}
-        """The one that was met first, by address; most have no other."""
+        """The first entry found at each address; most have no other."""
         self._by_view: dict[_Key, list[Entry]] = {}
         self._indexed: set[int] = set()
 
     def alike(self, address: int, kind: Kind, tensor: Tensor) -> Entry | None:
-        """Return the entry that shows the same memory as ``tensor`` does, if any.
+        """Return the entry that is the same view of memory as ``tensor``, if any.
 
-        Not one of the two kinds if only the other is in torch's state dict.
+        A tensor in torch's state dict and one outside of it do not share an entry.
         """
         if address not in self._indexed:
             self._indexed.add(address)
@@ -295,23 +298,23 @@ class _Views:
         return None
 
     def add(self, address: int, entry: Entry) -> None:
-        """Remember one more entry at an address that has a first one."""
+        """Add a further entry at an address that already has one."""
         if isinstance(entry.source, Tensor):
             key = _view(address, entry.kind, entry.source)
             self._by_view.setdefault(key, []).append(entry)
 
 
 def _view(address: int, kind: Kind, tensor: Tensor) -> _Key:
-    """Return what two tensors that show one memory alike have in common."""
-    # The shape of a DTensor says nothing of the part that lies at the address.
+    """Return a key that is equal for tensors that view one memory in the same way."""
+    # The shape of a DTensor differs from that of its shard at the address.
     is_whole = type(tensor) in ORDINARY or not is_distributed(tensor)
     shape = (tensor.shape, tensor.stride()) if is_whole else ()
     return address, kind == "transient", tensor.dtype, shape
 
 
 def _leave_out(content: ModuleContent, places: Places) -> None:
-    """Drop what the decorated classes among the modules said to skip."""
-    # 5,000 modules pass here at every save, of few classes.
+    """Drop what the decorated classes among the modules skip."""
+    # This runs for 5,000 modules at every save, which are of few classes.
     classes = set(map(type, map(itemgetter(1), places)))
     skips = {cls: getattr(cls, "_burnish_skip", ()) for cls in classes}
     if not any(skips.values()):
@@ -356,7 +359,7 @@ def _check_form(
 
 
 class _Skips:
-    """Whether a path is a skipped field of some module, or stands inside one."""
+    """Whether a path is a skipped field of some module, or inside one."""
 
     def __init__(self, skipped: Iterable[tuple[str, Patterns]]) -> None:
         self._tests = [(prefix, matchers(patterns)) for prefix, patterns in skipped]

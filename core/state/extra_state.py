@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""What a module keeps beside parameters and buffers: torch's ``get_extra_state``."""
+"""State of a module besides parameters and buffers: torch's ``get_extra_state``."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
@@ -20,22 +20,22 @@ from ..modules.tree import WRAPPING, Places, wraps
 def check_state_dict(
     places: Places, is_left_out: Callable[[Entry | str], bool] | None = None
 ) -> None:
-    """Raise `RecordError` for a module that keeps tensors that only it knows of.
+    """Raise `RecordError` for a module with tensors that only its own methods save.
 
-    Classes and hooks that put more into a state dict (packed weights of quantized
-    layers, sums of a metric) would lose it here. Those that only rename, convert
-    or filter what they have do not. ``is_left_out`` says what is not to be saved.
+    Classes and hooks that add more to a state dict (packed weights of quantized layers,
+    sums of a metric) would lose it here. Those that only rename, convert or filter
+    entries do not. ``is_left_out`` returns whether a path is not to be saved.
     """
     known_tensors: _Known | None = None
     usual: set[type] = set()
     for prefix, owner in places:
-        # 5,000 modules pass here at every save.
+        # This runs for 5,000 modules at every save.
         if type(owner) in usual and not state_dict_hooks(owner):
             continue
         if _is_usual(type(owner)) and not state_dict_hooks(owner):
             usual.add(type(owner))
             continue
-        # Wrappers gather what is distributed, and have nothing of their own.
+        # Wrappers gather distributed tensors, and have no state of their own.
         if any(wraps(owner, name) for name in owner._modules):
             continue
         known_tensors = known_tensors or _Known(places)
@@ -79,12 +79,12 @@ def _is_usual(cls: type[nn.Module]) -> bool:
 
 
 def _state_dict_of(owner: nn.Module) -> Mapping[str, Any]:
-    """Return what ``owner`` and its hooks put into a state dict; nothing if they fail.
+    """Return what ``owner`` and its hooks add to a state dict; nothing if they fail.
 
-    Many overrides take no arguments.
+    Many overrides accept no arguments.
     """
     state: dict[str, Any] = {}
-    # By position, as torch calls it: a class of users may name the arguments otherwise.
+    # By position, as torch calls it: users' classes may name the arguments differently.
     state_dict_writer(owner)(state, "", True)
     if not state_dict_hooks(owner) and type(owner).state_dict is nn.Module.state_dict:
         return state
@@ -92,7 +92,7 @@ def _state_dict_of(owner: nn.Module) -> Mapping[str, Any]:
     for options in ({"keep_vars": True}, dict[str, bool]()):
         try:
             state_dict = write(**options)
-        except Exception as error:  # whoever refuses to write one has lost nothing here
+        except Exception as error:  # a class that refuses to write one loses nothing
             raise_of_signal(error)
             continue
         return {**state, **state_dict} if isinstance(state_dict, Mapping) else state
@@ -109,7 +109,7 @@ def _tensors(state: Mapping[Any, object], prefix: str) -> Iterator[tuple[str, Te
 
 
 class _Known:
-    """What a record has of the modules at ``places``, by path and by memory."""
+    """The content of a record of the modules at ``places``, by path and by memory."""
 
     def __init__(self, places: Places) -> None:
         self.paths: set[str] = set()
@@ -128,12 +128,12 @@ class _Known:
         self.storages.discard(0)
 
     def has(self, path: str, tensor: Tensor) -> bool:
-        """Return whether the record has it, or was told to leave it out."""
+        """Return whether the record contains it, or was told to leave it out."""
         if path in self.paths or id(tensor) in self.tensors:
             return True
         if storage_of(tensor) in self.storages:
             return True
-        # A wrapper's own names for what it wraps.
+        # A wrapper's own names for its content.
         short = ".".join(part for part in path.split(".") if part not in WRAPPING)
         return short in self.paths or any(
             path.startswith(prefix) and matches(patterns, path[len(prefix) :])

@@ -1,12 +1,13 @@
-"""Many paths as few: ``layers.{0...23}.weight`` for those of 24 layers."""
+"""Many paths shown as few: ``layers.{0...23}.weight`` for those of 24 layers."""
 
 from collections.abc import Iterable
 
 
 def group_paths(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return short names of ``paths`` and which of them each stands for, in order.
+    """Return short names of ``paths`` and the paths that each stands for, in order.
 
-    Paths that differ in their first number alone are one, if the numbers are a range.
+    Paths that differ only in their first number are grouped, if the numbers are a
+    range.
     """
     families: dict[tuple[str, str], list[str]] = {}
     for path in paths:

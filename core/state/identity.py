@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Who a parameter is: an ID that outlives its path, its device and its process."""
+"""IDs of parameters, which stay the same across paths, devices and processes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -23,18 +23,18 @@ from ..modules.tree import Places, places_of
 from .tensor_writes import assign
 
 IDS = "_burnish_ids"
-"""Where a module keeps the IDs of its own parameters, by name.
+"""The attribute of a module that holds the IDs of its own parameters, by name.
 
-An attribute of the module outlives what an attribute of the parameter does not:
-``deepcopy``, ``fully_shard``, ``load_state_dict(assign=True)``.
+Unlike an attribute of the parameter it survives ``deepcopy``, ``fully_shard`` and
+``load_state_dict(assign=True)``.
 """
 
 
 def named_params(module: nn.Module) -> Iterator[Param]:
-    """Yield each parameter once, where it is met first, with an ID that stays.
+    """Yield each parameter once, at its first path, with a permanent ID.
 
-    IDs are drawn when they are first asked for, and survive ``.to``, ``deepcopy``,
-    pickle, ``torch.compile``, ``fully_shard`` and ``load_state_dict(assign=True)``.
+    IDs are created on first use, and survive ``.to``, ``deepcopy``, pickle,
+    ``torch.compile``, ``fully_shard`` and ``load_state_dict(assign=True)``.
     """
     check_module(module, "named_params")
     places = places_of(module)
@@ -46,12 +46,12 @@ def named_params(module: nn.Module) -> Iterator[Param]:
 
 
 def map_params(module: nn.Module, fn: Callable[[Param], torch.Tensor | None]) -> None:
-    """Replace the values of each parameter by what ``fn`` returns; None keeps them.
+    """Replace the values of each parameter by the result of ``fn``; None keeps them.
 
     The new values may differ in dtype, device and shape. All are computed and checked
-    before the first is replaced. The parameter stays the same object, so ties, IDs and
-    the optimizer's references stay; what has not been tied shares no memory afterwards.
-    TypeError for anything else than a tensor that the parameter can hold.
+    before the first is replaced. The parameter remains the same object, so that ties,
+    IDs and the optimizer's references are kept; parameters that were not tied share no
+    memory afterwards. TypeError for anything but a tensor that the parameter can hold.
     """
     check_module(module, "map_params")
     mapped: list[tuple[Param, torch.Tensor]] = []
@@ -86,7 +86,7 @@ def _check_values(param: Param, values: object) -> None:
 def _copy_shared(
     module: nn.Module, mapped: list[tuple[Param, torch.Tensor]]
 ) -> list[tuple[Param, torch.Tensor]]:
-    """Return copies of values that would stand on another tensor's memory."""
+    """Return copies of values that would share another tensor's memory."""
     replaced = {id(param.tensor) for param, _ in mapped}
     storages = {
         storage_of(tensor)
@@ -103,9 +103,9 @@ def _copy_shared(
 
 
 def identify(places: Places) -> dict[int, ParamId]:
-    """Return the ID of each parameter by ``id(parameter)``; draw the missing ones.
+    """Return the ID of each parameter by ``id(parameter)``; create missing ones.
 
-    When two parameters have one ID, since a layer was cloned, the first keeps it.
+    If two parameters have the same ID, because a layer was cloned, the first keeps it.
     """
     ids: dict[int, ParamId | None] = {}
     used_ids: set[ParamId] = set()
@@ -129,7 +129,7 @@ def identify(places: Places) -> dict[int, ParamId]:
                 ids[key] = stored_id
                 used_ids.add(stored_id)
             else:
-                # All are drawn at the end: one call for random bytes costs less.
+                # All are created at the end, since one call for random bytes is faster.
                 ids[key] = None
                 pending.append((owner_ids, name, key))
     if pending:
@@ -138,10 +138,10 @@ def identify(places: Places) -> dict[int, ParamId]:
 
 
 def share_ids(places: Places, group: Any = None) -> None:
-    """Have the parameters of all processes of ``group`` the IDs of the first.
+    """Give the parameters of all processes of ``group`` the IDs of the first process.
 
-    Each process draws its own, and records of them would know no parameter of others.
-    Of other parameters than the first process has, IDs stay; saves refuse them.
+    Each process creates its own IDs, and records could not be matched across processes.
+    Parameters that the first process does not have keep their IDs; saves refuse them.
     """
     params = [
         (owner, name)
@@ -151,7 +151,7 @@ def share_ids(places: Places, group: Any = None) -> None:
     ]
     identify(places)
     ids = [owner.__dict__[IDS][name] for owner, name in params]
-    # After the first save all have the same, which eight bytes of each process tell.
+    # After the first save all have the same IDs, as eight bytes of each process show.
     message = xxhash.xxh3_64_digest("".join(ids).encode())
     if len(set(gathered(message, group=group))) == 1:
         return
@@ -166,11 +166,11 @@ def adopt(
 ) -> None:
     """Give parameters the IDs of a record, by ``id(parameter)``.
 
-    A parameter that is not among them and has one of these IDs will draw anew.
+    Other parameters that have one of these IDs will get a new one.
     """
     ids_before: list[tuple[nn.Module, dict[str, ParamId] | None]] = []
     transaction.undo_with(partial(_put_back, ids_before))
-    # Most loads give every parameter an ID, and need no set of them.
+    # Most loads set the IDs of all parameters, and need no set of them.
     adopted_ids: set[ParamId] | None = None
     for _, owner in places if adopted else ():
         before: dict[str, ParamId] | None = owner.__dict__.get(IDS)

@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""The parameters of a module that patterns pick."""
+"""The parameters of a module that patterns select."""
 
 from torch import nn
 
@@ -17,8 +17,8 @@ from .identity import identify
 def select_params(module: nn.Module, patterns: Patterns, verb: str) -> list[Param]:
     """Return the parameters that match at any of their paths, each once.
 
-    A predicate gets a `Param`, and may pick none; ValueError for a path or a pattern,
-    one of several too, that nothing matches.
+    A predicate is called with a `Param`, and may select none; ValueError for a path or
+    a pattern, even one of several, that matches nothing.
     """
     check_module(module, verb)
     places = places_of(module)
@@ -28,14 +28,14 @@ def select_params(module: nn.Module, patterns: Patterns, verb: str) -> list[Para
         if matches(patterns, param.path, param):
             selected.setdefault(id(param.tensor), param)
     paths = [param.path for param in params]
-    # Of several patterns a misspelt one would pass among the others.
+    # Among several patterns a misspelled one would go unnoticed.
     for pattern, _ in unmatched(patterns, paths):
         raise ValueError(_no_match(verb, pattern, params, places))
     return list(selected.values())
 
 
 def _at_every_path(places: Places) -> list[Param]:
-    """Return every parameter; a shared one at each of its paths, with the one ID."""
+    """Return every parameter; a shared one at each of its paths, with one ID."""
     ids = identify(places)
     return [
         Param(prefix + name, ids[id(parameter)], parameter)
@@ -47,7 +47,7 @@ def _at_every_path(places: Places) -> list[Param]:
 
 def _no_match(verb: str, pattern: str, params: list[Param], places: Places) -> str:
     paths = [param.path for param in params]
-    # One star stands for one name, and what is below a module has more.
+    # One star matches one name, and paths below a module have more.
     name = pattern.removesuffix(".*")
     if f"{name}." in {prefix for prefix, _ in places}:
         hint = f" {name} is a module: {verb}(net, '{name}.**')."

@@ -1,4 +1,4 @@
-"""Values into one tensor, whatever its layout, its device and its mode."""
+"""Writing of values into a tensor of any layout, device and mode."""
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from ...records.tensors.shares import own_share, share_of
 
 
 def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
-    """Let every one of ``tensors`` stand on the memory of ``values``."""
+    """Let all of ``tensors`` use the memory of ``values``."""
     for tensor in tensors:
         if tensor.is_inference() is not values.is_inference():
-            # Torch would make the tensor the other kind, which autograd refuses.
+            # Torch would turn the tensor into the other kind, which autograd refuses.
             with mode_of(tensor), no_grad():
                 values = values.clone()
         changes_dtype = tensor.dtype is not values.dtype
@@ -26,7 +26,7 @@ def assign(tensors: Iterable[Tensor], values: Tensor) -> None:
 
 
 def copy_into(tensor: Tensor, values: Tensor) -> None:
-    """Overwrite what ``tensor`` holds, whatever its layout and device."""
+    """Overwrite the values of ``tensor``, whatever its layout and device."""
     with _writing(tensor):
         if hasattr(tensor, "device_mesh"):
             _scatter_into(tensor, values)
@@ -55,9 +55,9 @@ def _writing(tensor: Tensor) -> Generator[None]:
 
 @contextmanager
 def mode_of(tensor: Tensor) -> Generator[None]:
-    """Be in inference mode or not, as the tensor was made.
+    """Enter or leave inference mode, as the tensor was created.
 
-    Leaving inference mode turns grad mode on, so that `no_grad` comes inside.
+    Leaving inference mode turns grad mode on, so `no_grad` is entered inside.
     """
     is_inference = tensor.is_inference()
     if torch.is_inference_mode_enabled() is is_inference:
@@ -70,16 +70,16 @@ def mode_of(tensor: Tensor) -> Generator[None]:
 def _is_constant(values: Tensor, dims: list[int]) -> bool:
     """Return whether the bits of ``values`` do not change along ``dims``.
 
-    Values would say that 0.0 is -0.0, and torch compares none of some dtypes.
+    By value 0.0 would equal -0.0, and torch cannot compare values of some dtypes.
     """
     constants = (values.narrow(dim, 0, 1).expand_as(values) for dim in dims)
     return all(same_bits(values, constant) for constant in constants)
 
 
 def _scatter_into(tensor: Any, values: Tensor) -> None:
-    """Keep this process's share of ``values``, which every process has whole.
+    """Keep this process's share of ``values``, which every process has as a whole.
 
-    Values that are spread as the tensor is are shares already.
+    Values that are distributed like the tensor are shares already.
     """
     if hasattr(values, "device_mesh"):
         tensor.to_local().copy_(own_share(values))

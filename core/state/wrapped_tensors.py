@@ -1,4 +1,4 @@
-"""Tensors of a module that wrap others: their forms compared, and new ones made."""
+"""Wrapper tensors of a module: comparison of their forms, and creation of new ones."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,14 +19,14 @@ from ..modules.tree import Places
 
 
 class WrapperForm:
-    """The form of one wrapper in a module, which is stored as extra state is."""
+    """The form of one wrapper in a module, which is stored as extra state."""
 
     def __init__(self, tensor: Tensor, path: str) -> None:
-        """Tell of ``tensor``, which stands at ``path``."""
+        """Describe ``tensor``, which is at ``path``."""
         self._tensor, self._path = tensor, path
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the form as plain data; `RecordError` for what is none."""
+        """Return the form as plain data; `RecordError` if it is not plain data."""
         return form_of(self._tensor, self._path)
 
     def set_extra_state(self, state: object) -> None:
@@ -34,9 +34,9 @@ class WrapperForm:
 
 
 def form_problems(extra: Mapping[str, object], record: Entries) -> list[str]:
-    """Return where a record and a module have tensors of different forms.
+    """Return the paths at which a record and a module have different forms.
 
-    ``extra`` is what has extra state in the module, by path.
+    ``extra`` are the objects with extra state in the module, by path.
     """
     problems: list[str] = []
     for path, form in StoredWrappers(record).forms.items():
@@ -58,10 +58,10 @@ def form_problems(extra: Mapping[str, object], record: Entries) -> list[str]:
 
 
 def make_wrappers(places: Places, record: Entries) -> None:
-    """Put wrappers of allowed classes where a new module has plain parameters.
+    """Create wrappers of allowed classes where a new module has plain parameters.
 
-    They are made of zeros, which the record then fills. Raises
-    `RecordMismatchError` for what the class does not take.
+    They are created from zeros, which the record then fills. Raises
+    `RecordMismatchError` for values that the class does not accept.
     """
     owners: dict[str, nn.Module] = dict(places)
     wrappers = StoredWrappers(record)
@@ -85,5 +85,5 @@ def make_wrappers(places: Places, record: Entries) -> None:
 
 
 def _blank(entry: Entry, device: torch.device) -> Tensor:
-    # A class may look at the values that it is given, before the record's are there.
+    # A class may look at the values it is given, before those of the record are there.
     return torch.zeros(entry.shape, dtype=entry.dtype, device=device)

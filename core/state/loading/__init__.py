@@ -1,1 +1,1 @@
-"""A record into a module: planned, checked, and all or nothing."""
+"""Loading a record into a module: planned, checked, and all or nothing."""

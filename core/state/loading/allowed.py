@@ -1,4 +1,4 @@
-"""Which differences between a record and a module are allowed."""
+"""The differences between a record and a module that are allowed."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ....records.entries.select import selected
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Which differences between a record and a module are not an error."""
+    """The differences between a record and a module that are not an error."""
 
     strict: bool = True
     missing: Patterns | None = None
@@ -19,18 +19,18 @@ class Allowed:
     is_empty_allowed: bool = False
     """Whether a record may fill nothing at all."""
     absent: frozenset[str] = frozenset()
-    """Paths of what who wrote or opened the record left out, or does not know.
+    """Paths that the record's writer or reader left out, or that are unknown.
 
-    A ``*`` in one stands for any number: layers of a stack that rules take apart.
+    A ``*`` matches any number: layers of a stack that rules split up.
     """
     arguments: frozenset[str] = frozenset()
-    """Arguments of the module that its reader passed, whatever is stored."""
+    """Arguments of the module passed by its reader, which override stored ones."""
 
     wrappers: Container[str] = ()
     """Paths of tensors that wrap others, in the record or in the module."""
 
     def allows_missing(self, item: Entry | str) -> bool:
-        """Return whether the record need not have ``item``."""
+        """Return whether the record may lack ``item``."""
         if not self.strict or self._matches(self.missing, item):
             return True
         path = item if isinstance(item, str) else item.path
@@ -39,7 +39,7 @@ class Allowed:
         )
 
     def allows_unexpected(self, item: Entry | str) -> bool:
-        """Return whether the module need not have ``item``."""
+        """Return whether the module may lack ``item``."""
         return not self.strict or self._matches(self.unexpected, item)
 
     def _matches(self, patterns: Patterns | None, item: Entry | str) -> bool:
@@ -49,6 +49,6 @@ class Allowed:
 def left_out_by_reader(
     reading: Reading, wrappers: Container[str] = ()
 ) -> Callable[[Entry | str], bool]:
-    """Return what tells whether the reader of a file asked not to have an item."""
+    """Return a test of whether the reader of a file excluded an item."""
     only, exclude = reading.only, reading.exclude
     return lambda item: not selected(item, only, exclude, wrappers)

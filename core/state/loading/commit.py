@@ -1,7 +1,7 @@
-"""Values into the tensors of a module: all of them, or none.
+"""Writing of values into the tensors of a module: all of them, or none.
 
-Until the first is written they wait in less memory than tensors take: one of a few
-bytes takes over a kilobyte.
+Until the first is written, values are held in compact form: a tensor of a few bytes
+takes over a kilobyte.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -24,14 +24,14 @@ from ..tensor_writes import assign, copy_into
 from ..uninitialized.build import UnfilledBuild
 
 MOST_STAGED = 1 << 10
-"""Bytes of values that take less memory as a copy than as a tensor."""
+"""Maximal size of values that take less memory as a copy than as a tensor, in bytes."""
 _ALIGN = 16
-"""Bytes of the widest dtype."""
+"""Size of the widest dtype, in bytes."""
 
 
 @dataclass(slots=True, eq=False)
 class MappedValues:
-    """Values that were checked in a map of their file, and are read there again."""
+    """Values that were verified in a map of their file, and are read there again."""
 
     payload: LazyPayload
     source: Source
@@ -39,7 +39,7 @@ class MappedValues:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the values."""
+        """The shape and dtype of the values."""
         return self.payload.dtype
 
     def tensor(self) -> Tensor:
@@ -50,7 +50,7 @@ class MappedValues:
 
 @dataclass(slots=True, eq=False)
 class StagedValues:
-    """A copy of values, among those of others in one memory."""
+    """A copy of values, among others in one block of memory."""
 
     room: bytearray
     offset: int
@@ -58,7 +58,7 @@ class StagedValues:
     shape: tuple[int, ...]
 
     def tensor(self) -> Tensor:
-        """Return the values, in the memory of the room."""
+        """Return the values, in the memory of the block."""
         count = torch.Size(self.shape).numel()
         values = torch.frombuffer(
             self.room, dtype=self.dtype, count=count, offset=self.offset
@@ -67,26 +67,26 @@ class StagedValues:
 
 
 Values: TypeAlias = Tensor | MappedValues | StagedValues
-"""What a tensor gets, and ``tensor()`` of what is held in another form."""
+"""The value for a tensor, or an object whose ``tensor()`` returns it."""
 
 
 def tensor_of_values(values: Values) -> Tensor:
-    """Return the tensor that ``values`` are, or were."""
+    """Return ``values`` as a tensor."""
     return values if isinstance(values, Tensor) else values.tensor()
 
 
 class HeldValues:
-    """Holds the values of one load, each as what takes the least memory."""
+    """Holds the values of one load, each in the form that takes the least memory."""
 
     def __init__(self, maps: Maps) -> None:
         self._maps = maps
         self._room = bytearray()
 
     def hold(self, values: Tensor, payload: object) -> Values:
-        """Return what gives ``values`` back, which were read by ``payload`` if any.
+        """Return a holder of ``values``, which were read by ``payload`` if it is given.
 
-        The tensor itself where nothing takes less. The copy of values that are held
-        must be one that cannot fail.
+        It is the tensor itself if nothing takes less memory. Copying held values to
+        their target must be a copy that cannot fail.
         """
         if not values.nbytes or values.device.type != "cpu":
             return values
@@ -108,7 +108,7 @@ class HeldValues:
 
 
 Filling: TypeAlias = tuple[list[Tensor], Values]
-"""Tensors over one memory, and the values that they get."""
+"""Tensors that share memory, and their new values."""
 
 
 def copy_all(
@@ -119,9 +119,10 @@ def copy_all(
 ) -> None:
     """Copy values into the memory of their tensors, as a part of ``transaction``.
 
-    What may fail is copied at once, as are the fillings that ``early`` numbers, at
-    whose values somebody will look; all other copies cannot fail and come last. A
-    tensor whose dtype is to change gets new memory, and stays the same object.
+    Copies that may fail are made immediately, as are the fillings with numbers in
+    ``early``, whose values other code will look at; all other copies cannot fail and
+    come last. A tensor whose dtype changes gets new memory, and remains the same
+    object.
     """
     settle_snapshots()
     sure: list[Filling] = []
@@ -141,12 +142,12 @@ class _SureCopies:
         self._fillings = fillings
 
     def make(self) -> None:
-        """Copy all; a second time gives the same."""
+        """Copy all values; repeating it gives the same result."""
         _copy_ordinary(self._fillings)
 
     def undo(self) -> Undo:
-        """Return what puts back the values of now, of which this keeps a copy."""
-        # In main memory: a device may have no room for its parameters twice.
+        """Return what restores the present values, of which this makes a copy."""
+        # In main memory, since a device may have no room for its parameters twice.
         old_values: list[Filling] = [
             (tensors, tensors[0].detach().to("cpu", copy=True))
             for tensors, _ in self._fillings
@@ -157,7 +158,7 @@ class _SureCopies:
 def _copy_ordinary(fillings: Iterable[Filling]) -> None:
     """Copy values for which `cannot_fail` holds."""
     is_inference = torch.is_inference_mode_enabled()
-    # Thousands pass here: what a single copy would set up is set up once.
+    # This runs for thousands of tensors, so the setup of a copy is shared.
     with no_grad():
         for tensors, held_values in fillings:
             values = tensor_of_values(held_values)
@@ -168,10 +169,10 @@ def _copy_ordinary(fillings: Iterable[Filling]) -> None:
 
 
 def cannot_fail(tensors: list[Tensor], values: Values) -> bool:
-    """Return whether the copy is one of plain memory of one dtype, shape and device."""
+    """Return whether a copy is of plain memory of one dtype, shape and device."""
     tensor = tensors[0]
     if not isinstance(values, Tensor):
-        # It was asked before they were held.
+        # This was checked before they were held.
         return True
     return (
         type(tensor) in (Tensor, torch.nn.Parameter)
@@ -186,17 +187,17 @@ def cannot_fail(tensors: list[Tensor], values: Values) -> bool:
 
 def _fill(tensors: list[Tensor], values: Tensor) -> None:
     if tensors[0].shape != values.shape:
-        # The values may be a file's own memory, and the module's is written.
+        # The values may be in a file's memory, while the module's is written.
         assign(tensors, values.clone())
         return
-    # Views of the memory get the values too, when the tensor leaves it.
+    # Views of the memory get the values too, if the tensor moves away from it.
     copy_into(tensors[0], values)
     if tensors[0].dtype is not values.dtype:
         assign(tensors, values)
 
 
 def _undo_of(tensors: list[Tensor]) -> Undo:
-    """Return what gives ``tensors`` back what they hold before values come."""
+    """Return what restores the values that ``tensors`` hold before the load."""
     old_values = tensors[0].detach().clone()
     memories = [tensor.data for tensor in tensors]
     grads = [tensor.grad if tensor.is_leaf else None for tensor in tensors]
@@ -212,16 +213,16 @@ def _undo_of(tensors: list[Tensor]) -> Undo:
 
 
 def assign_all(fillings: Iterable[Filling], build: UnfilledBuild | None) -> list[int]:
-    """Make the values the memory of their tensors, without a copy where that is safe.
+    """Let tensors adopt the memory of their values where that is safe.
 
-    It is for parameters of ``build`` on whose memory nobody else stands. Into all other
-    memory the values are copied, since a view in a plain list, an array of numpy or
-    another process may see it. Return the numbers of the fillings whose dtype changed,
-    so that their views could not come along: they keep the old memory.
+    It is safe for parameters that ``build`` created and whose memory is not shared.
+    Values are copied into all other memory, since a view in a plain list, a numpy array
+    or another process may see it. Returns the numbers of the fillings whose dtype
+    changed, so that their views could not follow: they keep the old memory.
     """
     left_behind: list[int] = []
     ordinary: list[Filling] = []
-    # Thousands pass here: what a single copy would set up is set up once.
+    # This runs for thousands of tensors, so the setup of a copy is shared.
     with no_grad():
         for i, (tensors, held_values) in enumerate(fillings):
             values = tensor_of_values(held_values)
@@ -245,5 +246,5 @@ def assign_all(fillings: Iterable[Filling], build: UnfilledBuild | None) -> list
 
 
 def is_shown(tensors: list[Tensor]) -> bool:
-    """Return whether other tensors than these stand on their memory."""
+    """Return whether other tensors than these share their memory."""
     return n_tensors_on(tensors[0]) > len(tensors)

@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # Torch's way to fill one module has no public name.
-"""Which stored values fit which tensors, and how they become them."""
+"""Checks whether stored values fit tensors, and their conversion."""
 
 import copy
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ...modules.tree import Places
 
 
 def misfit(stored_entry: Entry, target: Entry, dtype: torch.dtype) -> str | None:
-    """Return what keeps ``stored_entry`` from being loaded into ``target``, or None."""
+    """Return why ``stored_entry`` cannot be loaded into ``target``, or None."""
     if stored_entry.shape != target.shape:
         return f"found shape {stored_entry.shape}, expected {target.shape}"
     return misfit_of_dtype(stored_entry.dtype, dtype)
@@ -25,7 +25,7 @@ def misfit(stored_entry: Entry, target: Entry, dtype: torch.dtype) -> str | None
 def convert_values(
     tensor: torch.Tensor, entry: Entry, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Return ``tensor`` at ``dtype``; itself if it has it already.
+    """Return ``tensor`` converted to ``dtype``; itself if it has it already.
 
     Raises `PrecisionError` for a value that ``dtype`` cannot hold.
     """
@@ -37,17 +37,17 @@ def convert_values(
 
 
 class Resizing:
-    """Asks the classes of modules, observers for example, how buffers may be shaped."""
+    """Asks the classes of modules, such as observers, which shapes buffers may have."""
 
     def __init__(self, places: Places, stored_entries: Mapping[str, Entry]) -> None:
         self._places, self._stored = places, stored_entries
         self._results: dict[str, Mapping[str, Tensor | None]] = {}
 
     def allows(self, target: Entry, stored_entry: Entry) -> bool:
-        """Return whether the buffer ``target`` takes the shape of ``stored_entry``.
+        """Return whether the buffer ``target`` accepts the shape of ``stored_entry``.
 
         A quantizer that has seen no data has empty ranges, and torch fills it all the
-        same, since its class says how. It is tried on a copy.
+        same, since its class allows it. This is tried on a copy.
         """
         if target.kind != "buffer" or target.ties:
             return False
@@ -59,11 +59,11 @@ class Resizing:
     def _filled_buffers(self, prefix: str, name: str) -> Mapping[str, Tensor | None]:
         """Return the buffers of a filled copy of the module that has ``name``."""
         if prefix not in self._results:
-            # A wrapper stands at the path of what it wraps.
+            # A wrapper is at the path of the module it wraps.
             owners = (owner for path, owner in self._places if path == prefix)
             owner = next((o for o in owners if name in o._buffers), None)
             if owner is None:
-                # A tensor inside a wrapper, which only its class could resize.
+                # A tensor inside a wrapper tensor, which only its class could resize.
                 return {}
             self._results[prefix] = self._fill_copy(owner, prefix)
         return self._results[prefix]
@@ -81,7 +81,7 @@ class Resizing:
             values = {n: e.tensor().detach().clone() for n, e in entries.items()}
             version = {"version": state_dict_version(owner)}
             state_dict_reader(trial)(values, "", version, True, [], [], errors)
-        except Exception as error:  # whoever refuses to fill it takes no other shape
+        except Exception as error:  # a class that refuses it accepts no other shape
             raise_of_signal(error)
             return {}
         return {} if errors else trial._buffers

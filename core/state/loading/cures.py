@@ -1,4 +1,4 @@
-"""What to do about a record that does not fit, by the kind of problem."""
+"""Advice for a record that does not fit, by the kind of problem."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -7,10 +7,10 @@ from ....records.entries.entries import Entries, library_part
 UNCHANGED = "The module is unchanged."
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""The shape of the tensor of each name."""
+"""The shape of each tensor by name."""
 
 _MOST = 16
-"""Places at which a set of names is looked for."""
+"""Maximal number of paths at which a set of names is searched for."""
 
 
 def cure_of(
@@ -23,7 +23,7 @@ def cure_of(
     *,
     is_matched: bool,
 ) -> str:
-    """Return what to do about a record that has tensors of ``stored_shapes``.
+    """Return advice for a record that has tensors of ``stored_shapes``.
 
     The module has those of ``expected_shapes``; at the paths ``misfits`` they do not
     fit, and ``missing`` and ``unexpected`` are those of one side alone; with
@@ -41,7 +41,7 @@ def cure_of(
 
 
 def cure_of_typed(record: Entries) -> str:
-    """Return what to do with a record that is none of a module."""
+    """Return advice for a record that is not of a module."""
     if record.type_name.endswith("OptimizerRecord"):
         return "It belongs to an optimizer: optimizer.load_record(file)."
     return f"Load it with the class that declares them: {record.type_name}.load(file)."
@@ -65,7 +65,7 @@ def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
 
 
 def _of_place(stored_shapes: Shapes, expected_shapes: Shapes) -> str | None:
-    """Return the cure if one side is a part of the other."""
+    """Return the advice if one side is a part of the other."""
     if place := _place(expected_shapes, stored_shapes):
         return (
             f"Every name of the module is in the record below {place!r}: load it from "
@@ -123,9 +123,9 @@ def _patterns(names: Sequence[str], other_names: Collection[str]) -> list[str]:
 
 
 def _place(part_shapes: Shapes, whole_shapes: Shapes) -> str | None:
-    """Return the path below which ``whole_shapes`` has every name of ``part_shapes``.
+    """Return the path below which ``whole_shapes`` has all names of ``part_shapes``.
 
-    Of several the first with the same shapes.
+    Of several the first whose shapes agree.
     """
     if not part_shapes or len(part_shapes) > len(whole_shapes):
         return None
@@ -148,7 +148,7 @@ def _place(part_shapes: Shapes, whole_shapes: Shapes) -> str | None:
 def _renaming(
     old_names: Sequence[str], new_names: Sequence[str]
 ) -> tuple[str, str] | None:
-    """Return the beginning of all old names, and what turns them into the new ones."""
+    """Return the common prefix of old names, and the one that replaces it."""
     if not old_names or len(old_names) != len(new_names):
         return None
     expected_names, first_name = set(new_names), min(old_names)
@@ -164,7 +164,7 @@ def _renaming(
 
 
 def _heads(a: list[str], b: list[str]) -> tuple[str, str]:
-    """Return both paths without the parts that they end with alike."""
+    """Return both paths without their common ending."""
     while a and b and a[-1] == b[-1]:
         a, b = a[:-1], b[:-1]
     return ".".join(a), ".".join(b)
@@ -176,7 +176,7 @@ def _replace_head(path: str, old_head: str, new_head: str) -> str:
 
 
 def cure_of_replaced(replaced: Sequence[str]) -> str:
-    """Return what to do about parts that were ``replaced`` in the stored module."""
+    """Return advice for parts that were ``replaced`` in the stored module."""
     more = f"; and {len(replaced) - 4} more" if len(replaced) > 4 else ""
     return (
         "The stored module was changed after its constructor: "
@@ -190,10 +190,10 @@ IGNORE = (
     "If the difference is meant: load_record, from_record and open_record take "
     'hyperparameters="ignore".'
 )
-"""What to do about hyperparameters that differ."""
+"""Advice for hyperparameters that differ."""
 
 RESIZED = (
     "A buffer whose shape changes in training takes the stored shape if its class "
     "sets that in _load_from_state_dict, before torch's own copies the values."
 )
-"""What to do about a buffer that no arguments of the constructor give its shape."""
+"""Advice for a buffer whose shape no constructor argument determines."""

@@ -1,4 +1,4 @@
-"""Entries whose values are computed from those of others, when they are read."""
+"""Entries whose values are computed from other entries, when they are read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from ....records.tensors.memory import values_of
 
 
 def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Entry:
-    """Return an entry whose values ``compute`` gives; now only its form is found."""
+    """Return an entry whose values ``compute`` returns; now only its shape is found."""
     first_entry = entries[0]
     if any(entry.dtype != first_entry.dtype for entry in entries):
         dtypes = ", ".join(f"{e.path}: {e.dtype}" for e in entries)
@@ -37,7 +37,7 @@ def derive(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> E
 
 
 def _form(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Tensor:
-    """Return a tensor of the shape and dtype that ``compute`` gives."""
+    """Return a tensor of the shape and dtype of the result of ``compute``."""
     blanks = [torch.empty(e.shape, dtype=e.dtype, device="meta") for e in entries]
     try:
         return _computed(entries, compute, blanks)
@@ -49,7 +49,7 @@ def _form(entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]) -> Te
             raise RecordError(message) from error.__cause__
         if not has_values:
             raise
-    # A function of the user's may look at values, which the blanks lack.
+    # A user's function may look at values, which meta tensors do not have.
     return Derived(entries, compute).load()
 
 
@@ -58,11 +58,11 @@ def _computed(
     compute: Callable[[list[Tensor]], Tensor],
     tensors: list[Tensor],
 ) -> Tensor:
-    """Return what ``compute`` gives. RecordError if it raises, or gives no tensor."""
+    """Return the result of ``compute``. RecordError if it fails, or is not a tensor."""
     subject = f"{', '.join(e.path for e in entries)}: the function of a rule"
     try:
         values: Any = compute(tensors)
-    except Exception as error:  # users' code
+    except Exception as error:  # code of users
         raise_of_signal(error)
         problem = f"{type(error).__name__}: {error}"
         raise RecordError(f"{subject} raised {problem}") from error
@@ -81,7 +81,7 @@ class Derived:
 
     @property
     def is_live(self) -> bool:
-        """Whether the values are computed from tensors that somebody has."""
+        """Whether the values are computed from live tensors."""
         return any(entry.is_live for entry in self.entries)
 
     def load(self, maps: Maps | None = None) -> Tensor:
@@ -94,13 +94,13 @@ class Derived:
         tensors = [values_of(e.tensor(), e.path).detach() for e in self.entries]
         if isinstance(self.compute, Rearrangement):
             return tensors
-        # A function of the user's may work in place, and the memory is that of the
-        # record, or of a living module.
+        # A user's function may work in place, and this memory belongs to the record, or
+        # to a live module.
         return [tensor.clone() for tensor in tensors]
 
 
 def source_entries(entry: Entry) -> list[Entry]:
-    """Return each entry that ``entry`` is computed from, in order; itself if none."""
+    """Return the entries that ``entry`` is computed from, in order; itself if none."""
     if not isinstance(entry.source, Derived):
         return [entry]
     leaves = [leaf for part in entry.source.entries for leaf in source_entries(part)]
@@ -108,7 +108,7 @@ def source_entries(entry: Entry) -> list[Entry]:
 
 
 def is_rearranged(entry: Entry) -> bool:
-    """Return whether each element is one of the leaves', wherever it comes from."""
+    """Return whether every element is an element of the leaves."""
     source = entry.source
     if not isinstance(source, Derived):
         return True
@@ -118,7 +118,7 @@ def is_rearranged(entry: Entry) -> bool:
 
 
 def rearranged(entry: Entry, read: Callable[[Entry], Tensor]) -> Tensor:
-    """Return what ``entry`` would be if ``read`` gave its leaves, as a view or anew."""
+    """Return the value of ``entry`` if ``read`` returned its leaves."""
     source = entry.source
     if not isinstance(source, Derived):
         return read(entry)
@@ -128,8 +128,8 @@ def rearranged(entry: Entry, read: Callable[[Entry], Tensor]) -> Tensor:
 class Rearrangement:
     """A computation that moves elements and changes none.
 
-    What an optimizer keeps for each element of the tensors, it may move alike. Its
-    ``repr`` says which computation it is, in every process.
+    The elementwise state of an optimizer may be moved in the same way. Its ``repr``
+    identifies the computation, in every process.
     """
 
     __slots__ = ()
@@ -144,41 +144,41 @@ class Cut(Rearrangement):
     size: int
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
-        """Return it as a view or anew."""
+        """Return it, as a view or a new tensor."""
         return tensors[0].narrow(self.dim, self.start, self.size)
 
 
 @dataclass(frozen=True, slots=True)
 class Joined(Rearrangement):
-    """Several after each other along one dimension."""
+    """Several concatenated along one dimension."""
 
     dim: int
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
-        """Return it as a view or anew."""
+        """Return it, as a view or a new tensor."""
         return torch.cat(tensors, self.dim)
 
 
 @dataclass(frozen=True, slots=True)
 class StackedTensors(Rearrangement):
-    """Several along a new dimension."""
+    """Several stacked along a new dimension."""
 
     dim: int
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
-        """Return it as a view or anew."""
+        """Return it, as a view or a new tensor."""
         return torch.stack(tensors, self.dim)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken(Rearrangement):
-    """One of a stack."""
+    """One element of a stack."""
 
     dim: int
     number: int
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
-        """Return it as a view or anew."""
+        """Return it, as a view or a new tensor."""
         return tensors[0].select(self.dim, self.number)
 
 
@@ -190,17 +190,17 @@ class Turned(Rearrangement):
     second: int
 
     def __call__(self, tensors: list[Tensor]) -> Tensor:
-        """Return it as a view or anew."""
+        """Return it, as a view or a new tensor."""
         return tensors[0].transpose(self.first, self.second)
 
 
 def _derived_id(
     entries: list[Entry], compute: Callable[[list[Tensor]], Tensor]
 ) -> ParamId | None:
-    """Return an ID that every load of the same record gives; None to draw one.
+    """Return an ID that is the same at every load of the record; None for a new one.
 
-    It is none of the old ones: the state of an optimizer under those has the form of
-    the old tensors.
+    It differs from the old IDs: optimizer state under those has the shape of the old
+    tensors.
     """
     ids = [entry.id for entry in entries if entry.id is not None]
     if len(ids) < len(entries) or not isinstance(compute, Rearrangement):

@@ -27,8 +27,8 @@ def read_fillings(
 ) -> list[Filling]:
     """Read, verify and convert all values before anything is changed.
 
-    ``maps`` are those of this load, and no other has read from them. With ``is_kept``
-    the values become somebody's memory, and are nobody else's.
+    ``maps`` belong to this load, and no other has read from them. With ``is_kept`` the
+    values become the memory of tensors, and are not shared.
     """
     spans = fillable_spans(step.target for step in plan.steps)
     _check_readable(record)
@@ -36,14 +36,14 @@ def read_fillings(
     check_gaps(record, maps)
     live = [step.stored.is_live for step in plan.steps]
     if plan.report.verified in ("touched", "all"):
-        # A tensor that somebody has may be another by now than the one that was read.
+        # A live tensor may have changed since it was read.
         plan.report.verified = "live" if any(live) else "all"
-    # What files hold is in no memory that the load writes.
+    # The memory of files is not written by a load.
     may_overlap = any(live) and not is_kept
     targets = Memory(t for step in plan.steps if may_overlap for t in step.tensors)
     reader = _Reader(plan, record, maps, targets, is_kept=is_kept)
     with no_grad():
-        # Not by `map`, which takes a StopIteration of a progress for its end.
+        # Not by `map`, which would take a StopIteration of a progress call for its end.
         fillings = [
             reader.filling_of(step, is_live)
             for step, is_live in zip(plan.steps, live, strict=True)
@@ -52,7 +52,7 @@ def read_fillings(
 
 
 class _Reader:
-    """Reads each entry once, and tells how far that has come."""
+    """Reads each entry once, and reports progress."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class _Reader:
             if values is stored_values and (step.is_repeated or is_live):
                 values = values.detach().clone()
         if is_live and self._targets.overlaps(values):
-            # It would be overwritten before its turn, or while it is copied.
+            # It would be overwritten before it is read, or while it is copied.
             values = values.clone()
         if is_kept or is_live or not cannot_fail(step.tensors, values):
             return step.tensors, values
@@ -97,7 +97,7 @@ class _Reader:
         return step.tensors, self._held_values.hold(values, payload)
 
     def _values_of(self, step: LoadStep, is_live: bool) -> Tensor:
-        """Return what is stored for a step."""
+        """Return the stored values of a step."""
         entry = step.stored
         values = self._read.get(id(entry)) if step.is_repeated else None
         if values is None:
@@ -117,9 +117,9 @@ class _Reader:
         return values
 
     def _share_of(self, step: LoadStep, is_live: bool) -> Filling | None:
-        """Return what this process has of a DTensor, and its values; None if unknown.
+        """Return this process's part of a DTensor, and its values; None if unknown.
 
-        Of a folder, nothing else is read.
+        Nothing else is read from a folder.
         """
         entry, tensor = step.stored, step.tensors[0]
         rectangle = rectangle_of(tensor, step.target.path)
@@ -128,7 +128,7 @@ class _Reader:
         if not is_live:
             values = rectangle_values(entry, rectangle, self._maps)
         elif is_alike(entry.read(self._maps), tensor):
-            # Somebody has asked for this process's share of it before.
+            # The entry was already reduced to this process's share.
             values = own_share(entry.read(self._maps).detach())
         else:
             return None
@@ -152,15 +152,15 @@ class _Reader:
 
 
 def _sizes(plan: LoadPlan) -> Iterator[int]:
-    """Yield how long each entry is, each once."""
+    """Yield the size of each entry, each once."""
     entries = {id(step.stored): step.stored for step in plan.steps}
     yield from (entry.nbytes for entry in entries.values() if _is_read(entry))
 
 
 def _is_read(entry: Entry) -> bool:
-    """Return whether a load reads the values, and no other has told of that.
+    """Return whether a load reads the values, and progress was not reported before.
 
-    Files of torch are mapped by torch, so that their tensors are live from the start.
+    Torch maps its own files, so that their tensors are live from the start.
     """
     return entry.touched is None or not entry.is_stored
 
@@ -176,7 +176,7 @@ def _check_readable(record: Entries) -> None:
 
 
 def _paths(targets: Sequence[Entry], numbers: Sequence[int]) -> str:
-    """Return the paths of some targets, the first few of them."""
+    """Return the paths of the first few targets."""
     names = [targets[i].path for i in numbers[:_MOST_PATHS]]
     return ", ".join([*names, "..."] if len(numbers) > _MOST_PATHS else names)
 
@@ -187,10 +187,10 @@ _MOST_PATHS = 5
 def _without_overwritten(
     plan: LoadPlan, fillings: list[Filling], spans: Spans, record: Entries
 ) -> list[Filling]:
-    """Refuse values that cannot all be in memory that their targets share.
+    """Refuse values that cannot all be stored in memory that their targets share.
 
-    Those that may give way to the others are exchanged for what will be there, so that
-    the order in which the targets are filled does not matter.
+    Those that may be overwritten are replaced by the final content, so that the order
+    in which the targets are filled does not matter.
     """
     overwritten = find_overwritten(plan.steps, fillings, spans)
     if not overwritten:

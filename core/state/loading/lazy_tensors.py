@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Lazy tensors, which take the shape of what they are filled with."""
+"""Lazy tensors, which take the shape of the values loaded into them."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,22 +19,22 @@ from ...modules.tree import Places
 from .loading_code import own_loading_code
 
 _LAZY: Any = nn.parameter.UninitializedTensorMixin  # type: ignore[attr-defined, unused-ignore]  # pyright: ignore[reportAttributeAccessIssue]  # stubs lack it
-"""What all lazy tensors derive from; to ask `is_lazy` takes three times as long."""
+"""The base class of lazy tensors; `is_lazy` takes three times as long."""
 
 _Lazy: TypeAlias = dict[str, tuple[Any, Entry]]
-"""By name, the lazy tensors of one module, and the entries that give them a shape."""
+"""The lazy tensors of one module by name, and the entries with their shapes."""
 
 
 def materialize_lazy(places: Places, record: Entries, transaction: Transaction) -> None:
-    """Give lazy tensors that ``record`` has its shapes, as torch does when it loads.
+    """Give the lazy tensors in ``record`` their shapes, as torch does on loading.
 
-    They are lazy again if the transaction fails. A lazy module of torch forgets that it
-    is one when it is called first. A class with loading code of its own notes there
+    They become lazy again if the transaction fails. A lazy module of torch stops being
+    one when it is first called. A class with loading code of its own records there
     which shapes it was given, so that code runs.
     """
     entries_by_path: Mapping[str, Entry] | None = None
     for prefix, owner in places:
-        # 5,000 modules pass here at every load.
+        # This runs for 5,000 modules at every load.
         lazy_names = [
             name
             for group in (owner._parameters, owner._buffers)
@@ -77,9 +77,9 @@ def _materialize(
 
 
 def _load_shapes(owner: nn.Module, lazy: _Lazy) -> None:
-    """Let ``owner`` take the lazy part of a state dict, of which only shapes are right.
+    """Let ``owner`` load the lazy part of a state dict, in which only shapes are right.
 
-    The values are filled by those of the record, as all others.
+    The values are set from the record later, like all others.
     """
     state_dict = {
         name: torch.zeros((), dtype=entry.dtype).expand(entry.shape)
@@ -101,7 +101,7 @@ def _make_lazy(tensors: list[tuple[Any, type]]) -> None:
 
 
 def _attributes_as_now(owner: nn.Module) -> Undo:
-    """Return what puts back the attributes of a module, its tables among them."""
+    """Return what restores the attributes of a module, its dicts included."""
     attributes = dict(vars(owner))
     tables = [
         (table, dict(table)) for table in attributes.values() if isinstance(table, dict)

@@ -1,10 +1,10 @@
 # pyright: reportPrivateUsage=false
 # Torch's way to fill one module has no public name.
-"""What the classes of a module would make of a state dict when torch loads it.
+"""Code of module classes that runs when torch loads a state dict.
 
 Records hold the values that a module has, so that no code of its class runs when they
-are loaded. A state dict is another matter: a class may convert what older files of it
-hold, or what it writes itself (``_load_from_state_dict``, pre-hooks).
+are loaded. A state dict is different: a class may convert older files, or its own
+format (``_load_from_state_dict``, pre-hooks).
 """
 
 import copy
@@ -39,9 +39,9 @@ CURE = (
 def conversions(
     places: Places, stored_entries: Mapping[str, Entry], record: Entries
 ) -> Iterator[str]:
-    """Return what is said of entries to which torch would give other values.
+    """Return a message about entries that torch would convert to other values.
 
-    It is tried on a copy of each module that has code of its own for that.
+    This is tried on a copy of each module that has loading code of its own.
     """
     if not _is_state_dict(record):
         return
@@ -80,19 +80,19 @@ def conversions(
 
 
 def _is_state_dict(record: Entries) -> bool:
-    """Return whether the values are those of a state dict, rather than a module's."""
+    """Return whether the values are those of a state dict, rather than a record."""
     if record.type_name:
         return record.type_name == "state dict"
-    # A part of a module's record has no type, and says what its entries are.
+    # A part of a module's record has no type, but states what its entries are.
     return any(entry.kind == "tensor" for entry in record.entries())
 
 
 def own_loading_code(owner: nn.Module, *, is_root: bool = False) -> Iterator[str]:
-    """Return the names of what may change a state dict and is not torch's own."""
-    # Torch calls this one of the module that is loaded, and not of those in it.
+    """Return the names of overrides and hooks that may change a state dict."""
+    # Torch calls this one only for the module that is loaded, not for its children.
     if is_root and not is_of_torch(type(owner).load_state_dict):
         yield type(owner).load_state_dict.__qualname__
-    # Torch's own classes rename, resize and complete, and convert no values.
+    # Torch's own classes rename, resize and add entries, and convert no values.
     method: Any = state_dict_reader(type(owner))
     if not is_of_torch(method):
         yield str(method.__qualname__)
@@ -103,20 +103,20 @@ def own_loading_code(owner: nn.Module, *, is_root: bool = False) -> Iterator[str
 
 
 def _version(prefix: str, record: Entries) -> dict[str, Any]:
-    """Return what torch wrote of the class at ``prefix``."""
+    """Return the metadata that torch wrote for the class at ``prefix``."""
     place = prefix.removesuffix(".")
     versions = record.class_versions
     return {"version": versions[place]} if place in versions else {}
 
 
 _Load: TypeAlias = Callable[[nn.Module, dict[str, Tensor]], Mapping[str, Tensor | None]]
-"""Lets a module take values, and returns its tensors that were to be filled."""
+"""Loads values into a module, and returns its tensors that were to be filled."""
 
 
 def _load_part(
     version: dict[str, Any], trial: nn.Module, values: dict[str, Tensor]
 ) -> Mapping[str, Tensor | None]:
-    """Let ``trial`` take its own part of a state dict, and not those in it."""
+    """Let ``trial`` load its own part of a state dict, without its children."""
     load = state_dict_reader(trial)
     load(values, "", version, True, list[str](), list[str](), list[str]())
     return {**trial._parameters, **trial._buffers}
@@ -125,7 +125,7 @@ def _load_part(
 def _load_whole(
     versions: Mapping[str, int], trial: nn.Module, values: dict[str, Tensor]
 ) -> Mapping[str, Tensor | None]:
-    """Call the ``load_state_dict`` that the class of ``trial`` has for itself."""
+    """Call the ``load_state_dict`` that the class of ``trial`` defines."""
     state: Any = OrderedDict(values)
     state._metadata = {place: {"version": v} for place, v in versions.items()}
     load: Callable[..., object] = trial.load_state_dict
@@ -133,7 +133,7 @@ def _load_whole(
     takes_strict = any(
         p.name == "strict" or p.kind is p.VAR_KEYWORD for p in parameters
     )
-    # What the reader left out is missing, which is said elsewhere.
+    # Entries that the reader left out are missing, which is reported elsewhere.
     load(state, strict=False) if takes_strict else load(state)
     return {**dict(trial.named_parameters()), **dict(trial.named_buffers())}
 
@@ -141,7 +141,7 @@ def _load_whole(
 def _names_converted(
     owner: nn.Module, entries: Mapping[str, Entry], load: _Load
 ) -> list[str]:
-    """Return the names whose values are others once ``load`` was called."""
+    """Return the names whose values differ after the call of ``load``."""
     trial = _blank_copy(owner)
     values = {name: entry.read_own().detach() for name, entry in entries.items()}
     before = dict(values)
@@ -160,9 +160,9 @@ def _has_changed(
     output_values: Tensor | None,
     filled: Tensor | None,
 ) -> bool:
-    """Return whether the values are not those of ``entry`` any more.
+    """Return whether the values differ from those of ``entry``.
 
-    A name that is gone is one that was renamed, which the names say by themselves.
+    A name that is gone was renamed, which is seen from the names.
     """
     if output_values is None:
         return False
@@ -181,7 +181,7 @@ def _has_changed(
 
 
 def _blank_copy(owner: nn.Module) -> nn.Module:
-    """Return ``owner`` with memory of its own for all tensors, as yet untouched."""
+    """Return a copy of ``owner`` with new, uninitialized memory for all tensors."""
     memo: dict[int, Any] = {}
     for part in owner.modules():
         for tensor in (*part._parameters.values(), *part._buffers.values()):

@@ -1,4 +1,4 @@
-"""Targets of a load that share a part of their memory, so that one writes another."""
+"""Targets of a load that share memory in part, so that writing one changes another."""
 
 from array import array
 from bisect import bisect_left
@@ -33,21 +33,21 @@ from .plan import LoadStep
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """From which address up to which one the values of each target lie.
+    """The first and the last address of the values of each target.
 
-    From 0 to 0 where there are none. Arrays take an eighth of a list of pairs.
+    Both are 0 if it has none. Arrays take an eighth of the memory of a list of pairs.
     """
 
     starts: "array[int]" = field(default_factory=lambda: array("q"))
     ends: "array[int]" = field(default_factory=lambda: array("q"))
 
     def add(self, start: int, size: int) -> None:
-        """Add the place of the next target."""
+        """Add the addresses of the next target."""
         self.starts.append(start if size else 0)
         self.ends.append(start + size if size else 0)
 
     def meeting(self, number: int) -> list[int]:
-        """Return the numbers of the other targets whose places meet that of one."""
+        """Return the numbers of the other targets that overlap with one."""
         start, end = self.starts[number], self.ends[number]
         return [
             i
@@ -57,13 +57,13 @@ class Spans:
 
 
 def fillable_spans(targets: Iterable[Entry]) -> Spans:
-    """Return where the values of each lie, of whose tensors all can be filled.
+    """Return the address ranges of the targets, all of which must be writable.
 
-    Raises `RecordError` that names every tensor whose memory cannot be.
+    Raises `RecordError` that names every tensor whose memory is not.
     """
     spans = Spans()
     problems: list[str] = []
-    # Thousands pass here at every load: the usual kind is asked one question.
+    # This runs for thousands of tensors at every load, so the usual kind is fast.
     for entry in targets:
         tensor: Tensor = entry.source  # type: ignore[assignment]  # a module's are live
         address = contiguous_address(tensor) if type(tensor) in ORDINARY else 0
@@ -81,12 +81,12 @@ def fillable_spans(targets: Iterable[Entry]) -> Spans:
 
 @dataclass(frozen=True, slots=True)
 class Overwritten:
-    """Values that memory, which other targets share, does not hold at the end."""
+    """Values that shared memory would not hold at the end of a load."""
 
     in_memory: Tensor
-    """What the target shows there instead."""
+    """The values that the target has there instead."""
     may_give_way: bool
-    """Whether these may stand for the stored ones: see `find_overwritten`."""
+    """Whether these may replace the stored ones: see `find_overwritten`."""
 
 
 def find_overwritten(
@@ -94,10 +94,11 @@ def find_overwritten(
 ) -> dict[int, Overwritten]:
     """Return the targets, by number, that would not hold their values at the end.
 
-    Buffers are written before parameters, and what was stored with few digits before
-    what has more. The values of non-persistent buffers give way to all others, and any
-    values to those that differ by the rounding in which one of the two was stored: a
-    file in half precision has the whole of a memory rounded, and a view of it not.
+    Buffers are written before parameters, and values stored with few digits before
+    those with more. Values of non-persistent buffers may be overwritten by any others,
+    and any values by those that differ by the rounding of the dtype in which one of the
+    two was stored: a file in half precision has all of a memory rounded, but not a view
+    of it.
     """
     overwritten: dict[int, Overwritten] = {}
     for group in _groups(spans):
@@ -120,31 +121,31 @@ def find_overwritten(
 
 
 _RANKS = {"transient": 0, "buffer": 1}
-"""Whose values are written first, so that those of others stand at the end."""
+"""The order of writing, by which the values written last remain."""
 
 
 def _unit_of(dtype: torch.dtype) -> float:
-    """Return how far apart stored numbers near 1 are: 0 for integers, which are not."""
+    """Return the spacing of stored numbers near 1; 0 for integers."""
     return (
         torch.finfo(dtype).eps if dtype.is_floating_point or dtype.is_complex else 0.0
     )
 
 
 def _same_when_rounded(a: Tensor, b: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether two floating tensors are alike in the digits of ``dtype``."""
+    """Return whether two floating tensors agree to the precision of ``dtype``."""
     if not (a.is_floating_point() and dtype.is_floating_point):
         return False
     return same_bits(a.to(dtype), b.to(dtype))
 
 
 class Memory:
-    """The memory of some tensors: whether another tensor stands on a part of it.
+    """The memory of some tensors, to find others that share a part of it.
 
-    By addresses, not by storages: arrays of numpy that overlap have several.
+    It compares addresses, not storages, of which overlapping numpy arrays have several.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        # Merged, so that the one that begins last before an address decides.
+        # Ranges are merged, so that the last one that starts before an address decides.
         self._starts: list[int] = []
         self._ends: list[int] = []
         for start, end in sorted({_storage_span(tensor) for tensor in tensors}):
@@ -155,7 +156,7 @@ class Memory:
                 self._ends.append(end)
 
     def overlaps(self, tensor: Tensor) -> bool:
-        """Return whether the storage of ``tensor`` is, in part, one of theirs."""
+        """Return whether the storage of ``tensor`` overlaps with one of theirs."""
         start, end = _storage_span(tensor)
         if start == end:
             return False
@@ -164,7 +165,7 @@ class Memory:
 
 
 def _storage_span(tensor: Tensor) -> tuple[int, int]:
-    """Return from where to where the storage reaches; (0, 0) for one without bytes."""
+    """Return the start and end address of the storage; (0, 0) for an empty one."""
     local = local_part(tensor) if is_distributed(tensor) else tensor
     try:
         with without_subclasses():
@@ -177,8 +178,8 @@ def _storage_span(tensor: Tensor) -> tuple[int, int]:
 
 
 def _place_of(tensor: Tensor) -> tuple[int, int]:
-    """Return the address of the values and how far they reach; 0 for none."""
-    # The shape of a DTensor says nothing of what lies in this process.
+    """Return the address and the extent of the values; 0 for none."""
+    # The shape of a DTensor differs from that of its shard in this process.
     tensor = local_part(tensor) if is_distributed(tensor) else tensor
     try:
         start = memory_address(tensor)
@@ -189,7 +190,7 @@ def _place_of(tensor: Tensor) -> tuple[int, int]:
 
 
 def _groups(spans: Spans) -> list[list[int]]:
-    """Return the numbers of targets whose addresses run into each other."""
+    """Return the numbers of targets whose address ranges overlap."""
     starts, ends = np.array(spans.starts), np.array(spans.ends)
     order = np.lexsort((ends, starts))
     reaches = np.maximum.accumulate(ends[order])
@@ -206,12 +207,12 @@ def _groups(spans: Spans) -> list[list[int]]:
 def _overwritten_in(
     group: list[int], fillings: Sequence[Filling], spans: Spans
 ) -> list[tuple[int, Tensor]]:
-    """Try it on a copy of the memory: the values say whether the order matters.
+    """Write to a copy of the memory, to see whether the order matters.
 
-    Returned are the targets that are written over, and what they show at the end.
+    Returns the targets that are overwritten, and the values they have at the end.
     """
     base_address = min(spans.starts[i] for i in group)
-    base_address -= base_address % 16  # so that every dtype stays aligned
+    base_address -= base_address % 16  # keeps every dtype aligned
     device = fillings[group[0]][0][0].device
     size = max(spans.ends[i] for i in group) - base_address
     scratch = torch.empty(size, dtype=torch.uint8, device=device)
@@ -221,7 +222,7 @@ def _overwritten_in(
         values = tensor_of_values(fillings[i][1])
         piece = scratch[start - base_address : end - base_address].view(target.dtype)
         view = piece.as_strided(target.shape, target.stride(), piece.storage_offset())
-        # Numbers may lie there conjugated or negated, and the view turns them back.
+        # Memory may hold conjugated or negated numbers, which the view converts.
         view = view.conj() if target.is_conj() else view
         view = negated_view(view) if target.is_neg() else view
         copy_into(view, values)
@@ -229,7 +230,7 @@ def _overwritten_in(
     return [
         (i, view)
         for i, view in zip(group, views, strict=True)
-        # One that changes its dtype gets memory of its own.
+        # A tensor whose dtype changes gets memory of its own.
         if view.dtype is fillings[i][1].dtype
         and not same_bits(view, tensor_of_values(fillings[i][1]))
     ]

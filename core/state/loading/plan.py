@@ -1,4 +1,4 @@
-"""What a load will do, decided and checked before anything is changed."""
+"""The plan of a load, made and checked before anything is changed."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from .loading_code import CURE, conversions
 
 @dataclass(slots=True)
 class LoadStep:
-    """One stored entry on its way into the tensors that share one memory."""
+    """One stored entry, and the tensors over one memory that it fills."""
 
     target: Entry
     stored: Entry
@@ -41,22 +41,22 @@ class LoadStep:
 
 @dataclass(slots=True)
 class LoadPlan:
-    """Steps that fit, extra state to hand over, and the report that will be given."""
+    """Steps that fit, extra state to be set, and the report."""
 
     steps: list[LoadStep] = field(default_factory=list[LoadStep])
     extra: list[str] = field(default_factory=list[str])
     """Paths of extra state that both sides have."""
     extra_tensors: dict[str, Entry] = field(default_factory=dict[str, Entry])
-    """Those of ``extra`` that a state dict has as a tensor, as it has weights."""
+    """Those in ``extra`` that a state dict holds as tensors, like weights."""
     missing: list[Entry | str] = field(default_factory=list[Entry | str])
     report: LoadReport = field(default_factory=LoadReport)
 
     def take_over_flags(self) -> list[str]:
-        """Freeze and thaw parameters as they were stored; return the paths of those.
+        """Freeze and unfreeze parameters as they were stored; return the changed paths.
 
-        Files of other libraries do not say it: they have no IDs either. What is stored
-        is said of the first of several parameters over one memory; one that was built
-        with another flag than that keeps its own.
+        Files of other libraries have neither these flags nor IDs. The stored flag is
+        that of the first of several parameters over one memory; one that was built with
+        a different flag keeps its own.
         """
         changed: list[str] = []
         for step in self.steps:
@@ -73,9 +73,9 @@ class LoadPlan:
 
     @property
     def split_parameters(self) -> list[str]:
-        """What is said of parameters that were one when stored, and here are several.
+        """A message about parameters that were one when stored, and are several here.
 
-        They get the same values, and training changes them apart.
+        They get the same values, and diverge in training.
         """
         repeated = [
             step
@@ -100,7 +100,7 @@ class LoadPlan:
             id(step.tensors[0]): stored_id
             for step in self.steps
             if step.target.kind == "parameter"
-            # An entry of a file makes it of its text at every call.
+            # An entry of a file parses it from text at every call.
             and (stored_id := step.stored.id) is not None
         }
 
@@ -114,8 +114,8 @@ def plan_load(
 ) -> LoadPlan:
     """Return how ``record`` fills the module of ``content``; change nothing.
 
-    Raises `RecordMismatchError` that lists all that does not fit, with what was found
-    ``differing`` before.
+    Raises `RecordMismatchError` that lists everything that does not fit, including the
+    differences ``differing`` found earlier.
     """
     if record.is_typed:
         raise _no_record_of_a_module(record)
@@ -133,7 +133,8 @@ def plan_load(
         left_over = _nothing_matched(content, stored_entries, plan)
         is_matched = not left_over
     problems += left_over
-    # Trying the code of classes takes copies of modules: only what fits is tried.
+    # Running the code of classes needs copies of modules: only a fitting record is
+    # tried.
     code = [] if problems else list(conversions(places, stored_entries, record))
     if problems or code or differing:
         raise matching.refusal(problems, code, differing, is_matched=is_matched)
@@ -151,13 +152,13 @@ def _no_record_of_a_module(record: Entries) -> RecordMismatchError:
 def _shapes(
     entries: Iterable[tuple[str, Entry]], matched: Container[str]
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of what is meant to be stored, or is ``matched``, by path."""
+    """Return the shapes of entries that are to be stored, or ``matched``, by path."""
     return {p: e.shape for p, e in entries if e.kind != "transient" or p in matched}
 
 
 @dataclass
 class _Matching:
-    """A module's entries beside the stored ones: a plan of what fits, and problems."""
+    """Matches a module's entries to the stored ones: a plan, and problems."""
 
     content: ModuleContent
     record: Entries
@@ -167,14 +168,14 @@ class _Matching:
     misfits: list[str] = field(default_factory=list[str])
     """Paths at which both sides have an entry, and the stored one does not fit."""
     used_entries: set[int] = field(default_factory=set[int])
-    """Which of the stored entries are the module's, by identity."""
+    """The stored entries that the module has, by identity."""
 
     def match(self, resizing: Resizing) -> None:
-        """Put what fits into the plan; note what of it does not fit."""
+        """Add what fits to the plan, and record what does not."""
         paths_by_problem: dict[str, list[str]] = {}
         asked_dtype = self.record.reading.dtype
         for target in self.content.entries:
-            # Records of other programs may have each path of a tied tensor by itself.
+            # Records of other programs may store a tied tensor at each of its paths.
             stored_entry = (
                 self._only_one(target)
                 if target.ties
@@ -203,10 +204,10 @@ class _Matching:
         dtype: torch.dtype,
         resizing: Resizing,
     ) -> str | None:
-        """Plan how ``stored_entry`` fills ``target``; return why it does not fit."""
+        """Add a step: ``stored_entry`` fills ``target``; return why it cannot."""
         report = self.plan.report
         problem = None
-        # Thousands pass here at every load, of which nearly all fit.
+        # This runs for thousands of entries at every load, of which nearly all fit.
         if stored_entry.shape != target.shape or stored_entry.dtype is not dtype:
             problem = misfit(stored_entry, target, dtype)
         if problem is not None and resizing.allows(target, stored_entry):
@@ -215,7 +216,7 @@ class _Matching:
         is_repeated = id(stored_entry) in self.used_entries
         self.used_entries.add(id(stored_entry))
         if problem is not None and target.kind == "transient":
-            # It is a cache, and may have grown: the module makes its own.
+            # It is a cache, and may have grown: the module creates its own.
             report.changed.append(f"{target.path}: {problem}; left unchanged")
             return None
         tensors: list[Tensor] = [target.source]  # type: ignore[list-item]  # a module's are live
@@ -246,7 +247,7 @@ class _Matching:
         return match
 
     def left_over(self, allowed: Allowed) -> list[str]:
-        """Report what only one side has; return the problems with what may not be."""
+        """Report what only one side has; return problems where that is not allowed."""
         plan, tree = self.plan, self.record.tree or {}
         for path, owner in self.content.extra.items():
             entry = None if path in tree else self.stored_entries.get(path)
@@ -284,9 +285,10 @@ class _Matching:
         *,
         is_matched: bool,
     ) -> RecordMismatchError:
-        """Return the error that lists all that does not fit, and what to do about it.
+        """Return the error that lists everything that does not fit, with advice.
 
-        ``code`` is what classes would convert, ``differing`` was found before.
+        ``code`` is about entries that classes would convert, ``differing`` was found
+        earlier.
         """
         expected = {entry.path: entry for entry in self.content.entries}
         matched = expected.keys() & self.stored_entries.keys()
@@ -322,7 +324,7 @@ class _Matching:
 
     def _unexpected(self, tree: Mapping[str, object]) -> list[Entry | str]:
         """Return stored entries, and paths of extra state, that the module lacks."""
-        # A tied entry stands at several paths, and is one thing too many.
+        # A tied entry has several paths, and counts once.
         entries = {id(entry): entry for entry in self.stored_entries.values()}
         return [
             *(
@@ -349,7 +351,7 @@ def _equal(a: Entry, b: Entry) -> bool:
 def _nothing_matched(
     content: ModuleContent, stored_entries: dict[str, Entry], plan: LoadPlan
 ) -> list[str]:
-    """Return the problem if both sides have entries, and no name is on both."""
+    """Return a problem if both sides have entries, but no name in common."""
     theirs = [p for p, entry in stored_entries.items() if entry.kind != "transient"]
     ours = [e.path for e in content.entries if e.kind != "transient"]
     if not (theirs or plan.report.unexpected) or not (ours or content.extra):
@@ -365,7 +367,7 @@ def _nothing_matched(
 def _other_kinds(
     missing: Iterable[Entry | str], unexpected: Iterable[Entry | str]
 ) -> dict[str, str]:
-    """Return a line for each path where both sides have what does not match."""
+    """Return a line for each path where the two sides do not match."""
     stored_items = {_path(item): item for item in unexpected}
     # A state dict may have anything in the place of a tensor.
     no_tensor = "extra state, which is not a tensor"
@@ -393,7 +395,7 @@ def _problem_lines(
     lines: list[str] = []
     for name, members in group_paths(by_path).items():
         description = _described(by_path[members[0]])
-        # Nobody reads more hints, and each compares the name with all candidates.
+        # More hints would not be read, and each compares the name with all candidates.
         hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
         lines.append(f"{name}: {sentence.format(description)}.{hint}")
     return lines
@@ -402,20 +404,20 @@ def _problem_lines(
 def _by_path(
     record: Entries, content: ModuleContent, plan: LoadPlan
 ) -> dict[str, Entry]:
-    """Return stored entries by path; without wrappers where that makes them fit."""
+    """Return stored entries by path; without wrapper prefixes if they fit then."""
     stored_entries = {p: e for p, e in path_index(record).items() if e.kind != "extra"}
     expected = {entry.path for entry in content.entries}
     expected.update(tie for entry in content.entries for tie in entry.ties)
     expected.update(content.extra)
     if not stored_entries or expected.issuperset(stored_entries):
         return stored_entries
-    # DataParallel and its kind put "module." before every name; one module of that
-    # name among others is the user's.
+    # DataParallel and others put "module." before every name; a single module of that
+    # name is the user's.
     wrapped = all(path.startswith("module.") for path in stored_entries)
     unwrapped: dict[str, Entry] = {}
     for path, entry in stored_entries.items():
         name = path if path in expected else _without_wrappers(path, wrapped)
-        # A name that another entry has stays that one's, whichever comes first.
+        # A name that another entry has remains that entry's, whichever comes first.
         if name not in expected or name in stored_entries or name in unwrapped:
             name = path
         if name != path:

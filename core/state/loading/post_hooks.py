@@ -1,4 +1,4 @@
-"""What modules asked to be called for after a load (torch's load post-hooks)."""
+"""Hooks of modules that run at the end of a load (torch's load post-hooks)."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,10 +14,10 @@ from ...modules.tree import Places
 
 
 class PostHooks:
-    """The post-hooks of the modules at ``places``: they may compute of new values.
+    """The post-hooks of the modules at ``places``, which may use the new values.
 
     Torch calls them at the end of ``load_state_dict``, children first, and so does a
-    load here. Where the load is taken back, they are called again with the old values.
+    load here. If the load is undone, they are called again with the old values.
     """
 
     def __init__(self, places: Places, file: str, report: LoadReport) -> None:
@@ -34,12 +34,12 @@ class PostHooks:
 
     @property
     def prefixes(self) -> Iterable[str]:
-        """The beginnings of the paths at whose values the hooks may look."""
+        """The prefixes of the paths whose values the hooks may look at."""
         return [prefix for prefix, _ in self._owners.values()]
 
     def call(self) -> None:
-        """Call all. Raises `RecordMismatchError` with what one of them raises."""
-        # Torch's name for what they get is private, and what it returns is one.
+        """Call all. Raises `RecordMismatchError` with the error of a hook."""
+        # The type of their argument is private in torch, and is obtained from a result.
         keys: Any = nn.Identity().load_state_dict({})
         keys.missing_keys.extend(self._report.missing)
         keys.unexpected_keys.extend(self._report.unexpected)
@@ -54,13 +54,13 @@ class PostHooks:
                 raise RecordMismatchError(self._file, [problem]) from error
 
     def call_again(self) -> None:
-        """Call those that were called, with the values that are there again."""
+        """Call the called ones again, with the restored values."""
         while self._called:
             _call(self._called.pop(0), nn.Identity().load_state_dict({}))
 
 
 def _hooks(owner: nn.Module) -> Iterator[Any]:
-    # Those of torch itself are of wrappers, which have gathered what is theirs.
+    # Torch's own hooks belong to wrappers, which gather their values here.
     return (h for h in load_post_hooks(owner).values() if not is_of_torch(h))
 
 

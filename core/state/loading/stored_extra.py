@@ -1,4 +1,4 @@
-"""Extra state from a record to the modules whose it is, and back if one refuses."""
+"""Stored extra state, set on its modules, and restored if one of them refuses."""
 
 import copy
 from collections.abc import Iterable
@@ -26,22 +26,22 @@ class StoredExtra:
         self._modules = {path: content.extra[path] for path in plan.extra}
         tensors = {path: e.tensor() for path, e in plan.extra_tensors.items()}
         extra = (extra_state(record) if plan.extra else {}) | tensors
-        # Live ones may be what a module overwrites when it is given another's.
+        # A module may overwrite live values when it is given those of another.
         self._stored: dict[str, Any] = copy.deepcopy(
             {path: extra[path] for path in plan.extra}
         )
 
     @property
     def prefixes(self) -> Iterable[str]:
-        """The beginnings of the paths at whose values a module may look.
+        """The prefixes of the paths whose values a module may look at.
 
-        Torch too fills a module before it hands over its extra state, from which some
-        compute what they keep beside their parameters.
+        Torch too fills a module before it sets its extra state, from which some compute
+        further attributes.
         """
         return [path.removesuffix(EXTRA_STATE) for path in self._modules]
 
     def current(self) -> dict[str, Any]:
-        """Return copies of what the modules keep now, by path."""
+        """Return copies of the present extra state of the modules, by path."""
         current: dict[str, Any] = {}
         for path, module in self._modules.items():
             try:
@@ -52,7 +52,7 @@ class StoredExtra:
         return current
 
     def hand_over(self, current: dict[str, Any], undos: list[Undo]) -> None:
-        """Give the modules what is stored; ``undos`` get what takes it back."""
+        """Set the stored state on the modules; ``undos`` receive what restores it."""
         for path, module in self._modules.items():
             if path in current:
                 undos.append(partial(_set, module, current[path]))
@@ -68,7 +68,7 @@ class StoredExtra:
 
 
 def steps_below(prefixes: Iterable[str], steps: Iterable[LoadStep]) -> frozenset[int]:
-    """Return the numbers of the steps whose paths begin with one of ``prefixes``."""
+    """Return the numbers of the steps whose paths start with one of ``prefixes``."""
     owners = tuple(prefixes)
     if not owners:
         return frozenset()

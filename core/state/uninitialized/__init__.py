@@ -1,1 +1,1 @@
-"""Modules built for their record, without running initializers."""
+"""Modules built for a record, without running initializers."""

@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # Torch makes subclasses by a private function, and ours have private parts.
-"""Build without init: the unfilled tensors that are made while one module is built."""
+"""Building without initialization: the unfilled tensors of one build."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -30,19 +30,19 @@ from .unfilled import Unfilled, UnfilledParameter, UnfilledView
 
 
 class UnfilledBuild:
-    """The unfilled tensors that one build has made."""
+    """The unfilled tensors that one build has created."""
 
     n_temporary: ClassVar[int] = 0
-    """How often data is referred to at most when only its parameter will hold it."""
+    """The reference count of data that only its parameter will hold."""
 
     def __init__(self, *, is_for_whole: bool = False) -> None:
         """With ``is_for_whole``, a record is expected to supply every tensor."""
         self.is_over = self._is_finished = False
         self.has_left_out = False
-        """Whether initializers were left out that the module needs unless all comes."""
+        """Whether skipped initializers are needed unless every tensor is supplied."""
         self._may_leave_out, self._has_shown_values = is_for_whole, False
         self.waiting: list[Tape] = []
-        """Tapes on which something was noted."""
+        """Tapes with at least one recorded call."""
         self.n_noted = 0
         self.layers = LayerCopies()
         self._tapes: list[Tape] = []
@@ -58,9 +58,9 @@ class UnfilledBuild:
     def parameter(
         self, data: Tensor, requires_grad: bool, n_references: int
     ) -> nn.Parameter | None:
-        """Return ``data`` as a parameter that notes its initializers.
+        """Return ``data`` as a parameter that records its initializers.
 
-        None if somebody else sees its memory, or may. If somebody holds the tensor
+        None if other code uses its memory, or may. If other code holds the tensor
         ``data`` itself, it becomes a view of the parameter.
         """
         if not is_ordinary(data) or not stands_alone(data, 1):
@@ -68,8 +68,8 @@ class UnfilledBuild:
         if requires_grad and not can_require_grad(data):
             return None
         tape = self._new_tape(data)
-        # Whoever holds `data` reads it without asking the parameter, so it becomes an
-        # unfilled view; the tape keeps the memory under a tensor that nobody else has.
+        # Code that holds `data` reads it without asking the parameter, so it becomes an
+        # unfilled view; the tape keeps the memory in a tensor that no other code has.
         if n_references > self.n_temporary:
             tape.body = data.detach()
             self._cover(data, tape, UnfilledView)
@@ -79,7 +79,7 @@ class UnfilledBuild:
         self, form: Tensor, requires_grad: bool, calls: Iterable[Call]
     ) -> nn.Parameter:
         """Return a new parameter of the shape and dtype of ``form``, with its calls."""
-        # A form of one element has strides of its own, which empty_like would keep.
+        # A form of one element has unusual strides, which empty_like would keep.
         body = torch.empty_like(form, memory_format=torch.contiguous_format)
         tape = self._new_tape(body)
         for function, args, kwargs in calls:
@@ -87,7 +87,7 @@ class UnfilledBuild:
         return self._shell(tape, body, requires_grad)
 
     def alias(self, data: object, requires_grad: bool) -> nn.Parameter | None:
-        """Return an unfilled tensor as one more parameter on its memory and tape."""
+        """Return an unfilled tensor as a further parameter on its memory and tape."""
         if not isinstance(data, Unfilled):
             return None
         body, tape = data._body, data._tape
@@ -106,8 +106,8 @@ class UnfilledBuild:
         return self.view(body, tape)
 
     def adopt(self, parameter: object, data: object) -> Any:
-        """Let a parameter that another library's patch made note its initializers."""
-        # A patch may return a class of its own, whose behaviour is not ours to change.
+        """Let a parameter created by another library's patch record initializers."""
+        # A patch may return a class of its own, whose behaviour must not be changed.
         if type(parameter) is not nn.Parameter:
             return parameter
         body = parameter.detach()
@@ -121,30 +121,30 @@ class UnfilledBuild:
         return parameter
 
     def view(self, body: Tensor, tape: Tape) -> Tensor:
-        """Return ``body``, which is memory of another tensor, as one of its tape."""
+        """Return ``body``, in the memory of another tensor, as a tensor on its tape."""
         shell: UnfilledView = make_subclass(UnfilledView, self._blank(body), False)
         shell._body, shell._tape = body, tape
         tape.shells.append(shell)
         return shell
 
     def set_aside(self) -> None:
-        """Put torch's generator where no seed puts it, until noted draws are made.
+        """Move torch's generator to a state of no seed, until recorded draws are made.
 
-        Where draws wait too, a seed that leads back to the start would not be seen.
+        Where draws wait too, a seed that leads back to the start would go unnoticed.
         """
         self._aside = torch.default_generator.get_state()
-        # A number of draws that no constructor is likely to make by itself.
+        # A number of draws that a constructor is unlikely to make itself.
         torch.rand(7919)
         self._streams = Streams()
 
     def skip_draw(self) -> None:
-        """Take note that an initializer which draws does not do so now."""
+        """Record that an initializer with random draws is not running now."""
         self._skips_draws = True
         if torch.default_generator.initial_seed() != self._seed:
             self._has_foreign_draws = True
 
     def leave_out(self) -> bool:
-        """Take note that initializers are left out; return False if they may not be."""
+        """Record that initializers are skipped; return False if they must not be."""
         if self.is_over or not self._may_leave_out:
             return False
         self.has_left_out = True
@@ -152,18 +152,18 @@ class UnfilledBuild:
         return True
 
     def show_values(self) -> None:
-        """Take note that somebody asks for values now, which lack what was left out."""
+        """Record that values are needed now, without those that were skipped."""
         self._has_shown_values = self._has_shown_values or self.has_left_out
 
     def look_at_streams(self) -> None:
-        """Notice draws and seeds that came from elsewhere than from initializers."""
+        """Detect draws and seeds from elsewhere than initializers."""
         if self._streams.have_moved():
             self._has_foreign_draws = True
 
     def look_at_return(self) -> None:
-        """Notice that a generator is about to be put back to where it was.
+        """Record that a generator is about to be restored to an earlier state.
 
-        What was noted meanwhile would have been undone; draws that wait do not show.
+        Calls recorded meanwhile would have been undone; draws that wait do not show.
         """
         self.look_at_streams()
         if self._aside is not None:
@@ -171,19 +171,20 @@ class UnfilledBuild:
 
     @property
     def is_out_of_step(self) -> bool:
-        """Whether somebody saw that initializers did not run.
+        """Whether code has noticed that initializers did not run.
 
-        By numbers drawn that they would have moved, or by values that they would make.
+        It sees random numbers that they would have advanced, or values they would have
+        set.
         """
         saw_draws = self._has_foreign_draws and self._skips_draws
         return saw_draws or self._has_shown_values
 
     def rewind(self) -> None:
-        """Put all generators back to where they stood when the build began."""
+        """Restore all generators to their states at the beginning of the build."""
         self._start.restore()
 
     def play(self) -> None:
-        """Make all calls that were noted, so that each draws what is its own."""
+        """Make all recorded calls, so that each draws its own numbers."""
         self.look_at_streams()
         tapes, self.waiting = self.waiting, []
         steps = [step for tape in tapes for step in tape.steps]
@@ -202,7 +203,7 @@ class UnfilledBuild:
         self._streams = Streams()
 
     def finish(self) -> None:
-        """Make plain parameters and tensors of all; the values may still be missing.
+        """Turn all into plain parameters and tensors; values may still be missing.
 
         A second call does nothing.
         """
@@ -229,14 +230,14 @@ class UnfilledBuild:
         self._is_finished = True
 
     def _look_at_holders(self, tape: Tape, n_parameters: int) -> None:
-        """Notice random numbers that are not a parameter's, whose turn matters."""
+        """Record random draws that are not for a parameter, and whose order matters."""
         if n_tensors_on(tape.body) > n_parameters + tape.n_bodies():
             self._has_foreign_draws = True
 
     def supply(self, tensors: list[Tensor]) -> bool:
-        """Drop what the memory of ``tensors`` waits for, since values come for it.
+        """Drop the recorded calls for the memory of ``tensors``, since values come.
 
-        Return whether nobody but ``tensors`` stands on it, so that it may be given up.
+        Return whether only ``tensors`` use it, so that the memory may be given up.
         """
         tape = self._owners.pop(id(tensors[0]), None)
         if tape is None:
@@ -246,7 +247,7 @@ class UnfilledBuild:
             tape.steps = []
             del tape.body
             return True
-        # Where the values do not cover all of the memory, other tensors may show the
+        # If the values do not cover all of the memory, other tensors may show the
         # remainder, which must hold what the initializers write.
         n_bytes = tensors[0].untyped_storage().nbytes()
         if tensors[0].nbytes == n_bytes and is_dense(tensors[0]):
@@ -256,10 +257,10 @@ class UnfilledBuild:
         return False
 
     def fill(self) -> bool:
-        """Make the calls for all memory on which somebody still stands.
+        """Make the calls for all memory that tensors still use.
 
-        A parameter in a plain list is in no module's parameters, and yet is read.
-        Return whether there was any.
+        A parameter in a plain list is not among any module's parameters, and yet is
+        read. Return whether there was any.
         """
         tapes, self.waiting = self.waiting, []
         self._owners.clear()
@@ -287,8 +288,8 @@ class UnfilledBuild:
         return shell
 
     def _cover(self, shell: Any, tape: Tape, kind: type[Tensor]) -> None:
-        """Make an unfilled tensor of one that stands on the memory of ``tape``."""
-        # Data goes first: a tensor that is unfilled already would close its tape.
+        """Turn a tensor that uses the memory of ``tape`` into an unfilled tensor."""
+        # The data is set first, since an unfilled tensor would close its tape.
         shell.data = self._blank(tape.body)
         shell.__class__ = kind
         shell._body, shell._tape = tape.body, tape
@@ -296,7 +297,7 @@ class UnfilledBuild:
 
     def _blank(self, body: Tensor) -> Tensor:
         shape = body.shape
-        # Blanks have no memory beyond one element, and layers share their shapes.
+        # Blanks have memory for one element only, and layers share their shapes.
         blank = self._blanks.get(shape)
         if blank is None:
             blank = self._blanks[shape] = BLANK_TENSOR.expand(shape)

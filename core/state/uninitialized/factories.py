@@ -1,4 +1,4 @@
-"""What `from_record` may call to build a module."""
+"""The callables that `from_record` may use to build a module."""
 
 import inspect
 import os
@@ -10,7 +10,7 @@ from ....config.short_text import with_article
 
 
 def check_callable(factory: object) -> None:
-    """Raise TypeError for what builds no module when called without arguments."""
+    """Raise TypeError unless the argument builds a module when called without any."""
     if isinstance(factory, nn.Module):
         raise TypeError(
             "from_record builds a new module, got "
@@ -30,7 +30,7 @@ def check_callable(factory: object) -> None:
     try:
         inspect.signature(factory).bind()
     except ValueError:
-        return  # a constructor without a signature: calling it shows
+        return  # a constructor without a signature: only calling it can tell
     except TypeError as error:
         name = factory.__name__
         by_file = (
@@ -55,7 +55,7 @@ def constructor_takes(cls: object, argument: str) -> bool:
 
 
 def arguments_go_to_lambda(args: tuple[object, ...], keyword: str) -> str | None:
-    """Return how to give ``keyword``, an argument of the class in ``args``."""
+    """Explain how to pass ``keyword``, an argument of the class in ``args``."""
     callee = args[0] if args else None
     cls = type(callee) if isinstance(callee, nn.Module) else callee
     if not (isinstance(cls, type) and constructor_takes(cls, keyword)):
@@ -68,7 +68,7 @@ def arguments_go_to_lambda(args: tuple[object, ...], keyword: str) -> str | None
 
 
 def arguments_go_to_file(args: tuple[Any, ...], keyword: str) -> str | None:
-    """Return how to give ``keyword``, an argument of the class behind the folder."""
+    """Explain how to pass ``keyword``, an argument of the class after the folder."""
     if len(args) < 2:
         return None
     folder, cls = args[:2]

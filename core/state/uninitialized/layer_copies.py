@@ -1,11 +1,11 @@
 # pyright: reportPrivateUsage=false
 # Unfilled parameters have private parts.
-"""Layers of torch that one build makes as copies of an equal one.
+"""Layers of torch that a build creates as copies of an equal layer.
 
-A net has thousands of layers of few kinds. What the constructor of torch's own layer
-does depends on its arguments and on little around it; where all that is the same as
-before, the copy gets the attributes that the first one got, and parameters that wait
-for the same initializers.
+A net has thousands of layers of few kinds. The effect of a constructor of torch's own
+layers depends on its arguments and on little else; where all that is equal, the copy
+gets the attributes of the first layer, and parameters that wait for the same
+initializers.
 """
 
 import sys
@@ -37,11 +37,11 @@ LAYERS: tuple[type[nn.Module], ...] = (
     *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
-"""Torch's layers that have parameters and make no other modules."""
+"""Torch's layers that have parameters and create no other modules."""
 
 
 class BuildOfLayers(Protocol):
-    """The build whose parameters the copies get."""
+    """The build that the parameters of the copies belong to."""
 
     def parameter_like(
         self, form: Tensor, requires_grad: bool, calls: Iterable[Call]
@@ -51,7 +51,7 @@ class BuildOfLayers(Protocol):
 
 
 class LayerCopies:
-    """The layers that one build has constructed, by all that made them so."""
+    """The layers constructed in one build, by everything that determines them."""
 
     def __init__(self) -> None:
         self._templates: dict[object, _Template | None] = {}
@@ -64,7 +64,7 @@ class LayerCopies:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        """Do to ``layer``, which is one of `LAYERS`, what its constructor would do."""
+        """Do to ``layer``, one of `LAYERS`, what its constructor would do."""
         key = _key(layer, args, kwargs)
         template = None if key is None else self._templates.get(key)
         if template is not None:
@@ -75,23 +75,23 @@ class LayerCopies:
             self._templates[key] = _template_of(layer, init)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Drop all of them."""
         self._templates.clear()
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What the parameters of a name have in common."""
+    """What the parameters of one name have in common."""
 
     like: Tensor
-    """Of their shape and dtype, with the memory of one element."""
+    """A tensor of their shape and dtype, with memory for one element."""
     requires_grad: bool
     calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """What a constructor gives to a layer."""
+    """The effects of a constructor on a layer."""
 
     values: dict[str, Any]
     """Its attributes; those that are not constants are replaced in each copy."""
@@ -113,12 +113,12 @@ class _Template:
 def _key(
     layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[object, ...] | None:
-    """Return what equal constructions have in common; None if nothing says so."""
-    # Who sets an attribute before the constructor runs may have it read there.
+    """Return a key that is equal for equal constructions; None if there is none."""
+    # An attribute that is set before the constructor runs may be read there.
     if layer.__dict__:
         return None
     values = (*args, *kwargs.values()) if kwargs else args
-    # The kinds matter: 1 equals True and 1.0, and they differ in repr.
+    # The types matter: 1 equals True and 1.0, and they differ in repr.
     kinds = tuple(map(type, values))
     if not _CONSTANT.issuperset(kinds):
         return None
@@ -135,10 +135,10 @@ def _key(
 
 
 def _is_steady(value: Any) -> bool:
-    """Return whether equal values of the kind of ``value`` are the same one."""
+    """Return whether equal values of the type of ``value`` are interchangeable."""
     if type(value) is tuple:
         return all(type(item) is int for item in value)
-    # As keys 0.0 and -0.0 are one, and an initializer may tell them apart.
+    # As keys 0.0 and -0.0 are equal, but an initializer may distinguish them.
     return type(value) is not float or value != 0 or copysign(1, value) > 0
 
 
@@ -151,7 +151,7 @@ _STEADY = _CONSTANT - {float, tuple}
 
 
 def _functions_of(cls: type[nn.Module]) -> tuple[Any, ...]:
-    """Return what the constructor of ``cls`` calls, and others may have replaced."""
+    """Return what the constructor of ``cls`` calls, and patches may have replaced."""
     return (
         *(torch.empty, nn.Parameter.__new__, *_METHODS(cls), *_INITIALIZERS(nn.init)),
         *[vars(base)["__init__"] for base in _BASES[cls]],
@@ -175,7 +175,7 @@ _BASES: dict[type[nn.Module], list[type[Any]]] = {
 
 
 def _template_of(layer: nn.Module, init: Function) -> _Template | None:
-    """Return what makes more of ``layer``, just constructed; None if it is unusual."""
+    """Return what copies ``layer``, just constructed; None if it is unusual."""
     is_usual = (
         not parameter_hooks_of_all
         and getattr(_HOMES[type(layer)], "Parameter", None) is nn.Parameter
@@ -201,7 +201,7 @@ def _template_of(layer: nn.Module, init: Function) -> _Template | None:
 
 
 def _waits_alone(parameter: nn.Parameter) -> bool:
-    """Return whether all that is to know of ``parameter`` stands on its tape."""
+    """Return whether the tape has everything about ``parameter``."""
     if type(parameter) is not UnfilledParameter or len(vars(parameter)) != 2:
         return False
     body, tape = parameter._body, parameter._tape
@@ -209,7 +209,7 @@ def _waits_alone(parameter: nn.Parameter) -> bool:
         body is tape.body
         and [id(shell) for shell in tape.shells] == [id(parameter)]
         and not tape.has_views
-        # The device of another kind may be "the current one", which changes.
+        # A device of another type may mean the current one, which can change.
         and body.is_cpu
         and body.is_contiguous()
     )
@@ -234,11 +234,10 @@ def _is_of_device(mode: object) -> bool:
 
 
 def _is_torchs(function: Any) -> bool:
-    """Return whether ``function`` is torch's own, or ours around that."""
+    """Return whether ``function`` is torch's own, or our wrapper of it."""
     if type(function) is BuiltinFunctionType:
         return True
-    # Unlike its module's name, what a function sees of globals is not an attribute that
-    # a wrapper takes over from what it wraps.
+    # A wrapper copies a function's module name, but not its view of globals.
     home: str = getattr(function, "__globals__", {}).get("__name__", "")
     if home.startswith(f"{__package__}."):
         return _is_torchs(getattr(function, "__wrapped__", None))

@@ -1,4 +1,4 @@
-"""Torch's modes for a call or a block, put back whatever interrupts that."""
+"""Torch's modes for a call or a block, ended whatever interrupts it."""
 
 import sys
 from collections.abc import Callable, Generator
@@ -17,10 +17,10 @@ _Mode: TypeAlias = AbstractContextManager[Any, Any]
 
 
 def construct_on(device: torch.device | str | None, factory: Callable[[], T]) -> T:
-    """Return what constructors make, with new tensors on ``device`` unless it is None.
+    """Return what a constructor creates, with new tensors on ``device`` if given.
 
-    Torch's initializers leave the grad mode off if Ctrl-C comes at their end; it is as
-    it was in any case.
+    Torch's initializers leave the grad mode off if Ctrl-C comes at their end; it is
+    restored in any case.
     """
     with grad_mode_after_errors():
         if device is None:
@@ -29,12 +29,12 @@ def construct_on(device: torch.device | str | None, factory: Callable[[], T]) ->
 
 
 def call_under(mode: _Mode, function: Callable[[], T]) -> T:
-    """Call ``function`` in a mode of torch, which has ended in any case afterwards.
+    """Call ``function`` in a mode of torch, which is ended in any case.
 
-    ``with mode`` leaves it in force if Ctrl-C comes at its end: new tensors would be
-    on the meta device from then on. So may a context manager that is a generator: the
-    one that an interrupt abandons is ended when Python frees it, in the middle of a
-    mode that was entered since.
+    ``with mode`` leaves it active if Ctrl-C comes at its end: new tensors would be on
+    the meta device from then on. So may a generator as a context manager: one that an
+    interrupt abandons is ended when Python frees it, in the middle of a mode entered
+    since.
     """
     entered_mode = _Inner(mode)
 
@@ -49,7 +49,7 @@ def call_under(mode: _Mode, function: Callable[[], T]) -> T:
 def in_force(mode: _Mode) -> Generator[None]:
     """Enter a mode for a block that is not a function; see `call_under`."""
     entered_mode = _Inner(mode)
-    # An interrupt may replace one of the two calls: the other is still made.
+    # An interrupt may replace one of the two calls; the other is still made.
     try:
         try:
             entered_mode.enter()
@@ -63,7 +63,7 @@ def in_force(mode: _Mode) -> Generator[None]:
 
 
 class _Inner:
-    """A mode of torch, and the modes that are in force inside it."""
+    """A mode of torch, and the modes that are active inside it."""
 
     def __init__(self, mode: _Mode) -> None:
         self._mode = mode
@@ -72,7 +72,7 @@ class _Inner:
 
     def enter(self) -> None:
         with uninterrupted():
-            # Entered and noted in one call, so that nothing comes between.
+            # Entered and recorded in one call, so that nothing comes between.
             self._entered.extend(map(type(self._mode).__enter__, (self._mode,)))
             self._stack = modes_in_force()
 
@@ -82,11 +82,11 @@ class _Inner:
             self._entered.pop().__exit__(None, None, None)
 
     def _put_back_what_was_lost(self) -> None:
-        """Make the modes in force those that were so when this one was entered.
+        """Make the active modes those that were active when this one was entered.
 
-        Torch pops a mode while that handles a call. It is pushed again by a generator,
-        which Ctrl-C may abandon: that one ends when the traceback is freed, and would
-        push a mode long after its end.
+        Torch pops a mode while it handles a call. A generator pushes it again, which
+        Ctrl-C may abandon: that one ends when the traceback is freed, and would push a
+        mode long after its end.
         """
         stack = self._stack
         if stack is None or modes_in_force() == stack:

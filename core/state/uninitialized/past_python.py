@@ -1,6 +1,6 @@
-"""What keeps code past Python from computing with a blank where torch itself would.
+"""Prevents code outside of Python from computing with a blank.
 
-Torch before 2.8 has no dtype of which it only moves the elements: TorchScript or a C++
+Torch before 2.8 has no dtype whose elements can only be moved: TorchScript or a C++
 extension would get numbers for a parameter that has no values yet.
 """
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @contextmanager
 def blanks_guarded() -> Generator[None]:
-    """Let torch raise for whatever it would compute of a blank."""
+    """Make torch raise an error for anything it would compute from a blank."""
     if not TORCH_COMPUTES:
         yield
         return
@@ -38,13 +38,13 @@ class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch decla
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        # An unfilled tensor must not hear of this: it would take its values, and
-        # strides that were asked of the blank would show one of them everywhere.
+        # An unfilled tensor must not see this call: it would be filled, and strides
+        # requested from the blank would show a single element everywhere.
         with without_subclasses():
             takes_blank = any(map(_is_blank, (*args, *kwargs.values())))
             if not takes_blank:
                 return func(*args, **kwargs)
-            # Conversions pass for views, since they may return what they were given.
+            # Conversions count as views, since they may return their argument.
             if func.is_view and _is_blank(result := func(*args, **kwargs)):
                 return result
         raise NotImplementedError(
@@ -68,6 +68,6 @@ def _computes() -> bool:
 
 
 TORCH_COMPUTES = _computes()
-"""Whether a build is watched, since torch would compute of a blank."""
+"""Whether a build is guarded, since torch would compute from a blank."""
 
 _dtype_of: Any = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]  # past the property of an unfilled one

@@ -1,4 +1,4 @@
-"""Functions of torch that ask us first: each is wrapped once, and stays wrapped."""
+"""Functions of torch that call ours first: each is wrapped once, and stays wrapped."""
 
 import functools
 from collections.abc import Callable
@@ -12,17 +12,17 @@ _lock = ProcessLock()
 def patch_function(
     owner: object, name: str, around: Callable[[Function], Function]
 ) -> None:
-    """Let ``around(what stands there)`` stand at ``owner.name``, if ours does not yet.
+    """Replace ``owner.name`` by ``around(its value)``, unless that was done before.
 
-    What stood there is called by ours, so patches of other libraries keep their effect
-    whether they come before or after; one that is taken down may take ours along, and
-    then ours is put back here.
+    Our wrapper calls the previous function, so that patches of other libraries keep
+    their effect, whether they come before or after. If removing one of them removes
+    ours too, it is restored here.
     """
-    # Every build asks, so that the usual answer takes no lock.
+    # Every build checks this, so that the usual case takes no lock.
     if getattr(getattr(owner, name), _MARK, False):
         return
     with _lock.here:
-        # Asked again: another thread may have been the first.
+        # Checked again: another thread may have been first.
         original = getattr(owner, name)
         if not getattr(original, _MARK, False):
             ours = functools.wraps(original)(around(original))

@@ -1,4 +1,4 @@
-"""The random generators of the process: where they stand, and back again."""
+"""The states of the process's random generators, saved and restored."""
 
 import importlib
 import random
@@ -9,7 +9,7 @@ import torch
 
 
 class Streams:
-    """Where all random generators stood at one moment."""
+    """The states of all random generators at one moment."""
 
     def __init__(self) -> None:
         self._torch = _states()
@@ -18,14 +18,14 @@ class Streams:
         self._numpy = None if numpy is None else numpy.get_state()
 
     def have_moved(self) -> bool:
-        """Return whether torch's generators stand elsewhere now."""
+        """Return whether torch's generators are in another state now."""
         now = _states()
         return len(now) != len(self._torch) or not all(
             map(torch.equal, now, self._torch)
         )
 
     def restore(self) -> None:
-        """Put all generators back to where they stood."""
+        """Restore the states of all generators."""
         host, *devices = self._torch
         torch.default_generator.set_state(host)
         if devices:
@@ -36,9 +36,9 @@ class Streams:
 
 
 def numpy_random() -> Any:
-    """Return the module with numpy's generator, None in programs without numpy.
+    """Return the module of numpy's generator, None in programs without numpy.
 
-    Another thread that is importing it is waited for.
+    Waits for another thread that is importing it.
     """
     name = "numpy.random"
     return importlib.import_module(name) if sys.modules.get(name) else None

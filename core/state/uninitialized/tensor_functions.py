@@ -1,4 +1,4 @@
-"""What the functions of torch do with a tensor whose values are not there yet."""
+"""The effects of torch's functions on a tensor whose values are missing."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -14,15 +14,18 @@ from ....records.tensors.torch_internals import without_functions
 Function: TypeAlias = Callable[..., Any]
 
 LOOK, SELF, GRADE, NOTED, VIEW = range(5)
-"""Looks at shape and dtype; looks at the tensor itself; changes whether it requires
-grad; initializes it; shows its memory."""
+"""The effect of a function of torch on a tensor whose values are missing.
+
+It reads shape and dtype; reads the tensor object; changes whether it requires grad;
+initializes it; returns a view of its memory.
+"""
 
 
 def _functions(names: str) -> Iterator[Function]:
     for name in names.split():
         method = getattr(torch.Tensor, name, None)
         if method is not None:
-            # Torch reports that a property is read as a call of its getter.
+            # Torch reports the reading of a property as a call of its getter.
             yield method if callable(method) else method.__get__
         in_torch = getattr(torch, name, None)
         if in_torch is not None and callable(in_torch):
@@ -70,7 +73,7 @@ KINDS: dict[Function, int] = {
     ),
     **dict.fromkeys(INITIALIZERS.values(), NOTED),
 }
-"""What a function does with an unfilled tensor; one that is not here needs values."""
+"""The effect of each function on an unfilled tensor; all others need values."""
 
 _STEADY = "ones_ zeros_ constant_ eye_ dirac_"
 
@@ -78,13 +81,13 @@ RANDOM: frozenset[Function] = frozenset(
     [*_functions(_DRAWS)]
     + [f for name, f in INITIALIZERS.items() if name not in _STEADY.split()]
 )
-"""Which initializers draw random numbers."""
+"""The initializers that draw random numbers."""
 
 _INITIALIZED = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
 """Dtypes for which every initializer that takes a shape has a kernel."""
 
 _LARGEST = {dtype: torch.finfo(dtype).max for dtype in _INITIALIZED}
-"""The largest finite number of each; asked of torch every time it costs as a call."""
+"""The largest finite number of each, since asking torch costs as much as a call."""
 
 
 def succeeds(
@@ -93,13 +96,13 @@ def succeeds(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> bool:
-    """Return whether ``function`` is known to run on ``body`` without a complaint.
+    """Return whether ``function`` is known to run on ``body`` without an error.
 
     An initializer that would raise or warn has to do so where it is called.
     """
     if body.dtype not in _INITIALIZED or not body.numel():
         return False
-    # Torch refuses to write in place where elements share their memory.
+    # Torch refuses to write in place to elements that share memory.
     if not body.is_contiguous() and 0 in body.stride():
         return False
     fits = _FITS.get(function)
@@ -109,7 +112,7 @@ def succeeds(
         values = (*args, *kwargs.values())
         return _succeeds(function, body.shape, body.dtype, tuple(kwargs), *values)
     except TypeError:
-        # An argument without a hash, such as a slice, or none that we know.
+        # An argument without a hash, such as a slice, or an unknown one.
         values = (*args, *kwargs.values())
         return _try(function, body.shape, body.dtype, tuple(kwargs), values)
 
@@ -166,11 +169,13 @@ _FITS: dict[Function, Callable[..., bool]] = {
     nn.init.kaiming_uniform_: _fits_kaiming,
     nn.init.kaiming_normal_: _fits_kaiming,
 }
-"""What the usual ones ask of their arguments; the others are tried on the meta device,
-which takes a hundred times as long."""
+"""The conditions on the arguments of the usual initializers.
+
+The others are tried on the meta device, which takes a hundred times as long.
+"""
 
 
-# Typed, since 1, 1.0 and True are one as keys and not to every initializer.
+# Typed, since 1, 1.0 and True are equal as keys, but not to every initializer.
 @lru_cache(maxsize=4096, typed=True)
 def _succeeds(
     function: Function,
@@ -189,7 +194,7 @@ def _try(
     names: tuple[str, ...],
     values: tuple[Any, ...],
 ) -> bool:
-    # A tensor on the meta device has torch check the arguments and compute nothing.
+    # With a tensor on the meta device torch checks the arguments and computes nothing.
     stand_in = torch.empty(shape, dtype=dtype, device="meta")
     n_args = len(values) - len(names)
     kwargs = dict(zip(names, values[n_args:], strict=True))

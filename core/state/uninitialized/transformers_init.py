@@ -1,9 +1,9 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Initializers of transformers' models, left out of a build for a whole record.
+"""Initializers of transformers' models, skipped in a build for a whole record.
 
-The library's own loading does the same: of modules whose tensors are all loaded it asks
-no initializer, and its models are written for that.
+The library's own loading does the same: it calls no initializer of modules whose
+tensors are all loaded, and its models are written for that.
 """
 
 import sys
@@ -17,21 +17,21 @@ from .tensor_functions import Function
 from .unfilled import Unfilled
 
 MODELS = "transformers.modeling_utils"
-"""The module of the library that has the base of its models."""
+"""The library's module with the base class of its models."""
 _HOMES = frozenset({MODELS, "torch.utils._contextlib", "contextlib"})
-"""Where the library's method is from, and the decorators around it."""
+"""The modules of the library's method, and of the decorators around it."""
 
 
 class BuildWithoutInit(Protocol):
-    """A build that may leave initializers out."""
+    """A build that may skip initializers."""
 
     def leave_out(self) -> bool:
-        """Take note that initializers are left out; return False if they may not be."""
+        """Record that initializers are skipped; return False if they must not be."""
         raise NotImplementedError
 
 
 def patch_init(current_build: Callable[[], BuildWithoutInit | None]) -> None:
-    """Let models ask the build of the moment; the program has imported `MODELS`."""
+    """Let models ask the current build; the program has imported `MODELS`."""
     base: Any = getattr(sys.modules.get(MODELS), "PreTrainedModel", None)
     if base is not None and "initialize_weights" in vars(base):
 
@@ -52,11 +52,11 @@ def _asking(
         build = current_build() if is_original else None
         if build is None:
             return initialize(self)
-        # Torch's walk goes up and down the whole tree: it is gone once.
+        # Torch's method walks the whole tree up and down; this visits each module once.
         modules = [*self.modules()]
         if not _is_usual(modules, base) or not build.leave_out():
             return initialize(self)
-        # The library asks no initializer of a module that is marked, whoever calls.
+        # The library calls no initializer of a marked module.
         for module in modules:
             vars(module)["_is_hf_initialized"] = True
         return None
@@ -65,7 +65,7 @@ def _asking(
 
 
 def _is_librarys(function: Function | None) -> bool:
-    """Return whether nobody else has wrapped the library's method."""
+    """Return whether the library's method was not wrapped by other code."""
     while function is not None:
         if getattr(function, "__globals__", {}).get("__name__") not in _HOMES:
             return False
@@ -76,8 +76,8 @@ def _is_librarys(function: Function | None) -> bool:
 def _is_usual(modules: Sequence[nn.Module], base: type[nn.Module]) -> bool:
     """Return whether the library's own code would do nothing but fill ``modules``.
 
-    Initializers of users may do more, and a parameter that has its values already may
-    be read past its tape.
+    Initializers of users may do more, and a parameter that already has its values may
+    be read without its tape.
     """
     models = {cls for cls in set(map(type, modules)) if issubclass(cls, base)}
     methods = (getattr(cls, name) for cls in models for name in _METHODS)

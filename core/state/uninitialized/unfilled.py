@@ -1,15 +1,14 @@
 # pyright: reportPrivateUsage=false
 # The body and the tape of an unfilled tensor are private to users, and shown here.
-"""Parameters whose initializers are noted instead of run.
+"""Parameters whose initializers are recorded instead of run.
 
-While a module is built without init, ``nn.Parameter`` makes an `UnfilledParameter`. Its
-in-place initializers go on the tape of its memory, its views (``p.data``, ``p[0]``) are
-`UnfilledView` on the same tape, and whatever else uses one of them closes the tape: its
-calls are made, and all that stands on the memory is plain from then on.
-
-To code that does not ask through Python (functorch, TorchScript, C++) an unfilled
-tensor is a blank: one of a dtype that torch moves and cannot compute with. Such code
-raises, and the module is built for real.
+While a module is built without initialization, ``nn.Parameter`` creates an
+`UnfilledParameter`. Its in-place initializers are recorded on the tape of its memory,
+its views (``p.data``, ``p[0]``) are `UnfilledView` on the same tape, and any other use
+of one of them closes the tape: its calls are made, and all tensors on the memory are
+plain from then on. To code outside of Python (functorch, TorchScript, C++) an unfilled
+tensor is a blank: one of a dtype that torch can move and cannot compute with. Such code
+raises, and the module is then built with its initializers.
 """
 
 from collections.abc import Iterable
@@ -37,7 +36,7 @@ from .tensor_functions import (
 
 
 class Unfilled(torch.Tensor):
-    """What a parameter and its views have in common while they note initializers."""
+    """The common base of a parameter and its views while initializers are recorded."""
 
     plain: ClassVar[type[torch.Tensor]]
     _body: Tensor
@@ -52,10 +51,10 @@ class Unfilled(torch.Tensor):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kind = KINDS.get(func)
-        # nn.Module and its initializers mostly ask for shapes: the body has them.
+        # nn.Module and initializers mostly ask for shapes, which the body has.
         if kind is LOOK:
             return func(*map(_body_of, args), **(kwargs or {}))
-        # Autograd's state is that of the tensor object, which the body does not share.
+        # Autograd's state belongs to the tensor object, which the body does not share.
         if kind is SELF or (kind is GRADE and can_require_grad(args[0]._body)):
             with without_subclasses():
                 return func(*args, **(kwargs or {}))
@@ -73,16 +72,16 @@ class Unfilled(torch.Tensor):
             views = _views(func, args[0], args[1:], kwargs)
             if views is not None:
                 return views
-        # The function may read values: whatever it is given has to have them first.
+        # The function may read values, so all its arguments are filled first.
         _close_all((*args, *kwargs.values()))
         return func(*args, **kwargs)
 
 
 class UnfilledParameter(Unfilled, nn.Parameter):
-    """A parameter whose values nobody has needed yet."""
+    """A parameter whose values were not needed yet."""
 
     plain: ClassVar[type[torch.Tensor]] = nn.Parameter
-    # nn.Module asks for these two at every parameter: answered here, they are cheap.
+    # nn.Module reads these two for every parameter: answered here, they are cheap.
     _is_param = True
     grad_fn = None
 
@@ -94,14 +93,14 @@ class UnfilledView(Unfilled):
 
 
 def note_call(function: Function, tensor: object, *args: object) -> bool:
-    """Put a call on the tape of ``tensor``; False if it must be run now."""
+    """Record a call on the tape of ``tensor``; False if it must be run now."""
     return isinstance(tensor, Unfilled) and _note(
         function, tensor, args, {}, is_tried=True
     )
 
 
 def close(tensor: object) -> None:
-    """Give ``tensor`` its values if it is an unfilled one."""
+    """Fill ``tensor`` if it is an unfilled one."""
     if isinstance(tensor, Unfilled):
         tensor._tape.close()
 
@@ -114,15 +113,15 @@ def _note(
     *,
     is_tried: bool = False,
 ) -> bool:
-    # A tensor among the arguments may change before the tape is played, and its values
-    # then would not be those that the initializer was called with.
+    # A tensor among the arguments may change before the tape is played, and then differ
+    # from what the initializer was called with.
     if (args and not _is_plain(args)) or (kwargs and not _is_plain(kwargs.values())):
         return False
     args, body = tuple(args), target._body
     if not is_tried and not succeeds(function, body, args, kwargs):
         return False
     if function not in _WITHOUT_GRAD and torch.is_grad_enabled():
-        # Torch forbids changes of a leaf that requires grad, and says so at the call.
+        # Torch forbids changes of a leaf that requires grad, with an error at the call.
         with without_subclasses():
             if target.requires_grad:
                 return False
@@ -133,8 +132,8 @@ def _note(
 def _views(
     func: Function, source: Unfilled, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Return views of the memory of ``source``; None if it has to be a real tensor."""
-    # A view of a leaf that requires grad is part of a graph, which a shell has not.
+    """Return views of the memory of ``source``; None if it has to be filled."""
+    # A view of a leaf that requires grad is part of a graph, which a shell cannot be.
     if func not in _DETACHING and torch.is_grad_enabled():
         with without_subclasses():
             if source.requires_grad:
@@ -143,7 +142,7 @@ def _views(
     bodies = func(body, *args, **kwargs)
     address = storage_address(body.untyped_storage())
     parts = [bodies] if isinstance(bodies, Tensor) else bodies
-    # Some functions copy where no view is possible, and a copy needs the values.
+    # Some functions copy if no view is possible, and a copy needs the values.
     if any(storage_address(part.untyped_storage()) != address for part in parts):
         return None
     views = [source if p is body else tape.build.view(p, tape) for p in parts]
@@ -155,7 +154,7 @@ def _body_of(value: object) -> Any:
 
 
 def _is_plain(values: Iterable[object]) -> bool:
-    """Return whether no tensor is among ``values``, nor a list that may hold some."""
+    """Return whether ``values`` contain no tensor, and no list that may hold some."""
     for value in values:
         if type(value) is tuple:
             if not _is_plain(value):
@@ -195,7 +194,7 @@ _DETACHING = frozenset({torch.Tensor.data.__get__, torch.Tensor.detach, torch.de
 
 
 def _method(name: str) -> Function:
-    """Return the initializer as a method, which Python finds before torch does."""
+    """Return the initializer as a method, which Python finds before torch's."""
     function: Function = getattr(torch.Tensor, name)
 
     def noted(self: Unfilled, *args: object, **kwargs: object) -> Any:
@@ -208,7 +207,7 @@ def _method(name: str) -> Function:
 
 
 def _looking(name: str) -> Function:
-    """Return a method that needs no values, asked of the body at once."""
+    """Return a method that needs no values, called on the body directly."""
     function: Function = getattr(torch.Tensor, name)
     return lambda self, *args: function(self._body, *args)
 

@@ -29,19 +29,18 @@ T = TypeVar("T")
 
 @contextmanager
 def skip_init() -> Generator[None]:
-    """Build modules whose parameters are allocated and not filled: load them next.
+    """Build modules with allocated but uninitialized parameters, to be loaded next.
 
-    Only ``nn.Parameter`` made in this context (`contextvars`) are concerned: other
-    threads and tasks that were there before build as ever. Buffers and plain tensors
-    are computed as ever, and what reads a parameter inside the block sees it
-    initialized; code that reads it past Python (a C++ extension, TorchScript, vmap)
-    raises. Values that nobody loads afterwards are whatever the memory holds;
-    `from_record` fills them. The draws that are not made leave torch's generators where
-    they were.
+    Only ``nn.Parameter`` created in this context (`contextvars`) is affected: other
+    threads and existing tasks build normally. Buffers and plain tensors are computed as
+    usual, and code that reads a parameter inside the block sees it initialized; code
+    that reads it outside of Python (a C++ extension, TorchScript, vmap) raises. Values
+    that are not loaded afterwards are whatever the memory holds; `from_record` fills
+    them. Skipped draws do not advance torch's generators.
     """
     _install()
     build, outer_build = UnfilledBuild(), _current.get()
-    # An interrupt may replace one of the two calls: the other is still made.
+    # An interrupt may replace one of the two calls; the other is still made.
     try:
         try:
             _current.set(build)
@@ -58,8 +57,8 @@ def skip_init() -> Generator[None]:
 def call_unfilled(factory: Callable[[], T], build: UnfilledBuild | None = None) -> T:
     """Return what ``factory`` builds under `skip_init`, which ends in any case.
 
-    A block of that may be left by Ctrl-C before it ends; a call may not. ``build``
-    knows the initializers that wait.
+    Ctrl-C may leave a block of `skip_init` before it ends, but not a call. ``build``
+    has the initializers that wait.
     """
     _install()
     guarded = partial(call_guarded, factory) if TORCH_COMPUTES else factory
@@ -67,7 +66,7 @@ def call_unfilled(factory: Callable[[], T], build: UnfilledBuild | None = None) 
 
 
 def call_filled(factory: Callable[[], T]) -> T:
-    """Return what ``factory`` builds with real initializers, also in `skip_init`."""
+    """Return what ``factory`` builds with its initializers, even in `skip_init`."""
     return _call_in(None, factory)
 
 
@@ -77,15 +76,15 @@ def build_unfilled(
     *,
     is_for_whole: bool = False,
 ) -> tuple[T, UnfilledBuild | None]:
-    """Return a module without values, and what knows of them; or a real one alone.
+    """Return a module without values and its build; or an initialized one alone.
 
-    A module that cannot be built unfilled, or draws numbers whose turn depends on the
-    initializers, is built as ever from where the generators stood. If ``is_for_whole``,
-    initializers may be left out, which only shows if not all tensors get values: then
-    call it again without (`UnfilledBuild.has_left_out`).
+    A module that cannot be built unfilled, or that draws numbers whose order depends on
+    the initializers, is built normally from the initial state of the generators. If
+    ``is_for_whole``, initializers may be skipped, which matters only if not all tensors
+    get values: then call it again without (`UnfilledBuild.has_left_out`).
     """
-    # Where the device that is set gives no memory, another one does. Older torch says
-    # "cpu" inside `with torch.device("meta")`; a tensor knows.
+    # If the default device allocates no memory, another one is used. Older torch says
+    # "cpu" inside `with torch.device("meta")`, but a new tensor has the right device.
     if device is None and torch.empty(0).is_meta:
         device = torch.device("cpu")
     return construct_on(device, lambda: _build_unfilled(factory, is_for_whole))
@@ -102,7 +101,7 @@ def _build_unfilled(
             build = UnfilledBuild()
             module = call_unfilled(factory, build)
         if build.is_out_of_step:
-            # Its draws may all be parameters, which the record replaces as well.
+            # All its draws may be for parameters, which the record replaces as well.
             build.rewind()
             build = UnfilledBuild()
             build.set_aside()
@@ -110,23 +109,23 @@ def _build_unfilled(
             module = call_unfilled(lambda: call_under(draws, factory), build)
         if not build.is_out_of_step:
             return module, build
-    except Exception as error:  # building as ever shows whose error it is
+    except Exception as error:  # building it normally shows whose error it is
         raise_of_signal(error)
     return rebuild(factory, build), None
 
 
 def rebuild(factory: Callable[[], T], build: UnfilledBuild) -> T:
-    """Return what ``factory`` builds as ever, from where ``build`` began."""
+    """Return what ``factory`` builds normally, from where ``build`` began."""
     build.rewind()
     return call_filled(factory)
 
 
 class NotedDraws(TorchFunctionMode):
-    """Note what ``torch.randn`` and ``torch.rand`` would draw while a module is built.
+    """Record the draws of ``torch.randn`` and ``torch.rand`` while a module is built.
 
-    A parameter is often made of random numbers, which wait as initializers do. Every
-    call of torch passes here, which takes time: it is for modules that are known to
-    draw.
+    A parameter is often created from random numbers, which can wait as initializers do.
+    This intercepts every call of torch, which takes time, so it is used for modules
+    that are known to draw.
     """
 
     def __init__(self, build: UnfilledBuild) -> None:
@@ -140,11 +139,11 @@ class NotedDraws(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Return memory that waits for the draw, or what ``func`` returns."""
+        """Return memory that waits for the draw, or the result of ``func``."""
         kwargs = kwargs or {}
         fill = _FILLS.get(func)
-        # Any other keyword (a generator, `out`, a layout) makes it another call than
-        # the initializer that would stand for it, so it is made at once.
+        # With any other keyword (a generator, `out`, a layout) the call differs from
+        # the initializer that would replace it, so it is made now.
         if fill is not None and kwargs.keys() <= {"size", "dtype", "device"}:
             tensor = self._build.defer_draw(torch.empty(*args, **kwargs), fill)
             if tensor is not None:
@@ -159,7 +158,7 @@ _FILLS: dict[Function, Function] = {
 
 
 _current: ContextVar[Any] = ContextVar("burnish_build", default=None)
-"""The build of this thread or task; a task that outlives it has one that is over."""
+"""The build of this thread or task; in a task that outlives it, the build is over."""
 
 
 def _install() -> None:
@@ -206,11 +205,11 @@ def _asking_new(constructor: Function) -> Function:
         build = _current.get()
         if build is None or build.is_over:
             return constructor(cls, data, requires_grad)
-        # Subclasses of users do what they like with their data.
+        # Subclasses of users may do anything with their data.
         if cls is not nn.Parameter and cls is not UnfilledParameter:
             return constructor(cls, data, requires_grad)
         if not is_native and isinstance(build, UnfilledBuild):
-            # The patch of another library may read the data, and shall find values.
+            # The patch of another library may read the data, and must find values.
             close(data)
             return build.adopt(constructor(nn.Parameter, data, requires_grad), data)
         if type(data) is torch.Tensor:
@@ -225,11 +224,11 @@ def _asking_new(constructor: Function) -> Function:
 
 
 def _copying_init(cls: type[nn.Module], constructor: Function) -> Function:
-    """Let a build that has constructed an equal layer copy that."""
+    """Let a build that has constructed an equal layer copy it."""
 
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
         build = _current.get()
-        # A subclass has more to do; what is over or no build makes nothing unfilled.
+        # A subclass may do more; without an active build nothing is unfilled.
         if type(build) is UnfilledBuild and not build.is_over and type(self) is cls:
             build.layers.construct(build, self, constructor, args, kwargs)
         else:
@@ -239,7 +238,7 @@ def _copying_init(cls: type[nn.Module], constructor: Function) -> Function:
 
 
 def _noting_truncated_normal(initializer: Function) -> Function:
-    """Note the one initializer of torch that reads what it has just drawn."""
+    """Record the one initializer of torch that reads what it has just drawn."""
 
     def _no_grad_trunc_normal_(
         tensor: torch.Tensor,
@@ -266,7 +265,7 @@ def _draws_quietly(*numbers: Any) -> bool:
 
 
 def _watched_state(set_state: Function) -> Function:
-    """Look where the generator stands before it is put back to where it was."""
+    """Check the generator's state before it is restored to an earlier one."""
 
     def set_rng_state(*args: object, **kwargs: object) -> Any:
         build = _current.get()
@@ -278,24 +277,24 @@ def _watched_state(set_state: Function) -> Function:
 
 
 class _Counting:
-    """Stands for a build, and sees how often the data of a parameter is referred to."""
+    """A fake build that measures the reference count of a parameter's data."""
 
     is_over = False
     n_references = 0
 
     def finish(self) -> None:
-        """Do nothing: no parameter was made for it."""
+        """Do nothing, since no parameter was created for it."""
 
     def parameter(self, data: object, requires_grad: bool, n_references: int) -> None:
-        """Take note of the number; the parameter is made as ever."""
+        """Record the count; the parameter is created normally."""
         self.n_references = n_references
 
 
 def _calibrate() -> None:
-    """Find out how often data that nobody else holds is referred to in a constructor.
+    """Measure the reference count of data that only a constructor holds.
 
-    It depends on Python and on who else patched the constructor; where data that is
-    held looks the same, none passes for temporary.
+    It depends on Python and on other patches of the constructor; if data that other
+    code holds has the same count, no data counts as temporary.
     """
     global _calibrated
     constructor, counting = nn.Parameter.__new__, _Counting()
