@@ -1,1 +1,1 @@
-"""A module as data: arguments captured, told as a plain dict, and built from it."""
+"""A module as data: captured arguments, written as a plain dict, and built from it."""

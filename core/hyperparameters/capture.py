@@ -1,4 +1,4 @@
-"""What a module was built with: noted by its constructor, or known to others."""
+"""The arguments a module was built with: captured by its constructor, or registered."""
 
 import copy
 import functools
@@ -24,7 +24,7 @@ M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
 
 ARGUMENTS = "_burnish_arguments"
-"""Where a module keeps what its constructor was called with."""
+"""The attribute of a module that holds the arguments of its constructor."""
 
 Check: TypeAlias = Callable[[Mapping[str, Any]], None]
 """Raises for arguments that a class does not allow."""
@@ -33,9 +33,10 @@ _MARK = "_burnish_captures"
 
 
 class Arguments:
-    """What a constructor was called with; copies and pickles leave out what cannot.
+    """The arguments of a constructor; copies and pickles omit those that cannot be.
 
-    A module that was copyable before it was decorated still is, whatever it was given.
+    A module that was copyable before it was decorated remains so, whatever its
+    arguments.
     """
 
     __slots__ = ("args", "kwargs", "owner")
@@ -53,18 +54,19 @@ class Arguments:
 
         ``*args`` and ``**kwargs`` are one each: a tuple and a dict.
         """
-        # The signature of the one that ran, which may be a parent's of the class.
+        # The signature of the constructor that ran, which may be that of a parent
+        # class.
         signature = inspect.signature(self.owner.__init__)
         bound = signature.bind(None, *self.args, **self.kwargs)
         bound.apply_defaults()
         return dict(list(bound.arguments.items())[1:])
 
     def check(self, check: Check) -> None:
-        """Let ``check`` raise for them, if they fit the constructor at all."""
+        """Call ``check`` with them, if they fit the constructor at all."""
         try:
             bound = self.bound()
         except TypeError:
-            return  # Python says more about it when the constructor is called
+            return  # Python's own error is better, when the constructor is called
         check(bound)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Arguments":
@@ -81,11 +83,11 @@ class Arguments:
 
 
 class Described:
-    """Stands for an argument that no file holds, and that is not kept either."""
+    """Replaces an argument that no file can hold, and that is not kept either."""
 
     def __init__(self, description: str) -> None:
         self.burnish_description = description
-        """What the argument was, as files say it."""
+        """A description of the argument, as in files."""
 
     def __repr__(self) -> str:
         return f"<{self.burnish_description}>"
@@ -96,10 +98,10 @@ def capture(
     checker_of: Callable[[type[nn.Module]], Check | None],
     note_structure: Callable[[nn.Module], object],
 ) -> None:
-    """Make instances of ``cls`` note the arguments of the outermost constructor.
+    """Make instances of ``cls`` capture the arguments of the outermost constructor.
 
-    ``checker_of`` knows for each class what checks them before they are used;
-    ``note_structure`` is called with what the constructor has built.
+    ``checker_of`` returns the validator for a class, which runs before the arguments
+    are used; ``note_structure`` is called with what the constructor has built.
     """
     init = cls.__init__
     if getattr(init, _MARK, None) is not None and "__init__" not in cls.__dict__:
@@ -112,15 +114,15 @@ def capture(
     @functools.wraps(init)
     def __init__(self: nn.Module, /, *args: object, **kwargs: object) -> None:
         state = self.__dict__
-        # None stands there while a constructor runs: this is one of a parent, and only
-        # the outermost knows what the module was built with.
+        # It is None while a constructor runs: this is that of a parent, and only the
+        # outermost one has the arguments that the module was built with.
         if state.get(ARGUMENTS, _nothing) is None:
             init(self, *args, **kwargs)
             return
         check = checker_of(type(self))
         if check is not None:
             Arguments(cls, args, kwargs).check(check)
-        # A constructor may change a list that it was given: it is copied before.
+        # A constructor may change a list that it was given, so it is copied before.
         outer_arguments = Arguments(cls, *_snapshots_of(args, kwargs))
         state[ARGUMENTS] = None
         try:
@@ -136,25 +138,25 @@ def capture(
 
 
 def is_capturing(constructor: object) -> bool:
-    """Return whether ``constructor`` is one that notes its arguments."""
+    """Return whether ``constructor`` captures its arguments."""
     return getattr(constructor, _MARK, None) is not None
 
 
 def captured_arguments(module: nn.Module) -> dict[str, object] | None:
-    """Return what ``module`` was built with by name; None if nobody noted it."""
+    """Return the captured arguments of ``module`` by name; None if there are none."""
     arguments = module.__dict__.get(ARGUMENTS)
     return None if arguments is None else arguments.bound()
 
 
 _nothing = object()
 _LASTING = frozenset({int, float, str, bool, type(None), type, torch.dtype})
-"""Types whose values stay as they were passed."""
+"""Types whose values are kept as they were passed."""
 
 
 def _snapshots_of(
     args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[tuple[object, ...], dict[str, object]]:
-    """Return the arguments so that nobody who changes them later changes the note."""
+    """Return copies of the arguments, so that later changes do not affect them."""
     if not _LASTING.issuperset(map(type, args)):
         args = tuple(map(_snapshot_or_itself, args))
     if not _LASTING.issuperset(map(type, kwargs.values())):
@@ -166,7 +168,7 @@ def _snapshot_or_itself(value: object) -> object:
     try:
         return _snapshot(value)
     except RecursionError:
-        return value  # it contains itself, which no file holds anyway
+        return value  # it contains itself, which no file can hold anyway
 
 
 def _snapshot(value: Any) -> object:
@@ -179,7 +181,8 @@ def _snapshot(value: Any) -> object:
     if kind is dict:
         return {key: _snapshot(item) for key, item in value.items()}
     if isinstance(value, torch.Tensor) or _is_array(kind):
-        # The note must not keep the memory alive: that is for the module to decide.
+        # The captured arguments must not keep the memory alive: the module decides
+        # that.
         return Described(description(value))
     if kind is set or (not isinstance(value, nn.Module) and is_struct_value(value)):
         return _copy_or_itself(value, {})
@@ -191,7 +194,7 @@ def _is_array(kind: type) -> bool:
 
 
 def _delegate(cls: type[nn.Module]) -> Any:
-    """Return a constructor that hands all over to the parent's."""
+    """Return a constructor that passes all its arguments to the parent's."""
     inherited = cls.__init__
 
     @functools.wraps(inherited)
@@ -228,10 +231,10 @@ def _picklable(value: object) -> object:
 
 
 Getter = Callable[[Any], Mapping[str, Any]]
-"""Returns the arguments that make a module like the one it is given."""
+"""Returns the arguments that build a module like the one it is given."""
 
 Builder = Callable[[type[Any], Mapping[str, Any]], nn.Module]
-"""Makes a module of a class from its arguments, where a call of the class does not."""
+"""Builds a module of a class from its arguments, if a call of the class does not."""
 
 
 def register_hparams(
@@ -241,11 +244,11 @@ def register_hparams(
     build: Builder | None = None,
     subclasses: bool = False,
 ) -> None:
-    """Let ``getter`` tell the hyperparameters of modules of ``cls``.
+    """Register ``getter`` for the hyperparameters of modules of ``cls``.
 
-    It returns the arguments of the constructor: plain data and modules.  ``build``
-    makes a module of them where ``cls(**arguments)`` does not.  Files may name
-    ``cls`` once `register_class` was told of it too.
+    It returns the arguments of the constructor: plain data and modules. ``build``
+    builds a module from them if ``cls(**arguments)`` does not. Files may name ``cls``
+    once `register_class` was called for it too.
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
@@ -255,7 +258,7 @@ def register_hparams(
 
 
 def builder_of(cls: type[nn.Module]) -> Builder | None:
-    """Return what makes modules of ``cls`` instead of a call, if anything does."""
+    """Return what builds modules of ``cls`` instead of a call, if anything does."""
     registration = _inherited_registration(cls)
     return registration[1] if registration is not None else None
 
@@ -263,22 +266,22 @@ def builder_of(cls: type[nn.Module]) -> Builder | None:
 def known_arguments(
     module: nn.Module, cls: type[nn.Module]
 ) -> Mapping[str, Any] | None:
-    """Return the arguments that ``module``, a ``cls``, was made of; None if unknown."""
-    # What a user registered for this very class wins; for a parent's, what the
-    # constructor was called with says more.
+    """Return the arguments of ``module``, an instance of ``cls``; None if unknown."""
+    # A registration for this very class wins; compared with one for a parent, the
+    # captured arguments of the constructor are more precise.
     registration = _getters.entries.get(cls)
     if registration is None:
         registration = _inherited_registration(cls)
         passed_arguments = captured_arguments(module)
-        # What a library passes to constructors is not plain data, and its getter knows
-        # how to tell it, what a decorated subclass captured included.
+        # The arguments of a library's constructors are not plain data, and its getter
+        # can describe them, including those that a decorated subclass has captured.
         if passed_arguments is not None and library_bases.isdisjoint(cls.__mro__):
             return passed_arguments
     if registration is not None:
         return registration[0](module)
     if is_torch_layer(cls):
         return layer_arguments(module)
-    # Our own property would ask here once more, without an end.
+    # Our own property would call this function again, without end.
     if _asks_back(module):
         return None
     hparams = getattr(module, "hparams", None)
@@ -286,7 +289,7 @@ def known_arguments(
 
 
 def ask_back(attribute: object) -> None:
-    """Take note of a class attribute ``hparams`` that itself asks `known_arguments`."""
+    """Register a class attribute ``hparams`` that itself calls `known_arguments`."""
     _attributes_that_ask.append(attribute)
 
 
@@ -306,12 +309,12 @@ _getters: Registry[type[nn.Module], tuple[Getter, Builder | None, bool]] = Regis
 
 
 _libraries = {"transformers.modeling_utils": ".transformers_models"}
-"""Modules of other libraries, and ours that know what they are made of."""
+"""Modules of other libraries, and ours with known arguments."""
 
 
 def _know_other_libraries() -> None:
-    """Register what is made by libraries that the program has loaded by now."""
-    # Another thread may do the same meanwhile: twice is as good as once.
+    """Register the classes of libraries that the program has loaded."""
+    # Another thread may do this at the same time, which does no harm.
     for theirs, name in [*_libraries.items()]:
         if theirs not in sys.modules:
             continue
@@ -321,16 +324,16 @@ def _know_other_libraries() -> None:
 
 
 library_bases: set[type] = set()
-"""The base classes of libraries of which we know what their modules are made of.
+"""The base classes of libraries whose modules have known arguments.
 
-Their builders take what constructors take, beside what files hold of it.
+Their builders accept what constructors do, and the form in which files hold it.
 """
 
 
 def _inherited_registration(
     cls: type[nn.Module],
 ) -> tuple[Getter, Builder | None, bool] | None:
-    """Return what was registered for ``cls``, or for a parent and its subclasses."""
+    """Return the registration of ``cls``, or of a parent that includes subclasses."""
     if any(theirs in sys.modules for theirs in [*_libraries]):
         _know_other_libraries()
     for base in cls.__mro__:

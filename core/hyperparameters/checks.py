@@ -1,4 +1,4 @@
-"""Whether entries of hyperparameters are arguments of the class, and all of them."""
+"""Checks that hyperparameters are arguments of the class, and complete."""
 
 from collections.abc import Mapping
 from inspect import Parameter
@@ -18,7 +18,7 @@ from .hparams_node import ALL, DEFAULTS, RESERVED, UNSTORED, dict_at, is_child
 
 
 def check_no_argument(cls: type[nn.Module], node: Node, name: str, path: str) -> None:
-    """Refuse an entry that is neither an argument nor what the constructor made."""
+    """Refuse an entry that is neither an argument nor built by the constructor."""
     if name in RESERVED or is_child(node.get(name, "")):
         return
     if _is_computed(cls, node, name, path):
@@ -49,7 +49,7 @@ def _is_computed(cls: type[nn.Module], node: Node, name: str, path: str) -> bool
 
 
 def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
-    """Raise for arguments that the class takes and that no file could hold."""
+    """Raise for arguments that the class accepts, but no file can hold."""
     name = cls.__qualname__
     for argument, description in dict_at(node, UNSTORED, path).items():
         if argument == ALL:
@@ -66,7 +66,7 @@ def check_stored(cls: type[nn.Module], node: Node, path: str) -> None:
 
 
 def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
-    """Raise for a default that no file holds, and that is another one today."""
+    """Raise for a default that no file holds, and that has changed since."""
     for name, stored_default in dict_at(node, DEFAULTS, path).items():
         parameter = parameters_of(cls).get(name)
         if parameter is None or name in node or parameter.default is Parameter.empty:
@@ -84,7 +84,7 @@ def check_defaults(cls: type[nn.Module], node: Node, path: str) -> None:
 def check_complete(
     cls: type[nn.Module], arguments: Mapping[str, object], path: str
 ) -> None:
-    """Raise for an argument without a default that is not there."""
+    """Raise for a missing argument without a default."""
     missing = [
         name
         for name, parameter in parameters_of(cls).items()

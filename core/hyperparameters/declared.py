@@ -1,4 +1,4 @@
-"""What a module class declares: the types of its arguments, and its ``Hparams``."""
+"""The declarations of a module class: types of its arguments, and its ``Hparams``."""
 
 import enum
 import inspect
@@ -30,14 +30,14 @@ from ..modules.registry import Node
 from ..modules.signature import parameters_of, variadic_of
 
 Hint: TypeAlias = Any
-"""What an argument is declared to be: annotations have no class in common."""
+"""The declared type of an argument; annotations have no class in common."""
 
 
 @by_class
 def argument_hints(cls: type[nn.Module]) -> Mapping[str, Hint]:
-    """Return what each argument of ``cls`` is declared to be, Any where it is not.
+    """Return the declared type of each argument of ``cls``, Any if there is none.
 
-    A default that is not plain data tells as much as an annotation.
+    A default that is not plain data counts as a declaration.
     """
     declared = known_hints(cls.__init__, include_extras=True)
     hints = {
@@ -51,17 +51,17 @@ def argument_hints(cls: type[nn.Module]) -> Mapping[str, Hint]:
 
 
 def declared_type(cls: type[nn.Module]) -> type | None:
-    """Return the ``Hparams`` that ``cls`` or a parent gives itself, None if none."""
+    """Return the ``Hparams`` that ``cls`` or a parent defines, None if none does."""
     attribute = inspect.getattr_static(cls, "Hparams", None)
     return attribute if isinstance(attribute, type) else None
 
 
 def computed_fields(cls: type[nn.Module], node: Node) -> dict[str, Any]:
-    """Return what the class's own ``Hparams`` computes from ``node``."""
+    """Return the fields that the class's own ``Hparams`` computes from ``node``."""
     declared: Any = declared_type(cls)
     if declared is None or not computed_of(declared):
         return {}
-    # Pydantic takes long to load, and few classes declare computed fields.
+    # Importing pydantic is slow, and few classes declare computed fields.
     from pydantic import TypeAdapter, ValidationError
 
     from ...config.encode import encode, to_plain
@@ -76,7 +76,7 @@ def computed_fields(cls: type[nn.Module], node: Node) -> dict[str, Any]:
 
 
 def is_constrained(hint: Hint) -> bool:
-    """Return whether ``hint`` bounds values too: ``Annotated[int, Hparam(ge=1)]``."""
+    """Return whether ``hint`` restricts values: ``Annotated[int, Hparam(ge=1)]``."""
     checks = {"pydantic", "annotated_types"}
     origin: object = typing.get_origin(hint)
     is_annotated = origin is typing.Annotated
@@ -87,9 +87,9 @@ def is_constrained(hint: Hint) -> bool:
 
 
 def item_hint(hint: Hint, key: object) -> Hint:
-    """Return what the item at ``key`` of a list or dict declared as ``hint`` is."""
+    """Return the type of the item at ``key`` of a list or dict of type ``hint``."""
     if unresolved(hint) is not None:
-        return hint  # nobody knows what it says of items either
+        return hint  # the type of its items is unknown
     if isinstance(key, str):
         for keyed in filter(None, map(typed_keys, members(hint))):
             return keyed.get(key, Any)
@@ -114,9 +114,9 @@ def has_one_item_hint(hint: Hint) -> bool:
 
 
 def needs_class(hint: Hint) -> bool:
-    """Return whether plain data alone does not make a value of ``hint``."""
+    """Return whether a value of ``hint`` needs more than plain data."""
     kinds = (enum.Enum, pathlib.PurePath, set, frozenset)
-    # What a typed dict declares is asked for item by item, of what is in it.
+    # A typed dict is checked item by item, by its content.
     for member in types_within(hint, is_entered=lambda _: False, by_name=False):
         origin = typing.get_origin(member) or member
         if (
@@ -130,7 +130,7 @@ def needs_class(hint: Hint) -> bool:
 
 
 def names_value(hint: Hint, value: object) -> bool:
-    """Return whether ``hint`` names the very class of ``value``, or the value."""
+    """Return whether ``hint`` names exactly the class of ``value``, or the value."""
     kinds = members(hint)
     literals = [v for m in kinds for v in literal_values(m)]
     return type(value) in kinds or any(
@@ -147,14 +147,14 @@ def may_be_members(hint: Hint) -> bool:
 
 
 def list_of(hint: Hint) -> Hint:
-    """Return what a list of values of ``hint`` is declared as."""
+    """Return the type of a list of values of ``hint``."""
     return list[hint]
 
 
 def dict_of(hint: Hint) -> Hint:
-    """Return what a dict of values of ``hint`` is declared as.
+    """Return the type of a dict of values of ``hint``.
 
-    ``Unpack`` of a ``TypedDict`` is said of the values of ``**kwargs`` together.
+    ``Unpack`` of a ``TypedDict`` declares the values of ``**kwargs`` together.
     """
     origin: Any = typing.get_origin(hint)
     if origin is typing.Unpack:
@@ -163,12 +163,12 @@ def dict_of(hint: Hint) -> Hint:
 
 
 def allows_kinds(hint: Hint, *kinds: type) -> bool:
-    """Return whether values of any of ``kinds`` are declared by ``hint``."""
+    """Return whether ``hint`` declares values of any of ``kinds``."""
     return any((typing.get_origin(m) or m) in kinds for m in members(hint))
 
 
 def is_plain_struct(cls: Any) -> bool:
-    """Return whether ``cls`` is a dataclass that is its fields and nothing more."""
+    """Return whether ``cls`` is a dataclass with nothing but its fields."""
     is_dataclass = isinstance(cls, type) and is_struct(cls) and not is_model(cls)
     return is_dataclass and not issubclass(cls, Versioned)
 
@@ -180,9 +180,9 @@ def declares(hint: Hint, value: object) -> bool:
 
 
 def _hint_of_keywords(cls: type[nn.Module]) -> Hint:
-    """Return what ``**kwargs`` of ``cls`` are if its parents' constructors get them.
+    """Return the types of ``**kwargs`` of ``cls`` if they are passed to its parents.
 
-    Only what plain data alone does not make has to be known.
+    Only types that need more than plain data have to be known.
     """
     hints: dict[str, Hint] = {}
     for parent in reversed(cls.__mro__[1:]):
@@ -199,7 +199,8 @@ def _hint_of_keywords(cls: type[nn.Module]) -> Hint:
     }
     if not telling:
         return Any
-    # Type checkers know a TypedDict by its literal alone, and these keys are found now.
+    # Type checkers need a literal for a TypedDict, but these keys are found at run
+    # time.
     make_type: Any = typing.TypedDict
     return typing.Unpack[make_type("Keywords", telling, total=False)]
 

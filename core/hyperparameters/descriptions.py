@@ -1,4 +1,4 @@
-"""What files say of arguments that they cannot hold, in place of their values."""
+"""Descriptions in files of arguments that they cannot hold."""
 
 import functools
 
@@ -12,14 +12,14 @@ class UnstoredError(TypeError):
         super().__init__(where, problem, words)
         self.where, self.problem = where, problem
         self.words = problem if words is None else words
-        """What a file says of it, the same in every process."""
+        """Its description in files, the same in every process."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}"
 
 
 def why_unstored(value: object, where: str, error: Exception) -> str:
-    """Return `description` of an argument at ``where``, and what of it is at fault."""
+    """Return `description` of an argument at ``where``, with its faulty part."""
     if not isinstance(error, UnstoredError):
         return description(value)
     if error.where == where:
@@ -29,7 +29,7 @@ def why_unstored(value: object, where: str, error: Exception) -> str:
 
 
 def description(value: object) -> str:
-    """Return what ``value`` is in words that are the same in every process."""
+    """Describe ``value`` in words that are the same in every process."""
     if isinstance(value, functools.partial):
         return f"a partial of {description(value.func)}"
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
@@ -43,9 +43,9 @@ def description(value: object) -> str:
 
 
 def named_default(value: object) -> str | None:
-    """Return what an untouched default was, if another may be told from it by name.
+    """Describe an untouched default, if its name distinguishes it from others.
 
-    The module of a function is left out: it may move and stay the same function.
+    The module of a function is left out, since the function may be moved.
     """
     if isinstance(value, functools.partial):
         name = named_default(value.func)

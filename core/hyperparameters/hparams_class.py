@@ -1,7 +1,7 @@
 """`Net.Hparams`: the typed form of the hyperparameters of a module class.
 
-A class gives its own, or has one made from the signature of its constructor: modules
-are tagged dicts in it, dtypes and devices texts, and what pydantic does not know Any.
+A class defines its own, or gets one from the signature of its constructor: there
+modules are tagged dicts, dtypes and devices strings, and types unknown to pydantic Any.
 """
 
 import functools
@@ -38,7 +38,7 @@ from .writer import Writer
 
 
 class ModuleHparams(Hparams):
-    """Base of the classes made from a signature; reads a module's dict and file too."""
+    """Base of the classes from a signature; also reads a module's dict and file."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -61,7 +61,7 @@ class ModuleHparams(Hparams):
 
     @classmethod
     def _arguments(cls, values: Any) -> Any:
-        """Return ``values`` without what a module's dict has beside arguments."""
+        """Return ``values`` without keys of a module's dict that are no arguments."""
         fields = fields_of(cls)
         return {
             name: value
@@ -89,10 +89,10 @@ def hparams_class(cls: type[nn.Module]) -> type[Hparams]:
 
 
 def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
-    """Return what checks the arguments of ``cls``, None if nothing is declared.
+    """Return the validator of the arguments of ``cls``, None if none are declared.
 
-    It raises `HyperparameterError` with everything that is wrong.  An argument that
-    is not plain data cannot be checked, and is not.
+    It raises `HyperparameterError` with every problem. An argument that is not plain
+    data cannot be validated, and is not.
     """
     typed_class = _checking_class(cls)
     if typed_class is None:
@@ -101,7 +101,7 @@ def checker(cls: type[nn.Module]) -> Callable[[Mapping[str, Any]], None] | None:
 
     def check(arguments: Mapping[str, object]) -> None:
         plain_arguments, unchecked = _plain_arguments(cls, arguments, fields)
-        # In JSON a text may be a path or an enum, and even so "3" is no 3.
+        # In JSON a string may be a path or an enum, but "3" must not become 3.
         try:
             adapter.validate_json(json.dumps(plain_arguments), strict=True)
         except ValidationError as error:
@@ -132,12 +132,12 @@ def _checking_class(cls: type[nn.Module]) -> Any:
 def _plain_arguments(
     cls: type[nn.Module], arguments: Mapping[str, object], fields: Mapping[str, object]
 ) -> tuple[dict[str, Any], set[str]]:
-    """Return the arguments as plain data, and the names of those that are none."""
+    """Return the arguments as plain data, and the names of those that are not."""
     hints, parameters = argument_hints(cls), parameters_of(cls)
     plain_arguments: dict[str, Any] = {}
     unchecked: set[str] = set()
     for name in fields:
-        # A default is the author's own choice, whatever the annotation says of it.
+        # A default is the author's own choice, whatever the annotation.
         if name not in arguments or arguments[name] is parameters[name].default:
             continue
         try:
@@ -179,7 +179,7 @@ def _field(cls: type[nn.Module], parameter: Parameter, hint: Hint) -> tuple[Any,
 
 
 def json_hint(hint: Any) -> Any:
-    """Return the type that values of ``hint`` have as plain data."""
+    """Return the type of values of ``hint`` as plain data."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return Annotated[(json_hint(args[0]), *hint.__metadata__)]
@@ -202,13 +202,13 @@ def json_hint(hint: Any) -> Any:
 
 
 def _is_json_type(hint: Any) -> bool:
-    """Return whether pydantic has values of ``hint`` that JSON has as well."""
+    """Return whether both pydantic and JSON support values of ``hint``."""
     if hint in (torch.Tensor, type, object) or typing.get_origin(hint) is type:
         return False
     try:
         TypeAdapter(hint).json_schema()
     except Exception as error:
         raise_of_signal(error)
-        # An annotation may be anything, and pydantic may say anything.
+        # An annotation may be anything, and pydantic may raise any error for it.
         return False
     return True

@@ -1,4 +1,4 @@
-"""Hyperparameters as a dict: which of its keys say more than an argument does."""
+"""Hyperparameters as a dict: the keys that are more than an argument."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeGuard
@@ -21,28 +21,28 @@ MARKS = frozenset({"__module__", "__name__", REF, CLASS, TENSOR, FUNCTION})
 """Keys that a dict of plain data cannot have."""
 
 BLUEPRINT = "__blueprint__"
-"""What a module was built from, if that is more than a call of its class."""
+"""How a module was built, if that is more than a call of its class."""
 
 RESULT = "result"
-"""In a stored blueprint: the paths that it changed, and what came to stand there."""
+"""In a stored blueprint: the paths that it changed, with the nodes there."""
 
 CHANGED, ATTRIBUTES = "__changed__", "attributes"
-"""What was changed in a module after its constructor: paths, classes, attributes."""
+"""Changes of a module after its constructor: paths, classes, attributes."""
 
 ORIGIN = "_burnish_blueprint"
-"""Where a module keeps the blueprint that it was built from."""
+"""The attribute of a module that holds the blueprint it was built from."""
 
 UNSTORED = "__unstored__"
-"""The key of the arguments that were not plain data, by name, with what they were."""
+"""The key for arguments that were not plain data: descriptions by name."""
 
 DEFAULTS = "__defaults__"
-"""The key of arguments that were an untouched default and no plain data, by name."""
+"""The key for untouched defaults that are not plain data: descriptions by name."""
 
 NOTES = frozenset({CONTAINERS, KINDS, UNSTORED, DEFAULTS})
-"""The keys under which something is said of arguments beside their values, by name."""
+"""The keys that hold further facts about arguments, by name."""
 
 ALL = "*"
-"""The name of all arguments together, where nothing tells one from another."""
+"""The name of all arguments together, if they cannot be distinguished."""
 
 RESERVED = frozenset(
     {"__module__", "__name__", "__registered__", CHILDREN, VERSION, SAVE}
@@ -52,16 +52,16 @@ RESERVED = frozenset(
 
 LISTS: tuple[type[nn.Module], ...] = (nn.Sequential, nn.ModuleList)
 CONTAINERS_OF_TORCH: tuple[type[nn.Module], ...] = (*LISTS, nn.ModuleDict)
-"""Containers that stand as lists and dicts in the hyperparameters of their owner."""
+"""Containers that are lists and dicts in the hyperparameters of their owner."""
 
 
 def is_node(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether ``value`` stands for a module, or for one said before."""
+    """Return whether ``value`` represents a module, or refers to an earlier one."""
     return isinstance(value, Mapping) and ("__name__" in value or REF in value)
 
 
 def is_child(value: object) -> bool:
-    """Return whether ``value`` is made of modules alone, as the entry of a child is."""
+    """Return whether ``value`` consists of modules alone, as a child's entry does."""
     if is_node(value):
         return True
     if isinstance(value, Mapping):
@@ -70,9 +70,9 @@ def is_child(value: object) -> bool:
 
 
 def dict_at(node: Node, key: str, path: str = "") -> Mapping[str, Any]:
-    """Return what ``node``, at ``path``, has under one of the keys; {} for nothing.
+    """Return the value of one of the keys in ``node``, at ``path``; {} without it.
 
-    Raises HyperparameterError for what is no dict.
+    Raises HyperparameterError for anything but a dict.
     """
     value: Any = node.get(key, {})
     if not isinstance(value, Mapping):
@@ -83,7 +83,7 @@ def dict_at(node: Node, key: str, path: str = "") -> Mapping[str, Any]:
 
 
 def is_plain_value(value: object) -> bool:
-    """Return whether ``value`` stands for itself, whatever is declared of it."""
+    """Return whether ``value`` is stored as itself, whatever its declaration."""
     cls = type(value)
     return cls in AS_THEY_ARE and (cls is not str or value not in DTYPES)
 
@@ -91,11 +91,11 @@ def is_plain_value(value: object) -> bool:
 class HparamsDict(dict[str, Any]):
     """A dict whose items are attributes too: ``net.hparams.encoder.width``.
 
-    A copy: changing it changes no module.  The class is under ``["__name__"]``.
+    It is a copy: changing it changes no module. The class is under ``["__name__"]``.
     """
 
     __slots__ = ()
-    # Plain data that holds it is read as a dict, and nobody need be told.
+    # Inside plain data it counts as an ordinary dict, without a warning.
     _comes_back_plain: ClassVar[bool] = True
 
     def __getattr__(self, name: str) -> Any:

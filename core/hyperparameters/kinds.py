@@ -1,4 +1,4 @@
-"""What an argument was where its hint does not say, and plain data has another."""
+"""The kinds of arguments that neither their hint nor plain data determines."""
 
 import pathlib
 from collections import OrderedDict
@@ -58,35 +58,37 @@ TYPES_OF_KINDS: Mapping[str, Any] = {
     "float": float,
     "bool": bool,
 }
-"""The kinds by the name that hyperparameters have for them.
+"""The kinds by their name in hyperparameters.
 
-Texts and numbers are told where they could be the value of an enum's member.
+Strings and numbers are marked where they could be the value of an enum's member.
 """
 
 
 Spec: TypeAlias = Any
-"""None, the name of a kind, or a pair of such a name and the specs of the items: one
-for all of them, or those of some by key."""
+"""None, the name of a kind, or a pair of a name and the specs of the items.
+
+The specs are one for all items, or those of some by key.
+"""
 
 
 ReadBack: TypeAlias = Callable[[object, Hint, str], object]
-"""Returns what a file's value of a hint, at a path, is read as.
+"""Returns how a file's value of a hint, at a path, is read.
 
-The reader asks here what kinds there are, so whoever writes hands it in.
+The reader imports the kinds from here, so the writer passes it in.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class HintWithKinds:
-    """A hint of a container whose items are of kinds that it does not tell."""
+    """A hint of a container whose items are of kinds that it does not determine."""
 
     hint: Hint
     declared: Any
-    """What the argument declares, of which the items' hints are."""
+    """The declared type of the argument, which has the items' hints."""
     items: Spec
 
     def spec(self, key: object) -> Spec:
-        """Return what the item at ``key`` is."""
+        """Return the kind of the item at ``key``."""
         is_by_key = isinstance(self.items, Mapping)
         return self.items.get(str(key)) if is_by_key else self.items
 
@@ -96,10 +98,10 @@ class HintWithKinds:
 
 
 class PlainItems:
-    """Which items of one container are read as they are; its hint is asked once."""
+    """Decides which items of a container are read unchanged; its hint is read once."""
 
     def __init__(self, kinded: HintWithKinds, key: object) -> None:
-        """Look at the items of ``kinded``, of which one is at ``key``."""
+        """Check the items of ``kinded``, one of which is at ``key``."""
         is_alike = not isinstance(kinded.items, Mapping) and has_one_item_hint(
             kinded.declared
         )
@@ -111,7 +113,7 @@ class PlainItems:
         )
 
     def has(self, item: object) -> bool:
-        """Return whether ``item`` is a value of its hint as it stands."""
+        """Return whether ``item`` is a value of its hint already."""
         return (
             is_plain_value(item)
             and self._has_numbers
@@ -120,7 +122,7 @@ class PlainItems:
 
 
 def declared_hint(parameter: Parameter | None, hint: Hint) -> Hint:
-    """Return what the whole of an argument is declared as, of variadic ones too."""
+    """Return the declared type of a whole argument, also of a variadic one."""
     kind = None if parameter is None else parameter.kind
     if kind is Parameter.VAR_POSITIONAL:
         return list_of(hint)
@@ -136,18 +138,18 @@ def kind_spec(
     path: str,
     read: ReadBack,
 ) -> Spec:
-    """Return what ``value`` is, at any depth, if ``plain_value`` would not tell it.
+    """Return the kind of ``value``, at any depth, if ``plain_value`` does not show it.
 
-    What is written is read again: TypeError names the path of what would come back as
-    something else, and of which there is no kind.
+    The written value is read back: TypeError names the path of one that would come back
+    as something else, and for which there is no kind.
     """
     if is_plain_value(value):
         return _plain_kind(value, hint, path, read)
-    # Torch's own take tuples wherever they take several numbers.
+    # Torch's own accept tuples wherever they take several numbers.
     is_telling = isinstance(value, _TYPES_TO_TELL) or is_plain_struct(type(value))
     if not is_telling or is_torch_layer(cls):
         return None
-    # A user's builder takes plain data, and makes of it what it wants.
+    # A user's builder gets plain data, and converts it itself.
     if builder_of(cls) is not None:
         return None
     if parameter is not None and parameter.kind is Parameter.VAR_POSITIONAL:
@@ -156,7 +158,7 @@ def kind_spec(
 
 
 def _plain_kind(value: object, hint: Hint, path: str, read: ReadBack) -> Spec:
-    """Return what a text or a number is that is read as a member of an enum."""
+    """Return the kind of a string or number that is read as a member of an enum."""
     if value is None or not (may_be_members(hint) and names_value(hint, value)):
         return None
     again = _read_back(value, hint, path, read)
@@ -167,7 +169,7 @@ def _plain_kind(value: object, hint: Hint, path: str, read: ReadBack) -> Spec:
 def spec_of(
     value: object, hint: Hint, plain_value: object, path: str, read: ReadBack
 ) -> Spec:
-    """Return what ``value`` is, if ``plain_value`` read as ``hint`` does not tell."""
+    """Return the kind of ``value``, if ``plain_value`` read as ``hint`` lacks it."""
     if isinstance(value, set | frozenset) and any(
         isinstance(i, _TYPES_TO_TELL) for i in value
     ):
@@ -183,7 +185,7 @@ def spec_of(
 
 
 def with_kind(hint: Hint, spec: Spec) -> Hint:
-    """Return the hint of a value that was as ``spec`` says."""
+    """Return the hint of a value of the kind ``spec``."""
     if spec is None:
         return hint
     if isinstance(spec, list):
@@ -208,11 +210,11 @@ def _read_back(plain_value: object, hint: Hint, path: str, read: ReadBack) -> An
     try:
         return read(plain_value, hint, path)
     except (HyperparameterError, RecordError):
-        return _UNKNOWN  # a reference, a class that nobody knows yet
+        return _UNKNOWN  # a reference, or an unknown class
 
 
 def _spec(value: object, read_value: object, path: str) -> Spec:
-    """Return what has to be told of ``value``, if it is read as ``read_value``."""
+    """Return what must be stored about ``value``, if it is read as ``read_value``."""
     if not isinstance(value, _TYPES_TO_TELL) and not isinstance(read_value, StructPlan):
         return None
     name = None if _is_same_type(value, read_value) else _name_of(value)
@@ -226,7 +228,7 @@ def _spec(value: object, read_value: object, path: str) -> Spec:
     if not items:
         return name
     specs = list(items.values())
-    # A thousand tuples alike are told once, not a thousand times.
+    # A thousand equal tuples are described once, not a thousand times.
     is_whole = isinstance(value, Sized) and len(specs) == len(value)
     is_alike = is_whole and all(spec == specs[0] for spec in specs)
     return [name, specs[0] if is_alike else items]
@@ -258,7 +260,7 @@ def _is_same_type(value: object, read_value: object) -> bool:
     if not isinstance(value, _TYPES_TO_TELL):
         return True
     kind = dict if type(value) is HparamsDict else type(value)
-    # What is still to be built says its class itself.
+    # A value that is still to be built states its class itself.
     plans = ModulePlan | Reference | PartialPlan | StructPlan
     return kind is type(read_value) or isinstance(read_value, plans)
 
@@ -269,11 +271,11 @@ _TYPES_TO_TELL = (
     *(list, tuple, set, frozenset, range, Mapping),
     *(torch.device, pathlib.PurePath),
 )
-"""What plain data may tell as something else; numbers and texts are themselves."""
+"""Types that plain data may represent as others; numbers and strings are kept."""
 
 
 def kinds_of(node: Node, path: str) -> dict[str, Spec]:
-    """Return what arguments were, by name; raise HyperparameterError for no kind."""
+    """Return arguments' kinds, by name; HyperparameterError for an unknown one."""
     specs = node.get(KINDS, {})
     if not isinstance(specs, Mapping) or not all(_is_spec(s) for s in specs.values()):
         message = f"expected {list(TYPES_OF_KINDS)}, found {short_repr(specs)}"
@@ -294,7 +296,7 @@ def _is_spec(spec: object, depth: int = 0) -> bool:
 
 
 def range_of(items: Sequence[object], path: str) -> range:
-    """Return the range whose numbers are ``items``; raise if they are not a range's."""
+    """Return the range of the numbers ``items``; raise if they are not a range."""
     numbers = [item for item in items if type(item) is int]
     step = (numbers[1] - numbers[0] if len(numbers) > 1 else 1) or 1
     numbers_of_range = range(0)
@@ -308,7 +310,7 @@ def range_of(items: Sequence[object], path: str) -> range:
 
 
 def containers_of(node: Node, path: str) -> dict[str, type[nn.Module]]:
-    """Return which arguments are containers; raise HyperparameterError for others."""
+    """Return the arguments that are containers; HyperparameterError for others."""
     class_names = node.get(CONTAINERS, {})
     classes = {cls.__name__: cls for cls in CONTAINERS_OF_TORCH}
     if not isinstance(class_names, Mapping) or not all(
@@ -322,7 +324,7 @@ def containers_of(node: Node, path: str) -> dict[str, type[nn.Module]]:
 
 
 def declared_container(hint: Hint, value: object) -> type[nn.Module] | None:
-    """Return the container that is declared where the items of one stand."""
+    """Return the container declared by the hint in the place of its items."""
     is_items = isinstance(value, list | tuple) or (
         isinstance(value, Mapping) and not is_node(value)
     )

@@ -1,8 +1,8 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Plans of what hyperparameters describe: made once all of it was found good.
+"""Plans for building what hyperparameters describe, carried out once all is valid.
 
-Each constructor runs once, its arguments first.
+Each constructor runs once, after those of its arguments.
 """
 
 import functools
@@ -25,32 +25,32 @@ from .capture import builder_of
 from .torch_layers import Values
 
 Built: TypeAlias = dict[str, nn.Module]
-"""The modules that a plan has made so far, by path."""
+"""The modules that a plan has built so far, by path."""
 
 
 class Planned(ABC):
-    """Something that is still to be made."""
+    """Something that is still to be built."""
 
     __slots__ = ()
 
     @abstractmethod
     def make(self, built: Built) -> Any:
-        """Return it, made of what is in it; modules are noted among those ``built``.
+        """Build it from its parts; modules are recorded in ``built``.
 
-        Raises HyperparameterError, which says where it fails.
+        Raises HyperparameterError with the path at which it fails.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class ModulePlan(Planned):
-    """A constructor that is going to run."""
+    """A constructor that is to be called."""
 
     cls: type[nn.Module]
     path: str
     arguments: dict[str, Any]
     node: Node
     read: Callable[[Any], nn.Module] | None = None
-    """The class's own ``from_hyperparameters``, which takes the node as it is."""
+    """The class's own ``from_hyperparameters``, which gets the node unchanged."""
 
     def make(self, built: Built) -> nn.Module:
         """Return the module."""
@@ -61,9 +61,9 @@ class ModulePlan(Planned):
             else:
                 module = (builder_of(self.cls) or call)(self.cls, arguments)
         except HyperparameterError:
-            raise  # it names the path of an argument, which says more than ours
+            raise  # its message has the path of an argument, which is more precise
         except torch.OutOfMemoryError:
-            raise  # the device is full, whatever the arguments: programs may free some
+            raise  # the device is full, for any arguments: the program may free memory
         except Exception as error:
             raise_of_signal(error)
             raise _failure(self.path, self.cls, error) from error
@@ -90,7 +90,7 @@ class ContainerPlan(Planned):
 
 @dataclass(frozen=True, slots=True)
 class Reference(Planned):
-    """The module that stands at another path."""
+    """The module at another path."""
 
     path: str
     target: str
@@ -98,8 +98,8 @@ class Reference(Planned):
     def make(self, built: Built) -> nn.Module:
         """Return that module.
 
-        It may lead into what a constructor made of itself: the nearest module above it
-        that was built is the one to start from.
+        The path may lead into parts that a constructor created itself, so the search
+        starts from the nearest module above it that was built.
         """
         path, below = self.target, ""
         while path:
@@ -158,7 +158,7 @@ class StructPlan(Planned):
 
 @dataclass(frozen=True, slots=True)
 class PassedArgument(Planned):
-    """An argument of the call itself, which is taken as it is."""
+    """An argument of the call itself, which is used unchanged."""
 
     path: str
     value: Any
@@ -184,7 +184,7 @@ def passed_values(node: Node) -> dict[str, Any]:
 
 
 def has_plans(value: object) -> bool:
-    """Return whether anything in ``value`` is still to be made."""
+    """Return whether anything in ``value`` is still to be built."""
     if type(value) in AS_THEY_ARE:
         return False
     if isinstance(value, dict):
@@ -195,7 +195,7 @@ def has_plans(value: object) -> bool:
 
 
 def _make_within(value: Any, built: Built) -> Any:
-    """Return ``value`` with everything in it made that is planned."""
+    """Return ``value`` with everything planned in it built."""
     if type(value) in AS_THEY_ARE:
         return value
     if isinstance(value, Planned):

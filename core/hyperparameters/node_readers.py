@@ -1,6 +1,6 @@
-"""Readers of nodes that say more than a call of a class, by the key that tells them.
+"""Readers of nodes that are more than a call of a class, by their key.
 
-Who writes such nodes stands above this folder, and registers their reader here.
+The code that writes such nodes is above this folder, and registers their reader here.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +23,6 @@ def register_node_reader(key: str, read: NodeReader) -> None:
 
 
 def node_reader(node: Mapping[str, object]) -> NodeReader | None:
-    """Return what reads ``node``, None if its class and arguments say all."""
+    """Return the reader of ``node``, None if it is a call of its class."""
     readers = _readers.entries.items()
     return next((read for key, read in readers if key in node), None)

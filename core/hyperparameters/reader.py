@@ -1,8 +1,8 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Hyperparameters read into a plan, from which a module can be built.
+"""Reading of hyperparameters into a plan, from which a module can be built.
 
-Every name and every argument is looked at before the first constructor runs.
+All names and arguments are checked before the first constructor runs.
 """
 
 import functools
@@ -73,12 +73,12 @@ def from_hyperparameters(hparams: Mapping[str, object], cls: type[M]) -> M: ...
 def from_hyperparameters(
     hparams: Mapping[str, object], cls: type[nn.Module] | None = None
 ) -> nn.Module:
-    """Return the module that ``hparams`` describe, each built once by its constructor.
+    """Return the module that ``hparams`` describe, built by calling constructors.
 
-    Without ``cls`` the class is the known one that they name; given, it is trusted,
-    and so is the module that it was moved to.  Nothing is imported, and no constructor
-    runs before all names and arguments were found good.  Raises `UnknownClassError`
-    or `HyperparameterError`, with the path of what is wrong.
+    Without ``cls`` the class is the known one that they name; if given, it is trusted,
+    and so is the module that it was moved to. Nothing is imported, and no constructor
+    runs before all names and arguments are valid; each is called once. Raises
+    `UnknownClassError` or `HyperparameterError`, with the path of the problem.
     """
     return planned(hparams, cls)()
 
@@ -86,7 +86,7 @@ def from_hyperparameters(
 def planned(
     hparams: Mapping[str, object], cls: type[nn.Module] | None = None
 ) -> Callable[[], nn.Module]:
-    """Return what builds the module, once everything was found good."""
+    """Return what builds the module, once everything is valid."""
     if not isinstance(hparams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # files say anything
         raise HyperparameterError("", f"expected a dict, found {short_repr(hparams)}")
     planner = Planner(_moved_modules(hparams, cls))
@@ -102,7 +102,7 @@ def planned(
 def _moved_modules(
     hparams: Mapping[str, object], cls: type[nn.Module] | None
 ) -> dict[str, str]:
-    """Return where the module of the class in hand has moved to, for its neighbours."""
+    """Return the new module of the given class, in which its neighbors are searched."""
     module = hparams.get(MODULE)
     if cls is None or not isinstance(module, str):
         return {}
@@ -131,12 +131,12 @@ def _check_class(cls: type[nn.Module], hparams: Mapping[str, object]) -> None:
 
 
 def planned_value(value: object, hint: Hint, path: str) -> Any:
-    """Return what plain data, at ``path`` and declared as ``hint``, is read as."""
+    """Return the value of plain data at ``path``, declared as ``hint``."""
     return Planner({}).value(value, hint, path, 0)
 
 
 class Planner:
-    """Finds the class and the arguments of each module; runs nothing of them."""
+    """Finds the class and the arguments of each module, and runs no code of them."""
 
     def __init__(self, moved_modules: Mapping[str, str]) -> None:
         self._moved_modules = moved_modules
@@ -152,15 +152,16 @@ class Planner:
         """Return the plan of the module that ``node`` describes."""
         self.check_depth(path, depth)
         module_class = cls or class_named(node, path, moved_modules=self._moved_modules)
-        # Called from cls.from_hyperparameters, its override would call us without end.
+        # This is called by cls.from_hyperparameters, whose override would call it
+        # again.
         read = None if cls is not None else own_reader(module_class)
-        # Arguments are planned under the names that the class has for them today.
+        # Arguments are planned under their present names in the class.
         node = upgraded_node(module_class, node, path)
         registered = node_reader(node)
         if registered is not None:
             read = functools.partial(registered, module_class)
         arguments = {} if read else self._arguments(module_class, node, path, depth)
-        # Only now may others refer to it: nothing inside of it may.
+        # Others may refer to it only from here on, and nothing inside of it may.
         self._planned.add(path)
         return ModulePlan(module_class, path, arguments, node, read)
 
@@ -214,7 +215,7 @@ class Planner:
     def _for_builder(
         self, cls: type[nn.Module], node: Node, path: str, depth: int
     ) -> dict[str, Any]:
-        """Plan what somebody's builder takes: all that is not a child."""
+        """Plan the arguments of a registered builder: all but children."""
         parameters = parameters_of(cls)
         return {
             name: self.value(value, Any, join(path, str(name)), depth + 1)
@@ -233,7 +234,7 @@ class Planner:
     ) -> Any:
         """Plan an argument of torch's own: sizes are tuples, whatever is declared."""
         planned = self.value(value, hint, path, depth)
-        # The one argument of torch's layers that is a list and stays one.
+        # The one argument of torch's layers that is a list and remains one.
         if name == "cutoffs":
             return planned
         if isinstance(planned, dict):
@@ -354,8 +355,8 @@ class Planner:
                 where = join(path, name)
                 arguments[name] = self.value(item, hint, where, depth + 1)
             elif name not in RESERVED:
-                # A class that is passed as an argument has constructed nothing, so
-                # that no entry can be what its constructor made.
+                # A class passed as an argument has constructed nothing, so that no
+                # entry can have been created by its constructor.
                 check_no_argument(cls, {}, name, path)
         return PartialPlan(cls, arguments) if arguments else cls
 
@@ -387,7 +388,7 @@ class Planner:
         return ContainerPlan(cls, path, items)
 
     def check_depth(self, path: str, depth: int) -> None:
-        """Raise for what is nested deeper than any module is."""
+        """Raise for data that is nested deeper than any module."""
         if depth > MAX_DEPTH:
             raise HyperparameterError(
                 f"{path:.120}", f"nested over {MAX_DEPTH} levels deep"
@@ -397,9 +398,9 @@ class Planner:
 def _notes_of(
     cls: type[nn.Module], node: Node, path: str
 ) -> tuple[dict[str, type[nn.Module]], dict[str, Spec]]:
-    """Return which arguments are containers, and what others were, by name.
+    """Return which arguments are containers, and the kinds of others, by name.
 
-    Raises for arguments of which the node says that no file could hold them.
+    Raises for arguments that the node marks as impossible to store.
     """
     if NOTES.isdisjoint(node):
         return {}, {}
@@ -412,7 +413,7 @@ def _as_declared(value: object, hint: Hint, path: str) -> Any:
     """Return ``value`` as the enum, dataclass or set that ``hint`` declares."""
     if value is None or not needs_class(hint) or has_plans(value):
         return value
-    # Pydantic is loaded for the few arguments that need it.
+    # Pydantic is imported for the few arguments that need it.
     from ...config.errors import ConfigError
     from ...config.validation.validate import build
 
@@ -444,7 +445,7 @@ def _values(value: Mapping[str, object], path: str) -> Values:
     stored_form = value[TENSOR]
     form: Mapping[str, Any] = stored_form if isinstance(stored_form, Mapping) else {}
     shape, dtype = form.get("shape"), DTYPES.get(str(form.get("dtype")))
-    # Absurd sizes are an error here, and not one of the allocator later.
+    # Absurd sizes are an error here, rather than one of the allocator later.
     is_shape = isinstance(shape, list | tuple) and all(
         type(n) is int and 0 <= n < 2**40 for n in shape
     )
@@ -457,11 +458,11 @@ def _values(value: Mapping[str, object], path: str) -> Values:
 
 
 _CORE = (__package__ or "burnish.core.hyperparameters").rpartition(".")[0]
-"""Where the method that every decorated class gets is written."""
+"""The module that defines the method of every decorated class."""
 
 
 def own_reader(cls: type[nn.Module]) -> Callable[[Any], nn.Module] | None:
-    """Return ``from_hyperparameters`` of ``cls`` if its author wrote it."""
+    """Return ``from_hyperparameters`` of ``cls`` if its author defined it."""
     for base in cls.__mro__:
         method = base.__dict__.get("from_hyperparameters")
         if method is not None:

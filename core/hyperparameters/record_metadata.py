@@ -1,4 +1,4 @@
-"""Hyperparameters on their way into the metadata of records, and back out."""
+"""Hyperparameters in the metadata of records, written and read."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -41,22 +41,21 @@ from .writer import Writer
 M = TypeVar("M", bound=nn.Module)
 
 PART = "part"
-"""In what is recorded of a module: whether only some of its entries were saved."""
+"""In a module's metadata: whether only some of its entries were saved."""
 
 _LEVELS_ABOVE = 3
-"""Maps around an argument: the metadata, the library's part, the hyperparameters."""
+"""Levels of maps around an argument: metadata, the library's part, hyperparameters."""
 
 
 def recorded_hparams(
     module: nn.Module, places: Places | None = None
 ) -> dict[str, Any] | None:
-    """Return the hyperparameters that a file can hold; None if nobody noted any.
+    """Return hyperparameters that a file can hold; None if none were captured.
 
-    What was changed by hand since ``module`` was built is told too;
-    ``places`` are its parts, if the caller knows them.
-
-    A module may be given anything (a database handle), and its weights can be stored:
-    what no file can hold is named under `UNSTORED`, with what it was.
+    Manual changes since ``module`` was built are included; ``places`` are its parts, if
+    the caller knows them. A module may have any argument (a database handle) and its
+    weights can be stored all the same: what no file can hold is described under
+    `UNSTORED`.
     """
     cls = declared_class(type(module))
     is_noted = module.__dict__.get(ARGUMENTS) is not None or ORIGIN in module.__dict__
@@ -65,7 +64,7 @@ def recorded_hparams(
     try:
         node = Writer(bare=True, partial=True).node(module, "")
     except (HyperparameterError, TypeError, RecursionError) as error:
-        # Weights can be stored all the same; whoever builds from the file is told.
+        # Weights can be stored anyway; building from the file will report it.
         reason = f"holds values that cannot be stored: {error}"
         return {**names_of(cls), UNSTORED: {ALL: reason[:300]}}
     node.update(note_of_changes(module, places or places_of(module)))
@@ -91,11 +90,10 @@ def factory_of(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[], M]:
-    """Return what builds ``cls`` of the arguments, and of the file's where none is.
+    """Return what builds ``cls`` from the arguments, completed by the file's.
 
-    A file without hyperparameters of ``cls`` has none: the arguments are all there are.
-
-    Raises `RecordMismatchError` if the file's hyperparameters are not those of ``cls``.
+    A file without hyperparameters of ``cls`` adds none. Raises `RecordMismatchError` if
+    the file's hyperparameters are not those of ``cls``.
     """
     file = record.reading.file
     stored_node = stored_hparams(record)
@@ -105,7 +103,7 @@ def factory_of(
         passed_arguments = arguments_by_name(cls, args, kwargs)
         if stored_node is not None:
             stored_node = _overlay_or_none(stored_node, cls, passed_arguments)
-        # The stored arguments are of no use, or cannot be told apart from these.
+        # The stored arguments are useless, or cannot be combined with these.
         if stored_node is None:
             return lambda: cls(*args, **kwargs)
     if stored_node is None:
@@ -115,14 +113,14 @@ def factory_of(
     except RecordVersionError:
         raise
     except (RecordError, TypeError) as error:
-        # What is stored does not fit the class, but the call alone does.
+        # The stored arguments do not fit the class, but the call alone does.
         if passed_arguments and _problem_of_call(cls, args, kwargs) is None:
             return lambda: cls(*args, **kwargs)
         raise _misfit(file, cls, stored_node, error) from error
 
 
 def _checked_factory(cls: type[M], file: str) -> Callable[[], M]:
-    """Return ``cls``, if it can be called without arguments, which no file has."""
+    """Return ``cls``, if it can be called without the arguments missing in the file."""
     problem = _problem_of_call(cls, (), {})
     if problem is None:
         return cls
@@ -136,7 +134,7 @@ def _checked_factory(cls: type[M], file: str) -> Callable[[], M]:
 def _misfit(
     file: str, cls: type[nn.Module], stored_node: Node, error: Exception
 ) -> RecordMismatchError:
-    """Return the error for stored hyperparameters of which no ``cls`` can be built."""
+    """Return the error for stored hyperparameters that cannot build ``cls``."""
     if stored_node.get(NAME) == cls.__qualname__:
         cure = _cure_of_change(cls, stored_node, error)
         return RecordMismatchError(file, [str(error)], cure)
@@ -151,7 +149,7 @@ def _misfit(
 
 
 def _cure_of_change(cls: type[nn.Module], stored_node: Node, error: Exception) -> str:
-    """Return what to do about arguments of a class that has changed since."""
+    """Return advice for arguments of a class that has changed since."""
     name = cls.__qualname__
     argument = error.path if isinstance(error, HyperparameterError) else ""
     if argument not in stored_node or argument in parameters_of(cls):
@@ -187,13 +185,13 @@ def _check_no_options(cls: type[nn.Module], kwargs: Mapping[str, object]) -> Non
 
 
 def stored_hparams(record: Entries) -> Mapping[str, Any] | None:
-    """Return the hyperparameters that ``record`` has; None if it has none."""
+    """Return the hyperparameters in ``record``; None if it has none."""
     hparams: Any = library_part(record.metadata).get("hparams")
     return hparams if isinstance(hparams, Mapping) else None
 
 
 def is_part(record: Entries) -> bool:
-    """Return whether its writer or its reader chose some of a module's entries."""
+    """Return whether its writer or its reader selected some of a module's entries."""
     reading = record.reading
     is_stored_part = library_part(record.metadata).get(PART) is True
     return is_stored_part or reading.only is not None or reading.exclude is not None
@@ -225,7 +223,7 @@ def _problem_of_call(
 def arguments_by_name(
     cls: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, object]
 ) -> dict[str, Any]:
-    """Return what a call of ``cls`` passes; nothing if ``cls`` takes no such call."""
+    """Return the arguments of a call of ``cls``; none if it does not accept them."""
     signature = inspect.Signature([*parameters_of(cls).values()])
     try:
         return signature.bind_partial(*args, **kwargs).arguments
@@ -236,10 +234,10 @@ def arguments_by_name(
 def overlay_arguments(
     stored_node: Node, cls: type[nn.Module], arguments: Mapping[str, object]
 ) -> Mapping[str, Any] | None:
-    """Return ``stored_node`` with ``arguments`` in the place of its own.
+    """Return ``stored_node`` with ``arguments`` instead of its own.
 
-    Stored arguments that ``cls`` does not take any more are left out. None if they are
-    those of another class, or if the names of the arguments are not known.
+    Stored arguments that ``cls`` no longer accepts are left out. None if they are those
+    of another class, or if the names of the arguments are unknown.
     """
     if not (is_same_class(stored_node, cls) or is_of_a_parent(stored_node, cls)):
         return None
@@ -284,11 +282,11 @@ def _passed_entries(
 def _are_names_known(
     node: Node, cls: type[nn.Module], arguments: Mapping[str, object]
 ) -> bool:
-    """Return whether ``arguments`` are told apart from the stored ones by name.
+    """Return whether names distinguish ``arguments`` from the stored ones.
 
-    What stands in ``*args`` may be any parameter of a parent's constructor.
+    An item of ``*args`` may be any parameter of a parent's constructor.
     """
-    # A builder of users makes arguments of data, and may not take them as they are.
+    # A user's builder creates arguments from data, and may not accept finished ones.
     if builder_of(cls) is not None and library_bases.isdisjoint(cls.__mro__):
         return False
     kinds = {name: parameters_of(cls)[name].kind for name in arguments}

@@ -1,10 +1,10 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""What stands where in a module that is built, to tell what is changed by hand later.
+"""The parts of a built module, recorded to recognize manual changes later.
 
-Of each part that is its class, and what its constructor was given and keeps under the
-name of the argument (``p`` of a dropout, ``stride`` of a convolution), where that is
-plain data, a function or a class.  Other attributes may be counters and caches.
+For each part that is its class, and those constructor arguments that it keeps under the
+name of the argument (``p`` of a dropout, ``stride`` of a convolution), if they are
+plain data, a function or a class. Other attributes may be counters and caches.
 """
 
 import sys
@@ -31,25 +31,27 @@ from .hparams_node import ATTRIBUTES, CHANGED
 from .torch_layers import is_torch_layer
 
 STRUCTURE = "_burnish_structure"
-"""Where a module keeps its `Structure`."""
+"""The attribute of a module that holds its `Structure`."""
 
 ClassOrName: TypeAlias = type[nn.Module] | tuple[str, str]
-"""A class; of a module that was pickled, its name if the program lacks it."""
+"""A class; for an unpickled module its name, if the program lacks it."""
 
 AttributeGetter: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
 Row: TypeAlias = tuple[
     ClassOrName, AttributeGetter | None, Any, tuple[str, ...], tuple[Any, ...]
 ]
-"""The class of a part, what gets its attributes in one call of C and what that gave,
-and their names and values."""
+"""A part's class, the getter of its attributes and its result, names and values.
+
+The getter is a single call of C.
+"""
 
 PartChange: TypeAlias = tuple[list[str], dict[str, Any]]
-"""Paths, and what has come to stand at each of them; nothing: an empty node."""
+"""Paths, with the new node at each of them; an empty node for a removed part."""
 
 
 class Structure:
-    """The parts of a module as they were, by path."""
+    """The original parts of a module, by path."""
 
     __slots__ = ("prefixes", "rows")
 
@@ -57,23 +59,23 @@ class Structure:
         self.prefixes, self.rows = prefixes, rows
 
     def changes(self, places: Places) -> list[PartChange]:
-        """Return what is different in the module that now stands at ``places``."""
+        """Return the differences of the module that is now at ``places``."""
         if self.prefixes == [prefix for prefix, _ in places]:
             owners = [owner for _, owner in places]
             numbers = self._numbers_to_compare(owners)
-            # Every save comes here, and nearly always nothing was changed.
+            # Every save comes here, and nearly always nothing has changed.
             if not numbers:
                 return []
             of_number = ((n, _change(owners[n], self.rows[n])) for n in numbers)
             return _group_by_node((self.prefixes[n], node) for n, node in of_number)
-        # A wrapper and what it wraps stand at one path: what is wrapped counts.
+        # A wrapper and its content have the same path: the content counts.
         parts = dict(places)
         rows = dict(zip(self.prefixes, self.rows, strict=True))
         nodes = [(p, _change(owner, rows.get(p))) for p, owner in parts.items()]
         return _group_by_node([*nodes, *((p, {}) for p in rows if p not in parts)])
 
     def _numbers_to_compare(self, owners: list[nn.Module]) -> Sequence[int]:
-        """Return the numbers of the parts that may be different."""
+        """Return the numbers of the parts that may have changed."""
         pairs = zip(owners, self.rows, strict=True)
         try:
             return [
@@ -83,7 +85,8 @@ class Structure:
             ]
         except Exception as error:
             raise_of_signal(error)
-            # An attribute is gone, or an array is compared as many.
+            # An attribute was removed, or is an array, whose comparison gives many
+            # values.
             return range(len(owners))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Structure":
@@ -96,14 +99,14 @@ class Structure:
 
 
 def note_structure(module: nn.Module) -> None:
-    """Let ``module``, which has just been built, keep what stands where in it."""
+    """Record the parts of ``module``, which was just built, in it."""
     try:
         parts = dict(places_of(module))
     except (AttributeError, RecursionError):
-        return  # no module yet, or one that is too deep to be saved
+        return  # not a module yet, or one that is nested too deep to be saved
     rows: list[Row] = []
     kinds: dict[type, _RowsOfClass] = {}
-    # A constructor of 5,000 parts ends here: parts that are alike share a row.
+    # A constructor of 5,000 parts ends here, so equal parts share a row.
     for owner in parts.values():
         cls = type(owner)
         kind = kinds.get(cls)
@@ -151,9 +154,9 @@ def _row(cls: ClassOrName, names: tuple[str, ...], values: tuple[Any, ...]) -> R
 
 
 def note_of_changes(module: nn.Module, places: Places) -> dict[str, Any]:
-    """Return what files say of changes in ``module`` since it was built, by its key.
+    """Return the changes of ``module`` since it was built, by their key in files.
 
-    Nothing if there are none, or if nobody noted what it was.
+    Nothing if there are none, or if its original structure is unknown.
     """
     structure: Structure | None = module.__dict__.get(STRUCTURE)
     changes = [] if structure is None else structure.changes(places)
@@ -161,7 +164,7 @@ def note_of_changes(module: nn.Module, places: Places) -> dict[str, Any]:
 
 
 def plain_attribute(value: object) -> object:
-    """Return what stands for the value of an attribute in files."""
+    """Return the representation of an attribute's value in files."""
     if isinstance(value, tuple):
         return [plain_attribute(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # plain data
     if isinstance(value, torch.dtype):
@@ -172,9 +175,9 @@ def plain_attribute(value: object) -> object:
 
 
 def is_storable(value: object, levels_above: int = 0) -> bool:
-    """Return whether the format of records takes ``value`` as plain data.
+    """Return whether the format of records accepts ``value`` as plain data.
 
-    Maps around it, ``levels_above`` of them, leave it fewer levels to nest.
+    The ``levels_above`` maps around it reduce the number of levels it may nest.
     """
     for _ in range(levels_above):
         value = {"": value}
@@ -186,7 +189,7 @@ def is_storable(value: object, levels_above: int = 0) -> bool:
 
 
 def is_lasting(value: object) -> bool:
-    """Return whether ``value`` cannot be changed, and so be compared later."""
+    """Return whether ``value`` is immutable, and so can be compared later."""
     if isinstance(value, tuple):
         return all(map(is_lasting, value))  # pyright: ignore[reportUnknownArgumentType]  # plain data
     return type(value) in _LASTING
@@ -197,10 +200,10 @@ _LASTING = frozenset(
     {int, float, str, bool, type(None), torch.dtype, FunctionType, BuiltinFunctionType}
     | {type}
 )
-"""Types whose values stay as they are, and hold nothing that could be freed."""
+"""Types of immutable values that keep no other objects alive."""
 
 MEANINGLESS = frozenset({"device", "dtype", "inplace", "training"})
-"""Arguments that change no number that a module computes, or that are its mode."""
+"""Arguments that affect no result of a module, or that are its mode."""
 
 _SHAPES = frozenset(
     {"in_features", "out_features", "num_features", "in_channels", "out_channels"}
@@ -232,7 +235,7 @@ def _only_lasting(
 
 
 def _change(owner: nn.Module, row: Row | None) -> dict[str, Any] | None:
-    """Return what stands for ``owner`` if it is another one than ``row`` was."""
+    """Return the node of ``owner`` if it differs from what ``row`` was."""
     cls: Any = declared_class(type(owner))
     if row is not None and _is_form_of(owner, cls, row[0]):
         if isinstance(owner, torch.jit.ScriptModule) or cls is _class_after_lazy(
@@ -251,7 +254,7 @@ def _change(owner: nn.Module, row: Row | None) -> dict[str, Any] | None:
 def _is_form_of(owner: nn.Module, now: Any, cls: ClassOrName) -> bool:
     """Return whether ``owner``, now a ``now``, is the ``cls`` that was built.
 
-    TorchScript, lazy modules and training on several devices exchange classes.
+    TorchScript, lazy modules and training on several devices replace classes.
     """
     if isinstance(owner, torch.jit.ScriptModule):
         name: Any = getattr(owner, "original_name", None)
@@ -277,7 +280,8 @@ def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     for name, value in zip(row[3], row[4], strict=True):
         now = owner.__dict__.get(name)
-        # What became a tensor or an object was computed, and is not a setting.
+        # An attribute that became a tensor or an object was computed, and is not a
+        # setting.
         if is_lasting(now) and now is not value and now != value:
             attributes[name] = plain_attribute(now)
     return attributes
@@ -286,7 +290,7 @@ def _changed_attributes(owner: nn.Module, row: Row) -> dict[str, Any]:
 def _group_by_node(
     changes: Iterable[tuple[str, dict[str, Any] | None]],
 ) -> list[PartChange]:
-    """Return them by what stands there: a loop over layers changes many alike."""
+    """Return them by their node, since a loop over layers changes many alike."""
     groups: dict[str, PartChange] = {}
     for prefix, node in changes:
         if node is not None:
@@ -304,7 +308,7 @@ def _portable_row(row: Row) -> tuple[Any, ...]:
 
 
 def _unpickled(prefixes: list[str], rows: list[tuple[Any, ...]]) -> Structure:
-    # Pickle gives what was one object once more as one.
+    # Pickle restores a shared object as one.
     portable_rows = {id(row): row for row in rows}
     rows_by_id = {
         k: _row(_class_or_name(cls), *names_and_values)
@@ -314,7 +318,7 @@ def _unpickled(prefixes: list[str], rows: list[tuple[Any, ...]]) -> Structure:
 
 
 def _class_or_name(name: ClassOrName) -> ClassOrName:
-    """Return the class of that name, if the program has it where it was."""
+    """Return the class of that name, if the program has it in the same module."""
     if isinstance(name, type):
         return name
     attribute: Any = sys.modules.get(name[0])

@@ -1,12 +1,12 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""What the layers of torch were made of, read back from their attributes.
+"""The constructor arguments of torch's layers, read back from their attributes.
 
-Almost all keep each argument under its own name; the table has those that do not.
-Three have no data that makes them again, and say so: a function of the user's as the
-activation of a transformer's layer or as the distance of a triplet loss, a
-``TransformerEncoder`` or ``TransformerDecoder`` of no layers.  What a machine says
-(devices, process groups) is left out.
+Almost all keep each argument under its own name; the table has those that do not. Three
+have no data that would rebuild them, and raise: a user's function as the activation of
+a transformer layer or as the distance of a triplet loss, a ``TransformerEncoder`` or
+``TransformerDecoder`` without layers. Arguments about the machine (devices, process
+groups) are left out.
 """
 
 from collections import OrderedDict
@@ -26,7 +26,7 @@ from ..modules.signature import VARIADIC, parameters_of
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Tensors that were arguments: a record has their values, this their form."""
+    """Tensors that were arguments: a record has their values, this their shape."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -34,11 +34,11 @@ class Values:
 
     @classmethod
     def of(cls, tensor: Tensor) -> "Values":
-        """Return the form of ``tensor``."""
+        """Return the shape, dtype and kind of ``tensor``."""
         return cls(tuple(tensor.shape), tensor.dtype, isinstance(tensor, nn.Parameter))
 
     def make(self) -> Tensor:
-        """Return a tensor of ones, which as weights of a loss are not weights."""
+        """Return a tensor of ones, which do not weight a loss."""
         ones = torch.ones(self.shape, dtype=self.dtype)
         learns = can_require_grad(ones)
         return nn.Parameter(ones, requires_grad=learns) if self.is_parameter else ones
@@ -46,33 +46,33 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A module of which the constructor makes copies."""
+    """A module that the constructor copies."""
 
     module: nn.Module
 
 
 def is_torch_layer(cls: type[nn.Module]) -> bool:
-    """Return whether `layer_arguments` knows what ``cls`` takes.
+    """Return whether `layer_arguments` knows the arguments of ``cls``.
 
-    A subclass that leaves the constructor to its base takes what the base takes.
+    A subclass without a constructor of its own takes those of its base.
     """
     base = _known_base(cls)
     return base is not None and cls.__init__ is base.__init__
 
 
 def layer_arguments(module: nn.Module) -> dict[str, Any]:
-    """Return the arguments that make a layer like ``module``, a layer of torch.
+    """Return the arguments that build a layer like ``module``, a layer of torch.
 
     Submodules and tensors among them are live ones, `Template` or `Values`. Raises
-    NotImplementedError for a layer that was changed so that no arguments make it.
+    NotImplementedError for a layer that was changed so that no arguments build it.
     """
     base = _known_base(type(module))
     getter = _GETTERS.get(base, _from_attributes) if base else _from_attributes
     try:
         arguments = getter(module)
     except AttributeError as error:
-        # Parts of a layer may be replaced or deleted; of a property, torch would turn
-        # the error into one that denies the property.
+        # Parts of a layer may be replaced or deleted; torch would report an
+        # AttributeError in a property as a missing property.
         raise _no_longer(module, str(error)) from error
     if "dtype" in parameters_of(type(module)):
         dtype = _dtype_of(module)
@@ -90,7 +90,7 @@ def _known_base(cls: type[nn.Module]) -> type[nn.Module] | None:
 _MACHINE = frozenset(
     {"device", "dtype", "process_group", "size_average", "reduce", "_weight", "_freeze"}
 )
-"""Arguments that are not a property of the layer, or that another one stands for."""
+"""Arguments that are not a property of the layer, or follow from another one."""
 
 
 def _from_attributes(module: nn.Module) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _attribute(module: nn.Module, name: str) -> Any:
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype:
-    """Return the dtype of the parameters, of the buffers where there are none."""
+    """Return the dtype of the parameters, or of the buffers if there are none."""
     tensors = [*module.parameters(), *module.buffers()]
     floating = (t.dtype for t in tensors if can_require_grad(t))
     return next(floating, torch.float32)
@@ -212,7 +212,7 @@ def _transformer_layer(module: Any) -> dict[str, Any]:
 def _check_part(
     layer: nn.Module, name: str, part: nn.Module, arguments: Mapping[str, Any]
 ) -> None:
-    """Raise NotImplementedError if the constructor of ``layer`` makes another part."""
+    """Raise NotImplementedError if the constructor of ``layer`` builds another part."""
     for cls, attributes in _PARTS_OF_A_TRANSFORMER_LAYER.items():
         if declared_class(type(part)) is not cls:
             continue
@@ -231,9 +231,9 @@ _PARTS_OF_A_TRANSFORMER_LAYER: dict[type[nn.Module], dict[str, str]] = {
     nn.Dropout: {"p": "dropout"},
     nn.MultiheadAttention: {"num_heads": "nhead", "dropout": "dropout"},
 }
-"""Each class of parts, and its attributes that one argument of the layer sets in all.
+"""Attributes of each class of parts that a single argument of the layer sets in all.
 
-Sizes are not among them: values of another shape fit nowhere.
+Sizes are not among them, since values of another shape would not fit.
 """
 
 
@@ -261,7 +261,7 @@ def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
 
 
 def _are_alike(layer: nn.Module, model: nn.Module) -> bool:
-    """Return whether ``layer`` may be a copy of ``model``, as its constructor made it.
+    """Return whether ``layer`` may be a copy of ``model``, as the constructor makes.
 
     Modules among the arguments are copies as well, so that their repr is compared.
     """
@@ -285,13 +285,14 @@ def _transformer(module: nn.Transformer) -> dict[str, Any]:
         ):
             arguments[f"custom_{side}"] = stack
             continue
-        # What the first side has stays: modules among it are those of its layers.
+        # Arguments of the first layer win: modules among them are those of its
+        # sublayers.
         arguments = of_layers | arguments | {f"num_{side}_layers": stack.num_layers}
     return arguments
 
 
 def _arguments_of_usual_layers(stack: nn.Module) -> dict[str, Any] | None:
-    """Return what the layers of a stack that `nn.Transformer` makes are made of."""
+    """Return the arguments of the layers in a stack that `nn.Transformer` builds."""
     usual: dict[type[nn.Module], type[nn.Module]] = {
         nn.TransformerEncoder: nn.TransformerEncoderLayer,
         nn.TransformerDecoder: nn.TransformerDecoderLayer,
@@ -306,8 +307,8 @@ def _arguments_of_usual_layers(stack: nn.Module) -> dict[str, Any] | None:
     ):
         return None
     arguments = _transformer_layer(layers[0])
-    # Torch makes relu the function of each copied decoder layer, and its activation,
-    # if that was a module, stays among its parts.
+    # Torch sets relu as the function of each copied decoder layer, while an activation
+    # module remains among its parts.
     part = layers[0]._modules.get("activation")
     arguments |= {} if part is None else {"activation": part}
     norm = getattr(stack, "norm", None)
@@ -338,12 +339,12 @@ _GETTERS_BY_NAME: dict[str, Callable[[Any], dict[str, Any]]] = {
     "Container": _deprecated_container,
     "LinearCrossEntropyLoss": _linear_cross_entropy,
 }
-"""Those that are deprecated, or newer than the oldest torch that we support."""
+"""Arguments that are deprecated, or newer than the oldest supported torch."""
 _GETTERS.update(
     {getattr(nn, n): g for n, g in _GETTERS_BY_NAME.items() if hasattr(nn, n)}
 )
 
 
 def tuples(items: list[Any]) -> tuple[Any, ...]:
-    """Return ``items`` as torch's layers take several numbers, at every depth."""
+    """Return ``items`` with lists of numbers as tuples, as torch's layers take them."""
     return tuple(tuples(i) if isinstance(i, list) else i for i in items)  # pyright: ignore[reportUnknownArgumentType]  # data

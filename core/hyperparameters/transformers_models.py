@@ -1,6 +1,6 @@
-"""Models of the transformers library: their configuration is what they are made of.
+"""Models of the transformers library, whose argument is their configuration.
 
-Loaded only where a program has loaded the library's models itself.
+This is loaded only if the program has loaded the library's models itself.
 """
 
 import math
@@ -18,7 +18,7 @@ _MODELS = "transformers.modeling_utils"
 
 
 def register_models() -> bool:
-    """Make models of transformers known, if the program uses them; return whether."""
+    """Register models of transformers if the program uses them; return whether."""
     models = sys.modules.get(_MODELS)
     base: Any = getattr(models, "PreTrainedModel", None)
     if base is None:
@@ -29,7 +29,7 @@ def register_models() -> bool:
 
 
 def _arguments(model: Any) -> dict[str, Any]:
-    """Return the configuration, and what else a decorated class was called with."""
+    """Return the configuration, and the other arguments of a decorated class."""
     captured = captured_arguments(model) or {"config": model.config}
     return {
         name: _plain_argument(value, model.config) for name, value in captured.items()
@@ -39,7 +39,7 @@ def _arguments(model: Any) -> dict[str, Any]:
 def _plain_argument(value: Any, config: Any) -> Any:
     if not _is_config(value):
         return value
-    # The model's own may have been changed since it was built.
+    # The model's own one may have been changed since it was built.
     return _plain_config((config if type(value) is type(config) else value).to_dict())
 
 
@@ -48,7 +48,7 @@ def _is_config(value: object) -> bool:
 
 
 def _plain_config(value: object) -> Any:
-    """Return a configuration as JSON has it; dtypes are texts in it already."""
+    """Return a configuration as JSON data, in which dtypes are strings already."""
     if isinstance(value, Mapping):
         return {str(key): _plain_config(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # data
     if isinstance(value, list | tuple):
@@ -65,12 +65,12 @@ def _build(cls: Any, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def is_config_dict(value: object) -> bool:
-    """Return whether ``value`` is a configuration as `config.json` has it."""
+    """Return whether ``value`` is a configuration as in `config.json`."""
     return isinstance(value, Mapping) and "model_type" in value
 
 
 def config_object(cls: Any, config: Mapping[str, Any]) -> Any:
-    """Return the configuration in ``config``, as an object that ``cls`` is built of."""
+    """Return the configuration in ``config``, as an object that ``cls`` accepts."""
     config_class = getattr(cls, "config_class", None)
     if config_class is None:
         names = config.get("architectures") or ["Net"]
@@ -87,7 +87,7 @@ def config_object(cls: Any, config: Mapping[str, Any]) -> Any:
 
 
 _FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
-"""What transformers writes as ``{"__float__": name}``: JSON has no word for it."""
+"""Values that transformers writes as ``{"__float__": name}``, since JSON has none."""
 
 
 def _with_floats(value: object) -> Any:
@@ -103,7 +103,7 @@ def _with_floats(value: object) -> Any:
 
 
 def _config_class(kind: object, default_class: object) -> Any:
-    """Return the class of another model's configuration, of those that are loaded."""
+    """Return the configuration class of a nested model, among the loaded ones."""
     auto = sys.modules.get("transformers.models.auto.configuration_auto")
     mapping: Any = getattr(auto, "CONFIG_MAPPING", {})
     return mapping[kind] if isinstance(kind, str) and kind in mapping else default_class

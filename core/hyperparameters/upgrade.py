@@ -1,4 +1,4 @@
-"""Hyperparameters of an older version of a class, as its newest version has them."""
+"""Upgrade of hyperparameters to the newest version of their class."""
 
 import copy
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from .hparams_node import ALL, NOTES, VERSION, is_child
 
 
 def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, Any]:
-    """Return the hyperparameters of a ``cls`` as its newest version has them."""
+    """Return the hyperparameters of a ``cls`` at its newest version."""
     newest, version = version_of(cls), node.get(VERSION, 0)
     if newest == 0 and version == 0:
         return node
@@ -26,7 +26,7 @@ def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, A
     if version > newest:
         subject = f"what describes {with_article(cls.__qualname__)}"
         raise RecordVersionError(path or "hyperparameters", version, newest, subject)
-    # Without a class they were written by hand, for the class as it is now.
+    # Without a class they were written by hand, for the present version.
     if version == newest or NAME not in node:
         return node
     tree = dict(node)
@@ -42,10 +42,10 @@ def upgraded_node(cls: type[nn.Module], node: Node, path: str) -> Mapping[str, A
 
 
 def _rewritten(tree: dict[str, Any], rule: RewriteRule) -> dict[str, Any]:
-    """Return ``tree`` as ``rule`` has it.
+    """Return ``tree`` after ``rule``.
 
-    Children are described beside the arguments, for people.  A rule that is about the
-    tensors of one may not go with its description, which is left as it was then.
+    Children are described beside the arguments, for readers. A rule for the tensors of
+    one may not fit its description, which is left unchanged then.
     """
     rewritten = copy.deepcopy(tree)
     try:
@@ -59,9 +59,9 @@ def _rewritten(tree: dict[str, Any], rule: RewriteRule) -> dict[str, Any]:
 
 
 def _renamed_notes(notes: object, above: str, rule: RewriteRule) -> Any:
-    """Return what is said of arguments, and of items in them, under their new names.
+    """Return notes on arguments, and on items in them, under their new names.
 
-    ``above`` begins the paths of those of ``notes``, with its last dot.
+    ``above`` is the prefix of the paths in ``notes``, with its last dot.
     """
     if not isinstance(notes, Mapping):
         return notes

@@ -1,13 +1,15 @@
-"""Arguments of modules as plain data and back, by what the constructor declares.
+"""Arguments of modules as plain data and back, by the constructor's declarations.
 
-Numbers, texts, None, lists and dicts stand for themselves; dtypes, devices and paths
-are texts, enums their values, dataclasses and pydantic models dicts.  Five kinds of
-dict stand for something else, and each has a key that no other dict may have::
+Numbers, strings, None, lists and dicts are stored as themselves; dtypes, devices and
+paths as strings, enums as their values, dataclasses and pydantic models as dicts. Five
+kinds of dict represent something else, and each has a key that no other dict may have::
 
-    {"__module__": "net", "__name__": "Net", ...}      a module
-    {"__ref__": "encoder.layers.0"}                    the module that stands there
-    {"__class__": {"__module__": ..., "__name__": ...}}  a class, or a partial of it
-    {"__function__": {"__module__": ..., "__name__": ...}}  a function, or a partial
+    {"__module__": "net", "__name__": "Net", ...}     a module
+    {"__ref__": "encoder.layers.0"}                   the module at that path
+    {"__class__": {"__module__": ..., "__name__": ...}}
+                                                      a class, or a partial of it
+    {"__function__": {"__module__": ..., "__name__": ...}}
+                                                      a function, or a partial
     {"__tensor__": {"shape": [3], "dtype": ..., "parameter": false}}
 """
 
@@ -34,7 +36,7 @@ from .hparams_node import MARKS
 
 
 def check_depth(path: str, depth: int) -> None:
-    """Raise HyperparameterError for what is nested deeper than any module is."""
+    """Raise HyperparameterError for data that is nested deeper than any module."""
     if depth > TAGGED_DEPTH:
         raise HyperparameterError(
             f"{path:.120}",
@@ -55,11 +57,12 @@ def check_declared(value: object, hint: Hint, where: str) -> None:
 
 
 def plain_value(value: Any, hint: Hint, where: str) -> Any:
-    """Return a value that holds no others as plain data.
+    """Return a value without items as plain data.
 
-    Raises TypeError that names the argument for one that no file can hold.
+    Raises TypeError that names the argument for a value that no file can hold.
     """
-    # A dtype is stored as its name, so that a text of that name would come back as one.
+    # A dtype is stored by its name, so that a string with that name would be read as a
+    # dtype.
     if isinstance(value, str) and value in DTYPES and not allows_kinds(hint, str):
         problem = (
             f"the string {value!r}, which reads back as the dtype unless the argument "
@@ -78,7 +81,8 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
         return os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a path
     if is_struct_value(value) or is_field_type(type(value)):
         return _struct(value, hint, where)
-    # Subclasses of numbers and texts are stored as these, enums apart.
+    # Instances of subclasses of numbers and strings are stored as these, except for
+    # enums.
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -89,7 +93,7 @@ def plain_value(value: Any, hint: Hint, where: str) -> Any:
 
 
 def plain_key(value: object, hint: Hint, where: str) -> str:
-    """Return a key of a dict as the text that JSON makes of it."""
+    """Return a key of a dict as the string that JSON uses."""
     is_declared = isinstance(value, int) and int in _key_types(hint)
     if not isinstance(value, str) and not is_declared:
         kind = with_article(type(value).__name__)
@@ -107,7 +111,7 @@ def plain_key(value: object, hint: Hint, where: str) -> str:
 
 
 def restored_value(value: object, hint: Hint) -> Any:
-    """Return a value without items as the constructor takes it."""
+    """Return a value without items as the constructor accepts it."""
     if isinstance(value, str) and not allows_kinds(hint, str):
         if value in DTYPES and (
             allows_kinds(hint, torch.dtype) or not allows_kinds(hint, torch.device)
@@ -128,7 +132,7 @@ def restored_key(key: str, hint: Hint) -> Any:
 
 
 def restored_sequence(items: Sequence[Any], hint: Hint) -> Any:
-    """Return ``items`` as the kind of sequence that is declared."""
+    """Return ``items`` as the declared kind of sequence."""
     if allows_kinds(hint, torch.Size) and not allows_kinds(hint, tuple, list):
         return torch.Size(items) if all(type(n) is int for n in items) else items
     if allows_kinds(hint, tuple, torch.Size) and not allows_kinds(hint, list):
@@ -142,7 +146,7 @@ def _key_types(hint: Hint) -> tuple[Any, ...]:
 
 def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
     stored_value = member_value(value, (bool, int, float, str))
-    # A member of an IntEnum or a StrEnum equals its value, but ``is`` tells them apart.
+    # A member of an IntEnum or a StrEnum equals its value, but is not identical to it.
     if declares(hint, value) or names_value(hint, value):
         _check_is_read_back(value, stored_value, hint, where)
         return stored_value
@@ -156,7 +160,7 @@ def _enum(value: enum.Enum, hint: Hint, where: str) -> Any:
 
 
 def _annotation_cure(name: str, hint: Hint, where: str) -> str:
-    """Return how the argument at ``where`` is declared to be of the class ``name``."""
+    """Return how the argument at ``where`` is to be declared for the class ``name``."""
     argument = where.rpartition(".")[2]
     if unresolved(hint) is not None:
         return _unresolved_note(hint)
@@ -171,8 +175,8 @@ def _unresolved_note(hint: Hint) -> str:
 
 
 def _short_cure(name: str, hint: Hint) -> str:
-    """Return the same in the few words that files have."""
-    # Versions of Python spell annotations differently, and these words are compared.
+    """Return the same in the short form for files."""
+    # Versions of Python print annotations differently, and this string is compared.
     if unresolved(hint) is None:
         return f"annotate it with {name}"
     return f"its annotation {_HOW_TO_RESOLVE}"
@@ -187,11 +191,11 @@ _HOW_TO_RESOLVE = (
 def _check_is_read_back(
     value: object, stored_value: object, hint: Hint, where: str
 ) -> None:
-    """Raise UnstoredError if ``hint`` makes another value of what is stored.
+    """Raise UnstoredError if ``hint`` converts the stored value to a different one.
 
-    A member of an enum is stored as its value, which may be one of its own there.
+    A member of an enum is stored as its value, which may be that of a declared enum.
     """
-    # What the annotation does not name is what the constructor makes of it.
+    # A value of an undeclared type is converted by the constructor.
     if isinstance(hint, type) or not names_value(hint, value):
         return
     from ...config.validation.validate import build
@@ -242,12 +246,12 @@ NOT_CAPTURED = (
     "was built before its class was decorated, or by a constructor other than the one "
     "that @burnish.module saw"
 )
-"""What is said of an instance of a decorated class whose arguments nobody noted."""
+"""The message about an instance of a decorated class without captured arguments."""
 
 OF_LATER_DATACLASS = (
     "has a constructor that @dataclass generated, which does not record arguments: "
     "put @burnish.module above each @dataclass"
 )
-"""What is said of an instance of a dataclass that derives from a decorated class."""
+"""The message about an instance of a dataclass derived from a decorated class."""
 
 NOT_NOTED = "is of a class that is not decorated, so they were not recorded"

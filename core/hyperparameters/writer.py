@@ -1,10 +1,10 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""Live modules and their arguments, written as the plain data of hyperparameters.
+"""Writing of live modules and their arguments as hyperparameters, plain data.
 
-The dict has the class (``__module__``, ``__name__``), every argument of the
-constructor, defaults filled, and every direct child: a dict, a list of dicts for
-``Sequential`` and ``ModuleList``, a dict of dicts for ``ModuleDict``.
+The dict has the class (``__module__``, ``__name__``), all arguments of the constructor,
+defaults included, and all direct children: a dict, a list of dicts for ``Sequential``
+and ``ModuleList``, a dict of dicts for ``ModuleDict``.
 """
 
 import functools
@@ -82,12 +82,12 @@ def get_hparams(
 ) -> HparamsDict:
     """Return the hyperparameters of ``module``, from which an equal one can be built.
 
-    Known are decorated classes, every layer of ``torch.nn``, those that
-    `register_hparams` was told of, and modules with a mapping in ``hparams``.
-    ``extended`` adds the computed fields of ``Hparams``, and under ``__children__``
-    the children that have the name of an argument; ``bare`` leaves out the children
-    of a module that is made of plain data alone.  Raises NotImplementedError for
-    another class, and TypeError that names the argument for what is not plain data.
+    Decorated classes are known, all layers of ``torch.nn``, classes registered by
+    `register_hparams`, and modules with a mapping in ``hparams``. ``extended`` adds the
+    computed fields of ``Hparams``, and under ``__children__`` the children that have
+    the name of an argument; ``bare`` leaves out the children of a module whose
+    arguments are plain data alone. Raises NotImplementedError for another class, and
+    TypeError that names the argument for a value that is not plain data.
     """
     check_module(module, "get_hparams")
     check_flag("extended", extended)
@@ -103,7 +103,7 @@ def get_hparams(
 
 
 def _why_not_captured(cls: type[nn.Module]) -> str:
-    """Return why nobody noted the arguments of an instance of a decorated class."""
+    """Explain why the arguments of an instance of a decorated class are unknown."""
     constructor = vars(cls).get("__init__")
     is_of_dataclass = "__dataclass_fields__" in vars(cls) and constructor is not None
     if is_of_dataclass and not is_capturing(constructor):
@@ -132,7 +132,7 @@ def _unknown(cls: type[nn.Module]) -> str:
 
 
 class Writer:
-    """Writes one module; remembers where each submodule was met first."""
+    """Writes one module; remembers the first path of each submodule."""
 
     def __init__(
         self,
@@ -145,18 +145,18 @@ class Writer:
     ) -> None:
         """Write computed fields too if ``extended``, no needless children if ``bare``.
 
-        Without ``children`` only what modules are made of themselves is written. If
-        ``partial``, arguments that are not plain data are named under a key of their
-        own, instead of raising.
+        Without ``children`` only the arguments of modules are written. If ``partial``,
+        arguments that are not plain data are described under a separate key, instead of
+        raising.
         """
         self.extended, self.bare, self.partial = extended, bare, partial
         self.children = children
         self.paths_by_id: dict[int, str] = {} if paths_by_id is None else paths_by_id
 
     def node(self, module: nn.Module, path: str, depth: int = 0) -> HparamsDict:
-        """Return the hyperparameters of ``module``, which stands at ``path``.
+        """Return the hyperparameters of ``module``, which is at ``path``.
 
-        Of a class that nobody knows, only what it is called.
+        For an unknown class they are only its name.
         """
         module = unwrapped(module)
         if id(module) in self.paths_by_id:
@@ -179,7 +179,7 @@ class Writer:
         try:
             call = self._call(module, cls, arguments, path, depth)
         except NotImplementedError:
-            # A part that the edits of a blueprint changed is told by these alone.
+            # A part changed by the edits of a blueprint is described by these alone.
             if BLUEPRINT not in node:
                 raise
             self._forget(n_met)
@@ -194,10 +194,10 @@ class Writer:
         path: str,
         depth: int,
     ) -> HparamsDict:
-        """Return what ``arguments`` are as plain data, and what else is to be told."""
+        """Return ``arguments`` as plain data, and further facts about them."""
         node = HparamsDict(self._plain_arguments(cls, arguments, path, depth))
-        # Arguments of plain data make the same children again, so that a bare node
-        # leaves them out; one that met other modules has to say where they stand.
+        # Arguments of plain data build the same children again, so that a bare node
+        # leaves them out; one that met other modules has to state their paths.
         is_told = not self.children or (self.bare and len(self.paths_by_id) == 1)
         if cls not in CONTAINERS_OF_TORCH and not is_told:
             self._add_children(node, module, path, depth)
@@ -208,7 +208,7 @@ class Writer:
     def node_of(
         self, cls: type[nn.Module], arguments: Mapping[str, object]
     ) -> HparamsDict:
-        """Return the hyperparameters of a ``cls`` that was made of ``arguments``."""
+        """Return the hyperparameters of a ``cls`` built from ``arguments``."""
         return HparamsDict(
             {**names_of(cls), **self._plain_arguments(cls, arguments, "", 0)}
         )
@@ -216,11 +216,11 @@ class Writer:
     def _arguments(
         self, module: nn.Module, cls: type[nn.Module]
     ) -> tuple[Mapping[str, Any] | None, str | None]:
-        """Return the arguments; if nobody tells those of a decorated class, why."""
+        """Return the arguments; if those of a decorated class are unknown, why."""
         try:
             arguments = known_arguments(module, cls)
         except (TypeError, NotImplementedError) as error:
-            # What a blueprint built is told by that.
+            # A module built by a blueprint is described by it.
             if not self.partial and ORIGIN not in module.__dict__:
                 raise
             return None, f"does not provide them: {error}"[:300]
@@ -241,7 +241,7 @@ class Writer:
                 continue
             is_default = parameter is not None and value is parameter.default
             if is_default and isinstance(value, FUNCTIONS | functools.partial):
-                # The constructor supplies it again, whatever it is called by then.
+                # The constructor supplies it again, whatever its name is by then.
                 if self.partial:
                     notes.add_default(name, value)
                 continue
@@ -253,10 +253,10 @@ class Writer:
                     cls, parameter, value, hint, plain_argument, where, planned_value
                 )
             except (TypeError, HyperparameterError) as error:
-                # An untouched default is made again by the constructor.
+                # An untouched default is created again by the constructor.
                 if not is_default and not self.partial:
                     raise
-                # What was met on the way is in no node: nothing may refer to it.
+                # Modules met on the way are in no node, so nothing may refer to them.
                 self._forget(n_met)
                 if kind is Parameter.VAR_KEYWORD:
                     node[name] = self._plain_items(name, value, hint, notes)
@@ -282,13 +282,13 @@ class Writer:
         if type(value) in CONTAINERS_OF_TORCH:
             return self._container(value, path, depth)
         if is_plain_value(value):
-            return value  # what it is, its kind tells
+            return value  # its kind describes it
         return self.value(value, hint, path, depth)
 
     def _plain_items(
         self, name: str, items: Mapping[str, object], hint: Hint, notes: "_Notes"
     ) -> HparamsDict:
-        """Return those of ``**name`` that are plain data; note kinds and the others."""
+        """Return the items of ``**name`` that are plain data; record the others."""
         plain_items, specs = HparamsDict(), dict[str, Any]()
         whole_hint = dict_of(hint)
         for key, item in items.items():
@@ -352,15 +352,15 @@ class Writer:
         return HparamsDict(nodes)
 
     def value(self, value: object, hint: Hint, path: str, depth: int) -> Any:
-        """Return ``value``, an argument or in one, as plain data."""
+        """Return ``value``, an argument or a part of one, as plain data."""
         check_depth(path, depth)
         if is_plain_value(value):
             return plain_value(value, hint, path) if may_be_members(hint) else value
         if isinstance(value, nn.Module):
             return self.node(value, path, depth)
         if isinstance(value, Template):
-            # A copy of the notes: the template is not a part of the module, and what it
-            # shares with a later part has to be told there in full.
+            # A copy of the paths is used: the template is not a part of the module, and
+            # what it shares with a later part has to be written there in full.
             writer = Writer(
                 self.extended,
                 dict(self.paths_by_id),
@@ -388,9 +388,10 @@ class Writer:
         return plain_value(value, hint, path)
 
     def _items(self, items: Any, hint: Hint, path: str, depth: int) -> list[Any]:
-        # Sets have another order in each process, but equal modules give equal bytes.
+        # Sets are ordered differently in each process, but equal modules must give
+        # equal bytes.
         ordered = in_order(items) if isinstance(items, set | frozenset) else items
-        # Most items are plain: computing their paths and hints would take longest.
+        # Most items are plain, and computing their paths and hints would be slow.
         may_differ = needs_class(hint)
         return [
             item
@@ -445,24 +446,24 @@ class Writer:
 
 @dataclass(slots=True)
 class _Notes:
-    """What a node says of its arguments beside their values, by their names."""
+    """Facts in a node about its arguments besides their values, by name."""
 
     containers: dict[str, str] = field(default_factory=dict[str, str])
     """The classes of torch's containers, which are written by their items."""
     kinds: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What values are beyond plain data."""
+    """The kinds of values that plain data does not show."""
     unstored: dict[str, str] = field(default_factory=dict[str, str])
-    """What the values were that no file can hold."""
+    """Descriptions of values that no file can hold."""
     defaults: dict[str, str] = field(default_factory=dict[str, str])
-    """The names of defaults that the constructor makes again."""
+    """The names of defaults that the constructor creates again."""
 
     def add_default(self, name: str, value: object) -> None:
-        """Note what the default of ``name`` is called, if it has a name."""
+        """Record the name of the default of ``name``, if it has one."""
         if default := named_default(value):
             self.defaults[name] = default
 
     def node(self) -> dict[str, Any]:
-        """Return the notes under their keys in a node, in the order of files."""
+        """Return the facts under their keys in a node, in the order of files."""
         notes = {
             CONTAINERS: self.containers,
             KINDS: self.kinds,
@@ -494,7 +495,7 @@ def _tensor(values: Values) -> HparamsDict:
 
 
 def _add_computed(value: object, plain_struct: object) -> Any:
-    """Return the fields of a struct with those that it computes of them."""
+    """Return the fields of a struct with its computed ones."""
     if not is_model(type(value)):
         return plain_struct
     from ...config.hparams import Hparams
@@ -503,5 +504,5 @@ def _add_computed(value: object, plain_struct: object) -> Any:
 
 
 def own_node(module: nn.Module) -> Mapping[str, Any]:
-    """Return what ``module`` itself is made of, without the children that it makes."""
+    """Return the arguments of ``module``, without the children that it builds."""
     return Writer(partial=True, children=False).node(module, "")

@@ -157,7 +157,7 @@ def is_of_a_parent(node: Node, cls: type[nn.Module]) -> bool:
 
 
 def renamed_hint(node: Node, cls: type[nn.Module]) -> str:
-    """Return how to say that ``cls`` was called otherwise, if nobody is called so."""
+    """Explain how to register ``cls`` under its former name, if that is unknown."""
     name = node.get(NAME)
     if _known_class(node) is not None or not isinstance(name, str):
         return ""
@@ -185,9 +185,9 @@ def _at(module: str, name: str) -> type[nn.Module] | None:
 
 
 def _heir(place: tuple[str, str]) -> type[nn.Module] | None:
-    """Return the newest subclass of a known class that stands at ``place``.
+    """Return the newest subclass of a known class that is at ``place``.
 
-    Whoever makes a class known vouches for its subclasses: they are in the program.
+    Registering a class also trusts its subclasses, since they are in the program.
     """
     heir_at_place: type[nn.Module] | None = None
     pending = [*_places.values(), *_allowed.get().values()]
@@ -207,7 +207,7 @@ def _torch_places() -> Mapping[tuple[str, str], type[nn.Module]]:
     if not _torch:
         classes = torch_classes()
         by_module = {(cls.__module__, cls.__qualname__): cls for cls in classes}
-        # Files of other torch versions may name the public place of a class.
+        # Files of other torch versions may name the public location of a class.
         public = {("torch.nn", cls.__qualname__): cls for cls in classes}
         _torch.register_all(by_module | public)
     return _torch
