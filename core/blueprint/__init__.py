@@ -1,4 +1,4 @@
-"""Blueprints: modules that are configured first and built then."""
+"""Blueprints: modules that are configured first and built later."""
 
 from .blueprint import Blueprint
 from .construction.forward_parts import FromLogs, LogTensor, Parallel

@@ -1,4 +1,4 @@
-"""`Blueprint`: a module that is not yet built."""
+"""`Blueprint`: a module that is not built yet."""
 
 import weakref
 from collections.abc import Mapping, Sequence
@@ -45,16 +45,16 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Blueprint(Selection, Unbuilt, Generic[M]):
-    """A module of class ``cls`` that is not yet built: configure it, then build it.
+    """A module of class ``cls`` that is not built yet: configure it, then build it.
 
-    Its constructors have run once, on parameters that nothing fills, so that every
-    part is known by path. Changes are checked at once and come into force when the
-    parts are constructed: what their maker does next sees the changed part.
+    Its constructors have run once, on unfilled parameters, so that every part is known
+    by path. Changes are checked immediately and take effect when the parts are
+    constructed: the constructors around a part see the changed one.
     """
 
     _module: M | None
     _runs: "weakref.ref[ConstructionRuns] | None"
-    """The runs of constructors in which it was made, if it was in any."""
+    """The runs of constructors in which it was created, if there were any."""
 
     def __init__(self, cls: type[M], /, *args: Any, **kwargs: Any) -> None:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
@@ -75,10 +75,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         return blueprint
 
     def build(self, *example: object, **named: object) -> M:
-        """Return the module, in place: afterwards this blueprint cannot change.
+        """Return the module, built in place: afterwards this blueprint cannot change.
 
-        Inputs as an ``example`` complete the sizes that were left as None. A second
-        call returns the same module. Raises what `create` raises.
+        Inputs given as an ``example`` determine the sizes that were left as None. A
+        second call returns the same module. Raises the errors of `create`.
         """
         module = self._module
         if module is None:
@@ -87,11 +87,11 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         return module
 
     def create(self, *example: object, **named: object) -> M:
-        """Return a new module, and leave the blueprint as it is.
+        """Return a new module, and leave the blueprint unchanged.
 
-        The same seed gives the same weights, whatever was configured in which order.
+        The same seed gives the same weights, in whatever order it was configured.
         Raises `ConstructionError` with the path where a constructor raises, and
-        `NotRepeatedError` where constructors make something else than before.
+        `NotRepeatedError` if constructors build something else than before.
         """
         draft = build_draft = self._session.draft
         calls = _calls(draft.edits, "before_build")
@@ -107,7 +107,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         return cast(M, construction.module)
 
     def new(self) -> Self:
-        """Return a blueprint of the same that changes by itself.
+        """Return an independent copy of the blueprint.
 
         The log is replayed: calls of methods marked ``stateful`` run again.
         """
@@ -119,9 +119,9 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         return copy
 
     def explain(self, path: str = "") -> "Explanation":
-        """Return who says what a part is, or an argument: ``"layers.0.bias"``.
+        """Return what determines a part, or an argument: ``"layers.0.bias"``.
 
-        The first of the sources wins, then the next would.
+        The first of the sources is in effect; without it the next one would be.
         """
         from .render import explain
 
@@ -129,7 +129,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         return explain(self._session.draft, path)
 
     def diagram(self) -> "Diagram":
-        """Return the tree with what was configured, and by whom, to print or as SVG."""
+        """Return the tree with its settings and their sources, to print or as SVG."""
         from .render import Diagram
 
         self._session.draft.refresh()
@@ -138,7 +138,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
     def to_dict(self) -> dict[str, Any]:
         """Return the blueprint as JSON-ready data: class, arguments and edits.
 
-        Raises TypeError that names what is not plain data.
+        Raises TypeError that names a value that is not plain data.
         """
         draft = self._session.draft
         return to_dict(draft.definition, draft.classes_of_parts(), draft.class_at)
@@ -147,10 +147,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
     def from_dict(
         cls, data: Mapping[str, Any], module_class: type[M] | None = None
     ) -> "Blueprint[M]":
-        """Return the blueprint that `to_dict` made ``data`` of.
+        """Return the blueprint in ``data``, which `to_dict` returned.
 
-        Classes are found among those that are known; nothing is imported. Given
-        ``module_class``, that one is trusted, and data of another is refused.
+        Classes are found among the known ones; nothing is imported. If ``module_class``
+        is given, it is trusted, and data of another class is refused.
         """
         if module_class is None:
             return cast("Blueprint[M]", cls._read(data, None, 0))
@@ -169,10 +169,10 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         return True
 
     def __call__(self, *args: object, **kwargs: object) -> NoReturn:
-        """Raise TypeError: a module that is not yet built computes nothing.
+        """Raise TypeError: a module that is not built yet computes nothing.
 
-        That is how a constructor that was called by hand shows that it left a
-        blueprint in a module: nothing but a blueprint around it would have built it.
+        This shows that a constructor called by hand has left a blueprint in a module,
+        which only a blueprint around it would have built.
         """
         name = self._session.draft.tree.original_cls.__qualname__
         raise TypeError(
@@ -214,7 +214,7 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
                     blueprint._session.replay([resolve_method(draft, known_edit)])
         else:
             for batch in batches(edits):
-                # A method is looked up once what is before it has chosen its class.
+                # A method is looked up once the earlier edits have chosen its class.
                 blueprint._session.replay([resolve_method(draft, e) for e in batch])
         if module_class not in (None, definition.cls, draft.tree.cls):
             raise another_class(data, module_class)
@@ -252,9 +252,9 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
 
 
 def build_stored(cls: type[nn.Module], node: Mapping[str, Any]) -> nn.Module:
-    """Return the module that the blueprint among the hyperparameters ``node`` builds.
+    """Return the module built by the blueprint in the hyperparameters ``node``.
 
-    Arguments of the call that reads them change those of the whole.
+    Arguments of the call that reads them replace those of the whole.
     """
     blueprint = Blueprint.from_dict(node[BLUEPRINT], cls)
     arguments = passed_values(node)

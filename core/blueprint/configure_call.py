@@ -1,4 +1,4 @@
-"""What a call of ``configure`` asks for, as edits."""
+"""Conversion of a call of ``configure`` to edits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def edits_for(
 ) -> list[Edit]:
     """Return the edits for ``configure(*args, **kwargs)`` on ``parts``.
 
-    ``snapshot`` makes values independent of what the caller does with them later.
+    ``snapshot`` copies values, so that later changes by the caller have no effect.
     """
     for where, value in enumerate(args[:-1]):
         if isinstance(value, type) and issubclass(value, nn.Module):
@@ -65,7 +65,7 @@ def swap(
     *,
     keeps_arguments: bool = True,
 ) -> list[Edit]:
-    """Return the edits that put ``value`` in the place of what is at ``target``."""
+    """Return the edits that replace the parts at ``target`` by ``value``."""
     if isinstance(value, Unbuilt):
         definition = definition_of(value.new())
         cls, class_arguments = definition.cls, dict(definition.arguments)
@@ -74,7 +74,7 @@ def swap(
             for edit in definition.edits
             for moved_edit in edit.moved_under(target)
         ]
-        # A blueprint brings arguments of its own; those of the maker are not for it.
+        # A blueprint has arguments of its own; those of the maker do not apply to it.
         keeps_arguments = False
     else:
         cls, class_arguments = class_and_arguments(value)
@@ -89,13 +89,13 @@ def swap(
         arguments=class_arguments,
         keeps_arguments=keeps_arguments,
     )
-    # Arguments of the call win over the edits of the blueprint: they come last.
+    # Arguments of the call override the edits of the blueprint, so they come last.
     argument_edits = _argument_edits(target, arguments)
     return [class_edit, *inner_edits, *argument_edits]
 
 
 def _put(parts: Parts, value: object, arguments: Mapping[str, object]) -> list[Edit]:
-    """Return the edits that put ``value`` in the place of ``parts``, or raise."""
+    """Return the edits that replace ``parts`` by ``value``, or raise."""
     edits = swap(parts.target, value, arguments)
     class_edit = edits[0]
     is_empty_by_wish = isinstance(value, Unbuilt)
@@ -114,14 +114,14 @@ _ITEMS: dict[type[nn.Module], tuple[str, str]] = {
     nn.ModuleList: ("[part, ...]", "[...]"),
     nn.ModuleDict: ("{'name': part, ...}", "{'name': ...}"),
 }
-"""How each list of modules is given its items: a part and more, and others alone."""
+"""How each list of modules is given items: a part with others, and others alone."""
 _LISTS = tuple(_ITEMS)
 
 
 def _check_not_emptied(node: ConstructionNode, class_edit: SetArguments) -> None:
-    """Raise `SettingError` where a list takes a layer's place and has no items."""
+    """Raise `SettingError` if a list without items replaces a layer."""
     call = edited_call_of(node, (*node.edits, class_edit))
-    # What its maker fills once it is there needs no arguments.
+    # A list that its maker fills later needs no arguments.
     is_filled_later = issubclass(node.cls, _LISTS) and not node.arguments
     if call.arguments or is_filled_later:
         return
@@ -158,8 +158,8 @@ def _edits_for_value(
         return _put(target_parts, value, {})
     head, _, name = name_or_index.rpartition(".")
     is_bare_name = len(selectors) == 1 and not head
-    # The owner of a longer path is not looked for where the path means parts: what
-    # holds "**.act" is everything, for which the makers would run again.
+    # The owner of a longer path is not needed if the path means parts: the owner of
+    # "**.act" is everything, for which the makers would run again.
     if is_module and not is_bare_name and target_parts.nodes():
         return _put(target_parts, value, {})
     owner_parts = _select_parts(
@@ -167,7 +167,7 @@ def _edits_for_value(
     )
     owner_nodes = owner_parts.nodes()
     # A name may be that of an argument and of a part: configure("act", nn.GELU) means
-    # the argument if that takes modules, and the part at any longer path.
+    # the argument if it accepts modules, and the part at any longer path.
     means_argument = _is_module_argument(owner_nodes, name)
     if is_module and not means_argument and target_parts.nodes():
         return _put(target_parts, value, {})
@@ -206,7 +206,7 @@ def _edits_by_name(
 
 
 def _is_module_argument(nodes: Sequence[ConstructionNode], name: str) -> bool:
-    """Return whether all take the argument ``name``, for modules or their classes."""
+    """Return whether all accept the argument ``name``, for modules or their classes."""
     if not nodes or not all(name in argument_names(node.cls) for node in nodes):
         return False
     values = [node.arguments.get(name) for node in nodes]

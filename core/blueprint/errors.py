@@ -1,20 +1,20 @@
-"""What can go wrong with a blueprint; each names the path, and nothing was changed.
+"""Errors of blueprints; each names the path, and nothing was changed.
 
 ValueError
 └── BlueprintError
-    ├── SettingError           a name, a path or a value that does not fit
-    │   └── WrongTypeError     (also a TypeError) a value of the wrong type
-    ├── ConstructionError      a constructor raised
-    │   └── WrongArgumentsError  (also a TypeError) it raised a TypeError
-    ├── NotRepeatedError       the constructors did something else the second time
-    └── FormatError            what was to be a blueprint's dict is none
+    ├── SettingError              a name, a path or a value that does not fit
+    │   └── WrongTypeError        (also a TypeError) a value of the wrong type
+    ├── ConstructionError         a constructor raised
+    │   └── WrongArgumentsError   (also a TypeError) it raised a TypeError
+    ├── NotRepeatedError          the constructors did something else the second time
+    └── FormatError               a dict that does not describe a blueprint
 RuntimeError
-└── AlreadyBuiltError          a blueprint that was built in place is configured
+└── AlreadyBuiltError             a blueprint that was built in place is configured
 """
 
 
 class BlueprintError(ValueError):
-    """A blueprint cannot do this; ``path`` is where, "" for the whole."""
+    """A blueprint cannot do this; ``path`` is the location, "" for the whole."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(path, message)
@@ -25,7 +25,7 @@ class BlueprintError(ValueError):
 
 
 class SettingError(BlueprintError):
-    """A name, a path or a value does not fit; the blueprint is as it was."""
+    """A name, a path or a value does not fit; the blueprint is unchanged."""
 
 
 class WrongTypeError(SettingError, TypeError):
@@ -33,7 +33,7 @@ class WrongTypeError(SettingError, TypeError):
 
 
 class ConstructionError(BlueprintError):
-    """A constructor raised; what it raised is the cause."""
+    """A constructor raised; its error is the cause."""
 
 
 class WrongArgumentsError(ConstructionError, TypeError):
@@ -41,7 +41,7 @@ class WrongArgumentsError(ConstructionError, TypeError):
 
 
 class NotRepeatedError(BlueprintError):
-    """The constructors made something else than the last time they ran."""
+    """The constructors did something else than the last time they ran."""
 
 
 class FormatError(BlueprintError):
@@ -53,7 +53,7 @@ class AlreadyBuiltError(RuntimeError):
 
 
 def constructor_error(path: str, cls: type, error: Exception) -> ConstructionError:
-    """Return what to raise for a constructor of ``cls`` that raised ``error``."""
+    """Return the error for a constructor of ``cls`` that raised ``error``."""
     kind = WrongArgumentsError if isinstance(error, TypeError) else ConstructionError
     reason = f"{type(error).__name__}: {error}"
     return kind(path, f"the constructor of {cls.__qualname__} raised {reason}")

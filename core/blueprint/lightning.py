@@ -1,4 +1,4 @@
-"""Lightning's checkpoints of modules that a blueprint built: plain data, no pickle."""
+"""Lightning's checkpoints of modules built by a blueprint: plain data, no pickle."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from .stored.provenance import HYPERPARAMETERS, KEY
 
 
 def reopen_blueprints(cls: Any) -> None:
-    """Let ``cls.load_from_checkpoint`` build what a checkpoint says was built."""
+    """Let ``cls.load_from_checkpoint`` use the blueprint in a checkpoint."""
     if "load_from_checkpoint" not in cls.__dict__ and _function(cls) is not _load:
         cls.load_from_checkpoint = classmethod(cast(Any, _load))
 
@@ -29,7 +29,7 @@ def _load(
 ) -> Any:
     """Return the module in a checkpoint, as Lightning does, and as it was configured.
 
-    Without a blueprint in the checkpoint all is left to Lightning.
+    Without a blueprint in the checkpoint Lightning loads it.
     """
     if hparams_file is None:
         module = rebuilt(cls, checkpoint_path, map_location, strict, **kwargs)
@@ -53,9 +53,9 @@ def rebuilt(
     strict: bool | None = None,
     **kwargs: object,
 ) -> Any:
-    """Return the ``cls`` in a checkpoint of torch's, as it was configured.
+    """Return the ``cls`` in a torch checkpoint, as it was configured.
 
-    None where the checkpoint has no blueprint, or is for Lightning to read.
+    None if the checkpoint has no blueprint, or only Lightning can read it.
     """
     factory = built_as(cls, _hyperparameters_in(file), kwargs)
     if factory is None:
@@ -73,9 +73,9 @@ def rebuilt(
 def built_as(
     cls: Any, hyperparameters: object, kwargs: Mapping[str, object]
 ) -> Callable[[], Any] | None:
-    """Return what builds ``cls`` by the blueprint among a checkpoint's hyperparameters.
+    """Return what builds ``cls`` by the blueprint in a checkpoint's hyperparameters.
 
-    None if there is none. ``kwargs`` change the arguments of the whole.
+    None if there is none. ``kwargs`` replace the arguments of the whole.
     """
     hparams = hyperparameters if isinstance(hyperparameters, Mapping) else {}
     text = hparams.get(KEY)
@@ -89,8 +89,8 @@ def built_as(
 
 
 def _hyperparameters_in(file: Any) -> Any:
-    """Return those in a checkpoint of torch's; None where Lightning has to read it."""
-    # A file that is open is read again by whoever loads it: it is put back.
+    """Return hyperparameters of a torch checkpoint; None if only Lightning can."""
+    # An open file is read again by the code that loads it, so its position is restored.
     is_open = hasattr(file, "seek")
     position = file.tell() if is_open else 0
     if not is_open and not os.path.exists(file):
@@ -99,7 +99,7 @@ def _hyperparameters_in(file: Any) -> Any:
         checkpoint = _read(file, "cpu")
     except Exception as error:
         raise_of_signal(error)
-        # Pickled classes, or no checkpoint: Lightning says what is wrong.
+        # Pickled classes, or not a checkpoint: Lightning reports what is wrong.
         return None
     finally:
         if is_open:
@@ -112,7 +112,7 @@ def _read(file: Any, map_location: Any) -> Any:
 
 
 def _function(cls: Any, after: Any = None) -> Any:
-    """Return the function that ``cls`` has, or the one behind ``after``."""
+    """Return the function that ``cls`` has, or the one inherited after ``after``."""
     for base in cls.__mro__:
         member = base.__dict__.get("load_from_checkpoint")
         function = getattr(member, "__func__", None)

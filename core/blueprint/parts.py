@@ -1,4 +1,4 @@
-"""Some of the modules that a draft will have, and where they stand by now."""
+"""A selection of the modules that a draft will have, with their present paths."""
 
 from collections.abc import Callable
 from typing import Self
@@ -18,7 +18,7 @@ _WITH_ITEMS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
 
 class Parts:
-    """The constructions that a path, a pattern or a selector means, in one draft."""
+    """The constructions that a path, a pattern or a selector matches, in one draft."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class Parts:
     ) -> None:
         self.draft = draft
         self.is_single = is_single
-        """Whether one part is meant, whatever the tree is."""
+        """Whether it means exactly one part, for any tree."""
         self._first_target, self._find_paths = target, find_paths
         self._first_shifts = draft.path_shifts
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The paths that there are."""
+        """The paths that exist."""
         self.draft.refresh()
         if self._find_paths is not None:
             return tuple(self._find_paths())
@@ -45,11 +45,11 @@ class Parts:
 
     @property
     def target(self) -> Target:
-        """What is selected, as it is called by now: nothing if it is gone."""
+        """The present paths of the selection: none if it is gone."""
         target: Target | None = self._first_target
         path_shifts, n_first = self.draft.path_shifts, len(self._first_shifts)
         if path_shifts[:n_first] != self._first_shifts:
-            return ()  # These parts came with an edit that was taken back.
+            return ()  # These parts came with an edit that was undone.
         for shift in path_shifts[n_first:]:
             target = None if target is None else shift.target_after(target)
         return () if target is None else target
@@ -66,7 +66,7 @@ class Parts:
         return nodes
 
     def single_node(self) -> ConstructionNode:
-        """Return the construction; raise `SettingError` unless there is just one."""
+        """Return the construction; raise `SettingError` unless there is exactly one."""
         self.draft.refresh()
         nodes = self.existing_nodes()
         if len(nodes) > 1:
@@ -79,28 +79,28 @@ class Parts:
         return nodes[0]
 
     def select(self, selector: Selector) -> Self:
-        """Return those that ``selector`` means below these."""
+        """Return those that ``selector`` matches below these."""
         base = self.target
         name = spelled(base, selector) if isinstance(base, str) else None
         is_single = self.is_single and means_one(selector)
         if name is None:
             return self.at(*self._select_paths(selector), is_single=is_single)
-        # A pattern is looked up anew each time: parts that come later may match.
+        # A pattern is matched again each time, since parts that come later may match.
         is_fixed = not is_pattern(name)
         find_paths = None if is_fixed else lambda: self._select_paths(selector)
         return type(self)(self.draft, name, find_paths, is_single=is_single)
 
     def at(self, *paths: str, is_single: bool = False) -> Self:
-        """Return those that stand at ``paths`` now."""
+        """Return those that are at ``paths`` now."""
         target = paths[0] if len(paths) == 1 else paths
         return type(self)(self.draft, target, is_single=is_single)
 
     def with_inner(self) -> Self:
-        """Return these and all that is inside of them."""
+        """Return these with all their descendants."""
         return self.at(*self._select_paths(...))
 
     def item_names(self) -> list[str] | None:
-        """Return the names of the items, if one list or dict of modules is meant."""
+        """Return the names of the items, if it is a single list or dict of modules."""
         if not self.is_single:
             return None
         nodes = self.nodes()
@@ -113,7 +113,7 @@ class Parts:
         return bool(nodes) and all(issubclass(n.cls, _WITH_ITEMS) for n in nodes)
 
     def child_names(self, *paths: str) -> list[str]:
-        """Return the names of the parts of those at ``paths``, or of all."""
+        """Return the names of the children of the parts at ``paths``, or of all."""
         tree = list(self.draft.nodes_by_path)
         below = [p for path in paths or self.paths for p in children(tree, path)]
         return list(dict.fromkeys(path.rpartition(".")[2] for path in below))

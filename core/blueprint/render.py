@@ -1,4 +1,4 @@
-"""A blueprint for the eye: as text, as a diagram, and who says what a part is."""
+"""Representations of a blueprint: text, a diagram, and the sources of settings."""
 
 import io
 import os
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def tree_text(draft: Draft, path: str) -> str:
-    """Return the tree at ``path`` as it would be built; equal neighbours are one line.
+    """Return the tree at ``path`` as it would be built; equal neighbors share a line.
 
-    Where the constructors raise, the text says so: debuggers show it unasked.
+    If the constructors raise, the text states it, since debuggers show this unasked.
     """
     try:
         draft.refresh()
@@ -40,13 +40,13 @@ def tree_text(draft: Draft, path: str) -> str:
 def _tree(draft: Draft, path: str) -> str:
     lines = _lines(draft, list(draft.nodes_by_path), path)
     calls = [e for e in draft.edits if isinstance(e, CallMethod) and not path]
-    # What these calls configure holds for one build each, and is not in the tree.
+    # The settings of these calls apply to one build each, and are not in the tree.
     lines += [f"(before build: {c})" for c in calls if c.moment == "before_build"]
     return "\n".join(lines)
 
 
 def call_text(node: ConstructionNode) -> str:
-    """Return the class and the arguments that were passed: ``Linear(3, 4)``."""
+    """Return the class and the passed arguments: ``Linear(3, 4)``."""
     parameters = parameters_of(node.cls)
     words: list[str] = []
     unknown = {n for n, computed in node.computed.items() if computed.problem}
@@ -87,15 +87,15 @@ def _lines(draft: Draft, tree: list[str], path: str) -> list[str]:
 
 
 class Diagram:
-    """Print it in a terminal, or give it to a document as SVG."""
+    """A drawing to print in a terminal, or to embed in a document as SVG."""
 
     def __init__(self, draft: Draft, path: str = "") -> None:
         self._draft, self._paths = draft, list(draft.nodes_by_path)
         self._path = path
-        """Where the part stands that is drawn."""
+        """The path of the part that is drawn."""
 
     def svg(self, file: "str | os.PathLike[str] | None" = None) -> str:
-        """Return the drawing as SVG, and write it to ``file`` if there is one."""
+        """Return the drawing as SVG, and write it to ``file`` if given."""
         console = self._console(record=True)
         console.print(self._tree())
         svg = console.export_svg(title=self._draft.tree.cls.__qualname__)
@@ -156,7 +156,7 @@ def _edits_with_colors(node: ConstructionNode) -> Iterator[tuple[Edit, str]]:
 
 @dataclass(frozen=True, slots=True)
 class ArgumentSource:
-    """Somebody who says what an argument or a class is."""
+    """A source of an argument or a class."""
 
     who: str
     """``user``, a call, a constructor by path and class, or ``default``."""
@@ -167,14 +167,14 @@ class ArgumentSource:
 
 @dataclass(frozen=True, slots=True)
 class Explanation(Sequence[ArgumentSource]):
-    """The sources of one value, of which the first wins."""
+    """The sources of one value, of which the first is in effect."""
 
     path: str
     sources: tuple[ArgumentSource, ...]
 
     @property
     def value(self) -> Any:
-        """The value that wins."""
+        """The value that is in effect."""
         return self.sources[0].value
 
     def __getitem__(self, index: Any) -> Any:
@@ -211,7 +211,7 @@ def explain(draft: Draft, path: str) -> Explanation:
 
 
 def _is_argument(draft: Draft, owner: str, name: str) -> bool:
-    """Return whether an argument has the name of a part, and someone set it."""
+    """Return whether an argument has the name of a part, and was set by an edit."""
     node = draft.nodes_by_path.get(owner)
     settings = node.edits if node is not None else ()
     return any(
@@ -251,7 +251,7 @@ def _argument_sources(
 
 
 def _computed_value(node: ConstructionNode, name: str, value: Any) -> Any:
-    """Return ``value``, or what it was computed to be."""
+    """Return ``value``, or the result if it is computed."""
     computed = node.computed.get(name)
     if not isinstance(value, Computed) or computed is None or computed.problem:
         return value

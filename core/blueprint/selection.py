@@ -1,4 +1,4 @@
-"""A part of a blueprint, or several: what can be configured, read and called."""
+"""One or several parts of a blueprint, which can be configured, read and called."""
 
 import operator
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -36,11 +36,11 @@ from .wrap_call import wrap_parts
 
 
 class Selection:
-    """Some of the modules that a blueprint will have; all of them change together.
+    """Some of the modules that a blueprint will have, which are changed together.
 
-    A part is reached by attribute (``bp.encoder.layers``) or by selector
-    (``bp["encoder", :2]``), which also reaches parts that are called as a method is.
-    One that is a list of modules has its length and iterates over its items, and other
+    A part is selected by attribute (``bp.encoder.layers``) or by selector
+    (``bp["encoder", :2]``), which also reaches parts whose names are those of methods.
+    A selected list of modules has a length and iterates over its items, and other
     attributes are those of all items: ``bp.layers.act``.
     """
 
@@ -50,14 +50,14 @@ class Selection:
     def configure(
         self, /, *args: object, allow_empty: bool = False, **kwargs: object
     ) -> Self:
-        """Set arguments, or put another class in place; all of it or nothing.
+        """Set arguments, or replace the class; all of it or nothing.
 
-        ``configure(width=8)``, ``configure("width", 8)``,
-        ``configure("layers.*", bias=False)``, ``configure("**.act", nn.GELU)`` and
-        ``configure("block", 0, "act", nn.ELU, alpha=2.0)`` say where in paths,
-        patterns, names and indices. A class keeps those of the arguments that it has
-        too; a `Blueprint` brings its own. Raises `SettingError`, as for a pattern that
-        matches nothing unless ``allow_empty``, and `ConstructionError`.
+        ``configure(width=8)``, ``configure("width", 8)``, ``configure("layers.*",
+        bias=False)``, ``configure("**.act", nn.GELU)`` and ``configure("block", 0,
+        "act", nn.ELU, alpha=2.0)`` give the location as paths, patterns, names and
+        indices. A class keeps those arguments that it has too; a `Blueprint` has its
+        own. Raises `SettingError`, also for a pattern that matches nothing unless
+        ``allow_empty``, and `ConstructionError`.
         """
         check_flag("allow_empty", allow_empty)
         edits = edits_for(self._parts, args, kwargs, self._session.snapshot)
@@ -65,9 +65,9 @@ class Selection:
         return self
 
     def replace(self, *where: Any) -> Self:
-        """Put the last argument in the place of what the others name.
+        """Replace the parts named by the other arguments by the last one.
 
-        Nothing is kept of what stood there: ``replace("head", Blueprint(MLP, 3))``.
+        Nothing of the old part is kept: ``replace("head", Blueprint(MLP, 3))``.
         """
         if not where:
             raise TypeError("replace what? replace('head', nn.Identity)")
@@ -78,13 +78,13 @@ class Selection:
         return self
 
     def wrap(self, *where: Any) -> Self:
-        """Put what the last argument makes around what the others name.
+        """Put the result of the last argument around the parts that the others name.
 
         ``wrap("**.conv", lambda conv: Blueprint(nn.Sequential, conv, nn.Tanh()))``: the
-        function gets a blueprint of the part, and returns one that has it among its
-        arguments; a class takes the part first. The part is constructed as its maker
-        says, with the settings it has; they and selections of it follow it, to
-        ``conv.0`` here. Raises what `configure` raises.
+        function is called with a blueprint of the part, and returns one that has it
+        among its arguments; a class takes the part as its first argument. The part is
+        constructed as before, with its settings; they and selections of it follow it,
+        to ``conv.0`` here. Raises the errors of `configure`.
         """
         if not where:
             raise TypeError("wrap what? wrap('head', lambda head: Blueprint(...))")
@@ -93,14 +93,14 @@ class Selection:
         return self
 
     def append(self, item: object, *, name: str = "") -> Self:
-        """Add a class, partial or blueprint to the end of a list of modules.
+        """Append a class, partial or blueprint to a list of modules.
 
-        An ``nn.Sequential`` may have names for its items, as a dict has.
+        An ``nn.Sequential`` may have names for its items, like a dict.
         """
         return self.insert(END, item, name=name)
 
     def extend(self, items: Any) -> Self:
-        """Add several to the end of a list of modules."""
+        """Append several to a list of modules."""
         blueprints = [self._session.as_blueprint(item) for item in items]
         self._session.take(
             [self._item_change("insert", END, item) for item in blueprints]
@@ -108,9 +108,9 @@ class Selection:
         return self
 
     def insert(self, key: int | str, item: object, *, name: str = "") -> Self:
-        """Add a class, partial or blueprint before item ``key``, or under a key.
+        """Insert a class, partial or blueprint before item ``key``, or under a key.
 
-        With a ``name`` for an item of an ``nn.Sequential``: ``insert(0, nn.ReLU,
+        ``name`` is for an item of an ``nn.Sequential``: ``insert(0, nn.ReLU,
         name="act")``.
         """
         item = self._session.as_blueprint(item)
@@ -118,35 +118,35 @@ class Selection:
         return self
 
     def pop(self, key: int | str = -1) -> Self:
-        """Take one out of a list or dict of modules, the last one by default."""
+        """Remove one item of a list or dict of modules, the last one by default."""
         self._session.take([self._item_change("remove", key)])
         return self
 
     def remove(self, key: int | str) -> Self:
-        """Take out what a list or dict of modules has at ``key``."""
+        """Remove the item of a list or dict of modules at ``key``."""
         return self.pop(key)
 
     def style(self, name: str, *args: object, **kwargs: object) -> Self:
-        """Configure in a way that was registered with `register_style`."""
+        """Apply a style that was registered with `register_style`."""
         functions = [
             (self._part(node.path), style_named(node.cls, name, node.path))
             for node in self._parts.existing_nodes()
         ]
         for part, function in functions:
-            if part:  # A style of a part before may have taken this one out.
+            if part:  # The style of an earlier part may have removed this one.
                 part._call(name, function, args, kwargs, is_style=True)
         return self
 
     def styles(self) -> list[str]:
-        """Return the styles that can be asked for."""
+        """Return the names of the available styles."""
         return list(styles_of(self._parts.existing_nodes()[0].cls))
 
     def log_input(self, name: str) -> Self:
-        """Keep what goes in at each forward, in ``module.logs[name]`` of the root."""
+        """Keep the inputs of each forward in ``module.logs[name]`` of the root."""
         return self._add_hook("log_input", (name,), {})
 
     def log_output(self, name: str) -> Self:
-        """Keep what comes out at each forward, in ``module.logs[name]`` of the root."""
+        """Keep the output of each forward in ``module.logs[name]`` of the root."""
         return self._add_hook("log_output", (name,), {})
 
     def set_input_map(self, *keys: str, **named: str) -> Self:
@@ -154,7 +154,7 @@ class Selection:
         return self._add_hook("input_map", keys, named)
 
     def set_output_map(self, *keys: str, **named: int) -> Self:
-        """Return the dict that came in with the output added; ``named`` by index."""
+        """Return the input dict with the output added; ``named`` by index."""
         return self._add_hook("output_map", keys, named)
 
     def initialize(
@@ -164,13 +164,13 @@ class Selection:
         tensors: str | Sequence[str] = "weight",
         **kwargs: Any,
     ) -> Self:
-        """Fill parameters when the module is built, as ``function`` of `nn.init` does.
+        """Initialize parameters when the module is built, by ``function`` of `nn.init`.
 
-        ``bp.isinstance(nn.Conv2d).initialize(nn.init.kaiming_normal_)`` means the
-        ``tensors`` of that name in what is selected and in all that is inside; the last
-        call that means a parameter fills it. The same seed gives the same values,
-        whatever the order of calls. A function of your own changes its first argument
-        in place, and is not written to files.
+        ``bp.isinstance(nn.Conv2d).initialize(nn.init.kaiming_normal_)`` applies to the
+        parameters named in ``tensors``, in the selection and all its descendants; the
+        last call that applies to a parameter fills it. The same seed gives the same
+        values, in whatever order the calls were made. A function of your own changes
+        its first argument in place, and is not written to files.
         """
         if not callable(function):
             raise TypeError(
@@ -189,25 +189,25 @@ class Selection:
         return self
 
     def filter(self, keep: Callable[[str, "Selection"], bool]) -> "Selection":
-        """Return those for which ``keep(path, part)`` holds.
+        """Return those for which ``keep(path, part)`` is true.
 
-        Of one part, and of the whole, that is asked of all that is inside as well.
+        For a single part, and for the whole, its descendants are tested as well.
         """
         parts = self._parts.with_inner() if self._parts.is_single else self._parts
         paths = [path for path in parts.paths if keep(path, self._part(path))]
         return Selection(self._session, self._parts.at(*paths))
 
     def isinstance(self, *classes: type[nn.Module]) -> "Selection":
-        """Return those that will be of any of ``classes``."""
+        """Return those that will be instances of any of ``classes``."""
         return self.filter(lambda _, part: issubclass(part.cls, classes))
 
     def hasattr(self, name: str) -> "Selection":
-        """Return those that have an argument, a part or a class attribute ``name``."""
+        """Return those that have an argument, a child or a class attribute ``name``."""
         return self.filter(lambda _, part: part._has(name))
 
     @property
     def all(self) -> "Selection":
-        """The same: what is called on it is called on each."""
+        """The same selection, whose methods are called on each part."""
         return self
 
     @property
@@ -233,7 +233,7 @@ class Selection:
         return defaults | node.arguments
 
     def show(self) -> Self:
-        """Print what is selected as it would be built, with who configured what."""
+        """Print the selection as it would be built, with the sources of settings."""
         from .render import Diagram
 
         self._session.draft.refresh()
@@ -270,9 +270,9 @@ class Selection:
         )
 
     def _of_items(self, name: str) -> Any:
-        """Return what each item of the lists calls ``name``: parts, or a method.
+        """Return the children ``name`` of the lists' items, or a method of the items.
 
-        None if no item has such a part, and not all of them such a method.
+        None if no item has such a child, and not all of them such a method.
         """
         items = self["*"]
         if items[name]._parts.nodes():
@@ -292,7 +292,7 @@ class Selection:
         super().__setattr__(name, value)
 
     def __add__(self, other: "Selection") -> "Selection":
-        """Return what either of two selections of one blueprint selects now."""
+        """Return the union of two selections of one blueprint."""
         if not isinstance(other, Selection):  # pyright: ignore[reportUnnecessaryIsInstance]  # users add anything
             return NotImplemented
         if other._session is not self._session:
@@ -307,7 +307,7 @@ class Selection:
         names = self._parts.item_names()
         if names is not None:
             return iter([self[name] for name in names])
-        # All parts exist before the loop changes the first, so that they follow.
+        # All parts exist before the loop changes the first, so that they are followed.
         return iter([self._part(path) for path in self._parts.paths])
 
     def __len__(self) -> int:
@@ -331,7 +331,7 @@ class Selection:
         )
 
     def _title(self) -> str:
-        """Return what this is, on one line: its paths, or the class of the whole."""
+        """Describe this on one line: its paths, or the class of the whole."""
         name_of_whole = self._session.draft.tree.original_cls.__qualname__
         names = [path or name_of_whole for path in self._parts.paths]
         return ", ".join(names) or "an empty selection"
@@ -391,7 +391,7 @@ class Selection:
 
 
 class Session:
-    """A draft, and in whose name it is edited: the user's, or that of a call."""
+    """A draft, and the author of its edits: the user, or a call."""
 
     root: Selection
     """The whole, as calls on it get it: the blueprint."""
@@ -399,28 +399,28 @@ class Session:
     def __init__(self, draft: Draft, blueprint_of: BlueprintMaker) -> None:
         self.draft = draft
         self.is_closed = False
-        """Whether the module was built in place, so that no edit can come any more."""
+        """Whether the module was built in place, so that no edit is possible."""
         self._blueprint_of = blueprint_of
         self._callers: list[str] = []
         self._is_replaying = False
 
     def snapshot(self, value: Any) -> Any:
-        """Return ``value`` so that later changes of it change no blueprint."""
+        """Return a copy of ``value`` that later changes of it do not affect."""
         return frozen_value(value, self._blueprint_of)
 
     def as_blueprint(self, value: object) -> Unbuilt:
-        """Return a blueprint of what ``value`` stands for."""
+        """Return a blueprint for ``value``, a class, partial or blueprint."""
         return as_blueprint(value, self._blueprint_of)
 
     def wrap(self, parts: Parts, around: Any) -> Edit:
-        """Return the edit that puts what ``around`` makes around ``parts``."""
+        """Return the edit that puts the result of ``around`` around ``parts``."""
         return wrap_parts(parts, around, self._blueprint_of)
 
     def take(self, edits: list[Edit], *, allow_empty: bool = False) -> None:
-        """Put ``edits`` on the log, all or none."""
+        """Add ``edits`` to the log, all or none."""
         self._check_open()
         if self._callers:
-            # Copies replay the call, which makes these edits anew.
+            # Copies replay the call, which makes these edits again.
             by = self._callers[-1]
             edits = [replace(e, by=by, is_logged=False) for e in edits]
         self.draft.add_all(
@@ -428,9 +428,9 @@ class Session:
         )
 
     def record(self, call: CallMethod) -> None:
-        """Put ``call`` on the log, and run it if its moment is now."""
+        """Add ``call`` to the log, and run it if it is due now."""
         self._check_open()
-        # A call may edit a few times before it raises; then none of it holds.
+        # A call may edit several times before it raises; then none of it is kept.
         before = self.draft.copy()
         try:
             self.take([call])
@@ -441,7 +441,7 @@ class Session:
             raise
 
     def replay(self, log: Sequence[Edit]) -> None:
-        """Take in a log; its calls that run at once run again."""
+        """Apply a log; its calls that run immediately run again."""
         self._is_replaying = True
         try:
             self._replay(log)
@@ -460,7 +460,7 @@ class Session:
                 isinstance(edit, SetArguments) and bool(edit.wraps_at)
             )
             if moves_paths and any(not e.is_logged for e in self.draft.edits):
-                # The edits of the calls before have paths of the time when they ran:
+                # The edits of earlier calls have the paths at the time when they ran:
                 # only a change of items that comes first moves them along.
                 self.draft.replay(waiting)
                 waiting = []
@@ -468,7 +468,7 @@ class Session:
         self.draft.replay(waiting)
 
     def run(self, call: CallMethod) -> None:
-        """Run ``call`` on the blueprint, or on its parts that are meant."""
+        """Run ``call`` on the blueprint, or on its matching parts."""
         with self._called_by(str(call)):
             if call.target == "":
                 call.function(self.root, *call.args, **call.kwargs)
@@ -478,7 +478,7 @@ class Session:
                 Selection(self, Parts(self.draft, node.path, is_single=True))
                 for node in nodes
             ]:
-                if part:  # A call on a part before may have taken this one out.
+                if part:  # The call on an earlier part may have removed this one.
                     call.function(part, *call.args, **call.kwargs)
 
     @contextmanager
@@ -502,13 +502,13 @@ def _names_of(node: ConstructionNode) -> list[str]:
 
 
 def _home_of(name: str) -> str:
-    """Return what to write for what only modules have, if ``name`` is that."""
+    """Return what to write for an attribute that only modules have, if it is one."""
     is_of_modules = hasattr(nn.Module, name) and not name.startswith("_")
     return " Modules have it: bp.build() returns one." if is_of_modules else ""
 
 
 def _item_key(key: SupportsIndex | str) -> int | str:
-    """Return the number or name of an item; TypeError for what is neither."""
+    """Return the index or name of an item; TypeError for anything else."""
     if isinstance(key, str):
         return key
     try:

@@ -1,4 +1,4 @@
-"""What a call of ``wrap`` asks for, as an edit."""
+"""Conversion of a call of ``wrap`` to an edit."""
 
 import functools
 from typing import Any
@@ -12,7 +12,7 @@ from .tree.module_values import BlueprintMaker, as_blueprint, is_module_class
 
 
 def wrap_parts(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetArguments:
-    """Return the edit that puts what ``around`` makes of a part around ``parts``."""
+    """Return the edit that puts ``around``'s result for a part around ``parts``."""
     for node in parts.existing_nodes():
         _check_wrappable(node, parts.draft.tree)
     place = blueprint_of(Wrapped, {})
@@ -56,7 +56,7 @@ def _around_place(around: Any, place: Any) -> Any:
 
 
 def _place_in(wrapper: Unbuilt, path: str) -> str:
-    """Return where the wrapped part stands inside of what is around it."""
+    """Return the path of the wrapped part inside of its wrapper."""
     arguments = definition_of(wrapper).arguments
     names: list[str] = getattr(wrapper, "isinstance")(Wrapped).list_names()  # noqa: B009
     if not holds_place(arguments) or not names or names == [""]:
@@ -75,8 +75,8 @@ def _check_wrappable(node: ConstructionNode, tree: ConstructionNode) -> None:
             "to wrap the whole blueprint, pass it on: Blueprint(nn.Sequential, "
             "blueprint, ...).",
         )
-    # Edits of a blueprint inside name parts by the paths that they have in it, and it
-    # knows nothing of what is put around them from outside.
+    # Edits of an inner blueprint use the paths that parts have in it, and it does not
+    # know of wrappers that are put around them from outside.
     makers = [maker for maker in tree.walk() if _is_configured_blueprint(maker)]
     if any(inner_node is node for maker in makers for inner_node in maker.walk()):
         raise SettingError(

@@ -1,1 +1,1 @@
-"""Constructors that run for a blueprint."""
+"""Running the constructors of a blueprint."""

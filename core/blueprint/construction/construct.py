@@ -1,4 +1,4 @@
-"""From a draft to a module: sizes taken from the example, each constructor run once."""
+"""Construction of a draft's module: sizes from the example, each constructor once."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,29 +30,29 @@ from .initialization import initialize
 
 @dataclass(frozen=True, slots=True)
 class Construction:
-    """A module that was constructed, and what is known of that."""
+    """A constructed module, and the facts of its construction."""
 
     module: nn.Module
     sizes: Sequence[SetArguments]
-    """Those that the example told."""
+    """Sizes determined by the example."""
     has_built_children: bool
-    """Whether a constructor made blueprints its children; by hand, they stay that."""
+    """Whether a constructor made blueprints its children; by hand they stay."""
 
 
 def construct(
     draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> Construction:
-    """Return a module of ``draft``.
+    """Return a module of ``draft``, after its method calls.
 
-    Its calls after building have run. Inside the constructor of another blueprint that
-    is building, the module is a part of that one, whose edits win.
+    Inside the constructor of another blueprint that is building, the module is a part
+    of that one, whose edits take precedence.
     """
     _check_complete(draft)
     outer_runs = current_runs()
     if outer_runs is not None:
         return _construct_inside(outer_runs, draft, args, kwargs)
-    # A stale tree is good for building alone, which notices what came out otherwise;
-    # what is completed in another run has to be up to date.
+    # A stale tree suffices for building alone, which detects differences; what is
+    # completed in another run has to be up to date.
     if missing_sizes_in(draft.tree):
         draft.refresh()
     check_computed(draft.tree, is_whole=True)
@@ -77,7 +77,7 @@ def _check_complete(draft: Draft) -> None:
 def _sizes_of_example(
     draft: Draft, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> list[SetArguments]:
-    """Return the sizes that were left out, as the example tells them."""
+    """Return the omitted sizes, as the example determines them."""
     missing = missing_sizes_in(draft.tree)
     if missing and not args and not kwargs:
         raise unknown_sizes_error(missing, "left out, without an example")
@@ -87,7 +87,7 @@ def _sizes_of_example(
 
 
 def _with_edits(tree: ConstructionNode, edits: Sequence[Edit]) -> ConstructionNode:
-    """Return a copy of ``tree`` whose nodes have those of ``edits`` that mean them."""
+    """Return a copy of ``tree`` whose nodes have the matching ones of ``edits``."""
     copy = tree.copy()
     assign_edits(copy, EditIndex(edits))
     return copy
@@ -99,9 +99,9 @@ def _construct_inside(
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
 ) -> Construction:
-    """Construct a part of another blueprint, which may change all that is in it."""
+    """Construct a part of another blueprint, which may change everything in it."""
     tree, outer_nodes = _expected_inside(outer_runs, draft)
-    # The blueprint around a part may set its sizes, or take them from its own example.
+    # The outer blueprint may set its sizes, or determine them from its own example.
     sizes = list[SetArguments]()
     if args or kwargs:
         whole_tree = _with_outer_edits(_with_edits(tree, draft.edits), outer_nodes)
@@ -119,10 +119,10 @@ def _construct_inside(
 def _expected_inside(
     outer_runs: ConstructionRuns, draft: Draft
 ) -> tuple[ConstructionNode, list[ConstructionNode]]:
-    """Return the tree to expect inside, and its nodes as the blueprints around see it.
+    """Return the tree to expect inside, and its nodes as the outer blueprints see it.
 
-    What those around change is not in the tree of ``draft``: what the last run around
-    it made counts, unless there was none.
+    Changes by the outer ones are not in the tree of ``draft``: the result of the last
+    run around it counts, if there was one.
     """
     nodes = outer_runs.expected_nodes(draft.tree.original_cls)
     inner_tree = nodes[-1].inner_tree if nodes else None
@@ -137,7 +137,7 @@ def _expected_inside(
 def _with_outer_edits(
     tree: ConstructionNode, outer_nodes: Sequence[ConstructionNode]
 ) -> ConstructionNode:
-    """Return ``tree`` with the edits of those around it as its own: for one run."""
+    """Return ``tree`` with the edits of the outer runs as its own, for one run."""
     for outer_node in reversed(outer_nodes):
         tree.edits += outer_node.edits
     children = [node.children for node in (tree, *outer_nodes)]
@@ -150,11 +150,11 @@ def _with_outer_edits(
 def _construct_whole(
     draft: Draft, expected: ConstructionNode
 ) -> tuple[ConstructionRun, Logs]:
-    """Construct; once more where makers turn out to do otherwise with edited parts."""
+    """Construct; a second time if makers act differently with edited parts."""
     if not draft.is_stale:
         return _construct_once(draft, expected)
-    # The attempt that fails has drawn numbers: the same seed gives the same weights
-    # only if the next one begins where it began.
+    # The failed attempt has drawn random numbers: the same seed gives the same weights
+    # only if the next attempt starts from the same state.
     before = Streams()
     try:
         return _construct_once(draft, expected)
@@ -172,7 +172,7 @@ def _construct_once(
         runs, lambda: call_root_constructor(runs, run, draft.known_classes)
     )
     run.place(module, runs.first_serial)
-    # The numbers are for this run alone, and copies or pickles would carry them on.
+    # The numbers belong to this run, and copies or pickles would keep them.
     runs.unmark(module)
     _check_repeated(tree_difference(expected, run.root))
     if runs.unhooked_classes:
@@ -199,7 +199,7 @@ def _finished(
 
 
 def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:
-    """Add the hooks to the built module, then make the calls that are due."""
+    """Add the hooks to the built module, then make the requested calls."""
     deferred_edits = [edit for edit in draft.edits if _is_later(edit)]
     for part in run.modules_by_path.values():
         connect(part, logs)
@@ -216,7 +216,7 @@ def _finish(draft: Draft, run: ConstructionRun, logs: Logs) -> None:
     ]
     add_hooks(run.modules_by_path[""], hooks, logs)
     initialize(run.modules_by_path[""], deferred_edits, edits_by_module)
-    # The calls run in the order in which they were asked for, whatever their parts.
+    # The calls are made in the order of the requests, whatever their parts.
     for edit in deferred_edits:
         for part, module_edit in edits_by_module:
             if module_edit is edit and isinstance(edit, CallMethod):
@@ -232,7 +232,7 @@ def _is_later(edit: Edit) -> bool:
 def _nodes_and_modules(
     run: ConstructionRun,
 ) -> Sequence[tuple[ConstructionNode, nn.Module]]:
-    """Return the constructions that ended somewhere, with their modules, copies too."""
+    """Return the constructions in the module, with their modules, copies included."""
     nodes_and_modules: list[tuple[ConstructionNode, nn.Module]] = []
     for node in run.root.walk():
         if node.is_foreign:
@@ -248,11 +248,11 @@ def sizes_from_example(
     args: tuple[object, ...],
     kwargs: Mapping[str, object],
 ) -> list[SetArguments]:
-    """Return an edit for each size that the example tells.
+    """Return an edit for each size that the example determines.
 
-    A throw-away module is built with placeholders; its layers take their sizes, and
-    their shapes, from what reaches them.
-    Raises `SettingError` where a layer is not reached, or the example does not fit.
+    A temporary module is built with placeholders; its layers take their sizes, and
+    their shapes, from their inputs. Raises `SettingError` if a layer gets no input, or
+    the example does not fit.
     """
     run, runs = ConstructionRun(tree), ConstructionRuns(is_described=True)
     sizes_by_path: dict[str, Arguments] = {}
@@ -260,7 +260,7 @@ def sizes_from_example(
     def run_example() -> None:
         module = call_root_constructor(runs, run, known_classes)
         run.place(module, runs.first_serial)
-        # What the forward constructs is not a part of the module.
+        # A module constructed in forward is not a part of the module.
         call_observed(
             None, lambda: _send_example(module, run, sizes_by_path, args, kwargs)
         )
@@ -284,7 +284,7 @@ def sizes_from_example(
 def unknown_sizes_error(
     missing: Mapping[str, tuple[str, ...]], why: str
 ) -> SettingError:
-    """Return the error for sizes that nothing tells."""
+    """Return the error for sizes that nothing determines."""
     size_names = [join(path, name) for path, names in missing.items() for name in names]
     return SettingError(
         next(iter(missing)),
@@ -317,7 +317,7 @@ def _send_example(
 def _layers_completed(
     module: nn.Module, run: ConstructionRun, sizes_by_path: dict[str, Arguments]
 ) -> Generator[None]:
-    """Complete each layer when its first input arrives, and note the sizes."""
+    """Complete each layer when its first input arrives, and record the sizes."""
     handles: list[RemovableHandle] = []
     for part in module.modules():
         node = run.by_serial.get(part.__dict__.get(SERIAL, -1))
@@ -345,7 +345,7 @@ class _CompleteLayer:
         self._has_run = True
         sizes = infer_sizes(node.cls, node.arguments, tensors)
         sizes |= inferred_values(node, tensors)
-        # One construction may stand in several places, as copies of it do.
+        # One construction may be in several places, as its copies are.
         first_sizes = self._sizes_by_path.setdefault(node.path, sizes)
         if first_sizes != sizes:
             raise SettingError(
@@ -354,6 +354,6 @@ class _CompleteLayer:
             )
         args, kwargs = call_arguments(node.cls, {**node.arguments, **sizes})
         layer = node.cls(*args, **kwargs)
-        # The module becomes the layer, except for its hooks: one of them is running.
+        # The module becomes the layer, but keeps its hooks: one of them is running.
         attributes = {n: v for n, v in layer.__dict__.items() if "hook" not in n}
         module.__dict__.update(attributes)

@@ -1,4 +1,4 @@
-"""One run of the constructors of a blueprint, in which its edits take place."""
+"""A run of the constructors of a blueprint, in which its edits are applied."""
 
 # pyright: reportPrivateUsage=false
 # The table in which a list of modules keeps its items has no public name.
@@ -36,13 +36,13 @@ from .init_hooks import Init, current_observer
 from .item_changes import change_items
 
 SERIAL = "_burnish_made"
-"""Where a module keeps the number of its construction, which its copies share."""
+"""The attribute of a module with its construction's number, which copies share."""
 
 _serials = itertools.count()
 
 
 class Frame:
-    """A constructor that is running, as one run sees it."""
+    """A running constructor, as one run sees it."""
 
     __slots__ = ("changes", "expected", "is_replaced", "node")
 
@@ -52,30 +52,30 @@ class Frame:
         self.node, self.expected = node, expected
         self.changes: list[tuple[nn.Module, ChangeItems]] = []
         self.is_replaced = node.is_foreign
-        """Whether a run further out put something else here than this run knows."""
+        """Whether an outer run replaced the construction that this run knows."""
 
     @property
     def expected_computed(self) -> Mapping[str, ComputedValue]:
-        """What was computed for it after the last time."""
+        """The arguments computed for it after the last run."""
         return {} if self.expected is None else self.expected.computed
 
     @property
     def expected_children(self) -> "list[ConstructionNode]":
-        """What was constructed inside the last time."""
+        """The constructions inside it in the last run."""
         return [] if self.expected is None else self.expected.children
 
 
 class ConstructionRun:
     """The constructors of one blueprint, followed from the root as they run.
 
-    A blueprint that is built inside of another's constructor has a run of its own,
+    A blueprint that is built inside the constructor of another has a run of its own,
     and its constructions are nodes of both.
     """
 
     def __init__(self, expected: ConstructionNode) -> None:
-        """Expect the tree ``expected``, whose nodes say what is to be edited."""
+        """Expect the tree ``expected``, whose nodes state what is to be edited."""
         self.expected = expected
-        # The root has a frame around it, so that it is entered like all the others.
+        # The root has a frame around it, so that it is entered like all others.
         holder = ConstructionNode(nn.Module, children=[expected])
         self.frames = [Frame(ConstructionNode(nn.Module), holder)]
         self.by_serial: dict[int, ConstructionNode] = {}
@@ -87,7 +87,7 @@ class ConstructionRun:
 
     @property
     def root(self) -> ConstructionNode:
-        """The first construction: the whole."""
+        """The first construction: the root."""
         return self.frames[0].node.children[0]
 
     def enter(self, cls: type[nn.Module], serial: int) -> Frame:
@@ -98,9 +98,8 @@ class ConstructionRun:
         outer_frame.node.children.append(node)
         expected = None
         siblings = outer_frame.expected_children
-        # Constructions are told apart by their order within their maker. One of
-        # another class is not the one that was seen before: its edits wait until a
-        # dry run knows where it ends.
+        # Constructions are matched by their order within their maker. One of another
+        # class is not the earlier one: its edits wait until a dry run knows its path.
         if index < len(siblings) and siblings[index].original_cls is cls:
             expected = siblings[index]
             node.edits = expected.edits
@@ -110,9 +109,9 @@ class ConstructionRun:
         return frame
 
     def keep_items(self, owner: nn.Module) -> None:
-        """Note what is in ``owner``, whose items a run further out will change.
+        """Record the content of ``owner``, whose items an outer run will change.
 
-        The edits of this run name items by where they stood before.
+        The edits of this run use the earlier paths of items.
         """
         self._items_before.setdefault(
             id(owner), (owner, OrderedDict(owner._modules.items()))
@@ -131,10 +130,10 @@ class ConstructionRun:
                 owner._modules = items
 
     def place(self, module: nn.Module, first_serial: int) -> None:
-        """Note in each node at which paths of ``module`` its module stands.
+        """Record in each node the paths of its module in ``module``.
 
-        Raises `NotRepeatedError` for a module of a number below ``first_serial``,
-        which comes from an earlier run.
+        Raises `NotRepeatedError` for a module of a number below ``first_serial``, which
+        comes from an earlier run.
         """
         prefix, rank = self.expected.path, self.expected.rank
         ends_by_serial: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
@@ -154,7 +153,7 @@ class ConstructionRun:
             serial = part.__dict__.get(SERIAL, first_serial)
             if serial < first_serial:
                 raise NotRepeatedError(join(prefix, path), _FROM_EARLIER_RUN)
-            # Without a number in this run: constructed by a blueprint around this one.
+            # Without a number in this run, an outer blueprint has constructed it.
             if serial in self.by_serial:
                 ends_by_serial.setdefault(serial, []).append(
                     (join(prefix, path), ranks[path])
@@ -169,23 +168,23 @@ class ConstructionRun:
 
 
 class ConstructionRuns:
-    """The runs in progress in a thread, outermost first: they observe constructions."""
+    """The active runs of a thread, outermost first, which observe constructions."""
 
     def __init__(self, *, is_described: bool) -> None:
-        """Let nodes say their arguments as well, if ``is_described``: a dry run."""
+        """In a dry run, if ``is_described``, nodes record their arguments as well."""
         self.active: list[ConstructionRun] = []
         self.first_serial = next(_serials)
-        """Numbers below it are those of earlier runs."""
+        """Smaller numbers are those of earlier runs."""
         self.constructed_classes: set[type[nn.Module]] = set()
         self.unhooked_classes: set[type[nn.Module]] = set()
         self.failed_frames: list[Frame] = []
         """The constructors that were running when one raised, outermost first."""
         self.modules: list[nn.Module] = []
-        """All modules that were constructed, also those that were thrown away."""
+        """All modules that were constructed, including those that were discarded."""
         self.logs = Logs()
-        """Where the hooks of this blueprint log, and those of blueprints inside."""
+        """The log of this blueprint's hooks, and of those of blueprints inside."""
         self._is_described = is_described
-        # None stands for the code of a run itself, outside of any constructor.
+        # None is the code of a run itself, outside of any constructor.
         self._running: list[nn.Module | None] = [None]
 
     def is_constructing(self, module: nn.Module) -> bool:
@@ -193,7 +192,7 @@ class ConstructionRuns:
         return self._running[-1] is module
 
     def note_unhooked(self, module: nn.Module) -> None:
-        """Take note of a module whose class had no hook."""
+        """Record a module whose class had no hook."""
         if not self.active:
             return
         module.__dict__[SERIAL] = next(_serials)
@@ -202,7 +201,7 @@ class ConstructionRuns:
     def call_within(
         self, run: ConstructionRun, construct: Callable[[], nn.Module]
     ) -> nn.Module:
-        """Return what ``construct`` makes, followed by ``run`` and the runs around."""
+        """Return the result of ``construct``, followed by ``run`` and outer runs."""
         self.active.append(run)
         self._running.append(None)
         try:
@@ -217,9 +216,9 @@ class ConstructionRuns:
         edits: Sequence[Edit],
         construct: Callable[[], nn.Module],
     ) -> None:
-        """Call what makes the module of a blueprint inside, which ``run`` follows.
+        """Call what builds the module of an inner blueprint, followed by ``run``.
 
-        The next run around will find there what this one made.
+        The next outer run will find its constructions there.
         """
         frame = self.active[-1].frames[-1]
         index = len(frame.node.children)
@@ -228,9 +227,10 @@ class ConstructionRuns:
         frame.node.children[index].inner_tree = InnerTree(run.root, tuple(edits))
 
     def expected_nodes(self, cls: type[nn.Module]) -> list[ConstructionNode]:
-        """Return the nodes that the next construction had the last time.
+        """Return the nodes that the next construction had in the last run.
 
-        There is one for each run, outermost first; none if a ``cls`` is new here.
+        There is one for each active run, outermost first; none if a ``cls`` is new
+        here.
         """
         nodes: list[ConstructionNode] = []
         for run in self.active:
@@ -242,10 +242,10 @@ class ConstructionRuns:
         return nodes
 
     def build_child(self, blueprint: Unbuilt) -> nn.Module:
-        """Return the part of the whole that ``blueprint`` is from now on.
+        """Return the part of the whole that ``blueprint`` becomes.
 
-        One that a constructor of this run made is built in place, so that a later
-        change of it is an error; another one may be that of many modules.
+        A blueprint created by a constructor of this run is built in place, so that a
+        later change of it is an error; any other may be built into many modules.
         """
         for run in self.active:
             run.has_built_children = True
@@ -260,8 +260,9 @@ class ConstructionRuns:
     ) -> None:
         """Run ``init`` on ``module`` as the runs edit it: other arguments or class."""
         if not self.active:
-            # Before the first run and behind the last only somebody else constructs:
-            # the handler of a signal, a finalizer, a callback of the collector.
+            # Before the first run and after the last, only other code constructs
+            # modules: a signal handler, a finalizer, a callback of the garbage
+            # collector.
             init(module, *args, **kwargs)
             return
         cls, serial = type(module), next(_serials)
@@ -274,11 +275,11 @@ class ConstructionRuns:
         self._running.append(module)
         has_finished = False
         try:
-            # The later edit wins, so those of the outermost run come last: what
-            # stands nearest to the root has the last word.
+            # Later edits win, so those of the outermost run come last: those closest to
+            # the root take precedence.
             edits = [edit for frame in reversed(frames) for edit in frame.node.edits]
-            # Most constructions of a real build have no edits: their arguments go
-            # through unbound, which costs nothing.
+            # Most constructions of a real build have no edits: their arguments are
+            # passed on without binding, at no cost.
             is_root = len(self.active[-1].frames) == 2
             is_computed = any(frame.expected_computed for frame in frames)
             if self._is_described or edits or is_root or is_computed:
@@ -292,7 +293,7 @@ class ConstructionRuns:
             if has_finished:
                 self.failed_frames.clear()
             elif not self.failed_frames:
-                # The innermost constructor comes by first, while all frames stand.
+                # The innermost constructor is handled first, while all frames exist.
                 self.failed_frames = self.active[0].frames[1:]
             self._running.pop()
             for run in self.active:
@@ -319,12 +320,12 @@ class ConstructionRuns:
         elif computed:
             arguments = with_values(arguments, computed)
         if call.cls is not type(module):
-            # __new__ of the class that was called has run already; the module that
-            # the maker is about to get becomes one of the other class.
+            # __new__ of the called class has run already; the module that the maker is
+            # about to get becomes an instance of the other class.
             module.__class__ = call.cls
             init = call.cls.__init__
-        # What the maker passed is its own affair, a module that it shares included;
-        # values of edits are built or copied, so that no two modules share them.
+        # The maker's own arguments are passed on, even a module that it shares; values
+        # of edits are built or copied, so that no two modules share them.
         values = {
             name: build_values(value, is_of_root=is_root)
             if is_root or name in call.sources
@@ -341,7 +342,7 @@ class ConstructionRuns:
         call: ConstructorCall,
         computed: dict[str, ComputedValue],
     ) -> Arguments:
-        """Note the call in the nodes; return its arguments with what stands in."""
+        """Record the call in the nodes; return its arguments after replacement."""
         cls, arguments = call.cls, call.arguments
         if computed:
             arguments = with_values(arguments, computed)
@@ -357,7 +358,7 @@ class ConstructionRuns:
             node.cls, node.passed_arguments = cls, described_passed
             node.arguments, node.computed = described_arguments, computed
             node.missing_sizes = (*sizes, *examples)
-            # For a run further out, the edits of those inside are a part of the maker.
+            # For an outer run, the edits of inner ones are a part of the maker.
             node.inner_edits = inner_edits
             inner_edits += node.edits
         return arguments | placeholder_sizes(cls, arguments) if sizes else arguments
@@ -368,9 +369,9 @@ class ConstructionRuns:
         call: ConstructorCall,
         sources: Mapping[str, Computed],
     ) -> dict[str, ComputedValue]:
-        """Return what the last run told of ``sources``, or a guess until one tells.
+        """Return the value of ``sources`` in the last run, or a guess before that.
 
-        A run further out sees more of what a part computes with.
+        An outer run sees more of the arguments that a part computes with.
         """
         values: dict[str, ComputedValue] = {}
         for name, source in sources.items():
@@ -391,7 +392,7 @@ class ConstructionRuns:
         return values
 
     def _guess(self, source: Computed, call: ConstructorCall) -> Any:
-        """Return what ``source`` gives of arguments around it, or the placeholder.
+        """Return the value of ``source`` for outer arguments, or the placeholder.
 
         A constructor may refuse a placeholder, as one that divides by a number does.
         """
@@ -404,7 +405,7 @@ class ConstructionRuns:
                 for path in source.paths
             ]
             return source.function(*values) if values else source.placeholder
-        except Exception as error:  # a user's function, on what may be no value of it
+        except Exception as error:  # a user's function, maybe with an invalid value
             raise_of_signal(error)
             return source.placeholder
 
@@ -415,7 +416,8 @@ class ConstructionRuns:
         for edit in edits:
             if isinstance(edit, CallMethod) and edit.moment == "after_init":
                 edit.function(module, *edit.args, **edit.kwargs)
-        # The innermost goes first: those around it know the items as it leaves them.
+        # The innermost comes first, since the outer ones see the items as it leaves
+        # them.
         for i in reversed(range(len(frames))):
             run, frame = self.active[i], frames[i]
             # A list is empty when its own constructor ends: its maker fills it, so its
@@ -433,13 +435,13 @@ class ConstructionRuns:
                 change_items(owner, change)
 
     def unmark(self, module: nn.Module) -> None:
-        """Take the numbers off all that was constructed, and off its copies in it."""
+        """Remove the numbers from all constructed modules, and from their copies."""
         for part in (*self.modules, *module.modules()):
             part.__dict__.pop(SERIAL, None)
 
 
 def _note_blueprints_around(frames: list[Frame]) -> None:
-    """Note in the nodes of one construction what the runs mean to each other."""
+    """Relate the nodes that one construction has in several runs."""
     for i, frame in enumerate(frames):
         frame.node.is_inside_another = i < len(frames) - 1
         outer_edits = (edit for around in frames[:i] for edit in around.node.edits)
@@ -456,6 +458,6 @@ _FROM_EARLIER_RUN = (
 
 
 def current_runs() -> ConstructionRuns | None:
-    """Return the runs in progress in this thread, None if no blueprint is building."""
+    """Return the active runs of this thread, None if no blueprint is building."""
     runs = current_observer()
     return runs if isinstance(runs, ConstructionRuns) and runs.active else None

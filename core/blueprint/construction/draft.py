@@ -49,16 +49,17 @@ from .leaf_cache import LeafCache
 from .part_cache import PartCache
 
 _MAX_STEPS = 100
-"""How many times the constructors run for a log that they do not take as a whole."""
+"""Maximal number of attempts for a log that cannot be applied as a whole."""
 
 
 class Draft:
-    """What is to be built: the tree of constructions, and the edits that shape it.
+    """What is to be built: the tree of constructions, and the edits of it.
 
-    Every edit is tried at once, so that an error comes where it is asked for: layers
-    that make no others by themselves, a part that can be constructed alone, and else
-    the whole in a dry run. Constructors around such a part run when the whole does,
-    and an error of theirs names the call that it comes of.
+    Every edit is tried immediately, so that an error is raised where the edit is
+    requested: on layers that construct no others alone, on a part that can be
+    constructed alone, and otherwise on the whole in a dry run. Constructors around such
+    a part run when the whole does, and an error of theirs names the call that caused
+    it.
     """
 
     def __init__(self, cls: type[nn.Module], arguments: Arguments) -> None:
@@ -66,7 +67,7 @@ class Draft:
         self.arguments = arguments
         self.known_classes: set[type[nn.Module]] = {cls}
         self.is_stale = False
-        """Whether a part was edited since its maker ran, so that it may make others."""
+        """Whether a part was edited since its maker ran, which may now build others."""
         self.tree = ConstructionNode(
             cls,
             passed_arguments=arguments,
@@ -78,19 +79,19 @@ class Draft:
         self.is_complete = False
         """Whether the arguments of the root suffice to construct it."""
         self.path_shifts: tuple[Shift, ...] = ()
-        """How paths moved as lists changed, so that selections follow their items."""
+        """The moves of paths when lists changed, so that selections follow items."""
         self._nodes_by_path: dict[str, ConstructionNode] | None = None
         self._n_paths_below: dict[str, int] | None = None
-        """The number of paths below each that has some; None until it is asked for."""
+        """The number of paths below each path with some; None until it is needed."""
         self._nodes_by_target: dict[Target, list[ConstructionNode]] = {}
         self._leaves = LeafCache()
         self._parts = PartCache()
         self._has_computed = False
-        """Whether arguments are computed, of those of any other part."""
+        """Whether any arguments are computed from those of other parts."""
         self._dry_run_if_complete(self.tree, [])
 
     def copy(self) -> "Draft":
-        """Return the same, to be edited without editing this."""
+        """Return a copy that can be edited independently."""
         draft = Draft.__new__(Draft)
         draft.__dict__.update(self.__dict__)
         draft.edits, draft.known_classes = list(self.edits), set(self.known_classes)
@@ -101,7 +102,7 @@ class Draft:
         return draft
 
     def become(self, draft: "Draft") -> None:
-        """Take over all of ``draft``, which is not used any more."""
+        """Take the state of ``draft``, which is not used any more."""
         self.__dict__.update(draft.__dict__)
 
     @property
@@ -123,7 +124,7 @@ class Draft:
         return self._nodes_by_path
 
     def match(self, target: Target) -> list[ConstructionNode]:
-        """Return the constructions that ``target`` means, in the order of the tree."""
+        """Return the constructions matching ``target``, in the order of the tree."""
         known_nodes = self._nodes_by_target.get(target)
         if known_nodes is not None:
             return known_nodes
@@ -132,13 +133,13 @@ class Draft:
             paths = [path for path in by_path if target_matches(target, path)]
         else:
             paths = [path for path in paths_of(target) if path in by_path]
-        # One module may stand at several of the paths.
+        # One module may be at several of the paths.
         nodes = list(dict.fromkeys(by_path[path] for path in paths))
         self._nodes_by_target[target] = nodes
         return nodes
 
     def find(self, target: Target) -> list[ConstructionNode]:
-        """Return what `match` does, after a dry run if there is nothing."""
+        """Return the result of `match`, after a dry run if it is empty."""
         nodes = self.match(target)
         if not nodes and self.is_stale:
             self.refresh()
@@ -148,7 +149,7 @@ class Draft:
     def add(
         self, edit: Edit, *, allow_empty: bool = False, is_replayed: bool = False
     ) -> None:
-        """Put ``edit`` on the log and into the tree, or raise and change nothing."""
+        """Add ``edit`` to the log and the tree, or raise and change nothing."""
         nodes = self.find(edit.target)
         if not nodes and not allow_empty:
             raise self.nothing_at(edit.target)
@@ -157,16 +158,16 @@ class Draft:
         path_shifts = [self._shift(edit, nodes)] if edit.moves_paths else []
         replacements = replacements_by(self.edits, edit)
         for shift in path_shifts:
-            # A change of items replaces no edit, but moves those of items behind it.
-            # The edits of a log that is replayed have the paths after its last edit.
+            # A change of items replaces no edit, but moves those of later items. The
+            # edits of a replayed log have the paths after its last edit.
             moving_edits = [e for e in self.edits if not (is_replayed and e.is_logged)]
             replacements = shift.replacements(moving_edits)
         is_for_build = isinstance(edit, AddHook | Initialize) or (
             isinstance(edit, CallMethod) and edit.moment != "after_init"
         )
-        # A pattern that matches nothing yet is for parts that come later.
+        # A pattern that matches nothing yet is meant for parts that come later.
         if is_for_build or not nodes or self._edit_leaves(nodes, replacements, edit):
-            # A long log is not copied for each edit that replaces nothing.
+            # A long log is not copied for an edit that replaces nothing.
             if replacements:
                 self.edits = with_replacements(self.edits, replacements)
             self.edits.append(edit)
@@ -177,7 +178,8 @@ class Draft:
     def _checked(self, edit: Initialize) -> Initialize:
         """Return ``edit`` once its names are those of parameters; `SettingError`.
 
-        What lacks arguments has no parameters yet, and the build checks them.
+        A part without its arguments has no parameters yet, and is checked when it is
+        built.
         """
         if not self.is_complete:
             return edit
@@ -194,7 +196,7 @@ class Draft:
         allow_empty: bool = False,
         is_replayed: bool = False,
     ) -> None:
-        """Take in all of ``edits`` or none; the first makes the parts of the others."""
+        """Apply all of ``edits`` or none; the first creates the parts of the others."""
         if len(edits) == 1:
             self.add(edits[0], allow_empty=allow_empty, is_replayed=is_replayed)
             return
@@ -205,11 +207,11 @@ class Draft:
         self.become(draft)
 
     def replay(self, edits: Sequence[Edit]) -> None:
-        """Take in edits of a log, which were good together, without the steps between.
+        """Apply edits of a log, which were valid together, without steps in between.
 
-        A log was kept up to date as lists changed: its paths are those after its last
-        edit. So a change of items moves the edits of calls alone, which ran just now,
-        and it has to be the first of ``edits`` for that.
+        A log was updated as lists changed: its paths are those after its last edit. So
+        a change of items moves only the edits of calls, which have just run, and for
+        that it has to be the first of ``edits``.
         """
         if not edits:
             return
@@ -233,10 +235,10 @@ class Draft:
         self.become(draft)
 
     def _replay_in_steps(self, n_new: int) -> None:
-        """Bring the tree up to date by ever more of the last ``n_new`` edits.
+        """Update the tree with more and more of the last ``n_new`` edits.
 
-        All edits together may not do, although they did one after the other: one of
-        two copies can be configured once the other was taken out of its list.
+        All edits together may fail, although they worked one after the other: one of
+        two copies can be configured once the other was removed from its list.
         """
         n_edits = len(self.edits)
         step = max(n_new // _MAX_STEPS, 1)
@@ -246,21 +248,21 @@ class Draft:
         self._dry_run_if_complete(self.tree.copy(), self.edits)
 
     def refresh(self) -> None:
-        """Bring the tree up to date: makers may do something else with edited parts."""
+        """Update the tree, since makers may act differently with edited parts."""
         if self.is_stale:
             self._take_tree(self._dry_run(self.tree.copy(), self.edits))
 
     def classes_of_parts(self) -> list[type[nn.Module]]:
-        """Return the classes of all parts, each once; that of the whole is none."""
+        """Return the classes of all parts, each once, without that of the whole."""
         nodes = (node for node in self.tree.walk() if node is not self.tree)
         return [*dict.fromkeys(node.cls for node in nodes)]
 
     def class_at(self, target: Target) -> type[nn.Module] | None:
-        """Return the class of the first part that ``target`` means."""
+        """Return the class of the first part that ``target`` matches."""
         return next((node.cls for node in self.match(target)), None)
 
     def nothing_at(self, target: Target) -> SettingError:
-        """Return the error for a path or pattern that means nothing."""
+        """Return the error for a path or pattern that matches nothing."""
         target_text = (
             target if isinstance(target, str) else ", ".join(target) or "the selection"
         )
@@ -289,16 +291,17 @@ class Draft:
         replacements: dict[int, Edit | None],
         edit: Edit,
     ) -> bool:
-        """Edit constructions that make no others, in place; False if some do."""
+        """Edit constructions that contain no others, in place; False if some do."""
         if not isinstance(edit, SetArguments) or not self.is_complete:
             return False
         if self._has_computed:
-            return False  # Somebody may compute with what this one becomes.
+            return False  # Others may be computed from the new state of this one.
         edited_by_key: dict[object, ConstructionNode | None] = {}
         edited_nodes: list[ConstructionNode] = []
         for node in nodes:
             # Hundreds of equal layers share one tuple of edits and one dict of
-            # arguments, so that their identity finds them without a look inside.
+            # arguments, so that they are recognized by identity, without comparing
+            # their content.
             key = (
                 node.original_cls,
                 id(node.edits),
@@ -316,7 +319,7 @@ class Draft:
             node.passed_arguments = edited_node.passed_arguments
             node.arguments = edited_node.arguments
             node.missing_sizes = edited_node.missing_sizes
-        # Their makers did not run again, and may do something else with such parts.
+        # Their makers did not run again, and may act differently with such parts.
         self.is_stale = self.is_stale or nodes != [self.tree]
         return True
 
@@ -326,7 +329,7 @@ class Draft:
         replacements: dict[int, Edit | None],
         edit: Edit,
     ) -> None:
-        """Construct again what changes, and take edit and tree if all went well."""
+        """Construct the changed parts again, and keep edit and tree on success."""
         edits = [*with_replacements(self.edits, replacements), edit]
         for node in nodes:
             if isinstance(edit, SetArguments):
@@ -335,12 +338,12 @@ class Draft:
         # A list is changed once its maker has filled it, so the maker runs again.
         changed_nodes = self._makers(nodes) if isinstance(edit, ChangeItems) else nodes
         subtree = self._smallest_subtree(changed_nodes)
-        # A dry run writes into the nodes it is given: if it raises, the tree is whole.
+        # A dry run writes into its own nodes: if it raises, the tree is unchanged.
         new_subtree = None
         if subtree is not self.tree:
             new_subtree = self._edited_part(subtree, concerning(edits, subtree.path))
         if new_subtree is None or has_computed(new_subtree):
-            # What is computed may be of parts that only the whole has.
+            # A computed argument may depend on parts that only the whole has.
             self._dry_run_if_complete(self.tree.copy(), edits)
         else:
             _check_names(new_subtree)
@@ -350,7 +353,7 @@ class Draft:
     def _edited_part(
         self, part: ConstructionNode, edits: list[Edit]
     ) -> ConstructionNode:
-        """Return ``part`` as its constructors make it with ``edits``."""
+        """Return ``part`` as its constructors build it with ``edits``."""
         edited_part = self._parts.edited_part(part, edits)
         if edited_part is None:
             edited_part = dry_run(part.copy(), edits, self.known_classes)
@@ -370,7 +373,7 @@ class Draft:
     def _dry_run(
         self, tree: ConstructionNode, edits: Sequence[Edit]
     ) -> ConstructionNode:
-        """Return what `dry_run` does; an error names the call that it comes of.
+        """Return the result of `dry_run`; an error names the call that caused it.
 
         A maker does not run when a part of it is edited, so that it may raise at a
         later call, which is not at fault.
@@ -421,7 +424,7 @@ class Draft:
     def _shift(self, change: Edit, nodes: list[ConstructionNode]) -> Shift:
         if isinstance(change, SetArguments):
             paths = [path for node in nodes for path in node.paths]
-            # An inner one moves first: it moves with the outer one then.
+            # The inner one moves first, and then moves along with the outer one.
             return WrapShift(change, sorted(paths, key=len, reverse=True))
         if not isinstance(change, ChangeItems):
             raise TypeError(f"{type(change).__name__} does not move paths")
@@ -457,16 +460,16 @@ class Draft:
         if len(nodes[0].paths) != 1 or nodes[0].is_copied:
             return self.tree
         subtree = nodes[0]
-        # A module that the maker passed is used up, and a blueprint inside of the
-        # maker, whose edits shape the part, does not run without it.
+        # A module passed by the maker is used up, and a blueprint inside the maker,
+        # whose edits shape the part, does not run without it.
         if subtree.is_inside_another or not is_repeatable(subtree.passed_arguments):
             return self.tree
         return subtree if self._holds_all_below(subtree) else self.tree
 
     def _holds_all_below(self, subtree: ConstructionNode) -> bool:
-        """Return whether all that ``subtree`` made is below it, and nothing else is.
+        """Return whether all that ``subtree`` constructed is below it, and no more.
 
-        A part may hand what it made to others, or hold what others made.
+        A part may pass modules it constructed to others, or hold modules of others.
         """
         if self._n_paths_below is None:
             self._n_paths_below = {}
@@ -486,7 +489,7 @@ class Draft:
     def _replace_subtree(
         self, subtree: ConstructionNode, new_subtree: ConstructionNode
     ) -> None:
-        """Let ``subtree`` be as ``new_subtree``, which was constructed in its place."""
+        """Replace ``subtree`` by ``new_subtree``, constructed in its place."""
         old_paths = [path for node in subtree.walk() for path in node.paths]
         for name in (
             "children",
@@ -498,10 +501,11 @@ class Draft:
             "computed",
         ):
             setattr(subtree, name, getattr(new_subtree, name))
-        # The makers above did not run with the new part, and may do otherwise with it.
+        # The makers above did not run with the new part, and may act differently with
+        # it.
         self.is_stale, self._nodes_by_target = True, {}
         if old_paths == [path for node in subtree.walk() for path in node.paths]:
-            # Most edits move nothing, and sorting all paths anew takes long.
+            # Most edits move nothing, and sorting all paths again is slow.
             for node in subtree.walk():
                 self.nodes_by_path.update(dict.fromkeys(node.paths, node))
         else:
@@ -513,10 +517,10 @@ def _parent_paths(path: str) -> Iterator[str]:
 
 
 def _check_replayed(node: ConstructionNode, edit: SetArguments) -> None:
-    """Raise `SettingError` for arguments that no class of ``node`` takes.
+    """Raise `SettingError` for arguments that no class of ``node`` accepts.
 
-    The class that ``edit`` was made for may have come before it, or after it, where
-    the log was shortened, and later edits may have chosen another one since.
+    The class that ``edit`` was made for may have come before it, or after it if the log
+    was shortened, and later edits may have chosen another one since.
     """
     edits = _until_wrapped(node.edits, edit)
     begin = next((i for i, e in enumerate(edits) if e is edit), 0) + 1
@@ -528,9 +532,9 @@ def _check_replayed(node: ConstructionNode, edit: SetArguments) -> None:
 
 
 def _until_wrapped(edits: Sequence[Edit], edit: Edit) -> Sequence[Edit]:
-    """Return those of ``edits`` that are of the same construction as ``edit``.
+    """Return those of ``edits`` for the same construction as ``edit``.
 
-    Those that come after the part was wrapped are of what is around it.
+    Those that come after the part was wrapped belong to the wrapper.
     """
     position = next((i for i, e in enumerate(edits) if e is edit), 0)
     later_edits = enumerate(edits[position + 1 :], position + 1)
@@ -542,9 +546,9 @@ def _is_wrap(edit: Edit) -> bool:
 
 
 def _check_names(tree: ConstructionNode) -> None:
-    """Raise `SettingError` where a maker now chooses a class that lacks an argument.
+    """Raise `SettingError` if a maker now chooses a class without an argument.
 
-    The edit was checked against the class before: it would be lost without a word.
+    The edit was checked against the earlier class, and would be lost silently.
     """
     for node in tree.walk():
         if node.edits:
@@ -557,9 +561,9 @@ _READY = " A module that is passed already built stays as it is: pass a Blueprin
 
 
 def missing_sizes_in(tree: ConstructionNode) -> dict[str, tuple[str, ...]]:
-    """Return by path the sizes in ``tree`` that only an example can tell.
+    """Return, by path, the sizes in ``tree`` that only an example determines.
 
-    Those of constructions that ended somewhere.
+    Only constructions that are in the module count.
     """
     nodes = (node for node in tree.walk() if node.paths)
     return {node.path: node.missing_sizes for node in nodes if node.missing_sizes}

@@ -1,4 +1,4 @@
-"""The tree that constructors make, found by running them on unfilled parameters."""
+"""The tree that constructors build, found by running them on unfilled parameters."""
 
 import itertools
 import random
@@ -42,21 +42,21 @@ from .init_hooks import call_observed, call_with_hooks
 T = TypeVar("T")
 
 _MAX_ROUNDS = 24
-"""Runs until the edits have settled: an edit of what another edit makes needs one."""
+"""Maximal number of runs until edits of parts that other edits create have settled."""
 
 _MAX_DISCOVERIES = 100
-"""Runs that meet classes for the first time, whether or not the edits settle."""
+"""Maximal number of runs that meet new classes, whether or not the edits settle."""
 
 _MAX_OF_ONE_NAME = 4
-"""Runs in which a class of one name may be new; in more, each run makes its own."""
+"""Runs in which a class of one name may be new; in more, each run creates its own."""
 
 _MAX_COMPUTED = 8
-"""Runs until computed values have settled: one that is from another one needs one."""
+"""Maximal number of runs until values computed from others have settled."""
 
 _seeds = itertools.count(1)
 
 _Initializing: TypeAlias = Callable[[Callable[[], Any]], Any]
-"""Calls a function whose initializers wait, or run."""
+"""Calls a function with its initializers recorded, or run."""
 
 
 def dry_run(
@@ -64,12 +64,12 @@ def dry_run(
     edits: Sequence[Edit],
     known_classes: set[type[nn.Module]],
 ) -> ConstructionNode:
-    """Return the tree that comes of ``expected`` with ``edits``.
+    """Return the tree that results from ``expected`` with ``edits``.
 
-    An edit names a path, and only a run tells which construction ends there. So the
-    constructors run again until each was constructed with the edits of the place at
-    which it ended. Classes that they call are added to ``known_classes``. Raises
-    `ConstructionError` with the path.
+    An edit names a path, and only a run shows which construction gets that path. So the
+    constructors run again until each was constructed with the edits of its final path.
+    Classes that they call are added to ``known_classes``. Raises `ConstructionError`
+    with the path.
     """
     edit_index, n_rounds = EditIndex(edits), 0
     computing = _Computing()
@@ -81,14 +81,14 @@ def dry_run(
         try:
             tree, has_drawn = _run_once(expected, runs, known_classes, initializing)
         except BlueprintError as error:
-            # A class without a hook may have raised because its edits did not reach
-            # it, so the error counts only when all classes had one.
+            # A class without a hook may have raised because it missed its edits, so the
+            # error counts only if all classes had one.
             if discoveries.add(runs):
                 continue
             if initializing is call_filled or not isinstance(error, ConstructionError):
                 raise
-            # Compiled code that reads weights does not ask through Python, and finds
-            # values only where the initializers have run.
+            # Compiled code reads weights without calling Python, and finds values only
+            # if the initializers have run.
             initializing = call_filled
             continue
         all_hooked = not discoveries.add(runs)
@@ -100,13 +100,13 @@ def dry_run(
         if not has_new_edits and not has_new_values and all_hooked:
             if is_computed:
                 computing.check(tree, known_classes, initializing)
-            # Torch's draws fill parameters; those of Python or numpy may choose what
-            # is constructed, and then no run tells what the next one makes.
+            # Torch's draws fill parameters; those of Python or numpy may decide what is
+            # constructed, and then a run does not predict the next one.
             if has_drawn:
                 _check_chance(tree, known_classes, initializing)
             return tree
         expected = tree
-        # A run that met classes for the first time says nothing about settling.
+        # A run that meets new classes does not show whether edits have settled.
         n_rounds += all_hooked
     raise NotRepeatedError(
         expected.path,
@@ -120,10 +120,10 @@ def _run_once(
     known_classes: set[type[nn.Module]],
     initializing: _Initializing,
 ) -> tuple[ConstructionNode, bool]:
-    """Return what one run makes, and whether Python or numpy drew numbers for it."""
+    """Return the result of one run, and whether Python or numpy drew numbers in it."""
     run, has_drawn = _run(expected, runs, known_classes, initializing)
     tree = run.root
-    # The run described modules and iterators among the arguments of the root, but
+    # The run has described modules and iterators among the arguments of the root, but
     # the next run needs the values themselves.
     tree.passed_arguments = expected.passed_arguments
     return tree, has_drawn
@@ -132,7 +132,7 @@ def _run_once(
 def dry_modules(
     tree: ConstructionNode, known_classes: set[type[nn.Module]]
 ) -> Mapping[str, nn.Module]:
-    """Return what a ``tree`` that is up to date makes, by path, without values.
+    """Return the modules of an up-to-date ``tree`` by path, without values.
 
     Raises `ConstructionError`.
     """
@@ -140,7 +140,7 @@ def dry_modules(
     try:
         run, _ = _run(tree.copy(), runs, known_classes, call_unfilled)
     except ConstructionError:
-        # As in a dry run: compiled code may read values.
+        # As in a dry run, compiled code may read values.
         runs = ConstructionRuns(is_described=True)
         run, _ = _run(tree.copy(), runs, known_classes, call_filled)
     return run.modules_by_path
@@ -162,8 +162,8 @@ def _run(
     module, has_drawn = call_reseeded(
         next(_seeds), lambda: initializing(lambda: call_observed(runs, construct))
     )
-    # The numbers stay on the modules: one that a later run meets with an old number
-    # was kept in a class or a global.
+    # The numbers stay on the modules: if a later run meets a module with an old number,
+    # it was kept in a class or a global.
     run.place(module, runs.first_serial)
     return run, has_drawn
 
@@ -173,7 +173,7 @@ def _check_chance(
     known_classes: set[type[nn.Module]],
     initializing: _Initializing,
 ) -> None:
-    """Raise `NotRepeatedError` if another seed makes another tree than ``tree``."""
+    """Raise `NotRepeatedError` if another seed gives a tree other than ``tree``."""
     runs = ConstructionRuns(is_described=True)
     other_tree, _ = _run_once(tree, runs, known_classes, initializing)
     problem = tree_difference(tree, other_tree) or _argument_difference(
@@ -202,16 +202,16 @@ def _argument_difference(
 
 
 class _Computing:
-    """Follows the computed arguments from run to run, so that circles are noticed."""
+    """Compares the computed arguments of successive runs, to detect circles."""
 
     def __init__(self) -> None:
         self._n_rounds = 0
 
     def assign(self, tree: ConstructionNode, *, counts: bool) -> bool:
-        """Give values to what is computed in ``tree``; return whether any is new.
+        """Set computed values in ``tree``; return whether any is new.
 
-        Raises `SettingError` where they go on changing; ``counts`` is whether nothing
-        else changed in this run.
+        Raises `SettingError` if they keep changing; ``counts`` is whether nothing else
+        changed in this run.
         """
         changed_place = assign_computed(tree)
         self._n_rounds += counts and changed_place is not None
@@ -226,10 +226,10 @@ class _Computing:
         known_classes: set[type[nn.Module]],
         initializing: _Initializing,
     ) -> None:
-        """Raise where a function raised, or a value would be computed from itself.
+        """Raise if a function raised, or a value would be computed from itself.
 
-        A constructor may pass on what it got, so each value is tried with another one:
-        what it is computed from must not follow.
+        A constructor may pass on its argument, so each value is tried with another one:
+        the values it is computed from must not follow.
         """
         check_computed(tree, is_whole=False)
         for altered_tree, paths in altered_trees(tree):
@@ -240,7 +240,7 @@ class _Computing:
                 )
                 assign_computed(other_tree)
             except BlueprintError:
-                continue  # Not every constructor takes every number.
+                continue  # Not every constructor accepts every number.
             place = first_computed_difference(tree, other_tree, paths)
             if place is not None:
                 raise _computed_from_itself(place)
@@ -256,7 +256,7 @@ def _computed_from_itself(place: str) -> SettingError:
 
 
 class _Discoveries:
-    """Counts the classes that runs met for the first time, so that runs end."""
+    """Counts the new classes of each run, so that the number of runs is bounded."""
 
     def __init__(
         self, root: ConstructionNode, known_classes: set[type[nn.Module]]
@@ -268,7 +268,7 @@ class _Discoveries:
     def add(self, runs: ConstructionRuns) -> bool:
         """Add the classes of a run to the known ones; return whether some were new.
 
-        Raises `NotRepeatedError` if every run makes classes of its own.
+        Raises `NotRepeatedError` if every run creates classes of its own.
         """
         new_classes = runs.unhooked_classes - self.known_classes
         self.known_classes |= runs.constructed_classes | runs.unhooked_classes
@@ -290,7 +290,7 @@ class _Discoveries:
 def call_root_constructor(
     runs: ConstructionRuns, run: ConstructionRun, known_classes: set[type[nn.Module]]
 ) -> nn.Module:
-    """Return the module that the root of ``run`` makes; raise with the path."""
+    """Return the module that the root of ``run`` builds; raise with the path."""
     expected = run.expected
     args, kwargs = call_arguments(expected.original_cls, expected.passed_arguments)
     try:
@@ -306,7 +306,7 @@ def call_root_constructor(
             raise
         raise type(error)(_where(runs), error.message) from error
     except torch.OutOfMemoryError:
-        raise  # the device is full, which is no fault of the constructor
+        raise  # the device is full, which is not the constructor's fault
     except Exception as error:
         raise_of_signal(error)
         frames = runs.failed_frames
@@ -315,17 +315,17 @@ def call_root_constructor(
 
 
 def assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
-    """Give every construction its edits; return whether any has others than before.
+    """Give every construction its edits; return whether any has new ones.
 
-    Where a part is new, wrapped, or a list whose items are changed, what is inside
-    stands elsewhere after the next run, and keeps the edits that it has until then.
+    If a part is new, wrapped, or a list whose items are changed, its content gets other
+    paths in the next run, and keeps its present edits until then.
     """
     has_changed, wrapped_by = False, dict[str, list[Edit]]()
     edits_by_node: list[tuple[ConstructionNode, tuple[Edit, ...]]] = []
     unsettled: set[str] = set()
     for node in root.walk():
         edits = () if node.is_foreign else edit_index.of(node)
-        # A pattern that means a part may mean its place inside of what wraps it, too.
+        # A pattern that matches a part may also match its path inside of its wrapper.
         if wrapped_by and node.path in wrapped_by:
             outer_edits = wrapped_by[node.path]
             edits = tuple(edit for edit in edits if edit not in outer_edits)
@@ -349,7 +349,7 @@ def assign_edits(root: ConstructionNode, edit_index: EditIndex) -> bool:
 
 
 def _changes_inside(edits: Sequence[Edit]) -> list[Edit]:
-    """Return those of ``edits`` that decide which parts a part has at which paths."""
+    """Return those of ``edits`` that decide which paths the children of a part have."""
     return [
         edit
         for edit in edits
@@ -368,7 +368,7 @@ def _where(runs: ConstructionRuns) -> str:
     """Return the path of the constructor that raised, or the nearest known one."""
     path, unplaced = "", list[str]()
     for frame in runs.failed_frames:
-        # A constructor that raised never ended anywhere: its path is that of the run
+        # A constructor that raised has no final path: its path is that of the run
         # before, if there was one.
         if frame.expected is not None and frame.expected.paths:
             path, unplaced = frame.expected.path, []
@@ -378,9 +378,9 @@ def _where(runs: ConstructionRuns) -> str:
 
 
 def call_reseeded(seed: int, function: Callable[[], T]) -> T:
-    """Call ``function`` with generators seeded anew, and leave them as they were.
+    """Call ``function`` with reseeded generators, and restore their states.
 
-    With another ``seed`` each time, constructors that depend on chance show it.
+    Constructors that depend on chance are detected by another ``seed`` each time.
     """
     before = Streams()
 
@@ -396,9 +396,9 @@ def call_reseeded(seed: int, function: Callable[[], T]) -> T:
 
 
 def host_rng_state() -> tuple[object, ...]:
-    """Return what differs once Python or numpy has drawn a number.
+    """Return a state that differs once Python or numpy has drawn a number.
 
-    Torch's draws are left out: values of buffers come from them, and may.
+    Torch's draws are left out: values of buffers come from them, and are allowed to.
     """
     numpy = numpy_random()
     state = () if numpy is None else numpy.get_state()

@@ -1,4 +1,4 @@
-"""Forward hooks of a built module, only where they were asked for: logs and maps."""
+"""Forward hooks of a built module, added only where requested: logs and maps."""
 
 import threading
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from ..edits.edits import AddHook
 from ..errors import SettingError
 
 LOGS = "logs"
-"""Where the root keeps what was logged."""
+"""The attribute of the root that holds the log."""
 
 
 class Logs(dict[str, Any]):
     """The inputs and outputs of the last forward, by the name they are logged under.
 
-    Copies and pickles of it are empty: what it holds is part of a graph.
+    Copies and pickles of it are empty, since its tensors are part of a graph.
     """
 
     is_used = False
@@ -31,7 +31,7 @@ class Logs(dict[str, Any]):
 
 
 class LogInput:
-    """Keeps the inputs: one as it is, several as a tuple."""
+    """Keeps the inputs: a single one as itself, several as a tuple."""
 
     def __init__(self, logs: Logs, name: str) -> None:
         self.logs, self.name = logs, name
@@ -56,13 +56,13 @@ class LogOutput:
 
 
 class _Scope:
-    """The dict that came into a module, and what parts of it have added since."""
+    """The dict that a module was called with, and the outputs its parts have added."""
 
     def __init__(self, inputs: Mapping[str, object]) -> None:
         self.inputs, self.outputs = inputs, dict[str, object]()
 
     def value(self, key: str) -> object:
-        """Return what has the name ``key`` by now; KeyError says what there is."""
+        """Return the present value of ``key``; KeyError lists the existing ones."""
         for values in (self.outputs, self.inputs):
             if key in values:
                 return values[key]
@@ -71,7 +71,7 @@ class _Scope:
 
 
 class _Scopes(threading.local):
-    """The scopes of the modules that are running in a thread, innermost last."""
+    """The scopes of the running modules of a thread, innermost last."""
 
     def __init__(self) -> None:
         self.stack: list[_Scope] = []
@@ -83,8 +83,8 @@ _scopes = _Scopes()
 class DictMap:
     """Lets a module take inputs from a dict, and add its outputs to a copy of it.
 
-    Inside of a module that got a dict, parts pass plain values on; there the map of a
-    part means that dict: it adds inputs behind those that are passed, and outputs.
+    Inside of a module called with a dict, parts pass plain values on; there the map of
+    a part refers to that dict: it adds inputs after the passed ones, and outputs.
     """
 
     def __init__(self) -> None:
@@ -101,13 +101,13 @@ class DictMap:
     def before(
         self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[tuple[object, ...], dict[str, object]]:
-        """Return the inputs that the dict holds: in its place, or behind others."""
+        """Return the inputs from the dict: in its place, or after others."""
         is_dict = len(args) == 1 and isinstance(args[0], Mapping)
         if is_dict:
             scope: _Scope | None = _Scope(cast(Mapping[str, object], args[0]))
         else:
             scope = _scopes.stack[-1] if _scopes.stack else None
-        # `after` needs the dict once the module has run, also inside of itself.
+        # `after` needs the dict once the module has run, even within a recursion.
         self._stack().append((scope, is_dict))
         if is_dict and scope is not None:
             _scopes.stack.append(scope)
@@ -119,7 +119,7 @@ class DictMap:
         return (*passed, *positional), {**kwargs, **keywords}
 
     def after(self, module: nn.Module, args: object, output: Any) -> object:
-        """Return a new dict with the outputs added, where a dict came in."""
+        """Return a new dict with the outputs added, if the module got a dict."""
         scope, is_dict = self._stack().pop() if self._stack() else (None, False)
         if is_dict:
             _scopes.stack.pop()
@@ -132,7 +132,7 @@ class DictMap:
         return output
 
     def _outputs_by_name(self, output: Any) -> dict[str, object]:
-        # A tensor is one output: its rows are not outputs to be told apart by index.
+        # A tensor is a single output: its rows are not outputs by index.
         values = output if isinstance(output, tuple | list) else (output,)
         outputs: dict[str, object] = {}
         if len(self.outputs) == 1:
@@ -159,7 +159,7 @@ def _dict_map(state: dict[str, object]) -> DictMap:
 def add_hooks(
     root: nn.Module, hooks: list[tuple[nn.Module, AddHook]], logs: Logs
 ) -> None:
-    """Give the modules their hooks, and ``root`` the logs if anything is logged."""
+    """Add the hooks to the modules, and the log to ``root`` if anything is logged."""
     maps: dict[int, DictMap] = {}
     for module, hook in hooks:
         if hook.kind == "log_input":

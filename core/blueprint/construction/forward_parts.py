@@ -1,4 +1,4 @@
-"""Modules for what blueprints ask of a forward: branches side by side, and logs."""
+"""Modules for a blueprint's forward: parallel branches, and logs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +9,16 @@ from ...modules.registry import register_class
 from .forward_hooks import Logs
 
 _LOGS = "_burnish_logs"
-"""Where a part keeps the logs of the whole that it was built in."""
+"""The attribute of a part with the log of the whole that it was built in."""
 
 
 @register_class
 class Parallel(nn.ModuleDict):
-    """Gives each of its items the same input.
+    """Calls each of its items with the same input.
 
     ``Parallel(a, b)`` returns a list of outputs, ``Parallel(left=a, right=b)`` a dict.
-    Where a dict comes in, a larger one goes out: with what items that have output maps
-    add to it, and with the outputs of named items under their names.
+    If the input is a dict, the output is a larger one: with the additions of items that
+    have output maps, and with the outputs of named items under their names.
     """
 
     def __init__(self, *items: nn.Module, **named: nn.Module) -> None:
@@ -43,7 +43,8 @@ class Parallel(nn.ModuleDict):
         merged = dict(inputs)
         for name, output in outputs.items():
             if isinstance(output, Mapping):
-                # What an item passes on is not to undo what one before it changed.
+                # An unchanged value from one item must not undo an earlier item's
+                # change.
                 additions = {k: v for k, v in output.items() if v is not inputs.get(k)}
                 merged.update(additions)
             elif name.isdecimal():
@@ -68,9 +69,9 @@ class _LogPart(nn.Module):
 
 @register_class
 class LogTensor(_LogPart):
-    """Passes a value on, and keeps it in the ``logs`` of the whole under ``key``.
+    """Returns its input, and keeps it in the ``logs`` of the whole under ``key``.
 
-    In a module that no blueprint built it keeps nothing.
+    In a module that was not built by a blueprint it keeps nothing.
     """
 
     def forward(self, value: Any) -> Any:
@@ -83,10 +84,10 @@ class LogTensor(_LogPart):
 
 @register_class
 class FromLogs(_LogPart):
-    """Returns what the whole has logged under ``key``, whatever comes in."""
+    """Returns the value that the whole has logged under ``key``, for any input."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the value; KeyError says what there is."""
+        """Return the value; KeyError lists the logged keys."""
         logs = self.__dict__.get(_LOGS, {})
         if self.key not in logs:
             keys = [*logs] or "nothing"
@@ -98,7 +99,7 @@ class FromLogs(_LogPart):
 
 
 def connect(module: nn.Module, logs: Logs) -> None:
-    """Let a part that logs, or reads logs, know those of the whole."""
+    """Give a part that logs, or reads logs, the log of the whole."""
     if isinstance(module, _LogPart):
         module.__dict__[_LOGS] = logs
         logs.is_used = True

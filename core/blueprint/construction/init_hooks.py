@@ -1,10 +1,10 @@
-"""Hooks on constructors, so that a blueprint sees what is constructed and changes it.
+"""Hooks on constructors, by which a blueprint observes and changes constructions.
 
-A hooked ``__init__`` asks whether its thread or task constructs a blueprint, and
-otherwise calls the ``__init__`` that it replaced. So do the two ways into which all
-others lead by which a module gets a child, so that a blueprint can be one. The hook is
-removed with the last call that needs it; if another library wrapped it meanwhile, it
-stays under that wrapper, where it has no observer to call.
+A hooked ``__init__`` checks whether its thread or task constructs a blueprint, and
+otherwise calls the ``__init__`` that it replaced. So do the two functions through which
+every module gets children, so that a blueprint can be a child. The hook is removed with
+the last call that needs it; if another library has wrapped it in the meantime, it
+remains under that wrapper, without an observer to call.
 """
 
 import functools
@@ -26,14 +26,14 @@ Method = Callable[..., Any]
 
 
 class InitObserver(Protocol):
-    """Sees the constructions of one thread or task, and runs them in its own way."""
+    """Observes the constructions of a thread or task, and runs them in its own way."""
 
     def is_constructing(self, module: nn.Module) -> bool:
         """Return whether the constructor of ``module`` is the innermost running."""
         ...
 
     def note_unhooked(self, module: nn.Module) -> None:
-        """Take note of a module whose class had no hook, and needs one."""
+        """Record a module whose class had no hook, and needs one."""
         ...
 
     def construct(
@@ -43,11 +43,11 @@ class InitObserver(Protocol):
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
     ) -> None:
-        """Run ``init`` on ``module``, or another constructor in its place."""
+        """Run ``init`` on ``module``, or another constructor instead."""
         ...
 
     def build_child(self, blueprint: Unbuilt) -> nn.Module:
-        """Return what becomes a child where a constructor puts ``blueprint``."""
+        """Return the child to use where a constructor assigned ``blueprint``."""
         ...
 
 
@@ -56,9 +56,9 @@ class _Hook:
     """The hook on one method of one class, and the calls that need it."""
 
     own_method: Method | None
-    """The method in the class itself before; None if it was inherited."""
+    """The method defined in the class itself before; None if it was inherited."""
     method: Method
-    """The one that observes."""
+    """The observing method."""
     callers: set[object]
     """A token of each call that needs the hook."""
 
@@ -67,8 +67,8 @@ class _Hook:
 class _Observation:
     """The observer of one call, in a box that the call empties at its end.
 
-    A task that was started inside copies the context and may outlive the call: it
-    shares the box, so that it observes nothing any more.
+    A task started inside copies the context and may outlive the call: it shares the
+    box, so that it observes nothing any more.
     """
 
     observer: InitObserver | None
@@ -86,7 +86,7 @@ def current_observer() -> InitObserver | None:
 
 
 def call_observed(observer: InitObserver | None, function: Callable[[], T]) -> T:
-    """Call ``function`` with ``observer`` as the only one, or with none."""
+    """Call ``function`` with ``observer`` as the only one, or without any."""
     previous, observation = _current.get(), _Observation(observer)
 
     def run() -> T:
@@ -103,12 +103,12 @@ def call_observed(observer: InitObserver | None, function: Callable[[], T]) -> T
 def call_with_hooks(classes: Iterable[type[nn.Module]], function: Callable[[], T]) -> T:
     """Call ``function`` with hooks on the constructors of ``classes``.
 
-    ``nn.Module`` has one too, through which modules of other classes are noticed, and
-    those through which blueprints become children.
+    ``nn.Module`` has one too, which detects modules of other classes, and so do the
+    functions through which blueprints become children.
     """
     hooked: set[type[nn.Module]] = {nn.Module, *classes}
     for cls in hooked:
-        # The signature is cached by class, and that of the hook would say nothing.
+        # The signature is cached by class, and that of the hook would be useless.
         parameters_of(cls)
     token = object()
 
@@ -150,8 +150,8 @@ def _remove_hooks(token: object) -> None:
 
 
 def _restore_method(cls: type[nn.Module], name: str, hook: _Hook) -> None:
-    # Another library wrapped or replaced the hook meanwhile, and may call it: putting
-    # the first method back would undo that library's patch.
+    # Another library wrapped or replaced the hook in the meantime, and may call it:
+    # restoring the first method would undo that library's patch.
     if cls.__dict__.get(name) is not hook.method:
         return
     if hook.own_method is None:
@@ -169,8 +169,8 @@ def _hooked_init(owner: type[nn.Module], init: Init) -> Init:
         elif type(self) is owner:
             observer.construct(init, self, args, kwargs)
         else:
-            # A subclass without a hook called super().__init__: these arguments are
-            # the base's, so the construction cannot be edited in this run.
+            # A subclass without a hook called super().__init__: these arguments are the
+            # base's, so the construction cannot be edited in this run.
             observer.note_unhooked(self)
             init(self, *args, **kwargs)
 
@@ -201,4 +201,4 @@ def _built_if_observed(value: Any) -> Any:
 
 
 _HOOKED_METHODS = {"__setattr__": _hooked_setattr, "add_module": _hooked_add_module}
-"""Those of ``nn.Module`` through which a module gets children."""
+"""The methods of ``nn.Module`` through which a module gets children."""

@@ -1,4 +1,4 @@
-"""Values for parameters of selected parts: what an edit means, and who fills what."""
+"""Initialization of parameters of selected parts by edits."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ def initialize(
     log: Sequence[Edit],
     edits_by_module: Sequence[tuple[nn.Module, Edit]],
 ) -> None:
-    """Give parameters their values, each once, by the last edit that means it.
+    """Fill parameters, each once, by the last edit that applies to it.
 
     They are drawn in the order of the module, so that the same seed gives the same
-    values whatever was asked for first.
+    values in whatever order the edits were made.
     """
     edit_by_id: dict[int, Initialize] = {}
     for edit in log:
@@ -46,7 +46,7 @@ def _fill(path: str, parameter: nn.Parameter, edit: Initialize) -> None:
 def check_param_names(parts: Sequence[nn.Module], edit: Initialize) -> None:
     """Raise `SettingError` if a name in ``edit`` is that of no parameter in ``parts``.
 
-    A misspelt one of several would leave its parameters as they are.
+    A misspelled one of several names would leave its parameters unchanged.
     """
     names = {name for name, _ in _names_and_parameters(parts)}
     for name in edit.tensors or ("",):
@@ -59,8 +59,8 @@ def _meant_parameters(
 ) -> list[nn.Parameter]:
     names_and_parameters = _names_and_parameters(parts)
     parameters = [p for name, p in names_and_parameters if name in edit.tensors]
-    # What was checked and means nothing now was taken out by an edit since then, and
-    # a pattern that means no part by now is for those that come later.
+    # A name that was valid and matches nothing now was removed by an edit since then,
+    # and a pattern that matches no part is meant for those that come later.
     if parts and not parameters and not edit.is_checked:
         raise _means_nothing(edit, {name for name, _ in names_and_parameters})
     return parameters

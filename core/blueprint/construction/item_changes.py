@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The table in which a list of modules keeps its items has no public name.
-"""What edits change of the items of a list or dict of modules."""
+"""Edits of the items of a list or dict of modules."""
 
 from collections import OrderedDict
 
@@ -11,7 +11,7 @@ from ..edits.edits import END, ChangeItems, build_inside, name_in_dict
 from ..errors import SettingError
 
 _LISTS = (nn.ModuleList, nn.Sequential)
-"""Whose items are numbered."""
+"""Containers whose items are numbered."""
 
 
 def change_items(owner: nn.Module, change: ChangeItems) -> None:
@@ -59,7 +59,7 @@ def _change_list(
     else:
         _check_item_name(owner, change.name, path)
         items.insert(index, (change.name, _item(change)))
-    # Numbers are counted anew; names of an OrderedDict that are words stay.
+    # Numbers are assigned again; names of an OrderedDict that are words are kept.
     numbered_items = (
         (str(i) if _is_number(n) else n, m) for i, (n, m) in enumerate(items)
     )
@@ -87,7 +87,7 @@ def _check_item_name(
 
 
 def _index(change: ChangeItems, names: list[str], path: str) -> int:
-    """Return the place in the list that ``change`` means."""
+    """Return the index in the list that ``change`` refers to."""
     size = len(names)
     if isinstance(change.key, str):
         if change.key not in names:

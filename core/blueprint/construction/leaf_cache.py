@@ -1,4 +1,4 @@
-"""Layers of torch that are edited without their makers, each kind tried once."""
+"""Layers of torch edited without running their makers, each kind tried once."""
 
 from torch import nn
 
@@ -17,10 +17,10 @@ from .part_cache import values_key
 
 
 class LeafCache:
-    """Edits layers of torch without their makers, and tries equal layers once.
+    """Edits layers of torch without running their makers, and tries equal layers once.
 
     A layer that constructs no others changes nothing outside of itself, so that its
-    maker need not run again, which is what makes many edits of a large module fast.
+    maker need not run again. This makes many edits of a large module fast.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class LeafCache:
         replacements: dict[int, Edit | None],
         edit: SetArguments,
     ) -> ConstructionNode | None:
-        """Return ``node`` as it is after ``edit``, None if that may make others."""
+        """Return ``node`` after ``edit``, None if the result may construct others."""
         if node.children or not is_repeatable(node.passed_arguments):
             return None
         edits = (*with_replacements(node.edits, replacements), edit)
@@ -52,12 +52,12 @@ class LeafCache:
             return edited_node
         if len(self._edited_leaves) > _MAX_LEAVES:
             self._edited_leaves.clear()
-        # One object for all equal layers: their edits then compare by identity.
+        # One object serves all equal layers, so that their edits compare by identity.
         key = (node.original_cls, edits, node.inner_edits, arguments_key)
         return self._edited_leaves.setdefault(key, edited_node)
 
     def _is_leaf(self, call: ConstructorCall, path: str) -> bool:
-        """Return whether a layer of torch is made that makes no others; try it."""
+        """Return whether this constructs a layer of torch alone, after trying it."""
         cls = call.cls
         if cls not in torch_classes() or cls in _MAKERS:
             return False
@@ -81,7 +81,7 @@ class LeafCache:
 
 
 _MAX_LEAVES = 1000
-"""How many layers a cache holds before it starts anew."""
+"""Maximal number of layers in a cache before it is emptied."""
 
 _MAKERS = {
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module, nn.MultiheadAttention),
@@ -89,4 +89,4 @@ _MAKERS = {
     *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
     *(nn.AdaptiveLogSoftmaxWithLoss, getattr(nn, "LinearCrossEntropyLoss", nn.Module)),
 }
-"""Classes of torch whose constructors make modules, or take them as arguments."""
+"""Classes of torch whose constructors create modules, or take them as arguments."""

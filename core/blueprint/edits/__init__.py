@@ -1,1 +1,1 @@
-"""What may be asked of a blueprint."""
+"""The requests that a blueprint accepts."""

@@ -11,13 +11,13 @@ from ....config.patterns import is_pattern
 class Computed:
     """An argument of a blueprint that ``function`` computes from other arguments.
 
-    ``paths`` name these: ``"width"``, ``"hidden.out_features"``. Each is looked for in
-    the part itself, then in what holds it, and so on up to the whole, so that a part
-    means its neighbours wherever it stands. The function gets their values in that
-    order, whenever one of them may have changed; it has to give the same for the same.
-    Without paths it gets the tensors that reach the part in ``build(example)``.
-
-    Until the values are known, constructors are tried with ``placeholder``.
+    ``paths`` name these: ``"width"``, ``"hidden.out_features"``. Each is looked up in
+    the part itself, then in the part around it, and so on up to the whole, so that it
+    finds neighbors wherever the part is. The function is called with their values, in
+    that order, whenever one of them may have changed; it has to return the same for the
+    same values. Without paths it gets the tensors that reach the part in
+    ``build(example)``. Until the values are known, constructors are tried with
+    ``placeholder``.
     """
 
     __slots__ = ("function", "paths", "placeholder")
@@ -36,7 +36,7 @@ class Computed:
 
     @property
     def is_of_example(self) -> bool:
-        """Whether the function gets tensors, which only an example has."""
+        """Whether the function gets tensors, which only an example provides."""
         return not self.paths
 
     def __repr__(self) -> str:
@@ -48,21 +48,21 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class ComputedValue:
-    """What one construction gets in the place of a `Computed`."""
+    """The value of a `Computed` for one construction."""
 
     source: Computed
     value: Any
     problem: str = ""
     """Why ``value`` is a placeholder, if it is."""
     error: Exception | None = None
-    """What to raise once nothing changes any more, if the function raised."""
+    """The error to raise once nothing changes any more, if the function raised."""
 
 
 def computed_in(arguments: Mapping[str, Any]) -> dict[str, Computed]:
-    """Return what is to be computed in ``arguments``, by name, or below one."""
+    """Return the computed values in ``arguments``, by name, or by path below one."""
     places: dict[str, Computed] = {}
     for name, value in arguments.items():
-        # Nearly every argument is one of these, and each construction asks.
+        # This runs for every construction, and nearly every argument is one of these.
         if value is not None and not isinstance(value, int | float | str | type):
             places.update(_inside(name, value))
     return places
@@ -71,7 +71,7 @@ def computed_in(arguments: Mapping[str, Any]) -> dict[str, Computed]:
 def with_values(
     arguments: Mapping[str, Any], values: Mapping[str, ComputedValue]
 ) -> dict[str, Any]:
-    """Return ``arguments`` with ``values`` in the places that `computed_in` names.
+    """Return ``arguments`` with ``values`` in the places found by `computed_in`.
 
     All other values are the same objects.
     """

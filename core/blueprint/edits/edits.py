@@ -1,7 +1,7 @@
-"""What may be asked of a blueprint: the kinds of edits that its log holds.
+"""The kinds of edits in the log of a blueprint.
 
-An edit names its target by path or pattern, and is compared by identity: two that say
-the same are two, since the order of the log decides who wins.
+An edit names its target by path or pattern, and is compared by identity: two with equal
+content are two edits, since their order in the log matters.
 """
 
 import inspect
@@ -19,24 +19,24 @@ Target: TypeAlias = str | tuple[str, ...]
 """A path, a pattern, or the paths of a selection."""
 
 Moment: TypeAlias = Literal["stateful", "after_init", "before_build", "after_build"]
-"""When a call that is on the log runs."""
+"""When a call in the log runs."""
 
 HookKind: TypeAlias = Literal["log_input", "log_output", "input_map", "output_map"]
-"""What a forward hook does with what goes in or comes out."""
+"""The effect of a forward hook on inputs or outputs."""
 
 END = 2**31
-"""The index behind the last item of any list."""
+"""An index after the last item of any list."""
 
 
 class Unbuilt(ABC):
-    """A module that is not yet built: a `Blueprint`, as seen from below it.
+    """A module that is not built yet: the base of `Blueprint` for the code below it.
 
-    Its methods have private names, since every other name may be that of a part.
+    Its methods have private names, since any other name may be that of a part.
     """
 
     @abstractmethod
     def new(self) -> Self:
-        """Return a blueprint of the same that changes by itself."""
+        """Return an independent copy of the blueprint."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -56,23 +56,23 @@ class Unbuilt(ABC):
 # one by one.
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Edit:
-    """One change, and the parts that it concerns."""
+    """One change, and the parts that it applies to."""
 
     target: Target
     by: str = "user"
-    """Who asked for it: the user, a call, or the example."""
+    """Its author: the user, a call, or the example."""
     is_logged: bool = True
-    """Whether copies replay the edit itself; else the call behind it makes it anew."""
+    """Whether copies replay the edit itself; else its call makes it again."""
     has_moved_paths: bool = False
     """Whether the paths of other edits follow it already."""
 
     @property
     def moves_paths(self) -> bool:
-        """Whether parts stand elsewhere after it, and edits have to follow them."""
+        """Whether it moves parts, so that other edits have to follow them."""
         return False
 
     def moved_under(self, prefix: Target) -> Sequence[Self]:
-        """Return the edit for a blueprint that now stands at ``prefix``."""
+        """Return the edit for a blueprint that is now at ``prefix``."""
         # It moved the paths of its own log when it was made; they would move twice.
         return [
             replace(self, target=t, has_moved_paths=True)
@@ -82,24 +82,24 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SetArguments(Edit):
-    """Arguments, or another class, for what is constructed at ``target``."""
+    """Arguments, or another class, for the constructions at ``target``."""
 
     cls: type[nn.Module] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     keeps_arguments: bool = True
-    """Whether a new class gets those arguments of the one before that it takes too."""
+    """Whether a new class gets those arguments of the old one that it accepts too."""
     wraps_at: str = ""
-    """Where inside of it what stood there before goes on, if it does."""
+    """The path inside of it at which the old part continues, if it does."""
 
     @property
     def is_replacement(self) -> bool:
-        """Whether nothing is kept of what stood there."""
+        """Whether nothing of the old part is kept."""
         is_new = self.cls is not None and not self.keeps_arguments
         return is_new and not self.wraps_at
 
     @property
     def moves_paths(self) -> bool:
-        """Whether parts stand elsewhere after it, and edits have to follow them."""
+        """Whether it moves parts, so that other edits have to follow them."""
         return bool(self.wraps_at) and not self.has_moved_paths
 
     def __str__(self) -> str:
@@ -123,7 +123,7 @@ class CallMethod(Edit):
 
     @property
     def is_at_once(self) -> bool:
-        """Whether it runs in its turn in the log, on what stands at its path then."""
+        """Whether it runs at its position in the log, on the part at its path then."""
         return self.moment == "stateful"
 
     def __str__(self) -> str:
@@ -140,13 +140,13 @@ class ChangeItems(Edit):
     key: int | str
     """An index, or the name in a dict."""
     item: Unbuilt | None = None
-    """The blueprint of the item that goes in."""
+    """The blueprint of the added item."""
     name: str = ""
-    """What it is called there, if it is not numbered."""
+    """The name of the added item, if it is not numbered."""
 
     @property
     def moves_paths(self) -> bool:
-        """Whether parts stand elsewhere after it, and edits have to follow them."""
+        """Whether it moves parts, so that other edits have to follow them."""
         return not self.has_moved_paths
 
     def __str__(self) -> str:
@@ -170,14 +170,14 @@ class AddHook(Edit):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Initialize(Edit):
-    """Values for the parameters of some names, in the built module and all in it."""
+    """Values for parameters of given names, in the built module and its descendants."""
 
     function: Callable[..., Any]
     tensors: tuple[str, ...] = ("weight",)
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     is_checked: bool = False
-    """Whether it meant parameters when it was made, all its names did."""
+    """Whether it matched parameters when it was made, by each of its names."""
 
     def __str__(self) -> str:
         name = getattr(self.function, "__name__", short(self.function))
@@ -187,10 +187,10 @@ class Initialize(Edit):
 def check_initializer(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> None:
-    """Raise TypeError unless ``function`` takes a tensor and these arguments."""
+    """Raise TypeError unless ``function`` accepts a tensor and these arguments."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # one in C has none
+    except (TypeError, ValueError):  # a function in C has none
         return
     try:
         signature.bind(None, *args, **kwargs)
@@ -205,7 +205,7 @@ def check_initializer(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Definition:
-    """All that makes a blueprint: a class, its arguments, and the edits since."""
+    """The content of a blueprint: a class, its arguments, and the edits since."""
 
     cls: type[nn.Module]
     arguments: Mapping[str, Any]
@@ -223,15 +223,15 @@ def build_inside(blueprint: Unbuilt) -> nn.Module:
 
 
 def build_child(blueprint: Unbuilt, runs: object) -> nn.Module:
-    """Return a module that becomes a child where ``blueprint`` was put.
+    """Return the module that becomes a child where ``blueprint`` was assigned.
 
-    It is built in place if a constructor of ``runs`` made it.
+    It is built in place if a constructor of ``runs`` created it.
     """
     return blueprint._build_child(runs)  # pyright: ignore[reportPrivateUsage]  # as above
 
 
 def name_in_dict(change: ChangeItems, names: Sequence[str]) -> str | None:
-    """Return the name that ``change`` means in a dict of modules, None if it has none.
+    """Return the name that ``change`` refers to in a dict of modules, or None.
 
     A number is the name that is written so; -1 removes the last item.
     """
@@ -251,7 +251,7 @@ def short(value: object) -> str:
 
 
 def under(prefix: Target, target: Target) -> list[Target]:
-    """Return what ``target`` is as seen from where ``prefix`` is seen."""
+    """Return ``target`` relative to the root that ``prefix`` is relative to."""
     prefixes, targets = _each(prefix), _each(target)
     joined = [join(p, t) for p in prefixes for t in targets]
     if len(joined) == 1 or any(map(is_pattern, joined)):
@@ -262,7 +262,7 @@ def under(prefix: Target, target: Target) -> list[Target]:
 def with_replacements(
     edits: Sequence[Edit], replacements: Mapping[int, Edit | None]
 ) -> list[Edit]:
-    """Return ``edits`` with replacements by identity; for None an edit is left out."""
+    """Return ``edits`` with replacements by identity; None removes an edit."""
     if not replacements:
         return [*edits]
     replaced_edits = (replacements.get(id(edit), edit) for edit in edits)

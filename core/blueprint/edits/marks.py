@@ -1,4 +1,4 @@
-"""What may be called on a blueprint: marked methods, and styles by name."""
+"""What can be called on a blueprint: marked methods, and styles by name."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ _MARK = "_burnish_moment"
 
 
 def stateful(method: F) -> F:
-    """Let blueprints call ``method``: at once, on the blueprint and each copy of it.
+    """Let blueprints call ``method`` immediately, on the blueprint and each copy of it.
 
     ``self`` is the blueprint, or the part of it that the call was made on.
     """
@@ -24,28 +24,28 @@ def stateful(method: F) -> F:
 
 
 def after_init(method: F) -> F:
-    """Let blueprints call ``method``: each time the module's ``__init__`` has run.
+    """Let blueprints call ``method`` each time the module's ``__init__`` has run.
 
-    ``self`` is the module, as yet without the children that come after it.
+    ``self`` is the module, without the children that are added later.
     """
     return _marked(method, "after_init")
 
 
 def before_build(method: F) -> F:
-    """Let blueprints call ``method``: when a build begins, on the blueprint.
+    """Let blueprints call ``method`` when a build begins, on the blueprint.
 
-    What it configures holds for that build.
+    Its settings apply to that build only.
     """
     return _marked(method, "before_build")
 
 
 def after_build(method: F) -> F:
-    """Let blueprints call ``method``: when the whole has been built, on the module."""
+    """Let blueprints call ``method`` when the whole was built, on the module."""
     return _marked(method, "after_build")
 
 
 def moment_of(method: object) -> Moment | None:
-    """Return when calls of ``method`` on a blueprint run, None for any other method."""
+    """Return when calls of ``method`` on a blueprint run, None for unmarked methods."""
     return getattr(method, _MARK, None)
 
 
@@ -67,8 +67,8 @@ _styles: Registry[tuple[type[nn.Module], str], Callable[..., Any]] = Registry()
 def register_style(cls: type[nn.Module], name: str | None = None) -> Callable[[F], F]:
     """Let blueprints of ``cls`` be configured by name: ``bp.style("slim", width=8)``.
 
-    A decorator of a function that takes the blueprint first. Without ``name`` the style
-    is called as the function is.
+    A decorator of a function whose first argument is the blueprint. Without ``name``
+    the style has the name of the function.
     """
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(f"only module classes have styles, got {cls!r:.80}")
@@ -92,7 +92,7 @@ def styles_of(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
 
 
 def style_named(cls: type[nn.Module], name: str, path: str) -> Callable[..., Any]:
-    """Return the style of ``cls`` called ``name``, or raise and tell which it has."""
+    """Return the style of ``cls`` called ``name``; the error lists existing ones."""
     styles = styles_of(cls)
     if name in styles:
         return styles[name]

@@ -16,11 +16,11 @@ _CHOICE = re.compile(r"^(?P<names>[^#]*)(?:#(?P<which>[-\d:]+))?$")
 
 
 def select(tree: Sequence[str], bases: Iterable[str], selector: Selector) -> list[str]:
-    """Return the paths of ``tree`` that ``selector`` means below ``bases``.
+    """Return the paths of ``tree`` that ``selector`` matches below ``bases``.
 
-    ``tree`` is in the order of the module. A name may hold ``|`` (either), ``,`` (one
-    after the other), ``#n`` or ``#a:b`` (which of those that match below each that was
-    selected before), and patterns. ``...`` is any depth before a name, and all that is
+    ``tree`` is in the order of the module. A name may contain ``|`` (either), ``,``
+    (one after the other), ``#n`` or ``#a:b`` (which of the matches below each part
+    selected before), and patterns. ``...`` is any depth before a name, and everything
     below at the end.
     """
     parts = selector if isinstance(selector, tuple) else (selector,)
@@ -38,7 +38,7 @@ def select(tree: Sequence[str], bases: Iterable[str], selector: Selector) -> lis
 
 
 def spelled(base: str, selector: Selector) -> str | None:
-    """Return the path or pattern that means the same whatever the tree, if one does."""
+    """Return the path or pattern that means the same for any tree, if possible."""
     parts = selector if isinstance(selector, tuple) else (selector,)
     words: list[str] = [base] if base else []
     for part in parts:
@@ -49,12 +49,12 @@ def spelled(base: str, selector: Selector) -> str | None:
             words.append("{" + either + "}" if "|" in part else part)
         else:
             return None
-    # All that is below the root, and the root: no pattern means both.
+    # Everything below the root, and the root: no pattern matches both.
     return None if words == ["**"] else ".".join(words)
 
 
 def means_one(selector: Selector) -> bool:
-    """Return whether ``selector`` is made of names and indices: it means one part."""
+    """Return whether ``selector`` has only names and indices, and so means one part."""
     parts = selector if isinstance(selector, tuple) else (selector,)
     return all(
         not (is_pattern(part) or {"|", ",", "#"} & set(part))
@@ -67,7 +67,7 @@ def means_one(selector: Selector) -> bool:
 def _step(
     tree: Sequence[str], bases: list[str], part: Part, *, anywhere: bool
 ) -> list[str]:
-    """Return what ``part`` means below each of ``bases``, one base after the other."""
+    """Return the matches of ``part`` below each of ``bases``, base after base."""
     if isinstance(part, bool) or not isinstance(part, str | int | slice | list):
         raise TypeError(
             "a selector must be a name, an index, a slice, ... or a tuple, got "
@@ -84,12 +84,12 @@ def _step(
         else:
             for owner in owners:
                 paths += _items(children(tree, owner), part)
-    # One base may lie inside of another.
+    # One base may be inside of another.
     return list(dict.fromkeys(paths))
 
 
 def _check_positions(part: Part) -> None:
-    """Raise TypeError for a list or slice of anything else than positions."""
+    """Raise TypeError for a list or slice of anything but indices."""
     items: list[object] = []
     if isinstance(part, slice):
         items = [end for end in (part.start, part.stop, part.step) if end is not None]
@@ -105,7 +105,7 @@ def _check_positions(part: Part) -> None:
 
 
 def _paths_of_choice(tree: Sequence[str], owners: list[str], choice: str) -> list[str]:
-    """Return what one choice means: names, then which of the matches."""
+    """Return the matches of one alternative: names, then an index among the matches."""
     match = _CHOICE.match(choice)
     if match is None:
         raise SettingError(choice, "expected name, name#n or name#a:b after '#'")
@@ -118,7 +118,7 @@ def _paths_of_choice(tree: Sequence[str], owners: list[str], choice: str) -> lis
 
 
 def _under(tree: Sequence[str], bases: list[str], name: str) -> list[str]:
-    """Return what ``name``, a path or a pattern, means below each of ``bases``."""
+    """Return the matches of ``name``, a path or a pattern, below each of ``bases``."""
     if not is_pattern(name):
         tree_paths = set(tree)
         return [path for base in bases if (path := join(base, name)) in tree_paths]

@@ -1,4 +1,4 @@
-"""A part in another one that is put around it: its place, and what is put there."""
+"""A part inside another one that is put around it, and its placeholder there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from .edits import Unbuilt, definition_of
 
 @register_class
 class Wrapped(nn.Module):
-    """Stands for the part that is wrapped, in the blueprint that goes around it."""
+    """Represents the wrapped part, in the blueprint that is put around it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WrappedCall:
-    """The call that constructs a part, inside of what was put around it."""
+    """The call that constructs a part, inside of its wrapper."""
 
     cls: type[nn.Module]
     arguments: Mapping[str, Any]
     edited_names: frozenset[str]
-    """The arguments that edits set, and not the maker."""
+    """The arguments set by edits, rather than by the maker."""
 
     def __repr__(self) -> str:
         return f"{self.cls.__qualname__}(...)"
 
 
 def is_place(value: object) -> bool:
-    """Return whether ``value`` is the place of a wrapped part."""
+    """Return whether ``value`` represents a wrapped part."""
     return isinstance(value, Unbuilt) and definition_of(value).cls is Wrapped
 
 
 def holds_place(value: object) -> bool:
-    """Return whether the place is ``value``, or an item of it."""
+    """Return whether ``value``, or an item of it, represents the wrapped part."""
     if isinstance(value, list | tuple):
         return any(map(holds_place, value))
     if isinstance(value, Mapping):

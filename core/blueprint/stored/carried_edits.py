@@ -1,11 +1,10 @@
-"""Edits of parts whose class has another version now than when they were stored.
+"""Edits of parts whose class has a newer version than when they were stored.
 
-A part's class is known only once the constructors have run, so that an edit is carried
-over to the names of now just before it takes its place in the log.
-
-A pattern means parts by the names that they had.  Which those were is only known of
-the parts that are there: each is followed back to its old name, and a pattern that
-matched it forth to one that matches its name of now, and no other part's.
+The class of a part is known only once the constructors have run, so that an edit is
+converted to the present names just before it is applied. A pattern refers to parts by
+their old names. These are only known for existing parts: each is traced back to its old
+name, and a pattern that matched it is converted to one that matches its present name,
+and no other part's.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +37,7 @@ def are_outdated(
     since: Mapping[str, int],
     whole_rules: Sequence[RewriteRule],
 ) -> bool:
-    """Return whether a class has another version now, of parts and of those to come.
+    """Return whether a class has a newer version, among present and later parts.
 
     ``whole_rules`` are those that the class of the whole has got since.
     """
@@ -53,9 +52,9 @@ def carried(
     since: Mapping[str, int],
     whole_rules: Sequence[RewriteRule],
 ) -> Edit | None:
-    """Return ``edit`` in the names of now; None if a rule removed what it is of.
+    """Return ``edit`` with present names; None if a rule removed its target.
 
-    ``whole_rules`` were applied to its paths, and to patterns they are here.
+    ``whole_rules`` were applied to its paths; to patterns they are applied here.
     """
 
     def rules_at(path: str) -> Sequence[RewriteRule]:
@@ -78,7 +77,7 @@ def carried(
     edit = edit if target == edit.target else replace(edit, target=target)
     if not isinstance(edit, SetArguments) or not (edit.arguments or edit.cls):
         return edit
-    # The class of the whole has rules that were applied to all of the tape.
+    # The rules of the class of the whole were applied to the whole tape.
     nodes = [node for node in draft.match(target) if node is not draft.tree]
     classes = [edit.cls] if edit.cls else list(dict.fromkeys(n.cls for n in nodes))
     by_class = [_carried_arguments(cls, edit, since, str(target)) for cls in classes]
@@ -98,10 +97,10 @@ def carried(
 
 
 def check_is_met(draft: Draft, edit: Edit, later_edits: Iterable[Edit]) -> None:
-    """Raise `FormatError` for an edit of what stands there only after a later wrap.
+    """Raise `FormatError` for an edit of a part that a later wrap puts there.
 
-    Its paths are those after the wrap, when the classes on its way are not known yet,
-    and without their rules it would be of another part, or of none.
+    Its paths are those after the wrap, when the classes along them are not known yet,
+    and without their rules it would apply to another part, or to none.
     """
     if not any(isinstance(e, SetArguments) and e.wraps_at for e in later_edits):
         return
@@ -118,12 +117,12 @@ def check_is_met(draft: Draft, edit: Edit, later_edits: Iterable[Edit]) -> None:
 
 
 def _carried_path(path: str, rules_at: RulesOf) -> str | None:
-    """Return ``path`` after the rules of each part on its way."""
+    """Return ``path`` after the rules of each part along it."""
     if not path:
         return path
     names = [*parts(path)]
     i = 1
-    # A rule may move the part nearer to the whole, or farther from it.
+    # A rule may move the part closer to the root, or further from it.
     while i < len(names):
         for rule in rules_at(join(*names[:i])):
             below = new_path(rule, join(*names[i:]))
@@ -147,9 +146,9 @@ def _old_defaults(
     since: Mapping[str, int],
     path: str,
 ) -> dict[str, Any]:
-    """Return the defaults of then that no argument of ``nodes`` is in the place of.
+    """Return the old defaults that no argument of ``nodes`` replaces.
 
-    An edit says a part of the arguments: the others may be those of an earlier edit.
+    An edit has some of the arguments: the others may be those of an earlier edit.
     """
     defaults = _after_rules(rules_since(cls, since), {}, path)
     names = {name for node in nodes for name in node.arguments}
@@ -169,9 +168,9 @@ def _after_rules(
 
 
 def _carried_pattern(draft: Draft, pattern: str, rules_of: RulesOf) -> str | None:
-    """Return a pattern of now for the parts that ``pattern`` meant; None if none is.
+    """Return a present pattern for the parts that ``pattern`` matched; None if none.
 
-    FormatError if every one would mean other parts as well.
+    FormatError if every one would match other parts as well.
     """
     if draft.is_stale and not draft.match(pattern):
         draft.refresh()
@@ -210,9 +209,9 @@ def _carried_pattern(draft: Draft, pattern: str, rules_of: RulesOf) -> str | Non
 
 
 def _old_path(path: str, rules_of: RulesOf) -> str | None:
-    """Return the name that the part at ``path`` had; None if it is new.
+    """Return the old name of the part at ``path``; None if it is new.
 
-    The class of the whole renames first, then that of each part on the way.
+    The class of the whole renames first, then that of each part along the path.
     """
     names = path.split(".")
     for i in reversed(range(len(names))):
@@ -238,9 +237,9 @@ def _after(rules: Iterable[RewriteRule], path: str | None) -> str | None:
 
 
 def _followed(pattern: str, path: str, old_path: str, rules_of: RulesOf) -> str:
-    """Return ``pattern``, which matches ``old_path``, as the rules on its way leave it.
+    """Return ``pattern``, which matches ``old_path``, after the rules along that.
 
-    Where they cannot be applied to it, what is returned does not match ``path``.
+    If they cannot be applied to it, the result does not match ``path``.
     """
     names, old_names, parts = path.split("."), old_path.split("."), pattern.split(".")
     for i in range(len(names)):
@@ -249,7 +248,8 @@ def _followed(pattern: str, path: str, old_path: str, rules_of: RulesOf) -> str:
             below = new_path(rule, ".".join(old_names[i:]))
             old_names[i:] = [] if below is None else below.split(".")
     if "**" not in parts and len(parts) == len(names):
-        # A part such as `b*` found the old name by its letters; others are in the new.
+        # A part such as `b*` matched the old name by its letters; others are in the new
+        # one.
         parts = [
             part if wildcard_values([part], [name]) is not None else name
             for part, name in zip(parts, names, strict=True)
@@ -265,7 +265,7 @@ def _after_rule(
     position = 0
     for i, part in enumerate(parts if values is not None else ()):
         if position == start and part != "**":
-            # What a `**` stands for, the rule cannot know.
+            # The rule cannot know what a `**` matches.
             end = next((j for j in range(i, len(parts)) if parts[j] == "**"), None)
             tail = new_path(rule, ".".join(parts[i:end]))
             renamed_parts = [] if tail is None else tail.split(".")

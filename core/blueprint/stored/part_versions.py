@@ -1,4 +1,4 @@
-"""Versions of the classes of a blueprint's parts: when it was stored, and since."""
+"""Versions of the classes of a blueprint's parts: when it was stored, and now."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -11,23 +11,23 @@ from ...modules.versions import rules_of, version_of
 from ..errors import FormatError
 
 KEY = "versions"
-"""Where a stored blueprint has the versions of the classes of its parts, by name."""
+"""The key of a stored blueprint for the versions of its parts' classes, by name."""
 
 
 def versions_of_parts(classes: Iterable[type[nn.Module]]) -> dict[str, Any]:
-    """Return what a blueprint says of the versions of ``classes``: those above 0."""
+    """Return the versions of ``classes`` for a stored blueprint: those above 0."""
     versions = {_name(cls): version for cls in classes if (version := version_of(cls))}
     return {KEY: versions} if versions else {}
 
 
 UNKNOWN_VERSIONS: Mapping[str, Any] = {KEY: None}
-"""What is said where nobody knows the classes of parts; edits stay as they are."""
+"""The value if the classes of parts are unknown; edits are not converted then."""
 
 
 def stored_versions(data: Mapping[str, Any]) -> Mapping[str, int] | None:
-    """Return what `versions_of_parts` said, None where nobody knew.
+    """Return what `versions_of_parts` stored, None if it was unknown.
 
-    FormatError for something else.
+    FormatError for anything else.
     """
     versions: Any = data.get(KEY, {})
     if versions is None:

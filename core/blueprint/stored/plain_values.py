@@ -1,6 +1,6 @@
-"""Values of arguments as JSON-ready data that says itself what it was.
+"""Values of arguments as self-describing, JSON-ready data.
 
-What JSON lacks is a dict of one key, as in ``{"__tuple__": [3, 3]}``.
+A value that JSON lacks is a dict of one key, as in ``{"__tuple__": [3, 3]}``.
 """
 
 import enum
@@ -45,7 +45,7 @@ _ITEMS, _DECLARED = "__items__", "__declared__"
 def encode_arguments(
     cls: type[nn.Module], arguments: Mapping[str, object], path: str
 ) -> dict[str, Any]:
-    """Return the arguments of ``cls`` as data; TypeError names what is none."""
+    """Return the arguments of ``cls`` as data; TypeError names those that are not."""
     hints = _hints_of(cls)
     return {
         name: encode_plain(value, _hint_of(cls, hints, name), join(path, name))
@@ -54,7 +54,7 @@ def encode_arguments(
 
 
 def encode_plain(value: Any, hint: Any, path: str) -> Node:
-    """Return ``value`` as data; TypeError names what is none."""
+    """Return ``value`` as data; TypeError names what is not data."""
     return _BlueprintEncoding(hint).encode(value, path)
 
 
@@ -66,11 +66,11 @@ class _BlueprintEncoding(Encoding):
         self._hint, self._depth = hint, depth
 
     def hint(self, depth: int) -> Any:
-        """Return what is declared of a value: nothing of those inside a tag."""
+        """Return the declared type of a value: none inside a tag."""
         return self._hint if depth == self._depth else Any
 
     def items(self, values: Iterable[object], path: str, depth: int) -> list[Node]:
-        """Return the nodes of ``values``, each as the hint of their whole says."""
+        """Return the nodes of ``values``, each by the hint of the whole."""
         if not needs_class(self.hint(depth)):
             return super().items(values, path, depth)
         return [
@@ -80,7 +80,7 @@ class _BlueprintEncoding(Encoding):
     def fields(
         self, values: Mapping[Any, object], path: str, depth: int
     ) -> dict[Any, Node]:
-        """Return the nodes of the values of a dict, each as its hint says."""
+        """Return the nodes of the values of a dict, each by its hint."""
         hint = self.hint(depth)
         if not needs_class(hint) and has_one_item_hint(hint):
             return super().fields(values, path, depth)
@@ -94,12 +94,12 @@ class _BlueprintEncoding(Encoding):
         return _BlueprintEncoding(hint, depth + 1).encode(value, path, depth + 1)
 
     def too_deep(self, path: str) -> Exception:
-        """Return the error of values that nest too deep, or in themselves."""
+        """Return the error for values that nest too deep, or contain themselves."""
         return TypeError(f"{path:.120}: nested over {self._max_depth} levels deep")
 
 
 class Decoder(Decoding):
-    """Reads what `encode_plain` gave; classes are known ones, nothing is imported."""
+    """Reads data of `encode_plain`; classes are known ones, nothing is imported."""
 
     def __init__(self, blueprint: Callable[[object], Unbuilt]) -> None:
         """Read blueprints among the values with ``blueprint``."""
@@ -118,7 +118,7 @@ class Decoder(Decoding):
         }
 
     def value(self, data: object, hint: Any, path: str) -> Any:
-        """Return the value that ``data`` stands for, or raise `FormatError`."""
+        """Return the value that ``data`` represents, or raise `FormatError`."""
         self._note_hints(data, hint, 0)
         try:
             return self.decode(data, path)
@@ -126,15 +126,15 @@ class Decoder(Decoding):
             self._hints_by_id.clear()
 
     def decode(self, node: Node, path: str = "", depth: int = 0) -> Any:
-        """Return the value of ``node``; what is declared, as its place declares it."""
+        """Return the value of ``node``, of its declared type if there is one."""
         if isinstance(node, Mapping) and [*node] == [_DECLARED]:
             hint = self._hints_by_id.get(id(node), Any)
             return _decode_struct(node[_DECLARED], hint, path)
         return super().decode(node, path, depth)
 
     def _note_hints(self, node: Node, hint: Any, depth: int) -> None:
-        """Remember what ``hint`` says of each declared value in ``node``."""
-        # Nothing is declared below Any; what nests too deep, `decode` refuses.
+        """Remember the hint of each declared value in ``node``."""
+        # Nothing is declared below Any; `decode` refuses what nests too deep.
         if depth > MAX_DEPTH or members(hint) == (Any,):
             return
         pairs: Iterable[tuple[Any, Node]] = ()
@@ -154,23 +154,23 @@ class Decoder(Decoding):
             self._note_hints(item, item_hint(hint, key), depth + 1)
 
     def tagged(self, tag: str, content: Node, path: str, depth: int) -> Any:
-        """Return the value of a tag; `FormatError` where it holds something else."""
+        """Return the value of a tag; `FormatError` if its content is invalid."""
         try:
             return super().tagged(tag, content, path, depth)
-        # The data may come from anywhere: what a constructor does not take is a fault
-        # of the file, at a known path.
+        # The data may come from anywhere: a value that a constructor does not accept is
+        # an error of the file, at a known path.
         except (TypeError, KeyError, AttributeError, RuntimeError) as error:
             raise_of_signal(error)
             message = f"{tag} of {content!r:.80}: {error}"
             raise FormatError(path, message) from error
 
     def too_deep(self, path: str) -> Exception:
-        """Return the error of data that nests too deep."""
+        """Return the error for data that nests too deep."""
         return FormatError(path[:120], f"nested over {MAX_DEPTH} levels deep")
 
 
 def _hints_of(cls: type[nn.Module]) -> dict[str, Any]:
-    """Return what the whole of each argument of ``cls`` is declared as."""
+    """Return the declared type of each whole argument of ``cls``."""
     if cls is nn.Module:
         return {}
     parameters = parameters_of(cls)
@@ -181,7 +181,7 @@ def _hints_of(cls: type[nn.Module]) -> dict[str, Any]:
 
 
 def _hint_of(cls: type[nn.Module], hints: Mapping[str, Any], name: str) -> Any:
-    """Return what the argument ``name`` is declared as, also one of ``**kwargs``."""
+    """Return the declared type of the argument ``name``, even in ``**kwargs``."""
     keywords = variadic_of(cls).get(Parameter.VAR_KEYWORD)
     if name in hints or keywords is None:
         return hints.get(name, Any)
@@ -191,7 +191,7 @@ def _hint_of(cls: type[nn.Module], hints: Mapping[str, Any], name: str) -> Any:
 def _encode_dict(
     encoding: Encoding, value: dict[Any, Any], path: str, depth: int
 ) -> Node:
-    # One key that looks like a tag would be read as one: such a dict is pairs.
+    # A single key that looks like a tag would be read as one, so such a dict is pairs.
     is_plain = all(isinstance(key, str) for key in value)
     if is_plain and not (len(value) == 1 and next(iter(value)).startswith("__")):
         return encoding.fields(value, path, depth)
@@ -371,7 +371,7 @@ _LANGUAGE = Language(
         ),
         lists(is_exact=True),
         sequence("__tuple__", tuple, tuple, is_exact=True),
-        # A set has no order, and equal blueprints are to be equal data.
+        # A set has no order, and equal blueprints must have equal data.
         sequence("__set__", (set, frozenset), set, by_value, is_exact=True),
         Kind(
             types=dict,

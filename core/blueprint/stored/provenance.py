@@ -21,21 +21,21 @@ from .part_versions import UNKNOWN_VERSIONS
 from .serialization import to_dict
 
 KEY = "burnish_blueprint"
-"""Where the hyperparameters in a Lightning checkpoint have the blueprint, as JSON."""
+"""The key of a Lightning checkpoint's hyperparameters for the blueprint, as JSON."""
 
 HYPERPARAMETERS = "hyper_parameters"
-"""Where a Lightning checkpoint has the hyperparameters."""
+"""The key of a Lightning checkpoint for the hyperparameters."""
 
 Definer: TypeAlias = Callable[
     [type[nn.Module], Mapping[str, Any]], tuple[Definition, ConstructionNode]
 ]
-"""Reads a blueprint's data; it stands above, with the blueprints, and is handed in."""
+"""Reads a blueprint's data; it is defined above, with blueprints, and passed in."""
 
 
 class Provenance:
-    """The definition of a blueprint, as it was at the build.
+    """The definition of a blueprint at the time of the build.
 
-    It is pickled as data, and left out where it holds what is not plain data.
+    It is pickled as data, and left out if it contains more than plain data.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class Provenance:
     def hparams_entry(
         self, module: nn.Module, *, is_call_known: bool
     ) -> dict[str, Any]:
-        """Return what hyperparameters tell of it: nothing if a call tells it all."""
+        """Return its node for hyperparameters: none if a call describes it."""
         if is_call_known and not self.edits and not self._has_built_children:
             return {}
         return {BLUEPRINT: self.to_dict(module)}
 
     def to_dict(self, module: nn.Module) -> dict[str, Any]:
-        """Return it as `Blueprint.to_dict` does, and what the parts of ``module`` are.
+        """Return the data of `Blueprint.to_dict`, and the parts of ``module``.
 
-        Whoever loads the weights compares those parts with their own module's.
+        The loader of the weights compares those parts with its own module's.
         """
         return {
             **to_dict(self.definition, _classes_of_parts(module), self._class_at),
@@ -75,14 +75,14 @@ class Provenance:
     def part(
         self, module: nn.Module, path: str, part: nn.Module
     ) -> dict[str, Any] | None:
-        """Return what ``part`` of ``module`` was made of; None if it is another one."""
+        """Return the arguments of ``part`` of ``module``; None if it is another one."""
         node = self.changed.get(path)
         if node is None or node.cls is not declared_class(type(part)):
             return None
         return Writer(partial=True, children=False).node_of(node.cls, node.arguments)
 
     def _result(self, module: nn.Module) -> list[Any]:
-        """Return pairs of paths, and of what stands there; what is gone is left out."""
+        """Return pairs of paths and of nodes there; removed parts are left out."""
         modules = {prefix[:-1]: owner for prefix, owner in reversed(places_of(module))}
         paths_and_nodes: dict[str, tuple[list[str], dict[str, Any]]] = {}
         for path in self.changed:
@@ -94,7 +94,8 @@ class Provenance:
                 node = self.part(module, path, unwrapped(part)) or node
             elif not path:
                 continue  # The hyperparameters of the whole stand beside this.
-            # A pattern changes many parts alike: what they are is written once.
+            # A pattern changes many parts in the same way, so that their node is
+            # written once.
             paths_and_nodes.setdefault(repr(node), ([], node))[0].append(path)
         return [[paths, node] for paths, node in paths_and_nodes.values()]
 
@@ -130,9 +131,9 @@ def _classes_of_parts(module: nn.Module) -> list[type[nn.Module]]:
 def note_provenance(
     construction: Construction, draft: Draft, build_draft: Draft, read: Definer
 ) -> None:
-    """Let a module keep what it was built from, sizes by an example included.
+    """Let a module keep its blueprint, with sizes from an example.
 
-    ``build_draft`` is ``draft`` after the calls that came before building.
+    ``build_draft`` is ``draft`` after the calls before building.
     """
     module, sizes = construction.module, construction.sizes
     changed = {
@@ -170,7 +171,7 @@ def _no_provenance() -> None:
 
 
 def _keep_in_checkpoints(module: nn.Module, provenance: Provenance) -> None:
-    """Let the checkpoints of a LightningModule hold what ``module`` was built from."""
+    """Let the checkpoints of a LightningModule hold the blueprint of ``module``."""
     if hasattr(module, "load_from_checkpoint"):
         module.__dict__["on_save_checkpoint"] = _SaveHook(module, provenance)
 

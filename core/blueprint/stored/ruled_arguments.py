@@ -1,7 +1,7 @@
-"""Rules for the arguments in a stored blueprint, which see what those of a module are.
+"""Upgrade rules for the arguments in a stored blueprint, shown as those of a module.
 
 A blueprint has ``{"__tuple__": [3, 3]}`` where hyperparameters have a list and a note
-beside it.  A rule is written once for both, so that it is given the list here, too.
+beside it. A rule is written once for both, so that it gets the list here, too.
 """
 
 from typing import Any
@@ -30,19 +30,19 @@ def apply_to_arguments(rule: RewriteRule, arguments: dict[str, Any]) -> None:
 
 
 class _List(list[Any]):
-    """A list that stands for a value of another kind."""
+    """A list that represents a value of another kind."""
 
     tag = ""
 
 
 class _Text(str):
-    """A text that stands for a value of another kind."""
+    """A string that represents a value of another kind."""
 
     tag = ""
 
 
 def _opened(node: Any) -> Any:
-    """Return ``node`` as hyperparameters have it, its kinds remembered."""
+    """Return ``node`` as hyperparameters have it, with its kinds remembered."""
     if isinstance(node, list):
         return [_opened(item) for item in node]
     if not isinstance(node, dict):
@@ -55,13 +55,13 @@ def _opened(node: Any) -> Any:
         return _tagged(_Text(content), tag)
     if tag == "__float__" and content in NON_FINITE:
         return NON_FINITE[content]
-    # What stands below other tags is their own affair.
+    # The content of other tags is not changed.
     is_plain = not (isinstance(tag, str) and tag.startswith("__"))
     return {k: _opened(v) for k, v in node.items()} if is_plain else node
 
 
 def _closed(value: Any) -> Any:
-    """Return the node of what `_opened` gave, or of what a rule put in its place."""
+    """Return the node for a result of `_opened`, or for what a rule replaced it by."""
     if isinstance(value, _List | _Text):
         items = [*map(_closed, value)] if isinstance(value, _List) else str(value)
         return {value.tag: items}
@@ -77,7 +77,7 @@ def _closed(value: Any) -> Any:
 
 
 def _like(before: Any, value: Any) -> Any:
-    """Return ``value`` as one of the kind that ``before`` was, if it looks so."""
+    """Return ``value`` as the kind that ``before`` had, if it looks like it."""
     if isinstance(before, _List) and type(value) is list:
         return _tagged(_List(value), before.tag)
     if isinstance(before, _Text) and type(value) is str:

@@ -6,7 +6,7 @@
      "arguments": {"width": 8},
      "tape": [{"do": "set", "at": "**.act", "class": {...}, "arguments": {}}]}
 
-Calls and styles are by name, of methods that carry a mark and of registered functions.
+Calls and styles are stored by name, of marked methods and of registered functions.
 """
 
 import itertools
@@ -47,7 +47,7 @@ from .plain_values import Decoder, encode_arguments, encode_plain
 from .ruled_arguments import apply_to_arguments
 
 ClassAt: TypeAlias = Callable[[Target], type[nn.Module] | None]
-"""Returns the class of the first part that an edit means, None if it means none."""
+"""Returns the class of the first part that an edit applies to, None if none."""
 
 VERSION = 1
 _HOOK_KINDS: tuple[HookKind, ...] = get_args(HookKind)
@@ -58,8 +58,8 @@ def to_dict(
 ) -> dict[str, Any]:
     """Return a blueprint as data; TypeError names what is not plain data.
 
-    ``classes`` are those of its parts, of whose versions it tells, and ``class_at``
-    says the class of the first part that an edit means.
+    ``classes`` are those of its parts, whose versions are stored, and ``class_at``
+    returns the class of the first part that an edit applies to.
     """
     cls = definition.cls
     version = version_of(cls)
@@ -68,7 +68,7 @@ def to_dict(
         **names_of(cls),
         **({CLASS_VERSION: version} if version else {}),
         "arguments": encode_arguments(cls, definition.arguments, ""),
-        # What a method has edited is made anew by its call, which is on the tape.
+        # Edits made by a method are made again by its call, which is on the tape.
         "tape": [
             _encode_edit(edit, cls, class_at)
             for edit in definition.edits
@@ -84,7 +84,7 @@ def decode_definition(
     read_blueprint: Callable[[object], Unbuilt],
     depth: int,
 ) -> Definition:
-    """Return the definition in ``data``; nothing of it has run.
+    """Return the definition in ``data``; none of it has run.
 
     Its calls are by name: `resolve_method` finds their methods. ``read_blueprint``
     reads the blueprints among its values.
@@ -118,7 +118,7 @@ def check_class(cls: object) -> None:
 
 
 def batches(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
-    """Yield ``edits`` in order: each call by itself, and those between calls together.
+    """Yield ``edits`` in order: each call alone, and those between calls together.
 
     A method is looked up in the class that the edits before it have chosen.
     """
@@ -180,7 +180,7 @@ def _class_of(data: Mapping[str, Any], cls: type[nn.Module] | None) -> type[nn.M
 
 
 def another_class(data: object, cls: type[nn.Module]) -> FormatError:
-    """Return the error for ``data`` of a blueprint that makes no ``cls``."""
+    """Return the error for ``data`` of a blueprint that does not build a ``cls``."""
     name = data.get(NAME) if isinstance(data, Mapping) else data
     return FormatError(
         "",
@@ -208,7 +208,7 @@ def _encode_edit(
     where = at if isinstance(at, str) else join(*at[:1])
     if isinstance(edit, SetArguments):
         return head | _encode_set_arguments(edit, where, whole, class_at)
-    # The values of other edits have no path below the part: an error names the part.
+    # Values of other edits have no path below the part, so an error names the part.
     where = where or whole.__qualname__
     if isinstance(edit, CallMethod):
         do = "style" if edit.is_style else "call"
@@ -252,16 +252,16 @@ def _encode_set_arguments(
         if owner is not nn.Module or part_cls is None:
             raise
         # The class of a part is known once the constructors have run, and a file is
-        # read before that, so that the file says whose annotations count.
+        # read before that, so that the file states whose annotations apply.
         data["annotated"] = names_of(part_cls)
         data["arguments"] = encode_arguments(part_cls, edit.arguments, where)
     return data
 
 
 def _known_class(target: Target, whole: type[nn.Module]) -> type[nn.Module]:
-    """Return the class whose arguments an edit of ``target`` sets, if that is known.
+    """Return the class whose arguments an edit of ``target`` sets, if it is known.
 
-    A pattern may mean parts of several classes, which are known once it is built.
+    A pattern may match parts of several classes, which are known once it is built.
     """
     return whole if target == "" else nn.Module
 
@@ -395,8 +395,8 @@ def _init_name(edit: Initialize, path: str) -> str:
 
 def _init_function(name: str, path: str) -> Callable[..., Any]:
     """Return the function of torch.nn.init that fills a tensor and has this name."""
-    # The build calls what is returned: a file may name what fills a tensor and no
-    # other function that torch.nn.init has or imports.
+    # The build calls the result: a file may name a function that fills a tensor, and no
+    # other that torch.nn.init defines or imports.
     function: Callable[..., Any] | None = getattr(nn.init, name, None)
     is_public = name.endswith("_") and not name.startswith("_")
     if not is_public or function is None:

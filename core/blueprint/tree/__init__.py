@@ -1,1 +1,1 @@
-"""What is constructed, and of what."""
+"""The constructions of a blueprint, and their arguments."""

@@ -24,16 +24,16 @@ from ..errors import SettingError, WrongTypeError
 from .construction_node import ConstructionNode
 
 Arguments: TypeAlias = dict[str, Any]
-"""By name; those of ``*args`` are one tuple, those of ``**kwargs`` one dict."""
+"""Arguments by name; those of ``*args`` are one tuple, of ``**kwargs`` one dict."""
 
 _SAME_SIZE = ("num_features", "num_channels", "normalized_shape")
-"""What the norms of torch call the number of channels."""
+"""The argument of torch's norms for the number of channels."""
 
 
 def bind(
     cls: type[nn.Module], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> Arguments:
-    """Return what was passed by name, without defaults; some may be missing."""
+    """Return the passed arguments by name, without defaults; some may be missing."""
     if not args and not kwargs:
         return {}
     return dict(_signature(cls).bind_partial(*args, **kwargs).arguments)
@@ -46,7 +46,7 @@ def argument_names(cls: type[nn.Module]) -> tuple[str, ...]:
 
 
 def has_argument(cls: type[nn.Module], name: str) -> bool:
-    """Return whether ``cls`` takes an argument called ``name``."""
+    """Return whether ``cls`` accepts an argument called ``name``."""
     parameter = parameters_of(cls).get(name)
     if parameter is not None and parameter.kind not in VARIADIC:
         return True
@@ -57,13 +57,13 @@ def has_argument(cls: type[nn.Module], name: str) -> bool:
 
 
 def settable_names(cls: type[nn.Module]) -> list[str]:
-    """Return the names that ``cls`` is known to take, those out of ``**kwargs`` too."""
+    """Return the known argument names of ``cls``, those from ``**kwargs`` included."""
     names = keywords_read(cls) if var_keyword_of(cls) is not None else None
     return [*argument_names(cls), *sorted(names or ())]
 
 
 def taken_text(cls: type[nn.Module]) -> str:
-    """Return what ``cls`` takes, in words, for an error that misses a name there."""
+    """Describe the arguments of ``cls``, for an error about an unknown name."""
     text = ", ".join(argument_names(cls)) or "nothing"
     var_keyword = var_keyword_of(cls)
     names = None if var_keyword is None else keywords_read(cls)
@@ -76,7 +76,7 @@ def taken_text(cls: type[nn.Module]) -> str:
 
 @by_class
 def var_keyword_of(cls: type[nn.Module]) -> str | None:
-    """Return what ``cls`` calls its ``**kwargs``, None if it has none."""
+    """Return the name of the ``**kwargs`` of ``cls``, None if it has none."""
     kinds = ((n, p.kind) for n, p in parameters_of(cls).items())
     return next((n for n, kind in kinds if kind is Parameter.VAR_KEYWORD), None)
 
@@ -84,7 +84,7 @@ def var_keyword_of(cls: type[nn.Module]) -> str | None:
 def merge_arguments(
     cls: type[nn.Module], arguments: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> Arguments:
-    """Return ``arguments`` with ``extra``; names of no parameter go to ``**kwargs``."""
+    """Return ``arguments`` with ``extra``; unknown names go into ``**kwargs``."""
     all_arguments = dict(arguments)
     parameters, var_keyword = parameters_of(cls), var_keyword_of(cls)
     for name, value in extra.items():
@@ -104,7 +104,7 @@ def merge_arguments(
 def transfer_arguments(
     arguments: Mapping[str, Any], old_cls: type[nn.Module], new_cls: type[nn.Module]
 ) -> Arguments:
-    """Return those of the ``arguments`` of ``old_cls`` that ``new_cls`` takes too."""
+    """Return those of ``arguments`` of ``old_cls`` that ``new_cls`` accepts too."""
     old_parameters, new_parameters = parameters_of(old_cls), parameters_of(new_cls)
     transferred: Arguments = {}
     for name, value in arguments.items():
@@ -116,7 +116,7 @@ def transfer_arguments(
         elif name in new_parameters and new_parameters[name].kind not in VARIADIC:
             transferred[name] = value
         elif name in _SAME_SIZE:
-            # A norm that takes the place of another has the same number of channels.
+            # A norm that replaces another has the same number of channels.
             transferred |= {
                 n: value
                 for n in _SAME_SIZE
@@ -126,7 +126,7 @@ def transfer_arguments(
 
 
 def missing_arguments(cls: type[nn.Module], arguments: Iterable[str]) -> list[str]:
-    """Return the arguments without a default that are not among ``arguments``."""
+    """Return the required arguments that are not among ``arguments``."""
     passed_names = set(arguments)
     return [
         name
@@ -156,20 +156,20 @@ def _signature(cls: type[nn.Module]) -> inspect.Signature:
 
 
 def _without_default(parameter: Parameter) -> Parameter:
-    # Parameters of torch's recurrent layers are put together from two signatures,
-    # where one with a default may stand before one without.
+    # The parameters of torch's recurrent layers are combined from two signatures, in
+    # which one with a default may precede one without.
     return parameter.replace(default=Parameter.empty)
 
 
 @dataclass(frozen=True, slots=True)
 class ConstructorCall:
-    """A call of a constructor, as the edits leave it."""
+    """A call of a constructor, after the edits."""
 
     cls: type[nn.Module]
     arguments: Arguments
-    """Those that the maker passed, as far as no edit sets them, and those of edits."""
+    """The maker's arguments, unless an edit sets them, and those of edits."""
     sources: Mapping[str, SetArguments]
-    """The edit that set each argument, for those that the maker did not pass."""
+    """The edit that set each argument, for those not passed by the maker."""
 
 
 def edited_call(
@@ -202,7 +202,7 @@ def edited_call(
 def edited_call_of(node: ConstructionNode, edits: Iterable[Edit]) -> ConstructorCall:
     """Return the call of ``node`` after ``edits``.
 
-    Edits of blueprints inside of its maker come first: those around them win.
+    Edits of blueprints inside of its maker come first, so that the outer ones win.
     """
     return edited_call(
         node.original_cls, node.passed_arguments, (*node.inner_edits, *edits)
@@ -210,14 +210,14 @@ def edited_call_of(node: ConstructionNode, edits: Iterable[Edit]) -> Constructor
 
 
 def check_arguments(call: ConstructorCall, path: str, setting: SetArguments) -> None:
-    """Raise `SettingError` for names or values that the class does not take."""
+    """Raise `SettingError` for names or values that the class does not accept."""
     for name, value in setting.arguments.items():
         check_name(call.cls, name, path)
         check_type(call.cls, name, value, path)
 
 
 def check_name(cls: type[nn.Module], name: str, path: str) -> None:
-    """Raise `SettingError` if ``cls`` takes no argument ``name``."""
+    """Raise `SettingError` if ``cls`` accepts no argument ``name``."""
     if has_argument(cls, name) or name in parameters_of(cls):
         return
     raise SettingError(
@@ -238,10 +238,10 @@ _PLAIN = (bool, int, float, str, list, tuple, dict)
 
 
 def check_type(cls: type[nn.Module], name: str, value: object, path: str) -> None:
-    """Raise `WrongTypeError` for a plain value that the annotation rules out.
+    """Raise `WrongTypeError` for a plain value that the annotation excludes.
 
-    None is left to the constructor, since sizes may be left out; so is all that is
-    declared as more than numbers, texts and None.
+    None is left to the constructor, since sizes may be omitted; so is any argument
+    declared as more than numbers, strings and None.
     """
     declared = members(argument_hints(cls).get(name, Any))
     if type(value) not in _PLAIN or not all(

@@ -1,4 +1,4 @@
-"""What computed arguments are in a tree of constructions, or why some are unknown."""
+"""Values of computed arguments in a tree of constructions, or why they are unknown."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from .arguments import Arguments, argument_names, check_type
 from .construction_node import ConstructionNode, OpaqueValue
 
 _MAX_ALTERED = 16
-"""Functions of which another value is tried, each in a run of its own."""
+"""Maximal number of functions for which another value is tried, each in its own run."""
 
 
 def has_computed(root: ConstructionNode) -> bool:
@@ -26,10 +26,10 @@ def has_computed(root: ConstructionNode) -> bool:
 
 
 def assign_computed(root: ConstructionNode) -> str | None:
-    """Give each computed argument the value that follows from the tree.
+    """Set each computed argument to the value that follows from the tree.
 
-    Returns the place of one that had another value before, None if there is none.
-    Raises `SettingError` for values that are computed from each other.
+    Returns the path of one whose value has changed, None if none has. Raises
+    `SettingError` for values that are computed from each other.
     """
     tree_values, changed_place = _TreeValues(root), None
     for node in [node for node in root.walk() if node.computed]:
@@ -41,9 +41,9 @@ def assign_computed(root: ConstructionNode) -> str | None:
 
 
 def check_computed(root: ConstructionNode, *, is_whole: bool) -> None:
-    """Raise where a function raised, or where the whole lacks what it computes with.
+    """Raise if a function raised, or if the whole lacks an argument it needs.
 
-    A part may stand in another one, which has the values that it lacks by itself.
+    A part may be inside another one, which has the values that it lacks on its own.
     """
     for node in root.walk():
         for name, computed in node.computed.items():
@@ -55,7 +55,7 @@ def check_computed(root: ConstructionNode, *, is_whole: bool) -> None:
 
 
 def inferred_values(node: ConstructionNode, tensors: tuple[object, ...]) -> Arguments:
-    """Return the arguments of ``node`` that are computed from what reaches it.
+    """Return the arguments of ``node`` that are computed from its inputs.
 
     Raises `SettingError` for a function that raises.
     """
@@ -69,16 +69,16 @@ def inferred_values(node: ConstructionNode, tensors: tuple[object, ...]) -> Argu
 def altered_trees(
     root: ConstructionNode,
 ) -> Iterator[tuple[ConstructionNode, set[tuple[str, str]]]]:
-    """Yield copies of the tree in which the values of one function are others.
+    """Yield copies of the tree in which the values of one function are changed.
 
-    With each come the path and the name of all that it alters.
+    With each come the path and the name of everything that was changed.
     """
     groups: dict[object, set[tuple[str, str]]] = {}
     for node in root.walk():
         for name, computed in node.computed.items():
             if node.paths and not computed.problem and _alternative(computed.value):
                 source = computed.source
-                # A constructor that is run anew makes the same function anew.
+                # A constructor that runs again creates the same function again.
                 code = getattr(source.function, "__code__", source.function)
                 groups.setdefault((code, source.paths, name), set()).add(
                     (node.path, name)
@@ -100,7 +100,7 @@ def first_computed_difference(
     other_tree: ConstructionNode,
     places: Iterable[tuple[str, str]],
 ) -> str | None:
-    """Return which of ``places`` have other values in the two trees, None if none."""
+    """Return which of ``places`` have different values in the two trees, or None."""
     nodes, other_nodes = (
         {node.path: node for node in root.walk() if node.paths}
         for root in (tree, other_tree)
@@ -116,14 +116,14 @@ def first_computed_difference(
 
 
 def _alternative(value: object) -> Any:
-    """Return a number that is not ``value`` but may do as well, None if none is."""
+    """Return a number other than ``value`` that may be valid, None if there is none."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return 2 * value if value else None
 
 
 def is_same_value(a: object, b: object) -> bool:
-    """Return whether two computed values are one: 1 is neither 1.0 nor True."""
+    """Return whether two computed values are equal, where 1 is neither 1.0 nor True."""
     return type(a) is type(b) and repr(a) == repr(b)
 
 
@@ -132,13 +132,13 @@ class _UnknownValueError(Exception):
 
 
 class _TreeValues:
-    """Looks for arguments in a tree as a part sees it, from the inside out."""
+    """Looks up arguments in a tree as a part sees it, from the inside out."""
 
     def __init__(self, root: ConstructionNode) -> None:
         self._nodes_by_path = {p: node for node in root.walk() for p in node.paths}
 
     def of(self, node: ConstructionNode) -> dict[str, ComputedValue]:
-        """Return what the computed arguments of ``node`` are."""
+        """Return the values of the computed arguments of ``node``."""
         return {name: self._value(node, name, ()) for name in node.computed}
 
     def _value(
@@ -160,7 +160,7 @@ class _TreeValues:
         except BlueprintError as error:
             if readers or not isinstance(error.__cause__, Exception):
                 raise
-            # What a run passes on its way to settling may be no value that it takes.
+            # Intermediate values of a run may be invalid for the function.
             return replace(unknown, problem=error.message, error=error)
 
     def _read(
@@ -170,8 +170,8 @@ class _TreeValues:
         owner_path, _, owner_argument = join(*parts(path)).rpartition(".")
         for scope in _scopes(node.path):
             owner = self._nodes_by_path.get(join(scope, owner_path))
-            # An argument that is computed from its own name means that of a part
-            # further out.
+            # An argument that is computed from its own name refers to that of an outer
+            # part.
             if owner is None or (owner is node and owner_argument == argument):
                 continue
             if owner_argument in owner.computed:
@@ -202,9 +202,9 @@ class _TreeValues:
 
 
 def known_arguments_of(node: ConstructionNode) -> Arguments:
-    """Return the arguments of ``node`` by name, defaults and those of ``**`` too.
+    """Return the arguments of ``node`` by name, with defaults and those of ``**``.
 
-    Sizes that an example tells are `OpaqueValue`.
+    Sizes that an example determines are `OpaqueValue`.
     """
     parameters = parameters_of(node.cls)
     values: Arguments = {
@@ -259,7 +259,7 @@ def _short(value: Any) -> str:
 
 
 def _scopes(path: str) -> Iterator[str]:
-    """Yield ``path`` and the paths of what holds it, the whole last."""
+    """Yield ``path`` and the paths of the parts around it, the whole last."""
     while path:
         yield path
         path = path.rpartition(".")[0]

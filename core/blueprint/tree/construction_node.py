@@ -1,4 +1,4 @@
-"""One construction in the tree of a blueprint: of which class, of what, and where.
+"""One construction in the tree of a blueprint: its class, arguments and paths.
 
 Its maker is the construction inside whose constructor it ran; the root has none.
 """
@@ -23,13 +23,13 @@ class ConstructionNode:
     """The class that the maker called."""
     children: "list[ConstructionNode]" = field(default_factory=list["ConstructionNode"])
     paths: tuple[str, ...] = ()
-    """Where the module stands, first name first; nowhere if it was thrown away."""
+    """The paths of the module, first name first; none if it was discarded."""
     ranks: tuple[tuple[int, ...], ...] = ()
     """The position of each of ``paths`` in the module: index by index, as in a path."""
     is_copied: bool = False
-    """Whether the modules at ``paths`` are copies of the one that was constructed."""
+    """Whether the modules at ``paths`` are copies of the constructed one."""
     edits: tuple[Edit, ...] = ()
-    """The edits that concern it, the strongest last."""
+    """The edits that apply to it, the strongest last."""
     inner_edits: tuple[Edit, ...] = ()
     """Edits of blueprints that its makers built inside of them, which come first."""
     passed_arguments: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -39,22 +39,22 @@ class ConstructionNode:
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     """The arguments by name, after all edits."""
     missing_sizes: tuple[str, ...] = ()
-    """The arguments that only an example can tell."""
+    """The arguments that only an example determines."""
     computed: dict[str, ComputedValue] = field(default_factory=dict[str, ComputedValue])
-    """What was computed in the arguments, by name, or by path below one."""
+    """Values computed for the arguments, by name, or by path below one."""
     inner_tree: "InnerTree | None" = None
-    """What a blueprint that its maker built sees of it, if it is the root of one."""
+    """The view of an inner blueprint built by its maker, if this is its root."""
     is_inside_another: bool = False
-    """Whether a blueprint that one of its makers built is what constructed it."""
+    """Whether it was constructed by a blueprint that one of its makers built."""
     is_foreign: bool = False
-    """Whether a blueprint around this one put it here, or put its maker here.
+    """Whether an outer blueprint put it, or its maker, here.
 
-    What the edits of this one mean was another module.
+    The edits of this blueprint were meant for another module.
     """
 
     @property
     def path(self) -> str:
-        """The first of the paths, "" for a module that was thrown away."""
+        """The first of the paths, "" for a module that was discarded."""
         return self.paths[0] if self.paths else ""
 
     @property
@@ -69,7 +69,7 @@ class ConstructionNode:
             yield from child.walk()
 
     def copy(self) -> "ConstructionNode":
-        """Return a copy of the tree below, whose nodes can be changed by themselves."""
+        """Return a copy of the subtree, whose nodes can be changed independently."""
         copy = self.without_children()
         copy.children = [child.copy() for child in self.children]
         if self.inner_tree is not None:
@@ -77,7 +77,7 @@ class ConstructionNode:
         return copy
 
     def without_children(self) -> "ConstructionNode":
-        """Return a copy of the node without what was constructed inside."""
+        """Return a copy of the node without its children."""
         return ConstructionNode(
             original_cls=self.original_cls,
             paths=self.paths,
@@ -98,30 +98,30 @@ class ConstructionNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InnerTree:
-    """The same constructions as a blueprint inside sees them, with its own paths.
+    """The same constructions as an inner blueprint sees them, with its own paths.
 
-    It has its own edits, and those around it come after them.
+    It has its own edits, and those of the outer ones come after them.
     """
 
     tree: ConstructionNode
     edits: tuple[Edit, ...]
 
     def copy(self) -> "InnerTree":
-        """Return a copy whose nodes can be changed by themselves."""
+        """Return a copy whose nodes can be changed independently."""
         return InnerTree(self.tree.copy(), self.edits)
 
 
 def tree_difference(
     expected: ConstructionNode, actual: ConstructionNode
 ) -> tuple[str, str] | None:
-    """Return the path at which two trees differ, and how; None if they are alike."""
+    """Return the path at which two trees differ, and how; None if they are equal."""
     is_same_class = expected.original_cls is actual.original_cls
     if not is_same_class or expected.paths != actual.paths:
         return expected.path or actual.path, (
             f"{_at(expected)} was built the first time, {_at(actual)} the second time"
         )
-    # A child too many is named only if all before it agree: the first difference is
-    # the cause of those that follow.
+    # An extra child is named only if all before it agree: the first difference is the
+    # cause of those that follow.
     for pair in zip(expected.children, actual.children, strict=False):
         inner_difference = tree_difference(*pair)
         if inner_difference is not None:
@@ -137,7 +137,7 @@ def tree_difference(
 
 @dataclass(frozen=True, slots=True)
 class OpaqueValue:
-    """Stands for an argument that cannot be passed again: a module, a tensor."""
+    """Replaces an argument that cannot be passed again: a module, a tensor."""
 
     text: str
 
@@ -146,9 +146,9 @@ class OpaqueValue:
 
 
 def describe_value(value: Any) -> Any:
-    """Return ``value`` with `OpaqueValue` for what is used up or alive.
+    """Return ``value`` with `OpaqueValue` for parts that cannot be reused or kept.
 
-    A tree outlives the runs: it must not keep modules and tensors of theirs alive.
+    A tree outlives the runs: it must not keep their modules and tensors alive.
     """
     if value is None or isinstance(value, int | float | str | type):
         return value
@@ -168,7 +168,7 @@ def describe_value(value: Any) -> Any:
 
 
 def is_repeatable(value: object) -> bool:
-    """Return whether ``value`` can be passed once more."""
+    """Return whether ``value`` can be passed again."""
     if isinstance(value, OpaqueValue):
         return False
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Edits of the log: whom they concern, which they replace, how paths follow items."""
+"""Edits of the log: which parts they apply to, which they replace, how paths move."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from .construction_node import ConstructionNode
 
 
 class EditIndex:
-    """Finds the edits that concern a construction, in the order of the log."""
+    """Finds the edits that apply to a construction, in the order of the log."""
 
     def __init__(self, edits: Sequence[Edit]) -> None:
         self._exact: dict[str, list[tuple[int, Edit]]] = {}
@@ -35,10 +35,10 @@ class EditIndex:
                 self._exact.setdefault(path, []).append((i, edit))
 
     def of(self, node: ConstructionNode) -> tuple[Edit, ...]:
-        """Return the edits that concern ``node``.
+        """Return the edits that apply to ``node``.
 
-        Raises `SettingError` for one that concerns some of the copies of a module only:
-        they are constructed once, so that they cannot differ.
+        Raises `SettingError` for one that applies to only some of the copies of a
+        module: they are constructed once, so that they cannot differ.
         """
         edits_by_position: dict[int, Edit] = {}
         n_paths_by_position: dict[int, int] = {}
@@ -60,15 +60,15 @@ class EditIndex:
 
 
 def target_matches(target: Target, path: str) -> bool:
-    """Return whether ``target`` means ``path``."""
+    """Return whether ``target`` matches ``path``."""
     if not isinstance(target, str) or not is_pattern(target):
         return path in paths_of(target)
-    # The whole has no name that a pattern could mean: "*" means its parts.
+    # The whole has no name that a pattern could match: "*" matches its children.
     return bool(path) and matchers(target)[0](path, None)
 
 
 def concerning(edits: Iterable[Edit], path: str) -> list[Edit]:
-    """Return the edits that may concern what is at ``path`` or below."""
+    """Return the edits that may apply to the part at ``path`` or below."""
     start = path + "."
     return [
         edit
@@ -95,23 +95,24 @@ def _some_copies(node: ConstructionNode, edit: Edit) -> SettingError:
 
 
 def replacements_by(edits: Sequence[Edit], latest: Edit) -> dict[int, Edit | None]:
-    """Return what becomes of the edits that ``latest`` overrides, by their identity.
+    """Return the replacements of edits that ``latest`` overrides, by identity.
 
-    A log does not grow by repeating: an edit of the same target keeps the names that
-    ``latest`` does not set, and goes without any. What other edits did in between
-    needs no look, since ``latest`` overrides that as well. Of what is replaced nothing
-    is kept, so that edits of paths inside it go; a pattern means what comes later too.
+    A log does not grow by repetition: an edit of the same target keeps the names that
+    ``latest`` does not set, and is removed if there are none. Effects of other edits in
+    between do not matter, since ``latest`` overrides them as well. If a part is
+    replaced, edits of paths inside it are removed; a pattern also applies to later
+    parts.
     """
     if not isinstance(latest, SetArguments) or latest.wraps_at:
         return {}
     replacements: dict[int, Edit | None] = {}
     is_replacement = latest.is_replacement
     for edit in reversed(edits):
-        # Edits before a part was wrapped are those of the part; the same target means
-        # what is around it since then.
+        # Edits before a part was wrapped apply to the part; the same target refers to
+        # its wrapper since then.
         if _wraps(edit) and not is_replacement:
             break
-        # An edit that a call made comes and goes with the call, and replaces no other.
+        # An edit made by a call comes and goes with the call, and replaces no other.
         if edit.is_logged != latest.is_logged:
             continue
         if is_replacement and _is_inside(edit.target, latest.target):
@@ -128,7 +129,7 @@ def _wraps(edit: Edit) -> bool:
 
 
 def _is_inside(target: Target, outer_target: Target) -> bool:
-    """Return whether all paths of ``target`` lie inside what ``outer_target`` means."""
+    """Return whether all paths of ``target`` are inside parts of ``outer_target``."""
     if isinstance(target, str) and is_pattern(target):
         return False
     return all(
@@ -138,7 +139,7 @@ def _is_inside(target: Target, outer_target: Target) -> bool:
 
 
 def ends_of_names(path: str) -> list[int]:
-    """Return where the paths end inside of which ``path`` lies, the whole too."""
+    """Return the ends of the prefixes of ``path``, the whole included."""
     ends = [i for i, character in enumerate(path) if character == "."]
     return [0, *ends] if path else []
 
@@ -150,8 +151,8 @@ def _remainder(earlier: SetArguments, latest: SetArguments) -> SetArguments | No
     cls, keeps_arguments = earlier.cls, earlier.keeps_arguments
     if latest.cls is not None:
         names = {n: v for n, v in names.items() if has_argument(latest.cls, n)}
-        # An edit that dropped the maker's arguments still drops them; the class of any
-        # other is overridden.
+        # An edit that dropped the maker's arguments still does so; the class of any
+        # other edit is overridden.
         if earlier.keeps_arguments:
             cls = None
     if cls is None and not names:
@@ -167,13 +168,13 @@ class ItemNames:
 
     path: str
     names: Sequence[str]
-    """Of its items, in order."""
+    """The names of its items, in order."""
     is_dict: bool
 
     def new_name(self, name: str, change: ChangeItems) -> str | None:
-        """Return what the item ``name`` is called after ``change``, None if it goes."""
+        """Return the name of item ``name`` after ``change``, None if it is removed."""
         if self.is_dict:
-            # An item that comes in under the name of another takes its place.
+            # A new item replaces one with the same name.
             return None if name == name_in_dict(change, self.names) else name
         index = self._index(change)
         if index is None or not name.isdecimal():
@@ -194,35 +195,35 @@ class ItemNames:
 
 
 class Shift(Protocol):
-    """What becomes of paths as an edit moves parts."""
+    """The new paths after an edit that moves parts."""
 
     def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
-        """Return what becomes of ``edits``, by identity; None for those that go."""
+        """Return replacements of ``edits``, by identity; None for removed ones."""
         ...
 
     def target_after(self, target: Target) -> Target | None:
-        """Return what ``target`` is called afterwards, None if all of it goes."""
+        """Return the new name of ``target``, None if all of it is removed."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WrapShift:
-    """What becomes of paths as parts are wrapped: they stand one step further in.
+    """The new paths after parts are wrapped: they are one level deeper.
 
-    What constructs the part stays where it is, since the log tells it apart by order.
-    Patterns mean what they say, but those of the same words follow too.
+    The construction of the part does not move, since the log identifies it by order.
+    Patterns keep their meaning, but equal ones follow too.
     """
 
     wrap: SetArguments
     paths: Sequence[str]
-    """Where the parts stand that are wrapped."""
+    """The paths of the wrapped parts."""
 
     def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
-        """Return what becomes of ``edits``, by identity; none of them goes."""
+        """Return replacements of ``edits``, by identity; none is removed."""
         return _replacements(edits, self._target_of)
 
     def target_after(self, target: Target) -> Target | None:
-        """Return what ``target`` is called afterwards."""
+        """Return the new name of ``target``."""
         if isinstance(target, str) and is_pattern(target):
             return target
         return self._moved_target(target, moves_place=True)
@@ -233,7 +234,7 @@ class WrapShift:
             is_same = target == self.wrap.target
             if is_same:
                 return join(target, self.wrap.wraps_at) if moves_place else target
-            # A pattern that begins with the path of the part means what is inside.
+            # A pattern that begins with the path of the part refers to its content.
             return self._path(target, moves_place=False)
         return self._moved_target(target, moves_place=moves_place)
 
@@ -253,10 +254,10 @@ class WrapShift:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PathShift:
-    """What becomes of paths as an edit changes the lists and dicts that it means.
+    """The new paths after an edit of lists and dicts.
 
-    Patterns mean what they say; a path moves with its item, and goes with it, unless
-    the same module stays in another place.
+    Patterns keep their meaning; a path moves with its item, and is removed with it,
+    unless the same module remains in another place.
     """
 
     change: ChangeItems
@@ -265,11 +266,11 @@ class PathShift:
     """The paths of each module that has several, by each of them."""
 
     def replacements(self, edits: Sequence[Edit]) -> dict[int, Edit | None]:
-        """Return what becomes of ``edits``, by identity; None for those that go."""
+        """Return replacements of ``edits``, by identity; None for removed ones."""
         return _replacements(edits, lambda edit: self.target_after(edit.target))
 
     def target_after(self, target: Target) -> Target | None:
-        """Return what ``target`` is called afterwards, None if all of it goes."""
+        """Return the new name of ``target``, None if all of it is removed."""
         if isinstance(target, str) and is_pattern(target):
             return target
         moved_paths = map(self._path, paths_of(target))
@@ -303,10 +304,11 @@ def _path_after(path: str, change: ChangeItems, items: ItemNames) -> str | None:
 def _replacements(
     edits: Sequence[Edit], target_of: Callable[[Edit], Target | None]
 ) -> dict[int, Edit | None]:
-    """Return the edits whose targets are others now, by identity of the ones before."""
+    """Return the edits whose targets have changed, by identity of the old ones."""
     replacements: dict[int, Edit | None] = {}
     for edit in edits:
-        # It runs in its turn, on what stands at its path then: before this change.
+        # It runs at its position in the log, on the part at its path before this
+        # change.
         if isinstance(edit, CallMethod) and edit.is_at_once:
             continue
         target = target_of(edit)

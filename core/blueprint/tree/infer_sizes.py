@@ -1,4 +1,4 @@
-"""Sizes that a layer of torch can take from its input, when they are left out."""
+"""Sizes that a layer of torch can take from its input, if they are omitted."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -12,19 +12,19 @@ from .arguments import Arguments
 SizeReader: TypeAlias = Callable[
     [tuple[Tensor, ...], Mapping[str, Any]], dict[str, Any]
 ]
-"""Returns sizes, given the tensors that come in and the arguments that are known."""
+"""Returns sizes, given the input tensors and the known arguments."""
 
 
 def missing_sizes(
     cls: type[nn.Module], arguments: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Return the sizes that are None or left out, and that an input can tell."""
+    """Return the sizes that are None or omitted, and that an input determines."""
     names = _sizes_of(cls)
     return tuple(name for name in names if arguments.get(name) is None)
 
 
 def placeholder_sizes(cls: type[nn.Module], arguments: Mapping[str, Any]) -> Arguments:
-    """Return the smallest sizes with which ``cls`` can be constructed meanwhile."""
+    """Return the smallest sizes with which ``cls`` can be constructed temporarily."""
     divisor = 1
     for name in ("groups", "num_groups"):
         if isinstance(arguments.get(name), int):
@@ -35,7 +35,7 @@ def placeholder_sizes(cls: type[nn.Module], arguments: Mapping[str, Any]) -> Arg
 def infer_sizes(
     cls: type[nn.Module], arguments: Mapping[str, Any], inputs: tuple[Tensor, ...]
 ) -> Arguments:
-    """Return the sizes of ``cls`` that ``arguments`` lack, as ``inputs`` have them."""
+    """Return the sizes of ``cls`` missing in ``arguments``, from ``inputs``."""
     names = missing_sizes(cls, arguments)
     if not names:
         return {}
@@ -48,8 +48,8 @@ def infer_sizes(
 
 @by_class
 def _sizes_of(cls: type[nn.Module]) -> tuple[str, ...]:
-    # The constructor of a class of the user's may take them from somewhere else, and a
-    # lazy layer has none: it waits for its first input by itself.
+    # The constructor of a user's class may take them from elsewhere, and a lazy layer
+    # needs none: it waits for its first input itself.
     is_of_torch = cls.__init__.__module__.startswith("torch.nn")
     if not is_of_torch or issubclass(cls, LazyModuleMixin):
         return ()

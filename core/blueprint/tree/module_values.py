@@ -1,4 +1,4 @@
-"""Values of arguments that stand for modules: blueprints, classes, ready modules."""
+"""Argument values that represent modules: blueprints, classes, ready modules."""
 
 # pyright: reportPrivateUsage=false
 # The tables in which a module keeps its tensors have no public names.
@@ -18,16 +18,16 @@ from ..edits.wrapped import WrappedCall
 from .arguments import Arguments, bind
 
 BlueprintMaker: TypeAlias = Callable[[type[nn.Module], Arguments], Unbuilt]
-"""Makes a blueprint of a class and its arguments; it stands above, and is handed in."""
+"""Creates a blueprint of a class and its arguments; defined above, and passed in."""
 
 
 def build_values(value: Any, *, is_of_root: bool = False) -> Any:
     """Return ``value`` with blueprints built and modules copied: none is shared.
 
-    What a maker passed to a part that is wrapped since is the maker's affair; the root
-    has no maker.
+    Arguments passed to a part that was wrapped later are not changed; the root has no
+    maker.
     """
-    # Nearly every argument is one of these, and each construction asks.
+    # This runs for every construction, and nearly every argument is one of these.
     if value is None or isinstance(value, int | float | str | type):
         return value
     if isinstance(value, Unbuilt):
@@ -56,7 +56,7 @@ def _construct_wrapped(call: WrappedCall, *, is_of_root: bool) -> nn.Module:
 
 
 def frozen_value(value: Any, blueprint_of: BlueprintMaker) -> Any:
-    """Return ``value`` so that later changes of it change no blueprint."""
+    """Return a copy of ``value`` that later changes of it do not affect."""
     if isinstance(value, Unbuilt):
         return value.new()
     if type(value) in (list, tuple):
@@ -69,28 +69,28 @@ def frozen_value(value: Any, blueprint_of: BlueprintMaker) -> Any:
 
 
 def as_blueprint(value: object, blueprint_of: BlueprintMaker) -> Unbuilt:
-    """Return a blueprint of what ``value`` stands for."""
+    """Return a blueprint for ``value``."""
     if isinstance(value, Unbuilt):
         return value.new()
     return blueprint_of(*class_and_arguments(value))
 
 
 def is_module_class(value: object) -> bool:
-    """Return whether ``value`` makes modules: a class, or a partial of one."""
+    """Return whether ``value`` creates modules: a class, or a partial of one."""
     if isinstance(value, functools.partial):
         return is_module_class(value.func)
     return isinstance(value, type) and issubclass(value, nn.Module)
 
 
 def stands_for_module(value: object) -> bool:
-    """Return whether ``value`` can take the place of a module."""
+    """Return whether ``value`` can be used where a module is expected."""
     return is_module_class(value) or isinstance(value, nn.Module | Unbuilt)
 
 
 def class_and_arguments(value: object) -> tuple[type[nn.Module], Arguments]:
     """Return what to construct for a class, a partial of one, or a plain module.
 
-    Raises TypeError for a module that has weights: they are not a part of a blueprint.
+    Raises TypeError for a module with weights, which cannot be a part of a blueprint.
     """
     if isinstance(value, functools.partial):
         cls, before = class_and_arguments(value.func)
@@ -119,7 +119,7 @@ def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
 
 
 def _is_plain_layer(module: nn.Module) -> bool:
-    """Return whether ``module`` is a layer of torch that its arguments tell wholly."""
+    """Return whether ``module`` is a layer of torch described by its arguments."""
     if type(module) not in torch_classes():
         return False
     return not any((module._parameters, module._buffers, module._modules))
