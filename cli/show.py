@@ -70,7 +70,7 @@ def _show(source: Any, options: Namespace) -> int:
 
     views: list[PartView] = _chosen(part_views(source), options.pattern)
     if options.values is not None:
-        return _show_values(views, options)
+        return _show_values(source, views, options)
     digests = [_digests(view) for view in views] if options.digest else []
     if options.html is not None:
         _write_page(source, views, digests, options)
@@ -234,13 +234,18 @@ def _oddities(stats: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _show_values(views: Sequence[Any], options: Namespace) -> int:
+def _show_values(source: Any, views: Sequence[Any], options: Namespace) -> int:
     path = options.values
     hits = [(view, hit) for view in views if (hit := _stored_at(view, path))]
+    numbers: Mapping[str, Any] = source.facts.get("values") or {}
+    if not hits and path in numbers:
+        _print_values(path, numbers[path], options)
+        return 0
     if not hits:
-        raise ValueError(f"nothing is stored at {path!r}.{_hint_of_path(views, path)}")
+        hint = _hint_of_path(views, [*numbers], path)
+        raise ValueError(f"nothing is stored at {path!r}.{hint}")
     if len(hits) > 1:
-        names = [f"{view.part.name}.{path}" for view, _ in hits]
+        names = [view.names_of(hit_path)[-1] for view, (hit_path, _) in hits]
         raise ValueError(f"{len(hits)} parts have {path!r}; write {' or '.join(names)}")
     _print_values(*hits[0][1], options)
     return 0
@@ -248,26 +253,36 @@ def _show_values(views: Sequence[Any], options: Namespace) -> int:
 
 def _stored_at(view: Any, path: str) -> tuple[str, Any] | None:
     """Return the path within a part, and the entry or plain value at that path."""
-    prefix = f"{view.part.name}." if view.part.name else ""
     for entry in view.entries:
-        if path in (entry.path, prefix + entry.path, *entry.ties):
+        if path in entry.ties or path in view.names_of(entry.path):
             return entry.path, entry
     for name, value in view.plain:
-        if path in (name, prefix + name):
+        if path in view.names_of(name):
             return name, value
     return None
 
 
-def _hint_of_path(views: Sequence[Any], path: str) -> str:
+def _hint_of_path(views: Sequence[Any], numbers: Sequence[str], path: str) -> str:
     for view in views:
         if path in view.record.reading.beside:
             return (
                 " It is beside the state dict, which is all that is read from torch "
                 f"files; torch.load(file, weights_only=True)[{path!r}] has it."
             )
-    paths = [leaf.path for view in views for leaf in view.leaves()]
-    return did_you_mean(path, paths)
+    names = [view.names_of(leaf.path) for view in views for leaf in view.leaves()]
+    below = [called[-1] for called in names if _is_below(path, called)]
+    if below:
+        more = ", ..." * (len(below) > _MOST_NAMES)
+        return f" Below it are {', '.join(below[:_MOST_NAMES])}{more}"
+    return did_you_mean(path, [*chain.from_iterable(names), *numbers])
 
+
+def _is_below(path: str, names: Sequence[str]) -> bool:
+    return any(name.startswith(f"{path}.") for name in names)
+
+
+_MOST_NAMES = 6
+"""More names than this would hide the message in which they stand."""
 
 _MOST_VALUES = 1000
 """Torch prints only the first and the last of more values."""

@@ -407,6 +407,37 @@ def test_values_that_several_parts_have_are_asked_for_by_part(
     assert values == ema.bias.tolist()
 
 
+def test_values_of_a_checkpoint_s_data_are_asked_for_by_the_names_they_were_saved_under(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stop = {"best": 0.5, "queue": torch.ones(2)}
+    burnish.Checkpoints("run").save(1, stop=stop, best_step=[3], accuracy=0.25)
+
+    assert shown(capsys, "run", "--values", "stop.best") == "0.5\n"
+    assert "1., 1." in shown(capsys, "run", "--values", "stop.queue")
+    assert shown(capsys, "run", "--values", "stop.value.best") == "0.5\n"
+    assert shown(capsys, "run", "--values", "best_step.0") == "3\n"
+    assert shown(capsys, "run", "--values", "accuracy") == "0.25\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("stop", "Below it are stop.queue, stop.best"),
+        ("stop.bst", "Did you mean 'stop.best'"),
+        ("acuracy", "Did you mean 'accuracy'"),
+    ],
+)
+def test_values_that_are_not_there_are_told_with_names_that_are(
+    capsys: pytest.CaptureFixture[str], path: str, hint: str
+) -> None:
+    stop = {"best": 0.5, "queue": torch.ones(2)}
+    burnish.Checkpoints("run").save(1, stop=stop, accuracy=0.25)
+
+    assert main(["show", "run", "--values", path]) == 2
+    assert hint in capsys.readouterr().err
+
+
 def test_values_beside_a_state_dict_are_told_with_the_way_to_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

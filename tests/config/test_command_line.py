@@ -140,6 +140,22 @@ def test_a_program_called_with_one_text_is_told_what_it_takes() -> None:
         main("opt.lr=1")
 
 
+@pytest.mark.parametrize("words", [["--lr", "0.2"], ["--lr=0.2"]])
+def test_a_field_with_dashes_is_a_field_even_if_an_option_has_a_similar_name(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    @command(Opt)
+    def program(config: Opt) -> Opt:
+        return config
+
+    with pytest.raises(SystemExit):
+        program(words)
+
+    error = capsys.readouterr().err
+    assert "a field is set without dashes: lr=0.2" in error
+    assert "--help'?" not in error
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

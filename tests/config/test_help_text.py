@@ -1,3 +1,4 @@
+import enum
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -122,3 +123,27 @@ def test_fields_that_may_be_edited_say_so() -> None:
     assert lr == "lr: float = 0.1  (editable)"
     assert betas.endswith("  (editable)")
     assert width == "width: int = 8"
+
+
+class Act(enum.Enum):
+    RELU = "relu"
+    GELU = "gelu"
+
+
+Level = enum.IntEnum("Level", [f"L{i}" for i in range(20)])
+
+
+@dataclass
+class WithEnums:
+    act: Act = Act.RELU
+    """After each layer."""
+    last: Act | None = None
+    level: Level = Level.L0
+
+
+def test_the_values_of_an_enum_are_told() -> None:
+    act, last, level = describe(WithEnums).splitlines()
+
+    assert act.endswith("# After each layer. 'relu'|'gelu'")
+    assert last.endswith("# 'relu'|'gelu'")
+    assert level.endswith("|7|8|...")

@@ -20,6 +20,7 @@ from ..checkpoints.class_checks import STATE_OF
 from ..checkpoints.param_names import KEY as PARAM_NAMES
 from ..checkpoints.param_names import STATE_KEY
 from ..hyperstate.saved_with import KEY as SAVED_WITH
+from ..plain_records import PlainData
 from .named_records import StoredPart, StoredParts
 from .torch_optimizers import StatesByName, states_by_name
 
@@ -77,6 +78,18 @@ class PartView:
     def leaves(self) -> Iterator[Leaf]:
         """Yield all that has a name."""
         return leaves_of(self.entries, self.plain)
+
+    def names_of(self, path: str) -> list[str]:
+        """Return the names of what is stored at ``path``, the last with its part's."""
+        name = self.part.name
+        if not name:
+            return [path]
+        # A person who saves `stop={"best": 0.9}` knows it as `stop.best`; the record of
+        # such a part has one field, in which all of it is stored.
+        is_plain_data = self.record.type_name == PlainData.__name__
+        if is_plain_data:
+            return [path, f"{name}.{path}", name + path.removeprefix("value")]
+        return [path, f"{name}.{path}"]
 
     def split(self) -> Callable[[str], list[str]]:
         """Return what takes a path of the record apart."""

@@ -547,3 +547,27 @@ def test_a_member_is_set_by_its_value_whatever_that_looks_like(
 
     assert config.x is member
     assert config.y is member
+
+
+@pytest.mark.parametrize("override", ["opt.lrr=1", "opt.lr=x", "opt.lr", "opt={x: 1}"])
+def test_a_mistake_in_an_override_is_not_looked_for_in_the_file(
+    override: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.json"
+    file.write_text('{"opt": {}}')
+
+    with pytest.raises(ConfigError) as raised:
+        load(Cfg, file, [override])
+
+    assert "c.json" not in str(raised.value)
+
+
+def test_a_mistake_in_the_file_names_the_file_whatever_the_overrides_are(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "c.json"
+    file.write_text('{"opt": {"lr": "x"}}')
+
+    for overrides in ([], ["opt.bs=3"], ["opt.bss=3"]):
+        with pytest.raises(ConfigError, match=r"(?s)c\.json: .*lr"):
+            load(Cfg, file, overrides)
