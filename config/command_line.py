@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from .classes.docstrings import summary_of
+from .classes.fields import fields_of
 from .errors import ConfigError
 from .files import load
 from .help_text import describe
@@ -124,7 +125,7 @@ class ProgramKind(Generic[T]):
         # unknown, and the message below explains how a field is set.
         parsed, unknown = parser.parse_known_intermixed_args(words)
         if unknown:
-            parser.error(_unknown_words(unknown, words, self.options))
+            parser.error(_unknown_words(self, unknown, words))
         files = [word for word in parsed.overrides if _is_file(word)]
         if files:
             parser.error(f"a config file is passed as --config {files[0]}")
@@ -187,12 +188,13 @@ def _name(word: str) -> str:
     return word
 
 
-def _unknown_words(
-    unknown: list[str], words: list[str], options: tuple[CommandOption, ...]
-) -> str:
-    names = ["--config", "--help", *(option.name for option in options)]
-    hint = did_you_mean(unknown[0].split("=", 1)[0], names)
-    if hint:
+def _unknown_words(kind: ProgramKind[T], unknown: list[str], words: list[str]) -> str:
+    word = unknown[0].split("=", 1)[0]
+    names = ["--config", "--help", *(option.name for option in kind.options)]
+    hint = did_you_mean(word, names)
+    # `--lr` resembles `--help`, but who writes a field's name means the field.
+    is_field = word.lstrip("-").split(".")[0] in fields_of(kind.config_cls)
+    if hint and not is_field:
         return f"unrecognized arguments: {' '.join(unknown)}.{hint}"
     field = without_dashes(unknown[0], words)
     hint = f"; a field is set without dashes: {field}" if field else ""

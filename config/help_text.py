@@ -1,5 +1,6 @@
 """A configuration as a page of help: names, types, defaults and descriptions."""
 
+import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ from .spelling import similarity
 from .tree import NamedStruct
 
 _COLUMN = 40
+
+_MOST_VALUES = 8
+"""More values of an enum than this would hide what is said of the field."""
 
 
 def describe(cls: type, query: str = "") -> str:
@@ -65,10 +69,22 @@ def _lines(
             depth,
             str(type_of(field.annotation)),
             _default(field, below) + _mark(field),
-            docs.get(field.attribute, ""),
+            _doc(field, docs.get(field.attribute, "")),
         )
         if below is not None and below not in (*above, cls):
             yield from _lines(below, field_path, depth + 1, (*above, cls))
+
+
+def _doc(field: ClassField, text: str) -> str:
+    """Return the field's description, with the values of an enum that it takes."""
+    kinds = types_within(field.annotation, is_entered=lambda _: False)
+    enums = [k for k in kinds if isinstance(k, type) and issubclass(k, enum.Enum)]
+    if len(enums) != 1:
+        return text
+    values = [repr(encode(member)) for member in enums[0]]
+    more = ["..."] if len(values) > _MOST_VALUES else []
+    choices = "|".join([*values[:_MOST_VALUES], *more])
+    return f"{text} {choices}".lstrip()
 
 
 def _mark(field: ClassField) -> str:

@@ -41,6 +41,21 @@ class Overridden:
     problems: list[Problem]
     is_plain: bool = True
     """Whether everything that was set could be written in JSON."""
+    paths: tuple[str, ...] = ()
+    """Where the values of overrides are in the tree."""
+
+    def is_cause_of(self, problems: Iterable[Problem]) -> bool:
+        """Return whether all ``problems`` are of overrides, and none of the tree."""
+        return all(
+            problem in self.problems
+            or any(_is_within(problem.path, path) for path in self.paths)
+            for problem in problems
+        )
+
+
+def _is_within(path: str, outer_path: str) -> bool:
+    below = path.removeprefix(outer_path)
+    return path.startswith(outer_path) and below[:1] in ("", ".", "[")
 
 
 def apply_overrides(
@@ -56,13 +71,14 @@ def apply_overrides(
         return Overridden(tree, [])
     root: dict[str, object] = {"": tree}
     problems: list[Problem] = []
+    paths: list[str] = []
     ours = _Ours()
     for text in texts:
         try:
-            _apply(annotation, root, text, ours)
+            paths.append(_apply(annotation, root, text, ours))
         except ConfigError as error:
             problems.extend(error.problems)
-    return Overridden(root[""], problems, is_plain=ours.is_plain())
+    return Overridden(root[""], problems, ours.is_plain(), tuple(paths))
 
 
 @dataclass(slots=True)
@@ -105,7 +121,8 @@ def override_texts(overrides: Iterable[str]) -> list[str]:
     return texts
 
 
-def _apply(annotation: object, root: dict[str, object], text: str, ours: _Ours) -> None:
+def _apply(annotation: object, root: dict[str, object], text: str, ours: _Ours) -> str:
+    """Apply one override, and return the path of its value."""
     path, equals, value = split_override(text)
     if not equals:
         raise _problem(
@@ -125,6 +142,7 @@ def _apply(annotation: object, root: dict[str, object], text: str, ours: _Ours) 
     owner.check_tag(names[-1], tree)
     ours.values.append(tree)
     cursor.container[cursor.key] = tree
+    return cursor.path
 
 
 def split_override(text: str) -> tuple[str, str, str]:

@@ -58,6 +58,7 @@ def build(
         config = _built_by_pydantic(annotation, tree, overrides)
         if config is not MISSING:
             return config
+    overridden = None
     try:
         is_old = _has_versions(annotation) or added
         upgraded = upgrade(annotation, tree, added) if is_old else tree
@@ -67,6 +68,9 @@ def build(
         problems = [*overridden.problems, *preparation.problems]
         config = check(annotation, prepared, problems)
     except ConfigError as error:
+        if overridden is not None and overridden.is_cause_of(error.problems):
+            # Whoever reads the name of the file would look there for the mistake.
+            raise type(error)("", error.problems) from error.__cause__
         raise type(error)(source or error.source, error.problems) from error.__cause__
     return put_back(config, preparation.schedules)
 
