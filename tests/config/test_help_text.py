@@ -130,7 +130,8 @@ class Act(enum.Enum):
     GELU = "gelu"
 
 
-Level = enum.IntEnum("Level", [f"L{i}" for i in range(20)])
+class Level(enum.IntEnum):
+    A, B, C, D, E, F, G, H, I, J = range(10)  # noqa: E741
 
 
 @dataclass
@@ -138,7 +139,7 @@ class WithEnums:
     act: Act = Act.RELU
     """After each layer."""
     last: Act | None = None
-    level: Level = Level.L0
+    level: Level = Level.A
 
 
 def test_the_values_of_an_enum_are_told() -> None:
@@ -146,4 +147,4 @@ def test_the_values_of_an_enum_are_told() -> None:
 
     assert act.endswith("# After each layer. 'relu'|'gelu'")
     assert last.endswith("# 'relu'|'gelu'")
-    assert level.endswith("|7|8|...")
+    assert level.endswith("|6|7|...")
