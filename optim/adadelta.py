@@ -20,15 +20,15 @@ class AdadeltaState(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Adadelta(SimpleOptimizer[AdadeltaState]):
-    """Step as far as the steps of late went, so in units of the parameter.
+    """Step by the gradient, scaled by recent updates: it has the parameter's units.
 
     The paper has no learning rate: bind with ``lr=1.0``, torch's default.
     """
 
     rho: float = 0.9
-    """Share of both means that is kept, in [0, 1]."""
+    """Decay factor of both means, in [0, 1]."""
     eps: float = 1e-6
-    """Added to both means before their roots, at least 0; sets the first step."""
+    """Added to both means before their roots, at least 0; determines the first step."""
     weight_decay: float = 0.0
     """L2 penalty, added to the gradient; at least 0."""
 

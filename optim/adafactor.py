@@ -12,7 +12,7 @@ from .simple import SimpleOptimizer
 
 
 class AdafactorState(Record):
-    """Second moments: by row and column of a matrix, whole for a vector."""
+    """Second moments: by row and column of a matrix, as a whole for a vector."""
 
     step: int
     row_var: Tensor | None = None
@@ -27,11 +27,11 @@ class Adafactor(SimpleOptimizer[AdafactorState]):
     _knows_shares: ClassVar[bool] = True
 
     beta2_decay: float = -0.8
-    """How the share of a new square falls with the steps, at most 0."""
+    """Exponent by which the weight of a new square falls with the steps, at most 0."""
     eps: tuple[float | None, float] = (None, 1e-3)
-    """Least second moment (None: the dtype's epsilon), and least scale of a tensor."""
+    """Smallest second moment (None: the dtype's epsilon) and scale of a tensor."""
     d: float = 1.0
-    """Updates of a greater root mean square are scaled down to it, at least 1."""
+    """Updates with a greater root mean square are scaled down to it, at least 1."""
     weight_decay: float = 0.0
     """Weights shrink by this times the learning rate; at least 0."""
 
@@ -76,7 +76,7 @@ def _rms(tensor: Tensor) -> Tensor:
 def _second_moment(
     grad: Tensor, state: AdafactorState, share: float, least: float
 ) -> tuple[AdafactorState, Tensor]:
-    """Return the state with ``grad`` taken in, and its estimate of the square."""
+    """Return the state updated by ``grad``, and its estimate of the square."""
     t = state.step + 1
     if state.row_var is None or state.col_var is None:
         before = state.variance

@@ -25,11 +25,11 @@ class Adagrad(SimpleOptimizer[AdagradState]):
     _fused_kernel: ClassVar[str | None] = "adagrad"
 
     lr_decay: float = 0.0
-    """The learning rate is divided by one plus this times the steps before."""
+    """The learning rate is divided by one plus this times the number of past steps."""
     weight_decay: float = 0.0
     """L2 penalty, added to the gradient; at least 0."""
     initial_accumulator_value: float = 0.0
-    """Where the sum of squares starts, at least 0."""
+    """Initial value of the sum of squares, at least 0."""
     eps: float = 1e-10
     """Added to the denominator, at least 0."""
 

@@ -28,7 +28,7 @@ class Adam(SimpleOptimizer[AdamState]):
     _fused_kernel: ClassVar[str | None] = "adam"
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """Shares of the first and second moment that are kept, each in [0, 1)."""
+    """Decay factors of the first and second moment, each in [0, 1)."""
     eps: float = 1e-8
     """Added to the denominator, at least 0."""
     weight_decay: float = 0.0
@@ -65,7 +65,7 @@ def adam_state(tensor: Tensor, amsgrad: bool) -> AdamState:
 def next_moments(
     grad: Tensor, state: AdamState, betas: tuple[float, float], amsgrad: bool
 ) -> AdamState:
-    """Return the moments with ``grad`` taken in; the greatest with ``amsgrad``."""
+    """Return the moments updated by ``grad``; the greatest with ``amsgrad``."""
     mean = state.exp_avg.lerp(grad, 1 - betas[0])
     square = (state.exp_avg_sq * betas[1]).addcmul(grad, grad, value=1 - betas[1])
     greatest = state.max_exp_avg_sq
@@ -75,7 +75,7 @@ def next_moments(
 
 
 def second_moment(state: AdamState, amsgrad: bool) -> Tensor:
-    """Return what steps are divided by; a state may have what ``amsgrad`` left."""
+    """Return the divisor of steps; a state may have a field left by ``amsgrad``."""
     greatest = state.max_exp_avg_sq
     return state.exp_avg_sq if greatest is None or not amsgrad else greatest
 

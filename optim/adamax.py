@@ -11,7 +11,7 @@ from .simple import SimpleOptimizer
 
 
 class AdamaxState(Record):
-    """The running mean of the gradient, and the greatest that fades; torch's names."""
+    """The running mean of the gradient, and its decayed maximum; torch's names."""
 
     step: int
     exp_avg: Tensor
@@ -20,12 +20,12 @@ class AdamaxState(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Adamax(SimpleOptimizer[AdamaxState]):
-    """Step by the mean gradient over the greatest gradient of late."""
+    """Step by the mean gradient over the greatest recent gradient."""
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """Shares of the mean and of the greatest that are kept, each in [0, 1)."""
+    """Decay factors of the mean and of the maximum, each in [0, 1)."""
     eps: float = 1e-8
-    """Added to each gradient's size, at least 0. The paper has none."""
+    """Added to each gradient's absolute value, at least 0. The paper has none."""
     weight_decay: float = 0.0
     """L2 penalty, added to the gradient; at least 0."""
 

@@ -18,7 +18,7 @@ class AdamW(SimpleOptimizer[AdamState]):
     _fused_kernel: ClassVar[str | None] = "adamw"
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """Shares of the first and second moment that are kept, each in [0, 1)."""
+    """Decay factors of the first and second moment, each in [0, 1)."""
     eps: float = 1e-8
     """Added to the denominator, at least 0."""
     weight_decay: float = 1e-2

@@ -11,7 +11,7 @@ from .simple import SimpleOptimizer
 
 
 class AdanState(Record):
-    """Running means of the gradient, its change, and the square of both together."""
+    """Running means of the gradient, its change, and the square of their sum."""
 
     step: int
     exp_avg: Tensor
@@ -25,13 +25,13 @@ class Adan(SimpleOptimizer[AdanState]):
     """Adam that also follows how the gradient changes."""
 
     betas: tuple[float, float, float] = (0.98, 0.92, 0.99)
-    """Shares kept of the gradient, of its change, and of the square; each in [0, 1)."""
+    """Decay factors of the gradient, its change, and the square; each in [0, 1)."""
     eps: float = 1e-8
     """Added to the denominator, at least 0."""
     weight_decay: float = 0.0
     """Decoupled decay, at least 0."""
     no_prox: bool = False
-    """Shrink the weights before the step, as AdamW does, not by division after it."""
+    """Decay the weights before the step, as AdamW does, not by division after it."""
 
     def __post_init__(self) -> None:
         check_betas(self.betas, 3)
@@ -49,7 +49,7 @@ class Adan(SimpleOptimizer[AdanState]):
         """Return the new tensor and state."""
         b1, b2, b3 = self.betas
         t = state.step + 1
-        # The first gradient has not changed from anything.
+        # The first gradient has no predecessor to differ from.
         change = grad - (state.previous_grad if t > 1 else grad)
         mean = state.exp_avg.lerp(grad, 1 - b1)
         mean_change = state.exp_avg_diff.lerp(change, 1 - b2)

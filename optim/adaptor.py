@@ -54,27 +54,28 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class OptimizerAdaptor(torch.optim.Optimizer):
-    """Steps a module with a simple optimizer; torch's schedulers and tools take it.
+    """Steps a module with a simple optimizer, as a torch.optim.Optimizer.
 
     For each parameter with a gradient: clip, bring state and gradient to its device,
     call the simple step on plain tensors, write the parameter in place, keep the state
-    in storage of its own. A gradient with more digits than its parameter (that of
-    `apply_gradients`, or torch's ``grad_dtype``) is stepped with all of them. A
-    parameter without a gradient, and its state, stay as they are; without any gradient
-    `step` moves schedules alone. Sparse gradients are made dense; complex parameters
-    are stepped as pairs of real ones. ``nonfinite`` says what a gradient that is not
-    finite, in its own dtype and in that of its state, does: ``"pass"`` it on,
-    ``"skip"`` the whole step, or raise an ``"error"``. ``state_dtype`` is what state is
-    kept and steps are computed in. ``master_dtype`` keeps for each narrower parameter a
-    master weight in that dtype, which is stepped and whose rounding the parameter is.
-    ``rounding="stochastic"`` computes in float32 and rounds half precisions up or down,
-    so that on average nothing is lost; ``seed`` is that of the random bits, which no
-    generator draws. ``fused=None`` compiles nothing; True compiles the recorded step to
-    C; False runs the step as it is written.
+    in storage of its own. A gradient of higher precision than its parameter (that of
+    `apply_gradients`, or torch's ``grad_dtype``) is used at full precision. A parameter
+    without a gradient, and its state, are unchanged; without any gradient `step` only
+    advances schedules. Sparse gradients are made dense; complex parameters are stepped
+    as pairs of real ones.
+
+    ``nonfinite`` determines the effect of a gradient that is not finite, in its own
+    dtype and in that of its state: ``"pass"`` it on, ``"skip"`` the whole step, or
+    raise an ``"error"``. ``state_dtype`` is the dtype of states and of the computation.
+    ``master_dtype`` keeps, for each narrower parameter, a master weight in that dtype,
+    which is stepped and rounded to the parameter. ``rounding="stochastic"`` computes in
+    float32 and rounds half precisions up or down at random, without a bias; ``seed`` is
+    that of the random bits, which use no generator. ``fused=None`` compiles nothing;
+    True compiles the recorded step to C; False runs the step as it is written.
     """
 
     _is_adding = False
-    """Whether a group is being added: what is in it may have replaced another."""
+    """Whether a group is being added, whose parameters may have replaced others."""
 
     def __init__(
         self,
@@ -128,14 +129,14 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         note_optimizer(self)
 
     def _ask_for_states(self, groups: Sequence[PlacedGroup]) -> None:
-        """Let init() refuse a parameter that it does not take before all else."""
+        """Let init() refuse a parameter before anything else happens."""
         for group in groups:
             for param in group.params:
                 self._bound.initial_states.blank(group.optimizer, param.tensor)
 
     @property
     def clip(self) -> Clip | None:
-        """How the gradients of groups without a clip of their own are clipped."""
+        """The clip of gradients in groups without a clip of their own."""
         return self._bound.clip
 
     @clip.setter
@@ -145,7 +146,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     @property
     def nonfinite(self) -> Literal["pass", "skip", "error"]:
-        """What a gradient that is not finite does."""
+        """The effect of a gradient that is not finite."""
         return self._bound.nonfinite
 
     @nonfinite.setter
@@ -155,10 +156,10 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups, with the parameters that stand in the module now.
+        """The groups, with the parameters that are in the module now.
 
-        Who asks before a step, as zero_grad(), a GradScaler or a clip of a Trainer
-        does, has to meet a parameter that was replaced since the last one.
+        Code that reads them before a step, as zero_grad(), a GradScaler or a Trainer's
+        clip does, has to see a parameter that was replaced since the last one.
         """
         return self._bound.groups if self._is_adding else self._bound.current_groups()
 
@@ -177,18 +178,18 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     @property
     def is_training(self) -> bool:
-        """Whether the parameters stand where they are trained."""
+        """Whether the parameters have the values at which they are trained."""
         return self._bound.is_training
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters; ``optimizer``, ``lr`` and hyperparameters may differ.
 
-        One that took the place of another in the module leaves the group of that.
-        Raises, with nothing added, what `bind` raises for such a group.
+        A parameter that replaced another in the module leaves the group of that one.
+        Raises, with nothing added, the errors of `bind` for such a group.
         """
         group = self._bound.new_group(param_group)
-        # What replaced another parameter is followed after its group is there, or it
-        # would be in two.
+        # A parameter that replaced another is followed only after its group was added,
+        # or it would be in two.
         self._is_adding = True
         try:
             all_or_nothing(partial(self._add_group, group))
@@ -202,12 +203,12 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 
     # torch's own wrapper costs as much as a small step; `step` calls the hooks itself.
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient; return what ``closure`` does.
+        """Update every parameter that has a gradient; return the result of ``closure``.
 
         Raises before anything is changed: `ImpureStepError`, `NonFiniteGradientError`.
         """
-        # Dynamo cannot trace what records and compiles: it breaks its graph here. The
-        # wrapper for that costs a tenth of a small step, so only Dynamo meets it.
+        # Dynamo cannot trace the recording and compiling: it breaks its graph here. The
+        # wrapper for that costs a tenth of a small step, so only Dynamo gets it.
         if torch.compiler.is_compiling():
             return self._untraced_step(closure)
         return self._plain_step(closure)
@@ -230,9 +231,10 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     ) -> M:
         """Step with ``grads`` (by parameter ID), not ``.grad``; return ``module``.
 
-        ``lr=None`` takes the groups' own learning rates. Raises ValueError, before
-        anything is changed, for a rate below 0 or not finite, for two gradients of one
-        parameter, and for one of another shape; KeyError for one of no parameter.
+        With ``lr=None`` the groups' own learning rates are used. Raises ValueError,
+        before anything is changed, for a rate that is negative or not finite, for two
+        gradients of one parameter, and for one of another shape; KeyError for one of no
+        parameter.
         """
         params = self._bound.params
         if not params.is_of(module):
@@ -247,11 +249,11 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         return module
 
     def eval(self) -> None:
-        """Move the parameters to where they are evaluated (averages, if any)."""
+        """Set the parameters to the values for evaluation (averages, if any)."""
         self._bound.move(to_train=False)
 
     def train(self) -> None:
-        """Move the parameters back to where they are trained."""
+        """Set the parameters back to the values for training."""
         self._bound.move(to_train=True)
 
     def into_record(self) -> "OptimizerRecord":
@@ -270,7 +272,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         """Write `into_record` to a file, or return bytes, as `Record.save` does.
 
         To a folder all processes save together, or those of ``group``. ValueError for
-        ``metadata`` in the place of what the optimizer says of itself there.
+        ``metadata`` that would replace the optimizer's own.
         """
         from .stored.record_types import OPTIMIZER_KEY
 
@@ -294,15 +296,15 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         rename: "Rename | None" = None,
         strict: bool = True,
     ) -> "LoadReport":
-        """Take over the state in ``source``, matched by ID, then by path.
+        """Restore the state in ``source``, matched by ID, then by path.
 
-        ``"keep"`` leaves hyperparameters as they were constructed and reports the
-        differences; ``"restore"`` takes the stored ones. ``rename`` maps stored paths
-        to those of the module, and goes before IDs. Raises RecordMismatchError, with
-        nothing changed, for another optimizer's record, another shape, and, unless
-        ``strict=False``, for the state of a parameter that is no longer there. A
-        parameter without stored state may be new, or one that was never stepped; the
-        report names it.
+        With ``"keep"`` hyperparameters stay as they were constructed, and differences
+        are reported; ``"restore"`` uses the stored ones. ``rename`` maps stored paths
+        to those of the module, and takes precedence over IDs. Raises
+        RecordMismatchError, with nothing changed, for another optimizer's record,
+        another shape, and, unless ``strict=False``, for the state of a parameter that
+        no longer exists. A parameter without stored state may be new, or was never
+        stepped; the report names it.
         """
         from .stored.optimizer_record import load_optimizer_record
 
@@ -311,7 +313,7 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return torch's state dict; what else is of a group stands in it as text."""
+        """Return torch's state dict; other values of a group are in it as text."""
         grouped = {p for group in self.param_groups for p in group["params"]}
         states = self.state
         # The states of parameters whose group was deleted have no number.
@@ -343,9 +345,9 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         return state_dict
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what ``state_dict()`` gave, or that of the torch optimizer of this kind.
+        """Load the result of ``state_dict()``, or that of the matching torch optimizer.
 
-        Unlike torch's, it keeps the dtypes of the state.
+        Unlike torch's method, it keeps the dtypes of the state.
         """
         from .stored.torch_state import load_state_dict
 
@@ -353,11 +355,11 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         self._bound.note_rates()
 
     def foreign(self) -> list[Tensor]:
-        """Return those that were added and are not parameters of the module."""
+        """Return the added parameters that are not parameters of the module."""
         return [*self._bound.params.foreign]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Hooks are torch's to leave out; plans are made anew.
+        # Torch leaves out hooks; plans are made again.
         return {
             name: value
             for name, value in vars(self).items()
@@ -367,12 +369,13 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         attributes = vars(self)
-        # Torch writes a state dict past the properties, under its own names.
+        # Torch bypasses the properties when it writes a state dict, under its own
+        # names.
         for name in ("state", "param_groups"):
             if name in attributes:
                 setattr(self, name, attributes.pop(name))
-        # Tensors of a pickle lie where it made each. A block is what lies together,
-        # and where that ends, half precision rounds otherwise.
+        # Unpickled tensors lie in separate memory. Adjacent tensors form a block, and
+        # at the ends of blocks half precision rounds differently.
         states = dict(self._bound.states)
         housed = self._bound.housed(states, adopt=True)
         self._bound.replace_states(states | housed)
@@ -414,10 +417,10 @@ class OptimizerAdaptor(torch.optim.Optimizer):
 def restore_optimizer(
     adaptor: OptimizerAdaptor, record: "Readable", transaction: Transaction
 ) -> "LoadReport":
-    """Let ``adaptor`` go on where ``record`` stood, together with what else is changed.
+    """Let ``adaptor`` continue from ``record``, in a transaction with other changes.
 
-    It is `OptimizerAdaptor.load_record` with the stored hyperparameters, for those who
-    restore more than an optimizer.
+    It is `OptimizerAdaptor.load_record` with the stored hyperparameters, for callers
+    that restore more than an optimizer.
     """
     from .stored.optimizer_record import fill_optimizer
 
@@ -432,14 +435,14 @@ def share_ids_of(adaptor: OptimizerAdaptor) -> None:
 def own_shares_of_state(
     adaptor: OptimizerAdaptor, record: "FlatRecord"
 ) -> "FlatRecord":
-    """Return a record of its state, read as far as this process needs it."""
+    """Return a record of its state, reduced to what this process needs."""
     from .stored.optimizer_record import with_state_shares
 
     return with_state_shares(record, adaptor._bound)  # pyright: ignore[reportPrivateUsage]  # of this file
 
 
 def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:
-    """Return what each group ran on at the last step, or would run on at the first."""
+    """Return the engine of each group at the last step, or at the first one."""
     if not hasattr(adaptor, "_runner"):
         name = type(adaptor).__qualname__
         raise TypeError(

@@ -11,9 +11,9 @@ from .simple import SimpleOptimizer
 
 
 class ASGDState(Record):
-    """The average, and the rate and the average's share of the next step.
+    """The average, and the rate and the average's weight in the next step.
 
-    torch's names, and like torch's, `ax` is read from the state: `optim.state[p]`.
+    torch's names, and as with torch, `ax` is read from the state: `optim.state[p]`.
     """
 
     step: int
@@ -24,12 +24,12 @@ class ASGDState(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ASGD(SimpleOptimizer[ASGDState]):
-    """SGD whose rate falls, with an average of the weights from a step on."""
+    """SGD with a falling rate, and an average of the weights from a certain step on."""
 
     lambd: float = 1e-4
-    """Weights shrink by this times the rate, and the rate falls with it; at least 0."""
+    """Weights shrink by this times the rate, which falls with it; at least 0."""
     alpha: float = 0.75
-    """The power by which the rate falls."""
+    """The exponent by which the rate falls."""
     t0: float = 1e6
     """The step after which weights are averaged; before it, the average follows."""
     weight_decay: float = 0.0

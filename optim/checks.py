@@ -12,9 +12,9 @@ from ..config.short_text import short_repr, with_article
 def check_range(
     name: str, value: float, low: float, high: float = float("inf")
 ) -> None:
-    """Raise ValueError unless ``low <= value < high``; an infinite end is left out.
+    """Raise ValueError unless ``low <= value < high``, where ``high`` may be infinite.
 
-    TypeError for what is not a number: a tensor would be saved as something else.
+    TypeError for anything but a number: a tensor would be saved as something else.
     """
     _check_number(name, value)
     if not low <= value < high:
@@ -67,7 +67,7 @@ def _check_type(name: str, hint: Any, value: Any) -> None:
 
 
 def _check_number(name: str, value: object, *, is_whole: bool = False) -> None:
-    # 1e4 is a whole number, too: people write numbers of steps so.
+    # 1e4 is accepted as an integer, since numbers of steps are written like that.
     is_count = isinstance(value, Integral) or (
         isinstance(value, float) and value.is_integer()
     )

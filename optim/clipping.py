@@ -1,7 +1,7 @@
-"""Clipping: gradients made smaller before a step; the gradients themselves stay.
+"""Clipping: gradients reduced before a step; the gradient tensors are not changed.
 
-Norms are those of whole gradients, over however many processes these are spread; of
-half-precision ones they are taken in float32, as of what masters are stepped by.
+Norms are those of whole gradients, even if they are spread over processes; for half
+precisions they are computed in float32, like the steps of master weights.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class ClipValue:
         check_range("limit", self.limit, 0.0)
 
     def clip(self, grads: list[Tensor]) -> "Clipped":
-        """Return the gradients, and what the step does to them."""
+        """Return the gradients, and the limit that the step applies to them."""
         return Clipped(grads, limit=self.limit)
 
 
@@ -31,8 +31,8 @@ class ClipValue:
 class ClipNorm:
     """Scale the gradient of each parameter to a norm of at most ``max_norm``.
 
-    The scaled one has the gradient's dtype. Where a value is infinite or no number, the
-    gradient becomes 0 and NaN, as torch's does.
+    The scaled gradient keeps its dtype. If a value is infinite or NaN, the gradient
+    becomes 0 and NaN, as with torch.
     """
 
     max_norm: float
@@ -41,7 +41,7 @@ class ClipNorm:
         check_range("max_norm", self.max_norm, 0.0)
 
     def clip(self, grads: list[Tensor]) -> "Clipped":
-        """Return gradients of which the long ones are shortened copies."""
+        """Return gradients; those beyond the norm are scaled copies."""
         clipped = [
             g if n <= self.max_norm else g * (self.max_norm / n)
             for g, n in zip(grads, norms(grads), strict=True)
@@ -53,8 +53,8 @@ class ClipNorm:
 class ClipGlobalNorm:
     """Scale all gradients so that together they have a norm of at most ``max_norm``.
 
-    The factor is that of `torch.nn.utils.clip_grad_norm_`; of half precision, where
-    that rounds the norm, and overflows to a factor of 0, it is that of float32.
+    The factor is that of `torch.nn.utils.clip_grad_norm_`; for half precisions, where
+    that rounds the norm, and overflows to a factor of 0, it is computed in float32.
     """
 
     max_norm: float
@@ -63,12 +63,12 @@ class ClipGlobalNorm:
         check_range("max_norm", self.max_norm, 0.0)
 
     def clip(self, grads: list[Tensor]) -> "Clipped":
-        """Return the gradients, and what the step multiplies them by."""
+        """Return the gradients, and the factor that the step multiplies them by."""
         if not grads:
             return Clipped(grads, scale=1.0)
         factor = self.max_norm / (total_norm(grads) + 1e-6)
-        # A factor of 1 is told too: whether a step is scaled must not depend on its
-        # gradients, or they would choose the engine. NaN stays NaN.
+        # A factor of 1 is returned too: whether a step is scaled must not depend on its
+        # gradients, which would choose the engine. NaN stays NaN.
         return Clipped(grads, scale=1.0 if factor >= 1.0 else factor)
 
 
@@ -85,7 +85,7 @@ def check_clip(clip: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Clipped:
-    """Gradients, and what remains to be done to them within the step."""
+    """Gradients, and what the step still has to do to them."""
 
     grads: list[Tensor]
     scale: float | None = None
@@ -104,8 +104,8 @@ def clip_by_group(
 ) -> list[ClippedGroup]:
     """Return the gradients of each group, clipped by its own clip or ``clip``.
 
-    ``clip`` takes the groups that have none together: their norm is one. None stands
-    where one of ``params`` has no gradient.
+    ``clip`` applies to the groups without one jointly: their norm is a single one. None
+    is in the place of a missing gradient of ``params``.
     """
     if clip is None and not any(group_clips):
         return [(group_grads, None, None) for group_grads in grads]
@@ -132,7 +132,7 @@ def _summands(params: list[Tensor], grads: list[Tensor | None]) -> list[Tensor |
     """Return the gradients, with zeros where other processes may have a share of one.
 
     They send the norm of theirs, and would wait for this process. Without any gradient
-    (``grads`` is empty) a report asks what clips do, and nothing is sent.
+    (``grads`` is empty) a report asks for the effect of clips, and nothing is sent.
     """
     return [
         zero_share(param)

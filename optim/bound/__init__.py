@@ -1,1 +1,1 @@
-"""What an optimizer holds: parameters, groups, states, and the rules of each."""
+"""What an optimizer holds: parameters, groups, states, and the rules for each."""

@@ -1,4 +1,4 @@
-"""The arguments of bind, checked before anything is made of them."""
+"""The arguments of bind, checked before they are used."""
 
 from collections.abc import Collection, Sequence
 
@@ -27,7 +27,7 @@ def check_bind_arguments(
     nonfinite: str,
     fused: object,
 ) -> None:
-    """Raise TypeError or ValueError for an argument that is of no use."""
+    """Raise TypeError or ValueError for an invalid argument."""
     if not isinstance(optimizer, TensorOptimizer):
         raise TypeError(
             "the first argument must be a SimpleOptimizer, got "
@@ -64,7 +64,7 @@ def check_bind_arguments(
 
 
 def check_nonfinite(nonfinite: object) -> None:
-    """Raise ValueError for a policy that there is not."""
+    """Raise ValueError for an unknown policy."""
     if nonfinite not in ("pass", "skip", "error"):
         raise ValueError(
             f"nonfinite must be 'pass', 'skip' or 'error', got {nonfinite!r}"
@@ -72,7 +72,7 @@ def check_nonfinite(nonfinite: object) -> None:
 
 
 def check_dtypes(state_dtype: object, master_dtype: object) -> None:
-    """Raise ValueError for a dtype in which no state, or no master, can be kept."""
+    """Raise ValueError for a dtype that no state, or no master, can have."""
     if state_dtype is not None and not (
         isinstance(state_dtype, torch.dtype) and state_dtype.is_floating_point
     ):
@@ -88,13 +88,13 @@ def check_dtypes(state_dtype: object, master_dtype: object) -> None:
 
 
 def _dtype_hint(option: str, value: object) -> str:
-    """Return how to give the dtype that a text names, or nothing."""
+    """Return how to pass the dtype that a string names, or an empty string."""
     dtype = dtype_meant(value)
     return f", a string; pass the dtype: {option}={dtype}" if dtype is not None else ""
 
 
 def check_rounding(rounding: object, seed: object, master_dtype: object) -> None:
-    """Raise ValueError or TypeError for a rounding that there is not, or not here."""
+    """Raise ValueError or TypeError for an unknown or impossible rounding."""
     if rounding not in ("nearest", "stochastic"):
         raise ValueError(
             f"rounding must be 'nearest' or 'stochastic', got {rounding!r:.60}"

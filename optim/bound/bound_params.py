@@ -1,6 +1,6 @@
 # pyright: reportPrivateUsage=false
 # The tables of nn.Module have no public names.
-"""BoundParams: which parameters of a module an optimizer holds, by path and ID."""
+"""BoundParams: the parameters of a module that an optimizer holds, by path and ID."""
 
 import copy
 import io
@@ -24,7 +24,7 @@ from ...records.tensors.dtypes import can_require_grad
 from ...records.tensors.shares import is_sharded
 
 FOREIGN = "a parameter"
-"""What a tensor is called of which no path is known."""
+"""The name of a tensor without a known path."""
 
 
 class BoundParams:
@@ -45,16 +45,16 @@ class BoundParams:
             )
         self.by_tensor: dict[Tensor, Param] = {p.tensor: p for p in self.params}
         self.foreign = set[Tensor]()
-        """Those that are not parameters of the module; each keeps its own name."""
+        """Tensors that are not parameters of the module; each keeps its own name."""
         self.followed = set[Tensor]()
-        """Those that were not bound, and took the place of a held one."""
+        """Parameters that were not bound, and replaced a held one."""
         self._watch: _ParamWatch | None = _ParamWatch(module, self.by_tensor)
         self.is_copy = False
-        """Whether it was copied or unpickled, and has not met a gradient since."""
+        """Whether it was copied or unpickled, and has not stepped since."""
         self.is_parted = False
-        """Whether it was pickled without its module, which may be there anyway."""
+        """Whether it was pickled without its module, which may exist all the same."""
         self._copied_from: tuple[int, dict[int, Any]] | None = None
-        """By what the copy of the module is found, and where, once all is copied."""
+        """How and where the copy of the module is found, once everything is copied."""
         self._is_in_probe = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,13 +71,14 @@ class BoundParams:
         copied = memo[id(self)] = type(self).__new__(type(self))
         contents = {**self.__dict__, "module": None, "_watch": None, "is_copy": True}
         vars(copied).update(copy.deepcopy(contents, memo))
-        # A copy of (module, optimizer) has the module's copy in the memo in the end.
-        # A copy of the optimizer alone must not copy the module: it may hold a run.
+        # For a copy of (module, optimizer) the memo has the module's copy in the end. A
+        # copy of the optimizer alone must not copy the module, which may hold a whole
+        # run.
         copied._copied_from = (id(self.module), memo)
         return copied
 
     def _probe(self) -> bool:
-        """Return whether the module can be pickled; one that cannot stays behind."""
+        """Return whether the module can be pickled; otherwise it is left out."""
         # A module may hold its optimizer.
         self._is_in_probe = True
         try:
@@ -90,13 +91,13 @@ class BoundParams:
         return True
 
     def _find_module(self) -> None:
-        """Take over the module that was copied together with the optimizer."""
+        """Adopt the module that was copied together with the optimizer."""
         if self._copied_from is not None:
             number, memo = self._copied_from
             self.module, self._copied_from = memo.get(number), None
 
     def is_of(self, module: nn.Module) -> bool:
-        """Return whether ``module`` is the one that is held; a copy takes it over."""
+        """Return whether ``module`` is the held one; a copied optimizer adopts it."""
         self._find_module()
         if self.module is None and self._are_in(module):
             self.module = module
@@ -108,12 +109,12 @@ class BoundParams:
         return all(p in present for p in self.by_tensor if p not in self.foreign)
 
     def path_of(self, tensor: Tensor, fallback: str = FOREIGN) -> str:
-        """Return the dotted path at which ``tensor`` was met."""
+        """Return the dotted path at which ``tensor`` was found first."""
         param = self.by_tensor.get(tensor)
         return param.path if param is not None else fallback
 
     def current(self) -> list[Param]:
-        """Return the held parameters, with the paths and IDs they have by now."""
+        """Return the held parameters, with their present paths and IDs."""
         self._find_module()
         if self.module is not None:
             for param in _steppable(self.module):
@@ -122,7 +123,7 @@ class BoundParams:
         return list(self.by_tensor.values())
 
     def share_ids(self, group: Any = None) -> None:
-        """Give the parameters of all processes the IDs that the first one has."""
+        """Give the parameters of all processes the IDs of the first process."""
         self._find_module()
         if self.module is not None:
             share_ids(places_of(self.module), group)
@@ -146,7 +147,7 @@ class BoundParams:
         self.watch()
 
     def undo(self) -> Undo:
-        """Return what holds again the parameters that are held now, and no other."""
+        """Return what restores the present set of held parameters."""
         by_tensor, foreign = dict(self.by_tensor), set(self.foreign)
         followed = set(self.followed)
 
@@ -159,7 +160,7 @@ class BoundParams:
     def by_param(self, grads: Mapping[str, Tensor]) -> dict[Tensor, Tensor]:
         """Return gradients, given by ID or path, by parameter.
 
-        Raises KeyError for one that names no held parameter, ValueError for one of
+        Raises KeyError for a name of no held parameter, ValueError for a gradient of
         another shape, and for two of one parameter.
         """
         params = self.current()
@@ -185,7 +186,7 @@ class BoundParams:
         return by_param
 
     def _check_gradient(self, param: Tensor, grad: object) -> None:
-        """Raise what autograd would: steps broadcast gradients of other shapes."""
+        """Raise as autograd would, since steps broadcast gradients of other shapes."""
         if grad is None:
             return
         if not isinstance(grad, Tensor):
@@ -201,20 +202,20 @@ class BoundParams:
             )
 
     def is_unchanged(self) -> bool:
-        """Return whether the module still has the held parameters where they stood."""
+        """Return whether the held parameters are still in place in the module."""
         if self._watch is not None:
             return self._watch.is_unchanged()
-        # A copy has been compared with nothing yet.
+        # A copy has not been compared with anything yet.
         self._find_module()
         return self.module is None
 
     def watch(self) -> None:
-        """Let `is_unchanged` compare with what the module is now."""
+        """Let `is_unchanged` compare with the present module."""
         if self.module is not None:
             self._watch = _ParamWatch(self.module, self.by_tensor)
 
     def replaced(self) -> dict[Tensor, nn.Parameter]:
-        """Return the held parameters that were replaced, and by what."""
+        """Return the held parameters that were replaced, and their replacements."""
         if self.module is None:
             return {}
         live = _steppable(self.module)
@@ -229,7 +230,7 @@ class BoundParams:
         }
 
     def departed(self) -> list[Param]:
-        """Return the held parameters that the module had and has no more."""
+        """Return the held parameters that were removed from the module."""
         self._find_module()
         if self.module is None:
             return []
@@ -248,7 +249,7 @@ class BoundParams:
         return [param.path for param in live if param.tensor not in self.by_tensor]
 
     def rebind(self, tensor: Tensor, successor: nn.Parameter) -> None:
-        """Hold ``successor`` where ``tensor`` was."""
+        """Hold ``successor`` in the place of ``tensor``."""
         param = self.by_tensor.pop(tensor)
         self.by_tensor[successor] = Param(param.path, param.id, successor)
         self.followed.discard(tensor)
@@ -256,7 +257,7 @@ class BoundParams:
 
 
 def warn_apart(params: BoundParams, *, has_gradients: bool) -> None:
-    """Say once what a copy of an optimizer, apart from its module, does not see."""
+    """Warn, once, that a copy without its module does not follow changes of it."""
     if not has_gradients:
         warn_user(
             "this optimizer was copied or unpickled, and none of its parameters has a "
@@ -276,7 +277,7 @@ def warn_apart(params: BoundParams, *, has_gradients: bool) -> None:
 
 
 def warn_replaced(paths: list[str]) -> None:
-    """Say that parameters were replaced after the optimizer was made."""
+    """Warn that parameters were replaced after the optimizer was created."""
     was, noun = ("was", "parameter") if len(paths) == 1 else ("were", "parameters")
     warn_user(
         f"{first_names(paths, 4)} {was} replaced in the module after the optimizer was "
@@ -287,7 +288,7 @@ def warn_replaced(paths: list[str]) -> None:
 
 
 def warn_unheld(params: BoundParams) -> None:
-    """Say that parameters were exchanged for others that no group has."""
+    """Warn that parameters were exchanged for others that are in no group."""
     departed = [param.path for param in params.departed()]
     unheld = params.unheld() if departed else []
     if unheld:
@@ -301,14 +302,14 @@ def warn_unheld(params: BoundParams) -> None:
 
 
 class _Nowhere(io.RawIOBase):
-    """Takes what is pickled, and keeps none of it."""
+    """Discards what is pickled."""
 
     def write(self, data: Any) -> int:
         return memoryview(data).nbytes
 
 
 class _Probe(pickle.Pickler):
-    """Pickles all but the numbers of tensors and arrays."""
+    """Pickles everything but the values of tensors and arrays."""
 
     def persistent_id(self, obj: object) -> str | None:
         return "data" if isinstance(obj, Tensor | np.ndarray) else None
@@ -319,10 +320,10 @@ def _steppable(module: nn.Module) -> list[Param]:
 
 
 class _ParamWatch:
-    """The places of some parameters; a look at 5,000 costs a thirtieth of their step.
+    """The places of some parameters; comparing 5,000 takes a thirtieth of their step.
 
-    Only what leads to a parameter is watched: other layers may come and go. Sharded
-    parameters are left out, since their wrapper exchanges them by itself.
+    Only the path to each parameter is watched: other layers may come and go. Sharded
+    parameters are left out, since their wrapper exchanges them itself.
     """
 
     def __init__(self, module: nn.Module, params: Container[Tensor]) -> None:
@@ -342,7 +343,7 @@ class _ParamWatch:
                 leading.add(part)
 
     def is_unchanged(self) -> bool:
-        """Return whether every place holds what it held."""
+        """Return whether every place still holds its parameter."""
         try:
             return all(map(is_, map(getitem, self._owners, self._names), self._values))
         except KeyError:

@@ -1,4 +1,4 @@
-"""BoundState: what an optimizer holds of its module, and the rules that this keeps."""
+"""BoundState: what an optimizer holds of its module, and the rules for it."""
 
 import math
 import weakref
@@ -37,22 +37,22 @@ from .state_check import check_held, check_values, checked_state
 from .weight_precision import WeightPrecision
 
 GroupGrads = list[list[Tensor | None]]
-"""Gradients by group and parameter; None where there is none."""
+"""Gradients by group and parameter; None if there is none."""
 
 _DRIVERS: "weakref.WeakKeyDictionary[Scheduler, weakref.ref[BoundState]]" = (
     weakref.WeakKeyDictionary()
 )
-"""By schedule, whose steps advanced it last."""
+"""The optimizer whose steps last advanced each schedule."""
 
 _SHARED: "weakref.WeakSet[Scheduler]" = weakref.WeakSet()
-"""Those of which it was told that two optimizers advance them."""
+"""Schedules with a warning that two optimizers advance them."""
 
 
 class BoundState:
-    """Parameters, groups and states of one optimizer: data that all its parts share.
+    """Parameters, groups and states of one optimizer, shared by all its parts.
 
-    ``groups`` and ``states`` are what a torch.optim.Optimizer shows as
-    ``param_groups`` and ``state``; users and tools write to them between two steps.
+    ``groups`` and ``states`` are shown by the torch.optim.Optimizer as ``param_groups``
+    and ``state``; users and tools write to them between two steps.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class BoundState:
         self._options: dict[int, GroupOptions] = {}
         """By the identity of a group's dict."""
         self._rates: dict[int, float] = {}
-        """The rate that a group's schedule set last, by the same."""
+        """The rate last set by a group's schedule, by the same."""
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy's groups have other identities, and its states other memory.
@@ -93,7 +93,7 @@ class BoundState:
 
     @property
     def is_training(self) -> bool:
-        """Whether the parameters stand where they are trained."""
+        """Whether the parameters have the values at which they are trained."""
         for group in self.groups:  # noqa: SIM110  # every step asks: no generator
             if not group.get("is_training", True):
                 return False
@@ -105,7 +105,7 @@ class BoundState:
             group["is_training"] = value
 
     def new_group(self, options: ParamGroup) -> ParamGroup:
-        """Return a group of ``options``; ValueError for what cannot be in one."""
+        """Return a group of ``options``; ValueError for invalid ones."""
         group = new_group(options, self.optimizer, self.lr)
         group["is_training"] = self.is_training
         params = group["params"]
@@ -117,9 +117,9 @@ class BoundState:
         return group
 
     def begin_adding(self, group: ParamGroup, transaction: Transaction) -> None:
-        """Take the parameters of ``group`` out of other groups, before it is added.
+        """Remove the parameters of ``group`` from other groups, before it is added.
 
-        Those are taken that only followed the module: they took the place of others.
+        Only those are removed that replaced others in the module and were followed.
         """
         followed, put_params_back = self.params.followed, self.params.undo()
         before = [(bound, bound["params"]) for bound in self.groups]
@@ -138,12 +138,12 @@ class BoundState:
         self.params.followed = followed - moving
 
     def hold_group(self, group: ParamGroup) -> None:
-        """Take over the parameters of a group that was added, and its first rate."""
+        """Adopt the parameters of an added group, and its initial rate."""
         self._rates[id(group)] = group["lr"]
         self.params.add(group["params"])
 
     def _check_params(self, params: list[Any], simple: TensorOptimizer[Any]) -> None:
-        """Raise ValueError for one that is there twice, or that init() refuses."""
+        """Raise ValueError for a duplicate parameter, or one that init() refuses."""
         tensors = [p for p in params if isinstance(p, Tensor)]
         if len(set(tensors)) < len(tensors):
             twice = next(p for i, p in enumerate(tensors) if p in set(tensors[:i]))
@@ -156,22 +156,23 @@ class BoundState:
                 self.initial_states.blank(simple, tensor)
 
     def note_rates(self) -> None:
-        """Take the rates that stand after a load for those of the schedules.
+        """Treat the rates after a load as those of the schedules.
 
-        So none that came with the state is warned of, and one that is set later is.
+        So there is no warning of a rate that came with the state, but of one that is
+        set later.
         """
         self._rates = {id(group): group["lr"] for group in self.groups}
 
     def forget_rates(self) -> None:
-        """Warn of none of the rates that stand now, whoever set them."""
+        """Issue no warning of any present rate, whoever set it."""
         self._rates.clear()
 
     def optimizer_of(self, group: ParamGroup) -> TensorOptimizer[Any]:
-        """Return a group's optimizer with the hyperparameters that it has now."""
+        """Return a group's optimizer with its present hyperparameters."""
         template = group.get("optimizer", self.optimizer)
         options = self._options.get(id(group))
         if options is None or options.template is not template:
-            # A group that was deleted may have left its identity to this one.
+            # A deleted group may have left its identity to this one.
             present = set(map(id, self.groups))
             self._options = {i: o for i, o in self._options.items() if i in present}
             options = self._options[id(group)] = GroupOptions(template)
@@ -193,9 +194,9 @@ class BoundState:
         return rate
 
     def next_rate(self, index: int) -> float:
-        """Return the learning rate of the step that a group is about to make.
+        """Return the learning rate of a group's next step.
 
-        Raises ValueError for what is not a learning rate, as `bind` does.
+        Raises ValueError for an invalid learning rate, as `bind` does.
         """
         group = self.groups[index]
         schedule = group.get("schedule")
@@ -203,14 +204,15 @@ class BoundState:
         if schedule is not None:
             self._check_rate(index, group)
             if -_ROUNDING < rate < 0.0:
-                # A schedule that falls to 0 misses it so, and need not end the run.
+                # A schedule that falls to 0 misses it by rounding, which need not end
+                # the run.
                 rate = 0.0
             if not 0.0 <= rate < math.inf:
                 raise ValueError(_no_rate(index, schedule, rate))
         return rate
 
     def _check_rate(self, index: int, group: ParamGroup) -> None:
-        """Warn of a learning rate that somebody set where a schedule sets it."""
+        """Warn of a learning rate that was set where a schedule determines it."""
         rate = group["lr"]
         if rate == self._rates.get(id(group), rate):
             return
@@ -224,11 +226,11 @@ class BoundState:
         )
 
     def advance_schedules(self, rates: Sequence[float]) -> None:
-        """Let each group show the rate of the step that was made, and go on.
+        """Let each group show the rate of the step just made, and advance schedules.
 
-        A step alone does: who saves or asks for a report finds the rate of the last.
+        Only a step does this: saves and reports see the rate of the last step.
         """
-        # Groups may share one schedule; it advances once a step.
+        # Groups may share one schedule, which advances once per step.
         advanced: list[Any] = []
         for group, rate in zip(self.groups, rates, strict=True):
             schedule = group.get("schedule")
@@ -245,7 +247,7 @@ class BoundState:
         if driver is not None and driver() is self:
             return
         _DRIVERS[schedule] = weakref.ref(self)
-        # Whoever drops an optimizer and binds another goes on with its schedule.
+        # A program may drop an optimizer and continue its schedule with another one.
         if driver is None or driver() is None or schedule in _SHARED:
             return
         _SHARED.add(schedule)
@@ -264,15 +266,15 @@ class BoundState:
         return clip_by_group(self.clip, group_clips, grads, params)
 
     def current_groups(self) -> list[ParamGroup]:
-        """Return the groups, with the parameters that stand in the module now."""
+        """Return the groups, with the parameters that are in the module now."""
         if not self.params.is_unchanged():
-            # The next step says what has no values to step.
+            # The next step reports what has no values to step.
             with suppress(ValueError):
                 self.follow_module()
         return self.groups
 
     def follow_module(self) -> None:
-        """Step what stands in the module now where a held parameter was replaced."""
+        """Follow the parameters in the module that replaced held ones."""
         if self.params.is_unchanged():
             return
         replaced = self.params.replaced()
@@ -294,7 +296,7 @@ class BoundState:
     @untraced
     @no_grad()
     def move(self, *, to_train: bool) -> None:
-        """Move the parameters to where they are trained, or evaluated."""
+        """Set the parameters to the values for training, or evaluation."""
         if self.is_training is to_train:
             return
         settle_snapshots()
@@ -316,7 +318,7 @@ class BoundState:
         return self.initial_states.blank(self.optimizer_of(self.groups[index]), param)
 
     def beside_fields(self, index: int) -> list[str]:
-        """Return what tools keep in the states of a group beside their fields."""
+        """Return what tools keep in the states of a group besides their fields."""
         names = dict[str, None]()
         for param in self.groups[index]["params"]:
             values = self.states.get(param)
@@ -333,9 +335,9 @@ class BoundState:
     def housed(self, states: States, *, adopt: bool = False) -> States:
         """Return states of held parameters in storage of their own.
 
-        ``adopt`` takes large ones over as they are, where nothing else refers to them.
+        With ``adopt`` large tensors are used directly if nothing else refers to them.
         """
-        # A state may get the room of an older one.
+        # A state may get the memory of an older one.
         settle_snapshots()
         groups = [group["params"] for group in self.groups]
         return self.initial_states.house(groups, states, adopt=adopt)
@@ -357,13 +359,13 @@ class BoundState:
         return checked_state(path, kind, blank, stored_fields, problems, beside)
 
     def replace_states(self, states: States) -> None:
-        """Take over states, housed before, in the place of all others."""
+        """Adopt states, already in their storage, in place of all others."""
         self.states.clear()
         self.states.update(states)
 
     def undo(self) -> Callable[[], object]:
-        """Return what puts back the states, groups and schedules of now."""
-        # torch's own load puts other objects in the place of these.
+        """Return what restores the present states, groups and schedules."""
+        # torch's own load replaces these objects by others.
         states, groups = self.states, self.groups
         state_items, group_items = dict(states), list(groups)
         contents = [dict(group) for group in groups]
@@ -386,7 +388,7 @@ class BoundState:
 
 
 _ROUNDING = 1e-12
-"""More than rounding takes from a rate: ``0.3 - 3 * 0.1`` is -6e-17."""
+"""More than rounding changes a rate: ``0.3 - 3 * 0.1`` is -6e-17."""
 
 
 def _no_rate(index: int, schedule: Scheduler, rate: float) -> str:
@@ -405,7 +407,7 @@ def _move(
     state_type: type,
     compute: torch.dtype | None,
 ) -> None:
-    """Move a weight, by its master if it has one; compute as a step does."""
+    """Move a weight, by its master if it has one, in the dtype of a step."""
     tensor, state = opened(weight, state_of(state_type, fields))
     if compute is not None:
         tensor = tensor.to(compute)

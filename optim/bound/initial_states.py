@@ -1,4 +1,4 @@
-"""InitialStates: the states that parameters begin with, in storage of their own."""
+"""InitialStates: the initial states of parameters, in storage of their own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ from .state_check import check_held
 from .weight_precision import WeightPrecision
 
 Fields = dict[str, Any]
-"""A state as the fields of a dict, as torch keeps it."""
+"""A state as a dict of fields, as torch keeps it."""
 
 States = dict[Tensor, Fields]
 _MANY = 4096
@@ -33,30 +33,30 @@ PathOf = Callable[[Tensor], str]
 
 
 class InitialStates:
-    """Makes the states of one optimizer, and gives all states room in its arenas."""
+    """Creates the states of one optimizer, and places all states in its arenas."""
 
     def __init__(self, precision: WeightPrecision, path_of: PathOf) -> None:
         self.precision = precision
         self.path_of = path_of
         self.blanks: dict[tuple[Any, ...], Any] = {}
-        """By optimizer, and form of the parameter, what `blank` gave before."""
+        """Earlier results of `blank`, by optimizer and form of the parameter."""
         self._arenas: dict[int, Arena] = {}
 
     def blank(self, simple: StepFunctions, param: Tensor) -> Any:
         """Return the state of ``param`` before the first step, without its values.
 
-        Raises what `init` raises for a parameter that it does not take, and TypeError
-        for a state that is not a record.
+        Raises the error of `init` for a parameter that it does not accept, and
+        TypeError for a state that is not a record.
         """
         form = (param.shape, param.dtype, *spread_of(param))
         key: tuple[Any, ...] = (type(simple), simple, *form)
         try:
             is_known = key in self.blanks
-        except TypeError:  # a hyperparameter that has no hash
+        except TypeError:  # a hyperparameter that is not hashable
             key = (type(simple), repr(simple), *form)
             is_known = key in self.blanks
         if not is_known:
-            # A schedule on a hyperparameter makes another optimizer of each step.
+            # With a schedule on a hyperparameter the optimizer differs at each step.
             if len(self.blanks) >= _MANY:
                 self.blanks.clear()
             dtype = self.precision.state_dtype_of(param)
@@ -69,7 +69,7 @@ class InitialStates:
     ) -> States:
         """Return all states of the optimizer with their tensors in new storage.
 
-        ``adopt`` takes large ones over as they are, where nothing else refers to them.
+        With ``adopt`` large tensors are used directly if nothing else refers to them.
         """
         self._arenas = {i: Arena(params) for i, params in enumerate(groups)}
         return {
@@ -82,7 +82,7 @@ class InitialStates:
     def lacking(
         self, params: list[Tensor], blanks: list[Any], states: States
     ) -> list[Tensor]:
-        """Return the parameters without a state; check and bring along all others."""
+        """Return the parameters without a state; check and move all others."""
         lacking: list[Tensor] = []
         for param, blank in zip(params, blanks, strict=True):
             fields = states.get(param)
@@ -105,12 +105,13 @@ class InitialStates:
     ) -> None:
         """Put the first states of those that lack one into ``states``.
 
-        ``params`` are all of group ``index``: where a state lies follows from them.
+        ``params`` are all of group ``index``, which determines where a state lies.
         """
         if not lacking:
             return
         arena = self._free_arena(index, params, lacking, states, simple)
-        # All are made before any is stored: init() may raise for the last of them.
+        # All are created before any is stored, since init() may raise for the last of
+        # them.
         initial: States = {}
         for param in lacking:
             tensor = stepped_tensor(param)
@@ -125,9 +126,9 @@ class InitialStates:
     def complete(
         self, index: int, params: list[Tensor], stepped: list[Tensor], states: States
     ) -> None:
-        """Begin anew what is kept for weights beside states that lack it.
+        """Initialize what is kept for weights beside states, where it is missing.
 
-        Such a state was saved without, or somebody took it away.
+        Such a state was saved without it, or it was removed.
         """
         for param in stepped:
             fields = states[param]
@@ -138,15 +139,15 @@ class InitialStates:
     def compute_dtype(
         self, param: Tensor, fields: Fields, blank: object
     ) -> torch.dtype | None:
-        """Return the dtype to compute in where it is not the parameter's."""
+        """Return the dtype to compute in if it is not the parameter's."""
         wide = self.precision.compute_dtype(param)
         state_dtype = self.precision.state_dtype
         differs = wide is not param.dtype or (state_dtype or wide) is not wide
         for name, value in fields.items():
             if isinstance(value, Tensor) and value.dtype != param.dtype:
                 usual = getattr(blank, name, None)
-                # A wider state that was loaded is worth its precision; one that init()
-                # itself makes wider is converted by the step as its author wrote it.
+                # A loaded state of higher precision is kept and used; if init() itself
+                # creates a wider one, the step converts it as its author wrote.
                 if isinstance(usual, Tensor) and usual.dtype != value.dtype:
                     wide, differs = torch.promote_types(wide, value.dtype), True
         return wide if differs and not param.is_complex() else None
@@ -159,10 +160,10 @@ class InitialStates:
         states: States,
         simple: StepFunctions,
     ) -> Arena:
-        """Return the arena of a group, with the rooms of those that lack a state free.
+        """Return the arena of a group, with free rooms for those that lack a state.
 
-        Where one of them had a state, or the group has other parameters by now, all
-        others move to a new arena: they lie there as in a run that goes on from a file.
+        If one of them had a state, or the group has changed, all others move to a new
+        arena, in the order of a run that is resumed from a file.
         """
         arena = self._arenas.get(index)
         is_of_group = arena is not None and arena.holds(params)
@@ -194,16 +195,16 @@ def _bring_along(param: Tensor, fields: Fields) -> None:
 
 
 def _part(params: list[Tensor], states: States) -> None:
-    """Give states memory of their own where somebody let them share it.
+    """Give states memory of their own if it was made shared.
 
-    Engines write them in different orders, and each would give other numbers. That of
-    another group's is not theirs either.
+    Engines write them in different orders, and each would give other numbers. Memory of
+    another group's states is not shared either.
     """
     occupied = set(filter(None, map(_address, params)))
     group = set(params)
     for param, fields in states.items():
         if param not in group:
-            # Users can write to `optimizer.state`: an entry may be no dict.
+            # Users can write to `optimizer.state`, so an entry may be anything.
             values = fields.values() if hasattr(fields, "values") else ()
             occupied.update(filter(None, map(_address, (param, *values))))
     dicts = set[int]()
@@ -211,7 +212,7 @@ def _part(params: list[Tensor], states: States) -> None:
         fields = states.get(param, {})
         if not fields:
             continue
-        # One dict for two parameters is one state, which both steps would move on.
+        # One dict for two parameters is one state, which both steps would advance.
         if id(fields) in dicts:
             fields = states[param] = dict(fields)
         dicts.add(id(fields))
@@ -224,7 +225,7 @@ def _part(params: list[Tensor], states: States) -> None:
 
 
 def _address(value: Any) -> int:
-    """Return where a plain tensor lies, 0 for all that is none or is empty."""
+    """Return the address of a plain tensor, 0 for an empty one and anything else."""
     is_tensor = isinstance(value, Tensor) and is_plain_tensor(value)
     return value.data_ptr() if is_tensor and value.layout is torch.strided else 0
 
@@ -244,14 +245,15 @@ def _blank(
         like = torch.empty_like(tensor, dtype=dtype, device="meta")
     else:
         like = torch.zeros_like(tensor, dtype=dtype)
-    # This call only looks at init(): the draws belong to the call that makes the state
-    # to step with, or a resumed run would draw other numbers than this one.
+    # This call of init() is a trial: the draws belong to the call that creates the real
+    # state, or a resumed run would draw other numbers than this one.
     with no_grad(), watched_generators(param.device):
         try:
             state = simple.init(like)
         except Exception as error:
             raise_of_signal(error)
-            # init() may read values, which meta tensors lack: it gets the parameter's.
+            # init() may read values, which meta tensors do not have: it gets the
+            # parameter's.
             state = _initial(simple, tensor.to(like.dtype, copy=True), path_of(param))
     if state is not None and not hasattr(type(state), "__dataclass_fields__"):
         raise TypeError(
@@ -263,7 +265,7 @@ def _blank(
 
 
 def _initial(simple: StepFunctions, tensor: Tensor, path: str) -> Any:
-    """Return what `init` gives; what it raises says for which parameter."""
+    """Return the result of `init`; its error names the parameter."""
     try:
         return simple.init(tensor)
     except (ValueError, TypeError) as error:

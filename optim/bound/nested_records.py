@@ -1,4 +1,4 @@
-"""Values within a state, as plain data, and as what its fields declare again."""
+"""Values inside of a state as plain data, and back to their declared types."""
 
 import typing
 from collections.abc import Iterable, Mapping
@@ -18,10 +18,10 @@ from .plain_values import NAMED, as_held, as_stored, of_text
 
 
 def as_dicts(value: object) -> Any:
-    """Return a value with the records in it as dicts of their fields.
+    """Return a value with its records as dicts of their fields.
 
-    What records of plain data cannot hold becomes what `as_stored` makes of it: only
-    the type of the state says what it is, and the record of an optimizer is of all.
+    Values that records of plain data cannot hold are converted by `as_stored`: only the
+    type of the state shows what they are, and an optimizer's record has many types.
     """
     if isinstance(value, Record):
         return {name: as_dicts(field) for name, field in value.fields().items()}
@@ -35,9 +35,9 @@ def as_dicts(value: object) -> Any:
 
 
 def as_declared(hint: object, usual: object, value: object) -> Any:
-    """Return a stored value as what stands there ``usual``ly, or what ``hint`` allows.
+    """Return a stored value as the type of the ``usual`` one, or as ``hint`` allows.
 
-    Raises TypeError where the fields of a record are other ones.
+    Raises TypeError if the fields of a record differ.
     """
     kind, hint = _kind(hint, usual, value)
     if isinstance(value, str):
@@ -56,12 +56,12 @@ def as_declared(hint: object, usual: object, value: object) -> Any:
 
 @lru_cache(maxsize=4096)
 def hints_of(cls: Any) -> Mapping[str, Any]:
-    """Return what the fields of a class declare, Any of names that are not there."""
+    """Return the declared types of a class's fields, Any for unknown names."""
     return known_hints(cls)
 
 
 def _kind(hint: object, usual: object, value: object) -> tuple[Any, object]:
-    """Return the class that ``value`` is the plain data of, and what is hinted of it.
+    """Return the class whose plain data ``value`` is, and its hint.
 
     That is the class of the usual value, or the first one that the hint names.
     """
@@ -100,7 +100,7 @@ def _record(cls: type[Record], usual: object, fields: Any) -> Record:
 
 
 def _dict(hint: Any, usual: Any, data: Any) -> dict[Any, Any]:
-    """Return stored items, or pairs, by the keys that they had."""
+    """Return stored items, or pairs, by their original keys."""
     key_hint = (*typing.get_args(hint), Any)[0]
     has = usual if isinstance(usual, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]  # items are any value
     by_data = {as_stored(key): key for key in has}  # pyright: ignore[reportUnknownVariableType]  # items are any value
@@ -118,14 +118,14 @@ def _hashable(key: Any) -> Any:
 
 
 def _sequence(kind: Any, hint: object, usual: Any, data: Any) -> Any:
-    """Return stored items as the list or tuple that they were."""
+    """Return stored items as the original list or tuple."""
     has: list[Any] = [*usual] if isinstance(usual, list | tuple) else []  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     declared = hint if item_types(kind) is None else kind
-    # A list that grew has more of what it began with.
+    # A list that has grown has more items of the kind it started with.
     usuals = [*has, *[has[0] if has else None] * (len(data) - len(has))]
     items = [
         as_declared(item_type(declared, i), usuals[i], item)
         for i, item in enumerate(data)
     ]
-    # A named tuple takes its items one by one.
+    # A named tuple takes its items as separate arguments.
     return getattr(kind, "_make", type(data))(items)

@@ -1,8 +1,8 @@
-"""What belongs to a group lives in its dict; state dicts hold it as plain data.
+"""The settings of a group, which are in its dict and in state dicts as plain data.
 
-Beside torch's keys and the hyperparameters a group has ``optimizer``, ``schedule`` and
-``clip``, which are objects, ``kind`` and ``is_training``. `GroupOptions` makes the
-optimizer of a group's hyperparameters anew when somebody writes to them.
+Besides torch's keys and the hyperparameters a group has ``optimizer``, ``schedule`` and
+``clip``, which are objects, ``kind`` and ``is_training``. `GroupOptions` creates the
+optimizer of a group's hyperparameters again when they are changed.
 """
 
 import copy
@@ -32,10 +32,10 @@ _CLIPS = {cls.__name__: cls for cls in (ClipValue, ClipNorm, ClipGlobalNorm)}
 def new_group(
     options: ParamGroup, base: TensorOptimizer[Any], lr: "float | Scheduler"
 ) -> ParamGroup:
-    """Return a group of ``options``; what they leave out is that of the optimizer.
+    """Return a group of ``options``, completed by those of the optimizer.
 
-    Raises what `bind` raises: TypeError and ValueError for hyperparameters that the
-    optimizer does not take, which each step would be stopped by.
+    Raises the errors of `bind`: TypeError and ValueError for hyperparameters that the
+    optimizer does not accept, on which each step would fail.
     """
     simple = options.get("optimizer", base)
     check_optimizer(simple, "{'params': [...], 'optimizer': AdamW(), 'lr': 1e-3}")
@@ -56,12 +56,12 @@ def new_group(
 
 
 def is_hyperparameter(name: str) -> bool:
-    """Return whether what a group has under ``name`` is stored among its settings."""
+    """Return whether the value of ``name`` in a group is stored among its settings."""
     return name not in ("params", "kind", "is_training", *_OBJECTS)
 
 
 def first_rate(lr: "float | Tensor | Scheduler") -> Any:
-    """Return the learning rate that a group starts with. Raises ValueError."""
+    """Return the initial learning rate of a group. Raises ValueError."""
     rate = lr.lr() if isinstance(lr, Scheduler) else lr
     if not isinstance(rate, Real | Tensor) or isinstance(rate, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
@@ -72,7 +72,7 @@ def first_rate(lr: "float | Tensor | Scheduler") -> Any:
 
 
 def _cure_of_rate(rate: object) -> str:
-    """Return which schedule says what ``rate``, a text or a function, was to say."""
+    """Return the schedule that was meant by ``rate``, a string or a function."""
     if isinstance(rate, str):
         return f". As a schedule it is burnish.optim.schedulers.Curve({rate!r})"
     if callable(rate):
@@ -85,7 +85,7 @@ def _cure_of_rate(rate: object) -> str:
 
 
 def plain_group(group: ParamGroup) -> ParamGroup:
-    """Return a group as ``torch.load(weights_only=True)`` reads it back."""
+    """Return a group as ``torch.load(weights_only=True)`` can read it."""
     data = {
         name: value
         for name, value in _as_data(group).items()
@@ -95,7 +95,7 @@ def plain_group(group: ParamGroup) -> ParamGroup:
         data["params"] = group["params"]
     clip: Clip | None = group.get("clip")
     if "schedule" in group:
-        # That there is none is told too: it may have been taken away.
+        # Its absence is stored too, since it may have been removed.
         data["schedule"] = json.dumps(schedule_data(group))
     if clip is not None:
         described = {"kind": type(clip).__name__, **dataclasses.asdict(clip)}
@@ -104,7 +104,7 @@ def plain_group(group: ParamGroup) -> ParamGroup:
 
 
 def plain_hyperparameters(group: ParamGroup) -> dict[str, Any]:
-    """Return a group's hyperparameters as data of a record, which has no tensors."""
+    """Return a group's hyperparameters as data for a record, without tensors."""
     data: dict[str, Any] = {}
     for name, value in _as_data(group).items():
         if is_hyperparameter(name):
@@ -113,9 +113,9 @@ def plain_hyperparameters(group: ParamGroup) -> dict[str, Any]:
 
 
 def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
-    """Warn of what is in groups and no data: functions and other objects.
+    """Warn of values in groups that are not data: functions and other objects.
 
-    A default of the optimizer's class is there again with the class.
+    A default of the optimizer's class is not lost, since the class supplies it.
     """
     for index, group in enumerate(groups):
         for name, value in _as_data(group).items():
@@ -133,7 +133,7 @@ def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
 
 
 def _as_data(group: ParamGroup) -> dict[str, Any]:
-    """Return what is in a group beside its parameters and objects, as it is stored."""
+    """Return the settings of a group, without parameters and objects, as stored."""
     return {
         name: as_stored(value)
         for name, value in group.items()
@@ -146,9 +146,9 @@ def _numbers(tensor: Tensor) -> Any:
 
 
 def take_values(group: ParamGroup, data: Mapping[str, Any]) -> None:
-    """Set the hyperparameters of the group's optimizer that ``data`` has, and no rate.
+    """Set the hyperparameters in ``data`` on the group's optimizer, without the rate.
 
-    They say which state a parameter has, so that a stored state is judged by them.
+    They determine which state a parameter has, and so how a stored state is judged.
     """
     for name in hyperparameters(group["optimizer"]):
         if name in data:
@@ -156,9 +156,9 @@ def take_values(group: ParamGroup, data: Mapping[str, Any]) -> None:
 
 
 def take_over(group: ParamGroup, data: ParamGroup) -> str:
-    """Set in ``group`` what `plain_group` gave for another one; parameters stay.
+    """Set the result of `plain_group` for another group on ``group``; keep parameters.
 
-    Returns which schedule is gone, in words, where there was another one or none.
+    Returns a description of the stored schedule if this group has another one or none.
     """
     lost = ""
     for name, value in data.items():
@@ -184,7 +184,7 @@ def schedule_data(group: ParamGroup) -> dict[str, Any] | None:
 
 
 def replaces_settings(schedule: Scheduler | None, state: dict[str, Any] | None) -> bool:
-    """Return whether `restore_schedule` would give ``schedule`` other settings."""
+    """Return whether `restore_schedule` would change the settings of ``schedule``."""
     if schedule is None or state is None:
         return False
     stored_schedule = scheduler_of(state)
@@ -193,7 +193,7 @@ def replaces_settings(schedule: Scheduler | None, state: dict[str, Any] | None) 
 
 
 def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:
-    """Let the group's schedule go on where a stored one stood.
+    """Continue the group's schedule from a stored one.
 
     Returns False, with nothing changed, if only one of both is a schedule, or they are
     of two kinds.
@@ -210,10 +210,10 @@ def restore_schedule(group: ParamGroup, state: dict[str, Any] | None) -> bool:
 def part_schedules(
     groups: Sequence[ParamGroup], states: Mapping[int, dict[str, Any] | None]
 ) -> None:
-    """Give groups that share a schedule one each where other ones were stored.
+    """Give groups that share a schedule one each if different ones were stored.
 
-    ``states`` has them by the numbers of groups. What is loaded into one object is that
-    of all groups that share it, so that the last would be in the place of the others.
+    ``states`` has them by the numbers of groups. A value loaded into a shared object
+    applies to all groups that share it, so that the last would replace the others.
     """
     first_of: dict[int, int] = {}
     for index, state in states.items():
@@ -232,8 +232,8 @@ _PAIRS = (("b1", "b2"), ("beta1", "beta2"), ("beta_1", "beta_2"))
 class GroupOptions:
     """Rebuilds the optimizer when a schedule or the user writes to the group.
 
-    Torch's cyclic schedules look for ``betas``; an optimizer that has two separate
-    ones gets that key too, and a change of either is taken over.
+    Torch's cyclic schedules look for ``betas``; an optimizer that has two separate ones
+    gets that key too, and a change of either is adopted.
     """
 
     def __init__(self, template: TensorOptimizer[Any]) -> None:
@@ -256,15 +256,15 @@ class GroupOptions:
         self._betas = tuple(initial[name] for name in self.pair or ())
 
     def values(self) -> dict[str, Any]:
-        """Return what the group holds at first."""
-        # Lists of its own: the template may be that of another optimizer, too.
+        """Return the initial content of the group."""
+        # Lists are copied, since the template may belong to another optimizer, too.
         values = _snapshot(hyperparameters(self.template))
         return {**values, "betas": self._betas} if self.pair else values
 
     def current(self, group: dict[str, Any]) -> TensorOptimizer[Any]:
-        """Return the optimizer with the hyperparameters that ``group`` holds now.
+        """Return the optimizer with the present hyperparameters of ``group``.
 
-        Raises ValueError where one is out of range, as its constructor does.
+        Raises ValueError if one is out of range, as its constructor does.
         """
         if self.pair is not None:
             self._share_betas(group, self.pair)
@@ -287,7 +287,7 @@ class GroupOptions:
 
 
 def _snapshot(value: Any) -> Any:
-    """Return a copy of lists, dicts and sets, in which a change in place is seen."""
+    """Return a copy of lists, dicts and sets, by which in-place changes are seen."""
     if type(value) is list:
         return [*map(_snapshot, value)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # values are any
     if type(value) is tuple:
@@ -300,10 +300,10 @@ def _snapshot(value: Any) -> Any:
 
 
 def _differ(values: list[Any], before: list[Any]) -> bool:
-    """Return whether a hyperparameter is another one; a tensor is if it may be."""
+    """Return whether a hyperparameter has changed, or, for a tensor, may have."""
     try:
         return values != before
     except (RuntimeError, ValueError) as error:
         raise_of_signal(error)
-        # Tensors and arrays are equal item by item.
+        # Tensors and arrays compare item by item.
         return any(a is not b for a, b in zip(values, before, strict=True))

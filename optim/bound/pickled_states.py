@@ -1,4 +1,4 @@
-"""States on their way into a pickle, which would write shared memory many times."""
+"""States prepared for pickle, which would write shared memory many times."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from ..engines.memory.tensor_form import is_plain_tensor
 def states_to_pickle(states: Mapping[Tensor, Any]) -> defaultdict[Tensor, Any]:
     """Return ``states`` with tensors that share memory as places in that memory.
 
-    Python's pickle writes the whole memory of every tensor; of one object, once.
+    Python's pickle writes the whole memory of every tensor; that of one object, once.
     """
     blocks: dict[tuple[int, torch.dtype], Tensor] = {}
     rows = defaultdict[Tensor, Any](dict)
     for param, fields in states.items():
-        # Users can write to `optimizer.state`: an entry may be no dict.
+        # Users can write to `optimizer.state`, so an entry may be anything.
         is_state = type(fields) is dict
         rows[param] = (
             {name: _place(value, blocks) for name, value in fields.items()}
@@ -29,7 +29,7 @@ def states_to_pickle(states: Mapping[Tensor, Any]) -> defaultdict[Tensor, Any]:
 
 
 class _Place:
-    """A tensor by its place in memory, which comes out of a pickle as a tensor."""
+    """A tensor by its place in memory, which is unpickled as a tensor."""
 
     def __init__(self, block: Tensor, tensor: Tensor) -> None:
         self.block = block
@@ -46,7 +46,7 @@ def _tensor_at(
 
 
 def _place(value: Any, blocks: dict[tuple[int, torch.dtype], Tensor]) -> Any:
-    """Return ``value`` as a place in a block, if it has a part of that memory alone."""
+    """Return ``value`` as a place in a block, if it uses only a part of its memory."""
     if not isinstance(value, Tensor) or not is_plain_tensor(value):
         return value
     if value.layout is not torch.strided or value.is_meta or value.requires_grad:

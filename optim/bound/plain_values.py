@@ -1,4 +1,4 @@
-"""Hyperparameters as plain data, and the values that they were before."""
+"""Hyperparameters as plain data, and converted back."""
 
 from collections.abc import Mapping
 from enum import Enum, Flag
@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 NAMED = torch.dtype | torch.layout | torch.memory_format
-"""What torch has under the name that it shows."""
+"""Attributes of torch by the name in their repr."""
 
 
 def as_stored(value: object) -> Any:
-    """Return a value as plain data, at any depth; unchanged where that cannot be.
+    """Return a value as plain data, at any depth; unchanged if that is impossible.
 
-    A member of an Enum becomes its name, a number or text of numpy that of Python, a
-    dtype or device its text, an array or a set a list, and a dict whose keys are not
-    texts a list of pairs.
+    A member of an Enum becomes its name, a number or string of numpy that of Python, a
+    dtype or device its string, an array or a set a list, and a dict with keys other
+    than strings a list of pairs.
     """
     if isinstance(value, Enum):
-        return value.name or ""  # no flag at all has no name
+        return value.name or ""  # an empty flag has no name
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -42,7 +42,7 @@ def as_stored(value: object) -> Any:
 
 
 def is_storable_value(value: object) -> bool:
-    """Return whether ``torch.load(weights_only=True)`` and records read it back."""
+    """Return whether ``torch.load(weights_only=True)`` and records can read it."""
     if isinstance(value, list | tuple):
         return all(map(is_storable_value, value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     if isinstance(value, dict):
@@ -51,11 +51,11 @@ def is_storable_value(value: object) -> bool:
 
 
 def as_held(current: object, data: object) -> Any:
-    """Return a stored hyperparameter as the kind of value that stands there now."""
+    """Return a stored hyperparameter as the type of the present value."""
     if isinstance(current, Enum | torch.device | NAMED) and isinstance(data, str):
         return of_text(type(current), data)
     if isinstance(current, np.generic) and isinstance(data, bool | int | float | str):
-        # A rate that was set since then may be none of numpy's narrower numbers.
+        # A rate that was set since then may not fit numpy's narrower numbers.
         number: Any = type(current)(data)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]  # each of them takes one
         return number if number.item() == data else data
     if isinstance(current, Mapping):
@@ -66,7 +66,7 @@ def as_held(current: object, data: object) -> Any:
 
 
 def of_text(kind: type, text: str) -> Any:
-    """Return the enum's member, or the device or dtype, that ``text`` stands for."""
+    """Return the enum's member, or the device or dtype, that ``text`` names."""
     if issubclass(kind, Enum):
         return _member(kind, text)
     if issubclass(kind, torch.device):
@@ -91,7 +91,7 @@ def _as_sequence(current: Any, data: Any) -> Any:
 
 
 def _as_dict(current: Mapping[Any, Any], data: Any) -> Any:
-    """Return stored items, or pairs, under the keys that stand there now."""
+    """Return stored items, or pairs, under the present keys."""
     is_dict = isinstance(data, Mapping)
     if not is_dict and not isinstance(data, list | tuple):
         return data
@@ -102,7 +102,7 @@ def _as_dict(current: Mapping[Any, Any], data: Any) -> Any:
 
 
 def _member(cls: type[Enum], name: str) -> Enum:
-    """Return a member by its name; several flags have one of theirs together."""
+    """Return a member by its name; several flags have a joint name."""
     if issubclass(cls, Flag):
         names = name.split("|") if name else []
         return reduce(or_, (cls[part] for part in names), cls(0))

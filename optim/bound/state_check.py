@@ -1,4 +1,4 @@
-"""Whether a state, stored or held, is one that a parameter's optimizer can step."""
+"""Checks that a state, stored or held, can be stepped by a parameter's optimizer."""
 
 import dataclasses
 import re
@@ -35,11 +35,11 @@ def checked_state(
     problems: list[str],
     beside: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return ``stored_fields`` as the fields of a state that begins as ``blank``.
+    """Return ``stored_fields`` as the fields of a state that starts as ``blank``.
 
-    What does not fit is added to ``problems``. Numbers that torch keeps as tensors of
-    one element become numbers again. What tools kept ``beside`` the fields comes along
-    as it is.
+    Problems are added to ``problems``. Numbers that torch keeps as tensors of one
+    element become numbers again. What tools kept ``beside`` the fields is kept
+    unchanged.
     """
     expected = fields_of_state(blank)
     extras = {name: stored_fields[name] for name in beside if name in stored_fields}
@@ -48,7 +48,7 @@ def checked_state(
         for name, value in stored_fields.items()
         if value is not None and (name not in extras or name in expected)
     }
-    # What is kept for the weight begins anew where a state was saved without.
+    # What is kept for the weight is initialized if the state was saved without it.
     absent = kept_names(type(blank)) - values.keys()
     expected = {name: v for name, v in expected.items() if name not in absent}
     for name in left_out(blank, stored_fields):
@@ -80,7 +80,7 @@ def _problem_of_names(
 
 
 def left_out(blank: object, stored_fields: Mapping[str, object]) -> list[str]:
-    """Return what a stored state kept for its weight, and one like ``blank`` does not.
+    """Return what a stored state keeps for its weight, and one like ``blank`` does not.
 
     It was saved by an optimizer with master weights, and this one has none.
     """
@@ -89,7 +89,7 @@ def left_out(blank: object, stored_fields: Mapping[str, object]) -> list[str]:
 
 
 def what_is_left_out(names_by_path: Mapping[str, Collection[str]]) -> list[str]:
-    """Say what `left_out` found, by the paths of parameters."""
+    """Report the result of `left_out`, by the paths of parameters."""
     texts: list[str] = []
     for name, text in _LEFT_OUT.items():
         paths = [path for path, names in names_by_path.items() if name in names]
@@ -113,9 +113,9 @@ _LEFT_OUT = {
 
 
 def narrowed(blank: object, stored_fields: Mapping[str, object]) -> str:
-    """Return what of a stored state has fewer digits than in one like ``blank``.
+    """Return the fields of a stored state with less precision than those of ``blank``.
 
-    As names and dtypes, or nothing: stored states keep their dtype.
+    As names and dtypes, empty if there are none: stored states keep their dtype.
     """
     usual = fields_of_state(blank)
     texts: list[str] = []
@@ -136,7 +136,7 @@ def _has_fewer_digits(stored_dtype: torch.dtype, usual: torch.dtype) -> bool:
 
 
 def what_is_narrow(texts_by_path: Mapping[str, str]) -> list[str]:
-    """Say what `narrowed` found, by the paths of parameters."""
+    """Report the result of `narrowed`, by the paths of parameters."""
     paths_by_text: dict[str, list[str]] = {}
     for path, text in texts_by_path.items():
         if text:
@@ -150,7 +150,7 @@ def what_is_narrow(texts_by_path: Mapping[str, str]) -> list[str]:
 
 
 BESIDE = "beside"
-"""The key under which groups of state dicts name what tools keep beside the fields."""
+"""The key of groups in state dicts that names what tools keep beside the fields."""
 
 
 def _field(
@@ -165,7 +165,7 @@ def _field(
     if isinstance(usual, Tensor) and not usual.is_complex():
         value = as_pairs(value)
     if value is None:
-        # A default says what an older state without the field meant.
+        # A default is what an older state without the field meant.
         default = type(blank).__dataclass_fields__[name].default
         has_default = default is not dataclasses.MISSING
         if isinstance(usual, Tensor) or not (has_default or name in _optional(blank)):
@@ -179,7 +179,7 @@ def _field(
         return _share(usual, value)
     if isinstance(value, Tensor):
         return _as_number(usual, value)
-    # Numbers are most of it, and hints cost more than they do.
+    # Most fields are numbers, for which reading hints takes longer than the check.
     if not isinstance(value, dict | list | tuple | str):
         return as_held(usual, value)
     hint = hints_of(author_type(type(blank))).get(name, Any)
@@ -201,7 +201,7 @@ def check_values(path: str, param: Tensor) -> None:
 
 
 def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
-    """Check the state that stands in ``optim.state``: anybody may have changed it.
+    """Check a state in ``optim.state``, which any code may have changed.
 
     Raises ValueError unless it has what a step needs; numbers that torch keeps as
     tensors become numbers.
@@ -228,7 +228,7 @@ def _misfits(param: Tensor, fields: dict[str, Any], blank: object) -> Iterator[s
         value = fields.get(name)
         if value is None:
             if name in kept_names(type(blank)):
-                continue  # it begins anew
+                continue  # it is initialized again
             if isinstance(usual, Tensor) or name not in _optional(blank):
                 yield f"it lacks {name}"
             continue
@@ -242,7 +242,7 @@ def _misfits(param: Tensor, fields: dict[str, Any], blank: object) -> Iterator[s
 
 
 def _misfit(usual: object, value: object) -> str:
-    """Return what is wrong with the value of a field that begins as ``usual``."""
+    """Return what is wrong with the value of a field that starts as ``usual``."""
     if isinstance(usual, Tensor):
         return _misfit_of_tensor(usual, value)
     if not isinstance(usual, bool | int | float):
@@ -263,7 +263,7 @@ def _misfit_of_tensor(usual: Tensor, value: object) -> str:
         return (
             f"has shape {tuple(value.shape)}, the parameter needs {tuple(usual.shape)}"
         )
-    # Precisions differ rightly: state_dtype, half(), a state saved before either.
+    # Precisions may differ: by state_dtype, half(), or a state saved before either.
     if value.dtype != usual.dtype and not (
         value.is_floating_point() and usual.is_floating_point()
     ):
@@ -282,7 +282,7 @@ def _share(usual: Tensor, value: Tensor) -> Tensor:
 
 
 def _optional(blank: object) -> frozenset[str]:
-    """Return the fields that may be None: by their types, or since they begin so."""
+    """Return the fields that may be None, by their types or by their initial values."""
     begin_as_none = {
         name for name, usual in fields_of_state(blank).items() if usual is None
     }
@@ -294,7 +294,7 @@ def _nullable_fields(state_type: Any) -> frozenset[str]:
         hints = get_type_hints(state_type)
     except Exception as error:
         raise_of_signal(error)
-        # A name that only its own module knows: the text will do.
+        # A name known only in its own module: the string will do.
         hints = {}
     types = {f.name: hints.get(f.name, f.type) for f in dataclasses.fields(state_type)}
     return frozenset(

@@ -1,4 +1,4 @@
-"""WeightPrecision: in which dtypes a weight and its state are kept and computed."""
+"""WeightPrecision: the dtypes in which a weight and its state are kept and computed."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from ..engines.tracing.stochastic_rounding import ROUNDED_DTYPES, key_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightPrecision:
-    """What `bind` was told of dtypes; each parameter asks what that means for it."""
+    """The dtype options of `bind`, and their consequences for each parameter."""
 
     state_dtype: torch.dtype | None = None
-    """Of states; None for that of what is stepped: the master, or the parameter."""
+    """The dtype of states; None for that of the stepped tensor: master or parameter."""
     master_dtype: torch.dtype | None = None
-    """Of master weights; None for none."""
+    """The dtype of master weights; None for none."""
     rounding: Literal["nearest", "stochastic"] = "nearest"
-    """Of half-precision weights after a step."""
+    """The rounding of half-precision weights after a step."""
     seed: int = 0
-    """Of the random bits of stochastic rounding."""
+    """The seed of the random bits of stochastic rounding."""
 
     def has_master(self, param: Tensor) -> bool:
         """Return whether the weight is narrower than a master would be."""
@@ -40,12 +40,12 @@ class WeightPrecision:
         return self.rounding == "stochastic" and param.dtype in ROUNDED_DTYPES
 
     def state_dtype_of(self, param: Tensor) -> torch.dtype:
-        """Return what `init` gets the parameter in."""
+        """Return the parameter's dtype in the call of `init`."""
         stepped = self.master_dtype if self.has_master(param) else None
         return self.state_dtype or stepped or param.dtype
 
     def compute_dtype(self, param: Tensor) -> torch.dtype:
-        """Return what a step is computed in, where its state is no wider."""
+        """Return the dtype of a step's computation, if its state is not wider."""
         wide = torch.promote_types(self.state_dtype or param.dtype, param.dtype)
         if self.has_master(param) and self.master_dtype is not None:
             wide = torch.promote_types(wide, self.master_dtype)
@@ -77,7 +77,7 @@ class WeightPrecision:
 
 
 def is_narrower(param: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether every value of ``param`` is one of ``dtype``, and more are."""
+    """Return whether ``dtype`` is wider: it has every value of ``param``, and more."""
     return (
         param.is_floating_point()
         and param.dtype is not dtype

@@ -1,1 +1,1 @@
-"""How a step for one tensor runs over many: engines, and the choice among them."""
+"""Running a step for one tensor over many: engines, and the choice among them."""

@@ -1,6 +1,6 @@
-"""Agreement: whether a borrowed kernel does what the step as written does.
+"""Agreement: whether a borrowed kernel computes what the step as written does.
 
-Asked once for each kernel, dtype, device and branch, on made-up numbers.
+Tested once for each kernel, dtype, device and branch, on generated numbers.
 """
 
 import dataclasses
@@ -15,25 +15,28 @@ from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout
 
 _SIZES = [1, 7, 16, 33, 130, 1031]
-"""Whole vectors of every width, their tails, and what is shorter than one."""
+"""Sizes: whole vectors of every width, their tails, and less than one vector."""
 
 _EXACT = {torch.float32: 4e-6, torch.float64: 1e-14}
-"""By how much of their size results may differ from the loop's."""
+"""The relative difference from the loop that is allowed."""
 
 _MOVED = 0.75
-"""From how many units on an element has to move in half precisions: half a unit rounds
-to where it was, and a kernel may err by a little before it rounds."""
+"""Movements of elements above this many units must occur in half precisions, too.
+
+Half a unit is rounded to no movement, and a kernel may have a small error before it
+rounds.
+"""
 
 _answers: dict[tuple[Any, ...], bool] = {}
 
 
 def kernel_agrees(engine: Engine, step: StepCall, layout: BucketLayout) -> bool:
-    """Return whether ``engine`` may step what has this ``layout``.
+    """Return whether ``engine`` may step parameters of this ``layout``.
 
     In float32 and float64 it has to give the loop's numbers. In half precisions, where
     a kernel that rounds once is better than the loop, the error of each parameter
-    against float64 may be the loop's plus one unit in the last place, and it moves what
-    float64 moves. What only the loop's roundings move may stay.
+    against float64 may be the loop's plus one unit in the last place, and the kernel
+    must move what float64 moves. What only the loop's rounding moves may stay.
     """
     like = torch.empty(0, dtype=layout.dtypes[0], device=layout.like.device)
     if type(layout.like.detach()) is not torch.Tensor or type(like) is not torch.Tensor:
@@ -73,17 +76,17 @@ def _agrees(engine: Engine, step: StepCall, like: Tensor) -> bool:
         after = [tensor, *_tensors(fields).values()]
         if not all(map(_is_near, before, loop, exact, after)):
             return False
-        # Values of a state may cancel, where the loop's error is a matter of luck.
+        # State values may cancel, where the loop's error is a matter of luck.
         if not _is_near_each(before[0], loop[0], exact[0], tensor):
             return False
     return True
 
 
 def _random(numbers: torch.Generator, like: Tensor) -> Tensor:
-    """Return values of either sign that no dtype takes for 0."""
+    """Return values of either sign that no dtype rounds to 0."""
     count = sum(_SIZES)
-    # The CPU draws them in float64, so that every device and dtype is tried on the same
-    # numbers.
+    # The CPU draws them in float64, so that every device and dtype is tested with the
+    # same numbers.
     values = torch.randn(count, generator=numbers, dtype=torch.float64, device="cpu")
     return (values + 0.25 * values.sign()).to(like)
 
@@ -122,7 +125,7 @@ def _stepped(
     fields: dict[str, Any],
     dtype: torch.dtype,
 ) -> list[Tensor]:
-    """Return what the step as written makes of copies in ``dtype``."""
+    """Return the result of the step as written for copies in ``dtype``."""
     layout = _layout(step, tensor, fields)
     states = [value.to(dtype) for value in _tensors(fields).values()]
     state = layout.state(states, _scalars(fields))
@@ -137,15 +140,15 @@ def _run(
     parts, grads = torch.split(tensor, _SIZES), list(torch.split(grad, _SIZES))
     columns = [list(torch.split(value, _SIZES)) for value in _tensors(fields).values()]
     scalars = _scalars(fields)
-    # Tensors are written through the views into the whole ones; the numbers come back
-    # with the bucket.
+    # The whole tensors are written through their views; numbers are returned with the
+    # bucket.
     states = [dict(fields) for _ in parts]
     layout = _layout(step, tensor, fields)
     places = [*range(len(parts))]
     bucket = Bucket(
         layout, list(parts), places, states, columns, scalars, engine, why=""
     )
-    # The engine locates the tensors at the addresses that fits() notes.
+    # The engine uses the addresses that fits() records.
     bucket.fits(grads)
     engine.prepare(bucket, grads, step)()
     fields.update(bucket.scalars)
@@ -156,17 +159,17 @@ def _is_near(before: Tensor, loop: Tensor, exact: Tensor, after: Tensor) -> bool
         tolerance = _EXACT[after.dtype]
         return torch.allclose(after, loop, rtol=tolerance, atol=tolerance)
     usual = _errors(before, exact, loop)
-    # Where the loop overflows, its error is infinite and would allow any.
+    # Where the loop overflows, its error is infinite and would allow anything.
     allowed = usual[loop.isfinite()].amax() + 1.0
-    # A kernel that leaves an element where it was is never far off in one step, and yet
-    # the element would never be trained.
+    # A kernel that does not move an element is never far off in one step, and yet the
+    # element would never be trained.
     moves = (_errors(before, exact, before) > _MOVED) & (loop != before)
     is_close = bool((_errors(before, exact, after) <= allowed).all())
     return is_close and not bool((moves & (after == before)).any())
 
 
 def _is_near_each(before: Tensor, loop: Tensor, exact: Tensor, after: Tensor) -> bool:
-    """Return whether, in half precisions, each element is as near as the loop's."""
+    """Return whether, in half precisions, each element is as accurate as the loop's."""
     if after.dtype in _EXACT:
         return True
     allowed = _errors(before, exact, loop) + 1.0
@@ -177,7 +180,7 @@ def _errors(before: Tensor, exact: Tensor, values: Tensor) -> Tensor:
     """Return distances from ``exact``, in units in the last place of the larger."""
     limits = torch.finfo(values.dtype)
     size = torch.maximum(before.double().abs(), exact.abs())
-    # Below the smallest normal number the unit stays the same; the logarithm of 0 would
-    # be no unit at all.
+    # Below the smallest normal number the unit is constant; the logarithm of 0 would
+    # not give a unit at all.
     unit = limits.eps * size.clamp_min(limits.tiny).log2().floor().exp2()
     return (values.double() - exact).abs() / unit

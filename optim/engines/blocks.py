@@ -1,6 +1,6 @@
-"""Block replay: a recorded step over blocks that stay in cache; nothing is compiled.
+"""Block replay: a recorded step over blocks that stay in cache, without a compiler.
 
-Small parameters whose states lie side by side are gathered into one block.
+Small parameters whose states are adjacent are gathered into one block.
 """
 
 from abc import abstractmethod
@@ -33,7 +33,7 @@ _programs: dict[tuple[Any, ...], tuple[Run, list[torch.dtype]] | str] = {}
 
 
 class Blocks:
-    """Runs a bucket's recorded step block by block, results written where they stay."""
+    """Runs a bucket's recorded step block by block, writing results in place."""
 
     name = "blocks"
     keeps_addresses = True
@@ -73,7 +73,7 @@ class Blocks:
 def replayable(
     trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> tuple[Run, list[torch.dtype]]:
-    """Return the generated function for a trace; Unfit if it is not to be trusted."""
+    """Return the generated function for a trace; Unfit if it failed its check."""
     return trusted(_programs, trace, lambda: _generate(trace, layout, step, scalars))
 
 
@@ -112,7 +112,7 @@ def _generate(
 
 
 class _Scratch:
-    """Registers of a block, made when first needed and kept."""
+    """Registers of a block, allocated when first needed and kept."""
 
     def __init__(self) -> None:
         self.whole: dict[tuple[str | int, torch.dtype], Tensor] = {}
@@ -127,10 +127,10 @@ class _Scratch:
             if register is None or len(register) < count:
                 register = self.whole[name, dtype] = torch.empty(count, dtype=dtype)
                 # Views of the smaller register would keep its memory alive beside the
-                # new.
+                # new one.
                 self.cut = {k: t for k, t in self.cut.items() if k[:2] != (name, dtype)}
             # There is a view for each length, and packs may have any: they are dropped
-            # before they become many.
+            # before there are many.
             if len(self.cut) > 256:
                 self.cut.clear()
             elements = self.cut[name, dtype, count] = register[:count]
@@ -148,7 +148,7 @@ class _Scratch:
 
 @dataclass(slots=True)
 class _Replay:
-    """A program, and what it runs a block with."""
+    """A program, and what it needs to run a block."""
 
     run: Run
     scratch: _Scratch
@@ -156,9 +156,9 @@ class _Replay:
     constants: list[float]
     renewals: Renewals
     master: int | None
-    """Which of the states is the master weight."""
+    """The index of the master weight among the states."""
     streams: list[int] = field(default_factory=list[int])
-    """By parameter, what random bits are made of, where any are rounded with them."""
+    """By parameter, the key of its random bits, if any are rounded with them."""
 
     def bits(self, position: int, start: int, count: int) -> Tensor | None:
         """Return the random bits of a part of a parameter."""
@@ -202,8 +202,8 @@ class _Large(_Piece):
     """The blocks of tensor and states."""
 
     def run(self, replay: _Replay, grads: list[Tensor]) -> None:
-        # The backward pass may lay a gradient elsewhere at each step, so its views are
-        # not kept as those of tensor and states are.
+        # The backward pass may place a gradient elsewhere at each step, so its views
+        # are not kept as those of tensor and states are.
         blocks = torch.split(flat(grads[self.position]), BLOCK)
         for k, (grad, row) in enumerate(zip(blocks, self.rows, strict=True)):
             tensor, *states = row
@@ -213,7 +213,7 @@ class _Large(_Piece):
 
 @dataclass(slots=True)
 class _Packed(_Piece):
-    """Small parameters whose states are one run of memory."""
+    """Small parameters whose states are adjacent in memory."""
 
     positions: list[int]
     tensors: list[Tensor]
@@ -225,7 +225,7 @@ class _Packed(_Piece):
         like, flats = self.tensors[0], [flat(grads[i]) for i in self.positions]
         tensor = scratch.take("tensor", like.dtype, count)
         grad = scratch.take("grad", flats[0].dtype, count)
-        # Parameters stay where their owner put them; states alone lie side by side, so
+        # Parameters stay in their owner's memory, and only states are adjacent, so
         # tensors and gradients are gathered and tensors copied back.
         torch.cat(self.tensors, out=tensor)
         torch.cat(flats, out=grad)
@@ -241,8 +241,8 @@ def flat(tensor: Tensor) -> Tensor:
     """Return the elements of a dense tensor in the order of its memory."""
     if tensor.is_contiguous():
         return tensor.detach().view(-1)
-    # This is the order of memory and not that of indices. It is the same one for
-    # gradient and states: a plan keeps what has other strides out of blocks.
+    # This is the order of memory and not that of indices. It is the same for gradient
+    # and states: a plan excludes tensors with other strides from blocks.
     return tensor.detach().as_strided((tensor.numel(),), (1,))
 
 
@@ -261,7 +261,7 @@ def _pieces(bucket: Bucket) -> list[_Piece]:
 
 
 def _joins(bucket: Bucket, pack: list[int], i: int) -> bool:
-    """Whether parameter ``i`` fits the pack, and its states follow in memory."""
+    """Whether parameter ``i`` fits into the pack, and its states are next in memory."""
     sizes = bucket.sizes
     fits = sizes[i] < SMALL and sum(sizes[j] for j in pack) + sizes[i] <= BLOCK
     return fits and all(
@@ -270,7 +270,7 @@ def _joins(bucket: Bucket, pack: list[int], i: int) -> bool:
 
 
 def _follows(before: Tensor, after: Tensor) -> bool:
-    # Neighbors of two storages are not a run: as_strided cannot reach from one into the
+    # Neighbors in two storages are not a run: as_strided cannot reach from one into the
     # other.
     return (
         before.untyped_storage().data_ptr() == after.untyped_storage().data_ptr()

@@ -1,4 +1,4 @@
-"""Bucket: parameters that one engine steps together, with one set of numbers."""
+"""Bucket: parameters that one engine steps together, with the same numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ from .tracing.trace import BucketLayout, Trace, trace
 P = TypeVar("P")
 
 Job = Callable[[], None]
-"""Does the writing part of a step; all that can fail was done before."""
+"""Does the writing part of a step; everything that can fail was done before."""
 
 
 class Unfit(Exception):
-    """An engine cannot take this call; the message says why, and the loop does it."""
+    """An engine cannot handle this call; the message says why, and the loop does it."""
 
 
 def trusted(
@@ -42,7 +42,7 @@ def trusted(
     program_or_refusal = programs.get(key)
     if program_or_refusal is None:
         program_or_refusal = generate()
-        # A state's class is in the key: a program that defines one again and again
+        # A state's class is in the key: a program that redefines one again and again
         # would fill its memory.
         if len(programs) >= _MOST_PROGRAMS:
             programs.clear()
@@ -60,12 +60,12 @@ class Engine(Protocol):
 
     name: str
     keeps_addresses: bool
-    """Whether it writes to where the states were when it was planned."""
+    """Whether it writes to the addresses that the states had when it was planned."""
     computes_ahead: bool
     """Whether `prepare` may read values, and not only the job that it returns."""
 
     def prepare(self, bucket: "Bucket", grads: list[Tensor], step: StepCall) -> Job:
-        """Return what writes the step; change nothing yet.
+        """Return a job that writes the step; change nothing yet.
 
         Raises Unfit or NotElementwise for a call that the plain loop must do.
         """
@@ -79,7 +79,7 @@ class Bucket:
     layout: BucketLayout
     params: list[Tensor]
     positions: list[int]
-    """Where the parameters stand in their group."""
+    """The indices of the parameters in their group."""
     states: list[dict[str, Any]]
     """The optimizer's own state dicts; their tensors are ``columns``."""
     columns: list[list[Tensor]]
@@ -87,29 +87,29 @@ class Bucket:
     engine: Engine
     why: str
     is_passing: bool = False
-    """Whether a gradient is why they are stepped so, and the next may be another."""
+    """Whether a gradient is the reason for this choice, and the next may differ."""
     compute: torch.dtype | None = None
-    """What to compute in, where that is not the parameters' dtype."""
+    """The dtype to compute in, if it is not the parameters'."""
     renewals: Renewals | None = None
-    """Where masters are counted that begin anew; None where nobody asks."""
+    """Counts masters that are initialized again; None if they are not counted."""
     unrecorded: BucketLayout | None = None
-    """What to record with, where only the numbers of this step forbade it."""
+    """The recorder to use, if only the numbers of this step prevented it."""
     sizes: list[int] = field(init=False)
     addresses: list[int] = field(default_factory=list[int])
-    """Where the tensors, then the gradients were when last looked at."""
+    """The last known addresses of the tensors, then of the gradients."""
     overlaps: bool = False
     _found: list[int] = field(default_factory=list[int])
     _kept: list[Tensor] = field(init=False)
     _loose: list[tuple[dict[str, Any], str, Any]] = field(init=False)
     """Fields of states without columns: their tensors, or the types of the others."""
     _places: KeptPlaces | None = field(init=False)
-    """Where the states are, if the engine keeps that: others may move their storage."""
+    """The addresses of the states, if the engine keeps them: their storage may move."""
     _fields: Callable[[Any], Any] = field(init=False)
     _lengths: list[int] = field(init=False)
     _forms: list[tuple[Any, ...]] = field(init=False)
     _strides: list[tuple[int, ...]] = field(init=False)
     _guard: Any = None
-    """What torch compares tensors and gradients with, since they fitted last."""
+    """What torch compares tensors and gradients with, since they last fitted."""
 
     def __post_init__(self) -> None:
         self.sizes = [p.numel() for p in self.params]
@@ -125,24 +125,24 @@ class Bucket:
         self._places = KeptPlaces(self._kept) if is_placed else None
 
     def keys(self) -> Any:
-        """Return from what the random bits of each parameter are made, as integers."""
+        """Return the keys of the random bits of each parameter, as integers."""
         keys = [state[ROUNDING_KEY] for state in self.states]
         return np.array(keys, dtype=np.int64)
 
     def streams(self) -> Any:
-        """Return by parameter what the bits of this step are made of, as integers."""
+        """Return by parameter the keys of the bits of this step, as integers."""
         return streams_of(self.keys(), self.scalars.get(ROUNDING_STEP, 0))
 
     def masters(self) -> list[Tensor] | None:
-        """Return the master weights, if they are there and counted."""
+        """Return the master weights, if there are any and they are counted."""
         at = self.layout.master
         return None if at is None or self.renewals is None else self.columns[at]
 
     def trace(self, step: StepCall) -> Trace:
         """Return what ``step`` does to each parameter. Raises Unfit, NotElementwise.
 
-        A step may ask for the shape at some calls only, after parameters of several
-        shapes were planned for together: it is recorded for the first of them.
+        A step may ask for the shape in some calls only, after parameters of several
+        shapes were planned together: it is recorded for the first of them.
         """
         recorded = trace(step, self.layout, self.scalars)
         if recorded.reads_shape or recorded.tape.has_tensors:
@@ -167,17 +167,17 @@ class Bucket:
                     return False
             if not all([_form_of(state[n]) is form for state, n, form in self._loose]):  # noqa: C419  # a list is faster
                 return False
-            # A tensor that was planned for may have other memory by now, while the
-            # engine still has the addresses of before.
+            # A planned tensor may have moved to other memory, while the engine still
+            # has its old addresses.
             if self._places is not None and not self._places.are_unchanged():
                 return False
-            # count() compares in C: every step asks this of every state.
+            # count() compares in C, since this runs for every state at every step.
             for name, value in self.scalars.items():
                 if [s[name] for s in self.states].count(value) != len(self.states):
                     return False
         except Exception as error:
             raise_of_signal(error)
-            # A field is gone, or is now what no number compares with.
+            # A field was removed, or has a value that cannot be compared with numbers.
             return False
         return True
 
@@ -187,14 +187,14 @@ class Bucket:
                 yield state, name, _form_of(value)
 
     def has_filled(self, state: dict[str, Any]) -> bool:
-        """Return whether ``state`` is one of its own, and had fields."""
+        """Return whether ``state`` is a dict of its own, with fields."""
         pairs = zip(self.states, self._lengths, strict=True)
         return any(candidate is state and length for candidate, length in pairs)
 
     def keeps(self) -> bool:
         """Return whether parameters still have dtypes, shapes, devices and strides.
 
-        States follow to another memory format, in whose order sums are taken.
+        States follow to another memory format, in whose order sums are computed.
         """
         return [_form(p) for p in self.params] == self._forms and self._strides == [
             p.stride() for p in self.params
@@ -203,7 +203,8 @@ class Bucket:
     def fits(self, grads: list[Tensor]) -> bool:
         """Return whether tensors and gradients still have the planned forms."""
         tensors = self.params + grads
-        # One pass in C over all of them; what it refuses may fit nevertheless.
+        # A single pass in C over all of them; those that it refuses may fit
+        # nevertheless.
         if self._guard is None or not self._guard.check(*tensors):
             if not self._have_forms(grads):
                 return False
@@ -226,9 +227,9 @@ class Bucket:
         )
 
     def locate(self) -> None:
-        """Take over the addresses that `fits` found; a new list if any changed.
+        """Adopt the addresses that `fits` found; a new list if any has changed.
 
-        Raises Unfit where a parameter shares memory with another or with a gradient.
+        Raises Unfit if a parameter shares memory with another or with a gradient.
         """
         if self._found != self.addresses:
             width = self.layout.dtypes[0].itemsize
@@ -246,7 +247,7 @@ class Bucket:
 
 
 def _form_of(value: Any) -> Any:
-    """Return a tensor itself, since steps write to it, or the type of what is none."""
+    """Return a tensor itself, since steps write to it, or the type of another value."""
     return value if isinstance(value, Tensor) else type(value)
 
 

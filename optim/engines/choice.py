@@ -1,4 +1,4 @@
-"""Which engine takes a step, and why."""
+"""The choice of an engine for a step, and its reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,11 +23,11 @@ class EngineChoice:
     """An engine, or None where the step runs as it is written."""
 
     make: Callable[[], Engine] | None
-    """Makes the engine of one bucket, which keeps what it knows of that."""
+    """Creates the engine of one bucket."""
     why: str
     reads_shape: bool = False
     may_change: bool = False
-    """Whether the next step might be recorded, though this one cannot be."""
+    """Whether the next step might be recordable, although this one is not."""
     draws: bool = False
     """Whether it may draw random numbers."""
 
@@ -35,7 +35,7 @@ class EngineChoice:
 def choose(
     step: StepCall, layout: BucketLayout, numbers: dict[str, Any], fused: bool | None
 ) -> EngineChoice:
-    """Return the engine for a step; it follows from what is stored and configured."""
+    """Return the engine for a step; it is determined by stored data and settings."""
     kernel = usable_kernel(step, layout, fused)
     if kernel is not None:
         return EngineChoice(partial(TorchFused, kernel), "torch has a kernel for it")
@@ -55,7 +55,7 @@ def usable_kernel(
 
 
 def _why_no_kernel(step: StepCall, layout: BucketLayout, fused: bool | None) -> str:
-    """Return why torch's kernel is left out, where it has one for the optimizer."""
+    """Return why torch's kernel is not used, if it has one for the optimizer."""
     if kernel_of(step, layout, fused) is not None:
         return f"; torch's kernel gives different numbers in {layout.dtypes[0]}"
     if not has_kernel(step) or fused is True:

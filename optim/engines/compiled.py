@@ -1,4 +1,4 @@
-"""The compiled loop: a recorded step as C, run over a table of addresses."""
+"""The compiled loop: a recorded step in C, run over a table of addresses."""
 
 import ctypes
 from collections.abc import Callable
@@ -29,14 +29,14 @@ _warned = set[str]()
 
 
 class Compiled:
-    """Runs a bucket through a compiled program; constants are handed in each time."""
+    """Runs a bucket through a compiled program; constants are passed each time."""
 
     name = "compiled"
     keeps_addresses = True
     computes_ahead = False
 
     def __init__(self, make_fallback: Callable[[], Engine]) -> None:
-        """Have another engine do the steps that cannot be compiled."""
+        """Let another engine do the steps that cannot be compiled."""
         self.fallback = make_fallback()
         self.table = np.empty((0, 0), dtype=np.int64)
         self.address = 0
@@ -55,7 +55,8 @@ class Compiled:
         if run is None:
             return self.fallback.prepare(bucket, grads, step)
         bucket.locate()
-        # locate() takes over a new list if an address has changed, so identity tells.
+        # locate() adopts a new list if an address has changed, so comparing identity
+        # suffices.
         if self.seen is not bucket.addresses:
             self.seen = bucket.addresses
             self._tabulate(bucket)
@@ -63,7 +64,7 @@ class Compiled:
         # Threads are started for each call, which costs more than a small step.
         threads = torch.get_num_threads() if self.total > _PARALLEL else 1
 
-        # The table has addresses alone, and the caller may drop the gradients before.
+        # The table has only addresses, and the caller may free the gradients earlier.
         gradients = [*grads]
         renewals = bucket.renewals or Renewals()
         renewed = renewals.counter(_CPU)
@@ -95,7 +96,7 @@ class Compiled:
             self.address = self.table.ctypes.data
             self.total = int(sizes.sum())
         # States keep their addresses as long as the bucket holds; tensors and gradients
-        # may lie elsewhere at each step.
+        # may move at each step.
         self.table[:, 2] = np.array(params, dtype=np.int64)[self.rows]
         self.table[:, 3] = np.array(grads, dtype=np.int64)[self.rows]
 
@@ -112,7 +113,7 @@ def compiled(
 
 
 def why_not_compiled(trace: Trace) -> str:
-    """Return why `compiled` gave no program; nothing if it did or was not asked."""
+    """Return why `compiled` gave no program; empty if it did or was not called."""
     program_or_refusal = _programs.get(trace.key())
     return program_or_refusal if isinstance(program_or_refusal, str) else ""
 
@@ -120,7 +121,7 @@ def why_not_compiled(trace: Trace) -> str:
 def _compile(
     trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> Any:
-    """Return the program, or in words why there is none."""
+    """Return the program, or a message about why there is none."""
     try:
         master = None if layout.master is None else layout.master + 2
         library = load_library(c_source(program_of(trace.tape, trace.outs), master))

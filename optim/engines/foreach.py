@@ -1,6 +1,6 @@
 """List replay: a recorded step, each operation over all tensors at once (foreach).
 
-For accelerators, where a call costs more than the memory traffic between calls.
+It is for accelerators, where a call costs more than the memory traffic between calls.
 """
 
 from collections.abc import Callable
@@ -46,8 +46,8 @@ class Foreach:
             ins = [bucket.params, grads, *bucket.columns]
             results = run(ins, constants, _bits(bucket))
             for target, result in zip(targets, results, strict=True):
-                # A result that is its own input comes out as the very list that went
-                # in; any other is a list of new tensors.
+                # A result that is its own input is returned as the same list; any other
+                # is a list of new tensors.
                 if result is not target:
                     copy_tensors(target, result)
             bucket.commit(trace.scalars)
@@ -56,7 +56,7 @@ class Foreach:
 
 
 def _bits(bucket: Bucket) -> list[Tensor]:
-    """Return the random bits of each parameter, where any are rounded with them."""
+    """Return the random bits of each parameter, if any are rounded with them."""
     if not bucket.layout.rounds:
         return []
     bits = bits_of_each(bucket.sizes, bucket.streams(), bucket.layout.like.device)
@@ -67,7 +67,7 @@ def _bits(bucket: Bucket) -> list[Tensor]:
 def listable(
     trace: Trace, layout: BucketLayout, step: StepCall, scalars: dict[str, Any]
 ) -> _Run:
-    """Return the generated function for a trace; Unfit if it is not to be trusted."""
+    """Return the generated function for a trace; Unfit if it failed its check."""
     return trusted(_programs, trace, lambda: _checked(trace, layout, step, scalars))
 
 
@@ -96,8 +96,8 @@ def _generate(program: StepProgram) -> _Run:
         texts = [f"v{a}" if type(a) is int else str(a) for a in args]
         lists = [t for t, a in zip(texts, args, strict=True) if type(a) is int]
         lines.append(f"v{i} = {_call(name, texts, lists, program.dtypes[i])}")
-        # A value is a list as large as the bucket: kept to the end, all of them would
-        # multiply the memory that a step takes.
+        # A value is a list as large as the bucket: if all were kept to the end, they
+        # would multiply the memory that a step takes.
         dead = [
             a
             for a in set(args)
@@ -108,7 +108,7 @@ def _generate(program: StepProgram) -> _Run:
         ]
         lines += [f"del v{a}" for a in dead]
     results = ", ".join(f"v{out}" for out in program.outs)
-    # Constants are arguments of the function and no part of its text, so a learning
+    # Constants are arguments of the function and not part of its source, so a learning
     # rate that a schedule changes generates no code.
     body = "".join(f"    {line}\n" for line in [*lines, f"return [{results}]"])
     scope: dict[str, Any] = {"torch": torch, "inf": float("inf"), "nan": float("nan")}
@@ -130,7 +130,7 @@ def _call(name: str, texts: list[str], lists: list[str], dtype: torch.dtype) -> 
         return f"torch._foreach_{_FOREACH.get(name, name)}({', '.join(texts)})"
     if name.startswith("pow:"):
         return f"torch._foreach_pow({texts[0]}, {name[4:]})"
-    # torch has no list form of the rest (comparisons, where, conversions): it runs
+    # torch has no list form of the others (comparisons, where, conversions), which run
     # tensor by tensor.
     names = "".join(f"x{k}, " for k in range(len(lists)))
     each = f"for {names}in zip({', '.join(lists)})"

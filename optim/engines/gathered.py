@@ -1,7 +1,7 @@
-"""Gathered: parameters spread over processes, brought together one after the other.
+"""Gathered: parameters spread over processes, gathered one after the other.
 
-For steps that look at more than one element, and know nothing of processes: each
-process computes the step of the whole, and keeps its share.
+For steps that use more than one element, and do not know of processes: each process
+computes the step of the whole, and keeps its share.
 """
 
 from functools import partial

@@ -10,14 +10,14 @@ from ..tracing.stochastic_rounding import round_into
 from .program import Arg, StepProgram, slots
 
 Run = Callable[..., None]
-"""Call as ``run(tensor, grad, *state, registers, c, k)``; writes tensor and state.
+"""Called as ``run(tensor, grad, *state, registers, c, k)``; writes tensor and state.
 
-``k`` are the random bits of what is rounded stochastically; they are used up.
+``k`` are the random bits for stochastic rounding; they are overwritten.
 """
 
 
 def generate(program: StepProgram) -> tuple[Run, list[torch.dtype]]:
-    """Return the program as a function over flat tensors, and its registers' dtypes."""
+    """Return the program as a function of flat tensors, and its registers' dtypes."""
     writer = _Writer(program)
     for i, (name, args) in program.ops.items():
         writer.operation(i, name, args)
@@ -29,7 +29,7 @@ def generate(program: StepProgram) -> tuple[Run, list[torch.dtype]]:
 
 
 class _Writer:
-    """Writes one line per operation; registers of dead values are used again."""
+    """Writes one line per operation; registers of dead values are reused."""
 
     def __init__(self, program: StepProgram) -> None:
         self.program = program
@@ -43,8 +43,8 @@ class _Writer:
 
     def operation(self, i: int, name: str, args: tuple[Arg, ...]) -> None:
         texts = [self.at[a] if type(a) is int else str(a) for a in args]
-        # An operation may write over an argument that it reads for the last time: torch
-        # reads each element before it writes it, and takes out= that is wholly an
+        # An operation may overwrite an argument that it reads for the last time: torch
+        # reads each element before it writes it, and accepts an out= that is exactly an
         # input.
         dead = [a for a in dict.fromkeys(args) if self._dies(a, i)]
         target = self._target(i, dead)

@@ -2,7 +2,7 @@
 
 The order of operations and the rounding after each are those of eager torch: a half
 precision is rounded after every operation, and nothing is contracted. Square roots are
-IEEE-rounded, which torch's own on CPU are not always.
+correctly rounded (IEEE), unlike some of torch's own on CPU.
 """
 
 import torch
@@ -33,11 +33,11 @@ _CALLS = {"exp", "log", "log1p", "expm1", "tanh"}
 def c_source(program: StepProgram, master: int | None = None) -> str:
     """Return the source of ``run(table, rows, constants, threads, renewed, turn)``.
 
-    A row of the table holds how many elements stand in the rows before, the number of
-    its own, and the addresses of tensor, gradient and state; where the tensor is
-    rounded stochastically, also the key of its random bits; ``turn`` says how often it
-    was before. ``master`` is the input whose rounding the tensor should be: what is not
-    is counted in ``renewed``.
+    A row of the table has the number of elements in the rows before, its own number of
+    elements, and the addresses of tensor, gradient and state; if the tensor is rounded
+    stochastically, also the key of its random bits, where ``turn`` is the number of
+    earlier uses. ``master`` is the input whose rounding the tensor should be: elements
+    that differ are counted in ``renewed``.
     """
     for dtype in program.dtypes:
         if dtype not in MEMORY:
@@ -68,7 +68,7 @@ def _pointers(program: StepProgram) -> str:
 
 
 def _arguments(program: StepProgram) -> str:
-    """Return what is passed for `_pointers`: the addresses in a row of the table."""
+    """Return the arguments for `_pointers`: the addresses in a row of the table."""
     return ", ".join(
         f"({MEMORY[program.dtypes[i]]} *)row[{i + 2}] + from"
         for i in range(program.n_inputs)
@@ -76,15 +76,15 @@ def _arguments(program: StepProgram) -> str:
 
 
 def _statements(program: StepProgram, master: int | None) -> list[str]:
-    """Return what is done to one element: read all, compute, store."""
+    """Return the code for one element: read all, compute, store."""
     reads = [
         f"const {_compute(program, i)} v{i} = {_load(program, i)};"
         for i in range(program.n_inputs)
     ]
     if master is not None:
         reads.append(_COUNTED % _rounded(f"(float)v{master}", program.dtypes[0]))
-    # All values of an element are read before the first is stored, so a result may take
-    # the place of what another one came from.
+    # All values of an element are read before the first is stored, so a result may
+    # overwrite the source of another one.
     stores = [
         f"b{slot}[i] = {_store(program, slot, out)};"
         for slot, out in zip(slots(program), program.outs, strict=True)
@@ -103,8 +103,8 @@ def _highest(args: tuple[Arg, ...]) -> int:
 
 
 def _constants(program: StepProgram) -> str:
-    # torch takes the constants to float where tensors are float32 or narrower; in
-    # double they would give another last digit.
+    # torch converts constants to float if tensors are float32 or narrower; in double
+    # the last digit would differ.
     is_wide = any(dtype is torch.float64 for dtype in program.dtypes)
     scalar = "double" if is_wide else "float"
     highest = max((_highest(args) for _, args in program.ops.values()), default=-1)
@@ -146,7 +146,7 @@ def _statement(program: StepProgram, i: int, name: str, args: tuple[Arg, ...]) -
 
 
 def _comparison(program: StepProgram, name: str, args: tuple[Arg, ...]) -> str:
-    # The result is a mask: what a constant is rounded to follows from the tensor.
+    # The result is a mask: the rounding of a constant is determined by the tensor.
     dtype = next(program.dtypes[a] for a in args if type(a) is int)
     kind = "double" if dtype is torch.float64 else "float"
     x, y = (_argument(a, dtype, kind) for a in args)
@@ -154,7 +154,7 @@ def _comparison(program: StepProgram, name: str, args: tuple[Arg, ...]) -> str:
 
 
 def _argument(a: Arg, rounded: torch.dtype | None, kind: str) -> str:
-    """Return a value, or a constant at what torch computes with."""
+    """Return a value, or a constant in the precision that torch computes with."""
     if type(a) is int:
         return f"v{a}"
     text = f"({kind})({str(a).replace('[', '').replace(']', '')})"
@@ -180,19 +180,19 @@ def _expression(name: str, x: list[str], dtype: torch.dtype) -> str:
     return form.format(*x, f=f)
 
 
-# A count of comparisons is not vectorized by every GCC; one of numbers is.
+# Not every GCC vectorizes a count of comparisons, but a count of numbers.
 _COUNTED = (
     "const float r0 = %s; "
     "const float renews = r0 == v0 ? 0.0f : r0 == r0 ? 1.0f : 0.0f; "
     "n += (int32_t)renews;"
 )
-"""A weight that is NaN since its master is does not count."""
+"""A weight that is NaN because its master is NaN does not count."""
 
 _ROUNDED = frozenset({"add", "sub", "add_alpha", "sub_alpha"})
-"""Where torch takes a number to the tensors' dtype before it computes with it."""
+"""Operations for which torch converts a number to the tensors' dtype first."""
 
 # torch fuses the product into the sum in add(alpha=...) and in lerp, so these are fma;
-# whatever else is a product and a sum is rounded twice.
+# any other product and sum is rounded twice.
 _FORMS = {
     "add_alpha": "fma{f}({1}, {2}, {0})",
     "sub_alpha": "fma{f}({1}, -{2}, {0})",
@@ -209,10 +209,10 @@ _FORMS = {
     "sign": "({0} > 0) - ({0} < 0)",
     "sigmoid": "1 / (1 + exp{f}(-{0}))",
     "relu": "({0} < 0 ? 0 : {0})",
-    # A NaN on either side is what comes out.
+    # A NaN on either side is the result.
     "maximum": "({0} != {0} || {0} > {1} ? {0} : {1})",
     "minimum": "({0} != {0} || {0} < {1} ? {0} : {1})",
-    # A limit that is not a number fails the comparison, and is what comes out.
+    # A limit of NaN fails the comparison, and is the result.
     "clamp_min": "({0} != {0} || {0} >= {1} ? {0} : {1})",
     "clamp_max": "({0} != {0} || {0} <= {1} ? {0} : {1})",
     "where": "({0} ? {1} : {2})",
@@ -230,7 +230,7 @@ _OF_DTYPE = {
     },
     torch.float16: {"pow:0.5": "powf({0}, 0.5f)", "pow:-0.5": "powf({0}, -0.5f)"},
 }
-"""What torch computes otherwise in one dtype."""
+"""Operations that torch computes differently in one dtype."""
 
 MULTIPLIERS_OF_C = dict(zip("abc", MULTIPLIERS, strict=True)) | {
     "h": HIGH_WORD,
@@ -239,7 +239,7 @@ MULTIPLIERS_OF_C = dict(zip("abc", MULTIPLIERS, strict=True)) | {
     "y": int(SPLIT_MIX[1][1]),
 }
 
-# The bits of stochastic_rounding.py, to the bit, and what is done with them there.
+# The random bits equal those of stochastic_rounding.py, and so does their use.
 _ROUNDING = """\
 static inline uint64_t stream_of(uint64_t key, uint64_t turn) {
   uint64_t x = key + (turn + 1) * %(golden)#xu;
@@ -270,12 +270,12 @@ static inline float rounded_float16(float x, uint32_t bits) {
 }
 """
 
-# Half precisions are converted by hand: GCC makes no vectors of loops with _Float16.
+# Half precisions are converted by hand: GCC does not vectorize loops with _Float16.
 # Both are rounded to nearest, ties to even, by a carry that would turn some NaN into a
-# number, so these are told apart. Below its smallest normal number float16 counts in
-# its smallest one, which is the last digit of what lies between 0.5 and 1 in float32:
-# the sum is rounded there. Threads take parts from one counter, and no element
-# depends on another: a thread that cannot be started changes nothing but the time.
+# number, so NaN is handled separately. Below its smallest normal number float16 counts
+# in units of its smallest number, which is the last digit of float32 between 0.5 and 1:
+# the sum is rounded there. Threads take parts from one counter, and no element depends
+# on another: a thread that cannot be started affects nothing but the time.
 _FRAME = """\
 #include <math.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-"""The system's C compiler: found once, run only for a source it has not met before."""
+"""The system's C compiler: found once, and run only for new sources."""
 
 import ctypes
 import hashlib
@@ -16,9 +16,9 @@ from ....config.process.log import LOG
 from ....config.storage.opening import read_file
 from ....config.storage.replacement import write_file
 
-# Vectors need the promises about errno and traps. -ffast-math would go further, reorder
-# sums and lose NaN; and contraction, which GCC does unasked, would round once where
-# torch rounds twice.
+# Vectorization needs the promises about errno and traps. -ffast-math would go further,
+# reorder sums and lose NaN; and contraction, which GCC does by default, would round
+# once where torch rounds twice.
 FLAGS = [
     "-O3",
     "-march=native",
@@ -29,17 +29,17 @@ FLAGS = [
     "-fPIC",
     "-pthread",
 ]
-# Not every compiler knows this one, so a failure is tried again without.
+# Not every compiler knows this option, so a failure is retried without it.
 _WIDE = ["-mprefer-vector-width=512"]
 _MOST_BYTES = 1 << 28
 
 
 class CompileError(Exception):
-    """No program could be made of a source; the message says why."""
+    """A source could not be compiled; the message says why."""
 
 
 def load_library(source: str) -> ctypes.CDLL:
-    """Return the library that ``source`` compiles to, from the cache if it is there.
+    """Return the library compiled from ``source``, from the cache if it is there.
 
     Raises CompileError.
     """
@@ -74,7 +74,7 @@ def _compiler() -> str | None:
 
 
 def _folder() -> Path:
-    """Return the private folder of compiled programs; nobody else may write there."""
+    """Return the folder of compiled programs, to which only this user may write."""
     base = os.environ.get("BURNISH_CACHE")
     if base is None:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -86,8 +86,8 @@ def _folder() -> Path:
     except OSError as error:
         raise_of_signal(error)
         raise CompileError(f"the cache folder cannot be created: {error}") from error
-    # A library that is loaded runs with all rights of the process: whoever can write to
-    # the folder could have their own code run.
+    # A loaded library runs with all rights of the process: anyone who can write to the
+    # folder could have their own code run.
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
         raise CompileError(
             f"the cache folder {folder} can be written by others; set its mode to 700, "
@@ -97,9 +97,9 @@ def _folder() -> Path:
 
 
 def _key(source: str, compiler: str) -> str:
-    # An updated compiler keeps its path, so size and time stand for its version.
+    # An updated compiler keeps its path, so size and time represent its version.
     # -march=native makes the processor part of the key: a home folder may be shared,
-    # and on another machine the program would end in an illegal instruction.
+    # and on another machine the program would crash with an illegal instruction.
     binary = os.stat(os.path.realpath(compiler))
     version = f"{os.path.realpath(compiler)} {binary.st_size} {binary.st_mtime_ns}"
     parts = [source, *FLAGS, *_WIDE, version, _cpu()]
@@ -108,7 +108,7 @@ def _key(source: str, compiler: str) -> str:
 
 @cache
 def _cpu() -> str:
-    """Return what tells this processor from others that share the cache folder."""
+    """Return an identifier of this processor among those that share the cache."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError as error:
@@ -120,7 +120,7 @@ def _cpu() -> str:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether ``file`` holds what was compiled; loading a cut library can crash."""
+    """Whether ``file`` is complete; loading a truncated library can crash."""
     try:
         content = read_file(file, _MOST_BYTES)
         return _sum(content) == read_file(file.with_suffix(".sum"), 1000)
@@ -153,8 +153,8 @@ def _compile(compiler: str, source: str, file: Path) -> None:
                 raise CompileError(f"{compiler} failed: {problems[-1][:300]}")
             content = library.read_bytes()
             write_file(file, content)
-            # The sum comes last: an interrupt before it leaves a library that does not
-            # count, and is compiled anew.
+            # The checksum is written last: a library without it, after an interrupt, is
+            # compiled again.
             write_file(file.with_suffix(".sum"), _sum(content))
     except OSError as error:
         raise_of_signal(error)
@@ -162,7 +162,7 @@ def _compile(compiler: str, source: str, file: Path) -> None:
 
 
 def _run(command: list[str]) -> str:
-    """Return what the compiler complains of, or nothing."""
+    """Return the compiler's error message, empty if there is none."""
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:

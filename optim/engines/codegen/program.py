@@ -1,4 +1,4 @@
-"""A program: recorded operations made ready to generate code from."""
+"""A program: recorded operations prepared for code generation."""
 
 from dataclasses import dataclass, field
 
@@ -14,8 +14,8 @@ Arg = int | str
 class StepProgram:
     """Straight-line code: value ``i`` is an input, or the result of one operation.
 
-    Inputs are the tensor, the gradient, then the tensors of the state. ``outs`` are
-    the values that become the tensor and the tensors of the state, in that order.
+    Inputs are the tensor, the gradient, then the tensors of the state. ``outs`` are the
+    values that become the tensor and the tensors of the state, in that order.
     """
 
     n_inputs: int
@@ -47,17 +47,17 @@ class StepProgram:
 
 
 def program_of(tape: Recording, outs: tuple[int, ...]) -> StepProgram:
-    """Return what ``tape`` recorded, without operations that nothing reads.
+    """Return the operations of ``tape``, without those whose results are unused.
 
     Every result that is an input, other than the slot's own, becomes a copy, so that
-    exchanged and shared results are right whatever the order of the writes.
+    exchanged and shared results are right in any order of the writes.
     """
     program = StepProgram(tape.n_inputs, list(tape.dtypes))
     for i, op in enumerate(tape.ops, tape.n_inputs):
         program.ops[i] = (op[0], _arguments(op))
     results = set[int]()
     for slot, out in zip(slots(program), outs, strict=True):
-        # Engines write results one by one. Where a step exchanges two tensors of its
+        # Engines write results one by one. If a step exchanges two tensors of its
         # state, the second write would read what the first has overwritten.
         if (out < program.n_inputs and out != slot) or out in results:
             program.dtypes.append(program.dtypes[out])
@@ -79,7 +79,7 @@ def _arguments(op: Op) -> tuple[Arg, ...]:
 
 def _without_unread(program: StepProgram) -> StepProgram:
     read = set(program.outs)
-    # Backwards, what only unread operations read is found to be unread as well.
+    # Going backwards, inputs of unused operations are found to be unused as well.
     for i in reversed(program.ops):
         if i in read:
             read.update(a for a in program.ops[i][1] if type(a) is int)
@@ -91,7 +91,8 @@ def with_true_masters(program: StepProgram, master: int) -> StepProgram:
     """Return the program for weights that are the rounding of input ``master``.
 
     A step begins with ``where(master.to(half) == weight, master, weight.to(wide))``,
-    which is the master then. What is recorded otherwise stays as it is.
+    which is the master in that case. Programs recorded differently are returned
+    unchanged.
     """
     rounding, is_rounding, widened, chosen = range(
         program.n_inputs, program.n_inputs + 4
@@ -114,11 +115,11 @@ def with_true_masters(program: StepProgram, master: int) -> StepProgram:
 
 
 def contracted(program: StepProgram) -> StepProgram:
-    """Return the program with products and quotients drawn into the sums over them.
+    """Return the program with products and quotients fused into the sums over them.
 
-    ``x + a * b * c`` becomes one addcmul: fewer passes over memory, and a last digit
-    that may differ. Half precisions, which round after every operation, stay as they
-    are.
+    ``x + a * b * c`` becomes one addcmul: fewer passes over memory, and a possibly
+    different last digit. Half precisions, which round after every operation, are not
+    fused.
     """
     count = program.counts()
     result = StepProgram(
@@ -131,12 +132,12 @@ def contracted(program: StepProgram) -> StepProgram:
         if type(x) is not int or type(y) is not int or x == y:
             continue
         term = _term(result, count, y, program.dtypes[i], negative=name == "sub")
-        # A sum may draw in either side; a difference only what it takes away, for its
-        # left side has no sign to change.
+        # A sum may fuse either side; a difference only its right side, since the left
+        # one has no sign to change.
         left_term = None
         if name == "add":
             left_term = _term(result, count, x, program.dtypes[i], negative=False)
-        # A product of two tensors has more arguments than a scaled one, and saves more.
+        # Fusing a product of two tensors saves more than a scaled tensor.
         if left_term is not None and (term is None or len(left_term[1]) > len(term[1])):
             term, x = left_term, y
         if term is not None:
@@ -155,11 +156,11 @@ def _term(
     *,
     negative: bool,
 ) -> tuple[str, tuple[Arg, ...]] | None:
-    """Return how to add the value ``y`` without computing it by itself first."""
+    """Return how to add the value ``y`` without computing it separately first."""
     node, factor = _unscaled(program, count, y, dtype)
     name, args = program.ops.get(node, ("", ()))
-    # A product that something else reads as well is computed anyway: drawn in, it would
-    # be computed twice.
+    # A product that is also used elsewhere is computed anyway: fused, it would be
+    # computed twice.
     is_own = count[node] == 1 and program.dtypes[node] is dtype
     if is_own and name in ("mul", "div") and all(type(a) is int for a in args):
         a, b = args
@@ -175,7 +176,7 @@ def _term(
 def _unscaled(
     program: StepProgram, count: dict[int, int], y: Arg, dtype: torch.dtype
 ) -> tuple[int, str | None]:
-    """Return ``y`` without the constant that it was multiplied by, and the constant."""
+    """Return ``y`` without its constant factor, and the constant."""
     value = int(y)
     name, args = program.ops.get(value, ("", ()))
     is_own = count[value] == 1 and program.dtypes[value] is dtype
