@@ -135,6 +135,8 @@ class Schedule:
             return getattr(state, name)
         names = list(state) if is_mapping_value(state) else list(vars_of(state))
         hint = did_you_mean(name, map(str, names))
+        if _as_number(state) is not None:
+            hint = f" The value at a number is schedule({short_repr(state, 40)})."
         raise _schedule_error(
             self.text, f"the state has no {short_repr(self.key)}.{hint}"
         )

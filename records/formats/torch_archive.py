@@ -195,8 +195,10 @@ def _foreign_content(text: str) -> tuple[str, str, str] | None:
         return (
             f"an object of the class {refused[1]}, which is code and not data",
             "tensors and plain data",
-            "If you trust the file, load it with torch.load(..., weights_only=False) "
-            "and save its state_dict().",
+            "If you trust the file, permit the class by "
+            "torch.serialization.add_safe_globals([...]), or read all of it by "
+            "torch.load(file, weights_only=False), and save its state dict: "
+            "burnish.save_record(state_dict, 'new.mpk').",
         )
     blocked = _BLOCKED.search(text)
     if blocked is not None:

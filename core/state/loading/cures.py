@@ -50,15 +50,17 @@ def cure_of_typed(record: Entries) -> str:
 def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
     build = "Build the module as it was when it was saved"
     if "hparams" in library_part(record.metadata) and record.type_name:
+        # The reader may have called just that: the stored arguments give a part that
+        # was replaced after the constructor its first shape.
         build += (
-            f" ({record.type_name}.from_record(file) does, without arguments; what "
-            "was replaced in it afterwards has to be replaced again before "
-            "load_record)"
+            f": {record.type_name}.from_record(file) passes the stored arguments; if "
+            "parts were replaced after the constructor, from_record(build, file) takes "
+            "a function that builds the module and replaces them. Or"
         )
     else:
-        build += " (the record does not hold its arguments: pass those it had)"
+        build += " (the record does not hold its arguments: pass those it had), or"
     return (
-        f"{build}, or leave such entries out: open_record(file, "
+        f"{build} leave such entries out: open_record(file, "
         f"exclude={_as_argument(misfits)}). "
         "Nothing else permits a different shape, or a different kind of dtype."
     )

@@ -391,14 +391,24 @@ def _problem_lines(
     by_path = {_path(item): item for item in items}
     if not by_path:
         return []
-    candidates = list(group_paths(_path(candidate) for candidate in other_side))[:500]
+    others = {_path(item): item for item in other_side}
+    candidates = {
+        name: _shape(others[members[0]])
+        for name, members in [*group_paths(others).items()][:500]
+    }
     lines: list[str] = []
     for name, members in group_paths(by_path).items():
-        description = _described(by_path[members[0]])
+        item = by_path[members[0]]
+        # A name alone would propose the bias of an adapter for the weight of its base.
+        alike = [other for other, shape in candidates.items() if shape == _shape(item)]
         # More hints would not be read, and each compares the name with all candidates.
-        hint = did_you_mean(name, candidates) if len(lines) < 20 else ""
-        lines.append(f"{name}: {sentence.format(description)}.{hint}")
+        hint = did_you_mean(name, alike) if len(lines) < 20 else ""
+        lines.append(f"{name}: {sentence.format(_described(item))}.{hint}")
     return lines
+
+
+def _shape(item: Entry | str) -> tuple[int, ...] | None:
+    return tuple(item.shape) if isinstance(item, Entry) else None
 
 
 def _by_path(

@@ -180,3 +180,11 @@ def test_a_geometric_join_of_values_whose_product_is_0_is_one() -> None:
     schedule = Schedule.parse("step: 1e-300@0 exp 1e-302@2")
 
     assert schedule(1) == pytest.approx(1e-301, rel=1e-12, abs=0)
+
+
+def test_a_number_in_the_place_of_a_state_is_told_the_call() -> None:
+    schedule = Schedule.parse("step: 1@0 lin 0@100")
+
+    with pytest.raises(ValueError, match=r"The value at a number is schedule\(50\)"):
+        schedule.at(50)
+    assert schedule(50) == 0.5

@@ -33,7 +33,7 @@ def test_another_shape_is_told_to_build_or_exclude_and_nothing_that_does_not_hel
 
     text = error_of(net, data)
 
-    assert "Net.from_record(file) does" in text
+    assert "Net.from_record(file) passes the stored arguments" in text
     assert "strict=False" not in text
     assert "allow_missing" not in text
     written = re.search(r"exclude=(\[.*?\])", text)
@@ -42,6 +42,21 @@ def test_another_shape_is_told_to_build_or_exclude_and_nothing_that_does_not_hel
     record = open_record(data, exclude=exclude)
     report = load_record(net, record, hyperparameters="ignore")
     assert report.loaded == ["stem.weight", "stem.bias"]
+
+
+def test_a_part_that_was_replaced_is_told_to_whoever_passed_the_stored_arguments() -> (
+    None
+):
+    def build() -> Net:
+        net = Net()
+        net.head = nn.Linear(4, 5)
+        return net
+
+    data = build().save_record()
+
+    with pytest.raises(RecordMismatchError, match=r"from_record\(build, file\)"):
+        Net.from_record(data)
+    assert burnish.from_record(build, data).head.out_features == 5
 
 
 def test_many_other_shapes_are_told_by_some_names() -> None:

@@ -300,6 +300,19 @@ def test_what_the_reader_left_out_is_not_missing() -> None:
     assert report.loaded == ["w"]
 
 
+def test_a_name_is_not_proposed_for_a_tensor_of_another_shape() -> None:
+    stored = Record.from_state_dict(
+        {"fc_old.weight": torch.ones(3, 2), "fc_new.bias": torch.ones(3)}
+    )
+    module = nn.ModuleDict({"fc_new": nn.Linear(2, 3, bias=False)})
+
+    problems = problems_of(module, stored)
+
+    assert problems[0].endswith("found nothing. Did you mean 'fc_old.weight'?")
+    assert problems[2].startswith("fc_new.bias: found")
+    assert problems[2].endswith("expected nothing.")
+
+
 def test_names_are_proposed_for_the_first_20_problems_alone() -> None:
     stored = Record.from_state_dict({f"layer_{c}": torch.ones(1) for c in _LETTERS})
     module: Any = nn.Module()
