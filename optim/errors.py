@@ -1,7 +1,7 @@
-"""What can be wrong in a step; the parameters are as they were before it.
+"""Errors of a step; the parameters are as they were before it.
 
-ImpureStepError (TypeError)             a step() breaks its contract
-NonFiniteGradientError (ArithmeticError)    a gradient is infinite or NaN
+ImpureStepError (TypeError) a step() breaks its contract NonFiniteGradientError
+(ArithmeticError) a gradient is infinite or NaN
 """
 
 from ..config.short_text import first_names
@@ -11,7 +11,7 @@ __all__ = ["ImpureStepError", "NonFiniteGradientError"]
 
 
 class NonFiniteGradientError(ArithmeticError):
-    """Gradients hold infinities or NaN, and the optimizer was told to refuse them."""
+    """Gradients contain infinities or NaN, and ``nonfinite`` refuses them."""
 
     def __init__(self, paths: list[str]) -> None:
         super().__init__(paths)

@@ -1,4 +1,4 @@
-"""Gradients as values: by parameter ID, beside the module and not inside it."""
+"""Gradients as values: by parameter ID, separate from the module."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +17,7 @@ class Gradients(Mapping[str, Tensor]):
 
     @classmethod
     def from_backward(cls, loss: Tensor, module: nn.Module) -> "Gradients":
-        """Return the gradients of ``loss``; ``.grad`` of the parameters stays as it is.
+        """Return the gradients of ``loss``; ``.grad`` of the parameters is not changed.
 
         Parameters that ``loss`` does not depend on are left out.
         """
@@ -29,7 +29,7 @@ class Gradients(Mapping[str, Tensor]):
 
     @classmethod
     def from_module(cls, module: nn.Module) -> "Gradients":
-        """Return what ``.grad`` of the parameters refers to."""
+        """Return the ``.grad`` of the parameters, without a copy."""
         params = named_params(module)
         by_id = {p.id: p.tensor.grad for p in params}
         return cls({n: g for n, g in by_id.items() if g is not None})
@@ -59,10 +59,10 @@ class GradientsAccumulator:
         self._dtypes: dict[str, torch.dtype] = {}
 
     def accumulate(self, grads: Mapping[str, Tensor]) -> None:
-        """Add ``grads`` to the sums; the tensors given stay as they are, and free.
+        """Add ``grads`` to the sums; the given tensors are neither changed nor kept.
 
-        Each batch names a parameter alike, by its ID. Raises ValueError, with no sum
-        changed, for a gradient of another shape than those before.
+        Each batch must identify a parameter by the same ID. Raises ValueError, with no
+        sum changed, for a gradient of another shape than those before.
         """
         for name, grad in grads.items():
             self._check_shape(name, grad)
@@ -73,11 +73,11 @@ class GradientsAccumulator:
             self._dtypes[param_id] = torch.promote_types(dtype, grad.dtype)
 
     def _sum(self, name: str, grad: Tensor) -> Tensor:
-        """Return the sum so far with ``grad``."""
+        """Return the sum so far with ``grad`` added."""
         total = self._sums.get(name)
         if total is None:
-            # A copy: zero_grad() may write to what was given. In half precision, from
-            # some sum on, what is added to it would be rounded away.
+            # A copy, since zero_grad() may overwrite the argument. In half precision,
+            # above a certain sum, further summands would be rounded away.
             return grad.to(_summed_in(grad.dtype), copy=True)
         return total + grad
 
@@ -90,7 +90,7 @@ class GradientsAccumulator:
             )
 
     def grads(self) -> Gradients:
-        """Return the sums, in the dtypes of what was summed, and begin anew."""
+        """Return the sums, in the dtypes of the summands, and start again."""
         sums = {
             name: total.to(self._dtypes[name]) for name, total in self._sums.items()
         }

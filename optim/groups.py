@@ -1,4 +1,4 @@
-"""Groups: which parameters are stepped how, declared by pattern and type."""
+"""Groups: the settings of parameters, declared by pattern and type."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ _FREEZING = " burnish.freeze(net, pattern) keeps parameters from being trained."
 
 
 class Group:
-    """Parameters that a pattern, a type of layer, or both pick, and what they get.
+    """Parameters selected by a pattern, a type of layer, or both, with their settings.
 
     ``Group("**.bias", weight_decay=0.0)``; ``Group(NORMS, weight_decay=0.0)``;
     ``Group("head.**", optimizer=Muon(), lr=0.02)``. The last group that matches wins.
@@ -89,7 +89,7 @@ class Group:
         return f"Group({', '.join(parts)})"
 
     def optimizer_of(self, base: TensorOptimizer[Any]) -> TensorOptimizer[Any]:
-        """Return the group's optimizer, with its changes of hyperparameters."""
+        """Return the group's optimizer, with its changed hyperparameters."""
         import dataclasses
 
         chosen = base if self.optimizer is None else self.optimizer
@@ -121,7 +121,7 @@ class PlacedGroup:
     params: "list[Param]"
 
     def param_group(self) -> dict[str, Any]:
-        """Return the group as a torch.optim.Optimizer is given one."""
+        """Return the group in the form that a torch.optim.Optimizer accepts."""
         return {
             "params": [param.tensor for param in self.params],
             "optimizer": self.optimizer,
@@ -139,9 +139,8 @@ def place(
 ) -> list[PlacedGroup]:
     """Return every parameter in one group: the last that matches, or the first of all.
 
-    Groups that later ones leave without a parameter are dropped. Raises ValueError
-    for a group that nothing matches, and for one of its patterns, which would pass
-    among the others.
+    Groups without any parameter, because of later ones, are dropped. Raises ValueError
+    for a group that matches nothing, and for such a pattern among several of a group.
     """
     owners = _types(module)
     placed_groups = [PlacedGroup(base, lr, None, [])]
@@ -178,7 +177,7 @@ def _described(value: object) -> str:
 
 
 def _is_types(value: object) -> bool:
-    """Return whether ``value`` is a class, or several, as `isinstance` takes them."""
+    """Return whether ``value`` is a class, or several, as `isinstance` accepts them."""
     items = value if isinstance(value, tuple) else (value,)
     return bool(items) and all(isinstance(item, type) for item in items)
 
@@ -221,7 +220,7 @@ def _no_match(subject: str, params: "Sequence[Param]") -> str:
 
 
 def _tied_match(pattern: str, params: "Sequence[Param]", module: nn.Module) -> str:
-    """Return what to say where only a later path of a shared parameter matches."""
+    """Return a hint where only a later path of a shared parameter matches."""
     by_tensor = {id(param.tensor): param for param in params}
     for path, tensor in module.named_parameters(remove_duplicate=False):
         param = by_tensor.get(id(tensor))

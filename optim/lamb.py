@@ -23,16 +23,16 @@ class LAMBState(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class LAMB(SimpleOptimizer[LAMBState]):
-    """Adam's direction, as long as the layer's weights are large.
+    """Adam's direction, scaled by the norm of the layer's weights.
 
-    The first moment alone is bias-corrected, and a layer counts as at most 10 large,
-    as in the authors' later code.
+    The first moment alone is bias-corrected, and the norm is limited to 10, as in the
+    authors' later code.
     """
 
     _knows_shares: ClassVar[bool] = True
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """Shares of the first and second moment that are kept, each in [0, 1)."""
+    """Decay factors of the first and second moment, each in [0, 1)."""
     eps: float = 1e-6
     """Added to the denominators, at least 0."""
     weight_decay: float = 0.0
@@ -65,7 +65,7 @@ class LAMB(SimpleOptimizer[LAMBState]):
 
 
 def _trust(tensor: Tensor, direction: Tensor, eps: float) -> Tensor:
-    """Return the norm of the weights over that of the step; 1 where either is 0."""
+    """Return the norm of the weights over that of the step; 1 if either is 0."""
     weights = torch.linalg.vector_norm(tensor).clamp_max(_GREATEST_NORM)
     length = torch.linalg.vector_norm(direction)
     ratio = weights / (length + eps)

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class LBFGSRecord(Record):
-    """The curvature seen so far, over all parameters laid end to end."""
+    """The curvature seen so far, over all parameters, flattened and concatenated."""
 
     paths: list[str]
     ids: list[str]
     sizes: list[int]
-    """How many elements of the vectors belong to each parameter."""
+    """The number of elements of each parameter in the vectors."""
     hyperparameters: dict[str, Any]
     values: dict[str, Any]
 
@@ -46,7 +46,7 @@ _OPTIONS_OF_BIND = (
     "rounding",
     "seed",
 )
-"""What the `bind` of other optimizers takes beside a rate."""
+"""The options of other optimizers' `bind` besides a rate."""
 _WHOLE_MODULE = (
     "It steps all parameters of a module together, as torch's does: in their dtype, "
     "with one rate, and with the gradients as they are. Cast the module and its "
@@ -63,20 +63,20 @@ class LBFGS:
     """
 
     max_iter: int = 20
-    """Iterations in one step."""
+    """Iterations per step."""
     max_eval: int | None = None
-    """Evaluations of the loss in one step; None for 5/4 of ``max_iter``."""
+    """Evaluations of the loss per step; None for 5/4 of ``max_iter``."""
     tolerance_grad: float = 1e-7
-    """A step ends where no gradient is larger than this."""
+    """A step ends if no gradient is larger than this."""
     tolerance_change: float = 1e-9
-    """A step ends where the loss and the parameters change by less."""
+    """A step ends if the loss and the parameters change by less."""
     history_size: int = 100
-    """How many updates the curvature is estimated from."""
+    """Number of updates from which the curvature is estimated."""
     line_search_fn: Literal["strong_wolfe"] | None = None
-    """How the length of an iteration is found; None takes the learning rate."""
+    """The line search of an iteration; None uses the learning rate."""
 
     def __new__(cls, *args: object, **kwargs: object) -> "LBFGS":
-        """Refuse what is not a hyperparameter with the line that works."""
+        """Refuse an unknown hyperparameter with the line that works."""
         for option in kwargs:
             if option in _OPTIONS_OF_BIND:
                 raise TypeError(f"LBFGS takes no {option!r}. {_WHOLE_MODULE}")
@@ -127,15 +127,15 @@ _FIELDS = (
     "prev_flat_grad",
     "prev_loss",
 )
-"""What torch keeps from one step to the next, after the first iteration."""
+"""What torch keeps between steps, after the first iteration."""
 
 
 _PATHS = "layout"
-"""The key under which the group of a state dict tells the paths of its parameters."""
+"""The key of a state dict's group that holds the paths of its parameters."""
 
 
 class LBFGSAdaptor(torch.optim.LBFGS):
-    """Steps a module with `LBFGS`; frozen parameters stay as they are."""
+    """Steps a module with `LBFGS`; frozen parameters are not changed."""
 
     def __init__(self, optimizer: LBFGS, module: nn.Module, *, lr: float) -> None:
         if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]  # torch's habit is parameters
@@ -165,7 +165,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
             ids=[param.id for param in params],
             sizes=[_size(param.tensor) for param in params],
             hyperparameters={k: v for k, v in group.items() if k != "params"},
-            # "al" is scratch that every step writes anew.
+            # "al" is scratch memory that every step overwrites.
             values={k: v for k, v in fields.items() if k != "al" and v is not None},
         )
 
@@ -187,7 +187,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         hyperparameters: Literal["keep", "restore"] = "keep",
         rename: Renames | None = None,
     ) -> LoadReport:
-        """Take over stored curvature; parameters are matched by ID, then by path.
+        """Restore stored curvature; parameters are matched by ID, then by path.
 
         ``rename`` is that of `open_record`. Raises RecordMismatchError, with nothing
         changed, unless every parameter is there with its size.
@@ -229,16 +229,16 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         return report
 
     def state_dict(self) -> dict[str, Any]:
-        """Return torch's state dict, and the paths of the parameters beside it."""
+        """Return torch's state dict, with the paths of the parameters."""
         state_dict = super().state_dict()
         paths = [param.path for param in self._binding.current()]
         groups = [{**group, _PATHS: paths} for group in state_dict["param_groups"]]
         return {**state_dict, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what ``state_dict()`` gave, or torch's of as many parameters.
+        """Load the result of ``state_dict()``, or torch's of as many parameters.
 
-        Raises RecordMismatchError for parameters that were others when it was saved.
+        Raises RecordMismatchError if it was saved for other parameters.
         """
         groups = [dict(group) for group in state_dict["param_groups"]]
         stored_paths = [group.pop(_PATHS, None) for group in groups]
@@ -274,7 +274,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                 report.changed.append(f"{name} is {group.get(name)}, and was {value}")
 
     def _undo(self) -> Undo:
-        """Return what puts back the state and the hyperparameters of now."""
+        """Return what restores the present state and hyperparameters."""
         group, state = self.param_groups[0], self.state
         group_items, state_items = dict(group), dict(state)
 
@@ -291,7 +291,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         self.register_step_pre_hook(lambda *_: self._check())
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take the parameters of the module; a second group would never be stepped."""
+        """Add the parameters of the module; a second group would never be stepped."""
         if self.param_groups:
             raise ValueError(
                 "LBFGS steps all parameters of its module together and takes no other "
@@ -304,7 +304,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         self._check_state()
 
     def _check_state(self) -> None:
-        """Raise ValueError for a state that somebody changed, or for other shapes."""
+        """Raise ValueError for a state that was changed, or for other shapes."""
         fields = self.state.get(lbfgs_params(self)[0], {})
         if not fields:
             return
@@ -333,7 +333,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         self._binding.watch()
 
     def _order(self, record: LBFGSRecord, rename: Renames | None) -> list[int]:
-        """Return where each held parameter stands in the record."""
+        """Return the index of each held parameter in the record."""
         renamed = renamer_of(record.paths, rename or {})
         by_id = {param_id: i for i, param_id in enumerate(record.ids)}
         by_path = {renamed(path): i for i, path in enumerate(record.paths)}
@@ -382,7 +382,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 def restore_lbfgs(
     adaptor: LBFGSAdaptor, record: Any, transaction: Transaction
 ) -> LoadReport:
-    """Let ``adaptor`` go on where ``record`` stood, together with what else is changed.
+    """Let ``adaptor`` continue from ``record``, in a transaction with other changes.
 
     It is `LBFGSAdaptor.load_record` with the stored hyperparameters.
     """
@@ -405,7 +405,7 @@ def _check_lengths(record: LBFGSRecord) -> None:
 
 
 def _misfits(values: dict[str, Any], total: int) -> list[str]:
-    """Return which of the state's vectors do not go over all parameters."""
+    """Return which of the state's vectors do not cover all parameters."""
     vectors = [(name, t) for name, v in values.items() for t in _vectors(v)]
     return [
         (

@@ -21,7 +21,7 @@ class Lion(SimpleOptimizer[LionState]):
     """Step by the sign of the mean gradient; every weight moves by the same amount."""
 
     betas: tuple[float, float] = (0.9, 0.99)
-    """Shares of the mean kept in the step, and in the state; each in [0, 1)."""
+    """Decay factors of the mean in the step, and in the state; each in [0, 1)."""
     weight_decay: float = 0.0
     """Weights shrink by this times the learning rate; at least 0."""
 

@@ -36,15 +36,15 @@ class Muon(SimpleOptimizer[MuonState]):
     weight_decay: float = 0.1
     """Weights shrink by this times the learning rate; at least 0."""
     momentum: float = 0.95
-    """Share of the mean gradient that is kept, at least 0."""
+    """Decay factor of the mean gradient, at least 0."""
     nesterov: bool = True
     """Look ahead by one step of the mean."""
     ns_coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315)
-    """Of the quintic polynomial that is iterated."""
+    """Coefficients of the quintic polynomial that is iterated."""
     eps: float = 1e-7
-    """Least norm to divide by."""
+    """Smallest norm to divide by."""
     ns_steps: int = 5
-    """Iterations, below 100."""
+    """Number of iterations, below 100."""
     adjust_lr_fn: str | None = None
     """``"original"`` (None): lr * sqrt(max(1, rows / columns)); ``"match_rms_adamw"``:
     lr * 0.2 * sqrt(max(rows, columns))."""
@@ -81,7 +81,7 @@ class Muon(SimpleOptimizer[MuonState]):
 
 
 def adjusted(rule: str | None, rows: int, columns: int) -> float:
-    """Return the factor by which the learning rate grows with a matrix."""
+    """Return the factor by which the learning rate grows with a matrix's shape."""
     if rule == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
     return math.sqrt(max(1, rows / columns))
@@ -93,15 +93,15 @@ def orthogonalized(
     """Return matrices with singular values near 1, computed in bfloat16.
 
     There may be leading dimensions; the dtype is that of ``matrix``. Raises ValueError
-    for what is not a matrix.
+    for anything but a matrix.
     """
     if matrix.ndim < 2:
         raise ValueError(
             f"Newton-Schulz iteration requires 2D tensors, got {matrix.ndim}D"
         )
     if is_sharded(matrix):
-        # Products of cut matrices are wrong in torch (2.13, addmm): of the step, this
-        # alone takes the whole, in the dtype of the iterations.
+        # Products of sharded matrices are wrong in torch (2.13, addmm): only this part
+        # of the step uses the whole, in the dtype of the iterations.
         full_matrix: list[Tensor] = [matrix.bfloat16().full_tensor()]  # type: ignore[attr-defined]  # of a DTensor
         share: Tensor = share_of(
             _iterated(full_matrix.pop, coefficients, steps, eps), matrix
@@ -118,10 +118,10 @@ def _iterated(
     steps: int,
     eps: float,
 ) -> Tensor:
-    """Return what the iterations make of a matrix in bfloat16.
+    """Return the result of the iterations for a matrix in bfloat16.
 
-    No more than three as large are in memory: what is asked for the matrix lets go of
-    it, and what has been used is deleted.
+    No more than three as large are in memory: the call that fetches the matrix releases
+    it, and used intermediates are deleted.
     """
     a, b, c = coefficients
     matrix = matrix_of()

@@ -24,13 +24,13 @@ class NAdam(SimpleOptimizer[NAdamState]):
     """Adam that looks ahead by one step of its momentum."""
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """Shares of the first and second moment that are kept, each in [0, 1)."""
+    """Decay factors of the first and second moment, each in [0, 1)."""
     eps: float = 1e-8
     """Added to the denominator, at least 0."""
     weight_decay: float = 0.0
     """L2 penalty, added to the gradient; at least 0."""
     momentum_decay: float = 4e-3
-    """How soon the momentum rises from half of ``betas[0]`` to it, at least 0."""
+    """Rate at which the momentum rises from half of ``betas[0]`` to it, at least 0."""
     decoupled_weight_decay: bool = False
     """Shrink the weights by ``lr * weight_decay`` instead, as AdamW does."""
 

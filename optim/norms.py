@@ -1,8 +1,8 @@
 """Norms of gradients, of which each process may have a share.
 
 A gradient of finite values has a finite norm: half precision is summed in float32, and
-where squares are beyond a dtype the norm is taken another way. An infinite one would
-clip all of them to 0, and nothing would say so.
+if squares exceed a dtype the norm is computed differently. An infinite norm would
+silently clip all gradients to 0.
 """
 
 import math
@@ -17,10 +17,10 @@ from ..records.tensors.shares import is_sharded, own_share
 
 
 def norms(grads: Sequence[Tensor]) -> list[float]:
-    """Return the Euclidean norm of each gradient, on all processes the same.
+    """Return the Euclidean norm of each gradient, the same on all processes.
 
-    Every process that has a share of one has to call this; those on one mesh, cut along
-    the same of its dimensions, take one message together.
+    Every process that has a share of one has to call this; gradients on one mesh,
+    sharded along the same dimensions, are reduced in one message.
     """
     lengths = [0.0] * len(grads)
     shares: dict[tuple[Any, tuple[int, ...]], list[int]] = {}
@@ -32,7 +32,7 @@ def norms(grads: Sequence[Tensor]) -> list[float]:
     for (mesh, dims), positions in shares.items():
         squares = _squares_of_shares([grads[i] for i in positions], mesh, dims)
         if not all(map(math.isfinite, squares)):
-            # All processes have the same squares, so all of them come here.
+            # All processes have the same squares, so all of them take this branch.
             spread = [grads[i] for i in positions]
             squares = _squares_of_shares(spread, mesh, dims, torch.float64)
         for i, square in zip(positions, squares, strict=True):
@@ -41,14 +41,14 @@ def norms(grads: Sequence[Tensor]) -> list[float]:
 
 
 def total_norm(grads: Sequence[Tensor]) -> float:
-    """Return the norm of all gradients together, on all processes the same."""
+    """Return the norm of all gradients together, the same on all processes."""
     if not any(is_sharded(grad) or grad.dtype in _SUMMED_IN for grad in grads):
-        # The very number of torch, which takes it of all tensors at once.
+        # Exactly torch's number, which it computes from all tensors at once.
         total = float(torch.nn.utils.get_total_norm([_dense(g) for g in grads]))
         if total != math.inf:
             return total
     lengths = norms(grads)
-    # hypot() takes no squares, and for infinity and NaN together is infinite.
+    # hypot() computes no squares, and for infinity and NaN together is infinite.
     return math.nan if any(map(math.isnan, lengths)) else math.hypot(*lengths)
 
 
@@ -57,7 +57,7 @@ _SUMMED_IN = {
     torch.bfloat16: torch.float32,
     torch.complex32: torch.complex64,
 }
-"""Half precision has neither the range of a norm nor the digits that a factor needs."""
+"""Half precision has neither the range of a norm nor the precision of a factor."""
 
 
 def _length(grad: Tensor) -> float:
@@ -86,7 +86,7 @@ def _squares_of_shares(
     dims: tuple[int, ...],
     dtype: torch.dtype | None = None,
 ) -> list[float]:
-    """Return the squares of the norms of gradients that lie alike on a mesh."""
+    """Return squared norms of gradients that are sharded alike on one mesh."""
     squares = torch.stack([_square_of_share(grad, dtype) for grad in grads])
     for dim in dims:
         squares = added(squares, group=mesh.get_group(dim))
@@ -95,7 +95,7 @@ def _squares_of_shares(
 
 
 def _square_of_share(grad: Any, dtype: torch.dtype | None) -> Tensor:
-    """Return the square of the norm of what this process has, in float64."""
+    """Return the squared norm of this process's part, in float64."""
     local = own_share(_summed(grad))
     if local.is_complex() and dtype is not None:
         local = torch.view_as_real(local.resolve_conj())
@@ -105,7 +105,7 @@ def _square_of_share(grad: Any, dtype: torch.dtype | None) -> Tensor:
 
 
 def _summed(grad: Any) -> Any:
-    """Return the gradient; where processes have summands of it, their sum."""
+    """Return the gradient; if processes have summands of it, their sum."""
     if not any(p.is_partial() for p in grad.placements):
         return grad
     from torch.distributed.tensor import Replicate

@@ -23,7 +23,7 @@ class RAdam(SimpleOptimizer[RAdamState]):
     """Adam that divides only once its second moment has seen enough gradients."""
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """Shares of the first and second moment that are kept, each in [0, 1)."""
+    """Decay factors of the first and second moment, each in [0, 1)."""
     eps: float = 1e-8
     """Added to the denominator, at least 0."""
     weight_decay: float = 0.0
@@ -64,7 +64,8 @@ class RAdam(SimpleOptimizer[RAdamState]):
     def _rectification(self, t: int) -> float | None:
         """Return the factor r of step ``t``, or None while the variance is unknown.
 
-        The paper divides where the length of the average is above 4, torch above 5.
+        The paper divides if the length of the average is above 4, torch if it is above
+        5.
         """
         share = self.betas[1] ** t
         longest = 2 / (1 - self.betas[1]) - 1

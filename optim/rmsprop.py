@@ -11,7 +11,7 @@ from .simple import SimpleOptimizer
 
 
 class RMSpropState(Record):
-    """The running mean of the squared gradient; the rest where it is asked for."""
+    """The running mean of the squared gradient; the other fields if requested."""
 
     step: int
     square_avg: Tensor
@@ -24,13 +24,13 @@ class RMSprop(SimpleOptimizer[RMSpropState]):
     """Step by the gradient over the root of its mean square."""
 
     alpha: float = 0.99
-    """Share of the mean square that is kept, at least 0."""
+    """Decay factor of the mean square, at least 0."""
     eps: float = 1e-8
     """Added to the denominator, at least 0."""
     weight_decay: float = 0.0
     """L2 penalty, added to the gradient; at least 0."""
     momentum: float = 0.0
-    """Share of the velocity that is kept, at least 0; 0 keeps none."""
+    """Decay factor of the velocity, at least 0; 0 keeps none."""
     centered: bool = False
     """Divide by an estimate of the gradient's deviation from its mean."""
 

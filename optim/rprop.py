@@ -20,16 +20,16 @@ class RpropState(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Rprop(SimpleOptimizer[RpropState]):
-    """Step by the sign alone, each weight by a size that grows until the sign turns.
+    """Step by the sign alone, each weight by a size that grows until the sign changes.
 
-    For gradients of all the data. ``lr`` is the size of the first step; a schedule
-    changes nothing after it.
+    It is meant for gradients of all the data. ``lr`` is the size of the first step; a
+    schedule changes nothing after it.
     """
 
     etas: tuple[float, float] = (0.5, 1.2)
     """A size is multiplied by the first, in (0, 1), or the second, above 1."""
     step_sizes: tuple[float, float] = (1e-6, 50.0)
-    """The least and the greatest size."""
+    """The smallest and the greatest size."""
 
     def __post_init__(self) -> None:
         check_length("etas", self.etas, 2)

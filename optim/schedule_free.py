@@ -22,24 +22,24 @@ class ScheduleFreeState(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleFreeAdamW(SimpleOptimizer[ScheduleFreeState]):
-    """AdamW whose average of weights replaces the schedule.
+    """AdamW with an average of the weights in place of a schedule.
 
-    The parameters are where gradients are taken; ``optim.eval()`` moves them to the
-    average, ``optim.train()`` back.
+    The parameters are where gradients are computed; ``optim.eval()`` sets them to the
+    average, ``optim.train()`` sets them back.
     """
 
     betas: tuple[float, float] = (0.9, 0.999)
-    """How near to the average gradients are taken, in (0, 1); share of squares kept."""
+    """Weight of the average where gradients are computed, in (0, 1); squares' decay."""
     eps: float = 1e-8
     """Added to the denominator, at least 0."""
     weight_decay: float = 0.0
-    """Decay at the point of the gradient, at least 0."""
+    """Decay at the point where the gradient is computed, at least 0."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly."""
     r: float = 0.0
-    """Power of the step in the weight of the average."""
+    """Exponent of the step in the weight of the average."""
     weight_lr_power: float = 2.0
-    """Power of the greatest learning rate so far in that weight."""
+    """Exponent of the greatest learning rate so far in that weight."""
 
     def __post_init__(self) -> None:
         check_betas(self.betas)
@@ -77,5 +77,5 @@ class ScheduleFreeAdamW(SimpleOptimizer[ScheduleFreeState]):
         return tensor.lerp(state.z, 1 - 1 / self.betas[0])
 
     def to_train(self, tensor: Tensor, state: ScheduleFreeState) -> Tensor:
-        """Return the point at which gradients are taken."""
+        """Return the point at which gradients are computed."""
         return tensor.lerp(state.z, 1 - self.betas[0])

@@ -12,7 +12,7 @@ from .simple import SimpleOptimizer
 
 
 class SGDState(Record):
-    """The velocity; the first gradient becomes it undampened, as in torch."""
+    """The velocity; initially the first gradient, without dampening, as in torch."""
 
     momentum_buffer: Tensor
     started: bool = True
@@ -25,13 +25,13 @@ class SGD(SimpleOptimizer[SGDState | None]):
     _fused_kernel: ClassVar[str | None] = "sgd"
 
     momentum: float = 0.0
-    """Share of the velocity that is kept, at least 0; 0 keeps no state."""
+    """Decay factor of the velocity, at least 0; 0 keeps no state."""
     dampening: float = 0.0
-    """Share of a gradient that does not enter the velocity."""
+    """Fraction of a gradient that does not enter the velocity."""
     weight_decay: float = 0.0
     """L2 penalty, added to the gradient; at least 0."""
     nesterov: bool = False
-    """Look ahead by one velocity. Unlike torch's, it may go with dampening."""
+    """Look ahead by one velocity. Unlike in torch, dampening is allowed with it."""
 
     def __post_init__(self) -> None:
         check_range("momentum", self.momentum, 0.0)

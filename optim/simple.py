@@ -1,4 +1,4 @@
-"""SimpleOptimizer: what the author of an optimizer subclasses, and nothing else."""
+"""SimpleOptimizer: the class that the author of an optimizer derives from."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,18 +19,18 @@ __all__ = ["SimpleOptimizer", "check_betas", "check_range"]
 
 
 class SimpleOptimizer(TensorOptimizer[State]):
-    """Update one tensor at a time; `OptimizerAdaptor` does the rest.
+    """Updates one tensor at a time; `OptimizerAdaptor` does the rest.
 
     A subclass is a frozen dataclass whose fields are hyperparameters, with two pure
     functions of one tensor, `init` and `step`. The adaptor walks the module, skips
-    what has no gradient, moves state between devices, saves and loads it, and runs
-    the step fast.
+    parameters without gradients, moves state between devices, saves and loads it, and
+    runs the step fast.
     """
 
     if not TYPE_CHECKING:  # A type checker refuses unknown names itself.
 
         def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError; for what a bound optimizer has, with the cure."""
+            """Raise AttributeError; for bound optimizers' methods with the remedy."""
             text = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(
                 f"{text}{_cure(type(self), name)}", name=name, obj=self
@@ -55,7 +55,8 @@ class SimpleOptimizer(TensorOptimizer[State]):
         fused: bool | None = None,
     ) -> "OptimizerAdaptor":
         """Return a `torch.optim.Optimizer` that steps ``module`` with this."""
-        # The adaptor brings the engines, which the class of an optimizer does not need.
+        # The adaptor imports the engines, which the class of an optimizer does not
+        # need.
         from .adaptor import OptimizerAdaptor
 
         return OptimizerAdaptor(
@@ -75,13 +76,13 @@ class SimpleOptimizer(TensorOptimizer[State]):
 
 
 _OF_BOUND = ("defaults", "param_groups", "state")
-"""What every optimizer of torch gets when it is made, and its class does not show."""
+"""Instance attributes of every torch optimizer, which its class does not show."""
 
 
 def _cure(cls: type, name: str) -> str:
-    """Return how to come by what only a bound optimizer has."""
+    """Explain how to get an attribute that only a bound optimizer has."""
     if name.startswith("_"):
-        return ""  # what copies and pickles ask every object for
+        return ""  # attributes that copy and pickle look up on every object
     from .adaptor import OptimizerAdaptor
 
     if name not in _OF_BOUND and not hasattr(OptimizerAdaptor, name):

@@ -17,17 +17,17 @@ State = TypeVar("State", bound="Record | None")
 
 
 class TensorOptimizer(Generic[State]):
-    """Update one tensor at a time: what every part of an optimizer relies on.
+    """Updates one tensor at a time: the base that every part of an optimizer uses.
 
     A subclass is a frozen dataclass whose fields are hyperparameters, with two pure
-    functions of one tensor. The adaptor walks the module, skips what has no gradient,
-    moves state between devices, saves and loads it, and runs the step fast.
+    functions of one tensor. The adaptor walks the module, skips parameters without
+    gradients, moves state between devices, saves and loads it, and runs the step fast.
     """
 
     batched: ClassVar[bool] = False
     """Whether `step` also takes stacks of matrices; small equal ones then go in one."""
     _fused_kernel: ClassVar[str | None] = None
-    """Which fused kernel of torch does this very `step`; subclasses do not inherit."""
+    """The fused kernel of torch that does this `step`; subclasses do not inherit it."""
     _knows_shares: ClassVar[bool] = False
     """Whether this very `step` is right on DTensors as they are, for it gathers what it
     needs; subclasses do not inherit. Any other one gets whole tensors."""
@@ -38,7 +38,7 @@ class TensorOptimizer(Generic[State]):
             _check_parameters(cls, name, expected)
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
-        """Refuse what is not a hyperparameter, with the line that works."""
+        """Refuse an unknown hyperparameter, with the line that works."""
         _refuse_parameters(cls, args, kwargs)
         if "__dataclass_fields__" not in cls.__dict__ and _own_fields(cls):
             raise TypeError(
@@ -52,7 +52,7 @@ class TensorOptimizer(Generic[State]):
     def init(self, tensor: "Tensor") -> State:
         """Return the state before the first step; None (the default) for no state.
 
-        Its tensors are copied: they may alias ``tensor``, which stays as it is.
+        Its tensors are copied: they may alias ``tensor``, which is not changed.
         """
         return None  # type: ignore[return-value]  # the default is for stateless optimizers
 
@@ -61,8 +61,8 @@ class TensorOptimizer(Generic[State]):
     ) -> "tuple[Tensor, State]":
         """Return the new tensor and state; change none of the arguments.
 
-        ``tensor`` and ``grad`` share shape, dtype and device; the tensors of
-        ``state`` keep their own dtype, and must keep it and their shape.
+        ``tensor`` and ``grad`` share shape, dtype and device; the tensors of ``state``
+        have their own dtype, and must keep it and their shape.
         """
         raise NotImplementedError(f"{type(self).__qualname__} does not define step()")
 
@@ -71,7 +71,7 @@ class TensorOptimizer(Generic[State]):
         return tensor
 
     def to_train(self, tensor: "Tensor", state: State) -> "Tensor":
-        """Return the tensor to train on, given what `to_eval` returned."""
+        """Return the tensor to train on, given the result of `to_eval`."""
         return tensor
 
 
@@ -81,16 +81,16 @@ _PARAMETERS = {
     "to_eval": ("tensor", "state"),
     "to_train": ("tensor", "state"),
 }
-"""What the adaptor passes to each method, by position."""
+"""The arguments that the adaptor passes to each method, by position."""
 
 
 def _check_parameters(cls: type, method: str, expected: tuple[str, ...]) -> None:
-    """Raise TypeError for a method that cannot be called with what is passed to it."""
+    """Raise TypeError for a method that cannot be called with these arguments."""
     function = getattr(cls, method)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # a callable that does not say what it takes
+        return  # a callable without a signature
     names = [*signature.parameters]
     is_static = isinstance(inspect.getattr_static(cls, method), staticmethod)
     of_self = () if is_static or inspect.ismethod(function) else ("self",)
@@ -99,7 +99,7 @@ def _check_parameters(cls: type, method: str, expected: tuple[str, ...]) -> None
     except TypeError:
         order = ""
     else:
-        # In another order each would be another, and nothing else would notice.
+        # In another order they would be mixed up, and nothing else would notice.
         if sorted(names) != sorted((*of_self, *expected)):
             return
         if names == [*of_self, *expected]:
@@ -112,7 +112,7 @@ def _check_parameters(cls: type, method: str, expected: tuple[str, ...]) -> None
 
 
 def _refuse_constructor(cls: type) -> None:
-    """Raise TypeError for hyperparameters that no file would have, nor any group."""
+    """Raise TypeError for hyperparameters that neither files nor groups can hold."""
     constructor = inspect.getattr_static(cls, "__init__")
     if dataclasses.is_dataclass(cls) or constructor is object.__init__:
         return
@@ -127,7 +127,7 @@ def _refuse_constructor(cls: type) -> None:
 
 
 def _refuse_missing_init(cls: type[TensorOptimizer[Any]]) -> None:
-    """Raise TypeError for a state that is declared, and that nothing would make."""
+    """Raise TypeError for a declared state that nothing would create."""
     if cls.init is not TensorOptimizer.init:
         return
     for base in cls.__mro__:
@@ -143,9 +143,10 @@ def _refuse_missing_init(cls: type[TensorOptimizer[Any]]) -> None:
 
 
 def check_optimizer(optimizer: object, example: str) -> None:
-    """Raise TypeError for what steps no single tensor; ``example`` is the right line.
+    """Raise TypeError unless this steps single tensors; ``example`` is the right line.
 
-    ``LBFGS``, say, steps a whole module, and torch's optimizers hold their parameters.
+    ``LBFGS``, for instance, steps a whole module, and torch's optimizers hold their
+    parameters.
     """
     if not isinstance(optimizer, TensorOptimizer):
         name = optimizer if isinstance(optimizer, type) else type(optimizer)
@@ -167,7 +168,7 @@ def hyperparameters(optimizer: object) -> dict[str, Any]:
 
 
 def home_of_field(args: tuple[Any, ...], keyword: str) -> str | None:
-    """Return how to give ``keyword`` to the optimizer in ``args``, or why not to."""
+    """Explain how to pass ``keyword`` to the optimizer in ``args``, or why not to."""
     optimizer = args[0]
     if keyword in _OF_TORCH:
         return f"Burnish does not need it: {_OF_TORCH[keyword]}."
@@ -180,7 +181,7 @@ def home_of_field(args: tuple[Any, ...], keyword: str) -> str | None:
 
 
 def refuse_options_of_torch(name: str, options: Collection[str]) -> None:
-    """Raise TypeError with the reason for what only torch's optimizers are told."""
+    """Raise TypeError with the reason for options that only torch's optimizers have."""
     for option in sorted(_OF_TORCH.keys() & options):
         raise TypeError(f"{name} has no hyperparameter {option!r}: {_OF_TORCH[option]}")
 
@@ -195,7 +196,7 @@ _OF_TORCH = {
     "state_dtype": "pass it to bind: bind(net, lr=..., state_dtype=...)",
     "rounding": "pass it to bind: bind(net, lr=..., rounding=...)",
 }
-"""What a constructor of simple optimizers is not told, and why."""
+"""Options that the constructor of simple optimizers does not have, and why."""
 
 
 def _own_fields(cls: type) -> list[str]:
@@ -234,13 +235,13 @@ def _refuse_parameters(
 
 
 def _takes_only_keywords(cls: type) -> bool:
-    """Return whether a constructor takes nothing by position; one's own may."""
+    """Return whether a constructor takes no positional arguments; a user's may."""
     parameters = [*inspect.signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]  # of a class
     return all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
 
 
 def _refuse_unknown(cls: type, unknown: set[str]) -> None:
-    """Raise TypeError for what is not a hyperparameter, with the one that is near."""
+    """Raise TypeError for an unknown hyperparameter, with the most similar one."""
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of a class
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return

@@ -34,9 +34,9 @@ class Unfit(Exception):
 def trusted(
     programs: dict[Any, P | str], trace: Trace, generate: Callable[[], P | str]
 ) -> P:
-    """Return the program of a trace, kept in ``programs``; Unfit says why it has none.
+    """Return the program of a trace, from ``programs``; Unfit says why it has none.
 
-    A refusal is kept too: finding it again would run the step once more.
+    A refusal is cached too, since finding it again would run the step once more.
     """
     key = trace.key()
     program_or_refusal = programs.get(key)

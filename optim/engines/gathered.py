@@ -32,7 +32,7 @@ class Gathered:
 
 
 def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
-    """Return what writes this process's share of the step of one parameter."""
+    """Return a job that writes this process's share of the step of one parameter."""
     param, fields = bucket.params[i], bucket.states[i]
     target = stepped_tensor(param)
     tensor = _full_tensor(target)
@@ -62,7 +62,7 @@ def _full_tensor(value: Any) -> Any:
 
 
 def _share(value: Any, like: Any) -> Any:
-    """Return of a whole value what this process has of ``like``, in its own memory."""
+    """Return this process's part of a whole value, like ``like``, in its own memory."""
     if not (isinstance(value, Tensor) and hasattr(like, "device_mesh")):
         return value
     share = share_of(value, like)
@@ -71,5 +71,5 @@ def _share(value: Any, like: Any) -> Any:
 
 
 def _nbytes(tensor: Tensor) -> int:
-    """Return how large the share of a result is."""
+    """Return the size of the share of a result, in bytes."""
     return own_share(tensor).nbytes

@@ -28,7 +28,7 @@ class Loop:
 
 
 def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
-    """Return what writes the step of one parameter."""
+    """Return a job that writes the step of one parameter."""
     param, fields = bucket.params[i], bucket.states[i]
     tensor = stepped_tensor(param)
     follow(fields, tensor.device)
@@ -40,7 +40,7 @@ def _computed(step: StepCall, bucket: Bucket, i: int, grad: Tensor) -> Write:
     except Exception as error:
         raise_of_signal(error)
         raise StepFailed(param) from error
-    # Messages are sent now: all processes compute in one order, and write as each may.
+    # Messages are sent here: all processes compute in one order, and write in any.
     result = spread_as(tensor, result)
     for name, value in vars(new_state).items() if new_state is not None else ():
         vars(new_state)[name] = spread_as(fields.get(name), value)

@@ -34,18 +34,18 @@ _NUMBERS = (int, float, bool, str)
 
 @dataclass(slots=True)
 class Plan:
-    """The buckets of a group, for as long as its parameters stay what they are."""
+    """The buckets of a group, valid as long as its parameters do not change."""
 
     step: StepCall
-    """The call that it was made for, or that it was last found to serve."""
+    """The call that it was made for, or that it was last found to be valid for."""
     params: list[Tensor]
     missing: list[bool]
     """Whether each parameter has no gradient."""
     buckets: list[Bucket] = field(default_factory=list)
     kinds: list[tuple[Any, Bucket]] = field(default_factory=list[tuple[Any, Bucket]])
-    """What parameters are stepped together by, beside their numbers; and the first."""
+    """What determines the buckets besides numbers of parameters; and the first one."""
     is_passing: bool = False
-    """Whether it holds for one call only, because of what a gradient was."""
+    """Whether it is valid for one call only, because of a gradient."""
     computes_ahead: bool = False
     """Whether values are read before the job of another group has run."""
 
@@ -75,7 +75,7 @@ class Plan:
         is_same = (
             step.simple is planned.simple
             and step.maximize is planned.maximize
-            # A clip that was set or taken away decides whether a kernel will do.
+            # Setting or removing a clip affects whether a kernel can be used.
             and step.is_plain is planned.is_plain
         )
         if not is_same and not (
@@ -83,21 +83,21 @@ class Plan:
             and all(_keeps_kernel(b, step, fused) for b in self.buckets)
         ):
             return False
-        # Later calls are compared with this one, so that changed hyperparameters cost
-        # the comparison above only once.
+        # Later calls are compared with this one, so that the comparison above is made
+        # only once for changed hyperparameters.
         self.step = step
-        for bucket in self.buckets:  # no generator: every step asks
+        for bucket in self.buckets:  # not a generator, since this runs at every step
             if bucket.unrecorded is not None and _is_recordable(bucket, step):
                 return False
         return True
 
 
 def _keeps_kernel(bucket: Bucket, step: StepCall, fused: bool | None) -> bool:
-    # The loop runs any step as it is written: no hyperparameter makes it wrong.
+    # The loop runs any step as it is written, so that no hyperparameter affects it.
     if bucket.unrecorded is None and isinstance(bucket.engine, Loop | Gathered):
         return True
-    # A bucket of the loop has a bare layout, without the tensors of the state that a
-    # kernel is chosen by.
+    # A bucket of the loop has a reduced layout, without the tensors of the state by
+    # which a kernel is chosen.
     layout = bucket.layout if bucket.unrecorded is None else bucket.unrecorded
     engine = bucket.engine
     if isinstance(engine, OnShares):
@@ -122,36 +122,36 @@ def _called(bucket: Bucket, step: StepCall) -> StepCall:
 
 @dataclass(slots=True)
 class Slot:
-    """One parameter of a group, and all that a step of it is planned from."""
+    """One parameter of a group, with everything its step is planned from."""
 
     param: Tensor
     grad: Tensor | None
     state: StateFields
     state_type: type | None
     compute: torch.dtype | None
-    """The dtype to compute in, where it is not the parameter's."""
+    """The dtype to compute in, if it is not the parameter's."""
     share: Share | None = None
-    """What this process has of it, where several have a share."""
+    """This process's part of it, if several processes share it."""
 
 
 @dataclass(slots=True)
 class _Kind:
-    """The slots of a group that are stepped alike: they may come to one bucket."""
+    """Slots of a group that are stepped in the same way, possibly in one bucket."""
 
     layout: BucketLayout
     numbers: dict[str, Any]
     reason: str
-    """Why only the loop can step them; empty where that is not known yet."""
+    """Why only the loop can step them; empty if that is not known yet."""
     compute: torch.dtype | None
     is_sharded: bool = False
-    """Whether the parameters are spread over processes."""
+    """Whether the parameters are distributed over processes."""
     is_passing: bool = False
-    """Whether a gradient is why only the loop can step them now."""
+    """Whether a gradient is the reason that only the loop can step them now."""
     positions: list[int] = field(default_factory=list[int])
     slots: list[Slot] = field(default_factory=list[Slot])
 
     def bucket(self, engine: Engine, why: str, layout: BucketLayout) -> Bucket:
-        """Return a bucket of all the slots; ``layout`` says which fields it stacks."""
+        """Return a bucket of all the slots; ``layout`` has the fields it stacks."""
         states = [slot.state for slot in self.slots]
         columns = [[state[name] for state in states] for name in layout.tensors]
         params = [slot.param for slot in self.slots]
@@ -186,7 +186,7 @@ class _Kind:
         return [slot.grad for slot in self.slots if slot.grad is not None]
 
     def by_shape(self) -> "list[_Kind]":
-        """Return the slots of each shape as a kind of their own."""
+        """Return the slots of each shape as a separate kind."""
         parts: dict[tuple[int, ...], _Kind] = {}
         for position, slot in zip(self.positions, self.slots, strict=True):
             shape = tuple(slot.param.shape)
@@ -198,7 +198,7 @@ class _Kind:
 
 
 class BucketPlanner:
-    """Makes plans; remembers which steps it has tried on copies."""
+    """Makes plans; remembers which steps were tried on copies."""
 
     def __init__(self, fused: bool | None) -> None:
         self.fused = fused
@@ -207,15 +207,15 @@ class BucketPlanner:
     def plan(self, slots: list[Slot], step: StepCall, *, is_dry: bool = False) -> Plan:
         """Return the plan of a group. Raises ImpureStepError, before any change.
 
-        A dry one is for looking at: nothing is run on its tensors.
+        A dry plan is for reports: nothing is run on its tensors.
         """
         params = [slot.param for slot in slots]
         grads = [slot.grad for slot in slots]
         plan = Plan(step, params, [grad is None for grad in grads])
         in_turn = set[int]() if is_dry else entangled(params, grads)
         kinds, is_passing = _kinds_of(slots, in_turn)
-        # Gradients are other tensors at each step, so what one of them forbids, or what
-        # it shares memory with, says nothing of the next.
+        # Gradients are other tensors at each step, so what one of them prevents, or
+        # which memory it shares, does not apply to the next.
         plan.is_passing = is_passing or bool(in_turn)
         for kind in kinds:
             call = step if kind.compute is None else replace(step, compute=kind.compute)
@@ -247,7 +247,7 @@ class BucketPlanner:
         buckets: list[Bucket] = []
         # Numbers that a step computed from a shape are wrong for every other shape.
         for part in kind.by_shape() if choice.reads_shape else [kind]:
-            # A trace is kept in its layout, so each bucket has a layout of its own.
+            # A trace is stored in its layout, so each bucket has a layout of its own.
             layout = replace(kind.layout, like=part.slots[0].param)
             bucket = part.bucket(make(), why, layout)
             buckets.append(bucket)
@@ -267,10 +267,10 @@ class BucketPlanner:
             raise StepFailed(kind.slots[0].param) from error
 
     def _sharded(self, kind: _Kind, step: StepCall, is_dry: bool) -> Bucket:
-        """Return the bucket of parameters that are spread over processes.
+        """Return the bucket of parameters that are distributed over processes.
 
-        Whether they are gathered follows from what all processes know alike, and never
-        from how their shares lie: a process that gathers alone waits for ever.
+        Whether they are gathered is determined by facts that all processes know, and
+        never by the memory of their shares: a process that gathers alone waits forever.
         """
         choice = self._choice(kind, step)
         make, why = choice.make, choice.why
@@ -302,8 +302,8 @@ class BucketPlanner:
 
     def _looped(self, kind: _Kind, why: str, step: StepCall, is_dry: bool) -> Bucket:
         layout = kind.layout
-        # The loop writes every field of a state itself: there are no columns to keep in
-        # place, and no numbers to commit.
+        # The loop writes every field of a state itself: no columns have to be kept in
+        # place, and no numbers written back.
         bare = BucketLayout(layout.like, layout.state_type, (), layout.dtypes[:2])
         bucket = kind.bucket(Loop(), why, bare)
         bucket.scalars = {}
@@ -336,10 +336,10 @@ class BucketPlanner:
 
 
 def _kinds_of(slots: list[Slot], in_turn: Container[int]) -> tuple[list[_Kind], bool]:
-    """Return the slots that have a gradient, in kinds that are stepped alike.
+    """Return the slots that have a gradient, in kinds stepped in the same way.
 
-    Those of ``in_turn`` share memory with others. Beside them is whether any gradient
-    forbids what another would allow.
+    Those of ``in_turn`` share memory with others. Also returns whether any gradient
+    prevents what another would allow.
     """
     kinds: dict[tuple[Any, ...], _Kind] = {}
     is_any_passing = False
@@ -360,12 +360,12 @@ def _kinds_of(slots: list[Slot], in_turn: Container[int]) -> tuple[list[_Kind], 
         if rounds(slot.state_type) and not (reason or slot.param.is_contiguous()):
             reason = "rounding counts elements in a different order from memory"
         if i in in_turn:
-            # All in one bucket, whatever else is said of them: each has to see what
-            # the steps before it wrote.
+            # All in one bucket, regardless of their kinds: each has to see what the
+            # steps before it wrote.
             reason = "tensors share memory"
         layout, numbers = _layout(like.param, like.grad, like.fields, slot.state_type)
         # The loop takes one parameter after the other: those it steps need a state of
-        # one type, and no equal layouts or numbers.
+        # one type, but no equal layouts or numbers.
         key = _key(layout, numbers) if not reason else (slot.state_type, reason)
         key = (*key, slot.compute, is_sharded)
         if key not in kinds:
@@ -391,8 +391,8 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
                 return f"state.{name} does not have the parameter's shape", False
         elif not isinstance(value, _NUMBERS):
             return f"state.{name} is {with_article(type(value).__name__)}", False
-    # Gradients are asked last: a plan may hold for later steps where the reason is in
-    # what they find again.
+    # Gradients are checked last, since a plan stays valid if the reason is one that
+    # later steps have too.
     if grad.layout is not torch.strided:
         return "the gradient is sparse", True
     if grad.dtype != param.dtype or grad.device != param.device:
@@ -407,20 +407,20 @@ def _obstacle(param: Tensor, grad: Tensor, fields: StateFields) -> tuple[str, bo
 def _refusal(bucket: Bucket) -> str:
     """Return why a new bucket cannot be stepped as one, since memory is shared.
 
-    Its parameters do not meet, or they would be stepped in turn: so one meets its own
-    gradient, and the next gradient may lie elsewhere.
+    Its parameters do not overlap, or they would be stepped one after the other: so one
+    overlaps its own gradient, and the next gradient may be elsewhere.
     """
     try:
         bucket.locate()
     except Unfit as unfit:
         return str(unfit)
-    # The first step takes the addresses as new, and makes its table of them.
+    # The first step treats the addresses as new, and makes its table from them.
     bucket.addresses = []
     return ""
 
 
 def _is_fake(tensor: Tensor) -> bool:
-    # The class stands in a private module of torch, so it is known by name alone.
+    # The class is in a private module of torch, so it is recognized by name alone.
     return type(tensor).__name__ == "FakeTensor"
 
 
@@ -430,7 +430,7 @@ def _layout(
     names = tuple(k for k, v in fields.items() if isinstance(v, Tensor))
     numbers = {k: v for k, v in fields.items() if isinstance(v, _NUMBERS)}
     if rounds(state_type):
-        # Each parameter has another, and one program serves them all.
+        # Each parameter has a different key, and one program serves them all.
         numbers.pop(ROUNDING_KEY, None)
     dtypes = (param.dtype, grad.dtype, *(fields[name].dtype for name in names))
     absent = {name: None for name in field_names(state_type) if name not in fields}
@@ -443,20 +443,21 @@ def _key(layout: BucketLayout, numbers: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _have_merged(kinds: list[tuple[Any, Bucket]]) -> bool:
-    """Return whether the numbers of two buckets of a kind have become the same.
+    """Return whether the numbers of two buckets of a kind have become equal.
 
-    A resumed run would step them as one, and in half the last digits depend on it.
+    A resumed run would step them as one, and in half precision the last digits depend
+    on it.
     """
     counted = [(kind, *b.scalars.items()) for kind, b in kinds if b.scalars]
     return len(set(counted)) < len(counted)
 
 
 def _knows_shares(step: StepCall) -> bool:
-    """Return whether the step is right on DTensors, and gathers what it has to."""
-    # A subclass does not inherit it, for it may override `step`.
+    """Return whether the step is correct on DTensors, and gathers what it has to."""
+    # A subclass does not inherit it, since it may override `step`.
     return bool(vars(type(step.simple)).get("_knows_shares"))
 
 
 def _are_small(kind: _Kind) -> bool:
-    """Return whether all are matrices that do not fill the processor by themselves."""
+    """Return whether all are matrices too small to fill the processor alone."""
     return all(s.param.ndim == 2 and max(s.param.shape) <= SIDE for s in kind.slots)

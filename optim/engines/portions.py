@@ -12,18 +12,18 @@ from .bucket import Bucket, Job
 from .memory.tensor_form import memory_of
 
 ROOM = 64 * 1024 * 1024
-"""How many bytes of results are kept before the first is written."""
+"""Bytes of results that are kept before the first is written."""
 
 Write = Callable[[], None]
 
 
 @dataclass(slots=True)
 class Portion:
-    """What is computed at once: some parameters, and how."""
+    """A unit of computation: some parameters, and how they are stepped."""
 
     params: Sequence[Tensor]
     compute: Callable[[], Write]
-    """Return what writes the results; change nothing yet."""
+    """Return a job that writes the results; change nothing yet."""
 
 
 class StepFailed(Exception):
@@ -36,12 +36,12 @@ class StepFailed(Exception):
         super().__init__(param)
         self.param = param
         self.moved: list[Tensor] = []
-        """What was written before."""
+        """The parameters that were already written."""
 
 
 @dataclass(slots=True)
 class InTurn:
-    """A job that may raise when some parameters are written already."""
+    """A job that may raise when some parameters are already written."""
 
     portions: list[Portion]
     moved: list[Tensor] = field(default_factory=list[Tensor])
@@ -59,10 +59,10 @@ def job_of_each(
     compute: Callable[[Bucket, int, Tensor], Write],
     nbytes_of: Callable[[Any], int],
 ) -> Job:
-    """Return what writes the steps of all parameters, each a portion of its own.
+    """Return a job that writes the steps of all parameters, each a separate portion.
 
-    ``compute`` is given the position of a parameter and its gradient; ``nbytes_of``
-    says how large the result for a tensor is.
+    ``compute`` gets the index of a parameter and its gradient; ``nbytes_of`` returns
+    the size of the result for a tensor.
     """
     portions = [
         Portion([bucket.params[i]], partial(compute, bucket, i, grad))
@@ -75,10 +75,10 @@ def job_of_each(
 
 
 def job_of(portions: list[Portion], tensors: Sequence[Any], nbytes: int) -> Job:
-    """Return what writes the portions; their results are computed now if they fit.
+    """Return a job that writes the portions; results are computed now if they fit.
 
-    ``tensors`` are all that is read and written: where any share memory, one is
-    stepped after the other, as each may read what the other wrote.
+    ``tensors`` are all that is read and written: if any share memory, portions are
+    stepped one after the other, as each may read what another wrote.
     """
     if nbytes > ROOM or _share_memory(tensors):
         return InTurn(portions)

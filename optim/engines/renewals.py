@@ -1,4 +1,4 @@
-"""Renewals: how many elements of master weights began anew, since a weight changed."""
+"""Renewals: the number of master elements initialized again after weights changed."""
 
 import torch
 from torch import Tensor
@@ -18,17 +18,18 @@ class Renewals:
 
     def compare(self, weight: Tensor, master: Tensor) -> None:
         """Count the elements of ``weight`` that are not the rounding of ``master``."""
-        # Processes write in an order of their own: torch.equal of whole tensors would
-        # wait for the others.
+        # Processes write in different orders: torch.equal of whole tensors would wait
+        # for the others.
         weight, master = own_share(weight), own_share(master)
-        # Nearly always all are, which one pass over the values tells.
+        # Nearly always all are equal, which a single pass over the values shows.
         if not (weight.is_cpu and torch.equal(master.to(weight.dtype), weight)):
             self._count(weight, master)
 
     def renew(self, weight: Tensor, master: Tensor, room: Tensor) -> None:
-        """Count as `compare` does, and begin anew what is not a rounding.
+        """Count as `compare` does, and initialize again what is not a rounding.
 
-        They lie on the CPU; ``room`` is of the form of ``weight`` and is written to.
+        The tensors are on the CPU; ``room`` has the form of ``weight`` and is
+        overwritten.
         """
         rounding = room.copy_(master)
         if torch.equal(rounding, weight):
@@ -41,7 +42,7 @@ class Renewals:
         self.counter(weight.device).add_(n_renewed(weight, master))
 
     def counter(self, device: torch.device) -> Tensor:
-        """Return the count of a device, one integer, for what counts by itself."""
+        """Return the count of a device, one integer, for code that counts itself."""
         if device not in self._counts:
             self._counts[device] = torch.zeros((), dtype=torch.int64, device=device)
         return self._counts[device]

@@ -1,4 +1,4 @@
-"""A generated program against the step as written, on made-up numbers, at first use."""
+"""A test of a generated program against the step as written, at its first use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def agrees(
     step: StepCall,
     scalars: dict[str, Any],
 ) -> bool:
-    """Return whether ``run`` over made-up tensors gives what ``step`` gives on them.
+    """Return whether ``run`` gives the results of ``step`` on generated tensors.
 
     A step that reads shapes may take another path on these; it counts as agreeing.
     """
@@ -42,10 +42,10 @@ def agrees(
             tensor, new_state = step(theirs[0], theirs[1], state)
         except Exception as error:
             raise_of_signal(error)
-            return False  # what is wrong with it shows when it runs as it is written
+            return False  # its error is raised when it runs as it is written
         expected = [tensor, *(vars(new_state)[name] for name in layout.tensors)]
         run(ours, trace.constants)
-        # What passed through a narrow dtype is no better than that.
+        # Values that passed through a narrow dtype are no more precise than that.
         tolerance = max(_TOLERANCE.get(dtype, 0.0) for dtype in trace.tape.dtypes)
         pairs = zip([ours[0], *ours[2:]], expected, strict=True)
         return all(_close(a, b, tolerance) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""Shares: parameters spread over processes, stepped where their elements are."""
+"""Shares: parameters distributed over processes, stepped where their elements are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .tracing.step_call import StepCall
 
 @dataclass(slots=True)
 class Share:
-    """What this process has of a parameter, its gradient and its state."""
+    """This process's part of a parameter, its gradient and its state."""
 
     param: Tensor
     grad: Tensor
@@ -24,7 +24,7 @@ class Share:
 def share_of_step(param: Any, grad: Any, fields: dict[str, Any]) -> Share | None:
     """Return what an elementwise step needs of a DTensor in this process.
 
-    None for what is none, and where its gradient or state are spread in another way.
+    None for other tensors, and if its gradient or state are distributed differently.
     """
     if not hasattr(param, "device_mesh"):
         return None
@@ -38,7 +38,7 @@ def share_of_step(param: Any, grad: Any, fields: dict[str, Any]) -> Share | None
 
 
 def are_alike(param: Any, tensors: Iterable[Any]) -> bool:
-    """Return whether all are cut as ``param`` is, over the same processes."""
+    """Return whether all are sharded as ``param`` is, over the same processes."""
     mesh, placements, shape = param.device_mesh, param.placements, param.shape
     for tensor in tensors:
         if getattr(tensor, "placements", None) != placements or tensor.shape != shape:
@@ -50,12 +50,12 @@ def are_alike(param: Any, tensors: Iterable[Any]) -> bool:
 
 def _grad_of(share: Tensor, grad: Tensor) -> Tensor:
     local = own_share(grad)
-    # Nothing has no order of elements, though torch may say that it has another.
+    # An empty tensor has no order of elements, though torch may report another one.
     return local if local.numel() else share
 
 
 class OnShares:
-    """Runs an engine on the shares that this process has of a bucket's tensors."""
+    """Runs an engine on this process's shares of a bucket's tensors."""
 
     keeps_addresses = False
 
@@ -66,7 +66,7 @@ class OnShares:
         self._states = [t for column in shares.columns for t in column]
 
     def fits(self, bucket: Bucket, grads: list[Tensor]) -> bool:
-        """Return whether tensors and gradients are still spread and laid as planned."""
+        """Return whether tensors and gradients are still distributed as planned."""
         shares = self.shares
         if not (
             all(map(is_, map(own_share, bucket.params), shares.params))

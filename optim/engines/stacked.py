@@ -14,7 +14,7 @@ from .tracing.step_call import StepCall
 from .written_step import checked, matching_grad
 
 SIDE = 128
-"""Matrices of more rows or columns fill the processor by themselves."""
+"""Matrices with more rows or columns fill the processor alone."""
 
 _STACK = 1024 * 1024
 
@@ -28,7 +28,7 @@ class Stacked:
 
     def prepare(self, bucket: Bucket, grads: list[Tensor], step: StepCall) -> Job:
         """Return what writes the step; see `Engine`."""
-        # A stack copies its matrices: one of them all would take their memory a second
+        # A stack copies its matrices: a single one would take their memory a second
         # time.
         count = max(1, _STACK // max(1, bucket.sizes[0]))
         portions: list[Portion] = []
@@ -44,10 +44,10 @@ class Stacked:
 def _computed(
     bucket: Bucket, grads: list[Tensor], step: StepCall, part: slice
 ) -> Write:
-    """Return what writes the step of a part of the bucket."""
+    """Return a job that writes the step of a part of the bucket."""
     params = bucket.params[part]
-    # Stacks are copies: what the step makes of them shares no memory with the bucket,
-    # so the order of the writes below is free.
+    # Stacks are copies: their results share no memory with the bucket, so the writes
+    # below may have any order.
     tensor = torch.stack([p.detach() for p in params])
     columns = [column[part] for column in bucket.columns]
     state = bucket.layout.state([torch.stack(c) for c in columns], bucket.scalars)
@@ -59,7 +59,7 @@ def _computed(
         results, new_state = checked(step, tensor, grad, state)
     except Exception as error:
         raise_of_signal(error)
-        # A stack does not tell which of its matrices failed: the first is named.
+        # A stack does not show which of its matrices failed: the first is named.
         raise StepFailed(params[0]) from error
 
     masters = bucket.masters()

@@ -17,7 +17,7 @@ from .tracing.step_call import StepCall
 from .tracing.trace import BucketLayout
 
 Kernel = Callable[[StepCall, Bucket, list[Tensor]], None]
-"""Updates the bucket's tensors and states; the numbers are the caller's."""
+"""Updates the bucket's tensors and states; the caller updates the numbers."""
 
 
 class TorchFused:
@@ -55,10 +55,10 @@ def kernel_of(
 ) -> Kernel | None:
     """Return the kernel that does exactly what ``step`` does, if torch has it.
 
-    On a CPU there is one only where ``fused``, of `bind`, leaves the choice to us.
+    On a CPU it is used only if ``fused``, of `bind`, leaves the choice open.
     """
     simple: Any = step.simple
-    # A subclass does not inherit the kernel, for it may override `step`.
+    # A subclass does not inherit the kernel, since it may override `step`.
     name = vars(type(simple)).get("_fused_kernel")
     kernel = _KERNELS.get(name)
     device = layout.like.device.type
@@ -66,18 +66,18 @@ def kernel_of(
         return None
     if device == "cpu" and fused is not None:
         return None
-    # A kernel takes tensor, gradient and state of one dtype, and knows no cautious
-    # weight decay.
+    # A kernel takes tensor, gradient and state of one dtype, and has no cautious weight
+    # decay.
     if len(set(layout.dtypes)) != 1 or getattr(simple, "cautious", False):
         return None
-    # Not every supported torch has the kernel of Adagrad on other devices.
+    # Some supported versions of torch have no kernel of Adagrad on other devices.
     if name == "adagrad" and device != "cpu":
         return None
     # torch refuses Nesterov momentum with dampening, so its kernel need not do what the
     # step as written does.
     if name == "sgd" and simple.nesterov and simple.dampening:
         return None
-    # A momentum that a schedule turned off or on has no state for the kernel.
+    # When a schedule has turned momentum on or off, there is no state for the kernel.
     if name == "sgd" and (simple.momentum != 0.0) != bool(layout.tensors):
         return None
     return kernel
@@ -92,8 +92,8 @@ _DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
 
 
 def _steps(bucket: Bucket) -> list[Tensor]:
-    # The kernels read the number of the step that begins, as a tensor for each
-    # parameter. They never write it, so one tensor serves for all.
+    # The kernels read the number of the current step, as a tensor for each parameter.
+    # They never write it, so one tensor serves for all.
     step = torch.tensor(
         float(bucket.scalars["step"] + 1), device=bucket.layout.like.device
     )
@@ -158,4 +158,4 @@ _KERNELS: dict[str | None, Kernel] = {
     "sgd": _sgd,
     "adagrad": _adagrad,
 }
-"""By the name that an optimizer gives as `_fused_kernel`."""
+"""Kernels by the name in an optimizer's `_fused_kernel`."""

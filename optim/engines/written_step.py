@@ -1,4 +1,4 @@
-"""A step as its author wrote it, of one tensor: what goes in, and what may come out."""
+"""A step as its author wrote it: its arguments for one tensor, and checked results."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .tracing.step_call import CHANGED_IN_PLACE, StepCall, versions
 def checked(
     step: StepCall, tensor: Tensor, grad: Tensor, state: Any
 ) -> tuple[Tensor, Any]:
-    """Return what ``step`` gives. Raises ImpureStepError if it breaks its contract."""
+    """Return the results of ``step``. ImpureStepError if it breaks its contract."""
     before = versions(tensor, grad, state)
     result, new_state = step(tensor, grad, state)
     verify(tensor, result, state, new_state)
@@ -25,15 +25,15 @@ def checked(
 
 
 def homes(fields: dict[str, Any]) -> list[Any]:
-    """Return what the tensors of a state may have in common with others."""
+    """Return the memory that the tensors of a state may share with others."""
     return [memory_of(t) for t in fields.values() if isinstance(t, Tensor)]
 
 
 def in_digits_of(grad: Tensor, param: Tensor, step: StepCall) -> StepCall:
-    """Return ``step`` computed in the dtype of ``grad`` where that is the widest.
+    """Return ``step`` computed in the dtype of ``grad`` if that is the widest.
 
-    Rounded to the parameter's it would lose its digits before a master saw them, and
-    a finite value beyond that range would be infinite.
+    Rounded to the parameter's, the gradient would lose precision before a master gets
+    it, and a finite value beyond that range would be infinite.
     """
     if grad.dtype == param.dtype:
         return step
@@ -43,11 +43,11 @@ def in_digits_of(grad: Tensor, param: Tensor, step: StepCall) -> StepCall:
 
 
 def matching_grad(grad: Tensor, param: Tensor, step: StepCall) -> Tensor:
-    """Return a gradient that goes with a parameter's `stepped_tensor`: dense and real.
+    """Return a gradient that fits a parameter's `stepped_tensor`: dense and real.
 
-    It has the parameter's dtype, or that in which ``step`` is computed. Raises
-    ValueError for one of another shape, which a step would broadcast, and for a
-    complex one of a real parameter or the other way round.
+    It has the parameter's dtype, or the one in which ``step`` is computed. Raises
+    ValueError for one of another shape, which a step would broadcast, and for a complex
+    gradient of a real parameter or the reverse.
     """
     if grad.shape != param.shape or grad.is_complex() != param.is_complex():
         raise ValueError(
@@ -72,7 +72,7 @@ def _stepped_dtype(param: Tensor) -> torch.dtype:
 
 
 def verify(tensor: Tensor, result: Any, state: Any, new_state: Any) -> None:
-    """Raise ImpureStepError unless results have the shape and dtype of what came."""
+    """Raise ImpureStepError unless results have the arguments' shapes and dtypes."""
     _require_same_form("tensor", tensor, result)
     if new_state is not None and not hasattr(new_state, "__dataclass_fields__"):
         raise ImpureStepError(
@@ -106,7 +106,8 @@ def keep(fields: dict[str, Any], state: Any, tensor: Tensor) -> None:
     for name, value in values.items():
         home = fields.get(name)
         if not isinstance(value, Tensor) or home is None:
-            # Before anything is written: lists and records may hold the old tensors.
+            # Before anything is written, since lists and records may hold the old
+            # tensors.
             values[name] = owned(value)
         elif value is not home and memory_of(value) in ours:
             values[name] = value.clone()

@@ -1,4 +1,4 @@
-"""Schedules made of schedules, which are stored as plain data."""
+"""Schedules composed of others, which are stored as plain data."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from .scheduler import Scheduler, scheduler_of
 
 
 class Parent(Scheduler):
-    """A schedule whose first field are others; it counts the steps for all of them."""
+    """A schedule whose first field holds others; it counts the steps for all."""
 
     schedulers: list[Any]
 
@@ -20,13 +20,13 @@ class Parent(Scheduler):
                 f"{short_repr(self.schedulers)}"
             )
         super().__post_init__()
-        # Data and objects alike come in; objects are what the steps ask.
+        # Both data and objects are accepted; steps use the objects.
         self.schedulers = [scheduler_of(scheduler) for scheduler in self.schedulers]
         for child in self.schedulers:
             self._check_start(child)
 
     def _check_start(self, child: Scheduler) -> None:
-        """Raise ValueError for a child that stands at a step: its parent counts."""
+        """Raise ValueError for a child that has made steps, since its parent counts."""
         n_steps: int = getattr(child, "n_steps", 0)
         if n_steps:
             name, child_name = type(self).__name__, type(child).__name__
@@ -38,7 +38,7 @@ class Parent(Scheduler):
 
     @property
     def children(self) -> list[Scheduler]:
-        """The schedules that this one is made of."""
+        """The schedules that this one is composed of."""
         children = [scheduler_of(scheduler) for scheduler in self.schedulers]
         self.schedulers = list(children)
         return children
@@ -58,7 +58,7 @@ _REDUCTIONS = ("product", "sum", "mean")
 
 
 class Composed(Parent):
-    """The product (or ``"sum"``, ``"mean"``) of what ``schedulers`` give."""
+    """The product (or ``"sum"``, ``"mean"``) of the rates of ``schedulers``."""
 
     reduction: str = "product"
     n_steps: int = 0
@@ -81,7 +81,7 @@ class Composed(Parent):
 
 
 class Sequential(Parent):
-    """Each of ``schedulers`` until its milestone; each begins at its own first step."""
+    """Each of ``schedulers`` until its milestone, starting at its own first step."""
 
     milestones: list[int]
     n_steps: int = 0
@@ -111,7 +111,7 @@ class Sequential(Parent):
 class Warmup(Parent):
     """Linear from ``start_factor`` of the schedule's first rate, then the schedule.
 
-    ``Warmup([Cosine(0.1, 1000)], n_warmup=100)`` is the usual pair.
+    ``Warmup([Cosine(0.1, 1000)], n_warmup=100)`` is the usual combination.
     """
 
     n_warmup: int

@@ -1,4 +1,4 @@
-"""Schedules that are a formula of the step."""
+"""Schedules given by a formula of the step."""
 
 import math
 
@@ -40,7 +40,7 @@ class Linear(Scheduler):
     def at(self, index: int) -> float:
         """Return the learning rate of step ``index``, counted from 0."""
         if index >= self.n_iters:
-            # Rounding must not leave another rate than the final one for good.
+            # Rounding must not leave a rate other than the final one for good.
             return self.final_lr
         progress = index / self.n_iters
         return self.initial_lr + (self.final_lr - self.initial_lr) * progress
@@ -137,9 +137,9 @@ class Noam(Scheduler):
 class Curve(Scheduler):
     """The value of ``"step: 1e-3@0 lin 1e-4@1000"`` at each step.
 
-    ``Curve(str(schedule))`` is that of a `burnish.config.Schedule`. What stands at an
-    ``@`` is a step of the optimizer, whatever the key is called. Raises ValueError for
-    a value below 0, which is not a learning rate.
+    ``Curve(str(schedule))`` is that of a `burnish.config.Schedule`. A number after
+    ``@`` is a step of the optimizer, whatever the name of the key. Raises ValueError
+    for a negative value, which is not a learning rate.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Plateau: a learning rate that falls when a figure stops getting better."""
+"""Plateau: a learning rate that falls when a metric stops improving."""
 
 import math
 from typing import Any
@@ -44,7 +44,7 @@ class Plateau(Scheduler):
             )
 
     def settings(self) -> dict[str, Any]:
-        """Return the fields without what it has seen, and what came of it."""
+        """Return the fields without its observations, and their results."""
         return {n: v for n, v in super().settings().items() if n not in _PROGRESS}
 
     def at(self, index: int) -> float:
@@ -52,7 +52,7 @@ class Plateau(Scheduler):
         return self.initial_lr if self.current is None else self.current
 
     def observe(self, metric: float) -> float:
-        """Take in a figure, and return the learning rate from now on."""
+        """Observe a metric, and return the learning rate from now on."""
         metric = float(metric)
         if self._is_better(metric):
             self.best, self.n_bad = metric, 0

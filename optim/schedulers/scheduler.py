@@ -1,4 +1,4 @@
-"""Scheduler: the learning rate of each step, and where a run stands in it."""
+"""Scheduler: the learning rate of each step, and the position of a run in it."""
 
 import math
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from ..checks import check_range, check_types
 
 
 class Scheduler(Record):
-    """A learning rate over steps; its fields are what it is and where it stands.
+    """A learning rate over steps; its fields are its settings and its position.
 
-    Give it as ``lr`` to ``bind`` or a `Group`, and every ``optim.step()`` takes the
-    next one; or call `step` yourself. It is saved and loaded as any record.
+    Pass it as ``lr`` to ``bind`` or a `Group`, and every ``optim.step()`` uses the next
+    rate; or call `step` yourself. It is saved and loaded like any record.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -41,11 +41,11 @@ class Scheduler(Record):
         return n_steps
 
     def lr(self) -> float:
-        """Return the learning rate of the coming step."""
+        """Return the learning rate of the next step."""
         return self.at(self.position())
 
     def advance(self) -> None:
-        """Go on to the next step."""
+        """Advance to the next step."""
         vars(self)["n_steps"] = self.position() + 1
 
     def step(self) -> float:
@@ -55,10 +55,10 @@ class Scheduler(Record):
         return lr
 
     def settings(self) -> dict[str, Any]:
-        """Return the fields without those that tell where it stands.
+        """Return the fields without those of its position.
 
-        Two schedules of one class are the same at different steps if these are equal. A
-        schedule of your own that keeps more than ``n_steps`` leaves that out as well.
+        Two schedules of one class differ only in their position if these are equal. A
+        schedule of your own with more state than ``n_steps`` leaves that out as well.
         """
         return {name: v for name, v in self.fields().items() if name != "n_steps"}
 
@@ -67,7 +67,7 @@ class Scheduler(Record):
         return {"kind": type(self).__qualname__, **self.fields()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave. Raises ValueError for another kind."""
+        """Restore the result of `state_dict`. Raises ValueError for another kind."""
         restored = scheduler_of(state_dict)
         if type(restored) is not type(self):
             raise ValueError(
@@ -98,7 +98,7 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
 
 
 def are_same(a: Scheduler, b: Scheduler) -> bool:
-    """Return whether two schedules are one at different steps."""
+    """Return whether two schedules are equal up to their position."""
     return type(a) is type(b) and _as_lists(a.settings()) == _as_lists(b.settings())
 
 
@@ -112,7 +112,7 @@ def _as_lists(value: Any) -> Any:
 
 
 def is_findable(schedule: Scheduler) -> bool:
-    """Return whether `scheduler_of` makes an equal one of the schedule's data."""
+    """Return whether `scheduler_of` restores an equal one from the schedule's data."""
     if _KINDS.get(type(schedule).__qualname__) is not type(schedule):
         return False
     children: list[Scheduler] = getattr(schedule, "children", [])
@@ -120,7 +120,7 @@ def is_findable(schedule: Scheduler) -> bool:
 
 
 def check_rate(name: str, value: float) -> None:
-    """Raise ValueError unless ``value`` is a learning rate: finite, from 0 on."""
+    """Raise ValueError unless ``value`` is a learning rate: finite, not negative."""
     if not 0.0 <= value < math.inf:
         raise ValueError(
             f"{name} learning rate must be at least 0 and finite, got {value}"

@@ -1,4 +1,4 @@
-"""What each group of an optimizer runs on, and why."""
+"""The engine of each group of an optimizer, and the reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,11 @@ class EngineRow:
     """One of: compiled, torch_fused, blocks, foreach, stacked, gathered, loop."""
     why: str
     n_renewed: int = 0
-    """How many elements of the group's master weights began anew, since the weight
-    was no longer their rounding: it was loaded, averaged or written by hand."""
+    """The number of elements of the group's master weights initialized again.
+
+    That happens when the weight is no longer their rounding, since it was loaded,
+    averaged or changed by hand.
+    """
 
     def __str__(self) -> str:
         text = (
@@ -37,7 +40,7 @@ class EngineRow:
 
 
 class EngineReport(tuple[EngineRow, ...], FoldedHtml):
-    """The rows; its repr is one line each."""
+    """The rows; its repr has one line for each."""
 
     __slots__ = ()
 
@@ -48,7 +51,7 @@ class EngineReport(tuple[EngineRow, ...], FoldedHtml):
 def report_of_plans(
     groups: Sequence[Mapping[str, Any]], plans: Sequence[Plan]
 ) -> EngineReport:
-    """Return what each of ``groups`` runs on, by its plan."""
+    """Return the engines of each of ``groups``, by its plan."""
     rows: list[EngineRow] = []
     for index, (group, plan) in enumerate(zip(groups, plans, strict=True)):
         name = str(group["kind"])

@@ -24,7 +24,7 @@ from .stepper import Stepper
 
 
 class StepRunner:
-    """Steps what is bound: everything is prepared, which may raise, then written."""
+    """Steps a bound optimizer: all is prepared, which may raise, then written."""
 
     def __init__(self, bound: BoundState, fused: bool | None) -> None:
         self.bound = bound
@@ -70,14 +70,14 @@ class StepRunner:
         return [self.stepper.plan_of(index, call) for index, call in enumerate(calls)]
 
     def report(self) -> EngineReport:
-        """Return what each group ran on at the last step, or would at the first."""
+        """Return the engine of each group at the last step, or at the first one."""
         return report_of_plans(self.bound.groups, self.plans())
 
     def engine_names(self) -> list[str]:
-        """Return by group the engines in use, joined where there are several.
+        """Return by group the engines in use, joined if there are several.
 
-        Not the loop of those whose gradient alone is why: the next one may be another,
-        and before the first one nobody knows.
+        The loop is left out if a gradient alone is the reason: the next one may differ,
+        and before the first one it is unknown.
         """
         names = (
             {bucket.engine.name for bucket in plan.buckets if not bucket.is_passing}
@@ -86,7 +86,7 @@ class StepRunner:
         return ["+".join(sorted(group_names)) for group_names in names]
 
     def _warn_if_apart(self, grads: GroupGrads) -> None:
-        """Say what the copy of an optimizer lacks, at its first step."""
+        """Warn, at its first step, of what the copy of an optimizer lacks."""
         params = self.bound.params
         params.is_copy = False
         has_gradients = any(grad is not None for grad in chain.from_iterable(grads))
@@ -103,7 +103,7 @@ class StepRunner:
         turns = Turns(self._share_memory, grads)
         try:
             clipped_groups = bound.clipped(grads)
-            # All rates first: one that is none is refused before anything is written.
+            # All rates first: an invalid one is refused before anything is written.
             rates = [
                 bound.next_rate(index) if lr is None else lr
                 for index in range(len(clipped_groups))
@@ -115,18 +115,18 @@ class StepRunner:
         except StepFailed as failure:
             failure.moved = self._stepped(turns.n_run, grads) + failure.moved
             raise
-        # A learning rate that the caller passes does not advance the schedules.
+        # A learning rate passed by the caller does not advance the schedules.
         if lr is None:
             bound.advance_schedules(rates)
 
     def _initialize(self, grads: GroupGrads) -> None:
-        """Make the states of what has a gradient, as the tool that probes wants."""
+        """Create the states of parameters with gradients, as the probing tool wants."""
         for index, group_grads in enumerate(grads):
             call = self.bound.call_of(index, 0.0, None, None)
             self.stepper.initialize(index, group_grads, call)
 
     def _stepped(self, n_groups: int, grads: GroupGrads) -> list[Tensor]:
-        """Return what the steps of the first groups move."""
+        """Return the tensors that the steps of the first groups change."""
         return [param for param, _ in self._params_with_grads(grads[:n_groups])]
 
     def _params_with_grads(self, grads: GroupGrads) -> list[tuple[Tensor, Tensor]]:
@@ -147,7 +147,7 @@ class StepRunner:
         )
 
     def _explained(self, failure: StepFailed) -> BaseException:
-        """Return what the author's step raised, with a note of where it was."""
+        """Return the error of the author's step, with a note on its parameter."""
         path_of, error = self.bound.params.path_of, failure.__cause__ or failure
         index = next(
             i
@@ -166,11 +166,11 @@ class StepRunner:
         return error.with_traceback(_from_author(error.__traceback__))
 
     def _is_probe(self, grads: GroupGrads) -> bool:
-        """Return whether a tool only wants the states to be made.
+        """Return whether a tool only wants the states to be created.
 
-        torch.distributed.checkpoint takes a first step of zero gradients with a
-        learning rate of zero for that, and expects the weights to stay. It is none of
-        the run's, so that neither counters nor schedules go on.
+        For that torch.distributed.checkpoint makes a first step with zero gradients and
+        a learning rate of zero, and expects the weights not to change. It is not a step
+        of the run, so neither counters nor schedules advance.
         """
         bound = self.bound
         if bound.states or any(group["lr"] != 0.0 for group in bound.groups):
@@ -183,7 +183,7 @@ class StepRunner:
         return not is_any(has_values, groups=groups)
 
     def _process_groups(self) -> list[Any]:
-        """Return the groups of processes that have shares of what is trained.
+        """Return the process groups that have shares of what is trained.
 
         By parameters, since a gradient may be missing on some of them.
         """
@@ -215,7 +215,7 @@ class StepRunner:
 
 
 def _from_author(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without the frames of ours above the author's step."""
+    """Return a traceback without our frames above the author's step."""
     place = traceback
     while place is not None:
         if not str(place.tb_frame.f_globals.get("__name__")).startswith(_OURS):
@@ -242,7 +242,7 @@ def is_finite(grad: Tensor, state_dtype: torch.dtype) -> bool:
 class Turns:
     """The jobs that were prepared and not run yet, in the order of their groups.
 
-    All of a step is prepared before any of it is written, as far as no group reads
+    All of a step is prepared before any of it is written, as long as no group reads
     what another one writes.
     """
 
@@ -255,25 +255,25 @@ class Turns:
         self._are_entangled: bool | None = None
         self._jobs: list[list[Job]] = []
         self.n_run = 0
-        """Of how many groups all jobs were run."""
+        """The number of groups whose jobs were all run."""
 
     def add(self, jobs: list[Job]) -> None:
-        """Take over the jobs of the next group."""
+        """Add the jobs of the next group."""
         self._jobs.append(jobs)
 
     def settle(self) -> None:
         """Run what is pending if any groups share memory: values are read next."""
         if len(self._jobs) == self.n_run:
             return
-        # One answer serves the step: its gradients and parameters do not move
-        # meanwhile.
+        # One answer is valid for the whole step, in which no gradient or parameter
+        # moves.
         if self._are_entangled is None:
             self._are_entangled = self._share_memory(self._grads)
         if self._are_entangled:
             self.run()
 
     def run(self) -> None:
-        """Run what is pending, first what may still raise. Raises StepFailed."""
+        """Run what is pending, first jobs that may still raise. Raises StepFailed."""
         jobs = [job for group_jobs in self._jobs[self.n_run :] for job in group_jobs]
         if len(jobs) > 1:
             # A failure of the first leaves everything as it was before the step.

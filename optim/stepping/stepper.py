@@ -1,4 +1,4 @@
-"""Stepper: from gradients to jobs; it makes states and plans where they are lacking."""
+"""Stepper: from gradients to jobs; it creates missing states and plans."""
 
 from collections.abc import Callable
 from operator import is_
@@ -39,13 +39,13 @@ class Stepper:
         self.entanglement = Entanglement()
         self.plans: dict[int, Plan] = {}
         self.renewals: dict[int, Renewals] = {}
-        """By group, how many masters began anew."""
+        """The number of masters initialized again, by group."""
         self._entanglements: dict[int, Entanglement] = {}
 
     def jobs(
         self, index: int, grads: Grads, call: StepCall, settle: Callable[[], None]
     ) -> list[Job]:
-        """Return what writes the step of group ``index``; states are made before.
+        """Return a job that writes the step of group ``index``; create missing states.
 
         ``settle`` is called before values are read, and not only by the jobs. Raises
         StepFailed; parameters and states are as they were, or as ``settle`` left them.
@@ -54,7 +54,7 @@ class Stepper:
         try:
             return [self._job(bucket, grads, call) for bucket in plan.buckets]
         except (Unfit, NotElementwise):
-            # A resumed run would plan this step anew, so this one does.
+            # A resumed run would plan this step again, so this one does.
             del self.plans[index]
         plan = self._plan(index, grads, call, settle)
         jobs: list[Job] = []
@@ -62,7 +62,7 @@ class Stepper:
             try:
                 jobs.append(self._job(bucket, grads, call))
             except (Unfit, NotElementwise):
-                # The loop takes any call as it is written; it fails only as the step
+                # The loop handles any call as it is written; it fails only as the step
                 # itself does.
                 jobs.append(self._job(bucket, grads, call, Loop()))
         return jobs
@@ -80,7 +80,7 @@ class Stepper:
             raise StepFailed(bucket.params[0]) from error
 
     def initialize(self, index: int, grads: Grads, call: StepCall) -> list[Any]:
-        """Make the states that are lacking; return what each looks like at first."""
+        """Create missing states; return the initial form of each."""
         params: list[Tensor] = self.bound.groups[index]["params"]
         states, initial_states = self.bound.states, self.bound.initial_states
         blanks = [initial_states.blank(call.simple, p) for p in params]
@@ -99,7 +99,7 @@ class Stepper:
 
     @leaving_nothing_open
     def plan_of(self, index: int, call: StepCall) -> Plan:
-        """Return the plan of the last step, or that of a first one to come."""
+        """Return the plan of the last step, or that of an upcoming first one."""
         plan = self.plans.get(index)
         if plan is not None and plan.buckets:
             return plan
@@ -123,7 +123,7 @@ class Stepper:
         missing = [g is None for g in grads]
         fields = self._fields(params)
         plan = self.plans.get(index)
-        # From cheap to dear: this runs at each step, for all parameters of the group.
+        # Cheap checks first: this runs at each step, for all parameters of the group.
         if (
             plan is not None
             and plan.holds(params, missing, fields)
@@ -135,15 +135,15 @@ class Stepper:
             if plan.computes_ahead:
                 settle()
             return plan
-        # New states and plans come of values, which earlier groups may still write.
+        # New states and plans depend on values, which earlier groups may still write.
         settle()
         plan = self.plans[index] = self._plan_anew(index, params, grads, call)
         return plan
 
     def _fields(self, params: list[Tensor]) -> list[Fields | None]:
         states = self.bound.states
-        # A tensor's hash is a call of Python. Most optimizers have one group, and its
-        # states in the order of their parameters.
+        # Hashing a tensor calls Python. Most optimizers have one group, with its states
+        # in the order of their parameters.
         if len(states) == len(params) and all(map(is_, states, params)):
             return list(states.values())
         return list(map(states.get, params))
@@ -158,8 +158,8 @@ class Stepper:
         blanks = self.initialize(index, grads, call)
         fields = [self.bound.states.get(p, {}) for p in params]
         slots = self._slots(params, grads, fields, blanks)
-        # Planning runs the step on copies, and draws then that the run did not make:
-        # whether a step is planned anew must not change the numbers of the run.
+        # Planning runs the step on copies, and its draws are not those of the run:
+        # whether a step is planned again must not change the numbers of the run.
         with watched_generators(params[0].device if params else torch.device("cpu")):
             plan = self.planner.plan(slots, call)
         for bucket in plan.buckets:
@@ -188,22 +188,22 @@ class Stepper:
         ]
 
     def _have_met(self, index: int, params: list[Tensor], grads: Grads) -> bool:
-        """Return whether parameters of several buckets have come to share memory."""
+        """Return whether parameters of different buckets now share memory."""
         stepped = [p for p, grad in zip(params, grads, strict=True) if grad is not None]
         present = [grad for grad in grads if grad is not None]
-        # Each bucket looks at its own memory; what lies between two of them is seen
-        # here alone.
+        # Each bucket checks its own memory; memory shared between two of them is seen
+        # only here.
         if index not in self._entanglements:
             self._entanglements[index] = Entanglement()
         return self._entanglements[index].is_there(stepped, present)
 
     def _has_fields(self, plan: Plan, simple: StepFunctions) -> bool:
-        """Return whether states have what changed hyperparameters make a step need."""
+        """Return whether states have what a step needs after changed settings."""
         if simple is plan.step.simple:
             return True
         for bucket in plan.buckets:
             blank = self.bound.initial_states.blank(simple, bucket.params[0])
-            # A plan of a step without state has none to hand over, whatever is stored.
+            # A plan of a step without state uses none, whatever is stored.
             if blank is not None and type(blank) is not bucket.layout.state_type:
                 return False
             if not tensor_names(blank) <= bucket.states[0].keys():
@@ -211,7 +211,7 @@ class Stepper:
         return True
 
     def _warn_of_emptied(self, index: int, params: list[Tensor]) -> None:
-        """Warn of states whose fields were taken away one by one, or with clear()."""
+        """Warn of states whose fields were removed one by one, or with clear()."""
         plan = self.plans[index]
         states, path_of = self.bound.states, self.bound.params.path_of
         emptied = [path_of(p) for p in params if plan.has_filled(states[p])]
@@ -230,7 +230,7 @@ def _filled_fields(blank: Any) -> Fields:
 
 
 def _completed(fields: Fields, initial_fields: Fields) -> Fields:
-    """Return the state that a step will find; what it lacks begins anew."""
+    """Return the state that a step will use; missing parts are initialized."""
     if not fields:
         return initial_fields
     lacking = {k: v for k, v in initial_fields.items() if k in KEPT and k not in fields}

@@ -1,4 +1,4 @@
-"""The record of an optimizer as people look for it: by the names of parameters."""
+"""The record of an optimizer shown by the names of parameters."""
 
 import dataclasses
 from collections import Counter
@@ -28,7 +28,7 @@ class StateByName:
 def state_by_param_name(record: FlatRecord) -> StateByName | None:
     """Return the state in ``record`` by name; None if it is not an optimizer's.
 
-    No tensor is read. Raises `RecordError` for a record that only says it is one.
+    No tensor is read. Raises `RecordError` for a record that only claims to be one.
     """
     if record.type_name != OptimizerRecord.__name__:
         return None
@@ -51,7 +51,7 @@ def state_by_param_name(record: FlatRecord) -> StateByName | None:
 
 
 def _names(record: OptimizerRecord) -> dict[str, str]:
-    """Return by ID what each parameter is called; with the ID if two have one name."""
+    """Return the name of each parameter by ID; with the ID if two have one name."""
     n_of_name = Counter(state.path for state in record.states.values())
     return {
         key: state.path if n_of_name[state.path] == 1 else f"{state.path}({key})"
@@ -70,7 +70,7 @@ def _renamed(entries: Iterable[Entry], names: Mapping[str, str]) -> Iterable[Ent
 
 
 def _new_path(path: str, names: Mapping[str, str]) -> str | None:
-    """Return ``states.ID.values.x`` as the parameter's name and ``x``; None: other."""
+    """Return ``states.ID.values.x`` as the parameter's name and ``x``, or None."""
     parts = path.split(".", 3)
     if len(parts) < 4 or parts[0] != "states" or parts[2] != "values":
         return None

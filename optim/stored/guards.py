@@ -1,4 +1,4 @@
-"""What guards the gradients: it is told with a state, and never taken over from one."""
+"""The handling of gradients: stored with a state for comparison, and never restored."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from .stored_groups import StoredGroups
 
 
 def guards_of(bound: BoundState) -> dict[str, Any]:
-    """Return as text how gradients are clipped, and what not finite ones do."""
+    """Return as text how gradients are clipped, and the effect of non-finite ones."""
     return {
         "clip": _text(bound.clip),
         "group_clips": [_text(group.get("clip")) for group in bound.groups],
@@ -20,9 +20,9 @@ def guards_of(bound: BoundState) -> dict[str, Any]:
 def other_guards(
     bound: BoundState, description: Any, sources: Sequence[StoredGroups]
 ) -> list[str]:
-    """Say which guards are others than those that `guards_of` gave for a state.
+    """Report which guards differ from those that `guards_of` stored with a state.
 
-    ``description`` has them; one of an older file has none, and nothing is said.
+    ``description`` has them; one of an older file has none, and nothing is reported.
     """
     stored_guards = description.get("guards") if isinstance(description, dict) else None
     if not isinstance(stored_guards, dict):

@@ -1,4 +1,4 @@
-"""Stored states beside the parameters of now: by ID, by path, by rules of classes."""
+"""Stored states matched to the present parameters: by ID, by path, by upgrade rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from .module_layout import ModuleLayout, UpgradedPaths
 from .record_types import OptimizerRecord, ParamState, optimizer_description
 
 Rename = Renames | Callable[[str], str]
-"""As in `open_record`: paths or beginnings of them, rules, or a function of a path."""
+"""As in `open_record`: paths or prefixes of them, rules, or a function of a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMatch:
-    """A parameter that was stored as it is, with its state."""
+    """A parameter that was stored unchanged, with its state."""
 
     param: Param
     state: ParamState
@@ -32,19 +32,19 @@ class ComputedMatch:
     entry: Entry
     """How the parameter was computed."""
     origins: list[str]
-    """The stored paths of what it was computed from."""
+    """The stored paths of its sources."""
     parts: list[ParamState | None]
-    """The states of `source_entries` of the entry; at least one is there."""
+    """The states of `source_entries` of the entry; at least one exists."""
 
     @property
     def states(self) -> list[ParamState]:
-        """Those that are there."""
+        """The states that exist."""
         return [state for state in self.parts if state is not None]
 
 
 @dataclass(slots=True)
 class Matching:
-    """What belongs to what, and what has no counterpart."""
+    """The matches, and what has no counterpart."""
 
     stored: list[StoredMatch] = field(default_factory=list[StoredMatch])
     computed: list[ComputedMatch] = field(default_factory=list[ComputedMatch])
@@ -53,9 +53,9 @@ class Matching:
     joined: list[str] = field(default_factory=list[str])
     """Those of them that the optimizer did not step when it was saved."""
     left: list[str] = field(default_factory=list[str])
-    """The stored paths of those without a state that it does not step any more."""
+    """The stored paths of parameters without a state that it no longer steps."""
     dropped: list[str] = field(default_factory=list[str])
-    """The stored paths of states that nobody misses: deleted, or departed before."""
+    """The stored paths of states that are not missed: deleted, or removed before."""
     unknown: list[str] = field(default_factory=list[str])
     """The stored paths of all other states without a parameter."""
 
@@ -72,7 +72,7 @@ class Matching:
         return groups
 
     def tell(self, report: LoadReport) -> None:
-        """Say in ``report`` what has no counterpart, and what stands elsewhere."""
+        """Add to ``report`` what has no counterpart, and what was matched by path."""
         report.missing += self.missing
         report.unexpected += [*self.dropped, *self.unknown]
         report.renamed |= {
@@ -88,8 +88,8 @@ def match_states(
     """Return the parameters with their stored states: by ID first, then by path.
 
     A state that ``rename`` gives the path of another parameter goes there, whatever its
-    ID. A parameter that rules computed has the states of what it was computed from.
-    Raises RecordMismatchError for rules that do not fit the stored parameters.
+    ID. A parameter computed by rules has the states of its sources. Raises
+    RecordMismatchError for rules that do not fit the stored parameters.
     """
     described = optimizer_description(record)
     layout = ModuleLayout.read(described.get("module"), file)
@@ -99,8 +99,8 @@ def match_states(
     by_id = {str(param.id): param for param in params.current()}
     held_paths = {param.path for param in by_id.values()}
     pending: list[ParamState] = []
-    # What had left its module before the save is missed nowhere, and something else
-    # may have its path now.
+    # A parameter that had left its module before the save is not missed, and another
+    # one may have its path now.
     departed_ids = described.get("departed", ())
     for param_id, state in record.states.items():
         target = renamed(state.path)
@@ -117,9 +117,9 @@ def match_states(
     present = [s for i, s in record.states.items() if i not in departed_ids]
     used_paths = _match_computed(present, upgraded, by_path, matching)
     matching.unknown += [s.path for s in pending if s.path not in used_paths]
-    # An optimizer that was saved before its first step misses nothing.
+    # An optimizer that was saved before its first step lacks nothing.
     matching.missing += by_path if record.states else ()
-    # Renames are asked of states alone; a run that goes on has none.
+    # Renames apply to states alone; a resumed run has none.
     if rename is None:
         _compare_held(described.get("stateless"), upgraded, by_path, matching)
     return matching
@@ -131,10 +131,10 @@ def _compare_held(
     by_path: dict[str, Param],
     matching: Matching,
 ) -> None:
-    """Note which parameters are held now and were not, and the other way around.
+    """Record which parameters are held now and were not before, and the reverse.
 
-    ``by_path`` are those of now without a stored state, and ``stateless`` those that
-    had none: frozen, never reached. An older file does not say.
+    ``by_path`` are present ones without a stored state, and ``stateless`` those that
+    had none: frozen, never reached. An older file does not state it.
     """
     if not isinstance(stateless, dict):
         return
@@ -160,7 +160,7 @@ def _match_paths(
     by_path: dict[str, Param],
     matching: Matching,
 ) -> list[ParamState]:
-    """Match by path, take what is matched out of ``by_path``; return what is left."""
+    """Match by path, remove matches from ``by_path``; return the remaining ones."""
     unmatched: list[ParamState] = []
     for state in states:
         path = next((p for p in upgraded.candidates(state.path) if p in by_path), None)
@@ -177,7 +177,7 @@ def _match_computed(
     by_path: dict[str, Param],
     matching: Matching,
 ) -> set[str]:
-    """Match what rules computed; return the stored paths of what that takes."""
+    """Match what rules computed; return the stored paths of its sources."""
     by_stored_path = {state.path: state for state in stored_states}
     used_paths = set[str]()
     for path, entry in upgraded.computed.items():

@@ -1,7 +1,7 @@
-"""ModuleLayout: which classes a module was of, and its parameters' forms, when saved.
+"""ModuleLayout: the classes of a saved module, and the shapes of its parameters.
 
 With it the rules of a newer class are applied to the parameters that states belong to:
-`UpgradedPaths` has where each of them stands then.
+`UpgradedPaths` has the new path of each of them.
 """
 
 import math
@@ -29,15 +29,15 @@ class ModuleLayout:
     """A module's parameters without their values, and the versions of its classes."""
 
     versions: Mapping[str, Any]
-    """By path, 0 where none is; that of the whole stands at the empty path."""
+    """By path, 0 where none is stated; that of the whole is at the empty path."""
     shapes: Mapping[str, Shape]
-    """By path, each parameter at the first of its paths."""
+    """Each parameter by the first of its paths."""
     ties: Mapping[str, str]
     """The other paths of parameters, with the first of each."""
 
     @classmethod
     def of(cls, module: nn.Module) -> "ModuleLayout":
-        """Return the layout of ``module``; a lazy parameter has no form yet."""
+        """Return the layout of ``module``; a lazy parameter has no shape yet."""
         places = places_of(module)
         shapes: dict[str, Shape] = {}
         ties: dict[str, str] = {}
@@ -63,7 +63,7 @@ class ModuleLayout:
 
     @classmethod
     def read(cls, data: object, file: str) -> "ModuleLayout":
-        """Return what `as_data` gave; an older file has none, and gives an empty one.
+        """Return the layout from `as_data`; for an older file without one an empty one.
 
         Raises RecordMismatchError for anything else.
         """
@@ -97,23 +97,23 @@ def _is_shape(data: Any) -> bool:
         type(n) is int and n >= 0  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a file may have anything
         for n in data  # pyright: ignore[reportUnknownVariableType]
     )
-    # Torch counts values in 64 bits, and raises for more, even where none is stored.
+    # Torch counts values in 64 bits, and raises for more, even if none is stored.
     return is_listed and math.prod(data) < 2**62
 
 
 @dataclass(slots=True)
 class UpgradedPaths:
-    """What became of the parameters of a stored layout, by their stored paths."""
+    """The new paths of a stored layout's parameters, by their stored paths."""
 
     layout: ModuleLayout
     rename: Callable[[str], str | None]
-    """What the caller renames before the rules do."""
+    """The caller's renames, which come before the rules."""
     stored_paths: dict[int, str] = field(default_factory=dict[int, str])
-    """By the identity of what stands for a stored parameter."""
+    """By the identity of the tensor that represents a stored parameter."""
     moved: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """The paths at which a parameter stands that no rule computed anew."""
+    """The paths of parameters that no rule computed."""
     computed: dict[str, Entry] = field(default_factory=dict[str, Entry])
-    """What rules computed of others, by its path of now."""
+    """Parameters that rules computed from others, by their present path."""
     sources: set[str] = field(default_factory=set[str])
     """The stored paths of those others."""
 
@@ -125,7 +125,7 @@ class UpgradedPaths:
         rename: Callable[[str], str | None],
         file: str,
     ) -> "UpgradedPaths":
-        """Apply the rules that lead from ``layout`` to ``module``, if there is one.
+        """Apply the rules that lead from ``layout`` to ``module``, if there are any.
 
         There are none for a module of older classes: by ID and by path its states may
         fit all the same. Raises RecordMismatchError for rules that do not fit the
@@ -135,7 +135,7 @@ class UpgradedPaths:
         if module is None or not layout.shapes:
             return paths
         places = places_of(module)
-        # No rule leads from a version to itself, and a record costs more to make.
+        # No rule leads from a version to itself, and building a record is slower.
         if versions_of(places) == layout.versions:
             return paths
         record = paths._record(file)
@@ -148,7 +148,7 @@ class UpgradedPaths:
         return paths
 
     def candidates(self, path: str) -> list[str]:
-        """Return where the parameter of a stored ``path`` may stand now."""
+        """Return the possible present paths of the parameter of a stored ``path``."""
         new_path = self.rename(path)
         if new_path is None:
             return []
@@ -158,14 +158,14 @@ class UpgradedPaths:
         return self.moved.get(path, [])
 
     def descendants(self, path: str) -> list[str]:
-        """Return where the parameter of a stored ``path`` may stand, or parts of it."""
+        """Return the possible present paths of a stored ``path``, or of parts of it."""
         computed = [
             p for p, entry in self.computed.items() if path in self.origins(entry)
         ]
         return self.candidates(path) + computed
 
     def is_deleted(self, path: str) -> bool:
-        """Return whether a rename or a rule took a parameter away."""
+        """Return whether a rename or a rule removed a parameter."""
         return not self.candidates(path) and path not in self.sources
 
     def origins(self, entry: Entry) -> list[str]:
@@ -203,7 +203,7 @@ class UpgradedPaths:
 
     def _note(self, upgraded: Entries) -> None:
         for path, entry in path_index(upgraded).items():
-            # An entry is its own source unless a rule computed it of others.
+            # An entry is its own source unless a rule computed it from others.
             if source_entries(entry) == [entry]:
                 self.moved.setdefault(self.origins(entry)[0], []).append(path)
             else:

@@ -79,7 +79,7 @@ def _stored_states(bound: BoundState) -> dict[str, ParamState]:
 
 
 def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
-    """Return what a reader of the metadata alone learns, and what no field has."""
+    """Return metadata that no field has, for readers of the metadata alone."""
     description: dict[str, Any] = {
         "kind": [group.kind for group in record.groups],
         "hyperparameters": [group.hyperparameters for group in record.groups],
@@ -92,7 +92,7 @@ def _description(bound: BoundState, record: OptimizerRecord) -> dict[str, Any]:
     if bound.params.module is not None:
         description["module"] = ModuleLayout.of(bound.params.module).as_data()
     departed = [str(p.id) for p in bound.params.departed()]
-    # Those that nobody stepped have no state either.
+    # Parameters that were not stepped have no state either.
     description["stateless"] = {
         str(p.id): p.path
         for p in bound.params.current()
@@ -133,7 +133,7 @@ def load_optimizer_record(
         return opened, report
 
     def fill_all(transaction: Transaction) -> LoadReport:
-        # If it raises on one process of a mesh, none may go on with the new state.
+        # If it raises on one process of a mesh, none may continue with the new state.
         opened, report = agreed(partial(fill, transaction), groups=groups)
         if opened is not None:
             check_same_record(opened, groups)
@@ -154,10 +154,10 @@ def fill_optimizer(
     strict: bool = True,
     is_of_file: bool = False,
 ) -> LoadReport:
-    """Load as `load_optimizer_record` does, together with what else is changed.
+    """Load as `load_optimizer_record` does, in a transaction with other changes.
 
-    ``is_restoring`` takes the stored hyperparameters over. ``is_of_file`` says that
-    ``source`` was opened for this alone, so that its tensors are nobody else's.
+    ``is_restoring`` uses the stored hyperparameters. ``is_of_file`` means that
+    ``source`` was opened for this alone, so that its tensors are not shared.
     """
     bound = runner.bound
     bound.current_groups()
@@ -188,7 +188,7 @@ def fill_optimizer(
     if is_restoring:
         _check_conflicts(sources, problems.file)
         report.changed += _other_params(matching)
-    # A mapped file gives tensors that nobody else has; writes stay in memory.
+    # The tensors of a mapped file are not shared; writes to them stay in memory.
     is_own = is_of_file or isinstance(source, str | os.PathLike)
     housed = bound.housed(states, adopt=is_own)
     bound.replace_states(housed)
@@ -202,7 +202,7 @@ def fill_optimizer(
 
 
 def _other_params(matching: Matching) -> list[str]:
-    """Return what a run that goes on is to be told of the parameters that it steps."""
+    """Return what a resumed run should report about the parameters that it steps."""
     cure = "to continue as it would have, build the optimizer with the same parameters"
     paths_by_text = {
         "stepped now, but not by the optimizer that was saved": matching.joined,
@@ -216,7 +216,7 @@ def _other_params(matching: Matching) -> list[str]:
 
 
 def _read(source: Any, bound: BoundState) -> OptimizerRecord:
-    """Return the record in ``source``, all that is of use read and verified."""
+    """Return the record in ``source``, with everything needed read and verified."""
     entries = entries_in(source)
     if is_nest(entries):
         file = entries.reading.file
@@ -229,8 +229,8 @@ def _read(source: Any, bound: BoundState) -> OptimizerRecord:
             "item of that.",
         )
     entries = with_state_shares(flat_record(entries), bound)
-    # One map of the file serves all states: thousands of small ones have no reads of
-    # their own.
+    # A single map of the file serves all states, instead of a read for each of
+    # thousands.
     entries.load_all()
     record = entries.typed(OptimizerRecord)
     for state in record.states.values():
@@ -245,9 +245,9 @@ def _read(source: Any, bound: BoundState) -> OptimizerRecord:
 
 @contextmanager
 def _refusing_settings(file: str) -> Generator[None]:
-    """Raise what optimizers and schedules say of stored settings as errors of a file.
+    """Raise errors of optimizers and schedules about stored settings as file errors.
 
-    RecordMismatchError: somebody edited them, or their class is another one by now.
+    RecordMismatchError: they were edited, or their class has changed.
     """
     try:
         yield
@@ -263,23 +263,23 @@ def _refusing_settings(file: str) -> Generator[None]:
 
 @dataclass(slots=True)
 class _Problems:
-    """Why a record does not fit, all of it before anything is changed."""
+    """Why a record does not fit; complete before anything is changed."""
 
     file: str
     kind: str
     """The optimizer that was saved."""
     texts: list[str] = field(default_factory=list[str])
     misfits: list[str] = field(default_factory=list[str])
-    """Paths, as they are stored, of states that are none of their parameters."""
+    """Stored paths of states that do not belong to their parameters."""
     n_left_over: int = 0
-    """How many stored states belong to no parameter."""
+    """The number of stored states without a parameter."""
     n_of_states: int = 0
-    """How many of ``texts`` say that a single state does not fit."""
+    """The number of ``texts`` about a single state that does not fit."""
     n_fitting: int = 0
-    """How many stored states fit: a load without any is refused."""
+    """The number of stored states that fit: a load without any is refused."""
 
     def error(self) -> RecordMismatchError:
-        """Return the error that lists them, with what to do."""
+        """Return the error that lists them, with advice."""
         return RecordMismatchError(self.file, self.texts, self._cure())
 
     def _cure(self) -> str:
@@ -313,7 +313,7 @@ _UNCHANGED = "The optimizer is unchanged."
 
 
 def other_optimizer_cure() -> str:
-    """Return what to do with states that are those of another optimizer."""
+    """Return advice for states of another optimizer."""
     return f"{_UNCHANGED} {_other_optimizer()}"
 
 
@@ -361,7 +361,7 @@ _CURE_OF_GROUPS = (
 
 
 def _name_of(source: object) -> str:
-    """Return what an error calls a source of a record."""
+    """Return the name of a source of a record in errors."""
     if isinstance(source, str | os.PathLike):
         return str(source)
     return source.reading.file if isinstance(source, FlatRecord) else "record"
@@ -385,9 +385,9 @@ def _nothing_fits(
 
 
 def with_state_shares(record: FlatRecord, bound: BoundState) -> FlatRecord:
-    """Return the record of an optimizer, its tensors spread as their parameters are.
+    """Return the record of an optimizer, its tensors distributed as the parameters.
 
-    Those whose parameter or shape is another by now are read whole.
+    Those whose parameter or shape has changed are read as a whole.
     """
     params = bound.params.current()
     if not any(hasattr(param.tensor, "device_mesh") for param in params):

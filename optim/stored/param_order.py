@@ -1,7 +1,7 @@
-"""The order of parameters, which state dicts number, brought to that of an optimizer.
+"""The numbers of parameters in state dicts, converted to an optimizer's order.
 
-A state dict matches parameters by their number. Where names are known on both sides,
-a state follows its name instead.
+A state dict matches parameters by their number. If names are known on both sides, a
+state follows its name instead.
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from ...records.errors import RecordMismatchError
 
 Names: TypeAlias = Sequence[Sequence[str]]
-"""By group, what each parameter is called in the order of the group; empty: unknown."""
+"""By group, the names of parameters in the order of the group; empty if unknown."""
 
 
 def in_order_of(
@@ -24,11 +24,11 @@ def in_order_of(
 ) -> dict[str, Any]:
     """Return ``state_dict``, whose parameters had ``stored_names``, in order of names.
 
-    Within a group states are brought to the order of now. Raises RecordMismatchError,
+    Within a group states are brought to the present order. Raises RecordMismatchError,
     with ``cure``, for a stored parameter that is ``present`` and has another number
-    beside others that were not saved, is in another group, or in none. Where others are
-    in the places of names that are gone, or groups are of other lengths, the numbers
-    stay, as torch has it.
+    beside others that were not saved, is in another group, or in none. If other
+    parameters replace the missing names, or groups have other lengths, numbers are
+    kept, as in torch.
     """
     lengths = [len(group["params"]) for group in state_dict["param_groups"]]
     if not [*map(len, names)] == [*map(len, stored_names)] == lengths:
@@ -50,7 +50,7 @@ def in_order_of(
 def _moves_of_params(
     names: Names, stored_names: Names, present: Container[str]
 ) -> list[str]:
-    """Say which parameters have another number than when they were saved, or none."""
+    """Report parameters with another number than when they were saved, or none."""
     current = _numbers(names)
     return [
         f"{name}: was number {place[1]} of group {place[0]} when saved, and is "
@@ -77,7 +77,7 @@ def _numbers(names: Names) -> dict[str, tuple[int, int]]:
 
 
 def _order(names: Sequence[str], stored_names: Sequence[str]) -> list[int] | None:
-    """Return where each parameter of a group stood; None if they were others."""
+    """Return the old index of each parameter of a group; None if they have changed."""
     places: defaultdict[str, list[int]] = defaultdict(list)
     for at, name in enumerate(stored_names):
         places[name].append(at)

@@ -1,8 +1,7 @@
-"""RearrangedState: the state of a parameter that rules made of stored ones.
+"""RearrangedState: the state of a parameter that rules computed from stored ones.
 
-What is kept for each element moves as the parameter's elements did; counters hold for
-the new parameter as they did for the old. All else says something of a tensor that is
-no more: a state with more than that begins anew.
+Elementwise values move as the parameter's elements did; counters are kept. Anything
+else describes a tensor that no longer exists: a state with more is initialized again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -115,7 +114,8 @@ class RearrangedState:
         self, column: list[Tensor], blank: object, probe: object
     ) -> bool:
         # By chance a tensor may have the shape of its parameter, as the sides of a
-        # square have in SOAP: what is kept for each element has that of any parameter.
+        # A tensor may have the shape of its parameter by chance, like the sides of a
+        # square in SOAP: elementwise values have that of any parameter.
         pair = (2,) if self.is_complex else ()
         forms = [
             (blank, self.entry.shape),

@@ -16,7 +16,7 @@ class ParamState(Record):
 
 
 class GroupState(Record):
-    """What a group is stepped with."""
+    """The settings by which a group is stepped."""
 
     kind: str
     hyperparameters: dict[str, Any]
@@ -34,13 +34,13 @@ class OptimizerRecord(Record):
 
 
 OPTIMIZER_KEY = "optimizer"
-"""The key of the metadata under which an optimizer says what no field has."""
+"""The metadata key for what no field of an optimizer's record has."""
 
 
 def optimizer_description(record: Record) -> Mapping[str, Any]:
-    """Return what the metadata of an optimizer's record says of it.
+    """Return an optimizer's own metadata in its record.
 
-    Nothing where a file is older, or its metadata somebody else's.
+    Nothing if a file is older, or its metadata is of another kind.
     """
     description = record.metadata.get(OPTIMIZER_KEY)
     return description if isinstance(description, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Stored groups beside those of now: what each takes over of their hyperparameters."""
+"""Stored groups compared with the present ones, and what is restored of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from .record_types import GroupState
 
 @dataclass(frozen=True, slots=True)
 class StoredGroups:
-    """What a group of now was when it was saved: one stored group, or several."""
+    """What a present group was when it was saved: one stored group, or several."""
 
     index: int
-    """Of the group of now."""
+    """The number of the present group."""
     numbers: tuple[int, ...]
-    """Of the stored groups that had its parameters."""
+    """The numbers of the stored groups that had its parameters."""
     groups: tuple[GroupState, ...]
 
     def values(self) -> dict[str, list[Any]]:
@@ -42,7 +42,7 @@ class StoredGroups:
             if is_hyperparameter(name)
         )
         follows = [state.schedule is not None for state in self.groups]
-        # Where a schedule sets the rate, the schedules are compared.
+        # If a schedule sets the rate, the schedules are compared instead.
         skipped = {"lr"} if all(follows) else set[str]()
         return {
             name: _different(state.hyperparameters.get(name) for state in self.groups)
@@ -55,7 +55,7 @@ class StoredGroups:
         return _different(state.schedule for state in self.groups)
 
     def conflicts(self) -> list[str]:
-        """Say which values no single group can have."""
+        """Report values that no single group can have."""
         groups = _listed(self.numbers)
         messages = [
             f"group {self.index}: its parameters were in the groups {groups} when "
@@ -76,10 +76,10 @@ def stored_groups_of(
     group_states: list[GroupState],
     matched: Iterable[tuple[Tensor, int]],
 ) -> list[StoredGroups]:
-    """Return the stored groups of each group of now that has any.
+    """Return the stored groups of each present group that has any.
 
-    ``matched`` has parameters and the stored groups that they were in. A group of
-    which no parameter has a state is the one of its number, if there are as many.
+    ``matched`` has parameters and the stored groups that they were in. A group without
+    any stored state is matched by its number, if there are as many groups.
     """
     group_of = bound.group_of_params()
     numbers_of: dict[int, set[int]] = {}
@@ -98,9 +98,9 @@ def stored_groups_of(
 
 
 def restore_values(bound: BoundState, sources: list[StoredGroups]) -> None:
-    """Set the hyperparameters that say which state a parameter of a group has.
+    """Set the hyperparameters that determine the state of a group's parameters.
 
-    Raises what the optimizer does, which each step would, for values out of range.
+    Raises the optimizer's error for values out of range, which each step would raise.
     """
     for source in sources:
         group = bound.groups[source.index]
@@ -120,7 +120,7 @@ def settle_groups(
 ) -> None:
     """Restore or compare the groups' hyperparameters, schedules and engines.
 
-    Raises TypeError and ValueError for what is no rate, or no schedule known here.
+    Raises TypeError and ValueError for an invalid rate, or a schedule unknown here.
     """
     groups = runner.bound.groups
     decided_sources = [
@@ -150,10 +150,10 @@ def settle_groups(
 def _part_schedules(
     groups: list[ParamGroup], sources: list[StoredGroups], *, is_restoring: bool
 ) -> None:
-    """Let no schedule that groups share be filled from two that are not the same."""
+    """Do not fill a schedule that groups share from two different ones."""
     schedules = {s.index: s.schedules()[0] for s in sources if len(s.schedules()) == 1}
     if not is_restoring:
-        # Others are not taken over, so that they fill nothing.
+        # Other schedules are not restored, so that they fill nothing.
         schedules = {
             index: data
             for index, data in schedules.items()
@@ -169,10 +169,10 @@ def _is_stored_as(schedule: Scheduler | None, data: dict[str, Any]) -> bool:
 def _goes_on(
     group: ParamGroup, data: dict[str, Any] | None, *, is_restoring: bool
 ) -> bool:
-    """Let the group's schedule go on where the stored one stood; False: it is another.
+    """Continue the group's schedule from the stored one; False if it is another one.
 
-    A schedule of the same class with other settings is what somebody gave to bind, and
-    stays unless all is restored.
+    A schedule of the same class with other settings was passed to bind, and is kept
+    unless everything is restored.
     """
     schedule: Scheduler | None = group.get("schedule")
     if schedule is None or data is None or is_restoring:
@@ -206,9 +206,9 @@ def _settle_schedule(
 
 
 def _exchange(source: StoredGroups, group: ParamGroup, *, is_restoring: bool) -> str:
-    """Restore what sets the rate where only the stored one, or another, is a schedule.
+    """Restore what sets the rate if only the stored one, or another, is a schedule.
 
-    Returns in words what sets it now, and what did when it was saved.
+    Returns descriptions of what sets it now, and of what did when it was saved.
     """
     data, rate = source.schedules()[0], source.groups[0].hyperparameters.get("lr")
     now = group.get("schedule") or group["lr"]
@@ -220,7 +220,7 @@ def _exchange(source: StoredGroups, group: ParamGroup, *, is_restoring: bool) ->
 
 
 def _taken_over(source: StoredGroups, replaced: object) -> str:
-    """Say that the rate, or the schedule, that was saved replaces that of `bind`."""
+    """Report that the saved rate, or schedule, replaces that of `bind`."""
     data, rate = source.schedules()[0], source.groups[0].hyperparameters.get("lr")
     before = rate if data is None else _schedule_text(data)
     return (
@@ -230,20 +230,20 @@ def _taken_over(source: StoredGroups, replaced: object) -> str:
 
 
 def _restore_rate(source: StoredGroups, group: ParamGroup) -> None:
-    """Show the rate of the last step again; the next one is the schedule's to set."""
+    """Show the rate of the last step again; the next one is set by the schedule."""
     rate = source.groups[0].hyperparameters.get("lr")
     if rate is not None:
         group["lr"] = as_held(group["lr"], rate)
 
 
 def _schedule_text(data: Mapping[str, Any]) -> str:
-    # A schedule whose class is not defined here is told all the same.
+    # A schedule whose class is not defined here is reported all the same.
     fields = (f"{name}={value}" for name, value in data.items() if name != "kind")
     return f"{data.get('kind')}({', '.join(fields)})"
 
 
 def _left_out(group_states: list[GroupState], sources: list[StoredGroups]) -> list[str]:
-    """Say which stored groups nothing was taken from: none of theirs was stepped."""
+    """Report unused stored groups: none of their parameters was stepped."""
     origins = {number for source in sources for number in source.numbers}
     return [
         (

@@ -1,4 +1,4 @@
-"""TakenStates: stored states as those of parameters of now, all checked."""
+"""TakenStates: stored states converted to those of present parameters, all checked."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -19,7 +19,7 @@ from .record_types import OptimizerRecord, ParamState, optimizer_description
 
 
 class TakenStates:
-    """The states that a load will put in the place of all others, and what is wrong."""
+    """The states that a load will set in place of all others, and their problems."""
 
     def __init__(self, bound: BoundState, record: OptimizerRecord) -> None:
         self.bound, self.record = bound, record
@@ -32,7 +32,7 @@ class TakenStates:
         self.dropped: dict[str, list[str]] = {}
         """What was kept for weights and has no place here, by path."""
         self.narrow: dict[str, str] = {}
-        """What has fewer digits than a state that begins here, by path."""
+        """Fields with less precision than an initial state here, by path."""
         self._group_of = bound.group_of_params()
         self._beside: Mapping[str, Any] = optimizer_description(record).get(
             "beside", {}
@@ -55,7 +55,7 @@ class TakenStates:
         return states
 
     def _add_stored(self, match: StoredMatch) -> None:
-        """Take over the state of a parameter that was stored as it is."""
+        """Add the state of a parameter that was stored unchanged."""
         param, state = match.param, match.state
         kind, bound_kind = self.record.groups[state.group].kind, self._kind_of(param)
         if kind != bound_kind:
@@ -68,7 +68,7 @@ class TakenStates:
         self._add(param, state.path, state.values, extras)
 
     def _add_computed(self, match: ComputedMatch, report: LoadReport) -> None:
-        """Take over what rules make of several states; say so in ``report``."""
+        """Add what rules compute from several states; mention it in ``report``."""
         param = match.param
         origin = f"{param.path}: built from {first_names(match.origins, 4)}"
         try:
@@ -139,6 +139,6 @@ class TakenStates:
 
 
 def _small(tensor: Tensor) -> nn.Parameter:
-    """Return a small parameter with as many dimensions, in an order of sizes."""
+    """Return a small parameter with as many dimensions, in the same order of sizes."""
     values = torch.zeros(probe_shape(tensor.dim()), dtype=tensor.dtype)
     return nn.Parameter(values)

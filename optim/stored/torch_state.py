@@ -1,4 +1,4 @@
-"""State dicts of torch: loaded without a change of dtype, checked before."""
+"""State dicts of torch: checked before, and loaded without a change of dtype."""
 
 import json
 from collections.abc import Callable, Generator
@@ -37,16 +37,16 @@ def load_state_dict(
     state_dict: dict[str, Any],
     load: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Let torch load, then put states back as they were saved, in storage of their own.
+    """Let torch load, then set states as they were saved, in storage of their own.
 
-    Raises RecordMismatchError, with nothing changed, where a state does not fit, and
+    Raises RecordMismatchError, with nothing changed, if a state does not fit, and
     changes nothing when it is interrupted.
     """
     groups_before = [dict(group) for group in bound.current_groups()]
     states: States = {}
 
     def check(_: object, final_dict: dict[str, Any]) -> None:
-        # The last of the hooks: it sees what those of the user made of the dict.
+        # The last of the hooks, since it gets the dict after the user's hooks.
         for group, data in zip(bound.groups, final_dict["param_groups"], strict=False):
             if data.get("kind", group["kind"]) == group["kind"]:
                 take_values(group, data)
@@ -84,7 +84,7 @@ def _hooked(
 ) -> Generator[None]:
     """Let torch call ``before`` as the last and ``after`` as the first of the hooks."""
     handles: list[Any] = []
-    # An interrupt may replace one call of `_remove`: the other is still made.
+    # An interrupt may replace one of the calls of `_remove`; the other is still made.
     try:
         try:
             with uninterrupted():
@@ -99,7 +99,7 @@ def _hooked(
 
 
 def _without_names(group: ParamGroup) -> ParamGroup:
-    """Return a stored group without the names that tell what its states are of."""
+    """Return a stored group without the names that describe its states."""
     return {name: v for name, v in group.items() if name not in (BESIDE, LAYOUT)}
 
 
@@ -109,10 +109,10 @@ def _remove(handles: list[Any]) -> None:
 
 
 def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
-    """Return the states by parameter, as they are to be kept."""
+    """Return the states by parameter, as they are to be stored."""
     ours, theirs = bound.groups, state_dict["param_groups"]
     if [len(g["params"]) for g in ours] != [len(g["params"]) for g in theirs]:
-        return {}  # torch raises, in its own words
+        return {}  # torch raises its own error
     problems: list[str] = []
     dropped: dict[str, list[str]] = {}
     narrow: dict[str, str] = {}

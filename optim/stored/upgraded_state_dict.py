@@ -1,7 +1,7 @@
-"""State dicts of an older version of the module, numbered as its parameters are now.
+"""State dicts of an older version of the module, renumbered for the present one.
 
-A state dict numbers its parameters, and rules that split or merge some give others
-other numbers: its first group tells, as text, which parameters the numbers are.
+A state dict numbers its parameters, and rules that split or merge some change the
+numbers of others: its first group holds, as text, which parameters the numbers are.
 """
 
 import json
@@ -24,13 +24,13 @@ from .record_types import OPTIMIZER_KEY, GroupState, OptimizerRecord, ParamState
 from .taken_states import TakenStates
 
 LAYOUT = "layout"
-"""The key under which the first group tells the module's parameters and their paths."""
+"""The key of the first group for the module's parameters and their paths."""
 
 StateDict = Mapping[str, Any]
 
 
 def layout_text(bound: BoundState) -> str | None:
-    """Return what a state dict tells of the module; None apart from a module."""
+    """Return a state dict's description of the module; None without a module."""
     module = bound.params.module
     if module is None:
         return None
@@ -41,9 +41,9 @@ def layout_text(bound: BoundState) -> str | None:
 def upgraded_state_dict(
     bound: BoundState, state_dict: dict[str, Any], file: str
 ) -> dict[str, Any]:
-    """Return a state dict of the module of now; the same one if it is that already.
+    """Return a state dict of the present module; the same one if it is that already.
 
-    Raises RecordMismatchError where rules or states do not fit.
+    Raises RecordMismatchError if rules or states do not fit.
     """
     record = _older_record(bound, state_dict, file)
     if record is None:
@@ -75,7 +75,7 @@ def upgraded_state_dict(
 def _older_record(
     bound: BoundState, state_dict: StateDict, file: str
 ) -> OptimizerRecord | None:
-    """Return what is of an older version as a record; None if nothing is known of it.
+    """Return a state dict of an older version as a record; None if it is unknown.
 
     Groups are matched by number, so that there are as many.
     """
@@ -114,14 +114,14 @@ def _names(bound: BoundState) -> list[list[str]]:
 def _stored_names(
     bound: BoundState, state_dict: StateDict, file: str
 ) -> list[list[str]] | None:
-    """Return by group the paths of the parameters; None where they are not told."""
+    """Return by group the paths of the parameters; None if they are not stored."""
     groups: Sequence[dict[str, Any]] = state_dict["param_groups"]
     if not groups:
         return None
     if isinstance(text := groups[0].get(LAYOUT), str):
         _, paths = _parsed(text, groups, file)
         return [[str(p) if p != FOREIGN else "" for p in names] for names in paths]
-    # torch's own, of an optimizer that was made of named parameters
+    # torch's own, of an optimizer created from named parameters
     names_by_group: list[Any] = [group.get("param_names") for group in groups]
     if not all(isinstance(names, list) for names in names_by_group):
         return None
@@ -138,14 +138,14 @@ _CURE = (
 
 def _is_older(layout: ModuleLayout, path: str, version: int) -> bool:
     stored_version = layout.versions.get(path, 0)
-    # What is not a version at all is told by those who apply the rules.
+    # An invalid version is reported by the code that applies the rules.
     return type(stored_version) is not int or stored_version < version
 
 
 def _parsed(
     text: str, groups: Sequence[StateDict], file: str
 ) -> tuple[Any, list[list[str]]]:
-    """Return what is told of the module, and the paths of each group's parameters."""
+    """Return the module's description, and the paths of each group's parameters."""
     try:
         data = json.loads(text)
         paths = data["paths"]

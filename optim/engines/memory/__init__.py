@@ -1,1 +1,1 @@
-"""Where tensors of parameters and states lie in memory, and what they share."""
+"""The memory of parameters' and states' tensors, and what they share."""

@@ -1,4 +1,4 @@
-"""Storage of the states: small ones side by side, so that blocks hold many."""
+"""Storage of the states: small ones are adjacent, so that blocks hold many."""
 
 from operator import is_
 from typing import Any
@@ -11,29 +11,29 @@ from ....records.tensors.shares import own_share, spread
 from .tensor_form import copied, is_plain_tensor
 
 BLOCK = 128 * 1024
-"""Elements of a block: a few of them fit the shared cache, calls cost little."""
+"""Elements of a block: a few blocks fit the shared cache, and calls cost little."""
 
 SMALL = BLOCK // 2
-"""From how many elements on a parameter has blocks of its own."""
+"""The number of elements from which a parameter has blocks of its own."""
 
 
 class Arena:
-    """Gives the states of a group storage of their own, next to the one before.
+    """Gives the states of a group storage of their own, in consecutive rooms.
 
-    Where a small one lies follows from the group's parameters alone, never from the
+    The place of a small one is determined by the group's parameters alone, never by the
     order in which gradients arrived: the last elements of a block may be rounded
-    otherwise than those before, and a resumed run has to find the same blocks.
+    differently from those before, and a resumed run has to find the same blocks.
     """
 
     def __init__(self, params: list[Tensor]) -> None:
         self.params = params
         self.places: dict[Tensor, tuple[int, int, int]] = {}
-        """Number of a block, and start and size in it, of each small parameter."""
+        """Block number, and start and size within it, of each small parameter."""
         self.sizes: list[int] = []
         self.blocks: dict[tuple[Any, ...], Tensor] = {}
         self._housed = set[Tensor]()
         self.given = set[tuple[Tensor, tuple[Any, ...]]]()
-        """The rooms that are in use; what was there before may be someone else's."""
+        """The rooms in use, whose earlier content may still be referenced."""
         for param in params:
             count = own_share(param).numel()
             if count >= SMALL:
@@ -44,7 +44,7 @@ class Arena:
             self.sizes[-1] += count
 
     def holds(self, params: list[Tensor]) -> bool:
-        """Return whether it was made for these parameters."""
+        """Return whether it was created for these parameters."""
         return len(params) == len(self.params) and all(map(is_, params, self.params))
 
     def has_housed(self, param: Tensor) -> bool:
@@ -54,9 +54,9 @@ class Arena:
     def house(
         self, param: Tensor, fields: dict[str, Any], *, adopt: bool = False
     ) -> dict[str, Any]:
-        """Return the fields with tensors copied into storage; without those of None.
+        """Return the fields with tensors copied into storage, without fields of None.
 
-        ``adopt`` takes large ones over as they are, where nothing else refers to them.
+        With ``adopt`` large tensors are used directly if nothing else refers to them.
         """
         housed: dict[str, Any] = {}
         for name, value in fields.items():
@@ -82,24 +82,24 @@ class Arena:
         dtype, device = value.dtype, like.device
         number, start, count = self.places.get(param, (0, 0, -1))
         key = (number, name, dtype, device)
-        # A parameter that has another size by now would run into the next one's room,
-        # and a room that was given may still be read by a state that was replaced.
+        # A parameter whose size has changed would overflow into the next room, and a
+        # room that was given out may still be read by a state that was replaced.
         if count != like.numel() or (param, key) in self.given:
             return torch.empty_strided(shape, stride, dtype=dtype, device=device)
         self.given.add((param, key))
         self._housed.add(param)
-        # The block is made whole for the first of its rooms: the others keep their
+        # The whole block is allocated for the first of its rooms: the others keep their
         # places, whenever their first gradient comes.
         if key not in self.blocks:
             size = self.sizes[number]
             self.blocks[key] = torch.empty(size, dtype=dtype, device=device)
-        # Engines read tensor and state as flat memory, so the elements of both have to
-        # lie in the same order.
+        # Engines read tensor and state as flat memory, so the elements of both must be
+        # in the same order.
         return self.blocks[key].as_strided(shape, stride, start)
 
 
 def _own_value(param: Any, value: Any) -> Tensor | None:
-    """Return what this process has of a tensor that is spread as ``param`` is."""
+    """Return this process's part of a tensor that is distributed like ``param``."""
     if not isinstance(value, Tensor):
         return None
     is_alike = getattr(value, "placements", None) == getattr(param, "placements", None)

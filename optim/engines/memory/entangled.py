@@ -13,7 +13,7 @@ from .tensor_form import is_plain_tensor
 
 
 class Entanglement:
-    """Whether any parameters of several groups share memory, asked at each step."""
+    """Whether any parameters of several groups share memory, checked at each step."""
 
     def __init__(self) -> None:
         self._addresses: list[int] = []
@@ -29,7 +29,7 @@ class Entanglement:
             raise_of_signal(error)
             # A sparse gradient, or a fake tensor, has no address.
             return bool(entangled(params, grads))
-        # Every step asks, and tensors seldom move: the ranges are sorted anew only
+        # This runs at every step, and tensors seldom move: ranges are sorted again only
         # then.
         if addresses != self._addresses:
             self._addresses = addresses
@@ -43,7 +43,7 @@ class Entanglement:
         starts = np.array(self._addresses, dtype=np.int64)
         self._sizes = sizes = np.array([p.nbytes for p in params], dtype=np.int64)
         order = np.argsort(starts, kind="stable")
-        # Nothing lies at 0: empty tensors, and those of the meta device.
+        # Nothing has the address 0: empty tensors, and those of the meta device.
         order = order[(sizes[order] > 0) & (starts[order] > 0)]
         self._starts, self._ends = starts[order], starts[order] + sizes[order]
 
@@ -52,9 +52,10 @@ _address = Tensor.data_ptr
 
 
 def entangled(params: Sequence[Tensor], grads: Sequence[Tensor | None]) -> set[int]:
-    """Return the positions of parameters that have to be stepped one after the other.
+    """Return the indices of parameters that have to be stepped one after the other.
 
-    Their memory, or their gradient's, is another's: each may read what that wrote.
+    They, or their gradients, share memory with others: each may read what another
+    wrote.
     """
     # A parameter without a gradient is not stepped: no step reads or writes it.
     present = [i for i, grad in enumerate(grads) if grad is not None]
@@ -69,14 +70,14 @@ def entangled(params: Sequence[Tensor], grads: Sequence[Tensor | None]) -> set[i
 
 
 def overlaps_itself(tensor: Tensor) -> bool:
-    """Return whether two elements of a tensor are one place in memory."""
+    """Return whether two elements of a tensor have the same address."""
     if tensor.layout is not torch.strided or tensor.is_contiguous():
         return False
     reach = 0
     pairs = zip(tensor.stride(), tensor.shape, strict=True)
     for stride, size in sorted((stride, size) for stride, size in pairs if size > 1):
-        # A dimension that steps past all that the smaller strides reach repeats no
-        # place. Others may or may not, which counting the places tells.
+        # A dimension whose stride exceeds the extent of all smaller ones repeats no
+        # address. Others may or may not, which counting the addresses shows.
         if stride <= reach or not stride:
             return _has_repeats(tensor)
         reach += (size - 1) * stride
@@ -87,18 +88,18 @@ def do_ranges_meet(starts: Any, ends: Any, low: Any, high: Any) -> bool:
     """Return whether parameters share memory with each other or with gradients.
 
     The ranges of parameters are sorted by their ``starts``; those of gradients, from
-    ``low`` to ``high``, may meet each other.
+    ``low`` to ``high``, may overlap each other.
     """
     if bool(np.any(ends[:-1] > starts[1:])):
         return True
-    # A gradient overlaps the first parameter that ends behind its start, or none.
+    # A gradient overlaps the first parameter that ends after its start, or none.
     after = np.searchsorted(ends, low, side="right")
     inside = np.flatnonzero(after < len(starts))
     return bool(np.any(starts[after[inside]] < high[inside]))
 
 
 def _has_repeats(tensor: Tensor) -> bool:
-    """Look at every place: some that interleave have none in common."""
+    """Compare every address, since interleaved tensors have none in common."""
     places = torch.zeros((), dtype=torch.int64)
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         places = places[..., None] + torch.arange(size) * stride
@@ -106,11 +107,11 @@ def _has_repeats(tensor: Tensor) -> bool:
 
 
 def _overlap(places: list[tuple[int, int]]) -> bool:
-    """Return whether any two ranges do; it is quick, as nearly all plans ask."""
+    """Return whether any two ranges overlap; fast, as nearly all plans call it."""
     ranges = np.array(places, dtype=np.int64).reshape(-1, 2)
     ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
     ranges = ranges[ranges[:, 0] < ranges[:, 1]]
-    # Sorted by where they begin, ranges overlap somewhere only if two neighbors do.
+    # Sorted by their starts, ranges overlap somewhere only if two neighbors do.
     return bool(np.any(ranges[:-1, 1] > ranges[1:, 0]))
 
 
@@ -118,8 +119,8 @@ def _clustered(ranges: list[tuple[int, int, int, bool]]) -> set[int]:
     positions, end = set[int](), 0
     cluster: list[tuple[int, int, int, bool]] = []
     for place in ranges:
-        # Ranges that meet through others are one cluster: its members have to run in
-        # turn even if they do not overlap each other.
+        # Ranges that overlap through others form one cluster: its members have to run
+        # in order even if they do not overlap each other.
         if place[0] >= end:
             positions |= _owners(cluster)
             cluster = []
@@ -129,14 +130,14 @@ def _clustered(ranges: list[tuple[int, int, int, bool]]) -> set[int]:
 
 
 def _owners(cluster: list[tuple[int, int, int, bool]]) -> set[int]:
-    """Return whose ranges overlap, if a parameter's, which is written, is there."""
+    """Return owners of overlapping ranges, if a (written) parameter is among them."""
     is_written = any(is_param for *_, is_param in cluster)
     owners = {i for _, _, i, _ in cluster}
     return owners if is_written and len(owners) > 1 else set()
 
 
 def _extent(tensor: Tensor) -> tuple[int, int]:
-    """Return where the elements begin and end; equal for what has no memory."""
+    """Return the start and end addresses of the elements; equal without memory."""
     if (
         tensor.layout is not torch.strided
         or tensor.is_meta

@@ -1,4 +1,4 @@
-"""How the elements of a tensor lie in memory, and copies that lie as another does."""
+"""The memory layout of tensors, and copies in the layout of others."""
 
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -11,7 +11,7 @@ from ....records.tensors.torch_internals import storage_address
 
 @runtime_checkable
 class _RecordLike(Protocol):
-    """What engines know of a record in a state: it has fields, and copies itself."""
+    """A record in a state, as engines see it: it has fields, and copies itself."""
 
     def fields(self) -> dict[str, Any]: ...
 
@@ -19,12 +19,12 @@ class _RecordLike(Protocol):
 
 
 def is_plain_tensor(tensor: Tensor) -> bool:
-    """Return whether ``tensor`` is no subclass that redefines operations."""
+    """Return whether ``tensor`` is not a subclass that redefines operations."""
     return type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter
 
 
 def has_form_of(param: Tensor, value: Tensor) -> bool:
-    """Return whether ``value`` can lie in memory as ``param`` does."""
+    """Return whether ``value`` can have the memory layout of ``param``."""
     return (
         value.shape == param.shape and is_plain_tensor(param) and is_plain_tensor(value)
     )
@@ -33,8 +33,8 @@ def has_form_of(param: Tensor, value: Tensor) -> bool:
 def copied(param: Tensor, value: Any) -> Any:
     """Return a copy of ``value``, in the memory format of ``param`` if of its shape.
 
-    The last digit of some of torch's functions depends on the format, and a resumed
-    run has to find the one that the first step found.
+    The last digit of some of torch's functions depends on the format, and a resumed run
+    has to use the same one as the first step.
     """
     if not isinstance(value, Tensor) or not has_form_of(param, value):
         return owned(value)
@@ -51,7 +51,7 @@ def owned(value: Any) -> Any:
     if isinstance(value, _RecordLike):
         return value.clone()
     if isinstance(value, list | tuple):
-        # A named tuple takes its items one by one.
+        # A named tuple takes its items as separate arguments.
         rebuild: Any = getattr(type(value), "_make", type(value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
         return rebuild(map(owned, value))  # pyright: ignore[reportUnknownArgumentType]  # items are any value
     if isinstance(value, dict):
@@ -66,15 +66,15 @@ def stepped_tensor(param: Tensor) -> Tensor:
 
 
 def as_pairs(value: Any) -> Any:
-    """Return complex numbers, as torch keeps them, as the pairs that are stepped."""
+    """Return complex numbers of torch as the real pairs that are stepped."""
     is_complex = isinstance(value, Tensor) and value.is_complex()
     return torch.view_as_real(value.resolve_conj()) if is_complex else value
 
 
 def in_form_of(param: Tensor | None, value: Any) -> Any:
-    """Return the pairs that are kept for a complex parameter as complex numbers.
+    """Return the real pairs of a complex parameter as complex numbers.
 
-    So torch's state dicts have them. The same memory, where torch can view it so.
+    Torch's state dicts have them so. It is the same memory, if torch can view it so.
     """
     if param is None or not param.is_complex() or not isinstance(value, Tensor):
         return value
@@ -83,12 +83,12 @@ def in_form_of(param: Tensor | None, value: Any) -> Any:
         return value
     try:
         return torch.view_as_complex(value)
-    except RuntimeError as error:  # pairs that do not lie two by two
+    except RuntimeError as error:  # pairs that are not adjacent in memory
         raise_of_signal(error)
         return torch.view_as_complex(value.contiguous().clone())
 
 
 def memory_of(tensor: Any) -> Any:
-    """Return what two tensors have in common that may share memory."""
+    """Return a key that is equal for tensors that may share memory."""
     local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return storage_address(local.untyped_storage())

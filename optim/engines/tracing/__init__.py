@@ -1,1 +1,1 @@
-"""A step on stand-in tensors, recorded as the operations that it does."""
+"""A step run on stand-in tensors, recorded as a list of operations."""

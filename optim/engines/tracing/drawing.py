@@ -1,8 +1,8 @@
-"""Whether the code of a step names random numbers, which it may draw at a later step.
+"""Whether the code of a step names random generators, which a later step may use.
 
 A recording is made once for many parameters, so a step that draws runs as written. The
 generators are compared when a step is planned, but at each step that costs more than
-the step: what is not drawn then is looked for in the code.
+the step: a draw that was not made then is looked for in the code.
 """
 
 import random
@@ -45,9 +45,9 @@ _SOURCES = (random.Random, np.random.Generator, np.random.RandomState, torch.Gen
 
 
 def drawing_in(function: Any, owner: object) -> str | None:
-    """Return what ``function``, a method of ``owner``, may draw with, by name.
+    """Return the generators that ``function``, a method of ``owner``, may use, by name.
 
-    Functions that it names, of the same class or module, are looked through as well.
+    Functions that it names, of the same class or module, are searched as well.
     """
     waiting, searched = [function], set[int]()
     while waiting:
@@ -81,7 +81,7 @@ def _meanings(function: FunctionType, name: str, owner: object) -> Iterator[Any]
         yield function.__globals__[name]
     if name in function.__code__.co_freevars and function.__closure__:
         place = function.__code__.co_freevars.index(name)
-        with suppress(ValueError):  # of a cell that is not filled yet
+        with suppress(ValueError):  # of a closure cell that is not set yet
             yield function.__closure__[place].cell_contents
     if name in vars(owner):
         yield vars(owner)[name]

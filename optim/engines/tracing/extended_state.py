@@ -1,8 +1,8 @@
-"""ExtendedState: an author's state, and beside it what lets a narrow weight learn.
+"""ExtendedState: an author's state, with what lets a narrow weight learn.
 
-A weight in half precision loses what is smaller than half its last digit. A master
-weight keeps it: the step moves the master, and the weight is its rounding. Rounding up
-or down at random keeps it on average, and needs to know how often it was done.
+A weight in half precision loses changes below half its last digit. A master weight
+keeps them: the step moves the master, and the weight is its rounding. Random rounding
+keeps them on average, and needs to know how often it was done.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -24,17 +24,17 @@ ROUNDING_STEP = "rounding_step"
 """The field that counts how often a weight was rounded stochastically."""
 
 ROUNDING_KEY = "rounding_key"
-"""The field of the number from which its random bits are made."""
+"""The field of the key of its random bits."""
 
 
 class ExtendedState:
     """The fields that an author's state declares, then those kept for the weight.
 
-    Each state type has a subclass of its own; an author sees the author's type alone.
+    Each state type has a subclass of its own; an author sees only the author's type.
     """
 
     author: ClassVar[type | None]
-    """The author's state type; None where there is no state."""
+    """The author's state type; None if there is no state."""
     kept: ClassVar[frozenset[str]]
     """The names of the fields that are kept beside the author's."""
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -42,7 +42,7 @@ class ExtendedState:
 
 @dataclass
 class _Kept:
-    """What is kept beside an author's fields."""
+    """The values kept beside an author's fields."""
 
     master: torch.Tensor
     rounding_step: int
@@ -50,7 +50,7 @@ class _Kept:
 
 
 KEPT = frozenset(_Kept.__dataclass_fields__)
-"""The names of what is kept beside an author's fields."""
+"""The names of the fields kept beside an author's."""
 
 
 def _type_with(author: type | None, names: tuple[str, ...]) -> type[ExtendedState]:
@@ -65,7 +65,7 @@ def _type_with(author: type | None, names: tuple[str, ...]) -> type[ExtendedStat
         fields[extra] = _Kept.__dataclass_fields__[extra]
     namespace: dict[str, Any] = {"author": author, "kept": frozenset(names)}
     namespace["__dataclass_fields__"] = fields
-    # Errors about what a step returns name the type that its author knows.
+    # Errors about the result of a step name the type that its author knows.
     return type(name, (ExtendedState,), namespace)
 
 
@@ -74,17 +74,17 @@ _extended_type = lru_cache(maxsize=4096)(_type_with)
 
 
 def author_type(state_type: Any) -> Any:
-    """Return the type that an author declared, of an extended one or of itself."""
+    """Return the author's type of an extended one, or the type itself."""
     return state_type.author if is_extended(state_type) else state_type
 
 
 def is_extended(state_type: Any) -> bool:
-    """Return whether states of a type hold more than their author's fields."""
+    """Return whether states of a type have more than their author's fields."""
     return bool(kept_names(state_type))
 
 
 def kept_names(state_type: Any) -> frozenset[str]:
-    """Return the names of what states of a type hold beside their author's fields."""
+    """Return the names of the fields of a state type beside its author's."""
     if isinstance(state_type, type) and issubclass(state_type, ExtendedState):
         return state_type.kept
     return _NOTHING
@@ -99,16 +99,16 @@ def rounds(state_type: Any) -> bool:
 
 
 def extended(state: Any, **kept: Any) -> ExtendedState:
-    """Return ``state``, an author's or None, with what is ``kept`` beside it."""
+    """Return ``state``, an author's or None, extended by ``kept``."""
     author = None if state is None else type(state)
     return _filled(_extended_type(author, tuple(kept)), _fields_of(state) | kept)
 
 
 def opened(weight: Any, state: Any) -> tuple[Any, Any]:
-    """Return what a step moves, and the state as its author declared it.
+    """Return the tensor that a step moves, and the state as its author declared it.
 
-    That is the master; where the weight is no longer its rounding, since somebody
-    wrote to it, the weight itself. A state without a master moves the weight.
+    The tensor is the master; if the weight is no longer its rounding, since it was
+    changed, the weight itself. A state without a master moves the weight.
     """
     if not isinstance(state, ExtendedState):
         return weight, state
@@ -118,14 +118,14 @@ def opened(weight: Any, state: Any) -> tuple[Any, Any]:
         return weight, author
     is_rounding = master.to(weight.dtype) == weight
     widened = weight.to(master.dtype)
-    # Every step comes here: torch would look for the stand-in's own function first.
+    # This runs at every step: torch would look up the stand-in's own function first.
     if type(master) is StandIn:
         return where_stand_in(is_rounding, master, widened), author
     return torch.where(is_rounding, master, widened), author
 
 
 def closed(tensor: Any, state: Any, weight: Any, stored_state: Any) -> tuple[Any, Any]:
-    """Return the weight and the state to store, of what a step made of `opened`."""
+    """Return the weight and the state to store, from the results of `opened`'s step."""
     if not isinstance(stored_state, ExtendedState):
         return tensor.to(weight.dtype), state
     state_class = stored_state.author or type(None)
@@ -145,7 +145,7 @@ def close_fields(
 ) -> Any:
     """Return the weight to store, and add to ``fields`` what is kept beside them.
 
-    ``names`` are the names of that, and ``stored_fields`` have it as it was.
+    ``names`` are the names of these, and ``stored_fields`` has their old values.
     """
     if MASTER in names:
         master = fields[MASTER] = tensor.to(stored_fields[MASTER].dtype)
@@ -158,10 +158,10 @@ def close_fields(
 
 
 def _rounded(tensor: Any, dtype: torch.dtype, stored_fields: Mapping[str, Any]) -> Any:
-    """Return what a step made, rounded stochastically."""
+    """Return the result of a step, rounded stochastically."""
     exact = tensor.to(torch.float32)
     if type(exact) is StandIn:
-        # Whoever runs what is recorded has the keys of the parameters.
+        # The code that runs a recording has the keys of the parameters.
         return round_stand_in(exact, dtype)
     return rounded(
         exact, dtype, stored_fields.get(ROUNDING_KEY, 0), stored_fields[ROUNDING_STEP]
@@ -169,9 +169,9 @@ def _rounded(tensor: Any, dtype: torch.dtype, stored_fields: Mapping[str, Any]) 
 
 
 def n_renewed(weight: torch.Tensor, master: torch.Tensor) -> torch.Tensor:
-    """Return how many elements of ``weight`` are not the rounding of their master.
+    """Return how many elements of ``weight`` differ from their rounded master.
 
-    One that is NaN since its master is does not count.
+    An element that is NaN because its master is NaN does not count.
     """
     rounding = master.to(weight.dtype)
     return ((rounding != weight) & (rounding == rounding)).sum()

@@ -1,4 +1,4 @@
-"""Random generators stay as they are while a step is only looked at."""
+"""Random generators, kept unchanged while a step is only tried."""
 
 import random
 from collections.abc import Generator
@@ -12,7 +12,7 @@ from ....records.tensors.torch_internals import without_dispatch_modes
 
 
 class GeneratorWatch:
-    """What the generators were, and whether numbers were drawn since."""
+    """The saved states of the generators, and whether numbers were drawn since."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -33,7 +33,7 @@ class GeneratorWatch:
         return random.getstate(), numpy, cpu, of_device
 
     def has_drawn(self) -> bool:
-        """Return whether a generator went on."""
+        """Return whether a generator has advanced."""
         python, numpy, *torch_states = self._states()
         was, was_numpy, *torch_states_before = self.before
         same_numpy = numpy[2:] == was_numpy[2:] and bool(
@@ -42,7 +42,7 @@ class GeneratorWatch:
         return python != was or torch_states != torch_states_before or not same_numpy
 
     def restore(self) -> None:
-        """Put the generators back."""
+        """Restore the generators."""
         python, numpy, cpu, of_device = self.before
         random.setstate(python)
         np.random.set_state(numpy)
@@ -59,7 +59,7 @@ def _tensor(state: bytes) -> torch.Tensor:
 
 @contextmanager
 def watched_generators(device: torch.device) -> Generator[GeneratorWatch]:
-    """Put the generators of Python, numpy, torch and ``device`` back at the end."""
+    """Restore the generators of Python, numpy, torch and ``device`` at the end."""
     watch = GeneratorWatch(device)
     try:
         yield watch

@@ -1,4 +1,4 @@
-"""What can be computed with stand-ins; each operation is written down on their tape."""
+"""The operations on stand-ins, each of which is recorded on their tape."""
 
 import math
 from collections.abc import Callable
@@ -50,7 +50,7 @@ _CASTS = {dtype: f"to:{str(dtype).removeprefix('torch.')}" for dtype in _FLOATS}
 
 
 def _to(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
-    # Steps in half precision convert at every turn: the usual call comes first.
+    # Steps in half precision convert all the time: the usual call comes first.
     if len(args) == 1 and type(args[0]) is torch.dtype and not kwargs:
         return _cast(self, args[0])
     targets = [*args, *kwargs.values()]
@@ -63,8 +63,8 @@ def _to(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
     return _cast(self, dtype)
 
 
-# Methods call their arguments what torch does (`other`, `end`, `min`): a step may give
-# them by name.
+# Arguments of methods have torch's names (`other`, `end`, `min`), by which a step may
+# pass them.
 def _type_as(self: StandIn, other: StandIn) -> StandIn:
     return _cast(self, other.dtype)
 
@@ -122,14 +122,14 @@ def _torch_function(
     kwargs = kwargs or {}
     for argument in args:
         if type(argument) is StandIn:
-            _ = argument.id  # says so where it was kept from an earlier step
+            _ = argument.id  # raises if it was kept from an earlier step
     name = getattr(func, "__name__", str(func))
     if name in ("__get__", "__set__"):
         raise NotElementwise(f"it uses Tensor.{func.__self__.__name__}")
     function = _FUNCTIONS.get(name)
     if function is not None and "out" not in kwargs:
         return function(*args, **kwargs)
-    # torch.add(2.0, t) has the number first; the method of the tensor records the same.
+    # torch.add(2.0, t) has the number first; the tensor's method records the same.
     is_swapped = len(args) == 2 and type(args[0]) is not StandIn and not kwargs
     if is_swapped and name in _SWAPPED:
         swapped: StandIn = getattr(args[1], _SWAPPED[name])(args[0])
@@ -177,7 +177,7 @@ def _cast(value: StandIn, dtype: torch.dtype) -> StandIn:
 
 
 def round_stand_in(value: StandIn, dtype: torch.dtype) -> StandIn:
-    """Record that ``value`` is rounded stochastically; a step cannot ask for that."""
+    """Record that ``value`` is rounded stochastically; steps cannot request that."""
     return _emit(value, f"round:{str(dtype)[6:]}", dtype, (value.id,))
 
 
@@ -195,7 +195,7 @@ def _binary(name: str) -> Callable[..., StandIn]:
     def method(self: StandIn, other: Any, *, alpha: Any = None) -> StandIn:
         tape = self.tape
         dtype = self.dtype
-        number = self.id  # before all else: it may have been kept
+        number = self.id  # before anything else: it may have been kept
         if type(other) is float:
             constants = tape.constants
             constants.append(other)
@@ -229,7 +229,8 @@ def _comparison(name: str) -> Callable[[StandIn, Any], StandIn]:
 def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
     def changed(self: StandIn, *args: Any, **kwargs: Any) -> StandIn:
         tape = self.tape
-        # Whether a change shows in both tensors depends on the memory of real ones.
+        # Whether a change is visible in both tensors depends on the memory of real
+        # ones.
         if self.id in tape.shared:
             raise NotElementwise("it changes in place what contiguous() or .data gave")
         if self.id < tape.n_inputs and self is tape.inputs[self.id]:
@@ -240,8 +241,8 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
         outcome = method(self, *args, **kwargs)
         if outcome.dtype is not self.dtype:
             raise NotElementwise("it changes the dtype of a tensor in place")
-        # The stand-in becomes its result: what was computed from it before refers to
-        # the old ID and stays.
+        # The stand-in becomes its result: values computed from it before refer to the
+        # old ID, which is kept.
         self.id = outcome.id
         return self
 
@@ -279,7 +280,7 @@ _FUNCTIONS: dict[str, Callable[..., StandIn]] = {
 
 
 def _add_methods() -> None:
-    """Give the stand-in its operations, their in-place forms and its operators."""
+    """Add the operations, their in-place forms and operators to the stand-in."""
     computed: dict[str, Any] = {name: _unary(name) for name in _UNARY}
     computed |= {name: _binary(name) for name in _BINARY}
     compared = {name: _comparison(name) for name in _COMPARE}

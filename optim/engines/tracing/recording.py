@@ -1,7 +1,7 @@
 """Recording: a step for one tensor, run on stand-ins, becomes a list of operations.
 
-The operations are the key of a compiled program; the numbers among them (learning
-rate, bias corrections) are kept apart, so that schedules never compile anything.
+The operations are the key of a compiled program; the numbers among them (learning rate,
+bias corrections) are stored separately, so that schedules never cause a compilation.
 """
 
 from sys import getrefcount
@@ -17,15 +17,15 @@ Op = tuple[Any, ...]
 
 
 class NotElementwise(Exception):
-    """The step does what cannot be done one element at a time; it runs as written."""
+    """The step is not elementwise, and runs as written."""
 
 
 class ImpureStepError(TypeError):
-    """A step changed one of its arguments, or returned what does not fit."""
+    """A step changed one of its arguments, or returned an invalid result."""
 
 
 def another_state(returned: object, expected: type) -> ImpureStepError:
-    """Return the error of a step whose state is of another class than ``expected``."""
+    """Return the error for a step whose state is of another class than ``expected``."""
     cls = type(returned)
     problem = (
         f"step() returns {with_article(cls.__name__)} as state, but it came as "
@@ -79,42 +79,42 @@ class Recording:
         self.n_inputs = self.n_fixed = len(dtypes)
         self.reads_shape = False
         self.has_tensors = False
-        """Whether a number was a tensor, which is one to parameters of some shapes."""
+        """Whether a number was read from a tensor, which some shapes allow."""
         self.inputs: list[Any] = []
         """The stand-ins of the inputs."""
         self.pool: list[Any] = []
-        """Those of the values behind the fixed ones, for the next recording."""
+        """The stand-ins of the values after the fixed ones, for the next recording."""
         self.head: Any = None
-        """What each recording begins with, where that is always the same."""
+        """The common beginning of all recordings, if there is one."""
         self.clones: list[Any] = []
         """The stand-ins of this recording that share a value with another."""
         self.lent: list[tuple[Any, int]] = []
-        """The stand-ins that serve each recording, and what they stand for."""
+        """The stand-ins reused in each recording, and the values they represent."""
         self.counts: list[int] = []
-        """How often those were referred to before a step first saw them."""
+        """Their reference counts before a step first saw them."""
         self.shared = set[int]()
-        """Values that two tensors may have in common, or each for itself."""
+        """Values that two tensors may share, or have separately."""
 
     def open(self) -> None:
-        """Let the stand-ins that serve each recording stand for their values again."""
+        """Let the reused stand-ins represent their values again."""
         for alias, number in self.lent:
             alias.id = number
 
     def lend(self, head_values: list[Any]) -> None:
-        """Let the inputs serve each recording, and what the head made."""
-        # Where nothing is converted, the head lends an input.
+        """Reuse the inputs, and the results of the head, in each recording."""
+        # If nothing is converted, the head shares an input.
         ours = [a for a in head_values if type(a) is type(self.inputs[0])]
         aliases = {id(alias): alias for alias in (*self.inputs, *ours)}
         self.lent = [(alias, alias.id) for alias in aliases.values()]
 
     def count_references(self) -> None:
-        """Note how often what serves each recording is referred to before a step."""
+        """Measure the reference counts of the reused stand-ins before a step."""
         self.counts = self._references()
 
     def has_kept_inputs(self) -> bool:
-        """Return whether a step has kept a stand-in that serves the next recording.
+        """Return whether a step has kept a stand-in that the next recording reuses.
 
-        It would stand for the new value there, and not for the one that was kept.
+        It would represent the new value there, and not the one that was kept.
         """
         return self._references() != self.counts
 
@@ -122,20 +122,20 @@ class Recording:
         return [getrefcount(pair[0]) for pair in self.lent]
 
     def withdraw(self) -> None:
-        """Let what serves each recording stand for nothing until the next one."""
-        try:  # every step comes here, and suppress() costs more
+        """Let the reused stand-ins represent nothing until the next recording."""
+        try:  # this runs at every step, and suppress() is slower
             for alias, _ in self.lent:
                 del alias.id
         except AttributeError:
             pass
 
     def close(self) -> None:
-        """Let what the step kept of this recording stand for nothing in a later one.
+        """Make stand-ins of this recording that the step kept invalid in later ones.
 
-        Its values have numbers that mean others there, or in that of another bucket.
+        The numbers of its values mean others there, or in that of another bucket.
         """
         # An interrupt may have come between a value and its stand-in.
-        try:  # every step comes here, and suppress() costs more
+        try:  # this runs at every step, and suppress() is slower
             for alias in self.clones:
                 del alias.id
             for alias in self.pool[: len(self.dtypes) - self.n_fixed]:
@@ -147,20 +147,21 @@ class Recording:
         self.withdraw()
 
     def clear(self) -> None:
-        """Forget what was recorded, the head too; the inputs stay."""
+        """Discard the recording, including the head; the inputs are kept."""
         if self.head is not None:
             self.head, self.pool, self.n_fixed = None, [], self.n_inputs
-            self.counts = []  # as of stand-ins that are kept: the head had some
+            self.counts = []  # as for stand-ins that were kept: the head had some
         self.rewind([])
 
     def fix(self, head: Any) -> None:
-        """Let recordings begin with what was recorded up to now, which is ``head``."""
+        """Let recordings begin with the present one, which is ``head``."""
         self.head, self.pool, self.n_fixed = head, [], len(self.dtypes)
 
     def rewind(self, ops: list[Op]) -> None:
-        """Forget what was recorded behind the fixed values, which ``ops`` give."""
-        # The lists are new ones: the last trace holds those, and an engine compares
-        # them with the next. The dtypes are cut, so its key is good until now only.
+        """Discard what was recorded after the fixed values, which ``ops`` return."""
+        # The lists are new ones: the last trace holds the old ones, and an engine
+        # compares them with the next. The dtypes are cut in place, so the key of the
+        # old trace is invalid now.
         self.ops = [*ops]
         self.constants = []
         del self.dtypes[self.n_fixed :]
@@ -169,28 +170,28 @@ class Recording:
             self.shared.clear()
 
     def constant(self, value: Any) -> int:
-        """Keep a number apart and return how an operation refers to it."""
+        """Store a number separately and return an operation's reference to it."""
         if type(value) is not float:
             if isinstance(value, torch.Tensor):
                 self._require_like_a_number()
             value = _number(value)
-        # Equal numbers stay apart: they may differ at the next step, and then the
-        # operations, which are the key of programs, would differ too.
+        # Equal numbers are stored separately: they may differ at the next step, and
+        # then the operations, which are the key of programs, would differ too.
         constants = self.constants
         constants.append(value)
         return -len(constants)
 
     def _require_like_a_number(self) -> None:
-        """Raise NotElementwise where a tensor's number would give something else."""
+        """Raise NotElementwise if the number of a tensor would give another result."""
         # Between two tensors without dimensions the wider dtype wins; beside a half
-        # precision one is rounded to that at some places and not at others.
+        # precision one is rounded to it in some operations and not in others.
         self.has_tensors = True
         if self.like.ndim == 0 or any(d.itemsize == 2 for d in self.dtypes):
             raise NotElementwise("it computes with a tensor of its own")
 
 
 _EXACT = 2**53
-"""Integers up to here are floats."""
+"""Integers up to this are exact as floats."""
 
 
 def _number(value: Any) -> float:

@@ -1,7 +1,7 @@
-"""StandIn: what a step sees in place of a tensor while it is recorded.
+"""StandIn: what a step gets in place of a tensor while it is recorded.
 
-It is a real tensor, on the meta device, so that C++ may unpack it; it knows what a
-tensor is asked without its values, and operations.py adds what is computed.
+It is a real tensor, on the meta device, so that C++ code may unpack it; it has the
+properties of a tensor that need no values, and operations.py adds the operations.
 """
 
 from sys import getrefcount
@@ -22,37 +22,37 @@ _prototypes: dict[torch.dtype, torch.Tensor] = {}
 
 
 class StandIn(torch.Tensor):
-    """What a step sees in place of a tensor; every operation on it is written down."""
+    """What a step gets in place of a tensor; every operation on it is recorded."""
 
     __slots__ = ("dtype", "id", "tape")
     tape: Recording
     id: int
     dtype: torch.dtype
 
-    # A number of numpy on the left then leaves the operation to the stand-in; it would
-    # make an array of it otherwise.
+    # A number of numpy on the left then leaves the operation to the stand-in, instead
+    # of converting it to an array.
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
     @property
     def shape(self) -> torch.Size:  # type: ignore[override]  # an attribute of tensors
-        """Its use is noted: numbers may depend on it."""
+        """Its use is recorded, since numbers may depend on it."""
         self.tape.reads_shape = True
         return self.tape.like.shape
 
     @property
     def ndim(self) -> int:  # type: ignore[override]  # an attribute of tensors
-        """Its use is noted: numbers may depend on it."""
+        """Its use is recorded, since numbers may depend on it."""
         self.tape.reads_shape = True
         return self.tape.like.ndim
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]  # an attribute of tensors
-        """The device of the tensors that it stands for."""
+        """The device of the tensors that it represents."""
         return self.tape.like.device
 
-    # A step branches on these as on those of the detached, strided tensors that it is
-    # given when it runs.
+    # A step branches on these as on those of the detached, strided tensors that it gets
+    # when it runs.
     requires_grad: Any = property(lambda self: False)
     is_sparse: Any = property(lambda self: False)
     is_leaf: Any = property(lambda self: True)
@@ -66,7 +66,7 @@ class StandIn(torch.Tensor):
     @property
     def data(self) -> "StandIn":  # type: ignore[override]  # an attribute of tensors
         """Stand in for `Tensor.data`."""
-        # Torch does not count what is written through it, so the loop takes it.
+        # Torch does not count writes through it, so the loop runs such a step.
         self.tape.shared.add(self.id)
         return self
 
@@ -105,12 +105,12 @@ class StandIn(torch.Tensor):
 
     def contiguous(self) -> "StandIn":  # type: ignore[override]  # memory formats are left out
         """Stand in for `Tensor.contiguous`."""
-        # It copies what is transposed alone, which shows once one is changed in place.
+        # It copies only a transposed tensor, which shows once one is changed in place.
         self.tape.shared.add(self.id)
         return self
 
     def clone(self) -> "StandIn":  # type: ignore[override]  # memory formats are left out
-        """Return a value of its own: changing it in place leaves this one."""
+        """Return a copy: changing it in place does not change this one."""
         copy = stand_in(self.tape, self.id, self.dtype)
         self.tape.clones.append(copy)
         return copy
@@ -118,9 +118,9 @@ class StandIn(torch.Tensor):
     if not TYPE_CHECKING:  # A type checker refuses unknown names itself.
 
         def __getattr__(self, name: str) -> Any:
-            """Raise ImpureStepError for what its recording has closed behind it."""
-            # A closed recording takes the IDs back, and the slot is empty: a lookup
-            # costs nothing as long as there is one.
+            """Raise ImpureStepError for a stand-in whose recording is closed."""
+            # A closed recording removes the IDs, and the slot is empty: the lookup of
+            # an existing one costs nothing.
             if name == "id":
                 raise ImpureStepError(KEPT_TENSOR)
             raise AttributeError(f"'Tensor' object has no attribute {name!r}")
@@ -175,8 +175,8 @@ def stand_in(tape: Recording, number: int, dtype: torch.dtype) -> StandIn:
 def result(tape: Recording, dtype: torch.dtype) -> StandIn:
     """Return the stand-in for the value of the operation that was just recorded.
 
-    Making a tensor costs more than all else in a recording, so that of the same place
-    in the last recording serves again, unless the step has kept it.
+    Creating a tensor costs more than the rest of a recording, so the one at the same
+    position of the last recording is reused, unless the step has kept it.
     """
     dtypes, pool = tape.dtypes, tape.pool
     number = len(dtypes)
@@ -187,8 +187,8 @@ def result(tape: Recording, dtype: torch.dtype) -> StandIn:
         if getrefcount(usual) == _POOLED and usual.dtype is dtype:
             usual.id = number
             return usual
-        # A stand-in that the step kept must not come back under another ID, which would
-        # change what it stands for: the pool begins anew from here.
+        # A stand-in that the step kept must not get another ID, which would change its
+        # meaning: the pool starts again from here.
         del pool[place:]
     alias = stand_in(tape, number, dtype)
     pool.append(alias)
@@ -196,21 +196,21 @@ def result(tape: Recording, dtype: torch.dtype) -> StandIn:
 
 
 def _references_of_pooled() -> int:
-    """Return how many references `result` sees to what only a pool refers to."""
+    """Return the reference count that `result` sees for objects of a pool alone."""
     pool: list[object] = [object()]
     usual: object = pool[0]
     return getrefcount(usual)
 
 
-# What a reference counts as differs between versions of Python, so it is measured.
+# The count differs between versions of Python, so it is measured.
 _POOLED = _references_of_pooled()
 
 
 def _make_prototype(dtype: torch.dtype) -> torch.Tensor:
     """Return the tensor without memory that all stand-ins of a dtype are aliases of."""
-    # Its shape is like no parameter's: what reads it past the stand-in gives numbers
-    # that the check of the recorded step finds wrong. It outlives the modes it was
-    # made under, so it is made under none.
+    # Its shape differs from any parameter's: code that reads it without the stand-in
+    # gets numbers that the check of the recorded step finds wrong. It outlives the
+    # modes active at its creation, so it is created without any.
     with torch.inference_mode(False), without_dispatch_modes():
         prototype = torch.empty((2, 3, 5, 7), dtype=dtype, device="meta")
     return _prototypes.setdefault(dtype, prototype)

@@ -1,4 +1,4 @@
-"""The fields of a state: one answer for all that reads or writes one."""
+"""The fields of a state, defined once for all code that reads or writes one."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,14 +16,14 @@ def _names(state_type: Any) -> tuple[str, ...]:
 
 
 field_names: Callable[[type | None], tuple[str, ...]] = lru_cache(maxsize=4096)(_names)
-"""The names that a state of a type stores, private ones too, class variables not.
+"""The names that a state of a type stores, with private ones, without class variables.
 
 None is the type of no state, which stores nothing.
 """
 
 
 def fields_of_state(state: Any) -> dict[str, Any]:
-    """Return the fields of a state by name; no state has none."""
+    """Return the fields of a state by name; without a state there are none."""
     if state is None:
         return {}
     return {name: getattr(state, name) for name in field_names(type(state))}

@@ -1,4 +1,4 @@
-"""One call of a step: the optimizer, the learning rate, and what is done around it."""
+"""One call of a step: the optimizer, the learning rate, and the work around it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from .stand_in import StandIn
 
 
 class StepFunctions(Protocol):
-    """What engines know of an optimizer: functions of one tensor."""
+    """An optimizer as engines see it: functions of one tensor."""
 
     batched: ClassVar[bool]
 
@@ -27,22 +27,22 @@ class StepFunctions(Protocol):
 
 @dataclass(slots=True)
 class StepCall:
-    """Call it with a tensor, its gradient and state; it gives the new tensor and state.
+    """Called with a tensor, its gradient and state; returns the new tensor and state.
 
-    It serves tensors and the stand-ins of a recording alike.
+    It works for tensors and the stand-ins of a recording alike.
     """
 
     simple: StepFunctions
     lr: float
     maximize: bool = False
     scale: float | None = None
-    """What gradients are multiplied by (clipping by their norm)."""
+    """Factor of gradients (clipping by their norm)."""
     limit: float | None = None
-    """What elements of gradients are clamped to, on both sides."""
+    """Limit that elements of gradients are clamped to, on both sides."""
     compute: torch.dtype | None = None
     """The dtype to compute in; None for the parameter's. State keeps its own."""
     is_plain: bool = field(init=False)
-    """Whether nothing is done to gradient and tensor before the optimizer."""
+    """Whether gradient and tensor reach the optimizer unchanged."""
 
     def __post_init__(self) -> None:
         self.is_plain = (
@@ -51,7 +51,7 @@ class StepCall:
 
     def computed_in(self, dtype: torch.dtype) -> "StepCall":
         """Return the same call, computed in ``dtype``."""
-        # dataclasses.replace() costs more, and every step comes here.
+        # dataclasses.replace() is slower, and this runs at every step.
         return StepCall(
             self.simple, self.lr, self.maximize, self.scale, self.limit, dtype
         )
@@ -66,7 +66,7 @@ class StepCall:
         return self.narrowed(*self.stepped(*wide), tensor, state)
 
     def widened(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any, Any]:
-        """Return what the step sees of its arguments: in `compute`, of the master."""
+        """Return the arguments as the step sees them: in `compute`, of the master."""
         compute = self.compute
         tensor, state = opened(tensor, state)
         tensor, grad = tensor.to(compute), grad.to(compute)
@@ -75,21 +75,21 @@ class StepCall:
     def narrowed(
         self, tensor: Any, state: Any, weight: Any, stored_state: Any
     ) -> tuple[Any, Any]:
-        """Return what is stored of a step's results, in the dtypes of what came."""
+        """Return the results of a step in the dtypes in which they are stored."""
         fields = {} if stored_state is None else vars(stored_state)
         state = cast_state(state, lambda name: getattr(fields.get(name), "dtype", None))
         return closed(tensor, state, weight, stored_state)
 
     def stepped(self, tensor: Any, grad: Any, state: Any) -> tuple[Any, Any]:
-        """Return what the step gives for arguments in the dtype to compute in."""
+        """Return the results of the step for arguments in the dtype to compute in."""
         if self.scale is not None:
             grad = grad * self.scale
         if self.limit is not None:
             grad = grad.clamp(-self.limit, self.limit)
         if self.maximize:
             grad = -grad
-        # What was converted is the step's own, but a step that changes it would give
-        # other numbers, or an error, once the parameter needs no conversion.
+        # The step owns converted arguments, but one that changes them would give other
+        # numbers, or an error, once the parameter needs no conversion.
         before = versions(tensor, grad, state)
         arguments = tensor, grad, state
         results = _pair(self.simple.step(self.lr, tensor, grad, state))
@@ -105,8 +105,8 @@ CHANGED_IN_PLACE = (
 
 
 def versions(tensor: Any, grad: Any, state: Any) -> list[int]:
-    """Return numbers that change when an argument of a step is written to."""
-    if type(tensor) is StandIn:  # at every step
+    """Return version numbers that change when an argument of a step is written to."""
+    if type(tensor) is StandIn:  # this runs at every step
         fields = {} if state is None else state.__dict__
         return [tensor.id, grad.id] + [
             v.id for v in fields.values() if type(v) is StandIn
@@ -118,7 +118,7 @@ def versions(tensor: Any, grad: Any, state: Any) -> list[int]:
 
 
 def _pair(result: Any) -> tuple[Any, Any]:
-    """Return what a step returned, if it is two values. Raises ImpureStepError."""
+    """Return the result of a step, if it is two values. Raises ImpureStepError."""
     if type(result) is tuple and len(result) == 2:
         return result
     raise ImpureStepError(

@@ -1,11 +1,11 @@
-"""Stochastic rounding: up or down, so that on average the value is kept.
+"""Stochastic rounding: up or down at random, so that the value is kept on average.
 
 The random bits are a hash of a key, the number of the step and the index of the element
-in the whole parameter. No generator is asked, so a resumed run, another engine and a
-process that has a share of the parameter find the bits of the element again. The hash
-is a counter put through the mixing steps of Murmur3 (Appleby, 2011), with multipliers
-of Wellons ("Prospecting for Hash Functions", 2018) and half of the key added on the
-way; its highest bits are used, the best mixed.
+in the whole parameter. No generator is used, so that a resumed run, another engine and
+a process that has a share of the parameter compute the same bits of the element. The
+hash applies the mixing steps of Murmur3 (Appleby, 2011) to a counter, with multipliers
+of Wellons ("Prospecting for Hash Functions", 2018), and adds half of the key on the
+way; its highest bits are used, which are mixed best.
 """
 
 import hashlib
@@ -21,26 +21,26 @@ ROUNDED_DTYPES = (torch.bfloat16, torch.float16)
 
 MULTIPLIERS = (0x21F0AAAD, 0x735A2D97, 0xAC4C1B51)
 HIGH_WORD = 0x9E3779B1
-"""What the upper half of an index is multiplied by."""
+"""Multiplier of the upper half of an index."""
 
 _RUN = 1 << 28
-"""How many elements of one parameter have bits made at once."""
+"""Number of elements of one parameter whose bits are computed together."""
 
 _PORTION = 1 << 22
-"""How many of several parameters have."""
+"""The same number for several parameters."""
 
 
 def key_of(seed: int, path: str) -> int:
-    """Return what tells the bits of a parameter from those of others, 52 bits of it.
+    """Return a key that identifies the bits of a parameter, of 52 bits.
 
-    JSON holds as many exactly, wherever it is read.
+    JSON readers hold no more bits exactly.
     """
     digest = hashlib.blake2b(f"{seed} {path}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 12
 
 
 def streams_of(keys: Any, step: int) -> Any:
-    """Return 64 bits for each key at one step, as an array of numpy (splitmix64).
+    """Return 64 bits for each key at one step, as a numpy array (splitmix64).
 
     ``keys`` are integers, or an array of them.
     """
@@ -62,8 +62,8 @@ _LAST_SHIFT = np.uint64(31)
 def rounded(value: Tensor, dtype: torch.dtype, keys: Any, step: int) -> Tensor:
     """Return ``value``, of float32, as ``dtype``; ``keys`` is one, or one for each row.
 
-    A tensor that is spread over processes is rounded where its parts are, as the whole
-    would be.
+    The parts of a distributed tensor are rounded in their processes, as the whole would
+    be.
     """
     if isinstance(keys, list):
         rows = zip(value.unbind(), keys, strict=True)
@@ -92,11 +92,12 @@ def _rounded_share(value: Any, dtype: torch.dtype, stream: int) -> Tensor:
 
 
 def _indices(value: Any) -> Tensor:
-    """Return the index in the whole of each element that this process has."""
+    """Return the index in the whole of each element of this process."""
     from torch.distributed.tensor import Replicate, Shard
 
     if any(type(p) not in (Replicate, Shard) for p in value.placements):
-        # How others cut is their own affair: the whole is cut as they do.
+        # Other placements may shard in any way: the index of the whole is sharded like
+        # the tensor.
         indices = torch.arange(value.numel()).view(value.shape)
         return _share(indices, value.device_mesh, value.placements)
     index, width = torch.zeros((), dtype=torch.int64), value.numel()
@@ -141,8 +142,8 @@ def fill_bits(
 ) -> None:
     """Fill ``bits`` with those of the elements ``start + index``.
 
-    ``index`` counts from 0 on, and the elements share the upper half of their index.
-    All are int32; ``spare`` is room.
+    ``index`` counts from 0, and the elements share the upper half of their index. All
+    are int32; ``spare`` is scratch memory.
     """
     low, high = _halves(stream)
     torch.add(index, _signed(low + start), out=bits)
@@ -152,7 +153,7 @@ def fill_bits(
 def bits_of_each(
     sizes: Sequence[int], streams: Any, device: torch.device
 ) -> list[Tensor]:
-    """Return the bits of whole parameters; those of small ones are made together."""
+    """Return the bits of whole parameters, computed together for small ones."""
     bits: list[Tensor] = []
     for start, end in _portions(sizes):
         if end - start == 1:
@@ -164,7 +165,7 @@ def bits_of_each(
 
 
 def _portions(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Return where portions of parameters start and end, each of one or not large."""
+    """Return start and end of portions of parameters, each a single one or small."""
     portions: list[tuple[int, int]] = []
     start, total = 0, 0
     for i, size in enumerate(sizes):
@@ -178,7 +179,7 @@ def _portions(sizes: Sequence[int]) -> list[tuple[int, int]]:
 def bits_of_several(
     sizes: Sequence[int], streams: Any, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Return the bits of whole parameters, one after the other."""
+    """Return the bits of whole parameters, concatenated."""
     counts = torch.tensor(sizes, device=device)
     ends = counts.cumsum(0)
     words = np.array(streams, dtype=np.uint64)
@@ -186,7 +187,7 @@ def bits_of_several(
         torch.from_numpy(half.astype(np.uint32).view(np.int32)).to(device)
         for half in (words & np.uint64(0xFFFFFFFF), words >> np.uint64(32))
     )
-    # Every parameter begins at 0: what the count runs on from is taken away.
+    # Every parameter starts at 0, so the running count before it is subtracted.
     offsets = (low.long() - (ends - counts)).to(torch.int32)
     bits = torch.arange(sum(sizes), dtype=torch.int32, device=device)
     bits += offsets.repeat_interleave(counts)
@@ -208,12 +209,12 @@ def _halves(stream: int) -> tuple[int, int]:
 
 
 def _signed(number: int) -> int:
-    """Return the lower 32 bits of a number, as int32 holds them."""
+    """Return the lower 32 bits of a number, as a value of int32."""
     return (number + 2**31) % 2**32 - 2**31
 
 
 def _mix(bits: Tensor, spare: Tensor, middle: Tensor | int) -> None:
-    """Make bits of counters, in place; products and sums wrap, as in C."""
+    """Turn counters into bits, in place; products and sums wrap, as in C."""
     factor, second_factor, third_factor = map(_signed, MULTIPLIERS)
     _shift_in(bits, spare, 16)
     bits.mul_(factor)
@@ -226,41 +227,41 @@ def _mix(bits: Tensor, spare: Tensor, middle: Tensor | int) -> None:
 
 
 def _shift_in(bits: Tensor, spare: Tensor, by: int) -> None:
-    # int32 is shifted with its sign, which the mask takes away again.
+    # int32 is shifted with its sign, which the mask removes again.
     torch.bitwise_right_shift(bits, by, out=spare)
     bits.bitwise_xor_(spare.bitwise_and_((1 << (32 - by)) - 1))
 
 
 def rounded_with(value: Tensor, dtype: torch.dtype, bits: Tensor) -> Tensor:
-    """Return float32 values as ``dtype``, rounded up where ``bits`` say so."""
+    """Return float32 values as ``dtype``, rounded up or down by ``bits``."""
     out = torch.empty_like(value, dtype=dtype)
     round_into(value, bits.clone(), out)
     return out
 
 
 def round_into(value: Tensor, bits: Tensor, out: Tensor) -> None:
-    """Write float32 values to ``out``, rounded; ``bits`` are used up."""
+    """Write float32 values to ``out``, rounded; ``bits`` are overwritten."""
     if out.dtype is torch.bfloat16:
         _truncate(value, bits, 16)
         out.copy_(bits.view(torch.float32))
     else:
         size = value.abs()
         share = bits.bitwise_right_shift(8).bitwise_and_(0xFFFFFF).float() * _SMALLEST
-        # Below the smallest normal number all are multiples of the smallest: what the
-        # lower bits of float32 stand for depends on the number.
+        # Below the smallest normal number all are multiples of the smallest: the
+        # meaning of the lower bits of float32 depends on the number.
         small = torch.floor(size / _SMALLEST + share) * _SMALLEST
         _truncate(value, bits, 13)
         normal = bits.view(torch.float32)
         out.copy_(torch.where(size < 2**-14, small.copysign(value), normal))
-    # Added to, the bits of a NaN may be those of a number.
+    # After an addition, the bits of a NaN may be those of a number.
     out.masked_fill_(value != value, float("nan"))
 
 
 _SMALLEST = 2.0**-24
-"""The smallest float16, and what a random share of 24 bits is counted in."""
+"""The smallest float16, and the unit of a random fraction of 24 bits."""
 
 
 def _truncate(value: Tensor, bits: Tensor, n: int) -> None:
-    """Make of bits those of ``value`` with random ones added, and ``n`` cut off."""
+    """Turn ``bits`` into those of ``value`` plus random ones, with ``n`` cut off."""
     bits.bitwise_right_shift_(32 - n).bitwise_and_((1 << n) - 1)
     bits.add_(value.view(torch.int32)).bitwise_and_(-(1 << n))

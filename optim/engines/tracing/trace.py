@@ -1,4 +1,4 @@
-"""Trace: what one step does to the tensors of a bucket, recorded for this call."""
+"""Trace: the effects of one step on the tensors of a bucket, recorded for this call."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from .step_call import StepCall
 
 @dataclass(slots=True)
 class BucketLayout:
-    """What parameters have in common that are stepped together."""
+    """The common properties of parameters that are stepped together."""
 
     like: Tensor
     """One of the parameters, for its shape and device."""
@@ -24,11 +24,11 @@ class BucketLayout:
     tensors: tuple[str, ...]
     """The fields of the state that are tensors of the parameter's shape."""
     dtypes: tuple[torch.dtype, ...]
-    """Of the tensor, the gradient, and the tensors of the state."""
+    """The dtypes of the tensor, the gradient, and the tensors of the state."""
     absent: dict[str, None] = field(default_factory=dict)
     """The fields of the state that are None."""
     master: int | None = field(init=False)
-    """Which of ``tensors`` is the master weight."""
+    """The index of the master weight in ``tensors``."""
     rounds: bool = field(init=False)
     """Whether the tensor is rounded stochastically."""
     tape: Recording = field(init=False, repr=False)
@@ -42,7 +42,7 @@ class BucketLayout:
         self.renew_inputs()
 
     def renew_inputs(self) -> None:
-        """Let other stand-ins stand for the inputs, and nothing for the old ones."""
+        """Let other stand-ins represent the inputs, and the old ones nothing."""
         tape = self.tape
         tape.withdraw()
         tape.clear()
@@ -54,8 +54,8 @@ class BucketLayout:
         """Return a state that holds ``tensors`` and ``scalars``, unchecked."""
         if self.state_type is None:
             return None
-        # The constructor is passed over: every step comes here, and what checks values
-        # has none to check in a stand-in.
+        # The constructor is not called: this runs at every step, and a validation of
+        # values has none to validate in a stand-in.
         state: Any = object.__new__(self.state_type)
         fields = state.__dict__
         for name, tensor in zip(self.tensors, tensors, strict=True):
@@ -68,7 +68,7 @@ class BucketLayout:
 
 @dataclass(slots=True)
 class Trace:
-    """One recorded step: its operations, which results go where, the new numbers."""
+    """One recorded step: its operations, the targets of results, the new numbers."""
 
     ops: list[Op]
     constants: list[float]
@@ -81,10 +81,10 @@ class Trace:
     """The class of the optimizer whose step it is."""
 
     def key(self) -> tuple[Any, ...]:
-        """Return what two steps share when one program serves both.
+        """Return a key that is equal for steps that can share a program.
 
-        A program that was found to agree with one optimizer's step may be what a
-        recording of another's missed something of.
+        It includes the optimizer's class: a program that agrees with one optimizer's
+        step may match another's recording that has missed something.
         """
         ops, dtypes = tuple(self.ops), tuple(self.tape.dtypes)
         return (self.author, ops, self.outs, dtypes)
@@ -93,8 +93,8 @@ class Trace:
 def trace(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Trace:
     """Run ``step`` on stand-ins and return what it did.
 
-    Raises NotElementwise where it has to run as it is written, and ImpureStepError
-    where it breaks its contract.
+    Raises NotElementwise if it has to run as it is written, and ImpureStepError if it
+    breaks its contract.
     """
     tape = layout.tape
     tape.open()
@@ -117,7 +117,7 @@ def _traced(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Tr
         raise_of_signal(error)
         tape.close()
         tape.clear()
-        # A stand-in is not a tensor; what is really wrong shows on a real one.
+        # A stand-in is not a tensor; a real error is raised for a real one.
         raise NotElementwise(f"recording it raised {error!r:.80}") from error
     outs = [tensor]
     changed = scalars
@@ -135,22 +135,22 @@ def _traced(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Tr
 
 @dataclass(slots=True)
 class _Head:
-    """What a step computed in another dtype begins with, recorded once."""
+    """The beginning of a step computed in another dtype, recorded once."""
 
     compute: torch.dtype
     ops: list[Op]
     tensor: StandIn
     grad: StandIn
     state_type: Any
-    """The author's; None where there is no state."""
+    """The author's type; None if there is no state."""
     fields: dict[str, Any]
-    """The tensors of the author's state, and what is None in it."""
+    """The tensors of the author's state, and its fields that are None."""
     dtypes: list[tuple[str, torch.dtype]]
-    """In which dtype each of these tensors is stored."""
+    """The dtype in which each of these tensors is stored."""
     kept: frozenset[str]
-    """What is kept beside the author's state."""
+    """The fields kept beside the author's state."""
     master: dict[str, Any]
-    """The master weight by its name, where there is one."""
+    """The master weight by its name, if there is one."""
 
     @classmethod
     def of(cls, step: StepCall, layout: BucketLayout, scalars: Any) -> "_Head":
@@ -166,7 +166,7 @@ class _Head:
         inputs = dict(zip(layout.tensors, ins[2:], strict=True))
         head = cls(
             compute=tensor.dtype,
-            # A copy: the step goes on to write into that of the tape.
+            # A copy, since the step continues to write into that of the tape.
             ops=[*tape.ops],
             tensor=tensor,
             grad=grad,
@@ -194,9 +194,9 @@ class _Head:
     def narrowed(
         self, tensor: Any, state: Any, weight: StandIn, scalars: dict[str, Any]
     ) -> tuple[Any, dict[str, Any] | None]:
-        """Return the new weight and the fields to store, of what a step gave.
+        """Return the new weight and the fields to store, from the results of a step.
 
-        As `StepCall.narrowed` does for tensors.
+        It does for stand-ins what `StepCall.narrowed` does for tensors.
         """
         fields = dict(_fields(state, self.state_type) or {})
         for name, dtype in self.dtypes:
@@ -225,7 +225,7 @@ def _recorded(
         tape.clear()
         tensor, state = step(ins[0], ins[1], layout.state(ins[2:], scalars))
         return tensor, _fields(state, layout.state_type)
-    # Every step comes here, and converts what it is given in the same way.
+    # This runs at every step, and converts the arguments in the same way each time.
     head: _Head | None = tape.head
     if head is None or head.compute is not step.compute:
         head = _Head.of(step, layout, scalars)
@@ -238,14 +238,14 @@ def _recorded(
 
 
 def _fields(state: Any, state_type: Any) -> dict[str, Any] | None:
-    """Return the fields of a state that a step returned, which has to be of a type."""
+    """Return the fields of a state that a step returned, which must be of a type."""
     if type(state) is not (state_type or type(None)):
         raise NotElementwise("it returns a state of a different type")
     return None if state is None else state.__dict__
 
 
 # A subclass is refused: numpy's float64 is a float as well, and would be stored in a
-# state in the place of one.
+# state in its place.
 _NUMBERS = frozenset({int, float, bool, str})
 
 
@@ -260,5 +260,5 @@ def _results(layout: BucketLayout, outs: list[Any]) -> tuple[int, ...]:
                 f"step() returns {tape.names[slot]} as {out.dtype}, but it came as "
                 f"{layout.dtypes[slot]}; convert it back: value.to(tensor.dtype)"
             )
-    # IDs are read at the end: an operation in place gives its stand-in another.
+    # IDs are read at the end, since an operation in place changes that of its stand-in.
     return tuple([out.id for out in outs])
