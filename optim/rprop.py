@@ -11,7 +11,7 @@ from .simple import SimpleOptimizer
 
 
 class RpropState(Record):
-    """The gradient before, 0 where it turned, and each weight's step; torch's names."""
+    """The previous gradient, 0 where it turned, and each weight's step size."""
 
     step: int
     prev: Tensor

@@ -25,7 +25,7 @@ class TensorOptimizer(Generic[State]):
     """
 
     batched: ClassVar[bool] = False
-    """Whether `step` also takes stacks of matrices; small equal ones then go in one."""
+    """Whether `step` also takes stacks of matrices; small equal ones are stacked."""
     _fused_kernel: ClassVar[str | None] = None
     """The fused kernel of torch that does this `step`; subclasses do not inherit it."""
     _knows_shares: ClassVar[bool] = False
@@ -67,7 +67,7 @@ class TensorOptimizer(Generic[State]):
         raise NotImplementedError(f"{type(self).__qualname__} does not define step()")
 
     def to_eval(self, tensor: "Tensor", state: State) -> "Tensor":
-        """Return the tensor to evaluate with: ``tensor``, unless weights average."""
+        """Return the tensor to evaluate with: ``tensor``, unless it is averaged."""
         return tensor
 
     def to_train(self, tensor: "Tensor", state: State) -> "Tensor":

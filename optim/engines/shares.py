@@ -14,7 +14,7 @@ from .tracing.step_call import StepCall
 
 @dataclass(slots=True)
 class Share:
-    """This process's part of a parameter, its gradient and its state."""
+    """The part of this process of a parameter, its gradient and its state."""
 
     param: Tensor
     grad: Tensor

@@ -23,7 +23,7 @@ class Scheduler(Record):
         _KINDS.register(cls.__qualname__, value=cls)
 
     def __post_init__(self) -> None:
-        """Check what every schedule has; one of your own calls this from its own.
+        """Check the fields of every schedule; your own calls it in ``__post_init__``.
 
         Raises TypeError for a field that is not a number of its declared type,
         ValueError for a step before the first.
@@ -49,7 +49,7 @@ class Scheduler(Record):
         vars(self)["n_steps"] = self.position() + 1
 
     def step(self) -> float:
-        """Return the learning rate of this step and go on; the first is the initial."""
+        """Return the learning rate of this step and advance; starts with the first."""
         lr = self.lr()
         self.advance()
         return lr

@@ -24,28 +24,28 @@ Fields = dict[str, Any]
 
 
 class BeginsAnewError(Exception):
-    """A state cannot be carried over; the text says what stands in the way."""
+    """A state cannot be converted; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RearrangedState:
-    """Stored states on their way into that of a parameter that was made of theirs."""
+    """Stored states, to be converted to that of a parameter computed from theirs."""
 
     entry: Entry
     """The parameter, as rules computed it from stored ones, without values."""
     origins: Sequence[str]
     """The stored paths of `source_entries` of the entry."""
     parts: Sequence[Fields | None]
-    """The stored states of those; None where there is none."""
+    """The stored states of those; None if there is none."""
     blank: Any
-    """The state that the parameter begins with, without values."""
+    """The initial state of the parameter, without values."""
     probe: Any
-    """The state that a parameter of `probe_shape` begins with."""
+    """The initial state of a parameter of `probe_shape`."""
     is_complex: bool
-    """Whether the parameter is, so that its states hold pairs."""
+    """Whether the parameter is complex, so that its states hold pairs."""
 
     def fields(self) -> Fields:
-        """Return the state. Raises `BeginsAnewError` where there cannot be one."""
+        """Return the state. Raises `BeginsAnewError` if it cannot be converted."""
         if not is_rearranged(self.entry):
             raise BeginsAnewError("its values were computed by a function")
         parts = [dict(_flat(part)) for part in self.parts if part is not None]
@@ -58,7 +58,7 @@ class RearrangedState:
         values: Fields = {}
         for name in names:
             column = [part.get(name) for part in parts]
-            # What is kept for a narrow weight begins anew by itself.
+            # What is kept for a narrow weight is initialized separately.
             if name in KEPT and (name not in blank or any(x is None for x in column)):
                 continue
             values[name] = self._value(name, column, blank.get(name), probe.get(name))
@@ -74,10 +74,10 @@ class RearrangedState:
 
     @property
     def least_stepped(self) -> int:
-        """The number of the part whose counters hold for the whole.
+        """The number of the part whose counters are used for the whole.
 
-        Corrections for a short past are too cautious where the past was longer; those
-        for a long one make steps too large where it was shorter.
+        Corrections for a short past are too cautious if the past was longer; those for
+        a long one make steps too large if it was shorter.
         """
         counts = [
             [value for value in count.values() if type(value) is int]
@@ -113,7 +113,6 @@ class RearrangedState:
     def _is_of_elements(
         self, column: list[Tensor], blank: object, probe: object
     ) -> bool:
-        # By chance a tensor may have the shape of its parameter, as the sides of a
         # A tensor may have the shape of its parameter by chance, like the sides of a
         # square in SOAP: elementwise values have that of any parameter.
         pair = (2,) if self.is_complex else ()
@@ -130,10 +129,10 @@ class RearrangedState:
         )
 
     def _is_counter(self, tensor: Tensor) -> bool:
-        """Return whether one number for a tensor holds for what became of it too."""
+        """Return whether a number for a tensor remains valid for the computed one."""
         if not tensor.is_floating_point() and not tensor.is_complex():
             return True
-        # A sum over all elements is the same in another order.
+        # A sum over all elements is the same in any order.
         leaves = source_entries(self.entry)
         return len(leaves) == 1 and _numel(leaves[0]) == _numel(self.entry)
 
@@ -155,7 +154,7 @@ class RearrangedState:
 
 
 def probe_shape(n_dims: int) -> tuple[int, ...]:
-    """Return a small shape of ``n_dims`` dimensions, no two of them alike."""
+    """Return a small shape of ``n_dims`` dimensions, all of different sizes."""
     return tuple(range(2, 2 + n_dims))
 
 
@@ -168,7 +167,7 @@ def _numel(entry: Entry) -> int:
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what is in a nest, each with its path."""
+    """Yield the values in a nest, each with its path."""
     if not isinstance(value, dict | list | tuple):
         yield name, value
         return
@@ -177,7 +176,7 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _nested(like: object, values: Fields, name: str = "") -> Any:
-    """Return the nest ``like`` with the ``values`` by path, without what they lack."""
+    """Return the nest ``like`` with the ``values`` by path, without missing ones."""
     if not isinstance(like, dict | list | tuple):
         return values[name]
     paths = {key: f"{name}.{key}" if name else str(key) for key, _ in _items(like)}

@@ -183,9 +183,9 @@ def _goes_on(
 def _settle_schedule(
     source: StoredGroups, group: ParamGroup, report: LoadReport, *, is_restoring: bool
 ) -> bool:
-    """Restore or compare what sets the rate; return whether it is not what is stored.
+    """Restore or compare what sets the rate; return whether the stored one differs.
 
-    It is not, where one of both is no schedule, or they are of different settings.
+    It differs if only one of both is a schedule, or if their settings differ.
     """
     schedules = source.schedules()
     if len(schedules) > 1:

@@ -46,7 +46,7 @@ class TakenStates:
         matching: Matching,
         report: LoadReport,
     ) -> Self:
-        """Return all that ``matching`` found; ``report`` says what begins anew."""
+        """Return everything ``matching`` found; ``report`` lists initialized states."""
         states = cls(bound, record)
         for match in matching.stored:
             states._add_stored(match)
@@ -88,7 +88,7 @@ class TakenStates:
         self._add(param, match.origins[0], fields, ())
 
     def _rearranged(self, match: ComputedMatch) -> RearrangedState:
-        """Return how the states become one. Raises `BeginsAnewError` if they do not."""
+        """Return how states are combined. Raises `BeginsAnewError` if they cannot."""
         param, bound_kind = match.param, self._kind_of(match.param)
         for state in match.states:
             kind = self.record.groups[state.group].kind
