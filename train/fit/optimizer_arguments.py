@@ -1,6 +1,7 @@
 """The arguments of a run's optimizers that follow its config while it goes on."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,8 +10,7 @@ from lightning.pytorch import Trainer
 from ...config.errors import ConfigError, Problem
 from ...config.path import child
 from ...config.process.transaction import Transaction
-from ...config.short_text import short_repr
-from ..hyperstate.bound_optimizers import Bond, Group, check_as_torch
+from ..hyperstate.bound_optimizers import Bond, Group, check_as_torch, group_at
 from .fit_config import KWARGS
 
 _ABSENT = object()
@@ -45,8 +45,8 @@ class OptimizerArguments:
     def follow(self, kwargs: Mapping[str, Any]) -> None:
         """Let groups follow from now on; ``kwargs`` is what they have."""
         for i, j, key in self._places:
-            optimizer: Any = self._trainer.optimizers[i]
-            bond = Bond(optimizer.param_groups[j], key, child("", key), optimizer)
+            optimizer = self._trainer.optimizers[i]
+            bond = Bond(partial(group_at, optimizer, j), key, child("", key), optimizer)
             try:
                 bond.check(kwargs)
             except ValueError as error:
@@ -122,9 +122,8 @@ class OptimizerArguments:
             )
             raise _refusal(key, why)
         for bond in bonds:
-            if not bond.is_alike(after[key]):
-                expected = "expected a number, or as many as the optimizer has"
-                raise _refusal(key, f"{expected}, found {short_repr(after[key])}")
+            if problem := bond.mismatch(after[key]):
+                raise _refusal(key, problem)
             bond.update(after, transaction)
         try:
             for bond in bonds:

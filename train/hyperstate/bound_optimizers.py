@@ -1,7 +1,7 @@
 """Optimizers whose groups follow the config: a schedule, and an edit of a live run."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -11,8 +11,10 @@ import torch
 from ...config.errors import ConfigError, Problem
 from ...config.path import parts
 from ...config.process.transaction import Transaction, Undo, all_or_nothing
+from ...config.process.user_warning import warn_user
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
+from ...config.tree import is_items
 from ...optim.tensor_optimizer import TensorOptimizer, hyperparameters
 from .lazy_fields import value_in_state
 
@@ -28,19 +30,23 @@ class BoundOptimizers:
     def __init__(self) -> None:
         self._bonds: list[Bond] = []
 
-    def bind(self, optim: Any, config: Any, paths: dict[str, str]) -> None:
+    def bind(
+        self,
+        optim: Any,
+        config: Any,
+        paths: dict[str, str],
+        known_optimizers: Iterable[Any] = (),
+    ) -> None:
         """Let ``paths``, field by key, hold for all groups; set them from ``config``.
 
+        A group alone is found again in the one of ``known_optimizers`` that has it.
         Raises ValueError for a key that no group has, or a field that is not a number.
         """
-        owner = None if isinstance(optim, dict) else optim
-        bonds = [
-            Bond(group, key, path, owner)
-            for group in _groups(optim)
-            for key, path in paths.items()
-        ]
+        owner, groups = _place_of(optim, known_optimizers)
+        bonds = [Bond(groups, key, path, owner) for key, path in paths.items()]
         for bond in bonds:
             bond.check(config)
+        _warn_of_schedulers(bonds)
         all_or_nothing(partial(_update, bonds, config))
         self._bonds.extend(bonds)
 
@@ -66,91 +72,114 @@ class BoundOptimizers:
         """
         before = [bond.value for bond in self._bonds]
         _update(self._bonds, config, transaction)
-        check_as_torch(
+        changed = [
             bond
             for bond, value in zip(self._bonds, before, strict=True)
             if bond.value != value
-        )
+        ]
+        check_as_torch(changed)
+        _warn_of_schedulers(changed)
 
 
 class Bond:
-    """One key of one group."""
+    """One key of an optimizer's groups, or of one of them.
 
-    def __init__(self, group: Group, key: str, path: str, owner: Any = None) -> None:
-        self.group, self.key, self.path = group, key, path
+    ``groups`` is asked each time: torch puts new groups in the place of the old ones
+    when it loads a state dict, and a group may be added or removed.
+    """
+
+    def __init__(
+        self,
+        groups: Callable[[], Sequence[Group]],
+        key: str,
+        path: str,
+        owner: Any = None,
+    ) -> None:
+        self.groups, self.key, self.path = groups, key, path
         self.owner = owner
         """The optimizer, if it is known, which tells what it refuses."""
         self.value: Any = None
         """What the config said last."""
 
     def check(self, config: Any) -> None:
-        """Raise ValueError if the group cannot follow ``config``."""
-        if self.key not in self.group:
-            names = [name for name in self.group if name != "params"]
-            hint = did_you_mean(self.key, names) or f" It has {', '.join(names)}."
-            raise ValueError(f"the group has no {self.key!r} to follow.{hint}")
-        if self.key == "lr" and self.group.get("schedule") is not None:
-            raise ValueError(
-                "the group's own schedule sets its lr at each step, and the config "
-                "would have no effect; bind the optimizer with a number, and put the "
-                f"schedule into the config: {self.path}=step: 0.1@0 cos 0.0@1000"
-            )
+        """Raise ValueError if a group cannot follow ``config``."""
+        for group in self.groups():
+            self._check_key(group)
         value = value_in_state(config, self.path) if parts(self.path) else None
-        if not self.is_alike(value):
-            raise ValueError(
-                f"{self.key}={self.path!r}: expected the path of a number in the "
-                f"config, found {short_repr(value)}"
-            )
+        if problem := self.mismatch(value):
+            raise ValueError(f"{self.key}={self.path!r}: in the config, {problem}")
 
-    def is_alike(self, value: object) -> bool:
-        """Return whether ``value`` is a number, or as many as the group has."""
-        current = self.group[self.key]
-        if isinstance(current, list | tuple) and isinstance(value, list | tuple):
-            return len(value) == len(current) and all(map(_is_number, value))
-        return _is_number(value)
+    def mismatch(self, value: object) -> str:
+        """Return why no group can follow ``value``; empty if all can."""
+        for group in self.groups():
+            current = group[self.key]
+            n_numbers = len(current) if isinstance(current, list | tuple) else None
+            if not _is_numeric(value, n_numbers):
+                count = "a number" if n_numbers is None else f"{n_numbers} numbers"
+                return f"expected {count}, found {short_repr(value)}"
+        return ""
 
     def update(self, config: Any, transaction: Transaction) -> bool:
-        """Give the group what ``config`` says, unless it said so the last time.
+        """Give the groups what ``config`` says, unless it said so the last time.
 
-        Return whether it is new.
+        Return whether it is new. Raises ConfigError if the groups cannot have it.
         """
         value = value_in_state(config, self.path)
         if value == self.value:
             return False
+        if problem := self.mismatch(value):
+            raise ConfigError("", [Problem(self.path, problem)])
         transaction.undo_with(self._undo())
         self.value = value
         self.hold()
         return True
 
     def hold(self) -> None:
-        """Give the group what the config said last, whoever set it since."""
+        """Give the groups what the config said last, whoever set it since."""
         # Groups are saved by torch too: a number that knows its schedule is bare there.
-        self._set(_bare(self.value))
+        for group in self.groups():
+            self._set(group, _bare(self.value))
 
     def check_range(self) -> None:
         """Raise ValueError for what an optimizer of one tensor refuses at its step."""
-        template = self.group.get("optimizer")
-        if isinstance(template, TensorOptimizer) and dataclasses.is_dataclass(template):
-            names = hyperparameters(template)
-            values = {n: self.group[n] for n in names if n in self.group}
-            dataclasses.replace(template, **values)
+        for group in self.groups():
+            template = group.get("optimizer")
+            if isinstance(template, TensorOptimizer) and dataclasses.is_dataclass(
+                template
+            ):
+                names = hyperparameters(template)
+                dataclasses.replace(
+                    template, **{name: group[name] for name in names if name in group}
+                )
 
-    def _set(self, value: Any) -> None:
-        current = self.group[self.key]
+    def _check_key(self, group: Group) -> None:
+        if self.key not in group:
+            names = [name for name in group if name != "params"]
+            hint = did_you_mean(self.key, names) or f" It has {', '.join(names)}."
+            raise ValueError(f"the group has no {self.key!r} to follow.{hint}")
+        if self.key == "lr" and group.get("schedule") is not None:
+            raise ValueError(
+                "the group's own schedule sets its lr at each step, and the config "
+                "would have no effect; bind the optimizer with a number, and put the "
+                f"schedule into the config: {self.path}=step: 0.1@0 cos 0.0@1000"
+            )
+
+    def _set(self, group: Group, value: Any) -> None:
+        current = group[self.key]
         if isinstance(current, torch.Tensor):
             # Compiled and captured steps read the tensor itself.
             current.fill_(value)
         else:
-            self.group[self.key] = value
+            group[self.key] = value
 
     def _undo(self) -> Undo:
-        value, current = self.value, self.group[self.key]
-        if isinstance(current, torch.Tensor):
-            current = current.item()
+        value = self.value
+        earlier = [(group, _plain(group[self.key])) for group in self.groups()]
 
         def undo() -> None:
             self.value = value
-            self._set(current)
+            for group, number in earlier:
+                self._set(group, number)
 
         return undo
 
@@ -170,7 +199,8 @@ def check_as_torch(bonds: "Iterable[Bond]") -> None:
         cls = type(bond.owner)
         if f"{cls.__module__}.".startswith("torch.optim."):
             try:
-                _make_like(cls, bond.group)
+                for group in bond.groups():
+                    _make_like(cls, group)
             except ValueError as error:
                 problem = Problem(bond.path, f"{cls.__name__} refuses it: {error}")
                 raise ConfigError("", [problem]) from error
@@ -178,17 +208,18 @@ def check_as_torch(bonds: "Iterable[Bond]") -> None:
 
 def _make_like(cls: Any, group: Group) -> None:
     names = signature(cls).parameters.keys() - _ENGINE_CHOICES
-    values = {
-        name: value.item() if isinstance(value, torch.Tensor) else value
-        for name, value in group.items()
-        if name in names
-    }
+    values = {name: _plain(value) for name, value in group.items() if name in names}
     # Of two dimensions, since Muon takes no other parameter.
     cls([torch.zeros(1, 1, requires_grad=True)], **values)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_numeric(value: object, n_numbers: int | None) -> bool:
+    """Return whether ``value`` is a number, or a sequence of ``n_numbers``."""
+    if n_numbers is None:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_items(value) or len(value) != n_numbers:
+        return False
+    return all(_is_numeric(item, None) for item in value)
 
 
 def _bare(value: Any) -> Any:
@@ -197,14 +228,44 @@ def _bare(value: Any) -> Any:
     return int(value) if isinstance(value, int) else float(value)
 
 
-def _groups(optim: Any) -> list[Group]:
-    """Return all groups of an optimizer, or the one group that is given."""
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) else value
+
+
+def group_at(optim: Any, index: int) -> list[Group]:
+    """Return the group of ``optim`` in this place, in a list; none if it is gone."""
+    return list(optim.param_groups[index : index + 1])
+
+
+def _place_of(
+    optim: Any, known_optimizers: Iterable[Any]
+) -> tuple[Any, Callable[[], list[Group]]]:
+    """Return the optimizer, None if unknown, and what returns the groups meant."""
     if isinstance(optim, dict):
-        return [optim]
-    groups = getattr(optim, "param_groups", None)
-    if groups is None:
+        for owner in known_optimizers:
+            for index, group in enumerate(owner.param_groups):
+                if group is optim:
+                    return owner, partial(group_at, owner, index)
+        return None, lambda: [optim]
+    if getattr(optim, "param_groups", None) is None:
         raise TypeError(
             "expected an optimizer, or one of its param_groups, got "
             f"{short_repr(optim)}"
         )
-    return list(groups)
+    return optim, lambda: optim.param_groups
+
+
+def _warn_of_schedulers(bonds: Iterable[Bond]) -> None:
+    """Warn of a rate that has just been set, and that a scheduler sets again."""
+    for bond in bonds:
+        # Schedulers of torch leave this key; one that reacts to a loss does not, and
+        # reduces whatever rate it finds.
+        if bond.key == "lr" and any("initial_lr" in group for group in bond.groups()):
+            warn_user(
+                f"{bond.path}: the optimizer's lr is also set by a scheduler of torch "
+                "(a group has 'initial_lr'), whose next step replaces or rescales what "
+                "the config gives; use only one of the two: a schedule in the config "
+                f"({bond.path}=step: 0.1@0 cos 0.0@1000), or the scheduler without "
+                "binding lr",
+                RuntimeWarning,
+            )

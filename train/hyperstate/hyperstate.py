@@ -62,7 +62,7 @@ from .state_folder import (
 )
 from .state_folders import NewFolder, place_named, state_folders
 from .stored_files import StoredFiles
-from .unsaved_values import UnsavedValues
+from .unsaved_values import UnsavedValues, objects_in
 
 if TYPE_CHECKING:
     import torch
@@ -443,11 +443,12 @@ class HyperState(Generic[C, S]):
         """Let keys of the groups of ``optim`` follow fields of the config from now on.
 
         ``run.bind_optimizer(run.state.optim, lr="optimizer.lr")`` sets them now, and
-        at each `step` in which a schedule or an edit changes the field. One of its
-        ``param_groups`` may follow alone. Raises ValueError for a key or a path that
-        leads to no number.
+        at each `step` in which a schedule or an edit changes the field; groups that
+        are added later follow then, too. One of its ``param_groups`` may follow alone.
+        Raises ValueError for a key or a path that leads to no number.
         """
-        self._bound.bind(optim, self._config, paths)
+        optimizers = (o for o in objects_in(self.state) if hasattr(o, "param_groups"))
+        self._bound.bind(optim, self._config, paths, optimizers)
 
     def __repr__(self) -> str:
         return f"HyperState(config={self._config!r}, state={self.state!r})"

@@ -63,7 +63,7 @@ class UnsavedValues:
         changed: list[str] = []
         stored_ids: set[int] | None = None
         for path, value, default in _remade_in(state):
-            objects = [*_objects_in(value)]
+            objects = [*objects_in(value)]
             if objects:
                 stored_ids = _stored_ids(state) if stored_ids is None else stored_ids
                 is_lost = not all(_is_stored(item, stored_ids) for item in objects)
@@ -126,19 +126,19 @@ def _text(value: object) -> str | None:
         return None
 
 
-def _objects_in(value: object) -> Iterator[object]:
+def objects_in(value: object) -> Iterator[object]:
     """Yield the objects with a state of their own in a value."""
     if is_blob(value):
         yield value
     elif isinstance(value, Mapping):
         for item in cast("Mapping[object, object]", value).values():
-            yield from _objects_in(item)
+            yield from objects_in(item)
     elif isinstance(value, list | tuple | set | deque):
         for item in cast("list[object]", value):
-            yield from _objects_in(item)
+            yield from objects_in(item)
     elif is_struct_value(value):
         for part in stored_fields(type(value)):
-            yield from _objects_in(_field_value(value, part.attribute))
+            yield from objects_in(_field_value(value, part.attribute))
 
 
 def _is_stored(item: object, stored_ids: set[int]) -> bool:
@@ -160,7 +160,7 @@ def _is_stored(item: object, stored_ids: set[int]) -> bool:
 def _stored_ids(value: object) -> set[int]:
     """Return the ids of objects below ``value`` that its records hold, in part too."""
     stored_ids: set[int] = set()
-    for item in _objects_in(value):
+    for item in objects_in(value):
         stored_ids.add(id(item))
         if isinstance(item, nn.Module):
             stored_ids.update(map(id, item.modules()))

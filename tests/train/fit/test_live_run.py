@@ -212,7 +212,7 @@ def test_gradients_are_clipped_from_an_edit_on(run: Runner) -> None:
 WRONG = {
     "a field that is not marked": ("width=9", "is not marked with"),
     "a negative rate": (f"{LR}=-1", f"{LR}: SGD refuses it: Invalid learning rate: -1"),
-    "no number": (f"{LR}=fast", "expected a number, or as many"),
+    "no number": (f"{LR}=fast", "expected a number, found"),
     "a switch": ("seed=9", "is not marked with"),
     "what the model refuses": ("scale=13", "unlucky"),
     "what its field refuses": ("scale=-1", "greater than or equal to 0"),

@@ -133,7 +133,7 @@ def test_a_group_that_refuses_its_value_keeps_all_as_they_were() -> None:
     ("paths", "message"),
     [
         ({"momentun": "lr"}, "no 'momentun'.*did you mean 'momentum'"),
-        ({"lr": "rate"}, "path of a number in the config, found None"),
+        ({"lr": "rate"}, "in the config, expected a number, found None"),
         ({"lr": "name"}, "found 'a'"),
         ({"lr": ""}, "path ''"),
     ],
@@ -199,3 +199,70 @@ def test_several_numbers_follow_as_well() -> None:
 def test_what_is_no_optimizer_is_told() -> None:
     with pytest.raises(TypeError, match="expected an optimizer"):
         BoundOptimizers().bind(params(), Config(), {"lr": "lr"})
+
+
+@dataclass
+class AnyBetas:
+    betas: Any = (0.5, 0.9)
+
+
+@pytest.mark.parametrize("betas", [(0.5, 0.9, 0.99), 0.5, None])
+def test_an_edit_of_another_form_than_the_groups_have_is_refused(betas: Any) -> None:
+    optim = torch.optim.Adam(params())
+    bound = BoundOptimizers()
+    bound.bind(optim, AnyBetas(), {"betas": "betas"})
+
+    with pytest.raises(ConfigError, match="betas: expected 2 numbers, found"):
+        all_or_nothing(partial(bound.edit, AnyBetas(betas=betas)))
+
+    assert optim.param_groups[0]["betas"] == (0.5, 0.9)
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+def test_groups_follow_after_a_state_dict_was_loaded(is_group: bool) -> None:
+    optim = torch.optim.SGD(params(), lr=9.0)
+    bound = BoundOptimizers()
+    target: Any = optim.param_groups[0] if is_group else optim
+    bound.bind(target, Config(), {"lr": "lr"}, [optim])
+
+    optim.load_state_dict(optim.state_dict())
+    bound.update(Config(lr=0.2))
+
+    assert optim.param_groups[0]["lr"] == 0.2
+
+
+def test_groups_that_are_added_follow_and_removed_ones_are_left() -> None:
+    optim = torch.optim.SGD([{"params": params()}, {"params": params()}], lr=9.0)
+    bound = BoundOptimizers()
+    bound.bind(optim.param_groups[1], Config(), {"lr": "lr"}, [optim])
+    bound.bind(optim, Config(), {"weight_decay": "decay"})
+
+    del optim.param_groups[1]
+    bound.update(Config(lr=0.2, decay=0.5))
+    optim.add_param_group({"params": params()})
+    bound.update(Config(lr=0.3, decay=0.25))
+
+    assert [g["weight_decay"] for g in optim.param_groups] == [0.25, 0.25]
+    assert [g["lr"] for g in optim.param_groups] == [9.0, 0.3]
+
+
+def test_an_edit_of_one_group_is_asked_what_its_optimizer_refuses() -> None:
+    optim = torch.optim.SGD(params(), lr=9.0)
+    bound = BoundOptimizers()
+    bound.bind(optim.param_groups[0], Config(), {"lr": "lr"}, [optim])
+
+    with pytest.raises(ConfigError, match="lr: SGD refuses it"):
+        all_or_nothing(partial(bound.edit, Config(lr=-1.0)))
+
+
+def test_a_rate_that_a_scheduler_sets_too_is_warned_of() -> None:
+    optim = torch.optim.SGD(params(), lr=9.0)
+    bound = BoundOptimizers()
+    bound.bind(optim, Config(), {"lr": "lr", "weight_decay": "decay"})
+    torch.optim.lr_scheduler.StepLR(optim, 10)
+
+    with pytest.warns(RuntimeWarning, match="lr: .*scheduler of torch"):
+        bound.edit(Config(lr=0.2), Transaction())
+    bound.edit(Config(lr=0.2, decay=0.5), Transaction())
+    with pytest.warns(RuntimeWarning, match="lr: .*scheduler of torch"):
+        BoundOptimizers().bind(optim, Config(), {"lr": "lr"})

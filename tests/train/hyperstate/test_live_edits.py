@@ -153,6 +153,18 @@ def test_a_value_that_the_optimizer_refuses_refuses_the_edit(
     assert (tmp_path / "config.ron.refused").exists()
 
 
+def test_one_group_follows_after_its_optimizer_loaded_a_state_dict(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    run = HyperState.load(Config, State, begin, checkpoint_dir=tmp_path)
+    run.bind_optimizer(run.state.optim.param_groups[0], lr="optim.lr")
+    run.state.optim.load_state_dict(run.state.optim.state_dict())
+
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.2")}, clocks)
+
+    assert lr_of(run) == 0.2
+
+
 def test_a_number_takes_the_place_of_its_schedule(
     tmp_path: Path, clocks: Clocks
 ) -> None:
