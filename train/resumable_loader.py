@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Sized
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
@@ -39,15 +40,17 @@ class ResumableSampler(Sampler[int]):
         rank: int = 0,
         n_ranks: int = 1,
     ) -> None:
+        if shuffle in (0, 1):  # also a number or NumPy's bool, as for a DataLoader
+            shuffle = bool(shuffle)
         check_flag("shuffle", shuffle, may_be_none=True)
         check_count("n_ranks", n_ranks)
-        if not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        if not isinstance(seed, Integral):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(f"seed must be an int, got {seed!r:.60}")
         if not 0 <= rank < n_ranks:
             raise ValueError(f"rank must be from 0 to {n_ranks - 1}, got {rank}")
         self._data = data
         self._n_of_epoch = 0
-        self.shuffle, self.seed = shuffle, seed
+        self.shuffle, self.seed = shuffle, int(seed)
         self.rank, self.n_ranks = rank, n_ranks
         self.epoch = 0
         """The epoch that is being drawn, or that comes next."""

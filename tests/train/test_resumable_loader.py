@@ -5,6 +5,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
@@ -327,3 +328,16 @@ def test_a_seed_and_a_number_of_ranks_are_whole_numbers() -> None:
         ResumableSampler(4, seed=nothing)
     with pytest.raises(ValueError, match="n_ranks must be at least 1, got None"):
         ResumableSampler(4, n_ranks=nothing)
+
+
+@pytest.mark.parametrize("shuffle", [1, np.bool_(True)])
+def test_numbers_of_numpy_and_flags_as_numbers_draw_as_plain_ones(shuffle: Any) -> None:
+    seed: Any = np.int64(3)
+    sampler = ResumableSampler(10, shuffle=shuffle, seed=seed)
+    plain = ResumableSampler(10, shuffle=True, seed=3)
+    assert list(sampler) == list(plain)
+    state, state_of_plain = sampler.state_dict(), plain.state_dict()
+    assert [*map(type, state.values())] == [*map(type, state_of_plain.values())]
+    assert state == state_of_plain
+    in_order = ResumableSampler(4, shuffle=type(shuffle)(0), seed=seed)
+    assert list(in_order) == [0, 1, 2, 3]
