@@ -12,6 +12,7 @@ from ...config.errors import ConfigError, Problem
 from ...config.path import parts
 from ...config.process.transaction import Transaction, Undo, all_or_nothing
 from ...config.process.user_warning import warn_user
+from ...config.schedule.number import schedule_text
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...config.tree import is_items
@@ -35,17 +36,22 @@ class BoundOptimizers:
         optim: Any,
         config: Any,
         paths: dict[str, str],
-        known_optimizers: Iterable[Any] = (),
+        known_optimizers: Sequence[Any] = (),
+        stored_config: Any = None,
     ) -> None:
         """Let ``paths``, field by key, hold for all groups; set them from ``config``.
 
         A group alone is found again in the one of ``known_optimizers`` that has it.
+        ``stored_config`` was in force when those were stored, if they were just
+        restored; what else had set a number by then is warned of.
         Raises ValueError for a key that no group has, or a field that is not a number.
         """
         owner, groups = _place_of(optim, known_optimizers)
         bonds = [Bond(groups, key, path, owner) for key, path in paths.items()]
         for bond in bonds:
             bond.check(config)
+        if stored_config is not None and any(o is owner for o in known_optimizers):
+            _warn_of_other_numbers(bonds, stored_config, config)
         _warn_of_schedulers(bonds)
         all_or_nothing(partial(_update, bonds, config))
         self._bonds.extend(bonds)
@@ -269,3 +275,36 @@ def _warn_of_schedulers(bonds: Iterable[Bond]) -> None:
                 "binding lr",
                 RuntimeWarning,
             )
+
+
+def _warn_of_other_numbers(
+    bonds: Iterable[Bond], stored_config: Any, config: Any
+) -> None:
+    """Warn of restored numbers that are not those of a field that stays as it was.
+
+    The run that stored them would have kept them until the field changes.
+    """
+    for bond in bonds:
+        before, now = (value_in_state(c, bond.path) for c in (stored_config, config))
+        # The next step of a schedule replaces what anybody set.
+        if before != now or schedule_text(before) is not None:
+            continue
+        for group in bond.groups():
+            stored_number = _plain(group[bond.key])
+            bond_number = _as_stored(group[bond.key], _bare(now))
+            if stored_number != bond_number:
+                warn_user(
+                    f"{bond.key}: the checkpoint stores {stored_number}, which was not "
+                    f"set by the config; bind_optimizer sets {bond_number}, the "
+                    f"config's {bond.path}, so that the run does not resume as it was. "
+                    f"To keep the stored value, resume with the override "
+                    f"{bond.path}={stored_number}",
+                    RuntimeWarning,
+                )
+
+
+def _as_stored(current: Any, number: Any) -> Any:
+    """Return ``number`` as a group that has ``current`` would hold it."""
+    if isinstance(current, torch.Tensor):
+        return torch.full_like(current, number).item()
+    return [*number] if isinstance(current, list) else number

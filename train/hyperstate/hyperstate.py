@@ -116,6 +116,7 @@ class HyperState(Generic[C, S]):
         self._unsaved = UnsavedValues.of(state)
         self._bound = BoundOptimizers()
         self._origin: Place | None = None
+        self._restored_config: C | None = None
         self._is_scheduled = _has_schedules(config)
         self._config = config
         if folders is not None:
@@ -256,7 +257,7 @@ class HyperState(Generic[C, S]):
                     **options,
                 )
             )
-            run._resume(files)
+            run._resume(files, beginning.stored_config)
             agreed(lambda: run._watch(request, beginning, edit_every, on_edit))
             return run
 
@@ -280,6 +281,7 @@ class HyperState(Generic[C, S]):
         were there stay. An edit that does not fit is refused, and never raises.
         SystemExit once the signal of ``on_signal`` has come and the checkpoint is kept.
         """
+        self._restored_config = None
         if self._edits is not None:
             self._edits.look(self._number, self._source, self._take)
         if self._is_scheduled:
@@ -447,16 +449,20 @@ class HyperState(Generic[C, S]):
         are added later follow then, too. One of its ``param_groups`` may follow alone.
         Raises ValueError for a key or a path that leads to no number.
         """
-        optimizers = (o for o in objects_in(self.state) if hasattr(o, "param_groups"))
-        self._bound.bind(optim, self._config, paths, optimizers)
+        optimizers = [o for o in objects_in(self.state) if hasattr(o, "param_groups")]
+        stored_config = self._restored_config
+        self._bound.bind(optim, self._config, paths, optimizers, stored_config)
 
     def __repr__(self) -> str:
         return f"HyperState(config={self._config!r}, state={self.state!r})"
 
-    def _resume(self, files: StoredFiles | None) -> None:
+    def _resume(self, files: StoredFiles | None, stored_config: C | None) -> None:
         """Go on where ``files`` stand, with their random numbers; or just begin."""
         if files is not None:
             self._origin = files.folder
+            self._restored_config = (
+                self._source if stored_config is None else stored_config
+            )
             if self._rng:
                 restore_generators(files)
 

@@ -266,3 +266,26 @@ def test_a_rate_that_a_scheduler_sets_too_is_warned_of() -> None:
     bound.edit(Config(lr=0.2, decay=0.5), Transaction())
     with pytest.warns(RuntimeWarning, match="lr: .*scheduler of torch"):
         BoundOptimizers().bind(optim, Config(), {"lr": "lr"})
+
+
+@pytest.mark.parametrize("rate", [9.0, torch.tensor(9.0)])
+def test_a_restored_number_that_the_config_did_not_set_is_warned_of(rate: Any) -> None:
+    optim = torch.optim.Adam(params(), lr=rate, betas=(0.5, 0.9))
+
+    with pytest.warns(RuntimeWarning, match="lr: the checkpoint stores 9.0.* lr=9.0"):
+        BoundOptimizers().bind(optim, Config(), {"lr": "lr"}, [optim], Config())
+
+    assert float(optim.param_groups[0]["lr"]) == pytest.approx(0.1)
+
+
+def test_restored_numbers_of_the_config_and_changed_fields_are_no_news() -> None:
+    optim = torch.optim.Adam(params(), lr=torch.tensor(0.1), betas=(0.5, 0.9))
+    other = torch.optim.SGD(params(), lr=9.0)
+    optim.param_groups[0]["betas"] = [0.5, 0.9]
+
+    BoundOptimizers().bind(optim, Config(), {"lr": "lr"}, [optim], Config())
+    BoundOptimizers().bind(optim, Betas(), {"betas": "betas"}, [optim], Betas())
+    BoundOptimizers().bind(other, Config(), {"lr": "lr"}, [optim], Config())
+    BoundOptimizers().bind(optim, Config(lr=0.2), {"lr": "lr"}, [optim], Config())
+
+    assert optim.param_groups[0]["lr"] == pytest.approx(0.2)

@@ -165,6 +165,21 @@ def test_one_group_follows_after_its_optimizer_loaded_a_state_dict(
     assert lr_of(run) == 0.2
 
 
+def test_a_rate_set_by_hand_is_warned_of_when_the_run_goes_on(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    run = start(tmp_path)
+    run.state.optim.param_groups[0]["lr"] = 0.05
+    train(run, 1, {}, clocks)
+
+    with pytest.warns(RuntimeWarning, match=r"the checkpoint stores 0\.05"):
+        resumed = start(tmp_path)
+    train(resumed, 2, {}, clocks)
+
+    assert lr_of(resumed) == 0.1
+    assert lr_of(start(tmp_path)) == 0.1
+
+
 def test_a_number_takes_the_place_of_its_schedule(
     tmp_path: Path, clocks: Clocks
 ) -> None:
