@@ -213,7 +213,7 @@ def _check_limit(trainer: Trainer, name: str, value: Any) -> None:
     problem = ""
     if name in ("max_epochs", "max_steps") and (value is None or value < -1):
         problem = f"expected a count, or -1 for no limit, found {value}"
-    elif name == "gradient_clip_val" and value is not None and value < 0:
+    elif name == "gradient_clip_val" and value is not None and not value >= 0:  # or NaN
         problem = f"expected a number of at least 0, or null, found {value}"
     elif name == "gradient_clip_val" and not clips:
         problem = "the trainer does not clip gradients under manual optimization"

@@ -216,6 +216,7 @@ WRONG = {
     "a switch": ("seed=9", "is not marked with"),
     "what the model refuses": ("scale=13", "unlucky"),
     "what its field refuses": ("scale=-1", "greater than or equal to 0"),
+    "no limit": ("gradient_clip_val=nan", "expected a number of at least 0, or null"),
     "no count": ("max_epochs=null", "run_config.trainer.max_epochs: expected a count"),
 }
 
