@@ -109,6 +109,15 @@ class LiveConfig(Generic[C]):
             versions=versions_in(type(config)),
         )
         self._ahead = edits_ahead([*edits, begun], past)
+        if self._ahead and not past:
+            LOG.warning(
+                "%s: this run starts from scratch, and repeats the edits of the run "
+                "before it: %s. To start without them, stop it, and remove %s and %s",
+                folder,
+                "; ".join(map(str, self._ahead)),
+                HISTORY,
+                self.file.name,
+            )
         with edit_lock(folder, wait_seconds=_MOST_SECONDS):
             was_in_force = config if stored is None else stored
             left_behind = self._after(was_in_force, before)

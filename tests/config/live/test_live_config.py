@@ -453,6 +453,28 @@ def test_an_edit_ahead_that_fits_no_more_is_told_and_does_not_come_again(
     assert proposal is None or proposal.replayed is None
 
 
+def test_a_run_from_scratch_says_that_it_repeats_edits_and_how_it_would_not(
+    tmp_path: Path, clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = begin(tmp_path)
+    edit(tmp_path, "optim.lr=0.2")
+    look(live, 7, clocks)
+    assert not caplog.text
+
+    begin(tmp_path)
+    assert "repeats the edits" in caplog.text
+    assert "optim.lr: 0.1 -> 0.2. To start without them" in caplog.text
+    assert "remove edits.jsonl and config.ron" in caplog.text
+    (tmp_path / HISTORY).unlink()
+    (tmp_path / "config.ron").unlink()
+    caplog.clear()
+    anew = begin(tmp_path)
+
+    assert look(anew, 8, clocks) is None
+    assert in_force(anew) == (0.1, 0.0, 10)
+    assert not caplog.text
+
+
 def test_applied_edits_are_told_at_info(
     tmp_path: Path, clocks: Clocks, caplog: pytest.LogCaptureFixture
 ) -> None:
