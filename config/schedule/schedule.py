@@ -62,7 +62,10 @@ class Schedule:
             raise _schedule_error(text, str(error)) from None
 
     def __call__(self, x: float) -> float:
-        """Return the value at ``x``."""
+        """Return the value at ``x``. ValueError for NaN, which is nowhere."""
+        # Unlike isnan, a comparison takes ints of any size too.
+        if not x <= math.inf:
+            raise _schedule_error(self.text, "there is no value at x = NaN")
         after = bisect_right(self.points, x, key=lambda point: point[0])
         if after == 0 or after == len(self.points):
             return self.points[max(after - 1, 0)][1]

@@ -4,6 +4,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from burnish.config import ConfigError, Hparam, Hparams, Schedule, dumps, load, loads
@@ -98,6 +99,18 @@ def test_schedules_made_from_points_have_a_text() -> None:
         Schedule("step", ((0, 1.0), (10, 0.5)))
     with pytest.raises(ValueError, match=r"1 join out of lin, .*'line'"):
         Schedule("step", ((0, 1.0), (10, 0.5)), ("line",))
+
+
+@pytest.mark.parametrize("nan", [float("nan"), np.float32("nan")])
+def test_nan_is_nowhere_on_a_schedule(nan: float) -> None:
+    schedule = Schedule.parse("loss: 1@0 lin 2@10")
+
+    with pytest.raises(
+        ValueError, match=r"'loss: 1@0 lin 2@10': .*no value at x = NaN"
+    ):
+        schedule(nan)
+
+    assert schedule(10**400) == schedule(float("inf")) == 2.0
 
 
 def test_values_are_finite_everywhere() -> None:
