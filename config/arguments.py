@@ -1,5 +1,7 @@
-"""Checks of arguments that are counts or flags."""
+"""Checks of arguments that are counts, flags or functions."""
 
+import inspect
+from collections.abc import Callable
 from numbers import Integral
 
 
@@ -23,3 +25,14 @@ def check_flag(name: str, flag: object, *, may_be_none: bool = False) -> None:
         return
     choice = "True, False or None" if may_be_none else "True or False"
     raise TypeError(f"{name} must be {choice}, got {flag!r:.60}")
+
+
+def takes(function: Callable[..., object], n_arguments: int) -> bool:
+    """Return whether ``function`` may be called with so many arguments by position."""
+    try:
+        inspect.signature(function).bind(*[None] * n_arguments)
+    except ValueError:
+        return True  # a function in C that does not say what it takes
+    except TypeError:
+        return False
+    return True

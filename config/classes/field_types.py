@@ -4,12 +4,12 @@ A class converts itself (`Serializable`), or is registered with two functions. C
 states, arguments of modules and records all ask here.
 """
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, get_origin
 
+from ..arguments import takes
 from ..registry import Registry
 from ..short_text import with_article
 
@@ -156,9 +156,9 @@ def deserialized(
     make: Callable[..., Any] = cls.deserialize
     around = {"config": config, "state": state}
     keywords = {name: value for name, value in around.items() if value is not None}
-    if _takes(make, 4):
+    if takes(make, 4):
         obj = make(data, config, state, dict(ctx))
-    elif _takes(make, 1) and not _takes(make, 2):
+    elif takes(make, 1) and not takes(make, 2):
         obj = make(data)
     else:
         obj = make(data, {**keywords, **ctx})
@@ -169,11 +169,3 @@ def deserialized(
             f"{cls.__qualname__}"
         )
     return obj
-
-
-def _takes(function: Callable[..., Any], n_arguments: int) -> bool:
-    try:
-        inspect.signature(function).bind(*[None] * n_arguments)
-    except TypeError:
-        return False
-    return True

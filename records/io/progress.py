@@ -1,12 +1,12 @@
 """How far a save or a load has come, for who asked to be told."""
 
-import inspect
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TextIO, TypeAlias
 
+from ...config.arguments import takes
 from ...config.printable import printable
 from ...config.process.interrupts import raise_of_signal
 
@@ -80,13 +80,7 @@ def _takes_three(progress: object) -> bool:
     """
     if not callable(progress) or isinstance(progress, type):
         return False
-    try:
-        inspect.signature(progress).bind(0, 0, "")
-    except ValueError:
-        return True  # a function in C that does not say what it takes
-    except TypeError:
-        return False
-    return True
+    return takes(progress, 3)
 
 
 def _cure_of(progress: object) -> str:

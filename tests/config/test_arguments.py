@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from burnish.config.arguments import check_count, check_flag
+from burnish.config.arguments import check_count, check_flag, takes
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "3", None, [2]])
@@ -28,3 +28,10 @@ def test_a_flag_may_be_left_open() -> None:
     check_flag("fused", None, may_be_none=True)
     with pytest.raises(TypeError, match="fused must be True, False or None, got 'no'"):
         check_flag("fused", "no", may_be_none=True)
+
+
+def test_a_function_takes_what_its_signature_does_and_what_has_none_takes_all() -> None:
+    assert takes(lambda a, b=1: None, 1)
+    assert takes(lambda a, b=1: None, 2)
+    assert not takes(lambda a, *, b=1: None, 2)
+    assert takes(max, 7)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from ...config.arguments import check_count
+from ...config.arguments import check_count, takes
 from ...config.classes.editable import editable_paths
 from ...config.classes.field_types import Ctx
 from ...config.files import check_config_class
@@ -19,6 +19,7 @@ from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
+from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...config.validation.overrides import override_texts
 from ...records.background_saves import (
@@ -218,6 +219,7 @@ class HyperState(Generic[C, S]):
             check_config_class(config_cls, "HyperState.load(Config, State, begin)")
             SnapshotOptions.checked(snapshot, staging, wait=wait)
             _check_counts(keep_last, every, edit_every)
+            _check_functions(initial_state, on_edit)
             Choice(only, exclude)
             folders = _folders(checkpoint_dir, key)
             root = None if folders is None else folders.root
@@ -539,6 +541,20 @@ def _check_counts(keep_last: int | None, every: int, edit_every: int = 1) -> Non
     check_count("keep_last", keep_last, may_be_none=True)
     check_count("every", every)
     check_count("edit_every", edit_every)
+
+
+def _check_functions(initial_state: object, on_edit: object) -> None:
+    if not callable(initial_state):
+        raise TypeError(
+            "initial_state must be a function that returns the state for a config, "
+            f"got {short_repr(initial_state)}"
+        )
+    # A function that cannot be called would refuse each edit while the run goes on.
+    if on_edit is not None and not (callable(on_edit) and takes(on_edit, 2)):
+        raise TypeError(
+            "on_edit must be a function of (config, changes), got "
+            f"{short_repr(on_edit)}"
+        )
 
 
 def _folders(

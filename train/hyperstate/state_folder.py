@@ -1,13 +1,13 @@
 """The folder of one HyperState checkpoint: texts for people, records for objects."""
 
 import errno
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_origin
 
+from ...config.arguments import takes
 from ...config.classes.field_types import Ctx
 from ...config.errors import ConfigError
 from ...config.files import check_text
@@ -244,11 +244,9 @@ class InitialState(Generic[S]):
         )
 
     def _call(self, config: Any) -> S:
-        try:
-            inspect.signature(self.function).bind(config, self.ctx)
-        except TypeError:
-            return self.function(config)
-        return self.function(config, self.ctx)
+        if takes(self.function, 2):
+            return self.function(config, self.ctx)
+        return self.function(config)
 
 
 def read_state(

@@ -227,6 +227,19 @@ def test_overrides_that_are_one_text_are_one_error() -> None:
         HyperState.load(Config, State, begin, overrides="width=4")
 
 
+def test_an_error_of_initial_state_comes_alone() -> None:
+    def broken(config: Config) -> State:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        HyperState.load(Config, State, broken)
+    assert caught.value.__context__ is None
+
+    not_callable: Any = 3
+    with pytest.raises(TypeError, match=r"initial_state must be a function .*, got 3"):
+        HyperState.load(Config, State, not_callable)
+
+
 def test_a_begin_that_returns_no_state_is_told_at_once() -> None:
     with pytest.raises(TypeError, match="returned a Net, expected a State"):
         HyperState.load(Config, State, lambda config: Net(3))  # type: ignore[arg-type,return-value]  # not a State

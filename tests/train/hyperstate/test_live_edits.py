@@ -137,6 +137,16 @@ def test_what_the_callback_raises_refuses_the_edit(
     assert run.state.step == 3
 
 
+@pytest.mark.parametrize("on_edit", [3, lambda config: None])
+def test_what_could_not_be_called_with_an_edit_is_refused_at_once(
+    tmp_path: Path, on_edit: Any
+) -> None:
+    with pytest.raises(TypeError, match=r"on_edit must be a function of \(config, cha"):
+        start(tmp_path / "run", on_edit=on_edit)
+
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_value_that_the_optimizer_refuses_refuses_the_edit(
     tmp_path: Path, clocks: Clocks
 ) -> None:
