@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from ...config.errors import ConfigError, Problem
 from ...config.path import child
 from ...config.process.transaction import Transaction
-from ..hyperstate.bound_optimizers import Bond, Group, check_as_torch, group_at
+from ..hyperstate.bound_optimizers import Bond, Group, check_as_made, group_at
 from .fit_config import KWARGS
 
 _ABSENT = object()
@@ -71,7 +71,7 @@ class OptimizerArguments:
         for key in dict.fromkeys((*before, *after)):
             if before.get(key, _ABSENT) != after.get(key, _ABSENT):
                 changed += self._change(key, after, transaction)
-        self._check_as_torch(changed)
+        self._check_as_made(changed)
 
     def renew(self, keys: set[str]) -> None:
         """Give groups the config's values of ``keys`` over those that were restored."""
@@ -104,9 +104,9 @@ class OptimizerArguments:
         return key == "lr" and bool(driven)
 
     @staticmethod
-    def _check_as_torch(changed: list[Bond]) -> None:
+    def _check_as_made(changed: list[Bond]) -> None:
         try:
-            check_as_torch(changed)
+            check_as_made(changed)
         except ConfigError as error:
             [problem] = error.problems
             raise _refusal(problem.path, problem.message) from error

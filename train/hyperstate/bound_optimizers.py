@@ -16,6 +16,8 @@ from ...config.schedule.number import schedule_text
 from ...config.short_text import short_repr
 from ...config.spelling import did_you_mean
 from ...config.tree import is_items
+from ...optim.bound.param_groups import first_rate
+from ...optim.lbfgs import LBFGSAdaptor
 from ...optim.tensor_optimizer import TensorOptimizer, hyperparameters
 from .lazy_fields import value_in_state
 
@@ -73,8 +75,8 @@ class BoundOptimizers:
     def edit(self, config: Any, transaction: Transaction) -> None:
         """Do as `update` for a ``config`` that a person wrote.
 
-        Raises ConfigError also for what an optimizer of torch would refuse when it is
-        made, and its step would take without a word.
+        Raises ConfigError also for what an optimizer would refuse when it is made, and
+        its step would take without a word.
         """
         before = [bond.value for bond in self._bonds]
         _update(self._bonds, config, transaction)
@@ -83,7 +85,7 @@ class BoundOptimizers:
             for bond, value in zip(self._bonds, before, strict=True)
             if bond.value != value
         ]
-        check_as_torch(changed)
+        check_as_made(changed)
         _warn_of_schedulers(changed)
 
 
@@ -196,27 +198,33 @@ def _update(bonds: "Sequence[Bond]", config: Any, transaction: Transaction) -> N
         bond.check_range()
 
 
-def check_as_torch(bonds: "Iterable[Bond]") -> None:
-    """Raise ConfigError for what an optimizer of torch refuses when it is made.
+def check_as_made(bonds: Iterable[Bond]) -> None:
+    """Raise ConfigError for what optimizers refuse when they are made.
 
     ``bonds`` are those whose values are new, of any optimizers.
     """
     for bond in bonds:
-        cls = type(bond.owner)
-        if f"{cls.__module__}.".startswith("torch.optim."):
+        for group in bond.groups():
             try:
-                for group in bond.groups():
-                    _make_like(cls, group)
+                _check_group(bond, group)
             except ValueError as error:
-                problem = Problem(bond.path, f"{cls.__name__} refuses it: {error}")
+                name = group.get("kind", type(bond.owner).__name__)
+                problem = Problem(bond.path, f"{name} refuses it: {error}")
                 raise ConfigError("", [problem]) from error
 
 
-def _make_like(cls: Any, group: Group) -> None:
-    names = signature(cls).parameters.keys() - _ENGINE_CHOICES
-    values = {name: _plain(value) for name, value in group.items() if name in names}
-    # Of two dimensions, since Muon takes no other parameter.
-    cls([torch.zeros(1, 1, requires_grad=True)], **values)
+def _check_group(bond: Bond, group: Group) -> None:
+    """Raise ValueError for what the optimizer of ``group`` refuses when it is made."""
+    is_ours = isinstance(group.get("optimizer"), TensorOptimizer)
+    if is_ours and bond.key == "lr":
+        first_rate(group["lr"])
+    is_lbfgs = isinstance(bond.owner, LBFGSAdaptor)
+    cls: Any = torch.optim.LBFGS if is_lbfgs else type(bond.owner)
+    if f"{cls.__module__}.".startswith("torch.optim."):
+        names = signature(cls).parameters.keys() - _ENGINE_CHOICES
+        values = {name: _plain(value) for name, value in group.items() if name in names}
+        # Of two dimensions, since Muon takes no other parameter.
+        cls([torch.zeros(1, 1, requires_grad=True)], **values)
 
 
 def _is_numeric(value: object, n_numbers: int | None) -> bool:

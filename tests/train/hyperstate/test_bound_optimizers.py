@@ -9,7 +9,7 @@ import torch
 
 from burnish.config import ConfigError, load
 from burnish.config.process.transaction import Transaction, all_or_nothing
-from burnish.optim import SGD, AdamW
+from burnish.optim import LBFGS, SGD, AdamW
 from burnish.optim.schedulers import Cosine
 from burnish.train.hyperstate.bound_optimizers import BoundOptimizers
 
@@ -167,6 +167,23 @@ def test_an_edit_that_an_optimizer_of_torch_refuses_when_made_is_refused(
         all_or_nothing(partial(bound.edit, Config(lr=-1.0)))
 
     assert optim.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize("template", [SGD(), AdamW(), LBFGS()])
+@pytest.mark.parametrize("rate", [-1.0, float("nan")])
+def test_an_edit_of_a_rate_that_an_optimizer_of_burnish_refuses_is_refused(
+    template: Any, rate: float
+) -> None:
+    optim = template.bind(torch.nn.Linear(2, 1), lr=0.5)
+    bound = BoundOptimizers()
+    bound.bind(optim, Config(), {"lr": "lr"})
+
+    with pytest.raises(ConfigError, match=rf"lr: \w+ refuses it: .*{rate}"):
+        all_or_nothing(partial(bound.edit, Config(lr=rate)))
+
+    assert optim.param_groups[0]["lr"] == 0.1
+    all_or_nothing(partial(bound.edit, Config(lr=0.0)))
+    assert optim.param_groups[0]["lr"] == 0.0
 
 
 def test_a_schedule_is_not_asked_what_torch_refuses() -> None:
