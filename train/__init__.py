@@ -1,4 +1,4 @@
-"""Training runs: checkpoints of any loop, HyperState, and Lightning models."""
+"""Training runs: checkpoints for any loop, HyperState, and Lightning models."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

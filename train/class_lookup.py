@@ -1,4 +1,4 @@
-"""Classes that a configuration names: torch's, ours, registered ones, the user's."""
+"""Classes named in a configuration: torch's, ours, registered and user-defined ones."""
 
 import importlib
 import sys
@@ -16,7 +16,7 @@ _registered: Registry[str, type[Any]] = Registry()
 
 
 def register_named(name: str, cls: type[T]) -> type[T]:
-    """Let configurations and checkpoints name ``cls``, instead of another one."""
+    """Let configurations and checkpoints name ``cls``; it replaces one of that name."""
     _registered.register(name, value=cls)
     return cls
 
@@ -35,7 +35,7 @@ def optimizer_named(name: str, *, may_import: bool) -> Any:
 
 
 def scheduler_named(name: str, *, may_import: bool) -> Any:
-    """Return the class of a schedule of the learning rate called ``name``."""
+    """Return the class of a learning rate schedule called ``name``."""
     theirs = _classes_in(torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler)
     classes = {**theirs, **_registered}
     classes |= {f"torch.optim.lr_scheduler.{n}": cls for n, cls in theirs.items()}
@@ -44,7 +44,7 @@ def scheduler_named(name: str, *, may_import: bool) -> Any:
 
 
 def user_class(name: str, kind: type[T], role: str) -> type[T]:
-    """Return the class of the user's called ``name``; its module is imported."""
+    """Return the user's class called ``name``; its module is imported."""
     cls: type[T] = _find_class(name, dict(_registered), (kind,), role, may_import=True)
     return cls
 

@@ -1,8 +1,8 @@
 """Objects in the param groups of our optimizers, as plain data that tools may keep.
 
-Lightning's finetuning callbacks, say, keep copies of groups among their own state, and
-make the groups of a resumed run of them. A name in a file finds a class that is ours or
-that the program has defined; it imports nothing.
+Lightning's finetuning callbacks, for instance, keep copies of groups in their own
+state, and create the groups of a resumed run from them. A name in a file finds a class
+that is ours or that the program has defined; it imports nothing.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ def simple_class(name: str) -> type[SimpleOptimizer[Any]] | None:
 
 
 def required_class(name: str) -> type[SimpleOptimizer[Any]]:
-    """Return what `simple_class` does. ValueError if there is none."""
+    """Return the result of `simple_class`. ValueError if there is none."""
     cls = simple_class(name)
     if cls is None:
         hint = did_you_mean(name, map(class_name, _simple_classes()))
@@ -87,7 +87,7 @@ def _optimizer_of(
 def _schedule_node(
     encoding: Encoding, schedule: Scheduler, path: str, depth: int
 ) -> Node:
-    # A record of a class that nobody finds again holds its fields, as any record does.
+    # A record of an unknown class holds its fields, as any record does.
     if not is_findable(schedule):
         return schedule
     return {"$schedule": encoding.fields(schedule.state_dict(), path, depth + 1)}

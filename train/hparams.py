@@ -1,4 +1,4 @@
-"""What a model and its training are configured with, and the defaults."""
+"""The configuration of a model and its training, with defaults."""
 
 import random
 import re
@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 
 
 def _numbers(values: object) -> Any:
-    """Return arguments with numbers for texts such as ``1e-3`` in old YAML."""
+    """Return arguments with strings such as ``1e-3`` in old YAML as numbers."""
     if isinstance(values, dict):
         return {key: _numbers(value) for key, value in values.items()}
     if isinstance(values, str) and _NUMBER.fullmatch(values):
@@ -21,13 +21,13 @@ def _numbers(values: object) -> Any:
 
 
 Arguments = Annotated[dict[str, Any], BeforeValidator(_numbers)]
-"""Arguments of a class: any names, and numbers where texts say so."""
+"""Arguments of a class: any names, and strings that are numbers converted."""
 
 Mode = Literal["min", "max"]
 
 
 class OptimizerHparams(Hparams):
-    """Which optimizer, by name, and its arguments."""
+    """The optimizer, by name, and its arguments."""
 
     module_name: str = Hparam(
         default="torch.optim.Adam",
@@ -41,7 +41,7 @@ class OptimizerHparams(Hparams):
 
 
 class SchedulerHparams(Hparams):
-    """Which schedule of the learning rate, by name, and when it is stepped."""
+    """The schedule of the learning rate, by name, and when it is stepped."""
 
     module_name: str | None = Hparam(
         default=None, description="torch.optim.lr_scheduler.X; None for a constant rate"
@@ -55,7 +55,7 @@ class SchedulerHparams(Hparams):
 
 
 class CheckpointHparams(Hparams):
-    """Which checkpoints are kept."""
+    """The checkpoints that are kept."""
 
     dirpath: str | None = Hparam(default=None, description="default: the run's folder")
     filename: str | None = Hparam(
@@ -103,7 +103,7 @@ class EarlyStoppingHparams(Hparams):
 
 
 class ModelHparams(Hparams):
-    """How a model is trained; a model's own hyperparameters are a subclass's fields."""
+    """How a model is trained; a model's own settings are a subclass's fields."""
 
     module_name: str | None = Hparam(
         default=None, description="the model's class, for the command line"
@@ -116,7 +116,7 @@ class ModelHparams(Hparams):
 
 
 class DataLoaderHparams(Hparams):
-    """How batches are made; only training data are shuffled."""
+    """How batches are formed; only training data are shuffled."""
 
     batch_size: int = Hparam(default=64, ge=1)
     shuffle: bool = False
@@ -127,7 +127,7 @@ class DataLoaderHparams(Hparams):
 
 
 class DataHparams(Hparams):
-    """Which data, and how they are split."""
+    """The data, and how they are split."""
 
     module_name: str | None = Hparam(
         default=None, description="the data's class, for the command line"

@@ -1,7 +1,7 @@
-"""Plain data of any shape as a record, and back the same: what state dicts are made of.
+"""Plain data of any shape, such as state dicts, as a record, and back.
 
-What records do not hold themselves stands below tags, and so does what the groups of an
-optimizer hold (`records/entries/plain_data`, `group_objects`).
+Values that records cannot hold directly are tagged, and so are the objects in the
+groups of an optimizer (`records/entries/plain_data`, `group_objects`).
 """
 
 from typing import Any
@@ -41,7 +41,8 @@ class PlainData(Record):
 def record_of(value: object, path: str = "value") -> PlainData:
     """Return ``value`` as a record that shares its tensors.
 
-    TypeError names the path of what is not plain data, such as an object with methods.
+    TypeError names the path of a value that is not plain data, such as an object with
+    methods.
     """
     return PlainData(_CheckpointEncoding().encode(value, path))
 
@@ -49,7 +50,7 @@ def record_of(value: object, path: str = "value") -> PlainData:
 def value_of(record: FlatRecord) -> Any:
     """Return the value that `record_of` was given; tensors are read and verified.
 
-    Raises `RecordError` for a file that holds something else.
+    Raises `RecordError` for a file with other content.
     """
     return value_of_node(record.typed(PlainData).value, _LANGUAGE, record.reading.file)
 
@@ -78,19 +79,19 @@ def _encode_config(encoding: Encoding, value: object, path: str, depth: int) -> 
     elif not hasattr(value, "load_state_dict"):
         cure = "give its class load_state_dict too"
     else:
-        # A part is asked for its state, and what stands inside of one is not.
+        # A part is asked for its state, but not the objects inside of one.
         cure = "store its state_dict(), or save it as a part, under a name of its own"
     raise no_data(value, path, cure)
 
 
 def _without_graph(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that keeps no others alive; one that is trained stays so."""
+    """Return a tensor that keeps no others alive; a trained one remains trained."""
     return tensor if tensor.is_leaf else tensor.detach()
 
 
 _LANGUAGE = Language(
     [
-        # Schedules are records too, and would come back as records without methods.
+        # Schedules are records too, and would be read back without their methods.
         *GROUP_OBJECTS,
         ENUMS,
         NUMPY_NUMBERS,

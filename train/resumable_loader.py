@@ -1,4 +1,4 @@
-"""Shuffled batches that continue in the middle of an epoch, to the sample."""
+"""Shuffled batches that resume in the middle of an epoch, exact to the sample."""
 
 from collections.abc import Callable, Generator, Iterator, Sized
 from contextlib import contextmanager
@@ -21,13 +21,13 @@ T = TypeVar("T", covariant=True)
 
 
 class ResumableSampler(Sampler[int]):
-    """Draws every index once an epoch, in an order that seed and epoch decide.
+    """Draws every index once per epoch, in an order determined by seed and epoch.
 
-    Its state says how many were drawn, so that a restored sampler draws the rest. It
-    takes nothing from torch's own generator; a ``DataLoader`` does whenever a loop over
-    it begins, which a run that goes on in mid-epoch does once more. Give that loader
-    ``generator=torch.Generator()``. With ``rank`` and ``n_ranks`` each process draws
-    its share, all of equal length. With workers, which draw ahead, use
+    Its state has the number of drawn indices, so that a restored sampler draws the
+    rest. It takes nothing from torch's own generator; a ``DataLoader`` does whenever a
+    loop over it begins, and a run resumed in mid-epoch begins one more loop. Give that
+    loader ``generator=torch.Generator()``. With ``rank`` and ``n_ranks`` each process
+    draws its share, all of equal length. With workers, which draw ahead, use
     `ResumableLoader`.
     """
 
@@ -53,16 +53,16 @@ class ResumableSampler(Sampler[int]):
         self.shuffle, self.seed = shuffle, int(seed)
         self.rank, self.n_ranks = rank, n_ranks
         self.epoch = 0
-        """The epoch that is being drawn, or that comes next."""
+        """The epoch that is being drawn, or that is next."""
         self.position = 0
-        """How many indices of this epoch were drawn by this process."""
+        """The number of indices of this epoch drawn by this process."""
         self._is_restored = False
         self._reading: object = None
-        """Who goes through this epoch; another iteration takes over from it."""
+        """The iteration over this epoch, which another one may replace."""
 
     @property
     def n_samples(self) -> int:
-        """How many samples this epoch has: data that grows is met by the next one."""
+        """The number of samples of this epoch; new data counts from the next one on."""
         if self.position or self._reading is not None:
             return self._n_of_epoch
         return self._data if isinstance(self._data, int) else len(self._data)
@@ -80,7 +80,7 @@ class ResumableSampler(Sampler[int]):
         return [int(index) for index in indices.tolist()]
 
     def begin(self) -> None:
-        """Go on to the next epoch if this one was left, but not if it was restored."""
+        """Advance to the next epoch if this one was left, unless it was restored."""
         if self.position and not self._is_restored:
             self.epoch, self.position = self.epoch + 1, 0
         self._is_restored, self._reading = False, None
@@ -88,12 +88,11 @@ class ResumableSampler(Sampler[int]):
 
     @contextmanager
     def reading(self) -> Generator[Callable[[int], None]]:
-        """Give what counts drawn samples; go on to the next epoch at the end.
+        """Yield a counter of drawn samples; advance to the next epoch at the end.
 
-        That is when the iteration within ends, or is left: another loop in this
-        process would begin the next one too, so a state that is saved between the two
-        says the same. An iteration that another one, or a state that was loaded, has
-        taken over from counts no longer: the place is where that stands.
+        That is when the iteration ends, or is left: another loop in this process would
+        also begin the next one, so that a state saved between the two is the same. An
+        iteration no longer counts once another one, or a loaded state, has replaced it.
         """
         self.begin()
         self._reading = mine = object()
@@ -109,11 +108,11 @@ class ResumableSampler(Sampler[int]):
                 self.end()
 
     def end(self) -> None:
-        """Go on to the next epoch."""
+        """Advance to the next epoch."""
         self.epoch, self.position, self._reading = self.epoch + 1, 0, None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the sampler stands, as plain data."""
+        """Return the sampler's position, as plain data."""
         return {
             "epoch": self.epoch,
             "position": self.position,
@@ -124,12 +123,12 @@ class ResumableSampler(Sampler[int]):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another stood. ValueError if that drew otherwise.
+        """Continue from a stored position. ValueError if that had another order.
 
-        From other data, that is, or in the middle of an epoch that was shuffled where
-        this one is not: some samples would be drawn twice.
-        Another number of processes goes on with the same order; up to one sample for
-        each is drawn twice where they do not share out evenly what was drawn.
+        That is from other data, or in the middle of an epoch that was shuffled where
+        this one is not: some samples would be drawn twice. With another number of
+        processes the order is the same; up to one sample for each is drawn twice if the
+        drawn ones cannot be divided evenly.
         """
         n_stored, n_samples = state_dict["n_samples"], self._data
         n_samples = n_samples if isinstance(n_samples, int) else len(n_samples)
@@ -165,11 +164,11 @@ class ResumableSampler(Sampler[int]):
 
 
 class ResumableLoader(DataLoader[T]):
-    """A DataLoader whose state is how many batches it has given, workers or not.
+    """A DataLoader whose state is the number of batches returned, even with workers.
 
     With ``rank`` and ``n_ranks`` each process reads its share, all of equal length;
-    ``batch_size`` is that of one process. Its workers are seeded anew in each epoch and
-    when restored; random augmentations that they draw themselves are not continued in
+    ``batch_size`` is that of one process. Its workers are seeded again in each epoch
+    and when restored; random augmentations that they draw themselves are not resumed in
     the middle of an epoch, and those of ``persistent_workers``, which are seeded once,
     not between two epochs either.
     """
@@ -199,7 +198,7 @@ class ResumableLoader(DataLoader[T]):
         self._place = ResumableSampler(
             _sized(dataset), shuffle=shuffle, seed=seed, rank=rank, n_ranks=n_ranks
         )
-        # What a loader draws of its own generator is not missing in torch's.
+        # Draws of a loader's own generator do not affect torch's.
         options["generator"] = torch.Generator()
         super().__init__(dataset, batch_size, sampler=_Rest(self._place), **options)
 
@@ -213,8 +212,8 @@ class ResumableLoader(DataLoader[T]):
                 yield batch
 
     def __getstate__(self) -> dict[str, Any]:
-        # Torch takes no generator to a process that is spawned, and this one is seeded
-        # anew by each epoch.
+        # Torch cannot pass a generator to a spawned process, and this one is seeded
+        # again by each epoch.
         return {k: v for k, v in vars(self).items() if k != "generator"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -222,12 +221,12 @@ class ResumableLoader(DataLoader[T]):
 
     @property
     def epoch(self) -> int:
-        """The epoch that is being read, or that comes next, counted from 0."""
+        """The epoch that is being read, or that is next, counted from 0."""
         return self._place.epoch
 
     @property
     def next_batch(self) -> int:
-        """The number, within its epoch, of the batch that comes next."""
+        """The number of the next batch within its epoch."""
         return -(-self._place.position // (self.batch_size or 1))
 
     def __len__(self) -> int:
@@ -239,18 +238,18 @@ class ResumableLoader(DataLoader[T]):
         return f"ResumableLoader(epoch {self.epoch}, {batch})"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the loader stands, as plain data."""
+        """Return the loader's position, as plain data."""
         return self._place.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where another stood. ValueError if that read other data, or order."""
+        """Continue from a stored position. ValueError if the data or order differ."""
         self._place.load_state_dict(state_dict)
 
 
 class _Rest(DistributedSampler[int]):
-    """What is left of an epoch; it does not move the place, as it is read ahead.
+    """The rest of an epoch; reading ahead does not move the loader's position.
 
-    By its class frameworks know that it draws the share of one process.
+    By its class frameworks recognize that it draws the share of one process.
     """
 
     def __init__(self, place: ResumableSampler) -> None:
@@ -265,11 +264,11 @@ class _Rest(DistributedSampler[int]):
 
 
 _NO_DATA: Any = ()
-"""Of a sampler whose place knows how many samples there are."""
+"""A sampler's position with the number of samples."""
 
 
 def _mix_seed(seed: int, epoch: int) -> int:
-    """Return a seed of its own for each epoch; neighbors have nothing in common."""
+    """Return a seed for each epoch; those of neighboring epochs are unrelated."""
     return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 63)
 
 
@@ -278,11 +277,11 @@ _OF_ITS_OWN = {
     "batch_sampler": "pass batch_size, shuffle and drop_last",
     "generator": "shuffle with seed=",
 }
-"""Options of DataLoader that it cannot take, and what to do instead."""
+"""Options of DataLoader that it does not support, and what to do instead."""
 
 
 def _sized(dataset: object) -> Any:
-    # One that knows its length may have none of the samples that are asked for.
+    # A dataset that knows its length may still lack the requested samples.
     if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
         raise TypeError(
             f"{with_article(type(dataset).__name__)} cannot be indexed, so its place "

@@ -1,1 +1,1 @@
-"""Checkpoints of any loop: a folder that appears whole, with a record for each part."""
+"""Checkpoints for any loop: a folder that appears whole, with a record per part."""

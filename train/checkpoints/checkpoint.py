@@ -1,4 +1,4 @@
-"""Checkpoint: one saved point of a run, to look into or to restore from."""
+"""Checkpoint: one saved point of a run, to inspect or to restore from."""
 
 import errno
 import os
@@ -43,7 +43,7 @@ from .shared_checkpoint import with_own_shares
 from .tied_parts import check_tied_modules, no_longer_stepped, untied
 
 RNG = "rng"
-"""The name under which the random generators are kept."""
+"""The part name of the random generators."""
 
 Number = int | float
 
@@ -54,12 +54,12 @@ class Checkpoint(os.PathLike[str]):
 
     folder: Place
     source: Manifest | SaveHandle[Manifest]
-    """What it holds, or the save that goes on and will say so."""
+    """The manifest, or the save in progress that will provide it."""
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "Checkpoint":
         """Return the checkpoint in ``folder``; FileNotFoundError if there is none."""
-        # Parts are opened when they are asked for, wherever the program is then.
+        # An absolute path, since parts are opened later, after a possible chdir.
         path = path_or_url(folder)
         return cls(path, Manifest.read(path))
 
@@ -76,10 +76,10 @@ class Checkpoint(os.PathLike[str]):
         progress: Progress | None = None,
         written: Mapping[str, PartRow] | None = None,
     ) -> Manifest:
-        """Write one record per part into ``folder``, then what it holds; return that.
+        """Write one record per part into ``folder``, then the manifest; return it.
 
-        ``save`` writes the record of a part to its file, in another way than whole.
-        ``written`` are those that are there.
+        ``save`` writes the record of a part to its file, if not as a whole. Parts in
+        ``written`` exist already.
         """
         rows: dict[str, PartRow] = {**(written or {})}
         for part in parts:
@@ -99,26 +99,26 @@ class Checkpoint(os.PathLike[str]):
 
     @property
     def manifest(self) -> Manifest:
-        """What the folder holds, once it is written; raises what the save raised."""
+        """The manifest, once it is written; raises the error of the save."""
         saved = self.source
         return saved if isinstance(saved, Manifest) else saved.wait()
 
     def wait(self, timeout: float | None = None) -> "Checkpoint":
         """Return this, once it is on the disk, or raise the error of the save.
 
-        TimeoutError after ``timeout`` seconds; the save goes on.
+        TimeoutError after ``timeout`` seconds; the save continues.
         """
         if not isinstance(self.source, Manifest):
             self.source.wait(timeout)
         return self
 
     def done(self) -> bool:
-        """Return whether its save has ended, well or not."""
+        """Return whether its save has ended, successfully or not."""
         return isinstance(self.source, Manifest) or self.source.done()
 
     @property
     def report(self) -> SnapshotReport | None:
-        """What its save copied and held up, if this is what a save has returned."""
+        """What its save copied and how long it blocked, if a save has returned this."""
         return None if isinstance(self.source, Manifest) else self.source.report
 
     @property
@@ -133,13 +133,13 @@ class Checkpoint(os.PathLike[str]):
 
     @property
     def parts(self) -> list[str]:
-        """The names of what can be restored."""
+        """The names of the parts that can be restored."""
         return [*self.manifest.parts]
 
     def file(self, name: str) -> Place:
         """Return the record file of a part. KeyError if there is no such part.
 
-        Where several processes hold the part it is a folder, or at a URL its index.
+        If several processes hold the part it is a folder, or at a URL its index.
         """
         if name not in self.manifest.parts:
             hint = did_you_mean(name, self.manifest.parts)
@@ -174,12 +174,12 @@ class Checkpoint(os.PathLike[str]):
         hyperparameters: Literal["compare", "ignore"] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Fill every one of ``parts``, or raise and leave all of them as they were.
+        """Fill all of ``parts``, or raise and leave them exactly as they were.
 
-        All files are read and verified before anything is changed. No parts at all
-        are a TypeError that names those that can be restored. ``progress`` is
-        called meanwhile with (bytes done, bytes in all, path) of one part after the
-        other; True: a line on stderr.
+        All files are read and verified before anything is changed. Without parts a
+        TypeError names those that can be restored. ``progress`` is called with (bytes
+        done, bytes in total, path) for one part after the other; True: a line on
+        stderr.
         """
         if not isinstance(parts, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(
@@ -188,7 +188,7 @@ class Checkpoint(os.PathLike[str]):
             )
         if not parts:
             raise nothing_to_restore(self.parts)
-        # A load of somebody else's writes into modules as it likes.
+        # A load in another thread may write into modules at the same time.
         settle_snapshots()
 
         def fill_all(transaction: Transaction) -> None:
@@ -208,13 +208,13 @@ class Checkpoint(os.PathLike[str]):
                 str(self.folder),
                 parts_in_shares=", ".join(shared_names(parts)) or "none",
             )
-            # If it raises on one process, none of them may go on with other values.
+            # If it raises on one process, none of them may continue with other values.
             all_or_nothing(lambda transaction: agreed(partial(fill_all, transaction)))
         else:
             all_or_nothing(fill_all)
 
     def _refuse_one_for_two(self, parts: Mapping[str, object]) -> None:
-        """Raise RecordMismatchError if two different parts are to fill one object."""
+        """Raise RecordMismatchError if two different parts would fill one object."""
         names: dict[int, str] = {}
         for name, part in parts.items():
             first_name = names.setdefault(id(part), name)
@@ -231,7 +231,7 @@ class Checkpoint(os.PathLike[str]):
                 )
 
     def _refuse_two_for_one(self, parts: Mapping[str, object]) -> None:
-        """Raise RecordMismatchError where one tensor of before has become two."""
+        """Raise RecordMismatchError if a tensor that was shared has become two."""
         for name, part in parts.items():
             problem = untied(name, part, self.manifest.parts[name].ties, parts)
             if problem:
@@ -278,7 +278,7 @@ class Checkpoint(os.PathLike[str]):
         hyperparameters: Literal["compare", "ignore"] | None,
         progress: Progress | None,
     ) -> dict[str, FlatRecord]:
-        """Return the records of ``parts``, all that this process needs read."""
+        """Return the records of ``parts``, with everything this process needs read."""
         modules = modules_in(parts)
         records = {
             name: with_own_shares(
@@ -287,8 +287,8 @@ class Checkpoint(os.PathLike[str]):
             )
             for name, part in parts.items()
         }
-        # Payloads are read when they are touched: damage in the last part would show
-        # when the others are filled already.
+        # Payloads are read when they are accessed: damage in the last part would be
+        # found when the others are already filled.
         for record in records.values():
             record.load_all()
         for name in parts:
@@ -327,7 +327,7 @@ class Checkpoint(os.PathLike[str]):
             )
         except FileNotFoundError:
             if not is_taken(self.folder / FILE):
-                raise  # the whole checkpoint was removed meanwhile
+                raise  # the whole checkpoint was removed in the meantime
             raise RecordFormatError(
                 str(self.folder / FILE),
                 f"the part {name!r} in {self.file(name).name}, which is missing",
@@ -336,7 +336,7 @@ class Checkpoint(os.PathLike[str]):
             ) from None
 
     def _cure_of_absence(self, name: str) -> str:
-        """Return what to do about a part that was not saved, or was as a number."""
+        """Return advice for a part that was not saved, or was saved as a number."""
         if name == "step":
             return f" The step comes first, without a name: restore({self.step}, ...)."
         if name in self.values:
@@ -349,7 +349,7 @@ class Checkpoint(os.PathLike[str]):
         )
 
     def _check_digest(self, name: str) -> None:
-        """Raise RecordFormatError if a part's file is whole, and not what was saved."""
+        """Raise RecordFormatError if a part's file is intact, but not the saved one."""
         expected, file = self.manifest.parts[name].digest, self.file(name)
         if expected is None or digest_of(file) == expected:
             return
@@ -393,14 +393,14 @@ class Checkpoint(os.PathLike[str]):
             raise refused(file, name, part, error) from error
 
     def _add_cure(self, error: RecordMismatchError, name: str) -> None:
-        """Say what the advice of those that load one file means for a restore."""
+        """Translate advice for loading one file into advice for a restore."""
         if "hyperparameters=" in error.cure:
             error.add_cure(
                 "For all parts of a checkpoint: "
                 'checkpoints.restore(..., hyperparameters="ignore").'
             )
         if "_record" in error.cure:
-            # Only what a file holds can be renamed or left out, and parts are found by
+            # Only content of a file can be renamed or left out; parts are found by
             # their names.
             error.add_cure(
                 f"For the part {name!r}, file is checkpoints[{self.step}]"
@@ -412,14 +412,14 @@ class Checkpoint(os.PathLike[str]):
 
 
 def open_part(checkpoint: Checkpoint, name: str) -> FlatRecord:
-    """Return the record of a part, of plain data too. KeyError as `Checkpoint.file`."""
+    """Return the record of a part, also of plain data; KeyError as for `file`."""
     record = open_record(checkpoint.file(name))
     checkpoint._check_digest(name)  # pyright: ignore[reportPrivateUsage]  # of this file
     return record
 
 
 def _home(name: str) -> str:
-    """Return what to write if ``name`` is an option of reading, and no part."""
+    """Return advice if ``name`` is an option of reading rather than a part."""
     home = home_of(name, "burnish.load_record(model, file{})", "read")
     if home is None:
         return ""
@@ -428,7 +428,7 @@ def _home(name: str) -> str:
 
 
 def _warn_of_flags(name: str, module: nn.Module, record: FlatRecord) -> None:
-    """Warn of layers that the saved run did not train and this one does, or otherwise.
+    """Warn of layers that the saved run did not train and this one does, or vice versa.
 
     The program freezes its modules itself, so that a restore does not.
     """
@@ -442,7 +442,7 @@ def _warn_of_flags(name: str, module: nn.Module, record: FlatRecord) -> None:
 
 
 def nothing_to_restore(names: Sequence[str]) -> TypeError:
-    """Return the error of a restore that fills nothing; ``names`` are what it could."""
+    """Return the error for a restore without parts; ``names`` are the possible ones."""
     objects = [f"{name}={name}" for name in names if name != RNG] or ["net=net"]
     saved = (
         f"The checkpoint has {', '.join(names)}"

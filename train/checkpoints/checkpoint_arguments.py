@@ -1,4 +1,4 @@
-"""What `Checkpoints` and its `save` and `restore` are called with, checked."""
+"""Checks of the arguments of `Checkpoints` and its `save` and `restore`."""
 
 import os
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ OPTIONS_OF_OTHERS = {
     **dict.fromkeys(("every", "every_n_epochs", "every_n_train_steps"), _FREQUENCY),
     **dict.fromkeys(("async_save", "blocking"), "wait=False saves in a thread."),
 }
-"""Keywords of others that keep checkpoints, and what says the same here."""
+"""Keywords of other libraries' checkpoint classes, with their equivalents here."""
 
 _REMOVING = (
     "what keep_last= and keep_best= do, or shutil.rmtree(checkpoints[step].folder)"
@@ -43,10 +43,10 @@ METHODS_OF_OTHERS = {
     "restore_best": "checkpoints.restore('best', model=net)",
     "restore_latest": "checkpoints.restore(model=net)",
 }
-"""What other libraries call what a run's checkpoints do."""
+"""Method names of other libraries for what a run's checkpoints do."""
 
 _OF_SAVE_RECORD = frozenset({"precision", "recorder"})
-"""Options of `burnish.save_record` that would else be stored as parts."""
+"""Options of `burnish.save_record`, which would otherwise be stored as parts."""
 
 
 def refuse_one_checkpoint(root: Place) -> None:
@@ -60,7 +60,7 @@ def refuse_one_checkpoint(root: Place) -> None:
 
 
 def refuse_run_of_lightning(root: Place) -> None:
-    """Raise ValueError for a run whose checkpoints are named in another way."""
+    """Raise ValueError for a run whose checkpoints are named differently."""
     if not isinstance(root, Path) or not root.is_dir():
         return
     names = [name for name in os.listdir(root) if not name.startswith((".", "step"))]
@@ -89,7 +89,7 @@ def ranking_of(keep_best: Any) -> tuple[str, int, str]:
 
 
 def checked_step(step: Any, verb: str) -> int:
-    """Return the number of a step; errors say what else ``verb`` was called with."""
+    """Return the number of a step; errors name the other arguments of ``verb``."""
     if hasattr(step, "state_dict"):
         raise TypeError(
             f"{verb} takes parts by name, after the step: "
@@ -112,10 +112,10 @@ def checked_step(step: Any, verb: str) -> int:
 
 
 def as_number(part: object) -> int | float | None:
-    """Return ``part`` as a number if it is one: also in a tensor without dimensions.
+    """Return ``part`` as a number if it is one, also in a tensor without dimensions.
 
-    A tensor that is trained (SAC's ``log_alpha``) is what a run goes on from, and no
-    number: a loss has come from others, and cannot be filled.
+    A trained tensor (SAC's ``log_alpha``) is a part to resume from, not a number: a
+    loss is computed from others, and cannot be filled.
     """
     import numpy as np
 
@@ -129,9 +129,9 @@ def as_number(part: object) -> int | float | None:
 
 
 def check_part_name(name: str, value: object) -> None:
-    """Raise for a name that means an option, or that no file can have.
+    """Raise for a name that is an option, or that no file can have.
 
-    ``value`` tells an option from a part of its name.
+    ``value`` distinguishes an option from a part of the same name.
     """
     if name in ("only", "exclude"):
         raise TypeError(
@@ -167,7 +167,7 @@ def check_part_name(name: str, value: object) -> None:
 
 
 def check_rng(rng: object) -> None:
-    """Raise TypeError for a generator: ``rng`` says whether those of the process."""
+    """Raise TypeError for a generator: ``rng`` is whether to save the process's own."""
     if not isinstance(rng, bool):
         raise TypeError(
             "rng must be a bool, for the random generators of the process; pass your "

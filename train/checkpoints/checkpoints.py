@@ -1,4 +1,4 @@
-"""Checkpoints: save a run in any loop, and continue it as if it had never stopped."""
+"""Checkpoints: save a run in any loop, and resume it as if it had never stopped."""
 
 import math
 import os
@@ -54,45 +54,43 @@ from .shared_checkpoint import SharedCheckpoint, SharedParts
 
 
 class Checkpoints:
-    """The checkpoints of one run, each a folder that appears whole or not at all.
+    """The checkpoints of one run, each a folder that appears atomically.
 
     ``save`` takes whatever the run consists of: modules, optimizers, schedulers,
     scalers, samplers, generators, plain data, and numbers to rank checkpoints by.
-    ``latest`` is the highest step, also after a run went back to an earlier one.
-    The newest ``keep_last`` stay (None: all), and the best: ``("loss", 1)`` keeps the
+    ``latest`` is the highest step, even after a run went back to an earlier one. The
+    newest ``keep_last`` are kept (None: all), and the best: ``("loss", 1)`` keeps the
     one with the lowest loss, ``("accuracy", 3, "max")`` the three with the highest
     accuracy. Under `torch.distributed` the first process writes and the others wait.
-    The folder may be a URL that fsspec knows: there a save is over when one small
-    object says so, and a run that was killed leaves parts that a later one removes.
+    The folder may be a URL that fsspec knows: there a save is complete when one small
+    object says so, and a killed run leaves parts that a later one removes.
 
     ``only`` and ``exclude`` are patterns of the paths that are saved of the modules, as
     in `burnish.save_record`, or such patterns by the name of a part. A restore fills
-    what was saved, leaves the rest of the module as it is, and warns that it did.
-
-    ``unchanged="link"`` writes no tensor again whose values are those of the checkpoint
-    before: files that hold it are shared by hard links, or written where these do not
-    work. Each folder stays complete whatever becomes of the others; damage to a shared
-    file damages all checkpoints that share it.
+    what was saved, does not change the rest of the module, and warns of it.
+    ``unchanged="link"`` does not write tensors again whose values equal those of the
+    previous checkpoint: files with them are shared by hard links, or copied if these do
+    not work. Each folder stays complete whatever happens to the others; damage to a
+    shared file damages all checkpoints that share it.
 
     With ``wait=False`` a save copies its parts, and a thread writes them while the run
-    goes on; what it returns has ``wait()``. One save goes on at a time, and one copy is
-    in memory, which serves all saves. What looks at the folder waits for it, and so
-    does the end of the program. `wait`, and the end of ``with Checkpoints(...)``, raise
-    the error of a save that failed; else the next save does. Several processes wait.
+    continues; the returned checkpoint has ``wait()``. Only one save is in progress at a
+    time, and one copy, reused by all saves, is in memory. Accesses to the folder wait
+    for it, and so does the end of the program. `wait`, and the end of ``with
+    Checkpoints(...)``, raise the error of a failed save; otherwise the next save does.
+    Several processes always wait. With ``snapshot="lazy"`` such a save does not copy
+    tensors held by optimizers. Before their next step, and before a record is loaded,
+    up to ``staging`` bytes of what is not yet written are copied, and the rest is
+    waited for: the result of `save` has a ``report``. If anything else changes what is
+    saved before that, the save fails.
 
-    With ``snapshot="lazy"`` such a save copies nothing that optimizers hold. Before
-    their next step, and before a record is loaded, up to ``staging`` bytes of what is
-    not yet written are copied, and the rest is waited for: what `save` returns has a
-    ``report``. If anything else changes what is saved before that, the save fails.
-
-    ``on_signal=signal.SIGTERM`` notes that signal: the next save is waited for, and
-    ends the program with SystemExit. A loop that saves rarely asks `is_ending`.
-
-    ``progress`` is called by saves and restores with (bytes done, bytes in all, path),
-    of one part after the other; True: a line on stderr once a part takes longer than a
-    second. Where saves are not waited for, the thread that writes calls it. What it
-    raises ends the save or the restore, which then has changed nothing. Files that
-    ``unchanged="link"`` writes are not told of.
+    ``on_signal=signal.SIGTERM`` catches that signal: the next save is waited for, and
+    ends the program with SystemExit. A loop that saves rarely checks `is_ending`.
+    ``progress`` is called by saves and restores with (bytes done, bytes in total,
+    path), for one part after the other; True: a line on stderr for a part that takes
+    longer than a second. If saves are not waited for, the writing thread calls it. An
+    exception from it ends the save or the restore, which then has changed nothing.
+    Files written by ``unchanged="link"`` are not reported.
     """
 
     @explain_calls(
@@ -138,7 +136,7 @@ class Checkpoints:
 
     @property
     def folder(self) -> Place:
-        """Where the checkpoints lie: a path, or a URL."""
+        """The folder of the checkpoints: a path, or a URL."""
         return self._folders.root
 
     @property
@@ -157,7 +155,7 @@ class Checkpoints:
         return next(iter(self._ranked(self._by_number())), None)
 
     def __getitem__(self, step: "int | Literal['latest', 'best']") -> Checkpoint:
-        """Return a checkpoint to look into. KeyError if there is none."""
+        """Return a checkpoint to inspect. KeyError if there is none."""
         number, folders = self._number_and_folders(step)
         for _ in looks():
             if number not in folders:
@@ -165,7 +163,7 @@ class Checkpoints:
             try:
                 return self._read(folders[number], number)
             except FileNotFoundError:
-                # A run that writes has just removed or replaced it.
+                # A run in progress has just removed or replaced it.
                 number, folders = self._number_and_folders(step)
         if number in folders and isinstance(self._folders, RemoteFolders):
             raise self._folders.lost(number)
@@ -183,7 +181,7 @@ class Checkpoints:
         return checkpoint
 
     def _number_and_folders(self, step: object) -> tuple[Any, Mapping[int, Place]]:
-        """Return the number that ``step`` means, and all folders, of one moment."""
+        """Return the number that ``step`` refers to, and all folders, at one moment."""
         folders = self._by_number()
         if step == "latest":
             return max(folders, default=None), folders
@@ -198,7 +196,7 @@ class Checkpoints:
         return iter(self.steps)
 
     def _by_number(self) -> Mapping[int, Place]:
-        """Return the folders by number, once no save of this process goes on."""
+        """Return the folders by number, once no save of this process is in progress."""
         join_saves(self.folder)
         return self._folders.by_number()
 
@@ -211,19 +209,17 @@ class Checkpoints:
     def save(self, step: int, /, *, rng: bool = False, **parts: object) -> Checkpoint:
         """Write ``parts`` as the checkpoint of ``step``, in one atomic commit.
 
-        Numbers (``loss=loss``) are kept for ranking and reading; ``rng=True`` keeps
-        the random generators, those of each process. A step that is there already is
-        replaced. Then older checkpoints beyond what is to be kept are removed. A failed
-        or killed save leaves all others as they were. TypeError names the path of what
-        is not data.
-
-        Where saves are not waited for, this returns once a copy is made, and raises
-        the error of the save before if nobody has seen it; nothing is saved then.
+        Numbers (``loss=loss``) are stored for ranking and reading; ``rng=True`` saves
+        the random generators of each process. An existing step is replaced. Then older
+        checkpoints beyond those to be kept are removed. A failed or killed save leaves
+        all others unchanged. TypeError names the path of a value that is not data. If
+        saves are not waited for, this returns once a copy is made, and raises the error
+        of the previous save if it was not raised yet; nothing is saved then.
         """
         number, objects, values = agreed(lambda: self._checked(step, rng, parts))
         shared = agreed(lambda: shared_names(objects))
-        # All that says which messages follow is compared: a process that sends one more
-        # than the others would wait for them without end.
+        # Everything that determines the following messages is compared: a process that
+        # sends one more than the others would wait forever.
         facts = {
             "rng": f"{rng}",
             "parts_in_shares": ", ".join(shared) or "none",
@@ -267,16 +263,16 @@ class Checkpoints:
 
     @property
     def is_ending(self) -> bool:
-        """Whether the signal of ``on_signal`` has come: the next save ends the run.
+        """Whether the signal of ``on_signal`` was received: the next save ends the run.
 
-        Where several processes train together, all of them have to ask.
+        If several processes train together, all of them have to check it.
         """
         return self._signal is not None and self._signal.has_come()
 
     def prepare(self, *, rng: bool = False, **parts: object) -> None:
-        """Take the memory for a copy of ``parts`` now, so that no save has to.
+        """Allocate the memory for a copy of ``parts`` now, so that no save has to.
 
-        For ``wait=False``, before the first save: new memory costs more than copying.
+        For ``wait=False``, before the first save: allocating costs more than copying.
         """
         objects = {n: p for n, p in parts.items() if as_number(p) is None}
         if rng:
@@ -324,9 +320,9 @@ class Checkpoints:
         """Fill ``parts`` from a checkpoint and return its step; 0 if none is saved yet.
 
         Everything is verified first, and if anything does not fit, nothing is changed.
-        ``hyperparameters="ignore"`` fills modules of other hyperparameters too.
-        Raises TypeError without parts, `RecordMismatchError` naming the part,
-        `RecordChecksumError` for damage, `RecordFormatError` for a file that is gone.
+        ``hyperparameters="ignore"`` fills modules of other hyperparameters too. Raises
+        TypeError without parts, `RecordMismatchError` naming the part,
+        `RecordChecksumError` for damage, `RecordFormatError` for a missing file.
         """
         check_rng(rng)
         if step not in ("latest", "best"):
@@ -360,14 +356,14 @@ class Checkpoints:
             except FileNotFoundError:
                 if is_last or (step not in ("latest", "best") and step not in self):
                     raise
-                continue  # a run that writes has removed it, or saved it again
+                continue  # a run in progress has removed it, or saved it again
             return checkpoint.step
         return 0
 
     if not TYPE_CHECKING:  # A type checker refuses unknown names itself.
 
         def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError; for what others call a method, with ours."""
+            """Raise AttributeError; for another library's method name, with ours."""
             hint = (
                 f". It is {METHODS_OF_OTHERS[name]}"
                 if name in METHODS_OF_OTHERS
@@ -377,7 +373,7 @@ class Checkpoints:
             raise AttributeError(text, name=name, obj=self)
 
     def __repr__(self) -> str:
-        # Debuggers and logs show what is broken too, and may not fail over it.
+        # Debuggers and logs also show broken objects, and must not fail on them.
         try:
             steps = str([*self._folders.by_number()])
         except OSError as error:
@@ -386,7 +382,7 @@ class Checkpoints:
         return f"Checkpoints({str(self.folder)!r}, steps={steps})"
 
     def _prepare(self, number: int) -> None:
-        """Make what a save needs; warn if later steps are there that it cannot mean."""
+        """Create what a save needs; warn of later steps that this run did not save."""
         self._folders.prepare()
         self._later.warn(number)
 
@@ -412,7 +408,7 @@ class Checkpoints:
         values: Mapping[str, Number],
         shared: list[str],
     ) -> Checkpoint:
-        """Save with all processes, of which each writes its shares of some parts."""
+        """Save with all processes, each of which writes its shares of some parts."""
         unshared = {n: p for n, p in objects.items() if n not in shared}
         agreed(lambda: self._prepare(number) if is_writer() else None)
         mark = broadcast_text(self._folders.new_mark())
@@ -441,7 +437,7 @@ class Checkpoints:
         return writable(part, self._choice, writer_for(...))
 
     def _records_of(self, parts: Mapping[str, object], mark: str) -> list[PartRecord]:
-        """Return what one process alone writes of parts that all have."""
+        """Return what a single process writes of parts that all have."""
         if not is_writer():
             return []
         return [*part_records(parts, f"{mark}{self.suffix}", self._choice)]
@@ -467,14 +463,14 @@ class Checkpoints:
         )
 
     def _finish_saves(self) -> None:
-        """Wait for the last save, and for those of others in this process."""
+        """Wait for the last save, and for those of other objects in this process."""
         self._saves.finish()
         join_saves(self.folder)
 
     def _begin(
         self, number: int, objects: Mapping[str, object], values: Mapping[str, Number]
     ) -> Manifest | SaveHandle[Manifest]:
-        """Write a checkpoint, or begin to, if saves are not waited for."""
+        """Write a checkpoint, or start to, if saves are not waited for."""
         mark = self._folders.new_mark()
         parts = part_records(objects, f"{mark}{self.suffix}", self._choice)
         # Others would read what the first process has not written yet.
@@ -496,7 +492,7 @@ class Checkpoints:
         parts: Iterable[PartRecord],
         values: Mapping[str, Number],
     ) -> Manifest:
-        """Write a checkpoint; once it is there, remove what need not be kept."""
+        """Write a checkpoint; then remove those that need not be kept."""
         name, lasting = self._folders.name(number), self._lasting(number)
         with self._folders.new(name, mark, lasting) as scratch:
             save = self._links.saver(self._folders)
@@ -507,13 +503,13 @@ class Checkpoints:
         return manifest
 
     def _lasting(self, newest: int) -> Lasting | None:
-        """Return what chooses the last ``keep_last`` and the best; None: all stay."""
+        """Return what chooses the last ``keep_last`` and the best; None: all."""
         n_last = self.keep_last
         if n_last is None:
             return None
 
         def choose(folders: Mapping[int, Place]) -> set[int]:
-            # A run that went back to an earlier step goes on from there.
+            # A run that went back to an earlier step continues from there.
             chosen = {newest, *[*folders][-n_last:]}
             if self.keep_best is not None:
                 chosen.update(self._ranked(folders)[: self.keep_best[1]])
@@ -532,7 +528,7 @@ class Checkpoints:
             try:
                 value = Checkpoint.read(folder).values.get(name)
             except FileNotFoundError:
-                continue  # removed since it was found
+                continue  # removed since it was listed
             if value is not None and not math.isnan(value):
                 scores[number] = sign * value
         return sorted(scores, key=lambda number: (scores[number], number))
@@ -549,7 +545,7 @@ class Checkpoints:
 
 def folders_at(folder: str | os.PathLike[str]) -> RunFolders:
     """Return the checkpoints of the run at a path or a URL."""
-    # A run that changes its directory goes on with the same checkpoints.
+    # A run that changes its directory continues with the same checkpoints.
     root = path_or_url(folder)
     if isinstance(root, Url):
         return RemoteFolders(root=root, marker=FILE, names_in=files_in)

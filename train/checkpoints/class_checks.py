@@ -1,4 +1,4 @@
-"""Whether a part is of the class whose state is stored, as far as that can be told."""
+"""Whether a part is of the class whose state is stored, as far as that is known."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from ...records.flat_record import FlatRecord
 from .param_names import stored_kind
 
 STATE_OF = "state_of"
-"""Where the metadata of a state has the name of the object's class."""
+"""The metadata key of a state for the name of the object's class."""
 
 ANOTHER_OBJECT = (
     "Nothing was changed. Restore into an object of the saved class, or restore the "
     "other parts alone: this one then starts from scratch."
 )
-"""What to do about a part that is another than the one that was saved."""
+"""Advice for a part that is not of the saved kind."""
 
 
 def check_stored_class(
@@ -24,11 +24,11 @@ def check_stored_class(
 ) -> None:
     """Raise RecordMismatchError for the state of another class of torch's.
 
-    State dicts of two optimizers, or schedulers, may have the same keys, and most take
-    any. A class of the user's may have got another name, so that is a warning, unless
-    the object ``checks_itself``. ``names`` are what its class is called.
+    State dicts of two optimizers, or schedulers, may have the same keys, and most
+    accept any. A user's class may have been renamed, so that is a warning, unless the
+    object ``checks_itself``. ``names`` are the names of its class.
     """
-    # An older file tells it of optimizers alone.
+    # An older file states it for optimizers alone.
     stored_class = str(record.metadata.get(STATE_OF) or stored_kind(record))
     if not stored_class or stored_class in names:
         return
@@ -55,9 +55,9 @@ def check_settings(
     settings: list[set[str]],
     record: FlatRecord,
 ) -> None:
-    """Raise RecordMismatchError where groups lack ``settings`` that they had before.
+    """Raise RecordMismatchError if groups lose ``settings`` that they had before.
 
-    torch takes over the groups of any other optimizer, and the next step fails.
+    torch accepts the groups of any other optimizer, and the next step fails.
     """
     for before, group in zip(settings, optimizer.param_groups, strict=False):
         absent = sorted(before - group.keys())

@@ -1,6 +1,6 @@
-"""Who writes when several processes train one model, and what they hold together.
+"""Checkpoints of several processes that train one model: who writes, and shared parts.
 
-The first one writes, and the others wait; of what is spread over them each has a share.
+The first process writes, and the others wait; each has a share of what is distributed.
 """
 
 import json
@@ -24,9 +24,9 @@ def is_writer(group: Any = None) -> bool:
 
 
 def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> None:
-    """Raise ValueError on all processes if one says other ``facts`` than the first.
+    """Raise ValueError on all processes if one has other ``facts`` than the first.
 
-    So it does for ``parts`` that the first one, which writes, does not have.
+    It does so as well for ``parts`` that the first one, which writes, does not have.
     """
     if n_processes() == 1:
         return
@@ -43,7 +43,7 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
                 "written"
             )
         for name, fact in of_first.items():
-            # A part that the first process alone has is saved all the same.
+            # A part that only the first process has is saved all the same.
             fact_of_process = of_process.get(name, fact)
             if fact_of_process != fact:
                 raise ValueError(
@@ -54,10 +54,11 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
 
 
 def param_facts(parts: Mapping[str, object]) -> dict[str, str]:
-    """Return by module what its parameters are, for `check_alike`.
+    """Return descriptions of each module's parameters, for `check_alike`.
 
-    The first process writes its own: stages of a pipeline are other modules on each,
-    and all but one would be lost. Values are not compared, since copies may drift.
+    The first process writes its own: stages of a pipeline are different modules on
+    each, and all but one would be lost. Values are not compared, since copies may
+    drift.
     """
     facts: dict[str, str] = {}
     for name, part in parts.items():
@@ -76,8 +77,8 @@ def check_same_checkpoint(
 ) -> None:
     """Raise RecordMismatchError on all processes if they restore different checkpoints.
 
-    ``manifest`` is what this one has found in ``folder``. So it does if one process
-    says other ``facts`` than the first.
+    ``manifest`` is the one that this process has found in ``folder``. It does so as
+    well if one process has other ``facts`` than the first.
     """
     if n_processes() == 1:
         return
@@ -112,12 +113,12 @@ def check_same_checkpoint(
 
 
 def has_shares(part: object) -> bool:
-    """Return whether any tensor that the object of a part has lies on processes."""
+    """Return whether any tensor of a part's object is distributed over processes."""
     return any(map(is_sharded, tensors_of(part)))
 
 
 def tensors_of(part: object) -> "Iterable[Any]":
-    """Yield the tensors that the object of a part has by now."""
+    """Yield the present tensors of a part's object."""
     if isinstance(part, nn.Module):
         yield from part.parameters()
         yield from part.buffers()

@@ -1,4 +1,4 @@
-"""EndSignal: the signal by which a scheduler of jobs ends a run, as a question."""
+"""EndSignal: the signal by which a job scheduler ends a run, to be polled."""
 
 import os
 import signal
@@ -10,14 +10,14 @@ from ...records.processes.messages import is_any
 
 
 class EndSignal:
-    """Notes a signal instead of dying of it, until the run has come to a whole step.
+    """Catches a signal instead of dying of it, until the run has finished a step.
 
-    A second one does what it would have done without this. Several note the same one,
-    each until it is released or nobody has it any more.
+    A second signal has its normal effect. Several objects may catch the same one, each
+    until it is released or garbage.
     """
 
     def __init__(self, number: int) -> None:
-        """ValueError outside of the main thread, or for what no program can note."""
+        """ValueError outside of the main thread, or for an uncatchable signal."""
         self.number = _signal(number)
         if threading.current_thread() is not threading.main_thread():
             raise ValueError(
@@ -25,18 +25,18 @@ class EndSignal:
                 "main thread; make the Checkpoints there"
             )
         self.has_come_here = False
-        """Whether it has come to this process."""
+        """Whether this process has received it."""
         handler = signal.getsignal(self.number)
         if not isinstance(handler, _Handler):
             handler = _Handler(self.number, handler)
         handler.waiting.add(self)
 
     def has_come(self) -> bool:
-        """Return whether it has come, in any of the processes that train together."""
+        """Return whether any of the processes that train together has received it."""
         return is_any(self.has_come_here)
 
     def release(self) -> None:
-        """Let the signal do again what it did before."""
+        """Restore the previous handler of the signal."""
         handler = signal.getsignal(self.number)
         if isinstance(handler, _Handler):
             handler.waiting.discard(self)
@@ -44,28 +44,28 @@ class EndSignal:
                 handler.end()
 
     def end(self) -> SystemExit:
-        """Return what ends the program, with the status that shells give a signal."""
+        """Return the exception that ends the program, with the status of a signal."""
         return SystemExit(128 + self.number)
 
 
 class _Handler:
-    """What a signal does while somebody waits for it: once, and then as before."""
+    """The handler of a signal that is polled: once, and then the previous one."""
 
     def __init__(self, number: signal.Signals, before: Any) -> None:
         self.waiting: weakref.WeakSet[EndSignal] = weakref.WeakSet()
-        # None is a handler that Python did not set.
+        # None is a handler that was not set by Python.
         self._number, self._before = number, before or signal.SIG_DFL
         self._pid = os.getpid()
         signal.signal(number, self)
 
     def end(self) -> None:
-        """Let the signal do what it did before."""
+        """Restore the previous handler."""
         signal.signal(self._number, self._before)
 
     def __call__(self, number: int, frame: object) -> None:
         self.end()
         is_forked = os.getpid() != self._pid
-        # A parent terminates its workers by SIGTERM. Other signals come to all
+        # A parent terminates its workers by SIGTERM. Other signals are sent to all
         # processes of a job, and a run needs its workers until it has saved.
         if number == signal.SIGTERM if is_forked else not self.waiting:
             os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, each the state of a run at one point."""
+"""Folders that appear atomically, each the state of a run at one point."""
 
 import errno
 import os
@@ -33,38 +33,38 @@ from ...config.storage.scratch import (
 from ...records.errors import RecordFormatError
 
 DIGITS = 12
-"""Of the number in a folder's name, so that names sort as numbers do."""
+"""Digits of the number in a folder's name, so that names sort like numbers."""
 
 LATEST = "latest-"
-"""Stands before the name of the newest folder, where that is marked."""
+"""Prefix of the name of the newest folder, if it is marked."""
 
 _MOST_SECONDS, _PAUSE = 60.0, 0.005
-"""How long a writer waits for its turn, and between two looks."""
+"""Seconds that a writer waits for its turn, and between two attempts."""
 
 _OF_ANOTHER_WRITER = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
-"""What a rename answers where somebody took a folder away, or put one, in between."""
+"""Errors of a rename when another process removed or created the folder meanwhile."""
 
 _WRITERS = {"checkpoint.json": "burnish.Checkpoints", "state.ron": "HyperState"}
-"""Who writes folders of checkpoints, by the marker in them."""
+"""The writers of checkpoint folders, by the marker file in them."""
 
 _RETIRED = ".old"
 _RETIRED_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.old", re.DOTALL)
 
 
 def retired_name(name: str) -> str | None:
-    """Return whose place a folder of this name had, if it was put aside; else None."""
+    """Return the original name of a folder that was moved aside; else None."""
     match = _RETIRED_NAME.fullmatch(name)
     return match and match[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
-    """The folders of one run: which there are, and how a new one comes to be."""
+    """The folders of one run: listing them, and creating new ones."""
 
     root: Path
-    """Where they lie."""
+    """The folder that contains them."""
     key: str = "step"
-    """What the number counts; the name is this and 12 digits."""
+    """What the number counts; a name is this and 12 digits."""
     marker: str = ""
     """The file without which a folder is not one of them."""
 
@@ -73,22 +73,23 @@ class Folders:
         return f"{self.key}{number:0{DIGITS}d}"
 
     def by_number(self) -> dict[int, Path]:
-        """Return the complete folders by number, in order; recover what a kill left."""
+        """Return the complete folders by number, in order; recover after kills."""
         self._recover()
         return self._with_marker()
 
     @contextmanager
     def locked(self) -> Generator[dict[int, Path]]:
-        """Give what `by_number` does, while no other writer changes which there are."""
+        """Yield the result of `by_number` while no other writer changes folders."""
         self._recover()
         with turn(open_folder(str(self.root))):
             yield self._with_marker()
 
     def complete(self) -> dict[int, Path]:
-        """Return what `by_number` does, for a run that goes on from the newest folder.
+        """Return the result of `by_number`, for a run resumed from the newest folder.
 
-        RecordFormatError if a newer one lacks its marker: it appeared whole, so a copy
-        or a hand lost the file, and an older state would pass for the newest.
+        RecordFormatError if a newer one lacks its marker: folders appear atomically, so
+        a copy or a user has lost the file, and an older state would pass for the
+        newest.
         """
         folders = self.by_number()
         newest = max(folders, default=-1)
@@ -117,7 +118,7 @@ class Folders:
         )
 
     def of_other_keys(self) -> dict[str, Path]:
-        """Return the newest complete folder of each other key that lies here."""
+        """Return the newest complete folder of each other key in this folder."""
         names = [*map(_numbered("(.+?)").fullmatch, self._names())]
         newest: dict[str, tuple[int, Path]] = {}
         for match in filter(None, names):
@@ -128,16 +129,16 @@ class Folders:
         return {key: folder for key, (_, folder) in newest.items()}
 
     def unmarked(self) -> dict[int, Path]:
-        """Return the folders by number that lost their marker."""
+        """Return the folders by number that have lost their marker."""
         folders = self._named_by_number()
         return {number: path for number, path in folders if self._lacks_marker(path)}
 
     def remove(self, folder: Path) -> None:
-        """Remove a folder: first its name, then what it holds."""
+        """Remove a folder: first its name, then its content."""
         remove_folder(folder)
 
     def retire(self, newest: Path, *, keep_last: int | None) -> None:
-        """Take ``latest-`` from all names but ``newest``'s.
+        """Remove ``latest-`` from all names but ``newest``'s.
 
         Remove all but the newest ``keep_last``, none for None.
         """
@@ -154,17 +155,17 @@ class Folders:
                     os.rename(folder, bare)
 
     def prepare(self) -> None:
-        """Make the root if there is none; remove what killed saves left half-written.
+        """Create the root if there is none; remove unfinished saves of killed runs.
 
-        NotADirectoryError if something else stands in its place, and another OSError,
-        in words, where no folder can be made.
+        NotADirectoryError if something else is in its place, and another OSError, with
+        a message, if no folder can be created.
         """
         make_run_folder(self.root)
         self._recover()
         sweep(self.root, rf"(?:{LATEST})?{re.escape(self.key)}\d+")
 
     def new_mark(self) -> str:
-        """Return what names of files need not have, which a folder keeps apart."""
+        """Return what file names may lack, since separate folders distinguish them."""
         return ""
 
     @contextmanager
@@ -174,10 +175,10 @@ class Folders:
         mark: str = "",
         lasting: Callable[[Mapping[int, Path]], Iterable[int]] | None = None,
     ) -> Generator[Path]:
-        """Give an empty folder that gets ``name`` at the end, replacing an older one.
+        """Yield an empty folder, named ``name`` at the end, replacing an older one.
 
-        If the block raises, nothing is left of it, and the older one is as it was.
-        Of all others those stay that ``lasting`` chooses.
+        If the block raises, it is removed completely, and the older one is unchanged.
+        Of all others those chosen by ``lasting`` are kept.
         """
         with self._new_folder(name) as scratch:
             yield scratch
@@ -209,7 +210,7 @@ class Folders:
         }
 
     def _named_by_number(self) -> list[tuple[int, Path]]:
-        """Return what has the name of one of them, by number, in order."""
+        """Return everything that has the name of a folder, by number, in order."""
         pattern = numbered_name(self.key)
         matches = [m for name in self._names() if (m := pattern.fullmatch(name))]
         numbered = [(int(match[1]), self.root / match[0]) for match in matches]
@@ -223,45 +224,45 @@ class Folders:
             return []
 
     def _lacks_marker(self, folder: Path) -> bool:
-        """Return whether the marker is not in ``folder``, of which a copy may lack all.
+        """Return whether ``folder``, possibly an incomplete copy, lacks the marker.
 
-        A file in its place, or a link to nothing, has no marker either.
+        A file in its place, or a dangling link, has no marker either.
         """
         try:
             before = os.stat(folder)
             is_marked = (folder / self.marker).is_file()
-            # Files of a folder go after its name, so one that still stands there lost
-            # nothing to a writer that removes or replaces it meanwhile.
+            # A folder's files are removed after its name, so one that still exists has
+            # lost nothing to a writer that removes or replaces it meanwhile.
             is_same = os.path.samestat(before, os.stat(folder))
         except (FileNotFoundError, NotADirectoryError):
             return os.path.lexists(folder) and not folder.is_dir()
         return is_same and not is_marked
 
     def _recover(self) -> None:
-        """Give a replaced folder its name back if its replacement never got there."""
+        """Restore a replaced folder's name if its replacement never arrived."""
         with suppressed(OSError):
             recover(self.root)
 
 
 def numbered_name(key: str) -> re.Pattern[str]:
-    """Return what matches names of folders; their number is the first group.
+    """Return a pattern for names of folders, with the number as its first group.
 
-    Those of a storage may end in the mark of a save, also where they were copied to.
+    In a storage names may end in the mark of a save, also where they were copied to.
     """
     return _numbered(re.escape(key))
 
 
 def _numbered(key_pattern: str) -> re.Pattern[str]:
-    """Return what matches names of folders whose key matches ``key_pattern``."""
+    """Return a pattern for names of folders whose key matches ``key_pattern``."""
     return re.compile(
         rf"(?:{LATEST})?{key_pattern}(\d{{{DIGITS},}})(?:\.[0-9a-f]{{8}})?"
     )
 
 
 def make_run_folder(root: Path) -> None:
-    """Make the folder ``root`` of a run, which may be there; OSError that says why not.
+    """Create the folder ``root`` of a run, which may exist; OSError explains failures.
 
-    A folder that takes no files counts as none: the first save would fail, later.
+    A folder that accepts no files is an error too: the first save would fail, later.
     """
     refuse_home_sign(str(root))
     try:
@@ -270,7 +271,7 @@ def make_run_folder(root: Path) -> None:
         raise_of_signal(error)
         if error.errno in (errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
             refuse_obstacle(root)
-        # A folder that the system itself keeps, /proc say, knows no new names.
+        # In a folder of the system itself, such as /proc, no names can be created.
         reason = "no folder can be made there"
         if error.errno != errno.ENOENT:
             reason = f"{reason}: {error.strerror}"
@@ -282,14 +283,14 @@ def make_run_folder(root: Path) -> None:
 
 @contextmanager
 def made_folder(root: Path) -> Generator[None]:
-    """Make it, as `make_run_folder` does; if the block raises, nothing is left."""
+    """Create it, as `make_run_folder` does; if the block raises, remove it."""
     was_there = os.path.lexists(root)
     make_run_folder(root)
     try:
         yield
     except BaseException:
         if not was_there:
-            with suppressed(OSError):  # somebody else has put a file there
+            with suppressed(OSError):  # another process has created a file there
                 os.rmdir(root)
         raise
 
@@ -298,10 +299,10 @@ _ANOTHER = "name another folder for the run"
 
 
 def refuse_obstacle(root: Path) -> None:
-    """Raise NotADirectoryError if something else than a folder stands at ``root``.
+    """Raise NotADirectoryError if ``root`` is something other than a folder.
 
-    Or where one of its parents should be; a run whose checkpoints are out of reach
-    would begin anew.
+    Or if one of its parents is: a run whose checkpoints are out of reach would start
+    from scratch.
     """
     place = next(path for path in (root, *root.parents) if os.path.lexists(path))
     if place.is_dir():
@@ -319,11 +320,11 @@ def refuse_obstacle(root: Path) -> None:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Generator[Path]:
-    """Give an empty folder that takes the place of ``folder`` when the block ends.
+    """Yield an empty folder that replaces ``folder`` when the block ends.
 
-    A file may stand there too; what does is as it was if the block raises.
+    It may replace a file too, which is unchanged if the block raises.
     """
-    # What is left of a killed replacement tells by its name whose place it had.
+    # The name of a killed replacement's remains contains the name that it was for.
     if is_too_long(folder.name):
         raise OSError(
             errno.ENAMETOOLONG, "the name is too long for a folder", str(folder)
@@ -345,9 +346,9 @@ def atomic_folder(folder: Path) -> Generator[Path]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove ``folder`` at once for those who look for it, and then what it holds."""
+    """Remove the name ``folder`` first, in one step, and then its content."""
     doomed = folder.with_name(scratch_name(folder.name))
-    # An interrupt may replace one of the removals: the other is still made.
+    # An interrupt may replace one of the removals; the other is still made.
     try:
         try:
             with suppress(FileNotFoundError):
@@ -359,7 +360,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def sweep(root: Path, names: str) -> None:
-    """Remove what killed saves left of folders whose names match an expression."""
+    """Remove unfinished saves of folders whose names match an expression."""
     with suppress(FileNotFoundError):
         parent = open_folder(str(root))
         for scratch in find_abandoned(parent, any_scratch(names), stat.S_ISDIR):
@@ -373,7 +374,7 @@ def recover(root: Path) -> None:
         return
     with turn(parent) as is_alone:
         if is_alone:
-            # What a living writer had put aside is gone by now: it had its turn.
+            # A living writer has finished its turn, so what it had moved aside is gone.
             for name in os.listdir(parent.fd):
                 _recover(parent, root, name)
 
@@ -382,12 +383,12 @@ def recover(root: Path) -> None:
 def turn(parent: Descriptor) -> Generator[bool]:
     """Let one writer at a time change which folders are in ``parent``.
 
-    False where that cannot be had: the file system has no locks, or a writer stands
-    still. Such writers see what others do in between, and try again.
+    Yields False if that is impossible: the file system has no locks, or a writer does
+    not finish. Such writers see changes of others meanwhile, and try again.
     """
     end = time.monotonic() + _MOST_SECONDS
-    # An interrupt may replace one call of `unlock`: the other is still made. Forked
-    # processes have the folder open too, so closing is not enough.
+    # An interrupt may replace one of the calls of `unlock`; the other is still made.
+    # Forked processes have the folder open too, so closing is not enough.
     try:
         try:
             while not lock(parent) and time.monotonic() < end:
@@ -408,7 +409,7 @@ def _recover(parent: Descriptor, root: Path, name: str) -> None:
 
 
 def _put(scratch: ScratchPath, parent: Descriptor, folder: Path) -> None:
-    """Rename ``scratch`` to ``folder``, whatever others put there or take away."""
+    """Rename ``scratch`` to ``folder``, whatever other processes create or remove."""
     for is_last in looks():
         try:
             if os.path.lexists(folder):
@@ -424,11 +425,11 @@ def _put(scratch: ScratchPath, parent: Descriptor, folder: Path) -> None:
 
 
 def _replace(scratch: ScratchPath, folder: Path) -> None:
-    """Rename ``scratch`` to ``folder``; the older one waits under another name."""
+    """Rename ``scratch`` to ``folder``; the older one gets another name meanwhile."""
     retired = folder.with_name(
         scratch_name(folder.name).removesuffix(".tmp") + _RETIRED
     )
-    # An interrupt may replace one call of `_settle`: the other is still made.
+    # An interrupt may replace one of the calls of `_settle`; the other is still made.
     try:
         try:
             os.rename(folder, retired)
@@ -440,7 +441,7 @@ def _replace(scratch: ScratchPath, folder: Path) -> None:
 
 
 def _settle(retired: Path, folder: Path) -> None:
-    """Remove what was replaced, or give it its name back if nothing took that."""
+    """Remove what was replaced, or restore its name if nothing has taken it."""
     if not os.path.lexists(retired):
         return
     if os.path.lexists(folder):
@@ -462,7 +463,7 @@ def _is_ours(mode: int) -> bool:
 
 
 def _sync_files(folder: str) -> None:
-    """Put everything on the disk; of the records it is there already."""
+    """Sync everything to the disk; records are synced already."""
     for entry in os.scandir(folder):
         if entry.is_file(follow_symlinks=False):
             opened = Descriptor(entry.path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Checkpoints of larger numbers than the one that is saved, which no run means."""
+"""Checkpoints of larger numbers than the one being saved, which a run cannot mean."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from .remote_folders import RunFolders
 class LaterFolders:
     """Looks for them before a save, and warns once.
 
-    They are of a past that the run went back from, or of another run in one folder.
+    They are from before the run went back, or of another run in the same folder.
     """
 
     folders: RunFolders
     removes_them: bool = False
-    """Whether a save leaves none of the others."""
+    """Whether a save removes all others."""
     _is_told: bool = False
     _last: int | None = None
-    """The number that was looked at last."""
+    """The number at the last check."""
 
     def warn(self, number: int) -> None:
-        """Warn if there are any beside the checkpoint ``number``, the next save's."""
+        """Warn if there are any besides the checkpoint ``number`` of the next save."""
         last_number, self._last = self._last, number
-        # A storage is asked for its index where an answer may be new.
+        # A storage is listed only when the answer may have changed.
         may_be_new = (
             isinstance(self.folders, Folders)
             or last_number is None

@@ -1,4 +1,4 @@
-"""LinkedParts: parts of a checkpoint share what is unchanged with the one before."""
+"""LinkedParts: parts of a checkpoint share unchanged data with the previous one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from .part import PartRecord, SavePart
 from .remote_folders import RunFolders
 
 Unchanged: TypeAlias = Literal["write", "link"]
-"""What becomes of tensors whose values are those of the checkpoint before."""
+"""How tensors are written whose values equal those of the previous checkpoint."""
 
 
 @dataclass(slots=True)
@@ -25,14 +25,14 @@ class LinkedParts:
 
     is_on: bool
     last_number: int | None = None
-    """Of the checkpoint that was saved last, which may not be the highest."""
+    """The number of the checkpoint saved last, which may not be the highest."""
     _has_told: bool = False
 
     @classmethod
     def checked(
         cls, unchanged: object, suffix: str, folder: object = None
     ) -> "LinkedParts":
-        """Return what ``unchanged=`` says. ValueError for what cannot be linked."""
+        """Return the value of ``unchanged=``. ValueError for what cannot be linked."""
         if unchanged not in ("write", "link"):
             raise ValueError(
                 f"unchanged must be 'write' or 'link', got {unchanged!r:.60}"
@@ -50,22 +50,22 @@ class LinkedParts:
         return cls(unchanged == "link")
 
     def saver(self, folders: RunFolders) -> SavePart | None:
-        """Return what writes a part beside links to the last checkpoint's files.
+        """Return what writes a part with links to the last checkpoint's files.
 
-        None where parts are written whole.
+        None if parts are written as a whole.
         """
         if not self.is_on or not isinstance(folders, Folders):
             return None
         return self.saver_after(self.last_folder(folders), folders.root)
 
     def saver_after(self, checkpoint: Path | None, root: Path) -> SavePart | None:
-        """Return the same where the last checkpoint is known, or that there is none."""
+        """Return the same if the last checkpoint is known, or known not to exist."""
         if not self.is_on:
             return None
         files = {} if checkpoint is None else _files_of(checkpoint)
 
         def save(part: PartRecord, file: Place) -> None:
-            assert isinstance(file, Path)  # since it lies in the root
+            assert isinstance(file, Path)  # since it is in the root
             self.write(part.record, file, files.get(part.name), root)
 
         return save
@@ -73,13 +73,13 @@ class LinkedParts:
     def write(
         self, record: WritableRecord, file: Path, earlier: Path | None, root: Path
     ) -> None:
-        """Write ``record`` beside links to what ``earlier`` has of it."""
+        """Write ``record`` with links to the equal parts of ``earlier``."""
         linked = save_linked(record, file, earlier)
         if linked.problem is not None:
             self._tell(root, linked.problem)
 
     def last_folder(self, folders: Folders) -> Path | None:
-        """Return the folder of the checkpoint before; None if there is none."""
+        """Return the folder of the previous checkpoint; None if there is none."""
         by_number = folders.by_number()
         if self.last_number in by_number:
             return by_number[self.last_number]
@@ -97,7 +97,7 @@ class LinkedParts:
 
 
 def _files_of(folder: Path) -> dict[str, Path]:
-    """Return the files of a checkpoint by part; none if it is damaged or gone."""
+    """Return the files of a checkpoint by part; none if it is damaged or removed."""
     try:
         parts = Manifest.read(folder).parts
     except (OSError, RecordError) as error:

@@ -1,4 +1,4 @@
-"""checkpoint.json: what a checkpoint's folder holds, for people and programs."""
+"""checkpoint.json: the content of a checkpoint's folder, for users and programs."""
 
 import json
 import math
@@ -17,33 +17,33 @@ from ...records.io.remote.url import Place
 FILE = "checkpoint.json"
 
 VERSION = 1
-"""Of the manifest; a newer one is refused."""
+"""Version of the manifest; a newer one is refused."""
 
 _MOST_BYTES = 64 << 20
 
 _CHECKSUM = "checksum"
-"""The key of what tells a digit that flipped; older manifests have none."""
+"""The key of the checksum that detects flipped bits; older manifests have none."""
 
 Ties: TypeAlias = Mapping[str, tuple[str, str]]
-"""Of one part: another part, and a path there, by the path of a common tensor here."""
+"""For each path of a shared tensor: another part, and the path there."""
 
 
 class PartRow(NamedTuple):
-    """What a manifest says of one part."""
+    """A manifest's entry for one part."""
 
     file: str
     """The name of its record, in the folder."""
     kind: str
     digest: str | None = None
-    """Of the record that was saved; None in manifests that are older than digests."""
+    """Digest of the saved record; None in manifests that are older than digests."""
     left_out: frozenset[str] = frozenset()
-    """Paths of a module's tensors that were not saved, since others were chosen."""
+    """Paths of a module's tensors that were excluded from the save."""
     ties: Ties = MappingProxyType({})
-    """What it had in common with other parts."""
+    """The tensors that it shared with other parts."""
 
     @classmethod
     def of(cls, part: Any) -> "PartRow":
-        """Return what JSON of a file says. Raises what else that has there."""
+        """Return the JSON of a file. Raises its own error for other content."""
         return cls(
             _name_in_folder(part["file"]),
             str(part["kind"]),
@@ -58,14 +58,14 @@ class PartRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What stands in a checkpoint beside its records."""
+    """The content of a checkpoint besides its records."""
 
     step: int
     values: dict[str, int | float]
     """The numbers that were saved with it: metrics, counters."""
     parts: dict[str, PartRow]
     info: dict[str, Any] = field(default_factory=dict[str, Any])
-    """JSON-ready data for people to read."""
+    """JSON-ready data, in a readable form."""
 
     def write(self, folder: Place) -> None:
         """Write the manifest into ``folder``."""
@@ -87,7 +87,7 @@ class Manifest:
             },
             **({"info": self.info} if self.info else {}),
         }
-        # As a reader has it, to whom all keys are texts.
+        # As it is read back, with strings as keys.
         tree[_CHECKSUM] = _checksum(json.loads(json.dumps(tree, allow_nan=False)))
         text = json.dumps(tree, indent=2, ensure_ascii=False)
         write_place(folder / FILE, text + "\n")
@@ -104,7 +104,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """What tells the checkpoint from others: its step, and what its parts hold."""
+        """Identifies the checkpoint: its step, and the content of its parts."""
         digests = sorted((name, row.digest) for name, row in self.parts.items())
         return xxhash.xxh3_64_hexdigest(json.dumps([self.step, digests]).encode())
 
@@ -116,7 +116,7 @@ class Manifest:
 
     @classmethod
     def of(cls, content: bytes, file: str) -> "Manifest":
-        """Return the manifest in the content of ``file``. Raises as `read` does."""
+        """Return the manifest in the content of ``file``; raises as `read` does."""
         try:
             tree = json.loads(content)
             version = tree["burnish"]
@@ -160,9 +160,9 @@ def files_in(content: bytes) -> list[str]:
 
 
 def _checksum(tree: dict[str, Any]) -> str:
-    """Return the sum of the values in ``tree``, however the text is laid out.
+    """Return the checksum of the values in ``tree``, regardless of the text's layout.
 
-    Digests are left out: each tells itself whether it is wrong, and may be removed.
+    Digests are left out: each is checked by itself, and may be removed.
     """
     parts = {
         name: {key: value for key, value in row.items() if key != "digest"}
@@ -173,14 +173,14 @@ def _checksum(tree: dict[str, Any]) -> str:
 
 
 def _name_in_folder(file: object) -> str:
-    """Return the name of a file that lies in the folder itself."""
+    """Return the name of a file in the folder itself."""
     if not is_file_name(file):
         raise ValueError(f"{file!r:.80} is not the name of a file in the folder")
     return file
 
 
 def _step(step: object) -> int:
-    """Return the number of a step, which nobody has to round."""
+    """Return the number of a step, which must be an exact integer."""
     if isinstance(step, bool) or not isinstance(step, int):
         raise ValueError(f"the step {step!r:.60} is not an integer")
     return step
@@ -195,7 +195,7 @@ def _digest(part: dict[str, Any]) -> str | None:
 
 
 def json_number(number: float) -> int | float | str:
-    """Return a number as JSON has it, which has no NaN and no infinities."""
+    """Return a number as JSON data, which has no NaN and no infinities."""
     return number if math.isfinite(number) else repr(float(number))
 
 

@@ -1,7 +1,7 @@
-"""MarkedFolder: a folder of a storage, whose marker says which objects count.
+"""MarkedFolder: a folder of a storage, whose marker determines which objects are valid.
 
-No two objects change together there. So the objects of each save have names of their
-own, a mark in them, and the marker, which names them, is written when all are there.
+Two objects cannot be changed together there. So the objects of each save have names of
+their own, with a mark in them, and the marker, which names them, is written last.
 """
 
 import secrets
@@ -18,29 +18,30 @@ from ...records.io.remote.url import Url
 
 
 def new_mark() -> str:
-    """Return what the names of one save's objects have before their suffix."""
+    """Return the part of the names of one save's objects before their suffix."""
     return f".{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedFolder:
-    """What stands at one URL; it is there when its marker is."""
+    """The content of one URL, which exists once its marker does."""
 
     url: Url
     marker: str
     """The object that is written last."""
     names_in: Callable[[bytes], Iterable[str]]
-    """Tells the objects, or folders of such, that a marker's content names."""
+    """Returns the objects, or folders of objects, that a marker's content names."""
 
     @contextmanager
     def replacement(self, mark: str) -> Generator[Url]:
-        """Give the URL, for objects whose names have ``mark`` and the marker, last.
+        """Yield the URL, for objects whose names have ``mark`` and, last, the marker.
 
-        If the block raises before the marker is written, what has ``mark`` is removed,
-        and an older content is as it was. Else the older one is removed.
+        If the block raises before the marker is written, objects with ``mark`` are
+        removed, and the older content is unchanged. Otherwise the older one is removed.
         """
         older: AbstractSet[str] = set()
-        # Who may not list cannot be told on S3 that there is none: older ones stay.
+        # Without permission to list, S3 does not report missing objects: older ones are
+        # kept.
         with suppressed(OSError):
             older = self._marked()
         try:
@@ -53,9 +54,9 @@ class MarkedFolder:
             self._remove(self._objects_at(older))
 
     def remove(self) -> None:
-        """Remove all that is in it, the marker first; what cannot be removed stays.
+        """Remove its content, the marker first; what cannot be removed is left.
 
-        If nothing may be listed, what the marker names.
+        If listing is not permitted, this removes what the marker names.
         """
         names: Iterable[str] = self._listed()
         if not names:
@@ -79,7 +80,7 @@ class MarkedFolder:
             )
 
     def _objects_at(self, names: AbstractSet[str]) -> Iterable[str]:
-        """Return the objects of these names, and those of folders of these names."""
+        """Return the objects of these names, and those in folders of these names."""
         files = self._listed()
         if not files:
             return names
@@ -90,8 +91,8 @@ class MarkedFolder:
         ]
 
     def _listed(self) -> list[str]:
-        """Return all objects; none where they may not be listed."""
-        # Some storages raise then, and others have none.
+        """Return all objects; none if they cannot be listed."""
+        # Some storages raise in that case, and others return none.
         try:
             return [*self._objects.files()]
         except OSError as error:
@@ -99,14 +100,14 @@ class MarkedFolder:
             return []
 
     def _marked(self) -> AbstractSet[str]:
-        """Return what the marker names; nothing if it is damaged or gone."""
+        """Return the objects that the marker names; none if it is damaged."""
         try:
             return {*self.names_in(self._objects.read(self.marker))}
         except (FileNotFoundError, RecordError):
             return set()
 
     def _discard(self, mark: str) -> None:
-        # Where the marker cannot be read it may name these objects: they stay.
+        # An unreadable marker may name these objects, so they are kept.
         if any(mark in name for name in self._marked()):
             return
         names = self._objects.files()

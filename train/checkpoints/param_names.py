@@ -17,19 +17,20 @@ from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 
 KEY = "torch_optimizer"
-"""Where the metadata of a state has the class of its optimizer, and names by group."""
+"""The metadata key of a state for the class of its optimizer, and names by group."""
 
 STATE_KEY = "blob"
-"""Where that of an object of a HyperState says what it is, with the same of these."""
+"""The metadata key of an object of a HyperState for its kind, with the same content."""
 
 
 def names_of_params(
     optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]
 ) -> dict[str, Any]:
-    """Return what `KEY` has of ``optimizer``: its kind, and names by group.
+    """Return the metadata of ``optimizer`` under `KEY`: its kind, and names by group.
 
-    A name is that of the module and the path there; both are empty for a parameter of
-    another one. Versions of the modules' classes stand beside them, if there are any.
+    A name consists of the module's name and the path there; both are empty for a
+    parameter of an unknown module. Versions of the modules' classes are added, if there
+    are any.
     """
     return {
         "kind": type(optimizer).__name__,
@@ -39,7 +40,7 @@ def names_of_params(
 
 
 def versions_beside(modules: Mapping[str, nn.Module]) -> dict[str, Any]:
-    """Return the versions of the classes of modules under a key; nothing for none."""
+    """Return the versions of the modules' classes under a key, if there are any."""
     versions = {name: versions_of(places_of(m)) for name, m in modules.items()}
     return {"versions": versions} if any(versions.values()) else {}
 
@@ -72,10 +73,9 @@ def in_order_of_params(
 ) -> dict[str, Any]:
     """Return a state dict whose parameters are numbered as those of ``optimizer``.
 
-    Its states follow their names in ``modules``, where ``stored_params`` has them,
-    which is what `names_of_params` gave, as rules of newer classes have renamed them.
-    Raises RecordMismatchError, with ``cure``, where a state would come to another
-    parameter.
+    Its states follow their names in ``modules``, if they are in ``stored_params``, the
+    result of `names_of_params`, after renames by rules of newer classes. Raises
+    RecordMismatchError, with ``cure``, if a state would get to another parameter.
     """
     cure = cure or _CURE
     if not stored_params:
@@ -86,7 +86,7 @@ def in_order_of_params(
     present = {join(*name) for name in names_by_id.values()}
     ordered = in_order_of(names, stored_names, present, state_dict, file, cure)
     if ordered is not state_dict and isinstance(optimizer, torch.optim.LBFGS):
-        # Its state is that of all parameters together, one after the other.
+        # Its state is that of all parameters together, concatenated.
         problem = "the parameters of LBFGS were in a different order when it was saved"
         raise RecordMismatchError(file, [problem], cure)
     return ordered
@@ -103,9 +103,9 @@ _CURE = (
 def carried_names(
     stored_params: Mapping[str, Any], modules: Mapping[str, nn.Module], file: str
 ) -> Any:
-    """Return the names in ``stored_params``, as the rules of ``modules`` have them.
+    """Return the names in ``stored_params``, after the rules of ``modules``.
 
-    They are by group. Both parts of one are empty where a rule deleted the parameter.
+    They are by group. Both parts of a name are empty if a rule deleted the parameter.
     """
     groups, versions = (
         stored_params.get("groups", ()),
@@ -138,7 +138,7 @@ def carried_names(
 def _not_followed(
     module: str, rules: Mapping[str, object], file: str
 ) -> RecordMismatchError:
-    """Return the error of states of torch, which follow names and no tensors."""
+    """Return the error for states of torch that cannot follow upgrade rules."""
     problems = [
         f"{join(module, path)}: {rule} changes this parameter, and the state of a "
         "torch.optim optimizer cannot follow"
@@ -152,7 +152,7 @@ def _not_followed(
 
 
 def _joined(groups: Any) -> list[list[str]]:
-    """Return each name as one text; nothing where they are not names."""
+    """Return each name as one string; an empty list if they are not names."""
     try:
         return [
             [join(str(module), str(path)) if path else "" for module, path in group]
@@ -167,13 +167,13 @@ def stored_names(
 ) -> dict[object, str]:
     """Return the names that are stored with a state, by the number of the parameter.
 
-    A name is a path in the module; where parameters of several modules are stepped, it
-    begins with the module's.
+    A name is a path in the module; if parameters of several modules are stepped, it
+    begins with the module's name.
     """
     groups = state_dict["param_groups"]
     numbers = chain.from_iterable(group["params"] for group in groups)
     if all("param_names" in group for group in groups):
-        # torch's own, of an optimizer that was made of named parameters
+        # torch's own, of an optimizer created from named parameters
         names: Iterable[str] = chain.from_iterable(g["param_names"] for g in groups)
     else:
         names = _described_names(record)
@@ -186,7 +186,7 @@ def stored_kind(record: FlatRecord) -> str:
 
 
 def described_in(record: FlatRecord) -> Mapping[str, Any]:
-    """Return what `names_of_params` gave when the record of a state was made."""
+    """Return the result of `names_of_params` when the record of a state was made."""
     description: Any = record.metadata.get(KEY)
     if description is None:
         blob: Any = record.metadata.get(STATE_KEY)
@@ -195,7 +195,7 @@ def described_in(record: FlatRecord) -> Mapping[str, Any]:
 
 
 def _described_names(record: FlatRecord) -> list[str]:
-    """Return the names of all groups in order; none where they are not names."""
+    """Return the names of all groups in order; none if they are not names."""
     groups: Any = described_in(record).get("groups", ())
     try:
         names = [(str(module), str(path)) for group in groups for module, path in group]

@@ -1,4 +1,4 @@
-"""Part: an object under its name in a checkpoint, of whatever kind it is."""
+"""Part: an object under its name in a checkpoint, of any kind."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ class Part(ABC):
     """An object under its name in a checkpoint; each subclass is one kind of object."""
 
     kind: ClassVar[str]
-    """What files call this kind."""
+    """The name of this kind in files."""
     fillable_from: ClassVar[tuple[str, ...]]
     """The kinds of stored parts that such an object can be filled from."""
 
@@ -34,24 +34,24 @@ class Part(ABC):
     ) -> None:
         self.name, self.value = name, value
         self.left_out = left_out
-        """Paths of what a record of it does not have: others were chosen."""
+        """Paths that a record of it does not have, because of patterns."""
         self.modules: Mapping[str, nn.Module] = {}
-        """Those of the same checkpoint, by name: an optimizer names parameters so."""
+        """Modules of the same checkpoint, by name: an optimizer names parameters so."""
 
     def choose(self, choice: Choice) -> Record | FlatRecord:
-        """Return the record of what ``choice`` leaves; note in `left_out` the rest."""
+        """Return the record of what ``choice`` selects; list the rest in `left_out`."""
         return self.record()
 
     @property
     def may_be_shared(self) -> bool:
-        """Whether its tensors may be spread over processes."""
+        """Whether its tensors may be distributed over processes."""
         return False
 
     def share_ids(self) -> None:  # noqa: B027  # most kinds have none
-        """Give its parameters the IDs of the first process; all of them call this."""
+        """Give its parameters the IDs of the first process; all processes call this."""
 
     def with_own_shares(self, record: FlatRecord) -> FlatRecord:
-        """Return a record of it that reads, of tensors, what this process needs."""
+        """Return a record of it with only what this process needs of tensors."""
         return record
 
     @staticmethod
@@ -61,36 +61,36 @@ class Part(ABC):
 
     @abstractmethod
     def record(self) -> Record | FlatRecord:
-        """Return the object's record; it refers to live tensors where it can.
+        """Return the object's record; it refers to live tensors if possible.
 
-        TypeError names the path of what is not plain data.
+        TypeError names the path of a value that is not plain data.
         """
 
     @abstractmethod
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
     ) -> None:
-        """Give the object the state in ``record``, one of the kinds ``fillable_from``.
+        """Fill the object from ``record``, which is of a kind in ``fillable_from``.
 
-        The transaction takes it back if a later part fails. Raises
-        RecordMismatchError, or what the object's own methods raise.
+        The transaction undoes it if a later part fails. Raises RecordMismatchError, or
+        the errors of the object's own methods.
         """
 
     def prepare_for_code_of_others(
         self, transaction: Transaction, write: Callable[[FlatRecord], object]
     ) -> None:
-        """Let what comes next look at other parts, and fail halfway through this one.
+        """Prepare for code that looks at other parts, and may fail halfway in this one.
 
-        The copy is made in main memory, whatever the object's device is, and taken
-        over by ``write``.
+        A copy is made in main memory, whatever the object's device is, and restored by
+        ``write``.
         """
         transaction.make_visible()
-        # A record has what a part keeps beside its tensors too.
+        # A record also has what a part keeps besides its tensors.
         snapshot = self.record().map_tensors(
             lambda tensor: tensor.detach().to("cpu", copy=True)
         )
-        # Not by `fill`, which would ask the object for its state: one that failed
-        # halfway may have none to give.
+        # Not by `fill`, which would ask the object for its state: after a failure
+        # halfway it may have none to return.
         transaction.undo_with(lambda: write(snapshot.flat()))
 
 
@@ -105,7 +105,7 @@ class PartRecord:
     left_out: frozenset[str] = frozenset()
     """Paths of a module's tensors that are not in the record."""
     ties: Ties = field(default_factory=dict[str, tuple[str, str]])
-    """What it has in common with parts before it."""
+    """The tensors it shares with parts before it."""
 
     def with_record(self, record: WritableRecord) -> "PartRecord":
         """Return the same part with a copy of its record."""
@@ -123,7 +123,7 @@ def record_of_part(part: Part, file: str, choice: Choice = WHOLE) -> PartRecord:
 
 
 def writable(part: Part, choice: Choice, writer: RecordWriter) -> WritableRecord:
-    """Return what ``writer`` is to write of a part; errors say which one it is."""
+    """Return what ``writer`` is to write of a part; errors name the part."""
     note = f"in the part {part.name!r} of the checkpoint"
     try:
         return writer.prepare(part.choose(choice), note=note)

@@ -1,7 +1,8 @@
-"""What a checkpoint can hold: one class for each kind of part.
+"""The kinds of parts of a checkpoint, one class for each.
 
-A module becomes its record; an optimizer of ours, the record of its state; a generator
-and all else with ``state_dict`` and ``load_state_dict``, plain data.
+A module is stored as its record; an optimizer of ours as the record of its state; a
+generator and any other object with ``state_dict`` and ``load_state_dict`` as plain
+data.
 """
 
 import copy
@@ -62,27 +63,27 @@ from .trained_tensors import TrainedTensors
 
 @runtime_checkable
 class Stateful(Protocol):
-    """What most objects of a training run are."""
+    """The interface of most objects of a training run."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain data."""
         ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
-        """Take over what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         ...
 
 
 @runtime_checkable
 class Recorded(Protocol):
-    """What turns itself into a record: our optimizers."""
+    """Objects that convert themselves to a record: our optimizers."""
 
     def into_record(self) -> Record | FlatRecord:
         """Return the state; it may refer to live tensors."""
         ...
 
     def load_record(self, source: Any) -> object:
-        """Take over a record; raise and stay as it was if it does not fit."""
+        """Restore a record; raise and change nothing if it does not fit."""
         ...
 
 
@@ -120,7 +121,7 @@ class _ModulePart(Part):
     ) -> None:
         allowed = Allowed(absent=self.left_out)
         report = fill_module(self.value, record, allowed, transaction)
-        # A load allows nothing else to be missing; rules may give it another name.
+        # A load allows nothing else to be missing; rules may rename it.
         warn_of_unsaved(self.name, report.missing if self.left_out else [])
 
 
@@ -156,7 +157,7 @@ class _TypedRecordPart(Part):
 
 
 class _RecordedPart(Part):
-    """What makes a record of itself and loads it."""
+    """Objects that convert themselves to a record and load it."""
 
     kind = RECORD
     fillable_from = (RECORD,)
@@ -173,7 +174,7 @@ class _RecordedPart(Part):
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
     ) -> None:
         options = inspect.signature(self.value.load_record).parameters
-        # A checkpoint continues a run, so it brings the hyperparameters back too.
+        # A checkpoint resumes a run, so it restores the hyperparameters too.
         restoring = (
             {"hyperparameters": "restore"} if "hyperparameters" in options else {}
         )
@@ -183,11 +184,11 @@ class _RecordedPart(Part):
 
 
 class _OptimizerPart(_RecordedPart):
-    """An optimizer of ours, which takes over a state or stays as it was."""
+    """An optimizer of ours, which restores a state or stays unchanged."""
 
     @staticmethod
     def suits(value: object) -> bool:
-        # One with a load of its own is asked for that.
+        # An object with a load method of its own is restored by that.
         return getattr(type(value), "load_record", None) in _RESTORE_OF
 
     @property
@@ -211,14 +212,14 @@ _RESTORE_OF: dict[object, Callable[[Any, FlatRecord, Transaction], LoadReport]] 
     OptimizerAdaptor.load_record: restore_optimizer,
     LBFGSAdaptor.load_record: restore_lbfgs,
 }
-"""What restores an optimizer as one of several parts, by its load of it alone."""
+"""Restores an optimizer as one of several parts, through its own load."""
 
 
 class _StatePart(Part):
-    """What gives and takes its state as plain data: generators, schedulers."""
+    """Objects with a state of plain data: generators, schedulers."""
 
     kind = STATE
-    # A run that saved a module may go on with another object of the same state dict.
+    # A run that saved a module may resume with another object of the same state dict.
     fillable_from: ClassVar[tuple[str, ...]] = (STATE, MODULE)
 
     @staticmethod
@@ -254,12 +255,12 @@ class _StatePart(Part):
         try:
             write_state(state)
         except RecordMismatchError as error:
-            # Whoever takes a state does not know the file that it comes from.
+            # A ``load_state_dict`` does not know the file that the state comes from.
             file = record.reading.file
             raise RecordMismatchError(file, error.problems, error.cure) from error
 
     def state_in(self, record: FlatRecord) -> Any:
-        """Return what its ``load_state_dict`` is to be given of ``record``."""
+        """Return the argument for its ``load_state_dict``, from ``record``."""
         return value_of(record)
 
     def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
@@ -269,14 +270,14 @@ class _StatePart(Part):
 
 
 def _class_names(value: object) -> list[str]:
-    """Return the class of an object, or what ours among optimizers are called."""
+    """Return the class of an object, or the name of ours among optimizers."""
     if isinstance(value, OptimizerAdaptor):
         return [*dict.fromkeys(group["kind"] for group in value.param_groups)]
     return ["LBFGS" if isinstance(value, LBFGSAdaptor) else type(value).__name__]
 
 
 class _TorchOptimizerPart(_StatePart):
-    """An optimizer of torch, or of others who made it as torch does."""
+    """An optimizer of torch, or of others with torch's interface."""
 
     fillable_from = (STATE,)
 
@@ -323,7 +324,7 @@ _GENERATORS = (
     np.random.RandomState,
     np.random.Generator,
 )
-"""What looks at no other part, and gives a copy of its state."""
+"""Objects that look at no other part, and return a copy of their state."""
 
 
 class _ValuePart(Part):
@@ -371,7 +372,7 @@ class _ValuePart(Part):
 
 
 _FILLABLE = (dict, list, deque, set)
-"""The plain data whose content can be another, while the object stays."""
+"""The types of plain data whose content can be replaced in place."""
 
 
 def _warn_of_changes(name: str, report: object) -> None:
@@ -388,13 +389,13 @@ _KINDS: tuple[type[Part], ...] = (
     _StatePart,
     _ValuePart,
 )
-"""The first that suits an object is its kind: a module has a state dict as well."""
+"""The first that fits an object is its kind, since a module has a state dict too."""
 
 
 def part_records(
     parts: Mapping[str, object], suffix: str, choice: Choice = WHOLE
 ) -> Iterator[PartRecord]:
-    """Return the record of each part, made when its turn comes.
+    """Yield the record of each part, created when it is needed.
 
     ValueError for a pattern of ``choice`` that matches nothing in a module.
     """
@@ -405,9 +406,9 @@ def part_records(
 
 
 def file_stems(names: Iterable[str]) -> dict[str, str]:
-    """Return what the files of parts are called: as the parts are, where that can be.
+    """Return the file names of parts: those of the parts, if possible.
 
-    On some disks, those of macOS among them, ``G`` and ``g`` are the name of one file.
+    On some disks, those of macOS among them, ``G`` and ``g`` name the same file.
     """
     stems: dict[str, str] = {}
     for name in names:
@@ -424,36 +425,36 @@ def part_of(
     value: object,
     modules: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> Part:
-    """Return ``value`` as a part of the kind that it is, beside ``modules``."""
+    """Return ``value`` as a part of its kind, beside ``modules``."""
     part = next(kind(name, value) for kind in _KINDS if kind.suits(value))
     part.modules = modules
     return part
 
 
 def modules_in(objects: Mapping[str, object]) -> dict[str, nn.Module]:
-    """Return those of ``objects`` that are modules, by name."""
+    """Return the modules among ``objects``, by name."""
     return {name: o for name, o in objects.items() if isinstance(o, nn.Module)}
 
 
 def parts_of(names: Iterable[str], objects: Mapping[str, object]) -> Iterator[Part]:
-    """Yield those of ``objects`` that are named, as parts which know its modules."""
+    """Yield the named ones of ``objects`` as parts, which know its modules."""
     modules = modules_in(objects)
     for name in names:
         yield part_of(name, objects[name], modules)
 
 
 def kind_of(value: object) -> str:
-    """Return what files call the kind of ``value``."""
+    """Return the name of the kind of ``value`` in files."""
     return part_of("", value).kind
 
 
 def shared_names(parts: Mapping[str, Any]) -> list[str]:
-    """Return the names of the parts whose tensors lie on several processes.
+    """Return the names of the parts whose tensors are on several processes.
 
     ValueError for one of a kind that could not be filled again as it was.
     """
     if not is_running():
-        return []  # to ask thousands of tensors takes a third of a save
+        return []  # checking thousands of tensors takes a third of a save
     names = [name for name, value in parts.items() if has_shares(value)]
     for name in names:
         part = part_of(name, parts[name])
@@ -468,9 +469,10 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
 
 
 def are_restored_together(parts: Mapping[str, Any]) -> bool:
-    """Return whether all processes fill ``parts`` together, as none does it for others.
+    """Return whether all processes fill ``parts`` together, each for itself.
 
-    Each has shares of its own, or generators. All else may be filled by one alone.
+    Each has shares of its own, or generators. Other parts may be filled by one process
+    alone.
     """
     return any(isinstance(part, ProcessGenerators) for part in parts.values()) or bool(
         shared_names(parts)
@@ -486,11 +488,11 @@ def fill(
     left_out: frozenset[str] = frozenset(),
     modules: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> None:
-    """Give ``value`` the state in ``record``, which was stored as ``stored_kind``.
+    """Fill ``value`` from ``record``, which was stored as ``stored_kind``.
 
-    ``left_out`` are the paths of a module that its record need not have, ``modules``
-    those that are filled beside it, by name.
-    Raises RecordMismatchError, or what the object's own ``load_state_dict`` raises.
+    ``left_out`` are the paths of a module that its record may lack, ``modules`` those
+    that are filled beside it, by name. Raises RecordMismatchError, or the error of the
+    object's own ``load_state_dict``.
     """
     # The file decides: a module that was stored as a state dict is filled as one.
     for kind in _KINDS:
@@ -504,7 +506,7 @@ def fill(
 def refused(
     file: str, name: str, part: object, error: Exception
 ) -> RecordMismatchError:
-    """Return the error of a part whose own ``load_state_dict`` raised ``error``."""
+    """Return the error for a part whose own ``load_state_dict`` raised ``error``."""
     return RecordMismatchError(
         file,
         [f"{name}: the {type(part).__name__} refused its state: {error!s:.300}"],
@@ -514,7 +516,7 @@ def refused(
 
 
 def warn_of_unsaved(name: str, paths: Sequence[str]) -> None:
-    """Warn of tensors of a part that a load leaves as they are, if there are any."""
+    """Warn of tensors of a part that a load does not change, if there are any."""
     if paths:
         warn_user(
             f"{name}: {len(paths)} of its tensors stay as they are ({paths[0]}"
@@ -525,7 +527,7 @@ def warn_of_unsaved(name: str, paths: Sequence[str]) -> None:
 
 
 def other_flags(module: nn.Module, record: FlatRecord) -> dict[str, bool]:
-    """Return by path which parameters were stored frozen and are not, or otherwise.
+    """Return, by path, parameters that were stored frozen and are not, or vice versa.
 
     For a module that was filled from ``record``, and so has its IDs.
     """
@@ -570,7 +572,7 @@ def _unfit(
 
 
 def _record_text(record: FlatRecord) -> str:
-    """Return what a record is; of an optimizer's, what takes it."""
+    """Describe a record; for that of an optimizer, by what restores it."""
     if record.type_name == OptimizerRecord.__name__:
         kind = record.get("kind", "...")
         return f"the state of an optimizer of Burnish, {kind}().bind(...)"

@@ -1,4 +1,4 @@
-"""The random generators of all processes of a run, kept together."""
+"""The random generators of all processes of a run, stored together."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -11,13 +11,13 @@ from ..plain_records import record_of, value_of
 from .rng import Generators
 
 _PROCESSES = "processes"
-"""Under which the states of several processes stand, in their order."""
+"""The key of the states of several processes, in their order."""
 
 
 def gathered_generators() -> dict[str, Any]:
     """Return the state of the generators of every process of the group, on each.
 
-    Of a process that is alone it is its own, as `Generators.state_dict` has it.
+    For a single process it is its own, as in `Generators.state_dict`.
     """
     return gathered_states(Generators().state_dict())
 
@@ -25,7 +25,7 @@ def gathered_generators() -> dict[str, Any]:
 def gathered_states(state: dict[str, Any]) -> dict[str, Any]:
     """Return ``state``, plain data, of every process of the group, on each.
 
-    Of a process that is alone it is its own; `state_of_process` gives it back.
+    For a single process it is its own; `state_of_process` reads it.
     """
     if n_processes() == 1:
         return state
@@ -34,7 +34,7 @@ def gathered_states(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def state_of_process(stored_states: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return what ``stored_states`` has of this process.
+    """Return the state of this process in ``stored_states``.
 
     RecordMismatchError if it was saved by more processes than there are, or by fewer:
     two of them would draw the same numbers, or some would be lost.
@@ -56,15 +56,15 @@ def state_of_process(stored_states: Mapping[str, Any], file: str) -> dict[str, A
 
 
 def state_of_first(stored_states: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``stored_states`` has of the first process that saved it."""
+    """Return the state in ``stored_states`` of the first process that saved it."""
     state: dict[str, Any] = stored_states.get(_PROCESSES, [stored_states])[0]
     return state
 
 
 class ProcessGenerators:
-    """The random generators of every process of the group, as one thing with a state.
+    """The random generators of every process of the group, as one stateful object.
 
-    Each process takes back its own.
+    Each process restores its own.
     """
 
     def __init__(self, states: Mapping[str, Any] | None = None) -> None:
@@ -72,11 +72,11 @@ class ProcessGenerators:
 
     @classmethod
     def gathered(cls) -> Self:
-        """Return them as they stand now; every process of the group calls this."""
+        """Return their present states; every process of the group calls this."""
         return cls(gathered_generators())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was gathered; otherwise what this process alone knows."""
+        """Return what was gathered; otherwise the state of this process alone."""
         if self._states is not None:
             return dict(self._states)
         state = Generators().state_dict()
@@ -84,7 +84,7 @@ class ProcessGenerators:
         return state if n_processes() == 1 else {_PROCESSES: states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Put the generators of this process where they stood.
+        """Restore the generators of this process.
 
         RecordMismatchError if there were more processes, or fewer.
         """

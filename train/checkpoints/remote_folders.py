@@ -1,7 +1,7 @@
 """RemoteFolders: the checkpoints of one run in a storage behind a URL.
 
-Each is a folder that counts when its marker is there, and `INDEX` says then which of
-them the run has.
+Each is a folder that is valid once its marker exists, and `INDEX` then lists those that
+the run has.
 """
 
 import errno
@@ -20,35 +20,35 @@ from .folders import DIGITS, Folders, numbered_name
 from .marked_folder import MarkedFolder, new_mark
 
 INDEX = "checkpoints.json"
-"""The object that says which checkpoints there are, so that nothing is listed."""
+"""The object that lists the existing checkpoints, so that no listing is needed."""
 
 _VERSION = 1
 
 
 @dataclass(slots=True, kw_only=True)
 class RemoteFolders:
-    """The folders of one run: which there are, and how a new one comes to be.
+    """The folders of one run: listing them, and creating new ones.
 
-    One run writes at a time. Of two that do, each keeps what it saved, and the index
-    may lack one of them until a run begins to save again.
+    One run writes at a time. If two do, each keeps what it saved, and the index may
+    lack one of them until a run saves again.
     """
 
     root: Url
-    """Where they lie."""
+    """The URL that contains them."""
     key: str = "step"
-    """What the number counts; the name is this and 12 digits."""
+    """What the number counts; a name is this and 12 digits."""
     marker: str
     """The object that is written last into each."""
     names_in: Callable[[bytes], Iterable[str]]
-    """Tells the objects, or folders of such, that a marker's content names."""
+    """Returns the objects, or folders of objects, that a marker's content names."""
     has_own_names: bool = False
     """Whether each save has a folder of its own, whose name ends in the mark.
 
-    Else the names of its objects do, and the marker says which of them count.
+    Otherwise the names of its objects do, and the marker lists the valid ones.
     """
     _objects: StoredFolder = field(init=False)
     _is_tidy: bool = field(init=False, default=False)
-    """Whether what killed saves left was looked for."""
+    """Whether remains of killed saves were looked for."""
 
     def __post_init__(self) -> None:
         self._objects = StoredFolder(self.root)
@@ -58,22 +58,22 @@ class RemoteFolders:
         return f"{self.key}{number:0{DIGITS}d}"
 
     def new_mark(self) -> str:
-        """Return what the names of one save's objects end in, before the suffix."""
+        """Return the ending of the names of one save's objects, before the suffix."""
         return new_mark()
 
     def by_number(self) -> dict[int, Url]:
         """Return the complete folders by number, in order.
 
-        OSError where there is no index, and nothing can be listed either.
+        OSError if there is no index, and listing is impossible too.
         """
         return {n: self.root / name for n, name in self._names().items()}
 
     def complete(self) -> dict[int, Url]:
-        """Return what `by_number` does: who opens one that is not there says so."""
+        """Return the result of `by_number`; opening a missing one reports it."""
         return self.by_number()
 
     def lost(self, number: int) -> RecordFormatError:
-        """Return the error of a folder that the index has and that has no marker."""
+        """Return the error for a folder in the index that has no marker."""
         return RecordFormatError(
             self.root / self.name(number),
             f"a checkpoint without {self.marker}",
@@ -83,10 +83,10 @@ class RemoteFolders:
         )
 
     def prepare(self) -> None:
-        """Take in complete checkpoints that the index lacks, at the first call.
+        """At the first call, add complete checkpoints missing in the index.
 
-        And remove what killed saves left, a day after they wrote it. Where nothing may
-        be listed or removed, it stays.
+        Also remove remains of killed saves, a day after they were written. If listing
+        or removing is not permitted, they are left.
         """
         if self._is_tidy:
             return
@@ -102,12 +102,12 @@ class RemoteFolders:
     def new(
         self, name: str, mark: str, lasting: "Lasting | None" = None
     ) -> Generator[Url]:
-        """Give a folder for objects whose names have ``mark``, and the marker, last.
+        """Yield a folder for objects whose names have ``mark`` and, last, the marker.
 
         Or the folder has the mark, see `has_own_names`. After the block the index has
-        it, and of all others those that ``lasting`` chooses: the rest is removed then.
-        If the block raises before the marker is written, what has ``mark`` is removed,
-        and an older one is as it was.
+        it, and of all others those chosen by ``lasting``: the rest is removed then. If
+        the block raises before the marker is written, objects with ``mark`` are
+        removed, and an older folder is unchanged.
         """
         block = (
             self._own(name + mark)
@@ -116,14 +116,14 @@ class RemoteFolders:
         )
         with block as folder:
             yield folder
-        # If the index cannot be written, the next save takes the checkpoint in.
+        # If the index cannot be written, the next save adds the checkpoint.
         self._is_tidy = False
         self._commit(int(name.removeprefix(self.key)), folder.name, lasting)
         self._is_tidy = True
 
     @contextmanager
     def _own(self, name: str) -> Generator[Url]:
-        """Give the folder ``name``, of which nothing is left if the block raises."""
+        """Yield the folder ``name``, removed completely if the block raises."""
         try:
             yield self.root / name
         except BaseException:
@@ -151,7 +151,7 @@ class RemoteFolders:
     def _unlisted(self, names: Mapping[int, str]) -> Generator[tuple[int, str]]:
         """Yield complete folders whose numbers are not among ``names``.
 
-        Remove what has no marker, or was replaced, and is old.
+        Remove folders that have no marker, or were replaced, and are old.
         """
         indexed_names = {*names.values()}
         for number, folder in self._numbered(self._objects.folders()):
@@ -166,7 +166,7 @@ class RemoteFolders:
                 self._at(folder).remove()
 
     def _numbered(self, names: Iterable[str]) -> Generator[tuple[int, str]]:
-        """Yield those of ``names`` that are names of checkpoints, and their numbers."""
+        """Yield the names of checkpoints among ``names``, with their numbers."""
         pattern = numbered_name(self.key)
         for name in names:
             match = pattern.fullmatch(name)
@@ -208,7 +208,7 @@ class RemoteFolders:
             ) from error
 
     def _checked_name(self, number: Any, name: Any) -> str:
-        """Return the name of a folder in an index. ValueError for one that is none."""
+        """Return the name of a folder in an index. ValueError for anything else."""
         if type(number) is not int or number < 0:
             raise ValueError(f"{number!r:.60} is not a number")
         folder = self.name(number) if name is None else name
@@ -217,7 +217,7 @@ class RemoteFolders:
         return str(folder)
 
     def _listed(self) -> dict[int, str]:
-        """Return those of folders with markers, for a run that was copied there."""
+        """Return the names of folders with markers, for a run that was copied there."""
         try:
             names = self._objects.folders()
         except PermissionError as error:
@@ -251,4 +251,4 @@ RunFolders: TypeAlias = Folders | RemoteFolders
 """Where the checkpoints of a run are: on this machine, or in a storage."""
 
 Lasting: TypeAlias = Callable[[Mapping[int, Place]], Iterable[int]]
-"""Chooses which of the checkpoints that there are stay, beside the newest."""
+"""Chooses which of the existing checkpoints are kept, beside the newest."""

@@ -1,4 +1,4 @@
-"""Reading folders that a run may replace at any moment, all of them of one save."""
+"""Reading of folders that a run may replace at any moment, never mixing two saves."""
 
 import os
 from collections.abc import Callable
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class HeldFolder:
-    """A folder as it was looked at, which another may replace, remove or bring back.
+    """A folder as it was opened, which another may replace, remove or restore.
 
-    It stays open, where that is allowed: else the file system gives the number of one
-    that was removed to the next one.
+    It is kept open, where permitted: otherwise the file system may reuse the number of
+    a removed one.
     """
 
     def __init__(self, folder: str) -> None:
@@ -33,7 +33,7 @@ class HeldFolder:
 
     @classmethod
     def after_turn(cls, folder: str) -> Self:
-        """Return the folder as it is once no writer has put it aside to replace it."""
+        """Return the folder once no writer has moved it aside to replace it."""
         held_folder = cls(folder)
         if not held_folder.is_there and os.path.isdir(os.path.dirname(folder) or "."):
             with suppressed(OSError):
@@ -43,7 +43,7 @@ class HeldFolder:
 
     @property
     def is_current(self) -> bool:
-        """Whether the folder of that name is the one it was; also if none is there."""
+        """Whether the folder of that name is the same one; also if there is none."""
         status = None
         with suppressed(OSError):
             status = os.stat(self.folder)
@@ -53,11 +53,11 @@ class HeldFolder:
 
     @property
     def is_there(self) -> bool:
-        """Whether there was a folder when it was looked at."""
+        """Whether there was a folder when it was opened."""
         return self._status is not None
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         if self._opened is not None:
             self._opened.close()
 
@@ -65,10 +65,10 @@ class HeldFolder:
 def reread_if_replaced(
     folder: Place, read: Callable[[], T], discard: Callable[[T], object] | None = None
 ) -> T:
-    """Return what ``read`` makes of ``folder``, once none takes its place meanwhile.
+    """Return the result of ``read`` for ``folder``, once it is not replaced meanwhile.
 
-    What it raises is raised here if the folder is the one that it was, or is gone. With
-    ``discard``, which lets go of what was read, that is not of two saves either.
+    Its error is raised here if the folder is the same one, or is gone. With
+    ``discard``, which releases a result, an answer never mixes two saves.
     """
     if not isinstance(folder, Path):
         return read()
@@ -89,7 +89,7 @@ def reread_if_replaced(
 
 
 def _is_same(held_folder: HeldFolder, folder: Path) -> bool:
-    """Return whether nothing has taken the place of a folder, or is about to."""
+    """Return whether a folder was not replaced, and is not about to be."""
     if not os.path.lexists(folder):
         HeldFolder.after_turn(str(folder)).close()
     return held_folder.is_current

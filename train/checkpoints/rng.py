@@ -13,9 +13,9 @@ from ...config.short_text import quantity
 
 
 class Generators:
-    """All global generators, as one thing with a state.
+    """All global generators, as one stateful object.
 
-    Accelerators that the process has used are among them, each of their devices.
+    Accelerators that the process has used are included, with each of their devices.
     """
 
     def state_dict(self) -> dict[str, Any]:
@@ -33,7 +33,7 @@ class Generators:
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Put every generator where it stood; a device that is gone is warned of."""
+        """Restore every generator; warn of a device that is gone."""
         version, words, gauss = state_dict["python"]
         random.setstate((version, tuple(words), gauss))
         torch.set_rng_state(state_dict["torch"])
@@ -63,7 +63,7 @@ class Generators:
 
 @contextmanager
 def restored_generators(*, if_it_raises: bool = False) -> Generator[None]:
-    """Leave each generator where it was before the block, or only if that raises."""
+    """Restore each generator after the block, or only if that raises."""
     generators = Generators()
     before = generators.state_dict()
     try:
@@ -79,7 +79,7 @@ def _used_accelerators() -> list[tuple[str, Any]]:
     modules: list[tuple[str, Any]] = [
         (name, getattr(torch, name, None)) for name in ("cuda", "xpu")
     ]
-    # An accelerator that nobody used yet is seeded as the resumed program will seed it.
+    # An unused accelerator is seeded as the resumed program will seed it.
     return [
         (name, module)
         for name, module in modules

@@ -1,4 +1,4 @@
-"""A checkpoint that several processes write together, each its own share of parts."""
+"""A checkpoint written by several processes together, each with its shares of parts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -21,15 +21,15 @@ from .manifest import PartRow
 from .part import Part
 
 NewFolder = Callable[[], AbstractContextManager[Place]]
-"""Gives an empty folder, which counts when the block ends, and not if it raises."""
+"""Yields an empty folder, which is valid when the block ends without an error."""
 
 Finish = Callable[[Place, Records, Mapping[str, PartRow]], None]
-"""Writes all else, of these records, into a folder in which the shared parts are."""
+"""Writes the rest, from these records, into a folder with the shared parts."""
 
 
 @dataclass(slots=True)
 class SharedParts:
-    """What all processes write of a checkpoint together, a folder for each part."""
+    """The parts that all processes write together, a folder for each."""
 
     parts: list[Part]
     saves: list[FolderSave]
@@ -38,10 +38,10 @@ class SharedParts:
     def planned(
         cls, parts: Sequence[Part], prepare: Callable[[Part], WritableRecord]
     ) -> "SharedParts":
-        """Return them, planned with all processes; raises on all what one raises.
+        """Return them, planned with all processes; an error of one is raised on all.
 
-        ``prepare`` makes the record of a part, once its parameters have the IDs of the
-        first process.
+        ``prepare`` creates the record of a part, once its parameters have the IDs of
+        the first process.
         """
         for part in parts:
             part.share_ids()
@@ -50,7 +50,7 @@ class SharedParts:
 
     @property
     def records(self) -> list[WritableRecord]:
-        """What this process writes of each, over the live tensors."""
+        """What this process writes of each, referring to live tensors."""
         return [save.part for save in self.saves]
 
     def write(
@@ -63,16 +63,16 @@ class SharedParts:
     ) -> None:
         """Write ``records``, which are `records` or copies of them, into ``folder``.
 
-        ``mark`` ends the names of theirs.
+        Their names end in ``mark``.
         """
         for part, save, record in zip(self.parts, self.saves, records, strict=True):
             place = record_folder(folder / f"{part.name}{mark}")
             save.write(record, place, progress_below(part.name, progress), group)
 
     def rows(self, folder: Place, mark: str) -> dict[str, PartRow]:
-        """Return what a manifest says of the parts, once all have written theirs.
+        """Return the manifest's entries of the parts, once all have written theirs.
 
-        For the process that writes it, which takes the folder away from here then.
+        For the process that writes it, which then moves the folder away.
         """
         rows: dict[str, PartRow] = {}
         for part in self.parts:
@@ -84,17 +84,17 @@ class SharedParts:
 
 @dataclass(slots=True)
 class SharedCheckpoint:
-    """The parts of one checkpoint: shared ones, and those that the first one writes."""
+    """The parts of one checkpoint: shared ones, and those of the first process."""
 
     shared: SharedParts
     whole: list[WritableRecord]
     """The records of the first process; none on all others."""
     mark: str = ""
-    """What the names of its files have before the suffix."""
+    """The part of its file names before the suffix."""
 
     @property
     def records(self) -> list[WritableRecord]:
-        """All that this process writes, over the live tensors."""
+        """Everything this process writes, referring to live tensors."""
         return [*self.shared.records, *self.whole]
 
     def write(
@@ -107,8 +107,8 @@ class SharedCheckpoint:
     ) -> None:
         """Write ``records``, which are `records` or copies; the folder appears whole.
 
-        The first process opens ``new_folder``. All write at a time; what fails on one
-        raises on all, and the folder is as it was.
+        The first process opens ``new_folder``. All write at the same time; an error on
+        one is raised on all, and the old folder is unchanged.
         """
         n_shared = len(self.shared.saves)
         with ExitStack() as stack:
@@ -131,7 +131,7 @@ class SharedCheckpoint:
 
 
 def with_own_shares(part: Part, record: FlatRecord) -> FlatRecord:
-    """Return ``record``, of which this process reads what it needs for ``part``."""
+    """Return ``record``, reduced to what this process needs for ``part``."""
     if not is_running() or not has_shares(part.value):
         return record
     return part.with_own_shares(record)

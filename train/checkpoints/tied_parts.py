@@ -1,6 +1,6 @@
-"""Parts that have tensors in common, such as two nets with one encoder.
+"""Parts that share tensors, such as two nets with one encoder.
 
-Each stores them, so that they must come back as one, and with one value.
+Each stores them, so that they must be restored as one, and with one value.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from .manifest import Ties
 
 
 def ties_of(objects: Mapping[str, object]) -> Mapping[str, Ties]:
-    """Return what modules and tensors have in common, told of the later one of two.
+    """Return the tensors shared by modules and tensors, by the later one of two.
 
     The path of a tensor that is not a module's is empty.
     """
@@ -34,20 +34,20 @@ def ties_of(objects: Mapping[str, object]) -> Mapping[str, Ties]:
         for path, tensor in tensors.items():
             address = _address(tensor)
             owner = owners.setdefault(address, (name, path))
-            # What has no values yet is nobody's.
+            # A tensor without values is not shared.
             if owner[0] != name and address:
                 ties.setdefault(name, {})[path] = owner
     return ties
 
 
 def tied_names(ties: Mapping[str, Ties]) -> frozenset[str]:
-    """Return the names of all that have a tensor of another one."""
+    """Return the names of all objects with a tensor of another one."""
     tied_to = (target for of_one in ties.values() for target, _ in of_one.values())
     return frozenset([*ties, *tied_to])
 
 
 def untied(name: str, value: object, ties: Ties, parts: Mapping[str, object]) -> str:
-    """Say what ``value`` no longer has in common with ``parts``; else nothing."""
+    """Describe what ``value`` no longer shares with ``parts``; else an empty string."""
     tensors = _tensors_of(value)
     partners = {part for part, _ in ties.values() if part in parts}
     tensors_by_part = {part: _tensors_of(parts[part]) for part in partners}
@@ -67,11 +67,11 @@ def no_longer_stepped(
     records: Mapping[str, FlatRecord],
     ids_beside: Callable[[], set[str]],
 ) -> str:
-    """Say of which of ``modules`` the optimizer ``value`` steps nothing any more.
+    """Describe which of ``modules`` the optimizer ``value`` no longer steps.
 
-    It is one whose parameters it stepped when they were saved; else nothing, also where
-    these may be those of a stored module that is not restored, which ``ids_beside``
-    returns.
+    Its parameters were stepped when they were saved. An empty string if there is none,
+    or if the parameters may be those of a stored module that is not restored, whose IDs
+    ``ids_beside`` returns.
     """
     if not isinstance(value, torch.optim.Optimizer):
         return ""
@@ -84,7 +84,7 @@ def no_longer_stepped(
         for module_name, module in modules.items()
         if any(id(t) in params for _, _, t in named_tensors(places_of(module)))
     }
-    # A copy, such as an average of the weights, has the IDs of what it was copied from.
+    # A copy, such as an average of the weights, has the IDs of the original.
     for module_name in stepped_names:
         stored_ids -= {e.id for e in records[module_name].entries()}
     for module_name in modules:
@@ -98,10 +98,10 @@ def no_longer_stepped(
 
 
 def _ids_of_states(record: FlatRecord) -> set[str]:
-    """Return the IDs of the parameters that an adaptor of ours stored states of.
+    """Return the IDs of the parameters with states, from the record of our adaptors.
 
-    Of another optimizer's record there are none. A view of the states, as
-    ``record["states"]`` is, would hold the file open until garbage is collected.
+    Another optimizer's record has none. A view of the states, as ``record["states"]``
+    is, would hold the file open until garbage is collected.
     """
     _, fields = record_in(record.tree) or ("", {})
     states = fields.get("states")
@@ -111,10 +111,10 @@ def _ids_of_states(record: FlatRecord) -> set[str]:
 def check_tied_modules(
     modules: Mapping[str, nn.Module], records: Mapping[str, FlatRecord], file: str
 ) -> None:
-    """Raise RecordMismatchError if records say two things of one tensor.
+    """Raise RecordMismatchError if records have two values for one tensor.
 
-    It is of two of ``modules``, each filled from the record of its name: the last one
-    would win. ``file`` is what the records are in.
+    It belongs to two of ``modules``, each filled from the record of its name: the last
+    one would win. ``file`` contains the records.
     """
     if len(modules) < 2:
         return
@@ -135,7 +135,7 @@ def check_tied_modules(
 
 
 def _address(tensor: torch.Tensor) -> int:
-    # A state may have thousands, most of which answer at once.
+    # A state may have thousands, most of which are compared quickly.
     with suppressed(RuntimeError):
         if type(tensor) in ORDINARY:
             return tensor.data_ptr()
@@ -143,7 +143,7 @@ def _address(tensor: torch.Tensor) -> int:
 
 
 def _tensors_of(value: object) -> dict[str, torch.Tensor]:
-    """Return the tensors of a module by path, and one that is none's under nothing."""
+    """Return the tensors of a module by path, and a single tensor under ""."""
     if isinstance(value, nn.Module):
         return {path: tensor for path, _, tensor in named_tensors(places_of(value))}
     return {"": value} if isinstance(value, torch.Tensor) else {}
@@ -152,7 +152,7 @@ def _tensors_of(value: object) -> dict[str, torch.Tensor]:
 def _differ(
     a: tuple[str, str], b: tuple[str, str], records: Mapping[str, FlatRecord]
 ) -> bool:
-    """Return whether records hold different values of two tensors, where both do."""
+    """Return whether records have different values of two tensors, if both have one."""
     values = [records[name].get(path) for name, path in (a, b)]
     if not all(isinstance(value, torch.Tensor) for value in values):
         return False

@@ -1,7 +1,7 @@
-"""States of torch's optimizers whose parameters are spread over processes.
+"""States of torch optimizers whose parameters are distributed over processes.
 
-A state dict has them by the number of the parameter, as it is in one process; each is
-cut as the parameter that it comes to, which has that number or that name.
+A state dict has them by the number of the parameter, as in a single process; each is
+sharded like the parameter that it is loaded for, which has that number or that name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,12 +23,12 @@ from .param_names import described_in, in_order_of_params
 
 
 def check_state_shapes(name: str, optimizer: torch.optim.Optimizer) -> None:
-    """Raise ValueError for a spread state of another shape than its parameter.
+    """Raise ValueError for a distributed state of another shape than its parameter.
 
-    Nothing would say how it was cut when it is loaded.
+    How it was sharded would be unknown when it is loaded.
     """
     for param, state in optimizer.state.items():
-        # Optimizers of others keep counters beside the states of parameters.
+        # Other optimizers keep counters beside the states of parameters.
         if not isinstance(state, Mapping):
             continue
         for key, value in state.items():
@@ -47,10 +47,10 @@ def with_optimizer_shares(
     optimizer: torch.optim.Optimizer,
     modules: Mapping[str, nn.Module],
 ) -> FlatRecord:
-    """Return the record of a state dict, its tensors spread as their parameters are.
+    """Return the record of a state dict, its tensors distributed like their parameters.
 
-    Those of another shape, and of parameters that are not spread, are read whole.
-    ``modules`` are filled beside it, so that states follow the names there.
+    Those of another shape, and of parameters that are not distributed, are read as a
+    whole. ``modules`` are filled beside it, so that states follow the names there.
     """
     try:
         paths, state_dict = outline_of(record)
@@ -62,7 +62,7 @@ def with_optimizer_shares(
             optimizer, modules, description, state_dict, file
         )
     except RecordError:
-        return record  # the fill says what is wrong with it
+        return record  # the fill reports what is wrong with it
     likes: dict[str, Any] = {}
     groups = optimizer.param_groups
     for number, param in _by_number(groups, state_dict["param_groups"]):
@@ -78,9 +78,9 @@ _KEYS = {"state", "param_groups"}
 def spread_as_params(
     optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return a state dict whose states are DTensors where their parameters are.
+    """Return a state dict with DTensors as states where their parameters are DTensors.
 
-    Those that were read whole are cut: a mesh of one process has DTensors too.
+    Those that were read as a whole are sharded: a mesh of one process has DTensors too.
     """
     groups, states = optimizer.param_groups, dict(state_dict.get("state", {}))
     for number, param in _by_number(groups, state_dict["param_groups"]):
@@ -113,7 +113,7 @@ def _by_number(
 def outline_of(record: FlatRecord) -> tuple[dict[int, str], Any]:
     """Return plain data with blanks for its tensors, and the path of each by its ID."""
     entries = record.entries()
-    # Some become arrays, which have to have values: all of them one zero.
+    # Some become arrays, which need values: all of them share one zero.
     blanks = [torch.zeros((), dtype=e.dtype).expand(e.shape) for e in entries]
     outline = with_parts(
         record,

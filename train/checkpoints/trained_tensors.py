@@ -1,4 +1,4 @@
-"""Tensors in plain data that are trained: their optimizer holds them, so they stay."""
+"""Trained tensors in plain data, which are filled in place: an optimizer holds them."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -19,15 +19,15 @@ class TrainedTensors:
     """Fills the trained tensors of one part in place, all of them or none."""
 
     def __init__(self, file: str) -> None:
-        """``file`` is where the stored values are from."""
+        """``file`` is the source of the stored values."""
         self._file = file
         self._fills: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     def in_place(self, value: object, content: Any, path: str) -> Any:
-        """Return ``content`` with the trained tensors of ``value`` where its own stand.
+        """Return ``content`` with the trained tensors of ``value`` in their places.
 
-        What they will be given is noted for `fill`. Raises RecordMismatchError for one
-        that does not fit, or for which nothing is stored.
+        Their new values are recorded for `fill`. Raises RecordMismatchError for a
+        tensor that does not fit, or for which nothing is stored.
         """
         n_before = len(self._fills)
         merged = self._merged(value, content, path)
@@ -38,7 +38,7 @@ class TrainedTensors:
         return merged
 
     def note(self, path: str, tensor: torch.Tensor, content: object) -> None:
-        """Note what ``tensor``, trained or not, is to be given."""
+        """Record the new value of ``tensor``, trained or not."""
         if not isinstance(content, torch.Tensor):
             raise self._mismatch(path, with_article(type(content).__name__), tensor)
         if content.shape != tensor.shape or content.dtype is not tensor.dtype:
@@ -46,7 +46,7 @@ class TrainedTensors:
         self._fills.append((path, tensor, content))
 
     def fill(self, transaction: Transaction) -> None:
-        """Give the tensors what was noted; the transaction can take it back."""
+        """Set the recorded values; the transaction can undo it."""
         for path, tensor, content in self._fills:
             transaction.undo_with(partial(copy_into, tensor, snapshot(tensor, path)))
             copy_into(tensor, content)
