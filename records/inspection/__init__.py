@@ -1,1 +1,1 @@
-"""What a record looks like: statistics of its values, and its tree."""
+"""Views of a record: statistics of its values, and its tree."""

@@ -1,4 +1,4 @@
-"""How far the values of two tensors are apart, read side by side in pieces."""
+"""The distance between the values of two tensors, read side by side in pieces."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -12,38 +12,38 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distance:
-    """How far two tensors of one shape are apart; NaN and NaN are the same value."""
+    """The distance between two tensors of one shape; NaN and NaN are equal."""
 
     n_values: int
     n_changed: int
-    """How many values are not equal; 0 and -0 are."""
+    """The number of values that are not equal; 0 and -0 are."""
     max_abs: float
     """The largest difference, of integers the exact one rounded once; infinity where
     only one is NaN or infinite."""
     max_rel: float
-    """The largest difference by the larger one of its two values: 0 to 2."""
+    """The largest difference relative to the larger of its two values: 0 to 2."""
     moved: float
     """The norm of the difference by that of the first tensor; infinity where only one
     value is NaN or infinite."""
     norm: float
-    """Of the first tensor, its finite values."""
+    """Norm of the first tensor's finite values."""
     norm_of_change: float
-    """Of the difference; infinity where only one value is NaN or infinite."""
+    """Norm of the difference; infinity where only one value is NaN or infinite."""
     cosine: float | None
-    """Of the angle between both, of finite values; None where one of them is zero."""
+    """Cosine of the angle between both, of finite values; None if one is zero."""
     is_close: bool
     """Whether every difference is at most ``atol + rtol * abs(second)``."""
 
     @property
     def changed_share(self) -> float:
-        """How many of the values changed, 0 to 1."""
+        """The fraction of values that changed, 0 to 1."""
         return self.n_changed / self.n_values if self.n_values else 0.0
 
 
 def distance_of(
     a: Iterable[Tensor], b: Iterable[Tensor], *, rtol: float = 0.0, atol: float = 0.0
 ) -> Distance:
-    """Return how far two sequences of flat blocks are apart, of equal length in all.
+    """Return the distance between two sequences of flat blocks of equal total length.
 
     ``rtol`` and ``atol`` decide what is close, as in ``torch.isclose``.
     """
@@ -56,10 +56,11 @@ def distance_of(
 def distance_of_whole(
     a: Tensor, b: Tensor, *, rtol: float = 0.0, atol: float = 0.0
 ) -> Distance:
-    """Return how far two flat tensors are apart, as `distance_of` of their blocks."""
+    """Return the distance between two flat tensors, as `distance_of` their blocks."""
     squares = _squares_of_equal(a, b)
     if squares is not None:
-        # Of hundreds of thousands nearly all are such, and sums of each take long.
+        # Nearly all of hundreds of thousands are of this kind, and sums of each are
+        # slow.
         return _equal(a.numel(), squares)
     sums = _Sums(rtol, atol)
     if a.numel():
@@ -68,9 +69,9 @@ def distance_of_whole(
 
 
 def _squares_of_equal(a: Tensor, b: Tensor) -> float | None:
-    """Return the sum of the squares of equal values, as of most that are compared.
+    """Return the sum of squares of equal values, the usual case.
 
-    None where they differ, or where their squares have no finite sum.
+    None if they differ, or if the sum of their squares is not finite.
     """
     if a.dtype is not b.dtype or not torch.equal(_comparable(a), _comparable(b)):
         return None
@@ -97,7 +98,7 @@ def _equal(n_values: int, squares: float) -> Distance:
 def aligned(
     a: Iterable[Tensor], b: Iterable[Tensor]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield pieces of both of the same length; their blocks may be of any."""
+    """Yield pieces of both of the same length; their blocks may have any."""
     ends = torch.empty(0), torch.empty(0)
     block_a, block_b = ends
     blocks_a, blocks_b = iter(a), iter(b)
@@ -106,7 +107,7 @@ def aligned(
         block_b = block_b if block_b.numel() else next(blocks_b, ends[1])
         n = min(block_a.numel(), block_b.numel())
         if not n:
-            # Both are read to their ends, where their sums are compared.
+            # Both are read to their ends, where their checksums are compared.
             for _ in (*blocks_a, *blocks_b):
                 pass
             return
@@ -115,7 +116,7 @@ def aligned(
 
 
 def content_sum(blocks: Iterable[Tensor]) -> bytes:
-    """Return a sum of the values' bytes, equal for equal tensors of one dtype."""
+    """Return a checksum of the values' bytes, equal for equal tensors of one dtype."""
     total = xxhash.xxh3_128()
     for block in blocks:
         data: Any = block.contiguous().view(torch.uint8).numpy()
@@ -124,9 +125,9 @@ def content_sum(blocks: Iterable[Tensor]) -> bytes:
 
 
 def _are_different(x: Tensor, y: Tensor) -> Tensor:
-    """Return which values differ: a NaN is no other than a NaN, part by part."""
+    """Return which values differ, where NaN equals NaN, part by part."""
     if x.is_complex():
-        # One of another imaginary part is NaN too, as a whole.
+        # A complex number with a NaN in one part is NaN as a whole, too.
         return _are_different(x.real, y.real) | _are_different(x.imag, y.imag)
     return (x != y) & ~(x.isnan() & y.isnan())
 
@@ -186,7 +187,7 @@ class _Sums:
         self.is_close = self.is_close and bool((size <= limit).all())
 
     def result(self) -> Distance:
-        # What became NaN or infinite is far away, though no sum has it.
+        # A value that became NaN or infinite is far away, though no sum includes it.
         is_far = not self.is_finite
         norm, change = self.squares_a.root(), self.squares_of_change.root()
         lengths = norm.times(self.squares_b.root())
@@ -207,7 +208,7 @@ class _Sums:
 
 @dataclass(slots=True)
 class _Sum:
-    """A number ``value * 2**exponent``, which may be beyond float64; for sums of it."""
+    """A number ``value * 2**exponent``, possibly beyond float64; for sums of it."""
 
     value: float = 0.0
     exponent: int = 0
@@ -228,7 +229,7 @@ class _Sum:
         return _Sum(self.value * factor.value, self.exponent + factor.exponent)
 
     def by(self, divisor: "_Sum") -> float:
-        """Return this divided by what is not zero."""
+        """Return this divided by a number other than zero."""
         return float(_Sum(self.value / divisor.value, self.exponent - divisor.exponent))
 
     def __float__(self) -> float:
@@ -236,7 +237,7 @@ class _Sum:
 
 
 def ldexp_or_inf(value: float, exponent: int) -> float:
-    """Return ``value * 2**exponent``, infinite where that is beyond float64."""
+    """Return ``value * 2**exponent``, infinite if that is beyond float64."""
     try:
         return math.ldexp(value, exponent)
     except OverflowError:
@@ -261,7 +262,7 @@ def _is_safe(squares: float) -> bool:
 def _with_squares(values: Tensor) -> tuple[Tensor, float, int]:
     """Return finite values, the sum of their squares, and an exponent.
 
-    Where the squares have no float64 the values are cut by two to the exponent.
+    If float64 cannot hold the squares the values are scaled by two to the exponent.
     """
     squares = _product(values, values)
     if _is_safe(squares) or not values.any():
@@ -279,13 +280,13 @@ def shifted(values: Tensor, exponent: int) -> Tensor:
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """Return ``b - a``, rounded once: integers beyond 2**53 have no float64 alone."""
+    """Return ``b - a``, rounded once: integers beyond 2**53 are no single float64."""
     (near_a, rest_a), (near_b, rest_b) = _with_rest(a), _with_rest(b)
     change = near_b - near_a
     if rest_a is None and rest_b is None:
         return change
-    # What the subtraction lost (Knuth's two-sum): beside -1 it is what tells it from
-    # -1.0000001. Infinities lose nothing.
+    # The rounding error of the subtraction (Knuth's two-sum): beside -1 it is what
+    # distinguishes it from -1.0000001. Infinities have none.
     part_a = change - near_b
     lost = (near_b - (change - part_a)) - (near_a + part_a)
     lost = torch.where(lost.isfinite(), lost, 0)
@@ -294,7 +295,7 @@ def _difference(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _with_rest(values: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the nearest float64s, and what these lack of integers, if they may."""
+    """Return the nearest float64s, and their errors for integers, if possible."""
     if values.dtype not in (torch.int64, torch.uint64):
         return _wide(values), None
     bits = values.view(torch.int64)
@@ -309,7 +310,7 @@ def _with_rest(values: Tensor) -> tuple[Tensor, Tensor | None]:
 def _comparable(values: Tensor) -> Tensor:
     """Return the values as a dtype that torch can compare, equal where these are.
 
-    As bits they differ in more: zeros of both signs are looked at once more.
+    As bits they differ in more cases: zeros of both signs are compared once more.
     """
     if values.dtype is torch.complex32:
         return values.view(torch.int32)

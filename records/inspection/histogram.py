@@ -1,4 +1,4 @@
-"""How often which values occur, in memory that no number of values exceeds."""
+"""Frequencies of values, in memory that is bounded for any number of values."""
 
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -12,26 +12,26 @@ Array: TypeAlias = Any
 
 _N_BUCKETS = 1 << 16
 _MOST_FEW = 1 << 16
-"""Values that are kept as they are."""
+"""Number of values that are kept as they are."""
 
 _N_SAMPLED = 100
 
 _LARGEST = float(torch.finfo(torch.float32).max)
 _SMALLEST = float(torch.finfo(torch.float32).tiny)
-"""Between both the sizes of values are told apart."""
+"""Absolute values between both are distinguished."""
 
 
 class Histogram:
     """Counts of finite values: of few each, of many by their first 16 bits as float32.
 
-    Such a bucket is less than one percent wide, so that the bulk of the values is told
-    apart however far away an outlier lies. It takes 1 MiB at most.
+    Such a bucket is less than one percent wide, so that the bulk of the values is
+    resolved however far away an outlier is. It takes 1 MiB at most.
     """
 
     def __init__(self) -> None:
         self._n_values = self._n_beyond = self._n_same = 0
         self._candidate: Tensor | None = None
-        """The value that ``_n_same`` values are known to be."""
+        """The value that ``_n_same`` values are known to have."""
         self._few: list[Array] = []
         self._n_few = 0
         self._counts: Array | None = None
@@ -45,7 +45,7 @@ class Histogram:
         self._n_values += values.numel()
         self._count_the_same(values)
         if values.dtype is torch.float64:
-            # What float32 has no number for is counted at its end.
+            # Values beyond float32 are counted at its ends.
             sizes = values.abs()
             is_tiny = (sizes < _SMALLEST) & (sizes > 0)
             self._n_beyond += int(((sizes > _LARGEST) | is_tiny).sum())
@@ -53,14 +53,14 @@ class Histogram:
         self._add_numbers(np.array(values.numpy()))
 
     def _count_the_same(self, values: Tensor) -> None:
-        """Count the values that most are, if there is one; too few, never too many.
+        """Count the values that equal the most frequent one; too few, never too many.
 
-        A bucket does not say it: what lies in it is alike, not the same.
+        A bucket does not show it: its values are similar, not equal.
         """
         if self._candidate is not None:
             self._n_same += int((values == self._candidate).sum())
         if values.numel() and 2 * self._n_same < self._n_values:
-            # A value that most are is the median, nearly always of a sample as well.
+            # A value of the majority is the median, nearly always of a sample as well.
             self._candidate = values[:: max(1, values.numel() // _N_SAMPLED)].median()
             self._n_same = int((values == self._candidate).sum())
 
@@ -78,9 +78,9 @@ class Histogram:
         self._few = []
 
     def spread(self) -> "Spread | None":
-        """Return what is counted, in the order of the values.
+        """Return the counts, in the order of the values.
 
-        None for no values, and for those that float32 does not tell apart.
+        None without values, and for those that float32 does not distinguish.
         """
         if self._n_beyond > 0.01 * self._n_values:
             return None
@@ -107,17 +107,17 @@ class Histogram:
 
 
 class Spread:
-    """Values in buckets without gaps in their order: how many lie below which value."""
+    """Values in adjacent buckets, in order: the number of values below each."""
 
     def __init__(self, low: Array, high: Array, counts: Array, n_same: int) -> None:
         self.n_same = n_same
-        """How many are one and the same value, at least, if most are."""
+        """A lower bound for the number of equal values, if they are the majority."""
         self._low, self._high, self._counts = low, high, counts
         self._ends: Array = np.cumsum(counts)
         self.n_values = int(self._ends[-1])
 
     def value_at(self, n_below: float) -> float:
-        """Return the value below which ``n_below`` of the values lie."""
+        """Return the value below which ``n_below`` of the values are."""
         i = int(np.searchsorted(self._ends, n_below))
         i = min(i, len(self._ends) - 1)
         share = 1 - (self._ends[i] - n_below) / self._counts[i]
@@ -125,7 +125,7 @@ class Spread:
         return float(self._low[i] + share * (self._high[i] - self._low[i]))
 
     def n_below(self, value: float) -> float:
-        """Return how many values are smaller, about as many within a bucket."""
+        """Return the number of smaller values, approximately within a bucket."""
         i = int(np.searchsorted(self._high, value))
         if i == len(self._ends):
             return float(self.n_values)
@@ -136,7 +136,7 @@ class Spread:
         return n_before + float(self._counts[i] * (value - self._low[i]) / width)
 
     def counts(self, low: float, high: float, n_bins: int) -> list[float]:
-        """Return how many values lie in each of ``n_bins`` of equal width."""
+        """Return the number of values in each of ``n_bins`` of equal width."""
         width = (high - low) / n_bins
         ends = [self.n_below(low + i * width) for i in range(n_bins)]
         ends.append(self.n_below(high))

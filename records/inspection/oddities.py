@@ -1,4 +1,4 @@
-"""What is odd about the values of a tensor, by rules that can be told in a line."""
+"""Unusual values of a tensor, by rules that fit on a line."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +14,10 @@ Kind: TypeAlias = Literal[
 ]
 
 _REACH = 10
-"""How many times as far out as the middle of the values an outlier lies."""
+"""An outlier is this many times as far out as the middle of the values."""
 
 _FEWEST = 8
-"""Values of which none is called an outlier."""
+"""The number of values below which none counts as an outlier."""
 
 RULES: Mapping[Kind, str] = {
     "NaN": "a value is not a number",
@@ -30,16 +30,16 @@ RULES: Mapping[Kind, str] = {
     "almost constant": "99 % of the values or more are the same",
     "constant": "a vector has one value everywhere, as biases and norms have at first",
 }
-"""When a tensor is called what, the gravest first."""
+"""The rules, the most serious first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """One thing that is odd."""
+    """One unusual property."""
 
     kind: Kind
     text: str
-    """What it is here: how many values, how far out."""
+    """Its extent: how many values, how far out."""
 
 
 def oddities_of(
@@ -49,7 +49,7 @@ def oddities_of(
     *,
     is_floating: bool = True,
 ) -> list[Oddity]:
-    """Return what is odd, the gravest first; of integers NaN and the like alone."""
+    """Return unusual properties, the most serious first; few for integers."""
     return [*_of_values(stats, spread, shape)] if is_floating else []
 
 
@@ -76,7 +76,7 @@ def _of_spread(spread: Spread, least: float, largest: float) -> Iterator[Oddity]
         return
     share = spread.n_same / spread.n_values
     if share >= 0.99:
-        # Rounded down: 100 % would say that all are.
+        # Rounded down: 100 % would claim that all are.
         text = f"{math.floor(1e4 * share) / 1e4:.2%} of the values are the same"
         yield Oddity("almost constant", text)
         return
@@ -94,13 +94,13 @@ def _of_spread(spread: Spread, least: float, largest: float) -> Iterator[Oddity]
 
 
 def bulk_of(spread: Spread) -> tuple[float, float]:
-    """Return the median, and how far from it the middle 99 % of the values reach.
+    """Return the median, and the distance from it of the middle 99 % of the values.
 
-    Of few values at least the smallest and the largest are left out, so that they
-    are not judged by themselves.
+    Of few values at least the smallest and the largest are left out, so that they are
+    not judged by themselves.
     """
     n = spread.n_values
-    # Just over one: a place between two values belongs to the inner one then.
+    # Just over one: a position between two values belongs to the inner one then.
     n_out = max(1 + 1e-6, 0.005 * n)
     median = spread.value_at(n / 2)
     low, high = spread.value_at(n_out), spread.value_at(n - n_out)

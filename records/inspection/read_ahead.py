@@ -10,10 +10,10 @@ WINDOW = 32 << 20
 
 
 def read_ahead(rows: Iterable[tuple[Entry, ...]]) -> Iterator[tuple[Entry, ...]]:
-    """Yield ``rows`` as they are; what is in each is then read to its end by blocks.
+    """Yield ``rows`` unchanged; the entries of each are then read completely by blocks.
 
-    The entries of a row are of different sources, or few. In whatever order a source
-    has them, no more of it is in memory than what was announced together.
+    The entries of a row are from different sources, or few. Whatever their order in a
+    source, no more of it is in memory than what was announced together.
     """
     window: list[tuple[Entry, ...]] = []
     size = 0

@@ -1,4 +1,4 @@
-"""Statistics of one tensor's values, gathered a piece at a time."""
+"""Statistics of one tensor's values, computed piece by piece."""
 
 import dataclasses
 import math
@@ -16,16 +16,15 @@ from .comparison import ldexp_or_inf, shifted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorStats:
-    """What the values of a tensor are like; of complex ones, their absolute values."""
+    """Statistics of a tensor's values; for complex ones, of their absolute values."""
 
     n_values: int
     mean: float | None
-    """Of the finite values, as are ``std``, ``min`` and ``max``; None: there are none.
-    """
+    """Of the finite values, as are ``std``, ``min`` and ``max``; None without any."""
     std: float | None
-    """As ``Tensor.std`` has it, with n - 1; 0 for a single value."""
+    """As ``Tensor.std``, with n - 1; 0 for a single value."""
     min: float | None
-    """Exact, as is ``max``: an int where no float is."""
+    """Exact, as is ``max``: an int if no float equals it."""
     max: float | None
     n_zeros: int
     n_nan: int
@@ -33,26 +32,26 @@ class TensorStats:
 
     @property
     def is_dead(self) -> bool:
-        """Whether there are several values, and all are the same finite one."""
+        """Whether there are several values, all equal and finite."""
         # NaN and infinities are values too, which the extremes leave out.
         is_finite = not (self.n_nan or self.n_inf)
         return is_finite and self.n_values > 1 and self.min == self.max
 
 
 class StatsTable(Mapping[str, TensorStats]):
-    """The statistics of many tensors by path, each made when it is asked for.
+    """The statistics of many tensors by path, created when they are accessed.
 
-    A row takes half of what its objects do, of which a file may have 200,000. Rows are
-    found by the hashes of paths, which take a quarter of what a dict does.
+    A row takes half the memory of its objects, of which a file may have 200,000. Rows
+    are found by the hashes of paths, which take a quarter of a dict's memory.
     """
 
     def __init__(self) -> None:
         self._paths: list[str] = []
         self._counts, self._values = array("q"), array("d")
         self._hashes, self._order = array("q"), array("q")
-        """Of the paths, sorted, and the number of each; once one is looked for."""
+        """Hashes of the paths, sorted, with their numbers; from the first lookup."""
         self._large_ints: dict[int, Mapping[str, int]] = {}
-        """By the number of a row its extremes that are not floats."""
+        """Extremes that are not floats, by the number of the row."""
 
     def add(self, path: str, stats: TensorStats) -> None:
         """Add the statistics of a tensor."""
@@ -62,7 +61,7 @@ class StatsTable(Mapping[str, TensorStats]):
         self._paths.append(path)
         self._counts.extend(getattr(stats, name) for name in _COUNTS)
         values = (getattr(stats, name) for name in _VALUES)
-        # Where there are no finite values, the counts say so.
+        # If there are no finite values, the counts show it.
         self._values.extend(math.nan if x is None else x for x in values)
 
     def __getitem__(self, path: str) -> TensorStats:
@@ -118,10 +117,10 @@ def stats_of(blocks: Iterable[Tensor]) -> TensorStats:
 
 
 class _Moments:
-    """Counts, extremes and sums of squares, to which blocks are added.
+    """Counts, extremes and sums of squares, updated by blocks.
 
-    The mean and the squares are of the values by two to an exponent, which is not 0
-    where their squares would be beyond float64.
+    The mean and the squares are those of the values scaled by two to an exponent, which
+    is not 0 if their squares would be beyond float64.
     """
 
     def __init__(self) -> None:
@@ -146,11 +145,11 @@ class _Moments:
             self._add_finite(self._scaled(values))
 
     def _scaled(self, values: Tensor) -> Tensor:
-        """Return values as sums are made of them, and cut these to their size."""
+        """Return values as they are summed, and rescale those sums."""
         exponent = math.frexp(max(abs(self.least), abs(self.largest)))[1]
         exponent = exponent if abs(exponent) > _SAFE_EXPONENT else 0
         if exponent != self.exponent:
-            # Until now all values were zero, or smaller than these.
+            # So far all values were zero, or smaller than these.
             cut = 0 if self.exponent is None else self.exponent - exponent
             self.mean = math.ldexp(self.mean, cut)
             self.squares = math.ldexp(self.squares, 2 * cut)
@@ -160,8 +159,8 @@ class _Moments:
     def _add_finite(self, values: Tensor) -> None:
         n, before = values.numel(), self.n_finite
         mean = float(values.mean())
-        # Sums of two groups are put together by the distance of their means, which
-        # keeps the digits that a sum of squares would lose (Chan et al., 1979).
+        # Sums of two groups are combined by the distance of their means, which keeps
+        # digits that a sum of squares would lose (Chan et al., 1979).
         distance = mean - self.mean
         self.n_finite = before + n
         self.squares += float((values - mean).square().sum())
@@ -169,7 +168,7 @@ class _Moments:
         self.mean += distance * n / self.n_finite
 
     def _add_extremes(self, block: Tensor, values: Tensor) -> None:
-        """Add those of the finite ``values``; of integers as the block has them."""
+        """Add the extremes of the finite ``values``; for integers of the block."""
         if block.dtype in _INTEGERS_BEYOND_FLOATS:
             integers = block.detach().numpy()
             ends = map(int, (integers.min(), integers.max()))
@@ -196,14 +195,14 @@ class _Moments:
 
 
 _SAFE_EXPONENT = 400
-"""The squares of what is smaller than two to it have a sum, however many they are."""
+"""Squares of values below two to this have a finite sum, however many there are."""
 
 _INTEGERS_BEYOND_FLOATS = (torch.int64, torch.uint64)
-"""Dtypes with integers that no float64 is."""
+"""Dtypes with integers that no float64 equals."""
 
 
 def _as_float64(block: Tensor) -> Tensor:
     if block.is_complex():
-        # Half of a complex32 has no absolute value of its own in torch.
+        # In torch, complex32 has no absolute value.
         return block.to(torch.complex128).abs()
     return block.to(torch.float64)

@@ -1,4 +1,4 @@
-"""The entries of a record as a tree by name, in which blocks that repeat are one."""
+"""The entries of a record as a tree by name, in which repeated blocks are merged."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import overload
 from ..entries.entry import Entry
 
 _DEEPEST = 48
-"""Levels of the tree; what lies deeper keeps its dots. Names may have thousands."""
+"""Levels of the tree; deeper names keep their dots. Names may have thousands."""
 
 
 @dataclass(slots=True)
 class Node:
-    """A name in the tree: what stands at it, and what stands below."""
+    """A name in the tree: the values at it, and those below."""
 
     name: str
-    """One part of a path, several that lead to one thing, or ``layers.{0...11}``.
+    """One part of a path, several with a single child, or ``layers.{0...11}``.
 
-    That of the root is empty, and so may be one in a file of others.
+    That of the root is empty, and so may be one in another library's file.
     """
     children: Sequence[Node] = ()
     leaf: Leaf | None = None
     n_alike: int = 1
-    """For how many blocks that are alike it stands; it is the first of them."""
+    """The number of equal blocks that it represents; it is the first of them."""
 
     @property
     def leaves(self) -> Iterator[tuple[Leaf, int]]:
-        """All leaves at and below it, each with how many it stands for."""
+        """All leaves at and below it, each with the number it represents."""
         return _leaves_below(self, 1)
 
 
@@ -39,7 +39,7 @@ def _leaves_below(node: Node, n_around: int) -> Iterator[tuple[Leaf, int]]:
     n = n_around * node.n_alike
     if node.leaf is not None:
         yield node.leaf, n
-    # Children may be made one by one, so that no list of them is put together.
+    # Children may be created one by one, so that no list of them is built.
     for child in node.children:
         yield from _leaves_below(child, n)
 
@@ -51,19 +51,19 @@ class Leaf:
     path: str
     entry: Entry | None = None
     tied_to: str | None = None
-    """The first path of a tensor that stands at several; it is counted there."""
+    """The first path of a tensor that has several; it is counted there."""
     value: object = None
-    """The plain data, where there is no entry."""
+    """The plain data, if there is no entry."""
 
     @property
     def n_values(self) -> int:
-        """How many numbers of a tensor are counted here."""
+        """The number of a tensor's values that are counted here."""
         is_counted = self.entry is not None and self.tied_to is None
         return math.prod(self.entry.shape) if is_counted and self.entry else 0
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of a tensor are counted here."""
+        """The number of a tensor's bytes that are counted here."""
         is_counted = self.entry is not None and self.tied_to is None
         return self.entry.nbytes if is_counted and self.entry else 0
 
@@ -86,10 +86,10 @@ def tree_of(
     *,
     is_collapsed: bool = True,
 ) -> Node:
-    """Return the tree of ``leaves``; ``split`` takes a path apart.
+    """Return the tree of ``leaves``; ``split`` splits a path.
 
-    If ``is_collapsed``, neighbours that are numbered and hold the same (names, shapes,
-    dtypes, kinds; any values, in any order) are one node.
+    If ``is_collapsed``, numbered neighbors with equal content (names, shapes, dtypes,
+    kinds; any values, in any order) are one node.
     """
 
     def parts_of(path: str) -> list[str]:
@@ -110,11 +110,11 @@ _Split = Callable[[str], list[str]]
 
 
 class _Names:
-    """What is below a name, while paths are put in: names, leaves, or both at one.
+    """The content below a name, while paths are added: names, leaves, or both.
 
-    A file may have hundreds of thousands, so that a leaf is its entry where that says
-    all, and a `Leaf` is made of it when its node is. An entry that is alone below a
-    name stands there, and the rest of its path is looked at when another one comes.
+    A file may have hundreds of thousands, so that a leaf is only its entry if that
+    suffices, and a `Leaf` is created with its node. A single entry below a name is
+    stored there, and the rest of its path is parsed when another one is added.
     """
 
     __slots__ = ("below", "leaf")
@@ -124,7 +124,7 @@ class _Names:
         self.leaf: Leaf | Entry | None = leaf
 
     def put(self, leaf: Leaf, parts_of: _Split) -> None:
-        """Put in a leaf, at its path."""
+        """Add a leaf, at its path."""
         entry = leaf.entry
         value: Leaf | Entry = leaf
         if entry is not None and leaf.tied_to is None and leaf.path == entry.path:
@@ -150,7 +150,7 @@ class _Names:
         place.leaf = leaf
 
     def in_order(self) -> list[str]:
-        """Return the names below, numbers by size: files may sort them as texts."""
+        """Return the names below, numbers by size: files may sort them as strings."""
         names = list(self.below)
         if all(name.isdecimal() and len(name) < 18 for name in names):
             names.sort(key=int)
@@ -158,9 +158,9 @@ class _Names:
 
 
 def _shared(part: str) -> str:
-    """Return one object for a name that many blocks have, and a number as it is.
+    """Return one object for a name that many blocks have, and a number unchanged.
 
-    Of 200,000 different ones the table of shared texts alone is 10 MiB.
+    With 200,000 different ones the table of shared strings alone takes 10 MiB.
     """
     return part if part.isdecimal() else sys.intern(part)
 
@@ -168,7 +168,7 @@ def _shared(part: str) -> str:
 def _uncollapsed(
     name: str, below: _Names | Leaf | Entry, depth: int, parts_of: _Split
 ) -> Node:
-    """Return the node of a name, whose children are made when they are looked at."""
+    """Return the node of a name, whose children are created on access."""
     if isinstance(below, _Names):
         below = _as_list(below)
     if not isinstance(below, _Names):
@@ -206,7 +206,7 @@ class _Children(Sequence[Node]):
 
 
 class _Builder:
-    """Makes nodes from the leaves up; equal forms get equal numbers."""
+    """Builds nodes from the leaves up; equal forms get equal numbers."""
 
     def __init__(self, parts_of: _Split) -> None:
         self._parts_of = parts_of
@@ -219,7 +219,7 @@ class _Builder:
         if isinstance(below, _Names):
             below = _as_list(below)
         if not isinstance(below, _Names):
-            # Nearly all of hundreds of thousands are such.
+            # Nearly all of hundreds of thousands are of this kind.
             return self._node_of_leaf(name, below, depth)
         leaf = _leaf(below.leaf)
         children, forms = list[Node](), list[tuple[str, int]]()
@@ -244,7 +244,7 @@ class _Builder:
         leaf = _leaf(below)
         form, names = self._number_of((_form_of(leaf), ())), list[str]()
         for part in reversed(_rest_of(below, depth, self._parts_of)):
-            # As those of names that lead to one thing.
+            # As for names with a single child.
             names.insert(0, part)
             form = self._number_of((None, ((".".join(names), form),)))
         return Node(".".join([name, *names]), (), leaf), form
@@ -257,22 +257,22 @@ _MANY = 1024
 
 
 def _digest_of(forms: list[tuple[str, int]]) -> tuple[str, int]:
-    """Return what stands for so many children: of 200,000 their names are 25 MB."""
+    """Return a form of so many children: the names of 200,000 take 25 MB."""
     return blake2b(repr(forms).encode(), digest_size=16).hexdigest(), -1
 
 
 class _Run:
-    """Neighbours that are numbered and alike, of which the first one is kept."""
+    """Equal numbered neighbors, of which the first one is kept."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self._nodes = nodes
         self._first: Node | None = None
         self._last, self._n = "", 0
         self._next: tuple[str, int] | None = None
-        """The number, as it is written, and the form that go on with it."""
+        """The number, as it is written, and the form that continue the run."""
 
     def add(self, node: Node, form: int) -> None:
-        """Add the next child: to the run, if its number follows and its form is its."""
+        """Add the next child, to the run if its number follows and forms are equal."""
         number = _number(node)
         if number is None or (number, form) != self._next:
             self.end()
@@ -281,14 +281,14 @@ class _Run:
         self._next = None if number is None else (_next_number(number), form)
 
     def end(self) -> None:
-        """Put the node of the run to the others."""
+        """Add the node of the run to the others."""
         if self._first is not None:
             self._nodes.append(_repeated(self._first, self._last, self._n))
         self._first, self._n = None, 0
 
 
 def _rest_of(below: Leaf | Entry, depth: int, parts_of: _Split) -> list[str]:
-    """Return the parts of a path after ``depth``, at which what it leads to stands."""
+    """Return the parts of a path after ``depth``, which belong to a leaf's name."""
     return parts_of(below.path)[depth:] if isinstance(below, Entry) else []
 
 
@@ -301,7 +301,7 @@ def _leaf(leaf: Leaf | Entry | None) -> Leaf | None:
 
 
 def _as_list(names: _Names) -> _Names | Leaf:
-    """Return a list of plain data as one leaf; ``names`` itself for all else."""
+    """Return a list of plain data as one leaf; ``names`` itself otherwise."""
     if names.leaf is not None or "0" not in names.below:
         return names
     items = [names.below.get(str(i)) for i in range(len(names.below))]
@@ -318,12 +318,12 @@ def _number(node: Node) -> str | None:
 
 
 def _next_number(number: str) -> str:
-    """Return the number after ``number`` with zeros before it where that has some."""
+    """Return the number after ``number``, with leading zeros if that has some."""
     return str(int(number) + 1).zfill(len(number))
 
 
 def _repeated(node: Node, last_name: str, n: int) -> Node:
-    """Return the node of ``n`` neighbours, of which ``node`` is the first."""
+    """Return the node of ``n`` neighbors, of which ``node`` is the first."""
     if n == 1:
         return node
     number, dot, suffix = node.name.partition(".")

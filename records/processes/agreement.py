@@ -1,7 +1,7 @@
-"""All processes of a run go on, or all of them raise the same error.
+"""All processes of a run continue, or all of them raise the same error.
 
-Where one raises alone, the others wait at their next message until the group's
-time is over, and go on from another state than it does.
+If one raises alone, the others wait at their next message until the group's timeout,
+and continue from another state than it does.
 """
 
 import builtins
@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 
 def agreed(act: Callable[[], T], *, groups: Sequence[Any] = (None,)) -> T:
-    """Return what ``act`` returns here, once it has returned on every process.
+    """Return the result of ``act`` here, once it has returned on every process.
 
     If it raises on some of them, all raise the error of the first of these. ``act``
-    may not wait for other processes. Whoever calls this has waited for all.
-    ``groups`` are those that this process belongs to; None is that of all processes.
+    must not wait for other processes. Every caller waits for all. ``groups`` are those
+    that this process belongs to; None is that of all processes.
     """
     if all(n_processes(group) == 1 for group in groups):  # or there are none
         return act()
@@ -38,7 +38,7 @@ def agreed(act: Callable[[], T], *, groups: Sequence[Any] = (None,)) -> T:
     result: Any = None
     try:
         result = act()
-    except Exception as raised:  # whatever it is, the others have to hear of it
+    except Exception as raised:  # whatever it is, the others have to learn of it
         error = raised
     failed = _NOBODY if error is None else rank()
     failed, text = _first_failure(failed, "" if error is None else _text(error), groups)
@@ -54,11 +54,11 @@ def agreed_messages(
     undo: Callable[[], object] = lambda: None,
     group: Any = None,
 ) -> list[bytes]:
-    """Return what ``act`` returns on each process of ``group``, in their order.
+    """Return the result of ``act`` on each process of ``group``, in their order.
 
-    It is `agreed` and `messages.gathered` by one exchange instead of two. ``undo`` is
-    called where ``act`` raised on any process, and by all of them; not where the
-    exchange fails, of which others may have heard the end.
+    It does the work of `agreed` and `messages.gathered` in one exchange. ``undo`` is
+    called if ``act`` raised on any process, and by all of them; not if the exchange
+    fails, since it may have succeeded on others.
     """
     if n_processes(group) == 1:
         return [act()]
@@ -80,18 +80,18 @@ _RETURNED, _RAISED = b"\0", b"\1"
 
 
 def _raise(own_error: Exception | None, text: str, failed: int) -> NoReturn:
-    """Raise the error that process ``failed`` told of, which may be this one."""
+    """Raise the error reported by process ``failed``, which may be this one."""
     if own_error is not None and failed == rank():
         raise own_error
     raise _error(text, failed) from own_error
 
 
 _NOBODY = 1 << 31
-"""The number of no process."""
+"""A number that no process has."""
 
 
 def _first_failure(failed: int, text: str, groups: Sequence[Any]) -> tuple[int, str]:
-    """Return which of all processes failed first, and its text, on each of them."""
+    """Return which of all processes failed first, and its error, on each of them."""
     for group in groups:
         n = n_processes(group)
         failed, source = divmod(lowest(failed * n + rank(group), group=group), n)
@@ -101,9 +101,9 @@ def _first_failure(failed: int, text: str, groups: Sequence[Any]) -> tuple[int, 
 
 
 def _text(error: Exception) -> str:
-    """Return ``error`` as JSON; nothing is pickled, since anybody's class may be in it.
+    """Return ``error`` as JSON; nothing is pickled, since it may have any class.
 
-    A class that others may not know is told by its words.
+    A class that others may not know is represented by its message.
     """
     cls = type(error)
     if _class_named(cls.__name__) is cls or isinstance(error, OSError):
@@ -118,7 +118,7 @@ def _text(error: Exception) -> str:
 
 
 def _is_made_of(cls: type, words: str) -> bool:
-    """Return whether ``cls`` is one of Python's errors that are their words alone."""
+    """Return whether ``cls`` is one of Python's errors with nothing but a message."""
     if vars(builtins).get(cls.__name__) is not cls:
         return False
     try:
@@ -129,7 +129,7 @@ def _is_made_of(cls: type, words: str) -> bool:
 
 def _args(error: Exception) -> list[Any]:
     if isinstance(error, OSError) and error.errno is not None:
-        # What says where, and what to do, is in attributes that may be set later.
+        # The location, and the advice, are in attributes that may be set later.
         file = error.filename
         return [error.errno, error.strerror, None if file is None else str(file)]
     return list(error.args)
@@ -142,7 +142,7 @@ def _problem(value: object) -> Any:
 
 
 def _error(text: str, failed: int) -> Exception:
-    """Return the error that process ``failed`` told of."""
+    """Return the error reported by process ``failed``."""
     facts = json.loads(text, object_hook=_problem_again)
     cls = _class_named(facts["class"]) or RuntimeError
     error = cls(*facts["args"])

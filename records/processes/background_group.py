@@ -1,4 +1,4 @@
-"""A group for messages of a thread, which must not meet those of the training."""
+"""A group for the messages of a thread, separate from those of the training."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,13 +10,13 @@ from ..tensors.torch_internals import set_group_timeout
 from .messages import is_running, n_processes
 
 _HOURS = 24
-"""For how long a thread waits for the other processes, whose disks may be slow."""
+"""How long a thread waits for the other processes, whose disks may be slow."""
 
 
 def background_group() -> Any:
     """Return a group of all processes, always the same; all of them call this.
 
-    None if there is one process alone. It sends through main memory, whatever the
+    None for a single process. It communicates through main memory, whatever the
     program's own group does.
     """
     if n_processes() == 1 or not is_running():
@@ -24,8 +24,8 @@ def background_group() -> Any:
     world = dist.group.WORLD
     group = _groups.get(world)
     if group is None:
-        # A process that dies now is missed as soon as torch misses it: only those that
-        # have met may wait for hours.
+        # A process that dies now is noticed as soon as torch notices it: only processes
+        # that have met may wait for hours.
         group = dist.new_group(backend="gloo")
         set_group_timeout(group, timedelta(hours=_HOURS))
         _groups[world] = group

@@ -1,8 +1,8 @@
 """Messages between the processes of a group: nothing is pickled.
 
-``group`` is one of `torch.distributed`, None for that of all processes; ranks are
-those within it. One process without a group is a group of itself. ``groups`` are those
-of the dimensions of a grid of processes: through one after the other all hear of all.
+``group`` is one of `torch.distributed`, None for that of all processes; ranks are those
+within it. One process without a group is a group of itself. ``groups`` are those of the
+dimensions of a grid of processes: through one after the other all reach all.
 """
 
 import json
@@ -25,7 +25,7 @@ def rank(group: Any = None) -> int:
 
 
 def broadcast_text(text: str, *, source: int = 0, group: Any = None) -> str:
-    """Return what process ``source`` gives, on every process of the group."""
+    """Return the object of process ``source``, on every process of the group."""
     data = text.encode(errors="surrogatepass")
     return broadcast(data, source=source, group=group).decode(errors="surrogatepass")
 
@@ -42,7 +42,7 @@ def broadcast(data: bytes, *, source: int = 0, group: Any = None) -> bytes:
 
 
 def broadcast_into(memory: memoryview, *, source: int = 0, group: Any = None) -> None:
-    """Have the bytes of process ``source`` in ``memory``, as long on every process."""
+    """Copy the bytes of process ``source`` to ``memory``, equally long everywhere."""
     if not len(memory) or _is_alone(group):
         return
     target = torch.frombuffer(memory, dtype=torch.uint8)
@@ -52,11 +52,11 @@ def broadcast_into(memory: memoryview, *, source: int = 0, group: Any = None) ->
 
 
 def gathered(data: bytes, *, group: Any = None) -> list[bytes]:
-    """Return what each process gives, in their order, on every process."""
+    """Return the object of each process, in their order, on every process."""
     if _is_alone(group):
         return [data]
-    # Messages are equally long, so the first exchange has room for what is short, and
-    # tells of all how long they are.
+    # Messages have equal lengths, so the first exchange has room for short ones, and
+    # tells everyone how long they are.
     heads = _gathered_alike(len(data).to_bytes(8, "big") + data[:_SHORT], group)
     sizes = [int.from_bytes(head[:8], "big") for head in heads]
     firsts = [head[8 : 8 + size] for head, size in zip(heads, sizes, strict=True)]
@@ -70,11 +70,11 @@ def gathered(data: bytes, *, group: Any = None) -> list[bytes]:
 
 
 _SHORT = 56
-"""Bytes of a message that come with its length."""
+"""Bytes of a message that are sent with its length."""
 
 
 def _gathered_alike(data: bytes, group: Any, size: int = 8 + _SHORT) -> list[bytes]:
-    """Return what each process gives, filled up to ``size`` bytes."""
+    """Return the bytes of each process, padded to ``size`` bytes."""
     message = torch.zeros(size, dtype=torch.uint8)
     if data:
         message[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
@@ -85,7 +85,7 @@ def _gathered_alike(data: bytes, group: Any, size: int = 8 + _SHORT) -> list[byt
 
 
 def lowest(number: int, *, group: Any = None) -> int:
-    """Return the lowest number that a process of the group gives."""
+    """Return the lowest number of the processes of the group."""
     return int(_reduced(number, "MIN", group))
 
 
@@ -97,7 +97,7 @@ def is_any(flag: bool, *, groups: Sequence[Any] = (None,)) -> bool:
 
 
 def united(texts: Iterable[str], *, groups: Sequence[Any] = (None,)) -> list[str]:
-    """Return what all processes of the groups give, each text once, sorted."""
+    """Return the strings of all processes of the groups, each once, sorted."""
     union = set(texts)
     for group in groups:
         messages = gathered(json.dumps(sorted(union)).encode(), group=group)
@@ -115,15 +115,15 @@ def added(numbers: Tensor, *, group: Any = None) -> Tensor:
 
 
 def is_running() -> bool:
-    """Return whether there is any group of processes."""
+    """Return whether there is any process group."""
     return dist.is_available() and dist.is_initialized()
 
 
 def _is_alone(group: Any) -> bool:
     """Return whether this process is the only one.
 
-    RuntimeError for one of a group that has ended: it is not alone by that, and would
-    take its share for the whole.
+    RuntimeError for one whose group has ended: it is not the only one because of that,
+    and would take its share for the whole.
     """
     if is_running():
         return False
@@ -145,7 +145,7 @@ def _reduced(number: int, operation: str, group: Any) -> int:
 
 
 def _exchange(operation: Callable[..., object], *arguments: object) -> None:
-    """Call ``operation`` of torch, whose error is told what was waited for."""
+    """Call ``operation`` of torch; its error states what was waited for."""
     try:
         operation(*arguments)
     except RuntimeError as error:
@@ -158,12 +158,12 @@ def _exchange(operation: Callable[..., object], *arguments: object) -> None:
 
 
 def global_rank(source: int, group: Any) -> int:
-    """Return the number among all processes of process ``source`` of ``group``."""
+    """Return the global rank of process ``source`` of ``group``."""
     return source if group is None else dist.get_global_rank(group, source)
 
 
 def _device(group: Any) -> torch.device:
-    """Return where tensors of the group's messages lie."""
+    """Return the device for tensors of the group's messages."""
     if dist.get_backend(group) == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")

@@ -1,6 +1,6 @@
 """Records in folders: a file for each process that saves, and an index of them.
 
-`burnish.save_record(net, "net/")` writes one. What is exported here lets
+`burnish.save_record(net, "net/")` writes one. The names exported here let
 `torch.distributed.checkpoint` write and read such folders too.
 """
 

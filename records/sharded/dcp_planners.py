@@ -1,6 +1,6 @@
 """Planners of `torch.distributed.checkpoint` that pickle nothing.
 
-What is not a tensor in a state dict is stored as the record of plain data.
+Values of a state dict other than tensors are stored as the record of plain data.
 """
 
 import dataclasses
@@ -36,9 +36,9 @@ class RecordSavePlanner(DefaultSavePlanner):
     """Plans as torch's own does; TypeError for an object that is not plain data."""
 
     def finish_plan(self, new_plan: SavePlan) -> SavePlan:
-        """Return the plan that this process carries out, with the storage of this save.
+        """Return the plan of this process, with the storage of this save.
 
-        A plan that torch has kept of an earlier one names the files of that.
+        A plan that torch has cached from an earlier save has that one's file names.
         """
         plan = super().finish_plan(new_plan)
         self.plan = dataclasses.replace(plan, storage_data=new_plan.storage_data)
@@ -54,14 +54,14 @@ class RecordSavePlanner(DefaultSavePlanner):
 
 
 class RecordLoadPlanner(DefaultLoadPlanner):
-    """Plans as torch's own does, and takes over what `RecordSavePlanner` stored.
+    """Plans as torch's own does, and restores what `RecordSavePlanner` stored.
 
     RecordMismatchError, before a value changes, for a tensor that would be filled from
-    values of another kind, or has no dtype for them.
+    values of another kind, or whose dtype cannot hold them.
     """
 
     def create_local_plan(self) -> LoadPlan:
-        """Return what this process reads, with the dtypes that it is to become."""
+        """Return what this process reads, with the dtypes to convert to."""
         plan = super().create_local_plan()
         assert self.metadata is not None  # since torch has planned with it
         rows = self.metadata.state_dict_metadata
@@ -83,7 +83,8 @@ class RecordLoadPlanner(DefaultLoadPlanner):
     def load_bytes(self, read_item: ReadItem, value: io.BytesIO) -> None:
         """Put plain data in its place in the state dict."""
         data = plain_data(value.getvalue(), read_item.dest_index.fqn)
-        # What is flattened, or not, is a copy: the caller looks into the original.
+        # A flattened state dict, or its counterpart, is a copy: the caller looks at the
+        # original.
         place: Any = self.original_state_dict
         path: tuple[Any, ...] = (read_item.dest_index.fqn,)
         if self.flatten_state_dict:
@@ -94,9 +95,9 @@ class RecordLoadPlanner(DefaultLoadPlanner):
 
 
 def _misfit(row: Any, target: Any) -> str | None:
-    """Return what keeps what is stored, of which torch says ``row``, from a target."""
+    """Return why stored data, described by torch's ``row``, cannot fill a target."""
     if not isinstance(target, torch.Tensor):
-        return None  # torch refuses a tensor in the place of what is none
+        return None  # torch refuses a tensor in the place of other data
     if not isinstance(row, TensorStorageMetadata):
         return "found plain data, expected a tensor"
     problem = misfit_of_dtype(row.properties.dtype, target.dtype)
@@ -108,8 +109,8 @@ def _record_of(value: Any, name: str) -> Entries:
     try:
         return record_of_data(value)
     except (TypeError, ValueError, RecordError):
-        # The value knows nothing of the state dict around it, whose names torch joins
-        # by dots: inside of such a one, the same error says where it stands.
+        # The value does not know the state dict around it, whose names torch joins by
+        # dots: there, the same error states the whole path.
         around = value
         for key in reversed(name.split(".")):
             around = {key: around}
@@ -118,13 +119,13 @@ def _record_of(value: Any, name: str) -> Entries:
 
 
 def plain_data(content: bytes, name: str) -> Any:
-    """Return what `RecordSavePlanner` made bytes of."""
+    """Return the value that `RecordSavePlanner` converted to bytes."""
     source = MemorySource(content, name=name)
     return data_of(read_record(format_named("mpk"), source))
 
 
 def as_written(entries: Entries) -> WritableRecord:
-    """Return ``entries`` with what writes them as they are."""
+    """Return ``entries`` with what writes them unchanged."""
     return WritableRecord(RecordWriter(), entries, Precision().of_record(entries))
 
 

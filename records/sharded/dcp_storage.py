@@ -65,10 +65,10 @@ from .shard_index import IN_CHUNKS, INDEX, PartFile, ShardIndex, new_save_id, pa
 T = TypeVar("T")
 
 OBJECTS = "objects"
-"""The key of our metadata with the paths of what is not a tensor."""
+"""The key of our metadata for the paths of values other than tensors."""
 
 _PLANNER = "planner"
-"""That of what torch's planner knows of the nesting of the state dict."""
+"""The key for what torch's planner knows about the nesting of the state dict."""
 
 
 class RecordStorageWriter(StorageWriter):
@@ -82,11 +82,11 @@ class RecordStorageWriter(StorageWriter):
         self._claim = ExitStack()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process saves with; it claims for itself."""
+        """Return the copy for another process, which makes its own claim."""
         return {**self.__dict__, "_claim": ExitStack()}
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
-        """Begin a new save; one that failed on the way has ended by now."""
+        """Begin a new save; one that failed halfway has ended by now."""
         self._claim.close()
         if checkpoint_id is not None:
             self._path = os.fspath(checkpoint_id)
@@ -94,17 +94,17 @@ class RecordStorageWriter(StorageWriter):
     def set_up_storage_writer(
         self, is_coordinator: bool, *args: Any, **kwargs: Any
     ) -> None:
-        """Do nothing: every process writes alike."""
+        """Do nothing: every process writes in the same way."""
 
     def prepare_local_plan(self, plan: TorchPlan) -> TorchPlan:
-        """Return the plan as it is."""
+        """Return the plan unchanged."""
         return plan
 
     def prepare_global_plan(self, plans: list[TorchPlan]) -> list[TorchPlan]:
-        """Make the folder, and name the part of each process."""
+        """Create the folder, and name the part of each process."""
         self._folder.make()
         self._save_id = new_save_id()
-        # Other saves to this folder remove the parts of those that are over.
+        # Other saves to this folder remove the parts of finished ones.
         self._claim.close()
         self._claim.enter_context(self._folder.claim(self._save_id))
         return [
@@ -120,7 +120,7 @@ class RecordStorageWriter(StorageWriter):
         """Write this process's part."""
         name: str = plan.storage_data
         if self._folder.size(name) is not None:
-            # An index may name it: to write it anew would damage what is there.
+            # An index may name it: writing it again would damage existing data.
             raise ValueError(
                 f"{self._folder.file(name)} already exists: the planner returned the "
                 "plan of an earlier save. Pass dcp.save(..., planner="
@@ -145,7 +145,7 @@ class RecordStorageWriter(StorageWriter):
         return _finished_future(results)
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
-        """Write the index, and remove what older saves left."""
+        """Write the index, and remove parts of older saves."""
         with self._claim:
             self._finish(metadata, results)
 
@@ -176,11 +176,11 @@ class RecordStorageWriter(StorageWriter):
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Return whether it is a folder of this machine, or a URL: all names are."""
+        """Return True: any name is a folder of this machine, or a URL."""
         return True
 
     def storage_meta(self) -> StorageMeta | None:
-        """Return nothing: the index says it all."""
+        """Return nothing: the index has everything."""
         return None
 
     @property
@@ -203,8 +203,8 @@ class RecordStorageWriter(StorageWriter):
 class RecordStorageReader(StorageReader):
     """Reads what this process needs, and verifies it while torch plans the load.
 
-    So what is damaged in one process stops all before a value changes. The folder may
-    be one of `burnish.save_record` as well.
+    So damage found by one process stops all before a value changes. The folder may be
+    one of `burnish.save_record` as well.
     """
 
     def __init__(self, path: str | os.PathLike[str] = "") -> None:
@@ -221,7 +221,7 @@ class RecordStorageReader(StorageReader):
         self._record, self._values = None, []
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """Return what the folder holds, in torch's words."""
+        """Return the content of the folder, in torch's terms."""
         record = self._opened()
         objects: Sequence[str] = library_part(record.metadata).get(OBJECTS, ())
         rows: dict[str, Any] = {}
@@ -235,10 +235,10 @@ class RecordStorageReader(StorageReader):
     def set_up_storage_reader(
         self, metadata: Metadata, is_coordinator: bool, *args: Any, **kwargs: Any
     ) -> None:
-        """Do nothing: every process reads alike."""
+        """Do nothing: every process reads in the same way."""
 
     def prepare_local_plan(self, plan: LoadPlan) -> LoadPlan:
-        """Read and verify all that the plan asks for."""
+        """Read and verify everything in the plan."""
         record, maps = self._opened(), Maps()
         dtypes = plan.planner_data if isinstance(plan.planner_data, Mapping) else {}
         self._values = [
@@ -252,7 +252,7 @@ class RecordStorageReader(StorageReader):
         return dataclasses.replace(plan, storage_data=record.reading.fingerprint)
 
     def prepare_global_plan(self, plans: list[LoadPlan]) -> list[LoadPlan]:
-        """Return the plans as they are; raise if they are of different records."""
+        """Return the plans unchanged; raise if they are of different records."""
         if len({plan.storage_data for plan in plans}) > 1:
             raise RecordMismatchError(
                 self._opened().reading.file,
@@ -272,7 +272,7 @@ class RecordStorageReader(StorageReader):
                 planner.load_bytes(item, io.BytesIO(values.numpy().tobytes()))
                 continue
             target = planner.resolve_tensor(item).detach()
-            # Planners of others do not say what they have.
+            # Planners of other libraries do not state what they have.
             target.copy_(_converted(values, target.dtype, item.storage_index.fqn))
             planner.commit_tensor(item, target)
         self._values = []
@@ -280,7 +280,7 @@ class RecordStorageReader(StorageReader):
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: str | os.PathLike[str]) -> bool:
-        """Return whether it is a folder of this machine, or a URL: all names are."""
+        """Return True: any name is a folder of this machine, or a URL."""
         return True
 
     def _opened(self) -> Entries:
@@ -294,7 +294,7 @@ class RecordStorageReader(StorageReader):
 
 
 class _Rows:
-    """What the index says of each tensor: its entry, and the parts that hold it."""
+    """The index's content about each tensor: its entry, and the parts that hold it."""
 
     def __init__(self, metadata: Metadata) -> None:
         self._metadata: Mapping[str, Any] = metadata.state_dict_metadata
@@ -303,7 +303,7 @@ class _Rows:
         self.objects: list[str] = []
 
     def add(self, result: Any, part: int, copy: int, is_object: bool) -> None:
-        """Note where a part has what it wrote."""
+        """Record where a part has what it wrote."""
         path, size = result.index.fqn, result.size_in_bytes
         if is_object:
             self.objects.append(path)
@@ -388,7 +388,7 @@ def _values_of(record: Entries, item: ReadItem, maps: Maps) -> torch.Tensor:
 def _converted(
     values: torch.Tensor, dtype: torch.dtype | None, path: str
 ) -> torch.Tensor:
-    """Return ``values`` as ``dtype``; an error if that is of another kind or range."""
+    """Return ``values`` as ``dtype``; an error if they are of another kind or range."""
     if dtype is None or values.dtype is dtype:
         return values
     if problem := misfit_of_dtype(values.dtype, dtype):
@@ -403,7 +403,7 @@ def _converted(
 
 
 def _no_folder(error: OSError, path: str) -> OSError:
-    """Return ``error`` in words that say what stands at ``path``."""
+    """Return ``error`` with a message about the value at ``path``."""
     if os.path.isfile(path):
         cure = "a file, expected a folder; burnish.load_record(net, file) reads it"
     elif os.path.isfile(os.path.join(path, ".metadata")):

@@ -1,7 +1,7 @@
-"""RecordFolder: the files of a record in a folder, and who writes them.
+"""RecordFolder: the files of a record in a folder, and their writers.
 
-All that reads or writes them goes through here, but for the reads of an index that is
-open (``PartFiles``); at a URL through ``remote_folder``.
+All reads and writes go through here, except for reads of an open index (``PartFiles``);
+at a URL through ``remote_folder``.
 """
 
 import os
@@ -25,14 +25,14 @@ from ..io.source import FileSource, Source
 from .shard_index import INDEX, PartFile, save_id_of
 
 _MOST_OF_INDEX = 1 << 30
-"""Bytes, which no index has that can be read."""
+"""Size in bytes that no readable index has."""
 
 
 class RecordFolder:
     """A folder of this machine."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        # The program may go to another folder while it is saved.
+        # The program may change its directory while it is saved.
         self.path = os.path.abspath(os.fsdecode(path))
 
     def file(self, name: str) -> str:
@@ -40,7 +40,7 @@ class RecordFolder:
         return os.path.join(self.path, name)
 
     def make(self) -> None:
-        """Make the folder, if it is not there."""
+        """Create the folder, if it does not exist."""
         make_folder(self.path)
 
     def is_there(self) -> bool:
@@ -48,27 +48,27 @@ class RecordFolder:
         return os.path.isdir(self.path)
 
     def sink(self, name: str) -> AbstractContextManager[Sink]:
-        """Open a file for writing, which appears whole at the end or not at all."""
+        """Open a file for writing, which appears atomically at the end."""
         return open_sink(self.file(name))
 
     def source(self, name: str, *, map_file: bool | None = None) -> Source:
-        """Open a file for reading, mapped where that is safe unless one says else."""
+        """Open a file for reading, mapped where that is safe unless told otherwise."""
         return FileSource(self.file(name), map_file=map_file)
 
     def size(self, name: str) -> int | None:
-        """Return how many bytes a file has; None if it is not there."""
+        """Return the size of a file in bytes; None if it does not exist."""
         try:
             return os.stat(self.file(name)).st_size
         except FileNotFoundError:
             return None
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(self.file(name))
 
     def remove_parts(self, parts: Iterable[PartFile | None]) -> None:
-        """Remove parts, but for those that the index has all the same."""
+        """Remove parts, except for those that the index names after all."""
         current = self._named_in_index()
         for part in parts:
             if part is not None and part.name not in current:
@@ -78,8 +78,8 @@ class RecordFolder:
     def former_parts(self, number: int, n_processes: int) -> list[str]:
         """Return which parts of the index process ``number`` removes after a save.
 
-        Each has its own to remove: to free their memory takes as long as a fifth of
-        writing them.
+        Each has its own to remove, since freeing their memory takes up to a fifth of
+        the time of writing them.
         """
         names: set[str] = set()
         with suppressed(OSError):
@@ -88,7 +88,7 @@ class RecordFolder:
 
     @contextmanager
     def claim(self, save_id: str) -> Generator[None]:
-        """Say that a save is alive, until the block ends or the process does."""
+        """Mark a save as alive, until the block ends or the process does."""
         folder = open_folder(self.path)
 
         def make(name: str) -> Descriptor:
@@ -98,7 +98,7 @@ class RecordFolder:
             except OSError as error:
                 if isinstance(error, FileExistsError | FileNotFoundError):
                     raise  # another name is tried
-                # The name is nobody's: what cannot be written is the folder.
+                # The name is unused, so it is the folder that cannot be written.
                 raise explain_os_error(error, self.file(INDEX)) from error
 
         def remove(name: str) -> None:
@@ -111,9 +111,9 @@ class RecordFolder:
             folder.close()
 
     def remove_old(self, save_id: str) -> None:
-        """Remove the parts of other saves that are over, and not those of the index.
+        """Remove the parts of other finished saves, except for those of the index.
 
-        Whose writer lives stay: another save may go on at the same time. What cannot
+        Parts whose writer lives are kept: another save may be in progress. What cannot
         be removed is left for the next save.
         """
         with suppressed(OSError):
@@ -123,7 +123,7 @@ class RecordFolder:
         names = os.listdir(self.path)
         ids = {id_ for name in names if (id_ := save_id_of(name)) is not None}
         dead = {id_ for id_ in ids - {save_id} if not self._is_alive(id_, names)}
-        # Read after the writers were asked: one that ended meanwhile has written it.
+        # Read after the writers were checked: one that ended meanwhile has written it.
         current = self._named_in_index()
         for name in names:
             if save_id_of(name) in dead and name not in current:
@@ -137,9 +137,9 @@ class RecordFolder:
             folder.close()
 
     def _is_alive(self, save_id: str, names: list[str]) -> bool:
-        """Return whether the first process of a save still runs; forget one that died.
+        """Return whether the first process of a save still runs; drop dead claims.
 
-        On a file system without locks nobody can tell, and none is taken for dead.
+        On a file system without locks this is unknown, and none counts as dead.
         """
         pattern = scratch_pattern(_claim(save_id))
         for name in filter(pattern.fullmatch, names):
@@ -156,7 +156,7 @@ class RecordFolder:
         return False
 
     def _named_in_index(self) -> set[str]:
-        """Return the names of parts that the index has; perhaps a few more."""
+        """Return the names of parts in the index; possibly a few more."""
         try:
             content = read_file(self.file(INDEX), _MOST_OF_INDEX)
         except FileNotFoundError:
@@ -170,13 +170,13 @@ def number_of(part: str) -> int:
 
 
 _UNFINISHED = any_scratch(r"part-\d{5,}-of-\d{5,}\.[0-9a-f]{8}\.mpk|save\.[0-9a-f]{8}")
-"""What a killed process leaves of its part, and of its claim."""
+"""A pattern for the remains of a killed process's part, and of its claim."""
 
 _NAMES = re.compile(rb"part-\d{5,}-of-\d{5,}\.[0-9a-f]{8}\.mpk")
 
 
 def parts_named_in(index: bytes) -> set[str]:
-    """Return the names of parts in the content of an index; perhaps a few more."""
+    """Return the names of parts in the content of an index; possibly a few more."""
     return {match.decode() for match in _NAMES.findall(index)}
 
 
@@ -185,12 +185,12 @@ def _claim(save_id: str) -> str:
 
 
 def is_record_folder(path: str | os.PathLike[str]) -> bool:
-    """Return whether a record lies in the folder ``path``."""
+    """Return whether the folder ``path`` contains a record."""
     return os.path.isfile(os.path.join(os.fsdecode(path), INDEX))
 
 
 def folder_named(file: object) -> str | None:
-    """Return the folder that ``file`` names: by a slash, or since a record is in it."""
+    """Return the folder that ``file`` names: by a slash, or because it has a record."""
     if not isinstance(file, str | os.PathLike):
         return None
     path = os.fsdecode(file)

@@ -1,9 +1,9 @@
 """Layout: which part of a folder holds which rectangle of a tensor.
 
-It follows from a rule that the format specifies (docs/format.md), so that nobody has
-to tell: a grid of parts, and the dimensions of tensors that its dimensions cut, one
-after the other. Of ``n`` rows on ``m`` parts, each takes ``ceil(n / m)``, and the last
-ones fewer or none.
+It is determined by a rule of the format (docs/format.md), so that it need not be
+stored: a grid of parts, and the dimensions of tensors that the grid's dimensions shard,
+one after the other. Of ``n`` rows on ``m`` parts, each has ``ceil(n / m)``, and the
+last ones fewer or none.
 """
 
 import math
@@ -22,11 +22,11 @@ class Rectangle(NamedTuple):
 
     @property
     def n_values(self) -> int:
-        """How many values it has."""
+        """The number of values in it."""
         return math.prod(self.sizes)
 
     def common(self, rectangle: "Rectangle") -> "Rectangle | None":
-        """Return what both have; None if that is nothing."""
+        """Return the intersection; None if it is empty."""
         offsets = tuple(map(max, self.offsets, rectangle.offsets))
         ends = map(min, self.ends, rectangle.ends)
         sizes = tuple(end - start for start, end in zip(offsets, ends, strict=True))
@@ -34,7 +34,7 @@ class Rectangle(NamedTuple):
         return Rectangle(offsets, sizes) if is_any else None
 
     def within(self, rectangle: "Rectangle") -> "Rectangle":
-        """Return the same rows, counted from where ``rectangle`` begins."""
+        """Return the same rows, counted from the start of ``rectangle``."""
         offsets = (a - b for a, b in zip(self.offsets, rectangle.offsets, strict=True))
         return Rectangle(tuple(offsets), self.sizes)
 
@@ -50,28 +50,31 @@ class Chunk(NamedTuple):
     part: int
     rectangle: Rectangle
     number: int = 0
-    """Which one it is of those that the part holds of this tensor."""
+    """Its number among the rectangles that the part has of this tensor."""
 
 
 def full_rectangle(shape: Sequence[int]) -> Rectangle:
-    """Return all of a tensor."""
+    """Return the rectangle of the whole tensor."""
     return Rectangle((0,) * len(shape), tuple(shape))
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How tensors are spread over a grid of parts."""
+    """The distribution of tensors over a grid of parts."""
 
     grid: Sizes
-    """How many parts there are in each dimension of the grid."""
+    """The number of parts in each dimension of the grid."""
     parts: Sizes
     """Their numbers, in row-major order."""
     cuts: tuple[tuple[int, int], ...] = ()
-    """Pairs of a dimension of the grid and one of the tensor that it cuts, in the
-    order in which they do. Along all others of the grid the parts are alike."""
+    """Pairs of a dimension of the grid and the dimension of the tensor that it shards.
+
+    They are in the order of sharding. Along all other dimensions of the grid the parts
+    are equal.
+    """
 
     def rectangle(self, shape: Sequence[int], place: Sequence[int]) -> Rectangle:
-        """Return what the part at ``place`` of the grid has of a tensor."""
+        """Return the rectangle of a tensor in the part at ``place`` of the grid."""
         offsets, sizes = [0] * len(shape), list(shape)
         for grid_dim, dim in self.cuts:
             start, end = _rows(sizes[dim], self.grid[grid_dim], place[grid_dim])
@@ -80,9 +83,9 @@ class Layout:
         return Rectangle(tuple(offsets), tuple(sizes))
 
     def writer(self, number: int) -> dict[int, int]:
-        """Return which of those that are alike writes tensor ``number``.
+        """Return which of equal parts writes tensor ``number``.
 
-        They take turns: it is at this place of each dimension that cuts nothing.
+        They take turns: the result is its index in each dimension that shards nothing.
         """
         cutting = {grid_dim for grid_dim, _ in self.cuts}
         return {
@@ -92,16 +95,16 @@ class Layout:
         }
 
     def writes(self, number: int, place: Sequence[int]) -> bool:
-        """Return whether the one at ``place`` writes what it has of a tensor."""
+        """Return whether the part at ``place`` writes its rectangle of a tensor."""
         turns = self.writer(number).items()
         return all(place[grid_dim] == turn for grid_dim, turn in turns)
 
     def chunks(
         self, number: int, shape: Sequence[int], target: Rectangle | None = None
     ) -> Iterator[Chunk]:
-        """Yield what is stored of tensor ``number``, of which ``target`` has rows.
+        """Yield the stored chunks of tensor ``number`` that overlap ``target``.
 
-        Parts that have nothing of that are not looked at.
+        Parts without any of it are not visited.
         """
         place = [0] * len(self.grid)
         for grid_dim, turn in self.writer(number).items():
@@ -119,13 +122,14 @@ class Layout:
         grid_dim, dim = self.cuts[n_cut]
         size, m = rectangle.sizes[dim], self.grid[grid_dim]
         each = -(-size // m)
-        # A dimension without rows has no chunk, and nothing to divide by below.
+        # A dimension without rows has no chunk, and would be a divisor of 0 below.
         if not each:
             return
         begin = max(0, target.offsets[dim] - rectangle.offsets[dim])
         end = min(size, target.ends[dim] - rectangle.offsets[dim])
         for turn in range(begin // each, -(-end // each)):
-            # Deeper cuts overwrite their own dimensions alone: one list serves all.
+            # Deeper levels overwrite only their own dimensions, so that one list serves
+            # all.
             place[grid_dim] = turn
             start, stop = _rows(size, m, turn)
             yield from self._chunks(
@@ -139,7 +143,7 @@ class Layout:
         return position
 
     def place_of(self, part: int) -> Sizes:
-        """Return where in the grid a part stands."""
+        """Return the position of a part in the grid."""
         position, place = self.parts.index(part), list[int]()
         for size in reversed(self.grid):
             position, at = divmod(position, size)

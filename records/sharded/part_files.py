@@ -1,4 +1,4 @@
-"""PartFiles: the parts of a folder, each opened when something of it is first read."""
+"""PartFiles: the parts of a folder, each opened at its first read."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ DAMAGED = "Copy the whole folder again, or use an older one."
 
 
 class _Unmapped(Maps):
-    """Those of a read of a few rows: files are read, not mapped whole."""
+    """The part files of a read of a few rows: files are read, not mapped whole."""
 
     def of(self, source: Source) -> Source:
         """Return ``source`` itself."""
@@ -25,12 +25,12 @@ class _Unmapped(Maps):
 
 
 def name_in_part(path: str, number: int) -> str:
-    """Return what a part calls its rectangle ``number`` of the tensor at ``path``."""
+    """Return a part's name for its rectangle ``number`` of the tensor at ``path``."""
     return path if not number else f"{path}#{number}"
 
 
 class PartFiles:
-    """The files beside an index; who reads through several threads opens each once."""
+    """The files beside an index; several reading threads open each only once."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class PartFiles:
     ) -> Entry:
         """Return a rectangle of a tensor as an entry of its part.
 
-        RecordFormatError for a part that is missing, that is another save's, or that
-        has something else there.
+        RecordFormatError for a part that is missing, belongs to another save, or has
+        different content.
         """
         name = name_in_part(path, chunk.number)
         entry = self._part(chunk.part, maps).entry_at(name)
@@ -80,8 +80,8 @@ class PartFiles:
             opened = self._opened.get(number)
             if opened is None:
                 opened = self._open(number)
-                # Once is enough: whoever writes into it meanwhile changes payloads as
-                # well, and those are hashed at every load.
+                # One check is enough: a later writer would change payloads as well, and
+                # those are hashed at every load.
                 check_gaps(opened, _Unmapped() if maps is None else maps)
                 self._opened[number] = opened
             return opened

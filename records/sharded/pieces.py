@@ -1,4 +1,4 @@
-"""PiecewisePayload: an entry whose values lie in several parts of a folder."""
+"""PiecewisePayload: an entry whose values are in several parts of a folder."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from .shard_index import ShardIndex
 
 @dataclass(slots=True, eq=False)
 class PiecewisePayload:
-    """Where the values of one entry lie; any rectangle of them can be read alone."""
+    """The locations of an entry's values; any rectangle of them can be read alone."""
 
     files: PartFiles
     index: ShardIndex
@@ -31,10 +31,10 @@ class PiecewisePayload:
     is_piecewise: ClassVar[bool] = True
     """Saves read it a few rows at a time."""
     is_live: ClassVar[bool] = False
-    """Asked of every entry by every load: an attribute is found sooner than none."""
+    """Every load reads this for every entry; a missing attribute is slow to find."""
 
     def load(self, maps: Maps | None = None) -> Tensor:
-        """Return the whole tensor, verified, in memory that nobody else has."""
+        """Return the whole tensor, verified, in memory of its own."""
         return self.rectangle(full_rectangle(self.shape), maps)
 
     def rectangle(
@@ -42,14 +42,15 @@ class PiecewisePayload:
     ) -> Tensor:
         """Return these rows alone, as `load` does; nothing else is read for them.
 
-        Each part is verified as far as it is read: the rectangle that was saved, or the
-        blocks of it that have sums.
+        Each part is verified as far as it is read: the rectangle that was saved, or
+        those blocks of it that have checksums.
         """
         extent = Rectangle(*extent)
         if not extent.n_values:
             return torch.empty(extent.sizes, dtype=self.dtype)
         chunks = self._chunks(extent)
-        # The parts are asked for before memory is: they have as many values.
+        # The parts are opened before memory is allocated, since they show the number of
+        # values.
         entries = [self._entry(chunk, maps) for chunk in chunks]
         if len(chunks) == 1 and chunks[0].rectangle == extent:
             return entries[0].read_stored(maps)
@@ -84,9 +85,9 @@ class PiecewisePayload:
 def joined(
     runs: "Sequence[RowRun]", shape: Sizes, dtype: torch.dtype
 ) -> Iterator[Tensor]:
-    """Yield in row-major order what rectangles have that cover a tensor of ``shape``.
+    """Yield the values of rectangles that cover a tensor of ``shape``, row by row.
 
-    Each piece is valid until the next; no more than a band of rows is in memory.
+    Each piece is valid until the next; at most a band of rows is in memory.
     """
     width = shape[1:]
     row_size = math.prod(width) * dtype.itemsize
@@ -103,7 +104,7 @@ def joined(
 
 
 _BAND = 4 << 20
-"""Bytes of the rows that are put together at once."""
+"""Bytes of the rows that are assembled together."""
 
 
 def _bands(runs: "Sequence[RowRun]", shape: Sizes, buffer: Tensor) -> Iterator[Tensor]:
@@ -126,17 +127,17 @@ class RowRun(NamedTuple):
 
     @property
     def below(self) -> "RowRun":
-        """What it has of one row, without that dimension."""
+        """The shape of its part of one row, without that dimension."""
         offsets, sizes = self.rectangle
         return RowRun(Rectangle(offsets[1:], sizes[1:]), self.values)
 
     def has(self, row: int) -> bool:
-        """Return whether a row of the tensor is in it."""
+        """Return whether it contains a row of the tensor."""
         return self.rectangle.offsets[0] <= row < self.rectangle.ends[0]
 
 
 class FlatValues:
-    """Values that are read in order, in blocks of any length, and asked for in others.
+    """Values that are read in order, in blocks of any length, and requested in others.
 
     A block is valid until the next one.
     """
@@ -157,7 +158,7 @@ class FlatValues:
         size, n_done = rows[0].numel(), 0
         while n_done < len(rows):
             values = self._next((len(rows) - n_done) * size, step=size)
-            if len(values) < size:  # the row goes on in the next block
+            if len(values) < size:  # the row continues in the next block
                 values = values.clone()
                 more_pieces = [piece.clone() for piece in self.take(size - len(values))]
                 values = torch.cat([values, *more_pieces])
@@ -166,14 +167,15 @@ class FlatValues:
             n_done += n_more
 
     def _next(self, most: int, step: int = 1) -> Tensor:
-        """Return what is left of a block, whole steps if it has any."""
+        """Return the rest of a block, in whole steps if it has any."""
         block = next(self._blocks) if self._rest is None else self._rest
         count = min(most, len(block))
         count -= count % step if count > step else 0
         self._rest = block[count:] if count < len(block) else None
         self._n_left -= count
         if not self._n_left:
-            # The sum is compared after the last block, when the next is asked for.
+            # The checksum is compared after the last block, when the next one is
+            # requested.
             next(self._blocks, None)
         return block[:count]
 
@@ -188,7 +190,7 @@ def stored_rows(entry: Entry, rectangle: Rectangle, maps: Maps | None) -> Tensor
 
 
 def rows_of(tensor: Tensor, rectangle: Rectangle) -> Tensor:
-    """Return a view of the rows of ``tensor`` that ``rectangle`` says."""
+    """Return a view of the rows of ``tensor`` in ``rectangle``."""
     for dim, (offset, size) in enumerate(zip(*rectangle, strict=True)):
         if size != tensor.shape[dim]:
             tensor = tensor.narrow(dim, offset, size)

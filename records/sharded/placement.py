@@ -1,4 +1,4 @@
-"""How the DTensors of a program are spread: as layouts, and as rectangles."""
+"""The distribution of a program's DTensors: as layouts, and as rectangles."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,9 +10,9 @@ from .layout import Layout, Rectangle
 
 
 def layout_of(tensor: Any, path: str) -> Layout | None:
-    """Return how a DTensor is spread over its mesh; None if no layout says it.
+    """Return the layout of a DTensor over its mesh; None if no layout describes it.
 
-    RecordError that names ``path`` for one that holds sums not yet added up.
+    RecordError that names ``path`` for one that holds partial sums.
     """
     placements = tuple(tensor.placements)
     if any(placement.is_partial() for placement in placements):
@@ -24,7 +24,7 @@ def layout_of(tensor: Any, path: str) -> Layout | None:
 
 
 def rectangle_of(tensor: Any, path: str) -> Rectangle | None:
-    """Return which rows of a DTensor are in this process; None if that is unknown."""
+    """Return the rows of a DTensor in this process; None if they are unknown."""
     layout = layout_of(tensor, path)
     place = tensor.device_mesh.get_coordinate()
     if layout is None or place is None:
@@ -34,7 +34,7 @@ def rectangle_of(tensor: Any, path: str) -> Rectangle | None:
 
 
 def is_alike(tensor: Any, twin: Any) -> bool:
-    """Return whether two DTensors are spread alike; False for what is none."""
+    """Return whether two DTensors are distributed alike; False for other tensors."""
     return (
         hasattr(tensor, "device_mesh")
         and hasattr(twin, "device_mesh")
@@ -44,7 +44,7 @@ def is_alike(tensor: Any, twin: Any) -> bool:
 
 
 def rectangle_by_torch(tensor: Any, path: str) -> Rectangle:
-    """Return the same of what no layout says, as torch computes it."""
+    """Return the same where no layout describes it, as torch computes it."""
     from torch.distributed.tensor._utils import (
         compute_local_shape_and_global_offset,
     )
@@ -63,7 +63,7 @@ def rectangle_by_torch(tensor: Any, path: str) -> Rectangle:
 
 @lru_cache(maxsize=4096)
 def _rectangle(layout: Layout, shape: tuple[int, ...], place: Any) -> Rectangle:
-    # Thousands of parameters have few shapes.
+    # Thousands of parameters have few different shapes.
     return layout.rectangle(shape, place)
 
 
@@ -91,10 +91,10 @@ def _layout(mesh: Any, placements: tuple[Any, ...]) -> Layout | None:
 def _place_of_strided(
     i: int, placement: Any, cuts: Sequence[tuple[int, int]], grid: Sequence[int]
 ) -> int | None:
-    """Return after how many of ``cuts`` a strided placement cuts; None if unknown.
+    """Return after how many of ``cuts`` a strided placement shards; None if unknown.
 
-    Dimensions of the mesh behind its own have cut the tensor before: its factor says
-    into how many pieces.
+    Later dimensions of the mesh have sharded the tensor before: its factor is the
+    number of pieces.
     """
     factor = placement.split_factor
     for n, (grid_dim, dim) in enumerate(cuts):

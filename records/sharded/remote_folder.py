@@ -1,4 +1,4 @@
-"""RemoteRecordFolder: the objects of a record behind a URL, which several write."""
+"""RemoteRecordFolder: the objects of a record behind a URL, written by several."""
 
 import os
 from collections.abc import Generator, Iterable
@@ -20,8 +20,8 @@ from .shard_index import INDEX, PartFile, save_id_of
 class RemoteRecordFolder:
     """A folder of a storage, with the methods of `RecordFolder`.
 
-    Nothing tells there whether a save is alive: what no index names is removed a day
-    after it was written, and what the index named before at once.
+    There a save cannot be seen to be alive: objects that no index names are removed a
+    day after they were written, and those that the old index named immediately.
     """
 
     def __init__(self, url: Url) -> None:
@@ -34,11 +34,11 @@ class RemoteRecordFolder:
         return self._url / name
 
     def make(self) -> None:
-        """Do nothing: a folder is there when an object in it is."""
+        """Do nothing: a folder exists once an object in it does."""
 
     @contextmanager
     def sink(self, name: str) -> Generator[Sink]:
-        """Open an object for writing, which appears whole at the end or not at all."""
+        """Open an object for writing, which appears atomically at the end."""
         if name == INDEX:
             self._replaced = self._named_in_index()
         with open_sink(self.file(name)) as sink:
@@ -49,15 +49,15 @@ class RemoteRecordFolder:
         return RemoteSource(StoredObject(address_of(self.file(name))), verify=True)
 
     def size(self, name: str) -> int | None:
-        """Return how many bytes an object has; None if it is not there."""
+        """Return the size of an object in bytes; None if it does not exist."""
         return size_at(self.file(name))
 
     def remove(self, name: str) -> None:
-        """Remove an object, if it is there."""
+        """Remove an object, if it exists."""
         self._objects.remove([name])
 
     def remove_parts(self, parts: Iterable[PartFile | None]) -> None:
-        """Remove parts, but for those that the index has all the same."""
+        """Remove parts, except for those that the index names after all."""
         with suppressed(OSError):
             names = {part.name for part in parts if part is not None}
             self._objects.remove(sorted(names - self._named_in_index()))
@@ -68,11 +68,11 @@ class RemoteRecordFolder:
 
     @contextmanager
     def claim(self, save_id: str) -> Generator[None]:
-        """Do nothing: nobody could see it."""
+        """Do nothing: other processes could not see it."""
         yield
 
     def remove_old(self, save_id: str) -> None:
-        """Remove the parts that the index had before, and what killed saves left.
+        """Remove the parts of the old index, and the remains of killed saves.
 
         What cannot be listed or removed is left.
         """
@@ -90,7 +90,7 @@ class RemoteRecordFolder:
             )
 
     def _named_in_index(self) -> set[str]:
-        """Return the names of parts that the index has; perhaps a few more."""
+        """Return the names of parts in the index; possibly a few more."""
         try:
             return parts_named_in(self._objects.read(INDEX))
         except FileNotFoundError:
@@ -98,7 +98,7 @@ class RemoteRecordFolder:
 
 
 AnyRecordFolder: TypeAlias = RecordFolder | RemoteRecordFolder
-"""Where a record of several parts lies."""
+"""The location of a record of several parts."""
 
 
 def record_folder(path: str | os.PathLike[str]) -> AnyRecordFolder:
@@ -106,5 +106,5 @@ def record_folder(path: str | os.PathLike[str]) -> AnyRecordFolder:
     place = path_or_url(path)
     if isinstance(place, Url):
         return RemoteRecordFolder(place)
-    # The program may go to another folder while it is saved.
+    # The program may change its directory while it is saved.
     return RecordFolder(place)

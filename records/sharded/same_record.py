@@ -1,4 +1,4 @@
-"""Several processes that load one module all read the same record."""
+"""A check that several processes that load one module read the same record."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +13,14 @@ from .save_plan import value_digest
 def check_same_record(record: Entries, groups: Sequence[Any]) -> None:
     """Raise `RecordMismatchError` on all processes if they read different records.
 
-    Each would have rows of its own, and every one of them be verified. ``groups`` are
-    those that this process belongs to. Values count, and no IDs. What was never
-    stored, or was opened before there were groups, is not compared.
+    Otherwise each would have rows of its own record, all of them verified. ``groups``
+    are those that this process belongs to. Values are compared, and no IDs. A record
+    that was never stored, or was opened before there were groups, is not compared.
     """
     if all(n_processes(group) == 1 for group in groups):  # or there are none
         return
     content = record.reading.fingerprint
-    # The state of an optimizer goes by IDs, which each process may have drawn.
+    # An optimizer's state is matched by IDs, which each process may have created.
     is_by_path = content and not record.is_typed
     choice = value_digest([entry.path for entry in record.entries()]).hex()
     if len(united([content] if content else [], groups=groups)) > 1:
@@ -59,6 +59,6 @@ def _error(
 
 
 def _in_words(text: str) -> str:
-    # Numbers of one length are in their order when they are sorted as texts.
+    # Numbers of the same length are in order when sorted as strings.
     word, number, content = text.split(" ", 2)
     return f"{word} {int(number)} {content}"

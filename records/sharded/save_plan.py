@@ -1,7 +1,7 @@
-"""SavePlan: what one of several processes writes of a record, and what the index says.
+"""SavePlan: what one of several processes writes of a record, and the index.
 
-Every process computes the same index from meshes and placements alone. Where these do
-not say it, each tells the others which rectangles it holds.
+Every process computes the same index from meshes and placements alone. If these do not
+determine it, each sends its rectangles to the others.
 """
 
 import json
@@ -31,14 +31,14 @@ class SavePlan:
     own_entries: list[Entry] = field(default_factory=list[Entry])
 
     def add_whole(self, entry: Entry, rank: int) -> None:
-        """Have process 0 write ``entry``, which is not a DTensor."""
+        """Let process 0 write ``entry``, which is not a DTensor."""
         self.index.numbers.append(IN_FIRST)
         if rank == 0:
             self.own_entries.append(_own_entry(entry))
 
     @property
     def digest(self) -> bytes:
-        """Return 8 bytes that are the same where the index is."""
+        """Return 8 bytes that are equal for equal indexes."""
         layouts = [(e.grid, e.parts, e.cuts) for e in self.index.layouts]
         return value_digest([layouts, self.index.numbers])
 
@@ -49,9 +49,9 @@ def is_spread(entry: Entry) -> bool:
 
 
 def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
-    """Return what follows from meshes and placements; None where they do not say it.
+    """Return the plan by meshes and placements; None if they do not determine it.
 
-    What is not a DTensor is written by process 0.
+    Entries other than DTensors are written by process 0.
     """
     plan = SavePlan(ShardIndex([]))
     numbers: dict[Layout, int] = {}
@@ -60,7 +60,7 @@ def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
             plan.add_whole(entry, rank)
             continue
         tensor: Any = entry.source
-        # Each of several whose group has ended, or was left out, is alone here.
+        # Several processes whose group has ended, or was not passed, are alone here.
         if tensor.device_mesh.size() > n_processes():
             return None
         layout = layout_of(tensor, entry.path)
@@ -77,9 +77,10 @@ def plan_by_layout(entries: Sequence[Entry], rank: int) -> SavePlan | None:
 
 
 def own_rectangles(entries: Sequence[Entry]) -> bytes:
-    """Return which rectangles of all DTensors this process holds, as a message.
+    """Return this process's rectangles of all DTensors, as a message.
 
-    Each comes with a digest, since processes may hold the same rows of other tensors.
+    Each comes with a digest, since processes may hold the same rows of different
+    tensors.
     """
     rectangles: list[Any] = []
     for entry in entries:
@@ -96,7 +97,7 @@ def own_rectangles(entries: Sequence[Entry]) -> bytes:
 
 
 def own_copies(entries: Sequence[Entry]) -> list[tuple[Any, str]]:
-    """Return which rows of parameters this process has that a mesh replicates.
+    """Return this process's rows of parameters that a mesh replicates.
 
     Each comes with a digest, as processes with the same rows take turns to write them.
     """
@@ -124,10 +125,10 @@ def _is_copied(tensor: Any) -> bool:
 def plan_by_rectangles(
     entries: Sequence[Entry], messages: Sequence[bytes], rank: int
 ) -> SavePlan:
-    """Return the plan that follows from what every process told of its rectangles.
+    """Return the plan by the rectangles that every process has sent.
 
-    Those that hold the same take turns. RecordError for some that overlap, and for the
-    same rows with other values.
+    Those with equal ones take turns. RecordError for some that overlap, and for the
+    same rows with different values.
     """
     plan = SavePlan(ShardIndex([]))
     rectangles_by_process = [json.loads(message) for message in messages]
@@ -159,7 +160,7 @@ def plan_by_rectangles(
 def _holders(rectangles: Sequence[Any], path: str) -> dict[Rectangle, list[int]]:
     """Return which processes hold each rectangle of the entry at ``path``.
 
-    ``rectangles`` is what each process told, None of one that holds nothing of it.
+    ``rectangles`` are those sent by each process, None if it holds nothing of it.
     """
     holders: dict[Rectangle, list[int]] = {}
     digests: dict[Rectangle, str] = {}
@@ -174,13 +175,13 @@ def _holders(rectangles: Sequence[Any], path: str) -> dict[Rectangle, list[int]]
 
 
 _CORNER = 64 << 10
-"""Bytes of a tensor that are compared whole."""
+"""Bytes of a tensor that are compared completely."""
 
 
 def corner_digest(tensor: torch.Tensor) -> bytes:
-    """Return 8 bytes of the values of a tensor, of a large one of its corner alone.
+    """Return 8 bytes of the values of a tensor, for a large one of its corner alone.
 
-    What was initialized or trained apart differs there already.
+    Values that were initialized or trained separately already differ there.
     """
     if tensor.nbytes > _CORNER:
         most = 32 if tensor.ndim <= 2 else 8
@@ -190,14 +191,14 @@ def corner_digest(tensor: torch.Tensor) -> bytes:
 
 
 def tensor_digest(tensor: torch.Tensor) -> bytes:
-    """Return 8 bytes that tell the values of a tensor from any others."""
-    # A view keeps no memory: a copy has to live until it has been read.
+    """Return 8 bytes that identify the values of a tensor."""
+    # A view keeps no memory alive: a copy must live until it was read.
     values = tensor.cpu().resolve_conj().resolve_neg().contiguous()
     return xxhash.xxh3_64_digest(byte_view(values))
 
 
 def other_values(paths: str) -> RecordError:
-    """Return the error of processes that have different values of one tensor."""
+    """Return the error for processes that have different values of one tensor."""
     return RecordError(
         f"{paths}: the processes hold different values, but a folder has room for "
         "those of only one. If each has its own module (a pipeline stage, experts), it "
@@ -207,14 +208,14 @@ def other_values(paths: str) -> RecordError:
 
 
 def value_digest(value: object) -> bytes:
-    """Return 8 bytes that tell plain data from any other."""
+    """Return 8 bytes that identify plain data."""
     return xxhash.xxh3_64_digest(json.dumps(value).encode())
 
 
 def entry_rows(
     entries: Sequence[Entry], dtypes: Sequence[torch.dtype]
 ) -> list[list[Any]]:
-    """Return what all processes must say alike of their entries."""
+    """Return the facts about their entries in which all processes must agree."""
     return [
         [entry.path, entry.kind, name_of_dtype(dtype), *entry.shape, is_spread(entry)]
         for entry, dtype in zip(entries, dtypes, strict=True)
@@ -224,7 +225,7 @@ def entry_rows(
 def difference(
     rows: Sequence[Any], other_rows: Sequence[Any], process: int
 ) -> RecordError:
-    """Return the error of two processes that hold different records."""
+    """Return the error for two processes that hold different records."""
     n_equal = next(
         (i for i, (a, b) in enumerate(zip(rows, other_rows, strict=False)) if a != b),
         min(len(rows), len(other_rows)),

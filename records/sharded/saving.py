@@ -1,4 +1,4 @@
-"""save_to_folder: a record that several processes write together, each its own part."""
+"""save_to_folder: a record written by several processes together, each its own part."""
 
 import json
 import os
@@ -50,7 +50,7 @@ from .save_plan import (
 from .shard_index import DIGEST, INDEX, PartFile, new_save_id, part_name
 
 DIFFERING = "differing"
-"""The key of our metadata with the paths of what processes had different values of."""
+"""The key of our metadata for the paths of buffers whose values differ by process."""
 
 
 @explain_calls("record.save(file{})", "write", is_home=False)
@@ -64,11 +64,11 @@ def save_record_to(
     progress: Progress | None = None,
     group: Any = None,
 ) -> bytes | None:
-    """Write ``record`` to a file, or return it as bytes when that is left out.
+    """Write ``record`` to a file, or return it as bytes without one.
 
-    Without ``recorder`` the suffix says how. To a folder all processes write together,
-    or those of ``group``, each of which calls this. Raises ValueError for a suffix that
-    says nothing, and TypeError for None.
+    Without ``recorder`` the suffix determines the format. To a folder all processes
+    write together, or those of ``group``, each of which calls this. Raises ValueError
+    for an unknown suffix, and TypeError for None.
     """
     folder = folder_named(file)
     if folder is None:
@@ -89,7 +89,7 @@ def save_record_to(
 
 
 def check_no_group(group: Any, file: object) -> None:
-    """Raise ValueError for a group of processes where one process writes."""
+    """Raise ValueError for a process group where only one process writes."""
     if group is not None:
         raise ValueError(
             "group= says which processes write a folder together, but "
@@ -116,11 +116,11 @@ def save_to_folder(
     progress: Progress | None = None,
     group: Any = None,
 ) -> None:
-    """Write what ``record_of`` returns, together with all processes of ``group``.
+    """Write the result of ``record_of``, together with all processes of ``group``.
 
-    Each writes what it has of DTensors; all else is that of process 0. The index is
-    written last: until then, and if anything fails on any process, the folder holds
-    what it held before. Where it raises on one process, it does on all.
+    Each writes its shares of DTensors; everything else is written by process 0. The
+    index is written last: until then, and if anything fails on any process, the folder
+    keeps its old content. If it raises on one process, it raises on all.
     """
     target = record_folder(folder)
     join_saves(target.path)
@@ -134,7 +134,7 @@ def save_to_folder(
 
 
 def writer_of_folder(folder: str, recorder: RecordWriter | str | None) -> RecordWriter:
-    """Return what writes the parts; ValueError for a recorder of other files."""
+    """Return the recorder of the parts; ValueError for one of other files."""
     writer = writer_for(..., recorder)
     if (writer.format, writer.compression, writer.convention) != ("mpk", None, None):
         raise ValueError(
@@ -146,7 +146,7 @@ def writer_of_folder(folder: str, recorder: RecordWriter | str | None) -> Record
 
 @dataclass(slots=True)
 class FolderSave:
-    """One save: what this process writes of a record, and what the index says."""
+    """One save: what this process writes of a record, and the index."""
 
     record: WritableRecord
     plan: SavePlan
@@ -154,9 +154,9 @@ class FolderSave:
 
     @classmethod
     def planned(cls, prepare: Callable[[], WritableRecord], group: Any) -> Self:
-        """Return the save of what ``prepare`` gives, planned with all processes.
+        """Return the save of the result of ``prepare``, planned with all processes.
 
-        Raises on all of them what is raised on one, and for different records.
+        An error of one is raised on all, and so are differences between their records.
         """
         proposals: list[_Proposal] = []
 
@@ -181,7 +181,7 @@ class FolderSave:
     ) -> None:
         """Write ``part``, which is `part` or a copy of it, and the index of all.
 
-        All processes do so at a time; what fails on one raises on all.
+        All processes do so at the same time; an error on one is raised on all.
         """
         n_parts = n_processes(group)
         name = part_name(rank(group), n_parts, self.save_id)
@@ -199,8 +199,8 @@ class FolderSave:
                     raise
 
             # Process 0 may write the index once it has heard of all parts, whatever
-            # becomes of the others: a part that it may name stays, unless all know that
-            # one failed. The next save removes what is left.
+            # happens to the others: a part that it may name is kept, unless all know
+            # that one failed. The next save removes the remains.
             facts = agreed_messages(
                 write_own_part, undo=lambda: folder.remove(name), group=group
             )
@@ -242,9 +242,9 @@ def _write_own(
     progress: Progress | None,
     number: int,
 ) -> PartFile | None:
-    """Write the part of process ``number`` into the folder that the first has made.
+    """Write the part of process ``number`` into the folder created by the first one.
 
-    Raises RecordError where this process does not see that folder.
+    Raises RecordError if this process does not see that folder.
     """
     if isinstance(folder, RecordFolder) and not folder.is_there():
         raise RecordError(
@@ -267,8 +267,8 @@ def check_parts(
 ) -> None:
     """Raise RecordError for a part that is not where the index will be.
 
-    Folders of the same name may be on other disks, and a storage in memory is each
-    process's own. ``places`` are where the processes say that theirs are.
+    Folders of the same name may be on different disks, and a storage in memory belongs
+    to its process. ``places`` are the locations reported by the processes.
     """
     for number, part in enumerate(parts):
         if part is None:
@@ -288,8 +288,8 @@ def _is_asked_for(
 ) -> bool:
     """Return whether the part of process ``number`` is looked for.
 
-    On disks each is. A storage that has one of another process has all, and is asked
-    once: each question is a request.
+    On disks each is. A storage that has the part of another process has all, and is
+    asked once, since each check is a request.
     """
     later_parts = (i for i, part in enumerate(parts) if i and part is not None)
     return isinstance(folder, RecordFolder) or number == next(later_parts, None)
@@ -303,32 +303,32 @@ class _Proposal:
     entries: list[Entry]
     rows: list[list[Any]]
     digests: list[bytes]
-    """Of what every process has by itself, in turn: see `_digest_of`."""
+    """Digest of what every process has on its own, in order: see `_digest_of`."""
     copies: list[tuple[Any, str]]
-    """Of what a mesh replicates: see `own_copies`."""
+    """The copies of replicated tensors: see `own_copies`."""
     plan: SavePlan | None
 
     @classmethod
     def of(cls, record: WritableRecord, group: Any) -> "_Proposal":
-        """Return that of ``record``; raise for what no folder can hold."""
-        metadata = deepcopy(record.entries.metadata)  # its owner may go on to change it
+        """Return the draft of ``record``; raise for what no folder can hold."""
+        metadata = deepcopy(record.entries.metadata)  # its owner may change it later
         record = replace(record, entries=with_parts(record.entries, metadata=metadata))
         entries = record.entries.entries()
         dtypes = record.precision.stored_dtypes(entries)
         if rank(group) == 0:
-            # Said before anybody has written gigabytes.
+            # Reported before gigabytes are written.
             header_of(record.entries, dtypes)
         is_alone = n_processes(group) == 1
         digests = [_digest_of(e) for e in entries if _is_compared(e) and not is_alone]
         copies = [] if is_alone else own_copies(entries)
-        # Layouts count processes by their places in meshes of all of them.
+        # Layouts number processes by their positions in meshes of all of them.
         plan = None if group is not None else plan_by_layout(entries, rank())
         rows = entry_rows(entries, dtypes)
         return cls(record, entries, rows, digests, copies, plan)
 
     @property
     def message(self) -> bytes:
-        """What the other processes are told of it."""
+        """The message about it for the other processes."""
         values = value_digest([digest.hex() for digest in self.digests])
         plan = bytes(8) if self.plan is None else self.plan.digest
         about = value_digest(self.rows) + plan + values
@@ -339,13 +339,13 @@ class _Proposal:
     def agreed_plan(
         self, messages: Sequence[bytes], group: Any
     ) -> tuple[WritableRecord, SavePlan, str]:
-        """Return what all processes save alike, and the ID of the save."""
+        """Return what all processes save together, and the ID of the save."""
         facts = [_Facts.of(message) for message in messages]
         if len({fact.rows for fact in facts}) > 1:
             self._refuse(group)
         if len({fact.values for fact in facts}) > 1:
             self._note_differing(group)
-        # Those that have the same rows have the same values.
+        # Those that have the same rows must have the same values.
         if len({fact.copies for fact in facts}) > len({f.copies[:8] for f in facts}):
             self._refuse_copies(group)
         plan = self.plan
@@ -374,9 +374,9 @@ class _Proposal:
         raise other_values(first_names([*paths], 4))
 
     def _note_differing(self, group: Any) -> None:
-        """Say in the metadata which buffers are not the same on all processes.
+        """List in the metadata which buffers differ between processes.
 
-        Raise RecordError for parameters that are not.
+        Raise RecordError for parameters that do.
         """
         messages = gathered(b"".join(self.digests), group=group)
         compared = [entry for entry in self.entries if _is_compared(entry)]
@@ -396,17 +396,17 @@ class _Proposal:
 
 
 def part_record(record: WritableRecord, entries: list[Entry]) -> WritableRecord:
-    """Return the record of a part that has these entries of ``record``."""
+    """Return the record of a part with these entries of ``record``."""
     about = {"burnish": {"library": LIBRARY, "type": "part"}}
     part = Entries.of(entries, metadata=about, type_name="part")
-    # The record's own precision, which knows what kind of record it is.
+    # The record's own precision, which depends on the kind of record.
     return WritableRecord(record.writer, part, record.precision, record.note)
 
 
 def write_part(
     part: WritableRecord, folder: AnyRecordFolder, name: str, progress: Progress | None
 ) -> PartFile | None:
-    """Write a part of a folder; None for one that holds nothing."""
+    """Write a part of a folder; None for an empty one."""
     if not part.entries.entries():
         return None
     part.save(folder.file(name), progress)
@@ -414,7 +414,7 @@ def write_part(
 
 
 def part_file(folder: AnyRecordFolder, name: str) -> PartFile:
-    """Return what pins a part of a folder, as it is now."""
+    """Return the size and digest of a part of a folder, as it is now."""
     source = folder.source(name, map_file=False)
     try:
         return PartFile(name, source.size, format_named("mpk").digest(source))
@@ -425,7 +425,7 @@ def part_file(folder: AnyRecordFolder, name: str) -> PartFile:
 def write_index(
     record: WritableRecord, plan: SavePlan, folder: AnyRecordFolder
 ) -> None:
-    """Write the index of parts that are there: from now on they are the record."""
+    """Write the index of existing parts: from now on they are the record."""
     form = format_named("mpk")
     contents = Contents(record.entries, form, record.precision, None)
     with folder.sink(INDEX) as sink:
@@ -434,14 +434,14 @@ def write_index(
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What each process tells before anything is written."""
+    """The message of each process before anything is written."""
 
     save_id: str
     rows: bytes
     plan: bytes
     values: bytes
     copies: bytes
-    """8 bytes of the rows that it has of replicated parameters, 8 of the values."""
+    """8 bytes for its rows of replicated parameters, 8 for the values."""
 
     @classmethod
     def of(cls, message: bytes) -> "_Facts":
@@ -455,13 +455,13 @@ def _is_compared(entry: Entry) -> bool:
 
 
 def _digest_of(entry: Entry) -> bytes:
-    """Return 8 bytes that tell a buffer from any other, and most parameters."""
+    """Return 8 bytes that identify a buffer, and most parameters."""
     tensor = values_of(entry.tensor(), entry.path).detach()
     return (corner_digest if entry.kind == "parameter" else tensor_digest)(tensor)
 
 
 def _fact_of(part: PartFile | None, folder: AnyRecordFolder) -> bytes:
-    """Return what a process tells of its part: size, digest, and 8 bytes of where."""
+    """Return a process's message about its part: size, digest, 8 bytes of the place."""
     size, digest = (0, bytes(DIGEST)) if part is None else (part.size, part.digest)
     return size.to_bytes(8, "big") + digest + value_digest(folder.path)
 

@@ -1,4 +1,4 @@
-"""ShardIndex: what the index of a folder says of its parts, and how it is checked."""
+"""ShardIndex: the parts of a folder as its index lists them, and their checks."""
 
 import math
 import re
@@ -12,22 +12,22 @@ from ..header.columns import Column, are_sizes, is_size
 from .layout import Chunk, Layout, Rectangle, full_rectangle
 
 INDEX = "index.mpk"
-"""The file of a folder that says what all others are."""
+"""The file of a folder that lists all others."""
 
 PARTS, LAYOUTS, CHUNKS = "parts", "layouts", "chunks"
-"""The keys of the header that an index has beside those of any document."""
+"""The header keys of an index beyond those of any document."""
 
 COLUMNS = {"layout": Column("number of a layout", are_sizes, is_size)}
-"""What its table has beside the columns of a document with payloads."""
+"""The columns of its table beyond those of a document with payloads."""
 
 DIGEST = 16
-"""Bytes of what pins a part."""
+"""Bytes of a part's digest."""
 
 IN_FIRST = 0
-"""The layout of a tensor that lies whole in the first part."""
+"""The layout of a tensor that is completely in the first part."""
 
 IN_CHUNKS = 1
-"""That of a tensor of which the index lists every rectangle."""
+"""The layout of a tensor whose rectangles are all listed in the index."""
 
 _FIRST_LISTED = 2
 
@@ -35,7 +35,7 @@ _NAME = re.compile(r"part-(\d{5,})-of-(\d{5,})\.([0-9a-f]{8})\.mpk")
 
 
 def new_save_id() -> str:
-    """Return what the names of one save's parts have in common, and no other's."""
+    """Return the common prefix of the names of one save's parts."""
     return secrets.token_hex(4)
 
 
@@ -45,34 +45,34 @@ def part_name(number: int, n_parts: int, save_id: str) -> str:
 
 
 def save_id_of(name: str) -> str | None:
-    """Return of which save a part is, by its name; None if it is the name of none."""
+    """Return the save of a part by its name; None if it is not such a name."""
     match = _NAME.fullmatch(name)
     return match[3] if match else None
 
 
 class PartFile(NamedTuple):
-    """A part as its index pins it."""
+    """A part with its size and digest in the index."""
 
     name: str
     size: int
     digest: bytes
-    """Of its content: one number for all its payloads."""
+    """Digest of its content: one number for all its payloads."""
 
 
 @dataclass(slots=True)
 class ShardIndex:
-    """The parts of a folder, and where in them each tensor lies, by its number."""
+    """The parts of a folder, and where in them each tensor is, by its number."""
 
     parts: list[PartFile | None]
-    """By the number of the process that wrote it; None where it had nothing."""
+    """By the number of the process that wrote it; None if it had nothing."""
     layouts: list[Layout] = field(default_factory=list[Layout])
     numbers: list[int] = field(default_factory=list[int])
-    """The layout of each tensor; those of the list count from 2."""
+    """The layout of each tensor; those in the list count from 2."""
     chunks: dict[int, list[Chunk]] = field(default_factory=dict[int, list[Chunk]])
-    """The rectangles of those whose layout is `IN_CHUNKS`."""
+    """The rectangles of tensors with the layout `IN_CHUNKS`."""
 
     def number_of(self, layout: Layout) -> int:
-        """Return the number of a layout, which is listed if it was not."""
+        """Return the number of a layout, which is added to the list if it is new."""
         if layout not in self.layouts:
             self.layouts.append(layout)
         return self.layouts.index(layout) + _FIRST_LISTED
@@ -80,7 +80,7 @@ class ShardIndex:
     def chunks_of(
         self, row: int, shape: Sequence[int], rectangle: Rectangle
     ) -> Iterator[Chunk]:
-        """Yield what is stored of a tensor, of which ``rectangle`` has rows."""
+        """Yield the stored chunks of a tensor that overlap ``rectangle``."""
         number = self.numbers[row]
         if number >= _FIRST_LISTED:
             layout = self.layouts[number - _FIRST_LISTED]
@@ -91,7 +91,7 @@ class ShardIndex:
             yield Chunk(0, Rectangle((0,) * len(shape), tuple(shape)))
 
     def add_to(self, header: dict[str, Any]) -> None:
-        """Say all of it in the header of a document."""
+        """Add all of it to the header of a document."""
         header[PARTS] = [None if part is None else list(part) for part in self.parts]
         header[LAYOUTS] = [
             [list(each.grid), list(each.parts), [list(cut) for cut in each.cuts]]
@@ -105,9 +105,9 @@ class ShardIndex:
 
 
 def take_index(header: dict[str, Any], file: str) -> ShardIndex:
-    """Take out of ``header`` what `ShardIndex.add_to` put there, checked.
+    """Remove from ``header`` what `ShardIndex.add_to` put there, and check it.
 
-    Raises RecordFormatError. The layouts of its table are not looked at yet.
+    Raises RecordFormatError. The layouts of its table are not checked yet.
     """
     try:
         parts = [_part(row) for row in _list(header.pop(PARTS, None))]
@@ -127,7 +127,7 @@ def take_index(header: dict[str, Any], file: str) -> ShardIndex:
 def check_places(
     index: ShardIndex, numbers: Sequence[int], shapes: Sequence[Any], file: str
 ) -> None:
-    """Take the layout of every tensor into ``index``; RecordFormatError if damaged.
+    """Add the layout of every tensor to ``index``; RecordFormatError if damaged.
 
     After this the chunks of each tensor cover all of it, each value once.
     """
@@ -212,10 +212,10 @@ def _count_once(rectangles: Sequence[Rectangle], shape: Sequence[int]) -> bool:
     """Return whether rectangles within a tensor have every value of it once.
 
     A rectangle is the product over its dimensions of (start - end), if each coordinate
-    stands for a variable: their sum is the product of the whole tensor where they cover
-    it once, and only there. Two polynomials that differ are equal at random points
-    once in 2**55 times or less often, so one point tells, in time by the number of
-    rectangles; nobody who writes a file knows the point.
+    is a variable: their sum equals the product of the whole tensor if they cover it
+    once, and only then. Two different polynomials are equal at random points with a
+    probability of at most 2**-55, so one point decides, in time proportional to the
+    number of rectangles; the writer of a file does not know the point.
     """
     points: list[dict[int, int]] = [{} for _ in shape]
 

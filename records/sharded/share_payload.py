@@ -1,4 +1,4 @@
-"""Entries of which this process reads its own share alone, as a DTensor."""
+"""Entries of which this process reads only its own share, as a DTensor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ R = TypeVar("R", bound=Entries)
 def with_shares(record: R, likes: Mapping[str, Any]) -> R:
     """Return ``record`` with entries that are read as DTensors, by their paths.
 
-    Each is spread as the DTensor in ``likes`` is, if it has its shape; what is kept of
-    it by then, or is spread in a way that nobody can tell, stays as it is.
+    Each is distributed like the DTensor in ``likes``, if it has its shape; an entry
+    that is already loaded, or whose distribution is unknown, is not changed.
     """
     entries = [_as_share(entry, likes.get(entry.path)) for entry in record.entries()]
     return with_parts(record, entries=entries)
@@ -38,26 +38,26 @@ def _as_share(entry: Entry, like: Any) -> Entry:
 
 @dataclass(slots=True, eq=False)
 class SharePayload:
-    """A stored entry on its way into a DTensor; every process reads its own rows."""
+    """A stored entry to be loaded as a DTensor; every process reads its own rows."""
 
     entry: Entry
     like: Any
-    """The DTensor that says which these are."""
+    """The DTensor that determines these rows."""
 
     is_live: ClassVar[bool] = False
-    """Asked of every entry by every load: an attribute is found sooner than none."""
+    """Every load reads this for every entry; a missing attribute is slow to find."""
 
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return a DTensor of which this process has read its own rows, verified."""
         rectangle = rectangle_of(self.like, self.entry.path)
-        assert rectangle is not None  # it was asked before
+        assert rectangle is not None  # it was checked before
         values = rectangle_values(self.entry, rectangle, maps)
         share: Tensor = spread(values.to(own_share(self.like).device), self.like)
         return share
 
 
 def rectangle_values(entry: Entry, rectangle: Rectangle, maps: Maps | None) -> Tensor:
-    """Return rows of a stored entry; of a folder, nothing else is read for them."""
+    """Return rows of a stored entry; from a folder, nothing else is read for them."""
     read_rectangle = getattr(entry.source, "rectangle", None)
     if read_rectangle is None:
         return rows_of(values_of(entry.read(maps), entry.path).detach(), rectangle)

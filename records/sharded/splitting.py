@@ -1,4 +1,4 @@
-"""split_record: a record in a folder, as if so many processes had saved it."""
+"""split_record: a record in a folder, as if several processes had saved it."""
 
 import math
 from collections.abc import Iterator
@@ -26,18 +26,18 @@ from .saving import part_record, write_index, write_part
 from .shard_index import IN_FIRST, ShardIndex, new_save_id, part_name
 
 MOST_PARTS = 99_999
-"""For so many the names of parts have digits."""
+"""Maximal number of parts, by the digits in their names."""
 
 
 def split_record(
     record: Storable, path: str, n_parts: int, progress: Progress | None = None
 ) -> None:
-    """Write ``record`` into the folder ``path``, its tensors cut by rows.
+    """Write ``record`` into the folder ``path``, its tensors sharded by rows.
 
     Buffers, and tensors without rows, are in the first part. A few MiB of a tensor are
-    in memory at a time, of a text a few of each. Every byte is
-    compared with its sum before the index is written: until then, and if anything
-    fails, the folder holds what it held before. ValueError for less than one part.
+    in memory at a time, for JSON a few of each. Every byte is compared with its
+    checksum before the index is written: until then, and if anything fails, the folder
+    keeps its old content. ValueError for less than one part.
     """
     if not 1 <= n_parts <= MOST_PARTS:
         raise ValueError(
@@ -87,7 +87,7 @@ def _part(
 
 
 class RowsInOrder:
-    """A stored entry whose rows go into one part after the other."""
+    """A stored entry whose rows are written to one part after the other."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
@@ -97,11 +97,11 @@ class RowsInOrder:
         self._at = 0
 
     def share(self, rectangle: Rectangle) -> Entry:
-        """Return rows as an entry of a part; whose come before are written before."""
+        """Return rows as an entry of a part; parts must be written in order."""
         return self.of_part(rectangle.sizes, _Share(self, rectangle))
 
     def of_part(self, shape: tuple[int, ...], source: Any) -> Entry:
-        """Return the entry of a part: IDs, and what is frozen, the index knows."""
+        """Return the entry of a part; IDs and frozen flags are in the index."""
         entry = self.entry
         return Entry(
             entry.path, entry.kind, entry.dtype, shape, source, ties=entry.ties
@@ -110,14 +110,15 @@ class RowsInOrder:
     def values(self, rectangle: Rectangle) -> Iterator[Tensor]:
         """Yield these rows as flat tensors, each valid until the next.
 
-        RecordChecksumError after the last rows, if what was read has another sum.
+        RecordChecksumError after the last rows, if the values read have another
+        checksum.
         """
         source = self.entry.source
         start = rectangle.offsets[0] * math.prod(self.entry.shape[1:])
         if isinstance(source, LazyPayload):
             yield from source.run(start, rectangle.n_values, self._total)
         elif is_piecewise(self.entry) and start == self._at:
-            # A text says where its values are once those before them are read.
+            # A JSON file shows where its values are once those before them were read.
             n_values = math.prod(self.entry.shape)
             self._in_order = self._in_order or FlatValues(self.entry.blocks(), n_values)
             self._at = start + rectangle.n_values
@@ -129,7 +130,7 @@ class RowsInOrder:
 
 @dataclass(slots=True, eq=False)
 class _Share:
-    """Rows of an entry on their way into a part."""
+    """Rows of an entry, to be written into a part."""
 
     rows: RowsInOrder
     rectangle: Rectangle
@@ -142,6 +143,6 @@ class _Share:
         return self.rows.values(self.rectangle)
 
     def load(self, maps: Maps | None = None) -> Tensor:
-        """Return all of them; small ones are written so."""
+        """Return all of them, as small ones are written."""
         pieces = [piece.clone() for piece in self.blocks()]
         return torch.cat(pieces).view(self.rectangle.sizes)
