@@ -49,7 +49,7 @@ def oddities_of(
     *,
     is_floating: bool = True,
 ) -> list[Oddity]:
-    """Return unusual properties, the most serious first; few for integers."""
+    """Return unusual properties, the most serious first; none for integers."""
     return [*_of_values(stats, spread, shape)] if is_floating else []
 
 

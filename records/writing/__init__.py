@@ -1,1 +1,1 @@
-"""Payloads on their way into a file: converted, checked, hashed."""
+"""Writing of payloads to a file: converted, checked and hashed."""

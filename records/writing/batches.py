@@ -1,4 +1,4 @@
-"""BatchWriter: payloads into a sink as they are, with few system calls."""
+"""BatchWriter: writes payloads unchanged to a sink, with few system calls."""
 
 import ctypes
 import sys
@@ -36,7 +36,7 @@ _SMALL = CHUNK // 4
 """Entries up to this many bytes share system calls."""
 
 _MANY = 4096
-"""Entries that are gathered at most: of tiny ones, their objects are the memory."""
+"""Maximal number of gathered entries: for tiny ones the objects take the memory."""
 
 _GROUP = CHUNK // 2
 """Bytes that small entries are converted to in one call.
@@ -45,15 +45,15 @@ With the values that they come from, twice as many, they fit a core's own cache.
 """
 
 _SHORT = 1 << 10
-"""A copy of so few bytes costs less than to find out that none is needed."""
+"""Copying so few bytes costs less than finding out that no copy is needed."""
 
 
 class BatchWriter:
-    """Writes payloads as they are; small ones share system calls and conversions.
+    """Writes payloads unchanged; small ones share system calls and conversions.
 
-    What is hashed is what is written: memory that somebody may change in between is
-    copied, and the copy is hashed and written. That costs 5 % of a save, so it is
-    spared where nobody could.
+    The bytes hashed are those written: memory that may change in between is copied, and
+    the copy is hashed and written. That costs 5 % of a save, so it is avoided where
+    nothing can change the memory.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class BatchWriter:
         at_once: bool,
         is_alone: bool,
     ) -> None:
-        """``at_once``: no code but the library's runs between hash and write.
+        """``at_once``: only the library's code runs between hash and write.
 
-        ``is_alone``: none runs while values are read.
+        ``is_alone``: only the library's code runs while values are read.
         """
         self._pipeline = pipeline
         self._precision, self._sums = precision, sums
         self._at_once, self._is_alone = at_once, is_alone
         self._is_undisturbed = False
         self._buffers: list[Buffer] = []
-        # Buffers are bare addresses: the tensors behind them must outlive the write.
+        # Buffers are bare addresses: the tensors that own them must outlive the write.
         self._alive: list[torch.Tensor] = []
         self._n_waiting = 0
         self._digests: list[tuple[int, bytes]] = []
@@ -88,8 +88,8 @@ class BatchWriter:
         self, number: int, entry: Entry, dtype: torch.dtype, size: int, frame: bytes
     ) -> None:
         """Write ``frame`` and the entry's payload of ``size`` bytes."""
-        # The usual case first: a live tensor with its values in a row is written as it
-        # is, without the questions of `stored_tensor`.
+        # The usual case first: a live contiguous tensor is written directly, without
+        # the checks of `stored_tensor`.
         tensor: Any = entry.reading_source()
         address = row_of(tensor) if type(tensor) in ORDINARY else 0
         if address:
@@ -109,21 +109,21 @@ class BatchWriter:
         frames: Sequence[bytes],
         part_size: int,
     ) -> None:
-        """Do so with a frame before each ``part_size`` bytes of the payload."""
+        """Write it with a frame before each ``part_size`` bytes of the payload."""
         write = partial(
             self._write_parts, number, entry, dtype, size, frames, part_size
         )
         self._where_it_can_be_read(entry, write)
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the gathered entries."""
         self._close_group()
         self._write_buffers()
 
     def _where_it_can_be_read(self, entry: Entry, write: Callable[[], object]) -> None:
         """Call ``write`` in the thread of the save, unless any thread can read it.
 
-        Modes and streams are a thread's own, and a subclass is code of users.
+        Modes and streams belong to a thread, and a subclass runs users' code.
         """
         source = entry.reading_source()
         is_held = isinstance(source, HeldTensor)
@@ -156,15 +156,15 @@ class BatchWriter:
     ) -> None:
         if tensor.shape != entry.shape:
             raise resized(entry, tensor)
-        # Booleans take the long way, since views may have other bytes than 0 and 1.
+        # Booleans take the slow path, since views may have bytes other than 0 and 1.
         is_short = size + len(frame) <= _SMALL and dtype is not torch.bool
         if not (is_short and (address or not size)):
             self._write_parts(number, entry, dtype, size, (frame,))
         elif tensor.dtype is dtype:
             self._add_small(number, tensor, address, size, frame)
         elif entry.kind in self._precision.zeroable:
-            # A group is converted in one call, which cannot say of whose values some
-            # became 0: so only entries join it that nobody counts them for.
+            # A group is converted in one call, which does not show in which entry
+            # values became 0: so only entries for which that is not counted join it.
             self._add_to_group(number, entry, tensor, address, dtype, size, frame)
         else:
             self._write_parts(number, entry, dtype, size, (frame,))
@@ -180,11 +180,12 @@ class BatchWriter:
     ) -> None:
         """Write an entry chunk by chunk, a frame before each ``part_size`` bytes."""
         self.flush()
-        # The sum has to be known before the last chunk goes out: a payload that changed
-        # since its first reading is refused while the file can still be given up.
+        # The checksum must be known before the last chunk is written: a payload that
+        # changed since its first reading is refused while the file can still be
+        # discarded.
         total, following = xxhash.xxh3_64(), iter(frames)
         n_room, n_left = part_size, size
-        # A frame goes out with what comes after it.
+        # A frame is written together with what follows it.
         waiting: list[Buffer] = [next(following)]
         for piece in self._pieces(entry, dtype):
             buffer = byte_view(piece)
@@ -220,16 +221,16 @@ class BatchWriter:
         size: int,
         frame: bytes,
     ) -> None:
-        """Write an entry that is stored as it is, together with its neighbours."""
+        """Write an entry that is stored unchanged, together with its neighbors."""
         if self._group:
             self._close_group()
         if self._n_waiting + size > CHUNK or len(self._digests) >= _MANY:
             self._write_buffers()
-        # One look is enough for a batch: where this is the only thread, no other begins
-        # while it runs our own lines.
+        # One check is enough for a batch: if this is the only thread, no other starts
+        # while our own code runs.
         if not self._buffers:
             self._is_undisturbed = self._at_once and is_undisturbed()
-        # From the address: a memoryview of the tensor would cost four times more.
+        # By address, since a memoryview of the tensor would take four times as long.
         array = _types.get(size) or _array_type(size)
         buffer: Buffer = array.from_address(address) if size else b""
         if size > _SHORT and self._is_undisturbed and is_private(tensor):
@@ -250,7 +251,7 @@ class BatchWriter:
         size: int,
         frame: bytes,
     ) -> None:
-        """Convert a small entry together with its neighbours."""
+        """Convert a small entry together with its neighbors."""
         types = (tensor.dtype, dtype)
         is_full = self._group_size + size > _GROUP or len(self._group) >= _MANY
         if types != self._group_types or is_full:
@@ -260,8 +261,8 @@ class BatchWriter:
                 tensor.dtype, _GROUP // dtype.itemsize
             )
             self._group_address = self._group_values.data_ptr()
-        # Copied at once: the check of its values and their conversion see one state,
-        # whatever another thread writes meanwhile.
+        # Copied in one call: the check of its values and their conversion see one
+        # state, whatever another thread writes meanwhile.
         start = self._group_size // dtype.itemsize * tensor.itemsize
         if size:
             ctypes.memmove(self._group_address + start, address, tensor.nbytes)
@@ -279,7 +280,8 @@ class BatchWriter:
         """Convert the group in one call, then write its entries one by one."""
         if not self._group or self._group_types is None:
             return
-        # Emptied first: a group that cannot be converted must not meet the next flush.
+        # Emptied first: a group that cannot be converted must not be part of the next
+        # flush.
         group, (_, dtype) = self._group, self._group_types
         count = self._group_size // dtype.itemsize
         self._group, self._group_types, self._group_size = [], None, 0
@@ -289,7 +291,8 @@ class BatchWriter:
             rounding = self._precision.rounding(group[0][1])
             convert(values, out, group[0][1].path, rounding)
         except PrecisionError:
-            # One by one, as the error must name the entry and not the group's first.
+            # One by one, since the error must name the entry and not the first of the
+            # group.
             for _, entry, *_ in group:
                 next(self._pieces(entry, dtype), None)
             raise
@@ -303,8 +306,8 @@ class BatchWriter:
 
 
 _types: dict[int, Any] = {}
-# Every length is a type of its own to ctypes. Models have few of them, which are kept
-# up to a number, so that a program with many models does not fill its memory.
+# Every length is a separate type in ctypes. Models have few of them, which are cached
+# up to a limit, so that a program with many models does not fill its memory.
 
 
 def _array_type(size: int) -> Any:

@@ -1,4 +1,4 @@
-"""Contents: a record on its way into a file, as formats get to see it."""
+"""Contents: a record to be written, as formats see it."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,11 +40,12 @@ from .sums import Sums
 
 
 class Contents:
-    """A record on its way into a file: a header, and a payload for each row of it.
+    """A record to be written to a file: a header, and a payload for each row of it.
 
-    Payloads come converted and hashed. Each must be read to its end once, and its sum
-    be stored, or writing fails. Values may change while they are saved, if other
-    threads run: what a payload gives out does not, and its sum is of that.
+    Payloads are converted and hashed. Each must be read to its end once, and its
+    checksum be stored, or writing fails. Values may change while they are saved, if
+    other threads run: the chunks that a payload yields do not change, and its checksum
+    covers those chunks.
     """
 
     def __init__(
@@ -59,9 +60,9 @@ class Contents:
             entries = [entry for entry in entries if entry.kind not in form.omits]
             record = with_parts(record, entries=entries)
         self.dtypes = precision.stored_dtypes(entries)
-        """Of each payload, as it is stored."""
+        """The dtype of each payload, as it is stored."""
         self.sizes = list(map(stored_size, entries, self.dtypes))
-        """Of each payload, in bytes."""
+        """The size of each payload, in bytes."""
         self._record, self._entries, self._form = record, entries, form
         call = progress_call(progress)
         self._progress = None if call is None else through_generators(call)
@@ -71,11 +72,11 @@ class Contents:
 
     @property
     def header(self) -> Plain:
-        """All but the payloads, as plain data: a new dict that may be added to.
+        """Everything but the payloads, as plain data: a new dict that may be extended.
 
         Its keys are ``kind``, ``type``, ``metadata``, ``tree`` and ``tensors``, a table
-        of columns with a value for each row (docs/format.md); `Format.decode` gives it
-        back. Raises `RecordError` for a record that no file could hold.
+        of columns with a value for each row (docs/format.md); `Format.decode` returns
+        it. Raises `RecordError` for a record that no file could hold.
         """
         return header_of(self._record, self.dtypes)
 
@@ -93,13 +94,13 @@ class Contents:
         return map(self.payload, range(len(self._entries)))
 
     def chunks(self) -> Iterator[tuple[int, memoryview]]:
-        """Return row number and chunk of all payloads.
+        """Yield row number and chunk of all payloads.
 
-        As `payloads` gives them, each valid until the next. A payload without values
-        has one chunk without bytes.
+        Chunks are those of `payloads`, each valid until the next. A payload without
+        values has one chunk without bytes.
         """
-        # In one thread: planes are many short calls of torch, between which threads
-        # wait for each other, and two were slower than one for some dtypes.
+        # In one thread: planes need many short calls of torch, for which threads wait
+        # on each other, and two were slower than one for some dtypes.
         memory = Scratch()
         for i in range(len(self._entries)):
             for chunk in self._summed(i, memory):
@@ -114,21 +115,22 @@ class Contents:
         parts: Mapping[int, Sequence[bytes]] = {},  # never changed
         part_size: int = sys.maxsize,
     ) -> None:
-        """Write every payload as it is, in ``order``, its frame before it.
+        """Write every payload unchanged, in ``order``, its frame before it.
 
         For formats that do not encode: many small payloads share system calls.
-        ``frames`` are by row. ``parts`` gives, by row, the frames before each further
+        ``frames`` are by row. ``parts`` has, by row, the frames before each further
         ``part_size`` bytes of a payload.
         """
         pipeline = Pipeline(sink, has_helper=self._pays_help(sink))
-        # A stream is somebody else's code, which may run between the hash of a payload
-        # and its write, as the caller's of progress; a file descriptor is not.
+        # A stream is code of the caller, which may run between the hash of a payload
+        # and its write, like a progress call; a file descriptor is not.
         at_once = (
             self._progress is None
             and isinstance(sink, FileSink)
             and not self._has_handlers
         )
-        # With a helper, such code runs in the caller's thread while values are read.
+        # With a helper thread, such code runs in the caller's thread while values are
+        # read.
         is_alone = at_once or not (pipeline.has_helper or self._has_handlers)
         writer = BatchWriter(
             pipeline, self._precision, self._sums, at_once=at_once, is_alone=is_alone
@@ -152,13 +154,14 @@ class Contents:
         pipeline.run(write_all)
 
     def _pays_help(self, sink: Sink) -> bool:
-        """Return whether a second thread makes a save into ``sink`` shorter."""
+        """Return whether a second thread makes a save into ``sink`` faster."""
         if not (may_have_help() and is_written_by_system(sink)):
             return False
-        # It has to last longer than a thread takes to begin.
+        # It has to take longer than the start of a thread.
         if self._n_bytes < _FEW:
             return False
-        # For what only the caller's thread may read, on a GPU say, the helper waits.
+        # If only the caller's thread may read the values, on a GPU for instance, the
+        # helper waits.
         n_plain = 0
         for entry in self._entries:
             source: Any = entry.reading_source()
@@ -172,17 +175,17 @@ class Contents:
         return self._sums.all()
 
     def hash_ahead(self) -> None:
-        """Read every payload without writing it, so that `sums` is known at once.
+        """Read every payload without writing it, so that `sums` is known beforehand.
 
-        For formats whose sums come first, where nothing can be written over. A payload
-        that is another one when it is read again is a `RecordError`, before its last
-        chunk is given out.
+        For formats that store checksums first, where nothing can be overwritten later.
+        A payload that differs when it is read again is a `RecordError`, before its last
+        chunk is yielded.
         """
         progress, self._progress = self._progress, None
         self.expect_readings()
         if any(dtype in self._form.planed for dtype in self.dtypes):
             for _ in self.chunks():
-                pass  # the last chunk of each completes its sum
+                pass  # the last chunk of each completes its checksum
         else:
             rows = range(len(self._entries))
             in_place = [i for i in rows if self._lies_as_it_is_stored(i)]
@@ -196,14 +199,14 @@ class Contents:
         self._sums.expect()
 
     def expect_readings(self) -> None:
-        """Say that payloads may be read again after the next reading."""
+        """Announce that payloads may be read again after the next reading."""
         for entry in self._entries:
             source = entry.reading_source()
             if isinstance(source, HeldTensor):
                 source.read_again()
 
     def check_complete(self) -> None:
-        """Raise `RecordError` for what the format has left out of the file."""
+        """Raise `RecordError` for payloads that the format did not write."""
         path = self._sums.unread()
         if path is not None:
             raise RecordError(
@@ -218,7 +221,7 @@ class Contents:
             )
 
     def _lies_as_it_is_stored(self, i: int) -> bool:
-        """Return whether any thread may hash a long payload where it lies."""
+        """Return whether any thread may hash a long payload in place."""
         entry, dtype = self._entries[i], self.dtypes[i]
         tensor: Any = entry.reading_source()
         return (
@@ -231,7 +234,7 @@ class Contents:
         )
 
     def _digest_in_place(self, i: int) -> bytes:
-        """Return the sum of such a payload, of which nobody needs a copy."""
+        """Return the checksum of such a payload, which needs no copy."""
         tensor: Any = self._entries[i].reading_source()
         if tensor.shape != self._entries[i].shape:
             raise resized(self._entries[i], tensor)
@@ -249,7 +252,7 @@ class Contents:
         return filter(len, self._summed(i, Scratch()))
 
     def _summed(self, i: int, memory: Scratch) -> Iterator[memoryview]:
-        """Return the chunks of a payload, whose sum is noted before the last one."""
+        """Yield a payload's chunks; its checksum is recorded before the last one."""
         n_left, total = self.sizes[i], xxhash.xxh3_64()
         for chunk in self._chunks(i, memory):
             total.update(chunk)
@@ -261,16 +264,16 @@ class Contents:
             self._advance(i)
 
     def _chunks(self, i: int, memory: Scratch) -> Iterator[memoryview]:
-        """Return a payload's values as the file has them; planes are in ``memory``.
+        """Yield a payload's values as in the file; planes are in ``memory``.
 
-        Nobody else can change a chunk before the next one is asked for.
+        No other code can change a chunk before the next one is requested.
         """
         entry, dtype, size = self._entries[i], self.dtypes[i], self.sizes[i]
         if not size:
             yield memoryview(b"")
             return
         is_planed = dtype in self._form.planed
-        # Planes are made before anybody else's code runs.
+        # Planes are made before any other code runs.
         is_alone = not self._has_handlers
         values = pieces(
             entry,
@@ -282,7 +285,7 @@ class Contents:
         if not is_planed:
             yield from map(byte_view, values)
             return
-        # What is no longer than a block comes in one piece.
+        # A payload that is not longer than a block is one piece.
         is_short = size <= BLOCK * dtype.itemsize
         for block in values if is_short else blocks(values):
             planes = memory.take(torch.uint8, block.nbytes)
@@ -291,11 +294,11 @@ class Contents:
 
     @late_property
     def _has_handlers(self) -> bool:
-        """Whether handlers of signals may change values while they are saved."""
+        """Whether signal handlers may change values while they are saved."""
         if is_snapshot():
             return False
-        # Looked at once: only a handler could set another one meanwhile. To copy a
-        # little takes no longer than to ask about sixty signals.
+        # Checked once, since only a handler could install another one meanwhile.
+        # Copying a little takes no longer than checking about sixty signals.
         return self._n_bytes <= _LITTLE or has_handlers()
 
     def _sum_of(self, i: int) -> bytes:
@@ -309,17 +312,17 @@ class Contents:
 
 
 _LITTLE = 1 << 20
-"""Bytes that are copied, whoever could change them."""
+"""Payloads up to this many bytes are always copied."""
 
 _FEW = 8 << 20
-"""Fewer bytes are hashed and written before a thread has begun."""
+"""Fewer bytes are hashed and written before a thread has started."""
 
 
 class RowPayload:
     """The bytes of one row, in chunks; iterate over it once.
 
     A chunk is a memoryview of at most 1 MiB, of whole values, and valid until the next
-    one is asked for. A payload in planes comes in whole blocks.
+    one is requested. A payload in planes consists of whole blocks.
     """
 
     __slots__ = ("_contents", "_number", "row")
@@ -333,19 +336,19 @@ class RowPayload:
 
     @property
     def sum(self) -> bytes:
-        """The xxh3-64 sum of its bytes, 8 of them, once it was read to its end."""
+        """The xxh3-64 checksum of its bytes, 8 of them, once it was read to its end."""
         return self._contents._sum_of(self._number)  # pyright: ignore[reportPrivateUsage]  # a part of it
 
 
 _LONG = 1 << 16
-"""Bytes that take longer to hash than to hand over."""
+"""Bytes that take longer to hash than to pass to another thread."""
 
 _AT_ONCE = 8 << 20
-"""Bytes that are hashed before an interrupt is looked at."""
+"""Bytes that are hashed before interrupts are checked."""
 
 
 class _Nowhere:
-    """Where bytes go that are only hashed."""
+    """A sink for bytes that are only hashed."""
 
     def write(self, buffer: Buffer) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""HeldRecords: which entries may stay where they are while they are saved."""
+"""HeldRecords: the entries that can stay in place while they are saved."""
 
 from collections.abc import Sequence
 from itertools import compress
@@ -13,16 +13,16 @@ from .payload import row_of, stored_size
 from .staging import Copies, StagedRecord
 
 LEAST = 64 << 10
-"""Tensors of fewer bytes are copied: to watch them would take as long."""
+"""Smaller tensors are copied, since watching them would take as long."""
 
 
 class HeldRecords:
-    """The entries of several records: those that may stay, and those to be copied.
+    """The entries of several records: those that can stay, and those to be copied.
 
-    An entry may stay if nothing changes it unnoticed: a tensor in main memory, its
-    values in a row, that is stored as it is and belongs to an optimizer whose steps
-    announce themselves. Buffers, tensors of inference mode, those that processes share
-    and those of no such optimizer are copied.
+    An entry can stay if nothing changes it unnoticed: a contiguous tensor in main
+    memory that is stored unchanged and belongs to an optimizer whose steps are
+    announced. Buffers, tensors of inference mode, tensors shared between processes and
+    those of no such optimizer are copied.
     """
 
     def __init__(self, records: Sequence[StagedRecord]) -> None:
@@ -38,7 +38,7 @@ class HeldRecords:
 
     @property
     def to_copy(self) -> list[StagedRecord]:
-        """What is left of each record to be copied."""
+        """The rest of each record, to be copied."""
         to_stage: list[StagedRecord] = []
         for record, stay in zip(self._records, self._stay, strict=True):
             goes = [not stays for stays in stay]
@@ -49,7 +49,7 @@ class HeldRecords:
 
     @property
     def size(self) -> int:
-        """How many bytes may stay."""
+        """The number of bytes that can stay."""
         return sum(
             stored_size(entry, dtype)
             for record, stay in zip(self._records, self._stay, strict=True)
@@ -59,7 +59,7 @@ class HeldRecords:
         )
 
     def hold(self, snapshot: LazySnapshot) -> list[list[HeldTensor]]:
-        """Have ``snapshot`` hold what may stay of each record."""
+        """Let ``snapshot`` hold the entries of each record that can stay."""
         return [
             [
                 snapshot.hold(entry.path, entry.source)  # type: ignore[arg-type]  # a tensor, or it may not stay
@@ -69,7 +69,7 @@ class HeldRecords:
         ]
 
     def join(self, tensors_in_place: list[list[HeldTensor]], copies: Copies) -> Copies:
-        """Return all entries of each record, over what is held and over copies."""
+        """Return all entries of each record, held ones and copies."""
         joined: Copies = []
         for record, stay, tensors, other_entries in zip(
             self._records, self._stay, tensors_in_place, copies, strict=True
@@ -85,13 +85,13 @@ class HeldRecords:
 
 
 def _may_stay(entry: Entry, dtype: torch.dtype, storages: set[int]) -> bool:
-    # A forward pass writes to buffers, and announces nothing.
+    # A forward pass writes to buffers without an announcement.
     if stored_size(entry, dtype) < LEAST or entry.kind in ("buffer", "transient"):
         return False
     tensor = entry.source
-    # A view of booleans may have bytes that a file has not; a tensor of inference mode
-    # counts no versions, by which a change is noticed; and what processes share may be
-    # stepped by one that does not wait for this one's writer.
+    # A view of booleans may have bytes that a file does not; a tensor of inference mode
+    # has no version counter, by which a change is noticed; and a tensor shared between
+    # processes may be stepped by one that does not wait for this one's writer.
     return (
         isinstance(tensor, torch.Tensor)
         and type(tensor) in ORDINARY

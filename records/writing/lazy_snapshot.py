@@ -1,4 +1,4 @@
-"""LazySnapshot: tensors that stay where they are until they are written or changed."""
+"""LazySnapshot: tensors that stay in place until they are written or changed."""
 
 import ctypes
 import os
@@ -25,66 +25,68 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Take: TypeAlias = Callable[[torch.dtype, int], torch.Tensor]
-"""Gives room for so many values of a dtype."""
+"""Returns memory for a number of values of a dtype."""
 
 SEGMENT = 1 << 20
-"""Bytes that are read, or copied out of the way, at once."""
+"""Bytes that are read, or copied away, in one step."""
 
 
 class LazySnapshot:
-    """Values of one moment that are not copied until somebody is about to change them.
+    """Values at one moment, which are not copied until they are about to change.
 
-    A writer reads each held tensor segment by segment. Whoever is about to change
-    values calls `settle`, which copies what is not yet read, as far as there is room,
-    and waits for the writer to read the rest. What is changed without that call is
-    noticed, and the writer gets an error.
+    A writer reads each held tensor segment by segment. Code that is about to change
+    values calls `settle`, which copies what is not yet read, as far as there is memory,
+    and waits for the writer to read the rest. A change without that call is noticed,
+    and the writer gets an error.
     """
 
     def __init__(self, memory: SpareMemory, report: SnapshotReport) -> None:
         self.report = report
         # A Condition is written in Python, where Ctrl-C may leave it locked.
         self.lock = threading.Lock()
-        """Held while values are read or copied, and while what is known of that
-        changes. The handler of a signal comes before or after, never meanwhile: if it
-        saves, it waits for the writer, and that one for this lock."""
+        """Held while values are read or copied, and while the state of that changes.
+
+        A signal handler runs before or after, never in between: if it saves, it waits
+        for the writer, and the writer for this lock.
+        """
         self.error: RecordError | None = None
-        """Why the values of that moment are no more to be had."""
+        """Why the values of that moment are no longer available."""
         self.is_settled = False
-        """Whether values may change: what is left to read is in copies."""
+        """Whether values may change: the rest is read from copies."""
         self._spare = memory
         self._memory: CopyRoom | None = None
         self._sources: list[HeldTensor] = []
         self._n_closed = 0
         self._is_awaited, self._is_over = False, False
         self._news: SimpleQueue[None] = SimpleQueue()
-        """For whoever waits: something was read, or nobody reads any more."""
+        """Wakes waiting threads: something was read, or reading has ended."""
         self._turn = threading.Lock()
         self._taker: threading.Thread | None = None
         self._writer: threading.Thread | None = None
 
     def hold(self, path: str, tensor: torch.Tensor) -> "HeldTensor":
-        """Return what reads the values that an ordinary ``tensor`` has now."""
+        """Return a reader of the present values of an ordinary ``tensor``."""
         source = HeldTensor(self, path, tensor)
         self._sources.append(source)
         self.report.n_held += source.size
         return source
 
     def take(self, hold: Callable[[], T]) -> T:
-        """Return what ``hold`` does; whoever is about to change values waits for it.
+        """Return the result of ``hold``; code that will change values waits for it.
 
-        From its end on they wait for a writer: `abandon` this if there will be none.
+        After that it waits for a writer: `abandon` this if there will be none.
         """
         with self._turn:
             self._taker = threading.current_thread()
-            # It is listed before the first tensor is held: a step that begins in
-            # between finds it there, and waits for its turn.
+            # It is registered before the first tensor is held: a step that begins in
+            # between finds it there, and waits.
             _pending.append(self)
             result = hold()
             self._taker = None
             return result
 
     def hash_ahead(self) -> None:
-        """Hash all that is held, until somebody waits: what changes later is noticed.
+        """Hash everything held, until a thread waits: later changes are noticed.
 
         For the thread that reads the values afterwards.
         """
@@ -95,11 +97,11 @@ class LazySnapshot:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for values to be read, or nobody reads any more."""
+        """Whether a thread waits for values to be read, or reading has ended."""
         return self._is_awaited or self._is_over
 
     def settle(self) -> None:
-        """Return once what is held may change."""
+        """Return once the held values may change."""
         if self.is_settled:
             return
         if threading.current_thread() is self._taker:
@@ -116,13 +118,13 @@ class LazySnapshot:
             self.report.seconds_held_up += time.perf_counter() - begun
 
     def abandon(self) -> None:
-        """Say that nobody waits for changes any more: the writer must not go on."""
+        """Record that changes are no longer waited for: the writer must stop."""
         with uninterrupted(), self.lock:
             self.error = self.error or RecordError("the save was interrupted")
             self._close()
 
     def end(self) -> None:
-        """Let go of all; nobody reads any more."""
+        """Release everything; reading has ended."""
         with self.lock:
             self._close()
             self._sources.clear()
@@ -137,12 +139,12 @@ class LazySnapshot:
         self._news.put(None)
 
     def tell(self) -> None:
-        """Say that something was read, while the lock is held."""
+        """Signal that something was read, while the lock is held."""
         if self._is_awaited:
             self._news.put(None)
 
     def _copy_unread(self) -> None:
-        """Copy from the end, while the writer comes from the beginning."""
+        """Copy from the end, while the writer reads from the beginning."""
         with uninterrupted(), self.lock:
             n_bytes = sum(source.n_unread for source in self._sources)
         room = self._room(n_bytes)
@@ -151,7 +153,7 @@ class LazySnapshot:
                 pass
 
     def _copy_last(self, source: "HeldTensor", room: CopyRoom) -> bool:
-        """Copy a segment, if one is needed and there is room for it."""
+        """Copy a segment, if one is needed and there is memory for it."""
         with uninterrupted(), self.lock:
             size = 0 if self._is_over else source.last_segment
             target = room.take(size) if size else None
@@ -169,7 +171,7 @@ class LazySnapshot:
         return self._memory
 
     def _check_room(self) -> None:
-        """Raise MemoryError if the thread that reads would wait for itself."""
+        """Raise MemoryError if the reading thread would wait for itself."""
         with uninterrupted(), self.lock:
             if not self._are_closed():
                 raise MemoryError("no memory to copy what is being saved")
@@ -184,9 +186,9 @@ class LazySnapshot:
             return self.is_settled
 
     def _are_closed(self) -> bool:
-        """Return whether all is read or copied; what is stays so."""
+        """Return whether everything is read or copied, which is final."""
         sources = self._sources
-        # A step asks after every segment: it looks at no source twice that is closed.
+        # A step calls this after every segment: a closed source is not checked twice.
         while self._n_closed < len(sources) and not sources[self._n_closed].n_unread:
             self._n_closed += 1
         return self._n_closed == len(sources)
@@ -195,7 +197,7 @@ class LazySnapshot:
 class HeldTensor:
     """The values that a tensor had when it was held, for a writer that reads them once.
 
-    It is the source of an entry. The memory stays, whatever becomes of the tensor.
+    It is the source of an entry. The memory is kept, whatever happens to the tensor.
     """
 
     is_live = True
@@ -203,7 +205,7 @@ class HeldTensor:
 
     def __init__(self, snapshot: LazySnapshot, path: str, tensor: torch.Tensor) -> None:
         self.path = path
-        # It has the memory and the version of the tensor, also after `tensor.data = x`.
+        # It has the memory and the version of the tensor, even after `tensor.data = x`.
         self._tensor = tensor.detach()
         self._address, self.size = self._tensor.data_ptr(), self._tensor.nbytes
         self._version_then = tensor_version(self._tensor)
@@ -214,22 +216,21 @@ class HeldTensor:
         self._first_hash: bytes | None = None
 
     def load(self, maps: "Maps | None" = None) -> torch.Tensor:
-        """Return the values in memory that nobody else has."""
+        """Return the values in memory of their own."""
         with ordinary_tensors():
             pieces = [*self.pieces(_new_room, SEGMENT)]
         return torch.cat(pieces).view(self._tensor.shape)
 
     def read_again(self) -> None:
-        """Say that a reading is not the last one."""
+        """Announce that a reading is not the last one."""
         with self._snapshot.lock:
             self._n_readings += 1
 
     def pieces(self, take: Take, most: int) -> Iterator[torch.Tensor]:
-        """Return the values as flat tensors of ``most`` bytes, in what ``take`` gives.
+        """Yield the values as flat tensors of ``most`` bytes, in memory from ``take``.
 
-        Only the last one is shorter. ``most`` are whole segments.
-
-        RecordError for values that are no more to be had.
+        Only the last one is shorter. ``most`` are whole segments. RecordError for
+        values that are no longer available.
         """
         self._position, digest = 0, xxhash.xxh3_64()
         itemsize = self._tensor.dtype.itemsize
@@ -238,7 +239,8 @@ class HeldTensor:
             out = take(self._tensor.dtype, size // itemsize)
             for offset in range(0, size, SEGMENT):
                 self._read((start + offset) // SEGMENT, out.data_ptr() + offset)
-            # Where somebody waited before the first hash, there is nothing to compare.
+            # If a thread waited before the first hash, there is nothing to compare
+            # with.
             if self._first_hash is not None:
                 digest.update(_bytes_at(out.data_ptr(), size))
                 if start + size == self.size:
@@ -246,7 +248,7 @@ class HeldTensor:
             yield out
 
     def hash_ahead(self) -> bool:
-        """Hash the values; False if somebody waits for them to be read."""
+        """Hash the values; False if a thread waits for them to be read."""
         digest = xxhash.xxh3_64()
         for i in range(self._n_segments):
             with self._snapshot.lock:
@@ -259,23 +261,23 @@ class HeldTensor:
 
     @property
     def n_unread(self) -> int:
-        """How many bytes a writer has yet to read from the tensor itself."""
+        """Bytes that a writer has yet to read from the tensor itself."""
         stop = min(self._copied_from * SEGMENT, self.size)
         return max(0, stop - self._next * SEGMENT)
 
     @property
     def last_segment(self) -> int:
-        """How many bytes `copy_last` would copy; 0 if none are needed."""
+        """Bytes that `copy_last` would copy; 0 if none are needed."""
         segment = self._copied_from - 1
         return 0 if segment < self._next else self._size_of(segment)
 
     def copy_last(self, target: int) -> None:
-        """Copy to ``target`` the last segment that is in no copy; errors are kept."""
+        """Copy the last segment without a copy to ``target``; errors are kept."""
         segment = self._copied_from - 1
         try:
             self._copy(segment, target)
         except RecordError as error:
-            # The writer raises it: whoever steps has done nothing wrong.
+            # The writer raises it, since the stepping thread has done nothing wrong.
             self._snapshot.error = self._snapshot.error or error
         self._copies[segment] = target
         self._copied_from = segment
@@ -305,7 +307,7 @@ class HeldTensor:
         """Copy a segment of the tensor's own memory; RecordError if it was changed."""
         self._check()
         ctypes.memmove(target, self._address + i * SEGMENT, self._size_of(i))
-        # A change that began after the first look may be in half of the copy.
+        # A change that began after the first check may be in half of the copy.
         self._check()
 
     def _check(self) -> None:
@@ -348,9 +350,9 @@ class HeldTensor:
 
 
 def settle_snapshots() -> None:
-    """Return once no save needs the values of now: for whoever is about to change any.
+    """Return once no save needs the present values: called before they are changed.
 
-    Where no lazy save goes on, that is at once.
+    Without a lazy save in progress, it returns immediately.
     """
     if _pending:
         for snapshot in tuple(_pending):
@@ -358,10 +360,10 @@ def settle_snapshots() -> None:
 
 
 _pending: list[LazySnapshot] = []
-"""Those that a writer reads."""
+"""Snapshots that a writer reads."""
 
 
-# The writers are their parent's, in a process that was forked while one was at work.
+# In a process forked while a writer was at work, the writers belong to its parent.
 os.register_at_fork(after_in_child=_pending.clear)
 
 

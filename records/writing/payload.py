@@ -23,7 +23,7 @@ from .device_copies import in_main_memory
 from .lazy_snapshot import HeldTensor
 
 CHUNK = 1 << 20
-"""Bytes of output that are converted at once: they fit a core's own cache."""
+"""Bytes of output that are converted in one call: they fit a core's own cache."""
 
 
 Layout: TypeAlias = Literal["rows", "planes"]
@@ -32,34 +32,34 @@ order, little-endian; or in planes (``records/tensors/byte_planes.py``)."""
 
 
 class Row(NamedTuple):
-    """What is known of a payload before its first byte."""
+    """The facts about a payload before its first byte."""
 
     path: str
     dtype: torch.dtype
-    """As it is stored: at the precision that the user asked for."""
+    """The dtype in which it is stored: at the requested precision."""
     shape: tuple[int, ...]
     layout: Layout
     size: int
-    """In bytes, which are as many in every layout."""
+    """In bytes; the same in every layout."""
 
 
 class Traits(Protocol):
-    """What a format says of itself, and `Format` explains to authors."""
+    """The properties of a format, which `Format` explains to authors."""
 
     name: ClassVar[str]
-    """What errors call it."""
+    """Its name in errors."""
     omits: ClassVar[frozenset[Kind]]
-    """Kinds of entries that its files leave out."""
+    """Kinds of entries that its files omit."""
     planed: ClassVar[frozenset[torch.dtype]]
-    """Dtypes whose payloads it wants in planes."""
+    """Dtypes whose payloads are stored in planes."""
     has_sums: ClassVar[bool]
     """Whether its files have a checksum for each payload."""
 
 
 class Scratch:
-    """Memory for what is converted or copied, used again and again.
+    """Memory for conversions and copies, reused.
 
-    What is in it stays until ``n_buffers`` more were asked for.
+    Its content is valid until ``n_buffers`` more were requested.
     """
 
     def __init__(self, n_buffers: int = 1) -> None:
@@ -68,15 +68,15 @@ class Scratch:
 
     @property
     def keeps_one(self) -> bool:
-        """Whether what is in it is written before more is asked for."""
+        """Whether its content is written before more is requested."""
         return len(self._buffers) == 1
 
     def take(self, dtype: torch.dtype, count: int) -> torch.Tensor:
-        """Return room for ``count`` values, in place of those of the oldest buffer."""
+        """Return memory for ``count`` values, reusing the oldest buffer."""
         self._number = (self._number + 1) % len(self._buffers)
         size = count * dtype.itemsize
         buffer = self._buffers[self._number]
-        # What is made in inference mode could not be written to outside of it.
+        # Memory allocated in inference mode could not be written to outside of it.
         with ordinary_tensors():
             if buffer is None or len(buffer) < size:
                 buffer = torch.empty(size, dtype=torch.uint8, device="cpu")
@@ -93,12 +93,12 @@ def pieces(
     is_alone: bool,
     scratch: Scratch | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Return the entry's values at ``dtype`` as flat tensors of about `CHUNK` bytes.
+    """Yield the entry's values at ``dtype`` as flat tensors of about `CHUNK` bytes.
 
-    A piece is valid until the next one is asked for, or as long as ``scratch`` keeps
-    it, and nobody else changes it. ``is_alone`` says that no code but the library's
-    runs while a piece is made, and ``at_once`` that none runs before the next one is
-    asked for either, so that it may be the entry's own memory where no other thread
+    A piece is valid until the next one is requested, or as long as ``scratch`` keeps
+    it, and no other code changes it. ``is_alone`` means that only the library's code
+    runs while a piece is made, and ``at_once`` that only it runs before the next one is
+    requested either, so that a piece may be the entry's own memory if no other thread
     could write to it.
     """
     scratch = scratch or Scratch()
@@ -107,8 +107,8 @@ def pieces(
         yield from source.pieces(scratch.take, CHUNK)
         return
     if is_piecewise(entry):
-        # Put together of files, or decoded, and larger than memory perhaps. A block was
-        # read for this alone, and is valid as long as a piece is that nothing follows.
+        # Assembled from files, or decoded, and possibly larger than memory. A block was
+        # read for this alone, and is valid as long as a piece that nothing follows.
         is_valid = at_once and scratch.keeps_one and dtype is not torch.bool
         for block in entry.blocks():
             if is_valid and block.dtype is dtype and block.is_contiguous():
@@ -122,17 +122,20 @@ def pieces(
     if not tensor.numel():
         return
     limit = CHUNK // dtype.itemsize
-    # Values that are stored as they are need no conversion, and perhaps no copy.
+    # Values that are stored unchanged need no conversion, and possibly no copy.
     if tensor.dtype is dtype and row_of(tensor) and dtype is not torch.bool:
         values = tensor.detach().view(-1)
-        # Most tensors are one piece, and split takes longer than all else about them.
+        # Most tensors are one piece, and split takes longer than everything else about
+        # them.
         for piece in torch.split(values, limit) if len(values) > limit else (values,):
-            # Asked for each piece: a thread may have begun while the last was written.
+            # Checked for each piece: a thread may have started while the last was
+            # written.
             if at_once and is_undisturbed() and is_private(tensor):
                 yield piece
             else:
                 out = scratch.take(dtype, piece.numel())
-                # The bytes alone: copy_ would ask torch's dispatcher about both.
+                # Only the bytes are copied: copy_ would call torch's dispatcher about
+                # both.
                 ctypes.memmove(out.data_ptr(), piece.data_ptr(), piece.nbytes)
                 yield out
         return
@@ -157,11 +160,11 @@ def convert_piece(
     *,
     is_alone: bool,
 ) -> None:
-    """Write a piece of the entry's ``tensor`` to ``out`` as the file has it."""
+    """Write a piece of the entry's ``tensor`` to ``out`` as in the file."""
     values = piece.reshape(-1)
     # The range is checked before the conversion, so both must see one state of the
-    # values, whatever other code writes meanwhile. A copy is one that came from a
-    # device, and what becomes of a boolean is one look at it.
+    # values, whatever other code writes meanwhile. A tensor from a device is a copy
+    # already, and booleans are read only once.
     if (
         out.dtype is not torch.bool
         and piece.device == tensor.device
@@ -174,9 +177,9 @@ def convert_piece(
 def _convert(
     values: torch.Tensor, out: torch.Tensor, entry: Entry, precision: RecordPrecision
 ) -> None:
-    """Write values of the entry that nobody changes to ``out`` as the file has them."""
+    """Write unchanging values of the entry to ``out`` as in the file."""
     if out.dtype is torch.bool:
-        # Views may have other bytes than 0 and 1, which no reader takes.
+        # Views may have bytes other than 0 and 1, which no reader accepts.
         torch.ne(values.view(torch.uint8), 0, out=out)
         return
     n_zeroed = convert(values, out, entry.path, precision.rounding(entry))
@@ -184,7 +187,7 @@ def _convert(
 
 
 def resized(entry: Entry, tensor: torch.Tensor) -> RecordError:
-    """Return the error of a tensor that has another shape than its entry."""
+    """Return the error for a tensor whose shape differs from its entry's."""
     return RecordError(
         f"{entry.path}: the tensor's shape changed to {tuple(tensor.shape)} after its "
         f"record was made with {entry.shape}; make the record again"
@@ -194,7 +197,7 @@ def resized(entry: Entry, tensor: torch.Tensor) -> RecordError:
 def stored_tensor(entry: Entry) -> torch.Tensor:
     """Return the entry's tensor as strided memory; RecordError if it has none.
 
-    What an entry reads from a file is not kept, so that a copy streams.
+    Values read from a file are not kept, so that a copy streams.
     """
     return values_of(entry.read(), entry.path)
 
@@ -208,18 +211,18 @@ def byte_view(tensor: torch.Tensor) -> memoryview:
 
 
 def stored_size(entry: Entry, dtype: torch.dtype) -> int:
-    """Return how many bytes the entry takes when it is stored as ``dtype``."""
+    """Return the number of bytes of the entry when it is stored as ``dtype``."""
     return math.prod(entry.shape) * dtype.itemsize
 
 
 def row_of(tensor: torch.Tensor) -> int:
-    """Return where the values lie in a row in main memory; 0 if that is unsure.
+    """Return the address of contiguous values in main memory; 0 if that is unsure.
 
-    A save asks this of every tensor, so that all of it is one call.
+    A save calls this for every tensor, so that all of it is in one function.
     """
     try:
         size, room = tensor.nbytes, tensor.untyped_storage().nbytes()
-        # A tensor that fills its storage begins at its start: one question less.
+        # A tensor that fills its storage starts at its beginning, which saves a check.
         if room != size and tensor.storage_offset() * tensor.itemsize + size > room:
             return 0
         is_row = tensor.is_contiguous() and tensor.is_cpu and not tensor.is_neg()
@@ -228,13 +231,13 @@ def row_of(tensor: torch.Tensor) -> int:
         return tensor.data_ptr()
     except RuntimeError as error:
         raise_of_signal(error)
-        # Lazy and nested tensors have no storage; `stored_tensor` says so in words.
+        # Lazy and nested tensors have no storage; `stored_tensor` reports it.
         return 0
 
 
 @contextmanager
 def saved_from_snapshot() -> Generator[None]:
-    """Say that nobody else knows the memory of what is saved in the block."""
+    """Declare that no other code knows the memory of what is saved in the block."""
     before = _is_snapshot.set(True)
     try:
         yield
@@ -243,7 +246,7 @@ def saved_from_snapshot() -> Generator[None]:
 
 
 def is_snapshot() -> bool:
-    """Return whether what is saved is nobody else's, as that block says."""
+    """Return whether the saved memory is not shared, as that block declares."""
     return _is_snapshot.get()
 
 
@@ -251,19 +254,18 @@ _is_snapshot = ContextVar("_is_snapshot", default=False)
 
 
 def is_plain(source: object) -> bool:
-    """Return whether the source is a tensor that any thread can read alike.
+    """Return whether the source is a tensor that any thread can read.
 
-    So are those in main memory that neither a subclass nor a transformation of torch
-    stands before.
+    That holds for those in main memory without a subclass or a transformation of torch.
     """
     return type(source) in ORDINARY and source.is_cpu and unreadable(source) is None  # type: ignore[attr-defined,arg-type]  # a tensor
 
 
 def is_undisturbed() -> bool:
-    """Return whether nobody changes values while the library's own code runs.
+    """Return whether values do not change while the library's own code runs.
 
-    Others could beside threads of theirs, under a tracer, or with a GPU that may be
-    copying; of a snapshot nobody else knows.
+    Other code could change them in other threads, under a tracer, or with a GPU that
+    may be copying; a snapshot is not known to other code.
     """
     return is_snapshot() or (
         is_only_thread() and sys.gettrace() is None and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # of torch
@@ -271,7 +273,7 @@ def is_undisturbed() -> bool:
 
 
 def is_private(tensor: torch.Tensor) -> bool:
-    """Return whether the tensor's memory is torch's own: no array's, no process's."""
-    # Torch refuses to resize what it does not own: arrays of numpy, maps of files.
+    """Return whether torch owns the tensor's memory, not an array or a process."""
+    # Torch refuses to resize memory that it does not own: numpy arrays, maps of files.
     storage = tensor.untyped_storage()
     return storage.resizable() and not storage.is_shared()

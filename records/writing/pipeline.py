@@ -1,4 +1,4 @@
-"""Pipeline: one thread converts and hashes what another one writes meanwhile."""
+"""Pipeline: one thread converts and hashes while another one writes."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,22 +15,22 @@ _Item: TypeAlias = Sequence[Buffer] | _Call | BaseException | None
 
 
 class Pipeline:
-    """What a helper writes to, and whose content the caller's thread writes.
+    """A sink for a helper thread, whose content the caller's thread writes.
 
-    Only that thread meets the real sink: what goes wrong there, Ctrl-C and streams of
-    users are where they would be without a helper, and no file is closed under a
-    thread that writes to it.
+    Only the caller's thread uses the real sink: its errors, Ctrl-C and streams of users
+    occur where they would without a helper, and no file is closed under a thread that
+    writes to it.
     """
 
     def __init__(self, sink: Sink, *, has_helper: bool) -> None:
-        """Without a helper, the caller's thread does all."""
+        """Without a helper, the caller's thread does everything."""
         self._sink, self.has_helper = sink, has_helper
         self.depth = _DEPTH if has_helper else 0
         """Writes that wait or go on while the next one is prepared."""
         # SimpleQueue is written in C: Ctrl-C leaves it neither locked nor half changed.
         self._ready: SimpleQueue[_Item] = SimpleQueue()
-        # A write takes a place and gives it back when it is done, so that the helper
-        # never fills a buffer again which is still being written.
+        # A write takes a slot and returns it when it is done, so that the helper never
+        # refills a buffer that is still being written.
         self._room: SimpleQueue[None] = SimpleQueue()
         for _ in range(self.depth):
             self._room.put(None)
@@ -39,10 +39,10 @@ class Pipeline:
         self._is_over = False
 
     def run(self, prepare: _Call) -> None:
-        """Have a helper call ``prepare``, and write what it writes to this sink.
+        """Let a helper call ``prepare``, and write what it writes to this sink.
 
-        What ``prepare`` raises is raised here, behind all that came before it. The
-        helper has ended when this returns or raises.
+        An error of ``prepare`` is raised here, after everything that came before it.
+        The helper has ended when this returns or raises.
         """
         threads: list[threading.Thread] = []
         try:
@@ -55,13 +55,13 @@ class Pipeline:
                 self._is_callers_turn = True
                 prepare()
         finally:
-            # An error of the real sink leaves the helper waiting for room; it has to
-            # end before its owner closes what it reads from.
+            # After an error of the real sink the helper waits for a slot; it has to end
+            # before its owner closes what it reads from.
             with uninterrupted():
                 self._end(threads)
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
-        """Have ``buffers`` written in their turn: before `depth` more were taken."""
+        """Queue ``buffers`` for writing; wait while `depth` writes are pending."""
         if self._is_callers_turn:
             self._sink.writev(buffers)
         else:
@@ -69,7 +69,7 @@ class Pipeline:
             self._ready.put(buffers)
 
     def call_in_turn(self, function: _Call) -> None:
-        """Have the caller's thread call ``function`` behind what was written so far."""
+        """Let the caller's thread call ``function`` after everything written so far."""
         if self._is_callers_turn:
             function()
         else:
@@ -87,7 +87,7 @@ class Pipeline:
         try:
             prepare()
         except BaseException as error:
-            # Whatever it is, the caller waits for an item and would wait for ever.
+            # Without an item, even for this error, the caller would wait forever.
             self._ready.put(error)
         else:
             self._ready.put(None)
@@ -114,7 +114,7 @@ class Pipeline:
             raise _OverError
 
     def _end(self, threads: list[threading.Thread]) -> None:
-        """Let the helper go no further than to its next write, and wait for that."""
+        """Let the helper go no further than its next write, and wait for that."""
         self._is_over = True
         self._room.put(None)
         self._turn.put(None)
@@ -123,8 +123,8 @@ class Pipeline:
 
 
 _DEPTH = 2
-"""One is written and one waits: more would only take more memory."""
+"""One is written and one waits: more would only take memory."""
 
 
 class _OverError(Exception):
-    """The caller's thread writes no more, for a reason that it raises itself."""
+    """The caller's thread stops writing, because of an error that it raises itself."""

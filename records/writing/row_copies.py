@@ -1,4 +1,4 @@
-"""copy_rows: the bytes of many tensors copied by several threads at once."""
+"""copy_rows: the bytes of many tensors, copied by several threads."""
 
 import ctypes
 import threading
@@ -12,14 +12,14 @@ import torch
 from ..io.helpers import start_helper
 
 _PIECE = 4 << 20
-"""Bytes that a thread copies at once."""
+"""Bytes that a thread copies in one step."""
 
 _FEW = 8 << 20
-"""Up to so many bytes are not worth the start of a thread."""
+"""Up to this many bytes are not worth the start of a thread."""
 
 
 class RowCopy(NamedTuple):
-    """Bytes in a row that go elsewhere; who has copies made keeps both alive."""
+    """Contiguous bytes to be copied elsewhere; the caller keeps both alive."""
 
     target: int
     source: int
@@ -29,21 +29,21 @@ class RowCopy(NamedTuple):
 def copy_rows(rows: Sequence[RowCopy], alive: object) -> None:
     """Copy all rows, by as many threads as torch computes with.
 
-    ``alive`` holds the memory. Torch itself copies a tensor by all threads, which wait
-    for each other at the end of each; here whoever is free takes the next piece, so
-    that on a machine with other work nobody waits for a thread that does not run.
+    ``alive`` keeps the memory. Torch itself copies a tensor by all threads, which wait
+    for each other at the end of each; here any free thread takes the next piece, so
+    that on a busy machine none waits for a thread that does not run.
     """
     pieces = deque(_pieces(rows))
 
     def work(_: object = alive) -> None:
-        # A thread that goes on after an interrupt has the memory still.
+        # A thread that continues after an interrupt still has the memory.
         with suppress(IndexError):
             while True:
                 ctypes.memmove(*pieces.popleft())
 
     threads: list[threading.Thread] = []
     try:
-        # Where the process has as many threads as it may have, fewer do.
+        # If the process is at its limit of threads, fewer are used.
         for _ in range(_n_helpers(rows)):
             start_helper(work, threads)
         work()
@@ -54,7 +54,7 @@ def copy_rows(rows: Sequence[RowCopy], alive: object) -> None:
 
 
 def _n_helpers(rows: Sequence[RowCopy]) -> int:
-    """Return how many threads help the one that calls."""
+    """Return the number of threads that help the calling one."""
     size = sum(row.size for row in rows)
     return min(torch.get_num_threads() - 1, size // _FEW)
 

@@ -1,4 +1,4 @@
-"""SpareMemory: room for copies that a step may need at once, used again."""
+"""SpareMemory: reusable memory for copies that a step may suddenly need."""
 
 import ctypes
 import mmap
@@ -7,10 +7,10 @@ from ...config.process.interrupts import raise_of_signal
 
 
 class CopyRoom:
-    """Room for copies, which are given out one behind the other."""
+    """Memory for copies, allocated consecutively."""
 
     def __init__(self, size: int) -> None:
-        # No tensor: whoever steps may have torch in a mode that fakes them.
+        # Not a tensor: the stepping code may have torch in a mode that fakes them.
         self._map = mmap.mmap(-1, size)
         self._start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.size, self._n_taken = size, 0
@@ -23,23 +23,23 @@ class CopyRoom:
         return self._start + self._n_taken - size
 
     def clear(self) -> None:
-        """Give out all of it once more."""
+        """Make all of it available again."""
         self._n_taken = 0
 
     def touch(self) -> None:
-        """Have the system give every page."""
+        """Let the system allocate every page."""
         ctypes.memset(self._start, 0, self.size)
 
 
 class SpareMemory:
-    """Memory for at most ``limit`` bytes of copies, used again from save to save."""
+    """Memory for at most ``limit`` bytes of copies, reused from save to save."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._spare: list[CopyRoom] = []
 
     def take(self, size: int, *, is_limited: bool = True) -> CopyRoom | None:
-        """Return room for ``size`` bytes, or for the limit; None if there is none."""
+        """Return memory for ``size`` bytes, or for the limit; None if there is none."""
         if is_limited:
             size = min(size, self.limit)
         memory = self._spare.pop() if self._spare else None
@@ -50,10 +50,10 @@ class SpareMemory:
             return CopyRoom(size) if size else None
         except (OSError, ValueError, MemoryError) as error:
             raise_of_signal(error)
-            return None  # whoever steps waits for the file instead
+            return None  # the stepping code waits for the file instead
 
     def prepare(self, size: int) -> None:
-        """Have room for ``size`` bytes, or for the limit, every page of it touched."""
+        """Allocate ``size`` bytes, or the limit, with every page touched."""
         memory = self.take(size)
         if memory is not None:
             memory.touch()
@@ -64,5 +64,5 @@ class SpareMemory:
         self._spare[:] = [memory]
 
     def free(self) -> None:
-        """Let go of memory that nobody has."""
+        """Release unused memory."""
         self._spare.clear()

@@ -1,4 +1,4 @@
-"""Staging: memory that records are copied into, to be written while they change."""
+"""Staging: memory that records are copied to, to be written while they change."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -33,10 +33,10 @@ _SHORT = 64 << 10
 """Tensors up to this many bytes are copied together, in one call of torch."""
 
 _ALIGNMENT = 64
-"""Of each tensor in the memory, in bytes: a line of a core's cache."""
+"""Alignment of each tensor in the memory, in bytes: a cache line."""
 
 Copies: TypeAlias = list[list[Entry]]
-"""The entries of each record, over the staging memory."""
+"""The entries of each record, in the staging memory."""
 
 
 class StagedRecord(NamedTuple):
@@ -46,27 +46,27 @@ class StagedRecord(NamedTuple):
     dtypes: list[torch.dtype]
     precision: RecordPrecision
     note: str = ""
-    """Where the record belongs, added to its errors."""
+    """The record's place, added to its errors."""
 
 
 class Staging:
-    """Memory for one copy of what is saved, used again from save to save.
+    """Memory for one copy of what is saved, reused from save to save.
 
-    New memory costs three times what copying costs, since the system gives it out page
-    by page. Whoever makes copies has the memory until it is given back; who finds none
-    gets memory of its own, so that no two snapshots ever share it.
+    New memory costs three times as much as copying, since the system allocates it page
+    by page. The code that makes copies owns the memory until it is returned; if it is
+    in use, new memory is allocated, so that no two snapshots ever share it.
     """
 
     def __init__(self) -> None:
         self._spare: list[Tensor] = []
 
     def prepare(self, records: Sequence[StagedRecord]) -> None:
-        """Have memory for ``records`` ready, every page of it touched."""
+        """Allocate memory for ``records``, with every page touched."""
         memory = self._take(sum(_sizes(records)))
         self.give_back(memory.zero_())
 
     def copy(self, records: Sequence[StagedRecord]) -> tuple[Copies, Tensor]:
-        """Return the records' entries with values of now, and the memory they are in.
+        """Return the records' entries with their present values, and their memory.
 
         Values are converted on the way. Raises `RecordError` for a tensor without
         values, and `PrecisionError` for one that its dtype cannot hold.
@@ -88,17 +88,17 @@ class Staging:
         return copies, memory
 
     def give_back(self, memory: Tensor) -> None:
-        """Keep ``memory``, in which nobody has anything any more, for the next copy."""
+        """Keep ``memory``, which is no longer used, for the next copy."""
         self._spare[:] = [memory]
 
     def free(self) -> None:
-        """Let go of the memory that nobody has."""
+        """Release the unused memory."""
         self._spare.clear()
 
     def _take(self, size: int) -> Tensor:
-        """Return at least ``size`` bytes, which are nobody else's from now on."""
-        # One step takes it: of two threads, one has it. What is too small is freed
-        # before there is more.
+        """Return at least ``size`` bytes, which are not shared from now on."""
+        # This is atomic: of two threads, one gets it. Memory that is too small is freed
+        # before more is allocated.
         with suppress(IndexError):
             memory = self._spare.pop()
             if len(memory) >= size:
@@ -109,7 +109,7 @@ class Staging:
 
 
 def _sizes(records: Sequence[StagedRecord]) -> list[int]:
-    """Return the room of each entry, in bytes."""
+    """Return the size of each entry's memory, in bytes."""
     return [
         -(-stored_size(entry, dtype) // _ALIGNMENT) * _ALIGNMENT
         for record in records
@@ -120,18 +120,18 @@ def _sizes(records: Sequence[StagedRecord]) -> list[int]:
 def _rows(
     memory: Tensor, dtypes: Sequence[torch.dtype], sizes: Sequence[int]
 ) -> Iterator[Tensor]:
-    """Return the room of each entry, as values of its dtype."""
+    """Return the memory of each entry, as values of its dtype."""
     start = 0
     for dtype, run in groupby(zip(dtypes, sizes, strict=True), itemgetter(0)):
         lengths = [size // dtype.itemsize for _, size in run]
         stop = start + sum(lengths) * dtype.itemsize
-        # One call of torch makes the rooms of all entries of one dtype.
+        # One call of torch creates the memory of all entries of one dtype.
         yield from torch.split(memory[start:stop].view(dtype), lengths)
         start = stop
 
 
 class _Filling:
-    """The places of entries in the memory, and the tensors whose values they get."""
+    """The entries' places in the memory, and the tensors whose values they get."""
 
     def __init__(self) -> None:
         self._is_alone = not has_handlers()
@@ -146,7 +146,7 @@ class _Filling:
             count = math.prod(entry.shape)
             row = row if row.numel() == count else row[:count]
             target = row.view(entry.shape)
-            # The usual case first: a live tensor with its values in a row.
+            # The usual case first: a live, contiguous tensor.
             tensor: Any = entry.source
             if type(tensor) not in ORDINARY or not row_of(tensor):
                 tensor = stored_tensor(entry)
@@ -156,7 +156,7 @@ class _Filling:
             if tensor.dtype is not dtype or is_far:
                 _convert(entry, tensor, row, record.precision, is_alone=self._is_alone)
             elif entry.is_stored:
-                # What was read from a file is let go of at once.
+                # Values read from a file are released immediately.
                 target.copy_(tensor)
             else:
                 self._targets.append(target)
@@ -165,7 +165,7 @@ class _Filling:
         return copies
 
     def make(self) -> None:
-        """Copy large rows by several threads, and all else in one call."""
+        """Copy large rows by several threads, and all others in one call."""
         rows: list[RowCopy] = []
         pairs: list[tuple[Tensor, Tensor]] = []
         for target, source in zip(self._targets, self._sources, strict=True):
@@ -187,7 +187,7 @@ def _convert(
     *,
     is_alone: bool,
 ) -> None:
-    """Convert a tensor into ``row``, as much at a time as fits a core's cache."""
+    """Convert a tensor into ``row``, in portions that fit a core's cache."""
     start = 0
     pieces = row_major_pieces(tensor.detach(), CHUNK // row.itemsize)
     for piece in in_main_memory(pieces, tensor.device):

@@ -7,9 +7,9 @@ from ..errors import RecordError
 
 
 class Sums:
-    """The xxh3-64 sum of each payload, known just before its last chunk is written.
+    """The xxh3-64 checksum of each payload, known just before its last chunk is out.
 
-    In a row, 8 bytes each: an object for each of 200,000 would be 10 MiB.
+    They are contiguous, 8 bytes each: an object for each of 200,000 would take 10 MiB.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
@@ -19,11 +19,11 @@ class Sums:
         self._has_expected = False
 
     def add(self, i: int, digest: bytes) -> None:
-        """Note a sum; RecordError if the payload was another one when it was hashed."""
+        """Record a checksum; RecordError if the payload has changed since hashing."""
         self.add_all(((i, digest),))
 
     def add_all(self, digests: Iterable[tuple[int, bytes]]) -> None:
-        """Note the sum of each payload by its number, as `add` does."""
+        """Record the checksum of each payload by its number, as `add` does."""
         sums, is_known = self._sums, self._is_known
         expected = self._stored_sums if self._has_expected else None
         for i, digest in digests:
@@ -42,12 +42,12 @@ class Sums:
             is_known[i] = True
 
     def expect(self) -> None:
-        """Say that every payload is read once more, and must be what it was."""
+        """Announce that every payload is read once more, and must not have changed."""
         self._has_expected = True
         self._sums, self._is_known = _none_of(self._entries)
 
     def of(self, i: int) -> bytes:
-        """Return the sum of a payload that was read to its end."""
+        """Return the checksum of a payload that was read to its end."""
         if not self._is_stored[i]:
             raise RuntimeError(
                 f"the sum of {self._entries[i].path} is known once its payload was "
@@ -56,7 +56,7 @@ class Sums:
         return bytes(self._stored_sums[8 * i : 8 * i + 8])
 
     def all(self) -> bytes:
-        """Return the sums of all payloads, one behind the other."""
+        """Return the checksums of all payloads, concatenated."""
         if (unknown := self._is_stored.find(0)) >= 0:
             self.of(unknown)
         return bytes(self._stored_sums)
@@ -68,5 +68,5 @@ class Sums:
 
 
 def _none_of(entries: Sequence[Entry]) -> tuple[bytearray, bytearray]:
-    """Return room for the sums, and whether each is known: no one is."""
+    """Return memory for the checksums, and flags of known ones, none of them set."""
     return bytearray(8 * len(entries)), bytearray(len(entries))
