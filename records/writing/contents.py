@@ -170,7 +170,7 @@ class Contents:
 
     @property
     def sums(self) -> bytes:
-        """The xxh3-64 sums of all payloads by row, 8 bytes each, once all were read."""
+        """The xxh3-64 checksums of all payloads by row, 8 bytes each, once read."""
         self._n_told = len(self._entries)
         return self._sums.all()
 

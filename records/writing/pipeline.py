@@ -26,7 +26,7 @@ class Pipeline:
         """Without a helper, the caller's thread does everything."""
         self._sink, self.has_helper = sink, has_helper
         self.depth = _DEPTH if has_helper else 0
-        """Writes that wait or go on while the next one is prepared."""
+        """Number of writes queued or in progress while the next one is prepared."""
         # SimpleQueue is written in C: Ctrl-C leaves it neither locked nor half changed.
         self._ready: SimpleQueue[_Item] = SimpleQueue()
         # A write takes a slot and returns it when it is done, so that the helper never

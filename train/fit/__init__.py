@@ -1,1 +1,1 @@
-"""``burnish fit``: a run that a file describes."""
+"""``burnish fit``: a run described by a file."""

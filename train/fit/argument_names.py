@@ -1,4 +1,4 @@
-"""Whether arguments of a config fit the class that they are for."""
+"""Checks that arguments in a config fit the class that they are for."""
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
@@ -11,10 +11,10 @@ from ...optim.simple import SimpleOptimizer
 
 
 def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
-    """Return what of ``kwargs`` an optimizer or scheduler lacks, and what it misses.
+    """Return unknown and missing arguments in ``kwargs`` of an optimizer or scheduler.
 
-    What is not a number where its default is one is a problem too. A class that takes
-    any name, or does not say which it takes, has none.
+    A string where the default is a number is a problem too. A class that accepts any
+    name, or does not declare its arguments, has none.
     """
     arguments = _arguments(cls)
     if arguments is None:
@@ -34,12 +34,12 @@ def argument_problems(cls: Any, kwargs: Mapping[str, Any]) -> list[Problem]:
 
 
 def configurable_arguments(cls: Any) -> list[str]:
-    """Return the arguments that a config may have for ``cls``; none if any will do."""
+    """Return the arguments that a config may have for ``cls``; none if any is valid."""
     return [*(_arguments(cls) or ())]
 
 
 def _arguments(cls: Any) -> dict[str, Parameter] | None:
-    """Return what a config may have for ``cls``, by name; None if any name will do."""
+    """Return a config's possible arguments for ``cls``; None if any name is valid."""
     try:
         parameters = [*signature(cls).parameters.values()]
     except (TypeError, ValueError):
@@ -47,16 +47,16 @@ def _arguments(cls: Any) -> dict[str, Parameter] | None:
     if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
         return None
     if isinstance(cls, type) and issubclass(cls, SimpleOptimizer):
-        # `bind` takes the rate, beside the module.
+        # `bind` gets the rate, besides the module.
         parameters.append(Parameter("lr", Parameter.KEYWORD_ONLY, default=0.0))
     else:
-        # All others begin with what they optimize, or schedule.
+        # All others start with what they optimize, or schedule.
         del parameters[0]
     return {parameter.name: parameter for parameter in parameters}
 
 
 def is_number(value: object) -> bool:
-    """Return whether ``value`` is a number, and no bool."""
+    """Return whether ``value`` is a number, but not a bool."""
     return type(value) in (int, float)
 
 
@@ -68,9 +68,9 @@ def are_numbers(value: object) -> TypeGuard[tuple[float, ...]]:
 def _unlike_defaults(
     kwargs: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> list[Problem]:
-    """Return which arguments hold text, where the default is of numbers.
+    """Return which arguments are strings where the default has numbers.
 
-    What else stands there may be meant: None, a bool, a tensor.
+    Other values may be intended: None, a bool, a tensor.
     """
     problems: list[Problem] = []
     for name, value in kwargs.items():

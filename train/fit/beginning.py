@@ -1,4 +1,4 @@
-"""Where a run of ``burnish fit`` begins, or goes on, and with which config."""
+"""The beginning of a run of ``burnish fit``, new or resumed, and its config."""
 
 import os
 from collections.abc import Sequence
@@ -31,28 +31,28 @@ from .fit_config import RUN, FitConfig, file_tree
 
 LAST = "last"
 FILE = f"{NAME}.yaml"
-"""What a run's folder has at its top."""
+"""The files at the top of a run's folder."""
 
 LIVE_RUN = "LiveRun"
-"""Under what the callback that follows the config keeps its state in checkpoints."""
+"""The key in checkpoints for the state of the callback that follows the config."""
 
 _MOST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitBeginning:
-    """The state and the config that a run has when it begins."""
+    """The state and the config of a run at its beginning."""
 
     folder: Path
     checkpoint: str | None
     composed: Hparams
-    """What the file and the words of the command say."""
+    """The config composed from the file and the command line."""
 
     past: Sequence[Edit]
-    """What was edited up to the checkpoint."""
+    """The edits up to the checkpoint."""
 
     start: Resumption[Hparams]
-    """What is in force there."""
+    """The values in force there."""
 
     @classmethod
     def of(
@@ -60,7 +60,7 @@ class FitBeginning:
     ) -> "FitBeginning":
         """Return where the run begins, with its config in ``folder`` if it ``writes``.
 
-        Other processes ask once the first one has written.
+        Other processes call this once the first one has written.
         """
         place = config.run.resume_from_checkpoint
         checkpoint = checkpoint_of(place, folder)
@@ -100,7 +100,7 @@ def file_text(file: Hparams) -> str:
 
 
 def checkpoint_of(place_name: str | None, folder: Path) -> str | None:
-    """Return the checkpoint to go on from. FileNotFoundError if there is none."""
+    """Return the checkpoint to resume from. FileNotFoundError if there is none."""
     if place_name is None:
         return None
     if place_name == "auto":
@@ -119,10 +119,10 @@ def checkpoint_of(place_name: str | None, folder: Path) -> str | None:
 
 
 def _refuse_other(place: Path) -> None:
-    """Raise FileNotFoundError if something else than a checkpoint stands at ``last``.
+    """Raise FileNotFoundError if ``last`` is something other than a checkpoint.
 
-    A run whose checkpoints are damaged, or on a disk that is not there, would begin
-    anew over them.
+    A run whose checkpoints are damaged, or on a disk that is not mounted, would start
+    from scratch and overwrite them.
     """
     refuse_obstacle(place.parent)
     if os.path.lexists(place):
@@ -133,7 +133,7 @@ def _refuse_other(place: Path) -> None:
 
 
 def _training_state(checkpoint: str | None) -> dict[str, Any]:
-    """Return all but the model; nothing of Lightning's own files, which do not tell."""
+    """Return everything but the model; nothing for Lightning's own files."""
     if checkpoint is None or not is_checkpoint(checkpoint):
         return {}
     return reread_if_replaced(
@@ -153,7 +153,7 @@ def _check_end(
 ) -> None:
     """Raise ValueError for a run that would end before its checkpoint.
 
-    Lightning would do so too, once all data are read.
+    Lightning would do so too, but only after all data were read.
     """
     epoch = training.get("epoch")
     if not isinstance(epoch, int) or max_epochs in (None, -1):
@@ -173,13 +173,13 @@ def _is_in(checkpoint: str | None, folder: Path) -> bool:
 
 
 def _forget(history: Path) -> None:
-    """Begin the history of another run, in the very file that its writers lock."""
+    """Start the history of another run, in the same file, which its writers lock."""
     with suppress(FileNotFoundError):
         os.truncate(history, 0)
 
 
 def _with_edits(config: Hparams, edits: Sequence[Edit], file: Path) -> Hparams:
-    """Return ``config`` with what somebody wrote into the file while nobody ran."""
+    """Return ``config`` with the edits made to the file while no run was active."""
     try:
         on_disk = load(type(config), file)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Which settings of a run are none of the defaults."""
+"""The settings of a run that differ from the defaults."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def changed_settings(file: Hparams) -> list[Setting]:
     """Return each value of a run's config that differs from its default, by path."""
     tree = file_tree(file)
     optimizer: OptimizerHparams | None = getattr(file[MODEL], "optimizer", None)
-    # A run's file has what the optimizer's class has by default, too.
+    # A run's file also has the defaults of the optimizer's class.
     defaults = {} if optimizer is None else {KWARGS: default_numbers(optimizer)}
     settings: list[Setting] = []
     for name, value in tree.items():
@@ -33,9 +33,9 @@ def changed_settings(file: Hparams) -> list[Setting]:
 def _of_fields(
     part: Any, tree: Any, path: str, defaults: Mapping[str, Any]
 ) -> Iterator[Setting]:
-    """Yield what differs in a struct, whose plain form is ``tree``.
+    """Yield the differences in a struct, whose plain form is ``tree``.
 
-    ``defaults`` by path are those that its classes do not know.
+    ``defaults`` are defaults by path that its classes do not know.
     """
     for name, field in fields_of(type(part)).items():
         if not isinstance(tree, Mapping) or name not in tree:
@@ -43,18 +43,18 @@ def _of_fields(
         value, place = getattr(part, field.attribute, MISSING), f"{path}.{name}"
         default = defaults.get(place, field.make_default())
         if place not in defaults and not _is_equal(default, field.make_default()):
-            default = _DRAWN  # as a seed is
+            default = _DRAWN  # such as a seed
         if value is MISSING or _is_equal(value, default):
             continue
         rows: list[Setting] = []
         if is_struct_value(value):
-            # Of another kind than the default, it is told by what it sets itself.
+            # If it is of another class than the default, its own settings are listed.
             rows = [*_of_fields(value, tree[name], place, defaults)]
         yield from rows or _of_values(tree[name], default, place)
 
 
 def _of_values(value: Any, default: Any, path: str) -> Iterator[Setting]:
-    """Yield plain data, of a dict each value that differs."""
+    """Yield plain data; for a dict each value that differs."""
     if isinstance(value, Mapping) and value and not is_struct_value(default):
         defaults = default if isinstance(default, Mapping) else {}
         for key, item in value.items():
@@ -71,7 +71,7 @@ def _is_equal(value: Any, default: Any) -> bool:
         return bool(value == default)
     except (TypeError, ValueError, RuntimeError) as error:
         raise_of_signal(error)
-        return False  # as of arrays, which are equal in each element
+        return False  # as for arrays, which compare element by element
 
 
 def _text(value: object) -> str:

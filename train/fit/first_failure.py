@@ -1,4 +1,4 @@
-"""Which process of a run failed first: what the others meet then follows from that."""
+"""The first failure among a run's processes, of which others are consequences."""
 
 import os
 import shutil
@@ -9,43 +9,47 @@ from functools import cached_property
 from ...config.process.interrupts import raise_of_signal
 
 MARK = "BURNISH_FIT_FAILURE"
-"""The variable by which a process knows where the first failure is noted."""
+"""The environment variable with the file that records the first failure."""
 
 _FILE = "failure"
 
 _MOMENT = 1.0
 _LONGEST = 20.0
-"""Seconds in which the first process ends a process whose failure only follows: after
-one that was killed, and after one that noted its failure and still tells of it."""
+"""Seconds within which the first process ends those that failed as a consequence.
+
+That is after one that was killed, and after one that recorded its failure and is still
+reporting it.
+"""
 
 
 class FirstFailure:
-    """A note that only one process of a run can make: the one that fails first.
+    """A record that only one process of a run can make: the one that fails first.
 
-    The others lose their connection to it no sooner than it ends, and it notes its
-    failure before, so that their errors come later than the note.
+    The others lose their connection to it only when it ends, and it records its failure
+    before, so that their errors come later.
     """
 
     @cached_property
     def folder(self) -> str:
-        """Where the note is made."""
+        """The file of the record."""
         return tempfile.mkdtemp(prefix="burnish-fit-")
 
     def note(self) -> bool:
-        """Note a failure of this process; return whether no other one failed before."""
+        """Record this process's failure; return whether no other one failed before."""
         return _note(self.folder)
 
     def remove(self) -> None:
-        """Leave nothing of it."""
+        """Remove the record."""
         if "folder" in vars(self):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def is_first_failure() -> bool:
-    """Return, in a process that another one started, whether its failure is the first.
+    """Return whether the failure of this started process is the first one.
 
-    The first process of the run ends this one meanwhile if it is not, so that it tells
-    of no lost connection. One that was killed has noted nothing, but has a status.
+    If it is not, the first process of the run ends this one meanwhile, so that it
+    reports no lost connection. A process that was killed has recorded nothing, but has
+    a status.
     """
     folder = os.environ.get(MARK)
     if folder is None:
@@ -58,7 +62,7 @@ def is_first_failure() -> bool:
 def _note(folder: str) -> bool:
     try:
         os.close(os.open(os.path.join(folder, _FILE), os.O_CREAT | os.O_EXCL))
-    except OSError as error:  # noted before, or the run is over
+    except OSError as error:  # recorded before, or the run is over
         raise_of_signal(error)
         return False
     return True

@@ -1,4 +1,4 @@
-"""What ``burnish fit`` reads: the sections of its file, and the defaults."""
+"""The config of ``burnish fit``: the sections of its file, and the defaults."""
 
 from inspect import signature
 from typing import Any, Literal
@@ -24,11 +24,11 @@ MODEL, DATA, RUN = "model_config", "data_config", "run_config"
 SECTIONS = (MODEL, DATA, RUN)
 
 KWARGS = f"{MODEL}.optimizer.kwargs"
-"""Where arguments of the optimizer stand."""
+"""The path of the optimizer's arguments."""
 
 
 class TrainerHparams(Hparams):
-    """Lightning's Trainer, with the defaults of a first run."""
+    """Lightning's Trainer, with defaults for a first run."""
 
     accelerator: str = "auto"
     devices: int | list[int] | str = 1
@@ -70,9 +70,9 @@ class TrainerHparams(Hparams):
     enable_autolog_hparams: bool = True
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments of the Trainer of the Lightning that is installed.
+        """Return the arguments of the Trainer of the installed Lightning.
 
-        What an older one does not know is left out as long as it is a default.
+        Arguments unknown to an older version are omitted as long as they are defaults.
         """
         from lightning.pytorch import Trainer
 
@@ -82,13 +82,14 @@ class TrainerHparams(Hparams):
             name: value
             for name, value in {**self}.items()
             if name in known_names or value != getattr(defaults, name)
-            # Lightning logs a line for each limit that is none. 1 is one batch.
+            # Lightning logs a line for each limit of 1.0, which means none; an integer
+            # 1 is one batch.
             if not (name.startswith("limit_") and value == 1 and type(value) is float)
         }
 
 
 class LoggerHparams(Hparams):
-    """Where numbers are logged; nothing needs an account or a network."""
+    """Where metrics are logged; nothing needs an account or a network."""
 
     kind: Literal["csv", "tensorboard", "wandb", "none"] = "csv"
     name: str = ""
@@ -107,7 +108,7 @@ class LoggerHparams(Hparams):
 
 
 class RunHparams(Hparams):
-    """How a run goes."""
+    """The settings of a run."""
 
     trainer: TrainerHparams = Hparam(default_factory=TrainerHparams)
     logger: LoggerHparams = Hparam(default_factory=LoggerHparams)
@@ -121,19 +122,19 @@ class RunHparams(Hparams):
 
 
 class _OpenHparams(Hparams):
-    """Has what a user added beside the sections."""
+    """Has the keys that a user added besides the sections."""
 
     model_config = ConfigDict(extra="allow")
 
 
 def file_tree(file: Hparams) -> dict[str, Any]:
-    """Return what `FitConfig.file` made, as a tree that loads again."""
+    """Return the tree of `FitConfig.file` in a form that can be loaded again."""
     sections = {name: file[name].to_dict() for name in SECTIONS}
     return {**sections, **extra_values(file)}
 
 
 class FitConfig:
-    """The checked configuration of one run, with the classes that it names."""
+    """The validated configuration of one run, with the classes that it names."""
 
     def __init__(self, tree: dict[str, Any], source: str) -> None:
         _check_sections(tree, source)
@@ -144,12 +145,12 @@ class FitConfig:
         _check_names(self.model, source, self._is_made_by_us())
         extra = {key: value for key, value in tree.items() if key not in SECTIONS}
         self.extra: dict[str, Any] = extra
-        """What a user added for purposes of their own."""
+        """Keys that a user added for other purposes."""
 
     def file(self) -> Hparams:
         """Return all of it as one set of hyperparameters, which has its sections.
 
-        Numbers that an optimizer has by default are among its arguments there.
+        The numeric defaults of an optimizer are among its arguments there.
         """
         kinds: dict[str, tuple[Any, Any]] = {
             MODEL: (self.model_class.hparams_schema, ...),
@@ -165,7 +166,7 @@ class FitConfig:
         return cls(**{MODEL: model, DATA: self.data, RUN: self.run, **self.extra})
 
     def _is_made_by_us(self) -> bool:
-        """Return whether the optimizer is made of the config, not by the model."""
+        """Return whether the optimizer is created from the config, not by the model."""
         from ..lightning.model import Model
 
         ours: bool = self.model_class.configure_optimizers is Model.configure_optimizers
@@ -173,9 +174,9 @@ class FitConfig:
 
 
 def default_numbers(optimizer: OptimizerHparams) -> dict[str, Any]:
-    """Return the numbers among the defaults of the arguments of an optimizer's class.
+    """Return the numeric defaults of the arguments of an optimizer's class.
 
-    They are as a file has them: a tuple is a list there.
+    They have the form of files, in which a tuple is a list.
     """
     from ..lightning.model import default_rate
 
@@ -190,9 +191,9 @@ def default_numbers(optimizer: OptimizerHparams) -> dict[str, Any]:
 
 
 def _check_names(model: Any, source: str, is_made_of_it: bool) -> None:
-    """Find what the model names now, before any data are read.
+    """Look up the classes that the model names, before any data are read.
 
-    Where the optimizer is made of the config, arguments have to fit it too.
+    If the optimizer is created from the config, its arguments are checked too.
     """
     chosen = [("optimizer", model.optimizer, optimizer_named)]
     if model.scheduler is not None and model.scheduler.module_name is not None:
@@ -238,7 +239,7 @@ def classes_of(tree: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def known_path(tree: Any, path: str) -> bool | None:
-    """Return whether the classes know ``path``; None where a dict takes any name."""
+    """Return whether the classes have ``path``; None if a dict accepts any name."""
     section, _, field_path = path.partition(".")
     if section not in SECTIONS or not field_path:
         return False

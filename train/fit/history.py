@@ -17,14 +17,14 @@ RATE, NORM, SECONDS = "learning rate", "gradient norm", "seconds per step"
 
 
 class History(Callback):
-    """Notes every logged number: per metric, steps and values."""
+    """Records every logged number: per metric, steps and values."""
 
     def __init__(self) -> None:
         self.curves: dict[str, Curve] = {}
         self.course: dict[str, Curve] = {}
-        """Learning rate, norm of the gradient before it is clipped, and time."""
+        """Learning rate, norm of the gradient before clipping, and time."""
         self.has_trained = False
-        """Whether this run, and not only one before it, trained a batch."""
+        """Whether this run, and not only an earlier one, trained a batch."""
         self._started = 0.0
         self._seconds: list[float] = []
         self._norm: float | None = None
@@ -32,13 +32,13 @@ class History(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note when a step begins."""
+        """Record when a step begins."""
         self._started = time.monotonic()
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Note the gradient's norm, of steps that are noted: it waits for a device."""
+        """Record the gradient's norm, at some steps only: it waits for a device."""
         if (trainer.global_step + 1) % _every(trainer) == 0:
             self._norm = gradient_norm(optimizer)
 
@@ -50,7 +50,7 @@ class History(Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Note what training logged."""
+        """Record what training logged."""
         self.has_trained = True
         self._seconds.append(time.monotonic() - self._started)
         if trainer.global_step % _every(trainer) == 0:
@@ -58,7 +58,7 @@ class History(Callback):
             self._note_course(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note what validation logged."""
+        """Record what validation logged."""
         if not trainer.sanity_checking:
             self._note(trainer, "validation/")
 
@@ -67,9 +67,9 @@ class History(Callback):
         return {"curves": _as_lists(self.curves), "course": _as_lists(self.course)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the curves of the run that was interrupted."""
+        """Continue the curves of the interrupted run."""
         self.curves = _from_lists(state_dict["curves"])
-        # Checkpoints of before have none.
+        # Older checkpoints have none.
         self.course = _from_lists(state_dict.get("course", {}))
 
     def _note(self, trainer: Trainer, prefix: str) -> None:
@@ -83,7 +83,8 @@ class History(Callback):
             _add(self.course, name, step, rate)
         if self._norm is not None:
             _add(self.course, NORM, step, self._norm)
-        # The first step of a run compiles and warms up: the median is not moved by it.
+        # The first step of a run includes warm-up, but the median is not affected by
+        # it.
         seconds = sorted(self._seconds)
         _add(self.course, SECONDS, step, seconds[len(seconds) // 2])
         self._seconds, self._norm = [], None
@@ -106,13 +107,13 @@ def gradient_norm(optimizer: Optimizer) -> float | None:
 def _norm(grad: Tensor) -> Tensor:
     values = grad.coalesce().values() if grad.is_sparse else grad
     norm: Any = torch.linalg.vector_norm(values)
-    # Of a tensor that is spread over processes, the norm of the whole.
+    # For a tensor distributed over processes, the norm of the whole.
     full_norm: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     return full_norm
 
 
 def _rates(optimizers: list[Optimizer]) -> Iterator[tuple[str, float]]:
-    """Yield the learning rates, of groups that have another one than the first too."""
+    """Yield the learning rates, also those of groups that differ from the first."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     rates = [float(group["lr"]) for group in groups if "lr" in group]
     for i, rate in enumerate(rates):

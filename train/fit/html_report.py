@@ -1,4 +1,4 @@
-"""report.html: the page of a run, written anew after each epoch and at its end."""
+"""report.html: the page of a run, rewritten after each epoch and at its end."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ Facts = Mapping[str, object]
 
 
 class HtmlReport(Callback):
-    """Writes the page while training goes on; an epoch never fails because of it."""
+    """Writes the page during training; an epoch never fails because of it."""
 
     def __init__(
         self,
@@ -39,10 +39,10 @@ class HtmlReport(Callback):
         self._begun = time.monotonic()
         self._first_epoch: int | None = None
         self.checkpoint: RecordCheckpoint | None = None
-        """What wrote checkpoints; a test of the model has another one again."""
+        """The trainer that wrote checkpoints; a test of the model has another one."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note where the run begins."""
+        """Record where the run begins."""
         self._first_epoch, self._begun = trainer.current_epoch, time.monotonic()
         callbacks = trainer.checkpoint_callbacks
         self.checkpoint = next(
@@ -52,18 +52,18 @@ class HtmlReport(Callback):
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
-        """Write how far it is now.
+        """Write the present progress.
 
-        At the end of the epoch before its checkpoint is not written yet.
+        At the end of the epoch its checkpoint is not written yet.
         """
         self._write_live(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write that all epochs are done, and a test may go on."""
+        """Write that all epochs are done, and a test may follow."""
         self._write_live(trainer)
 
     def write(self, trainer: Trainer, problem: str = "") -> None:
-        """Write the page of a run that is over."""
+        """Write the page of a finished run."""
         state = RunState(
             state="failed" if problem else "finished",
             problem=problem,
@@ -88,7 +88,8 @@ class HtmlReport(Callback):
             self._write(trainer, state)
         except OSError as error:
             raise_of_signal(error)
-            # The page is told of again at the end; the run is worth more than it.
+            # The failure is reported again at the end; the run is worth more than the
+            # page.
             LOG.warning("report.html could not be written: %s", error)
 
     def _write(self, trainer: Trainer, state: RunState) -> None:
@@ -143,9 +144,9 @@ def kept_checkpoints(callback: RecordCheckpoint | None) -> list[KeptCheckpoint]:
 
 
 def edit_rows(edits: Sequence[Edit]) -> list[tuple[str, ...]]:
-    """Return what was edited while the run went on, and where it began and went on.
+    """Return the edits made during the run, and where it started and resumed.
 
-    Nothing, if nobody edited it.
+    Nothing, if it was not edited.
     """
     if not any(edit.verdict != "begun" for edit in edits):
         return []
@@ -153,7 +154,7 @@ def edit_rows(edits: Sequence[Edit]) -> list[tuple[str, ...]]:
 
 
 def _rows(edit: Edit) -> list[tuple[str, ...]]:
-    """Return the rows of an edit: one for each field, or one that says what it was."""
+    """Return the rows of an edit: one for each field, or one that describes it."""
     cells = (str(edit.step), edit.time, edit.by)
     if edit.verdict == "applied" and edit.changes:
         return [(*cells, c.path, c.before, c.after, c.note) for c in edit.changes]

@@ -1,4 +1,4 @@
-"""A run of ``burnish fit`` follows the config in its folder while it trains."""
+"""A run of ``burnish fit`` that follows the config in its folder while it trains."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,9 +24,9 @@ from .optimizer_arguments import OptimizerArguments
 
 
 class LiveRun(Callback):
-    """Looks for edits ahead of each step of the optimizer, and makes them.
+    """Looks for edits before each step of the optimizer, and applies them.
 
-    Checkpoints have what was edited up to then.
+    Checkpoints have the edits up to then.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class LiveRun(Callback):
         data: DataModule[Any],
         on_edit: Callable[[Sequence[Change]], object],
     ) -> None:
-        """Follow what ``beginning`` has in force, and tell ``on_edit`` of changes."""
+        """Follow the config of ``beginning``, and call ``on_edit`` for changes."""
         self._folder, self._start = beginning.folder, beginning.start
         self._composed, self._past = beginning.composed, beginning.past
         self._data, self._on_edit = data, on_edit
@@ -47,23 +47,23 @@ class LiveRun(Callback):
 
     @property
     def state_key(self) -> str:
-        """Under what Lightning keeps the state."""
+        """The key of the state in Lightning's checkpoints."""
         return LIVE_RUN
 
     @property
     def config(self) -> Hparams:
-        """What is in force."""
+        """The config in force."""
         return self._config
 
     @property
     def edits(self) -> tuple[Edit, ...]:
-        """What happened to the config up to now; on the first process alone."""
+        """The history of the config so far; on the first process alone."""
         return tuple(self._past) if self._edits is None else self._edits.edits
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note which groups have which argument; have the model and data in force.
+        """Record which groups have which argument; apply the config to model and data.
 
-        Optimizers were made of what was composed, and none is restored yet.
+        Optimizers were created from what was composed, and none is restored yet.
         """
         self._arguments = OptimizerArguments(trainer, _kwargs(self._composed))
         for part, section in ((pl_module, MODEL), (self._data, DATA)):
@@ -71,7 +71,7 @@ class LiveRun(Callback):
             set_hparams(part, before, after, Transaction())
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to follow the config."""
+        """Start to follow the config."""
         self._trainer, self._model = trainer, pl_module
         if self._arguments is not None:
             self._follow_optimizers(self._arguments)
@@ -93,7 +93,7 @@ class LiveRun(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Look, unless gradients are only gathered for a step that has begun."""
+        """Look for edits, unless gradients are accumulated for a started step."""
         step = trainer.global_step
         if step != self._step and self._edits is not None:
             self._step = step
@@ -103,7 +103,7 @@ class LiveRun(Callback):
             self._arguments.hold()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was edited, as plain data."""
+        """Return the edits, as plain data."""
         held_paths = self._held if self._arguments is None else self._arguments.held
         return {"edits": [*map(edit_line, self.edits)], "held": sorted(held_paths)}
 
@@ -112,7 +112,7 @@ class LiveRun(Callback):
         self._held = {*state_dict["held"]}
 
     def _follow_optimizers(self, arguments: OptimizerArguments) -> None:
-        """Let groups follow, and give them what the run was begun with anew."""
+        """Let groups follow, and set the values that the run was newly started with."""
         kwargs = _kwargs(self._config)
         arguments.held = {*self._held}
         arguments.follow(kwargs)
@@ -140,7 +140,7 @@ class LiveRun(Callback):
         self._on_edit(changes)
 
     def _annotate(self, change: Change) -> Change:
-        """Return ``change`` with what it means for a scheduler, if anything."""
+        """Return ``change`` with its meaning for a scheduler, if any."""
         names = parts(change.path)
         kwargs = parts(KWARGS)
         is_argument = names[: len(kwargs)] == kwargs
@@ -153,9 +153,9 @@ class LiveRun(Callback):
 def set_hparams(
     part: Any, before: Hparams, after: Hparams, transaction: Transaction
 ) -> None:
-    """Give a model or data the fields that ``after`` has otherwise than ``before``.
+    """Set the fields of a model or data in which ``after`` differs from ``before``.
 
-    What Lightning keeps of them in checkpoints is what is in force as well.
+    The hyperparameters that Lightning stores in checkpoints are updated as well.
     """
     earlier_hparams: Any = part.thparams
     changed = {
@@ -184,7 +184,7 @@ def _take_limits(
     after: TrainerHparams,
     transaction: Transaction,
 ) -> None:
-    """Give ``trainer`` the numbers that ``after`` has otherwise.
+    """Set the numbers on ``trainer`` in which ``after`` differs.
 
     Raises ConfigError, and changes nothing, for one that it would refuse.
     """
@@ -205,7 +205,7 @@ _HOLDERS_OF_LIMITS: dict[str, Callable[[Trainer], Any]] = {
     "gradient_clip_val": lambda trainer: trainer,
     "log_every_n_steps": lambda trainer: trainer,
 }
-"""What holds each number, under its name."""
+"""The object that holds each number, by its name."""
 
 
 def _check_limit(trainer: Trainer, name: str, value: Any) -> None:

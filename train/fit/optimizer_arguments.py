@@ -1,4 +1,4 @@
-"""The arguments of a run's optimizers that follow its config while it goes on."""
+"""The arguments of a run's optimizers that follow its config during the run."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -16,20 +16,20 @@ from .fit_config import KWARGS
 _ABSENT = object()
 
 _OF_CYCLES = ("momentum", "betas")
-"""What schedulers of torch set besides the rate, where they cycle both."""
+"""The arguments besides the rate that some of torch's cyclic schedulers set."""
 
 
 class OptimizerArguments:
     """Which groups have which argument from the config, and follow it.
 
-    A group follows whose value is the config's when optimizers are made; one with a
-    value of its own keeps that. Make it before groups are restored, and call `follow`
-    afterwards.
+    A group follows if its value is the config's when optimizers are created; one with a
+    value of its own keeps that. Create this before groups are restored, and call
+    `follow` afterwards.
     """
 
     def __init__(self, trainer: Trainer, kwargs: Mapping[str, Any]) -> None:
         self.held: set[str] = set()
-        """Arguments that an edit took from the schedulers, which go on to set them."""
+        """Arguments that an edit took from the schedulers, which still set them."""
         self._trainer = trainer
         self._places = [
             (i, j, key)
@@ -61,7 +61,7 @@ class OptimizerArguments:
         after: Mapping[str, Any],
         transaction: Transaction,
     ) -> None:
-        """Give groups what ``after`` says otherwise.
+        """Set the values on groups in which ``after`` differs.
 
         Raises ConfigError for what a running optimizer cannot change, or refuses.
         """
@@ -80,7 +80,7 @@ class OptimizerArguments:
                 bond.hold()
 
     def hold(self) -> None:
-        """Give groups again what schedulers have changed, and an edit holds."""
+        """Set again on groups what schedulers have changed, and an edit holds."""
         if self.held:
             self.renew(self.held)
 

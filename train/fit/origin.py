@@ -1,4 +1,4 @@
-"""Where a run comes from: versions, the commit, the date, the command line."""
+"""The origin of a run: versions, the commit, the date, the command line."""
 
 import platform
 import shlex
@@ -15,7 +15,7 @@ _MOST_SECONDS = 3.0
 
 
 def origin_of_run() -> dict[str, str]:
-    """Return what a person needs to run it once more; what is unknown is left out."""
+    """Return what is needed to repeat the run; unknown facts are left out."""
     facts = {"begun": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z")}
     if sys.argv:
         facts["command"] = shlex.join(sys.argv)
@@ -37,7 +37,7 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    """Return the commit of the folder the program runs in, and whether it changed."""
+    """Return the commit of the program's folder, and whether there are changes."""
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return ""

@@ -20,19 +20,19 @@ from .first_failure import FirstFailure
 from .sent_run import MARK, SentRun, is_first_process
 
 _VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What Lightning sets for a run, and would take for another program's in the next."""
+"""Variables set by Lightning for a run, which would be misread in the next one."""
 
 _POLL = 0.2
 _PATIENCE = 5.0
-"""Seconds in which the first process meets the end of another one by itself."""
+"""Seconds within which the first process notices the end of another one itself."""
 _PATIENCE_IF_FIRST = 1.0
-"""The same where no other process has noted a failure, as one that was killed."""
+"""The same if no other process has recorded a failure, as after a kill."""
 
 
 def start_others_by(trainer: Trainer, run: SentRun) -> None:
     """Let ``trainer`` start its other processes as ``burnish fit``, with this ``run``.
 
-    Raises ValueError where it would not start them itself, or by copies of this one.
+    Raises ValueError if it would not start them itself, or by copies of this one.
     """
     if trainer.world_size == 1 or not is_first_process():
         return
@@ -56,7 +56,7 @@ def start_others_by(trainer: Trainer, run: SentRun) -> None:
 
 
 class CommandLauncher(_SubprocessScriptLauncher):
-    """Starts processes as the command that this one is, each with the same run."""
+    """Starts processes with this command, each with the same run."""
 
     def __init__(self, environment: Any, num_processes: int, run: SentRun) -> None:
         super().__init__(environment, num_processes, num_nodes=1)
@@ -98,12 +98,12 @@ class CommandLauncher(_SubprocessScriptLauncher):
         self._first_failure.remove()
 
     def failure(self) -> str:
-        """Return how another process ended that should not have, empty if none did."""
+        """Describe the unexpected end of another process, empty if there is none."""
         if self._is_ending:
             return ""
         is_first = self._first_failure.note()
-        # Another one that noted its failure tells of it first. One that was killed
-        # notes none, and loses the connection a little before it has ended.
+        # A process that recorded its failure reports it first. One that was killed
+        # records none, and loses the connection shortly before it has ended.
         patience = _PATIENCE_IF_FIRST if is_first else _PATIENCE
         deadline = time.monotonic() + patience
         while not self._failed() and time.monotonic() < deadline:
@@ -124,7 +124,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
         os.environ["NODE_RANK"] = "0"
         os.environ["LOCAL_RANK"] = "0"
         os.environ["WORLD_SIZE"] = str(self.num_processes)
-        # The words are for people who look at processes: what counts is sent.
+        # The arguments are shown in process lists: the real content is sent.
         command = [sys.executable, "-m", "burnish", "fit", *sys.argv[1:]]
         for rank in range(1, self.num_processes):
             variables = {
@@ -138,7 +138,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
             _send(process, self._run.line())
 
     def _kill_all(self) -> None:
-        """End the others: they write no files, and would tell of a lost connection."""
+        """End the others: they write no files, and would report a lost connection."""
         for process in self.procs:
             process.kill()
 
@@ -152,7 +152,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
             return self._first_failed
 
     def _watch(self) -> None:
-        """End all processes if one fails, this one too if it waits for that forever."""
+        """End all processes if one fails, this one too if it would wait forever."""
         while not self._is_ending and not self._failed():
             time.sleep(_POLL)
         if not self._is_ending:
@@ -168,9 +168,10 @@ class CommandLauncher(_SubprocessScriptLauncher):
 
 @contextmanager
 def all_processes(trainer: Trainer) -> Generator[None]:
-    """Train in the block; after it there is this process alone, whatever happened.
+    """Train in the block; afterwards only this process is left, in any case.
 
-    Raises ChildProcessError in place of what a failure of another process led to here.
+    Raises ChildProcessError instead of errors that another process's failure caused
+    here.
     """
     launcher: Any = trainer.strategy.launcher
     before = {name: os.environ.get(name) for name in _VARIABLES}
@@ -200,7 +201,7 @@ def _send(process: "subprocess.Popen[bytes]", line: bytes) -> None:
     """Send a line, and keep the pipe: the other process ends when it does."""
     if process.stdin is None:
         return
-    # One that has ended already is met by whoever waits for it.
+    # The code that waits for it notices one that has ended already.
     with suppress(BrokenPipeError):
         process.stdin.write(line)
         process.stdin.flush()

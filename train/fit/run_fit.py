@@ -1,4 +1,4 @@
-"""One run of ``burnish fit``: from a checked configuration to a folder of results."""
+"""One run of ``burnish fit``: from a validated configuration to a folder of results."""
 
 import errno
 import sys
@@ -36,11 +36,12 @@ REPORT = "report.html"
 
 
 def fit(config: FitConfig, folder: Path) -> Trainer:
-    """Train as ``config`` says, and leave in ``folder`` all that there is to know.
+    """Train by ``config``, and leave all results in ``folder``.
 
-    config.yaml, which may be edited meanwhile, checkpoints, logs and report.html; the
-    report is written too if training ends with an error, which is raised again. Of
-    several processes the first one starts the others, and writes all files.
+    They are config.yaml, which may be edited during the run, checkpoints, logs and
+    report.html; the report is written too if training ends with an error, which is
+    raised again. Of several processes the first one starts the others, and writes all
+    files.
     """
     make_run_folder(folder)
     refuse_folders_at(folder / REPORT, folder / SUMMARY)
@@ -64,7 +65,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
     report = HtmlReport(folder / REPORT, title, history, live, facts)
     trainer = _trainer(config, beginning, [history, live, report])
     if resumed is not None and is_checkpoint(resumed):
-        # Loading names what does not fit by its path, before training begins.
+        # Loading reports what does not fit by its path, before training begins.
         reread_if_replaced(
             Path(resumed), lambda: load_record(model, Checkpoint.read(resumed)[MODEL])
         )
@@ -85,7 +86,7 @@ def fit(config: FitConfig, folder: Path) -> Trainer:
 
 
 def _problem_of(error: BaseException) -> str:
-    """Return how the report tells why a run ended; Lightning ends it at Ctrl-C."""
+    """Return the report's text on how a run ended; Lightning ends it on Ctrl-C."""
     interrupts = error, error.__context__
     if any(isinstance(reason, KeyboardInterrupt) for reason in interrupts):
         return "ended by Ctrl-C"
@@ -100,9 +101,9 @@ def _write_results(
     seconds: float,
     problem: str,
 ) -> None:
-    """Write report.html and summary.json, each though the other cannot be written.
+    """Write report.html and summary.json, each even if the other fails.
 
-    Raises OSError for one that cannot; of a run that has failed it only warns.
+    Raises OSError for one that cannot be written; for a failed run it only warns.
     """
     facts = {
         "parameters": n_params,
@@ -133,9 +134,9 @@ def _write_results(
 
 
 def refuse_folders_at(*files: Path) -> None:
-    """Raise IsADirectoryError for a file of a run where a folder stands.
+    """Raise IsADirectoryError if a folder is in the place of a run's file.
 
-    Only the end of the run would meet it.
+    Otherwise only the end of the run would notice it.
     """
     for file in files:
         if file.is_dir():
@@ -161,14 +162,15 @@ def _trainer(
 
 
 def new_trainer(options: dict[str, Any], **others: Any) -> Trainer:
-    """Return a Trainer; ConfigError, which names the key, for what it refuses."""
+    """Return a Trainer; ConfigError, naming the key, for what it refuses."""
     try:
         return Trainer(**options, **others)
     except (MisconfigurationException, TypeError, ValueError) as error:
         text = str(error).partition("\n")[0]
         places = {name: text.lower().find(name) for name in options}
         keys = [name for name in options if places[name] >= 0]
-        # Lightning begins with what it refuses, and goes on with what that goes with.
+        # Lightning's message starts with the refused option, and continues with the
+        # reason.
         key = f".{min(keys, key=places.__getitem__)}" if keys else ""
         value = f"{options[key[1:]]!r:.80}: " if key else ""
         problem = Problem(f"{RUN}.trainer{key}", f"{value}{text:.200}")
@@ -185,7 +187,7 @@ def has_trained(trainer: Trainer) -> bool:
 def profile(config: FitConfig, folder: Path) -> Path:
     """Run one training and one validation batch, and return the file with the times.
 
-    On one device, whatever the run would take.
+    On one device, regardless of the run's devices.
     """
     from lightning.pytorch.profilers import SimpleProfiler
 
@@ -220,7 +222,7 @@ def _one_device(devices: int | list[int] | str) -> dict[str, Any]:
 
 
 def logger_of(logger: LoggerHparams, folder: Path) -> Any:
-    """Return Lightning's logger. ImportError with the cure for one not installed."""
+    """Return Lightning's logger. ImportError with the remedy if it is not installed."""
     from lightning.pytorch import loggers
 
     if logger.kind == "none":
@@ -258,21 +260,21 @@ def logger_of(logger: LoggerHparams, folder: Path) -> Any:
 
 
 def close_logger(logger: LoggerHparams) -> None:
-    """End what logs beyond a run: another one in this process would log into it."""
+    """End loggers that outlive a run: another one in this process would use them."""
     if logger.kind == "wandb":
         # Type checkers do not see it where it is not installed.
         import_module("wandb").finish()
 
 
 def _unused(folder: Path, name: str) -> str:
-    """Return ``name``, or ``name-2`` and on: a resumed run keeps its older logs."""
+    """Return ``name``, or ``name-2`` and so on: a resumed run keeps older logs."""
     used_names = {file.name for file in folder.iterdir()}
     names = (name if n == 1 else f"{name}-{n}" for n in range(1, len(used_names) + 2))
     return next(free for free in names if free not in used_names)
 
 
 def _with_folder(hparams: Any, folder: Path) -> Any:
-    """Return the model's hyperparameters, its checkpoints in the run's folder."""
+    """Return the model's hyperparameters, with checkpoints in the run's folder."""
     chosen = hparams.checkpoint
     if chosen is None or chosen.dirpath is not None:
         return hparams
@@ -283,7 +285,7 @@ def _with_folder(hparams: Any, folder: Path) -> Any:
 def _model_and_data(
     model: Model[Any], data: DataModule[Any], config: FitConfig
 ) -> dict[str, object]:
-    """Return what the report says of the objects of a run."""
+    """Return the report's lines about the objects of a run."""
     return {
         "model": config.model.module_name,
         "parameters": f"{model.num_params:,}",
@@ -292,7 +294,7 @@ def _model_and_data(
 
 
 def _size(part: object) -> str:
-    """Return how many samples there are, of a stream that nobody knows."""
+    """Return the number of samples, as a string; unknown for a stream."""
     if part is None:
         return "no"
     return f"{len(part):,}" if isinstance(part, Sized) else "a stream of"
@@ -301,7 +303,7 @@ def _size(part: object) -> str:
 def _progress(
     trainer: Trainer, seconds: float, resumed: str | None
 ) -> dict[str, object]:
-    """Return what the report says of how far a run came."""
+    """Return the report's text on how far a run came."""
     return {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,

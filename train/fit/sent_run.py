@@ -1,4 +1,4 @@
-"""What the first process of a run sends to each other one that it starts."""
+"""The message of the first process of a run to each other one that it starts."""
 
 import json
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 MARK = "BURNISH_FIT_PROCESS"
-"""The variable by which a process knows that another one has started it."""
+"""The environment variable that marks a process started by another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentRun:
-    """All that a process needs to take part in a run; it reads no words itself."""
+    """Everything a process needs to take part in a run, instead of arguments."""
 
     tree: dict[str, Any]
-    """The whole config, so that what is drawn again for each run is drawn once."""
+    """The whole config, so that random values in it are drawn only once."""
 
     folder: str
     import_path: list[str]
-    """Where modules of the user's are."""
+    """The folders of the user's modules."""
 
     def line(self) -> bytes:
         """Return it as one line of text, for a pipe."""
@@ -35,8 +35,9 @@ class SentRun:
         tree, folder, import_path = json.loads(stream.readline())
 
         def end_with_the_first() -> None:
-            # Nothing else is sent: the pipe ends when its other end does, by kill too.
-            # A buffer would be locked while this waits, and Python's end needs it.
+            # Nothing else is sent: the pipe ends when its other end does, even by a
+            # kill. A buffered reader would be locked while this waits, and Python's
+            # exit needs its lock.
             os.read(stream.fileno(), 1)
             os._exit(1)
 

@@ -1,4 +1,4 @@
-"""summary.json: what a run came to, for programs, and for the page of its sweep."""
+"""summary.json: the results of a run, for programs, and for the page of its sweep."""
 
 import json
 import math
@@ -15,7 +15,7 @@ NAME = "summary.json"
 _VERSION = 1
 _MOST_BYTES = 64 << 20
 _DEPTH = 4
-"""How many folders a run may lie below its sweep."""
+"""How many levels a run's folder may be below its sweep."""
 
 
 def write_summary(
@@ -26,10 +26,10 @@ def write_summary(
     results: Mapping[str, float],
     problem: str,
 ) -> None:
-    """Write numbers of a run: of each curve the last one, and the ends of its range.
+    """Write numbers of a run: the last one of each curve, and its range.
 
-    ``results`` are metrics without a curve, those of a test. A NaN or an infinity is a
-    text, ``"nan"`` say, since JSON has none.
+    ``results`` are metrics without a curve, those of a test. A NaN or an infinity
+    becomes a string such as ``"nan"``, since JSON has none.
     """
     metrics = {name: _ends(values) for name, (_, values) in curves.items() if values}
     metrics |= {name: _ends([value]) for name, value in results.items()}
@@ -39,10 +39,10 @@ def write_summary(
 def note_in_sweep(
     folder: Path, settings: Mapping[str, str], problem: str, sweep_id: str
 ) -> None:
-    """Add to a run's summary what the sweep set for it, and how it ended if badly.
+    """Add to a run's summary the sweep's settings for it, and its failure if any.
 
-    ``sweep_id`` says of which sweep it is, as a folder may have runs of several. Where
-    the run that failed wrote no summary itself, an older one in its folder is dropped.
+    ``sweep_id`` identifies its sweep, as a folder may have runs of several. If the
+    failed run wrote no summary itself, an older one in its folder is dropped.
     """
     summary = read_summary(folder / NAME) or {}
     if problem and not summary.get("problem"):
@@ -51,7 +51,7 @@ def note_in_sweep(
 
 
 def read_summary(file: Path) -> dict[str, Any] | None:
-    """Return a summary, or None where there is none that can be read."""
+    """Return a summary, or None if there is no readable one."""
     try:
         summary = json.loads(read_file(file, _MOST_BYTES))
     except (OSError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""sweep.html: the runs of a sweep beside each other, written anew after each."""
+"""sweep.html: the runs of a sweep side by side, rewritten after each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def note_run(
 ) -> Path:
     """Add the run in ``folder`` to the page of its sweep, and return the page.
 
-    The page has the runs that were noted with ``sweep_id``, and counts older ones.
+    The page has the runs recorded with ``sweep_id``, and counts older ones.
     """
     note_in_sweep(folder, _settings(overrides), problem, sweep_id)
     summaries = [*summaries_below(sweep)]
@@ -36,7 +36,7 @@ def note_run(
 
 
 def _settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Return the values of overrides by key, without its section where one has it."""
+    """Return the values of overrides by key, without its section if it has one."""
     values = dict(map(_setting, overrides))
     n_named = Counter(map(_without_section, values))
     return {

@@ -1,4 +1,4 @@
-"""A logger for TensorBoard whose files never take each other's name."""
+"""A logger for TensorBoard whose files never overwrite each other."""
 
 import itertools
 import os
@@ -10,17 +10,17 @@ _NUMBERS = itertools.count()
 
 
 class EventFilesLogger(TensorBoardLogger):
-    """Lightning's logger, with a file of its own for the fit and for the test.
+    """Lightning's logger, with separate files for the fit and for the test.
 
-    tensorboardX names a file by the second in which it begins, so that the test of a
-    short run, or a run that is resumed at once, would write over the one before.
+    tensorboardX names a file by the second in which it is created, so that the test of
+    a short run, or a run that is resumed immediately, would overwrite the one before.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, filename_suffix=_suffix(), **kwargs)
 
     def finalize(self, status: str) -> None:
-        """Close the file; what is logged later begins another one."""
+        """Close the file; later logs go to another one."""
         super().finalize(status)
         self._experiment = None
         self._kwargs["filename_suffix"] = _suffix()
