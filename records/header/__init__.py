@@ -1,1 +1,1 @@
-"""What a file says before its payloads."""
+"""The content of a file before its payloads."""

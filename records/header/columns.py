@@ -1,4 +1,4 @@
-"""What the columns of a file's table must hold, and which names stand in it."""
+"""Checks of the columns of a file's table, and of the names in it."""
 
 import math
 import re
@@ -13,11 +13,11 @@ from ..errors import RecordFormatError
 from ..tensors.dtypes import BY_NAME
 
 MEMORY_FORMATS = {"channels_last": 4, "channels_last_3d": 5}
-"""Names of memory formats, and how many dimensions a tensor in one has."""
+"""Names of memory formats, with the number of dimensions of their tensors."""
 MOST_DIMENSIONS = 64
 _MOST_PATH_BYTES = 4096
 _MANY = 10_000
-"""Names of which a set takes more memory than is spent for a few."""
+"""Number of names for which a set would take too much memory."""
 
 
 class Table(dict[str, Any]):
@@ -25,22 +25,22 @@ class Table(dict[str, Any]):
 
 
 class Column(NamedTuple):
-    """What the values of a column must be: all of them at once, and each by itself."""
+    """The conditions on a column's values: on all of them at once, and on each."""
 
     noun: str
     are_fine: Callable[[list[Any]], bool]
-    """May raise TypeError instead, for values that it cannot look at."""
+    """May raise TypeError instead, for values that it cannot handle."""
     is_fine: Callable[[Any], bool]
     compact: Callable[[list[Any]], Any] | None = None
-    """What makes of them, once they were checked, what takes less memory."""
+    """Converts checked values to a form that takes less memory."""
 
 
 def checked_column(
     name: str, column: Column, values: Any, paths: Any, file: str
 ) -> Any:
-    """Return ``values`` if they may stand in ``column``; the error names the path.
+    """Return ``values`` if they are valid in ``column``; the error names the path.
 
-    They come as ``column.compact`` returns them.
+    The result is that of ``column.compact``.
     """
     if not isinstance(values, list):
         raise RecordFormatError(file, f"the column {name} of the table is not a list")
@@ -64,18 +64,19 @@ def is_shape(shape: object) -> TypeGuard[list[int]]:
         isinstance(shape, list)
         and len(shape) <= MOST_DIMENSIONS
         and all(is_size(size) for size in shape)
-        # Bytes bound the others; without values, torch multiplies all the same.
+        # The number of bytes bounds the others; without values, torch multiplies all
+        # the same.
         and (0 not in shape or is_size(math.prod(size or 1 for size in shape)))
     )
 
 
 def is_size(size: object) -> bool:
-    """Return whether ``size`` counts something that can be: values, or bytes."""
+    """Return whether ``size`` is a possible number of values, or bytes."""
     return type(size) is int and 0 <= size < 2**62
 
 
 def is_text(value: object) -> bool:
-    """Return whether ``value`` is a text."""
+    """Return whether ``value`` is a string."""
     return type(value) is str
 
 
@@ -93,7 +94,7 @@ def _are_shapes(shapes: list[Any]) -> bool:
     return (
         max(map(len, shapes), default=0) <= MOST_DIMENSIONS
         and are_sizes(sizes)
-        # One pass in C for nearly all files, which hold no empty tensor.
+        # A single pass in C for nearly all files, which hold no empty tensor.
         and (0 not in sizes or all(map(is_shape, shapes)))
     )
 
@@ -119,7 +120,7 @@ def _names_of(names: Container[str], noun: str) -> Column:
 
 
 def _pairs_with(noun: str, is_fine: Callable[[Any], bool]) -> Column:
-    """Return the column of pairs: the number of an entry, and something fine."""
+    """Return the column of pairs: the number of an entry, and a valid value."""
 
     def is_pair(pair: object) -> bool:
         return (
@@ -160,12 +161,12 @@ SHARED = {
     name: {n: n for n in names}
     for name, names in (("kind", _KINDS), ("dtype", BY_NAME))
 }
-"""One text of each name, for the thousands that a file says."""
+"""One string for each name, which a file has thousands of times."""
 
 
 def check_columns(table: Mapping[str, Any]) -> None:
-    """Raise `RecordFormatError` for what an entry says and no reader would take."""
-    # Sizes of values in memory are fine; torch has no limit to their number, and
+    """Raise `RecordFormatError` for properties of an entry that no reader accepts."""
+    # Sizes of values in memory are valid; torch has no limit to their number, and
     # hardly one to those of a tensor without values.
     shapes = table["shape"]
     are_doubtful = max(map(len, shapes), default=0) > MOST_DIMENSIONS
@@ -178,7 +179,7 @@ def check_columns(table: Mapping[str, Any]) -> None:
 
 
 def check_memory_formats(table: Mapping[str, Any], file: str) -> None:
-    """Raise `RecordFormatError` for a format of other dimensions than an entry's."""
+    """Raise `RecordFormatError` for a format with other dimensions than an entry."""
     for number, name in table["memory_format"]:
         if MEMORY_FORMATS[name] != len(table["shape"][number]):
             path, shape = table["path"][number], table["shape"][number]
@@ -188,9 +189,9 @@ def check_memory_formats(table: Mapping[str, Any], file: str) -> None:
 
 
 def check_names(table: Mapping[str, Any], file: str, *, are_paths: bool = True) -> None:
-    """Raise `RecordFormatError` unless names and IDs are good and all different.
+    """Raise `RecordFormatError` unless names and IDs are valid and distinct.
 
-    ``table`` has columns of them, and rows of the ties of those that have some. Unless
+    ``table`` has columns of them, and rows of ties for entries that have some. Unless
     ``are_paths``, names are those of another library, which may have any characters.
     """
     paths, ids, ties = table["path"], table["id"], table["ties"]
@@ -199,7 +200,7 @@ def check_names(table: Mapping[str, Any], file: str, *, are_paths: bool = True) 
 
 
 def _are_fine(paths: list[str], ids: list[str]) -> bool:
-    """Return whether all names are good and different; they may be if it is False."""
+    """Return whether all names are valid and distinct; False is not certain."""
     try:
         joined = "\n".join(paths)
     except TypeError:
@@ -215,10 +216,10 @@ def _are_fine(paths: list[str], ids: list[str]) -> bool:
 
 
 def _are_different(texts: list[str]) -> bool:
-    """Return whether no text is there twice, as far as their hashes tell."""
+    """Return whether no string occurs twice, as far as their hashes show."""
     if len(texts) < _MANY:
         return len(set(texts)) == len(texts)
-    # A set of 200,000 is 8 MiB.
+    # A set of 200,000 takes 8 MiB.
     hashes = np.fromiter(map(hash, texts), np.int64, len(texts))
     hashes.sort()
     return not (hashes[1:] == hashes[:-1]).any()
@@ -258,10 +259,10 @@ def _check_each_name(
 
 
 def _is_path(name: str) -> bool:
-    """Return whether a name is a path of our own formats: something between dots."""
+    """Return whether a name is a path of our own formats: non-empty between dots."""
     return bool(name) and "\0" not in name and not _has_gap(name)
 
 
 def _has_gap(path: str) -> bool:
-    """Return whether a part of the path is empty; an escaped dot is part of a part."""
+    """Return whether a part of the path is empty; an escaped dot belongs to a part."""
     return ".." in path and ".." in re.sub(r"\\.", "x", path)

@@ -1,7 +1,8 @@
-"""What a file says before its payloads: metadata, tree, and the table of entries.
+"""The content of a file before its payloads: metadata, tree, and the table of entries.
 
-As plain data, the same for MessagePack and JSON. The table is made of columns of one
-length; what few entries have (ties, memory formats) are pairs of number and value.
+It is plain data, the same for MessagePack and JSON. The table consists of columns of
+the same length; properties of few entries (ties, memory formats) are pairs of number
+and value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ class Reader(Protocol):
 
     @property
     def spent(self) -> int:
-        """How much memory was taken by what was read."""
+        """The memory taken by what was read."""
         ...
 
     def members(self) -> Iterator[str]:
@@ -104,12 +105,12 @@ def _check_writable_names(table: Mapping[str, Any]) -> None:
 
 
 def _columns(entries: Sequence[Entry], dtypes: Sequence[torch.dtype]) -> Plain:
-    """Return what is said of entries, column by column; equal shapes are one list."""
+    """Return the table of entries, column by column; equal shapes share one list."""
     shapes: dict[tuple[int, ...], list[int]] = {}
     return {
         "path": [e.path for e in entries],
         "kind": [e.kind for e in entries],
-        # Texts: an object of a class of our own takes half as much again.
+        # Strings, since an object of a class of our own takes half as much again.
         "id": [None if (id_ := e.id) is None else str(id_) for e in entries],
         "dtype": _names_of(dtypes, entries),
         "shape": [shapes.setdefault(e.shape, list(e.shape)) for e in entries],
@@ -122,9 +123,9 @@ def _columns(entries: Sequence[Entry], dtypes: Sequence[torch.dtype]) -> Plain:
 
 
 def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
-    """Return the header that ``reader`` stands before, its columns checked.
+    """Return the header that ``reader`` is positioned at, its columns checked.
 
-    Column by column, so that no more than one is in memory before it is checked.
+    This goes column by column, so that at most one is in memory before it is checked.
     """
     header: Plain = {}
     for key in reader.members():
@@ -136,7 +137,7 @@ def plain_of(reader: Reader, file: str, added: Mapping[str, Column]) -> Plain:
 
 
 def record_of_header(header: Node, file: str) -> Entries:
-    """Return the record that a header describes; its entries have no source yet.
+    """Return the record described by a header; its entries have no source yet.
 
     Raises `RecordFormatError`.
     """
@@ -146,7 +147,7 @@ def record_of_header(header: Node, file: str) -> Entries:
 def stored_record(
     header: Node, file: str, *, added: Mapping[str, Column], has_paths: bool = True
 ) -> tuple[Entries, StoredEntries]:
-    """Return the same, and its entries that may be given their payloads unmade.
+    """Return the same, with entries that get their payloads without being created.
 
     ``added`` are the columns of one format alone. Unless ``has_paths``, entries have
     the names that another library gave them.
@@ -184,7 +185,7 @@ def check_tree(tree: Node, n_entries: int, *, is_typed: bool) -> None:
     stack: list[tuple[Node, int]] = []
 
     def push(nodes: Iterable[Node], depth: int) -> None:
-        # A million numbers are no million things to do.
+        # A list of a million numbers needs no check of each item.
         stack.extend((node, depth) for node in nodes if type(node) not in _SCALARS)
 
     push([tree] if is_typed else (tree or {}).values(), 0)
@@ -246,16 +247,16 @@ def _read_table(reader: Reader, file: str, schema: Mapping[str, Column]) -> Tabl
         table[name] = _compact(
             name, checked_column(name, schema[name], values, paths, file)
         )
-        # What has another form now is in memory no more while the next is read.
+        # The old form of a column is freed while the next one is read.
         del values
         if name not in ("ties", "memory_format"):
-            # What is kept of these is the entries, which every file may have.
+            # Only the entries of these are kept, which every file may have.
             reader.settle(before)
     return table
 
 
 def _compact(name: str, values: list[Any]) -> list[Any]:
-    """Return a column with one object for all values that are equal."""
+    """Return a column with one object for all equal values."""
     if name in SHARED:
         return [SHARED[name][value] for value in values]
     if name == "shape":
@@ -291,7 +292,7 @@ _SCALARS = {type(None), bool, int, float, str}
 
 
 def _check_arrays(record: Entries, dtypes: Sequence[torch.dtype]) -> None:
-    """Raise `RecordError` for an array that no field would take back."""
+    """Raise `RecordError` for an array that no field could read back."""
     if not record.tree or WITHOUT_ARRAYS.isdisjoint(dtypes):
         return
     for number in entry_numbers(record.tree, frozenset({"$array"})):

@@ -1,4 +1,4 @@
-"""What a file's metadata must be; the key "burnish" is the library's own part."""
+"""The rules for a file's metadata; the key "burnish" is the library's own part."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from .columns import is_size, is_text
 def combine_metadata(
     recorded: Mapping[str, object], users: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    """Return the metadata of a record with that of the user, who has the last word.
+    """Return the metadata of a record merged with the user's, which takes precedence.
 
-    TypeError for what is not a mapping. ValueError for a user's key "burnish", or a
+    TypeError for anything but a mapping. ValueError for a user's key "burnish", or a
     part of ours that is not a map.
     """
     if users is not None and not isinstance(users, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
@@ -32,9 +32,9 @@ def combine_metadata(
 
 
 def check_metadata(metadata: object, file: str) -> None:
-    """Raise `RecordFormatError` unless it is a map, and our part of it is as we wrote.
+    """Raise `RecordFormatError` unless it is a map, with our part in its written form.
 
-    Who reads it later then needs no checks of its own.
+    Later readers of it need no checks then.
     """
     if not isinstance(metadata, dict):
         raise RecordFormatError(file, "metadata that is not a map")
@@ -67,4 +67,4 @@ _OURS: dict[str, Callable[[Any], bool]] = {
     "scalars": lambda v: isinstance(v, dict),
     "differing": lambda v: isinstance(v, list) and all(map(is_text, v)),
 }
-"""What we write under the key "burnish", if we write it."""
+"""The types of what we write under the key "burnish", if we write it."""

@@ -1,4 +1,4 @@
-"""StoredEntries: what a file's table says of entries, which are made when asked for."""
+"""StoredEntries: the table of a file's entries, which are created on access."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +16,11 @@ from .columns import Table
 
 
 class StoredEntries:
-    """The entries of a file: a row of its table each, until somebody wants to see it.
+    """The entries of a file: each a row of its table, until it is accessed.
 
-    Of thousands, a reader may want one. An entry is made once, whoever asks for it, so
-    that all see the tensor of the first who touched it. Its ID and its payload are made
-    when they are asked for: of 200,000 entries they would be a third of all memory.
+    Of thousands, a reader may want one. An entry is created once for all users, so that
+    they share the tensor loaded by the first access. Its ID and its payload are created
+    on access: for 200,000 entries they would be a third of all memory.
     """
 
     def __init__(self, table: Table) -> None:
@@ -51,23 +51,23 @@ class StoredEntries:
         return shapes
 
     def all_paths(self) -> Iterator[tuple[str, ...]]:
-        """Yield the path of each, and its ties behind it."""
+        """Yield the path of each, followed by its ties."""
         for i, path in enumerate(self._table["path"]):
             yield (path, *self._ties.get(i, ()))
 
     @property
     def sizes(self) -> list[int]:
-        """How many bytes the values of each take."""
+        """The number of bytes of each one's values."""
         counts = map(math.prod, self._table["shape"])
-        # One pass in C: whoever reads one tensor of thousands waits for it.
+        # A single pass in C, since reading one tensor of thousands waits for it.
         return [*map(mul, counts, map(_ITEM_SIZES.__getitem__, self._table["dtype"]))]
 
     def place(self, payload_of: Callable[[int, Entry], Payload]) -> None:
-        """Say what the payload of each is, by its number; before any is asked for."""
+        """Set what returns the payload of each, by its number, before any access."""
         self._fields.payload_of = payload_of
 
     def at(self, path: str) -> Entry | None:
-        """Return the entry that has ``path``, by a tie of it too; None if none does."""
+        """Return the entry that has ``path``, also as a tie; None if none does."""
         number = self._number_of(path)
         if number is None:
             return None
@@ -77,28 +77,28 @@ class StoredEntries:
     def _number_of(self, path: str) -> int | None:
         if self._numbers:
             return self._numbers.get(path)
-        # Entries that were made all at once take the place of their table, also while
-        # this runs: the table is looked at first, as another thread empties it last.
+        # Once all entries are created they replace their table, possibly while this
+        # runs: the table is searched first, since another thread empties it last.
         table = self._table
         paths = [e.path for e in self._all] or table["path"]
-        # A reader of one looks through the list sooner than it makes a dict.
+        # For a single access searching the list is faster than building a dict.
         if not self._was_searched and path in paths:
             self._was_searched = True
             return paths.index(path)
         numbers = {path: i for i, path in enumerate(paths)}
         numbers.update((tie, i) for i, ties in self._ties.items() for tie in ties)
-        # Kept once it is complete: another thread may be reading it.
+        # Stored once it is complete, since another thread may be reading it.
         self._numbers = numbers
         return numbers.get(path)
 
     def all(self) -> list[Entry]:
-        """Return all of them, in the order of the file; always one list."""
+        """Return all of them, in the order of the file; always the same list."""
         with self._lock.here:
             if not self._all and self._count:
                 entries = self._new_entries()
-                # The handler of a signal may have made them meanwhile, in this thread.
+                # A signal handler may have created them meanwhile, in this thread.
                 self._all = self._all or entries
-                # What it says has become entries, and is in memory once.
+                # The table's content has become entries, and is held only once.
                 self._table = Table(path=[])
                 self._entries = {}
             return self._all
@@ -106,7 +106,7 @@ class StoredEntries:
     def _new_entries(self) -> list[Entry]:
         """Return all entries; nothing else is changed, whatever interrupts this."""
         table, existing = self._table, self._entries
-        # As texts of their own they would be the most after the entries.
+        # As separate strings they would take most memory after the entries.
         if not isinstance(self._fields.ids, PackedIds):
             self._fields.ids = PackedIds(self._fields.ids)
             table["id"] = []
@@ -142,9 +142,9 @@ class StoredEntries:
 
 
 class LateFields:
-    """What entries ask for when they are asked: their IDs and payloads, by number.
+    """The source of entries' IDs and payloads, by number, on access.
 
-    It knows no entry: a circle would keep the file open until garbage is collected.
+    It refers to no entry: a cycle would keep the file open until garbage is collected.
     """
 
     def __init__(self, ids: "Sequence[str | None] | PackedIds") -> None:
@@ -158,7 +158,7 @@ class LateFields:
 
 
 class PackedIds:
-    """IDs or None, 13 bytes each: a text of its own takes five times as many."""
+    """IDs or None, 13 bytes each: separate strings take five times as much."""
 
     def __init__(self, ids: Sequence[str | None]) -> None:
         self._text = "".join(id_ or _NO_ID for id_ in ids).encode()
@@ -173,10 +173,10 @@ _NO_ID = " " * _LENGTH
 
 
 class _StoredEntry(Entry):
-    """An entry whose ID and payload are made of `LateFields` when they are asked for.
+    """An entry whose ID and payload are created by `LateFields` on access.
 
-    A payload that somebody has asked for stays, so that all see the same one; what the
-    entry reads for itself is not kept. A copy, by its constructor, has both.
+    An accessed payload is kept, so that all users share it; what the entry reads for
+    itself is not kept. A copy, by its constructor, has both.
     """
 
     __slots__ = ("fields", "number")
@@ -186,7 +186,7 @@ class _StoredEntry(Entry):
 
     @property
     def id(self) -> ParamId | None:
-        """Who the parameter is."""
+        """The ID of the parameter."""
         value: Any = _get_id(self)
         return self.fields.id_of(self.number) if value is _UNMADE else value
 
@@ -196,11 +196,11 @@ class _StoredEntry(Entry):
 
     @property
     def source(self) -> torch.Tensor | Payload:
-        """The payload, or what has taken its place."""
+        """The payload, or what has replaced it."""
         value: Any = _get_source(self)
         if value is _UNMADE:
             with _lock.here:
-                # Another thread may have made it meanwhile.
+                # Another thread may have created it meanwhile.
                 value = self.reading_source()
                 _set_source(self, value)
         source: torch.Tensor | Payload = value
@@ -220,7 +220,8 @@ class _StoredEntry(Entry):
         return self.touched if _get_source(self) is _UNMADE else super()._live()
 
     def __reduce__(self) -> tuple[type[Entry], tuple[Any, ...]]:
-        # A copy has its own fields; the payload of an open file says why it has none.
+        # A copy has its own fields; the payload of an open file explains why it has
+        # none.
         return Entry, tuple(getattr(self, field.name) for field in fields(Entry))
 
     def reading_source(self) -> torch.Tensor | Payload:
@@ -236,7 +237,7 @@ _get_id: Any = Entry.__dict__["id"].__get__
 _set_id: Any = Entry.__dict__["id"].__set__
 _get_source: Any = Entry.__dict__["source"].__get__
 _set_source: Any = Entry.__dict__["source"].__set__
-"""Of the slots."""
+"""The descriptors of the slots."""
 
 _lock = ProcessLock()
 _UNMADE: Any = object()

@@ -1,1 +1,1 @@
-"""What is known of tensors: dtypes, values, memory, and what torch does not promise."""
+"""Facts about tensors: dtypes, values, memory, and torch's internals."""

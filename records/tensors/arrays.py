@@ -1,4 +1,4 @@
-"""Arrays of numpy as tensors, if they are plain numbers and nothing more."""
+"""Numpy arrays as tensors, if they are plain numbers and nothing more."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .dtypes import BY_NAME
 
 
 def tensor_of_array(array: Any, path: str) -> torch.Tensor:
-    """Return a copy; TypeError for what comes back without its mask or precision."""
+    """Return a copy; TypeError for an array that would lose its mask or precision."""
     import numpy as np
 
     if type(array) not in (np.ndarray, np.memmap):
@@ -21,7 +21,7 @@ def tensor_of_array(array: Any, path: str) -> torch.Tensor:
         )
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{path}: an array of dtype {array.dtype} is not plain numbers")
-    # In its order of memory, as pickle keeps it: products of matrices tell it.
+    # In its memory order, as pickle keeps it, since products of matrices depend on it.
     native = np.array(array, array.dtype.newbyteorder("="), order="K")
     try:
         return torch.from_numpy(native)

@@ -1,4 +1,4 @@
-"""Whether two tensors hold the same bits."""
+"""Comparison of the bits of two tensors."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from .shares import shares_of_both
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors of one shape hold the same bits; NaN is like NaN.
+    """Return whether two tensors of one shape have equal bits; NaN equals NaN.
 
-    Of what is spread over processes each compares its own share, and asks no other.
+    For distributed tensors each process compares its own share, without messages.
     """
     if is_distributed(a) or is_distributed(b):
         a, b = shares_of_both(a, b)
@@ -22,6 +22,7 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 def _bytes_of(values: Tensor) -> Tensor:
     flat = values.resolve_conj().resolve_neg().contiguous().reshape(-1)
     if flat.stride() != (1,):
-        # One value is contiguous whatever its stride, and has bytes only if that is 1.
+        # A single value is contiguous for any stride, and can be viewed as bytes only
+        # if that is 1.
         flat = flat.clone(memory_format=torch.contiguous_format)
     return flat.view(torch.uint8)

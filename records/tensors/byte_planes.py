@@ -26,13 +26,13 @@ BLOCK = 256 << 10
 """Values in a block: the planes of float32 fill 1 MiB, a core's own cache."""
 
 PLANED = frozenset({torch.float32, torch.bfloat16, torch.float16})
-"""What dtypes may be stored in planes."""
+"""Dtypes that can be stored in planes."""
 
 
 class Planes:
-    """Splits blocks of one dtype into planes; keeps scratch memory from block to block.
+    """Splits blocks of one dtype into planes; keeps scratch memory between blocks.
 
-    It computes by numpy, whose calls cost a quarter of torch's: most tensors are small.
+    It uses numpy, whose calls cost a quarter of torch's: most tensors are small.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -56,10 +56,10 @@ class Planes:
         return values.view(integers).numpy().view(self._bits)
 
     def _run(self, step: "_Step", source: "_Array", target: "_Array", n: int) -> None:
-        """Make a step with scratch memory that is nobody else's meanwhile.
+        """Make a step with scratch memory that is not shared meanwhile.
 
-        The handler of a signal, a ``__del__`` or a callback may save or load between
-        any two lines of a step, in the same thread: it gets memory of its own.
+        A signal handler, a ``__del__`` or a callback may save or load between any two
+        lines of a step, in the same thread: it gets memory of its own.
         """
         try:
             scratch = self._spare.pop()
@@ -77,7 +77,8 @@ class Planes:
 
 def planes_of(dtype: torch.dtype) -> Planes:
     """Return this thread's codec of ``dtype``."""
-    # One for each thread, as two that split at once would share scratch memory.
+    # One for each thread, as two that split at the same time would share scratch
+    # memory.
     if not hasattr(_local, "codecs"):
         _local.codecs = {}
     codecs: dict[torch.dtype, Planes] = _local.codecs
@@ -87,13 +88,13 @@ def planes_of(dtype: torch.dtype) -> Planes:
 
 
 def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Return the values of flat ``pieces`` as blocks; each is valid until the next."""
+    """Yield the values of flat ``pieces`` as blocks; each is valid until the next."""
     staged, n = torch.empty(0, device="cpu"), 0
     for piece in pieces:
         at, end = 0, piece.numel()
         while at < end:
             count = min(BLOCK - n, end - at)
-            # A whole block is handed on as it is; pieces of other lengths are gathered.
+            # A whole block is passed on directly; pieces of other lengths are gathered.
             if count == BLOCK:
                 yield piece[at : at + BLOCK]
             else:
@@ -136,7 +137,7 @@ def _split_float32(bits: _Array, out: _Array, scratch: _Scratch) -> None:
 
 def _join_float32(planes: _Array, bits: _Array, scratch: _Scratch) -> None:
     wide, high, _, _ = scratch
-    # The upper half of a float32 is a bfloat16, which the other codec puts together.
+    # The upper half of a float32 is a bfloat16, which the other codec assembles.
     _join_bfloat16(planes, high, scratch)
     np.copyto(wide, high)
     np.left_shift(wide, 16, out=wide)

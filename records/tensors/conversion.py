@@ -1,4 +1,4 @@
-"""Values from one floating dtype to another, refusing what the other cannot hold."""
+"""Conversion of values between floating dtypes, refusing those that do not fit."""
 
 import math
 from typing import Literal, NamedTuple, TypeAlias
@@ -27,7 +27,7 @@ _INTEGERS = frozenset(
 
 
 class Rounding(NamedTuple):
-    """What becomes of values for which a dtype has no value near enough."""
+    """What happens to values for which a dtype has no value near enough."""
 
     overflow: Overflow = "error"
     underflow: Underflow = "allow"
@@ -48,7 +48,7 @@ def is_convertible(stored_dtype: torch.dtype, expected_dtype: torch.dtype) -> bo
 def misfit_of_dtype(
     stored_dtype: torch.dtype, expected_dtype: torch.dtype
 ) -> str | None:
-    """Return what keeps stored values from becoming the expected dtype, or None."""
+    """Return why stored values cannot be converted to the expected dtype, or None."""
     if is_convertible(stored_dtype, expected_dtype):
         return None
     return (
@@ -66,9 +66,9 @@ def convert(
 ) -> int:
     """Copy ``values`` into ``out``, a flat tensor of the same length.
 
-    Returns how many values other than zero became zero, or 0 where that is allowed.
-    Raises `PrecisionError`, with ``path``, for a value that ``out`` cannot hold: one
-    beyond its range, an infinity, a negative value or a zero where it has none.
+    Returns how many nonzero values became zero, or 0 if that is allowed. Raises
+    `PrecisionError`, with ``path``, for a value that ``out`` cannot hold: one beyond
+    its range, an infinity, a negative value or a zero where it has none.
     """
     if values.dtype is out.dtype or not out.dtype.is_floating_point:
         out.copy_(values)
@@ -99,7 +99,7 @@ def convert_loaded(values: torch.Tensor, out: torch.Tensor, path: str) -> None:
 
 
 def _fits(values: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Return whether the range of ``values`` says that ``dtype`` can hold them all."""
+    """Return whether the range of ``values`` shows that ``dtype`` can hold them all."""
     if not values.numel():
         return True
     most = torch.finfo(dtype).max
@@ -117,7 +117,8 @@ def _convert_rest(
     is_double = values.dtype is torch.float64
     wide = values.to(out.device, torch.float64 if is_double else torch.float32)
     limits, middle = torch.finfo(out.dtype), _above_largest(out.dtype)
-    # Torch casts doubles by way of float32, where what rounds down may round up.
+    # Torch casts doubles through float32, where a value that should be rounded down may
+    # be rounded up.
     clamped = torch.where(
         wide.abs() < middle, wide.clamp(-limits.max, limits.max), wide
     )
@@ -134,7 +135,7 @@ def _convert_rest(
             f"this entry (Precision(param=..., keep=[{path!r}])), or choose what "
             "such values become with overflow='saturate' or 'allow'.",
         )
-    # The dtypes differ in what a cast makes of such values, and so do torch's versions.
+    # A cast of such values differs between dtypes, and between versions of torch.
     if overflow == "saturate":
         least = limits.tiny if out.dtype in _POSITIVE else limits.min
         substitutes = wide.clamp(least, limits.max)
@@ -146,9 +147,9 @@ def _convert_rest(
 
 
 def _misfits(wide: torch.Tensor, out: torch.Tensor, middle: float) -> torch.Tensor:
-    """Return which values ``out`` cannot hold, though a cast has put some there."""
+    """Return which values ``out`` cannot hold, though a cast has written something."""
     size = wide.abs()
-    # Half-way to the next value, it is the fraction's last bit that decides.
+    # Half-way to the next value, the last bit of the fraction decides.
     beyond = (size > middle) | ((size == middle) & ~_comparable(out).isfinite())
     misfits = wide.isfinite() & beyond
     if out.dtype not in _WITH_INFINITY:

@@ -1,4 +1,4 @@
-"""The dtypes that files may hold, and what else torch has, by their names in files."""
+"""The dtypes that files may hold, and torch's others, by their names in files."""
 
 import torch
 
@@ -11,7 +11,7 @@ _NAMES = (
 BY_NAME: dict[str, torch.dtype] = {
     name: getattr(torch, name) for name in _NAMES.split() if hasattr(torch, name)
 }
-"""Every dtype of whole bytes that this torch has."""
+"""Every dtype of whole bytes in this version of torch."""
 
 NAME_OF: dict[torch.dtype, str] = {dtype: name for name, dtype in BY_NAME.items()}
 
@@ -20,7 +20,7 @@ ALL: dict[str, torch.dtype] = {
     for dtype in vars(torch).values()
     if isinstance(dtype, torch.dtype)
 }
-"""Every dtype of this torch by what it is called in Python, as ``torch.int8``."""
+"""Every dtype of this version of torch by its name in Python, as ``torch.int8``."""
 
 
 def dtype_named(name: object) -> torch.dtype:
@@ -32,12 +32,12 @@ def dtype_named(name: object) -> torch.dtype:
 
 
 def name_of_dtype(dtype: torch.dtype) -> str:
-    """Return what files call a dtype: its name without ``torch.``."""
+    """Return the name of a dtype in files, without ``torch.``."""
     return str(dtype).removeprefix("torch.")
 
 
 def can_require_grad(tensor: torch.Tensor) -> bool:
-    """Return whether torch lets tensors of its dtype require grad."""
+    """Return whether torch allows tensors of its dtype to require grad."""
     return tensor.is_floating_point() or tensor.is_complex()
 
 

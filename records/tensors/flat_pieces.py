@@ -1,4 +1,4 @@
-"""A tensor's values a piece at a time, so that large ones take little memory."""
+"""A tensor's values piece by piece, so that large ones take little memory."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 PIECE = 1 << 19
-"""Bytes of a piece, at most: a file is read for it, and not mapped."""
+"""Maximal size of a piece, in bytes: a file is read for it, and not mapped."""
 
 
 def flat_pieces(tensor: Tensor) -> Iterator[Tensor]:
     """Yield the values in order as flat tensors of at most `PIECE` bytes.
 
-    Where the tensor is contiguous they are views of it; of other strides only a piece
-    at a time is copied.
+    If the tensor is contiguous they are views of it; otherwise only a piece at a time
+    is copied.
     """
     most = max(1, PIECE // tensor.dtype.itemsize)
     return (piece.reshape(-1) for piece in row_major_pieces(tensor, most))

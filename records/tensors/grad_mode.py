@@ -1,4 +1,4 @@
-"""Torch's grad mode for a block, put back whatever interrupts that."""
+"""Torch's grad mode for a block, restored whatever interrupts it."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,15 +10,15 @@ import torch
 def no_grad() -> Generator[None]:
     """Record nothing for autograd in the block, as `torch.no_grad` does.
 
-    That one stays in force if Ctrl-C comes at its end, and the program would go on
+    That one stays active if Ctrl-C comes at its end, and the program would continue
     without gradients.
     """
     if not torch.is_grad_enabled():
-        # The outer block puts it back. One that Ctrl-C left without its end is ended
-        # later than those around it, and would turn off again what they turned on.
+        # The outer block restores it. A block that Ctrl-C left without its end is ended
+        # later than the outer ones, and would turn off again what they turned on.
         yield
         return
-    # An interrupt may replace one of the two calls: the other is still made.
+    # An interrupt may replace one of the two calls; the other is still made.
     try:
         try:
             torch.set_grad_enabled(False)
@@ -31,7 +31,7 @@ def no_grad() -> Generator[None]:
 
 @contextmanager
 def grad_mode_after_errors() -> Generator[None]:
-    """Put the grad mode back if an exception ends the block.
+    """Restore the grad mode if an exception ends the block.
 
     Torch's initializers turn it off for a moment, and a Ctrl-C at the end of that
     moment leaves it off.
@@ -46,7 +46,7 @@ def grad_mode_after_errors() -> Generator[None]:
 
 @contextmanager
 def ordinary_tensors() -> Generator[None]:
-    """Make tensors that autograd takes, also inside `torch.inference_mode`."""
+    """Create tensors that autograd accepts, even inside `torch.inference_mode`."""
     if not torch.is_inference_mode_enabled():
         yield
         return

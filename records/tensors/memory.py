@@ -1,10 +1,10 @@
-"""Who owns a tensor's memory: asked by saving, tying, building, loading, handing over.
+"""The owner of a tensor's memory: for saving, ties, building, loading and passing on.
 
-A tensor *owns* the storage that it was made with, or is a *view* of another's: both
-have one `storage_of`. What a load reads is *mapped* or new, and nobody else's
-(`Payload.load`); what an entry holds already is somebody's, so others take a
-`snapshot`. Two tensors are tied that are `alike` at one `memory_address`. And there are
-tensors that have *none*, or none that can be read: `unreadable` says why.
+A tensor *owns* the storage that it was created with, or is a *view* of another's: both
+have one `storage_of`. What a load reads is *mapped* or new, and not shared
+(`Payload.load`); what an entry holds already is shared, so others take a `snapshot`.
+Two tensors are tied that are `alike` at one `memory_address`. And some tensors have no
+memory, or none that can be read: `unreadable` explains why.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ from .torch_internals import (
 )
 
 ORDINARY = frozenset({Tensor, nn.Parameter, nn.Buffer})
-"""Types that show their values by their memory, unless torch wrapped them inside."""
+"""Types whose values are in their memory, unless torch wrapped them inside."""
 
 T = TypeVar("T")
 
 
 def storage_of(tensor: Tensor) -> int:
-    """Return what all views of one memory have in common; 0 where there is none."""
-    # The Python object may be a new one at each call; what it refers to is not.
+    """Return a key that all views of one memory share; 0 if there is none."""
+    # The Python object may be new at each call; the storage it refers to is not.
     try:
         return storage_address(tensor.untyped_storage())
     except (RuntimeError, ValueError) as error:
@@ -40,11 +40,12 @@ def storage_of(tensor: Tensor) -> int:
 
 
 def memory_address(tensor: Tensor) -> int:
-    """Return where the values lie, or 0 where no memory of the tensor shows them."""
-    # Tensors whose values wait all show one memory until then, and would be ties.
+    """Return the address of the values, or 0 if no memory of the tensor shows them."""
+    # Unfilled tensors all show one memory until they are filled, and would count as
+    # ties.
     _settle(tensor)
     memory = _memory(tensor)
-    # A subclass may compute or refuse what it is asked; only its memory is of interest.
+    # A subclass may compute or refuse any method; only its memory matters here.
     try:
         with without_subclasses():
             if memory.is_nested or memory.untyped_storage().device.type == "meta":
@@ -56,7 +57,7 @@ def memory_address(tensor: Tensor) -> int:
 
 
 def alike(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors at one address, not 0, show the same values alike."""
+    """Return whether two tensors at one address, not 0, view it in the same way."""
     if type(a) not in ORDINARY or type(b) not in ORDINARY:
         # Two DTensors over one local part are different tensors if placed differently.
         if getattr(a, "placements", None) != getattr(b, "placements", None):
@@ -69,15 +70,15 @@ def alike(a: Tensor, b: Tensor) -> bool:
         and a.device == b.device
         and a.is_conj() == b.is_conj()
         and a.is_neg() == b.is_neg()
-        # Elsewhere an address may be no more than a number to start counting from.
+        # On other devices an address may be a mere offset.
         and (a.is_cpu or storage_of(a) == storage_of(b))
     )
 
 
 class Ties(Generic[T]):
-    """Finds whose memory a tensor shows among those that were met before.
+    """Finds the earlier tensor whose memory a tensor shares.
 
-    Whoever adds a tensor keeps it alive: freed memory becomes somebody else's.
+    The caller keeps added tensors alive, since freed memory may be reused.
     """
 
     def __init__(self) -> None:
@@ -85,10 +86,10 @@ class Ties(Generic[T]):
         self._by_address: dict[int, list[tuple[Tensor, T]]] = {}
 
     def owner(self, tensor: Tensor) -> T | None:
-        """Return what was added with the same tensor, or one alike; None for others."""
+        """Return the owner added for the same tensor, or an equal view; else None."""
         owner = self._by_object.get(id(tensor))
-        # Nearly all tensors are nobody's: the same object is the cheap question, and
-        # the address, which takes several calls of torch, the second.
+        # Nearly all tensors share nothing: comparing objects is cheap, and the address,
+        # which takes several calls of torch, comes second.
         address = memory_address(tensor) if owner is None else 0
         if address and tensor.numel():
             for tied, tied_owner in self._by_address.get(address, ()):
@@ -120,9 +121,9 @@ def snapshot(tensor: Tensor, path: str) -> Tensor:
 def values_of(tensor: Tensor, path: str) -> Tensor:
     """Return the values as plain strided memory, which may be the tensor's own.
 
-    RecordError that names ``path`` and the cure for a tensor that has none to read.
+    RecordError that names ``path`` and the remedy for a tensor without readable values.
     """
-    # Nearly all tensors leave here, after two questions.
+    # Nearly all tensors return here, after two checks.
     if type(tensor) in ORDINARY and contiguous_address(tensor):
         return tensor
     _settle(tensor)
@@ -134,26 +135,26 @@ def values_of(tensor: Tensor, path: str) -> Tensor:
         return gathered
     if type(tensor) in ORDINARY:
         return tensor
-    # What a subclass makes of calls is no concern of the bytes.
+    # A subclass's overrides of methods do not affect the bytes.
     with without_subclasses():
         return tensor.detach().as_subclass(Tensor)
 
 
 def _settle(tensor: Tensor) -> None:
-    """Ask a tensor for its memory, upon which one whose values wait gets them.
+    """Access the memory of a tensor, which fills an unfilled one.
 
-    Under `skip_init`, what is not asked through Python is a blank.
+    Under `skip_init`, a tensor accessed without Python is a blank.
     """
     if type(tensor) not in ORDINARY:
-        # A subclass may refuse whatever it likes: `unreadable` says what is wrong.
+        # A subclass may refuse anything: `unreadable` explains what is wrong.
         with suppressed(Exception):
             tensor.untyped_storage()
 
 
 def unreadable(tensor: Tensor) -> str | None:
-    """Return why no bytes of ``tensor`` can be read, and the cure; None if they can.
+    """Return why no bytes of ``tensor`` can be read, and the remedy; None if they can.
 
-    A DTensor can be read where all its values are in this process.
+    A DTensor can be read if all its values are in this process.
     """
     memory = _memory(tensor)
     if is_distributed(tensor) and _is_spread(tensor):
@@ -177,7 +178,7 @@ def unreadable(tensor: Tensor) -> str | None:
         )
     if is_cut_off(memory):
         return _cut_off(memory)
-    # Some devices have no addresses; values are copied over from them all the same.
+    # Some devices have no addresses; values are copied from them all the same.
     if _is_elsewhere(memory) or not memory.numel() or memory_address(memory):
         return None
     return (
@@ -186,7 +187,7 @@ def unreadable(tensor: Tensor) -> str | None:
     )
 
 
-# In this order: of a tensor that is not there yet, no later question has an answer.
+# The order matters: for a tensor without data, no later check is meaningful.
 _HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
     (
         nn.parameter.is_lazy,
@@ -210,7 +211,7 @@ _HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
         "as tensors, or leave it out.",
     ),
 )
-"""Why no bytes of a tensor can be read, and the cure."""
+"""Why no bytes of a tensor can be read, and the remedy."""
 
 
 def is_dense(tensor: Tensor) -> bool:
@@ -229,9 +230,9 @@ def is_dense(tensor: Tensor) -> bool:
 
 
 def contiguous_address(tensor: Tensor) -> int:
-    """Return where the bytes of an ordinary tensor lie in a row; 0 if that is unsure.
+    """Return the address of contiguous bytes of an ordinary tensor; 0 if unsure.
 
-    A quick answer for the many: `unreadable` says what it is with the others.
+    A fast answer for most tensors: `unreadable` explains the others.
     """
     try:
         size, room = tensor.nbytes, tensor.untyped_storage().nbytes()
@@ -244,16 +245,16 @@ def contiguous_address(tensor: Tensor) -> int:
 
 
 def spanned_bytes(tensor: Tensor) -> int:
-    """Return how many bytes reach from its first element to behind its last one."""
+    """Return the number of bytes from its first element to the end of its last one."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     last_offset = sum((size - 1) * stride for size, stride in steps)
     return (last_offset + 1) * tensor.element_size()
 
 
 def is_cut_off(tensor: Tensor) -> bool:
-    """Return whether the storage is smaller than what the tensor shows of it.
+    """Return whether the storage is smaller than the tensor's view of it.
 
-    So is one that was freed by ``resize_(0)``. Torch reads beyond it unasked.
+    A storage freed by ``resize_(0)`` is. Torch reads beyond it without an error.
     """
     try:
         with without_subclasses():
@@ -283,12 +284,12 @@ def _memory(tensor: Tensor) -> Tensor:
 
 
 def _is_elsewhere(tensor: Tensor) -> bool:
-    """Return whether the values come over from a device that has no addresses."""
+    """Return whether the values are copied from a device without addresses."""
     return type(tensor) in ORDINARY and not tensor.is_cpu
 
 
 def _end(tensor: Tensor) -> int:
-    """Return up to which byte of its storage the tensor reaches."""
+    """Return the last byte of its storage that the tensor reaches."""
     offset = int(tensor.storage_offset())
     return offset * tensor.element_size() + spanned_bytes(tensor)
 

@@ -1,4 +1,4 @@
-"""What optimizers will change, and a call before they do."""
+"""The tensors that optimizers will change, and a call before they do."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,23 +19,23 @@ OURS = "calls_before_steps"
 
 _calls: list[Callable[[], object]] = []
 _hooks: list[Any] = []
-"""The one hook that makes them, once there is one."""
+"""The single hook that makes the calls, once it exists."""
 
 _optimizers: WeakValueDictionary[int, Any] = WeakValueDictionary()
-"""Those that are known, by `id`: one may be equal to another, or have no hash."""
+"""Known optimizers by `id`: they may be equal to each other, or not hashable."""
 
 
 def call_before_steps(function: Callable[[], object]) -> None:
-    """Have ``function`` called before every step of an optimizer, from now on.
+    """Call ``function`` before every step of an optimizer, from now on.
 
-    It stays: torch forbids that hooks go while another thread's step calls them.
+    It cannot be removed: torch forbids that while another thread's step calls hooks.
     """
     if function in _calls:
         return
     _calls.append(function)
     if not _hooks:
         _hooks.append(register_optimizer_step_pre_hook(_before_step))
-        # Those that are made later are met at their first step.
+        # Optimizers created later are registered at their first step.
         for value in gc.get_objects():
             # Proxies answer isinstance with code of their own.
             if issubclass(type(value), torch.optim.Optimizer):
@@ -43,26 +43,26 @@ def call_before_steps(function: Callable[[], object]) -> None:
 
 
 def note_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Know an optimizer before its first step."""
-    with suppress(TypeError):  # one with slots that nobody can refer to weakly
+    """Register an optimizer before its first step."""
+    with suppress(TypeError):  # one with slots that does not allow weak references
         _optimizers[id(optimizer)] = optimizer
 
 
 def has_hooks_of_others() -> bool:
-    """Return whether somebody else has a call before every step of an optimizer."""
+    """Return whether other code has a hook before every step of an optimizer."""
     return len(pre_hooks_of_all) > len(_hooks)
 
 
 def stepped_storages(least: int) -> set[int]:
-    """Return the memory, by `storage_of`, that nobody changes without that call.
+    """Return the memory, by `storage_of`, that does not change without that call.
 
-    So are parameters and states of optimizers whose step makes it. Tensors of less
-    than ``least`` bytes are left out.
+    It is that of parameters and states of optimizers whose step makes it. Tensors of
+    less than ``least`` bytes are left out.
     """
     storages = set[int]()
     for reference in _optimizers.valuerefs():
         optimizer = reference()
-        # One that somebody wrote may have groups and states as they like.
+        # A user's optimizer may have any groups and states.
         with suppressed(Exception):
             if optimizer is not None and _makes_call(optimizer):
                 tensors = [*_tensors_of(optimizer)]
@@ -105,7 +105,7 @@ def _before_step(
         _make_calls()
         return None
 
-    # Lightning runs forward and backward passes in there, which change no parameter.
+    # Lightning runs forward and backward passes in it, which change no parameter.
     def closure_and_calls() -> Any:
         result = closure()
         _make_calls()
@@ -122,7 +122,7 @@ def _make_calls() -> None:
 def _begins_with_closure(optimizer: torch.optim.Optimizer) -> bool:
     """Return whether nothing is changed before the closure has returned.
 
-    So are the steps of torch's own optimizers; others may do as they like.
+    This holds for the steps of torch's own optimizers; others may differ.
     """
     step = getattr(type(optimizer).step, "__wrapped__", None)
     return str(getattr(step, "__module__", "")).startswith("torch.optim.")

@@ -1,4 +1,4 @@
-"""Tensors that are spread over processes (DTensors), and the share of each process."""
+"""Tensors distributed over processes (DTensors), and the share of each process."""
 
 from collections.abc import Iterable
 from inspect import signature
@@ -11,9 +11,9 @@ from .torch_internals import local_part
 
 
 def share_of(tensor: Tensor, like: Any) -> Any:
-    """Return ``tensor`` as a DTensor that is spread as the DTensor ``like`` is.
+    """Return ``tensor`` as a DTensor that is distributed like the DTensor ``like``.
 
-    Nothing is sent between processes, so that one alone may do it.
+    No messages are sent, so that one process alone may do it.
     """
     from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
 
@@ -21,8 +21,8 @@ def share_of(tensor: Tensor, like: Any) -> Any:
     tensor = tensor.to(mesh.device_type)
     if "src_data_rank" in signature(distribute_tensor).parameters:
         return distribute_tensor(tensor, mesh, placements, src_data_rank=None)
-    # Older torch lets the first process send the values; from one that is everywhere
-    # already, each cuts its own share.
+    # Older torch sends the values from the first process; of a replicated tensor, each
+    # process takes its own share.
     everywhere = [Replicate()] * mesh.ndim
     return DTensor.from_local(tensor, mesh, everywhere, run_check=False).redistribute(
         mesh, placements
@@ -30,27 +30,27 @@ def share_of(tensor: Tensor, like: Any) -> Any:
 
 
 def is_sharded(tensor: Any) -> bool:
-    """Return whether ``tensor`` lies on more than one process (a DTensor)."""
+    """Return whether ``tensor`` is on more than one process (a DTensor)."""
     mesh = getattr(tensor, "device_mesh", None)
     return mesh is not None and mesh.size() > 1
 
 
 def spread_of(tensor: Any) -> tuple[Any, ...]:
-    """Return how ``tensor`` is spread over processes: nothing where it is not."""
+    """Return how ``tensor`` is distributed over processes: empty if it is not."""
     mesh = getattr(tensor, "device_mesh", None)
     return () if mesh is None else (mesh, tuple(tensor.placements))
 
 
 def own_share(tensor: Tensor) -> Tensor:
-    """Return what this process has of ``tensor``, in its own memory."""
+    """Return this process's part of ``tensor``, in its own memory."""
     return local_part(tensor) if hasattr(tensor, "device_mesh") else tensor
 
 
 def shares_of_both(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what this process has of two tensors, of a plain one where the other is.
+    """Return this process's parts of two tensors; of a plain one where the other is.
 
-    Nothing is sent between processes; two that are spread in different ways have shares
-    of different places.
+    No messages are sent; two that are distributed differently have shares of different
+    places.
     """
     if hasattr(a, "device_mesh") and not hasattr(b, "device_mesh"):
         return own_share(a), own_share(share_of(b, a))
@@ -60,7 +60,7 @@ def shares_of_both(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def spread_as(like: Any, tensor: Any) -> Any:
-    """Return ``tensor`` spread over the processes as ``like`` is, if both are."""
+    """Return ``tensor`` distributed over the processes like ``like``, if both are."""
     before, after = (
         getattr(tensor, "placements", None),
         getattr(like, "placements", None),
@@ -85,24 +85,24 @@ def spread(share: Tensor, like: Any) -> Any:
 
 
 def zero_share(like: Any) -> Any:
-    """Return zeros that are spread as the DTensor ``like`` is, and take no memory."""
+    """Return zeros distributed like the DTensor ``like``, without memory."""
     share = own_share(like)
     return spread(share.new_zeros(()).expand(share.shape), like)
 
 
 def groups_of(tensors: Iterable[Any]) -> list[Any]:
-    """Return the groups of processes that ``tensors`` are spread over, each once.
+    """Return the process groups that ``tensors`` are distributed over, each once.
 
     They come in the order of the tensors, which is the same on all processes.
     """
-    # To ask thousands of tensors takes a third of a save.
+    # Checking thousands of tensors takes a third of a save.
     if not (dist.is_available() and dist.is_initialized()):
         return []
     meshes = dict.fromkeys(t.device_mesh for t in tensors if is_sharded(t))
     return [
         mesh.get_group(dim)
         for mesh in meshes
-        # Who is outside of a mesh is in none of its groups.
+        # A process outside of a mesh is in none of its groups.
         if mesh.get_coordinate() is not None
         for dim in range(mesh.ndim)
         if mesh.size(dim) > 1

@@ -1,4 +1,4 @@
-"""The classes of tensors that wrap others, and which of them files may name."""
+"""Classes of tensors that wrap others, and which of them files may name."""
 
 import types
 from collections.abc import Generator, Mapping
@@ -14,7 +14,7 @@ _Classes: TypeAlias = Mapping[tuple[str, str], type[Tensor]]
 
 
 def is_wrapper(tensor: Tensor) -> bool:
-    """Return whether the values of ``tensor`` lie in tensors that it tells."""
+    """Return whether the values of ``tensor`` are in inner tensors that it names."""
     cls = type(tensor)
     return (
         cls not in ORDINARY
@@ -28,7 +28,7 @@ def is_wrapper(tensor: Tensor) -> bool:
 def allow_tensor_classes(*classes: type[Tensor]) -> Generator[None]:
     """Let files name ``classes`` inside the block, in this thread or task alone."""
     classes_by_name = {(cls.__module__, cls.__qualname__): cls for cls in classes}
-    # A context variable: another thread or task does not trust what this one does.
+    # A context variable, since other threads and tasks must not trust these classes.
     token = _allowed.set({**_allowed.get(), **classes_by_name})
     try:
         yield
@@ -37,7 +37,7 @@ def allow_tensor_classes(*classes: type[Tensor]) -> Generator[None]:
 
 
 def allowed_tensor_class(module: str, name: str) -> type[Tensor] | None:
-    """Return the class of tensors that files may name so; None if none is allowed."""
+    """Return the class of tensors with this name in files; None if none is allowed."""
     return _allowed.get().get((module, name))
 
 
