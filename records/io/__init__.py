@@ -1,1 +1,1 @@
-"""Where bytes go and come from: files, memory, other programs."""
+"""Input and output of bytes: files, memory, URLs, files of other programs."""

@@ -1,4 +1,4 @@
-"""BlockedPayload: an entry whose blocks have sums; rows of it are read alone."""
+"""BlockedPayload: an entry with checksums of blocks, whose rows can be read alone."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ _PIECE = 1 << 30
 
 
 class _Run(NamedTuple):
-    """Bytes of a payload that lie together, and are all asked for."""
+    """Ranges of a payload that are contiguous and all needed."""
 
     start: int
     n_bytes: int
@@ -26,12 +26,12 @@ class _Run(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class BlockedPayload(LazyPayload):
-    """A payload of which any rectangle can be read and verified by itself."""
+    """A payload of which any rectangle can be read and verified alone."""
 
     block: int = 0
-    """Bytes of each block, but of the last one."""
+    """Bytes of each block, except for the last one."""
     block_sums: bytes = b""
-    """The sums of all blocks."""
+    """The checksums of all blocks."""
 
     def rectangle(
         self,
@@ -40,8 +40,8 @@ class BlockedPayload(LazyPayload):
     ) -> torch.Tensor:
         """Return rows of each dimension (offsets, sizes), in memory of their own.
 
-        Only blocks in which some of them lie are read, and verified. Raises as `load`
-        does.
+        Only the blocks that contain some of them are read, and verified. Raises as
+        `load` does.
         """
         offsets, sizes = extent
         if sizes == self.shape or not math.prod(sizes):
@@ -72,7 +72,7 @@ class BlockedPayload(LazyPayload):
         return data
 
     def place_of_block(self, number: int) -> tuple[int, int]:
-        """Return where a block lies in the source, and how long it is."""
+        """Return the location of a block in the source, and its length."""
         pieces, at = self.pieces, number * self.block
         which, inside = (0, at) if len(pieces) == 1 else divmod(at, _PIECE)
         offset, count = pieces[which]
@@ -87,7 +87,7 @@ class _Blocks:
         self._number, self._content = -1, memoryview(b"")
 
     def announce(self, runs: Iterator[_Run]) -> None:
-        """Say which blocks will be read, for storages that fetch many at once."""
+        """Announce which blocks will be read, for storages that fetch many together."""
         if is_remote(self._source):
             block = self._payload.block
             numbers = {
@@ -120,7 +120,7 @@ def _runs(
     sizes: tuple[int, ...],
     itemsize: int,
 ) -> Iterator[_Run]:
-    """Yield what lies together of a rectangle of a tensor in row-major order."""
+    """Yield the contiguous ranges of a rectangle of a tensor in row-major order."""
     dim = len(shape) - 1
     while dim > 0 and sizes[dim] == shape[dim]:
         dim -= 1

@@ -13,18 +13,20 @@ from .sink import Sink, StreamSink
 from .source import MemorySource, Source, at_hand
 
 MOST_RATIO = 1100
-"""Content may be this much longer than its file, and 32 MiB more; a bomb is longer.
-Deflate never is."""
+"""Maximal ratio of content to file size, with 32 MiB allowed beyond it.
+
+A decompression bomb exceeds it, while deflate never does.
+"""
 _FREE = 32 << 20
 
 _WINDOW = 32 << 20
-"""What zstd may look back, in bytes, and takes in memory for it."""
+"""Maximal window of zstd, in bytes, for which it takes memory."""
 _PIECE = 1 << 20
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 _STEP = 1 << 16
-"""Bytes of a gzip file at once: what follows a short member is copied for each."""
+"""Bytes of a gzip file per step: the data after a short member is copied for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,16 @@ class Codec:
     name: str
     magic: bytes
     formats: tuple[str, ...]
-    """The formats that it may be put around."""
+    """The formats that it may be applied to."""
     level: int
     writer: Callable[[Any, int], Any]
-    """Makes a file object that compresses into another one, at a level."""
+    """Creates a file object that compresses into another one, at a level."""
     reader: Callable[[Source, int], bytearray]
-    """Returns the content of a source, at most so many bytes of it."""
+    """Returns the content of a source, at most a given number of bytes."""
 
     @contextmanager
     def compressed(self, sink: Sink, level: int | None) -> Generator[Sink]:
-        """Return a sink whose bytes arrive compressed in ``sink``."""
+        """Return a sink whose bytes are compressed into ``sink``."""
         level = self.level if level is None else level
         packed = _File(sink)
         with self.writer(packed, level) as file:
@@ -52,7 +54,7 @@ class Codec:
                 yield StreamSink(content)
             except BaseException:
                 # Python may end an interrupted save late, when the file is closed and
-                # its descriptor another file's: the last bytes would go there.
+                # its descriptor belongs to another file: the last bytes would go there.
                 packed.is_abandoned = True
                 raise
         if content.written > _FREE + MOST_RATIO * packed.written:
@@ -63,7 +65,7 @@ class Codec:
 
 
 def codec_named(name: str, form: str) -> Codec:
-    """Return the codec ``name`` around the format ``form``, or raise ValueError."""
+    """Return the codec ``name`` for the format ``form``, or raise ValueError."""
     for codec in CODECS:
         if codec.name == name and form in codec.formats:
             return codec
@@ -74,12 +76,12 @@ def codec_named(name: str, form: str) -> Codec:
 
 
 def compressed_names() -> list[str]:
-    """Return each format with each compression that may be around it."""
+    """Return each format with each of its possible compressions."""
     return [f"{form}.{codec.name}" for codec in CODECS for form in codec.formats]
 
 
 def decompressed(source: Source) -> Source | None:
-    """Return the content of a compressed file in memory, or None if it is not one."""
+    """Return the content of a compressed file in memory, or None for other files."""
     head = bytes(source.read(0, min(8, source.size)))
     for codec in CODECS:
         if head.startswith(codec.magic):
@@ -109,7 +111,7 @@ class _File(io.RawIOBase):
 
 
 def _gzip_writer(file: Any, level: int) -> Any:
-    # No clock and no name: equal records give equal bytes.
+    # Without a time and a name, so that equal records give equal bytes.
     return gzip.GzipFile(
         filename="", mode="wb", compresslevel=level, fileobj=file, mtime=0
     )
@@ -124,7 +126,7 @@ def _gzip_reader(source: Source, limit: int) -> bytearray:
             piece = inflate.decompress(data, _PIECE)
             yield piece
             data = inflate.unconsumed_tail
-            # What did not fit may wait inside when no input is left.
+            # Output that did not fit may be pending when no input is left.
             if not data and len(piece) < _PIECE:
                 return
 
@@ -165,10 +167,10 @@ def _content(
     decode: Callable[[Any, bytes], Iterator[bytes]],
     step: int,
 ) -> bytearray:
-    """Return what all members of a file hold together, as its tools do.
+    """Return the joint content of all members of a file, as its tools do.
 
-    A member begins with ``magic``; ``start`` gives a decoder for the next one, and
-    ``decode`` what it makes of bytes.
+    A member begins with ``magic``; ``start`` returns a decoder for the next one, and
+    ``decode`` decodes bytes.
     """
     content, decoder = bytearray(), start()
     for at in range(0, source.size, step):

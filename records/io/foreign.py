@@ -1,4 +1,4 @@
-"""What a file of another program is, by its first bytes, and which program reads it."""
+"""Recognition of other programs' files by their first bytes, with their readers."""
 
 import re
 from collections.abc import Callable
@@ -46,7 +46,7 @@ _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
         "Check the address, and download the file again.",
     ),
 )
-"""First bytes, where they stand, what the file is and what to do."""
+"""First bytes, their position, what the file is and what to do."""
 
 _PICKLE = re.compile(rb"\x80[\x03-\x05][\x95(}\]cXKMJNC]")
 _OLD_PICKLE = re.compile(rb"\((?:dp|lp)0?\n|\(i|c[a-zA-Z_.]+\n[a-zA-Z_]+\n")
@@ -70,13 +70,13 @@ _PATTERNS: tuple[tuple[Callable[[bytes], object], str, str], ...] = (
 )
 
 HEAD = 512
-"""Bytes that say what a file is."""
+"""Bytes that identify a file."""
 
 
 def foreign_kind(head: bytes) -> tuple[str, str] | None:
-    """Return what a file that begins with ``head`` is, and what to do; None: unknown.
+    """Return what a file that begins with ``head`` is, and what to do; None if unknown.
 
-    Only for files that are not a record: what is a record is for its format to say.
+    Only for files that are not records: those are recognized by their formats.
     """
     for signature, at, kind, cure in _SIGNATURES:
         if head[at : at + len(signature)].lower() == signature.lower():
@@ -94,7 +94,7 @@ def foreign_kind(head: bytes) -> tuple[str, str] | None:
 
 
 def foreign_json(key: str) -> tuple[str, str]:
-    """Return what a JSON map is that begins with ``key``, and what to do."""
+    """Return what a JSON map that begins with ``key`` is, and what to do."""
     if key == "weight_map":
         return (
             "the index of weights in several files",
@@ -110,7 +110,7 @@ def foreign_json(key: str) -> tuple[str, str]:
 
 
 def foreign_archive(names: list[str]) -> tuple[str, str]:
-    """Return what a zip archive is that holds these files, none of them torch's."""
+    """Return what a zip archive with these files is, none of which is torch's."""
     members = first_names(map(repr, names), 3)
     if names and all(name.endswith(".npy") for name in names):
         return (
@@ -124,7 +124,7 @@ def foreign_archive(names: list[str]) -> tuple[str, str]:
 
 
 def _as_text(head: bytes) -> str | None:
-    """Return the text without spaces around it, or None for bytes that are none."""
+    """Return the text without surrounding spaces, or None if the bytes are not text."""
     try:
         # The last character may be cut in two.
         text = head.decode("utf-8-sig", "strict" if len(head) < HEAD else "ignore")

@@ -1,4 +1,4 @@
-"""Helpers: threads beside the one that calls, which run no code but the library's."""
+"""Helpers: further threads, which run only the library's own code."""
 
 import os
 import sys
@@ -12,13 +12,13 @@ from ...config.process.interrupts import uninterrupted
 from ..tensors.torch_internals import compute_in_this_thread_alone
 
 PATIENCE = 0.05
-"""Seconds after which whoever waits for a helper looks whether it still runs."""
+"""Seconds after which a thread that waits for a helper checks that it still runs."""
 
 _MOST_THREADS = 4
-"""Disks and memory are busy with as many."""
+"""Maximal number of threads, which keep disks and memory busy."""
 
 _helpers: set[int] = set()
-"""Those that run, as Python numbers threads."""
+"""The running helpers, by Python's thread numbers."""
 
 
 class Claim:
@@ -30,9 +30,9 @@ class Claim:
         self._chances = [None]
 
     def claim(self) -> bool:
-        """Return True to the first thread that asks."""
+        """Return True to the first thread that calls it."""
         try:
-            # One step, which no other thread can split.
+            # This is atomic: no other thread can split it.
             self._chances.pop()
         except IndexError:
             return False
@@ -40,9 +40,9 @@ class Claim:
 
 
 def thread_count() -> int:
-    """Return how many threads one call may use, the one that calls among them.
+    """Return how many threads one call may use, including the calling one.
 
-    As many as torch computes with, so that ``torch.set_num_threads(1)`` and
+    It is the number that torch computes with, so that ``torch.set_num_threads(1)`` and
     ``OMP_NUM_THREADS=1`` mean one thread here too.
     """
     return min(_MOST_THREADS, torch.get_num_threads())
@@ -51,8 +51,8 @@ def thread_count() -> int:
 def may_have_help() -> bool:
     """Return whether a call of the main thread may use another one.
 
-    A call of any other thread is somebody's work in the background, which leaves the
-    other cores to what goes on before it. Under a debugger all is done in one thread.
+    A call of any other thread is background work, which leaves the other cores to the
+    work in the foreground. Under a debugger one thread does everything.
     """
     return (
         thread_count() > 1
@@ -62,10 +62,10 @@ def may_have_help() -> bool:
 
 
 def start_helper(work: Callable[[], object], threads: list[threading.Thread]) -> bool:
-    """Have a new thread do ``work``, which raises nothing; False if there can be none.
+    """Start a thread for ``work``, which raises nothing; False if that is impossible.
 
-    Torch computes in it by that thread alone. It is in ``threads`` whatever interrupts
-    the call, and whoever made that list joins it.
+    Torch computes in it with that thread alone. It is in ``threads`` whatever
+    interrupts the call, and the owner of that list joins it.
     """
 
     def run() -> None:
@@ -77,9 +77,9 @@ def start_helper(work: Callable[[], object], threads: list[threading.Thread]) ->
         finally:
             _helpers.discard(helper)
 
-    # Not kept for the next call: after a fork it would be dead.
+    # Not kept for the next call, since it would be dead after a fork.
     thread = threading.Thread(target=run, name="burnish helper", daemon=True)
-    # The process may have as many threads as it may have, or Python is ending.
+    # The process is at its limit of threads, or Python is exiting.
     with uninterrupted(), suppress(RuntimeError):
         thread.start()
         threads.append(thread)
@@ -87,7 +87,7 @@ def start_helper(work: Callable[[], object], threads: list[threading.Thread]) ->
 
 
 def is_only_thread() -> bool:
-    """Return whether all threads of Python are this one and helpers."""
+    """Return whether all Python threads are this one and helpers."""
     threads = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  # documented
     return len(threads) == 1 or len(threads.keys() - _helpers) <= 1
 

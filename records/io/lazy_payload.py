@@ -1,4 +1,4 @@
-"""The payload of an entry in a file, read and verified when it is asked for."""
+"""The payload of an entry in a file, read and verified on access."""
 
 import math
 from bisect import bisect_left
@@ -16,35 +16,35 @@ from .parallel_map import parallel_map
 from .source import FileSource, Maps, RemoteLike, Source, fresh_memory, is_remote
 
 MUCH = 4 << 20
-"""Bytes of a tensor from which on its blocks are read one by one, where it can be."""
+"""Bytes of a tensor from which on its blocks are read one by one, where possible."""
 
 
 @dataclass(slots=True, eq=False)
 class SumTable:
-    """The sums of all payloads of a file, in the order in which these lie there.
+    """The checksums of all payloads of a file, in the order of their locations.
 
-    One for all, found by their places: a sum beside each payload of a record of many
-    would be the memory of a fourth one.
+    A single object, searched by location: a checksum in each payload of a record of
+    many would take a quarter more memory.
     """
 
     starts: Sequence[int]
-    """Where each payload begins, in order; no two begin together."""
+    """The start of each payload, in order, all of them different."""
     first: int
-    """Where in the source ``starts`` are counted from."""
+    """The location in the source from which ``starts`` are counted."""
     sums: bytes
     """8 bytes of each, as they were when the file was opened."""
 
     def sum_at(self, place: int) -> bytes:
-        """Return the sum of the payload that begins at ``place`` of the source."""
+        """Return the checksum of the payload that starts at ``place`` of the source."""
         at = 8 * bisect_left(self.starts, place - self.first)
         return self.sums[at : at + 8]
 
 
 @dataclass(slots=True, eq=False)
 class LazyPayload:
-    """Bytes of one entry: where they lie, what they are, and their sum.
+    """Bytes of one entry: their location, type and checksum.
 
-    A record has one for each of its entries, so that every object in it counts.
+    A record has one for each of its entries, so that its memory counts.
     """
 
     source: Source
@@ -52,22 +52,22 @@ class LazyPayload:
     dtype: torch.dtype
     shape: tuple[int, ...]
     place: int | tuple[tuple[int, int], ...]
-    """Where all of them lie; of a payload in parts, offset and length of each."""
+    """Location of all of them; for a payload in parts, offset and length of each."""
     sum: bytes | SumTable | None
-    """The xxh3-64 sum, or who knows it; None for formats without sums."""
+    """The xxh3-64 checksum, or an object that has it; None for formats without."""
     is_planes: bool = False
 
     is_live: ClassVar[bool] = False
-    """Asked of every entry by every load: an attribute is found sooner than none."""
+    """Every load reads this for every entry; a missing attribute is slow to find."""
 
     @property
     def is_piecewise(self) -> bool:
-        """Whether a save reads blocks of it: `load` takes memory for all, and much."""
+        """Whether a save reads blocks of it: `load` allocates memory for all of it."""
         size = math.prod(self.shape) * self.dtype.itemsize
         if size <= MUCH or is_remote(self.source):
             return False
         is_mapped = isinstance(self.source, FileSource) and self.source.may_map
-        # A part lies apart from the next one, so that no map has all of them.
+        # Parts are separated, so that no map has all of them.
         return self.is_planes or not is_mapped or len(self.pieces) > 1
 
     @property
@@ -99,14 +99,14 @@ class LazyPayload:
             raise self._error_of(error, source) from error
 
     def _announce_parts(self, source: Source) -> None:
-        """Say that all of it will be read, where it is not by one read."""
+        """Announce that all of it will be read, if that takes several reads."""
         if is_remote(source) and (self.is_planes or len(self.pieces) > 1):
             source.expect(self.pieces)
 
     def blocks(self) -> Iterator[torch.Tensor]:
         """Yield the values as flat tensors of at most 1 MiB, each valid until the next.
 
-        They are compared with their sum after the last one.
+        They are compared with their checksum after the last one.
         """
         source = self.source
         if is_remote(source):
@@ -128,8 +128,8 @@ class LazyPayload:
     ) -> Iterator[torch.Tensor]:
         """Yield so many values from number ``start`` on, as `blocks` does.
 
-        The bytes go into ``total``, and are compared once it has all; those of planes
-        in whole blocks, which two runs may read both.
+        The bytes are added to ``total``, and compared once it has all; those of planes
+        in whole blocks, which two runs may both read.
         """
         try:
             yield from self._run(start, count, total)
@@ -159,7 +159,7 @@ class LazyPayload:
 
     @property
     def _step(self) -> int:
-        """How many bytes are read at once."""
+        """Number of bytes per read."""
         return BLOCK * self.dtype.itemsize if self.is_planes else PIECE
 
     def _data_of_blocks(self, source: Source) -> Iterator[memoryview]:
@@ -178,9 +178,9 @@ class LazyPayload:
 
     def _error_of(self, damage: RecordChecksumError, source: Source) -> RecordError:
         if is_remote(source):
-            # Other bytes than were written may be those of another object.
+            # Bytes other than those written may belong to another object.
             source.confirm()
-        # Compressed content knows its frames, and not whose they are.
+        # Compressed content verifies its frames, but not whose they are.
         if source.verify:
             return RecordChecksumError(source.name, self.path)
         return RecordFormatError(
@@ -190,7 +190,7 @@ class LazyPayload:
 
     @property
     def stored_sum(self) -> bytes:
-        """The sum that the file has; b"" in formats without sums."""
+        """The checksum in the file; b"" in formats without them."""
         if not isinstance(self.sum, SumTable):
             return self.sum or b""
         place = self.place if isinstance(self.place, int) else self.place[0][0]
@@ -203,7 +203,7 @@ class LazyPayload:
     def _bytes(self, source: Source) -> memoryview:
         place = self.place
         if isinstance(place, int):
-            # Thousands pass here at every load.
+            # This runs for thousands of payloads at every load.
             return source.view(place, math.prod(self.shape) * self.dtype.itemsize)
         if len(place) == 1:
             return source.view(*place[0])
@@ -228,7 +228,7 @@ class LazyPayload:
         def joined(block: tuple[int, int, int]) -> memoryview:
             at, count, place = block
             data = source.view(at, count)
-            # Made in the thread that writes them, in whose mode of torch they may be.
+            # Created in the thread that writes them, whose torch mode they may have.
             values = torch.frombuffer(memory[place : place + count], dtype=self.dtype)
             planes_of(self.dtype).join(
                 torch.frombuffer(data, dtype=torch.uint8), values
@@ -246,10 +246,10 @@ class LazyPayload:
 
 
 class MappedPayloads:
-    """Loads the payloads of a mapped file, as `LazyPayload.load` does one.
+    """Loads the payloads of a mapped file, each as `LazyPayload.load` does.
 
-    Thousands pass here at every load: what they have in common is asked once, and the
-    sum of each is looked for behind the one before.
+    This runs for thousands at every load: common facts are looked up once, and the
+    checksum of each is searched after that of the previous one.
     """
 
     def __init__(self, maps: Maps) -> None:
@@ -260,7 +260,7 @@ class MappedPayloads:
         self._sums, self._number = b"", 0
 
     def load(self, payload: LazyPayload) -> torch.Tensor:
-        """Return the tensor, of which the map is the memory."""
+        """Return the tensor, whose memory is the map."""
         if payload.source is not self._source:
             self._begin(payload.source)
         start, dtype, shape = payload.place, payload.dtype, payload.shape
@@ -287,7 +287,7 @@ class MappedPayloads:
         return tensor.view(*shape) if shape else tensor.view(shape)
 
     def _begin(self, source: Source) -> None:
-        """Ask what is the same for all payloads of ``source``."""
+        """Look up what is the same for all payloads of ``source``."""
         self._source, self._table, self._size = source, None, 0
         content = self._maps.mapped_bytes(source, 0, source.size)
         if content:
@@ -295,7 +295,7 @@ class MappedPayloads:
             self._address = torch.frombuffer(content, dtype=torch.uint8).data_ptr()
 
     def _is_sound(self, payload: LazyPayload, data: memoryview, start: int) -> bool:
-        """Return whether ``data`` has its sum; False also where this cannot tell."""
+        """Return whether ``data`` has its checksum; False also if this is unknown."""
         table = payload.sum
         if not isinstance(table, SumTable) or self._maps.sums_ahead is not None:
             return False
@@ -312,7 +312,7 @@ class MappedPayloads:
 def announce(
     payloads: Iterable[object], maps: Maps | None = None, *, in_blocks: bool = False
 ) -> None:
-    """Say which payloads will be read soon, for storages that fetch many at once.
+    """Announce which payloads will be read soon, for storages that fetch many together.
 
     With ``in_blocks`` it is by `LazyPayload.blocks`, one after the other.
     """
@@ -330,13 +330,13 @@ def announce(
 
 
 _FEW = 32
-"""Blocks that one thread puts together."""
+"""Number of blocks that one thread assembles."""
 
 
 def _blocks(
     pieces: Sequence[tuple[int, int]], step: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Return where each block lies, how long it is, and where its values go."""
+    """Return location and length of each block, and where its values go."""
     place = 0
     for offset, count in pieces:
         for at in range(offset, offset + count, step):
@@ -365,34 +365,35 @@ def tensor_of(
     tensor = torch.frombuffer(data, dtype=payload.dtype)
     if tensor.data_ptr() % _alignment(payload):
         tensor = torch.frombuffer(data, dtype=torch.uint8).clone().view(payload.dtype)
-    # One of one dimension has its shape, and half of all tensors are such. Torch reads
-    # sizes sooner than a tuple of them.
+    # A tensor of one dimension has its shape already, and half of all tensors have.
+    # Torch reads sizes faster than a tuple of them.
     if len(shape) == 1:
         return tensor
     return tensor.view(*shape) if shape else tensor.view(shape)
 
 
 def _alignment(payload: LazyPayload) -> int:
-    """Return the multiple at which the values begin that are not copied.
+    """Return the required alignment of values that are not copied.
 
-    Products of a matrix and a vector round otherwise in the last bit where torch's own
-    memory would begin at a multiple of 16, and the module is not quite the saved one.
-    Other libraries' files are mapped as they lie, which is what makes them quick.
+    Products of a matrix and a vector are rounded differently in the last bit if torch's
+    own memory would be aligned to 16 bytes and this is not, so that the module would
+    differ from the saved one. Other libraries' files are mapped as they are, which
+    makes them fast.
     """
     return _OF_PRODUCTS if payload.sum is not None else payload.dtype.itemsize
 
 
 _OF_PRODUCTS = 16
-"""Bytes; measured with MKL, which has the products that torch's CPU wheels compute."""
+"""Bytes; measured with MKL, whose products torch's CPU wheels use."""
 
 
 class SumInOrder:
-    """The sum of a payload that is read in several runs, one after the other."""
+    """The checksum of a payload that is read in several runs, one after the other."""
 
     def __init__(self) -> None:
         self._total = xxhash.xxh3_64()
         self.n_bytes = 0
-        """How many are in it, from the first on."""
+        """The number of bytes in it, from the first on."""
 
     def add(self, at: int, data: memoryview) -> None:
         """Add the bytes from number ``at`` on, unless they do not follow."""
@@ -401,5 +402,5 @@ class SumInOrder:
             self.n_bytes += len(data)
 
     def digest(self) -> bytes:
-        """Return the sum of all that was added."""
+        """Return the checksum of everything added."""
         return self._total.digest()

@@ -1,4 +1,4 @@
-"""parallel_map: work for several threads, results in order, few of them waiting."""
+"""parallel_map: work for several threads, with results in order and bounded queues."""
 
 import threading
 from collections import deque
@@ -25,11 +25,11 @@ def parallel_map(
     *,
     ahead: int | None = None,
 ) -> Iterator[_R]:
-    """Return ``work`` of each item, in order; helpers do the next ones meanwhile.
+    """Yield ``work`` of each item, in order; helpers do the next ones meanwhile.
 
-    For work that lets go of Python's lock. This thread takes the items, ``ahead`` of
-    them (None: `n_ahead`) before a result is asked for, and works too where it would
-    wait. An exception of ``work`` is raised when its result is due.
+    For work that releases Python's lock. This thread takes the items, ``ahead`` of them
+    (None: `n_ahead`) before a result is requested, and works too instead of waiting. An
+    exception of ``work`` is raised when its result is due.
     """
     ahead = n_ahead() if ahead is None else ahead
     if not ahead:
@@ -43,7 +43,7 @@ def parallel_map(
 
 
 class _Job(Claim, Generic[_T]):
-    """An item, and what was made of it."""
+    """An item, and its result."""
 
     __slots__ = ("end", "error", "item", "result")
 
@@ -68,7 +68,7 @@ class _Jobs(Generic[_T, _R]):
         begun: deque[_Job[_T]] = deque()
         iterator = iter(items)
         while True:
-            # A team of torch's threads would take the cores that helpers work on.
+            # Torch's threads would take the cores that helpers work on.
             with computing_in_this_thread_alone():
                 job = self._begin_next(iterator)
             if job is not None:
@@ -79,7 +79,7 @@ class _Jobs(Generic[_T, _R]):
                 yield self._result(begun.popleft())
 
     def end(self) -> None:
-        """Have the helpers end, and wait for that."""
+        """End the helpers, and wait for that."""
         self._is_over = True
         with uninterrupted():
             for _ in self._threads:
@@ -92,7 +92,7 @@ class _Jobs(Generic[_T, _R]):
             job = _Job(item)
             self._waiting.put(job)
             self._n_begun += 1
-            # The first one is this thread's.
+            # This thread does the first one.
             if 1 < self._n_begun <= self._n_threads:
                 start_helper(self._help, self._threads)
             return job

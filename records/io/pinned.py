@@ -1,4 +1,4 @@
-"""Files that must have a SHA-256 which the reader knows from elsewhere."""
+"""Files that must have a SHA-256 known to the reader from elsewhere."""
 
 import hashlib
 from typing import Any
@@ -11,9 +11,9 @@ _BLOCK = 1 << 20
 
 
 def check_sha256(digest: Any, name: str = "sha256") -> str:
-    """Return ``digest`` in lower case; ``name`` is what users call it.
+    """Return ``digest`` in lower case; ``name`` is its name for users.
 
-    TypeError if it is not a text, ValueError unless it is 64 hexadecimal digits.
+    TypeError if it is not a string, ValueError unless it is 64 hexadecimal digits.
     """
     cure = "`sha256sum FILE` or `burnish show --digest FILE` prints it"
     if not isinstance(digest, str):
@@ -32,9 +32,9 @@ def check_sha256(digest: Any, name: str = "sha256") -> str:
 def pinned(source: Source, sha256: str) -> Source:
     """Return a source of the bytes of ``source``, all of which were hashed.
 
-    It takes no other file beside it for its own from now on. A file stays as it is;
-    what a stream gave is held in memory: a server may answer otherwise the next time.
-    Raises `PinnedDigestError` if the sum is another, with ``source`` closed.
+    From now on it opens no other file beside it. A file is read again; a stream is kept
+    in memory, since a server may answer differently the next time. Raises
+    `PinnedDigestError` if the digest differs, with ``source`` closed.
     """
     expected = check_sha256(sha256)
     try:

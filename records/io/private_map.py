@@ -1,4 +1,4 @@
-"""A private map of a file: its pages as memory, which nobody else sees changed."""
+"""A private map of a file: its pages as memory, with changes that are not shared."""
 
 import ctypes
 import itertools
@@ -15,29 +15,30 @@ import numpy as np
 def private_map(fd: int, offset: int, count: int) -> memoryview:
     """Return ``count`` bytes at ``offset`` as memory; a page is read when it is used.
 
-    No descriptor stays open for it, and the pages go with the last view of them.
-    ``offset`` is a multiple of `GRANULARITY`. Raises OSError where mapping fails.
+    No descriptor stays open for it, and the pages are released with the last view of
+    them. ``offset`` is a multiple of `GRANULARITY`. Raises OSError if mapping fails.
     """
-    # Python's own mmap holds a descriptor, so that a thousand tensors are a thousand.
+    # Python's own mmap holds a descriptor, so that a thousand tensors would hold a
+    # thousand.
     array: Any = np.asarray(_Pages(fd, offset, count))
     return memoryview(array)
 
 
 GRANULARITY = mmap.ALLOCATIONGRANULARITY
-# The C library that the process has already, whatever its name is.
+# The C library that the process has loaded, whatever its name is.
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Pages:
-    """Mapped memory that numpy takes for an array's, and holds as long as that."""
+    """Mapped memory in the form of an array for numpy, which keeps it alive."""
 
     def __init__(self, fd: int, offset: int, count: int) -> None:
-        # Writable and private: who trains a loaded tensor in place changes its own copy
+        # Writable and private: training a loaded tensor in place changes its own copy
         # of a page, and neither the file nor what another load has of it.
         writable = mmap.PROT_READ | mmap.PROT_WRITE
         address = _mmap(None, count, writable, mmap.MAP_PRIVATE, fd, offset)
         if address == _FAILED:
-            # Read at once: any further call of C may set it anew.
+            # Read immediately, since any further call of C may set it again.
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
         _unmap_with(self, address, count)
@@ -50,14 +51,14 @@ class _Pages:
 
 
 def _unmap_with(pages: _Pages, address: int | None, count: int) -> None:
-    """Give the memory back when ``pages`` goes away."""
-    # A weak reference must outlive what it watches, so a dict holds each; those whose
-    # pages are gone are taken out here, by the next call.
+    """Unmap the memory when ``pages`` is garbage."""
+    # A weak reference must outlive its object, so a dict holds each; those whose pages
+    # are gone are removed here, by the next call.
     while _gone:
         _watching.pop(_gone.pop(), None)
     key = next(_keys)
-    # A Ctrl-C that waits meanwhile would be raised at the first line of a `__del__`,
-    # and dropped there. This is calls of C alone, one of each iterator's.
+    # A pending Ctrl-C would be raised at the first line of a `__del__`, and dropped
+    # there. This consists of calls of C alone, one for each iterator.
     calls = zip(
         map(_munmap, (address,), (count,)), map(_gone.append, (key,)), strict=True
     )
@@ -67,7 +68,7 @@ def _unmap_with(pages: _Pages, address: int | None, count: int) -> None:
 _keys = itertools.count()
 _watching: dict[int, "weakref.ref[_Pages]"] = {}
 _gone: list[int] = []
-"""Keys of what goes away, which cannot take itself out of the dict meanwhile."""
+"""Keys of garbage, which cannot remove itself from the dict meanwhile."""
 
 _FAILED = ctypes.c_void_p(-1).value
 

@@ -1,4 +1,4 @@
-"""How far a save or a load has come, for who asked to be told."""
+"""Progress of a save or a load, for callers that asked for it."""
 
 import sys
 import time
@@ -11,27 +11,27 @@ from ...config.printable import printable
 from ...config.process.interrupts import raise_of_signal
 
 ProgressCall: TypeAlias = Callable[[int, int, str], object]
-"""Called with (bytes done, bytes in all, path of the entry)."""
+"""Called with (bytes done, bytes in total, path of the entry)."""
 
 Progress: TypeAlias = ProgressCall | bool
 """Such a function; True: a line on stderr, once it takes longer than a second."""
 
 
 class Tally:
-    """Counts the bytes that were moved, and tells a progress of them."""
+    """Counts the bytes that were moved, and reports them to a progress call."""
 
     def __init__(self, progress: Progress | None, sizes: Iterable[int]) -> None:
-        """``sizes`` are those of all that there is. TypeError for what is not progress.
+        """``sizes`` are those of everything. TypeError for an invalid progress.
 
-        Where nobody is told of them they are not looked at.
+        Without a progress they are not read.
         """
         self._call, self._n_done = progress_call(progress), 0
         self._n_bytes = 0 if self._call is None else sum(sizes)
         self.is_told = self._call is not None
-        """Whether there is anybody who wants to know."""
+        """Whether progress is reported at all."""
 
     def add(self, n_bytes: int, path: str) -> None:
-        """Say that an entry was moved; raises what the progress raises."""
+        """Report that an entry was moved; raises the error of the progress call."""
         self._n_done += n_bytes
         if self._call is not None:
             self._call(self._n_done, self._n_bytes, path)
@@ -39,15 +39,15 @@ class Tally:
 
 @dataclass(slots=True)
 class PartsProgress:
-    """Tells one progress of what is written or read part after part."""
+    """Reports to one progress what is written or read part after part."""
 
     call: ProgressCall | None
     n_bytes: int
-    """Of all parts."""
+    """The sizes of all parts."""
     n_done: int = 0
 
     def of_next(self) -> ProgressCall | None:
-        """Return what is told of the next part."""
+        """Return the progress of the next part."""
         call, before = self.call, self.n_done
         if call is None:
             return None
@@ -60,7 +60,7 @@ class PartsProgress:
 
 
 def progress_call(progress: Progress | None) -> ProgressCall | None:
-    """Return what to call; None for nothing. TypeError for what cannot be called."""
+    """Return the function to call; None for nothing. TypeError for anything else."""
     if progress is None or progress is False:
         return None
     if progress is True:
@@ -84,7 +84,7 @@ def _takes_three(progress: object) -> bool:
 
 
 def _cure_of(progress: object) -> str:
-    """Return how a bar of another library is moved, which is what people mean."""
+    """Explain how to update another library's bar, which is what users mean."""
     is_bar = hasattr(getattr(progress, "__self__", progress), "update")
     if not is_bar:
         return ""
@@ -95,7 +95,7 @@ def _cure_of(progress: object) -> str:
 
 
 def through_generators(call: ProgressCall) -> ProgressCall:
-    """Return ``call`` for the inside of generators: `StopsAsItself` stands around them.
+    """Return ``call`` for use in generators, inside of `StopsAsItself`.
 
     A StopIteration that leaves a generator would become a RuntimeError.
     """
@@ -110,7 +110,7 @@ def through_generators(call: ProgressCall) -> ProgressCall:
 
 
 class StopsAsItself:
-    """Lets out a StopIteration of `through_generators` as what it was."""
+    """Re-raises a StopIteration of `through_generators` as itself."""
 
     def __enter__(self) -> None:
         pass
@@ -129,7 +129,7 @@ class _CarriedStopError(Exception):
 
 
 def progress_below(name: str, progress: Progress | None) -> Progress | None:
-    """Return ``progress`` for a part, before whose paths stands ``name``."""
+    """Return ``progress`` for a part whose paths get the prefix ``name``."""
     call = progress_call(progress)
     if call is None:
         return None
@@ -137,10 +137,10 @@ def progress_below(name: str, progress: Progress | None) -> Progress | None:
 
 
 class ProgressLine:
-    """One line on stderr that says how far it is; none for what takes no second.
+    """A line on stderr that shows the progress; none if it takes less than a second.
 
-    Where nobody can read it (no stderr, a closed one, a pipe whose reader has gone)
-    there is no line, and what it tells of goes on.
+    If it cannot be shown (no stderr, a closed one, a pipe whose reader has gone) there
+    is no line, and the work continues.
     """
 
     def __init__(
@@ -150,14 +150,14 @@ class ProgressLine:
         self._stream: TextIO | None = sys.stderr if stream is None else stream
         self._clock = clock
         self._start = clock()
-        # In a log, a line stays, so there are few of them.
+        # In a log every line remains, so there are few of them.
         self._is_terminal = _is_terminal(self._stream)
         self._pause = 0.1 if self._is_terminal else 10.0
         self._next = self._start + max(1.0, self._pause)
         self._has_said = False
 
     def __call__(self, n_done: int, n_bytes: int, path: str) -> None:
-        """Write the line anew, if it is time to."""
+        """Rewrite the line, if it is time to."""
         now = self._clock()
         is_last = n_done >= n_bytes
         if now < self._next and not (is_last and self._has_said):
@@ -191,7 +191,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _path_tail(path: str) -> str:
-    """Return the end of a path, as much as fits on a line, and nothing that steers."""
+    """Return the end of a path that fits on a line, without control characters."""
     path = printable(path)
     return path if len(path) <= _WIDTH else f"...{path[3 - _WIDTH :]}"
 

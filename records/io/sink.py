@@ -1,6 +1,6 @@
-"""Where bytes go: a file that appears whole or not at all, an open file, memory.
+"""Output of bytes: a file that appears atomically, an open file, memory.
 
-A disk is told of the bytes of a file as they come, so that it writes meanwhile.
+The disk is told to write the bytes of a file as they come.
 """
 
 import ctypes
@@ -24,14 +24,14 @@ File: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A path, a URL, or a binary file that is open for writing."""
 
 Destination: TypeAlias = File | EllipsisType
-"""A file; left out: bytes are returned."""
+"""A file; if omitted, bytes are returned."""
 
 _MOST_BUFFERS = 1024
-"""How many buffers one writev takes (IOV_MAX of Linux and macOS)."""
+"""Maximal number of buffers per writev (IOV_MAX of Linux and macOS)."""
 
 
 class Sink(Protocol):
-    """What a format writes to; buffers are not kept after a call."""
+    """The output of a format; buffers are not kept after a call."""
 
     def write(self, buffer: Buffer) -> None:
         """Write all of ``buffer``."""
@@ -54,7 +54,7 @@ class FileSink:
         self._writeback = Writeback(fd, self.start or 0)
 
     def patch(self, offset: int, buffer: bytes) -> None:
-        """Replace what was written at ``offset`` of the file."""
+        """Overwrite what was written at ``offset`` of the file."""
         view = memoryview(buffer)
         while view:
             n_written = os.pwrite(self._fd, view, offset)
@@ -70,7 +70,7 @@ class FileSink:
         for start in range(0, len(buffers), _MOST_BUFFERS):
             batch = buffers[start : start + _MOST_BUFFERS]
             n_written = os.writev(self._fd, batch)
-            # A length per buffer would cost more than the call; c_char arrays have it.
+            # A length per buffer would cost more than the call; c_char arrays have one.
             if n_written != sum(map(len, batch)):
                 self._finish(batch, n_written)
             self._writeback.advance(n_written)
@@ -92,8 +92,8 @@ class StreamSink:
         self._file = file
 
     def has_number(self) -> bool:
-        """Return whether it stands for an open file of the system."""
-        # Whatever a file object of somebody else says instead, it is not a number.
+        """Return whether it represents an open file of the system."""
+        # Whatever else a user's file object returns, it is not a descriptor.
         with suppressed(Exception):
             return isinstance(self._file.fileno(), int)
         return False
@@ -105,10 +105,11 @@ class StreamSink:
             view = view[self._write_some(view) :]
 
     def _write_some(self, view: memoryview) -> int:
-        """Write a part of ``view``, and return how many bytes that was."""
+        """Write a part of ``view``, and return its number of bytes."""
         n_written: Any = self._file.write(view)
         if n_written is None:
-            # A raw file says so that it would have to wait, others that they are done.
+            # For a raw file None means that it would block, for others that they are
+            # done.
             if isinstance(self._file, io.RawIOBase):
                 raise BlockingIOError(
                     errno.EAGAIN,
@@ -118,7 +119,7 @@ class StreamSink:
                     "must return how many bytes it took",
                 )
             return len(view)
-        # True, which some return for all is well, would be one byte.
+        # True, which some return on success, would count as one byte.
         is_count = isinstance(n_written, SupportsIndex) and n_written is not True
         if not (is_count and 0 < int(n_written) <= len(view)):
             raise OSError(
@@ -130,7 +131,7 @@ class StreamSink:
 
     def writev(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``, in order, many short ones in one call."""
-        # A large one comes with its frame, and is handed over as it lies.
+        # A large one comes with its frame, and is passed on without a copy.
         if len(buffers) > _FEW_BUFFERS:
             buffers = (b"".join(buffers),)
         for buffer in buffers:
@@ -141,9 +142,9 @@ _FEW_BUFFERS = 2
 
 
 def is_written_by_system(sink: Sink) -> bool:
-    """Return whether other threads of Python run while ``sink`` writes.
+    """Return whether other Python threads run while ``sink`` writes.
 
-    They do during a call to the system, and not while memory is filled.
+    They do during a system call, and not while memory is filled.
     """
     if isinstance(sink, StreamSink):
         return sink.has_number()
@@ -151,12 +152,12 @@ def is_written_by_system(sink: Sink) -> bool:
 
 
 def can_write_over(sink: Sink) -> bool:
-    """Return whether bytes that were written can be replaced: not in a stream."""
+    """Return whether written bytes can be overwritten: not in a stream."""
     return isinstance(sink, FileSink) and sink.start is not None
 
 
 def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
-    """Replace bytes ``offset`` after the first one that the sink wrote."""
+    """Overwrite bytes ``offset`` after the first one that the sink wrote."""
     if not isinstance(sink, FileSink) or sink.start is None:
         raise TypeError("only a file can be overwritten")
     sink.patch(sink.start + offset, buffer)
@@ -164,9 +165,9 @@ def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
 
 @contextmanager
 def open_sink(file: File, about_size: Callable[[], int] = lambda: 0) -> Generator[Sink]:
-    """Open ``file`` for writing; a path appears whole at the end or stays as it was.
+    """Open ``file`` for writing; a path is replaced atomically at the end.
 
-    So does what stands at a URL, whose storage is told how many bytes to expect.
+    So is an object at a URL, whose storage is told how many bytes to expect.
     """
     if isinstance(file, str | os.PathLike):
         place = local_or_url(file)
@@ -193,9 +194,9 @@ def open_sink(file: File, about_size: Callable[[], int] = lambda: 0) -> Generato
 
 
 def _discard(file: Any) -> None:
-    """Have a file of fsspec that is being uploaded leave the old object as it is.
+    """Make an fsspec file that is being uploaded keep the old object.
 
-    Closing it, which the end of its ``with`` block does, would commit what is there.
+    Closing it, at the end of its ``with`` block, would commit the partial content.
     """
     if hasattr(file, "_upload_chunk") and getattr(file, "autocommit", False):
         file.autocommit = False
@@ -204,26 +205,26 @@ def _discard(file: Any) -> None:
 
 
 _STEP = 8 << 20
-"""Bytes after which the disk is told: few calls, each long enough for a fast disk."""
+"""Bytes between two hints to the disk: few calls, each long enough for a fast disk."""
 
 _WRITE = 2
-"""SYNC_FILE_RANGE_WRITE of fcntl.h: begin to write the range, and wait for nothing."""
+"""SYNC_FILE_RANGE_WRITE of fcntl.h: start writing the range, without waiting."""
 
 
 class Writeback:
-    """Has a disk begin with the bytes of a file as they come.
+    """Lets a disk start with the bytes of a file as they come.
 
-    Otherwise it idles until the file is whole, and the sync at its end waits for all
-    of them. It is a hint: where the system has no such call, or a file system does not
-    know it, the sync does all, and what goes wrong on the disk is its error.
+    Otherwise it idles until the file is complete, and the sync at its end waits for all
+    of them. It is a hint: if the system has no such call, or a file system does not
+    support it, the sync does everything, and reports the errors of the disk.
     """
 
     def __init__(self, fd: int, start: int) -> None:
-        """``start`` is where the next byte of the file goes."""
+        """``start`` is the position of the next byte in the file."""
         self._fd, self._begun, self._n_written = fd, start, start
 
     def advance(self, count: int) -> None:
-        """Say that ``count`` more bytes were written."""
+        """Record that ``count`` more bytes were written."""
         self._n_written += count
         if self._n_written - self._begun >= _STEP:
             _sync_range(self._fd, self._begun, self._n_written - self._begun, _WRITE)

@@ -1,4 +1,4 @@
-"""Where bytes come from: a file, mapped or read; an open file; memory."""
+"""Input of bytes: a file, mapped or read; an open file; memory."""
 
 import errno
 import io
@@ -20,11 +20,11 @@ from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
 from .private_map import GRANULARITY, private_map
 
 _WINDOW = 1 << 20
-"""From this size on, a file or a single tensor is mapped rather than read."""
+"""Size from which a file or a single tensor is mapped rather than read."""
 _END = 1 << 16
-"""Bytes at either end of a file that tell it from others."""
+"""Bytes at either end of a file that identify it."""
 _FIRST, _LAST = 1 << 16, 1 << 14
-"""So far the header and the sums of a thousand tensors reach."""
+"""Size that includes the header and the checksums of a thousand tensors."""
 
 
 class Source(Protocol):
@@ -40,24 +40,24 @@ class Source(Protocol):
         ...
 
     def view(self, offset: int, count: int) -> memoryview:
-        """Return the same as memory that nobody else has, and that may be changed."""
+        """Return the same as memory that is not shared, and may be changed."""
         ...
 
     def mapped(self) -> "Source":
-        """Return the same bytes for one load, mapped where that is possible and pays.
+        """Return the same bytes for one load, mapped if possible and worthwhile.
 
-        Views of it are parts of one private memory: who asks for no byte twice has them
-        alone. It is of use, and its views are, after this source was closed.
+        Views of it are parts of one private memory: a caller that reads no byte twice
+        has them alone. It stays usable, with its views, after this source was closed.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the file; views that were returned stay valid."""
+        """Release the file; returned views stay valid."""
         ...
 
 
 class RemoteLike(Source, Protocol):
-    """A source that fetches what it is told of beforehand in few requests."""
+    """A source that fetches announced ranges in few requests."""
 
     def expect(
         self, ranges: Iterable[tuple[int, int]], *, in_blocks: bool = False
@@ -66,11 +66,11 @@ class RemoteLike(Source, Protocol):
         ...
 
     def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
-        """Say what stands at places around payloads, and what is wrong otherwise."""
+        """Set the expected bytes around payloads, and the error if they differ."""
         ...
 
     def confirm(self) -> None:
-        """Raise `RecordFormatError` if other content stands there by now."""
+        """Raise `RecordFormatError` if the content was replaced."""
         ...
 
 
@@ -84,10 +84,10 @@ class ClosedFileError(ValueError):
 
 
 def source_beside(source: Source, name: str) -> Source:
-    """Return the file ``name`` in the folder of ``source``; it is closed with that.
+    """Return the file ``name`` in the folder of ``source``; both are closed together.
 
-    RecordFormatError where the source is not a file of a folder, where its content
-    alone was pinned, or where the other is missing.
+    RecordFormatError if the source is not a file of a folder, if only its own content
+    was verified by a digest, or if the other file is missing.
     """
     if getattr(source, "is_alone", False):
         raise RecordFormatError(
@@ -109,7 +109,7 @@ def source_beside(source: Source, name: str) -> Source:
 
 
 def digest_of_bytes(source: Source) -> bytes:
-    """Return the xxh3-128 sum of all bytes of ``source``."""
+    """Return the xxh3-128 checksum of all bytes of ``source``."""
     total = xxhash.xxh3_128()
     for start in range(0, source.size, _WINDOW):
         total.update(source.read(start, min(_WINDOW, source.size - start)))
@@ -126,36 +126,36 @@ def digest_of_ends(source: Source) -> bytes:
 
 
 class DigestsAhead(Protocol):
-    """What has begun to hash payloads."""
+    """Something that has started to hash payloads."""
 
     def digest(self, payload: Any, data: memoryview) -> bytes:
-        """Return the xxh3-64 sum of ``data``, the bytes of ``payload``."""
+        """Return the xxh3-64 checksum of ``data``, the bytes of ``payload``."""
         ...
 
 
 class Maps:
     """The sources that one load reads, each mapped once, and for this load alone.
 
-    What two loads read, of one record and at one time, is never the same memory.
+    Two loads of one record, even simultaneous ones, never share memory.
     """
 
     def __init__(self) -> None:
         self._mapped: dict[int, tuple[Source, Source]] = {}
         self.sums_ahead: DigestsAhead | None = None
-        """Who hashes payloads before they are read; None: nobody."""
+        """What hashes payloads before they are read, if anything."""
 
     def of(self, source: Source) -> Source:
         """Return ``source`` as this load reads it."""
         pair = self._mapped.get(id(source))
         if pair is None:
-            # The source is held with its map, so that its id stays its own.
+            # The source is kept with its map, so that its id is not reused.
             pair = self._mapped[id(source)] = (source, source.mapped())
         return pair[1]
 
     def mapped_bytes(
         self, source: Source, offset: int, count: int
     ) -> memoryview | None:
-        """Return what the load will read there; None where it is not mapped."""
+        """Return the mapped source for the load; None if it is not mapped."""
         mapped = self.of(source)
         if not isinstance(mapped, _WholeFile) or offset + count > mapped.size:
             return None
@@ -163,7 +163,7 @@ class Maps:
 
 
 class FileSource:
-    """A file on disk: mapped copy-on-write, or read where mapping is unwise."""
+    """A file on disk: mapped copy-on-write, or read if mapping is unwise."""
 
     def __init__(
         self, path: str, *, verify: bool = True, map_file: bool | None = None
@@ -181,20 +181,20 @@ class FileSource:
         self._is_confirmed_by_sums = verify
         _read_ahead(opened.fd, self.size)
         self.is_alone = False
-        """Whether nobody vouches for the files beside it, so that none is read."""
+        """Whether files beside it are not verified, so that none is read."""
         self._beside: list[FileSource] = []
 
     def beside(self, name: str) -> "FileSource":
         """Return the file ``name`` of the same folder; it is closed with this one.
 
-        FileNotFoundError if this file itself is not there any more, and
-        RecordFormatError if the other alone is not.
+        FileNotFoundError if this file itself no longer exists, and RecordFormatError if
+        only the other does not.
         """
         path = os.path.join(os.path.dirname(self.name), name)
         try:
             neighbor = FileSource(path, verify=self.verify, map_file=self._map_file)
         except FileNotFoundError:
-            # A writer may have removed the folder, or put another in its place.
+            # A writer may have removed the folder, or replaced it by another.
             opened = self._opened()
             if not os.path.samestat(os.fstat(opened.fd), os.stat(self.name)):
                 raise
@@ -204,9 +204,10 @@ class FileSource:
 
     @late_property
     def may_map(self) -> bool:
-        """Whether large parts are mapped rather than read; it takes long to find out.
+        """Whether large parts are mapped rather than read; finding out takes long.
 
-        What stands on a device may change with a mount, so no file asks for another.
+        What a device contains may change with a mount, so every file finds out for
+        itself.
         """
         return (
             not _is_remote(self._device) if self._map_file is None else self._map_file
@@ -230,7 +231,7 @@ class FileSource:
         check_extent(self, offset, count)
         if count >= _WINDOW and self.may_map:
             start = offset - offset % GRANULARITY
-            # Not every file can be mapped, nor any number of maps be had.
+            # Not every file can be mapped, and the number of maps is limited.
             with suppressed(OSError):
                 return self._pages(start, offset + count)[offset - start :]
         return self.read(offset, count)
@@ -249,14 +250,14 @@ class FileSource:
 
     def _pages(self, start: int, end: int) -> memoryview:
         opened = self._opened()
-        # Whoever looks at a page behind the end of a file is killed (SIGBUS).
+        # Accessing a page beyond the end of a file kills the process (SIGBUS).
         if os.fstat(opened.fd).st_size < end:
             raise _early_end(self.name)
         self._confirm_unless_sums()
         return private_map(opened.fd, start, end - start)
 
     def confirm(self) -> None:
-        """Raise `RecordFormatError` if somebody wrote into the file by now."""
+        """Raise `RecordFormatError` if the file was written to since it was opened."""
         status = os.fstat(self._opened().fd)
         if (status.st_size, status.st_mtime_ns) != self._state:
             raise RecordFormatError(
@@ -267,9 +268,9 @@ class FileSource:
             )
 
     def confirm_every_read(self) -> None:
-        """Have each read ask whether the file is still the same.
+        """Let each read check whether the file is still the same.
 
-        For content without checksums, which tell it without asking.
+        For content without checksums, which would show it.
         """
         self._is_confirmed_by_sums = False
 
@@ -278,7 +279,7 @@ class FileSource:
             self.confirm()
 
     def close(self) -> None:
-        """Let go of the file; views that were returned stay valid."""
+        """Release the file; returned views stay valid."""
         self._file = None
         for neighbor in self._beside:
             neighbor.close()
@@ -304,7 +305,7 @@ class FileSource:
 
 
 class _WholeFile:
-    """A file in memory of its own: a private map, or what was read of a small one."""
+    """A file in memory of its own: a private map, or the content of a small one."""
 
     def __init__(self, name: str, content: memoryview, *, verify: bool) -> None:
         self.name, self.verify, self.size = name, verify, len(content)
@@ -337,11 +338,11 @@ class MemorySource:
         verify: bool = True,
         data_beside: Callable[[str], Any] | None = None,
     ) -> None:
-        """``data_beside`` returns what a file of that name in the folder holds."""
+        """``data_beside`` returns the content of a file of that name in the folder."""
         self._data = memoryview(data).cast("B")
         self.name, self.verify, self.size = name, verify, len(self._data)
         self.is_alone = False
-        """Whether nobody vouches for the files beside it, so that none is read."""
+        """Whether files beside it are not verified, so that none is read."""
         if data_beside is not None:
             folder = os.path.dirname(name)
             self.beside = lambda neighbor: MemorySource(
@@ -365,7 +366,7 @@ class MemorySource:
         return copy
 
     def mapped(self) -> Source:
-        """Return itself: memory is at hand, and views are copies."""
+        """Return itself: it is in memory, and views are copies."""
         return self
 
     def close(self) -> None:
@@ -375,7 +376,7 @@ class MemorySource:
 def at_hand(source: Source) -> Source:
     """Return the same bytes in memory, if they are on another machine.
 
-    For what reads all of them anyway, bit by bit.
+    For code that reads all of them anyway, piece by piece.
     """
     if not is_remote(source):
         return source
@@ -384,7 +385,7 @@ def at_hand(source: Source) -> Source:
 
 
 class StreamSource:
-    """A seekable binary file object, from where it stands to its end."""
+    """A seekable binary file object, from its position to its end."""
 
     def __init__(
         self, file: BinaryIO, *, verify: bool = True, name: str | None = None
@@ -393,8 +394,8 @@ class StreamSource:
         self.verify, self._file = verify, file
         self._lock = ProcessLock()
         self.start = file.tell()
-        """Where the file object stood when it was handed over."""
-        # Not every seek() says where it went, and any may go beyond the end.
+        """The position of the file object when it was passed."""
+        # Not every seek() returns the new position, and any may go beyond the end.
         file.seek(0, io.SEEK_END)
         self.size = max(file.tell() - self.start, 0)
         file.seek(self.start)
@@ -403,7 +404,7 @@ class StreamSource:
         """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
         check_extent(self, offset, count)
         pieces = bytearray()
-        # The place in the file is the file object's: one thread at a time moves it.
+        # The position belongs to the file object: one thread at a time moves it.
         with self._lock.here:
             if self._file.closed:
                 raise ClosedFileError(
@@ -426,20 +427,20 @@ class StreamSource:
         return self
 
     def close(self) -> None:
-        """Do nothing: who opened the file closes it."""
+        """Do nothing: the caller that opened the file closes it."""
 
 
 def name_of_stream(file: object) -> str:
-    """Return what errors call a file object, some of which have a number for a name."""
+    """Return the name of a file object in errors; some have a number as a name."""
     name = getattr(file, "name", None)
     return str(name) if name and isinstance(name, str | os.PathLike) else "file object"
 
 
 def read_stream(file: Any, most: int = -1) -> bytes:
-    """Return what ``file.read(most)`` returns, if it is what a binary file may return.
+    """Return the result of ``file.read(most)``, if it is valid for a binary file.
 
-    BlockingIOError where a file object does not wait for its bytes: that it has none
-    yet is not its end.
+    BlockingIOError if a file object does not wait for its bytes: having none yet is not
+    its end.
     """
     piece = file.read() if most < 0 else file.read(most)
     if isinstance(piece, str):
@@ -461,15 +462,15 @@ def read_stream(file: Any, most: int = -1) -> bytes:
 
 
 def text_mode() -> TypeError:
-    """Return the error of a file object that reads text."""
+    """Return the error for a file object that reads text."""
     return TypeError("the file is open in text mode; open it with mode 'rb'")
 
 
 def _read_ahead(fd: int, size: int) -> None:
-    """Have a disk read both ends of a file while its header is looked at.
+    """Let a disk read both ends of a file while its header is parsed.
 
-    At the first stands the header, at the last stand sums; asked for by the steps that
-    need them, each would wait for the disk.
+    The first has the header, the last has checksums; requested by the steps that need
+    them, each would wait for the disk.
     """
     # Not every system and file system has it, and nothing depends on it.
     if hasattr(os, "posix_fadvise"):
@@ -484,7 +485,7 @@ def _early_end(file: str) -> RecordFormatError:
 
 
 def missing_beside(file: str, missing: str) -> RecordFormatError:
-    """Return the error of a file with values in ``missing``, which is not there."""
+    """Return the error for a file with values in ``missing``, which does not exist."""
     return RecordFormatError(
         file,
         f"values stored in {missing}, which is not beside it",
@@ -510,15 +511,15 @@ _PAGE = 4096
 def fresh_memory(count: int) -> memoryview:
     """Return ``count`` writable bytes; their pages are not touched before use."""
     if count <= _PAGE:
-        # Of hundreds of thousands of small tensors torch's call took half the time.
+        # For hundreds of thousands of small tensors torch's call took half the time.
         return memoryview(bytearray(count))
     memory: Any
     try:
         memory = torch.empty(count, dtype=torch.uint8, device="cpu").numpy()
     except (RuntimeError, MemoryError) as error:
         raise_of_signal(error)
-        # Under a mode of torch (`FakeTensorMode`, `torch.func.grad`) what it makes is
-        # no memory; numpy asks the system alone.
+        # Under a mode of torch (`FakeTensorMode`, `torch.func.grad`) what torch creates
+        # is no memory; numpy asks only the system.
         try:
             memory = np.empty(count, np.uint8)
         except MemoryError as error:

@@ -1,4 +1,4 @@
-"""SumsAhead: sums of payloads that helpers compute before a load asks for them."""
+"""SumsAhead: checksums that helpers compute before a load needs them."""
 
 import threading
 from collections import deque
@@ -12,19 +12,19 @@ from .lazy_payload import LazyPayload
 from .source import Maps
 
 _FEW = 8 << 20
-"""So many bytes are hashed before a thread has begun."""
+"""Bytes that are hashed before a thread has started."""
 _SHORT = 64 << 10
-"""A payload up to this long is hashed where it is read."""
+"""A payload up to this many bytes is hashed where it is read."""
 _CHUNK = 4 << 20
-"""Bytes after which a helper looks whether it has to end."""
+"""Bytes after which a helper checks whether it has to end."""
 
 
 class SumsAhead:
-    """Has helpers hash what a load will read, from ``begin`` to ``end``.
+    """Lets helpers hash what a load will read, from ``begin`` to ``end``.
 
-    A sum is compared where the payload is read, as if it had been computed there: so
-    errors are the same, and no value is used before. What no helper has begun, the
-    load hashes itself; while it waits for one, it hashes what comes last.
+    A checksum is compared where the payload is read, as if it had been computed there:
+    so errors are the same, and no value is used before. What no helper has begun, the
+    load hashes itself; while it waits for one, it hashes the last ones.
     """
 
     def __init__(self, maps: Maps) -> None:
@@ -35,7 +35,7 @@ class SumsAhead:
         self._is_over = False
 
     def begin(self, payloads: Iterable[object]) -> None:
-        """Begin to hash what of ``payloads`` lies in mapped files."""
+        """Start to hash those of ``payloads`` that are in mapped files."""
         if not may_have_help():
             return
         for payload in payloads:
@@ -49,12 +49,12 @@ class SumsAhead:
             start_helper(self._work, self._threads)
 
     def digest(self, payload: LazyPayload, data: memoryview) -> bytes:
-        """Return the sum of ``data``, which is what ``payload`` has in the map."""
+        """Return the checksum of ``data``, the bytes of ``payload`` in the map."""
         job = self._jobs.get(id(payload))
         if job is None or job.claim():
             return xxhash.xxh3_64_digest(data)
         while job.digest is None and self._has_helpers():
-            # As long as there is something else to do, this thread does that.
+            # This thread does other work as long as there is some.
             next_payload = self._next(from_end=True)
             if next_payload is None:
                 job.has_digest.wait(PATIENCE)
@@ -63,7 +63,7 @@ class SumsAhead:
         return job.digest or xxhash.xxh3_64_digest(data)
 
     def end(self) -> None:
-        """Have the helpers end, and wait for that."""
+        """End the helpers, and wait for that."""
         self._is_over = True
         with uninterrupted():
             for thread in self._threads:
@@ -87,7 +87,7 @@ class SumsAhead:
             self._hash(job)
 
     def _next(self, *, from_end: bool) -> "_Job | None":
-        """Return a job that nobody has begun, which is the caller's from now on."""
+        """Return a job that was not begun, which is the caller's from now on."""
         try:
             while not self._is_over:
                 job = self._waiting.pop() if from_end else self._waiting.popleft()
@@ -112,7 +112,7 @@ class SumsAhead:
 
 
 class _Job(Claim):
-    """The bytes of a payload, and their sum once it is known."""
+    """The bytes of a payload, and their checksum once it is known."""
 
     __slots__ = ("data", "digest", "has_digest")
 

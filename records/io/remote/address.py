@@ -1,4 +1,4 @@
-"""A URL as fsspec takes it: the storage, and the path of an object there."""
+"""A URL in fsspec's terms: the storage, and the path of an object there."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from ....config.process.interrupts import raise_of_signal
 
 
 class Address(NamedTuple):
-    """Where an object lies."""
+    """The location of an object."""
 
     url: str
     storage: Any
@@ -20,7 +20,7 @@ class Address(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The URL as errors tell it."""
+        """The URL as shown in errors."""
         return without_secrets(self.url)
 
     @property
@@ -31,7 +31,7 @@ class Address(NamedTuple):
 
     @property
     def local_path(self) -> str | None:
-        """The path on this machine, if that is what the URL means."""
+        """The path on this machine, if the URL refers to one."""
         from fsspec.implementations.local import LocalFileSystem
 
         return self.path if isinstance(self.storage, LocalFileSystem) else None
@@ -43,7 +43,7 @@ class Address(NamedTuple):
 
 
 def is_url(file: object) -> TypeGuard[str]:
-    """Return whether ``file`` is the address of an object, and no path."""
+    """Return whether ``file`` is the address of an object, not a path."""
     return isinstance(file, str) and file.find("://") > 0
 
 
@@ -59,10 +59,10 @@ _SIGNATURE = re.compile(
 
 
 def address_of(url: str) -> Address:
-    """Return where ``url`` leads; nothing is asked of the storage yet.
+    """Return the location of ``url``; the storage is not contacted yet.
 
-    Raises ImportError that names the package which knows such URLs, and ValueError for
-    a URL that nothing knows.
+    Raises ImportError that names the package for such URLs, and ValueError for an
+    unknown kind of URL.
     """
     try:
         import fsspec
@@ -82,7 +82,7 @@ def address_of(url: str) -> Address:
 
 @contextmanager
 def storage_errors(address: Address) -> Generator[None]:
-    """Raise what a storage raises as an OSError with the URL, and without secrets."""
+    """Raise errors of a storage as OSError with the URL, and without secrets."""
     try:
         yield
     except Exception as error:
@@ -91,11 +91,11 @@ def storage_errors(address: Address) -> Generator[None]:
 
 
 def storage_error(error: Exception, address: Address, note: str = "") -> OSError:
-    """Return what a storage raised as an OSError, whose text ends in ``note``."""
+    """Return a storage's error as an OSError, whose text ends in ``note``."""
     error = first_failure(error)
     text = str(getattr(error, "strerror", None) or error)
     if isinstance(error, FileNotFoundError) and text == address.path:
-        # Some storages say which path alone, and not what is wrong with it.
+        # Some storages only state the path, and not what is wrong with it.
         text = os.strerror(errno.ENOENT)
     if isinstance(error, NotImplementedError):
         text = f"this kind of storage cannot be written to {text}".strip()
@@ -107,14 +107,15 @@ def storage_error(error: Exception, address: Address, note: str = "") -> OSError
     number = getattr(error, "errno", None) or next(kinds, errno.EIO)
     if getattr(error, "status", None) in _FORBIDDEN:
         number = errno.EACCES
-    # The numbers of names that cannot be resolved are negative, and no system's own.
+    # The error numbers of names that cannot be resolved are negative, unlike the
+    # system's.
     return OSError(max(number, 0) or errno.EIO, text + note, address.name)
 
 
 def first_failure(error: Exception) -> Exception:
-    """Return what happened where a storage calls every failure a missing file.
+    """Return the real error of a storage that calls every failure a missing file.
 
-    A server that is not reached, or refuses, does not say that nothing is there.
+    A server that is unreachable, or refuses, does not prove that the file is missing.
     """
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or isinstance(cause, FileNotFoundError):
@@ -126,8 +127,7 @@ def first_failure(error: Exception) -> Exception:
 
 
 _MISSING, _FORBIDDEN = (404, 410), (401, 403)
-"""What an HTTP server answers for what it does not have, and for what it does not give.
-"""
+"""The status codes of HTTP servers for missing and for refused objects."""
 
 
 _ERRNO: dict[type[Exception], int] = {
@@ -149,7 +149,7 @@ def local_or_url(file: str | os.PathLike[str]) -> str | Address:
 
 
 def open_in_order(file: str | os.PathLike[str]) -> BinaryIO:
-    """Open a path or a URL, to be read from its beginning to its end."""
+    """Open a path or a URL, to be read sequentially."""
     place = local_or_url(file)
     if not isinstance(place, Address):
         return open(place, "rb")
@@ -159,7 +159,7 @@ def open_in_order(file: str | os.PathLike[str]) -> BinaryIO:
 
 
 def size_at(file: str | os.PathLike[str]) -> int | None:
-    """Return how many bytes stand at a path or a URL; None if no file does."""
+    """Return the size of the file at a path or a URL; None if there is none."""
     place = local_or_url(file)
     try:
         if not isinstance(place, Address):
@@ -173,7 +173,7 @@ def size_at(file: str | os.PathLike[str]) -> int | None:
 
 
 def is_taken(file: str | os.PathLike[str]) -> bool:
-    """Return whether anything stands at a path or a URL."""
+    """Return whether a path or a URL exists."""
     place = local_or_url(file)
     if not isinstance(place, Address):
         return os.path.lexists(place)
@@ -181,4 +181,4 @@ def is_taken(file: str | os.PathLike[str]) -> bool:
 
 
 _IN_ORDER = 16 << 20
-"""Bytes that are fetched at once of what is read in order."""
+"""Bytes per request of sequential reads."""

@@ -12,20 +12,20 @@ from .stored_object import StoredObject
 HEAD = 128 << 10
 """Bytes of the first request: nearly every header, and the whole of a small object."""
 PAGE = 64 << 10
-"""A shorter read that is not a payload fetches so much, and that is kept."""
+"""A shorter read other than a payload fetches this many bytes, which are kept."""
 _MOST_PAGES = 8
 _AHEAD = 64 << 20
-"""Bytes of announced payloads that are fetched together."""
+"""Maximal bytes of announced payloads that are fetched together."""
 _AHEAD_IN_BLOCKS = 32 << 20
-"""The same of what is read in blocks: two records that are compared take 64 MiB."""
+"""The same for reads in blocks: two records that are compared take 64 MiB."""
 
 
 class RemoteSource:
     """An object of a storage, for any number of threads.
 
-    A payload is fetched as it is. Of what is announced by `expect`, neighbours come in
-    one request, with the bytes between them where these are 64 KiB at most. Other
-    short reads fetch 64 KiB, the first one 128.
+    A payload is fetched alone. Of ranges announced by `expect`, neighbors are fetched
+    in one request, with the bytes between them if these are 64 KiB at most. Other short
+    reads fetch 64 KiB, the first one 128.
     """
 
     def __init__(self, stored_object: StoredObject, *, verify: bool) -> None:
@@ -56,7 +56,7 @@ class RemoteSource:
         return self._fetched(offset, count)
 
     def view(self, offset: int, count: int) -> memoryview:
-        """Return the same as memory that nobody else has."""
+        """Return the same as memory that is not shared."""
         self._check(offset, count)
         content = self._from_runs(offset, count)
         if content is not None:
@@ -83,30 +83,30 @@ class RemoteSource:
             self._runs.add(to_fetch, in_blocks=in_blocks)
 
     def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
-        """Say what stands at places around payloads, and what is wrong otherwise.
+        """Set the expected bytes around payloads, and the error if they differ.
 
-        It is compared when what is announced comes, without a request of its own.
+        They are compared when announced ranges arrive, without a request of their own.
         """
         self._pages.surroundings = sorted(rows)
         for start, content in self._pages.all:
             self._compare(start, content)
 
     def confirm(self) -> None:
-        """Raise `RecordFormatError` if another object stands there by now."""
+        """Raise `RecordFormatError` if the object was replaced."""
         self._stored.confirm()
 
     def confirm_every_read(self) -> None:
-        """Have each request ask whether the object is still the same.
+        """Let each request check whether the object is still the same.
 
-        For content without checksums, which tell it without asking.
+        For content without checksums, which would show it.
         """
         self._is_confirmed_by_sums = False
 
     def beside(self, name: str) -> "RemoteSource":
         """Return the object ``name`` of the same folder.
 
-        FileNotFoundError if this object itself is not there any more, and
-        RecordFormatError if the other alone is not.
+        FileNotFoundError if this object itself no longer exists, and RecordFormatError
+        if only the other does not.
         """
         try:
             neighbor = RemoteSource(self._stored.beside(name), verify=self.verify)
@@ -117,7 +117,7 @@ class RemoteSource:
         return neighbor
 
     def close(self) -> None:
-        """Refuse further reads; views that were returned stay valid."""
+        """Refuse further reads; returned views stay valid."""
         self._is_closed = True
         self._runs = Runs()
         for neighbor in self._beside:
@@ -138,7 +138,7 @@ class RemoteSource:
         check_extent(self, offset, count)
 
     def _from_runs(self, offset: int, count: int) -> memoryview | None:
-        """Return bytes that were announced, with what follows them fetched as well."""
+        """Return announced bytes, fetched together with those that follow."""
         with self._lock.here:
             run = self._runs.at(offset, count)
             if run is None:
@@ -168,7 +168,7 @@ class RemoteSource:
             at, expected, problem = rows[number]
             if at >= end:
                 break
-            # What the content cuts off is compared with a run that has all of it.
+            # Bytes cut off by the content are compared with a run that has all of it.
             is_whole = at + len(expected) <= end
             if is_whole and bytes(content[at - start :][: len(expected)]) != expected:
                 self._stored.confirm()
@@ -176,17 +176,17 @@ class RemoteSource:
 
 
 class _Pages:
-    """Parts of an object that stand around its payloads: its head and its end."""
+    """Parts of an object around its payloads: its head and its end."""
 
     def __init__(self, stored_object: StoredObject) -> None:
         self._stored = stored_object
         self._pages: list[tuple[int, memoryview]] = []
         self.surroundings: list[tuple[int, bytes, str]] = []
-        """What has to stand between payloads, by place; all readers compare it."""
+        """Expected bytes between payloads, by location; all readers compare them."""
 
     @property
     def all(self) -> list[tuple[int, memoryview]]:
-        """The pages that are here, each with its place."""
+        """The fetched pages, each with its location."""
         return self._pages
 
     def holds(self, offset: int, count: int) -> bool:
@@ -205,8 +205,8 @@ class _Pages:
         """Return bytes of a page that is fetched now."""
         start, end = self._extent(offset, count)
         (content,) = self._stored.fetch([(start, end)])
-        # Replaced, never changed: another thread may be looking through it. The head
-        # is asked for more often than all others.
+        # Replaced, never changed, since another thread may be searching it. The head is
+        # needed most often.
         head = [page for page in self._pages if page[0] == 0]
         pages = [page for page in self._pages if page[0] != 0]
         self._pages = [*head, (start, content), *pages[: _MOST_PAGES - 1]]

@@ -1,33 +1,33 @@
-"""Runs: ranges that will be read, put together so that few requests fetch them."""
+"""Runs: ranges that will be read, merged so that few requests fetch them."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 GAP = 64 << 10
-"""So many bytes between two ranges are fetched with them: a request costs more."""
+"""This many bytes between two ranges are fetched with them: a request costs more."""
 RUN = 16 << 20
-"""Ranges are put together up to so many bytes."""
+"""Ranges are merged up to this many bytes."""
 _BEFORE = 128
 """Bytes before a run that are fetched with it: the frame of the first payload."""
 
 
 @dataclass(slots=True)
 class Run:
-    """Bytes that are fetched together, and what of them nobody has read yet."""
+    """Bytes that are fetched together, and which of them were not read yet."""
 
     start: int
     end: int
     n_left: int
     is_in_blocks: bool = False
-    """Whether it is read piece by piece, in order, and kept by nobody."""
+    """Whether it is read piece by piece, in order, and not kept."""
     content: memoryview | None = None
     read: set[int] = field(default_factory=set[int])
-    """Where ranges begin that were handed out: their memory is their reader's."""
+    """The starts of returned ranges, whose memory belongs to their reader."""
 
 
 class Runs:
-    """The runs of one reader, by place."""
+    """The runs of one reader, by location."""
 
     def __init__(self) -> None:
         self._runs: list[Run] = []
@@ -36,8 +36,8 @@ class Runs:
     def add(self, ranges: Iterable[tuple[int, int]], *, in_blocks: bool) -> None:
         """Add ranges (offset and length) that will be read, each once.
 
-        With ``in_blocks`` they are read piece by piece, and long ones are runs of
-        their own length no more.
+        With ``in_blocks`` they are read piece by piece, and a long one is not a single
+        run.
         """
         unfetched = [r for r in ranges if r[1] and self.at(*r) is None]
         pieces = unfetched if not in_blocks else [*_cut(unfetched)]
@@ -48,7 +48,7 @@ class Runs:
         self._starts = [run.start for run in self._runs]
 
     def at(self, offset: int, count: int) -> Run | None:
-        """Return the run in which so many bytes lie that were not handed out yet."""
+        """Return the run that contains these bytes and has not returned them yet."""
         number = bisect_right(self._starts, offset) - 1
         if number < 0:
             return None
@@ -57,7 +57,7 @@ class Runs:
         return run if is_inside else None
 
     def batch(self, run: Run, limit: int) -> list[Run]:
-        """Return ``run`` and what follows it unfetched, ``limit`` bytes or a run."""
+        """Return ``run`` and unfetched ones after it, ``limit`` bytes or one run."""
         number, size = self._runs.index(run), 0
         batch: list[Run] = []
         for run in self._runs[number:]:
@@ -69,7 +69,7 @@ class Runs:
         return batch
 
     def take(self, run: Run, offset: int, count: int) -> memoryview:
-        """Return bytes of a run that has its content; they are the caller's alone."""
+        """Return bytes of a run that was fetched; they belong to the caller alone."""
         content = run.content
         if content is None:
             raise RuntimeError("a run is read before it is fetched")
@@ -89,7 +89,7 @@ def _cut(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _runs_of(ranges: Sequence[tuple[int, int]], *, in_blocks: bool) -> Iterator[Run]:
-    """Yield the runs of ranges, in order of place."""
+    """Yield the runs of ranges, in order of location."""
     run: Run | None = None
     for offset, count in sorted(set(ranges)):
         end = offset + count
@@ -99,7 +99,7 @@ def _runs_of(ranges: Sequence[tuple[int, int]], *, in_blocks: bool) -> Iterator[
             continue
         if run is not None:
             yield run
-        # What lies between two payloads is compared too, so no gap is left out.
+        # The bytes between two payloads are compared too, so no gap is left out.
         before = run.end if run is not None and is_near else max(0, offset - _BEFORE)
         run = Run(before, end, count, in_blocks)
     if run is not None:

@@ -1,4 +1,4 @@
-"""StoredFolder: objects of a storage whose addresses begin alike."""
+"""StoredFolder: objects of a storage whose addresses have a common prefix."""
 
 import time
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ from .url import Place, Url
 
 
 def read_place(place: Place, most: int) -> bytes:
-    """Return the content of a short file or object, or the first ``most`` + 1 bytes."""
+    """Return the content of a short file or object, or its first ``most`` + 1 bytes."""
     if isinstance(place, Path):
         return read_file(place, most)
     return StoredFolder(place.parent).read(place.name)
 
 
 def write_place(place: Place, text: str) -> None:
-    """Have ``text`` be a file or an object, which replaces the older one whole."""
+    """Write ``text`` to a file or an object, replacing the older one atomically."""
     if isinstance(place, Path):
         write_text(place, text)
     else:
@@ -29,13 +29,13 @@ def write_place(place: Place, text: str) -> None:
 
 
 ABANDONED = 24 * 3600.0
-"""Seconds after which what no save has completed is taken for a killed one's."""
+"""Seconds after which an incomplete save counts as that of a killed program."""
 
 
 class StoredFolder:
-    """A folder of a storage, which need not be made, and is not where it is empty.
+    """A folder of a storage, which is not created, and does not exist while empty.
 
-    What the storage answers with is raised as OSError with the URL.
+    Errors of the storage are raised as OSError with the URL.
     """
 
     def __init__(self, url: Url) -> None:
@@ -46,22 +46,22 @@ class StoredFolder:
         """Return the content of a short object; FileNotFoundError if there is none."""
         address = self._at(name)
         with storage_errors(address):
-            # Whole, by one request: the pieces of two might be of two objects.
+            # As a whole, by one request: two requests might read two objects.
             content: bytes = address.storage.cat_file(address.path)
         return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Have ``content`` be an object, which replaces the older one whole."""
+        """Write ``content`` to an object, replacing the older one atomically."""
         with uploading(self._at(name), len(content)) as upload:
             upload.write(content)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects, in order; those that are not there are left out."""
+        """Remove objects, in order; missing ones are skipped."""
         for name in names:
             address = self._at(name)
             try:
                 with storage_errors(address):
-                    # Not `rm`, for which `*` in the name of a folder is a pattern.
+                    # Not by `rm`, for which `*` in the name of a folder is a pattern.
                     address.storage.rm_file(address.path)
             except FileNotFoundError:
                 continue
@@ -75,9 +75,9 @@ class StoredFolder:
         )
 
     def files(self, folder: str = "") -> dict[str, float | None]:
-        """Return what lies in ``folder`` of it, at any depth, and its age in seconds.
+        """Return the objects in its ``folder``, at any depth, with their age (seconds).
 
-        By names that begin with that of ``folder``; None where the age is unknown.
+        By names that begin with that of ``folder``; None if the age is unknown.
         """
         rows = self._listed("find", folder, detail=True)
         start = len(self._address.path.rstrip("/")) + 1
@@ -87,7 +87,7 @@ class StoredFolder:
         address = self._at(folder) if folder else self._address
         storage = address.storage
         with storage_errors(address):
-            # What was listed before says what was there then.
+            # A cached listing may be outdated.
             storage.invalidate_cache(address.path)
             try:
                 return getattr(storage, method)(address.path, **options)
@@ -102,7 +102,7 @@ class StoredFolder:
 
 
 def _lacks_bucket(error: BaseException) -> bool:
-    """Return whether S3 knows not even the bucket: no run begins there."""
+    """Return whether the bucket itself is missing, so that no run can start there."""
     cause: BaseException | None = error
     while cause is not None:
         response = getattr(cause, "response", None)
@@ -117,7 +117,7 @@ _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
 def _age(row: dict[str, Any]) -> float | None:
-    """Return how many seconds ago an object was written, as its storage tells it."""
+    """Return the age of an object in seconds, as its storage reports it."""
     when = next((row[key] for key in _TIMES if row.get(key) is not None), None)
     if isinstance(when, str):
         when = datetime.fromisoformat(when)

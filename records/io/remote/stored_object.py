@@ -1,4 +1,4 @@
-"""StoredObject: what stands at a URL, fetched by ranges, and whether it is the same."""
+"""StoredObject: the object at a URL, fetched by ranges, and checked for replacement."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,9 @@ from ..source import fresh_memory
 from .address import Address, storage_errors
 
 REQUEST = 16 << 20
-"""The most bytes of one request: longer ranges are fetched by several at a time."""
+"""Maximal bytes of one request: longer ranges are fetched by several in parallel."""
 _AT_ONCE = 8
-"""Requests that are under way together, so that they take 128 MiB at most."""
+"""Number of parallel requests, so that they take 128 MiB at most."""
 _ALIGN = 64
 
 _IDENTITY = {
@@ -35,16 +35,17 @@ _IDENTITY = {
     "created",
     "size",
 }
-"""What storages say of an object that another one in its place would not have.
+"""Properties of an object in storages that change when it is replaced.
 
-Each spells it in its own way: ``LastModified``, ``last_modified``, ``Last-Modified``.
+Each storage has its own spelling: ``LastModified``, ``last_modified``,
+``Last-Modified``.
 """
 
 _EXACT = {"cache_type": "none"}
-"""Files of a storage would else read ahead, whatever is asked for."""
+"""Files of a storage would otherwise read ahead, whatever is requested."""
 
 _lock = ProcessLock()
-"""Storages that are not asynchronous may have one place for all readers of a file."""
+"""Storages that are not asynchronous may share one position between readers."""
 
 
 class StoredObject:
@@ -60,8 +61,9 @@ class StoredObject:
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Return the bytes from each start to each end, in memory of their own.
 
-        They lie in memory as in the object, modulo 64. Raises `RecordFormatError` for
-        an object that was replaced, and what the storage raises.
+        They are aligned in memory as in the object, modulo 64. Raises
+        `RecordFormatError` for an object that was replaced, and the errors of the
+        storage.
         """
         memories = [_memory(start, end - start) for start, end in ranges]
         pieces = [
@@ -74,7 +76,7 @@ class StoredObject:
         return memories
 
     def confirm(self) -> None:
-        """Raise `RecordFormatError` if another object stands there by now."""
+        """Raise `RecordFormatError` if the object was replaced."""
         try:
             is_same = _identity(self._info()) == self._identity
         except FileNotFoundError:
@@ -93,7 +95,7 @@ class StoredObject:
         return RecordFormatError(self.name, problem, cure=cure)
 
     def _info(self) -> dict[str, Any]:
-        # What was listed before says what was there then.
+        # A cached listing may be outdated.
         with storage_errors(self.address):
             self._storage.invalidate_cache(self._path)
             info: dict[str, Any] = self._storage.info(self._path)
@@ -155,10 +157,10 @@ def _size(info: dict[str, Any], url: str) -> int:
 
 
 def _another_length(url: str, n_bytes: int, expected: int) -> RecordFormatError:
-    """Return the error of an answer that is not as long as the range asked for.
+    """Return the error for an answer with another length than the range requested.
 
-    The object still has its size, so that it is the storage that is to blame. Servers
-    that know no ranges, such as ``python -m http.server``, answer with all of it.
+    The object still has its size, so that the storage is to blame. Servers without
+    ranges, such as ``python -m http.server``, answer with all of it.
     """
     cure = (
         "The server ignores byte ranges: copy the file from there to a local disk, or "
@@ -176,6 +178,6 @@ def _another_length(url: str, n_bytes: int, expected: int) -> RecordFormatError:
 
 
 def _memory(start: int, count: int) -> memoryview:
-    """Return memory in which values lie as in the object, so that none is copied."""
+    """Return memory aligned as in the object, so that no value is copied."""
     before = start % _ALIGN
     return fresh_memory(before + count)[before:]

@@ -1,4 +1,4 @@
-"""Uploads: an object that is replaced as a whole, once all of it is there."""
+"""Uploads: an object that is replaced atomically, once all of it was sent."""
 
 import errno
 import os
@@ -10,13 +10,13 @@ from ....config.process.interrupts import raise_of_signal, suppressed
 from .address import Address, storage_error
 
 PART = 8 << 20
-"""The least bytes of a part; what is shorter is one request."""
+"""Minimal bytes of a part; shorter content is one request."""
 _MOST_PARTS = 9_000
-"""S3 takes 10,000, and a record may come out a little longer than was thought."""
+"""S3 allows 10,000, and a record may become a little longer than estimated."""
 
 
 class Upload:
-    """A file object whose bytes are not seen before `commit`."""
+    """A file object whose bytes are not visible before `commit`."""
 
     def __init__(self, address: Address, size: int) -> None:
         self.name = address.name
@@ -37,7 +37,7 @@ class Upload:
         return len(view)
 
     def commit(self) -> None:
-        """Have what was written be the object."""
+        """Make the written content the object."""
         with self._explained():
             if self._stream is None and _puts_whole(self._address.storage):
                 self._address.storage.pipe_file(self._address.path, bytes(self._first))
@@ -45,9 +45,9 @@ class Upload:
             self._opened().commit()
 
     def discard(self) -> None:
-        """Have the old object stay, and forget what was sent."""
+        """Keep the old object, and discard what was sent."""
         if self._stream is not None:
-            # Whoever discards has an error to tell, which this must not take over.
+            # A discard follows an error, which this one must not replace.
             with suppressed(Exception):
                 self._stream.discard()
 
@@ -71,11 +71,11 @@ class Upload:
 
 @contextmanager
 def uploading(address: Address, size: int) -> Generator[Upload]:
-    """Give a file to write about ``size`` bytes to, which is the object in the end.
+    """Yield a file for about ``size`` bytes, which becomes the object at the end.
 
-    If the block raises, the old object is as it was. A process that is killed leaves
-    parts that nobody sees, which the storage's own rules remove. Raises OSError, in
-    words of the storage.
+    If the block raises, the old object is unchanged. A killed process leaves parts that
+    are not visible, which the storage's own rules remove. Raises OSError, with the
+    storage's message.
     """
     if address.is_read_only:
         raise OSError(
@@ -94,7 +94,7 @@ def uploading(address: Address, size: int) -> Generator[Upload]:
 
 
 class _Stream:
-    """A file of a storage that shows its content when it is told to."""
+    """A file of a storage that shows its content on commit."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -114,7 +114,7 @@ class _Stream:
 
 
 class _ScratchStream:
-    """A file under another name, which gets the right one in the end."""
+    """A file under another name, which is renamed at the end."""
 
     def __init__(self, file: Any, address: Address, scratch: str) -> None:
         self._file, self._address, self._scratch = file, address, scratch
@@ -133,10 +133,10 @@ class _ScratchStream:
 
 
 def _stream_to(address: Address, part: int) -> "_Stream | _ScratchStream":
-    """Return what takes the bytes of a long object."""
+    """Return the upload for the bytes of a long object."""
     storage, path = address.storage, address.path
-    # Whether a storage waits with what it shows is seen of a file alone, and opening
-    # the object itself might empty it.
+    # Whether a storage delays visibility is only known from a file, and opening the
+    # object itself might empty it.
     scratch = f"{path}.{os.urandom(6).hex()}.part"
     file = storage.open(scratch, "wb", autocommit=False, block_size=part)
     if not _waits(file):
@@ -146,7 +146,7 @@ def _stream_to(address: Address, part: int) -> "_Stream | _ScratchStream":
 
 
 def _abandon(file: Any) -> None:
-    """Have a file that is being written send nothing more."""
+    """Prevent a file that is being written from sending more."""
     from fsspec.spec import AbstractBufferedFile
 
     if isinstance(file, AbstractBufferedFile):
@@ -158,14 +158,14 @@ def _abandon(file: Any) -> None:
 
 
 def _waits(file: Any) -> bool:
-    """Return whether content is seen at `commit` alone."""
+    """Return whether content becomes visible only at `commit`."""
     from fsspec.implementations.memory import MemoryFile
     from fsspec.spec import AbstractBufferedFile
 
     if isinstance(file, AbstractBufferedFile):
         kind, base = type(file), AbstractBufferedFile
         return kind.commit is not base.commit and kind.discard is not base.discard
-    # Files in memory have both, and stand in the place of the old one when opened.
+    # Files in memory have both methods, and replace the old one when opened.
     has_both = hasattr(file, "commit") and hasattr(file, "discard")
     return has_both and not isinstance(file, MemoryFile)
 
@@ -174,6 +174,6 @@ def _puts_whole(storage: Any) -> bool:
     """Return whether bytes in memory become an object by one request."""
     from fsspec.spec import AbstractFileSystem
 
-    # Those that are asynchronous have it of each object, not of the class.
+    # Asynchronous storages have it as an attribute of the object, not of the class.
     is_own = type(storage).pipe_file is not AbstractFileSystem.pipe_file
     return is_own or bool(getattr(storage, "async_impl", False))

@@ -1,4 +1,4 @@
-"""Url: where an object or a folder of a storage lies, named on as a path is."""
+"""Url: the address of an object or a folder of a storage, extended like a path."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import TypeAlias
 from .address import address_of, is_url
 
 _LOCAL = ("file://", "local://")
-"""How URLs begin that mean paths of this machine."""
+"""The prefixes of URLs that refer to paths of this machine."""
 
 
 class Url(str):
-    """The address of an object, or of a folder without the slash at its end.
+    """The address of an object, or of a folder without its final slash.
 
-    It is text, and so what takes a URL takes it; names are added as to a path.
+    It is a string, and so accepted wherever a URL is; names are added as to a path.
     """
 
     __slots__ = ()
@@ -25,12 +25,12 @@ class Url(str):
 
     @property
     def name(self) -> str:
-        """What stands behind the last slash; empty for a whole storage."""
+        """The part after the last slash; empty for the root of a storage."""
         return self.rpartition("://")[2].rpartition("/")[2]
 
     @property
     def parent(self) -> "Url":
-        """The folder in which it lies; a whole storage lies in itself."""
+        """The parent folder; the root of a storage is its own parent."""
         head, mark, tail = self.rpartition("://")
         return Url(f"{head}{mark}{tail.rpartition('/')[0]}")
 
@@ -40,11 +40,11 @@ class Url(str):
 
 
 Place: TypeAlias = Path | Url
-"""A path of this machine, which is absolute, or a URL that leads elsewhere."""
+"""A path of this machine, which is absolute, or a URL of another one."""
 
 
 def path_or_url(file: str | os.PathLike[str]) -> Place:
-    """Return where ``file`` is, wherever the program goes from here."""
+    """Return the absolute location of ``file``, fixed if the directory changes."""
     text = os.fsdecode(file)
     if not is_url(text):
         return Path(text).absolute()
