@@ -1,1 +1,1 @@
-"""One file format a module; `records/format.py` imports them when they are needed."""
+"""One module per file format; `records/format.py` imports them when needed."""

@@ -1,4 +1,4 @@
-"""The CRC-32 that a zip archive has of each member, compared with what lies there."""
+"""The CRC-32 of each member of a zip archive, compared with its content."""
 
 import errno
 import io
@@ -19,9 +19,9 @@ _ZIP = b"PK\x03\x04"
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Return the bytes of a member, compared with its sum where it has one.
+    """Return the bytes of a member, compared with its checksum if it has one.
 
-    torch writes archives without sums too, if it is told to; 0 stands there then.
+    torch also writes archives without checksums, on request; they are 0 then.
     """
     if not member.CRC:
         member.CRC = None  # type: ignore[assignment]  # zipfile's own "unknown"
@@ -29,10 +29,10 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def check_archive_sums(file: str, progress: Progress | None = None) -> bool:
-    """Read every member of a zip archive; return whether these have sums to compare.
+    """Read every member of a zip archive; return whether these have checksums.
 
-    False for a file that is no such archive. Raises `RecordChecksumError` that names
-    the member which differs. ``progress`` is called as by `verify_file`.
+    False for a file that is not such an archive. Raises `RecordChecksumError` that
+    names the member which differs. ``progress`` is called as by `verify_file`.
     """
     if not _is_archive(file):
         return False
@@ -43,7 +43,7 @@ def check_archive_sums(file: str, progress: Progress | None = None) -> bool:
 def compare_sums(
     archive: zipfile.ZipFile, file: str, progress: Progress | None = None
 ) -> bool:
-    """Do so with an open archive, which errors call ``file``."""
+    """Do so with an open archive, called ``file`` in errors."""
     members = [member for member in archive.infolist() if member.file_size]
     if not any(member.CRC for member in members):
         return False
@@ -54,10 +54,10 @@ def compare_sums(
 
 
 def is_of_storage(error: Exception) -> bool:
-    """Return whether reading has failed, rather than what was read is damaged.
+    """Return whether reading has failed, rather than the archive being damaged.
 
-    A damaged archive may lead before the start of the file, which a system refuses as
-    an invalid argument.
+    A damaged archive may lead to a position before the start of the file, which a
+    system refuses as an invalid argument.
     """
     return isinstance(error, OSError) and error.errno != errno.EINVAL
 
@@ -73,7 +73,7 @@ class UnreadSums:
         self._is_compared = not source.verify
 
     def __call__(self) -> None:
-        """Raise `RecordChecksumError` for a member that differs from its sum."""
+        """Raise `RecordChecksumError` for a member that differs from its checksum."""
         if self._is_compared:
             return
         with _opened(_Stream(self._source), self._source.name) as archive:
@@ -84,7 +84,7 @@ class UnreadSums:
 class _Stream(io.RawIOBase):
     """A source as the file object that zipfile reads.
 
-    Another file may have taken the name of an open one by now.
+    The name of an open file may belong to another one by now.
     """
 
     def __init__(self, source: Source) -> None:
@@ -142,9 +142,9 @@ def _next_piece(stream: IO[bytes], file: str, name: str) -> bytes:
 
 @contextmanager
 def _explained(file: str, name: str) -> Generator[None]:
-    """Make a `RecordError` of whatever zipfile raises for bytes that are damaged.
+    """Convert whatever zipfile raises for damaged bytes to a `RecordError`.
 
-    It has no list of that: a name in another encoding than its flag says is a
+    It has no common base: a name in another encoding than its flag states is a
     UnicodeDecodeError, a member that looks packed or encrypted a RuntimeError.
     """
     try:

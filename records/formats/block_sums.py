@@ -1,6 +1,6 @@
-"""Sums of the blocks of payloads, by which a part of a tensor can be verified.
+"""Checksums of blocks of payloads, by which a part of a tensor can be verified.
 
-They stand behind the sums of the payloads, and are never among the entries
+They follow the checksums of the payloads, and are never among the entries
 (docs/format.md).
 """
 
@@ -18,10 +18,10 @@ from ..io.sink import Buffer, Sink
 from .layout import DocumentLayout, pieces_of
 
 VERSION = 4
-"""Of a document with such sums."""
+"""Version of a document with such checksums."""
 
 KEY = "block"
-"""The key of the header that says how many bytes a block has."""
+"""The header key for the bytes of a block."""
 
 _SIZES = (1 << 20, 2 << 20, 4 << 20)
 _FIRST = 5
@@ -29,7 +29,7 @@ _FIRST = 5
 
 
 def take_block_size(header: dict[str, Any], file: str) -> int:
-    """Take the size out of ``header``; RecordFormatError if that is none."""
+    """Remove the size from ``header``; RecordFormatError if it is invalid."""
     size = header.pop(KEY, None)
     if type(size) is not int or size not in _SIZES:
         raise RecordFormatError(file, f"blocks of {size!r:.40} bytes", "1, 2 or 4 MiB")
@@ -37,9 +37,9 @@ def take_block_size(header: dict[str, Any], file: str) -> int:
 
 
 def block_counts(sizes: Sequence[int], block: int) -> list[int]:
-    """Return how many blocks with sums payloads of ``sizes`` bytes have.
+    """Return the number of blocks with checksums of payloads of ``sizes`` bytes.
 
-    One that is no longer than a block has none: its own sum says it.
+    A payload that is not longer than a block has none, since its own checksum suffices.
     """
     return [-(-size // block) if size > block else 0 for size in sizes]
 
@@ -50,9 +50,9 @@ def payloads_in_blocks(
     counts: Sequence[int],
     sums: bytes,
 ) -> Callable[[int, Entry], LazyPayload]:
-    """Return what gives the payloads of ``payload_of`` the sums of their blocks.
+    """Return what gives the payloads of ``payload_of`` the checksums of their blocks.
 
-    ``counts`` says how many each has, and ``sums`` has all of them in a row.
+    ``counts`` is their number for each, and ``sums`` has all of them concatenated.
     """
     starts = [*accumulate(counts, initial=0)]
 
@@ -78,7 +78,7 @@ class BlockSums:
     """A sink that hashes the blocks of payloads on their way into another one."""
 
     def __init__(self, sink: Sink, layout: DocumentLayout, block: int) -> None:
-        """``sink`` stands before the first pad of ``layout``."""
+        """``sink`` is positioned before the first pad of ``layout``."""
         self._sink = sink
         self._blocks = _blocks(layout, block)
         self._block = next(self._blocks, None)
@@ -88,7 +88,7 @@ class BlockSums:
 
     @property
     def sums(self) -> bytes:
-        """The sums of all blocks, once all was written."""
+        """The checksums of all blocks, once everything was written."""
         return b"".join(self._sums)
 
     def write(self, buffer: Buffer) -> None:
@@ -117,7 +117,7 @@ class BlockSums:
 
 
 def _blocks(layout: DocumentLayout, block: int) -> Iterator[tuple[int, int]]:
-    """Yield where each block begins and ends."""
+    """Yield the start and end of each block."""
     for start, size in zip(layout.starts, layout.sizes, strict=True):
         if size > block:
             # A part of a long payload has a whole number of blocks, or is the last.

@@ -1,4 +1,4 @@
-"""MessagePack of plain data, read with memory in proportion to its length."""
+"""MessagePack of plain data, read with memory proportional to its length."""
 
 from array import array
 from collections.abc import Callable, Iterator
@@ -27,8 +27,8 @@ from ..limits import (
 def pack_bounded(header: dict[str, Any], limit: int) -> memoryview:
     """Return a header as MessagePack of at most ``limit`` bytes, or RecordError.
 
-    The columns of its table go when they are packed, and arrays become lists then: of
-    200,000 entries they are 30 MB.
+    The columns of its table are removed once they are packed, and arrays become lists
+    then: for 200,000 entries they are 30 MB.
     """
     packer = msgpack.Packer(autoreset=False, use_bin_type=True, default=_as_list)
     try:
@@ -70,7 +70,7 @@ class MessagePackReader:
         self._spent = self._overestimated = 0
         self._parts: list[_Part] = []
         self.is_small = is_small(data, allowance)
-        """Whether its values are few for sure, so that none is counted."""
+        """Whether its values are certainly few, so that none is counted."""
         self._unpacker = msgpack.Unpacker(**_OPTIONS, max_buffer_size=len(data))
         self._run(self._unpacker.feed, data)
 
@@ -87,7 +87,7 @@ class MessagePackReader:
             yield key
 
     def value(self) -> Any:
-        """Read any value; `settle` gives back what it takes."""
+        """Read any value; `settle` frees the memory it was counted with."""
         if self.is_small:
             return self._run(self._unpacker.unpack)
         start = self._unpacker.tell()
@@ -98,7 +98,7 @@ class MessagePackReader:
 
     @property
     def spent(self) -> int:
-        """A mark for `settle`: how much memory was taken, by a careful estimate."""
+        """A mark for `settle`: a careful estimate of the memory taken so far."""
         return self._spent
 
     def settle(self, spent: int) -> None:
@@ -116,7 +116,7 @@ class MessagePackReader:
         self._parts.append(_Part(self._spent, data))
         self._spent += _most(data)
         if self._spent > self._allowance:
-            # The quick estimates may add up to many times what the values take.
+            # The quick estimates may add up to many times the memory of the values.
             for part in self._parts:
                 self._overestimated += part.count()
         if self._spent - self._overestimated > self._allowance:
@@ -137,7 +137,7 @@ class MessagePackReader:
 
 @dataclass(slots=True)
 class _Part:
-    """A value that was read, and what was spent before it."""
+    """A value that was read, and the memory counted before it."""
 
     start: int
     data: memoryview
@@ -155,17 +155,17 @@ class _Part:
 
 
 def is_small(data: memoryview, allowance: int) -> bool:
-    """Return whether values of so many bytes are few for sure."""
+    """Return whether values of so many bytes are certainly few."""
     return _most(data) <= allowance
 
 
 def _most(data: memoryview) -> int:
-    """Return what values of so many bytes take at most, without looking at each."""
+    """Return an upper bound for the memory of values of so many bytes."""
     if len(data) < 1 << 18:
         return len(data) * MOST_PER_BYTE
     codes = np.frombuffer(data, np.uint8)
-    # Text and small numbers have codes below 0x80. Parts of other values may look
-    # like the start of one, so this counts too much, never too little.
+    # Text and small numbers have codes below 0x80. Parts of other values may look like
+    # the start of one, so this counts too much, never too little.
     high = codes[codes >= 0x80]
     maps = high[high <= 0x8F] & 15
     n_lists = int(

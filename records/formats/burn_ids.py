@@ -1,7 +1,8 @@
 """IDs of parameters: the same 64 bits in Burn's files and in ours.
 
-Burn has them as a number in `.bpk`, and elsewhere as the base32 of its bytes with the
-digits 0 to v, where ours are a to z and 2 to 7; the least significant byte comes first.
+Burn stores them as a number in `.bpk`, and elsewhere as the base32 of their bytes with
+the digits 0 to v, where ours are a to z and 2 to 7; the least significant byte comes
+first.
 """
 
 import base64
@@ -18,13 +19,13 @@ _N_DIGITS, _N_OLD_DIGITS = 13, 10
 
 
 def id_of_number(number: int) -> ParamId:
-    """Return the ID that ``number``, below 2 to the power of 64, is in `.bpk`."""
+    """Return the ID for ``number``, below 2 to the power of 64, in `.bpk`."""
     digits = base64.b32encode(number.to_bytes(8, "little")).decode().lower()
     return ParamId(digits[:_N_DIGITS])
 
 
 def number_of_id(param_id: str) -> int:
-    """Return the number that an ID is in `.bpk`."""
+    """Return the number of an ID in `.bpk`."""
     digits = param_id.upper() + "=" * (-_N_DIGITS % 8)
     return int.from_bytes(base64.b32decode(digits), "little")
 

@@ -1,4 +1,4 @@
-"""The tensors that a file of Burn lists, as a record."""
+"""The tensors listed in a file of Burn, as a record."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ DTYPES: dict[str, torch.dtype] = {
     "U8": torch.uint8,
     "Bool": torch.bool,
 }
-"""What Burn calls each dtype; how booleans are stored, it says beside."""
+"""Burn's names of dtypes; the storage of booleans is stated separately."""
 
 QUANTIZED = "QFloat"
 WIDE_BOOL = "Bool in 32 bits"
@@ -63,7 +63,7 @@ class BurnTensor:
 
 
 def checked_tensor(tensor: BurnTensor, file: str) -> BurnTensor:
-    """Return ``tensor`` if torch can hold it, and its bytes are as many as it needs."""
+    """Return ``tensor`` if torch can hold it, and its number of bytes is right."""
     subject = f"{tensor.name!r:.80}"
     if tensor.dtype == QUANTIZED:
         raise ForeignFileError(
@@ -101,7 +101,7 @@ def record_of_tensors(
 ) -> Entries:
     """Return the record of checked ``tensors``; those on the same bytes are tied.
 
-    Raises `RecordFormatError` for bytes that belong to two tensors in part.
+    Raises `RecordFormatError` for partly overlapping tensors.
     """
     groups = _grouped(tensors, source.name)
     header = {
@@ -138,7 +138,7 @@ def _table_of(groups: list[list[BurnTensor]]) -> dict[str, Any]:
 
 
 def _payload(entry: Entry, tensor: BurnTensor, source: Source) -> Payload:
-    """Return what reads the bytes of ``tensor`` when they are asked for."""
+    """Return what reads the bytes of ``tensor`` on access."""
     start, size = tensor.start, tensor.end - tensor.start
     if tensor.dtype != WIDE_BOOL:
         return LazyPayload(source, entry.path, entry.dtype, entry.shape, start, None)
@@ -147,7 +147,7 @@ def _payload(entry: Entry, tensor: BurnTensor, source: Source) -> Payload:
 
 
 def _grouped(tensors: Sequence[BurnTensor], file: str) -> list[list[BurnTensor]]:
-    """Return the tensors as they lie in the file, those on the same bytes together."""
+    """Return the tensors in file order, those on the same bytes together."""
     groups: list[list[BurnTensor]] = []
     order = sorted(tensors, key=lambda t: (t.start, t.end, t.id is None))
     end = 0

@@ -1,8 +1,8 @@
-"""`.bpk`: Burn's own container ("burnpack"), both ways.
+"""`.bpk`: Burn's own container ("burnpack"), written and read.
 
-A map in CBOR says of each tensor its dtype, shape, place and ID; the tensors follow,
-each at a multiple of 256 bytes. What Burn has no place for is JSON among the texts of
-that map, under the key "burnish"; Burn reads past it. There are no checksums.
+A CBOR map has the dtype, shape, location and ID of each tensor; the tensors follow,
+each at a multiple of 256 bytes. What Burn has no field for is JSON among the strings of
+that map, under the key "burnish"; Burn skips it. There are no checksums.
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ from .json_reader import JsonReader, most_memory, quick_value
 from .json_text import header_text
 
 VERSION = 1
-"""Of what stands under our key."""
+"""Version of the data under our key."""
 OURS = "burnish"
 
 _MOST_TENSOR, _MOST_FILE = 10 << 30, 100 << 30
 _MOST_TENSORS = 100_000
-"""What Burn's reader takes; its writer does not look."""
+"""Limits of Burn's reader; its writer does not check them."""
 
 _NAMES: dict[torch.dtype, Any] = {
     dtype: name for name, dtype in DTYPES.items() if name != "Flex32"
@@ -76,7 +76,7 @@ class Burnpack(Format):
         )
 
     def decode(self, source: Source) -> Entries:
-        """Return the record; who says nothing else has Burn's names and orders."""
+        """Return the record; by default it has Burn's names and orders."""
         header = read_burnpack_header(source)
         texts = header.texts
         ours = texts.pop(OURS, None)
@@ -101,7 +101,7 @@ class Burnpack(Format):
 
 
 def _starts(sizes: list[int]) -> tuple[list[int], int]:
-    """Return where each tensor begins, counted from the first, and where all end."""
+    """Return the start of each tensor, counted from the first, and the end of all."""
     starts: list[int] = []
     at = 0
     for size in sizes:
@@ -114,9 +114,9 @@ def _starts(sizes: list[int]) -> tuple[list[int], int]:
 def _table(
     columns: Mapping[str, Any], contents: Contents, starts: list[int]
 ) -> dict[str, Any]:
-    """Return what is said of each tensor, by name; tied ones stand on one place.
+    """Return the description of each tensor, by name; tied ones share a location.
 
-    The ID is the first one's: Burn would train only one of two that have the same.
+    The ID is the first one's: Burn would train only one of two with the same ID.
     """
     rows: dict[str, Any] = {}
     ties: dict[int, list[str]] = dict(columns["ties"])
@@ -150,7 +150,7 @@ def _dtype_name(dtype: torch.dtype, path: str) -> Any:
 
 
 def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables beside the tensors; what is from Burn has no words of ours."""
+    """Return the tables beside the tensors; a record from Burn has none of ours."""
     metadata: dict[str, Any] = dict(header["metadata"])
     ours = metadata.get(OURS, {})
     texts = {k: v for k, v in metadata.items() if isinstance(v, str)}
@@ -178,7 +178,7 @@ def _texts_and_scalars(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scalars(values: object) -> dict[str, Any] | None:
-    """Return numbers as Burn tells them; None for what is not a map of numbers."""
+    """Return numbers in Burn's form; None for anything but a map of numbers."""
     if not isinstance(values, dict):
         return None
     scalars: dict[str, Any] = {}
@@ -192,7 +192,7 @@ def _scalars(values: object) -> dict[str, Any] | None:
 
 
 def _number(node: object) -> Any:
-    """Return ``node``, or the number that its tag says."""
+    """Return ``node``, or the number in its tag."""
     tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
     return scalar(tag, content) if tag in ("$int", "$float") else node
 
@@ -240,7 +240,7 @@ def _check_limits(
 
 
 def _our_fields(text: str, source: Source) -> dict[str, Any]:
-    """Return what stands under our key."""
+    """Return the data under our key."""
     fields = _our_value(text.encode(), source.name, source.size)
     if not isinstance(fields, dict) or set(fields) != _OUR_KEYS:
         raise RecordFormatError(source.name, "damaged metadata under the key 'burnish'")
@@ -253,7 +253,7 @@ def _our_fields(text: str, source: Source) -> dict[str, Any]:
 
 
 def _our_value(data: bytes, file: str, budget: int) -> Any:
-    """Return the JSON in ``data``; RecordFormatError for damage or too much of it."""
+    """Return the JSON in ``data``; RecordFormatError if it is damaged or too large."""
     value = quick_value(data, budget)
     if value is None:
         reader = JsonReader.of(data, file, budget)
@@ -264,7 +264,7 @@ def _our_value(data: bytes, file: str, budget: int) -> Any:
 
 
 def _in_order(tensors: list[BurnTensor], ties: object, file: str) -> list[BurnTensor]:
-    """Return ``tensors`` with the names of a tied one as ``ties`` has them."""
+    """Return ``tensors`` with the names of tied ones in the order of ``ties``."""
     if not isinstance(ties, list) or not all(map(_are_texts, ties)):
         raise RecordFormatError(file, "damaged ties under the key 'burnish'")
     ranks = {name: i for names in ties for i, name in enumerate(names)}

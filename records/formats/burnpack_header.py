@@ -1,4 +1,4 @@
-"""What stands before the tensors of a `.bpk` file: ten bytes, and a map in CBOR."""
+"""The start of a `.bpk` file before the tensors: ten bytes, and a CBOR map."""
 
 import struct
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -22,10 +22,10 @@ from .cbor import CborReader, packed
 MAGIC = b"NRUB"
 VERSION = 1
 ALIGN = 256
-"""The tensors begin at multiples of this, and so do all of them together."""
+"""The tensors begin at multiples of this, each and all together."""
 
 MOST_HEADER = 100 << 20
-"""Bytes of the map, as Burn's reader takes them."""
+"""Maximal bytes of the map in Burn's reader."""
 
 _BEFORE_MAP = 10
 _MOST_DIMENSIONS = 64
@@ -33,11 +33,11 @@ _MOST_DIMENSIONS = 64
 
 @dataclass(slots=True)
 class BurnpackHeader:
-    """All of a `.bpk` file but the values."""
+    """Everything in a `.bpk` file but the values."""
 
     tensors: list[BurnTensor] = field(default_factory=list[BurnTensor])
     texts: dict[str, str] = field(default_factory=dict[str, str])
-    """What its writer noted."""
+    """Metadata of its writer."""
     scalars: dict[str, int | float | bool] = field(
         default_factory=dict[str, int | float | bool]
     )
@@ -52,7 +52,7 @@ def head_of(tables: Mapping[str, object]) -> bytes:
 
 
 def cost_of(texts: Iterable[tuple[str, str]]) -> int:
-    """Return the memory that texts by name take, or numbers in place of them."""
+    """Return the memory of strings by name, or of numbers instead of them."""
     return sum(
         text_cost(key.encode()) + text_cost(text.encode()) + MEMBER
         for key, text in texts
@@ -60,7 +60,7 @@ def cost_of(texts: Iterable[tuple[str, str]]) -> int:
 
 
 def read_burnpack_header(source: Source) -> BurnpackHeader:
-    """Return what ``source`` says, each tensor checked to be inside of it."""
+    """Return the header in ``source``, with each tensor checked to be inside of it."""
     head = bytes(source.read(0, min(_BEFORE_MAP, source.size)))
     if len(head) < _BEFORE_MAP:
         raise RecordFormatError(
@@ -106,7 +106,7 @@ _PACKED_VERSIONS = ("0.19.", *(f"0.20.0-pre.{n}" for n in range(1, 5)))
 
 
 class _Tables:
-    """The map of a file on its way into a `BurnpackHeader`."""
+    """The map of a file, to be converted to a `BurnpackHeader`."""
 
     def __init__(self, data: memoryview, source: Source) -> None:
         self._cbor = CborReader(data, source.name)
@@ -114,7 +114,7 @@ class _Tables:
         self._header = BurnpackHeader()
 
     def read(self) -> BurnpackHeader:
-        """Return what the map says; keys that are not known are passed over."""
+        """Return the content of the map; unknown keys are skipped."""
         tables: dict[str, Callable[[], None]] = {
             "tensors": self._tensors,
             "metadata": self._texts,
@@ -133,13 +133,13 @@ class _Tables:
     def _keys(self) -> Iterator[str]:
         """Yield the keys of a map; each one's value must be read before the next.
 
-        There may be any number that nobody knows, so that only known ones are kept.
+        There may be any number of unknown ones, so that only known ones are remembered.
         """
         for _ in range(self._cbor.n_members()):
             yield self._cbor.text(MOST_NAME_BYTES)
 
     def _meet(self, key: str, met_keys: Container[str]) -> None:
-        """Note a key that is known; raise if it was met before."""
+        """Record a known key; raise if it occurred before."""
         if key in met_keys:
             raise self._cbor.error(f"the key {key!r:.80} twice")
         if isinstance(met_keys, set):

@@ -1,7 +1,7 @@
-"""CBOR as Burn writes it: a reader that keeps no more than it is asked for, a writer.
+"""CBOR as Burn writes it: a reader with bounded memory, and a writer.
 
-Of RFC 8949 it knows integers of up to 64 bits, floats, texts, booleans, nil, and lists
-and maps that say their length; the writer takes the shortest form of each.
+Of RFC 8949 it supports integers of up to 64 bits, floats, strings, booleans, nil, and
+lists and maps of definite length; the writer uses the shortest form of each.
 """
 
 import math
@@ -21,33 +21,33 @@ _NOUNS = (
     "a tag",
     "a plain value",
 )
-"""What the first three bits of a value say that it is."""
+"""The types of values, by their first three bits."""
 
 _NUMBER, _NEGATIVE, _TEXT, _LIST, _MAP, _PLAIN = 0, 1, 3, 4, 5, 7
 
 _MOST_DEPTH = 128
-"""How deep values may stand in each other, as for Burn's own reader."""
+"""Maximal nesting depth, as for Burn's own reader."""
 
 _CONSTANTS: dict[int, bool | None] = {20: False, 21: True, 22: None, 23: None}
 _FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 
 
 class CborReader:
-    """Reads one value after the other; RecordFormatError for what is not there.
+    """Reads one value after the other; RecordFormatError for unexpected content.
 
-    Nothing but what is returned is in memory: lengths are checked before a byte of
-    their content is touched.
+    Only returned values are in memory: lengths are checked before a byte of their
+    content is read.
     """
 
     def __init__(self, data: memoryview, file: str) -> None:
         self._data, self._file, self._at = data, file, 0
 
     def unsigned(self) -> int:
-        """Return a number from 0 on."""
+        """Return a non-negative integer."""
         return self._argument(_NUMBER)
 
     def text(self, most_bytes: int) -> str:
-        """Return a text of at most ``most_bytes`` bytes."""
+        """Return a string of at most ``most_bytes`` bytes."""
         length = self._argument(_TEXT)
         if length > most_bytes:
             raise self.error(
@@ -59,11 +59,11 @@ class CborReader:
             raise self.error("a text that is not UTF-8") from error
 
     def is_text(self) -> bool:
-        """Return whether the next value is a text."""
+        """Return whether the next value is a string."""
         return self._peek() >> 5 == _TEXT
 
     def n_items(self) -> int:
-        """Return how many values the list has that begins here."""
+        """Return the number of values of the list that begins here."""
         return self._count(_LIST, 1)
 
     def n_members(self) -> int:
@@ -88,8 +88,8 @@ class CborReader:
         raise self.error(_NOUNS[major], "a number or a boolean")
 
     def skip(self) -> None:
-        """Pass over any value."""
-        # How many values are left at each level.
+        """Skip any value."""
+        # The number of values left at each level.
         levels = [1]
         while levels:
             if not levels[-1]:
@@ -108,12 +108,12 @@ class CborReader:
             raise self.error("bytes after the end of the metadata")
 
     def error(self, problem: str, expected: str = "", cure: str = "") -> Exception:
-        """Return the error of a problem before the place that is read."""
+        """Return the error for a problem before the present position."""
         place = f"{problem}, in the metadata before byte {self._at:,}"
         return RecordFormatError(self._file, place, expected, cure)
 
     def _skip_head(self) -> int:
-        """Pass over a value up to those in it; return how many they are."""
+        """Skip a value up to those in it; return their number."""
         major, info = self._peek() >> 5, self._peek() & 31
         if major == _PLAIN:
             self.scalar()
@@ -156,7 +156,7 @@ class CborReader:
 
 
 def packed(node: object) -> bytes:
-    """Return ``node`` as CBOR: dicts, lists, texts, numbers, booleans and nil."""
+    """Return ``node`` as CBOR: dicts, lists, strings, numbers, booleans and nil."""
     parts: list[bytes] = []
     _pack(node, parts)
     return b"".join(parts)

@@ -1,7 +1,7 @@
-"""A document without payloads, whose values lie in others beside it (docs/format.md).
+"""A document without payloads, whose values are in others beside it (docs/format.md).
 
-Its header names these files, each pinned by its digest, and the table says for every
-entry in which of them its payload lies, and where. It has the sums of all.
+Its header names these files, each with its digest, and the table has for every entry
+the file and location of its payload. It has the checksums of all.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from ..io.source import Source, source_beside
 from .layout import pieces_of, place_of
 
 VERSION = 2
-"""Of such a document."""
+"""Version of such a document."""
 
 FILES = "files"
-"""The key of the header that has the files."""
+"""The header key of the files."""
 
 COLUMNS = {"file": Column("number of a file", are_sizes, is_size)}
-"""What its table has beside the columns of a document with payloads."""
+"""The columns of its table beyond those of a document with payloads."""
 
 _DIGEST = 16
 
 
 def add_index(header: Plain, index: FileIndex) -> None:
-    """Say in ``header`` where the payloads lie."""
+    """Store in ``header`` where the payloads are."""
     header[FILES] = [[file.name, file.digest.hex()] for file in index.files]
     header["tensors"]["file"] = [place.file for place in index.places]
     header["tensors"]["offset"] = [place.offset for place in index.places]
@@ -40,7 +40,7 @@ def add_index(header: Plain, index: FileIndex) -> None:
 def open_files(
     value: Any, source: Source, digest_of: Callable[[Source], bytes]
 ) -> list[Source]:
-    """Return the files that a header names, opened, if they are what was saved."""
+    """Return the files named by a header, opened, if they are the saved ones."""
     sources: list[Source] = []
     for file in _checked_files(value, source.name):
         neighbor = source_beside(source, file.name)
@@ -63,7 +63,7 @@ def place_entries(
     planes: bytearray,
     file: str,
 ) -> None:
-    """Give every entry its payload; RecordFormatError where one cannot lie."""
+    """Give every entry its payload; RecordFormatError for an impossible location."""
     numbers, offsets = table["file"], table["offset"]
     if len(numbers) != len(entries) or len(offsets) != len(entries):
         raise RecordFormatError(file, "columns of different lengths")
@@ -77,8 +77,8 @@ def place_entries(
         neighbor = sources[number]
         n_bytes[number] += entry.nbytes
         pieces = pieces_of(offsets[i], entry.nbytes)
-        # As in a document with payloads, no two entries lie in the same bytes, so that
-        # what is read takes no more memory than there are bytes.
+        # As in a document with payloads, no two entries share bytes, so that what is
+        # read takes no more memory than there are bytes.
         if n_bytes[number] > neighbor.size or sum(pieces[-1]) > neighbor.size:
             raise RecordFormatError(
                 neighbor.name,

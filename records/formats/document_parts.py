@@ -1,7 +1,7 @@
-"""A document without payloads, whose values lie in the parts of a folder.
+"""A document without payloads, whose values are in the parts of a folder.
 
-Its header says which parts there are, each pinned by its size and digest, and how
-tensors are spread over them (docs/format.md). Sums are in the parts.
+Its header lists the parts, each with its size and digest, and how tensors are
+distributed over them (docs/format.md). Checksums are in the parts.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from ..sharded.shard_index import COLUMNS, check_places, take_index
 __all__ = ["COLUMNS", "VERSION", "read_index"]
 
 VERSION = 3
-"""Of such a document."""
+"""Version of such a document."""
 
 
 def read_index(

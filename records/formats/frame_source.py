@@ -16,9 +16,9 @@ _MOST_KEPT = 4
 
 
 class FrameSource:
-    """What `zstd -d` would give; reading decodes only the frames that are touched.
+    """The output of `zstd -d`; reading decodes only the frames that are accessed.
 
-    Each frame has a checksum of its own, which zstd checks. Safe for threads.
+    Each frame has a checksum of its own, which zstd verifies. Thread-safe.
     """
 
     def __init__(self, packed: Source) -> None:
@@ -64,7 +64,7 @@ class FrameSource:
 
     @property
     def is_remote(self) -> bool:
-        """Whether frames come from another machine, and are better announced."""
+        """Whether frames come from another machine, so that announcing them pays."""
         return bool(getattr(self._inner, "is_remote", False))
 
     def expect(
@@ -79,7 +79,7 @@ class FrameSource:
         self._remote.expect(sorted(frames))
 
     def expect_surroundings(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
-        """Do nothing: each frame has a sum, which is compared when it is decoded."""
+        """Do nothing: each frame has a checksum, verified when it is decoded."""
 
     def confirm(self) -> None:
         """Raise `RecordFormatError` if the file was replaced by another one."""
@@ -104,7 +104,7 @@ class FrameSource:
         return copied
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._inner.close()
 
     def _content(self, number: int, *, keep: bool) -> bytes:
@@ -117,14 +117,14 @@ class FrameSource:
             frame, int(self._contents[number + 1]) - content_start, self.name
         )
         if keep:
-            # Replaced, never changed: another thread may be looking through it.
+            # Replaced, never changed, since another thread may be searching it.
             self._kept = [(content_start, content), *self._kept[: _MOST_KEPT - 1]]
         return content
 
 
 def _decoded(frame: memoryview, size: int, file: str) -> bytes:
     # A frame that states its size is decoded into that much memory, whatever limit is
-    # given: so the size must be the table's, which has one.
+    # passed: so the size must be the table's, which has one.
     try:
         stated = zstandard.get_frame_parameters(frame)
         if (

@@ -35,7 +35,7 @@ from .json_values import Texts, base64_text, number_lines
 VERSION = 1
 
 _ROW_COST = 1 << 14
-"""What a row takes while it is read, beside its path and ties."""
+"""Memory of a row while it is read, besides its path and ties."""
 _TOP = ("kind", "type", "metadata", "tree")
 _ROW: dict[str, object] = {
     "path": None,
@@ -48,7 +48,7 @@ _ROW: dict[str, object] = {
     "memory_format": None,
     "xxh3": None,
 }
-"""What a row may say, and what it says by leaving it out."""
+"""The possible keys of a row, with the value of a missing one."""
 _COLUMNS = ("path", "kind", "id", "dtype", "shape", "requires_grad")
 _SPARSE = ("ties", "memory_format")
 
@@ -67,7 +67,7 @@ class Json(Format):
         return _BEGIN.match(head) is not None
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
-        """Write a line for what is plain, then each tensor's values in lines."""
+        """Write a line for plain data, then each tensor's values in lines."""
         if options.payload not in (None, "numbers", "base64"):
             raise ValueError(
                 "payload must be 'numbers' or 'base64' in JSON, got "
@@ -97,7 +97,7 @@ class Json(Format):
             elif key in _TOP:
                 header[key] = reader.value()
             elif "burnish" not in header or key == "step":
-                # Of ours, only the list of a checkpoint's parts has a step.
+                # Of our files, only the list of a checkpoint's parts has a step.
                 raise _foreign(key, source.name)
             else:
                 raise reader.error(f"the unknown key {key!r:.80}")
@@ -135,7 +135,7 @@ def _head_text(header: dict[str, Any]) -> bytes:
 
 
 def _check_readable(head: bytes, ties: list[Any]) -> None:
-    """Raise RecordError if no reader would take a file that begins with ``head``."""
+    """Raise RecordError if no reader would accept a file that begins with ``head``."""
     if most_memory(head) < allowance(0) - _ROW_COST and not ties:
         return
     try:
@@ -198,14 +198,14 @@ def _read_table(reader: JsonReader, texts: Texts) -> dict[str, Any]:
 
 
 class _Same:
-    """One object for all kinds, dtypes and shapes that are equal."""
+    """One object for all equal kinds, dtypes and shapes."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._shapes: dict[tuple[int, ...], list[int]] = {}
 
     def shared(self, name: str, value: Any) -> Any:
-        """Return ``value`` of the column ``name``, or what is equal, checked later."""
+        """Return ``value`` of the column ``name``, or an equal one, checked later."""
         if name in SHARED and type(value) is str:
             return self._texts.setdefault(value, value)
         if name == "shape" and isinstance(value, list):

@@ -1,8 +1,8 @@
-"""Numbers as JSON text, exactly: what is written is what is read, bit for bit.
+"""Numbers as JSON text, exactly: they are read back bit for bit.
 
-Floats are written with the fewest digits that give them back as float32 (float64 for
-float64), which is exact for every narrower dtype too. What JSON has no number for is a
-string: "inf", "-inf", "nan", and "nan:7fc00001" for a NaN with other bits than usual.
+Floats are written with the fewest digits that restore them as float32 (float64 for
+float64), which is exact for every narrower dtype too. Values without a JSON number are
+strings: "inf", "-inf", "nan", and "nan:7fc00001" for a NaN with unusual bits.
 """
 
 import re
@@ -17,7 +17,7 @@ from ...config.short_text import with_article
 from ..tensors.dtypes import NAME_OF
 
 LINE = 1 << 16
-"""Numbers in a line, at most."""
+"""Maximal number of values in a line."""
 
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _NAN = re.compile("nan:[0-9a-f]+")
@@ -40,7 +40,7 @@ def text_of_numbers(values: torch.Tensor) -> bytes:
         return text
     pieces = text.split(b"null")
     joined = [pieces[0]]
-    # Of the bits: older versions of torch choose no values of 8 bits.
+    # By their bits, since older versions of torch cannot index values of 8 bits.
     raw = values.view(_BITS[values.itemsize])[is_odd]
     names = _names(raw, wide_values[is_odd], values.dtype)
     for name, piece in zip(names, pieces[1:], strict=True):
@@ -94,7 +94,7 @@ def _check_types(types: set[type], allowed: set[type], expected: str) -> None:
 def _names(
     raw: torch.Tensor, wide: torch.Tensor, dtype: torch.dtype
 ) -> Iterator[bytes]:
-    """Return what each value, none of them finite, is called, from its ``raw`` bits."""
+    """Return the name of each value, none of them finite, from its ``raw`` bits."""
     digits, usual = 2 * dtype.itemsize, _bits_of("nan", dtype)
     for bits, value in zip(raw.tolist(), wide.tolist(), strict=True):
         bits &= (1 << 4 * digits) - 1
@@ -127,7 +127,7 @@ def _unsigned(value: torch.Tensor) -> int:
 
 
 def _wide(values: torch.Tensor) -> torch.Tensor:
-    """Return floats as a dtype that knows `isfinite`, exactly."""
+    """Return floats as a dtype that supports `isfinite`, exactly."""
     return values if values.dtype is torch.float64 else values.to(torch.float32)
 
 

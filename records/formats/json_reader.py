@@ -1,4 +1,4 @@
-"""JsonReader: JSON read step by step, with memory in proportion to the text."""
+"""JsonReader: JSON read step by step, with memory proportional to the text."""
 
 import json
 import re
@@ -20,7 +20,7 @@ LONGEST_TEXT = 16 << 20
 
 _PIECE = 1 << 20
 _AHEAD = 1 << 12
-"""Bytes in sight when a token begins: no number is longer."""
+"""Bytes available when a token begins: no number is longer."""
 _DEEPEST = 2 * TAGGED_DEPTH + MAX_DEPTH + 8
 """Levels of lists and maps: a value may be a map around a list around its content."""
 
@@ -34,9 +34,9 @@ _SCALAR = (
 _LIST = rb"\[(?:%b(?:, ?%b)*+)?+\]" % (_SCALAR, _SCALAR)
 _MEMBER = rb'"[^"\\\x00-\x1f\x80-\xff\[\]{},:]*+": ?(?:%b|%b)' % (_SCALAR, _LIST)
 _FLAT = re.compile(rb"%b|\{(?:%b(?:, ?%b)*+)?+\}" % (_LIST, _MEMBER, _MEMBER))
-"""A list of scalars, or a map of such and of such lists, without escapes."""
+"""A list of scalars, or a map of scalars and of such lists, without escapes."""
 _RUN = re.compile(rb"(?:(?:%b|%b), ?){2,}+" % (_SCALAR, _LIST))
-"""Items of a list, each with the comma behind it."""
+"""Items of a list, each with the comma after it."""
 _LONGEST_FLAT = 1 << 14
 
 _WORDS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
@@ -45,9 +45,9 @@ _WORDS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
 def quick_value(text: bytes, budget: int) -> Any:
     """Return the value of a whole text by the standard library's parser, in C.
 
-    None for a text that may be large, deep, odd or wrong: `JsonReader` tells.
+    None for a text that may be large, deep, unusual or wrong, which `JsonReader` reads.
     """
-    # The library lets half a surrogate pass, which is always an escape, and any depth.
+    # The library accepts half a surrogate, which is always an escape, and any depth.
     if most_memory(text) > allowance(budget) or b"\\u" in text or b"[[[" in text:
         return None
     try:
@@ -59,7 +59,7 @@ def quick_value(text: bytes, budget: int) -> Any:
 
 
 def most_memory(text: bytes) -> int:
-    """Return what the values of ``text`` take at most, without looking at each."""
+    """Return an upper bound for the memory of the values of ``text``."""
     containers = text.count(b"{") + text.count(b"[")
     values = containers + text.count(b",") + text.count(b":")
     width = 1 if text.isascii() else 4
@@ -67,7 +67,7 @@ def most_memory(text: bytes) -> int:
 
 
 def _flat_memory(text: bytes) -> int:
-    """Return what a flat list or map takes, or a little more."""
+    """Return the memory of a flat list or map, or a little more."""
     n_maps, n_lists, n_texts = text.count(b"{"), text.count(b"["), text.count(b'"') // 2
     n_members = text.count(b":")
     n_others = text.count(b",") + n_maps + n_lists - (n_texts - n_members)
@@ -86,7 +86,7 @@ def _refused(word: str) -> Any:
 
 
 class JsonReader:
-    """A position in the text of a file, moved by what is read."""
+    """A position in the text of a file, which reads advance."""
 
     def __init__(self, source: Source, budget: int | None = None) -> None:
         self._source = source
@@ -99,7 +99,7 @@ class JsonReader:
 
     @classmethod
     def of(cls, text: LongText, name: str, budget: int) -> "JsonReader":
-        """Return a reader of a text in memory, of which nothing is copied."""
+        """Return a reader of a text in memory, which is not copied."""
         reader = cls(MemorySource(text, name=name), budget)
         reader._window, reader._at, reader._start = text, reader._start, 0
         reader._is_file = False
@@ -107,7 +107,7 @@ class JsonReader:
 
     @property
     def position(self) -> int:
-        """Where in the file the next byte is."""
+        """The position of the next byte in the file."""
         return self._start + self._at
 
     def next(self) -> bytes:
@@ -139,7 +139,7 @@ class JsonReader:
             yield key
 
     def items(self) -> Iterator[None]:
-        """Return once for each item of a list, which must be read before the next."""
+        """Yield once for each item of a list, which must be read before the next."""
         return self._items(b"[", b"]")
 
     def value(self) -> Any:
@@ -187,7 +187,7 @@ class JsonReader:
         return values
 
     def _parsed(self, text: bytes, length: int) -> Any:
-        """Read ``length`` bytes, in effect ``text``; None if that may be too much.
+        """Read ``length`` bytes, equivalent to ``text``; None if that may be too much.
 
         Files have hundreds of thousands of small lists and maps.
         """
@@ -196,13 +196,13 @@ class JsonReader:
             return None
         value = orjson.loads(text)
         if isinstance(value, dict) and len(value) != text.count(b":"):
-            return None  # A key twice: the error says where.
+            return None  # A duplicate key: the error states where.
         self._spent += cost
         self._at += length
         return value
 
     def skip_to(self, byte: bytes) -> int:
-        """Move to the next ``byte``, whatever is before it; return where it is."""
+        """Move to the next ``byte``, whatever is before it; return its position."""
         while (at := self._window.find(byte, self._at)) < 0:
             self._at = len(self._window)
             if not self._more():
@@ -212,7 +212,7 @@ class JsonReader:
 
     @property
     def spent(self) -> int:
-        """How much memory was taken by what was read, by a careful estimate."""
+        """A careful estimate of the memory taken by what was read."""
         return self._spent
 
     def settle(self, spent: int) -> None:
@@ -221,15 +221,15 @@ class JsonReader:
         self.spend(spent)
 
     def spend(self, count: int) -> None:
-        """Count memory that is taken; raise where the text may not take as much."""
+        """Count memory that is taken; raise if the text may not take as much."""
         self._spent += count
         if self._spent > self._budget:
             raise self.error(f"values that would take over {self._budget:,} bytes")
 
     def error(self, problem: str, cure: str = "") -> RecordFormatError:
-        """Return the error that ``problem`` was found here.
+        """Return the error for ``problem``, found here.
 
-        Without a ``cure`` it says so of a file that was cut short.
+        Without a ``cure`` it mentions that a file was truncated, if it was.
         """
         return RecordFormatError(
             self._source.name,
@@ -255,7 +255,7 @@ class JsonReader:
         self.take(closing)
 
     def long_text(self) -> LongText:
-        """Read a text; return it in UTF-8, spaces behind it if it is long."""
+        """Read a string; return it in UTF-8, padded with spaces if it is long."""
         if self.next() != b'"':
             raise self.error("expected a string")
         start, end = self._extent_of_string()
@@ -267,7 +267,7 @@ class JsonReader:
                 raise self.error(str(error)) from error
 
     def _extent_of_string(self) -> tuple[int, int]:
-        """Read a string; return where in the window it is, with its quotes."""
+        """Read a string; return its position in the window, with its quotes."""
         while (match := _STRING.match(self._window, self._at)) is None:
             n_read_ahead = len(self._window) - self._at
             if n_read_ahead > LONGEST_TEXT or not self._more(n_read_ahead):
@@ -313,7 +313,7 @@ class JsonReader:
             self._more()
 
     def _more(self, piece: int = 0) -> bool:
-        """Take the next piece of the text into the window, and drop what was read."""
+        """Load the next piece of the text into the window, and drop what was read."""
         end = self._start + len(self._window)
         count = min(max(_PIECE, piece), self._source.size - end)
         if not count:

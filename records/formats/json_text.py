@@ -1,4 +1,4 @@
-"""Plain data as JSON text that every tool gives back unchanged."""
+"""Plain data as JSON text that every tool returns unchanged."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from ..limits import odd_text, odd_text_in_header, unstorable_text
 
 
 def header_text(header: dict[str, Any]) -> bytes:
-    """Return a header as `plain_text` does; errors name a place in its record."""
+    """Return a header as `plain_text` does; errors name a path in its record."""
     return plain_text(header, odd_text_in_header)
 
 
@@ -21,7 +21,7 @@ def plain_text(
 ) -> bytes:
     """Return ``node`` in one line; RecordError for what JSON cannot hold.
 
-    ``find_odd_text`` returns in which place of it a text is not valid Unicode.
+    ``find_odd_text`` returns the path of a string that is not valid Unicode.
     """
     try:
         return orjson.dumps(portable(node))
@@ -33,7 +33,7 @@ def plain_text(
 
 
 def portable(node: Node) -> Node:
-    """Return ``node`` with the numbers that JSON has not, or tools change, as tags."""
+    """Return ``node`` with numbers that JSON lacks, or that tools change, as tags."""
     if isinstance(node, float) and not math.isfinite(node):
         return {"$float": str(node)}
     if type(node) is int and abs(node) > 2**53:
@@ -48,4 +48,4 @@ def portable(node: Node) -> Node:
 
 
 _SAME = frozenset((str, bool, type(None)))
-"""What is in JSON as it is; columns of hundreds of thousands are nothing else."""
+"""Types that JSON has directly; columns of hundreds of thousands have no others."""

@@ -36,7 +36,7 @@ def number_lines(payload: RowPayload) -> Iterator[bytes]:
 
 
 def base64_text(payload: RowPayload) -> Iterator[bytes]:
-    """Return the bytes of ``payload`` as one base64 text, in parts."""
+    """Return the bytes of ``payload`` as one base64 string, in parts."""
     carry = b""
     for chunk in payload:
         data = carry + bytes(chunk)
@@ -47,25 +47,25 @@ def base64_text(payload: RowPayload) -> Iterator[bytes]:
 
 
 class Texts:
-    """Where the values of all entries stand in a text, and their sums, by number.
+    """The locations of all entries' values in a text, and their checksums, by number.
 
-    As columns: beside the entries of a file of many, an object for each number is as
-    much memory again.
+    They are columns: an object for each number would double the memory of a file of
+    many entries.
     """
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.starts, self.ends = array("q"), array("q")
         self.sums = bytearray()
-        """The xxh3-64 sum of each payload, in 8 bytes."""
+        """The xxh3-64 checksum of each payload, in 8 bytes."""
         self.without_sum: set[int] = set()
-        """Those of which a hand took the sum out."""
+        """Entries whose checksum was removed by hand."""
         self.in_base64: set[int] = set()
 
     def add(
         self, start: int, end: int, digest: bytes | None, *, is_base64: bool
     ) -> None:
-        """Add where the next entry's values stand, and their sum."""
+        """Add the location of the next entry's values, and their checksum."""
         number = len(self.starts)
         self.starts.append(start)
         self.ends.append(end)
@@ -76,13 +76,13 @@ class Texts:
             self.in_base64.add(number)
 
     def payload_of(self, number: int, entry: Entry) -> "Text":
-        """Return what reads the values of ``entry``, which is that of ``number``."""
+        """Return what reads the values of ``entry``, which has this ``number``."""
         return Text(self, number, entry.path, entry.dtype, entry.shape)
 
 
 @dataclass(slots=True, eq=False)
 class Text:
-    """The values of one entry in the text, and what they must be."""
+    """The values of one entry in the text, and their expected form."""
 
     texts: Texts
     number: int
@@ -92,11 +92,11 @@ class Text:
 
     @property
     def is_piecewise(self) -> bool:
-        """Whether a save reads blocks of it: `load` takes memory for all, and much."""
+        """Whether a save reads blocks of it: `load` allocates memory for all of it."""
         return self._count * self.dtype.itemsize > MUCH
 
     def load(self, maps: Maps | None = None) -> torch.Tensor:
-        """Return the tensor that the text says, compared with its sum."""
+        """Return the tensor in the text, compared with its checksum."""
         try:
             self._check_length()
         except ValueError as error:
@@ -134,7 +134,7 @@ class Text:
     def _check_length(self) -> None:
         """Raise ValueError for a text that is too short for its values.
 
-        So memory stays in proportion to the text: a number takes a digit and a comma.
+        So memory stays proportional to the text: a number takes a digit and a comma.
         """
         start, end = self._extent
         length = end - start
@@ -151,7 +151,7 @@ class Text:
             if self.dtype is torch.bool and carry and max(carry) > 1:
                 raise ValueError("a byte that is not a boolean")
             n_whole = len(carry) - len(carry) % step
-            # A slice of a bytearray is a copy: no view keeps it from growing.
+            # A slice of a bytearray is a copy, so that no view keeps it from growing.
             data, carry = carry[:n_whole], carry[n_whole:]
             if data:
                 yield torch.frombuffer(data, dtype=self.dtype)
@@ -175,7 +175,7 @@ class Text:
             raise ValueError(f"{n_done:,} numbers instead of {count:,}")
 
     def _number_texts(self) -> Iterator[bytes]:
-        """Return the text in pieces that end where a comma was."""
+        """Yield the text in pieces that end where a comma was."""
         carry = b""
         for piece in self._pieces():
             at = piece.rfind(b",")
@@ -196,7 +196,7 @@ class Text:
 
     @property
     def source(self) -> Source:
-        """What the text is read from."""
+        """The source of the text."""
         return self.texts.source
 
     @property

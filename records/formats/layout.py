@@ -1,4 +1,4 @@
-"""Where each payload of an `.mpk` document lies."""
+"""The location of each payload of an `.mpk` document."""
 
 import struct
 from array import array
@@ -11,25 +11,25 @@ import numpy as np
 ALIGN = 64
 """Payloads begin at multiples of this: a cache line, and the widest vector."""
 LONGEST_BIN = 2**32 - 1
-"""What MessagePack's `bin` can hold; a longer payload has several parts."""
+"""The limit of MessagePack's `bin`; a longer payload has several parts."""
 
 PART = 1 << 30
-"""Bytes of each part of such a payload but the last."""
+"""Bytes of each part of such a payload except for the last."""
 
 _ARRAY = 5
 """Bytes of the head of the array of pads and payloads."""
 _FRAME = 7
 """Bytes of an empty pad and of the head of a payload."""
 _TO_NEXT = _FRAME + ALIGN - 1
-"""What is added to a payload's bytes and rounded down to the start of the next."""
+"""Added to a payload's bytes, then rounded down to the start of the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentLayout:
-    """Where each payload of a document lies, counted from the start of `data`."""
+    """The location of each payload of a document, counted from the start of `data`."""
 
     sizes: "array[int]"
-    """In bytes; of a record with many entries, a list would be five times as large."""
+    """In bytes; for a record with many entries, a list would be five times as large."""
     starts: "array[int]"
     end: int
 
@@ -38,7 +38,8 @@ class DocumentLayout:
         """Return the layout of payloads of ``sizes`` bytes, in their order."""
         if not sizes:
             return cls(array("q"), array("q"), _ARRAY)
-        # Thousands pass here at every save and load, and who reads one of them waits.
+        # This runs for thousands at every save and load, and reading a single one waits
+        # for it.
         extents = np.array(sizes, dtype=np.int64)
         if max(sizes) > LONGEST_BIN:
             extents[:] = [*map(_extent, sizes)]
@@ -68,7 +69,7 @@ class DocumentLayout:
         """Return the frames of all parts but the first, by number of payload."""
         if max(self.sizes, default=0) <= LONGEST_BIN:
             return {}
-        # A part ends on a multiple of 64, so each pad after it is a full one.
+        # A part ends on a multiple of 64, so each pad after it has full length.
         return {
             i: [_frame(ALIGN - _FRAME, length) for length in _lengths(size)[1:]]
             for i, size in enumerate(self.sizes)
@@ -77,17 +78,17 @@ class DocumentLayout:
 
     @property
     def n_items(self) -> int:
-        """How many pads and payloads there are in `data`."""
+        """The number of pads and payloads in `data`."""
         return 2 * (len(self.sizes) + sum(map(len, self.parts().values())))
 
 
 def place_of(start: int, size: int) -> int | tuple[tuple[int, int], ...]:
-    """Return what a `LazyPayload` takes for the place of a payload."""
+    """Return the location of a payload in the form for `LazyPayload`."""
     return start if size <= LONGEST_BIN else pieces_of(start, size)
 
 
 def pieces_of(start: int, size: int) -> tuple[tuple[int, int], ...]:
-    """Return place and length of each part of a payload; most have one."""
+    """Return location and length of each part of a payload; most have one."""
     if size <= LONGEST_BIN:
         return ((start, size),)
     return tuple(
@@ -96,7 +97,7 @@ def pieces_of(start: int, size: int) -> tuple[tuple[int, int], ...]:
 
 
 def _extent(size: int) -> int:
-    """Return how far the last byte of a payload is from its start, frames included."""
+    """Return the distance from the start of a payload to its end, frames included."""
     n_parts = 1 if size <= LONGEST_BIN else len(_lengths(size))
     return size + ALIGN * (n_parts - 1)
 

@@ -1,7 +1,7 @@
-"""Long texts of JSON, in memory that goes back to the system when they are dropped.
+"""Long strings of JSON, in memory that is returned to the system when dropped.
 
-What is freed of the allocator's own memory may stay with the process, and the headers
-of large files are many times what an allocator gives back.
+Memory freed by an allocator may stay with the process, and the headers of large files
+are many times what an allocator returns.
 """
 
 import mmap
@@ -13,10 +13,10 @@ import orjson
 from ..io.source import Source
 
 LongText: TypeAlias = bytes | mmap.mmap
-"""A text in UTF-8, of which slices are bytes."""
+"""A string in UTF-8, whose slices are bytes."""
 
 LONG = 4 << 20
-"""Bytes from which on a text is one: a parser of whole texts takes none of these."""
+"""Bytes from which a string is long; a parser of whole texts takes none of these."""
 _PIECE = 1 << 20
 
 
@@ -31,7 +31,7 @@ def read_long_text(source: Source, offset: int, count: int) -> LongText:
 
 
 def unescaped(text: memoryview) -> LongText:
-    """Return what ``text`` says, the inside of a string of JSON, with spaces behind.
+    """Return the value of ``text``, the inside of a JSON string, padded with spaces.
 
     Raises `orjson.JSONDecodeError`.
     """
@@ -50,7 +50,7 @@ def _decoded(piece: bytes) -> bytes:
 
 
 def _pieces(text: memoryview) -> Iterator[bytes]:
-    """Yield ``text`` in pieces that end behind a comma, which is in no escape."""
+    """Yield ``text`` in pieces that end after a comma outside of escapes."""
     at, size = 0, _PIECE
     while at < len(text):
         piece = bytes(text[at : at + size])

@@ -1,4 +1,4 @@
-"""A payload that lies in torch's map of its own file, which torch writes in place."""
+"""A payload in torch's map of its own file, which torch overwrites in place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from ..tensors.flat_pieces import flat_pieces
 class MappedTensor:
     """A tensor of a mapped file: loads read the pages, and users get a copy of them.
 
-    ``torch.save`` over the file empties it first. A tensor that somebody has would be
-    gone then, if it was not a copy, and so would the file that is made of it.
+    ``torch.save`` over the file truncates it first. A tensor in use would be lost then,
+    if it was not a copy, and so would the file that is written from it.
     """
 
     tensor: Tensor
@@ -22,14 +22,14 @@ class MappedTensor:
 
     @property
     def is_live(self) -> bool:
-        """Whether whoever keeps what a load is given has to copy it: always."""
+        """Whether code that keeps a load's values has to copy them: always."""
         return True
 
     def load(self, maps: Maps | None = None) -> Tensor:
         """Return the values for a load to read, or in memory of their own without one.
 
-        Raises `RecordFormatError` for a file that was written over meanwhile, whose
-        pages would end the process.
+        Raises `RecordFormatError` for a file that was overwritten meanwhile, whose
+        pages would crash the process.
         """
         self.source.confirm()
         return self.tensor.clone() if maps is None else self.tensor

@@ -65,13 +65,13 @@ class MessagePack(Format):
     has_index = True
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
-        """Write one document: the header first, the sums of the payloads last."""
+        """Write one document: the header first, the checksums of the payloads last."""
         with paused_collection():
             layout = DocumentLayout.of(contents.sizes)
             head = document_head(contents, layout, planes=(), block=options.block_sums)
             check_readable(head, len(head) + layout.end, len(layout.sizes))
         sink.write(head)
-        # Of many entries it is megabytes, while all that is left is to write values.
+        # For many entries it is megabytes, and only values are left to be written.
         del head
         size = options.block_sums
         blocks = None if size is None else BlockSums(sink, layout, size)
@@ -89,23 +89,23 @@ class MessagePack(Format):
     def encode_index(
         self, contents: Contents, index: FileIndex, sink: Sink, options: WriteOptions
     ) -> None:
-        """Write one document whose payloads lie beside it."""
+        """Write one document whose payloads are in files beside it."""
         sink.write(index_document(contents, index, planes=()))
 
     def encode_folder_index(
         self, contents: Contents, index: FolderIndex, sink: Sink
     ) -> None:
-        """Write one document whose payloads lie in the parts of a folder."""
+        """Write one document whose payloads are in the parts of a folder."""
         header = contents.header
         index.add_to(header)
         sink.write(_without_payloads(header, document_parts.VERSION, b""))
 
     def digest(self, source: Source) -> bytes:
-        """Return the sums of the header and of the payloads' sums."""
+        """Return the checksums of the header and of the payloads' checksums."""
         return document_digest(source)
 
     def fingerprint(self, source: Source) -> bytes:
-        """Return the sum of the payloads' sums; of an index, which has none, both."""
+        """Return the checksum of the payloads' checksums; for an index both."""
         return document_fingerprint(source)
 
 
@@ -118,7 +118,7 @@ def document_head(
 ) -> bytes:
     """Return the document up to its first pad; ``planes`` are the entries in planes.
 
-    With ``block``, so many bytes of a payload each have a sum of their own.
+    With ``block``, so many bytes of a payload each have a checksum of their own.
     """
     header = contents.header
     header["tensors"]["offset"] = layout.starts
@@ -132,9 +132,9 @@ def document_head(
 def index_document(
     contents: Contents, index: FileIndex, *, planes: Sequence[int]
 ) -> bytes:
-    """Return the document of ``contents`` whose payloads lie where ``index`` says.
+    """Return the document of ``contents`` whose payloads are where ``index`` states.
 
-    Raises RecordError if no reader would take it.
+    Raises RecordError if no reader would accept it.
     """
     header = contents.header
     add_index(header, index)
@@ -150,16 +150,16 @@ def _without_payloads(header: dict[str, Any], version: int, sums: bytes) -> byte
 
 
 def _head(header: dict[str, Any], n_items: int, version: int) -> bytes:
-    """Return a document up to its first pad; the columns of ``header`` go."""
+    """Return a document up to its first pad; the columns of ``header`` are removed."""
     header["pad"] = b""
     packed = pack_bounded(header, MAX_HEADER)
-    # The pad is the header's last value: it brings `data` to a multiple of 64.
+    # The pad is the header's last value: it aligns `data` to a multiple of 64.
     n_pad = -(_BEFORE_HEADER + len(packed) + _AFTER_HEADER - 1) % ALIGN
     parts = (packed[:-1], bytes([n_pad]), bytes(n_pad))
     digest = xxhash.xxh3_64()
     for part in parts:
         digest.update(part)
-    # Joined once: of many entries it is megabytes.
+    # Joined only once, since for many entries it is megabytes.
     return b"".join(
         (
             MAGIC,
@@ -176,9 +176,9 @@ def _head(header: dict[str, Any], n_items: int, version: int) -> bytes:
 
 
 def check_readable(head: bytes, size: int, n_entries: int) -> None:
-    """Raise RecordError if no reader would take ``head`` in a file of ``size`` bytes.
+    """Raise RecordError if no reader would accept ``head`` in a file of ``size`` bytes.
 
-    ``head`` is what `document_head` returned.
+    ``head`` is the result of `document_head`.
     """
     packed = memoryview(head)[_BEFORE_HEADER : -_AFTER_HEADER - 4]
     limit = allowance(size, min(n_entries, size // ALIGN))
@@ -204,10 +204,10 @@ def document_tail(sums: bytes) -> bytes:
 
 
 def read_document(source: Source, budget: int | None = None) -> Entries:
-    """Return the record of the document in ``source``, which fills it to its end.
+    """Return the record of the document in ``source``, which extends to its end.
 
-    ``budget`` is how many bytes the header, and again its values, may take beyond
-    what every file may; the default is the size of the source.
+    ``budget`` is the number of bytes that the header, and again its values, may take
+    beyond what every file may; the default is the size of the source.
     """
     version = _version_of(source)
     budget = source.size if budget is None else budget
@@ -221,7 +221,7 @@ def read_document(source: Source, budget: int | None = None) -> Entries:
 
 
 def _read_payloads(header: Any, source: Source, data: int, version: int) -> Entries:
-    """Return the record of a document that has its payloads, from ``data`` on."""
+    """Return the record of a document with its payloads, from ``data`` on."""
     block = None
     if version == block_sums.VERSION:
         block = block_sums.take_block_size(header, source.name)
@@ -262,7 +262,7 @@ def _read_payloads(header: Any, source: Source, data: int, version: int) -> Entr
 
 
 def _read_index(header: Any, source: Source, data: int) -> Entries:
-    """Return the record of a document whose payloads lie beside it."""
+    """Return the record of a document whose payloads are beside it."""
     files = header.pop(document_index.FILES, None)
     columns = _COLUMNS_OF[document_index.VERSION]
     record, table = stored_record(header, source.name, added=columns)
@@ -295,7 +295,7 @@ def _sums_of_index(source: Source, data: int, n_entries: int) -> bytes:
 
 
 def _version_of(source: Source) -> int:
-    """Return the version that the document says; 1 if it is none."""
+    """Return the version that the document states; 1 if it is none."""
     head = bytes(source.read(0, min(source.size, len(MAGIC) + 1)))
     return head[-1] if head[:-1] == MAGIC else VERSION
 
@@ -309,16 +309,16 @@ def _read_beside(source: Source) -> Entries:
 
 
 def document_digest(source: Source) -> bytes:
-    """Return the two sums of the document in ``source`` that cover all of it."""
+    """Return the two checksums of the document in ``source`` that cover all of it."""
     length = int.from_bytes(source.read(_BEFORE_HEADER - 4, 4), "big")
     of_header = source.read(_BEFORE_HEADER + length + len(_HEADER_SUM), 8)
     return bytes(of_header) + bytes(source.read(source.size - 8, 8))
 
 
 def document_fingerprint(source: Source) -> bytes:
-    """Return what tells the values of a document; IDs and metadata do not count.
+    """Return a key of the values in a document; IDs and metadata do not count.
 
-    Of one without payloads, as the index of a folder, all counts.
+    For a document without payloads, such as the index of a folder, everything counts.
     """
     of_sums = bytes(source.read(source.size - 8, 8))
     return document_digest(source) if of_sums == _SUM_OF_NONE else of_sums
@@ -359,7 +359,8 @@ def _packed_header(source: Source, budget: int) -> tuple[memoryview, int]:
             cure=TRUNCATED,
         )
     if data + 5 > len(head):
-        # Read again rather than joined: a second copy of a long header is memory.
+        # Read again rather than joined, since a second copy of a long header takes
+        # memory.
         head = source.read(0, data + 5)
     packed = head[_BEFORE_HEADER : _BEFORE_HEADER + length]
     after = bytes(head[_BEFORE_HEADER + length : data])
@@ -374,7 +375,7 @@ def _packed_header(source: Source, budget: int) -> tuple[memoryview, int]:
 
 
 def _header_length(head: bytes | memoryview, source: Source) -> int:
-    """Return the length that the first bytes say, if they are those of a document."""
+    """Return the length in the first bytes, if they are those of a document."""
     if bytes(head[: len(MAGIC)]) != MAGIC:
         raise RecordFormatError(
             source.name, "unexpected first bytes", "those of an .mpk file"
@@ -407,7 +408,7 @@ def _checked_layout(
             cure=TRUNCATED,
         )
     layout = DocumentLayout.of(sizes)
-    # The column is of use no more: it goes before there are entries.
+    # The column is no longer needed: it is removed before there are entries.
     if table.pop("offset") != layout.starts.tolist():
         raise RecordFormatError(source.name, "payloads at unexpected offsets")
     n_sums = len(entries) + n_more_sums
@@ -420,7 +421,7 @@ def _checked_layout(
 def _checked_planes(
     table: dict[str, Any], entries: StoredEntries, file: str
 ) -> bytearray:
-    """Return of each entry whether it is in planes; the column is gone then."""
+    """Return for each entry whether it is in planes; the column is removed then."""
     are_in_planes = bytearray(len(entries))
     dtypes = entries.dtypes
     for number in table.pop("planes"):
@@ -444,7 +445,7 @@ def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:
         source.expect_surroundings(
             [(at, frame, _damage(i)) for at, frame, i in _frames(layout, data)]
         )
-        return  # the sums were compared when it was opened
+        return  # the checksums were compared when it was opened
     for at, frame, i in _frames(layout, data):
         if bytes(source.read(at, len(frame))) != frame:
             raise RecordFormatError(source.name, _damage(i))
@@ -456,7 +457,7 @@ def _damage(number: int) -> str:
 
 
 def _frames(layout: DocumentLayout, data: int) -> Iterator[tuple[int, bytes, int]]:
-    """Yield each frame with its place, and the number of its payload."""
+    """Yield each frame with its location, and the number of its payload."""
     parts = layout.parts()
     for i, (start, frame) in enumerate(
         zip(layout.starts, layout.frames(), strict=True)
@@ -467,10 +468,10 @@ def _frames(layout: DocumentLayout, data: int) -> Iterator[tuple[int, bytes, int
 
 
 def _sums_of_document(source: Source, layout: DocumentLayout, data: int) -> bytes:
-    """Return the sums of the payloads.
+    """Return the checksums of the payloads.
 
-    What is read later is compared with the sums of now, so that another document that
-    has been written over this one, or has taken its place, is noticed.
+    Later reads are compared with the present checksums, so that another document that
+    overwrites or replaces this one is noticed.
     """
     if is_remote(source):
         return _checked_sums(source, layout, data)
@@ -479,7 +480,7 @@ def _sums_of_document(source: Source, layout: DocumentLayout, data: int) -> byte
 
 
 def _checked_sums(source: Source, layout: DocumentLayout, data: int) -> bytes:
-    """Return the sums of the payloads, compared with their own."""
+    """Return the checksums of the payloads, compared with their own."""
     tail = bytes(source.read(data + layout.end, source.size - data - layout.end))
     sums = tail[len(_SUMS) + 4 : -len(_SUMS_SUM) - 8]
     if tail != document_tail(sums):
@@ -489,7 +490,7 @@ def _checked_sums(source: Source, layout: DocumentLayout, data: int) -> bytes:
 
 _FIRST_READ = 4096
 _COLUMNWISE = 1 << 20
-"""A header of so many bytes is read column by column, each made small at once."""
+"""A header of so many bytes is read column by column, each compacted immediately."""
 
 _COLUMNS = {
     "offset": Column("offset", are_sizes, is_size),
@@ -502,7 +503,7 @@ _COLUMNS_OF: dict[int, dict[str, Column]] = {
     document_parts.VERSION: document_parts.COLUMNS,
     block_sums.VERSION: _COLUMNS,
 }
-"""What the table of each version has beside the columns of every record."""
+"""The columns of each version's table beyond those of every record."""
 
 
 MessagePack.register()

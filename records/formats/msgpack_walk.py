@@ -16,12 +16,12 @@ class Token(NamedTuple):
     kind: str
     """"map", "list", "bytes", "text", "number", "bool" or "nil"."""
     n: int = 0
-    """Of a map's members, a list's items, the bytes of a text or of bytes."""
+    """The number of a map's members, a list's items, or a string's bytes."""
     value: float | bool | None = None
 
 
 class MessagePackWalk:
-    """Reads heads one after the other; RecordFormatError where none can be."""
+    """Reads heads one after the other; RecordFormatError for invalid ones."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -29,7 +29,7 @@ class MessagePackWalk:
         self._window, self._start = memoryview(b""), 0
 
     def token(self) -> Token:
-        """Return what stands next; of texts and bytes the content comes after it."""
+        """Return the next token; the content of strings and bytes follows it."""
         code = self._take(1)[0]
         if code <= 0x7F:
             return Token("number", value=code)
@@ -55,7 +55,7 @@ class MessagePackWalk:
         raise self.error(f"a value of the kind {code:#x}, which Burn does not write")
 
     def text(self, count: int, most: int) -> str:
-        """Return the text of ``count`` bytes, at most ``most``, that stands here."""
+        """Return the string of ``count`` bytes, at most ``most``, that begins here."""
         if count > most:
             raise self.error(
                 f"a text of {quantity(count, 'byte')}", f"at most {most:,}"
@@ -66,17 +66,17 @@ class MessagePackWalk:
             raise self.error("a text that is not UTF-8") from error
 
     def pass_over(self, count: int) -> int:
-        """Go ``count`` bytes on; return where they began."""
+        """Skip ``count`` bytes; return where they began."""
         start = self.at
         self.at += count
         return start
 
     def trailing_bytes(self) -> memoryview:
-        """Return the next two bytes, or those that are left."""
+        """Return the next two bytes, or the remaining ones."""
         return self._source.read(self.at, min(2, self._source.size - self.at))
 
     def skip(self) -> None:
-        """Pass over any value."""
+        """Skip any value."""
         n_left = 1
         while n_left:
             token = self.token()
@@ -86,7 +86,7 @@ class MessagePackWalk:
             n_left += token.n * {"map": 2, "list": 1}.get(token.kind, 0)
 
     def error(self, problem: str, expected: str = "", cure: str = "") -> Exception:
-        """Return the error of a problem before the place that is read."""
+        """Return the error for a problem before the present position."""
         place = f"{problem}, before byte {self.at:,}"
         return RecordFormatError(self._source.name, place, expected, cure)
 
@@ -120,7 +120,7 @@ _COUNTED: dict[int, tuple[str, int, int]] = {
     0xDE: ("map", 2, 2),
     0xDF: ("map", 4, 2),
 }
-"""Kind, bytes of the count, and bytes that each thing counted has at least."""
+"""Kind, bytes of the count, and minimal bytes of each counted thing."""
 _NUMBERS = {
     0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q",
     0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",

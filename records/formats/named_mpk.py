@@ -39,7 +39,7 @@ _OLD = (
 
 
 class NamedMessagePack(Format):
-    """Of Burn's recorders, which share their suffixes with our own format."""
+    """The format of Burn's recorders, which share their suffixes with our own."""
 
     name = "burn"
     suffixes = ()
@@ -48,7 +48,7 @@ class NamedMessagePack(Format):
     has_sums = False
 
     def recognizes(self, head: bytes, source: Source) -> bool:
-        """Return whether a map begins here, of whose keys the first is "metadata"."""
+        """Return whether a map begins here whose first key is "metadata"."""
         return head[:1] in (b"\x82", b"\x83") and head[1:].startswith(_HEAD)
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
@@ -56,7 +56,7 @@ class NamedMessagePack(Format):
         raise RecordError("Burn's .mpk files are read-only; write .bpk for Burn")
 
     def decode(self, source: Source) -> Entries:
-        """Return the tensors by path, and what its writer says of itself."""
+        """Return the tensors by path, and the metadata of the writer."""
         item = _Item(source)
         metadata: dict[str, Any] = {**item.read(), "burnish": {"convention": "burn"}}
         if item.scalars:
@@ -80,16 +80,16 @@ class _Tensor:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing lacks."""
+        """Whether nothing is missing."""
         return bool(self.dtype) and self.shape is not None and self.place is not None
 
 
 _Leaf: TypeAlias = "_Tensor | tuple[int, int] | str | None"
-"""What a map asks of its members; the rest is noted where it is met."""
+"""Members that a map needs; others are recorded where they are read."""
 
 
 class _Item:
-    """Walks through a file, and notes tensors and numbers by their paths."""
+    """Walks through a file, and records tensors and numbers by their paths."""
 
     def __init__(self, source: Source) -> None:
         self._file, self._size = source.name, source.size
@@ -99,7 +99,7 @@ class _Item:
         self.scalars: dict[str, float | bool | str] = {}
 
     def read(self) -> dict[str, str]:
-        """Return the metadata; the tensors are noted."""
+        """Return the metadata; the tensors are recorded."""
         metadata: dict[str, str] = {}
         has_item = False
         for _ in range(self._walk.token().n):
@@ -113,7 +113,7 @@ class _Item:
                 self._walk.skip()
         if not has_item:
             raise self._walk.error("no item", "the key 'item'")
-        # Tools that end every text with a newline took some such files for one.
+        # Tools that end every text with a newline mistook some such files for text.
         if bytes(self._walk.trailing_bytes()) not in (b"", b"\n"):
             raise self._walk.error("bytes after the end")
         return metadata
@@ -141,7 +141,7 @@ class _Item:
         return self._walk.text(token.n, MOST_NAME_BYTES)
 
     def _value(self, path: str, depth: int) -> _Leaf:
-        """Read any value; return it if the map around it may ask for it."""
+        """Read any value; return it if the map around it may need it."""
         token = self._walk.token()
         if depth > _MOST_DEPTH:
             raise self._walk.error(f"values nested deeper than {_MOST_DEPTH} levels")
@@ -180,7 +180,7 @@ class _Item:
         return None
 
     def _add(self, tensor: _Tensor, key: str, path: str, depth: int) -> None:
-        """Read a member of a map, a part of ``tensor`` or something by itself."""
+        """Read a member of a map, a part of ``tensor`` or a separate value."""
         value = self._value(path, depth + 1)
         if key == "param" and isinstance(value, _Tensor):
             tensor.dtype, tensor.shape, tensor.place = (
@@ -225,7 +225,7 @@ class _Item:
         return sizes
 
     def _note(self, path: str, value: _Leaf) -> None:
-        """Keep what stands at ``path`` by itself."""
+        """Record the separate value at ``path``."""
         if isinstance(value, _Tensor):
             self._note_tensor(path, value)
         elif isinstance(value, str):
@@ -235,7 +235,7 @@ class _Item:
             raise self._walk.error(f"bytes at {path!r:.80}", "a tensor around them")
 
     def _note_tensor(self, path: str, tensor: _Tensor) -> None:
-        # The names of maps stand once in the file, and in each path below them.
+        # The names of maps occur once in the file, and in each path below them.
         self._spend(text_cost(path.encode()))
         start, end = tensor.place or (0, 0)
         param_id = None if tensor.id is None else id_of_text(tensor.id)

@@ -1,7 +1,7 @@
-"""`.safetensors`: the files of the safetensors library, both ways.
+"""`.safetensors`: the files of the safetensors library, written and read.
 
-What the library has no place for (IDs, kinds, ties, checksums, metadata that is not
-a text) is JSON in `__metadata__`, under the key "burnish"; others read past it.
+What the library has no field for (IDs, kinds, ties, checksums, metadata that is not a
+string) is JSON in `__metadata__`, under the key "burnish"; others skip it.
 """
 
 import math
@@ -49,7 +49,7 @@ _RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
 
 
 class SafeTensors(Format):
-    """For other libraries: tensors by name, mapped, with our checksums beside them."""
+    """For other libraries: tensors by name, mapped, with our checksums."""
 
     name = "safetensors"
     suffixes = (".safetensors",)
@@ -62,15 +62,16 @@ class SafeTensors(Format):
         return head[8:10] in (b'{"', b"{}", b"{ ") and length <= MAX_HEADER
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
-        """Write the tensors, those first that align what follows; sums before them.
+        """Write the tensors, the widest first for alignment; checksums before them.
 
-        The sums are known when all was written; they are put into the header then, or
-        computed ahead where the sink takes bytes one after the other only.
+        The checksums are known when all was written; they are then put into the header,
+        or computed beforehand if the sink can only be written in order.
         """
         header = contents.header
         names = _names(header["tensors"])
         ranks = list(map(_rank, contents.dtypes, header["tensors"]["path"]))
-        # No bytes may lie between two: each begins as aligned as it is long.
+        # No bytes are allowed between two: each is aligned by the length of those
+        # before it.
         steps = [-math.gcd(size, ALIGN) for size in contents.sizes]
         order = sorted(range(len(names)), key=lambda i: (steps[i], ranks[i], names[i]))
         can_patch = can_write_over(sink)
@@ -119,7 +120,7 @@ class SafeTensors(Format):
 def _record_and_start(source: Source) -> tuple[PlacedRecord, int]:
     """Return the record, and where the values begin.
 
-    The header is in memory no more when its rows become entries.
+    The header is no longer in memory when its rows become entries.
     """
     header = read_safetensors_header(source, source.size)
     check_spans(header.tensors, source, header.data)
@@ -132,13 +133,13 @@ def _record_and_start(source: Source) -> tuple[PlacedRecord, int]:
 def _sums_of(
     placed_record: PlacedRecord, data: int
 ) -> Callable[[int], SumTable | bytes | None]:
-    """Return what tells the sum of the payload of each entry."""
+    """Return what has the checksum of the payload of each entry."""
     sums = placed_record.sums
     if sums is None:
         return lambda i: None
     starts = np.array(placed_record.starts, np.int64)
     sizes = np.array(placed_record.entries.sizes, np.int64)
-    # Of those without bytes several begin where another one does.
+    # Several of those without bytes begin where another one does.
     empty = {i: sums[8 * i : 8 * i + 8] for i in np.flatnonzero(sizes == 0).tolist()}
     rows = np.flatnonzero(sizes)
     rows = rows[np.argsort(starts[rows])]
@@ -148,7 +149,7 @@ def _sums_of(
 
 
 def _names(table: dict[str, Any]) -> list[str]:
-    """Return the name of each tensor in the file: of its paths the first, as there."""
+    """Return the name of each tensor in the file: the first of its paths, as there."""
     for path, kind in zip(table["path"], table["kind"], strict=True):
         if kind == "extra":
             raise RecordError(
@@ -179,7 +180,7 @@ def _rank(dtype: torch.dtype, path: str) -> int:
 
 
 def _sums_text(sums: bytes) -> bytes:
-    """Return the sums as they stand in the header: JSON inside a text of JSON."""
+    """Return the checksums as in the header: JSON inside a string of JSON."""
     texts = [sums[at : at + 8].hex() for at in range(0, len(sums), 8)]
     return plain_text(plain_text(texts).decode())[1:-1]
 
@@ -191,7 +192,7 @@ def _header_pieces(
     order: list[int],
     sums: bytes,
 ) -> tuple[list[bytes], int]:
-    """Return the header with its length before it, and where its sums stand.
+    """Return the header with its length before it, and where its checksums are.
 
     In pieces: joined it would be in memory twice.
     """
@@ -200,7 +201,7 @@ def _header_pieces(
     ties = dict(table["ties"])
     reserved = {"format", OURS, *table["path"], *chain.from_iterable(ties.values())}
     for key, value in list(ours["metadata"].items()):
-        # The library's own keys are its tensors' other names, among others.
+        # The library's own keys include its tensors' other names.
         if isinstance(value, str) and key not in reserved:
             texts[key] = ours["metadata"].pop(key)
     for i, name in enumerate(names):
@@ -211,7 +212,7 @@ def _header_pieces(
     del table["xxh3"]
     metadata = plain_text({METADATA: texts})[:-1]
     texts.clear()
-    # They are the last thing in the metadata, whatever a user's texts look like.
+    # They are the last thing in the metadata, whatever a user's strings look like.
     place = 8 + metadata.rindex(_sums_text(sums))
     pieces = [metadata]
     for row in _rows(contents, table, names, order):
@@ -230,10 +231,10 @@ def _header_pieces(
 def _rows(
     contents: Contents, table: dict[str, Any], names: list[str], order: list[int]
 ) -> Iterator[bytes]:
-    """Yield what the header says of the tensors, as members of its map.
+    """Yield the descriptions of the tensors, as members of the header's map.
 
-    A thousand at once: beside their text, the maps of all would be the most memory
-    that a save takes.
+    A thousand at a time: beside their text, the maps of all would take most of the
+    memory of a save.
     """
     at = 0
     for begin in range(0, len(order), _ROWS):
@@ -253,11 +254,11 @@ _ROWS = 1024
 
 
 def _memory_of_reader(pieces: list[bytes], ours: Plain, n_texts: int) -> int:
-    """Return what a reader of a header spends at most, without looking at each value.
+    """Return an upper bound for the memory of a reader of a header.
 
     It keeps no row of a tensor and no column of the table for long, so that the largest
-    column counts, and the other plain data. ``n_texts`` is how many texts the metadata
-    has at most.
+    column counts, and the other plain data. ``n_texts`` is the maximal number of
+    strings in the metadata.
     """
     table = ours["tensors"]
     sparse = {name: table[name] for name in ("ties", "memory_format")}
@@ -271,11 +272,11 @@ def _memory_of_reader(pieces: list[bytes], ours: Plain, n_texts: int) -> int:
 
 
 _ROW = 1 << 14
-"""What one tensor takes of the header, beside its name: at most 64 sizes."""
+"""Memory of one tensor in the header, besides its name: at most 64 sizes."""
 
 
 def _check_readable(header: bytes, size: int) -> None:
-    """Raise RecordError if the reader would refuse a file that begins so."""
+    """Raise RecordError if the reader would refuse a file with this beginning."""
     budget = len(header) + size
     try:
         fields = read_safetensors_header(MemorySource(header), budget)

@@ -17,7 +17,7 @@ from .json_reader import JsonReader, quick_value
 from .long_texts import LongText, read_long_text
 
 MAX_HEADER = 100_000_000
-"""Bytes of a header, at most: the library's own limit."""
+"""Maximal bytes of a header: the library's own limit."""
 
 # In the order of the library: the widest come first, so that all are aligned.
 DTYPES: dict[str, torch.dtype] = {
@@ -51,9 +51,9 @@ Type: TypeAlias = tuple[torch.dtype, tuple[int, ...]]
 
 
 class HeaderTensors:
-    """What a header says of tensors: a number by name, and columns by number.
+    """The tensors in a header: a number by name, and columns by number.
 
-    One object for all dtypes and shapes that are equal: a file has thousands.
+    All equal dtypes and shapes share one object, since a file has thousands.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class HeaderTensors:
         self.starts.append(start)
 
     def in_order(self) -> list[str]:
-        """Return the names in the order in which they lie in the file."""
+        """Return the names in the order of the file."""
         names = list(self.numbers)
 
         def place(number: int) -> tuple[int, int]:
@@ -83,19 +83,19 @@ class HeaderTensors:
 
 
 METADATA = "__metadata__"
-"""The key of the header that no tensor may have for its name."""
+"""The key of the header that cannot be the name of a tensor."""
 OURS = "burnish"
-"""The key of the metadata that holds what the library has no place for."""
+"""The key of the metadata for what the library has no field for."""
 
 
 class SafeTensorsHeader(NamedTuple):
-    """What a file says before its values."""
+    """The content of a file before its values."""
 
     tensors: HeaderTensors
     metadata: dict[str, str]
-    """What other programs have written there."""
+    """Metadata of other programs."""
     ours: LongText | None
-    """What the library says of the record, in JSON; None in files of others."""
+    """This library's data about the record, in JSON; None in files of others."""
     data: int
     """Where the values begin."""
 
@@ -103,7 +103,7 @@ class SafeTensorsHeader(NamedTuple):
 def read_safetensors_header(source: Source, budget: int) -> SafeTensorsHeader:
     """Return the header of ``source``, checked.
 
-    ``budget`` is how much memory the metadata may take beyond what every file may.
+    ``budget`` is the memory that the metadata may take beyond what every file may.
     """
     length = int.from_bytes(source.read(0, 8), "little")
     if length > min(MAX_HEADER, source.size - 8):
@@ -126,7 +126,7 @@ def read_safetensors_header(source: Source, budget: int) -> SafeTensorsHeader:
 
 
 def _members(text: LongText, file: str, budget: int) -> Iterator[tuple[str, Any]]:
-    """Return keys and values: all at once of a short text, else one by one."""
+    """Yield keys and values: all together of a short text, else one by one."""
     quick = quick_value(text, budget) if isinstance(text, bytes) else None
     if isinstance(quick, dict):
         yield from quick.items()
@@ -137,7 +137,7 @@ def _members(text: LongText, file: str, budget: int) -> Iterator[tuple[str, Any]
         value = _metadata(reader) if key == METADATA else reader.value()
         yield key, value
         if key != METADATA:
-            # What is kept of it is an entry, which every file may have.
+            # Only an entry of it is kept, which every file may have.
             reader.settle(before)
         before = reader.spent
     if reader.next():
@@ -145,7 +145,7 @@ def _members(text: LongText, file: str, budget: int) -> Iterator[tuple[str, Any]
 
 
 def _metadata(reader: JsonReader) -> Any:
-    """Read the metadata, in which our text is nearly all of a large header."""
+    """Read the metadata, in which our text is most of a large header."""
     if reader.next() != b"{":
         return reader.value()
     return {
@@ -177,7 +177,7 @@ def _checked_tensor(
     fields: dict[str, Any] = value
     dtype = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if dtype is None:
-        # A younger library writes dtypes that nobody knew here.
+        # A newer version of the library may write dtypes that are unknown here.
         raise _error_of_dtype(fields["dtype"])(
             file,
             f"{subject} has the dtype {fields['dtype']!r:.40}",
@@ -201,7 +201,7 @@ def _checked_tensor(
 
 
 def check_spans(tensors: HeaderTensors, source: Source, data: int) -> None:
-    """Raise unless the tensors lie one after the other and fill the file."""
+    """Raise unless the tensors are contiguous and fill the file."""
     at = 0
     for name in tensors.in_order():
         number = tensors.numbers[name]
@@ -219,5 +219,5 @@ def check_spans(tensors: HeaderTensors, source: Source, data: int) -> None:
 
 
 def bytes_of_type(dtype: torch.dtype, shape: Sequence[int]) -> int:
-    """Return how many bytes the values take."""
+    """Return the number of bytes of the values."""
     return math.prod(shape) * dtype.itemsize

@@ -1,4 +1,4 @@
-"""The record that the header of a `.safetensors` file describes: ours, or another's."""
+"""The record described by the header of a `.safetensors` file, ours or another's."""
 
 import re
 from array import array
@@ -21,25 +21,25 @@ VERSION = 1
 
 
 def name_among(paths: Iterable[str]) -> str | None:
-    """Return the one of a tied tensor's paths that the library chooses too."""
+    """Return that path of a tied tensor which the library would choose too."""
     return min((path for path in paths if path != METADATA), default=None)
 
 
 class PlacedRecord(NamedTuple):
-    """A record of a file, and where the file has its entries, in their order."""
+    """A record of a file, and the locations of its entries, in their order."""
 
     record: Entries
     entries: StoredEntries
     starts: "array[int]"
     """Counted from the end of the header."""
     sums: bytes | None
-    """8 bytes of each; None for files of others."""
+    """8 bytes of each; None for files of other programs."""
 
 
 def our_record(
     header: SafeTensorsHeader, ours: LongText, file: str, budget: int
 ) -> PlacedRecord:
-    """Return the record that ``ours`` describes; take its tensors out of the header."""
+    """Return the record described by ``ours``; remove its tensors from the header."""
     tensors = header.tensors
     fields = _our_fields(ours, file, budget)
     version = fields.pop(OURS, None)
@@ -81,9 +81,9 @@ def _aliases(entries: StoredEntries, tensors: HeaderTensors) -> set[str]:
 def _taken_starts(
     entries: StoredEntries, tensors: HeaderTensors, file: str
 ) -> "array[int]":
-    """Take each entry's tensor out of ``tensors``; return where they begin.
+    """Remove each entry's tensor from ``tensors``; return where they begin.
 
-    One by one, so that of a file of many no second list of all is in memory.
+    One by one, so that for a file of many no second list of all is in memory.
     """
     starts = array("q")
     rows = zip(entries.all_paths(), entries.dtypes, entries.shapes, strict=True)
@@ -111,13 +111,13 @@ def _other_tensors(file: str) -> RecordFormatError:
 
 
 def foreign_record(header: SafeTensorsHeader, source: Source) -> PlacedRecord:
-    """Return the record of another library's file, ties as it has them."""
+    """Return the record of another library's file, with its ties."""
     tensors, metadata = header.tensors, header.metadata
     names, numbers = tensors.in_order(), tensors.numbers
     types = [tensors.types[numbers[name]] for name in names]
     ties: dict[str, list[str]] = {}
     for alias, name in metadata.items():
-        # save_model of the library says so which name it left out for which.
+        # The library's save_model states which name it left out for which.
         if alias != "format" and name in numbers and alias not in numbers:
             ties.setdefault(name, []).append(alias)
     aliases = {alias for tied in ties.values() for alias in tied}

@@ -30,14 +30,14 @@ from .archive_sums import UnreadSums, compare_sums, is_of_storage, read_member
 from .mapped_tensor import MappedTensor
 
 _SAFE = (2, 10)
-"""From this torch on, reading a hostile file is no danger to memory either."""
+"""From this version of torch on, a hostile file cannot corrupt memory either."""
 
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02"
 _FREE = 48 << 20
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed global")
 _BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module")
-"""Of a module that torch never takes anything from: posix, nt, subprocess."""
+"""Modules that torch never pickles anything from: posix, nt, subprocess."""
 
 
 class TorchArchive(Format):
@@ -56,10 +56,10 @@ class TorchArchive(Format):
         raise RecordError("torch files are read-only; write .mpk or .safetensors")
 
     def decode(self, source: Source) -> Entries:
-        """Return the state dict, and beside it what plain data stands in it.
+        """Return the state dict, and the plain data beside it.
 
-        Raises `RecordFormatError` for objects that are neither, and for two state
-        dicts of which none is the model's.
+        Raises `RecordFormatError` for other objects, and for two state dicts neither of
+        which is the model's.
         """
         _warn_of_old_torch()
         try:
@@ -98,7 +98,7 @@ def _warn_of_old_torch() -> None:
 
 
 def _load(source: Source) -> tuple[Any, bool]:
-    """Return what the file holds, and whether its tensors are pages of it."""
+    """Return the content of the file, and whether its tensors are pages of it."""
     is_zip = bytes(source.read(0, min(4, source.size))) == _ZIP
     try:
         file, is_mapped = _opened(source, is_zip=is_zip)
@@ -107,7 +107,8 @@ def _load(source: Source) -> tuple[Any, bool]:
         else:
             _check_pickle(bytes(source.read(0, source.size)), source)
         with warnings.catch_warnings():
-            # Of its own deprecated storages, which files of that age are made of.
+            # A warning about its own deprecated storages, which files of that age
+            # consist of.
             warnings.simplefilter("ignore")
             content = torch.load(
                 file, map_location="cpu", weights_only=True, mmap=is_mapped
@@ -115,7 +116,7 @@ def _load(source: Source) -> tuple[Any, bool]:
         return content, is_mapped
     except RecordError:
         raise
-    # A damaged pickle raises whatever its opcodes lead to.
+    # A damaged pickle may raise anything.
     except Exception as error:
         raise_of_signal(error)
         if is_of_storage(error):
@@ -124,16 +125,16 @@ def _load(source: Source) -> tuple[Any, bool]:
 
 
 def _opened(source: Source, *, is_zip: bool) -> tuple[Any, bool]:
-    """Return what torch.load takes, and whether it may map it."""
+    """Return the argument for torch.load, and whether it may map it."""
     if isinstance(source, FileSource):
         return source.name, is_zip and source.may_map
     return io.BytesIO(source.read(0, source.size)), False
 
 
 def _check_archive(file: Any, source: Source, *, is_mapped: bool) -> None:
-    """Refuse an archive that is larger when it is unpacked; torch packs nothing.
+    """Refuse an archive with compressed members; torch compresses nothing.
 
-    What is in memory is compared with its sums; pages that are mapped are read later.
+    Members in memory are compared with their checksums; mapped pages are read later.
     """
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
@@ -159,7 +160,7 @@ def _check_archive(file: Any, source: Source, *, is_mapped: bool) -> None:
 
 
 def _check_pickle(data: bytes, source: Source) -> None:
-    """Refuse a pickle of so many small objects that they fill the memory."""
+    """Refuse a pickle of so many small objects that they would fill the memory."""
     lists = sum(map(data.count, (b"]", b"}", b"\x85", b"\x86", b"\x87")))
     if 64 * lists + 232 * data.count(b")R") > _FREE + 2 * source.size:
         raise ForeignFileError(
@@ -175,13 +176,13 @@ _TORCHSCRIPT = (
 
 
 def _explained(error: Exception, file: str) -> RecordFormatError:
-    """Return the error of an archive that torch.load refuses."""
+    """Return the error for an archive that torch.load refuses."""
     foreign = _foreign_content(str(error))
     if foreign is not None:
         return ForeignFileError(file, *foreign)
     text = str(error)
     if "not a zip file" in text:
-        # Its directory stands at its end.
+        # Its directory is at its end.
         description = "a damaged torch file, without its end"
         return RecordFormatError(file, description, "", TRUNCATED)
     description = f"a damaged torch file ({type(error).__name__}: {text[:120]})"
@@ -189,7 +190,7 @@ def _explained(error: Exception, file: str) -> RecordFormatError:
 
 
 def _foreign_content(text: str) -> tuple[str, str, str] | None:
-    """Return what is not damage: what it is, what we read, what to do; None: damage."""
+    """Return what the file is if it is not damaged, with advice; None for damage."""
     refused = _GLOBAL.search(text)
     if refused is not None:
         return (
@@ -234,7 +235,7 @@ def _foreign_content(text: str) -> tuple[str, str, str] | None:
 
 
 def _lightning_metadata(content: object, file: str) -> dict[str, Any]:
-    """Return as metadata what a checkpoint of Lightning tells of its module.
+    """Return metadata about the module of a Lightning checkpoint.
 
     That is the blueprint, if one built it.
     """

@@ -1,7 +1,7 @@
-"""Independent zstd frames, and the table that tells where each one lies.
+"""Independent zstd frames, and the table with the location of each.
 
-A file of frames is any zstd decoder's file: `zstd -d` gives its content. The table is
-that of zstd's seekable format, a skippable frame at the file's end.
+A file of frames can be read by any zstd decoder: `zstd -d` returns its content. The
+table is that of zstd's seekable format, a skippable frame at the file's end.
 """
 
 import struct
@@ -16,11 +16,11 @@ import zstandard
 from ..io.sink import Buffer, Sink
 
 MOST_CONTENT = 1 << 20
-"""Bytes of content in a frame, at most: what is decoded to read a single one."""
+"""Maximal bytes of content in a frame, which is decoded to read a single one."""
 MOST_FRAME = MOST_CONTENT + (1 << 16)
 
 MARK = struct.pack("<II", 0x184D2A50, 8) + b"burnish\x01"
-"""A skippable frame at the file's beginning: what it is, and the format's version."""
+"""A skippable frame at the file's beginning, with the version of the format."""
 
 _TABLE = 0x184D2A5E
 _TABLE_MAGIC = 0x8F92EAB1
@@ -53,7 +53,7 @@ class EncodedFrame(NamedTuple):
 
 
 class FrameWriter:
-    """Writes frames, and remembers their sizes for the table."""
+    """Writes frames, and records their sizes for the table."""
 
     def __init__(self, sink: Sink, level: int) -> None:
         self._sink, self._level = sink, level
@@ -76,7 +76,7 @@ class FrameWriter:
             self.add(EncodedFrame.of_matches(part, self._level))
 
     def close(self) -> int:
-        """Write the table; return how many bytes were written in all."""
+        """Write the table; return the total number of bytes written."""
         sizes = np.array(self._sizes, np.uint32)
         head = _HEAD.pack(_TABLE, sizes.nbytes + _FOOT.size)
         foot = _FOOT.pack(len(sizes), 0, _TABLE_MAGIC)
@@ -86,7 +86,7 @@ class FrameWriter:
 
 
 def _parts(content: Buffer) -> Iterator[memoryview]:
-    """Return ``content`` as frames may hold it."""
+    """Return ``content`` in the form that frames may hold."""
     data = memoryview(content).cast("B")
     for start in range(0, len(data), MOST_CONTENT):
         yield data[start : start + MOST_CONTENT]
@@ -105,7 +105,7 @@ def raw_frame(content: memoryview) -> list[Buffer]:
 
 
 def compressor(level: int) -> zstandard.ZstdCompressor:
-    """Return this thread's compressor: one used by two threads ends the process."""
+    """Return this thread's compressor: one used by two threads crashes the process."""
     compressors = _of_thread("compressors", dict[int, zstandard.ZstdCompressor])
     if level not in compressors:
         compressors[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
@@ -125,7 +125,7 @@ def decompressor() -> zstandard.ZstdDecompressor:
 def read_table(
     tail: Callable[[int], memoryview], size: int
 ) -> np.ndarray[Any, Any] | str:
-    """Return each frame's size and its content's, as rows, or what is wrong.
+    """Return each frame's size and its content's, as rows, or an error message.
 
     ``tail`` returns the last so many bytes of the file of ``size`` bytes.
     """
@@ -157,8 +157,8 @@ def read_table(
 
 
 def _literal_compressor() -> zstandard.ZstdCompressor:
-    # The smallest hash table and the longest least match: nearly nothing repeats, so
-    # that zstd only codes single bytes. Levels below 1 would leave out that code.
+    # The smallest hash table and the longest minimal match: almost nothing repeats, so
+    # that zstd only codes single bytes. Levels below 1 would omit that coding.
     params = zstandard.ZstdCompressionParameters.from_level(
         1,
         strategy=zstandard.STRATEGY_FAST,

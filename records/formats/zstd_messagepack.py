@@ -1,7 +1,8 @@
 """`.mpk.zst`: an `.mpk` document in independent zstd frames (docs/format.md).
 
-Floats are stored in planes: their exponents are coded, the rest is incompressible and
-framed as it is, so that this is faster and smaller than zstd on the whole.
+Floats are stored in planes: their exponents are compressed, the rest is incompressible
+and stored in frames as it is, so that this is faster and smaller than zstd on the
+whole.
 """
 
 import sys
@@ -31,13 +32,13 @@ from .messagepack import (
 from .zstd_frames import MARK, EncodedFrame, FrameWriter, compressor, literal_compressor
 
 MOST_RATIO = 16
-"""What is not a payload may be this much longer than the file, and 1 MiB more."""
+"""Maximal ratio of non-payload content to file size, with 1 MiB allowed beyond it."""
 
 _LEVEL = 1
 _FEW = 512
 """Values of a payload that is too short for a frame of its own."""
 _SMALL = 1 << 16
-"""Bytes of planes that are gathered with their neighbours."""
+"""Bytes of planes that are gathered with their neighbors."""
 _SAMPLE = 4096
 
 
@@ -62,29 +63,29 @@ class ZstdMessagePack(Format):
         check_readable(head, MOST_RATIO * writer.close(), len(layout.sizes))
 
     def decode(self, source: Source) -> Entries:
-        """Return the record; what is not touched stays compressed."""
+        """Return the record; parts that are not accessed stay compressed."""
         return read_document(FrameSource(source), budget=MOST_RATIO * source.size)
 
     def encode_index(
         self, contents: Contents, index: FileIndex, sink: Sink, options: WriteOptions
     ) -> None:
-        """Write a document whose payloads lie beside it, in frames."""
+        """Write a document whose payloads are beside it, in frames."""
         planes = [i for i, dtype in enumerate(contents.dtypes) if dtype in PLANED]
         writer = _Writer(sink, _LEVEL if options.level is None else options.level)
         writer.surroundings(index_document(contents, index, planes=planes))
         writer.close()
 
     def digest(self, source: Source) -> bytes:
-        """Return that of the document, whatever frames it is in."""
+        """Return that of the document, regardless of its frames."""
         return document_digest(FrameSource(source))
 
     def fingerprint(self, source: Source) -> bytes:
-        """Return that of the document, whatever frames it is in."""
+        """Return that of the document, regardless of its frames."""
         return document_fingerprint(FrameSource(source))
 
 
 class _Writer:
-    """Decides what becomes a frame of its own, and how that is coded."""
+    """Decides what becomes a frame of its own, and how it is coded."""
 
     def __init__(self, sink: Sink, level: int) -> None:
         self._frames = FrameWriter(sink, level)
@@ -103,7 +104,7 @@ class _Writer:
                 self._frames.matches(part)
 
     def payloads(self, contents: Contents, layout: DocumentLayout) -> None:
-        """Write all payloads, framed as the document has them."""
+        """Write all payloads, framed as in the document."""
         dtypes, frames, parts = contents.dtypes, layout.frames(), layout.parts()
         row, room, following = -1, 0, iter(frames)
         for i, chunk in contents.chunks():
@@ -111,7 +112,8 @@ class _Writer:
                 row, following = i, iter((frames[i], *parts.get(i, ())))
                 room = PART if i in parts else sys.maxsize
                 self._gather(next(following))
-            # A block of planes never lies in two parts: their size is a multiple of it.
+            # A block of planes is never split over two parts: their size is a multiple
+            # of it.
             while len(chunk) > room:
                 self._write(_coded(chunk[:room], dtypes[i], self._level))
                 self._gather(next(following))
@@ -120,7 +122,7 @@ class _Writer:
             room -= len(chunk)
 
     def close(self) -> int:
-        """Write the table; return how many bytes the file has."""
+        """Write the table; return the number of bytes of the file."""
         self._flush()
         return self._frames.close()
 
@@ -147,7 +149,7 @@ class _Writer:
 
 
 class _Gathered(NamedTuple):
-    """What is too short for a frame of its own."""
+    """Content that is too short for a frame of its own."""
 
     content: memoryview
     is_raw: bool
@@ -158,7 +160,7 @@ _Piece: TypeAlias = EncodedFrame | _Gathered
 
 
 def _coded(chunk: memoryview, dtype: torch.dtype, level: int) -> list[_Piece]:
-    """Return the frames of a payload's chunk, and what goes into those of others."""
+    """Yield the frames of a payload's chunk, and what is gathered with others."""
     n = len(chunk) // dtype.itemsize
     if n < _FEW:
         return [_Gathered(chunk, is_raw=False)]
@@ -175,7 +177,7 @@ def _coded_rest(plane: memoryview) -> _Piece:
     middle = len(plane) // 2
     sample = plane[middle : middle + _SAMPLE]
     if len(literal_compressor().compress(sample)) < len(sample) * 7 // 8:
-        # Rounded values, or zeros: then this plane too has something to gain.
+        # Rounded values, or zeros: then this plane can be compressed too.
         return EncodedFrame.of_literals(plane)
     if len(plane) > _SMALL:
         return EncodedFrame.raw(plane)

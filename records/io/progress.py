@@ -74,9 +74,9 @@ def progress_call(progress: Progress | None) -> ProgressCall | None:
 
 
 def _takes_three(progress: object) -> bool:
-    """Return whether this is a function of three arguments, as far as one can see.
+    """Return whether this is a function of three arguments, as far as can be seen.
 
-    A class would only be made anew by every call, as a bar of tqdm.
+    A class would only create a new instance at every call, like a bar of tqdm.
     """
     if not callable(progress) or isinstance(progress, type):
         return False

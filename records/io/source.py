@@ -80,7 +80,7 @@ def is_remote(source: object) -> TypeGuard[RemoteLike]:
 
 
 class ClosedFileError(ValueError):
-    """A read after the file was closed, which says nothing of what the file holds."""
+    """A read after the file was closed, which says nothing about its content."""
 
 
 def source_beside(source: Source, name: str) -> Source:
@@ -292,9 +292,10 @@ class FileSource:
         )
 
     def _opened(self) -> Descriptor:
-        """Return the open file, which a reader holds as long as it needs its number.
+        """Return the open file, kept by a reader as long as it needs the descriptor.
 
-        Closed meanwhile by another thread, the number might be another file's by then.
+        If another thread closed it meanwhile, the descriptor might belong to another
+        file.
         """
         opened = self._file
         if opened is None:
