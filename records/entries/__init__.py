@@ -1,1 +1,1 @@
-"""Entries, the plain data beside them, and what is done with both."""
+"""Entries, the plain data beside them, and operations on both."""

@@ -45,14 +45,14 @@ UNDECLARED_TYPE = (
 
 
 class Storable(ABC):
-    """What can be stored: it gives its entries, and a node of itself.
+    """A value that can be stored: it returns its entries, and a node of itself.
 
-    Names that begin with ``_`` are for the library: fields of records and names of
-    modules may be any others.
+    Names that begin with ``_`` are reserved for the library: fields of records and
+    names of modules may be any others.
     """
 
     _declares_fields: ClassVar[bool] = False
-    """Whether a file holds the fields that the class declares, and no others."""
+    """Whether a file has exactly the fields that the class declares."""
 
     @abstractmethod
     def flat(self) -> Entries:
@@ -60,21 +60,21 @@ class Storable(ABC):
 
     @abstractmethod
     def _encode_into(self, encoder: "Encoder", path: str, depth: int) -> Node:
-        """Return the node of this value, its tensors added to the encoder's entries."""
+        """Return this value's node; its tensors are added to the encoder's entries."""
 
     @classmethod
     @abstractmethod
     def _of_entries(cls, entries: Entries) -> Self:
-        """Return what ``entries`` hold as a value of this class."""
+        """Return the content of ``entries`` as an instance of this class."""
 
 
 def declares_fields(cls: type[Storable]) -> bool:
-    """Return whether records of ``cls`` have its fields; others have what is stored."""
+    """Return whether records of ``cls`` have its fields, not what is stored."""
     return cls._declares_fields  # pyright: ignore[reportPrivateUsage]  # for the library
 
 
 class Encoder(Encoding):
-    """Turns values into nodes, and collects the tensors that it meets as entries."""
+    """Turns values into nodes, and collects their tensors as entries."""
 
     def __init__(
         self,
@@ -83,29 +83,29 @@ class Encoder(Encoding):
         language: Language | None = None,
         max_depth: int = TAGGED_DEPTH,
     ) -> None:
-        """Take enums, records and other keys than texts only if fields declare them.
+        """Accept enums, records and non-string keys only where fields declare them.
 
-        Another ``language`` says itself what it takes.
+        Another ``language`` decides itself which values it accepts.
         """
         own_language = _DECLARED if is_declared else _UNDECLARED
         super().__init__(language or own_language, max_depth)
         self._tells_training = self._language is not _DECLARED
         self.entries: list[Entry] = []
         self.wrapper_classes: set[type[torch.Tensor]] = set()
-        """The classes of tensors that wrap others among the values."""
+        """The classes of wrapper tensors among the values."""
         self._ties: Ties[int] = Ties()
 
     def undeclared(self) -> "Encoder":
-        """Return an encoder of what no field declares, into the same entries."""
+        """Return an encoder for undeclared data, which adds to the same entries."""
         encoder = Encoder(is_declared=False)
         encoder.entries, encoder._ties = self.entries, self._ties
         encoder.wrapper_classes = self.wrapper_classes
         return encoder
 
     def move_to(self, entries: list[Entry]) -> dict[int, int]:
-        """Append the tensors to ``entries``, as those of extra state.
+        """Append the tensors to ``entries`` as those of extra state.
 
-        Returns their new numbers by the old ones, for `renumbered`.
+        Returns a map from their old numbers to their new ones, for `renumbered`.
         """
         for entry in self.entries:
             entry.kind = "extra"
@@ -114,7 +114,7 @@ class Encoder(Encoding):
         return {i: start + i for i in range(len(self.entries))}
 
     def part(self, key: str) -> str:
-        """Return a dict's key as one part of the paths of entries."""
+        """Return a dict's key as one component of the paths of entries."""
         return escape(key)
 
     def refusal(self, value: object, path: str) -> Exception:
@@ -136,7 +136,8 @@ class Encoder(Encoding):
             return index
         index = len(self.entries)
         entry = Entry(path, "tensor", tensor.dtype, shape_of(tensor, path), tensor)
-        # A field says whether it is a Parameter; all else comes back as it was.
+        # A field declares whether it is a Parameter; other tensors come back as they
+        # were.
         if self._tells_training and is_trained(tensor):
             entry.requires_grad = True
         self.entries.append(entry)
@@ -144,7 +145,7 @@ class Encoder(Encoding):
         return index
 
     def wrapper(self, tensor: torch.Tensor, path: str, depth: int) -> Node:
-        """Return the node of a tensor that wraps others, its parts added as entries."""
+        """Return the node of a wrapper tensor, whose parts are added as entries."""
         self.wrapper_classes.add(type(tensor))
         form = self.undeclared().encode(form_of(tensor, path), path, depth + 1)
         parts: list[Node] = []
@@ -152,20 +153,21 @@ class Encoder(Encoding):
             n_entries = len(self.entries)
             parts.append(self.encode(part, join(path, name), depth + 1))
             for entry in self.entries[n_entries:]:
-                # A precision of weights says nothing of what weights are made of.
+                # A precision chosen for weights does not apply to the parts of a
+                # wrapper.
                 entry.kind = "buffer"
         return wrapper_node(form, parts)
 
 
 def is_trained(value: object) -> TypeGuard[torch.Tensor]:
-    """Return whether this is a tensor that an optimizer may hold, no result of one."""
+    """Return whether this is a leaf tensor, which an optimizer accepts."""
     return isinstance(value, torch.Tensor) and value.requires_grad and value.is_leaf
 
 
 def _mapping(
     encoder: Encoder, value: Mapping[Any, object], path: str, depth: int
 ) -> Node:
-    """Return a dict by texts; which keys they were, the hint of its field says."""
+    """Return a dict with string keys; its field's hint gives the original key type."""
     if not all(type(key) is str for key in value):
         value = by_texts(value, path)
     return _by_names(encoder.fields(value, path, depth))
@@ -174,7 +176,7 @@ def _mapping(
 def _texts_mapping(
     encoder: Encoder, value: Mapping[Any, object], path: str, depth: int
 ) -> Node:
-    """Return a dict by texts where nothing says which keys they were, if not texts."""
+    """Return a dict with string keys where no hint gives the type of other keys."""
     for key in value:
         check_text_key(key, path)
     return _mapping(encoder, value, path, depth)
@@ -187,7 +189,7 @@ def _by_names(nodes: dict[str, Node]) -> Node:
 
 
 def _integer(encoder: Encoder, value: int, path: str, depth: int) -> Node:
-    # Documents hold integers of 64 bits; longer ones go as digits.
+    # Documents hold 64-bit integers; longer ones are stored as digits.
     is_short = -(2**63) <= value < 2**63
     return int(value) if is_short else {"$int": digits_of(value, path)}
 
@@ -202,7 +204,7 @@ def _undeclared_record(encoder: Encoder, value: object, path: str, depth: int) -
 
 
 class _RegisteredKind(Kind):
-    """Values of exactly the classes that users have registered."""
+    """Values of exactly the classes that users registered."""
 
     __slots__ = ()
 
@@ -214,7 +216,7 @@ def _registered(encoder: Encoder, value: object, path: str, depth: int) -> Node:
     field_type = registered_type_of(type(value))
     if field_type is None:
         raise encoder.refusal(value, path)
-    # What reads it declares nothing of what is inside.
+    # The code that reads it declares no types for the content.
     return encoder.undeclared().encode(field_type.encode(value), path, depth + 1)
 
 
@@ -238,7 +240,7 @@ def _tensor(encoder: Encoder, tensor: torch.Tensor, path: str, depth: int) -> No
 
 
 def _as_tensor(data: bytes) -> torch.Tensor:
-    # `frombuffer` takes no empty buffer, and warns of one that nobody may write to.
+    # `frombuffer` refuses an empty buffer, and warns of a read-only one.
     if not data:
         return torch.empty(0, dtype=torch.uint8, device="cpu")
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
@@ -263,7 +265,7 @@ LEAVES_AND_NUMBERS: tuple[Kind, ...] = (
     ),
     Kind(types=np.generic, encode=_numpy_scalar),
 )
-"""What every record holds, alone or in containers."""
+"""Types that every record can hold, alone or in containers."""
 
 TUPLES = Kind(
     types=tuple,
@@ -279,7 +281,7 @@ AS_THEY_ARE: tuple[type, ...] = (type(None), bool, str, float)
 def _language(
     enums: Encode, records: Encode, dicts: Encode, own_types: Encode
 ) -> Language:
-    """Return the language of records; what is not plain needs a field to declare it."""
+    """Return the language of records; other values need a field that declares them."""
     return Language(
         [
             _RegisteredKind(types=(), encode=own_types, is_deep=True),

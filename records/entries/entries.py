@@ -29,56 +29,56 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="Entries")
 
 VerifiedBy: TypeAlias = Literal["live", "all", "touched", "none"]
-"""Not stored; every byte was checked; each entry is when it is touched; no sums."""
+"""Not stored; every byte verified; each entry verified on access; no checksums."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a record was opened, for those who load it into something."""
+    """How a record was opened, for code that loads it into an object."""
 
     file: str = "record"
     """The file's name, for messages."""
     format: str = ""
-    """What the format of its content is called; empty if it was never stored."""
+    """The name of its content's format; empty if it was never stored."""
     version: int | None = None
-    """The number of the format's version; None where a file says none of ours."""
+    """The format's version number; None where a file has none of ours."""
     beside: tuple[str, ...] = ()
-    """What else stands in the file and is not part of the record."""
+    """Other content of the file, which is not part of the record."""
     dtype: torch.dtype | Literal["stored"] | None = None
-    """Of floating parameters; None leaves the choice to the module that is loaded."""
+    """The precision of floating parameters; None leaves it to the loading module."""
     device: torch.device | None = None
-    """Where tensors go; None leaves them in memory or where the module is."""
+    """The device of tensors; None means memory, or where the module is."""
     only: Patterns | None = None
-    """Patterns of the entries that were chosen; None: all."""
+    """Patterns of the entries that were selected; None for all."""
     exclude: Patterns | None = None
-    """Patterns of the entries that were left out."""
+    """Patterns of the entries that were excluded."""
     left_out: frozenset[str] = frozenset()
-    """Paths of the entries and the plain data that these patterns left out."""
+    """Paths of the entries and the plain data that these patterns excluded."""
     hyperparameters: Literal["compare", "ignore"] = "compare"
-    """Whether a module that is loaded has to be what the record says it is of."""
+    """Whether a loading module must match the record's class and hyperparameters."""
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Path in the file to the path that a rename gave it."""
+    """Maps a path in the file to its path after a rename."""
     progress: Progress | None = None
-    """Who is told how far a load of it has come."""
+    """The callback that is given the progress of a load."""
     fingerprint: str = ""
-    """What tells its content from others; empty where one process runs, or no file."""
+    """Identifies its content; empty in a single process, or without a file."""
 
 
 class EntryTable(Protocol):
-    """What a file says of its entries, each made when it is asked for."""
+    """The index of a file's entries, each of which is created on request."""
 
     def at(self, path: str) -> Entry | None:
-        """Return the entry that has ``path``; None if none does."""
+        """Return the entry at ``path``; None if there is none."""
         ...
 
     def all(self) -> list[Entry]:
-        """Return all of them; always one list."""
+        """Return all entries; every call returns the same list."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class _Content:
-    """What entries consist of; records of several types may share it."""
+    """The data of entries, which records of several types may share."""
 
     entries: list[Entry] | EntryTable
     tree: Node
@@ -86,11 +86,11 @@ class _Content:
     type_name: str
     typed: bool
     is_part: bool = False
-    """Whether this is what was chosen of a record with declared fields."""
+    """Whether this is a selection from a record with declared fields."""
     verified: VerifiedBy = "live"
     reading: Reading = field(default_factory=Reading)
     class_versions: Mapping[str, int] | None = None
-    """Where the metadata says something else, or nothing."""
+    """Used where the metadata has another value, or none."""
     source: "Source | None" = None
     check: "Callable[[Maps], None] | None" = None
     check_before_rewriting: Callable[[], None] | None = None
@@ -99,8 +99,8 @@ class _Content:
 class Entries:
     """The entries of one record, the plain data beside them, and how they were read.
 
-    All that is between a module or a declared record and a file works on this; what
-    users get to see of it is a `FlatRecord`.
+    All code between a module or a declared record and a file works on this class; users
+    see a `FlatRecord` instead.
     """
 
     @classmethod
@@ -138,18 +138,19 @@ class Entries:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What a file says of the record: the user's keys, and ours in "burnish"."""
+        """The file's metadata: the user's keys, and ours under "burnish"."""
         return self._content.metadata
 
     def entries(self) -> list[Entry]:
-        """Return the entries in the order in which they are stored."""
+        """Return the entries in storage order."""
         entries = self._content.entries
         return entries if isinstance(entries, list) else entries.all()
 
     def entry_at(self, path: str) -> Entry | None:
-        """Return the entry that has ``path``, by a tie of it too; None if none does."""
+        """Return the entry at ``path``, tied ones included; None if absent."""
         entries = self._content.entries
-        # A table finds one path without making all its entries, as an index does.
+        # A table finds one path without creating all its entries, which an index would
+        # do.
         if isinstance(entries, list) or "_by_path" in self.__dict__:
             return path_index(self).get(path)
         return entries.at(path)
@@ -161,22 +162,22 @@ class Entries:
 
     @property
     def is_typed(self) -> bool:
-        """Whether this is a record with declared fields, rather than a module's."""
+        """Whether this record has declared fields, rather than being a module's."""
         return self._content.typed
 
     @property
     def is_part(self) -> bool:
-        """Whether this is what was chosen of a record with declared fields."""
+        """Whether this is a selection from a record with declared fields."""
         return self._content.is_part
 
     @property
     def type_name(self) -> str:
-        """What class the record was made from."""
+        """The name of the class from which the record was made."""
         return self._content.type_name
 
     @property
     def class_versions(self) -> Mapping[str, int]:
-        """What torch says in a state dict of the class of each submodule, by path."""
+        """The class versions that torch puts into a state dict, by submodule path."""
         if self._content.class_versions is not None:
             return self._content.class_versions
         in_file: Any = library_part(self.metadata).get("class_versions")
@@ -185,7 +186,7 @@ class Entries:
 
     @property
     def verified(self) -> VerifiedBy:
-        """What was checked: "live" (not from a file), "all", "touched", or "none"."""
+        """What was verified: "live" (not from a file), "all", "touched", or "none"."""
         is_live = is_checked(self) and not all(e.is_stored for e in self.entries())
         return "live" if is_live else self._content.verified
 
@@ -198,7 +199,8 @@ class Entries:
     ) -> Self:
         """Return the entries that ``only`` matches and ``exclude`` does not.
 
-        ``absent`` are paths of what could be no entry, and may yet be meant.
+        ``absent`` are paths that have no entry here, and which patterns may name
+        nevertheless.
         """
         if only is None and exclude is None:
             return self
@@ -217,13 +219,13 @@ class Entries:
         return with_parts(self, entries=entries, tree=extra)
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
-        """Return the same record with ``fn`` applied once to every stored tensor."""
+        """Return the same record with ``fn`` applied once to each stored tensor."""
         announce_entries(self, self.entries())
         mapped = [entry.with_tensor(fn(entry.tensor())) for entry in self.entries()]
         return with_parts(self, entries=mapped)
 
     def clone(self) -> Self:
-        """Return a snapshot: the same record in memory of its own, ties kept."""
+        """Return a snapshot: the same record in memory of its own, with its ties."""
         announce_entries(self, self.entries())
         copies = [entry.with_tensor(entry.read_own()) for entry in self.entries()]
         return with_parts(self, entries=copies)
@@ -234,10 +236,10 @@ class Entries:
         return self._content.reading
 
     def load_all(self) -> None:
-        """Read and verify every entry, and all that lies between them.
+        """Read and verify every entry, and all bytes between them.
 
-        For loads that use all of a file: mapped where possible, so that no byte is
-        copied. Raises `RecordChecksumError` or `RecordFormatError`.
+        Used by loads that need the whole file: it is mapped where possible, so that no
+        byte is copied. Raises `RecordChecksumError` or `RecordFormatError`.
         """
         maps, entries = Maps(), self.entries()
         tally = Tally(self.reading.progress, (entry.nbytes for entry in entries))
@@ -250,7 +252,7 @@ class Entries:
             self._content.verified = "all"
 
     def close(self) -> None:
-        """Let go of the file; what was not read yet can no longer be."""
+        """Close the file; entries that were not read yet become unavailable."""
         if self._content.source is not None:
             self._content.source.close()
 
@@ -261,10 +263,10 @@ class Entries:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A file that is open cannot be copied, so its tensors are read for the copy.
+        # An open file cannot be copied, so its tensors are read for the copy.
         announce_entries(self, self.entries())
         entries = [entry.with_tensor(entry.tensor()) for entry in self.entries()]
-        # Nor can whoever watches a load of it.
+        # A progress callback cannot be copied either.
         reading = replace(self.reading, progress=None)
         return {
             "_flat": replace(
@@ -274,14 +276,14 @@ class Entries:
 
 
 def path_index(record: Entries) -> dict[str, Entry]:
-    """Return each entry under each of its paths, ties included; cached."""
+    """Return a dict of entries by path, tied paths included; cached."""
     index: dict[str, Entry] | None = vars(record).get("_by_path")
     if index is None:
         index = {entry.path: entry for entry in record.entries()}
         for entry in record.entries():
             for path in entry.ties:
                 index[path] = entry
-        # Cached once it is complete: another thread may be reading it.
+        # Cached only when complete, because another thread may be reading it.
         vars(record)["_by_path"] = index
     return index
 
@@ -296,9 +298,9 @@ def set_source(
     beside: Sequence[str] = (),
     check_before_rewriting: Callable[[], None] | None = None,
 ) -> None:
-    """Say where the entries lie; ``check`` raises for damage between payloads.
+    """Set where the entries are stored; ``check`` raises for damage between payloads.
 
-    ``version`` is that of the format, ``beside`` what else stands in the file.
+    ``version`` is the format's, ``beside`` the other content of the file.
     ``check_before_rewriting`` raises for damage that no read of an entry finds.
     """
     content = record._content
@@ -310,15 +312,15 @@ def set_source(
 
 
 def is_checked(record: Entries) -> bool:
-    """Return whether values are checked by the sums of their file when they are read.
+    """Return whether reads compare values with the checksums of their file.
 
-    That is told without a look at each entry, as `Entries.verified` takes.
+    Unlike `Entries.verified`, it does not look at each entry.
     """
     return record._content.verified in ("touched", "all")
 
 
 def check_gaps(record: Entries, maps: "Maps") -> None:
-    """Raise for damage between the payloads, as the load of ``maps`` reads them."""
+    """Raise for damage between the payloads, as seen by the load that owns ``maps``."""
     content = record._content
     if content.check is None or content.source is None:
         return
@@ -327,9 +329,9 @@ def check_gaps(record: Entries, maps: "Maps") -> None:
 
 
 def check_before_rewriting(record: Entries) -> None:
-    """Raise for damage of the file that its entries are read without noticing.
+    """Raise for damage of the file that reads of its entries do not notice.
 
-    What is written of damaged values would have their right sums.
+    Damaged values would otherwise be written with checksums that match them.
     """
     content = record._content
     if content.check_before_rewriting is not None:
@@ -346,7 +348,7 @@ def with_parts(
     reading: Reading | None = None,
     class_versions: Mapping[str, int] | None = None,
 ) -> E:
-    """Return the same record, of the same file, with other parts."""
+    """Return the same record, of the same file, with other entries or data."""
     content = record._content
     is_whole = tree is ... or tree is content.tree
     changed = replace(
@@ -366,7 +368,7 @@ def with_parts(
 
 
 def part_of_file(record: E, part: Entries) -> E:
-    """Return ``part``, whose entries are some of the record's, as one of its file."""
+    """Return ``part``, a subset of the record's entries, as a record of its file."""
     content = record._content
     changed = replace(
         part._content,
@@ -381,7 +383,7 @@ def part_of_file(record: E, part: Entries) -> E:
 
 
 def paths_in(record: Entries) -> frozenset[str]:
-    """Return every path at which a tensor or plain data stands."""
+    """Return the path of every tensor and of all plain data."""
     return frozenset((*path_index(record), *(record.tree or ())))
 
 
@@ -392,9 +394,9 @@ def announce_entries(
     *,
     in_blocks: bool = False,
 ) -> None:
-    """Say which entries of ``record`` will be read now: a remote storage is asked less.
+    """Announce which entries of ``record`` will be read, so remote reads are merged.
 
-    ``maps`` are those of the load that reads them; with ``in_blocks`` it is by
+    ``maps`` belong to the load that reads them; ``in_blocks`` means through
     `Entry.blocks`.
     """
     if is_remote(record._content.source):
@@ -408,13 +410,13 @@ def selection(
     only: Patterns | None,
     exclude: Patterns | None,
 ) -> tuple[list[Entry], dict[str, Node]]:
-    """Return the entries, by their chosen names, and the plain data that is chosen."""
+    """Return the selected entries, by their selected names, and selected plain data."""
     wrappers = wrappers_in(tree)
     narrowed = [chosen_alone(entry, only, exclude, wrappers) for entry in entries]
     chosen = [entry for entry in narrowed if entry is not None]
-    # A wrapper is of use with all that it is made of, and is chosen with it.
+    # A wrapper needs all of its parts, so they are selected with it.
     chosen_wrappers = _whole_wrappers(wrappers, entries, chosen)
-    # Numbers in the plain data count entries, so those it names must all stay.
+    # Plain data refers to entries by number, so all those it refers to must stay.
     extra = {
         path: node
         for path, node in tree.items()
@@ -441,10 +443,10 @@ def renumbered_tree(
     number: Mapping[int, int],
     refusal: Callable[[str, int], Exception],
 ) -> dict[str, Node]:
-    """Return plain data, by path, for entries that have other numbers now.
+    """Return plain data, by path, for entries that have been renumbered.
 
-    Whoever drops, adds or moves entries owes it this. ``refusal`` makes the error of
-    an entry that the data at a path needs and that has no number any more.
+    Code that drops, adds or moves entries must call this. ``refusal`` makes the error
+    for an entry that the data at a path needs and that is no longer there.
     """
     for path, node in tree.items():
         for i in entry_numbers(node):
@@ -454,7 +456,7 @@ def renumbered_tree(
 
 
 def wrappers_in(tree: Mapping[str, Node]) -> frozenset[str]:
-    """Return the paths in ``tree`` at which stands what is said of wrappers."""
+    """Return the paths in ``tree`` that hold the form of a wrapper."""
     return frozenset(
         path for path, node in tree.items() if isinstance(node, dict) and CLASS in node
     )
@@ -463,7 +465,7 @@ def wrappers_in(tree: Mapping[str, Node]) -> frozenset[str]:
 def _whole_wrappers(
     wrappers: frozenset[str], entries: Sequence[Entry], chosen: Sequence[Entry]
 ) -> set[str]:
-    """Return those of ``wrappers`` of which all parts are chosen."""
+    """Return those of ``wrappers`` whose parts are all selected."""
     if not wrappers:
         return set()
     chosen_paths = {path for entry in chosen for path in (entry.path, *entry.ties)}
@@ -476,18 +478,19 @@ def _whole_wrappers(
 
 
 def library_part(metadata: Mapping[str, object]) -> Mapping[str, Any]:
-    """Return what the library itself says in ``metadata``, whatever a file has there.
+    """Return the library's own keys in ``metadata``, whatever a file has there.
 
-    Of a module's record: versions, hyperparameters, and whether it is a part.
+    For a module's record: versions, hyperparameters, and whether it is a part.
     """
     section: Any = metadata.get("burnish")
     return section if isinstance(section, Mapping) else {}
 
 
 def data_leaf(record: Entries, tag: str, number: int) -> object:
-    """Return what `typed_leaf` does, as no field declares it: trained if it was.
+    """Return the undeclared value of a leaf, which requires a gradient if it did.
 
-    An optimizer takes a tensor that is not trained without a word.
+    Otherwise as `typed_leaf`. An optimizer silently accepts a tensor that is not
+    trained.
     """
     value, entry = typed_leaf(record, tag, number), record.entries()[number]
     is_trained = tag == "$tensor" and entry.requires_grad
@@ -497,18 +500,18 @@ def data_leaf(record: Entries, tag: str, number: int) -> object:
 
 
 def typed_leaf(record: Entries, tag: str, number: int) -> object:
-    """Return what `leaf_value` does, in the order of memory that it had."""
+    """Return what `leaf_value` does, with the memory layout that it had."""
     entries = record.entries()
     entry = entries[number]
     order = stored_orders(library_part(record.metadata)).get(entry.path)
-    # What is live is somebody's, who goes on with it as it is.
+    # A live tensor belongs to its owner, who continues to use it as it is.
     if order is not None and not isinstance(entry.source, torch.Tensor):
         entry.touched = laid_out(entry.tensor(), order)
     return leaf_value(entries, tag, number)
 
 
 def leaf_value(entries: list[Entry], tag: str, number: int) -> object:
-    """Return entry ``number`` as the tensor, array or bytes that its tag says."""
+    """Return entry ``number`` as the tensor, array or bytes that its tag names."""
     entry = entries[number]
     tensor = entry.tensor()
     if tag == "$tensor":

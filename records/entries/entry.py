@@ -1,4 +1,4 @@
-"""One stored tensor: its name, its identity, its type, and where its bytes are."""
+"""One stored tensor: its path, its ID, its type, and where its bytes are."""
 
 import base64
 import hashlib
@@ -39,7 +39,7 @@ MemoryFormat: TypeAlias = Literal["channels_last", "channels_last_3d"]
 
 
 class ParamId(str):
-    """Who a parameter is, wherever it stands: 64 random bits as 13 characters."""
+    """The identity of a parameter, at every path: 64 random bits as 13 characters."""
 
     __slots__ = ()
 
@@ -50,12 +50,12 @@ class ParamId(str):
 
     @classmethod
     def draw_many(cls, count: int) -> list[Self]:
-        """Return ``count`` new IDs for one call to the system."""
+        """Return ``count`` new IDs with one system call."""
         return cls._of_bits(os.urandom(8 * count))
 
     @classmethod
     def derived(cls, *texts: str) -> Self:
-        """Return the ID of what is made of ``texts``: the same in every process."""
+        """Return the ID derived from ``texts``: the same in every process."""
         digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=8).digest()
         return cls._of_bits(digest)[0]
 
@@ -82,7 +82,7 @@ class ParamId(str):
 
 
 class Param(NamedTuple):
-    """A parameter of a module where it was met first."""
+    """A parameter of a module at the first path where it was found."""
 
     path: str
     id: ParamId
@@ -90,7 +90,7 @@ class Param(NamedTuple):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether it is trained; `trainable` asks this, of entries as well."""
+        """Whether it is trained; `trainable` reads this of entries as well."""
         return self.tensor.requires_grad
 
 
@@ -108,24 +108,24 @@ def _no_attribute(self: Param, name: str) -> object:
     )
 
 
-# Type checkers would know every attribute of a class that has this.
+# With this method in the class, type checkers would accept any attribute name.
 setattr(Param, "__getattr__", _no_attribute)  # noqa: B010
 
 
 class Payload(Protocol):
-    """The bytes of an entry that still lie in a file."""
+    """The bytes of an entry that are still in a file."""
 
     def load(self, maps: "Maps | None" = None) -> "Tensor":
         """Return the tensor, verified unless that was waived.
 
-        Its memory is nobody else's: two calls give two tensors. ``maps`` are those of
-        the load that the call is a part of; without, it stands alone. A payload that
-        is ``is_live`` may give a load what others have too, for the load to copy.
+        Its memory is shared with nothing else: two calls give two tensors. ``maps`` are
+        those of the load that this call is a part of; without them, the call is
+        independent. A payload that ``is_live`` may give a load shared memory, which the
+        load then copies.
 
         A payload may have ``blocks()`` as well, which yields the values as
-        `Entry.blocks` does; without, a tensor is read whole for them.
-
-        Raises `RecordChecksumError` or `RecordFormatError`.
+        `Entry.blocks` does; without it, a tensor is read whole for them. Raises
+        `RecordChecksumError` or `RecordFormatError`.
         """
         ...
 
@@ -142,40 +142,40 @@ class Entry:
     id: ParamId | None = None
     requires_grad: bool = False
     ties: tuple[str, ...] = ()
-    """Other paths at which the same tensor stands."""
+    """Other paths of the same tensor."""
     memory_format: MemoryFormat | None = None
     touched: "Tensor | None" = None
-    """The stored tensor that somebody has by now, and may have changed."""
+    """The stored tensor, once a caller has been given it and may have changed it."""
 
     def tensor(self, maps: "Maps | None" = None) -> "Tensor":
-        """Return the tensor: the live one, or the stored one, read when first asked."""
+        """Return the tensor: the live one, or the stored one, read on first access."""
         live = self._live()
         if live is not None:
             return live
-        # What is live is kept by others: a map of this load is not for them.
+        # Callers keep a live tensor, so it must not use a map of this load.
         tensor = self.read_stored(None if self.is_live else maps)
-        # All threads that ask at once get the tensor of the first of them.
+        # Threads that ask at the same time all get the tensor of the first.
         with _lock:
             if self.touched is None:
                 self.touched = tensor
             return self.touched
 
     def read(self, maps: "Maps | None" = None) -> "Tensor":
-        """Return the tensor as `tensor` does, and keep nothing of what is read."""
+        """Return the tensor as `tensor` does, without keeping what is read."""
         live = self._live()
         return self.read_stored(maps) if live is None else live
 
     def read_stored(self, maps: "Maps | None" = None) -> "Tensor":
-        """Return what the file has, whatever became of it since it was touched."""
+        """Return the values in the file, even if the tensor has changed since."""
         source = self.reading_source()
         return source if isinstance(source, torch.Tensor) else source.load(maps)
 
     def rows(self, start: int, stop: int) -> "Tensor":
         """Return stored rows ``start`` to ``stop`` of the first dimension; keep none.
 
-        Of a file whose blocks have sums (``Recorder(block_sums=...)``), and of a
-        folder, little more is read; of others the whole. What is read is verified.
-        IndexError for rows that are not there.
+        For a file whose blocks have checksums (``Recorder(block_sums=...)``), and for a
+        folder, little more than the rows is read; for others the whole tensor. All that
+        is read is verified. Raises IndexError for rows out of range.
         """
         if not self.shape or not 0 <= start <= stop <= self.shape[0]:
             raise IndexError(
@@ -192,25 +192,25 @@ class Entry:
     def blocks(self) -> "Iterator[Tensor]":
         """Yield the stored values as flat tensors of about 1 MiB, keeping none.
 
-        None is empty, and each is valid until the next. Raises as a read does, of a sum
-        that does not fit after the last one.
+        None is empty, and each is valid until the next. Raises the errors of a read; a
+        checksum that does not match is raised after the last block.
         """
         source = self.reading_source()
         in_pieces = getattr(source, "blocks", None)
         if in_pieces is None:
             values = values_of(self.read_stored(), self.path).detach()
             in_pieces = partial(flat_pieces, values)
-        # A payload may come to an end within a value, as a complex number in a text
-        # does, and has none yet; readers would take an empty block for the end.
+        # A payload may end within a value, as with a complex number in a text file, and
+        # yield an empty block; readers would mistake that for the end.
         yield from (block for block in in_pieces() if block.numel())
 
     def read_own(self, maps: "Maps | None" = None) -> "Tensor":
-        """Return the values in memory that nobody else has."""
+        """Return the values in memory that is shared with nothing else."""
         live = self._live()
         return self.read_stored(maps) if live is None else snapshot(live, self.path)
 
     def with_tensor(self, tensor: "Tensor") -> "Entry":
-        """Return the same entry with ``tensor`` instead of what it has."""
+        """Return the same entry with ``tensor`` as its value."""
         if not isinstance(tensor, torch.Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' functions return anything
             raise TypeError(
                 f"{self.path}: expected a tensor, got {short_repr(tensor)}. A function "
@@ -220,13 +220,13 @@ class Entry:
         return self._with(tensor.dtype, tuple(tensor.shape), tensor)
 
     def with_payload(self, payload: "Tensor | Payload") -> "Entry":
-        """Return the same entry with ``payload``, which gives the same tensor."""
+        """Return the same entry with ``payload``, which reads the same tensor."""
         return self._with(self.dtype, self.shape, payload)
 
     def _with(
         self, dtype: torch.dtype, shape: tuple[int, ...], source: "Tensor | Payload"
     ) -> "Entry":
-        # A snapshot makes one of every entry, and `replace` takes five times as long.
+        # A snapshot calls this for every entry, and `replace` takes five times as long.
         return Entry(
             self.path,
             self.kind,
@@ -241,7 +241,7 @@ class Entry:
 
     @property
     def is_live(self) -> bool:
-        """Whether the values are those of a tensor that somebody may have changed."""
+        """Whether the values belong to a tensor that its owner may have changed."""
         return self.touched is not None or not self.is_stored
 
     @property
@@ -250,7 +250,7 @@ class Entry:
         return lies_in_file(self.source)
 
     def reading_source(self) -> "Tensor | Payload":
-        """Return the source, which is for one reading: what is made is not kept."""
+        """Return the source for a single read, of which nothing is kept."""
         return self.source
 
     def _live(self) -> "Tensor | None":
@@ -259,24 +259,24 @@ class Entry:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes the values take at this dtype."""
+        """Return the number of bytes of the values in this dtype."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def lies_in_file(source: "Tensor | Payload") -> bool:
-    """Return whether the values of an entry with this source are read from a file."""
-    # Thousands are asked at every load, of which nearly all lie in files.
+    """Return whether an entry with this source reads its values from a file."""
+    # Every load asks this thousands of times, nearly always about stored payloads.
     return not (isinstance(source, torch.Tensor) or getattr(source, "is_live", False))
 
 
 def trainable(entry: Entry | Param) -> bool:
-    """Return whether this is a parameter that training changes; a pattern."""
+    """Return whether this is a parameter that training changes; usable as a pattern."""
     return entry.requires_grad
 
 
 _lock = threading.Lock()
-"""Nothing is called while it is held: no handler of a signal, no fork comes there."""
+"""Nothing is called while the lock is held, so no signal handler or fork interferes."""
 
-# 64 bits are 12 digits of 5 bits and one of 4, so the last digit is an even one.
+# 64 bits are 12 digits of 5 bits and one of 4 bits, so the last digit is even.
 _DIGITS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 _LAST = frozenset("acegikmoqsuwy246")

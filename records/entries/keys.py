@@ -1,4 +1,4 @@
-"""Keys of dicts: files have texts, and the hint of a field says what each one was."""
+"""Keys of dicts: files have strings, and a field's hint gives their original type."""
 
 import enum
 import types
@@ -10,9 +10,9 @@ from ...config.plain.enums import member_name, member_of
 
 
 def by_texts(value: Mapping[Any, object], path: str) -> dict[str, Any]:
-    """Return ``value`` by the texts of its keys, since JSON is written of nothing else.
+    """Return ``value`` with its keys as strings, as JSON requires.
 
-    TypeError names ``path`` if a key has no text, or two have the same.
+    TypeError names ``path`` if a key has no string form, or two have the same.
     """
     by_text: dict[str, Any] = {}
     keys: dict[str, object] = {}
@@ -28,13 +28,13 @@ def by_texts(value: Mapping[Any, object], path: str) -> dict[str, Any]:
 
 
 def check_text_key(key: object, path: str) -> None:
-    """Raise TypeError for a key that would come back as a text, and is none."""
+    """Raise TypeError for a key that is not a string and would come back as one."""
     if not isinstance(key, str):
         raise TypeError(f"{path}: a dict needs str keys here, found {key!r}")
 
 
 def _text_of(key: object, path: str) -> str:
-    """Return the text that stands for ``key``: of an enum without texts, its name."""
+    """Return the string that represents ``key``: for a non-string enum, its name."""
     if isinstance(key, str):
         return str.__str__(key)
     if isinstance(key, enum.Enum):
@@ -48,9 +48,9 @@ def _text_of(key: object, path: str) -> str:
 
 
 def key_of_text(hint: Any, text: str) -> Any:
-    """Return the key of type ``hint`` whose text is ``text``; LookupError if none is.
+    """Return the key of type ``hint`` that ``text`` represents.
 
-    Of a union it is the first type that has such a key.
+    Of a union it is the first type that has such a key. Raises LookupError if none has.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
@@ -73,7 +73,7 @@ def key_of_text(hint: Any, text: str) -> Any:
 
 
 def name_of_key_hint(hint: object) -> str:
-    """Return in words which keys ``hint`` declares."""
+    """Return a description of the keys that ``hint`` declares."""
     name = getattr(hint, "__name__", str(hint))
     return f"keys of {name}"
 
@@ -95,7 +95,7 @@ def _key_among(text: str, keys: tuple[Any, ...]) -> Any:
 
 
 def _member(cls: type[enum.Enum], text: str) -> enum.Enum:
-    """Return the member that `_text_of` gave ``text`` for."""
+    """Return the member for which `_text_of` returned ``text``."""
     member = member_of(cls, text)
     if issubclass(cls, str):
         member = next((m for m in cls if str.__str__(m) == text), None)
@@ -105,7 +105,7 @@ def _member(cls: type[enum.Enum], text: str) -> enum.Enum:
 
 
 def _integer(text: str) -> int:
-    # What Python takes besides, as spaces and underscores, no key was written as.
+    # Python also accepts spaces and underscores, which no key was written with.
     digits = text.removeprefix("-")
     if not digits.isascii() or not digits.isdecimal() or str(int(text)) != text:
         raise LookupError(text)

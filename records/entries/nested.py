@@ -1,4 +1,4 @@
-"""A record inside a record, where no field declares what it is."""
+"""A record inside a record, where no field declares its type."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ from .wrapper_forms import wrapper_in, wrapper_node
 def nested_entries(
     node: Node, entries: Sequence[Entry], file: str, path: str
 ) -> Entries:
-    """Return the record in ``node``, which counts ``entries``, over its own entries.
+    """Return the record in ``node``, which refers to ``entries`` by number.
 
-    Raises `RecordMismatchError`, which names ``file`` and ``path``.
+    It gets its own entries. Raises `RecordMismatchError`, which names ``file`` and
+    ``path``.
     """
     named_fields = record_in(node)
     if named_fields is None:
@@ -36,7 +37,7 @@ def nested_entries(
     record_inside = _NestedRecord(entries)
     record_inside.add(fields, "")
     record_inside.add_entries_of_plain_data()
-    # Numbers in the plain data count the entries of the whole; here they count these.
+    # Plain data numbers the entries of the whole record; here it numbers these.
     new_numbers = {number: i for i, number in enumerate(record_inside.entries)}
     return Entries.of(
         list(record_inside.entries.values()),
@@ -50,7 +51,7 @@ def nested_entries(
 
 
 class _NestedRecord:
-    """The entries of a record inside another by number, and the plain data beside."""
+    """The entries of a record inside another by number, and its plain data."""
 
     def __init__(self, entries_of_whole: Sequence[Entry]) -> None:
         self._entries_of_whole = entries_of_whole
@@ -58,7 +59,7 @@ class _NestedRecord:
         self.nodes: dict[str, Node] = {}
 
     def add(self, node: Node, path: str) -> None:
-        """Add ``node``, which stands at ``path``, and all that is below it."""
+        """Add ``node``, which is at ``path``, and everything below it."""
         if not isinstance(node, dict):
             self.nodes[path] = node
             return
@@ -78,7 +79,7 @@ class _NestedRecord:
             self.nodes[path] = node
 
     def add_entries_of_plain_data(self) -> None:
-        """Add what the plain data names and no path of the record does."""
+        """Add entries without a path in the record, to which plain data refers."""
         for path, node in self.nodes.items():
             for number in entry_numbers(node):
                 if number not in self.entries:
@@ -98,9 +99,9 @@ class _NestedRecord:
 
 
 def nested_node(record: Entries, encoder: Encoder, path: str) -> Node:
-    """Return the node of ``record``, its entries added to the encoder's under ``path``.
+    """Return the node of ``record``; its entries are added to the encoder's.
 
-    `nested_entries` undoes it.
+    Their paths are below ``path``. `nested_entries` is the inverse.
     """
     number = dict[int, int]()
     for i, entry in enumerate(record.entries()):
@@ -118,7 +119,7 @@ def nested_node(record: Entries, encoder: Encoder, path: str) -> Node:
 
 
 def _nodes_by_path(record: Entries) -> dict[str, Node]:
-    """Return what stands at each path of a module's record, wrappers as one node."""
+    """Return the values of a module's record by path, wrappers as one node each."""
     wrappers = StoredWrappers(record)
     owners = wrappers.outermost()
     number = {id(entry): i for i, entry in enumerate(record.entries())}

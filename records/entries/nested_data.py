@@ -1,6 +1,7 @@
-"""Data and tensors, however they nest, as nodes of records that no field declares.
+"""Nested data and tensors as nodes of records, without declared fields.
 
-What records do not hold themselves, such as a ``Counter``, stands below tags.
+Values that records do not hold themselves, such as a ``Counter``, are stored below
+tags.
 """
 
 from collections import OrderedDict
@@ -44,17 +45,17 @@ from .wrapper_forms import Wrap
 
 
 def decoded_data(node: Any, file: str) -> Any:
-    """Return the value of what a `DataEncoder` wrote, its leaves read already.
+    """Return the value that a `DataEncoder` wrote, whose leaves are already read.
 
-    Raises `RecordFormatError` where tags hold something else than they must.
+    Raises `RecordFormatError` where tags have unexpected content.
     """
     return value_of_node(node, _LANGUAGE, file)
 
 
 class DataEncoder(PlainDataEncoding, Encoder):
-    """Writes data of any kind; what records do not hold stands in dicts of one tag.
+    """Writes data of any kind; values that records do not hold become tagged dicts.
 
-    The tag of such a dict is a key like any other to the records' own language.
+    The tag of such a dict is an ordinary key in the records' own language.
     """
 
     def __init__(self) -> None:
@@ -74,14 +75,14 @@ class DataEncoder(PlainDataEncoding, Encoder):
         return node
 
     def tagged(self, tag: str, content: Node) -> Node:
-        """Return how the language of records spells a tag of this one."""
+        """Return a tag of this language as the language of records spells it."""
         return {"$dict": [[tag, content]]}
 
     def fields(
         self, values: Mapping[Any, object], path: str, depth: int
     ) -> dict[Any, Node]:
-        """Return the nodes of a dict; paths of a state dict go on inside of it."""
-        # A name that begins with a dot would leave a gap between it and what is above.
+        """Return the nodes of a dict; the paths of a state dict continue inside it."""
+        # A name that begins with a dot would leave a gap after the parent's path.
         has_gap = bool(path) and any(str(name).startswith(".") for name in values)
         if has_gap or not is_module_state_dict(values):
             return super().fields(values, path, depth)
@@ -98,30 +99,30 @@ class DataEncoder(PlainDataEncoding, Encoder):
 
 
 class ExtraStateEncoder(DataEncoder):
-    """Writes extra state, where a dict with the key ``$set`` always was that dict.
+    """Writes extra state, where a dict with the key ``$set`` has always meant itself.
 
-    So a tag stands without its ``$`` there, in the pairs of a dict that needs none.
+    So a tag is written there without its ``$``, in the pairs of a ``$dict``.
     """
 
     def tagged(self, tag: str, content: Node) -> Node:
-        """Return how extra state spells a tag, and a dict as it always was."""
+        """Return the spelling of a tag in extra state, or a dict in its usual form."""
         if tag == "$dict" and all(isinstance(key, str) for key, _ in content):
             return {"$dict": content}
         return {"$dict": [[tag.removeprefix("$"), content]]}
 
 
 class ExtraStateDecoding(NodeDecoding):
-    """Makes values of what an `ExtraStateEncoder` wrote."""
+    """Decodes the values that an `ExtraStateEncoder` wrote."""
 
     def __init__(
         self, leaf: Callable[[str, int], object], wrap: Wrap, file: str
     ) -> None:
-        """Look up the tensors of ``file``; errors name it."""
+        """Decode with the tensors of ``file``, which errors name."""
         super().__init__(leaf, wrap, None)
         self._file = file
 
     def pairs(self, pairs: Any, path: str, depth: int) -> object:
-        """Return a dict of any texts, or what a tag without its ``$`` stands for."""
+        """Return a dict with string keys, or the value of a tag without its ``$``."""
         name, content = pairs[0] if len(pairs) == 1 else ("$", None)
         if name.startswith("$"):
             return super().pairs(pairs, path, depth)

@@ -23,7 +23,7 @@ from ..errors import RecordMismatchError
 from .wrapper_forms import Wrap, wrapper_in
 
 LEAVES = frozenset({"$tensor", "$array", "$bytes"})
-"""What stands for an entry, by its tag."""
+"""Tags of the references to entries."""
 
 
 def decode(
@@ -35,14 +35,15 @@ def decode(
     """Return the value of ``node`` without knowing its type.
 
     ``leaf`` makes the value of a tensor, array or bytes from its tag and number,
-    ``wrap`` a tensor that wraps others, and ``record`` one of a record's node, which is
-    a dict without it. ValueError says what is wrong with the node.
+    ``wrap`` a wrapper tensor, and ``record`` an object from a record's node, which
+    becomes a dict without it. Raises ValueError, which describes what is wrong with the
+    node.
     """
     return NodeDecoding(leaf, wrap, record).decode(node)
 
 
 class NodeDecoding(Decoding):
-    """Makes values of nodes, whose tensors and records others look up."""
+    """Decodes the values of nodes; callbacks look up tensors and records."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class NodeDecoding(Decoding):
         return tag_of(node)
 
     def leaf(self, node: Node, path: str, depth: int) -> Any:
-        """Return a number or a text; ValueError for what no parser gives."""
+        """Return a number or a string; ValueError for types that no parser returns."""
         if isinstance(node, int | float | str):
             return node
         raise no_node(node)
@@ -68,14 +69,14 @@ class NodeDecoding(Decoding):
         """Return the record of a tag's content, or its fields."""
         if self._record is not None:
             return self._record({"$record": content})
-        # A module's names may look like tags, which its fields are not.
+        # Names in a module may look like tags, although its fields are not.
         return {
             name: self.decode(item, join(path, name), depth + 1)
             for name, item in content[1].items()
         }
 
     def pairs(self, pairs: Any, path: str, depth: int) -> object:
-        """Return a dict of any texts, or the tensor that a wrapper's node is."""
+        """Return a dict with string keys, or the tensor of a wrapper's node."""
         wrapper = wrapper_in({"$dict": pairs})
         if wrapper is None:
             return {key: self.decode(item, path, depth + 1) for key, item in pairs}
@@ -88,9 +89,9 @@ class NodeDecoding(Decoding):
 
 
 def unique_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the map of ``pairs``, which a parser met; ValueError for one key twice.
+    """Return a parser's ``pairs`` as a dict; ValueError for a repeated key.
 
-    Parsers let the last of two win otherwise, and two readers could disagree.
+    Parsers otherwise keep the last of the two, so two readers could disagree.
     """
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
@@ -99,7 +100,7 @@ def unique_map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def renumbered(node: Node, number: Mapping[int, int]) -> Node:
-    """Return ``node`` with the entries' numbers replaced."""
+    """Return ``node`` with its entries renumbered."""
     if isinstance(node, list):
         return [renumbered(item, number) for item in node]
     if not isinstance(node, dict):
@@ -111,7 +112,7 @@ def renumbered(node: Node, number: Mapping[int, int]) -> Node:
 
 
 def entry_numbers(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
-    """Return the numbers of the entries in ``node``, in order; of some tags alone."""
+    """Return the numbers of the entries in ``node``, in order; only of some tags."""
     if isinstance(node, list):
         for item in node:
             yield from entry_numbers(item, tags)
@@ -124,7 +125,7 @@ def entry_numbers(node: Node, tags: frozenset[str] = LEAVES) -> Iterator[int]:
 
 
 def paths_of_plain_data(node: Node, path: str = "") -> Iterator[str]:
-    """Yield where in ``node`` something stands that is not a tensor."""
+    """Yield the path of everything in ``node`` that is not a tensor."""
     tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
     if tag == "$record":
         content = content[1]
@@ -157,7 +158,7 @@ def tag_of(node: Node) -> tuple[str | None, Any]:
 
 
 def record_in(node: Node) -> tuple[str, dict[str, Node]] | None:
-    """Return the class's name and the fields of a record's node, None of another."""
+    """Return the class name and the fields of a record's node; None for others."""
     if not isinstance(node, dict):
         return None
     tag, content = tag_of(node)
@@ -165,28 +166,28 @@ def record_in(node: Node) -> tuple[str, dict[str, Node]] | None:
 
 
 def no_node(value: object) -> ValueError:
-    """Return the error of what stands where plain data must."""
+    """Return the error for a node that is not valid plain data."""
     return ValueError(
         f"found {with_article(type(value).__name__)}, expected plain data"
     )
 
 
 def scalar(tag: str, content: Any) -> object:
-    """Return the number or the name that a tagged scalar stands for."""
+    """Return the number or the name that a tagged scalar contains."""
     if tag == "$int":
         return integer_of(content)
     return NON_FINITE[content] if tag == "$float" else content
 
 
 def mismatch(file: str, path: str, content: str, expected: str) -> RecordMismatchError:
-    """Return the error that names ``path``, what was found and what was expected."""
+    """Return the error that names ``path``, the found and the expected type."""
     return RecordMismatchError(
         file, [f"{path or 'record'}: found {content}, expected {expected}"]
     )
 
 
 def node_name(node: Node) -> str:
-    """Return what ``node`` is in words."""
+    """Return a description of ``node``."""
     if isinstance(node, dict) and len(node) == 1:
         if wrapper_in(node):
             return "a tensor that wraps others"
@@ -212,11 +213,11 @@ _WORDS = {
     "$dict": "a dict",
     "$enum": "the member {!r:.40} of an enum",
 }
-"""What a node is in words, by its tag."""
+"""Descriptions of nodes, by their tags."""
 
 
 def escape(key: str) -> str:
-    """Return a dict's key as one part of a path; ``names_on_path`` undoes it."""
+    """Return a dict's key as one component of a path; see ``names_on_path``."""
     if not key:
         return "\\e"
     return key.replace("\\", "\\\\").replace(".", "\\.").replace("\0", "\\0")

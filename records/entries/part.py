@@ -1,4 +1,4 @@
-"""What stands below one name of a record, as a record of its own."""
+"""The part of a record below one path, as a record of its own."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ E = TypeVar("E", bound=Entries)
 
 
 def part_below(record: E, path: str) -> E:
-    """Return what stands below ``path``, under the names that it has there.
+    """Return the record's part below ``path``, with names relative to it.
 
-    The hyperparameters of the whole say nothing of a part, so it has none; the
-    versions of its classes come with it. TypeError for a record of declared fields.
+    A part has no hyperparameters, since those of the whole do not describe it; it keeps
+    the versions of its classes. Raises TypeError for a record of declared fields.
     """
     if record.is_typed:
         raise TypeError(
@@ -58,7 +58,7 @@ def part_below(record: E, path: str) -> E:
 
 
 def below(record: E, path: str) -> E:
-    """Return what stands below ``path`` under the names that it has in ``record``."""
+    """Return the part below ``path`` under the names that it has in ``record``."""
     entries, tree = _below(record, f"{path}.")
     return with_parts(record, entries=entries, tree=tree)
 
@@ -75,7 +75,7 @@ def _names(entry: Entry) -> tuple[str, ...]:
 
 
 def _move_up(entry: Entry, prefix: str) -> Entry:
-    """Return ``entry`` under the names that it has below ``prefix``."""
+    """Return ``entry`` with its names relative to ``prefix``."""
     paths = [
         path.removeprefix(prefix) for path in _names(entry) if path.startswith(prefix)
     ]
@@ -101,12 +101,12 @@ def _metadata(metadata: Mapping[str, object], path: str) -> dict[str, Any]:
 def _left_out(
     prefix: str, only: Patterns | None, exclude: Patterns | None
 ) -> Patterns | None:
-    """Return the pattern of what the reader of the whole did not want of the part."""
+    """Return the pattern of what was excluded when the whole was read."""
     if only is None and exclude is None:
         return None
 
     def is_left_out(entry: Entry) -> bool:
-        # Each name is asked for by itself: of the whole, more may be left out.
+        # Each name is tested by itself, because the whole may have more exclusions.
         return not any(
             selected(
                 dataclasses.replace(entry, path=prefix + name, ties=()), only, exclude

@@ -1,7 +1,8 @@
-"""What plain data may be beyond what records hold, each kind below a tag of its own.
+"""Kinds of plain data beyond those that records hold, each below a tag of its own.
 
 Records hold dicts with str keys, lists, tuples, tensors, arrays, numbers, text and
-bytes. All else is a dict of one key, ``"$" + kind``, so that every format has it.
+bytes. Any other value is a dict of one key, ``"$" + kind``, which every format can
+hold.
 """
 
 import dataclasses
@@ -36,14 +37,13 @@ from ..errors import RecordFormatError
 from ..tensors.dtypes import dtype_named, name_of_dtype
 
 MAX_DEPTH = TAGGED_DEPTH // 2 - 2
-"""How deep plain data nests: a tagged value takes two levels of the record around it.
-"""
+"""Maximal nesting of plain data: a tagged value takes two levels of its record."""
 
 
 def texts_of_keys(mapping: Mapping[Any, object]) -> list[str]:
-    """Return what the keys are called on paths: their texts, or their numbers.
+    """Return the keys' names on paths: their strings, or their positions.
 
-    Two keys of one text, as 1 and "1", would have one path.
+    Two keys with the same string, as 1 and "1", would otherwise have the same path.
     """
     texts = [str(key) for key in mapping]
     is_unique = len({*texts}) == len(texts)
@@ -51,9 +51,9 @@ def texts_of_keys(mapping: Mapping[Any, object]) -> list[str]:
 
 
 def value_of_node(node: Node, language: Language, file: str) -> Any:
-    """Return the value of ``node``, which a record of ``file`` gives.
+    """Return the value of ``node``, which was read from a record of ``file``.
 
-    Raises `RecordFormatError` where tags hold something else than they must.
+    Raises `RecordFormatError` where tags have unexpected content.
     """
     try:
         return PlainDecoding(language.decoders).decode(node)
@@ -64,10 +64,7 @@ def value_of_node(node: Node, language: Language, file: str) -> Any:
 
 
 class PlainDataEncoding(Encoding):
-    """Tells of containers whose class no file holds, since they come back as others.
-
-    Numbers and texts of classes of one's own are equal to what comes back.
-    """
+    """Warns about containers that come back as another class, as files hold none."""
 
     def kind_of_other(self, value: object, path: str) -> Kind | None:
         """Return the kind of a value of a class that no kind names."""
@@ -77,7 +74,7 @@ class PlainDataEncoding(Encoding):
         if isinstance(value, PurePath) and not isinstance(value, _PATH):
             warn_of_class(value, path, "a path of the system that reads it")
         if not kind.is_deep or getattr(type(value), "_comes_back_plain", False):
-            return kind  # of ours, and nothing is lost
+            return kind  # such classes are the library's, and lose nothing
         base = next((cls for cls in _CONTAINERS if isinstance(value, cls)), None)
         if base is None and isinstance(value, Mapping):
             base = dict
@@ -90,23 +87,23 @@ class PlainDataEncoding(Encoding):
 
 
 def warn_of_class(value: object, path: str, substitute: str) -> None:
-    """Say that ``value``, at ``path``, comes back as what ``substitute`` describes."""
+    """Warn that ``value``, at ``path``, comes back as ``substitute``."""
     name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
     warn_user(f"{path}: {name} comes back as {substitute}")
 
 
 _PATH = type(PurePath())
-"""What a path of this system is; one of another system is read as one of this."""
+"""The kind of this system's paths; a path of another system is read as one of this."""
 
 _CONTAINERS = (OrderedDict, Counter, dict, list, tuple, set, frozenset, deque)
-"""What a container of a class of one's own comes back as, the first that it is.
+"""The substitute for a container of a user-defined class: the first that matches.
 
-So does a mapping that is none of them, as a dict.
+Any other mapping comes back as a dict.
 """
 
 
 def no_data(value: object, path: str, cure: str) -> TypeError:
-    """Return the error of ``value``, which no file without pickles can hold."""
+    """Return the error for ``value``, which no file without pickles can hold."""
     cure = usual_cure(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
@@ -116,7 +113,7 @@ def no_data(value: object, path: str, cure: str) -> TypeError:
 
 
 def usual_cure(value: object) -> str:
-    """Return what to do about an object of a kind that many save; "" of others."""
+    """Return advice for an object of a kind that is often saved; "" for others."""
     if isinstance(value, Namespace | SimpleNamespace):
         name = with_article(type(value).__name__)
         return f"store vars(value), the dict of what {name} holds"
@@ -136,12 +133,12 @@ def usual_cure(value: object) -> str:
 
 
 def is_named_tuple(value: object) -> bool:
-    """Return whether the class of ``value`` names its items, which no file tells."""
+    """Return whether the class of ``value`` names its items, which no file keeps."""
     return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
 def no_named_tuple(value: object, path: str) -> TypeError:
-    """Return the error of a tuple that would come back without its names."""
+    """Return the error for a tuple that would come back without its names."""
     return no_data(value, path, "store it as a plain tuple or dict")
 
 
@@ -201,7 +198,7 @@ def _number_of_numpy(pair: Any) -> object:
     name, number = pair
     if not isinstance(number, int | float):
         raise TypeError(f"not a number: {number!r:.60}")
-    # An array takes what fits its type alone, in every version of numpy.
+    # An array accepts only values that fit its type, in every version of numpy.
     value: object = np.array([number]).astype(_NUMPY_TYPES[name], casting="unsafe")[0]
     if value != number and number == number:
         raise ValueError(f"{number!r:.60} is not {with_article(name)}")
@@ -223,10 +220,10 @@ NUMPY_NUMBERS = Kind(
     decode=making(_number_of_numpy),
     is_deep=True,
 )
-"""Scalars of numpy, which compute otherwise than Python's: in float32, say."""
+"""Scalars of numpy, whose arithmetic differs from Python's: in float32, for example."""
 
 ENUMS = Kind(types=enum.Enum, encode=_enum)
-"""Members of enums, which are refused: nothing declares what brings them back."""
+"""Members of enums, which are refused: no declaration says how to restore them."""
 
 SIZES_AND_NAMES: tuple[Kind, ...] = (
     tagged("$size", torch.Size, list, torch.Size),
@@ -234,7 +231,7 @@ SIZES_AND_NAMES: tuple[Kind, ...] = (
     text("$device", torch.device, torch.device),
     text("$path", PurePath, Path),
 )
-"""What arguments of layers and of data loaders are."""
+"""Kinds of arguments of layers and data loaders."""
 
 DICTS: tuple[Kind, ...] = (
     tagged("$Counter", Counter, dict, Counter),
@@ -253,10 +250,10 @@ DICTS: tuple[Kind, ...] = (
         is_deep=True,
     ),
 )
-"""Dicts of any keys, those with a ``$`` among them."""
+"""Dicts with any keys, including keys with a ``$``."""
 
 ORDERED_DICTS = tagged("$OrderedDict", OrderedDict, dict, OrderedDict)
-"""A kind of its own, since state dicts of torch are such, and say more."""
+"""A separate kind, because torch's state dicts use it and carry more."""
 
 SETS: tuple[Kind, ...] = (
     tagged("$set", set, list, set),
@@ -276,4 +273,4 @@ SETS: tuple[Kind, ...] = (
         is_deep=True,
     ),
 )
-"""Containers without names for their items."""
+"""Containers whose items have no names."""

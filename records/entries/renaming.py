@@ -1,4 +1,4 @@
-"""Entries under other names: what `open_record(rename=...)` does."""
+"""Entries under other names, as `open_record(rename=...)` requests."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,27 +12,27 @@ from .entry import Entry
 
 
 class RenameRule(Protocol):
-    """What a rewrite rule says of one path."""
+    """A rewrite rule for paths."""
 
     def rename(self, path: str) -> str | None:
-        """Return the new path, the same one, or None to drop the entry."""
+        """Return the new path, the unchanged one, or None to drop the entry."""
         ...
 
 
 Renames: TypeAlias = Mapping[str, str] | Iterable[RenameRule]
-"""Old paths (or beginnings of them) to new ones, or rewrite rules in their order."""
+"""Maps old paths (or their prefixes) to new ones, or lists rewrite rules in order."""
 
 Renamer: TypeAlias = Callable[[str], str | None]
-"""Gives a path its new name, or None to drop what has it."""
+"""Returns the new name of a path, or None to drop its entry."""
 
 E = TypeVar("E", bound=Entries)
 
 
 def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, str]]:
-    """Return the record under its new names, and old to new name of what changed.
+    """Return the record under its new names, and a dict of the changes, old to new.
 
-    ValueError for a name that nothing has; `RecordMismatchError` where two entries
-    would get one name. ``file`` is for the messages.
+    Raises ValueError for a name that nothing has; `RecordMismatchError` where two
+    entries would get the same name. ``file`` is for the messages.
     """
     new_names = _NewNames(renamer_of(path_index(record), rename), file)
     renamed = _renamed_entries(record.entries(), new_names)
@@ -53,7 +53,7 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
         )
         return RecordMismatchError(file, [problem])
 
-    # What is dropped has no number any more.
+    # A dropped entry no longer has a number.
     new_numbers = {old_number: i for i, old_number in enumerate(renamed)}
     tree = renumbered_tree(tree, new_numbers, refusal)
     metadata = _renamed_metadata(record.metadata, new_names.after)
@@ -71,9 +71,9 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
 def _renamed_entries(
     entries: Sequence[Entry], new_names: "_NewNames"
 ) -> dict[int, Entry]:
-    """Return the entries under their new names, without those that are dropped.
+    """Return the entries under their new names, without the dropped ones.
 
-    Each by the number that it had.
+    Keys are their old numbers.
     """
     renamed: dict[int, Entry] = {}
     for i, entry in enumerate(entries):
@@ -89,9 +89,9 @@ def _renamed_entries(
 def _renamed_metadata(
     metadata: Mapping[str, object], names: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """Return ``metadata`` with the versions of classes where their tensors went.
+    """Return ``metadata`` with the class versions moved to where their tensors went.
 
-    A class would be upgraded from another version than the one that wrote them.
+    Otherwise a class would be upgraded from another version than the one that wrote it.
     """
     ours = dict(library_part(metadata))
     below: Any = ours.pop("versions", None)
@@ -109,13 +109,13 @@ def _renamed_metadata(
 def _renamed_versions(
     versions: Mapping[str, Any], names: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """Return the versions by the places of now of modules with entries ``names``.
+    """Return versions by the current paths of the modules with entries ``names``.
 
-    A module whose entries all went to one place went there, and is nowhere if all of
-    them were dropped; where they went several ways, it stays.
+    A module whose entries all moved to one path moved there, and is dropped if all of
+    them were; where they moved to several paths, it stays.
     """
     places: dict[str, set[str | None]] = {place: set() for place in versions}
-    # What stands above an only child may have stayed, and the root is not renamed.
+    # The parent of an only child may have stayed, and the root is never renamed.
     has_one_child = len({path.split(".")[0] for path in names}) == 1
     for path, new_path in names.items():
         parts = path.split(".")
@@ -140,11 +140,14 @@ def _renamed_versions(
 
 
 _DROPPED = "."
-"""Stands for the place of a dropped entry; no module has this path."""
+"""Marks the path of a dropped entry; no module has this path."""
 
 
 def _place_above(below: list[str], new_path: str | None) -> str | None:
-    """Return the module in which ``below`` is now at ``new_path``; None if unknown."""
+    """Return the path of the module whose entry ``below`` is now at ``new_path``.
+
+    None if it is unknown.
+    """
     if new_path is None:
         return _DROPPED
     parts, n = new_path.split("."), len(below)
@@ -153,7 +156,7 @@ def _place_above(below: list[str], new_path: str | None) -> str | None:
 
 
 class _NewNames:
-    """The names of one record's entries, each of which only one entry may have."""
+    """The names of one record's entries, each of which must be unique."""
 
     def __init__(self, renamer: Renamer, file: str) -> None:
         self.renamer, self.file = renamer, file
@@ -178,9 +181,9 @@ class _NewNames:
 
 
 def renamer_of(paths: Collection[str], rename: Renames) -> Renamer:
-    """Return what gives each of ``paths`` its new name, or None to drop it.
+    """Return a function from each of ``paths`` to its new name, or None to drop it.
 
-    ValueError for a name that none of them has.
+    Raises ValueError for a name that none of them has.
     """
     if isinstance(rename, Mapping):
         return _by_prefixes(paths, dict(cast("Mapping[str, str]", rename)))
@@ -217,7 +220,7 @@ def _by_rules(rules: Sequence[RenameRule]) -> Renamer:
 
 
 def _only_computes(rule: RenameRule) -> bool:
-    """Return whether all that ``rule`` does of entries is not in their names."""
+    """Return whether ``rule`` changes entries, but not their names."""
     return (
         isinstance(rule, RewriteRule)
         and type(rule).rename is RewriteRule.rename
@@ -228,14 +231,14 @@ def _only_computes(rule: RenameRule) -> bool:
 def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
     for old_path, new_path in names.items():
         _check_prefix(paths, old_path, new_path)
-    # Every path begins with '', unless a file of others has an entry of that name.
+    # Every path begins with '', unless a foreign file has an entry with that name.
     prefix = names.pop("", "") if "" not in paths else ""
     longest_first = sorted(names, key=len, reverse=True)
 
     def new_name(path: str) -> str | None:
         for old_path in longest_first:
             if path.startswith(old_path + "."):
-                # Of an empty new name, what stood below moves up.
+                # With an empty new name, the entries below move up.
                 return (names[old_path] + path[len(old_path) :]).removeprefix(".")
             if path == old_path:
                 return names[old_path] or _refuse_empty(old_path)
@@ -245,7 +248,7 @@ def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
 
 
 def _check_prefix(paths: Collection[str], old_path: object, new_path: object) -> None:
-    """Raise for an old name that nothing has, or for what is not a pair of names."""
+    """Raise for an old name that nothing has, or for an invalid pair of names."""
     if not isinstance(old_path, str) or not isinstance(new_path, str):
         raise TypeError(
             f"rename: {old_path!r} to {new_path!r}; both must be paths, or prefixes "
@@ -267,7 +270,7 @@ def _refuse_empty(path: str) -> str:
 
 
 def _beginnings(paths: Iterable[str]) -> set[str]:
-    """Return every path, and every path that others lie below."""
+    """Return every path, and the path of everything that contains another."""
     return {
         ".".join(parts[:n])
         for parts in (path.split(".") for path in paths)

@@ -1,4 +1,4 @@
-"""Which entries a pattern chooses."""
+"""Selection of entries by patterns."""
 
 import dataclasses
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -17,10 +17,11 @@ def selected(
     exclude: Patterns | None,
     wrappers: Container[str] = (),
 ) -> bool:
-    """Return whether ``item`` is chosen: any of its paths matches, none is excluded.
+    """Return whether ``item`` is selected: one of its paths matches, none is excluded.
 
-    A text is the path of plain data, which predicates see as an entry of kind "extra".
-    What the tensors at the paths of ``wrappers`` are made of has their names as well.
+    A string is the path of plain data, which predicates see as an entry of kind
+    "extra". The parts of the tensors at the paths of ``wrappers`` match by the
+    wrappers' names too.
     """
     if only is None and exclude is None:
         return True
@@ -37,10 +38,10 @@ def chosen_alone(
     exclude: Patterns | None,
     wrappers: Container[str] = (),
 ) -> Entry | None:
-    """Return ``entry`` under those of its names that are chosen; None if none is.
+    """Return ``entry`` under its selected names; None if none is selected.
 
-    What is tied stays under one name where another is left out: without its head, a
-    language model has its embedding. Predicates are asked about each name.
+    A tied entry keeps the names that are not excluded: without its head, a language
+    model still has its embedding. Predicates are asked about each name.
     """
     if not entry.ties:
         return entry if selected(entry, only, exclude, wrappers) else None
@@ -55,12 +56,12 @@ def chosen_alone(
 
 
 def data_entry(path: str) -> Entry:
-    """Return an entry that stands for the plain data at ``path``."""
+    """Return an entry that represents the plain data at ``path``."""
     return Entry(path, "extra", torch.uint8, (0,), torch.empty(0, dtype=torch.uint8))
 
 
 def wrappers_around(path: str, wrappers: Container[str]) -> Iterator[str]:
-    """Yield the paths of the wrappers that what stands at ``path`` is a part of."""
+    """Yield the paths of the wrappers that contain ``path``."""
     if not wrappers:
         return
     for i, character in enumerate(path):
@@ -79,7 +80,7 @@ def check_selection(
     exclude: Patterns | None,
     paths: Sequence[str],
 ) -> None:
-    """Raise ValueError for a pattern that chooses nothing: it is a typing error."""
+    """Raise ValueError for a pattern that matches nothing: it is a typing error."""
     for name, patterns in (("only", only), ("exclude", exclude)):
         for pattern, hint in unmatched(patterns, paths):
             raise ValueError(
@@ -92,7 +93,7 @@ def check_any_chosen(
 ) -> None:
     """Raise ValueError for patterns that together leave none of ``n_entries``.
 
-    What a predicate chooses is its own affair.
+    Predicates may select nothing.
     """
     patterns = {"only": only, "exclude": exclude}
     options = {name: as_patterns(p) for name, p in patterns.items() if p is not None}
@@ -110,9 +111,9 @@ def _examples(paths: Sequence[str]) -> str:
 def unmatched(
     patterns: Patterns | None, paths: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the patterns that match none of ``paths``, each with what may be meant.
+    """Yield the patterns that match none of ``paths``, each with suggestions.
 
-    What a predicate chooses is its own affair.
+    Predicates may match nothing.
     """
     if patterns is None:
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .entries import Entries
 
 _ROWS = 24
-"""How many lines of entries fit one screen."""
+"""The number of lines of entries that fit one screen."""
 
 
 def show_entries(record: "Entries") -> str:
@@ -38,7 +38,7 @@ def show_fields(name: str, fields: dict[str, Any]) -> str:
 
 
 def show_size(count: float) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes in readable units."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             break
@@ -59,7 +59,7 @@ def _row(entry: Entry, width: int) -> str:
 
 
 def _plain_rows(record: "Entries", width: int) -> list[str]:
-    """Return a line for each number, text and None among the declared fields."""
+    """Return a line for each number, string and None among the declared fields."""
     if not record.is_typed:
         return []
     _, fields = record_in(record.tree) or ("", {})

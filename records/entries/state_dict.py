@@ -1,4 +1,4 @@
-"""Torch's state dicts and records, each as the other."""
+"""Conversion between torch's state dicts and records."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def record_of_state_dict(state_dict: Mapping[str, object]) -> Entries:
 
 
 class Collected:
-    """Tensors and plain data by path, as the entries and the tree of one record."""
+    """Collects tensors and plain data by path: entries, and the tree of one record."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -60,7 +60,7 @@ class Collected:
         self._paths: set[str] = set()
 
     def add_tensor(self, path: str, tensor: torch.Tensor) -> None:
-        """Add a tensor, which is a tie if it was met before."""
+        """Add a tensor, or a tie if it was added before."""
         if is_wrapper(tensor):
             self._add_wrapper(path, tensor)
             return
@@ -73,7 +73,7 @@ class Collected:
         self._ties.add(tensor, self.entries[-1])
 
     def _add_wrapper(self, path: str, tensor: torch.Tensor) -> None:
-        """Add what a wrapper is made of, and its form as plain data."""
+        """Add the parts of a wrapper, and its form as plain data."""
         for where, part in tensors_within(tensor, path):
             if is_wrapper(part):
                 self.add_plain(where, form_of(part, where))
@@ -84,24 +84,24 @@ class Collected:
                 entry.kind = "buffer"
 
     def add_entry(self, entry: Entry) -> None:
-        """Add an entry under the paths that it says."""
+        """Add an entry under its paths."""
         for path in (entry.path, *entry.ties):
             self._take(path)
         self.entries.append(entry)
 
     def add_plain(self, path: str, value: object) -> None:
-        """Add plain data; TypeError for what is none."""
+        """Add plain data; TypeError for any other value."""
         self._take(path)
         self._plain[path] = self._encoder.encode(value, path)
 
     def add_node(self, path: str, node: Node) -> None:
-        """Add plain data whose numbers count the entries as they stand here."""
+        """Add plain data whose numbers refer to the entries as they are here."""
         self._take(path)
         self._nodes[path] = node
 
     def tree(self) -> dict[str, Node]:
-        """Return the plain data, whose tensors are then the last entries."""
-        # Tensors inside extra state are not weights, and stand behind those that are.
+        """Return the plain data, whose tensors become the last entries."""
+        # Tensors inside extra state are not weights, and come after the weights.
         numbers = self._encoder.move_to(self.entries)
         nodes = {path: renumbered(node, numbers) for path, node in self._plain.items()}
         return self._nodes | nodes
@@ -113,9 +113,9 @@ class Collected:
 
 
 def _refuse_checkpoint(content: Mapping[Any, object]) -> None:
-    """Raise TypeError for a dict that holds a state dict, beside other things perhaps.
+    """Raise TypeError for a dict that contains a state dict, perhaps beside other data.
 
-    Its weights would become extra state of a module, which no module takes.
+    Its weights would become a module's extra state, which no module loads.
     """
     if any(isinstance(value, torch.Tensor) for value in content.values()):
         return
@@ -132,11 +132,11 @@ def _refuse_checkpoint(content: Mapping[Any, object]) -> None:
 
 
 def state_dict_of(record: Entries) -> dict[str, Any]:
-    """Return path to tensor, ties at each path, without non-persistent buffers.
+    """Return path to tensor, tied paths included, without non-persistent buffers.
 
-    Tensors that wrap others are made again, which their class has to be allowed for.
+    Wrapper tensors are rebuilt, for which their class has to be allowed.
     """
-    # Torch takes a dict without versions for one of the oldest version of each class.
+    # Torch treats a dict without versions as one of the oldest version of each class.
     state: OrderedDict[str, Any] = OrderedDict()
     with_class_versions(state, record.class_versions)
     wrappers = StoredWrappers(record)
@@ -165,7 +165,7 @@ def _detached(entry: Entry) -> torch.Tensor:
 
 
 def _entry(path: str, value: torch.Tensor) -> Entry:
-    # A state dict tells parameters from buffers only if keep_vars was used.
+    # A state dict distinguishes parameters from buffers only with keep_vars.
     is_parameter = isinstance(value, torch.nn.Parameter)
     return Entry(
         path,

@@ -1,4 +1,4 @@
-"""What tells that a dict is a state dict of torch: its names, and classes' versions."""
+"""Marks of torch's state dicts: their names, and the versions of classes."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 EXTRA_STATE = "_extra_state"
-"""How torch calls what a module keeps beside its tensors; it may be any data."""
+"""Torch's name of a module's extra state, which may be any data."""
 
 
 def class_versions_of(state_dict: Mapping[str, object]) -> dict[str, int]:
-    """Return the version of each module's class, which torch hangs on its dict."""
+    """Return the version of each module's class, which torch attaches to its dict."""
     versions: Any = getattr(state_dict, "_metadata", None)
     if not isinstance(versions, Mapping):
         return {}
@@ -27,7 +27,7 @@ def class_versions_of(state_dict: Mapping[str, object]) -> dict[str, int]:
 def with_class_versions(
     state_dict: OrderedDict[str, Any], versions: Mapping[str, object]
 ) -> OrderedDict[str, Any]:
-    """Return ``state_dict``, which says the versions of its classes as torch does."""
+    """Return ``state_dict`` with the versions of its classes attached as torch does."""
     if versions:
         state_dict.__dict__["_metadata"] = OrderedDict(
             (path, {"version": version}) for path, version in versions.items()
@@ -36,7 +36,7 @@ def with_class_versions(
 
 
 def is_module_state_dict(value: Mapping[Any, object]) -> bool:
-    """Return whether these are names and tensors, or torch says they are a module's."""
+    """Return whether these are names and tensors, or torch marked them so."""
     if not value or not all(isinstance(key, str) for key in value):
         return False
     is_modules = isinstance(getattr(value, "_metadata", None), Mapping)

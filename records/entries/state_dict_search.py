@@ -1,4 +1,4 @@
-"""The state dict that stands somewhere in what a checkpoint holds."""
+"""Search for the state dict inside a checkpoint."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, cast
@@ -17,10 +17,10 @@ USUAL_NAMES = (
     "params_ema",
     "params",
 )
-"""Where checkpoints of other programs have their state dict."""
+"""Keys under which other programs' checkpoints have their state dict."""
 
 _Keys: TypeAlias = tuple[Any, ...]
-"""The keys on the way to something inside a file, which need not be texts."""
+"""The keys that lead to a value inside a file; they need not be strings."""
 
 _DEEPEST = 4
 
@@ -28,10 +28,10 @@ _PLAIN = (str, bytes, Mapping, list, tuple, set)
 
 
 def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
-    """Return the state dict that is nearest to the top; error if there are several.
+    """Return the state dict nearest to the top; raise if there are several.
 
-    Weights that stand beside it are told in a warning. ``read`` is the expression that
-    gives ``content`` again, for the cures.
+    A warning names weights beside it. ``read`` is the expression that returns
+    ``content``, for the suggestions in errors.
     """
     if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
         raise ForeignFileError(
@@ -69,7 +69,7 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
 
 
 def _chosen(paths: list[_Keys], file: str, read: str) -> _Keys:
-    """Return the only path, or the only one of a usual name; error if there is none."""
+    """Return the only path, or the only one with a usual name; raise otherwise."""
     if len(paths) == 1:
         return paths[0]
     usual = [path for path in paths if path and path[-1] in USUAL_NAMES]
@@ -81,7 +81,7 @@ def _chosen(paths: list[_Keys], file: str, read: str) -> _Keys:
 def names_beside(
     content: object, state_dict: object, path: _Keys = ()
 ) -> Iterator[str]:
-    """Yield what stands in ``content`` outside of ``state_dict`` and is not empty."""
+    """Yield the non-empty parts of ``content`` outside of ``state_dict``."""
     if not isinstance(content, Mapping) or content is state_dict:
         return
     items: Mapping[Any, Any] = content
@@ -116,10 +116,10 @@ def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str, read: str) -> None
 
 
 def _is_state_dict(item: object) -> bool:
-    """Return whether these are names and tensors, of extra state perhaps too.
+    """Return whether these are names and tensors, perhaps with extra state.
 
-    Where there are more tensors below, a loss or the state of a generator says
-    nothing: the weights are there.
+    Where there are more tensors below, a loss or the state of a generator means
+    nothing: the weights are below.
     """
     if not isinstance(item, Mapping) or not all(isinstance(key, str) for key in item):
         return False
@@ -132,7 +132,7 @@ def _is_state_dict(item: object) -> bool:
 
 
 def _empty_state_dict(content: object) -> Mapping[str, Any] | None:
-    """Return the state dict of a module without tensors, alone or where it is usual."""
+    """Return the state dict of a module without tensors, if alone or at a usual key."""
     if not isinstance(content, Mapping):
         return None
     items = cast("Mapping[str, Any]", content)
@@ -150,7 +150,7 @@ def _is_weight(value: object) -> bool:
 
 
 def _holds_tensors(value: object) -> bool:
-    """Return whether there are tensors inside a map or a list."""
+    """Return whether a dict or a list contains tensors."""
     stack, met_ids = [value], set[int]()
     while stack:
         item = stack.pop()
@@ -160,7 +160,7 @@ def _holds_tensors(value: object) -> bool:
             children = list(cast("list[Any]", item))
         else:
             continue
-        # A pickle may hold a list that holds itself.
+        # A list in a pickle may contain itself.
         if id(item) not in met_ids:
             met_ids.add(id(item))
             if any(isinstance(x, torch.Tensor) for x in children):

@@ -1,4 +1,4 @@
-"""The wrappers in a module's record or in a state dict's: forms and parts by path."""
+"""The wrappers in a module's record or in a state dict: forms and parts by path."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,29 +19,26 @@ T = TypeVar("T")
 
 
 class StoredWrappers:
-    """What a record says of wrappers, each told by the path at which it stood."""
+    """The wrappers that a record describes, each known by its path."""
 
     def __init__(self, record: Entries) -> None:
         """Read the forms in ``record``; `RecordFormatError` for a damaged one."""
         self._record = record
         self.forms: dict[str, Form] = dict(_stored_forms(record))
-        """Each wrapper's form, those of wrappers inside of others too."""
+        """The form of each wrapper, nested ones included."""
 
     def outermost(self) -> dict[str, str]:
-        """Return the path of the wrapper that an entry is a part of, by its path.
-
-        For wrappers inside of others it is that of the outermost.
-        """
+        """Return the path of the wrapper that an entry belongs to, by its path."""
         owners: dict[str, str] = {}
         for path, form in self.forms.items():
             owners |= {join(path, name): path for name in form["tensors"]}
         return {path: _root(path, owners) for path in owners}
 
     def tensor(self, path: str, tensor_of: Callable[[Entry], Tensor]) -> Tensor:
-        """Return the wrapper at ``path``, made of what ``tensor_of`` gives of entries.
+        """Return the wrapper at ``path``, made of the tensors of ``tensor_of``.
 
-        Raises `RecordMismatchError` for a class that is not allowed, a part that is not
-        there, and whatever else the class does not take.
+        Raises `RecordMismatchError` for a class that is not allowed, a part that is
+        missing, and anything else that the class refuses.
         """
         make = partial(make_wrapper, file=self._record.reading.file)
         tensor: Tensor = self.assembled(path, tensor_of, make)
@@ -53,7 +50,7 @@ class StoredWrappers:
         part_of: Callable[[Entry], T],
         wrap: Callable[[Form, dict[str, T], str], T],
     ) -> T:
-        """Return what ``wrap`` makes of the form at ``path`` and its parts."""
+        """Return the result of ``wrap`` for the form at ``path`` and its parts."""
         form = self.forms[path]
         parts: dict[str, T] = {}
         for name in form["tensors"]:

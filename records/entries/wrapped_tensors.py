@@ -1,9 +1,9 @@
-"""Tensors that wrap others, as quantized weights do: stored as what they are made of.
+"""Tensors that wrap others, as quantized weights do: stored as their parts.
 
-A wrapper is its *form* (class, shape, and what else the class says) and its *parts*,
-the tensors inside. In a module's record the parts are entries below the path of the
-wrapper, and the form is plain data at that path. Where nodes have no paths, in declared
-fields and in nests, both stand in one node.
+A wrapper is its *form* (class, shape, and whatever else the class declares) and its
+*parts* (the tensors inside). Parts in a module's record are entries below the path of
+the wrapper, and the form is plain data at that path. Where nodes have no paths, in
+declared fields and in nests, both are in one node.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from .wrapper_forms import (
 
 
 class UnmadeWrapper(Tensor):
-    """A wrapper that is not made: its form and its parts, whoever has the class."""
+    """A wrapper that was not rebuilt, as its class may be missing: form and parts."""
 
     form: Form
     parts: Mapping[str, Any]
@@ -43,7 +43,7 @@ class UnmadeWrapper(Tensor):
     def of(
         cls, form: Form, parts: Mapping[str, object], path: str = ""
     ) -> "UnmadeWrapper":
-        """Return what stands for a wrapper of ``form``."""
+        """Return a placeholder for a wrapper of ``form``."""
         stand_in = torch.empty(0, device="cpu").as_subclass(cls)
         stand_in.form, stand_in.parts = form, parts
         return stand_in
@@ -56,12 +56,12 @@ class UnmadeWrapper(Tensor):
     def __tensor_unflatten__(
         cls, parts: object, context: object, *size: object
     ) -> Tensor:
-        """Raise: nothing is stored as one."""
+        """Raise: no value is stored as a placeholder."""
         raise TypeError("a stand-in is not a tensor")
 
 
 def form_of(tensor: Tensor, path: str) -> dict[str, Any]:
-    """Return the form of a wrapper; `RecordError` for what is not plain data in it."""
+    """Return the form of a wrapper; `RecordError` if parts are not plain data."""
     if isinstance(tensor, UnmadeWrapper):
         return dict(tensor.form)
     names, context = _flattened(tensor, path)
@@ -77,14 +77,14 @@ def form_of(tensor: Tensor, path: str) -> dict[str, Any]:
 
 
 def parts_by_name(tensor: Tensor, path: str) -> dict[str, Any]:
-    """Return the tensors that a wrapper is made of, which may be wrappers too."""
+    """Return the tensors inside a wrapper, which may be wrappers too."""
     if isinstance(tensor, UnmadeWrapper):
         return dict(tensor.parts)
     return {name: getattr(tensor, name) for name in _flattened(tensor, path)[0]}
 
 
 def tensors_within(tensor: Tensor, path: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield ``tensor``, and all that wrappers in it are made of, by path."""
+    """Yield ``tensor``, and all tensors that wrappers in it contain, by path."""
     yield path, tensor
     if is_wrapper(tensor):
         for name, part in parts_by_name(tensor, path).items():
@@ -96,8 +96,8 @@ def make_wrapper(
 ) -> Tensor:
     """Return the wrapper of ``form`` over ``parts``, if its class is allowed.
 
-    It is as it was stored, and has these parts. Raises `RecordMismatchError` for all
-    else, whatever the class raises.
+    It is as it was stored, and has these parts. Raises `RecordMismatchError` otherwise,
+    also for any error that the class raises.
     """
     try:
         cls = _allowed_class(form, parts)
@@ -118,7 +118,7 @@ def make_wrapper(
 
 
 class _RefusalError(Exception):
-    """What is wrong with a tensor that was made, in words."""
+    """A description of what is wrong with a rebuilt tensor."""
 
 
 def _allowed_class(form: Form, parts: Mapping[str, object]) -> type[Tensor]:
@@ -162,28 +162,28 @@ def _flattened(tensor: Tensor, path: str) -> tuple[list[str], Any]:
 
 
 class _ContextEncoding(Encoding):
-    """Writes what a class says of its tensors as plain data."""
+    """Writes the context that a class gives of its tensors as plain data."""
 
     def __init__(self, tensor_path: str, cls: type[Tensor]) -> None:
         super().__init__(_LANGUAGE)
         self._where = f"{tensor_path}: the context of its {cls.__qualname__}"
 
     def refusal(self, value: object, path: str) -> Exception:
-        """Return the error of what is not plain data."""
+        """Return the error for a value that is not plain data."""
         return RecordError(
             f"{self._where} holds {short_repr(value, 100)}, which is not plain data, "
             "so it could not be restored. Store its inner tensors instead."
         )
 
     def too_deep(self, path: str) -> Exception:
-        """Return the error of a context that nests too deep, or in itself."""
+        """Return the error for a context that nests too deep, or contains itself."""
         return RecordError(f"{self._where} nests deeper than {self._max_depth} levels")
 
 
 class _ContextDecoding(PlainDecoding):
-    """Reads it again, with enums and dataclasses of the library that has the class.
+    """Reads a context, with enums and dataclasses of the library that has the class.
 
-    Whoever allows a class of tensors vouches for what stands in its context.
+    Allowing a class of tensors means trusting the classes in its context.
     """
 
     def __init__(self, cls: type[Tensor]) -> None:
@@ -191,7 +191,7 @@ class _ContextDecoding(PlainDecoding):
         self._library = cls.__module__.partition(".")[0]
 
     def class_at(self, module: str, name: str) -> Any:
-        """Return the class of that name. LookupError for any but these."""
+        """Return the class of that name. LookupError for all other classes."""
         candidate: Any = sys.modules.get(module)
         for part in name.split("."):
             candidate = getattr(candidate, part, None)

@@ -1,6 +1,6 @@
-"""Forms of tensors that wrap others: what files say of one beside its parts.
+"""Forms of wrapper tensors: what files contain for one beside its parts.
 
-Reading plain data needs no more of wrappers than this; `wrapped_tensors` makes them.
+Reading plain data needs only this; `wrapped_tensors` rebuilds the wrappers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +10,19 @@ from ...config.plain.node import Node
 from ...config.short_text import short_repr
 
 CLASS = "__tensor_class__"
-"""The key of a form under which the module and the name of the class stand."""
+"""The key of a form that holds the module and the name of the class."""
 
 Form: TypeAlias = Mapping[str, Any]
-"""What is said of a wrapper beside its parts, as plain data."""
+"""The description of a wrapper beside its parts, as plain data."""
 
 Wrap: TypeAlias = Callable[[Form, Mapping[str, Any], str], object]
-"""Returns what stands for a form and its parts: ``wrap(form, parts, path)``."""
+"""Returns the object for a form and its parts: ``wrap(form, parts, path)``."""
 
 _TAG = "$wrapper"
 
 
 def is_form(form: object) -> bool:
-    """Return whether a file's plain data is a form that `form_of` may have given."""
+    """Return whether a file's plain data is a form as `form_of` returns it."""
 
     def are(kind: type, items: object) -> bool:
         return isinstance(items, list) and all(type(item) is kind for item in items)
@@ -41,12 +41,12 @@ def is_form(form: object) -> bool:
 
 
 def is_same_form(a: Form, b: Form) -> bool:
-    """Return whether two forms say the same, whatever is trained."""
+    """Return whether two forms are equal, apart from what is trained."""
     return all(a[key] == b[key] for key in a if key != "requires_grad")
 
 
 def form_difference(stored_form: Form, living_form: Form, owner: str) -> str:
-    """Return in words where a form differs from that of what ``owner`` has."""
+    """Return a description of where a form differs from that of ``owner``."""
     keys = [key for key in stored_form if stored_form[key] != living_form[key]]
     return "; ".join(
         f"stored {key.strip('_')} {short_repr(stored_form[key], 100)}, {owner} has "
@@ -57,14 +57,14 @@ def form_difference(stored_form: Form, living_form: Form, owner: str) -> str:
 
 
 def wrapper_node(form: Node, parts: Sequence[Node]) -> Node:
-    """Return a wrapper as one node: a dict of a single key, which every reader has."""
+    """Return a wrapper as one node: a dict of a single key, as readers support."""
     return {"$dict": [[_TAG, [form, [*parts]]]]}
 
 
 def wrapper_in(node: Node) -> tuple[Node, dict[str, Node]] | None:
-    """Return the form and the parts by name of a wrapper's node; None for any other.
+    """Return the form and the named parts of a wrapper's node; None for other nodes.
 
-    Parts whose names the form does not tell are numbered: no wrapper is made of these.
+    Parts whose names the form does not give are numbered: they make no wrapper.
     """
     pairs = node.get("$dict") if isinstance(node, dict) else None
     if not isinstance(pairs, list) or len(pairs) != 1 or pairs[0][0] != _TAG:

@@ -63,9 +63,9 @@ def is_of_storage(error: Exception) -> bool:
 
 
 class UnreadSums:
-    """The sums of an archive whose tensors are pages of it, which nobody compares.
+    """The checksums of an archive whose tensors are mapped pages, which are unchecked.
 
-    Whatever writes them to another file compares all, once.
+    Code that writes them to another file compares all, once.
     """
 
     def __init__(self, source: Source) -> None:

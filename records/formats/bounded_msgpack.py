@@ -102,7 +102,7 @@ class MessagePackReader:
         return self._spent
 
     def settle(self, spent: int) -> None:
-        """Say that what is kept takes ``spent`` bytes in all, the rest being gone."""
+        """Declare that kept values take ``spent`` bytes; the rest is free."""
         while self._parts and self._parts[-1].start >= spent:
             self._overestimated -= self._parts.pop().overestimated
         self._spent = spent
@@ -145,7 +145,7 @@ class _Part:
     is_counted: bool = False
 
     def count(self) -> int:
-        """Count what the value takes; return by how much the estimate was too high."""
+        """Count the memory of the value; return how much the estimate was too high."""
         if self.is_counted:
             return 0
         most = _most(self.data)

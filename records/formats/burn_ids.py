@@ -31,9 +31,9 @@ def number_of_id(param_id: str) -> int:
 
 
 def id_of_text(text: str) -> ParamId | None:
-    """Return the ID that Burn writes as ``text``; None for a UUID of its first days.
+    """Return the ID that Burn writes as ``text``; None for an early UUID.
 
-    Burn makes a hash of a UUID, so that nothing else knows that ID.
+    Burn's first versions hashed a UUID, so that no other program knows that ID.
     """
     digits = text.translate(_TO_OURS) if set(text) <= set(_THEIRS) else ""
     if len(digits) == _N_OLD_DIGITS:

@@ -171,7 +171,7 @@ def _grouped(tensors: Sequence[BurnTensor], file: str) -> list[list[BurnTensor]]
 
 
 def _first_ids(heads: Sequence[BurnTensor]) -> list[ParamId | None]:
-    """Return each one's ID; of several with the same, which clones have, the first."""
+    """Return the ID of each; for equal IDs, as clones have, only the first."""
     met_ids: set[ParamId] = set()
     ids: list[ParamId | None] = []
     for head in heads:

@@ -205,7 +205,7 @@ def _sorted(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_readable(tables: Mapping[str, Any], size: int) -> None:
-    """Raise RecordError if the reader would refuse the texts in a file of ``size``."""
+    """Raise RecordError if the reader would refuse strings in a file of ``size``."""
     texts = tables.get("metadata", {})
     problem = "" if cost_of(texts.items()) <= allowance(size) else "long strings"
     data = texts.get(OURS, "").encode()

@@ -89,11 +89,11 @@ def read_burnpack_header(source: Source) -> BurnpackHeader:
 
 
 def _is_packed(header: BurnpackHeader) -> bool:
-    """Return whether nothing stands between the map and the tensors, nor among them.
+    """Return whether neither the map nor the tensors are followed by padding.
 
-    Burn 0.19 wrote such files, which say the same version of the format. Where the
-    places do not tell, what it notes of itself does: a length does not, since a file
-    that was cut by so much would be read at the wrong place.
+    Burn 0.19 wrote such files, with the same version of the format. If the locations do
+    not show it, its metadata does: a length does not, since a truncated file would be
+    read at the wrong position.
     """
     texts = header.texts
     return any(tensor.start % ALIGN for tensor in header.tensors) or (

@@ -67,7 +67,7 @@ class CborReader:
         return self._count(_LIST, 1)
 
     def n_members(self) -> int:
-        """Return how many keys, each before its value, the map has that begins here."""
+        """Return the number of pairs of the map that begins here."""
         return self._count(_MAP, 2)
 
     def scalar(self) -> int | float | bool | None:

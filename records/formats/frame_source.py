@@ -12,7 +12,7 @@ from ..io.source import Source, check_extent, fresh_memory, source_beside
 from .zstd_frames import MARK, MOST_CONTENT, decompressor, read_table
 
 _MOST_KEPT = 4
-"""Decoded frames that are kept: that of the last payload, of the sums, the header's."""
+"""Number of decoded frames kept: the last payload's, the checksums', the header's."""
 
 
 class FrameSource:

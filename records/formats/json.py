@@ -83,7 +83,7 @@ class Json(Format):
         sink.write(b"\n]}\n")
 
     def decode(self, source: Source) -> Entries:
-        """Return the record; the text is read to its end, the numbers when touched."""
+        """Return the record; the text is read whole, numbers are parsed on access."""
         source = at_hand(source)
         reader = JsonReader(source)
         header: dict[str, Any] = {}

@@ -25,7 +25,10 @@ _MINUS_ZERO = re.compile(rb"-0(?![.eE0-9])")
 
 
 def real_numbers(values: torch.Tensor) -> torch.Tensor:
-    """Return complex values as real and imaginary ones in turn; others unchanged."""
+    """Return complex values as alternating real and imaginary parts.
+
+    Other tensors come back unchanged.
+    """
     return torch.view_as_real(values).view(-1) if values.is_complex() else values
 
 

@@ -16,7 +16,7 @@ from ..limits import LIST, MAP, MEMBER, NUMBER, TEXT, WORD, allowance, text_cost
 from .long_texts import LongText, unescaped
 
 LONGEST_TEXT = 16 << 20
-"""Bytes of one text, which is in memory more than once while it is decoded."""
+"""Maximal bytes of one string, which is in memory twice while it is decoded."""
 
 _PIECE = 1 << 20
 _AHEAD = 1 << 12
@@ -111,7 +111,7 @@ class JsonReader:
         return self._start + self._at
 
     def next(self) -> bytes:
-        """Return the next byte that is not a space, unread; b"" at the end."""
+        """Return the next byte that is not a space, without reading it; b"" at end."""
         while True:
             self._look_ahead()
             self._at = self._match(_SPACE).end()
@@ -216,7 +216,7 @@ class JsonReader:
         return self._spent
 
     def settle(self, spent: int) -> None:
-        """Say that what is kept takes ``spent`` bytes in all, the rest being gone."""
+        """Declare that kept values take ``spent`` bytes; the rest is free."""
         self._spent = 0
         self.spend(spent)
 

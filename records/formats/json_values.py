@@ -108,9 +108,9 @@ class Text:
         return values.view(self.shape)
 
     def blocks(self) -> Iterator[torch.Tensor]:
-        """Yield the values as flat tensors of a few MiB at most, then compare the sum.
+        """Yield the values as small flat tensors, then compare the checksum.
 
-        Raises what `load` raises.
+        Each has a few MiB at most. Raises the errors of `load`.
         """
         total = xxhash.xxh3_64()
         try:

@@ -35,9 +35,9 @@ class MappedTensor:
         return self.tensor.clone() if maps is None else self.tensor
 
     def blocks(self) -> Iterator[Tensor]:
-        """Yield the values in order, as views of the file's pages where they lie so.
+        """Yield the values in order, as views of the file's pages where possible.
 
-        Raises `RecordFormatError` as `load` does.
+        That is if they are contiguous. Raises `RecordFormatError` as `load` does.
         """
         for piece in flat_pieces(self.tensor):
             self.source.confirm()

@@ -82,7 +82,7 @@ class MessagePack(Format):
         sink.write(document_tail(sums))
 
     def decode(self, source: Source) -> Entries:
-        """Return the record; its header is checked whole, its payloads when read."""
+        """Return the record; its header is verified now, its payloads when read."""
         with paused_collection():
             return read_document(source)
 
@@ -348,7 +348,10 @@ def _read_header(source: Source, budget: int, version: int) -> tuple[Any, int]:
 
 
 def _packed_header(source: Source, budget: int) -> tuple[memoryview, int]:
-    """Return the bytes of the header, compared with their sum, and where `data` is."""
+    """Return the header's bytes, after comparison, and ``data``'s position.
+
+    They are compared with their checksum.
+    """
     head = source.read(0, min(source.size, _FIRST_READ))
     length = _header_length(head, source)
     data = _BEFORE_HEADER + length + _AFTER_HEADER - 1
@@ -435,7 +438,7 @@ def _checked_planes(
 
 
 def _check_framing(source: Source, layout: DocumentLayout, data: int) -> None:
-    """Raise unless every byte between the payloads, and every sum, is as it must be."""
+    """Raise unless every byte between payloads, and every checksum, is as expected."""
     items = struct.pack(">BI", _DATA[-1], layout.n_items)
     if bytes(source.read(data, 5)) != items:
         raise RecordFormatError(

@@ -57,7 +57,7 @@ class SafeTensors(Format):
     omits = frozenset({"transient"})
 
     def recognizes(self, head: bytes, source: Source) -> bool:
-        """Return whether a header's length and the header's first bytes stand there."""
+        """Return whether this begins with a header's length and first bytes."""
         length = int.from_bytes(head[:8], "little")
         return head[8:10] in (b'{"', b"{}", b"{ ") and length <= MAX_HEADER
 
@@ -94,7 +94,7 @@ class SafeTensors(Format):
             write_over(sink, place, _sums_text(contents.sums))
 
     def decode(self, source: Source) -> Entries:
-        """Return the record; sums are checked if there are any, framing always."""
+        """Return the record; framing is always verified, checksums where present."""
         placed_record, data = _record_and_start(source)
         record, starts = placed_record.record, placed_record.starts
         sum_of = _sums_of(placed_record, data)

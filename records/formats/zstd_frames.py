@@ -43,7 +43,7 @@ class EncodedFrame(NamedTuple):
 
     @classmethod
     def of_literals(cls, content: memoryview) -> "EncodedFrame":
-        """Return Huffman codes of the bytes of ``content``: it has no repetitions."""
+        """Return ``content`` Huffman-coded bytewise; for content without repeats."""
         return cls((literal_compressor().compress(content),), len(content))
 
     @classmethod
