@@ -1,9 +1,9 @@
-"""Gradients of batches whose optimizer step is still to come.
+"""Accumulated gradients of batches whose optimizer step has not happened yet.
 
-Lightning keeps none: a run that goes on from a checkpoint between two such batches (a
-validation saves there, a time interval, an exception) would step with only those of the
-batches that follow. It also forgets over how many batches a
-``GradientAccumulationScheduler`` accumulates in the epoch that goes on.
+Lightning saves none: a run that resumes from a checkpoint between two such batches (a
+validation saves there, a time interval, an exception) would step with the gradients of
+the later batches only. It also forgets over how many batches a
+``GradientAccumulationScheduler`` accumulates in the resumed epoch.
 """
 
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ _LOST = (
 
 
 class AccumulatedGradients:
-    """Lets one trainer go on with the gradients that it had."""
+    """Lets one trainer resume with the gradients that it had."""
 
     def __init__(self) -> None:
         self._stored: Mapping[str, Any] | None = None
 
     @staticmethod
     def to_store(trainer: Trainer) -> dict[str, Any] | None:
-        """Return what a checkpoint keeps; None where the next batch starts at zero.
+        """Return what a checkpoint stores; None where the next batch starts at zero.
 
         Every process of the group calls this, each at the same batch.
         """
@@ -42,23 +42,24 @@ class AccumulatedGradients:
         if not (_has_begun_step(trainer) if is_within else is_accumulating(trainer)):
             return None
         grads = {n: p.grad for n, p in _params(trainer) if p.grad is not None}
-        # Shares of one process are no values that another could take, and the gradients
-        # of a batch that is trained again may be there already.
+        # The shares of one process are of no use to another, and the gradients of a
+        # batch that is trained again may be included already.
         lost = is_within or any(is_distributed(grad) for grad in grads.values())
         values = {} if lost else {n: g.detach().cpu() for n, g in grads.items()}
         return gathered_states({"lost": lost, "grads": values})
 
     def load(self, stored_state: object) -> None:
-        """Take over what `to_store` returned when the checkpoint was saved."""
+        """Accept what `to_store` returned when the checkpoint was saved."""
         self._stored = stored_state if isinstance(stored_state, Mapping) else None
 
     def training_begins(self, trainer: Trainer) -> None:
-        """Put the gradients where they were, and accumulate as this epoch does."""
+        """Restore the gradients, and the accumulation of this epoch."""
         stored_state, self._stored = self._stored, None
         callbacks: list[Any] = vars(trainer)["callbacks"]
         for callback in callbacks:
             if isinstance(callback, GradientAccumulationScheduler):
-                # It does so at the start of an epoch, which one that goes on has not.
+                # Lightning sets it at the start of an epoch, which a resumed epoch does
+                # not have.
                 n_batches = callback.get_accumulate_grad_batches(trainer.current_epoch)
                 trainer.accumulate_grad_batches = n_batches
         if stored_state is None:
@@ -85,7 +86,7 @@ def is_accumulating(trainer: Trainer) -> bool:
 
 
 def _has_begun_step(trainer: Trainer) -> bool:
-    """Return whether batches of before have gradients for the step that comes next."""
+    """Return whether earlier batches contributed gradients to the next step."""
     n_done: int = trainer.fit_loop.epoch_loop.batch_progress.current.completed
     return n_done % trainer.accumulate_grad_batches != 0
 

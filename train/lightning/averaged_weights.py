@@ -1,8 +1,8 @@
-"""What StochasticWeightAveraging sets up when an epoch starts.
+"""The set-up that StochasticWeightAveraging does when an epoch starts.
 
-Lightning starts no epoch that goes on: it would end without a step of the averaging's
-schedule, and a checkpoint saved in it would hold no count of the averaged weights, so
-that a run from there would begin its average anew.
+Lightning starts no epoch that is resumed: it would end without a step of the
+averaging's schedule, and a checkpoint saved in it would lack the count of averaged
+weights, so that a run resumed from it would begin its average from scratch.
 """
 
 import copy
@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging
 
 
 def resume_averaging(trainer: Trainer) -> None:
-    """Set up the averaging of an epoch that goes on, and leave an epoch that starts.
+    """Set up the averaging of a resumed epoch; do nothing at the start of an epoch.
 
     The module and the learning rates stay as they are.
     """
@@ -28,8 +28,8 @@ def resume_averaging(trainer: Trainer) -> None:
 def _start_epoch(callback: StochasticWeightAveraging, trainer: Trainer) -> None:
     module = trainer.lightning_module
     groups = [g for o in trainer.optimizers for g in o.param_groups]
-    # Its schedule sets a rate when it is made, and its last epoch, which measures the
-    # statistics of normalization layers, begins those at zero.
+    # Creating its schedule sets a learning rate, and its last epoch, which measures the
+    # statistics of normalization layers, resets those to zero.
     rates, state = [g["lr"] for g in groups], copy.deepcopy(module.state_dict())
     callback.on_train_epoch_start(trainer, module)
     module.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""A checkpoint of Lightning as a folder of records, and what its parts are called."""
+"""A Lightning checkpoint as a folder of records, and the names of its parts."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from ..checkpoints.folders import recover
 from ..checkpoints.manifest import FILE
 
 MODEL, TRAINING = "model", "training"
-"""The parts of a checkpoint: the weights alone, and all else to go on training."""
+"""The parts of a checkpoint: the weights, and everything else that training needs."""
 
 STORED = "burnish_hparams"
-"""Where a checkpoint has what its module is made of, as records of modules have it."""
+"""The key of a module's hyperparameters in a checkpoint, as its record has them."""
 
 STATE_DICT_EXTRA = "state_dict_extra"
-"""Where a checkpoint has what is not a tensor in the state dict."""
+"""The key of the values in the state dict that are not tensors."""
 
 
 def is_checkpoint(path: object) -> bool:
@@ -36,9 +36,10 @@ def is_checkpoint(path: object) -> bool:
 
 
 def refuse_other_sources(path: object) -> None:
-    """Raise where ``path`` is a folder or a record, which Lightning cannot read either.
+    """Raise if ``path`` is a folder or a record, which Lightning cannot read either.
 
-    IsADirectoryError says what the folder holds, `ForeignFileError` what to pass.
+    IsADirectoryError says what the folder contains, `ForeignFileError` what to pass
+    instead.
     """
     place = place_at(path)
     if not isinstance(place, Path):
@@ -56,5 +57,5 @@ def refuse_other_sources(path: object) -> None:
 
 
 def place_at(path: Any) -> Place:
-    """Return the path or URL that Lightning names, whatever type it has there."""
+    """Return the path or URL that Lightning passes, whatever its type."""
     return path_or_url(str(path))

@@ -1,4 +1,4 @@
-"""What of a module of Lightning is saved, and what of it stays when one is loaded."""
+"""Selecting what is saved of a Lightning module, and keeping the rest in a load."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,13 +14,13 @@ from ..checkpoints.part_kinds import part_of, warn_of_unsaved
 from .checkpoint_folder import MODEL
 
 LEFT_OUT = "burnish_left_out"
-"""Where a checkpoint that was read has the paths of what was not saved."""
+"""The key of the paths that were not saved, in a checkpoint that was read."""
 
 
 def left_out_of(module: nn.Module | None, choice: Choice) -> frozenset[str]:
     """Return the paths of ``module`` that ``choice`` leaves out.
 
-    ValueError for a pattern of nothing.
+    Raises ValueError for a pattern that matches nothing.
     """
     if module is None or choice == WHOLE:
         return frozenset()
@@ -32,10 +32,11 @@ def left_out_of(module: nn.Module | None, choice: Choice) -> frozenset[str]:
 def carried_over(
     record: FlatRecord, left_out: frozenset[str], module: nn.Module
 ) -> tuple[FlatRecord, frozenset[str]]:
-    """Return a record of ``module``'s class as the newest version of it has it.
+    """Return a record of ``module``'s class, upgraded to its current version.
 
-    Beside it is what was not saved, under the names of now. Raises RecordVersionError
-    for a newer class, and RecordMismatchError for what the rules do not fit.
+    Beside it are the paths that were not saved, under their current names. Raises
+    RecordVersionError for a newer class, and RecordMismatchError where the rules do not
+    fit.
     """
     places = places_of(module)
     upgraded = upgrade_record(record, places)
@@ -45,11 +46,11 @@ def carried_over(
 def live_values(
     left_out: Iterable[str], state_dict: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the live values of what was not saved of a module, and warn of them.
+    """Return a module's live values that were not saved, and warn about them.
 
-    Lightning would take them for missing.
+    Lightning would report them as missing.
     """
-    # Rules of a newer class may leave numbers open: layers.*.weight.
+    # Rules of a newer class may contain wildcards: layers.*.weight.
     tests = matchers([*left_out])
     live = {p: v for p, v in state_dict.items() if any(test(p, None) for test in tests)}
     warn_of_unsaved(MODEL, [*live])

@@ -15,11 +15,12 @@ H = TypeVar("H", bound=DataHparams)
 
 
 class DataModule(TypedHparams, LightningDataModule, Generic[H]):
-    """Base of data: define ``get_dataset``, and the rest follows from ``DataHparams``.
+    """Base of data modules: define ``get_dataset``; `DataHparams` configures it.
 
-    ``pre_init`` runs before it, to download, say. The split depends on the seed alone,
-    and takes nothing from torch's own generator. An ``IterableDataset`` is all training
-    data, in the order that it has, from its beginning in each epoch and after a resume.
+    ``pre_init`` runs before it, for example to download. The split depends on the seed
+    alone, and draws nothing from torch's global generator. An ``IterableDataset`` is
+    all training data, in its own order, from the beginning in each epoch and after a
+    resume.
     """
 
     hparams_schema = DataHparams
@@ -28,7 +29,7 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
         super().__init__()
         values = {} if hparams is None else hparams
         self.thparams: H = self.check_hparams(values, "DataModule")
-        """The hyperparameters, typed; the seed that was drawn is among them."""
+        """The typed hyperparameters, including the seed that was drawn."""
         self.pre_init()
         self.full: Any = self.get_dataset()
         """The whole dataset."""
@@ -43,17 +44,17 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
 
     @abstractmethod
     def get_dataset(self) -> Dataset[Any]:
-        """Return the dataset: one with a length, or an ``IterableDataset``."""
+        """Return the dataset: a sized one, or an ``IterableDataset``."""
         raise NotImplementedError(
             f"{type(self).__qualname__} does not define get_dataset"
         )
 
     def pre_init(self) -> None:
-        """Do what must be done before ``get_dataset``; nothing here."""
+        """Prepare the dataset before ``get_dataset``; does nothing by default."""
 
     @property
     def train_loader(self) -> Any:
-        """Training batches, which a checkpoint continues; None without loader."""
+        """Training batches, whose position checkpoints keep; None without loader."""
         options = self.thparams.loader
         if options is None:
             return None
@@ -86,28 +87,28 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
 
     @property
     def val_loader(self) -> Any:
-        """Validation batches, in order and whole; None without loader."""
+        """All validation batches, in order; None without loader."""
         return self._in_order(self.val)
 
     @property
     def test_loader(self) -> Any:
-        """Test batches, in order and whole; None without loader or test part."""
+        """All test batches, in order; None without loader or test part."""
         return self._in_order(self.test)
 
     def train_dataloader(self) -> Any:
-        """Return what Lightning trains with."""
+        """Return the training loader, as Lightning requests it."""
         return self._require(self.train_loader)
 
     def val_dataloader(self) -> Any:
-        """Return what Lightning validates with."""
+        """Return the validation loader, as Lightning requests it."""
         return self._require(self.val_loader) if self.val is not None else []
 
     def test_dataloader(self) -> Any:
-        """Return what Lightning tests with."""
+        """Return the test loader, as Lightning requests it."""
         return self._require(self.test_loader) if self.test is not None else []
 
     def _share(self) -> dict[str, int]:
-        """Return which share this process reads, of those that a trainer runs."""
+        """Return which share of a trainer's processes this one reads."""
         if self.trainer is None:
             return {"rank": 0, "n_ranks": 1}
         return {"rank": self.trainer.global_rank, "n_ranks": self.trainer.world_size}

@@ -1,7 +1,7 @@
-"""Whether EarlyStopping had ended a run, which Lightning forgets where it goes on.
+"""Whether EarlyStopping had ended a run, which Lightning forgets in a resumed run.
 
-It would train another epoch, and over checkpoints that were the last ones. It also
-takes the patience of the checkpoint in the place of the one that the program gives.
+It would train another epoch, and overwrite the last checkpoints. It also uses the
+patience of the checkpoint instead of the one that the program gives.
 """
 
 from typing import Any
@@ -28,14 +28,14 @@ _NOTHING = (
 
 
 class EarlyStops:
-    """Ends one trainer's run where the run that it goes on with had ended."""
+    """Ends one trainer's run if the run that it resumes had ended."""
 
     def __init__(self) -> None:
         self._settings: dict[str, Any] | None = None
         self._first_epoch = 0
 
     def to_store(self, trainer: Trainer) -> list[dict[str, Any]]:
-        """Return what a checkpoint keeps: the settings of those that end the run."""
+        """Return what a checkpoint stores: the settings of callbacks that stopped."""
         if not trainer.should_stop:
             return []
         return [_settings(c) for c in _stops(trainer) if self._has_stopped(c)]
@@ -43,9 +43,9 @@ class EarlyStops:
     def load(
         self, trainer: Trainer, checkpoint: dict[str, Any], stored: object
     ) -> None:
-        """Let ``trainer`` stop, if one that stopped is there with the same settings.
+        """Let ``trainer`` stop, if a callback that stopped has the same settings here.
 
-        Comes before the states of callbacks are loaded, in which its patience is put.
+        Called before the states of callbacks are loaded, which overwrite the patience.
         """
         self._settings = None
         rows = stored if isinstance(stored, list) else []
@@ -59,11 +59,11 @@ class EarlyStops:
                 state["patience"] = callback.patience
 
     def training_begins(self, trainer: Trainer) -> None:
-        """Forget it: the run has epochs that it has to train in any case."""
+        """Forget the stop: the run has a minimum of epochs to train in any case."""
         self._first_epoch, self._settings = trainer.current_epoch, None
 
     def run_ends(self, trainer: Trainer) -> None:
-        """Say why nothing was trained, if that is so."""
+        """Explain why nothing was trained, if that is so."""
         settings, self._settings = self._settings, None
         if settings is not None:
             # As where max_epochs ends a run: the last epoch was saved before its end.
@@ -72,7 +72,7 @@ class EarlyStops:
             rank_zero_warn(_NOTHING.format(**settings))
 
     def _has_stopped(self, callback: EarlyStopping) -> bool:
-        """Return whether it ended this run, and not one before with other settings."""
+        """Return whether it ended this run, not an earlier one with other settings."""
         # Until it stops, the epoch is 0; older versions of Lightning give no reason.
         reason = getattr(callback, "stopping_reason_message", None)
         has_stopped = bool(reason or callback.stopped_epoch)

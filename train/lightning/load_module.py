@@ -31,10 +31,11 @@ def load_lightning(
     weights_only: bool | None = None,
     **kwargs: object,
 ) -> M:
-    """Return the module of class ``cls`` that a checkpoint holds.
+    """Return the module of class ``cls`` that a checkpoint contains.
 
-    For every LightningModule; ``Model.load_from_checkpoint`` is this. Arguments are
-    those of ``load_from_checkpoint``; files that Lightning wrote are loaded by it.
+    It works for every LightningModule; ``Model.load_from_checkpoint`` calls it.
+    Arguments are those of ``load_from_checkpoint``, which loads the files that
+    Lightning wrote.
     """
     if not isinstance(cls, type):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
@@ -69,7 +70,7 @@ def _from_records(
     kwargs: dict[str, Any],
     is_strict: bool,
 ) -> M:
-    """Return the module of class ``cls`` that our own ``checkpoint`` holds."""
+    """Return the module of class ``cls`` from a ``checkpoint`` that we wrote."""
     record = Record.from_state_dict(checkpoint["state_dict"])
     is_changed = bool(kwargs) or hparams_file is not None
     if STORED in checkpoint and not is_changed:
@@ -97,7 +98,7 @@ def _factory(
     hparams_file: Any,
     kwargs: dict[str, Any],
 ) -> Callable[[], M]:
-    """Return what builds the module: its blueprint, or a call of ``cls``."""
+    """Return a function that builds the module: its blueprint, or a call of ``cls``."""
     hparams: dict[str, Any] = dict(checkpoint.get("hyper_parameters") or {})
     if hparams_file is not None:
         hparams = dict(read_tree(hparams_file)[0])
@@ -115,7 +116,7 @@ def _factory(
 
 
 def _accepted_arguments(cls: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that ``cls`` has; a checkpoint may know of others."""
+    """Return the arguments that ``cls`` accepts; a checkpoint may have others."""
     parameters = inspect.signature(cls).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return arguments

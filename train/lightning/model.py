@@ -1,4 +1,4 @@
-"""Model: a LightningModule with typed hyperparameters and everything configured."""
+"""Model: a LightningModule with typed hyperparameters that configure its training."""
 
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -28,7 +28,7 @@ _is_loading: ContextVar[bool] = ContextVar("_is_loading", default=False)
 
 
 def default_rate(cls: Any) -> dict[str, float]:
-    """Return the learning rate of an optimizer whose class does not have it."""
+    """Return the learning rate of an optimizer whose class has no default for it."""
     return {"lr": 1e-3} if issubclass(cls, SimpleOptimizer) else {}
 
 
@@ -41,7 +41,7 @@ def _check_steps(cls: type["Model[Any]"]) -> None:
     if cls.compute_metrics is not _no_metrics:
         return
     if cls.training_step is not Model.training_step:
-        # A class with steps of its own may have no use for it.
+        # A class that overrides the steps may have no use for it.
         return
     hint = did_you_mean("compute_metrics", [n for n in vars(cls) if n[0] != "_"])
     raise TypeError(
@@ -53,9 +53,9 @@ def _check_steps(cls: type["Model[Any]"]) -> None:
 class Model(TypedHparams, LightningModule, Generic[H]):
     """Base of models: declare layers, ``forward`` and ``compute_metrics``.
 
-    ``compute_metrics(outputs, targets)`` is called with what ``forward`` makes of the
-    first item of a batch, and the second; ``compute_metrics(batch, batch_idx)`` with
-    the batch. It returns a dict of numbers with ``"loss"`` among them.
+    ``compute_metrics(outputs, targets)`` is called with the result of ``forward`` for
+    the first item of a batch, and with the second item; ``compute_metrics(batch,
+    batch_idx)`` with the batch. It returns a dict of numbers that contains ``"loss"``.
     """
 
     def __init__(self, hparams: H | dict[str, Any]) -> None:
@@ -63,13 +63,13 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         self.thparams: H = self.check_hparams(hparams, "Model")
         """The hyperparameters, typed."""
         _check_steps(type(self))
-        # A name in a checkpoint is not the user's word.
+        # The name in a checkpoint was not chosen by the user.
         self._may_import = not _is_loading.get()
-        # Lightning hands it to the constructor by its name.
+        # Lightning passes it to the constructor by its name.
         self.save_hyperparameters({self.hparams_argument(): self.thparams.to_dict()})
 
     compute_metrics: Callable[..., dict[str, Tensor]] = _no_metrics
-    """Returns the metrics of a batch by name; "loss" is what is minimized."""
+    """Returns the metrics of a batch by name; "loss" is minimized."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch, and log every metric."""
@@ -86,7 +86,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         self._step("test", batch, batch_idx)
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer, and the scheduler, that the hyperparameters name."""
+        """Return the optimizer, and the scheduler, of the hyperparameters."""
         chosen = self.thparams.optimizer
         cls = optimizer_named(chosen.module_name, may_import=self._may_import)
         optimizer = self._build_optimizer(cls, chosen.kwargs)
@@ -117,34 +117,34 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         return callbacks
 
     def on_edit(self, changes: Sequence[Any]) -> None:
-        """Do what edits of `thparams` mean; nothing here, for values read at each step.
+        """Apply edits of `thparams`; does nothing for values read at each step.
 
-        ``burnish fit`` calls it after a person edited fields of a run that goes on,
-        with the path and both values of each, as in the file. What it raises refuses
-        the edit, and ``thparams`` is as before.
+        ``burnish fit`` calls it after a user edited fields of a running run, with the
+        path and both values of each, as in the file. Any error it raises refuses the
+        edit and restores ``thparams``.
         """
 
     def setup(self, stage: str) -> None:
-        """Set the precision of matrix products; let the trainer read records."""
+        """Set the precision of matrix products, and let the trainer read records."""
         if self._trainer is not None:
             let_read(self._trainer, self)
         torch.set_float32_matmul_precision(self.thparams.matmul_precision)
 
     @property
     def num_params(self) -> int:
-        """How many parameters there are."""
+        """Number of parameters."""
         return sum(p.numel() for p in self.parameters())
 
     @property
     def num_params_by_module(self) -> dict[str, int]:
-        """How many parameters are in each direct child; "total" has them all."""
+        """Number of parameters in each direct child; "total" has all of them."""
         return self.num_params_by_depth(1)
 
     def num_params_by_depth(self, depth: int | None = None) -> dict[str, int]:
-        """Return how many parameters are in each module down to ``depth``, by path.
+        """Return the number of parameters in each module down to ``depth``, by path.
 
-        None goes all the way down; "total" has them all. A parameter of two modules
-        counts in both, and once in what is around them.
+        A depth of None means all levels; "total" has all parameters. A parameter of two
+        modules counts in both, and once in the modules around them.
         """
         return {
             path or "total": sum(p.numel() for p in module.parameters())
@@ -199,7 +199,7 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         weights_only: bool | None = None,
         **kwargs: object,
     ) -> Self:
-        """Return the trained model in a checkpoint, built without initializing it."""
+        """Return the trained model of a checkpoint, built without initializing it."""
         token = _is_loading.set(True)
         try:
             return load_lightning(
@@ -228,7 +228,8 @@ class Model(TypedHparams, LightningModule, Generic[H]):
                 f"'loss'; found {result!r:.200}.{hint}"
             )
         for name, value in metrics.items():
-            # Each process has other samples: what is logged is of all of them.
+            # Each process has other samples, so logged metrics are averaged over all of
+            # them.
             self.log(
                 f"{stage}/{name}",
                 value,
@@ -239,7 +240,8 @@ class Model(TypedHparams, LightningModule, Generic[H]):
         return loss
 
     def _check_finite(self, loss: Tensor) -> None:
-        # On an accelerator looking at the value waits for it: not at each step.
+        # On an accelerator, reading the value waits for it, so it is not done at each
+        # step.
         step = self._trainer.global_step if self._trainer is not None else 0
         if loss.device.type != "cpu" and step % 50:
             return
@@ -264,11 +266,11 @@ class Model(TypedHparams, LightningModule, Generic[H]):
 
 @contextmanager
 def _arguments_named(path: str, cls: Any) -> Generator[None]:
-    """Let what torch or we refuse say at which ``path`` of a config it stands."""
+    """Prefix errors with the ``path`` of the config that caused them."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        # A class of the user's is told by its own lines.
+        # An error of a user-defined class already shows its own lines.
         if cls.__module__.partition(".")[0] not in ("burnish", "torch"):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -276,15 +278,16 @@ def _arguments_named(path: str, cls: Any) -> Generator[None]:
 
 
 def _takes_batch(compute_metrics: Callable[..., Any]) -> bool:
-    """Return whether it is ``(self, batch, ...)``, not ``(outputs, targets)``."""
+    """Return whether the signature is ``(self, batch, ...)``, not with targets."""
     names = [*inspect.signature(compute_metrics).parameters][1:]
     return bool(names) and names[0] in ("batch", "args")
 
 
 def _outputs_and_targets(model: Any, batch: Any) -> tuple[Any, Any]:
-    """Return what ``model`` makes of a batch's inputs, and its targets.
+    """Return the output of ``model`` for a batch's inputs, and its targets.
 
-    TypeError for a batch that is not a pair; such a model takes the batch itself.
+    Raises TypeError for a batch that is not a pair; such a model takes the batch
+    itself.
     """
     if isinstance(batch, Sequence) and len(batch) == 2 and not isinstance(batch, str):
         return model(batch[0]), batch[1]

@@ -1,7 +1,7 @@
-"""Steps of ReduceLROnPlateau that Lightning leaves out where a run goes on.
+"""Steps of ReduceLROnPlateau that Lightning omits where a run is resumed.
 
 Lightning makes them after every checkpoint of their batch or epoch is written, and none
-at the end of an epoch in which a run went on.
+at the end of an epoch in which a run was resumed.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ _UNKNOWN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DueStep:
-    """A step that comes after the checkpoint was saved."""
+    """A scheduler's step that happens after the checkpoint was saved."""
 
     config: Any
     value: Tensor | None
     n_before: object
-    """How often the scheduler had stepped: Lightning may make the step itself."""
+    """Number of the scheduler's steps so far: Lightning may make the step itself."""
 
     @property
     def is_made(self) -> bool:
@@ -36,7 +36,7 @@ class _DueStep:
 
 
 class PlateauSteps:
-    """Makes up for the steps that one trainer leaves out, each once."""
+    """Makes the steps that one trainer omits, each once."""
 
     def __init__(self, metrics: TrainerMetrics) -> None:
         self._metrics = metrics
@@ -45,15 +45,15 @@ class PlateauSteps:
         self._due: list[_DueStep] = []
 
     def validation_ends(self, trainer: Trainer) -> None:
-        """Remember that metrics of validation are those of now."""
+        """Note that the metrics of validation are current."""
         if not trainer.sanity_checking:
             self._n_validated = _n_batches(trainer)
 
     def to_store(self, trainer: Trainer) -> list[dict[str, Any]]:
-        """Return what a checkpoint keeps: the steps that come after it, by scheduler.
+        """Return what to store in a checkpoint: the steps after it, by scheduler.
 
-        Each has the number of its scheduler, and the value that the scheduler watches
-        unless that is not known yet.
+        Each has the number of its scheduler, and the value that the scheduler monitors
+        unless it is not known yet.
         """
         due_values = {id(due.config): due.value for due in self._due}
         rows: list[dict[str, Any]] = []
@@ -72,13 +72,13 @@ class PlateauSteps:
         return rows
 
     def load(self, rows: object) -> None:
-        """Take over what `to_store` returned when the checkpoint was saved."""
+        """Accept what `to_store` returned when the checkpoint was saved."""
         self._stored = rows if isinstance(rows, list) else []
 
     def training_begins(self, trainer: Trainer) -> None:
-        """Learn which steps were due when the checkpoint was saved.
+        """Determine which steps were due when the checkpoint was saved.
 
-        Lightning may go through the end of that epoch again, and make some of them.
+        Lightning may run the end of that epoch again, and make some of them.
         """
         configs = _plateaus(trainer)
         for row in self._stored:
@@ -88,7 +88,7 @@ class PlateauSteps:
         self._stored = []
 
     def epoch_ends(self, trainer: Trainer) -> None:
-        """Note the steps of an epoch in which the run went on; it has its metrics."""
+        """Note the due steps of the resumed epoch, whose metrics are known now."""
         self.make(trainer, "step")
         if not trainer.fit_loop.restarting or not _is_epoch_ended(trainer):
             return
@@ -104,7 +104,7 @@ class PlateauSteps:
             self._due.append(_due(config, value))
 
     def make(self, trainer: Trainer, interval: str | None = None) -> None:
-        """Make the steps that are due; all checkpoints of before are written."""
+        """Make the due steps, after all earlier checkpoints were written."""
         due_steps, self._due = self._due, []
         for due in due_steps:
             if interval not in (None, due.config.interval):
@@ -118,12 +118,12 @@ class PlateauSteps:
                 module.lr_scheduler_step(due.config.scheduler, due.value)
 
     def run_ends(self, trainer: Trainer) -> None:
-        """Make the steps that were due where nothing is left to train."""
+        """Make the due steps where nothing is left to train."""
         self.training_begins(trainer)
         self.make(trainer)
 
     def _value(self, trainer: Trainer, config: Any) -> Tensor | None:
-        """Return what is watched, as the step will see it; None if that comes later."""
+        """Return the monitored value that the step will see; None if still unknown."""
         value = trainer.callback_metrics.get(config.monitor)
         is_of_epoch = config.interval == "epoch"
         progress: Any = trainer.fit_loop.epoch_progress.current
@@ -135,7 +135,7 @@ class PlateauSteps:
         is_of_validation = config.monitor in self._metrics.of_validation
         if is_of_validation and self.is_validation_to_come(trainer):
             return None
-        # Other names may be logged yet, when the epoch ends.
+        # Other names may still be logged when the epoch ends.
         return value if is_of_validation or not is_of_epoch else None
 
     def is_validation_to_come(self, trainer: Trainer) -> bool:
@@ -161,7 +161,7 @@ def _n_batches(trainer: Trainer) -> int:
 
 
 def _plateaus(trainer: Trainer) -> list[Any]:
-    """Return the schedulers that watch a metric and that Lightning steps, else None."""
+    """Return the schedulers that monitor a metric and that Lightning steps."""
     is_automatic = trainer.lightning_module.automatic_optimization
     return [
         config if config.reduce_on_plateau and is_automatic else None
@@ -179,7 +179,7 @@ def _is_to_come(trainer: Trainer, config: Any) -> bool:
         )
     loop: Any = trainer.fit_loop.epoch_loop
     batch = loop.batch_progress.current
-    # What follows the last batch of an epoch is the epoch's end.
+    # The last batch of an epoch is followed by the epoch's end.
     is_after_batch = (
         epoch.processed < epoch.ready and batch.processed == batch.ready > 0
     )

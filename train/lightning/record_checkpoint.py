@@ -51,7 +51,7 @@ _EARLY_STOPS, _GRADIENTS = "burnish_early_stops", "burnish_accumulated_gradients
 _SAVED_STEP, _IS_DEFERRED = "burnish_saved_step", "burnish_is_deferred"
 
 _DEFERRED = "_defer_save_until_validation"
-"""Lightning's note of a save that waits for a metric; older versions have none."""
+"""Lightning's mark of a save that waits for a metric; absent in older versions."""
 
 _CURE_OF_ORDER = (
     "Nothing was trained. configure_optimizers must return the groups of parameters "
@@ -66,18 +66,18 @@ _OTHER_NUMBER = (
 
 
 class RecordCheckpoint(ModelCheckpoint):
-    """Saves checkpoints as `RecordIO` does; takes what ``ModelCheckpoint`` takes.
+    """Saves checkpoints as `RecordIO` does, with the arguments of ``ModelCheckpoint``.
 
     Without ``filename`` the best are named after epoch and monitored value. It makes
     the trainer read and write records, so that resuming needs nothing else. With
-    ``wait=False`` training goes on while a copy is written, and with
-    ``snapshot="lazy"`` before it is copied; with ``unchanged="link"`` what is unchanged
-    is not written again, as `RecordIO` says.
+    ``wait=False`` training continues while a copy is written, and with
+    ``snapshot="lazy"`` even before it is copied; with ``unchanged="link"`` unchanged
+    parts are not written again, see `RecordIO`.
 
-    ``only`` and ``exclude`` are patterns of the paths that are saved of the module, as
-    in `burnish.save_record`; each callback has its own, and ``trainer.save_checkpoint``
-    saves all. A run that goes on fills what was saved, leaves the rest of the module as
-    it is, and warns that it did.
+    ``only`` and ``exclude`` are patterns of the module's paths to save, as in
+    `burnish.save_record`; each callback has its own, and ``trainer.save_checkpoint``
+    saves all. A resumed run fills what was saved, leaves the rest of the module as it
+    is, and warns about it.
     """
 
     FILE_EXTENSION = ""
@@ -128,7 +128,7 @@ class RecordCheckpoint(ModelCheckpoint):
         _refuse_own_format(strategy)
         let_write_records(strategy)
         self._check_others(trainer)
-        # Another plugin was chosen on purpose.
+        # The user chose another plugin on purpose.
         if type(strategy.checkpoint_io) in (TorchCheckpointIO, ReadingIO):
             strategy.checkpoint_io = RecordIO(**self._io_options)
         if isinstance(strategy.checkpoint_io, RecordIO):
@@ -144,7 +144,7 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the random generators of all processes, for a resumed run to draw on."""
+        """Store the random generators of all processes, for a resumed run."""
         if self is not _first_of(trainer):
             return  # what is kept here is kept once
         # All processes save together, unless one of them has failed.
@@ -174,7 +174,7 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the generators' state, for when training begins.
+        """Note the generators' state, to be restored when training begins.
 
         Raises `RecordMismatchError` if another module is trained than was saved.
         """
@@ -199,10 +199,10 @@ class RecordCheckpoint(ModelCheckpoint):
         self._loaded = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring states of torch's optimizers to the order of the parameters of now.
+        """Reorder states of torch's optimizers by the current order of the parameters.
 
-        The optimizers are made, and not yet filled from the checkpoint. Raises
-        `RecordMismatchError` where a state would come to another parameter.
+        The optimizers exist, and are not yet filled from the checkpoint. Raises
+        `RecordMismatchError` where a state would be assigned to another parameter.
         """
         super().on_fit_start(trainer, pl_module)
         checkpoint, self._loaded = self._loaded, {}
@@ -220,7 +220,7 @@ class RecordCheckpoint(ModelCheckpoint):
             ]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the generators where they stood, then do as ``ModelCheckpoint``."""
+        """Restore the generators, then do as ``ModelCheckpoint``."""
         super().on_train_start(trainer, pl_module)
         self._loaded = {}  # of a strategy that reads it once the optimizers are made
         # Else the first save says what is wrong, after an epoch.
@@ -244,13 +244,13 @@ class RecordCheckpoint(ModelCheckpoint):
         self._plateau_steps.training_begins(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do as ``ModelCheckpoint``, whose metrics are those of now."""
+        """Do as ``ModelCheckpoint``, with current metrics."""
         self._metrics.validation_ends(trainer)
         self._plateau_steps.validation_ends(trainer)
         super().on_validation_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do as ``ModelCheckpoint``; Lightning may leave out schedulers' steps next."""
+        """Do as ``ModelCheckpoint``; Lightning may omit schedulers' steps next."""
         if self is _first_of(trainer):
             self._metrics.epoch_ends(trainer)
             self._plateau_steps.epoch_ends(trainer)
@@ -259,14 +259,14 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> None:
-        """Make the steps of schedulers that Lightning left out."""
+        """Make the schedulers' steps that Lightning omitted."""
         super().on_train_epoch_start(trainer, pl_module)
         self._plateau_steps.make(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Make the steps of schedulers that Lightning left out."""
+        """Make the schedulers' steps that Lightning omitted."""
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._metrics.batch_begins()
         self._plateau_steps.make(trainer)
@@ -281,17 +281,18 @@ class RecordCheckpoint(ModelCheckpoint):
     ) -> None:
         """Do as ``ModelCheckpoint``; metrics of an epoch are of all its batches."""
         self._metrics.batch_ends(trainer)
-        # A save by steps or time waits for the step, which needs no gradients kept.
+        # A save after steps or time waits for the optimizer step, so no gradients need
+        # storing.
         if not is_accumulating(trainer):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do what is left of a run that had nothing left to train."""
+        """Finish a run that had nothing left to train."""
         super().on_fit_end(trainer, pl_module)
         self._plateau_steps.run_ends(trainer)
         self._early_stops.run_ends(trainer)
         if self._generators is not None:
-            # What comes next, a test say, draws as after a run that was not stopped.
+            # What follows, such as a test, draws as after an uninterrupted run.
             Generators().load_state_dict(self._generators)
             self._generators = None
 
@@ -301,9 +302,9 @@ class RecordCheckpoint(ModelCheckpoint):
         super().on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what ``ModelCheckpoint`` keeps, and which step it saved last.
+        """Return the state of ``ModelCheckpoint``, and the step that it saved last.
 
-        Without it a run that goes on would save that step again, with a later batch.
+        Without that step a resumed run would save it again, with a later batch.
         """
         own_state = {
             _SAVED_STEP: self._last_global_step_saved,
@@ -312,14 +313,14 @@ class RecordCheckpoint(ModelCheckpoint):
         return {**super().state_dict(), **own_state, **self._state_of_save}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned; of other checkpoints, what is there."""
+        """Restore what `state_dict` returned, as far as a checkpoint has it."""
         super().load_state_dict(state_dict)
         if _SAVED_STEP in state_dict:
             self._last_global_step_saved = state_dict[_SAVED_STEP]
             vars(self)[_DEFERRED] = state_dict[_IS_DEFERRED]
 
     def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
-        """Return whether a checkpoint has this name, or is about to have it."""
+        """Return whether a checkpoint has this name, or is being saved under it."""
         writer: Any = trainer.strategy.checkpoint_io
         is_begun = isinstance(writer, RecordIO) and writer.is_saving(filepath)
         return super().file_exists(filepath, trainer) or is_begun
@@ -339,8 +340,9 @@ class RecordCheckpoint(ModelCheckpoint):
     def _name_of_last(self, trainer: Trainer) -> str:
         """Return the name that the first last checkpoint is about to get.
 
-        Lightning finds it after the save that it follows: a run that goes on from that
-        one would take it for another run's, and keep its last beside the old one.
+        Lightning sets it after the save that it belongs to: a run resumed from that
+        checkpoint would attribute it to another run, and keep its own last checkpoint
+        beside the old one.
         """
         metrics = self._monitor_candidates(trainer)
         name = self.format_checkpoint_name(metrics, self.CHECKPOINT_NAME_LAST)
@@ -354,7 +356,7 @@ class RecordCheckpoint(ModelCheckpoint):
 
     @staticmethod
     def _link_checkpoint(trainer: Trainer, filepath: str, linkpath: str) -> None:
-        # The link takes the place of an older checkpoint: what it leads to is there.
+        # The link replaces an older checkpoint; its target exists.
         writer: Any = trainer.strategy.checkpoint_io
         if isinstance(writer, RecordIO):
             writer.finish()
@@ -371,11 +373,11 @@ class RecordCheckpoint(ModelCheckpoint):
         name = super()._format_checkpoint_name(
             filename, metrics, prefix, auto_insert_metric_name
         )
-        # A metric's slash would make a folder of the name's first half.
+        # A slash in a metric's name would create a folder.
         return name if auto_insert_metric_name is False else name.replace("/", "_")
 
     def _check_others(self, trainer: Trainer) -> None:
-        """Raise ValueError if another callback wants what one writer cannot do both."""
+        """Raise ValueError if another callback's options cannot be combined."""
         for callback in trainer.checkpoint_callbacks:
             if not isinstance(callback, RecordCheckpoint):
                 continue
@@ -388,7 +390,7 @@ class RecordCheckpoint(ModelCheckpoint):
                     )
 
     def _load_loaders(self, trainer: Trainer) -> None:
-        """Put loaders where they stood; Lightning does so only in mid-epoch."""
+        """Restore the loaders' positions; Lightning does so only in mid-epoch."""
         loaders = _loaders_of(trainer)
         if len(loaders) == len(self._loaders):
             for loader, state in zip(loaders, self._loaders, strict=True):
@@ -422,7 +424,7 @@ def _in_order(
 
 
 def _first_of(trainer: Trainer) -> RecordCheckpoint | None:
-    """Return the one of several callbacks that does what is to be done once."""
+    """Return the one callback that does what several must do only once."""
     ours = (c for c in trainer.checkpoint_callbacks if isinstance(c, RecordCheckpoint))
     return next(ours, None)
 
@@ -430,14 +432,14 @@ def _first_of(trainer: Trainer) -> RecordCheckpoint | None:
 def _check_hparams(trainer: Trainer) -> None:
     """Raise TypeError for hyperparameters that no record can hold.
 
-    Those of a module with a hook of its own may be others when they are saved.
+    A module with a hook of its own may have different ones when they are saved.
     """
     datamodule: Any = vars(trainer).get("datamodule")
     for owner in (trainer.lightning_module, datamodule):
         hook = getattr(owner, "on_save_checkpoint", None)
         has_hook = getattr(hook, "__func__", hook) not in _HOOKS_OF_LIGHTNING
         hparams: Any = None if has_hook else getattr(owner, "hparams", None)
-        # A config of OmegaConf may hold what only a save resolves.
+        # A config of OmegaConf may contain values that only a save resolves.
         for name, value in hparams.items() if isinstance(hparams, dict) else ():
             try:
                 record_of(value, name)
@@ -449,17 +451,17 @@ def _check_hparams(trainer: Trainer) -> None:
 
 
 _HOOKS_OF_LIGHTNING = (None, LightningModule.on_save_checkpoint)
-"""Those that change no hyperparameter."""
+"""The hooks that change no hyperparameter."""
 
 
 def _end_epochs(checkpoint: dict[str, Any]) -> None:
-    """Let loaders begin the next epoch: after a last batch Lightning asks no more."""
+    """Let loaders begin the next epoch: Lightning stops asking after the last batch."""
     for state in _loader_states(checkpoint):
         state.update(epoch=state["epoch"] + 1, position=0)
 
 
 def _give_batch_again(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Let loaders stand before the batch that they gave last."""
+    """Move loaders to before the batch that they returned last."""
     states = _loader_states(checkpoint)
     for loader, state in zip(_loaders_of(trainer), states, strict=False):
         n_batches = max(0, loader.next_batch - 1)
@@ -473,16 +475,16 @@ def _loaders_of(trainer: Trainer) -> list[ResumableLoader[Any]]:
 
 
 def _loader_states(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return where the loaders of ours stood."""
+    """Return the positions of our loaders."""
     loop: Any = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
     states: list[dict[str, Any]] = loop.get("combined_loader", [])
     return [state for state in states if state.keys() >= {"epoch", "position", "seed"}]
 
 
 def _refuse_own_format(strategy: Any) -> None:
-    """Raise ValueError for a strategy that would write no records, but pickles.
+    """Raise ValueError for a strategy that would write pickles instead of records.
 
-    Where several processes have shares of a module, it asks no CheckpointIO.
+    Where several processes have shares of a module, it calls no CheckpointIO.
     """
     if vars(strategy).get("_state_dict_type") == "sharded":
         name = type(strategy).__name__

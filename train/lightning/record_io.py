@@ -1,4 +1,4 @@
-"""Lightning's checkpoints as records: folders that appear whole, and no pickle."""
+"""Lightning's checkpoints as records: folders that appear whole, without pickles."""
 
 import errno
 import json
@@ -53,7 +53,7 @@ M = TypeVar("M", bound=LightningModule)
 
 
 SUFFIX = ".mpk"
-"""Of the files of its parts."""
+"""The suffix of the files of its parts."""
 
 _PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_parameters")
 
@@ -61,18 +61,17 @@ _PEOPLE = ("epoch", "global_step", "hyper_parameters", "datamodule_hyper_paramet
 class RecordIO(CheckpointIO):
     """Reads and writes checkpoints as folders: ``model.mpk``, ``training.mpk``.
 
-    Give it to ``Trainer(plugins=[RecordIO()])``, or use `RecordCheckpoint`, which
-    does. Files that Lightning wrote itself are read too.
+    Pass it as ``Trainer(plugins=[RecordIO()])``, or use `RecordCheckpoint`, which does.
+    Files that Lightning wrote itself are read too.
 
     With ``wait=False`` a save copies the checkpoint, and a thread writes the copy while
-    training goes on. The next save, a load and the end of the trainer's run wait for
-    it, and raise its error; what is to be removed goes once a save has ended well.
+    training continues. The next save, a load and the end of the trainer's run wait for
+    it, and raise its error; old checkpoints are removed once a save has succeeded.
     Several processes wait for each save, unless each of them writes its own shares.
     ``snapshot`` and ``staging`` are those of `Checkpoints`, and so is ``unchanged``:
-    with "link" what has the values of the checkpoint that was saved or loaded before is
-    shared with that one.
-
-    A path may be a URL, which fsspec knows; there is nothing to link there.
+    with "link", values equal to those of the checkpoint that was saved or loaded before
+    share its storage. A path may be a URL that fsspec supports; nothing is linked
+    there.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class RecordIO(CheckpointIO):
         unchanged: Unchanged = "write",
     ) -> None:
         self.module: LightningModule | None = None
-        """What is trained: a load lets it keep what was not saved of it."""
+        """The module in training: a load lets it keep what was not saved of it."""
         self._choice = WHOLE
         self._links = LinkedParts.checked(unchanged, SUFFIX)
         self._unchanged: Unchanged = unchanged
@@ -101,15 +100,15 @@ class RecordIO(CheckpointIO):
         path: object,
         storage_options: Any | None = None,
     ) -> None:
-        """Write the folder ``path``, or leave what was there as it was.
+        """Write the folder ``path``, or leave its previous content unchanged.
 
-        What is no checkpoint of a trainer becomes a file, as Lightning writes it.
-        TypeError names the path of what is not plain data, FileExistsError a folder of
-        other files.
+        Data that is no trainer's checkpoint becomes a file, as Lightning writes it.
+        TypeError names the path of a value that is not plain data, FileExistsError a
+        folder of other files.
         """
         if "state_dict" not in checkpoint:
-            # A launcher that forks hands trained weights back in a file, to a process
-            # whose trainer has run nothing, and may have its own plugin still.
+            # A launcher that forks returns trained weights in a file, to a process
+            # whose trainer has run nothing, and may still have its own plugin.
             TorchCheckpointIO().save_checkpoint(checkpoint, path, storage_options)  # type: ignore[arg-type]  # what Lightning itself passes on
             return
         folder = place_at(path)
@@ -142,7 +141,7 @@ class RecordIO(CheckpointIO):
 
     @contextmanager
     def choosing(self, choice: Choice) -> Generator[None]:
-        """Save inside what ``choice`` leaves of `module`, as its part `MODEL`."""
+        """Save what ``choice`` selects of `module`, as its part `MODEL`."""
         self._choice = choice
         try:
             yield
@@ -161,7 +160,7 @@ class RecordIO(CheckpointIO):
         training_state[STATE_DICT_EXTRA] = {
             k: v for k, v in state_dict.items() if k not in tensors
         }
-        # A class of OmegaConf; what it held is stored as plain data.
+        # A class of OmegaConf, whose content is stored as plain data.
         training_state.pop("hparams_type", None)
         model = part_of(MODEL, Record.from_state_dict(tensors))
         model.left_out = left_out
@@ -174,7 +173,7 @@ class RecordIO(CheckpointIO):
         parts: list[Part],
         about: Mapping[str, Any],
     ) -> None:
-        """Write a checkpoint with all processes, each its shares, or begin to."""
+        """Write a checkpoint with all processes, each its shares; or start to."""
         agreed(lambda: _prepare(folder) if is_writer() else None)
         mark = broadcast_text(_new_mark(folder))
         shared = SharedParts.planned(
@@ -201,7 +200,7 @@ class RecordIO(CheckpointIO):
         self._saves.begin(save.records, write_in_turn, folder)
 
     def finish(self) -> None:
-        """Return once the last save is on the disk; raise its error, if that is new."""
+        """Return once the last save is on disk; raise its error once."""
         self._saves.finish()
         self._saving = None
         if self._saves.ended_well:
@@ -209,18 +208,18 @@ class RecordIO(CheckpointIO):
 
     @property
     def report(self) -> SnapshotReport | None:
-        """What the last save copied, and for how long it held up steps; None at first.
+        """Report what the last save copied and how long it blocked; None at first.
 
-        For saves that nobody waits for.
+        For saves that run in the background.
         """
         return self._saves.report
 
     def is_saving(self, path: object) -> bool:
-        """Return whether ``path`` is a checkpoint that may not be there yet."""
+        """Return whether ``path`` is a checkpoint that may still be being written."""
         return self._saving is not None and place_at(path) == self._saving
 
     def teardown(self) -> None:
-        """Wait for the last save, and raise its error; let go of the copy's memory."""
+        """Wait for the last save, and raise its error; free the copy's memory."""
         try:
             self.finish()
         finally:
@@ -244,7 +243,7 @@ class RecordIO(CheckpointIO):
         self._remove_unneeded()
 
     def _remove_unneeded(self) -> None:
-        """Remove what waited for a save to end well; each by one thread alone."""
+        """Remove what waited for a save to succeed; each path in only one thread."""
         with suppress(IndexError):
             while True:
                 _remove(self._unneeded.pop())
@@ -255,7 +254,7 @@ class RecordIO(CheckpointIO):
         map_location: Any | None = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Return what was saved, every byte verified. Raises `RecordError`."""
+        """Return what was saved, with every byte verified. Raises `RecordError`."""
         self.finish()
         if is_checkpoint(path) and isinstance(place_at(path), Path):
             self._last = Path(path).resolve()
@@ -268,22 +267,22 @@ class RecordIO(CheckpointIO):
         return checkpoint
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove the folder ``path``, after the save that goes on if there is one."""
+        """Remove the folder ``path``, after the running save if there is one."""
         folder = place_at(path)
         if self._saving is None:
             _remove(folder)
             return
         self._unneeded.append(folder)
-        # The save may have ended in the meantime, and looked before.
+        # The save may have ended in the meantime, after it looked for paths to remove.
         if self._saves.ended_well:
             self._remove_unneeded()
 
 
 class ReadingIO(TorchCheckpointIO):
-    """Writes what Lightning writes, and reads folders of records too."""
+    """Writes Lightning's own format, and reads folders of records as well."""
 
     def __init__(self, module: LightningModule | None = None) -> None:
-        """Name ``module``, which what is read is for, if it is there by then."""
+        """Set the ``module`` that reads are for, if it exists by then."""
         super().__init__()
         self.module = module
 
@@ -303,7 +302,7 @@ class ReadingIO(TorchCheckpointIO):
 
 
 def let_read(trainer: Trainer, module: LightningModule) -> None:
-    """Let ``trainer`` read folders of records, unless it has a plugin of its own.
+    """Let ``trainer`` read folders of records, unless it has its own plugin.
 
     ``module`` is the one that it trains.
     """
@@ -315,10 +314,10 @@ def let_read(trainer: Trainer, module: LightningModule) -> None:
 def read_checkpoint(
     path: Any, map_location: Any | None = None, module: LightningModule | None = None
 ) -> dict[str, Any]:
-    """Return a checkpoint as Lightning knows it: a dict with ``state_dict``.
+    """Return a checkpoint in Lightning's form: a dict with ``state_dict``.
 
-    The rules of the classes in ``module`` are applied, since Lightning knows none. A
-    run that writes may replace it meanwhile: all that is returned is of one save.
+    The rules of the classes in ``module`` are applied, since Lightning has none. A
+    running save may replace it meanwhile: everything that is returned is of one save.
     """
     return reread_if_replaced(
         place_at(path), lambda: _read_checkpoint(path, map_location, module)
@@ -347,7 +346,7 @@ def _read_checkpoint(
 
 
 def _prepare(folder: Place) -> None:
-    """Make the place of a checkpoint, and finish what killed saves left there."""
+    """Create the folder of a checkpoint, and clean up after saves that were killed."""
     if isinstance(folder, Path):
         refuse_home_sign(str(folder.parent))
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -357,7 +356,7 @@ def _prepare(folder: Place) -> None:
 
 
 def _refuse_other_files(folder: Path) -> None:
-    """Raise FileExistsError where a checkpoint would take the place of other files."""
+    """Raise FileExistsError where a checkpoint would replace other files."""
     if folder.is_symlink() or not folder.is_dir() or (folder / FILE).exists():
         return
     name = next(iter(os.listdir(folder)), None)
@@ -371,12 +370,12 @@ def _refuse_other_files(folder: Path) -> None:
 
 
 def _new_mark(folder: Place) -> str:
-    """Return what the names of one save's files have where several may lie together."""
+    """Return the prefix of one save's files, where several may be side by side."""
     return "" if isinstance(folder, Path) else new_mark()
 
 
 def _new_folder(folder: Place, mark: str) -> AbstractContextManager[Place]:
-    """Return what gives an empty folder, which counts as ``folder`` at the end."""
+    """Return a function that makes an empty folder, to become ``folder`` at the end."""
     if isinstance(folder, Path):
         return atomic_folder(folder)
     return _remote(folder).replacement(mark)
@@ -396,7 +395,7 @@ def _remote(folder: Url) -> MarkedFolder:
 
 
 def _for_people(training_state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what JSON can hold of the things that people look for first."""
+    """Return what JSON can hold of the values that users look for first."""
     about: dict[str, Any] = {}
     for key in _PEOPLE:
         if training_state.get(key) in (None, {}):

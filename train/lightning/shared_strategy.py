@@ -1,6 +1,6 @@
-"""Records under a strategy of Lightning that spreads a module over processes.
+"""Records under a Lightning strategy that distributes a module over processes.
 
-It asks no CheckpointIO, since in its own format each process writes pickles; here each
+It calls no CheckpointIO, since each process writes pickles in its own format; here each
 writes its shares of a record, and reads those that it needs.
 """
 
@@ -24,7 +24,7 @@ _OPTIMIZERS = "optimizer_states"
 
 
 def let_write_records(strategy: Any) -> None:
-    """Let ``strategy`` save and load records, if it would do so without its plugin."""
+    """Let ``strategy`` save and load records if it would bypass its plugin."""
     if isinstance(strategy, ModelParallelStrategy):
         own_load = strategy.load_checkpoint
         instance: Any = strategy
@@ -49,14 +49,14 @@ def _load(
     checkpoint_path: Any,
     weights_only: bool | None = None,
 ) -> dict[str, Any]:
-    """Fill module and optimizers of all processes; return what else was saved."""
+    """Fill module and optimizers of all processes; return everything else."""
     path = broadcast_text(str(checkpoint_path))
     if not is_any(is_checkpoint(path)):
         return own_load(checkpoint_path, weights_only=weights_only)
     from torch.distributed.checkpoint import state_dict as torch_state
 
     live_tensors = torch_state.get_model_state_dict(strategy.model)
-    # All is read and verified on all processes before anything is changed.
+    # Everything is read and verified on all processes before anything is changed.
     checkpoint = agreed(lambda: Checkpoint.read(path))
     check_same_checkpoint(checkpoint.manifest, path)
     state_dict, training = agreed(lambda: _read(checkpoint, live_tensors))
@@ -73,7 +73,7 @@ def _load(
 def _read(
     checkpoint: Checkpoint, live_tensors: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the state dict, cut as ``live_tensors`` are, and all else."""
+    """Return the state dict, sharded as ``live_tensors`` are, and everything else."""
     likes = {n: t for n, t in live_tensors.items() if hasattr(t, "device_mesh")}
     model = with_shares(checkpoint[MODEL], likes)
     record = open_part(checkpoint, TRAINING)
@@ -105,7 +105,7 @@ def _read(
 def _by_name(state: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     """Return the state of an optimizer by the names of parameters.
 
-    Where the first process gathers all, the strategy has it by their numbers.
+    Where the first process gathers everything, the strategy has it by their numbers.
     """
 
     def name(key: Any) -> Any:

@@ -1,9 +1,8 @@
-"""What a trainer knows of metrics: Lightning keeps none of it in a checkpoint.
+"""A trainer's metrics, none of which Lightning keeps in a checkpoint.
 
-Schedulers, early stopping and names of checkpoints look at the value that was logged
-last, which may be that of an epoch ago, and at means over all batches of an epoch.
-Loggers are told those means at the end of an epoch, which may come in the run that
-goes on.
+Schedulers, early stopping and names of checkpoints use the value that was logged last,
+which may be an epoch old, and means over all batches of an epoch. Loggers receive those
+means at the end of an epoch, which may be in the resumed run.
 """
 
 from collections.abc import Mapping
@@ -35,7 +34,7 @@ _OTHER_BATCHES = (
 
 
 class TrainerMetrics:
-    """The metrics of one trainer, with which a run that goes on begins."""
+    """The metrics of one trainer, with which a resumed run begins."""
 
     def __init__(self) -> None:
         self.of_validation: frozenset[str] = frozenset()
@@ -45,13 +44,13 @@ class TrainerMetrics:
         self._logged: dict[str, Tensor] = {}
 
     def validation_ends(self, trainer: Trainer) -> None:
-        """Note which names are those of validation."""
+        """Note which names are logged by validation."""
         if not trainer.sanity_checking:
             loop: Any = trainer.fit_loop.epoch_loop.val_loop
             self.of_validation |= _values_of(loop).keys()
 
     def to_store(self, trainer: Trainer) -> dict[str, Any]:
-        """Return what a checkpoint keeps; every process of the group calls this."""
+        """Return what a checkpoint stores; every process of the group calls this."""
         self.batch_ends(trainer)  # a callback may save before that is called
         values = {**trainer.callback_metrics, **values_of_epoch(trainer)}
         state = {
@@ -63,19 +62,19 @@ class TrainerMetrics:
         return gathered_states(state)
 
     def load(self, stored_state: object) -> None:
-        """Take over what `to_store` returned when the checkpoint was saved."""
+        """Accept what `to_store` returned when the checkpoint was saved."""
         self._stored, self._sums, self._logged = {}, {}, {}
         if not isinstance(stored_state, Mapping) or not stored_state:
             return
         try:
             self._stored = state_of_process(stored_state, "")
         except RecordMismatchError:
-            # Values are those of all processes, or of one chosen by chance anyway.
+            # Values are those of all processes, or of an arbitrary one anyway.
             of_first = state_of_first(stored_state)
             self._stored = {**of_first, _SUMS: dict.fromkeys(of_first[_SUMS])}
 
     def training_begins(self, trainer: Trainer) -> None:
-        """Let the trainer know what it knew; of validation only if there is one."""
+        """Restore the trainer's metrics; those of validation only if it has one."""
         state, self._stored = self._stored, {}
         is_validated = trainer.enable_validation
         names_of_validation = state.get(_OF_VALIDATION, ())
@@ -93,37 +92,37 @@ class TrainerMetrics:
         self._sums = {k: v for k, v in self._sums.items() if v is not None}
 
     def batch_ends(self, trainer: Trainer) -> None:
-        """Add batches of before the save to what is logged of an epoch."""
+        """Add the batches before the save to the metrics of an epoch."""
         results = _results(trainer.fit_loop.epoch_loop)
         for key in [*self._sums]:
             if key in results and not results[key].has_reset:
                 _add(results[key], self._sums.pop(key))
 
     def batch_begins(self) -> None:
-        """Forget the epoch that was over: what is logged next is of another."""
+        """Forget the epoch that ended: what is logged next belongs to another."""
         self._logged = {}
 
     def epoch_ends(self, trainer: Trainer) -> None:
-        """Tell loggers of batches of before; forget sums that nobody logs any more."""
+        """Log the earlier batches; drop sums that are no longer logged."""
         self._sums = {}
         logged, self._logged = self._logged, {}
         if logged:
             loop: Any = trainer.fit_loop.epoch_loop
-            # Loggers are told the same step as for the last batch, as Lightning does.
+            # Loggers are given the same step as for the last batch, as Lightning does.
             loop._batches_that_stepped -= 1
             vars(trainer)["_logger_connector"].log_metrics(logged)
             loop._batches_that_stepped += 1
 
 
 def values_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
-    """Return what is logged of an epoch of training, once all its batches are done."""
+    """Return the training metrics of an epoch, once all its batches are done."""
     progress: Any = trainer.fit_loop.epoch_loop.batch_progress
     is_ended = is_epoch_done(trainer) and progress.current.processed > 0
     return _values_of(trainer.fit_loop.epoch_loop) if is_ended else {}
 
 
 def _logged_of_epoch(trainer: Trainer) -> dict[str, Tensor]:
-    """Return what loggers are told when the epoch ends, of which no batch is left."""
+    """Return what loggers are given at the end of an epoch that has no batch left."""
     loop: Any = trainer.fit_loop.epoch_loop
     if not is_epoch_done(trainer) or loop.batch_progress.current.processed == 0:
         return {}
@@ -142,7 +141,7 @@ def _results(loop: Any) -> Any:
 
 
 def _sums_of_epoch(trainer: Trainer) -> dict[str, Any]:
-    """Return sums over the batches of an epoch that goes on; None: not to be kept."""
+    """Return sums over the batches of a resumed epoch; None if not to be kept."""
     loop = trainer.fit_loop.epoch_loop
     if is_epoch_done(trainer):
         return {}
@@ -159,7 +158,7 @@ def _state_of(result: Any) -> dict[str, Tensor]:
 
 
 def _add(result: Any, before: Mapping[str, Tensor]) -> None:
-    """Let ``result`` hold what it would if it had also seen the batches of before."""
+    """Let ``result`` contain the batches before the save as well."""
     value = before["value"].to(result.value.device)
     if result.meta.is_max_reduction:
         result.value = torch.maximum(value, result.value)

@@ -25,14 +25,14 @@ class TypedHparams:
 
     @classmethod
     def hparams_argument(cls) -> str:
-        """Return what the constructor calls its hyperparameters: "hparams" as a rule.
+        """Return the name of the constructor's hyperparameters: usually "hparams".
 
-        Else the argument that is annotated with their class, or the first one.
+        Otherwise the argument that is annotated with their class, or the first one.
         """
         parameters = inspect.signature(cls).parameters
         if "hparams" in parameters or not parameters:
             return "hparams"
-        # The rest of the annotations may name what is not there.
+        # The other annotations may contain names that do not exist.
         annotated = [
             name
             for name, parameter in parameters.items()

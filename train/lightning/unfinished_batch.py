@@ -1,12 +1,11 @@
-"""What was to come of a batch when a checkpoint was saved at its end, or within it.
+"""The rest of a batch after a checkpoint that was saved at its end, or within it.
 
-Lightning leaves it out where a run goes on: the validation after that batch, and the
-end of its epoch; the next epoch is then counted as one that goes on already, and what
-is saved in that one begins it anew. Loggers are told the number of steps, which counts
-the step of that batch when all of this is done.
-
-A batch in which a checkpoint is saved (an exception saves there) is trained again:
-Lightning would count it as still to come, but its loader has given it.
+Lightning omits it in a resumed run: the validation after that batch, and the end of its
+epoch; the next epoch then counts as a resumed one, and what is saved in it restarts
+that epoch. Loggers are given the number of steps, which counts the step of that batch
+once all of this is done. A batch in which a checkpoint is saved (an exception saves
+there) is trained again: Lightning would count it as still to come, but its loader has
+returned it.
 """
 
 from collections.abc import Mapping
@@ -22,13 +21,13 @@ _LOOP, _STEPS = "epoch_loop.state_dict", "_batches_that_stepped"
 
 
 class UnfinishedBatch:
-    """Lets one trainer go on with what is left of a batch."""
+    """Lets one trainer resume with the rest of a batch."""
 
     def __init__(self) -> None:
         self._is_last = False
 
     def load(self, stored_state: object, checkpoint: Mapping[str, Any]) -> None:
-        """Let the loops of ``checkpoint`` stand after the batch, not before its end.
+        """Set the loops of ``checkpoint`` to after the batch, not before its end.
 
         ``stored_state`` is what `unfinished_batch` returned when it was saved.
         """
@@ -42,54 +41,54 @@ class UnfinishedBatch:
             batches = loops[_BATCHES][count]
             batches["completed"] = batches["processed"]
         if stored_state["validates"]:
-            # As in the middle of a validation, which Lightning begins anew.
+            # As in the middle of a validation, which Lightning restarts.
             validation = loops[_VALIDATION]
             n_done = validation["total"]["completed"]
             n_begun = {"ready": n_done + 1, "started": n_done + 1}
             validation["total"].update(processed=n_done, **n_begun)
             validation["current"] = dict.fromkeys(validation["current"], 0)
         elif stored_state.get("steps") and _STEPS in loops.get(_LOOP, {}):
-            # The end of a validation counts it; without one nothing else does.
+            # The end of a validation counts the batch; without one nothing else does.
             loops[_LOOP][_STEPS] += 1
 
     def begin_epoch(self, trainer: Trainer) -> None:
         """Begin the next epoch where one is over, which Lightning would end twice.
 
-        It does so under a limit of steps: callbacks would see an epoch too many.
+        It does so under a limit of steps: callbacks would see an extra epoch.
         """
         loop: Any = trainer.fit_loop
         if getattr(loop, "restarted_on_epoch_end", False):
             loop.epoch_progress.increment_completed()
-            # Its own setter says that a run with a limit of steps always restarts.
+            # Its own setter assumes that a run with a limit of steps always restarts.
             vars(loop)["_restarting"] = False
             loop.epoch_loop.restarting = False
             loop.reset_restart_stage()
             loop.epoch_loop.reset_restart_stage()
 
     def training_begins(self, trainer: Trainer) -> None:
-        """Let an epoch that was at its last batch get no other."""
+        """Prevent another batch in an epoch that was at its last one."""
         fetcher = vars(trainer.fit_loop).get("_data_fetcher")
         if self._is_last and fetcher is not None:
             fetcher.done = True
-            # Of data without a length one is fetched ahead.
+            # For data without a length, one batch is fetched ahead.
             vars(fetcher).update(batches=[])
         self._is_last = False
 
 
 def is_in_batch(trainer: Trainer) -> bool:
-    """Return whether a batch of training was begun that is not done."""
+    """Return whether a training batch was begun and is not done."""
     n_batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     return bool(n_batches.processed < n_batches.ready)
 
 
 def is_epoch_done(trainer: Trainer) -> bool:
-    """Return whether no batch of the epoch is left, nor one that was begun."""
+    """Return whether the epoch has no batch left, not even a begun one."""
     is_last: bool = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
     return is_last and not is_in_batch(trainer)
 
 
 def go_back_to_batch(checkpoint: Mapping[str, Any]) -> None:
-    """Let the loops of ``checkpoint`` stand before the batch in which it is saved."""
+    """Set the loops of ``checkpoint`` to before the batch in which it is saved."""
     batches = checkpoint["loops"]["fit_loop"][_BATCHES]
     batches["is_last_batch"] = False
     for count in _COUNTS:
@@ -97,7 +96,7 @@ def go_back_to_batch(checkpoint: Mapping[str, Any]) -> None:
 
 
 def unfinished_batch(trainer: Trainer, *, validates: bool) -> dict[str, bool] | None:
-    """Return what a checkpoint keeps; None where nothing of a batch is to come."""
+    """Return what a checkpoint stores; None if a batch has nothing left to do."""
     loop: Any = trainer.fit_loop.epoch_loop
     epochs: Any = trainer.fit_loop.epoch_progress.current
     is_in_epoch = epochs.processed < epochs.started == epochs.ready
