@@ -1,4 +1,4 @@
-"""What is stored: records, precisions, recorders, formats. Tensors, never modules."""
+"""Storage: records, precisions, recorders, formats. Tensors, never modules."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A module's record put together by hand, of tensors and of other records."""
+"""A module's record assembled from tensors and other records."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -21,10 +21,10 @@ def assembled(
 ) -> Entries:
     """Return the record of ``parts`` by name; tensors are shared, ties are found.
 
-    A part is a tensor, a module's record or what stands below a name of one, a dict of
-    parts, or plain data (extra state). ``metadata`` is added to what the records say of
-    the classes of their modules. TypeError names the path of what is none of these,
-    and ValueError a path that two parts have.
+    A part is a tensor, a module's record or a part of one, a dict of parts, or plain
+    data (extra state). ``metadata`` is added to what the records have of their modules'
+    classes. TypeError names the path of any other value, and ValueError a path that two
+    parts have.
     """
     assembly = _Assembly()
     for path, part in _by_path(parts, ""):
@@ -47,7 +47,7 @@ def _by_path(parts: Mapping[str, object], prefix: str) -> Iterator[tuple[str, An
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise TypeError(f"{prefix or 'record'}: a name must be a str, got {name!r}")
         path = join(prefix, name)
-        # Extra state is a dict as often as not.
+        # Extra state is often a dict, too.
         is_extra = name == EXTRA_STATE
         is_record = isinstance(part, Storable | Branch)
         if isinstance(part, Mapping) and not is_record and not is_extra:
@@ -57,7 +57,7 @@ def _by_path(parts: Mapping[str, object], prefix: str) -> Iterator[tuple[str, An
 
 
 class _Assembly(Collected):
-    """What stands at each path, and which versions the classes of its modules had."""
+    """The values by path, and the class versions of the modules."""
 
     def __init__(self) -> None:
         super().__init__()

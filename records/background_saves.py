@@ -1,4 +1,4 @@
-"""BackgroundSaves: records written while the program goes on, one save at a time."""
+"""BackgroundSaves: records written while the program continues, one save at a time."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -29,25 +29,26 @@ T = TypeVar("T")
 Records = Sequence[WritableRecord]
 
 SnapshotKind: TypeAlias = Literal["copy", "lazy"]
-"""Whether all is copied by the call, or what optimizers step only before they do."""
+"""Whether the call copies everything, or only what optimizers step, before they do."""
 
 STAGING = 64 << 20
-"""Bytes that are copied before a step, where nobody says how many."""
+"""Default number of bytes that are copied before a step."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOptions:
-    """How a save that nobody waits for keeps the values of the call."""
+    """How a background save keeps the values of the call."""
 
     kind: SnapshotKind = "copy"
     staging: int = STAGING
-    """At most so many bytes are copied before a step, if ``kind`` is lazy; from 0."""
+    """Maximal bytes copied before a step, if ``kind`` is lazy; 0 or more."""
 
     @classmethod
     def checked(cls, snapshot: object, staging: object, *, wait: object) -> Self:
-        """Return what ``snapshot=`` and ``staging=`` say beside ``wait=``.
+        """Return the meaning of ``snapshot=`` and ``staging=`` beside ``wait=``.
 
-        TypeError or ValueError for what is none, or where it would say nothing.
+        Raises TypeError or ValueError for invalid values, or where they would have no
+        effect.
         """
         check_flag("wait", wait)
         if snapshot not in ("copy", "lazy"):
@@ -66,28 +67,29 @@ class SnapshotOptions:
                 "everything"
             )
         if snapshot == "lazy":
-            # Optimizers that step from now on are known to the first save.
+            # The first save already knows optimizers that step from now on.
             call_before_steps(settle_snapshots)
         return cls("lazy" if snapshot == "lazy" else "copy", staging)
 
 
 class BackgroundSaves:
-    """Saves of a snapshot each, of which one is in memory at a time.
+    """Saves of one snapshot each, with one in memory at a time.
 
-    The next one waits for the one before, and raises its error if nobody has seen it.
+    The next one waits for the one before, and raises its error if it was not raised
+    yet.
     """
 
     def __init__(
         self, *, keeps_memory: bool, options: SnapshotOptions | None = None
     ) -> None:
-        """``keeps_memory`` from save to save, where the same things are saved again."""
+        """``keeps_memory`` between saves, for saves of the same objects."""
         self._options = options or SnapshotOptions()
         self._staging, self._keeps_memory = Staging(), keeps_memory
         self._later = SpareMemory(self._options.staging)
         self._last: SaveHandle[Any] | None = None
 
     def prepare(self, records: Records) -> None:
-        """Have memory ready for a snapshot of ``records``, which takes a while."""
+        """Allocate memory for a snapshot of ``records``, which takes a while."""
         self.join()
         staged = [_staged(record) for record in records]
         if self._options.kind == "lazy":
@@ -97,7 +99,7 @@ class BackgroundSaves:
         self._staging.prepare(staged)
 
     def free(self) -> None:
-        """Let go of the memory, where no save goes on, until the next one."""
+        """Free the memory until the next save, if none is running."""
         self._staging.free()
         self._later.free()
 
@@ -110,8 +112,8 @@ class BackgroundSaves:
     ) -> SaveHandle[T]:
         """Copy ``records``, and have a thread ``write`` the copies to ``place``.
 
-        What is changed after this returns is in none of them. Raises what is wrong with
-        the records, and nothing has begun then. ``options`` are those of this save.
+        Changes after the return are not in them. Raises for invalid records before
+        anything begins. ``options`` are those of this save.
         """
         self.finish()
         chosen, report = options or self._options, SnapshotReport()
@@ -134,7 +136,7 @@ class BackgroundSaves:
             handle.start()
         except BaseException:
             if handle is None or not handle.has_begun:
-                # Steps would wait for a writer that never comes.
+                # Steps would wait for a writer that never starts.
                 lazy.abandon()
             raise
         return handle
@@ -142,7 +144,7 @@ class BackgroundSaves:
     def _hold(
         self, staged: list[StagedRecord], lazy: LazySnapshot
     ) -> tuple[Copies, Tensor]:
-        """Return entries over what stays in its place and over copies, and these."""
+        """Return entries over live tensors and over copies, and the copied tensors."""
 
         def hold() -> tuple[Copies, Tensor]:
             records = HeldRecords(staged)
@@ -153,7 +155,7 @@ class BackgroundSaves:
         return lazy.take(hold)
 
     def _room_of(self, options: SnapshotOptions) -> SpareMemory:
-        """Return where copies before steps go."""
+        """Return the staging memory for copies before steps."""
         return self._later if self._keeps_memory else SpareMemory(options.staging)
 
     def _take_back(self, memory: Tensor) -> None:
@@ -161,23 +163,23 @@ class BackgroundSaves:
             self._staging.give_back(memory)
 
     def finish(self) -> None:
-        """Wait for the last save; raise its error, unless somebody has seen it."""
+        """Wait for the last save; raise its error, unless it was raised before."""
         self.join()
         if self._last is not None and self._last.has_unseen_error:
             self._last.wait()
 
     @property
     def report(self) -> SnapshotReport | None:
-        """What the last save has copied and held up; None before the first."""
+        """What the last save copied and how long it blocked; None before the first."""
         return None if self._last is None else self._last.report
 
     @property
     def ended_well(self) -> bool:
-        """Whether there is a last save, and it has ended without an error."""
+        """Whether a last save exists, and ended without an error."""
         return self._last is not None and self._last.succeeded
 
     def join(self) -> None:
-        """Wait for the last save; its error stays for `finish`."""
+        """Wait for the last save; its error is left for `finish`."""
         if self._last is not None and self._last.is_parents:
             self._last = None
         if self._last is not None:
@@ -189,8 +191,8 @@ def with_all_processes(
 ) -> Callable[[Records], T]:
     """Return ``write``, with a group of all processes, for the thread of a save.
 
-    It waits for the saves that went on before it: the messages of two would meet in the
-    group. All processes call this, in the same order.
+    It waits for earlier saves: their messages would mix in the group. All processes
+    call this, in the same order.
     """
     group, earlier_saves = background_group(), saves_going_on()
 
@@ -203,7 +205,7 @@ def with_all_processes(
 
 
 class _Save(Generic[T]):
-    """What the thread of a save does: once, and it keeps nothing afterwards."""
+    """The work of a save's thread: runs once, and keeps nothing afterwards."""
 
     def __init__(
         self,
@@ -232,10 +234,10 @@ def save_in_background(
     progress: Progress | None,
     options: SnapshotOptions | None = None,
 ) -> SaveHandle[Place]:
-    """Write ``record`` as it is now to a path or a URL, after this has returned.
+    """Write ``record`` as it is now to a path or a URL, in the background.
 
-    The result is where it is then. ValueError for a file object: nobody would know when
-    to close it.
+    The handle's result is that path. ValueError for a file object, since nothing could
+    tell when to close it.
     """
     if not isinstance(file, str | os.PathLike):
         raise ValueError(
@@ -246,7 +248,7 @@ def save_in_background(
                 else f"save to {file!r:.80} without it"
             )
         )
-    # The program may be in another folder when the file is opened.
+    # The working directory may have changed when the file is opened.
     place = path_or_url(file)
 
     def write(snapshot: Records) -> Place:
@@ -257,7 +259,7 @@ def save_in_background(
 
 
 _saves = BackgroundSaves(keeps_memory=False)
-"""Those of single files, whose memory is given back: no next one may come."""
+"""Saves of single files, whose memory is freed because no further save may follow."""
 
 
 def _n_bytes(entries: Copies) -> int:
@@ -265,10 +267,10 @@ def _n_bytes(entries: Copies) -> int:
 
 
 def _staged(record: WritableRecord) -> StagedRecord:
-    """Return what is copied of ``record``; raise for what no file can hold."""
+    """Return what is copied of ``record``; raise for values that no file can hold."""
     form, _ = record.writer.parts()
     entries = [e for e in record.entries.entries() if e.kind not in form.omits]
     dtypes = record.precision.stored_dtypes(entries)
-    # Said now, to whoever made the call, though the writer will ask as well.
+    # Raised here, in the call, although the writer checks it as well.
     header_of(with_parts(record.entries, entries=entries), dtypes)
     return StagedRecord(entries, dtypes, record.precision, record.note)

@@ -1,4 +1,4 @@
-"""Calls that Python refuses, with what to write instead."""
+"""Errors for wrong calls, with the correct call."""
 
 import inspect
 import re
@@ -17,10 +17,10 @@ R = TypeVar("R")
 
 Direction = Literal["read", "write"]
 Cure = Callable[[tuple[Any, ...], str], str | None]
-"""From the positional arguments and an unknown keyword to what to write, or None."""
+"""Maps positional arguments and an unknown keyword to the call to write, or None."""
 
 OPEN = "burnish.open_record"
-"""The call whose keywords every other one that reads is asked for."""
+"""The call whose keywords are looked up for every other reading call."""
 
 
 def explain_calls(
@@ -32,12 +32,12 @@ def explain_calls(
     is_home: bool = True,
     checks_itself: Collection[str] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function whose arguments are wrong say whose they are.
+    """Let a function explain wrong arguments by its own name and example.
 
-    ``example`` is the call as people write it, with ``{}`` where more keywords go, and
-    ``file`` for what it reads. Keywords of ``also`` are handed on to it. If it
-    ``is_home``, other calls send the keywords of this function here. Options that are
-    declared as bool take nothing else, but those that the function ``checks_itself``.
+    ``example`` is a typical call, with ``{}`` where more keywords go, and ``file`` for
+    what it reads. Keywords of ``also`` are passed on to it. If it ``is_home``, other
+    calls refer the keywords of this function to it. Options declared as bool accept
+    nothing else, except those that the function ``checks_itself``.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -55,7 +55,7 @@ def explain_calls(
             try:
                 return function(*args, **kwargs)
             except TypeError as error:
-                # Only now, so that a call that is right pays nothing.
+                # Computed only here, so that a correct call costs nothing.
                 problem = call.problem(args, kwargs)
                 if problem is None and _is_of_call(error):
                     problem = call.describe(str(error))
@@ -74,7 +74,7 @@ def explain_calls(
 def _flags(
     function: Callable[..., Any], checks_itself: Collection[str]
 ) -> dict[str, bool]:
-    """Return the options that are declared as bool, and whether None is one as well."""
+    """Return the options declared as bool, and whether each accepts None as well."""
     hints = {
         name: getattr(parameter.annotation, "__name__", str(parameter.annotation))
         for name, parameter in inspect.signature(function).parameters.items()
@@ -90,9 +90,9 @@ def _flags(
 def home_of(
     keyword: str, example: str, direction: Direction, accepted: Collection[str] = ()
 ) -> str | None:
-    """Return what to write for ``keyword``, which the call ``example`` does not take.
+    """Return what to write instead of ``keyword``, which ``example`` does not take.
 
-    ``accepted`` are the keywords that it does take. None if no other call takes it.
+    ``accepted`` are the keywords that it takes. Returns None if no other call takes it.
     """
     if keyword in _NEEDLESS[direction]:
         return f"Leave it out: {_NEEDLESS[direction][keyword]}."
@@ -118,14 +118,14 @@ def home_of(
     )
     call_text = _fill_example(home.example, option)
     if home.name == OPEN and direction == "read":
-        # What it returns may stand wherever a file is read.
+        # Its result is accepted wherever a file is read.
         call_text = re.sub(r"\bfile\b", call_text, _fill_example(example))
     return f"{called} an option of {home.name}: {call_text}."
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A function, and how people write its calls."""
+    """A function, and the usual form of its calls."""
 
     function: Callable[..., Any]
     example: str
@@ -135,18 +135,18 @@ class _Call:
 
     @property
     def name(self) -> str:
-        """How people name the function."""
+        """The usual name of the function."""
         return _name(self.example)
 
     @property
     def keywords(self) -> list[str]:
-        """The keywords that the function takes itself."""
+        """The keywords that the function itself takes."""
         return _keywords(self.function)
 
     def problem(
         self, args: tuple[Any, ...], kwargs: Mapping[str, object]
     ) -> str | None:
-        """Return what is wrong with the arguments of a call; None if they fit."""
+        """Return a description of a call's wrong arguments; None if they fit."""
         signature = inspect.signature(self.function)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         accepted = {*signature.parameters, *self._passed_on()}
@@ -156,18 +156,18 @@ class _Call:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            # Python says nothing of what may be given by name only.
+            # Python does not list the keyword-only arguments.
             is_option = "too many positional" in str(error) and "{}" in self.example
             more = "; pass the rest by name" if is_option and self._options() else ""
             return self.describe(f"{error}{more}")
         return None
 
     def describe(self, problem: str) -> str:
-        """Return what is wrong with a call, and the call as people write it."""
+        """Return the description of a wrong call, and the call in its usual form."""
         return f"{self.name}: {problem}. Write {_fill_example(self.example)}."
 
     def _place(self, args: tuple[Any, ...], keyword: str) -> str:
-        """Return where an unknown keyword belongs, or what might be meant."""
+        """Return where an unknown keyword belongs, or a similar one."""
         accepted = [*self.keywords, *self._passed_on()]
         return (
             (self.cure and self.cure(args, keyword))
@@ -177,7 +177,7 @@ class _Call:
         )
 
     def _options(self) -> bool:
-        """Return whether anything is given by name only."""
+        """Return whether any argument is keyword-only."""
         kinds = [p.kind for p in inspect.signature(self.function).parameters.values()]
         return Parameter.KEYWORD_ONLY in kinds or Parameter.VAR_KEYWORD in kinds
 
@@ -186,17 +186,17 @@ class _Call:
 
 
 def _is_of_call(error: TypeError) -> bool:
-    """Return whether Python refused the call itself, of which no line ran.
+    """Return whether Python refused the call itself, so that none of its lines ran.
 
-    `inspect` is not always as strict: that of Python 3.13.0 lets a positional-only
-    argument be given by name.
+    `inspect` is not always as strict: that of Python 3.13.0 accepts a positional-only
+    argument by name.
     """
     link = error.__traceback__
     return link is not None and link.tb_next is None
 
 
 def _keywords(function: Callable[..., Any]) -> list[str]:
-    """Return the names of what may be left out, which people give by name."""
+    """Return the names of optional arguments, which are usually passed by name."""
     return [
         p.name
         for p in inspect.signature(function).parameters.values()
@@ -227,7 +227,7 @@ _SYNONYMS: dict[Direction, dict[str, str]] = {
     },
     "write": {"dtype": "precision", "torch_dtype": "precision"},
 }
-"""Names that torch and its neighbors use, to ours."""
+"""Names that torch and related libraries use, mapped to ours."""
 
 _NEEDLESS: dict[Direction, dict[str, str]] = {
     "read": {
@@ -242,4 +242,4 @@ _NEEDLESS: dict[Direction, dict[str, str]] = {
         "pickle_protocol": "nothing is pickled",
     },
 }
-"""Keywords that torch and its neighbors need and we do not, with the reason."""
+"""Keywords that torch and related libraries need and we do not, with the reason."""

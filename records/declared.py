@@ -1,6 +1,6 @@
-"""The fields that a record declares, checked before the first byte of it is written.
+"""The fields that a record declares, checked before its first byte is written.
 
-Nothing is saved that its class could not load: the reader itself decides.
+A value that its class could not load is not saved: the reader itself decides.
 """
 
 import enum
@@ -37,7 +37,7 @@ from .tensors.tensor_classes import allow_tensor_classes, is_wrapper
 
 
 def _kinds_of(cls: type[Storable]) -> dict[str, frozenset[Any]]:
-    """Return the types that are plain data, and that each field takes as they are."""
+    """Return the plain types, which each field accepts unchanged."""
     kinds: dict[str, frozenset[Any]] | None = cls.__dict__.get(_KINDS)
     if kinds is None:
         kinds = {
@@ -49,7 +49,7 @@ def _kinds_of(cls: type[Storable]) -> dict[str, frozenset[Any]]:
 
 
 class Declared:
-    """Compares the values of one save with what their fields declare."""
+    """Compares the values of one save with the declarations of their fields."""
 
     def __init__(self, encoder: Encoder) -> None:
         """Look up the values of nodes in the entries of ``encoder``."""
@@ -62,10 +62,10 @@ class Declared:
         nodes: Mapping[str, Node],
         path: str,
     ) -> None:
-        """Raise TypeError with the path of a value that its field would not take."""
+        """Raise TypeError with the path of a value that its field does not accept."""
         hints, kinds = hints_of_fields(cls), _kinds_of(cls)
         for name, value in values.items():
-            # Nearly all values of large records: nothing of them has to be read.
+            # Covers nearly all values of large records, without reading them.
             if type(value) not in kinds[name]:
                 self._value(hints[name], value, nodes[name], path, name)
 
@@ -107,7 +107,7 @@ class Declared:
         is_abstract = getattr(kind, "__module__", "") == "collections.abc"
         _check_kept(value, again, path, is_abstract=is_abstract)
         is_frozen = isinstance(value, nn.Parameter) and not value.requires_grad
-        # The form of one that wraps others says whether it is trained.
+        # The form of a wrapper tensor records whether it is trained.
         if isinstance(again, nn.Parameter) and is_frozen and not is_wrapper(value):
             raise TypeError(
                 f"{path}: a frozen Parameter would come back as a trainable one; "
@@ -124,7 +124,7 @@ class Declared:
 
 
 class _Readback(RecordDecoder):
-    """Reads what is about to be saved, and notes what no field declares of it."""
+    """Reads what is about to be saved, and notes its undeclared parts."""
 
     def __init__(self, entries: list[Entry]) -> None:
         super().__init__(Entries.of(entries, typed=True))
@@ -136,14 +136,14 @@ class _Readback(RecordDecoder):
 
 
 def _note_training(entries: list[Entry], node: Node) -> None:
-    """Note which tensors of ``node``, that no field declares, are trained."""
+    """Note which undeclared tensors of ``node`` are trained."""
     for number in entry_numbers(node, _TENSORS):
         if is_trained(entries[number].source):
             entries[number].requires_grad = True
 
 
 def _check_key(hint: object, key: object, text: str, path: str) -> None:
-    """Raise TypeError for a key that its hint would make another one of."""
+    """Raise TypeError for a key that its hint would turn into another one."""
     try:
         again = key_of_text(hint, text)
     except LookupError:
@@ -153,7 +153,7 @@ def _check_key(hint: object, key: object, text: str, path: str) -> None:
 
 
 def _is_same_key(key: object, again: object) -> bool:
-    """Return whether ``again`` is ``key``, of which texts may have another class."""
+    """Return whether ``again`` is ``key``; strings may have another class."""
     return type(key) is type(again) or (isinstance(key, str) and isinstance(again, str))
 
 
@@ -164,10 +164,10 @@ def _stray_key(key: object, path: str) -> str:
 def _check_kept(
     value: object, again: object, path: str, *, is_abstract: bool = False
 ) -> None:
-    """Raise TypeError for what is something else in ``again``, as it is read.
+    """Raise TypeError for a value that differs in ``again``, its result of reading.
 
-    Below fields that declare nothing, as ``Any`` and ``list`` do, members of enums and
-    keys of dicts would come back as texts, registered types as plain data, and
+    Below fields without declared types, such as ``Any`` and ``list``, members of enums
+    and keys of dicts would come back as strings, registered types as plain data, and
     containers of other classes as plain ones, which an abstract hint allows.
     """
     if isinstance(value, dict | list | tuple) and not is_abstract:
@@ -197,9 +197,9 @@ def _check_kept(
 
 
 def _check_class(value: object, again: object, path: str) -> None:
-    """Raise TypeError for a container that would come back as one of another class.
+    """Raise TypeError for a container that would come back as another class.
 
-    An OrderedDict may be a dict, which is in order too.
+    An OrderedDict may come back as a dict, which is ordered too.
     """
     cls = type(value)
     if cls is tuple and hasattr(again, "_fields"):
@@ -216,7 +216,7 @@ def _check_class(value: object, again: object, path: str) -> None:
 
 
 def _check_class_of_record(value: Storable, again: Storable, path: str) -> None:
-    """Raise TypeError for a record that would come back as one of another class.
+    """Raise TypeError for a record that would come back as another class.
 
     Where no class is declared, a record without declared fields comes back.
     """
@@ -229,7 +229,7 @@ def _check_class_of_record(value: Storable, again: Storable, path: str) -> None:
 
 
 def _exact(key: object) -> object:
-    """Return a key as it is read: of a text that has a class of its own, the text."""
+    """Return a key as it is read: a string of a subclass becomes a str."""
     if isinstance(key, enum.Enum) or not isinstance(key, str):
         return key
     return str.__str__(key)

@@ -19,10 +19,10 @@ TRUNCATED = (
     "The file is truncated: it was cut short while it was written or copied. Copy it "
     "again, or use an older one."
 )
-"""What to do about a file that ends before its content."""
+"""Advice for a truncated file."""
 
 ADDED = "Data was appended to it: copy the file again."
-"""What to do about a file that goes on after its content."""
+"""Advice for a file with data after its content."""
 
 
 class RecordError(Exception):
@@ -45,7 +45,7 @@ class RecordFormatError(RecordError):
 
 
 class ForeignFileError(RecordFormatError):
-    """A file holds something else than we read; nothing says that it is damaged."""
+    """A file has content that we do not read; nothing shows that it is damaged."""
 
 
 class RecordVersionError(RecordError):
@@ -71,7 +71,7 @@ class RecordMismatchError(RecordError):
         self.file, self.problems, self.cure = file, tuple(problems), cure
 
     def add_cure(self, sentence: str) -> None:
-        """Say what else to do, where the caller knows more than who raised it."""
+        """Add advice, where the caller knows more than the code that raised it."""
         self.cure = f"{self.cure} {sentence}".lstrip()
         self.args = (self.file, self.problems, self.cure)
 
@@ -116,7 +116,7 @@ class MissingChecksumError(RecordChecksumError):
 
 
 class PinnedDigestError(RecordChecksumError):
-    """A file is not the one whose SHA-256 the reader knows; nothing of it was used."""
+    """A file does not have the SHA-256 given by the reader; none of it was used."""
 
     def __init__(self, file: str, sha256: str, expected: str) -> None:
         RecordError.__init__(self, file, sha256, expected)
@@ -132,7 +132,7 @@ class PinnedDigestError(RecordChecksumError):
 
 
 class PrecisionError(RecordError):
-    """The dtype asked for cannot hold a value: too large, or no such value in it."""
+    """The requested dtype cannot hold a value: too large, or not representable."""
 
     def __init__(self, path: str, value: float, dtype: str, cure: str) -> None:
         super().__init__(path, value, dtype, cure)

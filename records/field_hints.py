@@ -1,4 +1,4 @@
-"""What the fields of a record declare, and what stands in for one that is left out."""
+"""The declared types of a record's fields, and the defaults of omitted ones."""
 
 import dataclasses
 import typing
@@ -8,9 +8,9 @@ from .entries.encoder import Storable
 
 
 def hints_of_fields(cls: type[Storable]) -> dict[str, Any]:
-    """Return what each field of ``cls`` is declared to be.
+    """Return the declared type of each field of ``cls``.
 
-    Raises TypeError for an annotation that names what its module does not have.
+    Raises TypeError for an annotation with names that its module does not have.
     """
     hints: dict[str, Any] | None = cls.__dict__.get(_HINTS)
     if hints is not None:
@@ -28,13 +28,13 @@ def hints_of_fields(cls: type[Storable]) -> dict[str, Any]:
 
 
 def has_default(field: "dataclasses.Field[Any]") -> bool:
-    """Return whether a file may leave the field out."""
+    """Return whether a file may omit the field."""
     missing = dataclasses.MISSING
     return field.default is not missing or field.default_factory is not missing
 
 
 def default_of(field: "dataclasses.Field[Any]") -> Any:
-    """Return what a field is that a file leaves out."""
+    """Return the value of a field that a file omits."""
     if field.default is not dataclasses.MISSING:
         return field.default
     factory: Any = field.default_factory

@@ -1,4 +1,4 @@
-"""FlatRecord: a record as modules give it and files hold it, for users."""
+"""FlatRecord: a record as users see it, from modules and from files."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack, overload
@@ -31,25 +31,26 @@ R = TypeVar("R", bound=Storable)
 class FlatRecord(RecordView, Storable):
     """A record without declared fields: entries by path, plain data beside them.
 
-    `rec.layers[0].weight` and `rec["layers.0.weight"]` are the same tensor. It is read
-    like a dict from paths to tensors, too: ``dict(rec)``, ``rec.items()``.
+    `rec.layers[0].weight` and `rec["layers.0.weight"]` are the same tensor. It can be
+    read like a dict from paths to tensors, too: ``dict(rec)``, ``rec.items()``.
     """
 
     _of_class: ClassVar[tuple[str, Callable[[], dict[str, Any]]]] = ("", dict)
-    """What the record of a module is called, and what it says of the class now."""
+    """The name of a module's record, and the current versions of its classes."""
 
     def __init__(
         self, parts: Mapping[str, object] | None = None, /, **named: object
     ) -> None:
-        """Put a record together by hand: ``Net.Record(encoder=..., scale=tensor)``.
+        """Assemble a record: ``Net.Record(encoder=..., scale=tensor)``.
 
-        A part is a tensor (a Parameter is a parameter), the record of a module or what
-        stands below a name of one (``record.encoder``), a dict of parts, or plain data
-        for extra state; ``parts`` takes names with dots. Tensors are shared, and ties
-        found. What is given by name is in the form of the class today; records know
-        their versions. The names are compared with a module when it is loaded.
-        TypeError names the path of what is not a part, and ValueError one that is given
-        twice.
+        A part is a tensor (a Parameter is a parameter), the record of a module or a
+        part of one (``record.encoder``), a dict of parts, or plain data for extra
+        state; ``parts`` accepts names with dots. Tensors are shared, and ties are
+        found.
+
+        Named arguments are in the form of today's class; records know their versions.
+        The names are compared with a module when it is loaded. TypeError names the path
+        of a value that is not a part, and ValueError a name that is given twice.
         """
         type_name, metadata = self._of_class
         if parts is not None and (
@@ -67,7 +68,7 @@ class FlatRecord(RecordView, Storable):
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, object]) -> "FlatRecord":
-        """Return the record of a state dict of torch, its tensors shared."""
+        """Return the record of a torch state dict; its tensors are shared."""
         return flat_record(record_of_state_dict(state_dict))
 
     @classmethod
@@ -90,7 +91,7 @@ class FlatRecord(RecordView, Storable):
     @classmethod
     @explain_calls("Record.load(file{})", "read", is_home=False)
     def load(cls, file: Readable) -> Self:
-        """Return the record in ``file``; each tensor is read and verified when touched.
+        """Return the record in ``file``; each tensor is read and verified on access.
 
         Raises `RecordError` for a damaged file.
         """
@@ -103,13 +104,13 @@ class FlatRecord(RecordView, Storable):
     def save(
         self, file: "Destination" = ..., **options: Unpack[SaveOptions]
     ) -> bytes | None:
-        """Write the record to ``file``, or return it as bytes when that is left out.
+        """Write the record to ``file``, or return it as bytes if that is omitted.
 
         The suffix names the format unless a recorder does. Tensors are converted to
-        ``precision`` chunk by chunk while writing. A failed save leaves the old file.
+        ``precision`` chunk by chunk while writing. A failed save keeps the old file.
         The options are those of `SaveOptions`. Raises `PrecisionError` for a finite
-        value that would become infinite, and warns of what the file of torch that it
-        was read from holds beside it.
+        value that would become infinite, and warns about other content of the torch
+        file from which the record was read.
         """
         data = save_record_to(self, file, **options)
         _warn_of_unread(self.reading)
@@ -128,23 +129,23 @@ class FlatRecord(RecordView, Storable):
         return extra_state(self)
 
     def typed(self, cls: type[R]) -> R:
-        """Return the record as ``cls``, its fields checked; read when touched."""
+        """Return the record as ``cls``; fields are checked now, read on access."""
         return cls._of_entries(self)
 
     def to_state_dict(self) -> "dict[str, Tensor]":
         """Return torch's state dict: path to tensor, without non-persistent buffers.
 
-        The tensors are those of the record; a tied tensor stands at every path, its
-        further paths behind its first, where torch has each in its module.
+        The tensors are those of the record; a tied tensor is at every path, its further
+        paths after its first, where torch has each in its module.
         """
         return state_dict_of(state_dict_within(self))
 
     def to_data(self) -> Any:
-        """Return what was saved as plain data and tensors, each read and verified.
+        """Return the saved plain data and tensors, each read and verified.
 
-        Of `save_record(value)` it is the value, of a module its state dict, of declared
-        fields a dict of them. The tensors are those of the record. Raises `RecordError`
-        for damage.
+        For `save_record(value)` it is the value, for a module its state dict, for
+        declared fields a dict of them. The tensors are those of the record. Raises
+        `RecordError` for damage.
         """
         return data_of(self)
 
@@ -163,12 +164,12 @@ class FlatRecord(RecordView, Storable):
 
 
 def flat_record(entries: Entries) -> FlatRecord:
-    """Return the record that users get to see of ``entries``."""
+    """Return the user's record over ``entries``."""
     return FlatRecord._of_entries(entries)  # pyright: ignore[reportPrivateUsage]  # for the library
 
 
 def nested_record(node: Node, record: Entries, path: str) -> FlatRecord:
-    """Return the record at ``path`` in ``record``, where no field declares what it is.
+    """Return the record at ``path`` in ``record``, where no field declares its type.
 
     Raises `RecordMismatchError` for a node that is not a record.
     """
@@ -178,7 +179,7 @@ def nested_record(node: Node, record: Entries, path: str) -> FlatRecord:
 
 
 def _warn_of_unread(reading: Reading) -> None:
-    """Warn of what was not saved, since nothing of it was read; who chose knows."""
+    """Warn about content that is not saved, as it was not read, unless chosen so."""
     if reading.beside and reading.only is None:
         warn_user(
             f"only the state dict of {reading.file!r} is saved, not what is stored "

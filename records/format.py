@@ -1,4 +1,4 @@
-"""Format: the contract of a file format, and the table of those that there are."""
+"""Format: the contract of a file format, and the table of known formats."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -31,108 +31,111 @@ from .writing.contents import Contents
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """What the user asked of the format itself."""
+    """The user's options for the format itself."""
 
     level: int | None = None
-    """Of the format's compression; None is the format's own choice."""
+    """The level of the format's compression; None leaves it to the format."""
     payload: str | None = None
-    """JSON's "numbers" or "base64"; None is the format's own choice."""
+    """JSON's "numbers" or "base64"; None leaves it to the format."""
     block_sums: int | None = None
-    """Bytes of a payload that have a sum of their own; None: only whole ones have."""
+    """Bytes of a payload per checksum; None for one checksum of the whole."""
 
 
 class FolderIndex(Protocol):
-    """What an index says of the files beside it."""
+    """An index's description of the files beside it."""
 
     def add_to(self, header: dict[str, Any]) -> None:
-        """Say it in the header of a document."""
+        """Add it to the header of a document."""
         ...
 
 
 class Format(ABC):
     """One file format: subclass it, then call `register` once.
 
-    A format turns a header and payloads of bytes into a file, and back. Everything
-    else is done for it: precision, checksums, ties, atomic writing, lazy reading.
+    A format turns a header and payloads of bytes into a file, and back. The library
+    does everything else: precision, checksums, ties, atomic writing, lazy reading.
     ``encode`` streams, so that memory does not grow with the record.
     """
 
     name: ClassVar[str]
-    """What ``Recorder(format=...)`` calls it."""
+    """Its name in ``Recorder(format=...)``."""
     suffixes: ClassVar[tuple[str, ...]]
-    """Endings of its files, the preferred one first."""
+    """Suffixes of its files, the preferred one first."""
     magic: ClassVar[bytes] = b""
     """The first bytes of its files; empty if `recognizes` looks for something else."""
     named_as: ClassVar[str] = ""
-    """Another format under whose suffixes its files stand; their content tells."""
+    """Another format whose suffixes its files have; their content decides."""
     is_writable: ClassVar[bool] = True
     typed: ClassVar[bool] = True
     """Whether records with declared fields can be written, besides modules'."""
     omits: ClassVar[frozenset[Kind]] = frozenset()
-    """Kinds of entries that its files leave out."""
+    """Kinds of entries that its files omit."""
     planed: ClassVar[frozenset[torch.dtype]] = frozenset()
     """Dtypes whose payloads it wants in planes, for compression: some of
     `records.byte_planes.PLANED`."""
     has_index: ClassVar[bool] = False
-    """Whether a file may have its payloads in others beside it (`encode_index`)."""
+    """Whether its files can have payloads in files beside them (`encode_index`)."""
     has_sums: ClassVar[bool] = True
-    """Whether its files have a checksum for each payload. If not, they can be verified
-    by their framing only, and reports say so."""
+    """Whether its files have a checksum for each payload.
+
+    If not, only their framing can be verified, and reports say so.
+    """
 
     def recognizes(self, head: bytes, source: Source) -> bool:
-        """Return whether a file that begins with ``head`` (up to 64 bytes) is of it."""
+        """Return whether a file that begins with ``head`` (up to 64 bytes) is one."""
         return bool(self.magic) and head.startswith(self.magic)
 
     @abstractmethod
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
-        """Write all of ``contents``: its header, every payload, and their sums.
+        """Write all of ``contents``: its header, every payload, and their checksums.
 
-        Raise `RecordError`, before the first byte, for what the format cannot hold.
-        What is not written here is an error; the file then stays as it was.
+        Raise `RecordError`, before the first byte, for content that the format cannot
+        hold. Any part that is not written is an error; the file then stays as it was.
         """
 
     @abstractmethod
     def decode(self, source: Source) -> StoredContents | Entries:
-        """Return what ``source`` says and where its payloads lie, reading none of them.
+        """Return ``source``'s header and positions of payloads, without reading them.
 
-        Trust nothing: raise `RecordFormatError` for what is damaged, and read no more
-        than there is. What else is raised becomes one, unless the format is the
-        library's own, where it is a defect. (Those return records, whose payloads
-        know more ways of lying in a file.)
+        Trust nothing: raise `RecordFormatError` for damage, and read no more than
+        exists. Any other exception becomes one, unless the format is the library's own,
+        where it is a defect. (Those return records, whose payloads can be stored in
+        more ways.)
         """
 
     def encode_index(
         self, contents: Contents, index: FileIndex, sink: Sink, options: WriteOptions
     ) -> None:
-        """Write ``contents`` without payloads, which lie where ``index`` says."""
+        """Write ``contents`` without payloads, which are where ``index`` says."""
         raise NotImplementedError(f"{self.name} cannot write files without payloads")
 
     def encode_folder_index(
         self, contents: Contents, index: FolderIndex, sink: Sink
     ) -> None:
-        """Write ``contents`` without payloads, which lie in the parts of a folder."""
+        """Write ``contents`` without payloads, which are in the parts of a folder."""
         raise NotImplementedError(f"{self.name} cannot write folders of parts")
 
     def digest(self, source: Source) -> bytes:
-        """Return what tells the content of ``source`` from any other.
+        """Return a digest that identifies the content of ``source``.
 
-        A format whose sums cover every byte reads those alone.
+        A format whose checksums cover every byte reads only those.
         """
         return digest_of_bytes(source)
 
     def fingerprint(self, source: Source) -> bytes:
-        """Return what tells the values in ``source`` from most others, by two reads.
+        """Return a digest that nearly identifies ``source``'s values, in two reads.
 
-        Nothing for what is in memory, which each process may have made by itself, with
-        IDs of its own. A format whose sums cover values alone gives their sum.
+        Empty for content in memory, which each process may have made by itself, with
+        its own IDs. A format whose checksums cover only values returns a digest of
+        those.
         """
         return b"" if isinstance(source, MemorySource) else digest_of_ends(source)
 
     @classmethod
     def register(cls) -> None:
-        """Make the format known, by its name, its suffixes and its magic.
+        """Register the format by its name, its suffixes and its magic.
 
-        TypeError for a class that lacks a part of the contract.
+        Raises TypeError for a class that lacks a part of the contract.
         """
         missing = sorted(cls.__abstractmethods__)
         missing += [name for name in ("name", "suffixes") if not hasattr(cls, name)]
@@ -164,7 +167,7 @@ def read_record(form: Format, source: Source) -> Entries:
         raise
     except Exception as error:
         raise_of_signal(error)
-        # A file may lead an author's code anywhere, our own nowhere.
+        # A file may make a user-defined format's code fail in any way, but not ours.
         if form.name in BUILT_IN:
             raise
         raise RecordFormatError(
@@ -174,7 +177,7 @@ def read_record(form: Format, source: Source) -> Entries:
         contents if isinstance(contents, Entries) else contents.record(source, form)
     )
     if n_processes() == 1:
-        return record  # nobody to compare with
+        return record  # a single process has no others to compare with
     fingerprint = form.fingerprint(source).hex()
     return with_parts(record, reading=replace(record.reading, fingerprint=fingerprint))
 
@@ -188,7 +191,7 @@ def write_record(
     precision: RecordPrecision,
     progress: Progress | None = None,
 ) -> None:
-    """Write ``record`` in a format, and check that the format has left nothing out."""
+    """Write ``record`` in a format, and check that the format omitted nothing."""
     contents = Contents(record, form, precision, progress)
     with StopsAsItself():
         form.encode(contents, sink, options)
@@ -197,14 +200,14 @@ def write_record(
 
 
 def formats() -> Iterator[Format]:
-    """Return every format, users' own first; built-in ones are imported on the way."""
+    """Return every format, user-defined ones first; built-in ones are imported here."""
     registered = _formats.entries.items()
     yield from (form for name, form in registered if name not in BUILT_IN)
     yield from map(format_named, BUILT_IN)
 
 
 def format_named(name: str) -> Format:
-    """Return the format called ``name``; ValueError lists those that there are."""
+    """Return the format called ``name``; ValueError lists the known ones."""
     if name not in _formats.entries:
         check_format_name(name)
         importlib.import_module(f".formats.{BUILT_IN[name].module}", __package__)
@@ -214,9 +217,9 @@ def format_named(name: str) -> Format:
 def disagreement(
     file: str, form: Format, *, compressed: bool
 ) -> tuple[str, str] | None:
-    """Return content and name in words if ``file`` is called after another format.
+    """Return content and name in words if ``file`` is named after another format.
 
-    A name that says no format agrees with all of them.
+    A name without a known suffix agrees with all formats.
     """
     expected = format_of_suffix(file)
     if expected is None:

@@ -1,7 +1,7 @@
-"""What the names of files say: the suffixes of every format, and which format has one.
+"""File names: the suffixes of every format, and the format of a suffix.
 
-A name is looked at before any format is imported, and an error says the suffixes that
-there are; both know no more of a format than stands here.
+A name is looked at before any format is imported, and errors list the known suffixes;
+both use only this table.
 """
 
 import os
@@ -12,11 +12,10 @@ from ..config.registry import Registry
 
 
 class BuiltIn(NamedTuple):
-    """A format that the library brings."""
+    """A built-in format."""
 
     module: str
-    """In `formats`: imported when first asked for, so that reading .mpk does not pay
-    for JSON."""
+    """Its module in `formats`, imported on first use: .mpk does not import JSON."""
     suffixes: tuple[str, ...]
 
 
@@ -31,21 +30,21 @@ BUILT_IN: dict[str, BuiltIn] = {
 }
 
 CODECS = ("gz", "zst")
-"""Endings of files that are compressed as a whole."""
+"""Suffixes of files that are compressed as a whole."""
 
 registered_suffixes: Registry[str, tuple[str, ...]] = Registry()
-"""The suffixes of formats that were registered, by the name of the format."""
+"""The suffixes of registered formats, by the name of the format."""
 
 
 def check_format_name(name: str) -> None:
-    """Raise ValueError, which lists those that there are, for an unknown format."""
+    """Raise ValueError, which lists the known formats, for an unknown one."""
     if name not in registered_suffixes.entries and name not in BUILT_IN:
         names = ", ".join(sorted({*registered_suffixes, *BUILT_IN}))
         raise ValueError(f"there is no format {name!r}; choose one of {names}")
 
 
 def suffixes() -> dict[str, str]:
-    """Return the name of the format of each suffix, without importing any format."""
+    """Return the format name of each suffix, without importing any format."""
     built_in = {end: name for name, form in BUILT_IN.items() for end in form.suffixes}
     return built_in | {
         end: name for name, ends in registered_suffixes.entries.items() for end in ends
@@ -53,7 +52,7 @@ def suffixes() -> dict[str, str]:
 
 
 def format_of_suffix(file: str) -> tuple[str, str | None] | None:
-    """Return the format's name and the outer compression; None if the name says none.
+    """Return the format's name and the outer compression; None for an unknown suffix.
 
     ``model.json.gz`` is ``("json", "gz")``; ``.mpk.zst`` is a format of its own.
     """
@@ -69,6 +68,6 @@ def format_of_suffix(file: str) -> tuple[str, str | None] | None:
 
 
 def suffix_of(name: str, suffixes: Iterable[str]) -> str:
-    """Return the longest of ``suffixes`` that ``name`` has after something."""
+    """Return the longest of ``suffixes`` that ``name`` has after a non-empty stem."""
     endings = [s for s in suffixes if name.endswith(s) and len(name) > len(s)]
     return max(endings, key=len, default="")

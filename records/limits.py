@@ -1,4 +1,4 @@
-"""How much memory the plain data of a file may take: one table for all formats.
+"""Memory limits for the plain data of a file: one table for all formats.
 
 A reader may fill `allowance` of the file's length with values, beside its entries; a
 writer refuses what its reader would. Entries are not counted: each takes about a
@@ -17,37 +17,37 @@ FREE = 48 << 20
 """Memory that is granted whatever the file's length is."""
 
 LIST = 80
-"""What an empty list takes, with its place in another one."""
+"""The memory of an empty list, including its slot in another one."""
 MAP = 240
-"""What a map of up to five members takes, beside them."""
+"""The memory of a map of up to five members, without them."""
 MEMBER = 40
-"""What the place in a map takes, beside key and value."""
+"""The memory of a map's slot, without key and value."""
 TEXT = 64
-"""What a text takes beside its characters."""
+"""The memory of a string, without its characters."""
 NUMBER = 40
-"""What a float or a large integer takes."""
+"""The memory of a float or a large integer."""
 WORD = 8
-"""What a place takes that refers to something known, such as true."""
+"""The memory of a slot that refers to a shared object, such as true."""
 
 MOST_PER_BYTE = 120
-"""What a byte of plain data takes at most: three are a map of an empty text and nil."""
+"""Maximal memory per byte of plain data: three bytes are a map of "" to nil."""
 
 
 PER_ENTRY = 2048
-"""Memory that is granted for what declared fields say of an entry, beside the rest."""
+"""Additional memory that is granted per entry, for its declared fields."""
 
 
 def allowance(size: int, n_entries: int = 0) -> int:
-    """Return what the values of a file of ``size`` bytes may take in memory.
+    """Return the memory that the values of a file of ``size`` bytes may take.
 
-    Where a file says its number of entries before all else, what stands around them
-    counts no more than they do: as many states of one number each may be stored.
+    Where a file starts with its number of entries, the data around them counts no more
+    than they do: as many states of one number each may be stored.
     """
     return FREE + size + PER_ENTRY * n_entries
 
 
 def text_cost(data: bytes | memoryview) -> int:
-    """Return what the text that is encoded in ``data`` takes, with its place."""
+    """Return the memory of the string that ``data`` encodes, with its slot."""
     n_chars, width = len(data), 1
     # One character beyond the first 256 makes all of them wider.
     if n_chars > _SHORT:
@@ -59,7 +59,7 @@ def text_cost(data: bytes | memoryview) -> int:
 
 
 def unstorable_text(where: str) -> RecordError:
-    """Return the error that ``where`` a text stands that is not valid Unicode."""
+    """Return the error for a string that is not valid Unicode, at ``where``."""
     return RecordError(
         f"{where}: a string that is not valid Unicode (it holds half of a surrogate "
         "pair); replace it, or store it as bytes"
@@ -67,10 +67,10 @@ def unstorable_text(where: str) -> RecordError:
 
 
 def odd_text(node: Node, path: str = "") -> str | None:
-    """Return the path in ``node`` of a text that is not valid Unicode, if any.
+    """Return the path in ``node`` of a string that is not valid Unicode, if any.
 
-    Files hold UTF-8, which has no place for half of a surrogate pair. The path is that
-    of the value which was saved: tags are how files spell values, and no part of it.
+    Files hold UTF-8, which cannot encode half of a surrogate pair. The path is that of
+    the value which was saved: tags are an encoding in files, and no part of it.
     """
     if isinstance(node, str):
         return None if _is_unicode(node) else path
@@ -84,7 +84,7 @@ def odd_text(node: Node, path: str = "") -> str | None:
 
 
 def odd_text_in_header(header: Mapping[str, Any]) -> str | None:
-    """Return where in a record such a text stands: a path of it, or of its metadata."""
+    """Return where a record has such a string: a path, or a key of its metadata."""
     for section, node in header.items():
         if section == "tensors" and (name := odd_text_in_row(node)) is not None:
             return name
@@ -95,14 +95,14 @@ def odd_text_in_header(header: Mapping[str, Any]) -> str | None:
 
 
 def odd_text_in_row(row: Mapping[str, Any]) -> str | None:
-    """Return the name in the row of a tensor, or in a table, that is such a text."""
+    """Return such a string in the name of a tensor's row, or of a table."""
     paths = row["path"]
     names: list[str] = [paths] if isinstance(paths, str) else list(paths)
     return next((repr(name) for name in names if not _is_unicode(name)), odd_text(row))
 
 
 def _members(node: Node) -> Iterator[tuple[str, Node]]:
-    """Yield what is in ``node`` by name; "" is the name of what a tag says of it."""
+    """Yield the items of ``node`` by name; the content of a tag is named ""."""
     if isinstance(node, list):
         items: list[Node] = node
         yield from ((str(i), item) for i, item in enumerate(items))
@@ -120,7 +120,7 @@ def _members(node: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _items(pairs: Any) -> Iterator[tuple[str, Node]]:
-    """Yield the items of a dict of pairs, whose single key may be a tag once more."""
+    """Yield the items of a dict of pairs, whose single key may be a tag as well."""
     for key, item in pairs:
         if len(pairs) == 1 and isinstance(key, str) and key.startswith("$"):
             yield from _members({key: item})
@@ -137,4 +137,4 @@ def _is_unicode(text: str) -> bool:
 
 
 _SHORT = 256
-"""Bytes of a text that takes little, however wide its characters are."""
+"""Bytes of a string that takes little memory however wide its characters are."""

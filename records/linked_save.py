@@ -1,9 +1,8 @@
-"""save_linked: a record in a file, and what is unchanged in links to older files.
+"""save_linked: a record in a file, with links to older files for unchanged content.
 
-A file of `save_linked` is either a whole record, or an index (docs/format.md) of
-whole records beside it, named after what they hold. These stay as they are written,
-and folders share them by hard links: each folder is complete whatever happens to the
-others.
+A file of `save_linked` is either a whole record, or an index (docs/format.md) of whole
+records beside it, named after their content. Those are never changed, and folders share
+them by hard links: each folder stays complete whatever happens to the others.
 """
 
 import os
@@ -29,29 +28,29 @@ from .record_writer import WritableRecord
 from .writing.contents import Contents
 
 LEAST = 1 << 16
-"""Bytes that are worth a file of their own."""
+"""Minimal number of bytes for a file of its own."""
 
 MOST_FILES = 16
-"""Files of one record that are linked; the smallest are written anew."""
+"""Maximal number of linked files per record; the smallest are written again."""
 
 
 @dataclass(slots=True)
 class Linked:
-    """What a save did not have to write."""
+    """What a save did not need to write."""
 
     n_bytes: int = 0
-    """Of the payloads that lie in older files."""
+    """Bytes of the payloads that are in older files."""
     problem: OSError | None = None
     """Why older files could not be linked, so that their content was written."""
     files: list[Path] = field(default_factory=list[Path])
-    """The files beside the index; none if the record is in one file."""
+    """The files beside the index; empty if the record is in one file."""
 
 
 def save_linked(record: WritableRecord, file: Path, earlier: Path | None) -> Linked:
-    """Write ``record`` to ``file``, with links to what ``earlier`` has of it.
+    """Write ``record`` to ``file``, with links to the unchanged parts of ``earlier``.
 
     An entry is unchanged if its path, dtype, shape, length and checksum are those in
-    the older file, which lies in another folder of the same file system. Where that
+    the older file, which is in another folder of the same file system. Where that
     cannot be linked, everything is written. ``file`` and its links appear one by one.
     """
     known_rows = _known_rows(earlier) if earlier is not None else {}
@@ -63,9 +62,9 @@ def save_linked(record: WritableRecord, file: Path, earlier: Path | None) -> Lin
 
 
 def copy_linked(file: Path, target: Path) -> None:
-    """Copy a file of `save_linked`, with those that it names beside it, as they are.
+    """Copy a file of `save_linked`, with the files that it refers to, unchanged.
 
-    Those are linked where that works. FileNotFoundError if the file is gone.
+    Those are linked where possible. FileNotFoundError if the file no longer exists.
     """
     shutil.copyfile(file, target)
     stem, suffix = _parts_of(file.name)
@@ -79,7 +78,7 @@ def copy_linked(file: Path, target: Path) -> None:
 
 
 class _Row(NamedTuple):
-    """What an older file says of a payload."""
+    """An older file's description of a payload."""
 
     file: Path
     offset: int
@@ -90,7 +89,7 @@ class _Row(NamedTuple):
 
 
 class _LinkedSave:
-    """One save, whose rows are given places one after the other."""
+    """One save, which assigns rows to files."""
 
     def __init__(self, record: WritableRecord, file: Path) -> None:
         self.linked = Linked()
@@ -99,10 +98,10 @@ class _LinkedSave:
         self._contents: Contents | None = None
         self._index = FileIndex([], [Place(0, 0, b"")] * len(self._entries))
         self._groups: list[list[int]] = [[*range(len(self._entries))]]
-        """Numbers of the rows that are yet to be written, a file for each list."""
+        """Numbers of the rows that still need writing, a list for each file."""
 
     def link_unchanged(self, known_rows: Mapping[str, _Row]) -> None:
-        """Link the files that hold mostly what is unchanged; group what is to write."""
+        """Link the files that are mostly unchanged; group the rows to write."""
         self._contents = self._record.contents()
         self._contents.hash_ahead()
         unchanged = self._unchanged(known_rows)
@@ -118,8 +117,8 @@ class _LinkedSave:
             stable = []
         apart = linked.union(stable)
         changed = [i for i in range(len(self._entries)) if i not in apart]
-        # What did not change this time may not change the next time either: in a file
-        # of its own it can be linked then.
+        # A tensor that did not change this time may not change the next time either,
+        # and can be linked then if it has its own file.
         self._groups = [group for group in (changed, stable) if group]
 
     def write(self) -> None:
@@ -133,8 +132,8 @@ class _LinkedSave:
         try:
             self._record.write_index(self._contents, self._index, self._file)
         except RecordError:
-            # What it says beside its tensors is more than a reader takes of a file
-            # without payloads.
+            # Its plain data takes more memory than a reader grants to a file without
+            # payloads.
             self._start_over()
             self._record.save(self._file)
 
@@ -158,7 +157,7 @@ class _LinkedSave:
     def _worthwhile(self, by_file: Mapping[Path, Sequence[int]]) -> list[Path]:
         """Return the older files of which at least half is used."""
         sizes = {file: self._size(rows) for file, rows in by_file.items()}
-        # Compressed files are a little smaller than what is in them.
+        # Compressed files are a little smaller than their content.
         files = [
             file
             for file, size in sizes.items()
@@ -169,7 +168,7 @@ class _LinkedSave:
     def _link(
         self, file: Path, rows: Sequence[int], unchanged: Mapping[int, _Row]
     ) -> bool:
-        """Link an older file, and say that rows lie there; False if that fails."""
+        """Link an older file, and assign rows to it; False if that fails."""
         if not _is_readable(file):
             return False
         try:
@@ -177,7 +176,7 @@ class _LinkedSave:
             name = self._name(digest)
             os.link(file, self._file.with_name(name))
         except FileNotFoundError:
-            return False  # another writer has removed the older checkpoint meanwhile
+            return False  # another writer removed the older checkpoint in the meantime
         except OSError as error:
             raise_of_signal(error)
             self.linked.problem = error
@@ -187,7 +186,7 @@ class _LinkedSave:
         return True
 
     def _write_group(self, rows: Sequence[int]) -> None:
-        """Write rows into a file of their own, and say that they lie there."""
+        """Write rows into a file of their own, and assign them to it."""
         stem, suffix = _parts_of(self._file.name)
         scratch = self._file.with_name(f"{stem}.new{suffix}")
         self._record.part([self._entries[i] for i in rows]).save(scratch)
@@ -205,7 +204,7 @@ class _LinkedSave:
         self.linked.files.append(self._file.with_name(name))
 
     def _name(self, digest: str) -> str:
-        """Return the name of a file of this record: what it holds says which."""
+        """Return the name of a file of this record, derived from its content."""
         stem, suffix = _parts_of(self._file.name)
         return f"{stem}.{xxhash.xxh3_64_hexdigest(digest.encode())}{suffix}"
 
@@ -215,14 +214,15 @@ class _LinkedSave:
 
 
 def _is_readable(file: Path) -> bool:
-    """Return whether what stands around the values of a file is as it was written.
+    """Return whether a file's bytes around its values are as they were written.
 
-    The digest by which an index pins a file is made of the sums that it says, so that
-    a file of another header would be linked on and on, and no checkpoint read.
+    The digest by which an index pins a file is made of the checksums that the file
+    states, so that a file with a damaged header would be linked again and again, and no
+    checkpoint could be read.
     """
     try:
         with entries_in(file) as record:
-            # What surrounds compressed values is compared when these are decoded.
+            # Bytes around compressed values are compared when these are decoded.
             if file.suffix == ".mpk":
                 check_gaps(record, Maps())
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def _is_readable(file: Path) -> bool:
 
 
 def _known_rows(earlier: Path) -> dict[str, _Row]:
-    """Return the rows of an older file; none of one that is damaged or gone."""
+    """Return the rows of an older file; empty if it is damaged or missing."""
     try:
         return _rows_of(earlier)
     except (OSError, RecordError) as error:
@@ -243,7 +243,7 @@ def _known_rows(earlier: Path) -> dict[str, _Row]:
 
 
 def _rows_of(file: Path) -> dict[str, _Row]:
-    """Return what ``file`` says of its payloads, by path."""
+    """Return the description of ``file``'s payloads, by path."""
     rows: dict[str, _Row] = {}
     files: dict[str, Path] = {}
     with entries_in(file) as record:

@@ -1,4 +1,4 @@
-"""Plain data and tensors, however they nest, as one record: what torch.save takes."""
+"""Nested plain data and tensors as one record: what torch.save takes."""
 
 import dataclasses
 from collections import deque
@@ -33,17 +33,17 @@ from .precision import Precision
 E = TypeVar("E", bound=Entries)
 
 OF_DICT, OF_VALUE = "dict of plain data", "value of plain data"
-"""What files call the record of a dict, whose keys are its fields, and of all else.
+"""The names of records in files: of a dict, whose keys are fields, and of others.
 
-No class has such a name, so that no other record is taken for one of these.
+No class has such a name, so no other record is mistaken for one of these.
 """
 
 
 def record_of_data(value: object) -> Entries:
-    """Return ``value``, which is data and tensors, as a record; tensors are shared.
+    """Return ``value``, nested data and tensors, as a record; tensors are shared.
 
-    A state dict of a module becomes the record that `Record.from_state_dict` gives.
-    TypeError names the path of what is not plain data.
+    A module's state dict becomes the record that `Record.from_state_dict` returns.
+    TypeError names the path of a value that is not plain data.
     """
     if isinstance(value, Mapping) and is_module_state_dict(value):
         return record_of_state_dict(value)
@@ -57,10 +57,10 @@ def record_of_data(value: object) -> Entries:
 
 
 def data_of(record: Entries) -> Any:
-    """Return what a record holds as plain data and tensors, read and verified.
+    """Return the content of a record as plain data and tensors, read and verified.
 
-    Of `record_of_data` it is the value; of a module the state dict; of declared fields
-    a dict of them. Raises `RecordError` for damage.
+    For `record_of_data` it is the value; for a module the state dict; for declared
+    fields a dict of them. Raises `RecordError` for damage.
     """
     if not record.is_typed:
         return state_dict_of(record)
@@ -74,15 +74,15 @@ def data_of(record: Entries) -> Any:
 
 
 def is_nest(record: Entries) -> bool:
-    """Return whether `record_of_data` made the record of something but a state dict."""
+    """Return whether `record_of_data` made the record of other than a state dict."""
     return record.is_typed and record.type_name in (OF_DICT, OF_VALUE)
 
 
 def state_dict_within(record: E, keys: Sequence[str] = ()) -> E:
-    """Return the record of the state dict in ``record`` where that is a nest.
+    """Return the record of the state dict inside ``record``, if that is a nest.
 
-    It is looked for in what stands at ``keys``. No tensor is read. Raises
-    `RecordFormatError` where there is none, or several.
+    It is searched at ``keys``. No tensor is read. Raises `RecordFormatError` where
+    there is none, or several.
     """
     if not is_nest(record):
         return record
@@ -114,9 +114,9 @@ def state_dict_within(record: E, keys: Sequence[str] = ()) -> E:
 
 
 def index_of_nest(record: Entries) -> dict[str, Any]:
-    """Return dicts of dicts by the texts of keys and the numbers of items.
+    """Return nested dicts by the strings of keys and the numbers of items.
 
-    At their ends stand entries, nodes of arrays and bytes, and plain values.
+    The leaves are entries, nodes of arrays and bytes, and plain values.
     """
     entries = record.entries()
 
@@ -129,7 +129,7 @@ def index_of_nest(record: Entries) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NodeOfLeaf:
-    """An array or bytes in the index of a nest, which are read when they are asked."""
+    """An array or bytes in the index of a nest, read on access."""
 
     tag: str
     number: int
@@ -143,9 +143,9 @@ def _index(value: object) -> Any:
 
 
 def _children(value: object) -> dict[str, Any]:
-    """Return the items of a dict or a sequence by text; none of anything else.
+    """Return the items of a dict or a sequence by string; empty for other values.
 
-    The items of a tensor that wraps others are these.
+    The items of a wrapper tensor are its parts.
     """
     if isinstance(value, UnmadeWrapper):
         return dict(value.parts)
@@ -157,10 +157,10 @@ def _children(value: object) -> dict[str, Any]:
 
 
 def check_precision(record: Entries, precision: Precision) -> None:
-    """Raise ValueError where a precision of parameters is asked for plain data.
+    """Raise ValueError if a precision of parameters is requested for plain data.
 
-    Nothing says which of its tensors are parameters, and which the state of an
-    optimizer, whose small numbers half precision turns into 0.
+    Its tensors are not marked as parameters or as the state of an optimizer, whose
+    small numbers half precision turns into 0.
     """
     if not is_nest(record) or precision.param is None:
         return
@@ -175,7 +175,7 @@ def check_precision(record: Entries, precision: Precision) -> None:
 
 
 def _as_stored(entry: Entry, by_stand_in: Mapping[int, Entry]) -> Entry:
-    """Return ``entry`` with the tensor of the file that its stand-in stands for."""
+    """Return ``entry`` with the tensor of the file that its placeholder refers to."""
     in_file = by_stand_in.get(id(entry.source))
     if in_file is None:
         return entry
@@ -196,7 +196,7 @@ def _value_of(
 ) -> Any:
     """Return the value of a typed record, whose tensors ``leaf`` returns.
 
-    ``wrap`` returns those that wrap others, which are made without it.
+    ``wrap`` returns wrapper tensors, which are rebuilt without it.
     """
     make = partial(make_wrapper, file=record.reading.file)
     fields = decode(record.tree, leaf, wrap or make)

@@ -45,21 +45,23 @@ def open_record(
     convention: Convention | None = None,
     progress: Progress | None = None,
 ) -> FlatRecord:
-    """Return the record in ``file``, lazily: a tensor is read when it is touched.
+    """Return the record in ``file``, lazily: a tensor is read on access.
 
-    A context manager, and accepted wherever a file is. The content decides which
-    format it is. ``verify`` compares what is read with its checksums, which find
-    accidents; ``sha256`` is the sum of the whole file as its publisher tells it (64
+    It is a context manager, and accepted wherever a file is. The format is recognized
+    by the content. ``verify`` compares what is read with its checksums, which find
+    accidents; ``sha256`` is the digest of the whole file as its publisher states it (64
     hexadecimal digits), compared before anything is used. ``mmap`` maps the file (None:
-    unless it lies on a network). ``only`` and ``exclude`` are patterns of the names
-    after ``rename``. ``dtype`` is that of floating parameters ("stored":
-    the file's own), ``device`` where tensors go. With ``hyperparameters="ignore"`` a
-    module need not be what the file says of its own. ``convention`` says whose names
-    and orders of tensors the file has, "torch" or "burn" (None: Burn's in `.bpk` and in
-    Burn's `.mpk`, unless they say torch's). ``progress`` is called by what loads all of
-    it, with (bytes done, bytes in all, path of the entry); True: a line on stderr once
-    that takes longer than a second. Raises `RecordError` for a damaged file,
-    OSError for a missing one, ValueError for a device that is not there.
+    unless it is on a network file system). ``only`` and ``exclude`` are patterns of the
+    names after ``rename``. ``dtype`` is that of floating parameters ("stored": the
+    file's own), ``device`` that of all tensors. With ``hyperparameters="ignore"`` a
+    module need not match those in the file. ``convention`` is the file's convention for
+    names and layouts of tensors, "torch" or "burn" (None: Burn's in `.bpk` and in
+    Burn's `.mpk`, unless they declare torch's). ``progress`` is called by code that
+    loads the whole file, with (bytes done, total bytes, path of the entry); True: a
+    line on stderr once that takes longer than a second.
+
+    Raises `RecordError` for a damaged file, OSError for a missing one, ValueError for a
+    device that does not exist.
     """
     if hyperparameters not in (None, "compare", "ignore"):
         raise ValueError(
@@ -97,7 +99,7 @@ def open_record(
         renamed=renamed,
         progress=before.progress if progress is None else progress,
     )
-    # Entries are not counted: those of a file are made when somebody asks for them.
+    # Entries are not counted, because a file's entries are created on request.
     LOG.debug("%s: opened as %s, verify=%s", before.file, before.format, verify)
     return with_parts(record, reading=reading)
 
@@ -110,9 +112,9 @@ def verify_file(
     sha256: str | None = None,
     progress: Progress | None = None,
 ) -> "Verified":
-    """Check every byte of ``file`` against its checksums, and build nothing.
+    """Compare every byte of ``file`` with its checksums, without building anything.
 
-    Raises `RecordError` that names the damaged entry. A file without checksums is
+    Raises `RecordError` that names the damaged entry. A file without checksums gives
     ``verified == "none"``, or if ``strict`` a `RecordChecksumError`. ``sha256`` and
     ``progress`` are those of `open_record`.
     """
@@ -124,7 +126,7 @@ def verify_file(
         raise IsADirectoryError(
             f"{error}. To check every file in the folder: {command}"
         ) from None
-    # An opened record is its owner's to close.
+    # The caller closes a record that was passed open.
     with nullcontext() if isinstance(file, Storable) else record:
         if strict and record.verified in ("none", "live"):
             raise MissingChecksumError(record.reading.file)
@@ -133,7 +135,8 @@ def verify_file(
         size = sum(entry.nbytes for entry in record.entries())
         tally = Tally(record.reading.progress, [size])
         for entry in record.entries():
-            # Not kept, nor ever whole: a tensor may be larger than memory.
+            # Values are neither kept nor read whole: a tensor may be larger than
+            # memory.
             for block in entry.blocks():
                 tally.add(block.nbytes, entry.path)
         sums = record.verified
@@ -143,9 +146,9 @@ def verify_file(
 
 
 def digest_of(file: str | os.PathLike[str] | BinaryIO) -> str:
-    """Return what tells the content of ``file`` from any other, in hexadecimal.
+    """Return a digest that identifies the content of ``file``, in hexadecimal.
 
-    Files whose sums cover every byte are not read for it, but in those places.
+    Of files whose checksums cover every byte, only those are read.
     """
     source = source_of(file, verify=True, map_file=False)
     try:
@@ -158,15 +161,18 @@ def digest_of(file: str | os.PathLike[str] | BinaryIO) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verified:
-    """A file that was read to its end."""
+    """The result of reading a file to its end."""
 
     file: str
     n_entries: int
     nbytes: int
-    """Of all entries together, uncompressed."""
+    """The total bytes of all entries, uncompressed."""
     verified: Literal["all", "none"]
-    """"none": not every entry has a checksum, or the record was opened with
-    ``verify=False``; only what surrounds the values was checked."""
+    """What was compared with checksums: "all" or "none".
+
+    "none" means that not every entry has a checksum, or that the record was opened with
+    ``verify=False``; only the bytes around the values were checked.
+    """
 
 
 def _chosen(
@@ -203,11 +209,11 @@ def _check_dtype(dtype: object) -> None:
 
 
 def _usable(device: torch.device | str | int) -> torch.device:
-    """Return the device, of which a tensor was made to see whether it is there."""
+    """Return the device, after creating a tensor on it to check that it exists."""
     try:
         target = torch.device(device)
         torch.empty(0, device=target)
-    # Each kind of device has an error of its own for being absent.
+    # Each kind of device raises its own exception if it is absent.
     except Exception as error:
         raise_of_signal(error)
         reason = str(error).partition("\n")[0]
@@ -219,7 +225,7 @@ def _usable(device: torch.device | str | int) -> torch.device:
 
 
 class _Converted:
-    """A payload at another dtype or on another device, converted when it is read."""
+    """A payload in another dtype or on another device, converted when it is read."""
 
     def __init__(
         self, entry: Entry, dtype: torch.dtype, device: torch.device | None
@@ -233,7 +239,7 @@ class _Converted:
 
     @property
     def is_live(self) -> bool:
-        """Whether the values are converted from a tensor that somebody has."""
+        """Whether the values are converted from a live tensor."""
         return self._entry.is_live
 
     def load(self, maps: Maps | None = None) -> torch.Tensor:
@@ -247,7 +253,7 @@ class _Converted:
             convert_loaded(values, tensor, entry.path)
         if self._device is not None:
             tensor = tensor.to(self._device)
-        # Values that needed neither may be somebody's live ones.
+        # Values that needed no conversion may be those of a live tensor.
         is_live = tensor is values and entry.is_live
         return snapshot(values, entry.path) if is_live else tensor
 
@@ -274,9 +280,9 @@ def _converted(
 def _check_parameters(
     record: FlatRecord, precision: "RecordPrecision", dtype: torch.dtype
 ) -> None:
-    """Raise ValueError if no tensor of plain data becomes one of ``dtype``.
+    """Raise ValueError if ``dtype`` applies to no tensor of plain data.
 
-    Nothing says of them that they are parameters, so all would stay as they are.
+    None of them is marked as a parameter, so all would stay as they are.
     """
     if not is_nest(record):
         return

@@ -32,40 +32,53 @@ Target: TypeAlias = torch.dtype | PrecisionName | None
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """Which floating values are converted when a record is written, and to what.
+    """Which floating values are converted when a record is written, and to which dtype.
 
-    Integers, booleans, complex numbers and non-persistent buffers are never touched,
-    and neither is the state of an optimizer, or any record with declared fields,
-    unless ``tensor`` or ``paths`` names it. A subclass may decide by all that it knows
-    of an entry: it overrides `stored_dtype`.
+    Integers, booleans, complex numbers and non-persistent buffers are never converted,
+    and neither is the state of an optimizer, or any record with declared fields, unless
+    ``tensor`` or ``paths`` names it. A subclass may decide by any attribute of an
+    entry: it overrides `stored_dtype`.
     """
 
     param: Target = None
-    """Of floating parameters of modules, and of the tensors of state dicts, which do
-    not say what they are; None leaves them."""
+    """The dtype of modules' floating parameters; None leaves them.
+
+    It applies to the tensors of state dicts too, which do not distinguish parameters.
+    """
 
     buffer: Target = None
-    """Of floating persistent buffers; None leaves them, nearly always rightly."""
+    """The dtype of floating persistent buffers.
+
+    None leaves them, which is nearly always right.
+    """
 
     tensor: Target = None
-    """Of floating tensors in records with declared fields, such as the state of an
-    optimizer; None leaves them."""
+    """The dtype of floating tensors in records with declared fields.
+
+    The state of an optimizer is such a record. None leaves them.
+    """
 
     paths: Mapping[str, Target] = field(default_factory=dict[str, Target])
     """Dtypes by pattern of paths, whatever the kind; the last match decides, and None
     leaves the entry."""
 
     keep: Patterns = field(default=())
-    """Patterns of entries that stay as they are, whatever else says."""
+    """Patterns of entries that stay as they are, despite all other fields."""
 
     overflow: Overflow = "error"
-    """What becomes of a value that the dtype cannot hold: a `PrecisionError`, the
-    nearest finite value, or infinity (NaN where the dtype has none)."""
+    """What happens to a value that the dtype cannot hold.
+
+    "error" raises a `PrecisionError`; else it becomes the nearest finite value, or
+    infinity (NaN where the dtype has none).
+    """
 
     underflow: Underflow | None = None
-    """What becomes of a small value that rounds to 0: "error" is a `PrecisionError`,
-    "warn" counts them in one warning. None allows it in parameters and state dicts
-    only: elsewhere a 0 for a small second moment is a wrong number."""
+    """What happens to a small value that rounds to 0.
+
+    "error" raises a `PrecisionError`, "warn" counts them in one warning. None allows it
+    in parameters and state dicts only: elsewhere a 0 for a small second moment is a
+    wrong number.
+    """
 
     def __post_init__(self) -> None:
         for name in ("param", "buffer", "tensor"):
@@ -89,7 +102,7 @@ class Precision:
 
     @classmethod
     def of(cls, precision: "PrecisionLike") -> "Precision":
-        """Return ``precision`` as a value: a name and a dtype are its ``param``."""
+        """Return ``precision`` as an instance: a name or a dtype sets its ``param``."""
         if isinstance(precision, Precision):
             return precision
         return cls(param=_dtype(precision, "precision"))
@@ -97,8 +110,8 @@ class Precision:
     def stored_dtype(self, entry: Entry) -> Target:
         """Return the dtype in which ``entry`` is written; None leaves it.
 
-        Asked for each floating entry that a file holds and ``keep`` does not name. An
-        answer that is not a floating dtype is a ValueError.
+        Called for each floating entry that a file holds and ``keep`` does not match.
+        Any result other than a floating dtype is a ValueError.
         """
         by_kind: dict[str, Target] = {
             "parameter": self.param,
@@ -113,14 +126,14 @@ class Precision:
 
     @property
     def has_own_rule(self) -> bool:
-        """Whether a subclass decides by itself, whatever the fields say."""
+        """Whether a subclass decides by itself, regardless of the fields."""
         return type(self).stored_dtype is not Precision.stored_dtype
 
     def of_record(self, record: "Entries") -> "RecordPrecision":
-        """Return what this means for the entries of ``record``."""
+        """Return the precision as it applies to the entries of ``record``."""
         if record.is_typed:
             return RecordPrecision(self, is_typed=True)
-        # A state dict does not say which of its tensors are parameters.
+        # A state dict does not record which of its tensors are parameters.
         return RecordPrecision(self._with(tensor=self.param), is_typed=False)
 
     def warn_of_unmatched(self, record: "Entries") -> None:
@@ -134,7 +147,7 @@ class Precision:
             warn_user(f"precision: {' '.join(lines)}")
 
     def within(self, record: "Entries") -> "Precision":
-        """Return what this is for a part: the patterns that match something there."""
+        """Return the precision for a part: with the patterns that match there."""
         idle = {pattern for _, pattern, _ in self._idle_patterns(record)}
         if not idle:
             return self
@@ -143,9 +156,9 @@ class Precision:
         return self._with(keep=keep, paths=paths)
 
     def _with(self, **values: object) -> "Precision":
-        """Return the same precision, with these fields and all that a subclass added.
+        """Return a copy with these fields, and with all attributes of a subclass.
 
-        Not by the constructor, which a subclass may have changed.
+        It does not call the constructor, which a subclass may have changed.
         """
         changed = copy.copy(self)
         for name, value in values.items():
@@ -153,7 +166,7 @@ class Precision:
         return changed
 
     def _idle_patterns(self, record: "Entries") -> Iterator[tuple[str, str, str]]:
-        """Return what was written, the pattern and a hint of each without a match."""
+        """Return each pattern without a match, as the user wrote it, with a hint."""
         entries = record.entries()
         names = [*(e.path for e in entries), *(p for e in entries for p in e.ties)]
         for pattern, hint in unmatched(self.keep, names):
@@ -162,7 +175,7 @@ class Precision:
             yield f"paths={{{pattern!r}: ...}}", pattern, hint
 
     def describe(self, record: "Entries") -> str | None:
-        """Return the precision as files name it, or None for "as it is"."""
+        """Return the precision's name in files, or None for "unchanged"."""
         target = self.tensor if record.is_typed else self.param
         if not isinstance(target, torch.dtype):
             return None
@@ -191,7 +204,7 @@ class RecordPrecision:
         self._strict = strict
         by_kind = dict.fromkeys(KINDS, strict) | self._roundings
         self.zeroable = [k for k, r in by_kind.items() if r.underflow == "allow"]
-        """Kinds of entries whose small values may become 0, and nobody counts them."""
+        """Kinds of entries whose small values may become 0 without being counted."""
         self._zeroed: dict[str, int] = {}
 
     def stored_dtypes(self, entries: "list[Entry]") -> list[torch.dtype]:
@@ -200,7 +213,7 @@ class RecordPrecision:
             return [entry.dtype for entry in entries]
         if not self._is_by_kind:
             return [self.stored_dtype(entry) for entry in entries]
-        # Kind and dtype say it all, and there are few of them.
+        # Kind and dtype decide, and have few combinations.
         by_type: dict[tuple[str, torch.dtype], torch.dtype] = {}
         return [
             by_type.get(key := (entry.kind, entry.dtype))
@@ -217,22 +230,22 @@ class RecordPrecision:
             return entry.dtype
         target = self._precision.stored_dtype(entry)
         if self._has_own_rule:
-            # The fields were checked when they were given.
+            # The fields were checked when they were set.
             name = f"{type(self._precision).__qualname__}.stored_dtype({entry.path!r})"
             target = _dtype(target, name)
         return target if isinstance(target, torch.dtype) else entry.dtype
 
     def rounding(self, entry: Entry) -> Rounding:
-        """Return what becomes of the entry's values that its dtype cannot hold."""
+        """Return the policy for the entry's values that its dtype cannot hold."""
         return self._roundings.get(entry.kind, self._strict)
 
     def count_zeroed(self, path: str, count: int) -> None:
-        """Note that so many more values of an entry became 0."""
+        """Count further values of an entry that became 0."""
         if count:
             self._zeroed[path] = self._zeroed.get(path, 0) + count
 
     def warn_of_zeroed(self) -> None:
-        """Warn, once for the whole record, of values that became 0."""
+        """Warn, once for the whole record, about values that became 0."""
         if self._zeroed:
             example = next(iter(self._zeroed))
             n_values = quantity(sum(self._zeroed.values()), "value")
@@ -248,7 +261,7 @@ def _names(patterns: Patterns, entry: Entry) -> bool:
 
 
 def precision_hint(value: object) -> str:
-    """Return what is meant by ``value``, as ``" Did you mean 'half'?"``, or ""."""
+    """Return a suggestion for ``value``, as ``" Did you mean 'half'?"``, or ""."""
     names = {dtype: name for name, dtype in NAMED.items()}
     if (meant := dtype_meant(value)) is not None:
         return f" Did you mean {names[meant]!r}?"

@@ -1,4 +1,4 @@
-"""What a record is read from: a path, a URL, an open file, bytes, another record."""
+"""Sources of records: a path, a URL, an open file, bytes, another record."""
 
 import io
 import os
@@ -56,10 +56,10 @@ def entries_in(
     map_file: bool | None = None,
     sha256: str | None = None,
 ) -> Entries:
-    """Return the entries that ``file`` holds, none of them read yet.
+    """Return the entries of ``file``, none of which is read yet.
 
-    Raises `RecordError` for a damaged file, one whose SHA-256 is not ``sha256``
-    included, and OSError for a missing one.
+    Raises `RecordError` for a damaged file or another SHA-256 than ``sha256``, and
+    OSError for a missing file.
     """
     if isinstance(file, Storable | Branch):
         if sha256 is not None:
@@ -68,7 +68,7 @@ def entries_in(
     if sha256 is not None:
         check_sha256(sha256)
     source = source_of(file, verify=verify, map_file=map_file)
-    # Before anything looks at what the bytes mean.
+    # Compared before the bytes are interpreted.
     return _read(source if sha256 is None else pinned(source, sha256), file)
 
 
@@ -81,7 +81,7 @@ def _already_read(record: object) -> ValueError:
 
 
 def source_of(file: Any, *, verify: bool, map_file: bool | None) -> Source:
-    """Return where the bytes of ``file`` come from, which are not looked at yet."""
+    """Return the source of the bytes of ``file``, which are not read yet."""
     if isinstance(file, bytes | bytearray | memoryview):
         return MemorySource(file, verify=verify)
     if isinstance(file, str | os.PathLike):
@@ -119,7 +119,7 @@ def _read(source: Source, file: object) -> Entries:
     try:
         record = read_record(form, content)
         if isinstance(source, RemoteSource):
-            # All that was read until now has to be of one object.
+            # All that was read so far must be of the same object.
             source.confirm()
         if isinstance(source, FileSource | RemoteSource) and not is_checked(record):
             source.confirm_every_read()

@@ -1,4 +1,4 @@
-"""Record: the typed value of what is stored; a subclass declares its fields."""
+"""Record: the typed value of stored data; a subclass declares its fields."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 @dataclass_transform(eq_default=False)
 class Record(Storable, FoldedHtml):
-    """What is stored: tensors and plain data, each field by its name.
+    """Stored data: tensors and plain data in named fields.
 
     A subclass is a dataclass: ``class AdamState(Record): t: int; m: Tensor``. Fields
     are tensors, numpy arrays, records, numbers, strings, bytes, None, enums,
     ``Optional``, lists, tuples, and dicts whose keys are str, or the int or enum that
-    the field declares. What a field declares comes back as that, or TypeError names the
-    path when the record is saved. Tensors are referred to, never copied, until `clone`
-    or a save.
+    the field declares. Values come back with the type that the field declares, or
+    TypeError names the path when the record is saved. Tensors are referenced, never
+    copied, until `clone` or a save.
     """
 
-    # Optimizers declare records that most programs never save, so that what saves and
-    # loads them is imported in the methods that need it.
+    # Optimizers declare records that most programs never save, so the code that saves
+    # and loads them is imported in the methods that need it.
 
     __match_args__: ClassVar[tuple[str, ...]] = ()
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
@@ -64,8 +64,8 @@ class Record(Storable, FoldedHtml):
 
     @classmethod
     def __subclasshook__(cls, subclass: type) -> bool:
-        # Programs ask isinstance(record, Record) of what open_record returns, too.
-        # (Not issubclass: it asks the hooks of all subclasses, this one among them.)
+        # isinstance(record, Record) holds for what open_record returns, too. (Not
+        # issubclass: it asks the hooks of all subclasses, this one among them.)
         is_record = cls is Record and Storable in subclass.__mro__
         return True if is_record else NotImplemented
 
@@ -90,7 +90,7 @@ class Record(Storable, FoldedHtml):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What a file says of the record: the user's keys, and ours in "burnish"."""
+        """The file's metadata: the user's keys, and ours under "burnish"."""
         metadata: dict[str, Any] = vars(self).setdefault("_metadata", {})
         return metadata
 
@@ -99,7 +99,7 @@ class Record(Storable, FoldedHtml):
         return self.flat().entries()
 
     def __getitem__(self, path: str) -> Any:
-        """Return what stands at ``path`` (``"layers.0.weight"``); KeyError if nothing.
+        """Return the value at ``path`` (``"layers.0.weight"``); KeyError if absent.
 
         A tensor is the same object as by attributes; any child name works.
         """
@@ -109,7 +109,7 @@ class Record(Storable, FoldedHtml):
         return path in self.flat()
 
     def __iter__(self) -> Iterator[str]:
-        # Without this method Python would count through __getitem__.
+        # Without this method Python would iterate with numbers through __getitem__.
         name = type(self).__qualname__
         raise TypeError(
             f"{with_article(name)} is not iterable; record.fields() is a dict of its "
@@ -126,19 +126,19 @@ class Record(Storable, FoldedHtml):
         return self.flat().select(only=only, exclude=exclude)
 
     def map_tensors(self, fn: "Callable[[Tensor], Tensor]") -> Self:
-        """Return the same record with ``fn`` applied once to every stored tensor."""
+        """Return the same record with ``fn`` applied once to each stored tensor."""
         mapped = self.flat().map_tensors(fn)
         return mapped.typed(type(self))
 
     def clone(self) -> Self:
-        """Return a snapshot: the same record in memory of its own, ties kept."""
+        """Return a snapshot: the same record in memory of its own, with its ties."""
         return self.flat().clone().typed(type(self))
 
     def to_state_dict(self) -> "dict[str, Tensor]":
         """Return torch's state dict: path to tensor, without non-persistent buffers.
 
-        The tensors are those of the record; a tied tensor stands at every path, its
-        further paths behind its first, where torch has each in its module.
+        The tensors are those of the record; a tied tensor is at every path, its further
+        paths after its first, where torch has each in its module.
         """
         return self.flat().to_state_dict()
 
@@ -152,7 +152,7 @@ class Record(Storable, FoldedHtml):
 
     @classmethod
     def from_state_dict(cls, state_dict: "Mapping[str, Any]") -> "FlatRecord":
-        """Return the record of a state dict of torch, its tensors shared."""
+        """Return the record of a torch state dict; its tensors are shared."""
         from .flat_record import FlatRecord
 
         return FlatRecord.from_state_dict(state_dict)
@@ -183,10 +183,10 @@ class Record(Storable, FoldedHtml):
     def save(
         self, file: "Destination" = ..., **options: "Unpack[SaveOptions]"
     ) -> bytes | None:
-        """Write the record to ``file``, or return it as bytes when that is left out.
+        """Write the record to ``file``, or return it as bytes if that is omitted.
 
         The suffix names the format unless a recorder does. Tensors are converted to
-        ``precision`` chunk by chunk while writing. A failed save leaves the old file.
+        ``precision`` chunk by chunk while writing. A failed save keeps the old file.
         The options are those of `SaveOptions`. Raises `PrecisionError` for a finite
         value that would become infinite.
         """
@@ -197,7 +197,7 @@ class Record(Storable, FoldedHtml):
     @classmethod
     @explain_calls("Record.load(file{})", "read", is_home=False)
     def load(cls, file: "Readable") -> Self:
-        """Return the record in ``file``; each field is read and verified when touched.
+        """Return the record in ``file``; each field is read and verified on access.
 
         Raises `RecordMismatchError` where the file's fields are not the declared ones.
         """
@@ -234,7 +234,7 @@ class Record(Storable, FoldedHtml):
             raise AttributeError
         pending = self.__dict__.get("_pending")
         if pending is None or name not in pending:
-            # The constructor sets no field that it does not take.
+            # The constructor does not set fields with ``init=False``.
             field = self.__dataclass_fields__.get(name)
             if field is not None and field.default is not dataclasses.MISSING:
                 return field.default
@@ -244,7 +244,7 @@ class Record(Storable, FoldedHtml):
                 name=name,
                 obj=self,
             )
-        # Of several threads that ask at once, all get the value of the first.
+        # Threads that ask at the same time all get the value of the first.
         value = self.__dict__.setdefault(name, pending[name]())
         pending.pop(name, None)
         return value
@@ -259,9 +259,9 @@ class Record(Storable, FoldedHtml):
 
 
 def _make_dataclass(cls: type[Record]) -> None:
-    """Turn ``cls`` into a dataclass whose fields are what its instances have."""
+    """Turn ``cls`` into a dataclass whose fields are those of its instances."""
     dataclasses.dataclass(eq=False, repr=False)(cls)
-    # Dataclasses list class variables too, which belong to no instance.
+    # Dataclasses list class variables too, which no instance has.
     cls.__dataclass_fields__ = {
         name: field
         for name, field in cls.__dataclass_fields__.items()
@@ -273,7 +273,7 @@ def _make_dataclass(cls: type[Record]) -> None:
             delattr(cls, field.name)
 
 
-# Nothing public tells a ClassVar from an InitVar, which subclasses have to know.
+# No public function distinguishes a ClassVar from an InitVar, which subclasses need.
 _CLASS_VARIABLE: object = getattr(dataclasses, "_FIELD_CLASSVAR", None)
 
 _make_dataclass(Record)

@@ -1,4 +1,4 @@
-"""RecordDecoder: stored nodes as what fields declare, each checked when touched."""
+"""RecordDecoder: stored nodes as values of declared fields, each checked on access."""
 
 import dataclasses
 import enum
@@ -48,7 +48,7 @@ R = TypeVar("R", bound=Storable)
 
 
 def decode_record(cls: type[R], record: Entries) -> R:
-    """Return ``record`` as a ``cls``; names of fields are checked now, values later.
+    """Return ``record`` as a ``cls``; names are checked now, values later.
 
     Raises `RecordMismatchError` for unknown and missing fields.
     """
@@ -76,10 +76,9 @@ def decode_record(cls: type[R], record: Entries) -> R:
 
 
 class RecordDecoder:
-    """Reads nodes of one record as what a hint declares.
+    """Reads nodes of one record as values of a declared type.
 
-    Errors are `RecordMismatchError`, and name the path at which a node stands, or one
-    below it.
+    Errors are `RecordMismatchError`, and name the path of the node, or one below it.
     """
 
     def __init__(self, record: Entries) -> None:
@@ -88,7 +87,7 @@ class RecordDecoder:
         self._by_name = False
 
     def record(self, cls: type[R], node: Node, path: str) -> R:
-        """Return ``node`` as a ``cls``, whose fields are decoded when touched."""
+        """Return ``node`` as a ``cls``, whose fields are decoded on access."""
         named_fields = record_in(node)
         if named_fields is None:
             raise self._mismatch(path, node, cls.__qualname__)
@@ -97,7 +96,7 @@ class RecordDecoder:
             raise self._mismatch(path, node, cls.__qualname__)
         fields = {field.name: field for field in _fields_of(cls)}
         self._check_names(cls, fields, name, nodes, path)
-        # A record below has a class of its own to be: its name says nothing of it.
+        # A nested record has a declared class, so its name means nothing here.
         decoder = self._with(by_name=False) if self._by_name else self
         record = cls.__new__(cls)
         vars(record)["_metadata"] = self._record.metadata
@@ -114,14 +113,14 @@ class RecordDecoder:
         return record
 
     def _with(self, *, by_name: bool) -> Self:
-        """Return a copy that takes records for classes of their names alone, or not."""
+        """Return a copy that accepts only records of the class's own name, or any."""
         decoder = copy(self)
         decoder._by_name = by_name
         return decoder
 
     def value(self, hint: Any, node: Node, path: str) -> Any:
-        """Return ``node`` as what ``hint`` declares."""
-        if hint is Any:  # as most values of large records are declared
+        """Return ``node`` as a value of type ``hint``."""
+        if hint is Any:  # the declaration of most values of large records
             return self._undeclared(node, path)
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if origin in (typing.Annotated, typing.Final):
@@ -135,7 +134,7 @@ class RecordDecoder:
             return self._registered(origin or hint, field_type, node, path)
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if isinstance(origin, type) and issubclass(origin, Storable):
-            # The arguments of a generic record are those of its type variables.
+            # The arguments of a generic record bind its type variables.
             hint = origin
         if isinstance(hint, type) and issubclass(hint, Storable):
             return self._storable(hint, node, path)
@@ -147,7 +146,7 @@ class RecordDecoder:
         return self._plain_value(hint, node, path)
 
     def _plain_value(self, hint: Any, node: Node, path: str) -> Any:
-        """Return ``node`` as a container, as a scalar, or as what nothing declares."""
+        """Return ``node`` as a container, as a scalar, or undeclared."""
         container, args = typing.get_origin(hint) or hint, typing.get_args(hint)
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if typing.is_typeddict(container):
@@ -166,7 +165,7 @@ class RecordDecoder:
         if hint in (Any, object, typing.Any) or isinstance(hint, TypeVar):
             return self._undeclared(node, path)
         if tag == "$enum":
-            # Its name is another value than the member, also where that is a text.
+            # Its name is not the member itself, even if that is a string.
             raise self._mismatch(path, node, _name_of_hint(hint))
         return self._scalar(hint, container, node, path)
 
@@ -178,7 +177,7 @@ class RecordDecoder:
         nodes: dict[str, Node],
         path: str,
     ) -> None:
-        """Raise the error of fields that the class and the file do not share."""
+        """Raise the error for fields that only the class or only the file has."""
         unknown = [field for field in nodes if field not in fields]
         missing = [
             field.name
@@ -206,7 +205,7 @@ class RecordDecoder:
         return typed_leaf(self._record, tag, number)
 
     def _undeclared(self, node: Node, path: str) -> Any:
-        """Return ``node`` as what it is, where nothing declares that."""
+        """Return ``node`` as an undeclared value."""
         leaf = partial(data_leaf, self._record)
         wrap = partial(_wrapper_at, path, self._file)
         return decode(node, leaf, wrap, partial(self._nested, path=path))
@@ -214,12 +213,12 @@ class RecordDecoder:
     def _registered(
         self, cls: type, field_type: FieldType, node: Node, path: str
     ) -> object:
-        """Return what a registered class makes of its data, of exactly that class."""
+        """Return a registered class's object for its data, of exactly that class."""
         data = self._undeclared(node, path)
         expected = f"the data of {with_article(cls.__qualname__)}"
         try:
             value = field_type.decode(data)
-        except Exception as error:  # users' code, on data of a file
+        except Exception as error:  # user code, called with data of a file
             raise_of_signal(error)
             problem = f"{node_name(node)} ({type(error).__name__}: {error!s:.200})"
             raise mismatch(self._file, path, problem, expected) from error
@@ -230,7 +229,7 @@ class RecordDecoder:
         return value
 
     def _scalar(self, hint: object, container: object, node: Node, path: str) -> Any:
-        """Return what is not a container, nor a container of declared items."""
+        """Return a value that is no container with declared items."""
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if tag in LEAVES:
             value: Any = self._leaf(str(tag), content)
@@ -252,14 +251,14 @@ class RecordDecoder:
         ):
             value = numpy_scalar(hint, value)
         expected = container if isinstance(container, type) else object
-        # Python takes a bool for an int, which a field that declares int does not.
+        # Python accepts a bool as an int, but a field declared as int does not.
         is_stray_bool = isinstance(value, bool) and expected not in (bool, object)
         if not isinstance(value, expected) or is_stray_bool:
             raise self._mismatch(path, node, _name_of_hint(hint))
         return value
 
     def _wrapper(self, hint: Any, form: Node, node: Node, path: str) -> torch.Tensor:
-        """Return a tensor that wraps others; whoever declares its class allows it."""
+        """Return a wrapper tensor; declaring its class allows it."""
         is_declared = isinstance(hint, type) and issubclass(hint, torch.Tensor)
         with allow_tensor_classes(*[hint] if is_declared else []):
             tensor: torch.Tensor = self._undeclared(node, path)
@@ -306,7 +305,7 @@ class RecordDecoder:
             for arg in args:
                 if arg is type(None):
                     continue
-                # An int is not a float where the union knows int, and the reverse.
+                # An int is not a float where the union contains int, and vice versa.
                 if arg is float and type(node) is int and int in args:
                     continue
                 try:
@@ -322,7 +321,7 @@ class RecordDecoder:
     def _container(
         self, kind: type[Any], args: tuple[Any, ...], node: Node, path: str
     ) -> Any:
-        """Return a list, a tuple or a dict of items that ``args`` declare."""
+        """Return a list, a tuple or a dict whose items ``args`` declare."""
         tag, content = tag_of(node) if isinstance(node, dict) else (None, node)
         if kind is dict:
             return self._dict(args, node, path)
@@ -370,7 +369,7 @@ class RecordDecoder:
 def _wrapper_at(
     place: str, file: str, form: Form, parts: Mapping[str, object], path: str
 ) -> torch.Tensor:
-    """Return the tensor of a form that stands at ``path`` in what is at ``place``."""
+    """Return the wrapper tensor of the form at ``path`` in the value at ``place``."""
     return make_wrapper(form, parts, join(place, path) if path else place, file=file)
 
 
@@ -380,7 +379,7 @@ def _fields_of(cls: Any) -> "tuple[dataclasses.Field[Any], ...]":
 
 
 def _cure(cls: type[Storable], unknown: list[str], missing: list[str]) -> str:
-    """Return what to do about fields that a file and a class do not share."""
+    """Return advice about fields that only a file or only a class has."""
     cures: list[str] = []
     if missing:
         cures.append(
@@ -396,7 +395,7 @@ def _cure(cls: type[Storable], unknown: list[str], missing: list[str]) -> str:
 
 
 def _plain_hint(container: type[Any], args: tuple[Any, ...]) -> Any:
-    """Return what a special tuple or dict is in the file, before it is made of that."""
+    """Return the plain type in files of a special tuple or dict."""
     if container is torch.Size:
         return tuple[int, ...]
     if container is Counter:
@@ -407,9 +406,9 @@ def _plain_hint(container: type[Any], args: tuple[Any, ...]) -> Any:
 def _concrete(
     container: Any, args: tuple[Any, ...], tag: str | None, content: Any
 ) -> Any:
-    """Return what an abstract container is in the file, of the same items.
+    """Return the plain type in files of an abstract container.
 
-    None for what is not an abstract container of declared items.
+    None unless it is an abstract container of declared items.
     """
     if not args or getattr(container, "__module__", "") != "collections.abc":
         return None

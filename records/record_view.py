@@ -1,4 +1,4 @@
-"""RecordView and Branch: what entries are by name, looked up when it is touched."""
+"""RecordView and Branch: access to entries by name, looked up on access."""
 
 from collections.abc import (
     ItemsView,
@@ -28,9 +28,9 @@ from .nest import NodeOfLeaf, index_of_nest, is_nest, state_dict_within
 
 
 class ReadByName:
-    """The methods of a mapping that only shows, over ``self[name]`` and iteration.
+    """The methods of a read-only mapping, over ``self[name]`` and iteration.
 
-    An assignment is an error, since nothing of what is stored would change.
+    An assignment is an error, since it would not change what is stored.
     """
 
     if TYPE_CHECKING:
@@ -38,19 +38,19 @@ class ReadByName:
         def __getitem__(self, name: str, /) -> Any: ...
 
     def keys(self) -> KeysView[str]:
-        """Return the names, in the order in which they are stored."""
+        """Return the names, in storage order."""
         return KeysView(self._mapping())
 
     def values(self) -> ValuesView[Any]:
-        """Return what stands at the names, each read when it is reached."""
+        """Return the values, each read when it is reached."""
         return ValuesView(self._mapping())
 
     def items(self) -> ItemsView[str, Any]:
-        """Return names and what stands there, each read when it is reached."""
+        """Return names and values, each read when it is reached."""
         return ItemsView(self._mapping())
 
     def get(self, name: str, default: object = None) -> Any:
-        """Return what stands at ``name``, or ``default`` if nothing does."""
+        """Return the value at ``name``, or ``default`` if it is absent."""
         try:
             return self[name]
         except KeyError:
@@ -103,7 +103,7 @@ def _cannot_be_removed(name: object) -> str:
 
 
 class RecordView(ReadByName, FoldedHtml, Entries):
-    """Entries that are read by name: as attributes, as items, and like a dict."""
+    """Entries read by name: as attributes, as items, and like a dict."""
 
     def __getitem__(self, path: str | int) -> Any:
         path = str(path)
@@ -152,12 +152,12 @@ class RecordView(ReadByName, FoldedHtml, Entries):
         return branch
 
     def _nested(self, node: Node, path: str) -> object:
-        """Return the record that ``node``, which stands at ``path``, holds."""
+        """Return the record that ``node``, which is at ``path``, contains."""
         raise NotImplementedError
 
 
 def _hint_of_record(name: str) -> str:
-    """Return how a record does what dicts or other libraries have ``name`` for."""
+    """Return the equivalent in a record of other classes' method ``name``."""
     if hasattr(dict, name):
         return (
             " A record is no dict, and read-only. A dict of it is to_data(), or "
@@ -169,9 +169,9 @@ def _hint_of_record(name: str) -> str:
 
 
 def _hint_of_part(name: str, nest_path: str | None) -> str:
-    """Return how a part does what others have the method ``name`` for.
+    """Return the equivalent in a part of other classes' method ``name``.
 
-    ``nest_path`` is where it stands in nested data, None in the entries of a module.
+    ``nest_path`` is its path in nested data, None in the entries of a module.
     """
     if name in ("to_data", "to_dict") or hasattr(dict, name):
         if nest_path is not None:
@@ -188,7 +188,7 @@ def _hint_of_part(name: str, nest_path: str | None) -> str:
 
 
 class Branch(ReadByName, FoldedHtml):
-    """What stands below one name of a record, by attribute, item or path."""
+    """The part of a record below one name, by attribute, item or path."""
 
     def __init__(
         self, index: dict[str, Any], record: RecordView, parts: tuple[str, ...] = ()
@@ -200,11 +200,11 @@ class Branch(ReadByName, FoldedHtml):
         return ".".join(self._parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An open file cannot be copied: a part takes along the values that it shows.
+        # An open file cannot be copied: a part's copy contains its values.
         return _branch_at, (self._record_around(), self._parts)
 
     def at(self, path: str) -> Any:
-        """Return what stands at the dotted ``path``; KeyError if nothing does."""
+        """Return the value at the dotted ``path``; KeyError if there is none."""
         item: Any = self._index
         parts = names_on_path(path)
         for part in parts:
@@ -214,7 +214,7 @@ class Branch(ReadByName, FoldedHtml):
         return self._value(item, parts)
 
     def has(self, path: object) -> bool:
-        """Return whether anything stands at ``path``."""
+        """Return whether there is a value at ``path``."""
         item: Any = self._index
         for part in names_on_path(path) if isinstance(path, str) else [""]:
             if not isinstance(item, dict) or part not in item:
@@ -258,7 +258,7 @@ class Branch(ReadByName, FoldedHtml):
         return f"<branch with {printable(first_names(self._index, 8))}>"
 
     def _neighbors(self) -> str:
-        """Return in words which names there are instead."""
+        """Return the available names, for an error."""
         where = f" below {self._path!r}" if self._path else ""
         names = [*self._index]
         return f"{where}; stored there: {first_names(names, 8)}."
@@ -275,7 +275,7 @@ class Branch(ReadByName, FoldedHtml):
         return item
 
     def _plain_value(self, node: Node, path: str) -> object:
-        """Return what ``node`` says: plain data, or a tensor that wraps others."""
+        """Return the value of ``node``: plain data, or a wrapper tensor."""
         wrap = partial(make_wrapper, file=self._record.reading.file)
         value = decode(node, self._leaf, wrap, self._nested)
         if is_form(value) and not self._record.is_typed:
@@ -289,16 +289,16 @@ class Branch(ReadByName, FoldedHtml):
         return self._record._nested(node, self._path)  # pyright: ignore[reportPrivateUsage]  # a part of it
 
     def _record_around(self) -> RecordView:
-        """Return the record that the branch is in, with what is below it alone.
+        """Return the record that contains the branch, reduced to what is below it.
 
-        Of a record with declared fields it is the whole, as its fields count all of
-        the record's tensors.
+        Of a record with declared fields it is the whole, as its fields refer to all of
+        the record's tensors by number.
         """
         record, path = self._record, self._path
         return record if record.is_typed or not path else below(record, path)
 
     def _as_record(self) -> RecordView:
-        """Return what stands in the branch as a record, under its names there."""
+        """Return the branch as a record, with names relative to it."""
         if is_nest(self._record):
             return state_dict_within(self._record, self._parts)
         return part_below(self._record, self._path)
@@ -314,14 +314,14 @@ def _branch_at(record: RecordView, parts: tuple[str, ...]) -> Branch:
 def plain_leaves(record: RecordView) -> Iterator[tuple[str, Any]]:
     """Yield the plain data of ``record``, value by value, each with its path.
 
-    Lists, tuples and dicts are gone through, as paths do, and an empty one is a value;
-    no tensor, array or bytes are read. Of a record with declared fields that holds
-    others, theirs are among them.
+    Lists, tuples and dicts are traversed, as in paths, and an empty one is a value; no
+    tensor, array or bytes are read. Of a record with declared fields that holds others,
+    theirs are included.
     """
     if record.is_typed or is_nest(record):
         branch = record._branch  # pyright: ignore[reportPrivateUsage]  # a part of it
     else:
-        # Of a module no tensor is asked for, and there may be hundreds of thousands.
+        # A module's tensors, which may be hundreds of thousands, are not looked at.
         branch = Branch(index_of((), record.tree, typed=False), record)
     waiting: list[tuple[str, Any]] = [("", branch._index)]  # pyright: ignore[reportPrivateUsage]  # as above
     while waiting:
@@ -339,7 +339,7 @@ def plain_leaves(record: RecordView) -> Iterator[tuple[str, Any]]:
 
 
 def entries_of_branch(branch: Branch) -> Entries:
-    """Return what stands in ``branch`` as a record, under its names there."""
+    """Return the content of ``branch`` as a record, with names relative to it."""
     return branch._as_record()  # pyright: ignore[reportPrivateUsage]  # a part of it
 
 
@@ -353,7 +353,7 @@ class _PlainNode:
 
 
 def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, Any]:
-    """Return nested dicts by part of path; at their ends entries and nodes."""
+    """Return nested dicts by components of paths, with entries and nodes as leaves."""
     index: dict[str, Any] = {}
     if typed:
         nested = _nested(tree)
@@ -368,7 +368,7 @@ def index_of(entries: Sequence[Entry], tree: Node, *, typed: bool) -> dict[str, 
 
 
 def names_on_path(path: str) -> list[str]:
-    """Return the parts of a path; a backslash takes the dot after it into a part."""
+    """Return the components of a path; a backslash escapes the dot after it."""
     if "\\" not in path:
         return path.split(".")
     parts, part, it = list[str](), "", iter(path)
@@ -385,7 +385,7 @@ def names_on_path(path: str) -> list[str]:
 
 
 _ESCAPED = {"e": "", "0": "\0"}
-"""An empty key and a NUL have a letter; every other character stands for itself."""
+"""An empty key and a NUL are escaped by a letter, any other character by itself."""
 
 
 def _put(index: dict[str, Any], path: str, leaf: object) -> None:
@@ -393,7 +393,8 @@ def _put(index: dict[str, Any], path: str, leaf: object) -> None:
     for part in parents:
         child = index.get(part)
         if not isinstance(child, dict):
-            # What stands at a path that others lie below is the child without a name.
+            # The value at a path that is a prefix of others is the child without a
+            # name.
             child = index[part] = {} if child is None else {"": child}
         index = child
     index[name] = leaf

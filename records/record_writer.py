@@ -1,4 +1,4 @@
-"""RecordWriter: which format, compression and precision a record is written with."""
+"""RecordWriter: the format, compression and precision in which a record is written."""
 
 import io
 import math
@@ -45,47 +45,49 @@ from .writing.contents import Contents
 
 
 class SaveOptions(TypedDict, total=False):
-    """How a record is saved."""
+    """Options of a save."""
 
     precision: PrecisionLike
-    """Of floating parameters; None leaves every value as it is."""
+    """The precision of floating parameters; None leaves every value as it is."""
     recorder: "RecordWriter | str | None"
-    """The recorder or the name of a preset; None: what the suffix says."""
+    """The recorder or the name of a preset; None: from the suffix."""
     metadata: Mapping[str, Any] | None
-    """Plain data to keep with the record, beside what it already has."""
+    """Plain data to store with the record, beside what it already has."""
     progress: Progress | None
     """Called with (bytes done, bytes in all, path of the entry); True: a line on
     stderr once it takes longer than a second."""
     group: Any
-    """Of `torch.distributed`, whose processes write a folder together; None: all."""
+    """The `torch.distributed` group that writes a folder together; None: all."""
 
 
 LIBRARY = f"burnish {__version__}"
-"""The library and its version, as every file says it."""
+"""The library and its version, as written into every file."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordWriter:
     """How records become bytes: a format, a compression, a precision.
 
-    `Recorder` is one that reads as well, which this file does not know how to.
+    `Recorder` adds reading, which this file does not import.
     """
 
     format: str = "mpk"
-    """"mpk", "json", "safetensors", "bpk", or the name of one that was registered."""
+    """"mpk", "json", "safetensors", "bpk", or the name of a registered format."""
     compression: str | None = None
     """"zst" or "gz", where the format can be compressed."""
     precision: PrecisionLike = None
-    """Of floating parameters; None leaves every value as it is."""
+    """The precision of floating parameters; None leaves every value as it is."""
     level: int | None = None
-    """Of the compression; None is its own choice."""
+    """The level of the compression; None means its default."""
     payload: str | None = None
     """For JSON: "numbers" (the default) or "base64", which is faster."""
     block_sums: int | None = None
-    """For "mpk": so many bytes of a tensor (1, 2 or 4 MiB) have a sum of their own, by
-    which rows of it are read alone and verified; older readers refuse such files."""
+    """For "mpk": bytes of a tensor (1, 2 or 4 MiB) per checksum.
+
+    With them, rows of it are read alone and verified; older readers refuse such files.
+    """
     convention: Convention | None = None
-    """Whose names and orders a module's tensors get; None: Burn's in .bpk alone."""
+    """The convention of a module's names and layouts; None: Burn's in .bpk alone."""
 
     def __post_init__(self) -> None:
         self._precision(None)
@@ -100,7 +102,7 @@ class RecordWriter:
             _check_block_sums(self)
 
     def options(self) -> WriteOptions:
-        """Return what is asked of the format itself."""
+        """Return the options for the format itself."""
         return WriteOptions(
             level=self.level, payload=self.payload, block_sums=self.block_sums
         )
@@ -126,9 +128,10 @@ class RecordWriter:
         metadata: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Write ``record`` to ``file``; a path stays as it was if that fails.
+        """Write ``record`` to ``file``; a failed save leaves a path as it was.
 
-        ValueError for a path whose suffix says another format than the recorder's.
+        ValueError for a path whose suffix belongs to another format than the
+        recorder's.
         """
         self._check_name(file)
         writable = self.prepare(record, precision=precision, metadata=metadata)
@@ -154,9 +157,10 @@ class RecordWriter:
         metadata: Mapping[str, Any] | None = None,
         note: str = "",
     ) -> "WritableRecord":
-        """Return ``record`` with all that its file says, checked, to be written later.
+        """Return ``record`` with its file's metadata, checked, to be written later.
 
-        It refers to the live tensors. ``note`` says in errors where it belongs.
+        It refers to the live tensors. ``note`` is added to errors to say where it
+        belongs.
         """
         chosen = self._precision(precision)
         flat = _describe(record, chosen, metadata)
@@ -184,7 +188,7 @@ class RecordWriter:
             )
 
     def _check(self, flat: Entries, precision: Precision) -> None:
-        """Raise ValueError for what the format cannot hold, or not in this way."""
+        """Raise ValueError for content that these options cannot write."""
         form, _ = self.parts()
         if not form.is_writable:
             raise ValueError(
@@ -210,7 +214,7 @@ class RecordWriter:
 
 
 def _check_convention(flat: Entries, chosen: Convention) -> None:
-    """Raise ValueError for a record that is in another convention than asked."""
+    """Raise ValueError for a record in another convention than requested."""
     convention = convention_of(flat)
     if chosen != convention:
         raise ValueError(
@@ -222,7 +226,7 @@ def _check_convention(flat: Entries, chosen: Convention) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WritableRecord:
-    """A record with what writes it: all is checked, and the writing is left."""
+    """A checked record together with its writer, ready to be written."""
 
     writer: RecordWriter
     entries: Entries
@@ -233,26 +237,26 @@ class WritableRecord:
     def save_after_others(
         self, file: Destination, progress: Progress | None = None
     ) -> bytes | None:
-        """Write to ``file``, or return bytes when that is left out.
+        """Write to ``file``, or return bytes if that is omitted.
 
-        Saves to ``file`` that go on in the background end first.
+        Running background saves to ``file`` end first.
         """
         if file is ...:
             return self.dumps(progress)
         if isinstance(file, str | os.PathLike):
-            # Of two saves to one file, the later one is what it holds in the end.
+            # Of two saves to one file, the later one determines its final content.
             join_saves(file)
         self.save(file, progress)
         return None
 
     def dumps(self, progress: Progress | None = None) -> bytes:
-        """Return what a file would hold."""
+        """Return the content of a file."""
         memory = io.BytesIO()
         self.write(StreamSink(memory), progress)
         return memory.getvalue()
 
     def save(self, file: File, progress: Progress | None = None) -> None:
-        """Write to ``file``; a path stays as it was if that fails."""
+        """Write to ``file``; a failed save leaves a path as it was."""
         try:
             with open_sink(file, self._about_size) as sink:
                 self.write(sink, progress)
@@ -262,7 +266,7 @@ class WritableRecord:
             raise
 
     def _about_size(self) -> int:
-        """Return how long the file will be about."""
+        """Return the approximate length of the file."""
         entries = self.entries.entries()
         dtypes = self.precision.stored_dtypes(entries)
         sizes = (
@@ -272,7 +276,7 @@ class WritableRecord:
         return sum(sizes) + _AROUND * (len(entries) + 1)
 
     def write(self, sink: Sink, progress: Progress | None = None) -> None:
-        """Write to ``sink``, converting on the way."""
+        """Write to ``sink``, converting values while writing."""
         form, codec = self.writer.parts()
         with ExitStack() as stack:
             if codec is not None:
@@ -287,19 +291,19 @@ class WritableRecord:
             )
 
     def contents(self) -> Contents:
-        """Return what its format would be handed, to be hashed."""
+        """Return what its format would be given, to be hashed."""
         form, _ = self.writer.parts()
         return Contents(self.entries, form, self.precision, None)
 
     def write_index(self, contents: Contents, index: FileIndex, file: File) -> None:
-        """Write ``contents`` to ``file`` without payloads, which lie beside it."""
+        """Write ``contents`` to ``file``; its payloads are stored beside it."""
         form, _ = self.writer.parts()
         options = self.writer.options()
         with open_sink(file) as sink:
             form.encode_index(contents, index, sink, options)
 
     def part(self, entries: list[Entry]) -> "WritableRecord":
-        """Return some of the entries as a record, which says no more than theirs."""
+        """Return some of the entries as a record with no data of other entries."""
         ours = {"library": LIBRARY, "type": self.entries.type_name}
         part = with_parts(
             self.entries, entries=entries, tree={}, metadata={"burnish": ours}
@@ -307,9 +311,9 @@ class WritableRecord:
         return replace(self, entries=part)
 
     def with_entries(self, entries: list[Entry]) -> "WritableRecord":
-        """Return the same record over ``entries``, which are as the file has them."""
+        """Return the same record over ``entries``, converted to what the file has."""
         flat = self.entries
-        # The metadata may be a dict that its owner goes on to change.
+        # The owner of the metadata may change the dict later.
         copy = with_parts(flat, entries=entries, metadata=deepcopy(flat.metadata))
         return WritableRecord(self.writer, copy, _AS_IT_IS.of_record(copy), self.note)
 
@@ -330,23 +334,23 @@ def _check_block_sums(writer: RecordWriter) -> None:
 
 _AS_IT_IS = Precision()
 _AROUND = 512
-"""Bytes that a file may have around each payload."""
+"""Maximal bytes that a file may have around each payload."""
 
 PRESETS = {
     "default": RecordWriter(),
     "compact": RecordWriter(compression="zst", precision="half"),
     "debug": RecordWriter(format="json"),
 }
-"""What ``recorder="compact"`` means, and its siblings; `Recorder` has each by name."""
+"""The presets ``recorder="compact"`` and so on; `Recorder` has each by name."""
 
 
 def writer_for(
     file: Destination, recorder: RecordWriter | str | None = None
 ) -> RecordWriter:
-    """Return what writes to ``file``: ``recorder``, or what the suffix says.
+    """Return the writer of ``file``: ``recorder``, or by its suffix.
 
-    Raises ValueError for a suffix that says nothing or another format, and TypeError
-    for None.
+    Raises ValueError for an unknown suffix or one of another format, and TypeError for
+    None.
     """
     if file is None:  # pyright: ignore[reportUnnecessaryComparison]  # a usual mistake
         raise TypeError("file is None; leave it out to get the record as bytes")
@@ -373,7 +377,7 @@ def _writer_named(recorder: RecordWriter | str) -> RecordWriter:
 def _describe(
     record: Storable, precision: Precision, metadata: Mapping[str, Any] | None
 ) -> Entries:
-    """Return the record with what its file says about it."""
+    """Return the record with its file's metadata."""
     if not isinstance(record, Storable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         name = type(record).__qualname__
         raise TypeError(
@@ -385,7 +389,8 @@ def _describe(
     flat = record.flat()
     metadata = combine_metadata(flat.metadata, metadata)
     ours = dict(metadata.pop("burnish", {}))
-    # That of the file that the record was read from says nothing of the next one.
+    # The precision of the file that the record was read from does not apply to the next
+    # one.
     ours.pop("precision", None)
     ours = {"library": LIBRARY, "type": flat.type_name, **ours}
     if versions := {p: v for p, v in flat.class_versions.items() if v > 1}:
@@ -394,7 +399,7 @@ def _describe(
         ours.pop("class_versions", None)
     if (precision_name := precision.describe(flat)) is not None:
         ours["precision"] = precision_name
-    # A module has memory of its own for its tensors, and none for extra state.
+    # A module has its own memory for its tensors, but not for extra state.
     free = [e for e in flat.entries() if flat.is_typed or e.kind == "extra"]
     orders = {e.path: order for e in free if (order := memory_order(e.source))}
     if orders:
@@ -403,10 +408,10 @@ def _describe(
 
 
 def writer_of_suffix(file: str) -> RecordWriter:
-    """Return the one that writes files with this name's suffix.
+    """Return the writer for the suffix of this name.
 
     ValueError for no suffix, an unknown one, or one that is only read; also for a link
-    to a file whose name says another format, which would no longer open.
+    to a file whose name has another format's suffix, which would no longer open.
     """
     file = os.fsdecode(file)
     content = format_of_suffix(file)
@@ -433,7 +438,7 @@ def writer_of_suffix(file: str) -> RecordWriter:
 
 
 def no_format_in(file: str) -> str:
-    """Return in words that a name says no format, and which it could."""
+    """Return advice for a name without a format's suffix."""
     return (
         f"{file}: the name must say the format. Write {_proposal(file)!r}; "
         f"supported endings: {_writable_suffixes()}."
@@ -441,7 +446,7 @@ def no_format_in(file: str) -> str:
 
 
 def _writable_suffixes() -> str:
-    """Return all endings of a file's name that say how to write it."""
+    """Return all suffixes that can be written."""
     compressed = (f".{name}" for name in compressed_names())
     return ", ".join(sorted([*_endings_to_write(), *compressed]))
 
@@ -451,7 +456,7 @@ def _endings_to_write() -> list[str]:
 
 
 def _proposal(file: str) -> str:
-    """Return a name like ``file`` that says a format."""
+    """Return a name like ``file`` with a format's suffix."""
     if file.endswith(("/", os.sep)):
         return f"{file}net.mpk"
     stem, dot, ending = file.rpartition(".")

@@ -11,13 +11,13 @@ from .record_writer import RecordWriter
 
 @dataclass(frozen=True, slots=True)
 class Recorder(RecordWriter):
-    """How records become bytes, and bytes records again."""
+    """How records become bytes, and bytes become records again."""
 
     def load(self, file: Readable) -> FlatRecord:
-        """Return the record in ``file``, lazily.
+        """Return the record in ``file``, lazily, with whatever compression it has.
 
-        Its compression is what it is. `RecordFormatError` for another format than the
-        recorder's: `open_record` reads any.
+        `RecordFormatError` for another format than the recorder's: `open_record` reads
+        any.
         """
         record = open_record(file)
         content = record.reading.format
@@ -37,8 +37,8 @@ class Recorder(RecordWriter):
 
 
 DEFAULT = Recorder()
-"""MessagePack, every value as it is."""
+"""MessagePack, with every value unchanged."""
 COMPACT = Recorder(compression="zst", precision="half")
 """Compressed MessagePack with parameters in half precision."""
 DEBUG = Recorder(format="json")
-"""JSON that people read."""
+"""JSON for human readers."""

@@ -1,4 +1,4 @@
-"""LoadReport: what a load did, path by path."""
+"""LoadReport: the result of a load, path by path."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,25 +31,28 @@ class LoadReport(FoldedHtml):
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     """Path in the file to path in the module."""
     derived: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """Path to the stored paths that a rule for tensors computed it from."""
+    """Path to the stored paths from which a tensor rule computed it."""
     initialized: list[str] = field(default_factory=list[str])
-    """Paths that real initializers filled, since the record does not have them."""
+    """Paths that initializers filled, since the record does not have them."""
     requires_grad: list[str] = field(default_factory=list[str])
     """Paths of parameters that `from_record` froze or thawed, as they were stored."""
     changed: list[str] = field(default_factory=list[str])
-    """What else differs from what was stored, in words."""
+    """Descriptions of other differences from what was stored."""
     verified: VerifiedBy = "live"
-    """"all": every byte was compared with its checksum; "none": the file has none;
-    "live": the values, or some, are of tensors that somebody had before the load."""
+    """What was compared with checksums: "all", "none" or "live".
+
+    "all" means every byte, "none" that the file has no checksums, "live" that some
+    values are from tensors that already existed in memory.
+    """
 
     @property
     def missing_keys(self) -> list[str]:
-        """What ``load_state_dict`` of torch calls `missing`."""
+        """Torch's ``load_state_dict`` calls it `missing`."""
         return self.missing
 
     @property
     def unexpected_keys(self) -> list[str]:
-        """What ``load_state_dict`` of torch calls `unexpected`."""
+        """Torch's ``load_state_dict`` calls it `unexpected`."""
         return self.unexpected
 
     def __iter__(self) -> Iterator[list[str]]:

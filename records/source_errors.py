@@ -1,4 +1,4 @@
-"""What to say of a source that holds no record: a folder, an empty file, an object."""
+"""Errors for sources that contain no record: a folder, an empty file, an object."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from .io.foreign import HEAD, foreign_kind
 from .io.source import Source, StreamSource
 
 _SMALL = 64
-"""Bytes that every file of a record has."""
+"""The minimal number of bytes in a record's file."""
 
 
 def _known_files() -> str:
@@ -20,7 +20,7 @@ def _known_files() -> str:
 
 
 def wrong_size(source: Source, expected: int) -> RecordFormatError:
-    """Return the error of a file that has to have ``expected`` bytes and has not."""
+    """Return the error of a file whose length is not the ``expected`` one."""
     is_short = source.size < expected
     cure = TRUNCATED if is_short else ADDED
     size = quantity(source.size, "byte")
@@ -39,7 +39,7 @@ def empty_source(source: Source) -> RecordFormatError:
 
 
 def unknown_content(source: Source, content: Source | None) -> RecordFormatError:
-    """Return the error of bytes of no format; ``content`` is what they unpack to."""
+    """Return the error for bytes of no format; ``content`` is their decoded form."""
     inside = source if content is None else content
     start = bytes(inside.read(0, min(HEAD, inside.size)))
     kind = foreign_kind(start)
@@ -61,7 +61,7 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
     if source.size < _SMALL:
         cure += f" A file of {quantity(source.size, 'byte')} may be truncated."
     if not any(start) and not _stands_behind(source):
-        # Not what somebody else wrote: a name whose content never came.
+        # Not a foreign file, but a file whose content was never written.
         words = f"{packed}{quantity(len(start), 'zero')} at its start"
         return RecordFormatError(source.name, words, "a record", _CURE_OF_ZEROS)
     description = f"{packed}first bytes {start[:8]!r}"
@@ -76,17 +76,17 @@ _CURE_OF_ZEROS = (
 
 
 def _stands_behind(source: Source) -> bool:
-    """Return whether only the rest of a file object is read, which may be anything."""
+    """Return whether a file object is read from its middle, where anything may be."""
     return isinstance(source, StreamSource) and bool(source.start)
 
 
 def folder_error(folder: str) -> IsADirectoryError:
-    """Return the error of a folder where a file was expected."""
+    """Return the error for a folder where a file was expected."""
     return IsADirectoryError(f"{folder!r} is a folder, {what_to_read(folder)}")
 
 
 def what_to_read(folder: str) -> str:
-    """Return in words what ``folder`` holds, and which call reads it."""
+    """Return a description of ``folder``'s content, and of the call that reads it."""
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
@@ -102,9 +102,9 @@ def what_to_read(folder: str) -> str:
 
 
 def _how_to_read_run(folder: str, names: list[str]) -> str:
-    """Return in words what reads the run or the checkpoint in a folder, if it is one.
+    """Return which call reads the run or the checkpoint in a folder, if it is one.
 
-    ``names`` are those of what lies there.
+    ``names`` are those of its files.
     """
     if "checkpoint.json" in names:
         return (
@@ -134,7 +134,7 @@ def _how_to_read_run(folder: str, names: list[str]) -> str:
 
 
 def _how_to_read_weights(folder: str, names: list[str]) -> str:
-    """Return in words what reads the weights that another library left in a folder."""
+    """Return which call reads the weights that another library left in a folder."""
     if "adapter_config.json" in names:
         return (
             f"an adapter of peft: peft.PeftModel.from_pretrained(base, {folder!r}) "
@@ -154,7 +154,7 @@ def _how_to_read_weights(folder: str, names: list[str]) -> str:
 
 
 def one_checkpoint(folder: str) -> str:
-    """Return in words whose checkpoint ``folder`` is, and which call restores it."""
+    """Return whose checkpoint ``folder`` is, and the call that restores it."""
     is_url = "://" in folder
     run, name = os.path.split(folder if is_url else os.path.abspath(folder))
     step = _STEP.fullmatch(name)
@@ -169,7 +169,7 @@ def one_checkpoint(folder: str) -> str:
 
 
 _STEP = re.compile(r"step(\d+)")
-"""What `burnish.Checkpoints` names its folders."""
+"""The names that `burnish.Checkpoints` gives its folders."""
 
 
 def lacks_checkpoints(folder: str) -> bool:
@@ -184,7 +184,7 @@ def lacks_checkpoints(folder: str) -> bool:
 
 
 def not_readable(value: object) -> TypeError:
-    """Return the error of an object that nothing can be read from."""
+    """Return the error for an object that cannot be read from."""
     expected = "a source must be a path, a binary file, bytes or a record"
     if isinstance(value, Mapping):
         return TypeError(
@@ -204,10 +204,10 @@ def _is_file(folder: str, *names: str) -> bool:
 
 
 def names_a_record(name: str) -> bool:
-    """Return whether a file of this name is a record, as its ending says."""
+    """Return whether a file of this name is a record, by its suffix."""
     return format_of_suffix(name) is not None and name != "checkpoint.json"
 
 
 def _records(names: list[str]) -> list[str]:
-    """Return those of ``names`` that say the format of a record."""
+    """Return those of ``names`` that have a record format's suffix."""
     return [*filter(names_a_record, names)]

@@ -1,4 +1,4 @@
-"""Types that fields may declare, and that plain data has to be made into."""
+"""Types that fields may declare, and that are converted from plain data."""
 
 import math
 import warnings
@@ -15,11 +15,11 @@ MAKERS: dict[Any, Callable[[Any], Any]] = {
     Counter: Counter,
     defaultdict: partial(defaultdict, None),
 }
-"""Tuples and dicts that a field may declare, and what makes them of plain ones."""
+"""Tuples and dicts that a field may declare, and their conversions from plain ones."""
 
 
 def numpy_scalar(hint: Any, value: bool | int | float) -> Any:
-    """Return a number as the scalar that is declared; itself if that cannot hold it.
+    """Return a number as the declared scalar; unchanged if that cannot hold it.
 
     A float becomes the nearest one of the declared precision.
     """
@@ -31,7 +31,8 @@ def numpy_scalar(hint: Any, value: bool | int | float) -> Any:
         return value
     try:
         with np.errstate(over="ignore"), warnings.catch_warnings():
-            # numpy before 2.0 warns of a number that it wraps around, and returns it.
+            # numpy before 2.0 warns about a number that it wraps around, and returns
+            # it.
             warnings.simplefilter("ignore", DeprecationWarning)
             scalar = hint(value)
     except (TypeError, ValueError, OverflowError):
@@ -42,7 +43,7 @@ def numpy_scalar(hint: Any, value: bool | int | float) -> Any:
 
 
 def exact_float(value: int) -> float | None:
-    """Return the float that is ``value``; None if no float is."""
+    """Return the float equal to ``value``; None if there is none."""
     try:
         number = float(value)
     except OverflowError:

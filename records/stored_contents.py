@@ -1,4 +1,4 @@
-"""StoredContents: what a file says and where its payloads lie, as formats tell it."""
+"""StoredContents: a file's header and positions of payloads, as formats return them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,33 +18,35 @@ from .writing.payload import Layout, Row, Traits
 
 
 class ByteRange(NamedTuple):
-    """Where a payload lies in its source, as it was handed out by `Contents`."""
+    """The position of a payload in its source, as `Contents` returned its bytes."""
 
     offset: int
     size: int
 
 
 Decoder: TypeAlias = Callable[[Row], Buffer]
-"""Returns the bytes of a payload as `Contents` handed them out; called whenever the
-tensor is read, by any thread."""
+"""Returns a payload's bytes as `Contents` returned them.
+
+It is called whenever the tensor is read, by any thread.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredContents:
-    """What `Contents` was, found again in a file; nothing of the payloads is read yet.
+    """The `Contents` of a file that was opened; no payload is read yet.
 
-    Everything is checked for the format: the header, sizes, places and checksums.
+    Everything is checked for the format: the header, sizes, positions and checksums.
     """
 
     header: Plain
-    """What `Contents.header` was, without what the format has added to it."""
+    """The content of `Contents.header`, without the format's additions."""
     payloads: Sequence[ByteRange | Decoder]
-    """For each row, where its bytes lie, or what makes them."""
+    """For each row, the position of its bytes, or a function that makes them."""
     sums: bytes | None = None
-    """What `Contents.sums` was; None for a format without checksums."""
+    """The value of `Contents.sums`; None for a format without checksums."""
 
     def record(self, source: Source, form: Traits) -> Entries:
-        """Return the record, each payload read and verified when it is touched."""
+        """Return the record, each payload read and verified on access."""
         record = record_of_header(self.header, source.name)
         entries = record.entries()
         if len(self.payloads) != len(entries) or (
@@ -71,7 +73,7 @@ class StoredContents:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A payload whose bytes a format makes when they are asked for."""
+    """A payload whose bytes a format computes on access."""
 
     source: Source
     row: Row
@@ -79,13 +81,13 @@ class Decoded:
     sum: bytes | None
 
     def load(self, maps: Maps | None = None) -> torch.Tensor:
-        """Return the tensor, verified; `RecordFormatError` if it cannot be made."""
+        """Return the tensor, verified; `RecordFormatError` if it cannot be computed."""
         file = self.source.name
         try:
             data = memoryview(self.decoder(self.row)).cast("B")
         except (RecordError, OSError, ClosedFileError):
             raise
-        # What damaged bytes lead a format to is up to its author.
+        # Damaged bytes may make a format's code fail in any way.
         except Exception as error:
             raise_of_signal(error)
             raise RecordFormatError(
@@ -103,7 +105,7 @@ class Decoded:
 
 
 def check_place(place: ByteRange, row: Row, source: Source) -> None:
-    """Raise `RecordFormatError` unless a payload of ``row`` can lie at ``place``."""
+    """Raise `RecordFormatError` unless a payload of ``row`` fits at ``place``."""
     offset, size = place
     if not (
         type(offset) is int
